@@ -1,0 +1,19 @@
+"""Errors a user can act on. One class deep; each message says what is wrong, where, and what to do."""
+
+
+class TastemakerError(Exception):
+    """Base of every error meant for a user; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class InputError(TastemakerError):
+    """The user's data or arguments cannot be used; the message names file, row, column and remedy where they exist."""
+
+
+class ArtifactError(TastemakerError):
+    """A stored file is missing, damaged, locked, or was built from other inputs than the ones at hand."""
+
+
+class ModelError(TastemakerError):
+    """A language model cannot be loaded, extended, trained or decoded as asked."""
