@@ -1,0 +1,57 @@
+"""Why this one: evidence a person can check, never a story made up after the fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One piece of evidence that ties a recommended item to an item of the history.
+
+    `kind` is 'shared_attributes' or 'co_played'; `because_of` is the history item; `attributes` the values both have;
+    `count` how many training histories hold both items close together (0 for attributes).
+    """
+
+    kind: str
+    because_of: str
+    attributes: tuple[str, ...] = ()
+    count: int = 0
+
+
+def reasons(
+    item_id: str,
+    history: Sequence[str],
+    attributes: Mapping[str, frozenset[str]],
+    co_plays: Callable[[str, str], int],
+    rarity: Mapping[str, float],
+    most: int = 2,
+) -> list[Reason]:
+    """The strongest evidence for `item_id` given a `history` of item ids, oldest first.
+
+    Shared attributes count by `rarity` (attribute -> weight, an inverse document frequency: sharing a rare mode says
+    more than sharing the book half the catalogue is in); co-plays by their count in the training part. Of each
+    kind the best history item is named, the more recent one on equal evidence. An empty list means there is no
+    such evidence, and callers must say that rather than invent some.
+    """
+    found: list[Reason] = []
+    mine = attributes.get(item_id, frozenset())
+    best_weight, best_count = 0.0, 0
+    shared_reason: Reason | None = None
+    played_reason: Reason | None = None
+    for other in reversed(history):
+        if other == item_id:
+            continue
+        shared = mine & attributes.get(other, frozenset())
+        weight = sum(rarity.get(value, 0.0) for value in shared)
+        if weight > best_weight:
+            ranked = sorted(shared, key=lambda value: (-rarity.get(value, 0.0), value))
+            best_weight, shared_reason = weight, Reason("shared_attributes", other, tuple(ranked[:3]))
+        count = co_plays(item_id, other)
+        if count > best_count:
+            best_count, played_reason = count, Reason("co_played", other, count=count)
+    for reason in (played_reason, shared_reason):
+        if reason is not None:
+            found.append(reason)
+    return found[:most]
