@@ -1,0 +1,1 @@
+"""The command line: arguments in, words out. Nothing heavy is imported before a command needs it."""
