@@ -1,0 +1,181 @@
+"""Interactions as one compact array of item indices a user, in time order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import InputError
+from tastemaker.stats.random import generator
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Each user's items in time order, packed: user u owns `items[offsets[u]:offsets[u + 1]]`.
+
+    users (U,) str; offsets (U + 1,) int64 from 0 to E; items (E,) int64 item indices >= 0; times (E,) float64 seconds since
+    1970 with NaN where unknown, or None. Raises InputError when the arrays do not fit together.
+    """
+
+    users: npt.NDArray[np.str_]
+    offsets: Ints
+    items: Ints
+    times: Floats | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) != len(self.users) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
+            raise InputError(
+                f"histories do not fit together: {len(self.users)} users, {len(self.offsets)} offsets, {len(self.items)} events"
+            )
+        if np.any(np.diff(self.offsets) < 0):
+            raise InputError("histories do not fit together: offsets must not decrease")
+        if len(self.items) and int(self.items.min()) < 0:
+            raise InputError(
+                f"event {int(np.argmin(self.items)) + 1} has item index {int(self.items.min())}; indices count from 0"
+            )
+        if self.times is not None and len(self.times) != len(self.items):
+            raise InputError(f"histories have {len(self.items)} events but {len(self.times)} times")
+
+    def __len__(self) -> int:
+        """Number of users."""
+        return len(self.users)
+
+    @property
+    def lengths(self) -> Ints:
+        """(U,) events of each user."""
+        return np.diff(self.offsets)
+
+    @property
+    def user_rows(self) -> Ints:
+        """(E,) the row in `users` that each event belongs to."""
+        return np.repeat(np.arange(len(self.users)), self.lengths)
+
+    @property
+    def from_end(self) -> Ints:
+        """(E,) how many events of the same user come after each event: 0 for the last."""
+        return np.repeat(self.offsets[1:], self.lengths) - 1 - np.arange(len(self.items))
+
+    def of(self, row: int) -> Ints:
+        """Items of the user in `row`, oldest first."""
+        return self.items[self.offsets[row] : self.offsets[row + 1]]
+
+    def counts(self, n_items: int) -> Ints:
+        """(n_items,) number of events of each item."""
+        return np.bincount(self.items, minlength=n_items).astype(np.int64)
+
+    def keep_events(self, keep: Bools) -> Histories:
+        """The same users with only the events marked in `keep` (E,); a user may be left without any."""
+        kept = np.concatenate([[0], np.cumsum(keep)])
+        offsets = kept[self.offsets].astype(np.int64)
+        return Histories(self.users, offsets, self.items[keep], None if self.times is None else self.times[keep])
+
+    def keep_users(self, keep: Bools) -> Histories:
+        """Only the users marked in `keep` (U,), with all their events."""
+        events = np.repeat(keep, self.lengths)
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[keep])]).astype(np.int64)
+        return Histories(self.users[keep], offsets, self.items[events], None if self.times is None else self.times[events])
+
+
+def histories(
+    interactions: pa.Table,
+    item_ids: Sequence[str] | npt.NDArray[np.str_],
+    *,
+    order: Literal["position", "timestamp"] = "position",
+    tie_seed: int | str | None = None,
+    name: str = "interactions",
+) -> Histories:
+    """Pack a table of interactions, users sorted by id, events by `order`; repeated events are kept.
+
+    Parameters
+    ----------
+    interactions
+        columns `user_id`, `item_id`, and `position` or `timestamp` as `order` says.
+    item_ids
+        item ids in the order of the workspace's item table: an item's index is its place here.
+    order
+        what sorts a user's events. Equal keys keep the order of `position` if there is one, then of the rows.
+    tie_seed
+        with `order="timestamp"`: shuffle events of one user at one time with this key, because the order of rows inside a
+        day often follows item numbers, not time.
+    name
+        what error messages call the table.
+
+    Raises
+    ------
+    InputError
+        on a missing column, an empty cell, or an item that is not in `item_ids`, naming the row (from 1).
+    """
+    if tie_seed is not None and order != "timestamp":
+        raise InputError("tie_seed shuffles events with equal timestamps; set order to 'timestamp' or leave tie_seed out")
+    items = _item_indices(interactions, item_ids, name)
+    users, user_rows = _user_rows(interactions, name)
+    has = interactions.column_names
+    times = _seconds(interactions, name, required=order == "timestamp") if "timestamp" in has or order == "timestamp" else None
+    positions = _column(interactions, "position", pa.int64(), name) if "position" in has or order == "position" else None
+    position = np.arange(len(items)) if positions is None else positions.to_numpy(zero_copy_only=False)
+    if order == "position" or times is None:
+        sort = np.lexsort((position, user_rows))
+    else:
+        sort = np.lexsort((position, times, user_rows))
+        if tie_seed is not None:
+            noise = generator(tie_seed, "ties").random(len(sort))
+            sort = sort[np.lexsort((noise, times[sort], user_rows[sort]))]
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
+    return Histories(users, offsets, items[sort], None if times is None else times[sort])
+
+
+def _column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, nulls: bool = False) -> pa.Array:
+    """One column cast to `kind`, as a single array without nulls unless `nulls`."""
+    if column not in table.column_names:
+        raise InputError(f"{name}: column '{column}' is missing; the table has {', '.join(table.column_names) or 'no columns'}")
+    try:
+        array = table.column(column).cast(kind).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise InputError(f"{name}: column '{column}' cannot be read as {kind}: {error}") from None
+    if isinstance(array, pa.ChunkedArray):  # pyarrow returns an empty chunked array for zero chunks
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], kind)
+    if array.null_count and not nulls:
+        row = pc.index(array.is_null(), True).as_py()
+        raise InputError(f"{name}: row {row + 1}, column '{column}' is empty; every row needs a value there")
+    return array
+
+
+def _item_indices(table: pa.Table, item_ids: Sequence[str] | npt.NDArray[np.str_], name: str) -> Ints:
+    found = pc.index_in(_column(table, "item_id", pa.string(), name), value_set=pa.array(list(item_ids), pa.string()))
+    if found.null_count:
+        row = pc.index(found.is_null(), True).as_py()
+        item = table.column("item_id")[row].as_py()
+        more = f" (and {found.null_count - 1:,} further rows)" if found.null_count > 1 else ""
+        raise InputError(
+            f"{name}: row {row + 1}, column 'item_id': '{item}' is not in the item table{more}; add the item or remove the row"
+        )
+    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _user_rows(table: pa.Table, name: str) -> tuple[npt.NDArray[np.str_], Ints]:
+    """User ids sorted, and the place among them of each row."""
+    encoded = _column(table, "user_id", pa.string(), name).dictionary_encode()
+    unsorted = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+    sort = np.argsort(unsorted)
+    place = np.empty_like(sort)
+    place[sort] = np.arange(len(sort))
+    return unsorted[sort], place[np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)].astype(np.int64)
+
+
+def _seconds(table: pa.Table, name: str, *, required: bool) -> Floats | None:
+    """Timestamps as seconds since 1970, NaN where empty; None when no row has one and none is required."""
+    array = _column(table, "timestamp", pa.timestamp("us", tz="UTC"), name, nulls=not required)
+    if array.null_count == len(array) and not required:
+        return None
+    micros = pc.cast(array.cast(pa.int64()), pa.float64(), safe=False)  # float64 holds microseconds exactly until 2255
+    return np.asarray(micros.fill_null(float("nan")).to_numpy(zero_copy_only=False), dtype=np.float64) / 1e6
