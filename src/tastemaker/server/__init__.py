@@ -1,0 +1,8 @@
+"""The HTTP server and its page: thin, and ignorant of models. What it serves stands behind `Service`."""
+
+from tastemaker.server.admission import LaneSettings
+from tastemaker.server.app import ServerSettings, create_app
+from tastemaker.server.run import address, bind, serve
+from tastemaker.server.service import Event, Request, Service
+
+__all__ = ["Event", "LaneSettings", "Request", "ServerSettings", "Service", "address", "bind", "create_app", "serve"]

@@ -1,0 +1,91 @@
+"""The application: routes, lanes and page around a `Service`."""
+
+from __future__ import annotations
+
+import mimetypes
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from tastemaker.errors import InputError
+from tastemaker.server.admission import Calls, Lane, LaneSettings
+from tastemaker.server.catalogue import catalogue_routes, health_routes
+from tastemaker.server.recommendations import RecommendationLane, answer, recommendation_routes
+from tastemaker.server.service import Service
+from tastemaker.server.web import Edge, EdgeSettings, add_handlers
+
+STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How much the server takes on and whom it listens to; `deadline` is in seconds, for requests that name none."""
+
+    recommendations: LaneSettings = field(default_factory=LaneSettings)
+    reading: LaneSettings = field(default_factory=lambda: LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0))
+    edge: EdgeSettings = field(default_factory=EdgeSettings)
+    deadline: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.deadline <= 600:
+            raise InputError(f"deadline is {self.deadline} s; give one above 0 and at most 600")
+
+
+class _Page(StaticFiles):
+    """The page's files; browsers ask each time whether they changed, so that a new version shows at once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def create_app(
+    service: Service,
+    settings: ServerSettings | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+) -> FastAPI:
+    """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.
+
+    No cross-origin access is granted. `clock` gives seconds and `new_id` names requests that bring no id; tests pass
+    their own.
+    """
+    settings = settings or ServerSettings()
+    lane: RecommendationLane = Lane(lambda requests: answer(service, requests), settings.recommendations, clock)
+    calls = Calls(settings.reading, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await lane.start()
+        await calls.lane.start()
+        yield
+        await lane.stop()
+        await calls.lane.stop()
+
+    app = FastAPI(
+        title="Tastemaker",
+        version=version("tastemaker"),
+        description="Recommendations, and what people make of them. Every refusal is `{error, remedy}`.",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    add_handlers(app)
+    app.add_middleware(Edge, settings=settings.edge)
+    app.include_router(recommendation_routes(service, lane, calls, settings.deadline, new_id, clock))
+    app.include_router(catalogue_routes(service, calls))
+    app.include_router(health_routes(service, calls))
+    # Some systems map .js to text/plain, which `nosniff` would then refuse to run.
+    mimetypes.add_type("text/javascript", ".js")
+    app.mount("/", _Page(directory=STATIC, html=True), name="page")
+    return app

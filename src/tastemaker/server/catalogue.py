@@ -1,0 +1,154 @@
+"""The routes that read: items and their media, users, filterable fields, what is served, and health."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi import Request as HttpRequest
+from fastapi.responses import JSONResponse
+
+from tastemaker.errors import InputError
+from tastemaker.server.admission import Calls
+from tastemaker.server.models import FilterField, Health, Info, Item, PastEvent, ProblemOut, User
+from tastemaker.server.recommendations import REFUSALS, known_items
+from tastemaker.server.service import Service
+from tastemaker.server.web import problem_response, unknown
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+MISSING: dict[int | str, dict[str, object]] = {404: {"model": ProblemOut, "description": "not there"}, **REFUSALS}
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def catalogue_routes(service: Service, calls: Calls) -> APIRouter:
+    """`/items`, `/users`, `/fields` and `/info`."""
+    router = APIRouter(tags=["catalogue"])
+    add_items(router, service, calls)
+    add_media(router, service, calls)
+    add_users(router, service, calls)
+
+    @router.get("/fields", responses=REFUSALS)
+    async def fields() -> list[FilterField]:
+        """Fields that can be filtered on, with their values and how many items have each."""
+        return await calls(lambda: [FilterField.model_validate(one) for one in service.fields()])
+
+    @router.get("/info", responses=REFUSALS)
+    async def info() -> Info:
+        """The data set, who is simulated, versions and counts."""
+        return await calls(lambda: Info.model_validate(service.info()))
+
+    return router
+
+
+def add_items(router: APIRouter, service: Service, calls: Calls) -> None:
+    """`GET /items?query=`."""
+
+    @router.get("/items", responses=REFUSALS)
+    async def items(
+        query: Annotated[str, Query(max_length=200, examples=["blackbird"])] = "", limit: Limit = 20, offset: Offset = 0
+    ) -> list[Item]:
+        """Items that match the words, best first; without words the catalogue, page by page."""
+        return await calls(lambda: [Item.model_validate(one) for one in service.search(query, limit, offset)])
+
+
+def add_media(router: APIRouter, service: Service, calls: Calls) -> None:
+    """`GET /items/{id}` and its cover and audio. Ids may hold slashes, so the longer addresses come first."""
+
+    async def media(item_id: str, kind: str, http: HttpRequest) -> Response:
+        found = await calls(lambda: service.media(item_id, kind))
+        if found is None:
+            if item_id not in await calls(lambda: known_items(service, [item_id])):
+                raise unknown("item", item_id)
+            return problem_response(404, f"item '{item_id[:80]}' has no {kind}", "look at has_audio and has_image of the item")
+        return ranged(found[0], found[1], http.headers.get)
+
+    @router.get("/items/{item_id:path}/cover", responses=MISSING, response_class=Response)
+    async def cover(item_id: str, http: HttpRequest) -> Response:
+        """The item's picture."""
+        return await media(item_id, "cover", http)
+
+    @router.get("/items/{item_id:path}/audio", responses=MISSING, response_class=Response)
+    async def audio(item_id: str, http: HttpRequest) -> Response:
+        """The item's sound; byte ranges are served, so that players can seek."""
+        return await media(item_id, "audio", http)
+
+    @router.get("/items/{item_id:path}", responses=MISSING)
+    async def item(item_id: str) -> Item:
+        """One item."""
+        found = await calls(lambda: known_items(service, [item_id]))
+        if item_id not in found:
+            raise unknown("item", item_id)
+        return found[item_id]
+
+
+def ranged(content: bytes, media_type: str, header: Callable[[str], str | None]) -> Response:
+    """`content` whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one range).
+
+    The tag is the content's hash, so it is a strong validator; several ranges at once are answered with the whole.
+    """
+    tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600", "Accept-Ranges": "bytes"}
+    if tag in [one.strip().removeprefix("W/") for one in (header("if-none-match") or "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    asked = _RANGE.fullmatch(header("range") or "")
+    if asked is None or asked.groups() == ("", "") or header("if-range") not in (None, tag):
+        return Response(content, media_type=media_type, headers=headers)
+    first, last = asked.groups()
+    size = len(content)
+    start = int(first) if first else max(0, size - int(last))
+    end = min(int(last), size - 1) if first and last else size - 1
+    if start > end:
+        refusal = problem_response(416, f"the range lies outside the {size} bytes there are", "ask from byte 0")
+        refusal.headers["Content-Range"] = f"bytes */{size}"
+        return refusal
+    headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+    return Response(content[start : end + 1], 206, headers, media_type)
+
+
+def add_users(router: APIRouter, service: Service, calls: Calls) -> None:
+    """`GET /users` and `GET /users/{id}/history`."""
+
+    @router.get("/users", responses=REFUSALS)
+    async def users(limit: Limit = 50, offset: Offset = 0) -> list[User]:
+        """Known users; `simulated` says whether they are, and must be shown wherever they could be taken for people."""
+        return await calls(lambda: [User.model_validate(one) for one in service.users(limit, offset)])
+
+    @router.get("/users/{user_id:path}/history", responses=MISSING)
+    async def history(user_id: str) -> list[PastEvent]:
+        """What the user did, oldest first, with the items; events that were undone are left out."""
+
+        def look_up() -> list[PastEvent] | None:
+            try:
+                events = [PastEvent.model_validate(one) for one in service.history(user_id)]
+            except InputError:
+                return None
+            items = known_items(service, sorted({one.item_id for one in events}))
+            return [one.model_copy(update={"item": items.get(one.item_id)}) for one in events]
+
+        found = await calls(look_up)
+        if found is None:
+            raise unknown("user", user_id)
+        return found
+
+
+def health_routes(service: Service, calls: Calls) -> APIRouter:
+    """`GET /health/live`, which touches nothing, and `GET /health/ready`, which asks the service."""
+    router = APIRouter(tags=["health"], prefix="/health")
+
+    @router.get("/live")
+    async def live() -> Health:
+        """The process answers."""
+        return Health(ready=True)
+
+    @router.get("/ready", response_model=Health, responses={503: {"model": Health, "description": "not yet"}})
+    async def ready() -> JSONResponse:
+        """Recommendations can be served; 503 with the reason while they cannot."""
+        good, reason = await calls(service.ready)
+        headers = {"Cache-Control": "no-store"} if good else {"Cache-Control": "no-store", "Retry-After": "2"}
+        return JSONResponse({"ready": good, "reason": reason}, 200 if good else 503, headers)
+
+    return router

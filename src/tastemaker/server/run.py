@@ -1,0 +1,87 @@
+"""Serving on an address: taken ports are told in one line, and stopping finishes what was begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from tastemaker.errors import InputError
+from tastemaker.server.app import ServerSettings, create_app
+from tastemaker.server.service import Service
+
+
+def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
+    """A bound socket, port 0 for any free one; a long job can hold it early and serve on it later.
+
+    Raises
+    ------
+    InputError
+        when the port is taken or not allowed, or the host is not an address of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, OverflowError) as error:
+        raise InputError(f"cannot serve on {host}:{port}: {error}; give an address of this machine, port 0 to 65535") from None
+    server = socket.socket(family, kind, protocol)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind(address)
+    except OSError as error:
+        server.close()
+        raise InputError(_why(host, port, error)) from None
+    return server
+
+
+def _why(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is already taken; stop what uses it, or choose another with --port {port + 1}"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs administrator rights; choose one above 1023 with --port"
+    return f"cannot serve on {host}:{port}: {error.strerror}; give an address of this machine with --host"
+
+
+def address(server: socket.socket) -> str:
+    """The URL of a bound socket, as a browser on this machine takes it."""
+    host, port = server.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+def serve(
+    service: Service,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    settings: ServerSettings | None = None,
+    announce: Callable[[str], None] = print,
+    listener: socket.socket | None = None,
+) -> None:
+    """Serve until interrupted; `announce` gets the URL once the address is held (pass `listener` if `bind` was called before).
+
+    Requests in hand are finished on SIGINT and SIGTERM, within the lanes' grace. The server has no accounts: on any
+    other host than this machine's loopback, whoever reaches the port can read and write.
+
+    Raises
+    ------
+    InputError
+        as `bind`.
+    """
+    settings = settings or ServerSettings()
+    server = listener or bind(host, port)
+    own = server.getsockname()[0]
+    hosts = ("*",) if own in ("0.0.0.0", "::") else (*settings.edge.hosts, own, host)
+    edge = dataclasses.replace(settings.edge, hosts=hosts)
+    app = create_app(service, dataclasses.replace(settings, edge=edge))
+    grace = max(1, round(settings.recommendations.grace))
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, ws="none", server_header=False, timeout_graceful_shutdown=grace
+    )
+    with server:
+        announce(address(server))
+        try:
+            uvicorn.Server(config).run(sockets=[server])
+        except KeyboardInterrupt:  # uvicorn raises the signal again after a clean stop
+            return

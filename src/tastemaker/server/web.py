@@ -1,0 +1,178 @@
+"""The HTTP edge that every route shares: one shape of error, a limit on bodies, and headers that protect the page."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tastemaker.errors import InputError, TastemakerError
+from tastemaker.server.admission import Refused
+
+log = logging.getLogger("tastemaker.server")
+
+# Everything the page needs is its own: no inline script, no frame, no form target, no foreign origin.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Problem(Exception):
+    """A refusal with its status, what is wrong, and what to do."""
+
+    def __init__(self, status: int, error: str, remedy: str) -> None:
+        super().__init__(error)
+        self.status, self.error, self.remedy = status, error, remedy
+
+
+def unknown(what: str, name: str) -> Problem:
+    """The 404 for an item or user that is not there."""
+    where = "/items?query=..." if what == "item" else "/users"
+    return Problem(404, f"{what} '{name[:80]}' is unknown", f"find the ones there are with GET {where}")
+
+
+def problem_response(status: int, error: str, remedy: str, retry_after: int | None = None) -> JSONResponse:
+    """The JSON of a refusal, on one line."""
+    headers = {**HEADERS, "Cache-Control": "no-store"}
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    content = {"error": " ".join(error.split()), "remedy": " ".join(remedy.split())}
+    return JSONResponse(content, status, headers)
+
+
+def _split(message: str) -> tuple[str, str]:
+    """Our errors end in "; " and the remedy."""
+    error, _, remedy = message.rpartition("; ")
+    return (error, remedy) if error else (message, "compare the request with the examples of /openapi.json")
+
+
+def _readable(error: RequestValidationError) -> str:
+    """Each fault with its place, such as `body.events.0.kind: Input should be ...`."""
+    parts = []
+    for fault in error.errors()[:5]:
+        place = ".".join(str(part) for part in fault["loc"])
+        parts.append(f"{place}: {str(fault['msg']).removeprefix('Value error, ')}")
+    return " | ".join(parts)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Turn every way a request can fail into `{error, remedy}`; no traceback leaves the server."""
+
+    @app.exception_handler(Problem)
+    async def refused_by_us(_: Request, error: Problem) -> JSONResponse:
+        return problem_response(error.status, error.error, error.remedy)
+
+    @app.exception_handler(Refused)
+    async def overloaded(_: Request, error: Refused) -> JSONResponse:
+        return problem_response(error.status, str(error), f"try again in {error.retry_after} s", error.retry_after)
+
+    @app.exception_handler(TastemakerError)
+    async def mistaken(_: Request, error: TastemakerError) -> JSONResponse:
+        # Anything but the caller's input is the server's own trouble: a damaged artifact, a model that will not load.
+        return problem_response(400 if isinstance(error, InputError) else 500, *_split(str(error)))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(422, _readable(error), "compare the request with the examples of /openapi.json")
+
+    @app.exception_handler(HTTPException)
+    async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
+        remedy = {
+            404: "the addresses there are stand in /openapi.json",
+            405: "see /openapi.json for the method to use",
+            413: "send it in smaller parts",
+        }
+        detail = f"{request.method} {request.url.path[:120]}: {error.detail}"
+        return problem_response(error.status_code, detail, remedy.get(error.status_code, "compare with /openapi.json"))
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed: %r", request.method, request.url.path, error)
+        return problem_response(500, "the server failed on this request", "the server's log names the cause; report it")
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """`body` bytes at most in a request; `hosts` are the names it may be addressed by ('*' for any)."""
+
+    body: int = 256 * 1024
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Edge:
+    """Refuses large bodies, unknown host names and writes from other sites; adds the protecting headers.
+
+    A page elsewhere could point its own name at this machine and read what is served here (DNS rebinding); checking
+    the Host header ends that. Writes that a browser marks as coming from another site are refused likewise.
+    """
+
+    def __init__(self, app: ASGIApp, settings: EdgeSettings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        send = _with_headers(send)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._limited(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        host = headers.get("host", "")
+        name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+        if "*" not in self.settings.hosts and name not in self.settings.hosts:
+            return problem_response(400, f"host '{name[:80]}' is not served here", "use the address that was printed at start")
+        if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return problem_response(403, "a page of another site sent this", "call from this server's own page or a program")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal():
+            return problem_response(400, "content-length is not a number", "send the body's length in bytes")
+        return self._too_large() if int(length) > self.settings.body else None
+
+    def _too_large(self) -> JSONResponse:
+        return problem_response(413, f"the body is larger than {self.settings.body:,} bytes", "send it in smaller parts")
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count the bytes too: a chunked body announces no length."""
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.settings.body:
+                raise HTTPException(413, f"the body is larger than {self.settings.body:,} bytes")
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def _with_headers(send: Send) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return wrapped
