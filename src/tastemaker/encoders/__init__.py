@@ -1,0 +1,16 @@
+"""Items -> vectors: text, audio, image and behaviour views, each an (N, d) float32 array in which a missing view is a NaN row."""
+
+from tastemaker.encoders.behaviour import behaviour_vectors
+from tastemaker.encoders.report import VectorReport, standardise, vector_report
+from tastemaker.encoders.text import TfidfEncoder, fit_tfidf, sentence_vectors, tfidf_vectors
+
+__all__ = [
+    "TfidfEncoder",
+    "VectorReport",
+    "behaviour_vectors",
+    "fit_tfidf",
+    "sentence_vectors",
+    "standardise",
+    "tfidf_vectors",
+    "vector_report",
+]

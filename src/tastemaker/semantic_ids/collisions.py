@@ -1,0 +1,200 @@
+"""Items that share a Semantic ID: keep them together, number them, or move some to the next-nearest code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from tastemaker.errors import InputError
+from tastemaker.semantic_ids.codebook import Codebook, distances, subtract
+from tastemaker.semantic_ids.sizes import check_sizes
+from tastemaker.semantic_ids.views import Views
+
+Policy = Literal["expand", "suffix", "reassign"]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+# Row numbers (n,) of items of one group -> (n, K_L) distances to the last level's codewords.
+Costs = Callable[[Int64], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The inverse map. codes: (G, L) distinct Semantic IDs in lexicographic order; the items of group g are
+    `items[starts[g]:starts[g + 1]]`, rising; starts: (G + 1,).
+    """
+
+    codes: Int32
+    starts: Int64
+    items: Int64
+
+    def members(self, code: Sequence[int]) -> Int64:
+        """Item indices with exactly this Semantic ID, empty when there are none."""
+        low, high = 0, len(self.codes)
+        for level, value in enumerate(code):
+            column = self.codes[low:high, level]
+            low, high = low + int(np.searchsorted(column, value)), low + int(np.searchsorted(column, value, side="right"))
+        return self.items[self.starts[low] : self.starts[high]]
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """codes: (N, L') int32 after the policy; sizes: L' level sizes; moved: items whose code changed ("reassign")."""
+
+    codes: Int32
+    sizes: tuple[int, ...]
+    policy: Policy
+    moved: int = 0
+
+    def groups(self) -> Groups:
+        """The items behind each distinct Semantic ID."""
+        return groups(self.codes)
+
+
+def groups(codes: npt.NDArray[Any]) -> Groups:
+    """Group (N, L) codes; stable, so items rise inside each group."""
+    order = np.lexsort(codes.T[::-1])
+    ordered = codes[order]
+    first = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)] if len(codes) else np.empty(0, bool)
+    starts = np.r_[np.flatnonzero(first), len(codes)].astype(np.int64)
+    return Groups(ordered[first].astype(np.int32), starts, order.astype(np.int64))
+
+
+def resolve(
+    codes: npt.NDArray[Any],
+    sizes: Sequence[int],
+    policy: Policy = "expand",
+    costs: Costs | None = None,
+    suffix_size: int | None = None,
+) -> Resolved:
+    """Apply a collision policy to (N, L) codes.
+
+    "expand" keeps them: a Semantic ID may stand for many items. "suffix" appends a digit that numbers the items of a group in
+    item-index order, which is the keyed-hash order and leaks nothing; its level has `suffix_size` codes, by default the
+    largest group rounded up to a power of two, at least 2. "reassign" moves items of a group of equal codes to other last codes
+    under the same prefix at the least total distance, given `costs` (see `last_level_costs`); where a prefix holds more items
+    than the last level has codes, the surplus is spread evenly and still collides.
+
+    Raises
+    ------
+    InputError
+        naming item row and level of a code out of range; for a suffix level too small; for "reassign" without costs.
+    """
+    sizes = check_sizes(sizes)
+    checked = check_codes(codes, sizes)
+    if policy == "expand":
+        return Resolved(checked, sizes, policy)
+    if policy == "suffix":
+        return _suffix(checked, sizes, suffix_size)
+    if policy != "reassign":
+        raise InputError(f"collision policy '{policy}' is unknown; use expand, suffix or reassign")
+    if costs is None:
+        raise InputError("collision policy 'reassign' needs distances to the last codes; pass costs=last_level_costs(...)")
+    out = checked.copy()
+    parents = groups(checked[:, :-1])
+    for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
+        rows = parents.items[start:stop]
+        if len(np.unique(checked[rows, -1])) < len(rows):
+            out[rows, -1] = _least_total(np.asarray(costs(rows), np.float64), -(-len(rows) // sizes[-1]))
+    return Resolved(out, sizes, policy, int((out != checked).any(axis=1).sum()))
+
+
+def check_codes(codes: npt.NDArray[Any], sizes: Sequence[int]) -> Int32:
+    """(N, L) int32 codes inside `sizes`; InputError naming the first item row and level that is not."""
+    if codes.ndim != 2 or codes.shape[1] != len(sizes):
+        raise InputError(f"codes have shape {codes.shape} but there are {len(sizes)} levels; tokenizer and codes do not match")
+    bad = (codes < 0) | (codes >= np.asarray(sizes))
+    if bad.any():
+        row, level = np.argwhere(bad)[0]
+        raise InputError(
+            f"codes: item row {row + 1}, level {level + 1} holds {codes[row, level]}, outside 0..{sizes[level] - 1}; encode again"
+        )
+    return codes.astype(np.int32)
+
+
+def last_level_costs(codebook: Codebook, views: Views, codes: npt.NDArray[Any]) -> Costs:
+    """Distances of items to the codewords of the last level, given the codes they have before it."""
+    z, present = codebook.latent(views)
+    for level, words in enumerate(codebook.codewords[:-1]):
+        z = subtract(z, present, words[codes[:, level]], codebook.blocks)
+    return lambda rows: distances(z[rows], present[rows], codebook.codewords[-1], codebook.blocks)
+
+
+def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: float | None = None) -> Int32:
+    """Semantic IDs (N, L) for a whole catalogue at once, no two items alike: balanced residual quantisation.
+
+    From the first level down, a prefix takes no more items than its subtree has addresses; the items that care least (smallest
+    gap between nearest and second-nearest code) move to the next-nearest code with room. Identical items spread in item-index
+    (hash) order. fill: share of the last codes under a prefix that may be used, < 1 leaves addresses for new items.
+    balance: at most `balance` x N / K_1 items on a first code. An item's code depends on the others, so new items use `encode`.
+
+    Raises
+    ------
+    InputError
+        when N items do not fit, or `fill` or `balance` is out of range.
+    """
+    z, present = codebook.latent(views)
+    caps = _caps(codebook.sizes, len(z), fill, balance)
+    out = np.zeros((len(z), len(caps)), np.int32)
+    for level, (words, cap) in enumerate(zip(codebook.codewords, caps, strict=True)):
+        parents = groups(out[:, :level]) if level else Groups(out[:1, :0], np.array([0, len(z)]), np.arange(len(z)))
+        for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
+            rows = parents.items[start:stop]
+            d = distances(z[rows], present[rows], words, codebook.blocks)
+            nearest = d.argmin(axis=1)
+            crowded = np.bincount(nearest).max() > cap
+            out[rows, level] = (_least_total(d, 1) if cap == 1 else _with_room(d, cap)) if crowded else nearest
+        z = subtract(z, present, words[out[:, level]], codebook.blocks)
+    return out
+
+
+def _caps(sizes: tuple[int, ...], n: int, fill: float, balance: float | None) -> list[int]:
+    if not 0 < fill <= 1 or (balance is not None and balance < 1):
+        raise InputError(f"unique codes: fill {fill} must be in (0, 1] and balance {balance} at least 1")
+    caps = [1]
+    for level in range(len(sizes) - 1, 0, -1):
+        usable = max(1, int(fill * sizes[level])) if level == len(sizes) - 1 else sizes[level]
+        caps.insert(0, usable * caps[0])
+    if balance is not None:
+        caps[0] = min(caps[0], int(np.ceil(balance * n / sizes[0])))
+    if sizes[0] * caps[0] < n:
+        raise InputError(
+            f"{n} items do not fit in {sizes[0] * caps[0]} addresses of sizes {list(sizes)}; add a level or raise fill"
+        )
+    return caps
+
+
+def _with_room(d: npt.NDArray[Any], cap: int) -> Int64:
+    """Each row to its nearest code with room, rows with the largest regret first."""
+    order = np.argsort(d, axis=1, kind="stable")
+    two = np.take_along_axis(d, order[:, :2], axis=1)
+    used = np.zeros(d.shape[1], np.int64)
+    out = np.empty(len(d), np.int64)
+    for row in np.argsort(two[:, 0] - two[:, 1], kind="stable"):
+        out[row] = choice = order[row, (used[order[row]] < cap).argmax()]
+        used[choice] += 1
+    return out
+
+
+def _least_total(d: npt.NDArray[Any], cap: int) -> Int64:
+    """Assignment of rows to codes, at most `cap` rows a code, with the least total distance."""
+    rows, columns = linear_sum_assignment(np.tile(d, (1, cap)))
+    out = np.empty(len(d), np.int64)
+    out[rows] = columns % d.shape[1]
+    return out
+
+
+def _suffix(codes: Int32, sizes: tuple[int, ...], suffix_size: int | None) -> Resolved:
+    found = groups(codes)
+    counts = np.diff(found.starts)
+    largest = int(counts.max(initial=1))
+    size = suffix_size or max(2, 1 << (largest - 1).bit_length())
+    if size < largest:
+        raise InputError(f"a suffix of {size} codes cannot number the {largest} items of one group; give at least {largest}")
+    digit = np.empty(len(codes), np.int32)
+    digit[found.items] = np.arange(len(codes)) - np.repeat(found.starts[:-1], counts)
+    return Resolved(np.column_stack([codes, digit]).astype(np.int32), (*sizes, size), "suffix")

@@ -1,0 +1,146 @@
+"""Residual k-means: Semantic IDs without a network, deterministic, the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sparse
+
+from tastemaker.errors import InputError
+from tastemaker.semantic_ids.codebook import Blocks, Codebook, Missing, distances, subtract
+from tastemaker.semantic_ids.sizes import check_sizes
+from tastemaker.semantic_ids.views import Float32, Scaling, Views, fit_views
+from tastemaker.stats.random import generator
+
+_CHUNK = 16_384
+
+
+@dataclass(frozen=True)
+class RkmeansSettings:
+    """iterations: Lloyd steps at most; restarts: the best of so many starts a level; sample: rows a level is fitted on at most;
+    scaling: "dimension" (every dimension to variance 1) or "view" (keep a view's spectrum); missing: see `Codebook`.
+    """
+
+    iterations: int = 30
+    restarts: int = 1
+    sample: int = 200_000
+    scaling: Scaling = "dimension"
+    missing: Missing = "mask"
+
+    def __post_init__(self) -> None:
+        if min(self.iterations, self.restarts, self.sample) < 1:
+            raise InputError("residual k-means: iterations, restarts and sample must be at least 1")
+        if self.scaling not in ("dimension", "view") or self.missing not in ("mask", "mean"):
+            raise InputError("residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean'")
+
+
+def fit_rkmeans(
+    views: Views,
+    sizes: Sequence[int],
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+    settings: RkmeansSettings | None = None,
+) -> Codebook:
+    """Fit one k-means a level on the residuals of the level before (k-means++ start, Lloyd, empty clusters re-seeded).
+
+    views: {name: (N, d)}, NaN rows missing; they are standardised here. weights: {name: w}, default 1: each view's expected
+    squared length is w^2 whatever its width. Deterministic for a seed and a BLAS thread count.
+
+    Raises
+    ------
+    InputError
+        for fewer items than codes at level 1, and for bad views (named, with the row).
+    """
+    settings = settings or RkmeansSettings()
+    sizes = check_sizes(sizes)
+    known = fit_views(views, weights, settings.scaling)
+    n = len(next(iter(views.values())))
+    if n < sizes[0]:
+        raise InputError(f"{n} items but {sizes[0]} codes at level 1; choose a first size of at most {n}")
+    empty = np.zeros((1, sum(view.dimensions for view in known)), np.float32)
+    frame = Codebook("rkmeans", known, (empty,), None, settings.missing)
+    z, present = frame.latent(views)
+    if n > settings.sample:
+        rows = np.sort(generator(seed, "rkmeans sample").choice(n, settings.sample, replace=False))
+        z, present = z[rows], present[rows]
+    levels = []
+    for level, k in enumerate(sizes):
+        words = kmeans(z, present, frame.blocks, k, (seed, "rkmeans", level), settings)
+        z = subtract(z, present, words[assign(z, present, words, frame.blocks)[0]], frame.blocks)
+        levels.append(words)
+    return Codebook("rkmeans", known, tuple(levels), None, settings.missing)
+
+
+def kmeans(
+    z: Float32, present: Float32, blocks: Blocks, k: int, key: tuple[str | int, ...], settings: RkmeansSettings
+) -> Float32:
+    """(k, D) codewords of the best of `restarts` runs by mean squared distance over the present blocks."""
+    best: Float32 | None = None
+    lowest = np.inf
+    for restart in range(settings.restarts):
+        words = _lloyd(z, present, blocks, _spread_start(z, k, (*key, restart)), settings.iterations)
+        error = float(assign(z, present, words, blocks)[1].mean()) if settings.restarts > 1 else 0.0
+        if error < lowest:
+            best, lowest = words, error
+    assert best is not None  # a finite error is always below infinity
+    return best
+
+
+def assign(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Nearest codeword (N,), lowest index on a tie, and squared distance (N,) over the present blocks."""
+    codes = np.empty(len(z), np.int64)
+    gap = np.empty(len(z), np.float32)
+    for start in range(0, len(z), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        d = distances(z[rows], present[rows], words, blocks)
+        codes[rows] = d.argmin(axis=1)
+        gap[rows] = d.min(axis=1) + np.square(z[rows]).sum(axis=1)
+    return codes, np.maximum(gap, 0)
+
+
+def _spread_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
+    """k-means++ (Arthur and Vassilvitskii 2007): rows drawn in proportion to their squared distance from those drawn."""
+    rng = generator(*key)
+    if len(z) > 64 * k:
+        z = z[np.sort(rng.choice(len(z), 64 * k, replace=False))]
+    norms = np.square(z).sum(axis=1)
+    chosen = np.empty(k, np.int64)
+    chosen[0] = rng.integers(len(z))
+    nearest = np.full(len(z), np.inf, np.float32)
+    for i in range(1, k):
+        last = chosen[i - 1]
+        nearest = np.minimum(nearest, np.maximum(norms - 2 * (z @ z[last]) + norms[last], 0))
+        mass = np.cumsum(nearest, dtype=np.float64)
+        chosen[i] = min(int(np.searchsorted(mass, rng.random() * mass[-1], side="right")), len(z) - 1)
+    return z[chosen].copy()
+
+
+def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, iterations: int) -> Float32:
+    """Alternate assignment and per-block means; an empty cluster takes the row that is worst served."""
+    before = np.empty(0, np.int64)
+    for _ in range(iterations):
+        codes, gap = assign(z, present, words, blocks)
+        if np.array_equal(codes, before):
+            break
+        before = codes
+        empty = np.flatnonzero(np.bincount(codes, minlength=len(words)) == 0)
+        if len(empty):
+            worst = np.argsort(-gap, kind="stable")[: len(empty)]
+            worst = worst[gap[worst] > 1e-9]  # fewer distinct rows than codes: the rest of the codes stays unused
+            codes = codes.copy()
+            codes[worst] = empty[: len(worst)]
+        words = _means(z, present, blocks, codes, words)
+    return words
+
+
+def _means(z: Float32, present: Float32, blocks: Blocks, codes: npt.NDArray[np.int64], words: Float32) -> Float32:
+    member = sparse.csr_array((np.ones(len(z), np.float32), (codes, np.arange(len(z)))), shape=(len(words), len(z)))
+    sums, counts = member @ z, member @ present
+    out = words.copy()
+    for i, block in enumerate(blocks):
+        alive = counts[:, i] > 0
+        out[alive, block] = sums[alive, block] / counts[alive, i, None]
+    return out

@@ -1,0 +1,42 @@
+"""How many codes each level of a Semantic ID has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tastemaker.errors import InputError
+
+SPARE_BITS = 10
+
+
+def codebook_sizes(n: int) -> tuple[int, ...]:
+    """Default sizes K_1, K_2, ... for `n` items.
+
+    K_1 is the power of two >= 2 sqrt(n), within [64, 2048]; each level halves, not below 16; there are as few levels as
+    give log2 n + 10 address bits, so that a catalogue can grow without new collisions. 12,101 items: 256/128/64/32.
+    """
+    if n < 1:
+        raise InputError(f"cannot size a codebook for {n} items; ingest items first")
+    size = min(max(2 ** math.ceil(math.log2(2 * math.sqrt(n))), 64), 2048)
+    sizes: list[int] = []
+    while sum(math.log2(k) for k in sizes) < math.log2(n) + SPARE_BITS:
+        sizes.append(size)
+        size = max(size // 2, 16)
+    return tuple(sizes)
+
+
+def multi_resolution(first: int, levels: int) -> tuple[int, ...]:
+    """K_l = first / 2^(l-1) for l = 1..levels (PLUM, arXiv 2510.07784, SID-v2); InputError when a level falls below 2."""
+    sizes = tuple(first >> level for level in range(levels))
+    if not sizes or sizes[-1] < 2 or first & (first - 1):
+        raise InputError(f"{levels} levels from {first} codes leave {sizes[-1:] or (0,)}: start from a larger power of two")
+    return sizes
+
+
+def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """`sizes` as a tuple of ints, each >= 2; InputError otherwise."""
+    out = tuple(int(k) for k in sizes)
+    if not out or min(out) < 2:
+        raise InputError(f"codebook sizes {list(sizes)}: give one or more levels of at least 2 codes each")
+    return out
