@@ -107,7 +107,7 @@ def time_split(
     test, excluded = _period(h, test_from, target, min_context)
     if not len(train) or not len(validation) or not len(test):
         raise InputError(
-            f"the cut in time leaves {len(train):,} users to train on, {len(validation):,} to validate and {len(test):,} to test; "
+            f"the cut in time leaves {len(train):,} users to train on, {len(validation):,} to validate, {len(test):,} to test; "
             "widen the shares or use leave-one-out"
         )
     return Split(train, validation, test, excluded, (validation_from, test_from))
