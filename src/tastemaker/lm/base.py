@@ -1,0 +1,256 @@
+"""Base models: a small decoder from a config, or any Hugging Face causal-LM folder; safetensors only, written atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.vocabulary import TextEncoder, Vocabulary
+
+VOCABULARY_FILE = "vocabulary.json"
+RECORD_FILE = "tastemaker.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a `small` decoder: about `layers * 12 * width^2 + tokens * width` parameters with the default `mlp`."""
+
+    layers: int = 4
+    width: int = 192
+    heads: int = 6
+    mlp: float = 8 / 3
+    context: int = 1024
+    rope_theta: float = 10_000.0
+    init_std: float = 0.02
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.width, self.heads, self.context) < 1 or self.width % (2 * self.heads):
+            raise ModelError(f"shape: width {self.width} must be an even multiple of heads {self.heads}, and every size positive")
+        if not (self.mlp > 0 and self.init_std > 0 and self.rope_theta > 1):
+            raise ModelError("shape: mlp and init_std must be positive and rope_theta above 1")
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where and how to compute: torch device, dtype name, threads."""
+
+    device: str
+    dtype: str
+    threads: int
+
+
+def device_defaults() -> Device:
+    """CUDA with bfloat16 where there is one; else the CPU, bfloat16 only with AMX (elsewhere 4-100x slower)."""
+    if torch.cuda.is_available():
+        return Device("cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32", torch.get_num_threads())
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        flags = ""
+    return Device("cpu", "bfloat16" if " amx_bf16" in flags else "float32", torch.get_num_threads())
+
+
+def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> Any:
+    """A Llama-style decoder with random weights and tied embeddings over `vocabulary`; float32, sdpa attention.
+
+    Initialised from `seed` without touching torch's global generator.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = shape or Shape()
+    config = LlamaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=shape.width,
+        intermediate_size=max(8, round(shape.mlp * shape.width / 8) * 8),
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+        initializer_range=shape.init_std,
+        tie_word_embeddings=True,
+        pad_token_id=None,
+        bos_token_id=vocabulary.special("bos"),
+        eos_token_id=vocabulary.special("eos"),
+    )
+    config._attn_implementation = "sdpa"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    return model.float().eval()
+
+
+def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | None]:
+    """A causal LM from a folder (or a hub name, where there is a network) and its vocabulary when it was saved by us.
+
+    Only safetensors are read, no code from the folder is run.
+
+    Raises
+    ------
+    ModelError
+        naming the file: pickled weights, no weights, weights that differ from their recorded hash, wrong vocabulary size.
+    """
+    path = Path(folder)
+    local = _recovered(path)
+    if local is not None:
+        _refuse_pickles(local)
+    model = _from_pretrained(str(folder) if local is None else local, dtype)
+    vocabulary = None
+    if local is not None and (local / VOCABULARY_FILE).exists():
+        vocabulary = Vocabulary.from_json((local / VOCABULARY_FILE).read_text(encoding="utf-8"))
+        _verify(local, model, vocabulary)
+    return model.eval(), vocabulary
+
+
+def _from_pretrained(source: str | Path, dtype: str) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
+        )
+    except Exception as error:  # transformers raises many kinds; a user needs one line
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{source}: cannot be loaded as a causal language model ({reason})") from None
+
+
+def _recovered(path: Path) -> Path | None:
+    """The folder to read: `path`, or the version a killed `save` had moved aside; None when neither exists."""
+    if path.is_dir():
+        return path
+    aside = path.with_name(f".{path.name}.previous")
+    if aside.is_dir():
+        return aside
+    if path.exists() or path.is_absolute() or str(path).startswith("."):
+        raise ModelError(f"{path}: no such model folder")
+    return None
+
+
+def _refuse_pickles(folder: Path) -> None:
+    files = sorted(entry.name for entry in folder.iterdir())
+    if any(name.endswith(".safetensors") for name in files):
+        return
+    pickled = [name for name in files if name.endswith(PICKLES)]
+    if pickled:
+        raise ModelError(
+            f"{folder / pickled[0]}: pickled weights are refused because loading them can run code; "
+            "save the model as safetensors (model.save_pretrained(folder)) where it was made"
+        )
+    raise ModelError(f"{folder}: holds no .safetensors weights; give the folder of a Hugging Face causal language model")
+
+
+def _verify(folder: Path, model: Any, vocabulary: Vocabulary) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows < vocabulary.size:
+        raise ModelError(
+            f"{folder}: the model has {rows} rows but its vocabulary {vocabulary.size} tokens; they are of different models"
+        )
+    record = folder / RECORD_FILE
+    if record.exists():
+        expected = json.loads(record.read_text(encoding="utf-8"))
+        found = {"weights": file_hash(folder / "model.safetensors"), "vocabulary": vocabulary.fingerprint()}
+        for name, digest in found.items():
+            if expected.get(name) != digest:
+                raise ModelError(
+                    f"{folder}: {name} hash is {digest}, recorded was {expected.get(name)}; train or convert it again"
+                )
+
+
+def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenizer: Any = None) -> str:
+    """Write model, vocabulary and tokenizer to `folder`, old or new but never a mix; returns the hash of the weights.
+
+    The files are written and synced in a sibling folder that then takes the name. An older version is moved aside first;
+    `load` finds it there if the process dies between the two renames.
+    """
+    target = Path(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        model.save_pretrained(partial, max_shard_size="1TB")
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial)
+        digest = file_hash(partial / "model.safetensors")
+        if vocabulary is not None:
+            (partial / VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
+            record = {"weights": digest, "vocabulary": vocabulary.fingerprint()}
+            (partial / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
+        publish(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return digest
+
+
+def publish(partial: Path, target: Path) -> None:
+    """Sync every file of `partial` to disk, then give it the name `target`, replacing what was there."""
+    for entry in [*sorted(partial.rglob("*")), partial]:
+        descriptor = os.open(entry, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    partial.chmod(0o755)
+    aside = target.with_name(f".{target.name}.previous")
+    if target.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        target.rename(aside)
+    partial.rename(target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def file_hash(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def weights_hash(model: Any) -> str:
+    """Hash of a model's weights in memory: names, shapes and bytes in name order (tied matrices once)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.named_parameters()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """The fast tokenizer of a folder; no code from the folder is run."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(f"{folder}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})") from None
+
+
+def text_functions(vocabulary: Vocabulary, tokenizer: Any = None) -> tuple[TextEncoder, Callable[[Iterable[int]], str]]:
+    """(encode, decode) of plain text: bytes for `small`, the tokenizer for a pretrained base.
+
+    Text that spells a special token, such as `<sid_0_3>`, is encoded as ordinary text: catalogue text cannot forge items.
+    """
+    if vocabulary.kind == "bytes":
+        return vocabulary.encode_text, vocabulary.decode_text
+    if tokenizer is None:
+        raise ModelError("a pretrained base encodes text with its tokenizer: pass the one that load_tokenizer returns")
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True
+
+    def encode(text: str) -> list[int]:
+        return list(backend.encode(text, add_special_tokens=False).ids)
+
+    def decode(tokens: Iterable[int]) -> str:
+        kept = [int(token) for token in tokens if 0 <= int(token) < vocabulary.base_size]
+        return str(backend.decode(kept, skip_special_tokens=False))
+
+    return encode, decode

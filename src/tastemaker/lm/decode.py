@@ -1,0 +1,125 @@
+"""Run a model for beam search: read the context once, then one level of beams at a time."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.decoding import generic, llama
+from tastemaker.lm.decoding.tree import Tree
+from tastemaker.lm.training.losses import head_weight
+from tastemaker.lm.vocabulary import Vocabulary
+
+Engine = llama.LlamaEngine | generic.TreeEngine | generic.RepeatEngine
+# Which transformers models passed the probe; keyed weakly, so that a model's end is not delayed.
+_probed: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+
+@dataclass
+class Context:
+    """R prefilled rows and the beams grown from them: `hidden` (R, d) is the state after each row's last token."""
+
+    hidden: torch.Tensor
+    tree: Tree
+    engine: Engine
+
+    def fork(self) -> Context:
+        """An independent context over the same prefill, for a second beam search; the context's cache is shared."""
+        return Context(self.hidden, self.tree.copy(), self.engine.copy())
+
+
+@torch.inference_mode()
+def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:
+    """Read R contexts once.
+
+    Parameters
+    ----------
+    tokens
+        (R, C) int64, padded at the **right** with any token.
+    lengths
+        (R,) int64, real tokens of each row, 1 to C.
+
+    Raises
+    ------
+    ModelError
+        for lengths outside 1..C or a context longer than the model's.
+    """
+    device = model.get_input_embeddings().weight.device
+    tokens, lengths = tokens.to(device), lengths.to(device)
+    if tokens.ndim != 2 or lengths.shape != tokens.shape[:1] or len(lengths) == 0:
+        raise ModelError(
+            f"prefill: tokens {tuple(tokens.shape)} and lengths {tuple(lengths.shape)} must be (R, C) and (R,) with R > 0"
+        )
+    if int(lengths.min()) < 1 or int(lengths.max()) > tokens.shape[1]:
+        raise ModelError(f"prefill: lengths must be 1 to {tokens.shape[1]}; an empty history needs at least the start token")
+    tokens = tokens[:, : int(lengths.max())]
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest and tokens.shape[1] > longest:
+        raise ModelError(f"prefill: a context has {tokens.shape[1]} tokens, the model reads {longest}; shorten the history")
+    engine = _engine(model)
+    return Context(engine.prefill(tokens, lengths), Tree(lengths, tokens.shape[1]), engine)
+
+
+@torch.inference_mode()
+def advance(context: Context, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+    """Feed the next token of every beam and return its hidden state (R, B, d).
+
+    The B beams of a row are B query positions of that row with the same position id; a 4-D mask shows each one its
+    context without the padding, its ancestors' slots and itself. Keys and values are never copied or reordered, the cache
+    of a row has C + B (L - 1) places at the end. B may change from level to level.
+
+    Parameters
+    ----------
+    tokens
+        (R, B) int64 token ids.
+    parents
+        (R, B) int64 beam of the level before that each one continues; ignored at the first level.
+    """
+    device = context.hidden.device
+    tokens, parents = tokens.to(device), parents.to(device)
+    positions, allowed = context.tree.grow(tokens.shape[1], parents)
+    return context.engine.level(tokens, positions, allowed, context.tree)
+
+
+def level_heads(model: Any, vocabulary: Vocabulary) -> list[torch.Tensor]:
+    """Output rows (K_l, d) of each level, views of the model's matrix: `hidden @ head.T` are that level's logits."""
+    weight = head_weight(model).detach()
+    return [weight[vocabulary.sid_slice(level)] for level in range(vocabulary.levels)]
+
+
+def _engine(model: Any) -> Engine:
+    if llama.fits(model):
+        return llama.LlamaEngine(model)
+    if model not in _probed:
+        _probed[model] = _tree_is_exact(model)
+    return generic.TreeEngine(model) if _probed[model] else generic.RepeatEngine(model)
+
+
+def _tree_is_exact(model: Any) -> bool:
+    """Whether tree attention through transformers equals repeated rows on a small case that has every difficulty.
+
+    Two rows of different length, two levels, parents crossed over, and more places than a short window.
+    """
+    device = model.get_input_embeddings().weight.device
+    window = min(getattr(model.config, "sliding_window", None) or 1, 64)
+    width = 4 + window
+    rows = model.get_input_embeddings().weight.shape[0]
+    tokens = (torch.arange(2 * width, device=device).view(2, width) * 7 + 3) % rows
+    lengths = torch.tensor([width, width - 2], device=device)
+    crossed = torch.tensor([[2, 0, 1], [1, 1, 0]], device=device)
+    results = []
+    for kind in (generic.TreeEngine, generic.RepeatEngine):
+        try:
+            engine: Engine = kind(model)
+            context = Context(engine.prefill(tokens, lengths), Tree(lengths, width), engine)
+            first = advance(context, tokens[:, :3], torch.zeros_like(crossed))
+            results.append(torch.stack([first, advance(context, tokens[:, 1:4], crossed)]))
+        except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
+            results.append(torch.full((1,), torch.nan))
+    tree, repeated = results
+    scale = 1e-4 if tree.dtype == torch.float32 else 5e-2
+    return tree.shape == repeated.shape and bool(torch.allclose(tree, repeated, atol=scale, rtol=scale))

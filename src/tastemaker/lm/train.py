@@ -1,0 +1,126 @@
+"""The training loop: continued pre-training and fine-tuning of a causal LM, resumable to the bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from tastemaker.lm.base import weights_hash
+from tastemaker.lm.training import checkpoint
+from tastemaker.lm.training.batches import read_examples
+from tastemaker.lm.training.run import Run, Window
+from tastemaker.lm.training.settings import Metrics, Settings
+from tastemaker.lm.vocabulary import Vocabulary
+
+__all__ = ["Metrics", "Settings", "train"]
+
+
+def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
+    moments = {}
+    for name, one in run.trainable.items():
+        for key, value in run.optimiser.state[one].items():
+            moments[f"{key}.{name}"] = value
+    groups = {"weights": dict(run.trainable), "optimiser": moments, "average": run.average.values, "best": run.best_weights}
+    values = {
+        "best": run.best,
+        "waits": run.waits,
+        "stopped": run.stopped,
+        "random": f"keyed by seed {run.settings.seed} and step",
+    }
+    checkpoint.write(folder, checkpoint.Checkpoint(run.step, identity, values, {k: v for k, v in groups.items() if v}))
+
+
+@torch.no_grad()
+def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
+    for name, one in run.trainable.items():
+        one.copy_(saved.groups["weights"][name])
+        moments = saved.groups["optimiser"]
+        run.optimiser.state[one] = {
+            key: moments[f"{key}.{name}"].to("cpu" if key == "step" and run.device.type == "cpu" else run.device)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+        }
+    run.average.values = {name: value.to(run.device) for name, value in saved.groups.get("average", {}).items()}
+    run.best_weights = {name: value.to(run.device) for name, value in saved.groups.get("best", {}).items()}
+    run.step, run.best = saved.step, saved.values["best"]
+    run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
+
+
+def train(
+    model: Any,
+    vocabulary: Vocabulary,
+    examples: pa.Table,
+    settings: Settings,
+    state_folder: str | Path | None = None,
+    on_step: Callable[[Metrics], None] | None = None,
+    validate: Callable[[Any], float] | None = None,
+) -> Iterator[Metrics]:
+    """Train `model` in place and yield metrics; the weights to keep are in it when the iterator ends.
+
+    A run killed at any moment goes on from its last checkpoint in `state_folder` and ends with the same weights, bit for
+    bit (CPU, same number of threads). A finished run is read back at once. Gradients are those of uniform batches: the
+    loss of a step is its weighted sum over the *expected* weight of predicted tokens, so short and long histories count
+    alike however they are padded.
+
+    Parameters
+    ----------
+    examples
+        EXAMPLES table of `tastemaker.schema`.
+    validate
+        Called with the model (in evaluation mode, holding the average); greater is better. The best weights are kept.
+
+    Raises
+    ------
+    InputError
+        for examples that cannot be used; ArtifactError for a checkpoint of another run; ModelError on divergence.
+    """
+    longest = getattr(model.config, "max_position_embeddings", 1 << 30)
+    data = read_examples(examples, vocabulary, settings.stage == "sft", longest)
+    identity = {
+        "settings": settings.fingerprint(),
+        "examples": data.fingerprint(),
+        "vocabulary": vocabulary.fingerprint(),
+        "model": weights_hash(model),
+    }
+    folder = Path(state_folder) if state_folder is not None else None
+    saved = checkpoint.read_latest(folder, identity) if folder else None
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or threads)
+    flags = {name: one.requires_grad for name, one in model.named_parameters()}
+    run = Run(model, vocabulary, data, settings)
+    try:
+        if saved:
+            _restore(run, saved)
+        model.train()
+        for metrics in _steps(run, folder, identity, validate):
+            if on_step:
+                on_step(metrics)
+            yield metrics
+        run.finish()
+    finally:
+        run.dropout.remove()
+        model.eval()
+        for name, one in model.named_parameters():
+            one.requires_grad_(flags[name])
+        torch.set_num_threads(threads)
+
+
+def _steps(run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None) -> Iterator[Metrics]:
+    """Advance to the end, validating, saving and reporting on the way."""
+    written = time.monotonic()
+    while run.step < run.total and not run.stopped:
+        run.advance()
+        score = run.validate(validate) if validate and run.validation_due else None
+        ended = run.step == run.total or run.stopped
+        if folder and (ended or time.monotonic() - written >= run.settings.checkpoint_every):
+            _save(run, folder, identity)
+            written = time.monotonic()
+        if ended or score is not None or run.step % run.settings.log_every == 0:
+            metrics = replace(run.window.metrics(run), validation=score)
+            run.window = Window(run.vocabulary.levels)
+            yield metrics

@@ -1,0 +1,1 @@
+"""Parts of the training loop: examples and batches, losses, dropout and averaging, checkpoints."""

@@ -1,0 +1,194 @@
+"""Examples as flat arrays, and uniform batches split into micro-batches of similar length."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from tastemaker.errors import InputError
+from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.schema import EXAMPLES, check
+from tastemaker.stats.random import generator
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training examples: tokens (T,) int32, target (T,) bool, offsets (N + 1,) int64, weight (N,) float32."""
+
+    tokens: npt.NDArray[np.int32]
+    target: npt.NDArray[np.bool_]
+    offsets: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float32]
+
+    @property
+    def count(self) -> int:
+        """Number of examples N."""
+        return len(self.weight)
+
+    @cached_property
+    def mean_target_weight(self) -> float:
+        """Sum of weights of predicted tokens over all examples, divided by N."""
+        per_row = np.add.reduceat(self.target.astype(np.float64), self.offsets[:-1])
+        return float((per_row * self.weight).sum() / self.count)
+
+    def fingerprint(self) -> str:
+        """Hash of the examples, order included."""
+        digest = hashlib.blake2b(digest_size=16)
+        for array in (self.tokens, self.target, self.offsets, self.weight):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Padded input (R, C) int64 and the n tokens to predict: flat position of the token before, target id, weight.
+
+    `tokens` is the number of input tokens without the padding.
+    """
+
+    inputs: torch.Tensor
+    positions: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    tokens: int
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """The same batch on `device`."""
+        inputs, positions, targets, weights = (
+            tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.positions, self.targets, self.weights)
+        )
+        return MicroBatch(inputs, positions, targets, weights, self.tokens)
+
+
+def read_examples(table: pa.Table, vocabulary: Vocabulary, sids_only: bool, longest: int) -> Examples:
+    """Check an EXAMPLES table and flatten it; examples without a token to predict are left out.
+
+    Parameters
+    ----------
+    sids_only
+        Keep only Semantic-ID tokens as targets (fine-tuning).
+    longest
+        The model's context; a longer example is refused.
+
+    Raises
+    ------
+    InputError
+        naming the row: token out of range, mask and tokens of different length, negative or NaN weight, nothing to predict.
+    """
+    checked = check(table, EXAMPLES, "examples").combine_chunks()
+    tokens, offsets = _lists(checked, "tokens")
+    mask, mask_offsets = _lists(checked, "loss_mask")
+    weight = checked.column("weight").to_numpy().astype(np.float32)
+    lengths = np.diff(offsets)
+    _refuse(np.diff(mask_offsets) != lengths, "loss_mask has another length than tokens")
+    _refuse(lengths > longest, f"has more than {longest} tokens, the model's context; shorten the history")
+    _refuse(~(np.isfinite(weight) & (weight >= 0)), "has a weight that is negative or not a number")
+    bad = np.flatnonzero((tokens < 0) | (tokens >= vocabulary.size))
+    if len(bad):
+        row = int(np.searchsorted(offsets, bad[0], side="right"))
+        raise InputError(
+            f"examples: row {row} has token {tokens[bad[0]]}, but the vocabulary has {vocabulary.size} tokens; rebuild them"
+        )
+    target = mask != 0
+    target[offsets[:-1][lengths > 0]] = False  # nothing precedes the first token
+    if sids_only:
+        target &= vocabulary.level_of(tokens) >= 0
+    return _with_targets(Examples(tokens, target, offsets, weight))
+
+
+def _lists(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    column = table.column(name).combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    values = column.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]].astype(np.int32)
+    return values, offsets - offsets[0]
+
+
+def _refuse(bad: npt.NDArray[np.bool_], reason: str) -> None:
+    if bad.any():
+        raise InputError(f"examples: row {int(np.argmax(bad)) + 1} {reason}")
+
+
+def _with_targets(examples: Examples) -> Examples:
+    counts = np.concatenate([[0], np.cumsum(examples.target)])[examples.offsets]
+    keep = (np.diff(counts) > 0) & (examples.weight > 0)
+    if not keep.any():
+        raise InputError("examples: no token to predict in any row; check loss_mask, weight and the stage")
+    if keep.all():
+        return examples
+    inside = np.repeat(keep, np.diff(examples.offsets))
+    offsets = np.concatenate([[0], np.cumsum(np.diff(examples.offsets)[keep])]).astype(np.int64)
+    return Examples(examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep])
+
+
+class Batches:
+    """Row numbers of each step: an endless run of permutations cut into equal batches, so step -> rows is a function."""
+
+    def __init__(self, count: int, rows: int, seed: int) -> None:
+        self.count, self.rows, self.seed = count, min(rows, count), seed
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if epoch not in self._orders:
+            self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
+            self._orders[epoch] = generator(self.seed, "order of examples", epoch).permutation(self.count)
+        return self._orders[epoch]
+
+    def at(self, step: int) -> npt.NDArray[np.int64]:
+        """Rows (rows,) of step `step`: uniform, every example once an epoch, whatever their lengths."""
+        parts, start, left = [], step * self.rows, self.rows
+        while left:
+            epoch, inside = divmod(start, self.count)
+            part = self._order(epoch)[inside : inside + left]
+            parts.append(part)
+            start, left = start + len(part), left - len(part)
+        return np.concatenate(parts)
+
+
+def micro_batches(examples: Examples, rows: npt.NDArray[np.int64], limit: int) -> Iterator[MicroBatch]:
+    """Split the rows of one step into padded inputs of at most `limit` tokens, rows of similar length together.
+
+    Sorting happens inside the step only: the step's gradient is that of its uniform sample, without the padding.
+    Inputs end before the last predicted token; padding is at the right, where causal attention never looks.
+    """
+    used = [_used(examples, int(row)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: -used[index])
+    start = 0
+    while start < len(order):
+        width = used[order[start]]
+        group = order[start : start + max(1, limit // width)]
+        yield _pad(examples, [int(rows[index]) for index in group], [used[index] for index in group], width)
+        start += len(group)
+
+
+def _used(examples: Examples, row: int) -> int:
+    """Number of input tokens that some target of the row can see: the place of its last target."""
+    span = examples.target[examples.offsets[row] : examples.offsets[row + 1]]
+    return len(span) - 1 - int(np.argmax(span[::-1]))
+
+
+def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> MicroBatch:
+    inputs = np.zeros((len(rows), width), dtype=np.int64)
+    positions, targets, weights = [], [], []
+    for index, (row, length) in enumerate(zip(rows, used, strict=True)):
+        start = int(examples.offsets[row])
+        inputs[index, :length] = examples.tokens[start : start + length]
+        places = np.flatnonzero(examples.target[start : start + length + 1])
+        positions.append(index * width + places - 1)
+        targets.append(examples.tokens[start + places])
+        weights.append(np.full(len(places), examples.weight[row], dtype=np.float32))
+    return MicroBatch(
+        torch.from_numpy(inputs),
+        torch.from_numpy(np.concatenate(positions).astype(np.int64)),
+        torch.from_numpy(np.concatenate(targets).astype(np.int64)),
+        torch.from_numpy(np.concatenate(weights)),
+        sum(used),
+    )

@@ -1,0 +1,103 @@
+"""The two losses: full vocabulary in continued pre-training, the level's own rows in fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.training.batches import MicroBatch
+from tastemaker.lm.vocabulary import Vocabulary
+
+CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over predicted tokens: weighted loss (a scalar with gradient), and for reports loss and weight per level.
+
+    `levels` and `counts` are (L + 1,): one place a level, the last for tokens that are no Semantic ID.
+    """
+
+    loss: torch.Tensor
+    levels: torch.Tensor
+    counts: torch.Tensor
+
+
+def head_weight(model: Any) -> torch.Tensor:
+    """Output matrix (V, d) of a causal LM whose logits are plain products with it.
+
+    Raises
+    ------
+    ModelError
+        for families that scale or soft-cap logits or add a bias: a slice of the matrix would not be their head.
+    """
+    head = model.get_output_embeddings()
+    config = model.config
+    scale = [getattr(config, name, None) for name in ("logit_scale", "logits_scaling")]
+    if head is None or getattr(head, "bias", None) is not None or any(value not in (None, 1, 1.0) for value in scale):
+        raise ModelError(f"{config.model_type}: its output head is no plain matrix, which sliced heads need; use another base")
+    if getattr(config, "final_logit_softcapping", None):
+        raise ModelError(f"{config.model_type}: it soft-caps its logits, which sliced heads cannot reproduce; use another base")
+    weight: torch.Tensor = head.weight
+    return weight
+
+
+def batch_loss(model: Any, vocabulary: Vocabulary, batch: MicroBatch, stage: str, smoothing: float) -> Sums:
+    """Weighted cross-entropy of one micro-batch.
+
+    `cpt` normalises over the whole vocabulary; `sft` over the K_l rows of the target's level, exactly what beam search
+    scores with. Hidden states are gathered first, so the head is computed only where a token is predicted.
+    """
+    hidden = model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
+    hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.positions)
+    weight = head_weight(model)
+    levels = torch.bucketize(batch.targets, torch.tensor(vocabulary.sid_starts, device=batch.targets.device), right=True) - 1
+    levels = torch.where((levels >= 0) & (levels < vocabulary.levels), levels, vocabulary.levels)
+    if stage == "cpt":
+        order = torch.arange(len(levels), device=levels.device)
+        parts = _cross_entropy(hidden, weight, batch.targets, smoothing)
+    else:
+        order, parts = _by_level(hidden, weight, vocabulary, batch.targets, levels, smoothing)
+    weighted = parts * batch.weights[order]
+    zeros = torch.zeros(vocabulary.levels + 1, dtype=torch.float64)
+    where = levels[order].cpu()
+    totals = zeros.index_add(0, where, weighted.detach().double().cpu())
+    return Sums(weighted.sum(), totals, zeros.index_add(0, where, batch.weights[order].double().cpu()))
+
+
+def _by_level(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    vocabulary: Vocabulary,
+    targets: torch.Tensor,
+    levels: torch.Tensor,
+    smoothing: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(positions, losses) with the targets grouped by level; each group meets its own slice of the head."""
+    places, losses = [], []
+    for level in range(vocabulary.levels):
+        rows = vocabulary.sid_slice(level)
+        place = torch.nonzero(levels == level).squeeze(1)
+        if len(place):
+            places.append(place)
+            losses.append(_cross_entropy(hidden.index_select(0, place), weight[rows], targets[place] - rows.start, smoothing))
+    return torch.cat(places), torch.cat(losses)
+
+
+def _cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropy (n,) of softmax(hidden W'); logits of large vocabularies are made twice in pieces instead of kept."""
+
+    def piece(some: torch.Tensor, those: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        logits = F.linear(some, matrix).float()
+        return F.cross_entropy(logits, those, reduction="none", label_smoothing=smoothing)
+
+    rows = max(1, CHUNK_LOGITS // weight.shape[0])
+    if len(hidden) <= rows:
+        return piece(hidden, targets, weight)
+    pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
+    return torch.cat([checkpoint(piece, some, those, weight, use_reentrant=False) for some, those in pieces])

@@ -1,0 +1,134 @@
+"""The state of one training run and its single step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.training import checkpoint
+from tastemaker.lm.training.batches import Batches, Examples, micro_batches
+from tastemaker.lm.training.losses import batch_loss, head_weight
+from tastemaker.lm.training.regularise import Average, Dropout
+from tastemaker.lm.training.settings import Metrics, Settings
+from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.stats.random import generator
+
+
+class Window:
+    """Sums since the last report."""
+
+    def __init__(self, levels: int) -> None:
+        self.losses = torch.zeros(levels + 1, dtype=torch.float64)
+        self.counts = torch.zeros(levels + 1, dtype=torch.float64)
+        self.tokens, self.steps, self.norm, self.start = 0, 0, 0.0, time.monotonic()
+
+    def metrics(self, run: Run) -> Metrics:
+        """The report of this window for `run`."""
+        elapsed = max(time.monotonic() - self.start, 1e-9)
+        return Metrics(
+            step=run.step,
+            total=run.total,
+            epoch=run.step * run.batches.rows / run.batches.count,
+            loss=float(self.losses.sum() / self.counts.sum()) if self.steps else math.nan,
+            level_losses=tuple((self.losses / self.counts).tolist()[:-1]),
+            tokens_per_second=self.tokens / elapsed,
+            learning_rate=run.settings.rate(max(0, run.step - 1), run.total),
+            gradient_norm=self.norm,
+            seconds_left=elapsed / self.steps * (run.total - run.step) if self.steps and not run.stopped else 0.0,
+            best=run.best,
+            stopped=run.stopped,
+        )
+
+
+class Run:
+    """State of one training run."""
+
+    def __init__(self, model: Any, vocabulary: Vocabulary, data: Examples, settings: Settings) -> None:
+        self.model, self.vocabulary, self.data, self.settings = model, vocabulary, data, settings
+        self.batches = Batches(data.count, settings.batch_rows, settings.seed)
+        self.total = settings.steps or math.ceil(settings.epochs * data.count / self.batches.rows)
+        self.step, self.waits, self.stopped = 0, 0, False
+        self.best: float | None = None
+        self.best_weights: checkpoint.Tensors = {}
+        self.matrices = list({id(one): one for one in (model.get_input_embeddings().weight, head_weight(model))}.values())
+        chosen = self.matrices if settings.freeze == "old" else list(model.parameters())
+        for one in model.parameters():
+            one.requires_grad_(any(one is other for other in chosen))
+        self.trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        self.optimiser = _optimiser(self.trainable, settings)
+        self.average = Average(self.trainable, settings.average)
+        self.dropout = Dropout(model, settings.dropout)
+        self.device = self.matrices[0].device
+        self.window = Window(vocabulary.levels)
+
+    def advance(self) -> None:
+        """One optimiser step."""
+        settings = self.settings
+        rate = settings.rate(self.step, self.total)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.dropout.seed(int(generator(settings.seed, "dropout", self.step).integers(2**63)))
+        rows = self.batches.at(self.step)
+        scale = 1.0 / (self.data.mean_target_weight * len(rows))
+        for batch in micro_batches(self.data, rows, settings.micro_tokens):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
+                sums = batch_loss(self.model, self.vocabulary, batch.to(self.device), settings.stage, settings.smoothing)
+            (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
+            self.window.losses += sums.levels
+            self.window.counts += sums.counts
+            self.window.tokens += batch.tokens
+        if settings.freeze == "old":
+            for matrix in self.matrices:
+                assert matrix.grad is not None
+                matrix.grad[: self.vocabulary.base_size].zero_()
+        norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), settings.clip or math.inf)
+        if not torch.isfinite(norm):
+            raise ModelError(
+                f"training diverged at step {self.step + 1}: the gradient is {norm}; lower learning_rate (now {rate:.2g})"
+            )
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self.average.update(self.step)
+        self.window.steps, self.window.norm = self.window.steps + 1, float(norm)
+
+    def validate(self, function: Callable[[Any], float]) -> float:
+        """Score the weights that would be kept; remember the best ones."""
+        with self.average.in_model():
+            self.model.eval()
+            score = float(function(self.model))
+            self.model.train()
+            if self.best is None or score > self.best:
+                self.best, self.waits = score, 0
+                self.best_weights = {name: one.detach().clone() for name, one in self.trainable.items()}
+            else:
+                self.waits += 1
+        self.stopped = bool(self.settings.patience) and self.waits >= self.settings.patience
+        return score
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether this step ends a validation period."""
+        every = self.settings.validate_every or max(1, self.data.count // self.batches.rows)
+        return self.step % every == 0 or self.step == self.total
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Put the weights to keep into the model: the best validated, else the average, else the last."""
+        for name, value in (self.best_weights or self.average.values).items():
+            self.trainable[name].copy_(value)
+
+
+def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) -> torch.optim.AdamW:
+    """AdamW; norms and biases are not decayed, and with frozen rows nothing is (decay would move them)."""
+    decay = 0.0 if settings.freeze == "old" else settings.weight_decay
+    groups = [
+        {"params": [one for one in parameters.values() if one.ndim > 1], "weight_decay": decay},
+        {"params": [one for one in parameters.values() if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, betas=settings.betas, fused=True)

@@ -1,0 +1,119 @@
+"""What a stage of training does, and what it reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from tastemaker.errors import ModelError
+
+# Settings that change when or where things are done, not what comes out: a checkpoint does not depend on them.
+CADENCE = ("threads", "checkpoint_every", "log_every")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one stage of training does.
+
+    Parameters
+    ----------
+    stage
+        `cpt`: every token of the loss mask, softmax over the vocabulary; `sft`: only Semantic-ID tokens, softmax over
+        the level's own rows, as in serving.
+    epochs, steps
+        Length; `steps` counts when given.
+    batch_rows, micro_tokens
+        Examples per optimiser step (uniform draws) and padded tokens per forward pass (memory and speed only).
+    warmup, schedule, floor
+        Steps of linear warm-up; then constant, cosine or linear down to `floor` times the learning rate.
+    dropout, smoothing, average
+        Hidden dropout rate, label smoothing, decay of the moving average of weights (0: none; else it is what is kept).
+    freeze
+        `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model).
+    validate_every, patience
+        Steps between calls of `validate` (0: once an epoch), and calls without improvement before stopping (0: never).
+    checkpoint_every, log_every
+        Seconds between checkpoints; steps between metrics.
+    """
+
+    stage: Literal["cpt", "sft"] = "cpt"
+    epochs: float = 1.0
+    steps: int | None = None
+    batch_rows: int = 64
+    micro_tokens: int = 4096
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    floor: float = 0.0
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    dropout: float = 0.0
+    smoothing: float = 0.0
+    average: float = 0.0
+    freeze: Literal["nothing", "old"] = "nothing"
+    validate_every: int = 0
+    patience: int = 0
+    seed: int = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    threads: int | None = None
+    checkpoint_every: float = 120.0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        checks = {
+            "stage": self.stage in ("cpt", "sft"),
+            "schedule": self.schedule in ("constant", "cosine", "linear"),
+            "freeze": self.freeze in ("nothing", "old"),
+            "dtype": self.dtype in ("float32", "bfloat16"),
+            "epochs": self.epochs > 0,
+            "steps": self.steps is None or self.steps > 0,
+            "learning_rate": 0 < self.learning_rate < math.inf,
+            "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            **{name: getattr(self, name) >= 1 for name in ("batch_rows", "micro_tokens", "log_every")},
+            **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "smoothing", "average")},
+            **{
+                name: getattr(self, name) >= 0
+                for name in ("warmup", "floor", "weight_decay", "clip", "validate_every", "patience")
+            },
+        }
+        for name, fine in checks.items():
+            if not fine:
+                raise ModelError(f"training settings: {name} is {getattr(self, name)}, which is out of range")
+
+    def fingerprint(self) -> str:
+        """Hash of the settings that change the result."""
+        kept = {name: value for name, value in asdict(self).items() if name not in CADENCE}
+        return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def rate(self, step: int, total: int) -> float:
+        """Learning rate of step `step` (from 0) of `total`."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        share = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
+        fall = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1.0 - share}[self.schedule]
+        return self.learning_rate * (self.floor + (1 - self.floor) * fall)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Progress since the last report: losses in nats per predicted token; `level_losses` holds NaN where nothing was predicted.
+
+    Watch `level_losses[0]`: later codes follow from the prefix, so the total can fall while the user is ignored.
+    """
+
+    step: int
+    total: int
+    epoch: float
+    loss: float
+    level_losses: tuple[float, ...]
+    tokens_per_second: float
+    learning_rate: float
+    gradient_norm: float
+    seconds_left: float
+    validation: float | None = None
+    best: float | None = None
+    stopped: bool = False
