@@ -46,6 +46,19 @@ class Histories:
         if self.times is not None and len(self.times) != len(self.items):
             raise InputError(f"histories have {len(self.items)} events but {len(self.times)} times")
 
+    @classmethod
+    def of_lists(
+        cls, items: Sequence[Sequence[int]], users: Sequence[str] | None = None, times: Sequence[Sequence[float]] | None = None
+    ) -> Histories:
+        """Histories of plain lists of item indices, oldest first: one list a user, users named "0", "1", ... if not given."""
+        lengths = [len(one) for one in items]
+        return cls(
+            np.array(list(users) if users is not None else [str(row) for row in range(len(items))], dtype=np.str_),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            np.fromiter((item for one in items for item in one), dtype=np.int64, count=sum(lengths)),
+            None if times is None else np.array([time for one in times for time in one], dtype=np.float64),
+        )
+
     def __len__(self) -> int:
         """Number of users."""
         return len(self.users)

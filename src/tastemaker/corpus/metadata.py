@@ -62,7 +62,7 @@ class MetadataSettings:
             at_an_end = template.startswith("{sid}") or template.endswith("{sid}")
             if unknown or template.count("{sid}") != 1 or not at_an_end or template == "{sid}":
                 raise InputError(
-                    f"template '{template}': needs {{sid}} once, first or last, something beside it, fields among {', '.join(FIELDS)}"
+                    f"template '{template}': needs {{sid}} once, first or last, words beside it, and of {', '.join(FIELDS)}"
                     + (f"; {{{unknown[0]}}} is unknown" if unknown else "")
                 )
 

@@ -1,0 +1,108 @@
+"""Packing interactions: order, ties, duplicates, and what is refused."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.corpus import Histories, histories
+from tastemaker.errors import InputError
+
+IDS = ["a", "b", "c", "d"]
+DAY = datetime(2020, 1, 1, tzinfo=UTC)
+
+rows = st.lists(st.tuples(st.sampled_from(["u", "v", "w"]), st.sampled_from(IDS), st.integers(0, 6)), max_size=25)
+
+
+def table(events: list[tuple[str, str, int]], column: str = "position") -> pa.Table:
+    values = pa.array([e[2] for e in events], pa.int64())
+    if column == "timestamp":
+        values = pa.array([DAY + timedelta(days=e[2]) for e in events], pa.timestamp("us", tz="UTC"))
+    users, items = (pa.array([e[i] for e in events], pa.string()) for i in (0, 1))
+    return pa.table({"user_id": users, "item_id": items, column: values})
+
+
+@given(rows, st.sampled_from(["position", "timestamp"]))
+@settings(max_examples=60)
+def test_packing_equals_sorting_each_user(events: list[tuple[str, str, int]], order: str) -> None:
+    h = histories(table(events, order), IDS, order=order)
+    assert h.users.tolist() == sorted({e[0] for e in events})
+    for row, user in enumerate(h.users):
+        mine = sorted((e for e in events if e[0] == user), key=lambda e: e[2])  # stable: ties keep the order of rows
+        assert [IDS[i] for i in h.of(row)] == [e[1] for e in mine]
+    if order == "timestamp":
+        assert h.times is not None and len(h.times) == len(events)
+    else:
+        assert h.times is None
+    assert h.counts(4).sum() == len(events)
+
+
+@given(rows, st.integers(0, 3))
+@settings(max_examples=40)
+def test_shuffled_ties_never_cross_a_time(events: list[tuple[str, str, int]], seed: int) -> None:
+    plain = histories(table(events, "timestamp"), IDS, order="timestamp")
+    mixed = histories(table(events, "timestamp"), IDS, order="timestamp", tie_seed=seed)
+    assert np.array_equal(plain.times, mixed.times)
+    assert sorted(zip(plain.user_rows, plain.times, plain.items, strict=True)) == sorted(
+        zip(mixed.user_rows, mixed.times, mixed.items, strict=True)
+    )
+
+
+def test_ties_are_shuffled_by_seed() -> None:
+    events = [("u", IDS[i % 4], 0) for i in range(40)]
+    orders = {tuple(histories(table(events, "timestamp"), IDS, order="timestamp", tie_seed=s).items) for s in (0, 0, 1, 2)}
+    assert len(orders) == 3
+
+
+def test_duplicates_are_kept_and_times_ride_along() -> None:
+    t = table([("u", "a", 0), ("u", "a", 0)]).append_column("timestamp", pa.array([DAY, None], pa.timestamp("us", tz="UTC")))
+    h = histories(t, IDS)
+    assert h.items.tolist() == [0, 0]
+    assert h.times is not None and h.times[0] == DAY.timestamp() and np.isnan(h.times[1])
+
+
+@given(rows, st.lists(st.booleans(), min_size=25, max_size=25))
+@settings(max_examples=40)
+def test_keeping_events_and_users_equals_the_slow_version(events: list[tuple[str, str, int]], marks: list[bool]) -> None:
+    h = histories(table(events), IDS)
+    keep = np.array(marks[: len(h.items)], dtype=bool)
+    kept = h.keep_events(keep)
+    flat = [[int(i) for i, k in zip(h.of(u), keep[h.offsets[u] : h.offsets[u + 1]], strict=True) if k] for u in range(len(h))]
+    assert [kept.of(u).tolist() for u in range(len(h))] == flat
+    users = np.array(marks[: len(h)], dtype=bool)
+    assert [r.tolist() for r in map(h.keep_users(users).of, range(int(users.sum())))] == [
+        h.of(u).tolist() for u in range(len(h)) if users[u]
+    ]
+    assert h.from_end.tolist() == [n - 1 - i for n in h.lengths for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("events", "kwargs", "words"),
+    [
+        ([("u", "a", 0), ("u", "x", 1)], {}, "interactions: row 2, column 'item_id': 'x' is not in the item table"),
+        ([("u", "a", 0), (None, "a", 1)], {}, "row 2, column 'user_id' is empty"),
+        ([("u", "a", None)], {}, "row 1, column 'position' is empty"),
+        ([("u", "a", 0)], {"order": "timestamp"}, "column 'timestamp' is missing"),
+        ([("u", "a", 0)], {"tie_seed": 1}, "set order to 'timestamp'"),
+    ],
+)
+def test_bad_tables_are_refused_naming_the_row(events, kwargs, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        histories(table(events), IDS, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "items", "times"),
+    [([0, 2], [1], None), ([0, 1, 1], [1], None), ([1, 1], [1], None), ([0, 1], [-1], None), ([0, 1], [1], [0.0, 1.0])],
+)
+def test_arrays_that_do_not_fit_are_refused(offsets, items, times) -> None:
+    with pytest.raises(InputError):
+        Histories(np.array(["u"]), np.array(offsets), np.array(items), None if times is None else np.array(times))
+
+
+def test_an_empty_table_packs_to_nothing() -> None:
+    h = histories(table([]), IDS)
+    assert len(h) == 0 and len(h.items) == 0

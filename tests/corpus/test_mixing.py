@@ -1,0 +1,97 @@
+"""Mixtures counted in tokens, and sampling by reward."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.corpus import mix, pack, sample_by_reward, token_counts
+from tastemaker.errors import InputError
+
+
+def source(name: str, lengths: list[int], start: int):
+    """Each example repeats its own number, so that it can be recognised."""
+    tokens = np.repeat(np.arange(start, start + len(lengths)), lengths)
+    return pack(tokens, np.ones(len(tokens)), np.concatenate([[0], np.cumsum(lengths)]), name)
+
+
+sizes = st.lists(st.integers(1, 9), min_size=1, max_size=12)
+
+
+@given(sizes, sizes, st.floats(0, 1), st.integers(1, 300), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_shares_are_met_in_tokens_and_repeats_wait_their_turn(
+    a: list[int], b: list[int], share: float, tokens: int, seed: int
+) -> None:
+    mixed, achieved = mix({"a": source("a", a, 0), "b": source("b", b, 100)}, {"a": share, "b": 1 - share}, tokens, seed)
+    lengths = token_counts(mixed)
+    for name, part, own, start in (("a", share, a, 0), ("b", 1 - share, b, 100)):
+        mine = np.array([s == name for s in mixed["source"].to_pylist()], dtype=bool)
+        assert lengths[mine].sum() == achieved[name]
+        assert abs(achieved[name] - part * tokens) <= max(own) / 2 + 1e-6
+        drawn = [t[0] - start for t, m in zip(mixed["tokens"].to_pylist(), mine, strict=True) if m]
+        for at in range(0, len(drawn) - len(own) + 1, len(own)):
+            assert sorted(drawn[at : at + len(own)]) == list(range(len(own)))  # nothing twice before everything once
+
+
+def test_sources_alternate_and_the_seed_decides() -> None:
+    sources = {"a": source("a", [2] * 50, 0), "b": source("b", [4] * 50, 100)}
+    first, _ = mix(sources, {"a": 0.5, "b": 0.5}, 100, 0)
+    assert first.equals(mix(sources, {"a": 0.5, "b": 0.5}, 100, 0)[0])
+    assert not first.equals(mix(sources, {"a": 0.5, "b": 0.5}, 100, 1)[0])
+    halves = [first["source"].to_pylist()[half].count("a") for half in (slice(0, 19), slice(19, None))]
+    assert min(halves) >= 10
+
+
+@pytest.mark.parametrize(
+    ("shares", "tokens", "words"),
+    [
+        ({"a": 1.0}, 10, "name the same"),
+        ({"a": 0.5, "b": 0.6}, 10, "sum to 1.1"),
+        ({"a": 1.5, "b": -0.5}, 10, "0 or more"),
+        ({"a": 0.5, "b": 0.5}, 0, "at least 1"),
+        ({"a": float("nan"), "b": 0.5}, 10, "sum to nan"),
+    ],
+)
+def test_bad_shares_are_refused(shares: dict[str, float], tokens: int, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        mix({"a": source("a", [1], 0), "b": source("b", [1], 1)}, shares, tokens, 0)
+
+
+def test_an_empty_source_with_a_share_is_refused_and_without_one_is_not() -> None:
+    sources = {"a": source("a", [3], 0), "b": source("b", [], 0)}
+    with pytest.raises(InputError, match="source 'b' has no examples"):
+        mix(sources, {"a": 0.5, "b": 0.5}, 10, 0)
+    assert mix(sources, {"a": 1.0, "b": 0.0}, 9, 0)[1] == {"a": 9, "b": 0}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_golden_resampling(seed: int) -> None:
+    drawn, size = sample_by_reward([3.0, 1.0], 4, seed)
+    assert np.bincount(drawn).tolist() == [3, 1] and size == pytest.approx(16 / 10)
+
+
+@given(st.lists(st.floats(0, 1e300), min_size=1, max_size=20).filter(any), st.integers(1, 50), st.integers(0, 9))
+@settings(max_examples=80)
+def test_counts_are_the_floor_or_ceiling_of_the_expected(rewards: list[float], n: int, seed: int) -> None:
+    drawn, size = sample_by_reward(rewards, n, seed)
+    scaled = np.array(rewards) / max(rewards)
+    counts, expected = np.bincount(drawn, minlength=len(rewards)), n * scaled / scaled.sum()
+    assert len(drawn) == n and (np.abs(counts - expected) < 1 + 1e-6).all()
+    assert not counts[np.array(rewards) == 0].any() and 1 - 1e-9 <= size <= len(rewards) + 1e-9
+
+
+def test_draws_are_unbiased() -> None:
+    rewards, runs = np.array([0.2, 1.0, 0.5, 0.05]), 3_000
+    counts = np.stack([np.bincount(sample_by_reward(rewards, 3, run)[0], minlength=4) for run in range(runs)])
+    error = np.abs(counts.mean(axis=0) - 3 * rewards / rewards.sum())
+    assert (error < 4 * 0.5 / runs**0.5).all()  # a count is one of two neighbours: its deviation is at most one half
+
+
+@pytest.mark.parametrize(
+    ("rewards", "words"),
+    [([1.0, -0.1], "row 2: the reward is -0.1"), ([np.nan], "row 1"), ([1, np.inf], "row 2"), ([0.0], "nothing to")],
+)
+def test_bad_rewards_are_refused_naming_the_row(rewards: list[float], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        sample_by_reward(rewards, 2, 0)

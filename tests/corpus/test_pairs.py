@@ -1,0 +1,32 @@
+"""Co-occurring pairs against a double loop."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.corpus import Histories, cooccurring_pairs
+from tastemaker.errors import InputError
+
+lists = st.lists(st.lists(st.integers(0, 6), max_size=8), max_size=6)
+
+
+@given(lists, st.integers(1, 4))
+@settings(max_examples=60)
+def test_pairs_equal_the_double_loop(rows: list[list[int]], window: int) -> None:
+    seen: Counter[tuple[int, int]] = Counter()
+    for one in rows:
+        for i in range(len(one)):
+            for j in range(i + 1, min(i + window, len(one) - 1) + 1):
+                if one[i] != one[j]:
+                    seen[min(one[i], one[j]), max(one[i], one[j])] += 1
+    counts = Counter(item for one in rows for item in one)
+    pairs, weights = cooccurring_pairs(Histories.of_lists(rows), window)
+    assert [tuple(p) for p in pairs.tolist()] == sorted(seen)
+    assert weights.tolist() == pytest.approx([seen[p] * (counts[p[0]] * counts[p[1]]) ** -0.5 for p in sorted(seen)])
+
+
+def test_a_window_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="1 or more"):
+        cooccurring_pairs(Histories.of_lists([[1, 2]]), 0)
