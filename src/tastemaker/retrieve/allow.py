@@ -1,0 +1,146 @@
+"""Which items one request may show: shared masks as prefix sums, personal lists by binary search.
+
+A node of the trie owns a range of item positions, so it is alive when that range holds an allowed item. A mask many
+requests share (stock, region, age) is one prefix sum; the handful of items one person has seen is a short sorted list
+taken off it. Nothing of size N is made for a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.retrieve.trie import Trie
+
+Ints = npt.NDArray[np.integer[Any]]
+EMPTY = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A mask over the whole catalogue, shared by requests.
+
+    `prefix` (N + 1,) int32 counts the allowed items before each position; `leaves` Semantic IDs keep an allowed item.
+    """
+
+    trie: Trie
+    prefix: npt.NDArray[np.int32]
+    leaves: int
+    name: str
+
+
+def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask:
+    """Prepare a shared mask from `allowed` (N,), by item index; `name` is used in reasons shown to people.
+
+    Raises
+    ------
+    InputError
+        when the mask is not one truth value an item.
+    """
+    allowed = np.asarray(allowed)
+    if allowed.shape != trie.items.shape or allowed.dtype != np.bool_:
+        raise InputError(f"{name}: a mask is {len(trie.items)} truth values, got {allowed.dtype} {allowed.shape}")
+    prefix = np.zeros(len(allowed) + 1, np.int32)
+    np.cumsum(allowed[trie.items], out=prefix[1:])
+    leaves = int(np.count_nonzero(np.diff(prefix[trie.item_starts])))
+    return Mask(trie, prefix, leaves, name)
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """What one request may show. Immutable: a filter that changes mid-request makes a new one, for the next request.
+
+    Attributes
+    ----------
+    base : the shared mask, or None for the whole catalogue.
+    removed : sorted positions that `base` allows and this request does not.
+    included : sorted allowed positions when the request names the only items it wants, else None.
+    items, leaves : how many items and how many Semantic IDs are allowed.
+    reason : why nothing is allowed, or None.
+    """
+
+    trie: Trie
+    base: Mask | None
+    removed: npt.NDArray[np.int64]
+    included: npt.NDArray[np.int64] | None
+    items: int
+    leaves: int
+    reason: str | None
+
+    def count(self, starts: Ints, stops: Ints) -> npt.NDArray[np.int64]:
+        """How many allowed items stand at positions starts .. stops (exclusive); arrays of equal shape."""
+        if self.included is not None:
+            return np.asarray(np.searchsorted(self.included, stops) - np.searchsorted(self.included, starts))
+        whole = stops - starts if self.base is None else self.base.prefix[stops] - self.base.prefix[starts]
+        if len(self.removed):
+            whole = whole - (np.searchsorted(self.removed, stops) - np.searchsorted(self.removed, starts))
+        return np.asarray(whole, dtype=np.int64)
+
+    def allows(self, items: Ints) -> npt.NDArray[np.bool_]:
+        """Whether each item index may be shown."""
+        positions = self.trie.position[items].astype(np.int64)
+        return self.count(positions, positions + 1) > 0
+
+
+def allow(
+    trie: Trie, base: Mask | None = None, exclude: Iterable[int] | Ints = (), include: Iterable[int] | Ints | None = None
+) -> Allowed:
+    """Allow `include` (or all items), within `base`, minus `exclude`; both are item indices in any order, repeats welcome.
+
+    Costs O(h log h) for lists of h items, however large the catalogue.
+
+    Raises
+    ------
+    InputError
+        when an item index is outside the catalogue, or `base` was made for another trie.
+    """
+    if base is not None and base.trie is not trie:
+        raise InputError(f"{base.name}: made for trie {base.trie.fingerprint}, used with {trie.fingerprint}; make the mask again")
+    excluded = _positions(trie, exclude, "exclude")
+    if include is not None:
+        asked = _positions(trie, include, "include")
+        included = np.setdiff1d(_within(base, asked), excluded, assume_unique=True)
+        leaves = len(np.unique(trie.leaf_of_position(included)))
+        reason = None if len(included) else _reason(base, len(excluded), len(asked))
+        return Allowed(trie, base, EMPTY, included, len(included), leaves, reason)
+    removed = _within(base, excluded)
+    items = (len(trie.items) if base is None else int(base.prefix[-1])) - len(removed)
+    whole = Allowed(trie, base, removed, None, items, 0, None)
+    touched = np.unique(trie.leaf_of_position(removed))
+    gone = int(np.count_nonzero(whole.count(trie.item_starts[touched], trie.item_starts[touched + 1]) == 0))
+    leaves = (trie.leaves if base is None else base.leaves) - gone
+    reason = None if items else _reason(base, len(excluded), None)
+    return Allowed(trie, base, removed, None, items, leaves, reason)
+
+
+def _positions(trie: Trie, items: Iterable[int] | Ints, name: str) -> npt.NDArray[np.int64]:
+    """Sorted distinct positions of the given item indices."""
+    listed = items if isinstance(items, np.ndarray) else np.fromiter(items, np.int64)
+    chosen = np.unique(np.asarray(listed, dtype=np.int64))
+    if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(trie.items)):
+        wrong = chosen[0] if chosen[0] < 0 else chosen[-1]
+        raise InputError(f"{name}: item {wrong} is not in the catalogue of {len(trie.items)} items")
+    return np.sort(trie.position[chosen].astype(np.int64))
+
+
+def _within(base: Mask | None, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Those positions the shared mask allows."""
+    return positions if base is None else positions[base.prefix[positions + 1] > base.prefix[positions]]
+
+
+def _reason(base: Mask | None, excluded: int, included: int | None) -> str:
+    """Why nothing is left to show."""
+    asked = (
+        "no item was asked for"
+        if included == 0
+        else f"{included} items were asked for"
+        if included
+        else "the whole catalogue was asked for"
+    )
+    masked = "" if base is None else f", '{base.name}' allows {int(base.prefix[-1])} items"
+    return f"nothing can be shown: {asked}{masked}, {excluded} are excluded"

@@ -1,0 +1,239 @@
+"""Beam search over the trie: every beam is the prefix of a Semantic ID that exists and leads to an allowed item.
+
+A step scores the children of all live beams of all requests at once, ragged, as tensors. A child's score is its
+parent's plus the log-probability of its code among **all** codes of the level: nothing is renormalised over the
+allowed children, so a filter removes items and never reorders the others (the trie and the step are ours; for the
+unconstrained search it replaces see PLUM, arXiv 2510.07784, and STATIC, arXiv 2602.22647).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastemaker.errors import InputError, ModelError
+from tastemaker.retrieve.allow import Allowed
+from tastemaker.retrieve.trie import Ints, Trie
+
+Advance = Callable[[int, Tensor, Tensor], Tensor]
+EXACT_WITHIN = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Beams:
+    """What a search found: request r has `counts[r]` beams, best first; columns after them hold leaf -1 and score -inf.
+
+    Attributes
+    ----------
+    leaf : (R, B) int64 leaf of the trie.
+    score : (R, B) float32 log-probability of its Semantic ID.
+    counts : (R,) int64 beams found.
+    exact : (R,) bool, True where the beam was wide enough to hold every allowed Semantic ID.
+    """
+
+    leaf: Tensor
+    score: Tensor
+    counts: Tensor
+    exact: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """One level of the trie on a device."""
+
+    tokens: Tensor
+    starts: Tensor
+    bounds: Tensor
+
+
+_TENSORS: WeakKeyDictionary[Trie, dict[torch.device, list[_Level]]] = WeakKeyDictionary()
+_PREFIXES: WeakKeyDictionary[object, dict[torch.device, Tensor]] = WeakKeyDictionary()
+
+
+def _levels(trie: Trie, device: torch.device) -> list[_Level]:
+    """The trie's arrays on `device` (shared memory on the CPU), moved once."""
+    held = _TENSORS.setdefault(trie, {})
+    if device not in held:
+        held[device] = [
+            _Level(
+                *(torch.from_numpy(array).to(device) for array in (trie.tokens[level], trie.starts[level], trie.bounds[level]))
+            )
+            for level in range(trie.levels)
+        ]
+    return held[device]
+
+
+class _Filter:
+    """The allowed sets of R requests as one test of (row, position range) pairs."""
+
+    def __init__(self, allowed: Sequence[Allowed], device: torch.device) -> None:
+        self.span = len(allowed[0].trie.items) + 1
+        listed = [one.included is not None for one in allowed]
+        self.listed = torch.tensor(listed, device=device)
+        self.any_listed = any(listed)
+        self.lists = self._keys([one.removed if one.included is None else one.included for one in allowed], device)
+        bases = {id(one.base): one.base for one in allowed if one.base is not None and one.included is None}
+        self.bases: list[tuple[Tensor, Tensor]] = []
+        for base in bases.values():
+            held = _PREFIXES.setdefault(base, {})
+            if device not in held:
+                held[device] = torch.from_numpy(base.prefix).to(device)
+            rows = torch.tensor([one.base is base and one.included is None for one in allowed], device=device)
+            self.bases.append((held[device], rows))
+        self.trivial = not self.bases and not self.any_listed and not len(self.lists)
+
+    def _keys(self, lists: Sequence[Ints], device: torch.device) -> Tensor:
+        """All rows' sorted positions in one sorted array, each row in its own span of numbers."""
+        return torch.from_numpy(np.concatenate([row * self.span + one for row, one in enumerate(lists)])).to(device)
+
+    def alive(self, rows: Tensor, starts: Tensor, stops: Tensor) -> Tensor:
+        """Whether row `rows[i]` allows an item at positions starts[i] .. stops[i]; all (n,)."""
+        left = stops - starts
+        for prefix, of in self.bases:
+            left = torch.where(of[rows], prefix[stops] - prefix[starts], left)
+        if len(self.lists) or self.any_listed:
+            shift = rows * self.span
+            named = torch.searchsorted(self.lists, stops + shift) - torch.searchsorted(self.lists, starts + shift)
+            left = torch.where(self.listed[rows], named, left - named)
+        return left > 0
+
+
+@torch.inference_mode()
+def beam_search(
+    hidden: Tensor,
+    advance: Advance,
+    heads: Sequence[Tensor],
+    trie: Trie,
+    allowed: Sequence[Allowed],
+    beam: int,
+    normalise: str = "level",
+    vocabulary: Tensor | None = None,
+) -> Beams:
+    """The `beam` best allowed Semantic IDs of each request; exact when at most 4 x `beam` are allowed.
+
+    Parameters
+    ----------
+    hidden : (R, d) state after each request's last token.
+    advance : `advance(level, codes (R, B), parents (R, B)) -> (R, B, d)`, states after code `codes[r, b]` of `level`
+        follows beam `parents[r, b]` of the step before. Slots past a request's own beams hold
+        some code after its first beam; their states are not read.
+    heads : per level (K_l, d) output rows of its codes.
+    allowed : R sets, each of this trie; they may differ.
+    normalise : "level" = softmax over the level's K_l codes; "vocab" = over all rows of `vocabulary` (V, d), as a
+        language model's own `generate` does (for parity tests).
+
+    Equal scores are ordered by trie order, on every device. A request whose set is empty gets no beam.
+
+    Raises
+    ------
+    InputError
+        for a beam below 1, heads that do not fit the trie (the wrong codebook), or sets of another trie.
+    ModelError
+        when the model's outputs are not numbers.
+    """
+    _check(hidden, heads, trie, allowed, beam, normalise, vocabulary)
+    device, rows = hidden.device, len(allowed)
+    leaves = torch.tensor([one.leaves for one in allowed], device=device)
+    widths = torch.where(leaves <= EXACT_WITHIN * beam, leaves, beam)
+    test = _Filter(allowed, device)
+    nodes = torch.zeros((rows, 1), dtype=torch.int64, device=device)
+    live, scores = (leaves > 0)[:, None], torch.zeros((rows, 1), device=device)
+    states = hidden[:, None, :]
+    for level, packed in enumerate(_levels(trie, device)):
+        log_probabilities = _log_probabilities(states, heads[level], vocabulary if normalise == "vocab" else None)
+        owner, edge = _children(nodes, live, packed, test)
+        reached = scores.view(-1)[owner] + log_probabilities.view(-1, len(heads[level]))[owner, packed.tokens[edge].long()]
+        nodes, scores, live, parents = _select(owner, edge, reached, nodes.shape, widths)
+        if level + 1 < trie.levels and nodes.shape[1]:
+            states = advance(level, packed.tokens[nodes].long(), parents)
+        elif not nodes.shape[1]:
+            break
+    # Empty slots stand last, so the stable sort leaves them behind even beams of score -inf.
+    order = scores.masked_fill(~live, -torch.inf).sort(dim=1, descending=True, stable=True).indices
+    leaf = nodes.masked_fill(~live, -1).gather(1, order)
+    return Beams(leaf, scores.masked_fill(~live, -torch.inf).gather(1, order), live.sum(1), leaves <= EXACT_WITHIN * beam)
+
+
+def _log_probabilities(states: Tensor, head: Tensor, vocabulary: Tensor | None) -> Tensor:
+    """(R, B, K_l) float32 log-probability of each code of the level."""
+    logits = (states @ head.T).float()
+    mass = logits.logsumexp(-1) if vocabulary is None else (states @ vocabulary.T).float().logsumexp(-1)
+    if mass.isnan().any():
+        raise ModelError("the model's outputs are not numbers (NaN); its weights are damaged or its training diverged")
+    return logits - mass[..., None]
+
+
+def _children(nodes: Tensor, live: Tensor, packed: _Level, test: _Filter) -> tuple[Tensor, Tensor]:
+    """All children of live beams that lead to an allowed item: (T,) the beam's flat number, (T,) the edge, in that order."""
+    begin = packed.starts[nodes.view(-1)].long()
+    widths = torch.where(live.view(-1), packed.starts[nodes.view(-1) + 1] - begin, 0)
+    owner = torch.repeat_interleave(widths)
+    before = widths.cumsum(0) - widths
+    edge = torch.arange(len(owner), device=nodes.device) + (begin - before)[owner]
+    if test.trivial:
+        return owner, edge
+    alive = test.alive(owner // nodes.shape[1], packed.bounds[edge].long(), packed.bounds[edge + 1].long())
+    return owner[alive], edge[alive]
+
+
+def _select(
+    owner: Tensor, edge: Tensor, reached: Tensor, shape: torch.Size, widths: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each row's best `widths[r]` children by (score, edge), kept in edge order: nodes, scores, live, parents, all (R, B').
+
+    Beams stand in edge order, so children do too, and "ties go to the first edge" is "keep the first of the tied":
+    no step relies on the order `topk` leaves equal scores in.
+    """
+    rows, beams = shape
+    row = owner // max(beams, 1)
+    counts = torch.bincount(row, minlength=rows)
+    column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    most = int(counts.max())
+    table = reached.new_full((rows, most), -torch.inf)
+    table[row, column] = reached
+    kept = torch.minimum(widths, counts)
+    widest = int(kept.max())
+    if not widest:
+        empty = owner.new_zeros((rows, 0))
+        return empty, reached.new_zeros((rows, 0)), empty.bool(), empty
+    worst = table.topk(widest, dim=1).values.gather(1, (kept[:, None] - 1).clamp(min=0))
+    present = torch.arange(most, device=row.device) < counts[:, None]
+    above, tied = table > worst, (table == worst) & present
+    chosen = (above | (tied & (tied.cumsum(1) <= (kept - above.sum(1))[:, None])))[row, column]
+    row, edge, reached, parent = row[chosen], edge[chosen], reached[chosen], owner[chosen] % beams
+    slot = torch.arange(len(row), device=row.device) - (kept.cumsum(0) - kept)[row]
+    live = torch.arange(widest, device=row.device) < kept[:, None]
+    nodes, parents = edge.new_zeros((rows, widest)), edge.new_zeros((rows, widest))
+    scores = reached.new_zeros((rows, widest))
+    nodes[row, slot], parents[row, slot], scores[row, slot] = edge, parent, reached
+    return nodes, scores, live, parents
+
+
+def _check(
+    hidden: Tensor,
+    heads: Sequence[Tensor],
+    trie: Trie,
+    allowed: Sequence[Allowed],
+    beam: int,
+    normalise: str,
+    vocabulary: Tensor | None,
+) -> None:
+    """Refuse what would otherwise fail silently."""
+    if beam < 1:
+        raise InputError(f"beam: {beam}; a search keeps at least one beam")
+    if normalise not in ("level", "vocab") or (normalise == "vocab") != (vocabulary is not None):
+        raise InputError("normalise is 'level', or 'vocab' together with the whole vocabulary's output rows")
+    if not len(allowed):
+        raise InputError("a search needs at least one request")
+    sizes = tuple(len(head) for head in heads)
+    if sizes != trie.sizes:
+        raise InputError(
+            f"the model has {sizes} codes a level, trie {trie.fingerprint} has {trie.sizes}; they belong to other codebooks"
+        )
+    if len(allowed) != len(hidden) or any(one.trie is not trie for one in allowed):
+        raise InputError(f"{len(hidden)} requests need as many allowed sets of this trie, got {len(allowed)}")

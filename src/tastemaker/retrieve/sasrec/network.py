@@ -1,0 +1,193 @@
+"""SASRec, the baseline that counts: a two-block self-attentive recommender with the softmax over every item.
+
+Source: Kang & McAuley 2018 (arXiv 1808.09781) for the network; Klenitskiy & Vasilev 2023 (arXiv 2309.07602) for
+the full cross-entropy, without which it loses to generative retrieval and with which it wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.retrieve.evaluation import (
+    Floats,
+    Sequences,
+    batches,
+    last_events,
+    row_of_event,
+    take,
+)
+from tastemaker.stats.random import generator
+
+
+@dataclass(frozen=True)
+class SASRecSettings:
+    """Shape and training of the network; the defaults are the baseline every table quotes."""
+
+    loss: Literal["ce", "bce"] = "ce"
+    blocks: int = 2
+    width: int = 64
+    heads: int = 1
+    dropout: float = 0.2
+    length: int = 50
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    batch: int = 256
+    patience: int = 10
+    epochs: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("ce", "bce"):
+            raise InputError(f"SASRec loss is 'ce' or 'bce', not '{self.loss}'")
+        if min(self.blocks, self.width, self.heads, self.length, self.batch, self.patience, self.epochs) < 1:
+            raise InputError("SASRec blocks, width, heads, length, batch, patience and epochs must be at least 1")
+        if self.width % self.heads:
+            raise InputError(f"SASRec width {self.width} must be a multiple of its {self.heads} heads")
+        if not 0 <= self.dropout < 1 or self.learning_rate <= 0:
+            raise InputError("SASRec dropout lies in [0, 1) and its learning rate is above 0")
+
+
+class _Block(nn.Module):
+    """Attention then a point-wise network, each reading normalised input, as the reference code has them."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.attention_norm, self.forward_norm = nn.LayerNorm(width, eps=1e-8), nn.LayerNorm(width, eps=1e-8)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, slots: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Packed events (T, d) in and out; only attention sees the padded (rows, columns) of `shape`."""
+        rows, columns = shape
+        normal = self.attention_norm(x)
+
+        def padded(part: Tensor) -> Tensor:
+            flat = part.new_zeros(rows * columns, part.shape[1]).index_copy(0, slots, part)
+            return flat.view(rows, columns, self.heads, -1).transpose(1, 2)
+
+        mixed = functional.scaled_dot_product_attention(
+            padded(self.query(normal)),
+            padded(self.key(x)),
+            padded(self.value(x)),
+            is_causal=True,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        x = normal + self.out(mixed.transpose(1, 2).reshape(rows * columns, -1)[slots])
+        x = self.forward_norm(x)
+        added: Tensor = self.drop(self.outer(torch.relu(self.drop(self.inner(x)))))
+        return x + added
+
+
+class SASRec(nn.Module):
+    """The network. Items are indices 0 .. n_items - 1; the output matrix is the input embedding."""
+
+    def __init__(self, n_items: int, settings: SASRecSettings) -> None:
+        super().__init__()
+        self.settings, self.n_items = settings, n_items
+        self.item = nn.Embedding(n_items, settings.width)
+        self.position = nn.Embedding(settings.length, settings.width)
+        self.blocks = nn.ModuleList(_Block(settings.width, settings.heads, settings.dropout) for _ in range(settings.blocks))
+        self.norm = nn.LayerNorm(settings.width, eps=1e-8)
+        self.drop = nn.Dropout(settings.dropout)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed(settings.seed, "weights"))
+            for parameter in self.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_normal_(parameter)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def hidden(self, sequences: Sequences) -> Tensor:
+        """(E, d) one vector an event, made from it and the events before it in its row (rows at most `length` long).
+
+        Rows are packed, not padded; a position is counted from the right end of its row, as left padding would have it.
+        """
+        lengths = np.diff(sequences.offsets)
+        rows, columns = row_of_event(sequences), np.arange(len(sequences.items)) - np.repeat(sequences.offsets[:-1], lengths)
+        widest = int(lengths.max(initial=1))
+        from_right = torch.from_numpy(np.repeat(lengths, lengths) - 1 - columns)
+        slots = torch.from_numpy(rows * widest + columns)
+        x = self.item(torch.from_numpy(sequences.items)) * self.settings.width**0.5 + self.position(from_right)
+        x = self.drop(x)
+        for block in self.blocks:
+            x = block(x, slots, (len(lengths), widest))
+        normed: Tensor = self.norm(x)
+        return normed
+
+    @torch.inference_mode()
+    def score(self, contexts: Sequences) -> Floats:
+        """(U, N) float32 score of every item after each context; an empty context scores every item 0."""
+        self.eval()
+        parts = [np.empty((0, self.n_items), np.float32)]
+        for rows in batches(len(contexts.offsets) - 1, 1024):
+            recent = last_events(take(contexts, rows), self.settings.length)
+            known = np.flatnonzero(np.diff(recent.offsets))
+            scores = np.zeros((len(rows), self.n_items), np.float32)
+            if len(known):
+                last = self.hidden(recent)[torch.from_numpy(recent.offsets[1:][known] - 1)]
+                scores[known] = (last @ self.item.weight.T).numpy()
+            parts.append(scores)
+        return np.concatenate(parts) if len(parts) > 2 else parts[-1]
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The weights by name, to be stored; `SASRec(n_items, settings).load(arrays)` brings them back."""
+        return {name: tensor.detach().numpy().copy() for name, tensor in self.state_dict().items()}
+
+    def load(self, arrays: dict[str, npt.NDArray[np.float32]]) -> SASRec:
+        """Take over stored weights; raises ArtifactError when they belong to another shape."""
+        own = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        if own != {name: array.shape for name, array in arrays.items()}:
+            raise ArtifactError("SASRec weights do not fit these settings and this catalogue; train again")
+        self.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+        return self
+
+
+class _FullSoftmax(torch.autograd.Function):
+    """Mean cross-entropy over all items, its gradient worked out a slab at a time so that slabs stay in cache."""
+
+    @staticmethod
+    def forward(context: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        d_hidden, d_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        total, slab = hidden.new_zeros(()), 256
+        for start in range(0, len(hidden), slab):
+            part, goal = hidden[start : start + slab], targets[start : start + slab]
+            logits = part @ weight.T
+            peak = logits.amax(dim=1, keepdim=True)
+            rows = torch.arange(len(goal))
+            chosen = logits[rows, goal] - peak[:, 0]
+            shares = logits.sub_(peak).exp_()
+            mass = shares.sum(dim=1, keepdim=True)
+            total += (mass[:, 0].log() - chosen).sum()
+            shares.div_(mass)
+            shares[rows, goal] -= 1
+            d_hidden[start : start + slab] = shares @ weight
+            d_weight.addmm_(shares.T, part)
+        context.save_for_backward(d_hidden / len(hidden), d_weight / len(hidden))
+        return total / len(hidden)
+
+    @staticmethod
+    def backward(context: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        d_hidden, d_weight = context.saved_tensors
+        return d_hidden * grads[0], d_weight * grads[0], None
+
+
+def full_softmax_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log softmax(hidden (T, d) @ weight (N, d).T)[targets (T,)]."""
+    loss: Tensor = _FullSoftmax.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def torch_seed(*key: str | int) -> int:
+    """A seed for torch's own generator, keyed as `stats.random.generator` is."""
+    return int(generator(*key).integers(2**62))
