@@ -1,0 +1,199 @@
+"""Content-addressed, immutable, checksummed folders: one per result, named by the fingerprint of all that it was made from."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.store.files import canonical, explained, flush, plain, sha256_bytes
+from tastemaker.store.folders import MANIFEST, REBUILD, read_manifest, seal, verify_folder
+
+STATE = "state"
+
+
+def fingerprint(kind: str, inputs: Mapping[str, str], settings: Any, version: int = 1) -> str:
+    """32 hexadecimal digits that name a result: same kind, inputs' fingerprints, settings and code version, same name."""
+    return sha256_bytes(canonical([kind, inputs, settings, version]))[:32]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: where it is and what its manifest says it was made from."""
+
+    kind: str
+    fingerprint: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The folders `root/<kind>/<fingerprint>`, each built once. `<fingerprint>.partial` is one being built."""
+
+    root: Path
+
+    def path(self, kind: str, fingerprint: str) -> Path:
+        """Where the artifact lies when it is finished; InputError for a kind or fingerprint that is no plain name."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", kind) or not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
+            raise InputError(
+                f"'{kind}/{fingerprint}' does not name an artifact: a lower-case word and 8 to 64 hexadecimal digits do"
+            )
+        return self.root / kind / fingerprint
+
+    def has(self, kind: str, fingerprint: str) -> bool:
+        """Whether the artifact is finished; its files are not checked."""
+        return (self.path(kind, fingerprint) / MANIFEST).exists()
+
+    def partial(self, kind: str, fingerprint: str) -> Path:
+        """The folder a resumable build works in: it outlives a kill, and `put(resume=True)` turns it into the artifact."""
+        path = self.path(kind, fingerprint)
+        folder = path.with_name(f"{path.name}.partial")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def put(
+        self,
+        kind: str,
+        fingerprint: str,
+        build: Callable[[Path], object],
+        *,
+        inputs: Mapping[str, str] | None = None,
+        settings: Any = None,
+        resume: bool = False,
+    ) -> Path:
+        """The artifact's folder, built by `build(folder)` unless it is finished already.
+
+        With `resume`, `build` finds what a killed build left in `folder`, and keeps what only resuming needs in the
+        subfolder `state`, which is dropped at the end; without it, `folder` is empty.
+
+        Raises
+        ------
+        ArtifactError
+            when a finished artifact is damaged, the disk is full, or another process is building the same one.
+        """
+        if self.has(kind, fingerprint):
+            return self.get(kind, fingerprint)
+        about = {"kind": kind, "fingerprint": fingerprint, "inputs": plain(inputs or {}), "settings": plain(settings)}
+        about["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        path = self.path(kind, fingerprint)
+        with explained(path):
+            partial = self.partial(kind, fingerprint)
+            with _building(partial):
+                if self.has(kind, fingerprint):  # another process finished it between the look above and the lock
+                    return self.get(kind, fingerprint)
+                if not _sealed(partial):
+                    _build(partial, build, resume)
+                    seal(partial, about, skip=STATE)
+                shutil.rmtree(partial / STATE, ignore_errors=True)
+                partial.rename(path)
+                flush(path.parent)
+        return path
+
+    def get(self, kind: str, fingerprint: str, full: bool = True) -> Path:
+        """The folder of a finished artifact, after checking it (`full=False`: names and sizes only, no checksums).
+
+        Raises
+        ------
+        ArtifactError
+            when it does not exist, or naming the file that is damaged.
+        """
+        self.verify(kind, fingerprint, full)
+        return self.path(kind, fingerprint)
+
+    def verify(self, kind: str, fingerprint: str, full: bool = True) -> dict[str, Any]:
+        """Check an artifact and return what its manifest says `about` it: kind, fingerprint, inputs, settings, created."""
+        path = self.path(kind, fingerprint)
+        if not path.exists():
+            raise ArtifactError(f"{path}: there is no such {kind}; run the command that makes it")
+        about = dict(verify_folder(path, full)["about"])
+        if (about.get("kind"), about.get("fingerprint")) != (kind, fingerprint):
+            raise ArtifactError(
+                f"{path}: holds {about.get('kind')} {about.get('fingerprint')}, moved here from elsewhere; {REBUILD}"
+            )
+        return about
+
+    def finished(self) -> list[Artifact]:
+        """Every finished artifact, sorted by kind and fingerprint; files are not checked."""
+        found = sorted(self.root.glob(f"*/*/{MANIFEST}"))
+        paths = [one.parent for one in found if re.fullmatch(r"[0-9a-f]{8,64}", one.parent.name)]
+        return [Artifact(path.parent.name, path.name, path) for path in paths]
+
+    def prune(self, keep: Iterable[tuple[str, str]]) -> list[Path]:
+        """Remove every artifact whose (kind, fingerprint) is not in `keep`, and every build nobody is working on."""
+        kept = {self.path(kind, one) for kind, one in keep}
+        removed = []
+        for artifact in self.finished():
+            if artifact.path not in kept:
+                doomed = artifact.path.with_name(f".{artifact.fingerprint}.00000000.tmp")  # a killed removal is swept later
+                artifact.path.rename(doomed)
+                shutil.rmtree(doomed)
+                removed.append(artifact.path)
+        for partial in sorted(self.root.glob("*/*.partial")):
+            if partial.with_suffix("") in kept:
+                continue
+            try:
+                with _building(partial):
+                    shutil.rmtree(partial)
+                    removed.append(partial)
+            except ArtifactError:
+                continue
+        return removed
+
+
+def require_input(folder: Path, name: str, expected: str) -> None:
+    """Refuse an artifact that was built from another `name` than the one at hand, showing both fingerprints."""
+    actual = read_manifest(folder)["about"].get("inputs", {}).get(name)
+    if actual != expected:
+        raise ArtifactError(f"{folder}: was built from {name} {actual}, but the one at hand is {expected}; {REBUILD}")
+
+
+def _build(partial: Path, build: Callable[[Path], object], resume: bool) -> None:
+    if resume:
+        (partial / MANIFEST).unlink(missing_ok=True)
+        build(partial)
+        return
+    _empty(partial)
+    try:
+        build(partial)
+    except BaseException:
+        _empty(partial)
+        raise
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _sealed(partial: Path) -> bool:
+    """Whether a kill came between the end of a build and its renaming: all is there and whole, but for `state`."""
+    try:
+        verify_folder(partial, skip=STATE)
+    except ArtifactError:
+        return False
+    return True
+
+
+@contextmanager
+def _building(partial: Path) -> Iterator[None]:
+    holder = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ArtifactError(
+            f"{partial}: another process is building this; wait for it to end, then run the command again"
+        ) from None
+    finally:
+        os.close(holder)

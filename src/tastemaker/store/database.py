@@ -1,0 +1,285 @@
+"""SQLite for what changes: events by client-given id, slates with their propensities, deployments.
+
+Every write is one durable transaction (write-ahead log, synchronous=FULL); a connection belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tastemaker import schema
+from tastemaker.errors import ArtifactError, InputError, TastemakerError
+from tastemaker.store.events import Event, micros, moment, undone
+
+# Each entry brings the database from version i to i + 1; entries are only ever appended. Times are microseconds since 1970, UTC.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE events (
+            event_id TEXT PRIMARY KEY CHECK (event_id <> ''), user_id TEXT NOT NULL CHECK (user_id <> ''), kind TEXT NOT NULL,
+            timestamp INTEGER NOT NULL, item_id TEXT, value REAL, request_id TEXT, refers_to TEXT,
+            CHECK ((kind = 'undo') = (refers_to IS NOT NULL)), CHECK (kind = 'undo' OR item_id IS NOT NULL)) WITHOUT ROWID""",
+        "CREATE INDEX events_by_user ON events (user_id, timestamp, event_id)",
+        """CREATE TABLE slates (
+            request_id TEXT NOT NULL, user_id TEXT NOT NULL, timestamp INTEGER NOT NULL, position INTEGER NOT NULL,
+            item_id TEXT NOT NULL, propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
+            prefix_propensity REAL CHECK (prefix_propensity > 0 AND prefix_propensity <= 1), policy_id TEXT NOT NULL,
+            PRIMARY KEY (request_id, position)) WITHOUT ROWID""",
+        "CREATE INDEX slates_by_user ON slates (user_id, timestamp)",
+        """CREATE TABLE deployments (
+            deployment_id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, fingerprint TEXT NOT NULL,
+            timestamp INTEGER NOT NULL, note TEXT NOT NULL DEFAULT '')""",
+    ),
+)
+VERSION = len(MIGRATIONS)
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many rows were new, and how many had been there, equal in every field."""
+
+    inserted: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Which artifact serves since when."""
+
+    kind: str
+    fingerprint: str
+    timestamp: datetime
+    note: str
+
+
+class Database:
+    """The workspace's database, made or migrated when it is opened; safe to share between threads.
+
+    Raises
+    ------
+    ArtifactError
+        when the file is damaged, made by a newer version, on a full disk, or locked for more than five seconds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        with self._transaction() as connection:
+            _migrate(connection, path)
+
+    def close(self) -> None:
+        """Close the connections of every thread; the object can be used again afterwards."""
+        with self._guard:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+            self._local = threading.local()
+
+    def add_events(self, events: Iterable[Event]) -> Added:
+        """Store events, all or none; one that is there already is counted as a duplicate.
+
+        Raises
+        ------
+        InputError
+            when an event_id is there with other contents.
+        """
+        names = [field.name for field in fields(Event)]
+        rows = [astuple(event) for event in events]
+        at = names.index("timestamp")
+        return self._add("events", names, ("event_id",), [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows])
+
+    def log_slate(self, slate: pa.Table) -> Added:
+        """Store rows of schema.SLATES, all or none; rows that are there already are counted as duplicates.
+
+        Raises
+        ------
+        InputError
+            when a propensity is not in (0, 1], or a request_id and position are there with other contents.
+        """
+        table = schema.check(slate, schema.SLATES, "slate")
+        for name in ("propensity", "prefix_propensity"):
+            for row, value in enumerate(table[name].to_pylist(), start=1):
+                if value is not None and not 0 < value <= 1:
+                    raise InputError(f"slate: row {row}, column '{name}' is {value}; a probability above 0 and up to 1 is needed")
+        table = table.set_column(2, "timestamp", table["timestamp"].cast(pa.int64()))
+        rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+        return self._add("slates", table.column_names, ("request_id", "position"), rows)
+
+    def history(self, user_id: str) -> list[Event]:
+        """A user's events in time order, without undos and what they took back; an undo can itself be undone."""
+        return list(self._events("WHERE user_id = ?", (user_id,)))
+
+    def events_table(self) -> pa.Table:
+        """Every user's history as an `interactions` table (schema.INTERACTIONS), positions counted from 0 within a user."""
+        columns: dict[str, list[Any]] = {name: [] for name in schema.INTERACTIONS.names}
+        position, user = -1, None
+        for event in self._events("", ()):
+            position = position + 1 if event.user_id == user else 0
+            user = event.user_id
+            for name in columns:
+                columns[name].append(position if name == "position" else getattr(event, name))
+        return schema.check(
+            pa.table(columns, schema=pa.schema([f.with_nullable(True) for f in schema.INTERACTIONS])),
+            schema.INTERACTIONS,
+            "events",
+        )
+
+    def slates_table(self) -> pa.Table:
+        """Every slate shown, as schema.SLATES, in order of time, request and position."""
+        names = schema.SLATES.names
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(
+                f"SELECT {', '.join(names)} FROM slates ORDER BY timestamp, request_id, position"
+            ).fetchall()
+        columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+        return schema.check(
+            pa.table({name: pa.array(values, _stored(schema.SLATES.field(name).type)) for name, values in columns.items()}),
+            schema.SLATES,
+            "slates",
+        )
+
+    def erase(self, user_id: str) -> int:
+        """Delete every event and slate of a person, overwriting them on disk; returns how many rows that were."""
+        with self._transaction() as connection:
+            return sum(
+                connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,)).rowcount
+                for table in ("events", "slates")
+            )
+
+    def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
+        """Record that the artifact serves from now on."""
+        with self._transaction() as connection:
+            sql = "INSERT INTO deployments (kind, fingerprint, timestamp, note) VALUES (?, ?, ?, ?)"
+            connection.execute(sql, (kind, fingerprint, micros(at), note))
+
+    def deployments(self) -> list[Deployment]:
+        """Every deployment, the newest first."""
+        with self._transaction(write=False) as connection:
+            rows = connection.execute(
+                "SELECT kind, fingerprint, timestamp, note FROM deployments ORDER BY deployment_id DESC"
+            ).fetchall()
+        return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
+
+    def _add(self, table: str, names: Sequence[str], key: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Added:
+        """Insert rows of which those with a known key must equal what is there; table and column names are ours."""
+        columns, marks = ", ".join(names), ", ".join("?" * len(names))
+        same = " AND ".join(f"{name} = ?" for name in key)
+        inserted = 0
+        with self._transaction() as connection:
+            for row in rows:
+                new = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row).rowcount
+                inserted += new
+                if not new:
+                    which = tuple(row[names.index(name)] for name in key)
+                    if connection.execute(f"SELECT {columns} FROM {table} WHERE {same}", which).fetchone() != row:
+                        label = ", ".join(f"{name} {value}" for name, value in zip(key, which, strict=True))
+                        raise InputError(
+                            f"{table}: {label} is there already with other contents; give the new one an id of its own"
+                        )
+        return Added(inserted, len(rows) - inserted)
+
+    def _events(self, where: str, values: tuple[str, ...]) -> Iterator[Event]:
+        names = [field.name for field in fields(Event)]
+        with self._transaction(write=False) as connection:
+            found = connection.execute(
+                f"SELECT {', '.join(names)} FROM events {where} ORDER BY user_id, timestamp, event_id", values
+            ).fetchall()
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        gone = undone(rows)
+        for row in rows:
+            if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in gone:
+                yield Event(**row | {"timestamp": moment(row["timestamp"])})
+
+    @contextmanager
+    def _transaction(self, write: bool = True) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self._path) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            with self._guard:
+                self._opened.append(connection)
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                "busy_timeout = 5000",
+                "secure_delete = ON",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+            self._local.connection = connection
+        return connection
+
+
+def check_database(path: Path) -> str | None:
+    """What is wrong with the database at `path`, in one line; None when it is whole and of a version we know."""
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                return _newer(path, version)
+            wrong = [row[0] for row in connection.execute("PRAGMA integrity_check").fetchall()]
+            return None if wrong == ["ok"] else f"{path}: damaged ({wrong[0]}); restore it from a copy"
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        return str(_explained(error, path))
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise ArtifactError(_newer(path, version))
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _newer(path: Path, version: int) -> str:
+    return (
+        f"{path}: was written by a newer Tastemaker (version {version}, this program knows up to {VERSION}); "
+        "upgrade with `pip install --upgrade tastemaker`"
+    )
+
+
+def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
+    said = str(error)
+    if isinstance(error, sqlite3.IntegrityError):
+        return InputError(f"{path}: a row breaks a rule of its table ({said}); nothing was stored")
+    if "full" in said:
+        return ArtifactError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
+    if "locked" in said or "busy" in said:
+        return ArtifactError(f"{path}: another process is writing to it; try again, or stop that process")
+    if "unable to open" in said or "readonly" in said:
+        return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
+    return ArtifactError(f"{path}: damaged or not a database ({said}); restore it from a copy, or move it away to start afresh")
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    return pa.int64() if pa.types.is_timestamp(kind) else kind

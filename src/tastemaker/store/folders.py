@@ -1,0 +1,121 @@
+"""Sealed folders: written once, with a manifest, written last, that holds the size and SHA-256 of every file and of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import ArtifactError
+from tastemaker.store.files import canonical, explained, flush, plain, reserve, sha256_bytes, sha256_file, write_bytes
+
+MANIFEST = "manifest.json"
+REBUILD = "delete the folder and run the command that made it again"
+
+
+@contextmanager
+def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """A temporary folder to fill; sealed with a manifest (see `seal`) and renamed to `path` when the block ends well.
+
+    Folders are written once: what changes is a small file that points to a folder.
+
+    Raises
+    ------
+    ArtifactError
+        when `path` exists, the disk is full, or the path cannot be written; nothing is left at `path` then.
+    """
+    if path.exists():
+        raise ArtifactError(f"{path}: exists already; folders are written once, so choose another name or delete this one first")
+    with explained(path):
+        temporary, holder = reserve(path, is_folder=True)
+        try:
+            yield temporary
+            seal(temporary, about or {})
+            temporary.rename(path)
+            flush(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        finally:
+            os.close(holder)
+
+
+def seal(folder: Path, about: Mapping[str, Any], skip: str | None = None) -> None:
+    """Flush every file of `folder` to disk and then write its manifest: size and SHA-256 of each file, `about`, own checksum.
+
+    A top-level entry named `skip` is left out, and must be gone before the folder is verified.
+    """
+    entries = {}
+    for path in _contents(folder, skip):
+        entries[path.relative_to(folder).as_posix()] = {"sha256": sha256_file(path), "size": path.stat().st_size}
+        flush(path)
+    for inner, _, _ in os.walk(folder):
+        flush(Path(inner))
+    document = {"format": 1, "about": plain(about), "files": entries}
+    write_bytes(folder / MANIFEST, canonical(document | {"checksum": sha256_bytes(canonical(document))}))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a sealed folder: `about` and `files` {relative path: {sha256, size}}.
+
+    Raises
+    ------
+    ArtifactError
+        when it is missing (the folder was never finished) or any byte of it has changed.
+    """
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); the folder was not finished: {REBUILD}") from None
+    try:
+        document = json.loads(raw)
+        claimed = document.pop("checksum")
+        genuine = sha256_bytes(canonical(document)) == claimed and canonical(document | {"checksum": claimed}) == raw
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        genuine = False
+    if not genuine:
+        raise ArtifactError(f"{path}: damaged (it does not match its own checksum); {REBUILD}")
+    return dict(document)
+
+
+def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> dict[str, Any]:
+    """Check a sealed folder against its manifest, which is returned; `full=False` compares names and sizes only.
+
+    Raises
+    ------
+    ArtifactError
+        naming the first file that is damaged, missing, or not in the manifest.
+    """
+    manifest = read_manifest(folder)
+    found = {path.relative_to(folder).as_posix(): path for path in _contents(folder, skip)}
+    for name, entry in manifest["files"].items():
+        if name not in found:
+            raise ArtifactError(f"{folder / name}: missing, though the manifest lists it; {REBUILD}")
+        path = found.pop(name)
+        size = path.stat().st_size
+        if size != entry["size"]:
+            raise ArtifactError(f"{path}: damaged ({size} bytes instead of {entry['size']}); {REBUILD}")
+        if full and sha256_file(path) != entry["sha256"]:
+            raise ArtifactError(f"{path}: damaged (its SHA-256 is not the manifest's); {REBUILD}")
+    for path in found.values():
+        raise ArtifactError(f"{path}: not in the manifest of its folder, which is immutable; remove this file")
+    return manifest
+
+
+def _contents(folder: Path, skip: str | None = None) -> list[Path]:
+    """Every file under `folder` but its manifest, sorted; links and other special files are refused."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if relative.parts[0] == skip or relative.as_posix() == MANIFEST:
+            continue
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ArtifactError(f"{path}: a link or special file; folders of this kind hold plain files only, so remove it")
+        if path.is_file():
+            found.append(path)
+    return found

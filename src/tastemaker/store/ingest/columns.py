@@ -1,0 +1,244 @@
+"""Columns as people have them, made into the columns we need: names, ids, text, numbers, times, lists of words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.types as pt
+
+from tastemaker.errors import InputError
+
+_ITEM = (
+    "item",
+    "asin",
+    "parent_asin",
+    "movie",
+    "movie_id",
+    "product_id",
+    "track_id",
+    "song_id",
+    "video_id",
+    "article_id",
+    "news_id",
+    "sku",
+)
+ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
+    "item_id": (*_ITEM, "iid", "id"),
+    "title": ("name", "item_name", "item_title", "product_title", "track_name", "headline"),
+    "text": ("body", "abstract", "overview", "summary"),
+    "description": ("desc", "plot"),
+    "attributes": ("attribute", "tags", "genres", "genre", "categories", "category", "keywords", "topics"),
+    "creator": ("artist", "author", "brand", "director", "channel", "composer", "publisher"),
+    "audio": ("audio_path",),
+    "image": ("image_path", "cover", "cover_path"),
+    "created_at": ("created", "release_date", "released", "published_at", "published", "publication_date", "date"),
+}
+_TIMES = ("time", "ts", "datetime", "date", "unix_review_time", "event_time", "created_at", "rated_at", "played_at")
+INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
+    "user_id": (
+        "user",
+        "uid",
+        "reviewer_id",
+        "customer_id",
+        "visitor_id",
+        "listener_id",
+        "member_id",
+        "account_id",
+        "session_id",
+    ),
+    "item_id": (*_ITEM, "iid"),
+    "position": ("pos", "order", "sequence", "event_index"),
+    "timestamp": _TIMES,
+    "kind": ("event", "event_type", "action", "type", "behavior", "behaviour", "interaction_type"),
+    "value": ("rating", "score", "stars", "overall", "weight", "play_count"),
+    "request_id": ("impression_id",),
+}
+# Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
+_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d", "%Y/%m/%dT%H:%M:%S")
+_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
+
+
+def resolve_names(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Which of the `present` columns serves as each of ours: {our name: their name}.
+
+    Case, spaces, hyphens and underscores do not matter (`movieId` is `movie_id`); our own name comes before its aliases.
+    """
+    squeezed = {_squeeze(name): name for name in reversed(list(present))}
+    found: dict[str, str] = {}
+    for ours, aliases in legal.items():
+        for alias in (ours, *aliases):
+            theirs = squeezed.get(_squeeze(alias))
+            if theirs is not None and theirs not in found.values():
+                found[ours] = theirs
+                break
+    return found
+
+
+def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
+    """Text without surrounding blanks; empty and NaN become null, whole numbers lose a trailing ".0".
+
+    Raises
+    ------
+    InputError
+        when the column holds lists, structures or bytes.
+    """
+    series = _series(column, name)
+    if series.dtype.is_float():
+        series = series.set(~series.is_finite().fill_null(True), None)
+        whole = series.cast(pl.Int64, strict=False)
+        same = (whole.cast(pl.Float64) == series).fill_null(False)
+        series = whole.cast(pl.String).zip_with(same, series.cast(pl.String))
+    elif isinstance(series.dtype, pl.List):
+        series = series.cast(pl.List(pl.String), strict=False).list.drop_nulls().list.join("\n")
+    text = series.cast(pl.String, strict=False).str.strip_chars()
+    return text.set(text == "", None)
+
+
+def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    """Float64 numbers, and which values are not: text that is no number, NaN, infinities. Empty is null and not bad."""
+    series = _series(column, name)
+    if series.dtype == pl.String:
+        series = series.str.strip_chars()
+        series = series.set(series == "", None)
+    if isinstance(series.dtype, pl.List) or series.dtype.is_temporal():
+        return pl.Series([None] * len(series), dtype=pl.Float64), series.is_not_null()
+    numbers = series.cast(pl.Float64, strict=False)
+    bad = series.is_not_null() & ~numbers.is_finite().fill_null(False)
+    return numbers.set(bad, None), bad
+
+
+def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    """Int64 whole numbers from 0 to 2^53, and which values are not. Empty is null and not bad."""
+    numbers, bad = as_number(column, name)
+    wrong = bad | ((numbers < 0) | (numbers != numbers.floor()) | (numbers > 2.0**53)).fill_null(False)
+    return numbers.set(wrong, None).cast(pl.Int64), wrong
+
+
+def as_time(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
+
+    Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), and numbers since 1970, whose size tells
+    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
+    """
+    series = _series(column, name)
+    moment = pl.Datetime("us", "UTC")
+    if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
+        zone = series.dtype.time_zone if isinstance(series.dtype, pl.Datetime) else None
+        cast = series.cast(pl.Datetime("us", zone), strict=False)
+        cast = cast.dt.convert_time_zone("UTC") if zone else cast.dt.replace_time_zone("UTC")
+        cast = cast.set(~cast.dt.year().is_between(1, 9999).fill_null(True), None)
+        return cast, series.is_not_null() & cast.is_null()
+    if series.dtype == pl.String:
+        series = series.str.strip_chars()
+        series = series.set(series == "", None)
+    elif series.dtype == pl.Null:
+        return series.cast(moment), series.is_not_null()
+    elif not series.dtype.is_numeric():
+        return pl.Series([None] * len(series), dtype=moment), series.is_not_null()
+    times = _since_1970(series.cast(pl.Float64, strict=False))
+    if series.dtype.is_integer():
+        times = _whole_since_1970(series.cast(pl.Int64, strict=False))
+    if series.dtype == pl.String:
+        times = times.zip_with(times.is_not_null(), _iso(series))
+    return times, series.is_not_null() & times.is_null()
+
+
+def as_words(column: pa.ChunkedArray, name: str) -> pl.Series:
+    """Lists of words. Text is read as a JSON list, or split at the first of | ; , that occurs anywhere in the column."""
+    series = _series(column, name)
+    if isinstance(series.dtype, pl.List):
+        inner = series.dtype.inner
+        if isinstance(inner, pl.List):
+            series = series.list.eval(pl.element().explode())
+    else:
+        series = _split(as_text(column, name))
+    words = series.cast(pl.List(pl.String), strict=False)
+    clean = words.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
+    return clean.set(clean.list.len() == 0, None)
+
+
+def _split(text: pl.Series) -> pl.Series:
+    if text.str.starts_with("[").all() and text.str.ends_with("]").all() and text.is_not_null().any():
+        lists = [_json_list(one) for one in text.to_list()]
+        if None not in [made for made, one in zip(lists, text.to_list(), strict=True) if one is not None]:
+            return pl.Series(lists, dtype=pl.List(pl.String))
+    delimiter = next((one for one in "|;," if text.str.contains(one, literal=True).any()), "|")
+    return text.str.split(delimiter)
+
+
+def _json_list(text: str | None) -> list[str] | None:
+    try:
+        value = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+    return [str(one) for one in value if one is not None] if isinstance(value, list) else None
+
+
+def _squeeze(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
+    """A polars series of one of the types we can make something of; polars aborts on some exotic ones, so those stop here."""
+    kind = column.type
+    if pt.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = kind.value_type
+    inner = kind
+    while pt.is_list(inner) or pt.is_large_list(inner) or pt.is_fixed_size_list(inner):
+        inner = inner.value_type
+    if pt.is_decimal(inner) and inner is kind:
+        column = column.cast(pa.float64())
+    elif (
+        pt.is_time(inner)
+        or pt.is_duration(inner)
+        or not (pt.is_primitive(inner) or pt.is_string(inner) or pt.is_large_string(inner))
+    ):
+        raise InputError(f"column '{name}' holds {kind}, which cannot be read; export it as text, numbers or lists of words")
+    if pt.is_float16(inner):
+        column = column.cast(pa.float32())
+    series = pl.from_arrow(pa.table({"one": column}))
+    assert isinstance(series, pl.DataFrame)
+    return series["one"].rechunk()
+
+
+def _since_1970(numbers: pl.Series) -> pl.Series:
+    """Moments of Float64 numbers since 1970."""
+    size = numbers.abs()
+    scale = pl.DataFrame({"size": size}).select(
+        pl.when(pl.col("size") < 1e11)
+        .then(1e6)
+        .when(pl.col("size") < 1e14)
+        .then(1e3)
+        .when(pl.col("size") < 1e17)
+        .then(1.0)
+        .otherwise(1e-3)
+    )
+    micros = numbers * scale.to_series()
+    micros = micros.set(~(micros.is_finite() & (micros > -5e16) & (micros < 2e17)).fill_null(True), None)
+    return micros.round().cast(pl.Int64, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _whole_since_1970(numbers: pl.Series) -> pl.Series:
+    """Moments of Int64 numbers since 1970, without the rounding of floats."""
+    n = pl.col("n")
+    size = n.cast(pl.Float64).abs()
+    micros = (
+        pl.when(size < 1e11).then(n * 1_000_000).when(size < 1e14).then(n * 1_000).when(size < 1e17).then(n).otherwise(n // 1_000)
+    )
+    made = pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"]
+    made = made.set(~made.is_between(-(5 * 10**16), 2 * 10**17).fill_null(True), None)
+    return made.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _iso(text: pl.Series) -> pl.Series:
+    text = text.str.replace(r"^(\S+) +", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r" (UTC|GMT)$", "+00:00")
+    made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
+    for pattern in (*_FORMATS, *_ZONED):
+        zone = "UTC" if pattern in _ZONED else None
+        tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
+        made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
+    return made.set(~made.dt.year().is_between(1, 9999).fill_null(True), None)

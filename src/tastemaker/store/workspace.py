@@ -1,0 +1,292 @@
+"""A workspace: one folder with a catalogue's tables, artifacts, runs, database and a settings file of few dials."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+import os
+import re
+import socket
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tastemaker import schema
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.store.artifacts import Artifacts
+from tastemaker.store.files import sweep, write_json, write_text
+from tastemaker.store.folders import verify_folder
+from tastemaker.store.tables import read_table
+
+FORMAT = 1
+SETTINGS_FILE = "tastemaker.toml"
+TABLES = {"items": schema.ITEMS, "interactions": schema.INTERACTIONS}
+
+
+@dataclass(frozen=True)
+class Dial:
+    """One setting of `tastemaker.toml`: `default` gives its type; `low` and `high` bound a number, `choices` a word."""
+
+    name: str
+    default: str | int | float | bool
+    comment: str
+    low: float = float("-inf")
+    high: float = float("inf")
+    choices: tuple[str, ...] = ()
+
+    def read(self, value: object, path: Path) -> str | int | float | bool:
+        """`value` when it is legal for this dial; else InputError saying what is."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise InputError(
+                f"{path}: '{self.name}' is {value!r}; it must be a {_WORDS[kind]}, as in {self.name} = {_toml(self.default)}"
+            )
+        if self.choices and value not in self.choices:
+            raise InputError(f"{path}: '{self.name}' is {value!r}; it must be one of {', '.join(self.choices)}")
+        if isinstance(value, int | float) and not self.low <= value <= self.high:
+            raise InputError(f"{path}: '{self.name}' is {value}; it must lie between {self.low:g} and {self.high:g}")
+        assert isinstance(value, str | int | float | bool)
+        return value
+
+
+# A dial is added here and nowhere else: the file `init` writes, its validation and its comments follow from this list.
+DIALS = (
+    Dial("title", "Tastemaker", "Shown at the top of the page."),
+    Dial("seed", 0, "Every random draw follows from it: same seed, same data, same result.", low=0, high=2**31 - 1),
+    Dial("threads", 0, "Processor threads to train and serve with; 0 leaves the choice to the program.", low=0, high=1024),
+    Dial("base", "small", 'Language model to start from: "small" (trained from scratch here), or a Hugging Face model folder.'),
+    Dial("tokenizer", "rkmeans", "How items become tokens.", choices=("rkmeans", "rqvae")),
+    Dial("remove_seen", True, "Never recommend what the person has had before."),
+    Dial("host", "127.0.0.1", "Address the server listens on; 127.0.0.1 is this computer only."),
+    Dial("port", 8765, "Port the server listens on.", low=1, high=65535),
+)
+_WORDS = {str: "text in quotes", int: "whole number", float: "number", bool: "true or false"}
+_HEADER = f"""# Settings of this Tastemaker workspace. Delete a line to get its default back; `tastemaker doctor` checks the file.
+format = {FORMAT}  # version of the workspace's layout; not a dial
+"""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An opened workspace: `settings` holds every dial, defaults filled in."""
+
+    root: Path
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def create(cls, path: Path | str, settings: Mapping[str, Any] | None = None) -> Workspace:
+        """Make the folder and its settings file, with `settings` other than the defaults, and open it.
+
+        Raises
+        ------
+        InputError
+            when there is a workspace already, or a setting is unknown or illegal.
+        """
+        root = Path(path)
+        file = root / SETTINGS_FILE
+        if file.exists():
+            raise InputError(f"{root}: is a workspace already; use it as it is, or choose another folder")
+        if root.exists() and not root.is_dir():
+            raise InputError(f"{root}: is a file; choose a folder for the workspace")
+        chosen = parse_settings({"format": FORMAT} | dict(settings or {}), file)
+        lines = [f"\n# {dial.comment}\n{dial.name} = {_toml(chosen[dial.name])}\n" for dial in DIALS]
+        write_text(file, _HEADER + "".join(lines))
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Workspace:
+        """Open a workspace, and clear away what killed writers left behind.
+
+        Raises
+        ------
+        InputError
+            when `path` is no workspace, was made by a newer version, or has an illegal setting.
+        """
+        root = Path(path)
+        found = cls(root, read_settings(root))
+        for folder in (found.data, found.artifacts.root, found.runs):
+            folder.mkdir(parents=True, exist_ok=True)
+        sweep(root)
+        return found
+
+    @property
+    def data(self) -> Path:
+        """Folder of the ingested tables."""
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Content-addressed results."""
+        return Artifacts(self.root / "artifacts")
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run: settings, metrics as JSON lines, figures, report."""
+        return self.root / "runs"
+
+    @property
+    def database(self) -> Path:
+        """File of everything that changes: events, slates, deployments."""
+        return self.root / "tastemaker.sqlite"
+
+    def tables_folder(self) -> Path:
+        """Folder of the tables in use, which `data/current.json` points to.
+
+        Raises
+        ------
+        ArtifactError
+            when nothing was ingested yet, or the pointer is damaged.
+        """
+        pointer = self.data / "current.json"
+        try:
+            name = json.loads(pointer.read_text())["folder"]
+        except FileNotFoundError:
+            raise ArtifactError(
+                f"{self.root}: has no tables yet; run `tastemaker ingest` with your items and interactions"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise ArtifactError(f"{pointer}: damaged; run `tastemaker ingest` again") from None
+        if not isinstance(name, str) or not re.fullmatch(r"tables-[0-9a-f]{32}", name):
+            raise ArtifactError(f"{pointer}: damaged; run `tastemaker ingest` again")
+        return self.data / name
+
+    def has_tables(self) -> bool:
+        """Whether anything was ingested yet."""
+        return (self.data / "current.json").exists()
+
+    def table(self, name: str, full: bool = True) -> pa.Table:
+        """The table `items` or `interactions` in use, its checksums verified (`full=False`: sizes only)."""
+        folder = self.tables_folder()
+        verify_folder(folder, full)
+        return read_table(folder / f"{name}.parquet", TABLES[name])
+
+    def tables_fingerprint(self) -> str:
+        """Fingerprint of the tables in use: the input of every artifact made from them."""
+        return self.tables_folder().name.removeprefix("tables-")
+
+    def new_run(self, purpose: str) -> Path:
+        """A new, empty folder under `runs/`, named by time and purpose."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        for attempt in range(1000):
+            folder = self.runs / f"{stamp}-{purpose}{f'-{attempt + 1}' if attempt else ''}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            write_json(folder / "settings.json", {"purpose": purpose, "started": stamp, **self.settings})
+            return folder
+        raise ArtifactError(f"{self.runs}: 1000 runs began in this second; wait and run the command again")
+
+    def holder(self) -> dict[str, Any] | None:
+        """Who holds the training lock now: purpose, pid, host, since, command; None when nobody does."""
+        try:
+            descriptor = os.open(self.root / "tastemaker.lock", os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            return _holder(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def lock(self, purpose: str) -> Iterator[None]:
+        """Hold the workspace's one training lock; the operating system releases it when the process ends, however it ends.
+
+        Raises
+        ------
+        ArtifactError
+            when another process holds it: says who, where, since when and for what.
+        """
+        descriptor = os.open(self.root / "tastemaker.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not _taken(descriptor):
+                who = _holder(descriptor)
+                raise ArtifactError(
+                    f"{self.root}: {describe_holder(who)} holds the lock; wait for it to end, or stop it with "
+                    f"`kill {who.get('pid', 'PID')}`: its work resumes later"
+                )
+            note = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200]}
+            note["since"] = datetime.now(UTC).isoformat(timespec="seconds")
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+            yield
+            os.truncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+
+def read_settings(root: Path) -> dict[str, str | int | float | bool]:
+    """Every dial of the workspace at `root`, defaults filled in; InputError as `Workspace.open` says."""
+    path = root / SETTINGS_FILE
+    try:
+        given = tomllib.loads(path.read_bytes().decode())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{root}: is not a Tastemaker workspace (no {SETTINGS_FILE}); make one with `tastemaker init {root}`"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not valid TOML: {error}") from None
+    return parse_settings(given, path)
+
+
+def parse_settings(given: Mapping[str, Any], path: Path) -> dict[str, str | int | float | bool]:
+    """Validate dials read from `path`; those not `given` get their defaults."""
+    version = given.get("format")
+    if type(version) is not int or version < 1:
+        raise InputError(f"{path}: needs the line `format = {FORMAT}`")
+    if version > FORMAT:
+        raise InputError(
+            f"{path}: this workspace was made by a newer Tastemaker (format {version}, this program knows up to {FORMAT}); "
+            "upgrade with `pip install --upgrade tastemaker`"
+        )
+    legal = {dial.name: dial for dial in DIALS}
+    for name in given:
+        if name not in legal and name != "format":
+            near = difflib.get_close_matches(name, legal, n=1, cutoff=0.0)[0]
+            raise InputError(f"{path}: unknown setting '{name}'; the nearest that exists is '{near}' (all: {', '.join(legal)})")
+    return {name: dial.read(given.get(name, dial.default), path) for name, dial in legal.items()}
+
+
+def describe_holder(who: Mapping[str, Any]) -> str:
+    """In words, what `Workspace.holder` returns."""
+    pid, host, since, purpose = (who.get(name, "?") for name in ("pid", "host", "since", "purpose"))
+    return f"process {pid} on {host} (since {since}, for {purpose}: {who.get('command', '?')})"
+
+
+def _taken(descriptor: int) -> bool:
+    """Try for the lock a few times: `holder` of another process takes it for an instant to look."""
+    for pause in (0.02, 0.05, 0.0):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(pause)
+    return False
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    try:
+        return dict(json.loads(os.pread(descriptor, 65536, 0)))
+    except (ValueError, TypeError):  # between taking the lock and signing it
+        return {}
+
+
+def _toml(value: str | int | float | bool) -> str:
+    """A TOML literal; JSON's strings are TOML's basic strings, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
