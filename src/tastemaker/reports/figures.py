@@ -1,0 +1,258 @@
+"""Figures of an evaluation as bytes: plain numbers in, SVG and PNG out, the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from tastemaker.errors import InputError
+from tastemaker.reports.theme import INK, LINE, MARKERS, MUTED, RC, SERIES
+
+WIDTH = 4.8  # inches: fills half a page, and its text can still be read when a phone shrinks it
+_MOST_CELLS = 128
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as SVG and as PNG bytes, and a sentence that says what it shows to those who cannot see it."""
+
+    svg: bytes
+    png: bytes
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A value with its interval, and whether it is the one to look at."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    highlight: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named line through points x, y of equal number."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    marks: Sequence[tuple[float, float]] = field(default=())
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise InputError(f"series '{self.name}': {len(self.x)} x values but {len(self.y)} y values")
+
+
+@contextmanager
+def _canvas(height: float, text: str) -> Iterator[tuple[Axes, Callable[[], Drawing]]]:
+    """Axes in the common style, and a function that turns them into a Drawing."""
+    with mpl.rc_context({**RC, "svg.hashsalt": text}):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasAgg(figure)
+
+        def draw() -> Drawing:
+            vector, pixels = io.BytesIO(), io.BytesIO()
+            figure.savefig(vector, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+            figure.set_layout_engine("none")  # keep the places just found: finding them is most of the time
+            figure.savefig(pixels, format="png", dpi=160, metadata={"Software": None})
+            return Drawing(vector.getvalue(), pixels.getvalue(), text)
+
+        yield figure.subplots(), draw
+
+
+def _short(value: float, _: Any = None) -> str:
+    """A tick label without needless digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | None = None) -> Drawing:
+    """Values with intervals, one row a method, first on top; `reference` draws a line to compare with (0 for differences).
+
+    Raises InputError when there is no row.
+    """
+    if not rows:
+        raise InputError(f"figure '{title}': no method to show")
+    text = f"{title}: " + "; ".join(f"{r.name} {r.value:.4f} [{r.low:.4f}, {r.high:.4f}]" for r in rows)
+    with _canvas(0.95 + 0.34 * len(rows), text) as (axes, draw):
+        for place, row in enumerate(rows):
+            colour = SERIES[0] if row.highlight else MUTED
+            axes.plot(
+                [row.low, row.high], [place, place], color=colour, linewidth=2.6 if row.highlight else 1.8, solid_capstyle="round"
+            )
+            axes.plot([row.value], [place], "o", color=colour, markersize=7 if row.highlight else 5.5)
+            axes.annotate(
+                f"{row.value:+.4f}".replace("-", "−") if reference == 0 else f"{row.value:.4f}",
+                (1.0, place), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+                va="center", fontsize=9, color=INK if row.highlight else MUTED, fontweight="bold" if row.highlight else "normal",
+            )  # fmt: skip
+        if reference is not None:
+            axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.set_yticks(range(len(rows)), [r.name for r in rows])
+        for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+            tick.set_color(INK)
+            tick.set_fontweight("bold" if row.highlight else "normal")
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_title(title)
+        axes.set_xlabel(label)
+        return draw()
+
+
+def curves(
+    series: Sequence[Series], title: str, x_label: str, y_label: str, *, log_x: bool = False, share: bool = False
+) -> Drawing:
+    """Lines over a common axis: training curves, coverage. Points in `Series.marks` get dots; `share` runs y from 0 to 1.
+
+    Raises InputError when no series has a point.
+    """
+    if not any(len(s.x) for s in series):
+        raise InputError(f"figure '{title}': no point to draw")
+    ends = "; ".join(f"{s.name} ends at {s.y[-1]:.4g}" for s in series if len(s.y))
+    with _canvas(2.9, f"{title}: {ends}") as (axes, draw):
+        for place, one in enumerate(series):
+            colour = SERIES[place % len(SERIES)]
+            axes.plot(one.x, one.y, color=colour, label=one.name, linestyle="-" if place < len(SERIES) else "--")
+            for x, y in one.marks:
+                axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=7)
+        if log_x:
+            axes.set_xscale("log")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(FuncFormatter(_short))
+        axes.yaxis.set_major_formatter(FuncFormatter((lambda v, _: f"{v:.0%}") if share else _short))
+        if share:
+            axes.set_ylim(0, 1.03)
+        _finish(axes, title, x_label, y_label, legend=len(series) > 1)
+        return draw()
+
+
+def dots(labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], title: str, x_label: str, y_label: str) -> Drawing:
+    """Values with intervals by slice: one column a label, one colour and marker a method; None where a slice has no users.
+
+    Raises InputError when a method does not have one entry a label.
+    """
+    for name, rows in groups.items():
+        if len(rows) != len(labels):
+            raise InputError(f"figure '{title}': '{name}' has {len(rows)} values for {len(labels)} slices")
+    parts = [f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}" for name, rows in groups.items()]
+    with _canvas(3.0, f"{title} for {', '.join(labels)}: " + "; ".join(parts)) as (axes, draw):
+        spread = min(0.16, 0.7 / max(len(groups), 1))
+        for place, (name, rows) in enumerate(groups.items()):
+            colour, shift = SERIES[place % len(SERIES)], (place - (len(groups) - 1) / 2) * spread
+            at = [(n + shift, r) for n, r in enumerate(rows) if r is not None]
+            for x, r in at:
+                axes.plot([x, x], [r.low, r.high], color=colour, linewidth=1.6)
+            axes.plot(
+                [x for x, _ in at],
+                [r.value for _, r in at],
+                MARKERS[place % len(MARKERS)],
+                color=colour,
+                label=name,
+                markersize=5.5,
+            )
+        axes.set_xticks(range(len(labels)), labels)
+        axes.set_xlim(-0.5, len(labels) - 0.5)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        _finish(axes, title, x_label, y_label, legend=True)
+        return draw()
+
+
+def coverage(shares: Mapping[str, npt.ArrayLike], title: str, *, share: float = 0.95) -> Drawing:
+    """How few items fill the slots: for each method the share of slots that its n most recommended items cover.
+
+    `shares`: name -> non-decreasing array ending at 1, entry n - 1 for n items (`stats.coverage_curve`). A dot marks the
+    effective vocabulary, where `share` is covered. Long curves are thinned to 400 points, evenly in the logarithm.
+    """
+    series = []
+    for name, values in shares.items():
+        curve = np.asarray(values, dtype=np.float64)
+        if not len(curve):
+            continue
+        keep = np.unique(np.geomspace(1, len(curve), 400).round().astype(np.int64)) - 1
+        mark = int(np.searchsorted(curve, share * (1 - 1e-12)))
+        marks = [(float(mark + 1), float(curve[mark]))] if mark < len(curve) else []
+        series.append(Series(name, (keep + 1).tolist(), curve[keep].tolist(), marks))
+    return curves(series, title, "items, most recommended first", "share of slots", log_x=True, share=True)
+
+
+def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
+    """One strip a level: its codes from most to least used, darker for more items, dead codes in the warning colour.
+
+    `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are shown in 128
+    groups of neighbours; a group is dead when all its codes are.
+    """
+    if not levels or not all(len(one) for one in levels):
+        raise InputError(f"figure '{title}': each level needs the use of its codes")
+    used = [f"{sum(c > 0 for c in one)} of {len(one)}" for one in levels]
+    text = f"{title}: codes in use by level: {', '.join(used)}"
+    with _canvas(0.8 + 0.42 * len(levels), text) as (axes, draw):
+        for place, counts in enumerate(levels):
+            cells = np.array([part.mean() for part in np.array_split(np.sort(counts)[::-1], min(len(counts), _MOST_CELLS))])
+            strength = 0.12 + 0.88 * (cells / max(cells.max(), 1e-12)) ** 0.5
+            colours = [(SERIES[0], float(s)) if c > 0 else (SERIES[1], 1.0) for c, s in zip(cells, strength, strict=True)]
+            left = np.arange(len(cells)) / len(cells)
+            axes.barh(place, 1 / len(cells), left=left, height=0.72, color=colours, linewidth=0)
+        axes.set_yticks(range(len(levels)), [f"level {n + 1}" for n in range(len(levels))])
+        for place, words in enumerate(used):
+            axes.annotate(words, (1.0, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, color=MUTED)
+        axes.set_ylim(len(levels) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([])
+        axes.set_xlabel("codes, most used first")
+        axes.tick_params(axis="y", length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set_title(title)
+        return draw()
+
+
+def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
+    """How many items share their Semantic ID: bars of items by the size of their group; sizes of 8 and more together.
+
+    `sizes`: group size -> number of groups of that size.
+    """
+    if not sizes or min(sizes) < 1:
+        raise InputError(f"figure '{title}': give the number of groups by size, sizes counted from 1")
+    items = [sum(size * n for size, n in sizes.items() if (min(size, 8) == place)) for place in range(1, 9)]
+    total = max(sum(items), 1)
+    names = [*(str(n) for n in range(1, 8)), "8+"]
+    text = f"{title}: " + ", ".join(f"{name}: {n / total:.1%}" for name, n in zip(names, items, strict=True) if n)
+    with _canvas(2.6, text) as (axes, draw):
+        axes.bar(names, [n / total for n in items], color=[SERIES[0], *[SERIES[4]] * 7], width=0.72)
+        for place, n in enumerate(items):
+            if n:
+                axes.annotate(
+                    f"{n / total:.1%}", (place, n / total), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9
+                )
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
+        axes.set_ylim(0, max(n / total for n in items) * 1.14)
+        _finish(axes, title, "items with the same Semantic ID", "share of items", legend=False)
+        axes.tick_params(axis="x", length=0)
+        return draw()
+
+
+def _finish(axes: Axes, title: str, x_label: str, y_label: str, *, legend: bool) -> None:
+    axes.set_title(title)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(axis="y")
+    axes.spines["left"].set_color(LINE)
+    if legend:
+        axes.figure.legend(loc="outside lower center", ncols=3)
