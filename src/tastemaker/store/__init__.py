@@ -2,8 +2,8 @@
 
 from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint, require_input
 from tastemaker.store.database import Database
+from tastemaker.store.database.events import Event
 from tastemaker.store.doctor import Finding, diagnose
-from tastemaker.store.events import Event
 from tastemaker.store.files import (
     append_line,
     read_arrays,

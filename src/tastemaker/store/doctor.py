@@ -12,7 +12,8 @@ from typing import Literal
 from tastemaker.errors import TastemakerError
 from tastemaker.store.database import check_database
 from tastemaker.store.files import leftovers
-from tastemaker.store.workspace import TABLES, Workspace, describe_holder, read_settings
+from tastemaker.store.settings import read_settings
+from tastemaker.store.workspace import TABLES, Workspace, describe_holder
 
 _MIB = 1 << 20
 

@@ -37,7 +37,7 @@ _FOREIGN = {
     b"GGUF": "a GGUF file",
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_DENIED = {errno.EACCES, errno.EEXIST, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def plain(value: Any) -> Any:
@@ -187,9 +187,9 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         with path.open("rb") as stream:
-            head = stream.read(8)
+            head = stream.read(9)
         for magic, what in _FOREIGN.items():
-            if head.startswith(magic):
+            if head.startswith(magic) and head[8:] != b"{":  # a safetensors header may have a length that looks like one
                 raise ArtifactError(f"{path}: is {what}; only safetensors files are read, so convert it where you trust it")
         return dict(safetensors.numpy.load_file(path))
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import json
 import os
@@ -10,7 +9,6 @@ import re
 import socket
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,56 +23,10 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import Artifacts
 from tastemaker.store.files import sweep, write_json, write_text
 from tastemaker.store.folders import verify_folder
+from tastemaker.store.settings import FORMAT, SETTINGS_FILE, parse_settings, read_settings, settings_text
 from tastemaker.store.tables import read_table
 
-FORMAT = 1
-SETTINGS_FILE = "tastemaker.toml"
 TABLES = {"items": schema.ITEMS, "interactions": schema.INTERACTIONS}
-
-
-@dataclass(frozen=True)
-class Dial:
-    """One setting of `tastemaker.toml`: `default` gives its type; `low` and `high` bound a number, `choices` a word."""
-
-    name: str
-    default: str | int | float | bool
-    comment: str
-    low: float = float("-inf")
-    high: float = float("inf")
-    choices: tuple[str, ...] = ()
-
-    def read(self, value: object, path: Path) -> str | int | float | bool:
-        """`value` when it is legal for this dial; else InputError saying what is."""
-        kind = type(self.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise InputError(
-                f"{path}: '{self.name}' is {value!r}; it must be a {_WORDS[kind]}, as in {self.name} = {_toml(self.default)}"
-            )
-        if self.choices and value not in self.choices:
-            raise InputError(f"{path}: '{self.name}' is {value!r}; it must be one of {', '.join(self.choices)}")
-        if isinstance(value, int | float) and not self.low <= value <= self.high:
-            raise InputError(f"{path}: '{self.name}' is {value}; it must lie between {self.low:g} and {self.high:g}")
-        assert isinstance(value, str | int | float | bool)
-        return value
-
-
-# A dial is added here and nowhere else: the file `init` writes, its validation and its comments follow from this list.
-DIALS = (
-    Dial("title", "Tastemaker", "Shown at the top of the page."),
-    Dial("seed", 0, "Every random draw follows from it: same seed, same data, same result.", low=0, high=2**31 - 1),
-    Dial("threads", 0, "Processor threads to train and serve with; 0 leaves the choice to the program.", low=0, high=1024),
-    Dial("base", "small", 'Language model to start from: "small" (trained from scratch here), or a Hugging Face model folder.'),
-    Dial("tokenizer", "rkmeans", "How items become tokens.", choices=("rkmeans", "rqvae")),
-    Dial("remove_seen", True, "Never recommend what the person has had before."),
-    Dial("host", "127.0.0.1", "Address the server listens on; 127.0.0.1 is this computer only."),
-    Dial("port", 8765, "Port the server listens on.", low=1, high=65535),
-)
-_WORDS = {str: "text in quotes", int: "whole number", float: "number", bool: "true or false"}
-_HEADER = f"""# Settings of this Tastemaker workspace. Delete a line to get its default back; `tastemaker doctor` checks the file.
-format = {FORMAT}  # version of the workspace's layout; not a dial
-"""
 
 
 @dataclass(frozen=True)
@@ -99,9 +51,7 @@ class Workspace:
             raise InputError(f"{root}: is a workspace already; use it as it is, or choose another folder")
         if root.exists() and not root.is_dir():
             raise InputError(f"{root}: is a file; choose a folder for the workspace")
-        chosen = parse_settings({"format": FORMAT} | dict(settings or {}), file)
-        lines = [f"\n# {dial.comment}\n{dial.name} = {_toml(chosen[dial.name])}\n" for dial in DIALS]
-        write_text(file, _HEADER + "".join(lines))
+        write_text(file, settings_text(parse_settings({"format": FORMAT} | dict(settings or {}), file)))
         return cls.open(root)
 
     @classmethod
@@ -229,40 +179,6 @@ class Workspace:
             os.close(descriptor)
 
 
-def read_settings(root: Path) -> dict[str, str | int | float | bool]:
-    """Every dial of the workspace at `root`, defaults filled in; InputError as `Workspace.open` says."""
-    path = root / SETTINGS_FILE
-    try:
-        given = tomllib.loads(path.read_bytes().decode())
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{root}: is not a Tastemaker workspace (no {SETTINGS_FILE}); make one with `tastemaker init {root}`"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except ValueError as error:
-        raise InputError(f"{path}: is not valid TOML: {error}") from None
-    return parse_settings(given, path)
-
-
-def parse_settings(given: Mapping[str, Any], path: Path) -> dict[str, str | int | float | bool]:
-    """Validate dials read from `path`; those not `given` get their defaults."""
-    version = given.get("format")
-    if type(version) is not int or version < 1:
-        raise InputError(f"{path}: needs the line `format = {FORMAT}`")
-    if version > FORMAT:
-        raise InputError(
-            f"{path}: this workspace was made by a newer Tastemaker (format {version}, this program knows up to {FORMAT}); "
-            "upgrade with `pip install --upgrade tastemaker`"
-        )
-    legal = {dial.name: dial for dial in DIALS}
-    for name in given:
-        if name not in legal and name != "format":
-            near = difflib.get_close_matches(name, legal, n=1, cutoff=0.0)[0]
-            raise InputError(f"{path}: unknown setting '{name}'; the nearest that exists is '{near}' (all: {', '.join(legal)})")
-    return {name: dial.read(given.get(name, dial.default), path) for name, dial in legal.items()}
-
-
 def describe_holder(who: Mapping[str, Any]) -> str:
     """In words, what `Workspace.holder` returns."""
     pid, host, since, purpose = (who.get(name, "?") for name in ("pid", "host", "since", "purpose"))
@@ -285,8 +201,3 @@ def _holder(descriptor: int) -> dict[str, Any]:
         return dict(json.loads(os.pread(descriptor, 65536, 0)))
     except (ValueError, TypeError):  # between taking the lock and signing it
         return {}
-
-
-def _toml(value: str | int | float | bool) -> str:
-    """A TOML literal; JSON's strings are TOML's basic strings, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tastemaker import schema
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
-from tastemaker.store.events import Event, micros, moment, undone
+from tastemaker.store.database.events import Event, micros, moment, undone
 
 # Each entry brings the database from version i to i + 1; entries are only ever appended. Times are microseconds since 1970, UTC.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
