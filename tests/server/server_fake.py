@@ -42,7 +42,7 @@ def tone(frequency: float, seconds: float = 2.0, rate: int = 8000) -> bytes:
 
 def picture(number: int, size: int = 160) -> bytes:
     """Rings and bands in one of a few palettes, as PNG."""
-    colours = [bytes.fromhex(one[1:]) for one in PALETTES[number % len(PALETTES)]]
+    colours = [bytes.fromhex(one[1:]) for one in PALETTES[(number * 7 + number // 5) % len(PALETTES)]]
     centre = (size * (0.3 + 0.1 * (number % 5)), size * (0.35 + 0.08 * (number % 4)))
     width = 9 + 4 * (number % 4)
     rows = []
@@ -152,7 +152,7 @@ class FakeService:
         rows = []
         for number, (user_id, items) in enumerate(self.past.items()):
             liked = Counter(self.by_id[one]["attributes"][0].partition("=")[2] for one in items if one in self.by_id)
-            note = f"mostly {liked.most_common(1)[0][0]}s" if liked else None
+            note = f"mostly {liked.most_common(1)[0][0].lower()}" if liked else None
             noun = self.info()["user_noun"].capitalize()
             rows.append(
                 {

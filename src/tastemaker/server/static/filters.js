@@ -1,0 +1,58 @@
+// One menu per filterable field. Within a field any chosen value will do; across fields all must hold.
+
+import { $, capital, h, icon, words } from "./dom.js";
+
+const MOST = 60; // values shown per field; the commonest
+
+/** Draw the menus for `fields`; `chosen` ({name: [values]}) is edited in place and `changed` called after each edit. */
+export function draw(fields, chosen, changed) {
+  const menus = fields.filter((field) => field.values.length > 1).map((field) => menu(field, chosen, changed));
+  const clear = h("button", { type: "button", class: "quiet clear", onclick: () => empty(fields, chosen, changed) }, "Clear filters");
+  clear.hidden = !count(chosen);
+  $("filters").replaceChildren(...menus, clear);
+}
+
+export const count = (chosen) => Object.values(chosen).reduce((sum, values) => sum + values.length, 0);
+
+export function empty(fields, chosen, changed) {
+  for (const name of Object.keys(chosen)) delete chosen[name];
+  draw(fields, chosen, changed);
+  changed();
+}
+
+function menu(field, chosen, changed) {
+  const name = field.label || capital(words(field.name));
+  const label = h("span", { class: "menu-name" });
+  const say = () => {
+    const values = chosen[field.name] || [];
+    label.textContent = values.length === 0 ? name : values.length === 1 ? `${name}: ${values[0]}` : `${name}: ${values.length} chosen`;
+    details.classList.toggle("chosen", values.length > 0);
+  };
+  const common = [...field.values].sort((a, b) => b.count - a.count).slice(0, MOST);
+  const boxes = common.map(({ value, count: items }) => {
+    const box = h("input", { type: "checkbox", value, name: field.name });
+    box.checked = (chosen[field.name] || []).includes(value);
+    box.addEventListener("change", () => {
+      const others = (chosen[field.name] || []).filter((one) => one !== value);
+      chosen[field.name] = box.checked ? [...others, value] : others;
+      say();
+      $("filters").querySelector(".clear").hidden = !count(chosen);
+      changed();
+    });
+    return h("label", {}, box, h("span", {}, value), h("span", { class: "count" }, items.toLocaleString("en")));
+  });
+  const details = h("details", { class: "menu", name: "filter" }, h("summary", {}, label, icon("down")), h("div", { class: "options" }, boxes));
+  say();
+  return details;
+}
+
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll(".menu[open]")) if (!open.contains(event.target)) open.open = false;
+});
+$("filters").addEventListener("keydown", (event) => {
+  const open = event.target.closest(".menu[open]");
+  if (event.key === "Escape" && open) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
