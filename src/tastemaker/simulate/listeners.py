@@ -38,14 +38,14 @@ class ListenerSettings:
     events_low: int = 20
     events_high: int = 60
     session: float = 8.0
-    taste: float = 1.6
+    taste: float = 1.8
     latent: float = 0.3
     quality: float = 0.4
-    exposure: float = 0.8
+    exposure: float = 1.0
     same_type: float = 2.2
     same_mode: float = 0.6
     near_key: float = 0.8
-    companion: float = 4.0
+    companion: float = 3.5
     companions: int = 3
     drift: float = 0.1
     noise: float = 0.8
@@ -217,8 +217,8 @@ def _play(world: World, lengths: Ints, seed: int) -> _Log:
         felt = world.utility[users, chosen] + dials.noise * rng.standard_normal(len(users))
         log.user.append(users)
         log.item.append(chosen)
-        log.share.append(1.0 / (1.0 + np.exp(-1.5 * felt - 0.8)))
-        log.liked.append(felt > 1.7)
+        log.share.append(1.0 / (1.0 + np.exp(1.0 - 1.4 * felt)))
+        log.liked.append(felt > 2.4)
         log.fresh.append(fresh)
     return log
 
@@ -284,8 +284,8 @@ def _user_ids(n: int) -> list[str]:
 def _profiles(ids: list[str], words: list[dict[str, str]], counts: Ints) -> pa.Table:
     """Who the listeners are, in words; every name says that they are simulated."""
     rows = []
-    for number, (one, likes, count) in enumerate(zip(ids, words, counts, strict=True)):
-        kind = likes["tune_type"] if not likes["tune_type"].startswith("other ") else f"tunes in {likes['metre']}"
+    for one, likes, count in zip(ids, words, counts, strict=True):
+        kind = likes["tune_type"] if not likes["tune_type"].startswith("other ") else f"tunes in {likes['tune_type'][6:]}"
         text = f"Simulated: leans to {kind}, {likes['mode']} modes, the sound of {likes['timbre']} and {likes['speed']} playing."
         name = f"Listener {one.split('-')[1]} (simulated)"
         rows.append({"user_id": one, "name": name, "text": text, "plays": int(count), "simulated": True, **likes})

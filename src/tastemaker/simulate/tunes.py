@@ -66,7 +66,8 @@ _TEMPI = {
 }  # fmt: skip
 _UNKNOWN_TEMPO = (76, 112)
 # Words that many unrelated titles share: alone they identify no tune.
-_COMMON = frozenset("do favorite favourite new old setting irish german scotch highland french regt first second quick".split())
+_COMMON_WORDS = "do favorite favourite new old setting irish german scotch highland french regt first second quick"
+_COMMON = frozenset(_COMMON_WORDS.split())
 # Titles of a demo that anybody may open: a minstrel-show slur is left out rather than printed on a card.
 _LEFT_OUT = re.compile(r"\b(coon|darkey|darkie)s?\b", re.IGNORECASE)
 
@@ -99,7 +100,7 @@ def corpus_folder() -> Path | None:
 
 def read_books(books: Iterable[str], folder: Path) -> list[Entry]:
     """Every tune of the named collections in file order; titles that no demo should print are left out."""
-    entries = []
+    entries: list[Entry] = []
     for book in books:
         if book not in BOOKS:
             raise InputError(f"book '{book}' is not known; choose from {', '.join(BOOKS)}")
@@ -150,9 +151,8 @@ def _tempo(entry: Entry, kind: str | None, seed: int) -> tuple[float, str]:
         return round(entry.tune.tempo / beat(metre)), "printed"
     low, high = _TEMPI.get(kind or "", _UNKNOWN_TEMPO)
     pulse = generator(seed, "tempo", entry.item_id).uniform(low, high)
-    return round(
-        pulse * (2.0 if metre == "4/4" and kind not in {"strathspey", "highland fling", "march", "air"} else 1.0)
-    ), "assigned"
+    halved = metre == "4/4" and kind not in {"strathspey", "highland fling", "march", "air", "lament"}
+    return round(pulse * (2.0 if halved else 1.0)), "assigned"
 
 
 def _excerpt(tune: Tune) -> list[float]:
@@ -244,8 +244,8 @@ def catalogue(
     dark_share = round(float(np.mean([entry.tune.key.mode in DARK_MODES for entry in entries])), 2)
     order = [int(one) for one in hashed_order([entry.item_id for entry in entries], f"catalogue {seed}")]
     if one_per_family:
-        seen: set[str] = set()
-        order = [one for one in order if not (groups[one] in seen or seen.add(groups[one]))]
+        first = {groups[one]: one for one in reversed(order)}
+        order = [one for one in order if first[groups[one]] == one]
     if n is not None and n > len(order):
         raise InputError(f"{n:,} tunes were asked for and there are {len(order):,}; ask for fewer, or for more books")
     order = order[:n]
