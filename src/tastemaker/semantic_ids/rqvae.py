@@ -30,11 +30,14 @@ class RqvaeSettings:
 
     masking: progressive masking; contrastive: weight lambda of the co-occurrence loss (0 or no pairs: off), to be chosen
     by validation recall from 0, .03, .1, .3, 1; drop: probability of hiding a view from the encoder, so that cold items
-    encode from the others; view_weights: w_m of reconstruction, default 1; reseed_every: epochs between re-seedings of
-    unused codes (0: never), none in the last `final_share` of the epochs, so that training use is what inference sees.
+    encode from the others; warmup: epochs as a plain autoencoder before residual k-means places the codewords, so that
+    they start where the encoder puts items and not where it first happened to; view_weights: w_m of reconstruction,
+    default 1; reseed_every: epochs between re-seedings of unused codes (0: never), none in the last `final_share` of the
+    epochs, so that training use is what inference sees.
     """
 
     epochs: int = 60
+    warmup: int = 5
     batch: int = 512
     pair_batch: int = 256
     hidden: int = 128
@@ -52,8 +55,10 @@ class RqvaeSettings:
     final_share: float = 0.3
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.pair_batch, self.hidden, self.latent) < 1 or self.reseed_every < 0:
-            raise InputError("RQ-VAE: epochs, batch, pair_batch, hidden and latent must be at least 1, reseed_every at least 0")
+        if min(self.epochs, self.batch, self.pair_batch, self.hidden, self.latent) < 1 or min(self.reseed_every, self.warmup) < 0:
+            raise InputError(
+                "RQ-VAE: epochs, batch, pair_batch, hidden and latent must be at least 1, reseed_every and warmup at least 0"
+            )
         if not (self.learning_rate > 0 and self.temperature > 0):
             raise InputError("RQ-VAE: learning_rate and temperature must be positive")
         if min(self.beta, self.codebook_weight, self.contrastive, self.weight_decay) < 0:
@@ -94,8 +99,8 @@ def fit_rqvae(
     pairs: (P, 2) item indices that occur together in *training* histories, drawn in proportion to pair_weights (P,), default
     equal; None switches the co-occurrence loss off. NaN rows are missing views: a learned null stands for them. Loss:
     sum_m w_m/d_m ||x_m - D_m(z_hat)||^2 + codebook_weight ||sg[r] - e||^2 + beta ||r - sg[e]||^2 + lambda InfoNCE, the
-    first and last on the masked z_hat. Codewords start from residual k-means. Deterministic for a seed on one CPU thread count;
-    the caller pins threads.
+    first and last on the masked z_hat. Codewords start from residual k-means after the warm-up. Deterministic for a seed
+    on one CPU thread count; the caller pins threads.
 
     Raises
     ------
@@ -112,14 +117,15 @@ def fit_rqvae(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "rqvae weights").integers(2**31)))
         net = network.Network([view.dimensions for view in known], sizes, settings.hidden, settings.latent)
-    _start_codewords(net, data, seed)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     rng = generator(seed, "rqvae")
     last_reseed = settings.epochs * (1 - settings.final_share)
     for epoch in range(1, settings.epochs + 1):
+        if epoch == min(settings.warmup, settings.epochs - 1) + 1:
+            _start_codewords(net, data, seed)
         sums: dict[str, float] = {}
         for rows in _batches(n, settings.batch, rng):
-            losses = batch_losses(net, data, known, rows, settings, rng)
+            losses = batch_losses(net, data, known, rows, settings, rng, warm=epoch <= settings.warmup)
             total = torch.stack(list(losses.values())).sum()
             optimiser.zero_grad(set_to_none=True)
             total.backward()  # type: ignore[no-untyped-call]
@@ -140,42 +146,44 @@ def batch_losses(
     rows: npt.NDArray[np.int64],
     settings: RqvaeSettings,
     rng: np.random.Generator,
+    warm: bool = False,
 ) -> dict[str, Tensor]:
-    """The weighted loss terms of one step: reconstruction, commitment, codebook and, with pairs, contrastive."""
-    z, quantised = _forward(net, data, known, rows, settings, rng)
-    z_hat = network.straight_through(z, quantised, _kept(len(rows), net, settings, rng))
+    """The weighted loss terms of one step: reconstruction, commitment, codebook and, with pairs, contrastive.
+
+    `warm` leaves quantisation out: z itself is decoded and contrasted.
+    """
+    z = _encode(net, data, known, rows, settings, rng)
+    quantised = net.quantise(z)
+    z_hat = z if warm else network.straight_through(z, quantised, _kept(len(rows), net, settings, rng))
     decoded = [decoder(z_hat) for decoder in net.decoders]
     wanted, there = [view[rows] for view in data.views], data.present[rows]
-    commitment, codebook = network.quantisation(quantised)
-    losses = {
-        "reconstruction": network.reconstruction(decoded, wanted, there, [view.weight for view in known]),
-        "commitment": settings.beta * commitment,
-        "codebook": settings.codebook_weight * codebook,
-    }
+    losses = {"reconstruction": network.reconstruction(decoded, wanted, there, [view.weight for view in known])}
+    if not warm:
+        commitment, codebook = network.quantisation(quantised)
+        losses |= {"commitment": settings.beta * commitment, "codebook": settings.codebook_weight * codebook}
     if len(data.pairs) and settings.contrastive:
         items, blocked = data.draw_pairs(settings.pair_batch, rng)
-        z, quantised = _forward(net, data, known, items, settings, rng)
-        p = net.contrast(network.straight_through(z, quantised, _kept(len(items), net, settings, rng)))
-        losses["contrastive"] = settings.contrastive * network.info_nce(p, settings.temperature, blocked)
+        z = _encode(net, data, known, items, settings, rng)
+        z_hat = z if warm else network.straight_through(z, net.quantise(z), _kept(len(items), net, settings, rng))
+        losses["contrastive"] = settings.contrastive * network.info_nce(net.contrast(z_hat), settings.temperature, blocked)
     return losses
 
 
-def _forward(
+def _encode(
     net: network.Network,
     data: _Data,
     known: Sequence[View],
     rows: npt.NDArray[np.int64],
     settings: RqvaeSettings,
     rng: np.random.Generator,
-) -> tuple[Tensor, network.Quantised]:
-    """Encode and quantise items, some views hidden; the last view an item has is never hidden."""
+) -> Tensor:
+    """z (B, D) of items, some views hidden; the last view an item has is never hidden."""
     there = data.present[rows]
     hide = torch.tensor([settings.drop.get(view.name, 0.0) for view in known])
     hidden = torch.from_numpy(rng.random((len(rows), len(known)))) < hide
     left = there & ~hidden
     left = torch.where(left.any(dim=1, keepdim=True), left, there)
-    z = net.encode([view[rows] for view in data.views], left)
-    return z, net.quantise(z)
+    return net.encode([view[rows] for view in data.views], left)
 
 
 def _kept(n: int, net: network.Network, settings: RqvaeSettings, rng: np.random.Generator) -> Tensor:

@@ -1,0 +1,91 @@
+"""Behaviour vectors: the damping by hand, planted communities, unseen items, and no way for other events to leak in."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.encoders import behaviour_vectors
+from tastemaker.encoders.behaviour import _damped
+from tastemaker.errors import InputError
+from tastemaker.stats.random import generator
+
+
+def _communities(n: int = 40, groups: int = 4, pairs: int = 4000) -> np.ndarray:
+    rng = generator(0, "communities")
+    group = rng.integers(0, groups, pairs)
+    inside = np.stack([group + groups * rng.integers(0, n // groups, pairs) for _ in range(2)], axis=1)
+    noise = rng.integers(0, n, (pairs // 10, 2))
+    return np.concatenate([inside, noise])
+
+
+def test_planted_communities_are_found() -> None:
+    x = behaviour_vectors(_communities(), None, 40, 4, 0)
+    cosine = x @ x.T
+    same = (np.arange(40)[:, None] - np.arange(40)) % 4 == 0
+    np.fill_diagonal(cosine, np.nan)
+    assert np.nanmin(cosine[same]) > np.nanmax(cosine[~same])
+
+
+def test_ppmi_by_hand() -> None:
+    import scipy.sparse as sparse
+
+    counts = np.array([[0, 3.0, 1], [3, 0, 0], [1, 0, 0]])
+    got = _damped(sparse.csr_array(counts), "ppmi", 0.75).toarray()
+    s = counts.sum(axis=1)
+    c = s**0.75
+    for i in range(3):
+        for j in range(3):
+            if counts[i, j]:
+                both = [np.log(counts[a, b] * c.sum() / (s[a] * c[b])) for a, b in ((i, j), (j, i))]
+                assert got[i, j] == pytest.approx(max(0.0, sum(both) / 2))
+            else:
+                assert got[i, j] == 0
+
+
+@pytest.mark.parametrize("damping", ["ppmi", "root", "none"])
+def test_unseen_items_are_missing_never_zero(damping: str) -> None:
+    x = behaviour_vectors(np.array([[0, 1], [1, 2], [0, 2], [4, 4]]), None, 6, 2, 0, damping)
+    assert np.isnan(x[3:]).all() and np.isfinite(x[:3]).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_order_and_direction_of_pairs_do_not_matter(seed: int) -> None:
+    pairs = _communities(pairs=300)
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(pairs)
+    flipped = np.where(rng.random(len(pairs))[:, None] < 0.5, shuffled, shuffled[:, ::-1])
+    x, y = behaviour_vectors(pairs, None, 40, 4, 0), behaviour_vectors(flipped, None, 40, 4, 0)
+    np.testing.assert_allclose(x @ x.T, y @ y.T, atol=1e-4)
+
+
+def test_weights_count_repeats() -> None:
+    pairs = np.array([[0, 1], [0, 1], [1, 2], [2, 3], [0, 3], [1, 3]])
+    once = behaviour_vectors(pairs[1:], np.array([2.0, 1, 1, 1, 1]), 4, 2, 0)
+    np.testing.assert_allclose(behaviour_vectors(pairs, None, 4, 2, 0), once, atol=1e-6)
+
+
+def test_same_seed_same_bytes() -> None:
+    one, two = (behaviour_vectors(_communities(), None, 40, 8, 3) for _ in range(2))
+    assert one.tobytes() == two.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "weights", "message"),
+    [
+        ([[0, 9]], None, "pair 1 is .* run from 0 to 4"),
+        ([[0, 1], [1, 2]], [1.0, -1], "pair 2 has weight -1"),
+        ([[0, 1]], [1.0, 2], "one weight a pair"),
+        ([[1, 1]], None, "no two different items"),
+        ([0, 1], None, "not \\(P, 2\\)"),
+    ],
+)
+def test_bad_pairs_are_named(pairs: list, weights: list | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        behaviour_vectors(np.array(pairs), None if weights is None else np.array(weights), 5, 2, 0)
+
+
+def test_unknown_damping_is_refused() -> None:
+    with pytest.raises(InputError, match="ppmi, root or none"):
+        behaviour_vectors(np.array([[0, 1]]), None, 2, 1, 0, "sqrt")
