@@ -50,7 +50,7 @@ def found_of(beams: Any, row: int) -> tuple[list[int], np.ndarray]:
 
 
 @given(st.integers(0, 10**6), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_wide_beam_equals_exhaustive_scoring(toy: Any, seed: int, filtered: bool) -> None:
     trie, model = catalogue(seed), toy(SIZES, 3, seed)
     allowed = filters(trie, 3, seed) if filtered else [allow(trie)] * 3
@@ -65,7 +65,7 @@ def test_wide_beam_equals_exhaustive_scoring(toy: Any, seed: int, filtered: bool
 
 
 @given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from(["level", "vocab"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_alone_or_in_a_batch_and_under_a_filter_scores_stay(toy: Any, seed: int, beam: int, normalise: str) -> None:
     trie, model = catalogue(seed, 60), toy(SIZES, 4, seed)
     whole = torch.cat(model.heads) if normalise == "vocab" else None
@@ -95,7 +95,7 @@ def oracle_beam(model: Any, row: int, trie: Trie, one: Allowed, beam: int) -> li
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_narrow_beam_equals_the_step_as_written(toy: Any, seed: int, beam: int) -> None:
     trie, model = catalogue(seed, 60), toy(SIZES, 2, seed)
     allowed = filters(trie, 2, seed)

@@ -94,16 +94,17 @@ class SASRec(nn.Module):
     def __init__(self, n_items: int, settings: SASRecSettings) -> None:
         super().__init__()
         self.settings, self.n_items = settings, n_items
-        self.item = nn.Embedding(n_items, settings.width)
-        self.position = nn.Embedding(settings.length, settings.width)
-        self.blocks = nn.ModuleList(_Block(settings.width, settings.heads, settings.dropout) for _ in range(settings.blocks))
-        self.norm = nn.LayerNorm(settings.width, eps=1e-8)
-        self.drop = nn.Dropout(settings.dropout)
+        # Constructors draw from torch's global generator; the fork gives it back as it was.
         with torch.random.fork_rng(devices=[]):
+            self.item = nn.Embedding(n_items, settings.width)
+            self.position = nn.Embedding(settings.length, settings.width)
+            self.blocks = nn.ModuleList(_Block(settings.width, settings.heads, settings.dropout) for _ in range(settings.blocks))
             torch.manual_seed(torch_seed(settings.seed, "weights"))
             for parameter in self.parameters():
                 if parameter.dim() > 1:
                     nn.init.xavier_normal_(parameter)
+        self.norm = nn.LayerNorm(settings.width, eps=1e-8)
+        self.drop = nn.Dropout(settings.dropout)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)

@@ -1,0 +1,70 @@
+"""The baselines on catalogues small enough to work out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tastemaker.errors import InputError
+from tastemaker.retrieve.baselines import Lexical, LexicalSettings, content_knn, cooccurrence, popularity
+from tastemaker.retrieve.evaluation import Lists
+
+
+def test_popularity_counts_training_events() -> None:
+    score = popularity(Lists.of([[0, 1], [1], [1, 2, 2]]), 4)
+    assert score(Lists.of([[3], []])).tolist() == [[1, 3, 2, 0]] * 2
+
+
+def test_content_neighbours_of_the_last_item_and_of_the_mean() -> None:
+    vectors = np.array([[2.0, 0], [0, 3], [1, 1], [np.nan, np.nan]])
+    half = 2**-0.5
+    last = content_knn(vectors)(Lists.of([[1, 0], [3], []]))
+    np.testing.assert_allclose(last, [[1, 0, half, 0], [0] * 4, [0] * 4], atol=1e-6)
+    mean = content_knn(vectors, "mean")(Lists.of([[1, 0], [0, 0, 1]]))
+    np.testing.assert_allclose(mean, [[half, half, 1, 0], np.array([2, 1, 3 * half, 0]) / 5**0.5], atol=1e-6)
+
+
+def test_cooccurrence_equals_counting_pairs() -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(6, size=rng.integers(1, 9)).tolist() for _ in range(30)]
+    pairs, seen = np.zeros((6, 6)), np.zeros(6)
+    for row in rows:
+        for a in range(len(row)):
+            for b in range(len(row)):
+                if 0 < abs(a - b) <= 2 and row[a] != row[b]:
+                    pairs[row[a], row[b]] += 1
+                    seen[row[a]] += 1
+    strength = pairs / np.sqrt(np.outer(seen, seen)) * pairs / (pairs + 5.0)
+    score = cooccurrence(Lists.of(rows), 6, window=2, damping=5.0, decay=0.5)(Lists.of([[2], [1, 4], []]))
+    np.testing.assert_allclose(score[0], strength[2], rtol=1e-5)
+    np.testing.assert_allclose(score[1], (strength[4] + 0.5 * strength[1]) / 1.5, rtol=1e-5)
+    assert (score[2] == 0).all()
+    with pytest.raises(InputError, match="window"):
+        cooccurrence(Lists.of(rows), 6, window=0)
+
+
+def test_pairs_never_cross_users_and_short_training_is_no_error() -> None:
+    score = cooccurrence(Lists.of([[0], [1], [2]]), 3)
+    assert (score(Lists.of([[0]])) == 0).all()
+
+
+def test_word_search_ranks_by_bm25() -> None:
+    texts = ["Slow air in D", "the fast reel", "The slow slow waltz in a very long title of many words", "", "夜の歌"]
+    found = Lexical(texts)
+    scores = found.search(["slow", "reel the", "nothing", "歌"])
+    assert scores.shape == (4, 5)
+    assert scores[0].argsort()[::-1][:2].tolist() == [0, 2] and (scores[2] == 0).all()
+    assert scores[1].argmax() == 1 and scores[3].argmax() == 4
+    # By hand: "reel" is in one text of five, once; that text has 3 words, the mean is 4.8.
+    mean = (4 + 3 + 12 + 0 + 3) / 5
+    rarity = np.log1p((5 - 1 + 0.5) / 1.5)
+    assert found.search(["reel"])[0, 1] == pytest.approx(rarity * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 3 / mean)), rel=1e-5)
+    neighbours = found.score(Lists.of([[1, 0], []]))
+    assert neighbours[0].argsort()[::-1][:2].tolist() == [0, 2] and (neighbours[1] == 0).all()
+
+
+def test_word_search_refuses_a_catalogue_without_words() -> None:
+    with pytest.raises(InputError, match="no item text holds a word"):
+        Lexical(["", "!!"])
+    with pytest.raises(InputError, match="BM25"):
+        LexicalSettings(length_penalty=2)

@@ -1,0 +1,165 @@
+"""SASRec: its loss, its masking, its resume, and that it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.retrieve.evaluation import Lists, last_events, rank_of_target, take
+from tastemaker.retrieve.sasrec import SASRec, SASRecSettings, fit_sasrec
+from tastemaker.retrieve.sasrec.network import full_softmax_loss
+from tastemaker.retrieve.sasrec.training import STATE_FILE, _unseen
+
+SMALL = SASRecSettings(width=8, length=6, batch=16, epochs=3, patience=3, learning_rate=0.01)
+
+
+@dataclass(frozen=True)
+class Target:
+    context: Lists
+    target: np.ndarray
+
+
+def cycles(users: int, seed: int = 0) -> tuple[Lists, Target]:
+    """Everybody walks a ring of 20 items: the next item follows from the last."""
+    rng = np.random.default_rng(seed)
+    rows = [[int((start + step) % 20) for step in range(rng.integers(1, 9))] for start in rng.integers(20, size=users)]
+    train = Lists.of(rows)
+    return train, Target(train, np.array([(row[-1] + 1) % 20 for row in rows]))
+
+
+def test_slabbed_loss_and_gradient_equal_cross_entropy() -> None:
+    draw = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(600, 5, generator=draw), torch.randn(30, 5, generator=draw)
+    targets = torch.randint(30, (600,), generator=draw)
+    pairs = []
+    for loss_of in (full_softmax_loss, lambda h, w, t: functional.cross_entropy(h @ w.T, t)):
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
+        loss = loss_of(h, w, targets)
+        (2 * loss).backward()
+        pairs.append((loss, h.grad, w.grad))
+    for ours, theirs in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_an_event_sees_its_own_row_and_nothing_after_it() -> None:
+    train, _ = cycles(12)
+    model = SASRec(20, SMALL).eval()
+    recent = last_events(train, 6)
+    together = model.hidden(recent)
+    for row in range(12):
+        alone = model.hidden(last_events(take(train, np.array([row])), 6))
+        torch.testing.assert_close(together[recent.offsets[row] : recent.offsets[row + 1]], alone)
+    one, other = Lists.of([[1, 2, 3]]), Lists.of([[1, 2, 9]])
+    torch.testing.assert_close(model.hidden(one)[:2], model.hidden(other)[:2])
+    assert not torch.allclose(model.hidden(one)[2], model.hidden(other)[2])
+    # Order matters, and a position counts from the right end.
+    assert not torch.allclose(model.hidden(Lists.of([[1, 2, 3]]))[2], model.hidden(Lists.of([[2, 1, 3]]))[2])
+
+
+def test_equals_the_padded_formula() -> None:
+    """Two rows through torch's own attention, padded at the left, one layer at a time."""
+    model = SASRec(20, SASRecSettings(width=8, heads=1, length=4)).eval()
+    rows, width = [[3, 5, 7], [2]], 8
+    table, position = model.item.weight, model.position.weight
+    for number, row in enumerate(rows):
+        x = table[row] * width**0.5 + position[torch.arange(len(row) - 1, -1, -1)]
+        for block in model.blocks:
+            normal = block.attention_norm(x)
+            scores = block.query(normal) @ block.key(x).T / width**0.5
+            scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+            x = block.forward_norm(normal + block.out(scores.softmax(-1) @ block.value(x)))
+            x = x + block.outer(torch.relu(block.inner(x)))
+        expected = model.norm(x)
+        found = model.hidden(Lists.of(rows))[[0, 1, 2] if number == 0 else [3]]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["ce", "bce"])
+def test_learns_who_comes_next(loss: str) -> None:
+    train, validation = cycles(120)
+    seen: list[dict[str, float]] = []
+    settings = SASRecSettings(width=16, length=6, batch=32, epochs=20, patience=20, learning_rate=0.01, loss=loss)  # type: ignore[arg-type]
+    model = fit_sasrec(train, validation, 20, settings, on_epoch=seen.append)
+    scores = model.score(Lists.of([[4, 5, 6], [18, 19, 0]]))
+    assert rank_of_target(scores, np.array([7, 1])).tolist() == [1, 1]
+    assert seen[-1]["loss"] < seen[0]["loss"] and max(one["ndcg@10"] for one in seen) > 0.9
+
+
+def test_no_history_scores_nothing_higher_and_batches_agree() -> None:
+    model = SASRec(20, SMALL)
+    scores = model.score(Lists.of([[1], [], [2, 3]]))
+    assert (scores[1] == 0).all() and scores.shape == (3, 20)
+    np.testing.assert_allclose(scores[2], model.score(Lists.of([[2, 3]]))[0], atol=1e-6)
+    assert model.score(Lists.of([])).shape == (0, 20)
+
+
+@pytest.mark.parametrize("loss", ["ce", "bce"])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path: Path, loss: str) -> None:
+    train, validation = cycles(60)
+    settings = SASRecSettings(width=8, length=6, batch=16, epochs=3, patience=3, loss=loss)  # type: ignore[arg-type]
+    whole = fit_sasrec(train, validation, 20, settings)
+
+    class Killed(Exception):
+        pass
+
+    def kill(metrics: dict[str, float]) -> None:
+        if metrics["epoch"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_sasrec(train, validation, 20, settings, tmp_path, kill)
+    torch.manual_seed(99)
+    epochs: list[dict[str, float]] = []
+    resumed = fit_sasrec(train, validation, 20, settings, tmp_path, epochs.append)
+    assert [one["epoch"] for one in epochs] == [3]
+    assert all(np.array_equal(a, whole.arrays()[name]) for name, a in resumed.arrays().items())
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+
+
+def test_foreign_or_damaged_states_are_refused(tmp_path: Path) -> None:
+    train, validation = cycles(60)
+    fit_sasrec(train, validation, 20, SASRecSettings(width=8, length=6, epochs=1), tmp_path)
+    with pytest.raises(ArtifactError, match="other settings or data"):
+        fit_sasrec(train, validation, 20, SASRecSettings(width=8, length=6, epochs=2), tmp_path)
+    (tmp_path / STATE_FILE).write_bytes(b"{}")
+    with pytest.raises(ArtifactError, match="delete it to start again"):
+        fit_sasrec(train, validation, 20, SASRecSettings(width=8, length=6, epochs=1), tmp_path)
+
+
+def test_weights_are_stored_and_belong_to_one_shape() -> None:
+    model = SASRec(20, SMALL)
+    again = SASRec(20, SASRecSettings(width=8, length=6, seed=5)).load(model.arrays())
+    one = Lists.of([[1, 2]])
+    assert np.array_equal(model.score(one), again.score(one))
+    with pytest.raises(ArtifactError, match="do not fit"):
+        SASRec(21, SMALL).load(model.arrays())
+
+
+def test_training_leaves_torchs_own_generator_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    fit_sasrec(*cycles(20), 20, SASRecSettings(width=8, length=6, epochs=1))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_negatives_are_items_the_user_has_not_met() -> None:
+    known = Lists.of([[0, 1, 2, 3], [4], list(range(6))])
+    rows = np.repeat([0, 1, 2], 300)
+    chosen = _unseen(rows, known, 6, np.random.default_rng(0))
+    assert set(chosen[rows == 0]) == {4, 5} and set(chosen[rows == 1]) == {0, 1, 2, 3, 5}
+    assert set(chosen[rows == 2]) <= set(range(6))
+
+
+def test_settings_and_data_are_checked() -> None:
+    for wrong in ({"loss": "mse"}, {"heads": 3}, {"batch": 0}, {"dropout": 1.0}):
+        with pytest.raises(InputError, match="SASRec"):
+            SASRecSettings(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="two training events"):
+        fit_sasrec(Lists.of([[1], []]), Target(Lists.of([]), np.empty(0, np.int64)), 3, SMALL)
