@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | No
             )  # fmt: skip
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (3, 3)))
-        axes.set_yticks(range(len(rows)), [r.name for r in rows])
+        axes.set_yticks(range(len(rows)), [textwrap.fill(r.name, 24) for r in rows])
         for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
             tick.set_color(INK)
             tick.set_fontweight("bold" if row.highlight else "normal")
@@ -193,7 +194,7 @@ def coverage(shares: Mapping[str, npt.ArrayLike], title: str, *, share: float = 
 
 
 def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
-    """One strip a level: its codes from most to least used, darker for more items, dead codes in the warning colour.
+    """One strip a level: its codes from most to least used, stronger for more items, dead codes in the warning colour.
 
     `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are shown in 128
     groups of neighbours; a group is dead when all its codes are.
@@ -255,4 +256,6 @@ def _finish(axes: Axes, title: str, x_label: str, y_label: str, *, legend: bool)
     axes.grid(axis="y")
     axes.spines["left"].set_color(LINE)
     if legend:
-        axes.figure.legend(loc="outside lower center", ncols=3)
+        widest = max(len(str(label)) for label in axes.get_legend_handles_labels()[1])
+        columns = max(1, min(3, 48 // (widest + 4)))  # 48 characters fit the width, a handle takes four
+        axes.figure.legend(loc="outside lower center", ncols=columns)

@@ -153,7 +153,7 @@ def semantic_ids(values: Any) -> Safe:
     drawn = []
     if levels := values.get("levels"):
         counts = [[int(c) for c in numbers(one, "sids.levels")] for one in sequence(levels, "sids.levels")]
-        caption = "Darker: more items. Orange: codes that no item has."
+        caption = "Stronger colour: more items. Orange: codes that no item has."
         drawn.append(figure(figures.code_use(counts, "Codes in use"), "codes", caption))
     if sizes := values.get("group_sizes"):
         by_size = {int(size): int(number(n, "sids.group_sizes")) for size, n in mapping(sizes, "sids.group_sizes").items()}

@@ -65,7 +65,7 @@ max-width:none}
 .wide{max-width:none}
 .verdict{font-size:1.06rem;margin:.2rem 0 .9rem;max-width:none}
 .scroll{overflow-x:auto;margin:0 -.2rem .6rem;padding:0 .2rem}
-table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.5rem .7rem;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card);white-space:normal;min-width:8.5rem}
 thead th{font-weight:600;color:var(--muted);border-bottom-width:2px}

@@ -1,0 +1,190 @@
+"""The page: self-contained, well-formed, escaped, readable without its pictures; and errors that name the place."""
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from tastemaker.errors import InputError
+from tastemaker.reports import render
+from tastemaker.reports.figures import Row, forest
+from tastemaker.reports.markup import Safe, figure, tag, text
+
+EVIL = '<script>alert("x")</script> & $a$'
+
+
+class Balance(HTMLParser):
+    """Collects open elements, ids and attribute values; void elements need no end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "xlink:href", "src"):
+                self.links.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag != "meta":
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(page: str) -> Balance:
+    found = Balance()
+    found.feed(page)
+    assert found.open == []
+    return found
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    spec = spec_from_file_location("sample", Path(__file__).with_name("conftest.py"))
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return render(json.loads(json.dumps(module.sample_report())))
+
+
+def test_the_page_stands_alone_and_is_well_formed(page: str) -> None:
+    found = parsed(page)
+    assert len(set(found.ids)) == len(found.ids)
+    assert all(link.startswith("#") for link in found.links)
+    assert {link[1:] for link in found.links} <= set(found.ids)
+    assert not {"script", "link", "img", "iframe"} & set(found.tags)
+    assert not re.search(r"url\((?!#)|@import", page)
+    assert set(re.findall(r"https?://[^\s\"')]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    references = set(re.findall(r"url\(#([^)]+)\)", page))
+    assert references and references <= set(found.ids)
+
+
+def test_figures_follow_light_and_dark(page: str) -> None:
+    body = page[page.index("</style>") :]
+    assert "prefers-color-scheme:dark" in page and "var(--ink)" in body and "#1b1f24" not in body and "#0072b2" not in body
+
+
+def test_every_section_and_number_is_there(page: str) -> None:
+    for heading in (
+        "Results",
+        "Alarms",
+        "Slices",
+        "Reach into the catalogue",
+        "Semantic IDs",
+        "Training",
+        "Settings",
+        "Provenance",
+    ):
+        assert f"<h2>{heading}</h2>" in page
+    words = re.sub(r"<[^>]+>", " ", page)
+    for piece in (
+        "0.0906",
+        "+0.0035",
+        "better than SASRec (cross-entropy)",
+        "(baseline)",
+        "tastemaker evaluate beauty",
+        "16,384",
+    ):
+        assert piece in words, piece
+    assert words.index("Deaf to the user") < words.index("Collapsed lists")  # raised alarms come first
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.1, 0.3, "better than"), (-0.3, -0.1, "worse than"), (-0.1, 0.1, "not told apart")]
+)
+def test_the_verdict_follows_the_paired_interval(low: float, high: float, said: str) -> None:
+    middle = {"value": (low + high) / 2, "low": low, "high": high}
+    method = {
+        "name": "ours",
+        "highlight": True,
+        "values": {"R@10": {"value": 0.5, "low": 0.4, "high": 0.6}},
+        "differences": {"R@10": middle},
+    }
+    assert said in render({"title": "t", "metrics": {"names": ["R@10"], "baseline": "b", "methods": [method]}})
+
+
+def test_all_text_is_escaped() -> None:
+    one = {"value": 0.5, "low": 0.4, "high": 0.6}
+    report: dict[str, Any] = {
+        "title": EVIL,
+        "subtitle": EVIL,
+        "notices": [EVIL],
+        "metrics": {
+            "names": [EVIL],
+            "primary": EVIL,
+            "baseline": EVIL,
+            "methods": [{"name": EVIL, "highlight": True, "values": {EVIL: one}}],
+        },
+        "alarms": [{"name": EVIL, "ok": True, "text": EVIL}],
+        "slices": [{"name": EVIL, "metric": EVIL, "groups": [{"label": EVIL, "n": 3, "values": {EVIL: one}}]}],
+        "coverage": {"methods": [{"name": EVIL, "effective": 3, "distinct": 4, "curve": [0.5, 1.0]}]},
+        "sids": {"facts": {EVIL: EVIL}, "levels": [[1, 0]], "group_sizes": {"1": 2}},
+        "training": [{"name": EVIL, "x": EVIL, "y": EVIL, "caption": EVIL, "series": [{"name": EVIL, "x": [1, 2], "y": [2, 1]}]}],
+        "settings": {EVIL: EVIL, "a": {EVIL: [EVIL]}},
+        "provenance": {EVIL: EVIL},
+        "commands": [EVIL],
+        "terms": {EVIL: EVIL},
+    }
+    found = parsed(render(report))
+    assert "script" not in found.tags
+    assert tag("a", EVIL, href='"onclick="x').count('"') == 2
+
+
+def test_a_title_is_enough_and_an_absent_section_is_left_out() -> None:
+    page = render({"title": "Nothing yet"})
+    assert parsed(page).tags.count("section") == 1 and "<h2>Results</h2>" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("title",), None, "has no 'title'"),
+        (("metrics",), [1], "metrics must be an object"),
+        (("metrics", "names"), "R@10", "metrics.names must be a list"),
+        (("metrics", "methods", 0, "values", "R@10"), {"value": 1.0}, "method 'popularity', R@10 has no 'low'"),
+        (("metrics", "methods", 0, "values", "R@10", "low"), float("nan"), "low must be a finite number"),
+        (("training", 0, "series", 0, "y"), [1.0, "x"], r"Continued pre-training.y\[1\] must be a finite number"),
+        (("alarms", 0), {}, "alarms has no 'name'"),
+    ],
+)
+def test_another_shape_is_refused_naming_the_place(report: dict[str, Any], path: tuple, value: Any, words: str) -> None:
+    broken = copy.deepcopy({k: v for k, v in report.items() if k in ("title", path[0])})
+    place: Any = broken
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    with pytest.raises(InputError, match=words):
+        render(broken)
+
+
+def test_markup_passes_through_and_text_does_not() -> None:
+    assert text(Safe("<b>")) == "<b>" and text("<b>") == "&lt;b&gt;"
+    assert tag("p", "a", Safe("<i>b</i>"), class_="x", lang=None) == '<p class="x">a<i>b</i></p>'
+    with pytest.raises(InputError):
+        tag("p onclick")
+
+
+def test_a_figure_in_the_page_speaks(page: str) -> None:
+    drawn = figure(forest([Row('say "hi"', 1, 0, 2)], "T", "x"), "f")
+    assert 'aria-label="T: say &quot;hi&quot; 1.0000 [0.0000, 2.0000]"' in drawn
+    assert page.count('role="img"') == page.count("<svg") == 9
