@@ -1,10 +1,12 @@
 """A report with every section, in the shape that a run writes."""
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tastemaker.reports.page import render
 from tastemaker.stats import coverage_curve, effective_vocabulary
 
 
@@ -106,6 +108,12 @@ def sample_report() -> dict[str, Any]:
 
 def _uses(rng: np.random.Generator, codes: int, evenness: float) -> list[int]:
     return np.floor(rng.dirichlet(np.full(codes, evenness)) * 12_101).astype(int).tolist()
+
+
+@pytest.fixture(scope="session")
+def page() -> str:
+    """The sample's page, by way of JSON as in a run."""
+    return render(json.loads(json.dumps(sample_report())))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The page: self-contained, well-formed, escaped, readable without its pictures; and errors that name the place."""
 
 import copy
-import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -9,9 +8,10 @@ from typing import Any
 import pytest
 
 from tastemaker.errors import InputError
-from tastemaker.reports import render
 from tastemaker.reports.figures import Row, forest
 from tastemaker.reports.markup import Safe, figure, tag, text
+from tastemaker.reports.page import render
+from tastemaker.reports.plots import drawings
 
 EVIL = '<script>alert("x")</script> & $a$'
 
@@ -50,18 +50,6 @@ def parsed(page: str) -> Balance:
     found.feed(page)
     assert found.open == []
     return found
-
-
-@pytest.fixture(scope="module")
-def page() -> str:
-    from importlib.util import module_from_spec, spec_from_file_location
-    from pathlib import Path
-
-    spec = spec_from_file_location("sample", Path(__file__).with_name("conftest.py"))
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return render(json.loads(json.dumps(module.sample_report())))
 
 
 def test_the_page_stands_alone_and_is_well_formed(page: str) -> None:
@@ -182,6 +170,14 @@ def test_markup_passes_through_and_text_does_not() -> None:
     assert tag("p", "a", Safe("<i>b</i>"), class_="x", lang=None) == '<p class="x">a<i>b</i></p>'
     with pytest.raises(InputError):
         tag("p onclick")
+
+
+def test_figures_can_be_drawn_once_for_files_and_page(report: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {key: report[key] for key in ("title", "sids", "training")}
+    drawn = drawings(few)
+    assert list(drawn) == ["sids-codes", "sids-groups", "training-1", "training-2"]
+    monkeypatch.setattr("tastemaker.reports.page.drawings", lambda _: pytest.fail("drawn twice"))
+    assert all(f'id="{name}-' in render(few, drawn) for name in drawn)
 
 
 def test_a_figure_in_the_page_speaks(page: str) -> None:

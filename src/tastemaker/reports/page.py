@@ -6,25 +6,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tastemaker.reports import sections
+from tastemaker.reports.figures import Drawing
 from tastemaker.reports.markup import Safe, join, tag
+from tastemaker.reports.plots import drawings
 from tastemaker.reports.read import mapping, need, sequence
 from tastemaker.reports.theme import CSS
 
 # Key of the report, anchor, heading, and what makes the section.
-_SECTIONS: tuple[tuple[str, str, Callable[[Any], Safe]], ...] = (
+_SECTIONS: tuple[tuple[str, str, Callable[[Any, sections.Drawings], Safe]], ...] = (
     ("metrics", "Results", sections.headline),
     ("alarms", "Alarms", sections.alarms),
     ("slices", "Slices", sections.slices),
     ("coverage", "Reach into the catalogue", sections.reach),
     ("sids", "Semantic IDs", sections.semantic_ids),
     ("training", "Training", sections.training),
-    ("settings", "Settings", lambda values: sections.pairs(values, "settings")),
-    ("provenance", "Provenance", lambda values: sections.pairs(values, "provenance")),
+    ("settings", "Settings", sections.pairs),
+    ("provenance", "Provenance", sections.pairs),
     ("commands", "Reproduce", sections.commands),
 )
 
 
-def render(report: Mapping[str, Any]) -> str:
+def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None) -> str:
     """The page of a report, from values that JSON can hold: write them as `metrics.json` and render them again at any time.
 
     `title` is required; every other key is optional and its section left out when absent. An interval `I` is
@@ -54,13 +56,15 @@ def render(report: Mapping[str, Any]) -> str:
     terms
         `{word: meaning}`, added to the common definitions.
 
-    All text is escaped. Raises InputError naming the place when a part has another shape.
+    `drawn`: the report's figures if they were drawn already (`plots.drawings`), else they are drawn here. All text is
+    escaped. Raises InputError naming the place when a part has another shape.
     """
     title = str(need(mapping(report, "the report"), "title", "the report"))
     present = [(key, heading, make) for key, heading, make in _SECTIONS if report.get(key)]
+    figures = drawings(report) if drawn is None else drawn
     notices = [tag("p", one, class_="notice", role="note") for one in sequence(report.get("notices", []), "notices")]
     links = [tag("a", heading, href=f"#{key}") for key, heading, _ in present]
-    body = [tag("section", tag("h2", heading), make(report[key]), id=key) for key, heading, make in present]
+    body = [tag("section", tag("h2", heading), make(report[key], figures), id=key) for key, heading, make in present]
     words = tag("section", tag("h2", "Words"), sections.terms(report.get("terms", {})), id="terms")
     header = tag("header", tag("h1", title), tag("p", report.get("subtitle", ""), class_="muted"), *notices)
     nav = tag("nav", *links, tag("a", "Words", href="#terms"), aria_label="Sections")

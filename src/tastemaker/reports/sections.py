@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tastemaker.reports import figures
-from tastemaker.reports.figures import Row, Series
+from tastemaker.reports.figures import Drawing
 from tastemaker.reports.markup import Safe, figure, join, table, tag
-from tastemaker.reports.read import mapping, need, number, numbers, row, sequence
+from tastemaker.reports.plots import primary_of
+from tastemaker.reports.read import mapping, need, number, row, sequence
 from tastemaker.reports.terms import TERMS
+
+Drawings = Mapping[str, Drawing]
 
 
 def _signed(value: float) -> str:
@@ -23,11 +25,11 @@ def _difference(name: str, one: Any, where: str) -> Safe:
     return tag("small", tag("span", _signed(r.value), class_=kind), f" [{_signed(r.low)}, {_signed(r.high)}]")
 
 
-def headline(metrics: Any) -> Safe:
+def headline(metrics: Any, drawn: Drawings) -> Safe:
     """The table of methods with intervals and paired differences, the verdict in words, and two forest plots."""
     names = [str(n) for n in sequence(need(metrics, "names", "metrics"), "metrics.names")]
     methods = [mapping(m, "metrics.methods") for m in sequence(need(metrics, "methods", "metrics"), "metrics.methods")]
-    baseline, primary = metrics.get("baseline"), str(metrics.get("primary", names[0] if names else ""))
+    baseline, primary = metrics.get("baseline"), primary_of(metrics)
     rows: list[tuple[str | None, list[object]]] = []
     for method in methods:
         title = str(need(method, "name", "metrics.methods"))
@@ -41,7 +43,7 @@ def headline(metrics: Any) -> Safe:
             _verdict(methods, primary, baseline),
             table(["Method", *names], rows),
             tag("p", tag("small", explain), class_="wide"),
-            _forests(methods, primary, baseline),
+            _grid(drawn, "results-"),
         ]
     )
 
@@ -81,24 +83,7 @@ def _verdict(methods: list[Mapping[str, Any]], primary: str, baseline: Any) -> S
     return join(parts)
 
 
-def _forests(methods: list[Mapping[str, Any]], primary: str, baseline: Any) -> Safe:
-    def rows(part: str) -> list[Row]:
-        return [
-            row(str(m["name"]), m[part][primary], f"method '{m['name']}'", highlight=bool(m.get("highlight")))
-            for m in methods
-            if primary in m.get(part, {})
-        ]
-
-    drawn = []
-    if values := rows("values"):
-        drawn.append(figure(figures.forest(values, f"{primary} by method", f"{primary}, 95 % interval"), "values"))
-    if differences := rows("differences"):
-        label = f"difference in {primary}, same users, 95 % interval"
-        drawn.append(figure(figures.forest(differences, f"Against {baseline}", label, reference=0.0), "differences"))
-    return tag("div", *drawn, class_="figures")
-
-
-def alarms(values: Any) -> Safe:
+def alarms(values: Any, _: Drawings) -> Safe:
     """Checks that were run, raised ones first."""
     items = [mapping(one, "alarms") for one in sequence(values, "alarms")]
     lines = [
@@ -112,76 +97,51 @@ def alarms(values: Any) -> Safe:
     return tag("ul", *lines, class_="alarms")
 
 
-def slices(values: Any) -> Safe:
+def slices(_: Any, drawn: Drawings) -> Safe:
     """One figure a way of slicing the users, with the number of users under each label."""
-    drawn = []
-    for place, one in enumerate(sequence(values, "slices")):
-        title, metric = str(need(one, "name", "slices")), str(need(one, "metric", "slices"))
-        parts = [mapping(group, f"slice '{title}'") for group in sequence(need(one, "groups", "slices"), "slices.groups")]
-        labels = [f"{need(p, 'label', 'slices')}\nn = {number(need(p, 'n', 'slices'), 'slices.n'):,.0f}" for p in parts]
-        names = list(dict.fromkeys(str(name) for p in parts for name in mapping(p.get("values", {}), "slices.values")))
-        groups = {n: [row(n, p["values"][n], title) if n in p.get("values", {}) else None for p in parts] for n in names}
-        drawn.append(figure(figures.dots(labels, groups, f"{metric} by {title}", title, metric), f"slice{place}"))
-    return tag("div", *drawn, class_="figures")
+    return _grid(drawn, "slices-")
 
 
-def reach(values: Any) -> Safe:
+def reach(values: Any, drawn: Drawings) -> Safe:
     """How much of the catalogue is shown: effective vocabulary, distinct items, and coverage curves."""
-    methods = [mapping(m, "coverage.methods") for m in sequence(need(values, "methods", "coverage"), "coverage.methods")]
     total = values.get("items")
     rows: list[tuple[str | None, list[object]]] = []
-    for m in methods:
+    for m in values["methods"]:
         counts = [number(m[key], f"coverage.{key}") if key in m else None for key in ("effective", "distinct")]
         cells: list[object] = [need(m, "name", "coverage.methods")]
         cells += ["–" if c is None else f"{c:,.0f}" + (f" ({c / total:.1%})" if total else "") for c in counts]
         rows.append((None, cells))
-    curves = {str(m["name"]): numbers(m["curve"], "coverage.curve") for m in methods if m.get("curve")}
-    parts = [table(["Method", "Effective vocabulary", "Distinct items"], rows)]
-    if curves:
-        caption = "A dot marks the effective vocabulary: the items that fill 95 % of the slots. Further right is broader."
-        parts.append(
-            tag("div", figure(figures.coverage(curves, "Coverage of the catalogue"), "coverage", caption), class_="figures")
-        )
-    return join(parts)
+    caption = (
+        "A mark on each curve shows the effective vocabulary: the items that fill 95 % of the slots. Further right is broader."
+    )
+    return join(
+        [table(["Method", "Effective vocabulary", "Distinct items"], rows), _grid(drawn, "coverage", {"coverage": caption})]
+    )
 
 
-def semantic_ids(values: Any) -> Safe:
+def semantic_ids(values: Any, drawn: Drawings) -> Safe:
     """Facts of the Semantic IDs, use of codes by level, and how many items share theirs."""
     facts = [
         tag("div", tag("dt", key), tag("dd", _plain(one))) for key, one in mapping(values.get("facts", {}), "sids.facts").items()
     ]
-    drawn = []
-    if levels := values.get("levels"):
-        counts = [[int(c) for c in numbers(one, "sids.levels")] for one in sequence(levels, "sids.levels")]
-        caption = "Stronger colour: more items. Orange: codes that no item has."
-        drawn.append(figure(figures.code_use(counts, "Codes in use"), "codes", caption))
-    if sizes := values.get("group_sizes"):
-        by_size = {int(size): int(number(n, "sids.group_sizes")) for size, n in mapping(sizes, "sids.group_sizes").items()}
-        drawn.append(figure(figures.group_sizes(by_size, "Items that share a Semantic ID"), "groups"))
-    return join([tag("dl", *facts, class_="facts") if facts else "", tag("div", *drawn, class_="figures")])
+    captions = {"sids-codes": "Stronger colour: more items. Orange: codes that no item has."}
+    return join([tag("dl", *facts, class_="facts") if facts else "", _grid(drawn, "sids-", captions)])
 
 
-def training(values: Any) -> Safe:
+def training(values: Any, drawn: Drawings) -> Safe:
     """Training curves, one figure a stage or quantity."""
-    drawn = []
-    for place, one in enumerate(sequence(values, "training")):
-        title = str(need(one, "name", "training"))
-        lines = [
-            Series(
-                str(need(s, "name", title)),
-                numbers(need(s, "x", title), f"{title}.x"),
-                numbers(need(s, "y", title), f"{title}.y"),
-            )
-            for s in sequence(need(one, "series", "training"), "training.series")
-        ]
-        drawing = figures.curves(lines, title, str(one.get("x", "step")), str(one.get("y", "loss")))
-        drawn.append(figure(drawing, f"training{place}", str(one.get("caption", ""))))
-    return tag("div", *drawn, class_="figures")
+    return _grid(drawn, "training-", {f"training-{n + 1}": str(one.get("caption", "")) for n, one in enumerate(values)})
 
 
-def pairs(values: Any, where: str) -> Safe:
+def _grid(drawn: Drawings, prefix: str, captions: Mapping[str, str] | None = None) -> Safe:
+    """The figures whose names start with `prefix`, side by side where there is room."""
+    chosen = [figure(one, name, (captions or {}).get(name, "")) for name, one in drawn.items() if name.startswith(prefix)]
+    return tag("div", *chosen, class_="figures") if chosen else Safe("")
+
+
+def pairs(values: Any, _: Drawings) -> Safe:
     """Settings or provenance: name and value, one level of groups with headings."""
-    flat = {key: one for key, one in mapping(values, where).items() if not isinstance(one, Mapping)}
+    flat = {key: one for key, one in mapping(values, "settings or provenance").items() if not isinstance(one, Mapping)}
     groups = {key: one for key, one in values.items() if isinstance(one, Mapping)}
     parts = [table([], [(None, [key, _plain(one)]) for key, one in flat.items()], "pairs")] if flat else []
     for key, one in groups.items():
@@ -201,7 +161,7 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def commands(values: Any) -> Safe:
+def commands(values: Any, _: Drawings) -> Safe:
     """Commands that reproduce the report."""
     return tag("pre", tag("code", "\n".join(str(one) for one in sequence(values, "commands"))))
 
