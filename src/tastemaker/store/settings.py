@@ -55,6 +55,9 @@ DIALS = (
     Dial("levels", "", 'Codes of each level, as "256/128/64/32"; empty: chosen for the size of the catalogue.'),
     Dial("collisions", "unique", "Items that would share an ID.", choices=("unique", "expand", "suffix")),
     Dial("base", "small", 'Language model to start from: "small" (trained from scratch here), or a Hugging Face model folder.'),
+    Dial(
+        "keep_tokens", 0, "Text tokens kept of a pretrained base, ranked on the catalogue's text; 0 keeps all.", low=0, high=10**7
+    ),
     Dial("layers", 2, "Layers of the small model.", low=1, high=48),
     Dial("width", 128, "Width of the small model, a multiple of 32.", low=32, high=4096),
     Dial("max_items", 50, "Events of a history that the model reads, the latest ones.", low=1, high=1000),

@@ -115,6 +115,13 @@ class Database:
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
         return self._add("slates", table.column_names, ("request_id", "position"), rows)
 
+    def times_of(self, event_ids: Iterable[str]) -> dict[str, datetime]:
+        """When each of the events that are there already happened; ids not there are left out."""
+        with self._transaction(write=False) as connection:
+            sql = "SELECT timestamp FROM events WHERE event_id = ?"
+            rows = {one: connection.execute(sql, (one,)).fetchone() for one in event_ids}
+        return {one: moment(row[0]) for one, row in rows.items() if row is not None}
+
     def history(self, user_id: str) -> list[Event]:
         """A user's events in time order, without undos and what they took back; an undo can itself be undone."""
         return list(self._events("WHERE user_id = ?", (user_id,)))

@@ -34,7 +34,7 @@ ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
     "creator": ("artist", "author", "brand", "director", "channel", "composer", "publisher"),
     "audio": ("audio_path",),
     "image": ("image_path", "cover", "cover_path"),
-    "created_at": ("created", "release_date", "released", "published_at", "published", "publication_date", "date"),
+    "created_at": ("created", "release_date", "released", "published_at", "published", "publication_date", "date", "year"),
 }
 _TIMES = ("time", "ts", "datetime", "date", "unix_review_time", "event_time", "created_at", "rated_at", "played_at")
 INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -117,11 +117,12 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     return numbers.set(wrong, None).cast(pl.Int64), wrong
 
 
-def as_time(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl.Series, pl.Series]:
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
     Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), and numbers since 1970, whose size tells
-    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
+    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With `years`,
+    whole numbers from 1000 to 2999 are years.
     """
     series = _series(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -143,17 +144,20 @@ def as_time(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         times = _whole_since_1970(series.cast(pl.Int64, strict=False))
     if series.dtype == pl.String:
         times = times.zip_with(times.is_not_null(), _iso(series))
+    if years:
+        numbers = series.cast(pl.Float64, strict=False)
+        is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
+        starts = pl.DataFrame({"y": numbers.set(~is_year, None).cast(pl.Int32)}).select(
+            pl.datetime("y", 1, 1, time_zone="UTC", time_unit="us")
+        )
+        times = starts.to_series().zip_with(is_year, times)
     return times, series.is_not_null() & times.is_null()
 
 
 def as_words(column: pa.ChunkedArray, name: str) -> pl.Series:
     """Lists of words. Text is read as a JSON list, or split at the first of | ; , that occurs anywhere in the column."""
     series = _series(column, name)
-    if isinstance(series.dtype, pl.List):
-        inner = series.dtype.inner
-        if isinstance(inner, pl.List):
-            series = series.list.eval(pl.element().explode())
-    else:
+    if not isinstance(series.dtype, pl.List):
         series = _split(as_text(column, name))
     words = series.cast(pl.List(pl.String), strict=False)
     clean = words.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
@@ -202,7 +206,10 @@ def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
         column = column.cast(pa.float32())
     series = pl.from_arrow(pa.table({"one": column}))
     assert isinstance(series, pl.DataFrame)
-    return series["one"].rechunk()
+    flat = series["one"].rechunk()
+    while isinstance(flat.dtype, pl.List) and isinstance(flat.dtype.inner, pl.List):
+        flat = flat.list.eval(pl.element().explode())
+    return flat
 
 
 def _since_1970(numbers: pl.Series) -> pl.Series:

@@ -110,12 +110,12 @@ class Rows:
         self.refuse(ids.str.contains(r"\p{Cc}"), name, "an id with a control character (such as a line break); remove it")
         return ids
 
-    def time(self, name: str) -> pl.Series:
+    def time(self, name: str, years: bool = False) -> pl.Series:
         """A column of moments; what cannot be read as one is refused."""
         column = self.column(name)
         if column is None:
             return pl.Series([None] * self.n, dtype=pl.Datetime("us", "UTC"))
-        times, bad = cols.as_time(column, self.names[name])
+        times, bad = cols.as_time(column, self.names[name], years)
         self.refuse(bad, name, "not a time; write 2026-01-31T12:00:00Z or seconds since 1970")
         return times
 

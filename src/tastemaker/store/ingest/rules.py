@@ -31,7 +31,7 @@ def ingest_items(
     frame = pl.DataFrame(
         {"item_id": ids, "title": title, "text": _merged(text, description), "creator": rows.text("creator", settings)}
     )
-    frame = frame.with_columns(attributes=_attributes(rows, settings), created_at=rows.time("created_at"))
+    frame = frame.with_columns(attributes=_attributes(rows, settings), created_at=rows.time("created_at", years=True))
     frame = frame.with_columns(_media(rows, "audio"), _media(rows, "image"))
     seen = ids.set(pl.Series(~rows.good), None)
     repeated = seen.is_not_null() & ~seen.is_first_distinct()
