@@ -1,1 +1,1 @@
-"""The language model: vocabulary, base models, training, decoding, and encoders of sentences. Only `vocabulary` is free of torch."""
+"""The language model: vocabulary, bases, training, decoding, sentence vectors. Only `vocabulary` is free of torch."""

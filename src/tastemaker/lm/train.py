@@ -45,8 +45,9 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
             key: moments[f"{key}.{name}"].to("cpu" if key == "step" and run.device.type == "cpu" else run.device)
             for key in ("step", "exp_avg", "exp_avg_sq")
         }
-    run.average.values = {name: value.to(run.device) for name, value in saved.groups.get("average", {}).items()}
-    run.best_weights = {name: value.to(run.device) for name, value in saved.groups.get("best", {}).items()}
+    # In the order of the parameters: safetensors sorts names, and the average walks both side by side.
+    for kept, values in ((run.average.values, saved.groups.get("average")), (run.best_weights, saved.groups.get("best"))):
+        kept.update({name: values[name].to(run.device) for name in run.trainable} if values else {})
     run.step, run.best = saved.step, saved.values["best"]
     run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
 
