@@ -279,7 +279,7 @@ def junk(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns) if columns else pa.table({"x": pa.nulls(n)})
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(junk())
 def test_junk_is_refused_never_a_crash(table: pa.Table) -> None:
     for ingest, expected in ((ingest_items, schema.ITEMS), (ingest_interactions, schema.INTERACTIONS)):
@@ -296,7 +296,7 @@ def test_junk_is_refused_never_a_crash(table: pa.Table) -> None:
         json.dumps(report.summary())
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=80) | st.text('a,"\n\r\t{}[]:1\\uDC', max_size=60).map(str.encode),
     suffix=st.sampled_from([".csv", ".jsonl", ".parquet", ".csv.gz", ".tsv"]),
@@ -313,7 +313,7 @@ def test_junk_files_are_refused_never_a_crash(tmp_path: Path, data: bytes, suffi
         assert "\n" not in str(error)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

@@ -245,8 +245,9 @@ class Database:
 def check_database(path: Path) -> str | None:
     """What is wrong with the database at `path`, in one line; None when it is whole and of a version we know."""
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
+            connection.execute("PRAGMA query_only = ON")  # mode=ro would leave its -wal and -shm files behind
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 return _newer(path, version)

@@ -1,0 +1,296 @@
+"""The database: events count once, undo is honoured, propensities are never absent, migrations are all or nothing."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tastemaker import schema
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.store.database import VERSION, Added, Database, Event, check_database
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _event(name: str, at: float = 0, user: str = "u", **more: object) -> Event:
+    given: dict = {"event_id": name, "user_id": user, "kind": "play", "timestamp": START + timedelta(seconds=at), "item_id": "i"}
+    given |= more
+    if given["kind"] == "undo":
+        given["item_id"] = None
+    return Event(**given)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "tastemaker.sqlite")
+    yield opened
+    opened.close()
+
+
+def _slate(**change: object) -> pa.Table:
+    row = {"request_id": "r", "user_id": "u", "timestamp": START, "position": 0, "item_id": "i", "propensity": 1.0}
+    row |= {"prefix_propensity": None, "policy_id": "greedy"} | change
+    return pa.Table.from_pylist([row])
+
+
+def test_an_event_sent_twice_counts_once(database: Database) -> None:
+    events = [_event("a", value=0.5, request_id="r"), _event("b", 1.000001), _event("a", value=0.5, request_id="r")]
+    assert database.add_events(events) == Added(2, 1)
+    assert database.add_events(events) == Added(0, 3)
+    assert database.history("u") == events[:2]
+    assert database.history("nobody") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"user_id": "v"},
+        {"kind": "like"},
+        {"item_id": "j"},
+        {"value": 1.0},
+        {"request_id": "r"},
+        {"timestamp": START + timedelta(microseconds=1)},
+    ],
+)
+def test_the_same_id_with_other_contents_is_a_conflict_and_nothing_is_stored(database: Database, change: dict) -> None:
+    database.add_events([_event("a")])
+    with pytest.raises(InputError, match="event_id a is there already with other contents"):
+        database.add_events([_event("new"), replace(_event("a"), **change)])
+    assert database.history("u") == [_event("a")]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"kind": "lik"}, "the nearest that exists is 'like'"),
+        ({"event_id": ""}, "event_id must be 1 to 512"),
+        ({"user_id": "a\x00b"}, "control character"),
+        ({"item_id": "\ud800"}, "control character"),
+        ({"item_id": None}, "every other kind gives item_id"),
+        ({"refers_to": "x"}, "an undo gives refers_to"),
+        ({"kind": "undo"}, "an undo gives refers_to"),
+        ({"timestamp": datetime(2026, 1, 1)}, "no time zone"),
+        ({"value": float("nan")}, "finite"),
+    ],
+)
+def test_bad_events_are_refused_before_they_reach_the_file(change: dict, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        _event(**{"name": change.pop("event_id", "a")} | change)
+
+
+def test_undo_takes_back_and_can_be_taken_back(database: Database) -> None:
+    undo = _event("undo-a", 2, kind="undo", refers_to="a")
+    database.add_events([_event("a", 0), _event("b", 1), undo])
+    assert [event.event_id for event in database.history("u")] == ["b"]
+    database.add_events([_event("redo", 3, kind="undo", refers_to="undo-a")])
+    assert [event.event_id for event in database.history("u")] == ["a", "b"]
+    database.add_events(
+        [
+            _event("early", 0, kind="undo", refers_to="late"),
+            _event("late", 9),
+            _event("other", 10, user="v", kind="undo", refers_to="b"),
+        ]
+    )
+    assert [event.event_id for event in database.history("u")] == ["a", "b"]
+
+
+def _oracle(events: list[Event], user: str) -> list[str]:
+    """Events that stand, by asking of each whether a standing undo names it."""
+    mine = sorted((one for one in events if one.user_id == user), key=lambda one: (one.timestamp, one.event_id))
+    undos = [one for one in mine if one.kind == "undo"]
+
+    def stands(event_id: str, later_than: int) -> bool:
+        return not any(
+            undo.refers_to == event_id and stands(undo.event_id, at) for at, undo in enumerate(undos) if at > later_than
+        )
+
+    return [one.event_id for one in mine if one.kind != "undo" and stands(one.event_id, -1)]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_histories_equal_the_slow_way(database: Database, data: st.DataObject) -> None:
+    for user in "uv":
+        database.erase(user)
+    count = data.draw(st.integers(0, 8))
+    events = []
+    for n in range(count):
+        user, at = data.draw(st.sampled_from("uv")), data.draw(st.integers(0, 3))
+        if n and data.draw(st.booleans()):
+            # an undo is later than what it takes back, as a person's must be
+            target = data.draw(st.sampled_from(events))
+            events.append(
+                _event(f"e{n}", (target.timestamp - START).total_seconds() + 1, user, kind="undo", refers_to=target.event_id)
+            )
+        else:
+            events.append(_event(f"e{n}", at, user))
+    database.add_events(data.draw(st.permutations(events)))
+    table = database.events_table()
+    assert table.schema == schema.INTERACTIONS
+    for user in "uv":
+        assert [one.event_id for one in database.history(user)] == _oracle(events, user)
+        mine = [row for row in table.to_pylist() if row["user_id"] == user]
+        assert [row["position"] for row in mine] == list(range(len(database.history(user))))
+        assert [row["timestamp"] for row in mine] == [one.timestamp for one in database.history(user)]
+
+
+def test_slates_come_back_exactly_and_once(database: Database) -> None:
+    slate = pa.concat_tables(
+        [_slate(propensity=1 / 3, prefix_propensity=0.1), _slate(position=1, item_id="j")], promote_options="permissive"
+    )
+    assert database.log_slate(slate) == Added(2, 0)
+    assert database.log_slate(slate) == Added(0, 2)
+    assert database.slates_table().equals(schema.check(slate, schema.SLATES, "slate"))
+    with pytest.raises(InputError, match=r"request_id r, position 1 is there already"):
+        database.log_slate(_slate(position=1, item_id="k"))
+
+
+@pytest.mark.parametrize("wrong", [None, 0.0, -0.5, 1.5, float("nan")])
+def test_no_slate_without_a_propensity(database: Database, wrong: float | None) -> None:
+    with pytest.raises(InputError, match="row 1, column 'propensity'"):
+        database.log_slate(_slate(propensity=wrong))
+    assert database.slates_table().num_rows == 0
+
+
+def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, database: Database) -> None:
+    with sqlite3.connect(tmp_path / "tastemaker.sqlite") as raw:
+        for wrong in (None, 0.0, 1.1):
+            with pytest.raises(sqlite3.IntegrityError):
+                raw.execute("INSERT INTO slates VALUES ('r', 'u', 0, 0, 'i', ?, NULL, 'p')", (wrong,))
+    raw.close()
+
+
+def test_erase_leaves_no_trace_in_the_file(tmp_path: Path, database: Database) -> None:
+    database.add_events([_event("a", user="somebody-secret"), _event("b", user="other")])
+    database.log_slate(_slate(user_id="somebody-secret"))
+    assert database.erase("somebody-secret") == 2
+    assert len(database.history("other")) == 1
+    database.close()
+    for path in tmp_path.iterdir():
+        assert b"somebody-secret" not in path.read_bytes(), path
+
+
+def test_text_with_quotes_is_only_text(database: Database) -> None:
+    evil = "'; DROP TABLE events; --"
+    database.add_events([_event(evil, user=evil, item_id=evil)])
+    assert database.history(evil)[0].item_id == evil
+
+
+def test_deployments_newest_first(database: Database) -> None:
+    database.deploy("model", "a" * 32, START)
+    database.deploy("model", "b" * 32, START + timedelta(days=1), "retrained")
+    assert [(one.fingerprint[0], one.note) for one in database.deployments()] == [("b", "retrained"), ("a", "")]
+
+
+def test_many_threads_share_one_database(database: Database) -> None:
+    added: list[Added] = []
+
+    def work(thread: int) -> None:
+        for n in range(20):
+            added.append(database.add_events([_event(f"{thread}-{n}", n), _event(f"shared-{n}", n)]))
+            database.history("u")
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(one.inserted for one in added) == 100
+    assert sum(one.duplicates for one in added) == 60
+    assert database.events_table().num_rows == 100
+
+
+def test_events_survive_reopening_and_durable_settings_hold(tmp_path: Path, database: Database) -> None:
+    database.add_events([_event("a")])
+    with database._transaction(write=False) as connection:
+        read = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert read == ["wal", 2, 1]
+    database.close()
+    again = Database(tmp_path / "tastemaker.sqlite")
+    assert again.history("u") == [_event("a")]
+    again.close()
+
+
+def test_a_newer_version_is_refused(tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "tastemaker.sqlite"
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"PRAGMA user_version = {VERSION + 1}")
+    raw.close()
+    with pytest.raises(ArtifactError, match=r"newer Tastemaker .*upgrade with"):
+        Database(path)
+    assert "newer Tastemaker" in str(check_database(path))
+
+
+def test_migrations_run_once_in_order_and_all_or_nothing(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["tastemaker.store.database.database"]
+    path = tmp_path / "tastemaker.sqlite"
+    database.add_events([_event("a")])
+    first = module.MIGRATIONS
+    monkeypatch.setattr(module, "VERSION", VERSION + 1)
+    monkeypatch.setattr(module, "MIGRATIONS", (*first, ("ALTER TABLE events ADD COLUMN extra TEXT", "CREATE TABLE broken (")))
+    with pytest.raises(ArtifactError):
+        Database(path)
+    monkeypatch.setattr(module, "MIGRATIONS", (*first, ("ALTER TABLE events ADD COLUMN extra TEXT", "CREATE TABLE more (a)")))
+    later = Database(path)
+    Database(path).close()
+    assert later.history("u") == [_event("a")]
+    with later._transaction(write=False) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION + 1
+    later.close()
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tastemaker.sqlite"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(ArtifactError, match=r"tastemaker.sqlite: damaged or not a database"):
+        Database(path)
+    assert "damaged" in str(check_database(path))
+    with pytest.raises(ArtifactError, match="cannot be opened"):
+        Database(tmp_path / "absent" / "tastemaker.sqlite")
+
+
+CLIENT = """
+import sys
+from datetime import datetime, timedelta, UTC
+from pathlib import Path
+from tastemaker.store.database import Database, Event
+database = Database(Path(sys.argv[1]))
+start = datetime(2026, 1, 1, tzinfo=UTC)
+for n in range(10**6):
+    batch = [Event(f"{sys.argv[2]}-{n}-{k}", "u", "play", start + timedelta(seconds=n), "i") for k in range(3)]
+    database.add_events(batch)
+    print(n, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_no_acknowledged_event(tmp_path: Path) -> None:
+    path = tmp_path / "tastemaker.sqlite"
+    acknowledged = 0
+    for attempt in range(2):
+        with subprocess.Popen(
+            [sys.executable, "-c", CLIENT, str(path), str(attempt)], stdout=subprocess.PIPE, text=True
+        ) as client:
+            assert client.stdout is not None
+            for _ in range(5 + 7 * attempt):
+                client.stdout.readline()
+            os.kill(client.pid, signal.SIGKILL)
+            acknowledged += 5 + 7 * attempt + len(client.stdout.read().split("\n")) - 1
+    database = Database(path)
+    stored = len(database.history("u"))
+    database.close()
+    assert stored % 3 == 0
+    assert 3 * acknowledged <= stored <= 3 * (acknowledged + 2)
+    assert check_database(path) is None
