@@ -177,7 +177,8 @@ def test_figures_can_be_drawn_once_for_files_and_page(report: dict[str, Any], mo
     drawn = drawings(few)
     assert list(drawn) == ["sids-codes", "sids-groups", "training-1", "training-2"]
     monkeypatch.setattr("tastemaker.reports.page.drawings", lambda _: pytest.fail("drawn twice"))
-    assert all(f'id="{name}-' in render(few, drawn) for name in drawn)
+    page = render(few, drawn)
+    assert all(f'id="{name}-' in page for name in drawn)
 
 
 def test_a_figure_in_the_page_speaks(page: str) -> None:

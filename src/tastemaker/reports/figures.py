@@ -126,7 +126,8 @@ def curves(
     if not any(len(s.x) for s in series):
         raise InputError(f"figure '{title}': no point to draw")
     ends = "; ".join(f"{s.name} ends at {s.y[-1]:.4g}" for s in series if len(s.y))
-    with _canvas(2.9, f"{title}: {ends}") as (axes, draw):
+    rows = _legend_shape([s.name for s in series])[1] if len(series) > 1 else 0
+    with _canvas(2.65 + 0.17 * rows, f"{title}: {ends}") as (axes, draw):
         for place, one in enumerate(series):
             colour = SERIES[place % len(SERIES)]
             axes.plot(one.x, one.y, color=colour, label=one.name, linestyle="-" if place < len(SERIES) else "--")
@@ -153,7 +154,11 @@ def dots(labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], titl
         if len(rows) != len(labels):
             raise InputError(f"figure '{title}': '{name}' has {len(rows)} values for {len(labels)} slices")
     parts = [f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}" for name, rows in groups.items()]
-    with _canvas(3.0, f"{title} for {', '.join(labels)}: " + "; ".join(parts)) as (axes, draw):
+    height = 2.75 + 0.17 * _legend_shape(list(groups))[1]
+    with _canvas(height, f"{title} for {', '.join(labels)}: " + "; ".join(parts)) as (axes, draw):
+        axes,
+        draw,
+    ):
         spread = min(0.16, 0.7 / max(len(groups), 1))
         for place, (name, rows) in enumerate(groups.items()):
             colour, shift = SERIES[place % len(SERIES)], (place - (len(groups) - 1) / 2) * spread
@@ -256,6 +261,13 @@ def _finish(axes: Axes, title: str, x_label: str, y_label: str, *, legend: bool)
     axes.grid(axis="y")
     axes.spines["left"].set_color(LINE)
     if legend:
-        widest = max(len(str(label)) for label in axes.get_legend_handles_labels()[1])
-        columns = max(1, min(3, 48 // (widest + 4)))  # 48 characters fit the width, a handle takes four
-        axes.figure.legend(loc="outside lower center", ncols=columns)
+        axes.figure.legend(loc="outside lower center", ncols=_legend_shape(axes.get_legend_handles_labels()[1])[0])
+
+
+def _legend_shape(labels: Sequence[str]) -> tuple[int, int]:
+    """Columns that fit the width, and rows that follow: a line holds some 61 characters, a handle takes five."""
+    for columns in (3, 2, 1):
+        widths = [max((len(label) for label in part), default=0) + 5 for part in np.array_split(np.array(labels), columns)]
+        if sum(widths) <= 61:
+            break
+    return columns, -(-len(labels) // columns)

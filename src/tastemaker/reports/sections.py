@@ -104,16 +104,14 @@ def slices(_: Any, drawn: Drawings) -> Safe:
 
 def reach(values: Any, drawn: Drawings) -> Safe:
     """How much of the catalogue is shown: effective vocabulary, distinct items, and coverage curves."""
-    total = values.get("items")
+    total = number(values.get("items", 0), "coverage.items")
     rows: list[tuple[str | None, list[object]]] = []
     for m in values["methods"]:
         counts = [number(m[key], f"coverage.{key}") if key in m else None for key in ("effective", "distinct")]
         cells: list[object] = [need(m, "name", "coverage.methods")]
         cells += ["–" if c is None else f"{c:,.0f}" + (f" ({c / total:.1%})" if total else "") for c in counts]
         rows.append((None, cells))
-    caption = (
-        "A mark on each curve shows the effective vocabulary: the items that fill 95 % of the slots. Further right is broader."
-    )
+    caption = "A mark on each curve shows the effective vocabulary: the items that fill 95 % of the slots. Right is broader."
     return join(
         [table(["Method", "Effective vocabulary", "Distinct items"], rows), _grid(drawn, "coverage", {"coverage": caption})]
     )
