@@ -1,4 +1,6 @@
-from tastemaker.rank import Reason, reasons
+import math
+
+from tastemaker.rank import Reason, rarity_of, reasons
 
 ATTRIBUTES = {
     "new": frozenset({"type=reel", "mode=dorian", "book=ryan"}),
@@ -23,3 +25,9 @@ def test_without_evidence_nothing_is_said() -> None:
 def test_equal_evidence_names_the_more_recent_item() -> None:
     twins = ATTRIBUTES | {"older": frozenset({"mode=dorian"})}
     assert reasons("new", ["older", "old_dorian"], twins, lambda a, b: 0, RARITY)[0].because_of == "old_dorian"
+
+
+def test_rarity_is_the_inverse_document_frequency() -> None:
+    found = rarity_of([["a", "a", "b"], ["a"], ["a", "c"], ["a"]])
+    assert found["a"] == 0
+    assert found["b"] == found["c"] == math.log(4)

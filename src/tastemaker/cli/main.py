@@ -146,7 +146,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Full-ranking evaluation beside the baselines: intervals, paired differences, slices, alarms, one HTML report."""
-    from tastemaker.flows.evaluate import evaluate_workspace
+    from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 
     chosen = [] if baselines == "none" else [name.strip() for name in baselines.split(",") if name.strip()]
     with progress(quiet) as report:

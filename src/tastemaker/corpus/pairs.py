@@ -9,20 +9,15 @@ from tastemaker.corpus.events import Histories, Ints
 from tastemaker.errors import InputError
 
 
-def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """Distinct pairs of items at most `window` events apart in a history, with the weight to sample each by.
-
-    The weight is n_ab (c_a c_b)^-0.5: how often the pair occurs, damped by how often its items do, so that hits do not
-    pair with everything. An item never pairs with itself.
+def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
+    """Distinct pairs of items at most `window` events apart in a history, and how often each occurs.
 
     Returns
     -------
     pairs
-        (P, 2) int64 item indices, the smaller first, sorted.
-    weights
-        (P,) float64 above 0.
-
-    Source: co-occurrence contrastive pairs of PLUM, arXiv 2510.07784, section 3.1; the damping is ours.
+        (P, 2) int64 item indices, the smaller first, sorted; an item never pairs with itself.
+    counts
+        (P,) int64, at least 1.
     """
     if window < 1:
         raise InputError(f"a co-occurrence window of {window} events pairs nothing; use 1 or more")
@@ -34,8 +29,26 @@ def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDAr
         a, b = items[:-step][together], items[step:][together]
         keys.append(np.minimum(a, b) * size + np.maximum(a, b))
     if not keys:
-        return np.zeros((0, 2), dtype=np.int64), np.zeros(0)
+        return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.int64)
     distinct, times = np.unique(np.concatenate(keys), return_counts=True)
-    pairs = np.stack(np.divmod(distinct, size), axis=1)
-    counts = train.counts(size).astype(np.float64)
+    return np.stack(np.divmod(distinct, size), axis=1), times.astype(np.int64)
+
+
+def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """The pairs of `pair_counts`, with the weight to sample each by.
+
+    The weight is n_ab (c_a c_b)^-0.5: how often the pair occurs, damped by how often its items do, so that hits do not
+    pair with everything.
+
+    Returns
+    -------
+    pairs
+        (P, 2) int64 item indices, the smaller first, sorted.
+    weights
+        (P,) float64 above 0.
+
+    Source: co-occurrence contrastive pairs of PLUM, arXiv 2510.07784, section 3.1; the damping is ours.
+    """
+    pairs, times = pair_counts(train, window)
+    counts = train.counts(int(train.items.max()) + 1 if len(train.items) else 0).astype(np.float64)
     return pairs, times / np.sqrt(counts[pairs[:, 0]] * counts[pairs[:, 1]])

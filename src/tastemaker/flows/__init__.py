@@ -1,0 +1,1 @@
+"""The only place where capability folders meet: load, call, save. No arithmetic lives here."""

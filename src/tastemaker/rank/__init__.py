@@ -1,5 +1,5 @@
 """What happens to candidates after retrieval. Today: the evidence behind a recommendation."""
 
-from tastemaker.rank.reasons import Reason, reasons
+from tastemaker.rank.reasons import Reason, rarity_of, reasons
 
-__all__ = ["Reason", "reasons"]
+__all__ = ["Reason", "rarity_of", "reasons"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -18,6 +20,13 @@ class Reason:
     because_of: str
     attributes: tuple[str, ...] = ()
     count: int = 0
+
+
+def rarity_of(attributes: Iterable[Iterable[str]]) -> dict[str, float]:
+    """How telling each attribute is: log(items / items that have it), 0 for one that all have."""
+    lists = [set(values) for values in attributes]
+    having = Counter(value for values in lists for value in values)
+    return {value: math.log(len(lists) / count) for value, count in having.items()}
 
 
 def reasons(

@@ -1,0 +1,94 @@
+"""The chain of stages, each an artifact named by the fingerprint of its inputs and settings.
+
+A fingerprint needs no work to compute, so every command knows at once which stages are finished, and a change of one
+dial redoes only what depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import ArtifactError
+from tastemaker.flows.data import Data, load_data
+from tastemaker.store import Workspace, fingerprint
+
+Report = Callable[[str, float, float, str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: which stages it reads, which dials it depends on, and the version of its code.
+
+    `resume`: the build keeps its own checkpoints and goes on from them after a kill.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    dials: tuple[str, ...]
+    version: int = 1
+    resume: bool = False
+
+
+STAGES = (
+    Stage("vectors", (), ("seed", "split", "text_view")),
+    Stage("tokens", ("vectors",), ("seed", "tokenizer", "levels", "collisions")),
+    Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
+    Stage("corpus", ("base",), ("seed", "metadata_share", "cpt_epochs", "max_items")),
+    Stage("cpt", ("corpus",), ("seed", "cpt_epochs", "batch", "learning_rate", "dropout"), resume=True),
+    Stage("sft", ("cpt",), ("seed", "sft_epochs", "batch", "learning_rate", "dropout"), resume=True),
+    Stage("sasrec", (), ("seed", "split", "sasrec_epochs"), resume=True),
+)
+BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+class Chain:
+    """The stages of one workspace: where each lies, whether it is finished, and how to build it."""
+
+    def __init__(self, workspace: Workspace, report: Report) -> None:
+        self.workspace, self.report = workspace, report
+        self.tables = workspace.tables_fingerprint()
+
+    @cached_property
+    def data(self) -> Data:
+        """The workspace's tables, read when first needed."""
+        return load_data(self.workspace)
+
+    def inputs(self, name: str) -> dict[str, str]:
+        """Fingerprints of everything the stage is made from."""
+        return {"tables": self.tables} | {one: self.fingerprint(one) for one in BY_NAME[name].inputs}
+
+    def settings(self, name: str) -> Mapping[str, Any]:
+        """The dials the stage depends on."""
+        return {dial: self.workspace.settings[dial] for dial in BY_NAME[name].dials}
+
+    def fingerprint(self, name: str) -> str:
+        """What the stage's artifact is called."""
+        return fingerprint(name, self.inputs(name), self.settings(name), BY_NAME[name].version)
+
+    def finished(self, name: str) -> bool:
+        """Whether the artifact is there."""
+        return self.workspace.artifacts.has(name, self.fingerprint(name))
+
+    def path(self, name: str) -> Path:
+        """The verified artifact; ArtifactError with the command to run when it is not there yet."""
+        if not self.finished(name):
+            where = self.workspace.root
+            raise ArtifactError(f"{where}: the stage '{name}' is not done with these settings; run `tastemaker train -w {where}`")
+        return self.workspace.artifacts.get(name, self.fingerprint(name))
+
+    def run(self, name: str, build: Callable[[Chain, Path], None]) -> tuple[Path, bool]:
+        """The stage's artifact and whether it was there already; `build(chain, folder)` makes it otherwise."""
+        reused = self.finished(name)
+        folder = self.workspace.artifacts.put(
+            name,
+            self.fingerprint(name),
+            lambda partial: build(self, partial),
+            inputs=self.inputs(name),
+            settings=self.settings(name),
+            resume=BY_NAME[name].resume,
+        )
+        return folder, reused

@@ -1,0 +1,51 @@
+"""The demo: a catalogue one can hear, simulated listeners, the whole chain, and its evaluation."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from tastemaker.flows.chain import Chain, Report
+from tastemaker.flows.evaluation.evaluate import evaluate_workspace
+from tastemaker.flows.ingest import ingest_dataset
+from tastemaker.flows.train import run_stages
+from tastemaker.store import Workspace
+from tastemaker.store.settings import SETTINGS_FILE
+
+LOOK = {
+    "tunes": {"title": "Traditional tunes"},
+    "movielens": {"title": "MovieLens films", "split": "time"},
+}
+NOTICE = "The tunes are real; every listener is simulated. Nobody's listening is shown or learnt from."
+
+
+def build_demo(folder: Path, dataset: str, tunes: int, report: Report) -> dict[str, Any]:
+    """Everything up to a served model; what an earlier run finished is reused, what it was killed in resumes."""
+    started = time.monotonic()
+    if not (folder / SETTINGS_FILE).exists():
+        Workspace.create(folder, LOOK.get(dataset, {}))
+    workspace = Workspace.open(folder)
+    lines = [NOTICE] if dataset == "tunes" else []
+    if not workspace.has_tables():
+        lines.append(ingest_dataset(folder, dataset, report, tunes)["text"])
+    lines.append(run_stages(folder, report)["text"])
+    done = _evaluated(workspace)
+    lines.append(done or _evaluate(folder, report))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines.append(f"\ndone in {time.monotonic() - started:.0f} s, {peak:,.0f} MB of memory at the peak")
+    return {"workspace": str(folder), "text": "\n".join(lines)}
+
+
+def _evaluate(folder: Path, report: Report) -> str:
+    return "\n" + str(evaluate_workspace(folder, ("popularity", "content", "cooccurrence", "sasrec"), "test", 0, report)["text"])
+
+
+def _evaluated(workspace: Workspace) -> str | None:
+    """Where the report of this very model is, if it was evaluated before."""
+    model = Chain(workspace, lambda *_: None).fingerprint("sft")
+    for found in sorted(workspace.runs.glob("*-evaluate-test*/metrics.json"), reverse=True):
+        if model in found.read_text():
+            return f"\nevaluated before; report: {found.with_name('report.html')}"
+    return None

@@ -1,0 +1,235 @@
+"""A trained chain as something that answers: histories and filters in, slates with evidence out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.corpus.behaviour import BehaviourSettings, context_tokens
+from tastemaker.corpus.events import Histories
+from tastemaker.corpus.pairs import pair_counts
+from tastemaker.errors import InputError
+from tastemaker.explore import greedy_slate
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.data import attribute_words, item_texts
+from tastemaker.flows.stages.tokens import load_codes
+from tastemaker.rank import Reason, rarity_of, reasons
+from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
+from tastemaker.retrieve.trie import build_trie
+from tastemaker.store import Database, Workspace
+
+Ints = npt.NDArray[np.int64]
+Filters = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One request in item ids: what is known of the person, what they may be shown, how many."""
+
+    history: tuple[str, ...] = ()
+    k: int = 10
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    exclude: frozenset[str] = frozenset()
+
+
+class Recommender:
+    """The fine-tuned model of a workspace with its trie, ready to answer; safe to call from several threads one at a time."""
+
+    def __init__(self, chain: Chain) -> None:
+        import torch
+
+        from tastemaker.lm.base import load
+        from tastemaker.retrieve.retriever import Decoder, LanguageModelRetriever
+
+        self.chain, self.data, self.dials = chain, chain.data, chain.workspace.settings
+        if self.dials["threads"]:
+            torch.set_num_threads(self.dials["threads"])
+        model, vocabulary = load(chain.path("sft") / "model")
+        assert vocabulary is not None
+        self.vocabulary = vocabulary
+        self.codes, sizes = load_codes(chain)
+        self.trie = build_trie(self.codes, sizes)
+        self.retriever = LanguageModelRetriever(Decoder.of(model, vocabulary), self.trie)
+        self.prompt = BehaviourSettings(max_items=self.dials["max_items"])
+        self.versions = {name: chain.fingerprint(name)[:12] for name in ("tokens", "sft")} | {"trie": self.trie.fingerprint[:12]}
+        self._mask = lru_cache(maxsize=256)(self._build_mask)
+
+    def index_of(self, item_ids: Sequence[str]) -> list[int]:
+        """Item indices; InputError naming the first unknown id."""
+        for item in item_ids:
+            if item not in self.data.index:
+                raise InputError(f"item '{item}' is not in the catalogue; look its id up with /items?query= or in the items file")
+        return [self.data.index[item] for item in item_ids]
+
+    def allowed(self, wish: Wish) -> Allowed:
+        """The items a wish may be answered with: passing every filter, not excluded, not seen if the workspace says so."""
+        filters: Filters = tuple(sorted((name, tuple(sorted(values))) for name, values in wish.filters.items() if values))
+        removed = self.index_of(sorted(wish.exclude))
+        if self.dials["remove_seen"]:
+            removed += self.index_of(wish.history)
+        return allow(self.trie, self._mask(filters) if filters else None, np.array(removed, np.int64))
+
+    def allow_all_but(self, items: Sequence[int] | Ints) -> Allowed:
+        """Everything but the given item indices."""
+        return allow(self.trie, None, np.asarray(items, np.int64))
+
+    def _build_mask(self, filters: Filters) -> Mask:
+        keep = np.ones(len(self.data.item_ids), bool)
+        for name, values in filters:
+            if name not in self.fields:
+                known = ", ".join(self.fields) or "none"
+                raise InputError(f"there is no field '{name}' to filter on; the catalogue has: {known}")
+            rows = [self.fields[name].get(value, np.empty(0, np.int64)) for value in values]
+            one = np.zeros(len(keep), bool)
+            one[np.concatenate(rows)] = True
+            keep &= one
+        return mask(self.trie, keep, " and ".join(f"{name} is {' or '.join(values)}" for name, values in filters))
+
+    @cached_property
+    def fields(self) -> dict[str, dict[str, Ints]]:
+        """Filterable fields: name -> value -> item indices."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for row, attributes in enumerate(self.data.items["attributes"].to_pylist()):
+            for name, values in attribute_words(attributes).items():
+                for value in values:
+                    found.setdefault(name, {}).setdefault(value, []).append(row)
+        return {name: {value: np.array(rows, np.int64) for value, rows in values.items()} for name, values in found.items()}
+
+    def candidates(
+        self, histories: Histories, allowed: Sequence[Allowed], k: int, beam: int | None = None, deadline: float | None = None
+    ) -> list[Any]:
+        """The `k` best allowed items for each history: one constrained beam search for all."""
+        from tastemaker.retrieve.retriever import Request
+
+        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.prompt)
+        requests = [Request(tokens[row, : lengths[row]], histories.of(row)) for row in range(len(histories))]
+        return self.retriever.generate(requests, beam or max(self.dials["beam"], k), k, allowed, deadline)
+
+    def answer(self, wishes: Sequence[Wish], deadline: float | None = None) -> list[Any]:
+        """Candidates for each wish, in order."""
+        rows = [np.array(self.index_of(wish.history), np.int64) for wish in wishes]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        packed = Histories(np.array([str(i) for i in range(len(rows))]), offsets, np.concatenate([np.empty(0, np.int64), *rows]))
+        found = self.candidates(
+            packed, [self.allowed(wish) for wish in wishes], max(wish.k for wish in wishes), deadline=deadline
+        )
+        return [_first(one, wish.k) for one, wish in zip(found, wishes, strict=True)]
+
+    @cached_property
+    def _evidence(self) -> tuple[dict[str, frozenset[str]], dict[str, float], dict[tuple[int, int], int]]:
+        lists = self.data.items["attributes"].to_pylist()
+        attributes = {item: frozenset(values or ()) for item, values in zip(self.data.item_ids, lists, strict=True)}
+        rarity = rarity_of(attributes.values())
+        pairs, times = pair_counts(self.data.split.train)
+        counts = {(one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)}
+        return attributes, rarity, counts
+
+    def evidence(self, item_id: str, history: Sequence[str]) -> list[Reason]:
+        """Why this item, from attributes and co-plays alone."""
+        attributes, rarity, counts = self._evidence
+        index = self.data.index
+
+        def co_plays(one: str, other: str) -> int:
+            a, b = index[one], index[other]
+            return counts.get((min(a, b), max(a, b)), 0)
+
+        return reasons(item_id, history[-30:], attributes, co_plays, rarity)
+
+    def words(self, reason: Reason) -> str:
+        """A reason as a sentence fragment."""
+        title = self.title(reason.because_of)
+        if reason.kind == "co_played":
+            often = "once" if reason.count == 1 else f"{reason.count} times"
+            return f"came close to “{title}” in other histories {often}"
+        shared = ", ".join(value.partition("=")[2] or value for value in reason.attributes)
+        return f"like “{title}”: {shared}"
+
+    def title(self, item_id: str) -> str:
+        """The item's title, else its text, else its id."""
+        row = self.data.index[item_id]
+        return str(self.data.items["title"][row].as_py() or self._texts[row] or item_id)
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return item_texts(self.data.items)
+
+
+def _first(one: Any, k: int) -> Any:
+    """The first k of a request's candidates."""
+    from dataclasses import replace
+
+    return replace(one, items=one.items[:k], scores=one.scores[:k], source=one.source[:k])
+
+
+def user_history(recommender: Recommender, database: Database, user: str) -> tuple[list[str], list[str]]:
+    """What a user liked or played, oldest first (the table's events, then the server's), and what they do not want.
+
+    Raises InputError for a user that neither knows.
+    """
+    data = recommender.data
+    row = data.user_row.get(user)
+    events = database.history(user)
+    if row is None and not events:
+        raise InputError(f"user '{user}' is not known; pass item ids with --history, or choose a user of the interactions table")
+    past = [data.item_ids[item] for item in data.histories.of(row)] if row is not None else []
+    known = [event for event in events if event.item_id in data.index]
+    unwanted = [str(event.item_id) for event in known if event.kind in ("not_interested", "skip")]
+    past += [str(event.item_id) for event in known if event.kind not in ("not_interested", "skip")]
+    return past, unwanted
+
+
+def recommend_once(
+    workspace: Path, user: str | None, history: list[str], k: int, where: list[str], exclude: list[str]
+) -> dict[str, Any]:
+    """One answer for the command line, logged as a slate when it is for a user."""
+    if (user is None) == (not history):
+        raise InputError("give either --user or --history (repeat it, oldest first)")
+    opened = Workspace.open(workspace)
+    recommender = Recommender(Chain(opened, lambda *_: None))
+    database = Database(opened.database)
+    past, unwanted = user_history(recommender, database, user) if user is not None else (history, [])
+    filters: dict[str, list[str]] = {}
+    for one in where:
+        name, found, value = one.partition("=")
+        if not found:
+            raise InputError(f"--where {one}: write it as field=value")
+        filters.setdefault(name, []).append(value)
+    wish = Wish(tuple(past), k, filters, frozenset(exclude) | frozenset(unwanted))
+    found = recommender.answer([wish])[0]
+    item_ids = [recommender.data.item_ids[item] for item in found.items]
+    request_id = secrets.token_hex(8)
+    slate = greedy_slate(request_id, user or "(bare history)", item_ids, datetime.now(UTC))
+    if user is not None and item_ids:
+        database.log_slate(slate)
+    rows = []
+    for position, item in enumerate(item_ids):
+        why = [recommender.words(reason) for reason in recommender.evidence(item, past)]
+        text = recommender._texts[recommender.data.index[item]]
+        rows.append(
+            {
+                "position": position,
+                "item_id": item,
+                "score": float(found.scores[position]),
+                "text": text,
+                "propensity": 1.0,
+                "reasons": why,
+            }
+        )
+    database.close()
+    return {"request_id": request_id, "user_id": user, "rows": rows, "reason": found.reason, "text": _as_text(rows, found.reason)}
+
+
+def _as_text(rows: list[dict[str, Any]], reason: str | None) -> str:
+    lines = []
+    for row in rows:
+        lines.append(f"{row['position'] + 1:>2}. {row['text'][:150] or row['item_id']}  [{row['item_id']}]")
+        lines += [f"      {why}" for why in row["reasons"]]
+    return "\n".join(lines + ([reason] if reason else []))

@@ -1,0 +1,237 @@
+"""What the server shows, from a trained workspace: items, people, slates with evidence, events."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tastemaker.errors import InputError, TastemakerError
+from tastemaker.explore import GREEDY_POLICY, greedy_slate
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.media import Media
+from tastemaker.flows.recommend import Recommender, Wish, user_history
+from tastemaker.retrieve.baselines import Lexical
+from tastemaker.store import Database, Workspace, read_table
+from tastemaker.store import Event as StoredEvent
+
+SIMULATED = re.compile(r"^simulated-")
+ANONYMOUS = "(bare history)"
+
+
+class Asked(Protocol):
+    """A request as the server passes it in."""
+
+    request_id: str
+    user_id: str | None
+    history: tuple[str, ...]
+    k: int
+    filters: Any
+    exclude: frozenset[str]
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a request resolves to before the search."""
+
+    asked: Asked
+    wish: Wish
+
+
+class WorkspaceService:
+    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each call."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.recommender = Recommender(Chain(workspace, lambda *_: None))
+        self.database = Database(workspace.database)
+        self.data = self.recommender.data
+        self.media_store = Media(workspace, self.data.items)
+        self._lexical = Lexical(item_texts(self.data.items))
+        self._search_lock = threading.Lock()
+        columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
+        self._items = {row["item_id"]: _item(row) for row in self.data.items.select(columns).to_pylist()}
+        profiles = workspace.data / "listener_profiles.parquet"
+        self._profiles = {row["user_id"]: row for row in read_table(profiles).to_pylist()} if profiles.exists() else {}
+
+    def ready(self) -> tuple[bool, str]:
+        """A service exists only once its model is loaded."""
+        return True, ""
+
+    @cached_property
+    def _simulated(self) -> bool:
+        return bool(self._profiles)
+
+    def info(self) -> dict[str, Any]:
+        """Names, notice, versions, counts."""
+        notice = "Every listener here is simulated. The tunes are real; nobody's listening is shown." if self._simulated else None
+        counts = {"items": len(self._items), "users": len(self.data.histories), "events": len(self.data.histories.items)}
+        return {
+            "dataset": self.workspace.settings["title"],
+            "item_noun": "tune" if self._simulated else "item",
+            "user_noun": "listener" if self._simulated else "user",
+            "simulated": self._simulated,
+            "notice": notice,
+            "versions": self.recommender.versions,
+            "counts": counts,
+        }
+
+    def fields(self) -> list[dict[str, Any]]:
+        """Fields with 2 to 200 values, the ones most items have first."""
+        found = []
+        for name, values in self.recommender.fields.items():
+            if 2 <= len(values) <= 200:
+                counts = sorted(((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0]))
+                listed = [{"value": value, "count": count} for value, count in counts]
+                found.append({"name": name, "label": name.replace("_", " ").capitalize(), "values": listed})
+        return sorted(found, key=lambda one: -sum(value["count"] for value in one["values"]))
+
+    def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The known ones among `ids`."""
+        return [self._items[one] for one in ids if one in self._items]
+
+    def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Items that share a word with `text`, best first; the whole catalogue by title when it is empty."""
+        if not text.strip():
+            ordered = sorted(self._items.values(), key=lambda one: ((one["title"] or "~").casefold(), one["item_id"]))
+            return ordered[offset : offset + limit]
+        scores = self._lexical.search([text])[0]
+        best = np.argsort(-scores, kind="stable")
+        return [self._items[self.data.item_ids[row]] for row in best[offset : offset + limit] if scores[row] > 0]
+
+    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
+        """Bytes and media type, rendered when first asked for."""
+        return self.media_store.get(item_id, kind)
+
+    def users(self, limit: int, offset: int) -> list[dict[str, Any]]:
+        """People of the interactions table, then those who came by the page."""
+        ids = [str(user) for user in self.data.histories.users[offset : offset + limit]]
+        return [self._user(user) for user in ids]
+
+    def _user(self, user: str) -> dict[str, Any]:
+        profile = self._profiles.get(user)
+        row = self.data.user_row.get(user)
+        events = int(self.data.histories.lengths[row]) if row is not None else 0
+        note = str(profile["text"]).removeprefix("Simulated: ") if profile else None
+        label = str(profile["name"]) if profile else user
+        return {"user_id": user, "label": label, "simulated": bool(SIMULATED.match(user)), "events": events, "note": note}
+
+    def history(self, user_id: str) -> list[dict[str, Any]]:
+        """The table's events, then the server's own that still stand, oldest first."""
+        row = self.data.user_row.get(user_id)
+        own = self.database.history(user_id)
+        if row is None and not own:
+            raise InputError(f"user '{user_id}' is not known; choose one of /users, or send an event to start one")
+        past = []
+        if row is not None:
+            times = self.data.histories.times
+            start = self.data.histories.offsets[row]
+            for place, item in enumerate(self.data.histories.of(row)):
+                when = float(times[start + place]) if times is not None and np.isfinite(times[start + place]) else None
+                past.append({"item_id": self.data.item_ids[item], "kind": "play", "timestamp": when})
+        for event in own:
+            past.append(
+                {
+                    "item_id": event.item_id,
+                    "kind": event.kind,
+                    "event_id": event.event_id,
+                    "value": event.value,
+                    "timestamp": event.timestamp.timestamp(),
+                }
+            )
+        return past
+
+    def recommend_many(self, requests: Sequence[Asked]) -> list[Any]:
+        """Slates with propensities, logged before they are returned; a request that fails gets its own error."""
+        answers: list[Any] = [None] * len(requests)
+        known: dict[int, _Known] = {}
+        for place, asked in enumerate(requests):
+            try:
+                known[place] = self._resolve(asked)
+                self.recommender.allowed(known[place].wish)
+            except TastemakerError as error:
+                answers[place] = error
+        if known:
+            deadlines = [one.asked.deadline for one in known.values() if one.asked.deadline is not None]
+            with self._search_lock:
+                found = self.recommender.answer([one.wish for one in known.values()], max(deadlines, default=None))
+            for (place, one), candidates in zip(known.items(), found, strict=True):
+                answers[place] = self._slate(one, candidates)
+        return answers
+
+    def _resolve(self, asked: Asked) -> _Known:
+        history, unwanted = list(asked.history), list[str]()
+        if asked.user_id is not None:
+            history, unwanted = user_history(self.recommender, self.database, asked.user_id)
+        self.recommender.index_of(history)
+        return _Known(asked, Wish(tuple(history), asked.k, asked.filters, frozenset(asked.exclude) | frozenset(unwanted)))
+
+    def _slate(self, one: _Known, found: Any) -> dict[str, Any]:
+        item_ids = [self.data.item_ids[item] for item in found.items]
+        slate = greedy_slate(one.asked.request_id, one.asked.user_id or ANONYMOUS, item_ids, datetime.now(UTC))
+        if item_ids:
+            self.database.log_slate(slate)
+        rows = []
+        for position, item in enumerate(item_ids):
+            why = [
+                {"text": self.recommender.words(reason), "item_id": reason.because_of}
+                for reason in self.recommender.evidence(item, one.wish.history)
+            ]
+            shown = slate["propensity"][position].as_py()
+            rows.append(
+                {
+                    "item_id": item,
+                    "position": position,
+                    "score": float(found.scores[position]),
+                    "propensity": shown,
+                    "source": found.source[position],
+                    "reasons": why,
+                }
+            )
+        return {"request_id": one.asked.request_id, "policy_id": GREEDY_POLICY, "rows": rows, "reason": found.reason}
+
+    def add_events(self, events: Sequence[Any]) -> dict[str, Any]:
+        """Store all or none; known ids with other content are conflicts."""
+        for event in events:
+            if event.item_id is not None:
+                self.recommender.index_of([event.item_id])
+        # The server's clock stamps an event once: sent again, it keeps its first time and so counts as a duplicate.
+        known, now = self.database.times_of(one.event_id for one in events), datetime.now(UTC)
+        stored = [
+            StoredEvent(
+                one.event_id,
+                one.user_id,
+                one.kind,
+                known.get(one.event_id, now),
+                one.item_id,
+                one.value,
+                one.request_id,
+                one.target,
+            )
+            for one in events
+        ]
+        added = self.database.add_events(stored)
+        return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": []}
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("item_id", "title", "text", "creator")}
+    return shown | {
+        "attributes": row["attributes"] or [],
+        "has_audio": row["audio"] is not None,
+        "has_image": row["image"] is not None,
+    }
+
+
+def open_service(workspace: Path) -> WorkspaceService:
+    """`tastemaker serve`: the service of a trained workspace."""
+    return WorkspaceService(Workspace.open(workspace))

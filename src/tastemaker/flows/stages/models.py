@@ -1,0 +1,111 @@
+"""The base model, what it reads, and both stages of its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples
+from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
+from tastemaker.corpus.mixing import mix, token_counts
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.stages.tokens import load_codes
+from tastemaker.lm.vocabulary import Vocabulary, build_small
+from tastemaker.store import append_line, read_table, write_json, write_table, write_text
+
+
+def build_base(chain: Chain, folder: Path) -> None:
+    """The untrained language model with a row for every code: `small` from a config, or a pretrained folder, extended."""
+    from tastemaker.lm.base import Shape, save, small
+
+    dials = chain.workspace.settings
+    _, sizes = load_codes(chain)
+    if dials["base"] == "small":
+        vocabulary = build_small(sizes)
+        model = small(
+            vocabulary, Shape(layers=dials["layers"], width=dials["width"], heads=max(1, dials["width"] // 32)), dials["seed"]
+        )
+        tokenizer = None
+    else:
+        model, vocabulary, tokenizer = _extended(chain, sizes)
+    save(model, vocabulary, folder / "model", tokenizer)
+    parameters = sum(one.numel() for one in model.parameters())
+    says = f"{dials['base']}: {parameters / 1e6:.1f}M parameters, {vocabulary.size:,} tokens"
+    write_json(folder / "summary.json", {"says": says, "parameters": parameters, "tokens": vocabulary.size})
+
+
+def _extended(chain: Chain, sizes: tuple[int, ...]) -> tuple[Any, Vocabulary, Any]:
+    """A pretrained model whose vocabulary is trimmed to the catalogue's language (if asked) and given the Semantic IDs."""
+    from tastemaker.lm.base import load, load_tokenizer
+    from tastemaker.lm.extend import extend
+    from tastemaker.lm.trim import count_tokens, trim
+
+    dials = chain.workspace.settings
+    model, _ = load(dials["base"])
+    tokenizer = load_tokenizer(dials["base"])
+    if dials["keep_tokens"]:
+        model, tokenizer = trim(model, tokenizer, count_tokens(tokenizer, item_texts(chain.data.items)), dials["keep_tokens"])
+    vocabulary = extend(model, tokenizer, sizes, seed=dials["seed"])
+    return model, vocabulary, tokenizer
+
+
+def build_corpus(chain: Chain, folder: Path) -> None:
+    """Examples for both stages; shares are counted in tokens and the achieved ones printed."""
+    from tastemaker.lm.base import load_tokenizer, text_functions
+
+    dials = chain.workspace.settings
+    model = chain.path("base") / "model"
+    vocabulary = Vocabulary.from_json((model / "vocabulary.json").read_text())
+    pretrained = vocabulary.kind == "tokenizer"
+    encode_text, _ = text_functions(vocabulary, load_tokenizer(model) if pretrained else None)
+    codes, _ = load_codes(chain)
+    settings = BehaviourSettings(max_items=dials["max_items"])
+    behaviour = behaviour_examples(chain.data.split.train, codes, vocabulary, settings)
+    templates = MetadataSettings(templates=SENTENCES if pretrained else TAGS)
+    metadata = metadata_examples(chain.data.items, codes, vocabulary, encode_text, templates)
+    share = dials["metadata_share"] if metadata.num_rows else 0.0
+    tokens = int(token_counts(behaviour).sum() * dials["cpt_epochs"] / max(1 - share, 0.05))
+    shares = {"behaviour": 1 - share, "metadata": share}
+    mixture, achieved = mix({"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"])
+    write_table(folder / "cpt.parquet", mixture)
+    write_table(folder / "sft.parquet", behaviour)
+    total = max(1, sum(achieved.values()))
+    says = ", ".join(f"{name} {count:,} tokens ({count / total:.0%})" for name, count in achieved.items())
+    says += f"; fine-tuning {int(token_counts(behaviour).sum()):,} tokens an epoch"
+    write_json(folder / "summary.json", {"says": says, "achieved": achieved})
+
+
+def _train(chain: Chain, folder: Path, stage: str, source: Path, **settings: Any) -> None:
+    """One stage of training with checkpoints in `folder/state`, curves in `curve.jsonl`, and the model in `folder/model`."""
+    from tastemaker.lm.base import load, load_tokenizer, save
+    from tastemaker.lm.train import Settings, train
+
+    dials = chain.workspace.settings
+    model, vocabulary = load(source)
+    assert vocabulary is not None
+    examples = read_table(chain.path("corpus") / f"{stage}.parquet")
+    common = {"batch_rows": dials["batch"], "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
+    chosen = Settings(stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings))  # type: ignore[arg-type]
+    curve = folder / "curve.jsonl"
+    write_text(curve, "")
+    names = {"cpt": "continued pre-training", "sft": "fine-tuning"}
+    metrics = None
+    for metrics in train(model, vocabulary, examples, chosen, folder / "state"):
+        note = f"loss {metrics.loss:.3f}, first code {metrics.level_losses[0]:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
+        chain.report(names[stage], metrics.step, metrics.total, note)
+        append_line(curve, metrics)
+    save(model, vocabulary, folder / "model", load_tokenizer(source) if vocabulary.kind == "tokenizer" else None)
+    says = f"{metrics.total:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
+    write_json(folder / "summary.json", {"says": says})
+
+
+def build_cpt(chain: Chain, folder: Path) -> None:
+    """Next-token training on behaviour and metadata."""
+    _train(chain, folder, "cpt", chain.path("base") / "model", epochs=1.0)
+
+
+def build_sft(chain: Chain, folder: Path) -> None:
+    """Training to generate the next item's Semantic ID, every history prefix an example."""
+    dials = chain.workspace.settings
+    _train(chain, folder, "sft", chain.path("cpt") / "model", epochs=float(dials["sft_epochs"]), average=0.99)

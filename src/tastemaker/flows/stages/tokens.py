@@ -1,0 +1,84 @@
+"""Vectors -> Semantic IDs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker import schema
+from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.stages.vectors import load_views
+from tastemaker.semantic_ids.codebook import Codebook, encode
+from tastemaker.semantic_ids.collisions import encode_unique, resolve
+from tastemaker.semantic_ids.report import sid_report
+from tastemaker.semantic_ids.rkmeans import RkmeansSettings, fit_rkmeans
+from tastemaker.semantic_ids.sizes import codebook_sizes
+from tastemaker.store import read_table, write_arrays, write_json, write_table
+
+Floats = npt.NDArray[np.float32]
+
+
+def build_tokens(chain: Chain, folder: Path) -> None:
+    """The codebook, every item's Semantic ID, and a report of how well the codes are used."""
+    dials = chain.workspace.settings
+    views = load_views(chain.path("vectors"))
+    n = len(chain.data.item_ids)
+    sizes = tuple(int(size) for size in str(dials["levels"]).split("/")) if dials["levels"] else codebook_sizes(n)
+    book = _fit(chain, views, sizes)
+    codes, sizes = _resolve(dials["collisions"], book, views)
+    content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
+    warm = chain.data.training_counts > 0
+    found = sid_report(
+        codes, sizes, _labels(chain), encode(book, content)[:, : codes.shape[1]] if len(views) > len(content) else None
+    )
+    write_arrays(folder / "codebook.safetensors", book.arrays())
+    write_json(folder / "codebook.json", book.settings() | {"resolved_sizes": list(sizes)})
+    column = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel(), pa.int32()), codes.shape[1])
+    table = pa.table({"item_id": chain.data.item_ids, "codes": column, "version": [book.version] * n})
+    write_table(folder / "item_tokens.parquet", schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens"))
+    says = (
+        f"{'/'.join(map(str, sizes))} codes, {found.distinct_share:.1%} of Semantic IDs distinct, {int(warm.sum()):,} warm items"
+    )
+    write_json(folder / "summary.json", {"says": says, "version": book.version, "report": found})
+
+
+def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> Codebook:
+    dials = chain.workspace.settings
+    chain.report("Semantic IDs", 0, 1, str(dials["tokenizer"]))
+    if dials["tokenizer"] == "rkmeans":
+        weights = {"text": 0.5, "audio": 0.5, "image": 0.25, "behaviour": 1.0}
+        chosen = {name: weights[name] for name in views}
+        book = fit_rkmeans(views, sizes, dials["seed"], chosen, RkmeansSettings())
+    else:
+        from tastemaker.semantic_ids.rqvae import fit_rqvae
+
+        pairs, weights_of_pairs = cooccurring_pairs(chain.data.split.train)
+        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, None, dials["seed"], weights_of_pairs)
+    chain.report("Semantic IDs", 1, 1, "")
+    return book
+
+
+def _resolve(policy: str, book: Codebook, views: Mapping[str, Floats]) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
+    if policy == "unique":
+        return encode_unique(book, views), book.sizes
+    resolved = resolve(encode(book, views), book.sizes, "suffix" if policy == "suffix" else "expand")
+    return resolved.codes, resolved.sizes
+
+
+def _labels(chain: Chain) -> list[str | None]:
+    """The most telling single attribute of each item, for prefix purity: its last, else nothing."""
+    return [attributes[0] if attributes else None for attributes in chain.data.items["attributes"].to_pylist()]
+
+
+def load_codes(chain: Chain) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
+    """(N, L) Semantic IDs in item order and the sizes of the levels."""
+    folder = chain.path("tokens")
+    column = read_table(folder / "item_tokens.parquet")["codes"].combine_chunks()
+    codes = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    return codes, tuple(json.loads((folder / "codebook.json").read_text())["resolved_sizes"])

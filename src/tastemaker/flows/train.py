@@ -1,0 +1,42 @@
+"""Tables -> vectors -> Semantic IDs -> base model -> corpus -> continued pre-training -> fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tastemaker.flows.chain import Chain, Report
+from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_sft
+from tastemaker.flows.stages.tokens import build_tokens
+from tastemaker.flows.stages.vectors import build_vectors
+from tastemaker.store import Workspace
+
+BUILDERS: dict[str, Callable[[Chain, Path], None]] = {
+    "vectors": build_vectors,
+    "tokens": build_tokens,
+    "base": build_base,
+    "corpus": build_corpus,
+    "cpt": build_cpt,
+    "sft": build_sft,
+}
+ORDER = tuple(BUILDERS)
+
+
+def run_stages(workspace: Path, report: Report, until: str = "sft") -> dict[str, Any]:
+    """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it took."""
+    opened = Workspace.open(workspace)
+    with opened.lock(f"training up to {until}"):
+        chain = Chain(opened, report)
+        stages = []
+        for name in ORDER[: ORDER.index(until) + 1]:
+            started = time.monotonic()
+            folder, reused = chain.run(name, BUILDERS[name])
+            summary = json.loads((folder / "summary.json").read_text())
+            seconds = round(time.monotonic() - started, 1)
+            stages.append({"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary)
+    lines = [f"{one['stage']:8} {'reused' if one['reused'] else str(one['seconds']) + ' s':>9}  {one['says']}" for one in stages]
+    lines += [f"warning: {text}" for one in stages for text in one.get("warnings", [])]
+    return {"workspace": str(workspace), "stages": stages, "text": "\n".join(lines)}
