@@ -156,9 +156,6 @@ def dots(labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], titl
     parts = [f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}" for name, rows in groups.items()]
     height = 2.75 + 0.17 * _legend_shape(list(groups))[1]
     with _canvas(height, f"{title} for {', '.join(labels)}: " + "; ".join(parts)) as (axes, draw):
-        axes,
-        draw,
-    ):
         spread = min(0.16, 0.7 / max(len(groups), 1))
         for place, (name, rows) in enumerate(groups.items()):
             colour, shift = SERIES[place % len(SERIES)], (place - (len(groups) - 1) / 2) * spread
