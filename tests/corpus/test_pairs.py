@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, cooccurring_pairs
+from tastemaker.corpus import Histories, cooccurring_pairs, pair_counts
 from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 6), max_size=8), max_size=6)
@@ -24,6 +24,7 @@ def test_pairs_equal_the_double_loop(rows: list[list[int]], window: int) -> None
     counts = Counter(item for one in rows for item in one)
     pairs, weights = cooccurring_pairs(Histories.of_lists(rows), window)
     assert [tuple(p) for p in pairs.tolist()] == sorted(seen)
+    assert pair_counts(Histories.of_lists(rows), window)[1].tolist() == [seen[p] for p in sorted(seen)]
     assert weights.tolist() == pytest.approx([seen[p] * (counts[p[0]] * counts[p[1]]) ** -0.5 for p in sorted(seen)])
 
 

@@ -5,7 +5,7 @@ from tastemaker.corpus.buckets import Buckets, fit_buckets
 from tastemaker.corpus.events import Histories, histories
 from tastemaker.corpus.metadata import MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, pack, token_counts
-from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.corpus.pairs import cooccurring_pairs, pair_counts
 from tastemaker.corpus.rewards import sample_by_reward
 from tastemaker.corpus.splits import Split, Targets, hold_out_items, leave_one_out, swap_last_two, time_split
 
@@ -27,6 +27,7 @@ __all__ = [
     "metadata_examples",
     "mix",
     "pack",
+    "pair_counts",
     "sample_by_reward",
     "sft_examples",
     "swap_last_two",
