@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+
+from tastemaker.errors import InputError
+from tastemaker.lm.training.siblings import Siblings
+from tastemaker.lm.vocabulary import build_small
+
+CODES = np.array([[0, 1, 0], [0, 1, 1], [0, 1, 1], [0, 2, 0], [1, 0, 1]])
+SIZES = (2, 3, 2)
+
+
+def test_parents_and_existing_codes_match_the_catalogue_item_by_item() -> None:
+    vocabulary = build_small(SIZES)
+    tree = Siblings.of(CODES, SIZES)
+    stream = np.concatenate([[vocabulary.special("bos")], vocabulary.sid_tokens(CODES).ravel(), [7]])
+    parents = tree.parents(stream, vocabulary)
+    assert parents[0] == -1
+    assert parents[-1] == -1
+    for item, codes in enumerate(CODES):
+        for level in range(3):
+            node = torch.tensor([parents[1 + 3 * item + level]])
+            expected = {int(other[level]) for other in CODES if (other[:level] == codes[:level]).all()}
+            assert set(torch.nonzero(tree.existing(level, node)[0]).squeeze(1).tolist()) == expected
+
+
+def test_a_semantic_id_that_no_item_has_is_refused() -> None:
+    vocabulary = build_small(SIZES)
+    tree = Siblings.of(CODES, SIZES)
+    for broken in ([[1, 1, 0]], [[0, 0, 0]]):
+        with pytest.raises(InputError, match="continues no Semantic ID"):
+            tree.parents(vocabulary.sid_tokens(np.array(broken)).ravel(), vocabulary)
+    with pytest.raises(InputError, match="token 1 "):
+        tree.parents(vocabulary.sid_tokens(CODES[0])[1:], vocabulary)
+
+
+def test_the_fingerprint_follows_the_catalogue() -> None:
+    assert Siblings.of(CODES, SIZES).fingerprint() == Siblings.of(CODES[::-1], SIZES).fingerprint()
+    assert Siblings.of(CODES, SIZES).fingerprint() != Siblings.of(CODES[1:], SIZES).fingerprint()
