@@ -69,6 +69,11 @@ def test_time_split_needs_times_and_sensible_shares() -> None:
         time_split(packed([[1, 2]], [[0.0, 1.0]]), validation_share=0.5, test_share=0.5)
 
 
+def test_time_split_refuses_histories_that_are_not_in_time_order() -> None:
+    with pytest.raises(InputError, match="user '1' are not"):
+        time_split(packed([[1, 2], [3, 4]], [[5.0, 6.0], [2.0, 1.0]]))
+
+
 def test_held_out_items_are_nowhere_but_in_test_targets() -> None:
     rng = np.random.default_rng(3)
     split = leave_one_out(packed([rng.integers(0, 30, rng.integers(3, 9)).tolist() for _ in range(60)]))

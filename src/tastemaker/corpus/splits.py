@@ -89,7 +89,7 @@ def time_split(
     that the same user did before it, also inside the period. Users with fewer than `min_context` earlier events are not
     evaluated; `excluded` counts users of the test period for whom that is so.
 
-    Raises InputError when times are missing, shares leave no training part, or a period has nobody to evaluate.
+    Raises InputError when times are missing or not in order, shares leave no training part, or a period has nobody to evaluate.
     Source: Gusak et al., "Time to Split", RecSys 2025 (global temporal split, first or last target).
     """
     if h.times is None or not np.all(np.isfinite(h.times)):
@@ -99,6 +99,10 @@ def time_split(
             f"shares of validation {validation_share} and test {test_share} must be above 0 and sum below 1, min_context >= 1"
         )
     times = h.times
+    back = np.flatnonzero((np.diff(times) < 0) & (np.diff(h.user_rows) == 0))
+    if len(back):  # a last event by position that is not the last in time would silently become the target
+        user = h.users[h.user_rows[back[0]]]
+        raise InputError(f"a split in time needs events in time order; those of user '{user}' are not: order them by timestamp")
     validation_from, test_from = (float(t) for t in np.quantile(times, [1 - validation_share - test_share, 1 - test_share]))
     train = h.keep_events(times < validation_from)
     train = train.keep_users(train.lengths > 0)
