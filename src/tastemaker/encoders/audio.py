@@ -107,13 +107,16 @@ def _mel_bank(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _harmony(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
     """Mean and spread of pitch-class shares (12 each), and the mean share of sound 1..6 semitones apart (6)."""
-    inside = (frequency >= 55) & (frequency <= 2000)
+    low, high = np.searchsorted(frequency, (55.0, 2000.0))
+    left, middle, right = (power[:, low + step : high + step] for step in (-1, 0, 1))
     # Peaks only: the skirts of a partial would spill over neighbouring pitch classes at low frequencies.
-    peak = np.zeros_like(power)
-    peak[:, 1:-1] = np.where((power[:, 1:-1] >= power[:, :-2]) & (power[:, 1:-1] > power[:, 2:]), power[:, 1:-1], 0)
-    semitone = 69 + 12 * np.log2(_refined(power, frequency)[:, inside] / 440)
+    strength = np.where((middle >= left) & (middle > right), np.sqrt(middle), 0)
+    left, middle, right = np.log(left), np.log(middle), np.log(right)
+    curve = left - 2 * middle + right
+    # The top of the parabola through a bin and its neighbours is far closer to the partial than the bin's middle.
+    shift = np.where(curve < 0, 0.5 * (left - right) / np.where(curve < 0, curve, -1), 0).clip(-0.5, 0.5)
+    semitone = 69 + 12 * np.log2((frequency[low:high] + shift * frequency[1]) / 440)
     classes = np.round(semitone).astype(np.int64) % 12
-    strength = np.sqrt(peak[:, inside])
     frames = len(power)
     flat = np.bincount((classes + 12 * np.arange(frames)[:, None]).ravel(), strength.ravel(), 12 * frames)
     chroma = flat.reshape(frames, 12).astype(np.float64)
@@ -121,16 +124,6 @@ def _harmony(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64])
     together = chroma.mean(axis=0)
     intervals = np.array([(together * np.roll(together, -step)).sum() for step in range(1, 7)])
     return [*_mean_spread(chroma), intervals / np.square(together).sum()]
-
-
-def _refined(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(frames, bins) frequency of the peak around each bin, by a parabola through the log power of it and its neighbours."""
-    log = np.log(power)
-    left, right = log[:, :-2], log[:, 2:]
-    curve = left - 2 * log[:, 1:-1] + right
-    shift = np.zeros_like(power)
-    shift[:, 1:-1] = np.where(curve < 0, 0.5 * (left - right) / np.where(curve < 0, curve, -1), 0).clip(-0.5, 0.5)
-    return np.asarray(np.maximum(frequency + shift * (frequency[1] - frequency[0]), 1.0))
 
 
 def _shape(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

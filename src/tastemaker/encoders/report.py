@@ -97,7 +97,7 @@ def _mean_cosine(x: npt.NDArray[np.float64], seed: int) -> float:
 def _warnings(view: str, cosine: float, dead: int, missing: int, distinct: int, present: int) -> tuple[str, ...]:
     found = []
     if cosine > ALIKE:
-        found.append(f"view '{view}': mean pairwise cosine {cosine:.2f} is above {ALIKE}: its vectors are too alike; standardise")
+        found.append(f"view '{view}': mean pairwise cosine {cosine:.2f} is above {ALIKE}: too alike to use without standardising")
     if dead:
         found.append(f"view '{view}': {dead} dimensions are constant and carry nothing")
     if missing:
