@@ -15,8 +15,8 @@ from typing import Any
 
 FLAGS = (
     "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
-    "--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
-    "--autoplay-policy=no-user-gesture-required",
+    "--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update",
+    "--hide-scrollbars", "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
 
 

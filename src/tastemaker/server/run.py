@@ -22,10 +22,12 @@ def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
     InputError
         when the port is taken or not allowed, or the host is not an address of this machine.
     """
+    if not 0 <= port <= 65535:  # the resolver would take it modulo 65536
+        raise InputError(f"port {port} does not exist; choose one from 1024 to 65535 with --port")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (socket.gaierror, OverflowError) as error:
-        raise InputError(f"cannot serve on {host}:{port}: {error}; give an address of this machine, port 0 to 65535") from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"host {host} cannot be found ({error}); give an address of this machine with --host") from None
     server = socket.socket(family, kind, protocol)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -80,6 +82,7 @@ def serve(
         app, log_level="warning", access_log=False, ws="none", server_header=False, timeout_graceful_shutdown=grace
     )
     with server:
+        server.listen()  # whoever follows the address at once waits in the backlog instead of being turned away
         announce(address(server))
         try:
             uvicorn.Server(config).run(sockets=[server])

@@ -1,0 +1,260 @@
+"""The HTTP edge: shapes, errors with remedies, ranges, limits and headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from server_fake import FakeService, goods
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.server import ServerSettings, create_app
+from tastemaker.server.catalogue import ranged
+from tastemaker.server.web import EdgeSettings
+
+SETTINGS = ServerSettings(edge=EdgeSettings(body=4096))
+
+
+def client_of(service: FakeService, **options: Any) -> TestClient:
+    app = create_app(service, SETTINGS, new_id=lambda: "made-id")
+    return TestClient(app, base_url="http://127.0.0.1:8765", **options)
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def client(service: FakeService) -> Iterator[TestClient]:
+    with client_of(service) as opened:
+        yield opened
+
+
+def like(event_id: str, item: str = "tune-001", **more: Any) -> dict[str, Any]:
+    return {"event_id": event_id, "user_id": "listener-0001", "kind": "like", "item_id": item, **more}
+
+
+def refusal(response: Any, status: int) -> dict[str, str]:
+    assert response.status_code == status, response.text
+    body: dict[str, str] = response.json()
+    assert set(body) == {"error", "remedy"} and all(body.values())
+    assert "\n" not in response.text and "Traceback" not in response.text
+    return body
+
+
+def test_a_slate_for_a_user_carries_items_evidence_and_timings(client: TestClient) -> None:
+    response = client.post("/recommendations", json={"user_id": "listener-0001", "k": 5})
+    body = response.json()
+    assert response.status_code == 200
+    assert [row["position"] for row in body["rows"]] == [0, 1, 2, 3, 4]
+    assert body["request_id"] == "made-id" and body["policy_id"] == "greedy" and body["reason"] is None
+    for row in body["rows"]:
+        assert row["propensity"] == 1.0 and row["item"]["item_id"] == row["item_id"] and row["item"]["title"]
+    assert body["rows"][0]["reasons"][0]["text"].startswith("You heard ")
+    assert body["timings"]["total_ms"] >= body["timings"]["compute_ms"] >= 0 and body["timings"]["batch"] == 1
+    assert response.headers["server-timing"].startswith("queue;dur=") and response.headers["cache-control"] == "no-store"
+
+
+def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestClient) -> None:
+    wanted = {"history": ["tune-000"], "k": 100, "filters": {"key": ["D", "G"]}, "exclude": ["tune-005"], "request_id": "mine"}
+    body = client.post("/recommendations", json=wanted).json()
+    ids = {row["item_id"] for row in body["rows"]}
+    keys = {pair for row in body["rows"] for pair in row["item"]["attributes"] if pair.startswith("key=")}
+    assert body["request_id"] == "mine" and keys == {"key=D", "key=G"} and not ids & {"tune-000", "tune-005"}
+    assert body["reason"] == f"only {len(ids)} items pass the filters"
+    assert client.post("/recommendations", json={"history": []}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({}, 422, "give either user_id or history"),
+        ({"user_id": "a", "history": []}, 422, "give either user_id or history"),
+        ({"user_id": "nobody"}, 400, "user 'nobody' is unknown"),
+        ({"history": ["no-tune"]}, 400, "item 'no-tune' is unknown"),
+        ({"user_id": "listener-0001", "k": 0}, 422, "body.k: Input should be greater than or equal to 1"),
+        ({"user_id": "listener-0001", "filter": {}}, 422, "body.filter: Extra inputs are not permitted"),
+        ({"user_id": "listener-0001", "filters": {"key": []}}, 400, "filter 'key' lists no value"),
+        ({"user_id": "listener-0001", "deadline_ms": 0}, 422, "body.deadline_ms"),
+    ],
+)
+def test_a_wrong_request_says_what_and_where(client: TestClient, body: dict[str, Any], status: int, said: str) -> None:
+    assert said in refusal(client.post("/recommendations", json=body), status)["error"]
+
+
+def test_broken_json_and_a_large_body_are_refused_in_one_line(client: TestClient) -> None:
+    headers = {"content-type": "application/json"}
+    assert "JSON" in refusal(client.post("/events", content=b"{", headers=headers), 422)["error"]
+    assert "larger than 4,096 bytes" in refusal(client.post("/events", content=b"x" * 4097, headers=headers), 413)["error"]
+    # A chunked body announces no length.
+    assert (
+        "larger than" in refusal(client.post("/events", content=iter([b"x" * 4000, b"y" * 4000]), headers=headers), 413)["error"]
+    )
+
+
+def test_an_event_counts_once_and_an_id_stands_for_one_event(client: TestClient, service: FakeService) -> None:
+    assert client.post("/events", json={"events": [like("e1")]}).json() == {"accepted": 1, "duplicates": 0, "conflicts": []}
+    again = {"events": [like("e1"), like("e1"), like("e2", "tune-002")]}
+    assert client.post("/events", json=again).json() == {"accepted": 1, "duplicates": 2, "conflicts": []}
+    changed = {"events": [like("e3"), like("e1", "tune-009")]}
+    assert "'e1' already stands for another event" in refusal(client.post("/events", json=changed), 409)["error"]
+    within = {"events": [like("e4"), like("e4", "tune-009")]}
+    assert "nothing was stored" in refusal(client.post("/events", json=within), 409)["error"]
+    assert set(service.stored) == {"e1", "e2"}
+
+
+def test_undo_takes_an_event_back(client: TestClient) -> None:
+    before = client.get("/users/listener-0001/history").json()
+    client.post("/events", json={"events": [like("e1")]})
+    history = client.get("/users/listener-0001/history").json()
+    assert history[-1]["event_id"] == "e1" and history[-1]["item"]["title"] == "The Cuckoo's Nest"
+    undo = {"event_id": "e2", "user_id": "listener-0001", "kind": "undo", "target": "e1"}
+    assert client.post("/events", json={"events": [undo]}).status_code == 200
+    assert client.get("/users/listener-0001/history").json() == before
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"kind": "undo"}, "an undo needs target"),
+        ({"kind": "like", "item_id": None}, "a like needs item_id"),
+        ({"kind": "love"}, "events.0.kind"),
+        ({"value": 1e999}, "events.0.value"),
+        ({"event_id": ""}, "events.0.event_id"),
+    ],
+)
+def test_a_wrong_event_is_refused(client: TestClient, event: dict[str, Any], said: str) -> None:
+    content = json.dumps({"events": [{**like("e1"), **event}]})
+    response = client.post("/events", content=content, headers={"content-type": "application/json"})
+    assert said in refusal(response, 422)["error"]
+
+
+def test_reading_items_users_fields_and_info(client: TestClient) -> None:
+    assert client.get("/items/tune-000").json()["title"] == "The Blackbird"
+    found = client.get("/items", params={"query": "blackbird reel", "limit": 2}).json()
+    assert [one["title"] for one in found] == ["The Blackbird", "The Blackbird (No. 2)"]
+    assert [one["item_id"] for one in client.get("/items?limit=1&offset=3").json()] == ["tune-003"]
+    users = client.get("/users?limit=2").json()
+    assert [one["label"] for one in users] == ["Listener 1", "Listener 2"] and all(one["simulated"] for one in users)
+    fields = client.get("/fields").json()
+    assert [one["name"] for one in fields] == ["tune_type", "key", "book"] and fields[0]["values"][0] == {
+        "value": "hornpipe",
+        "count": 12,
+    }
+    assert client.get("/info").json()["notice"].startswith("Every listener here is simulated")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/items/none", "/items/none/cover", "/users/none/history", "/nowhere", "/items/shop/001/audio", "/items/../../errors.py"],
+)
+def test_what_is_not_there_is_404_with_a_remedy(address: str) -> None:
+    with client_of(FakeService(goods())) as client:
+        refusal(client.get(address), 404)
+        assert client.get("/items/shop/001").json()["item_id"] == "shop/001"
+
+
+def test_media_is_tagged_and_served_in_ranges(client: TestClient) -> None:
+    whole = client.get("/items/tune-000/audio")
+    assert whole.status_code == 200 and whole.headers["content-type"] == "audio/wav" and whole.content[:4] == b"RIFF"
+    assert whole.headers["accept-ranges"] == "bytes" and "max-age" in whole.headers["cache-control"]
+    tag = whole.headers["etag"]
+    assert client.get("/items/tune-000/audio", headers={"if-none-match": f'"x", W/{tag}'}).status_code == 304
+    part = client.get("/items/tune-000/audio", headers={"range": "bytes=4-7", "if-range": tag})
+    assert part.status_code == 206 and part.content == whole.content[4:8]
+    assert part.headers["content-range"] == f"bytes 4-7/{len(whole.content)}"
+    assert client.get("/items/tune-000/audio", headers={"range": "bytes=4-7", "if-range": '"old"'}).status_code == 200
+    beyond = client.get("/items/tune-000/audio", headers={"range": "bytes=9999999-"})
+    refusal(beyond, 416)
+    assert beyond.headers["content-range"] == f"bytes */{len(whole.content)}"
+    assert client.get("/items/tune-000/cover").content[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@given(content=st.binary(max_size=12), first=st.none() | st.integers(0, 15), last=st.none() | st.integers(0, 15))
+def test_a_range_is_a_slice(content: bytes, first: int | None, last: int | None) -> None:
+    asked = f"bytes={'' if first is None else first}-{'' if last is None else last}"
+    response = ranged(content, "x/y", {"range": asked}.get)
+    if first is None and last is None:
+        expected = content
+    elif first is None:
+        expected = content[-last:] if last else b""
+    else:
+        expected = content[first : None if last is None else last + 1]
+    assert (response.status_code == 416) == (expected == b"" and asked != "bytes=-")
+    if response.status_code != 416:
+        assert response.body == expected
+
+
+def test_health_tells_alive_from_ready(service: FakeService, client: TestClient) -> None:
+    assert client.get("/health/ready").json() == {"ready": True, "reason": ""}
+    service.is_ready = (False, "the model is loading")
+    response = client.get("/health/ready")
+    assert (
+        response.status_code == 503
+        and response.json()["reason"] == "the model is loading"
+        and response.headers["retry-after"] == "2"
+    )
+    assert client.get("/health/live").status_code == 200
+    refused = client.post("/recommendations", json={"user_id": "listener-0001"})
+    assert "the model is loading" in refusal(refused, 503)["error"] and int(refused.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("address", ["/", "/app.js", "/items/tune-000", "/items/tune-000/cover", "/nowhere", "/openapi.json"])
+def test_every_answer_carries_the_protecting_headers(client: TestClient, address: str) -> None:
+    headers = client.get(address).headers
+    assert "script-src 'self'" in headers["content-security-policy"] and "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "access-control-allow-origin" not in client.get(address, headers={"origin": "https://elsewhere.example"}).headers
+
+
+def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
+    assert "host 'rebound.example'" in refusal(client.get("/info", headers={"host": "rebound.example:8765"}), 400)["error"]
+    assert client.get("/info", headers={"host": "[::1]:8765"}).status_code == 200
+    body = {"events": [like("e1")]}
+    refusal(client.post("/events", json=body, headers={"sec-fetch-site": "cross-site"}), 403)
+    assert client.post("/events", json=body, headers={"sec-fetch-site": "same-origin"}).status_code == 200
+    # A form or a text/plain post, which browsers send across sites without asking, is not taken for JSON.
+    refusal(client.post("/events", content=json.dumps(body), headers={"content-type": "text/plain"}), 422)
+
+
+def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> None:
+    def break_down(requests: Any) -> None:
+        raise {"a": RuntimeError("secret"), "b": ArtifactError("the trie is damaged; run tastemaker doctor")}[
+            requests[0].history[0]
+        ]
+
+    service.gate = break_down
+    with client_of(service, raise_server_exceptions=False) as client:
+        broken = client.post("/recommendations", json={"history": ["a"]})
+        assert "secret" not in broken.text and refusal(broken, 500) and broken.headers["x-content-type-options"] == "nosniff"
+        damaged = client.post("/recommendations", json={"history": ["b"]})
+        assert refusal(damaged, 500) == {"error": "the trie is damaged", "remedy": "run tastemaker doctor"}
+
+
+def test_every_address_is_documented_with_an_example(client: TestClient) -> None:
+    page = client.get("/openapi.json").json()
+    expected = {"/recommendations", "/events", "/items", "/items/{item_id}", "/items/{item_id}/cover", "/items/{item_id}/audio",
+                "/users", "/users/{user_id}/history", "/fields", "/info", "/health/live", "/health/ready"}  # fmt: skip
+    assert set(page["paths"]) == expected
+    for name in ("RecommendationRequest", "EventsRequest", "Recommendations", "Item", "User", "FilterField", "Info", "Counts"):
+        assert page["components"]["schemas"][name]["examples"], name
+    assert client.get("/docs").status_code == 404  # FastAPI's own page would load scripts from elsewhere
+
+
+def test_the_examples_are_valid(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for example in schemas["EventsRequest"]["examples"]:
+        assert client.post("/events", json=example).status_code in (200, 400)
+    for example in schemas["RecommendationRequest"]["examples"]:
+        assert client.post("/recommendations", json=example).status_code in (200, 400)
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(InputError, match="deadline"):
+        ServerSettings(deadline=0)
