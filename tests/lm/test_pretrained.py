@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import base
-from tastemaker.lm.extend import check_ids, check_saved, extend
+from tastemaker.lm.extend import extend
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.trim import count_tokens, trim
 
@@ -113,7 +113,7 @@ def test_extension_keeps_old_rows_and_puts_new_ones_in_order(tied, padding, tmp_
     base.save(model, vocabulary, tmp_path / "model", tokenizer)
     loaded, again = base.load(tmp_path / "model")
     assert again == vocabulary and base.weights_hash(loaded) == base.weights_hash(model)
-    check_saved(tmp_path / "model", vocabulary)
+    base.check_ids(base.load_tokenizer(tmp_path / "model"), vocabulary)
 
 
 def _matrices(model):
@@ -142,8 +142,9 @@ def test_shifted_ids_and_second_extensions_are_refused():
     _, shifted = _pretrained()
     shifted.add_tokens(["<mask>"])
     shifted.add_tokens(vocabulary.added())
-    with pytest.raises(ModelError, match=f"'<sid_0_0>' has id {vocabulary.base_size + 1} in the tokenizer but {vocabulary.base_size}"):
-        check_ids(shifted, vocabulary)
+    first = vocabulary.base_size
+    with pytest.raises(ModelError, match=f"'<sid_0_0>' has id {first + 1} in the tokenizer but {first}"):
+        base.check_ids(shifted, vocabulary)
 
 
 def test_catalogue_text_cannot_forge_items():
@@ -204,7 +205,7 @@ def test_trimming_keeps_logits_and_segmentation_of_kept_text(kind, tied, tmp_pat
     assert trimmed("")["input_ids"] == tokenizer("")["input_ids"] and trimmed.chat_template
     vocabulary = extend(model, trimmed, (4, 2))
     base.save(model, vocabulary, tmp_path / "trimmed", trimmed)
-    check_saved(tmp_path / "trimmed", vocabulary)
+    base.check_ids(base.load_tokenizer(tmp_path / "trimmed"), vocabulary)
     assert base.load_tokenizer(tmp_path / "trimmed")(TEXT[0])["input_ids"] == trimmed(TEXT[0])["input_ids"]
 
 
@@ -230,7 +231,7 @@ def test_any_text_comes_back_from_a_trimmed_tokenizer(kind, text):
 
 
 def test_other_tokenizers_are_refused():
-    model, tokenizer = _pretrained()
+    model, _ = _pretrained()
     words = hf.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>")))
     with pytest.raises(ModelError, match="WordLevel"):
         trim(model, words, count_tokens(words, []), 10)

@@ -292,8 +292,8 @@ def test_validation_keeps_the_best_weights_and_stops(run, tmp_path):
     model, metrics = run(settings, state=tmp_path, validate=validate)
     assert len(seen) == 4 and metrics[-1].stopped and metrics[-1].step == 8
     assert weights_hash(model) == seen[1] and metrics[-1].best == 0.5
-    again, none = run(settings, state=tmp_path, validate=validate)
-    assert none == [] and weights_hash(again) == seen[1]
+    again, repeated = run(settings, state=tmp_path, validate=validate)
+    assert repeated == metrics[-1:] and weights_hash(again) == seen[1]
 
 
 SCRIPT = """

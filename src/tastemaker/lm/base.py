@@ -186,7 +186,7 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
     """Write model, vocabulary and tokenizer to `folder`, old or new but never a mix; returns the hash of the weights.
 
     The files are written and synced in a sibling folder that then takes the name. An older version is moved aside first;
-    `load` finds it there if the process dies between the two renames.
+    `load` finds it there if the process dies between the two renames. The saved tokenizer is read back and its ids checked.
     """
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +196,8 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
             model.save_pretrained(partial, max_shard_size="1TB")
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
+            if vocabulary is not None and vocabulary.kind == "tokenizer":
+                check_ids(load_tokenizer(partial), vocabulary)  # some tokenizer classes add tokens of their own on loading
         digest = file_hash(partial / "model.safetensors")
         if vocabulary is not None:
             (partial / VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
@@ -248,6 +250,15 @@ def load_tokenizer(folder: str | Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except Exception as error:
         raise ModelError(f"{folder}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})") from None
+
+
+def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
+    """Refuse a tokenizer whose ids of the added tokens are not the vocabulary's (a tokenizer that adds tokens shifts them)."""
+    names = vocabulary.added()
+    found = tokenizer.convert_tokens_to_ids(names)
+    for name, row, expected in zip(names, found, range(vocabulary.base_size, vocabulary.size), strict=True):
+        if row != expected:
+            raise ModelError(f"token '{name}' has id {row} in the tokenizer but {expected} in the vocabulary; ids have shifted")
 
 
 def text_functions(vocabulary: Vocabulary, tokenizer: Any = None) -> tuple[TextEncoder, Callable[[Iterable[int]], str]]:

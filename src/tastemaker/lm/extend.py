@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from tokenizers import AddedToken
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.base import load_tokenizer
+from tastemaker.lm.base import check_ids
 from tastemaker.lm.vocabulary import SPECIALS, Vocabulary, extend_from
 from tastemaker.stats.random import generator
 
@@ -55,20 +54,6 @@ def extend(
     model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     _initialise(model, vocabulary, min(old, vocabulary.base_size), codewords, seed)
     return vocabulary
-
-
-def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
-    """Refuse a tokenizer whose ids of the added tokens are not the vocabulary's (a tokenizer that adds tokens shifts them)."""
-    names = vocabulary.added()
-    found = tokenizer.convert_tokens_to_ids(names)
-    for name, row, expected in zip(names, found, range(vocabulary.base_size, vocabulary.size), strict=True):
-        if row != expected:
-            raise ModelError(f"token '{name}' has id {row} in the tokenizer but {expected} in the vocabulary; ids have shifted")
-
-
-def check_saved(folder: str | Path, vocabulary: Vocabulary) -> None:
-    """Reload the tokenizer of `folder` and check the added ids: some tokenizer classes add tokens of their own on loading."""
-    check_ids(load_tokenizer(folder), vocabulary)
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ def unpack(archive: Path, cache: str | Path) -> Path:
     return target
 
 
-def sentence_encoder(folder: str | Path | None = None, cache: str | Path | None = None, batch: int = 32) -> Embed | None:
+def sentence_encoder(cache: str | Path | None = None, folder: str | Path | None = None, batch: int = 32) -> Embed | None:
     """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
 
     Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv 1908.10084);
@@ -72,10 +72,10 @@ def sentence_encoder(folder: str | Path | None = None, cache: str | Path | None 
 
     Parameters
     ----------
-    folder
-        A sentence-encoder folder to use instead of the package (any BERT-shaped model with mean pooling).
     cache
         Where the archive is unpacked once (91 MB); by default the user's cache folder.
+    folder
+        A sentence-encoder folder to use instead of the package (any BERT-shaped model with mean pooling).
     """
     archive = installed_archive() if folder is None else None
     if folder is None and archive is None:

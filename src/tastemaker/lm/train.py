@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
             moments[f"{key}.{name}"] = value
     groups = {"weights": dict(run.trainable), "optimiser": moments, "average": run.average.values, "best": run.best_weights}
     values = {
+        "last": asdict(run.last) if run.last else None,
         "best": run.best,
         "waits": run.waits,
         "stopped": run.stopped,
@@ -41,15 +42,14 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
     for name, one in run.trainable.items():
         one.copy_(saved.groups["weights"][name])
         moments = saved.groups["optimiser"]
-        run.optimiser.state[one] = {
-            key: moments[f"{key}.{name}"].to("cpu" if key == "step" and run.device.type == "cpu" else run.device)
-            for key in ("step", "exp_avg", "exp_avg_sq")
-        }
+        run.optimiser.state[one] = {key: moments[f"{key}.{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")}
     # In the order of the parameters: safetensors sorts names, and the average walks both side by side.
     for kept, values in ((run.average.values, saved.groups.get("average")), (run.best_weights, saved.groups.get("best"))):
         kept.update({name: values[name].to(run.device) for name in run.trainable} if values else {})
     run.step, run.best = saved.step, saved.values["best"]
     run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
+    last = saved.values["last"]
+    run.last = Metrics(**{**last, "level_losses": tuple(last["level_losses"])}) if last else None
 
 
 def train(
@@ -112,16 +112,22 @@ def train(
 
 
 def _steps(run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None) -> Iterator[Metrics]:
-    """Advance to the end, validating, saving and reporting on the way."""
+    """Advance to the end, validating, saving and reporting on the way; a finished run only repeats its last report."""
+    if run.last is not None:
+        yield run.last
+        return
     written = time.monotonic()
     while run.step < run.total and not run.stopped:
         run.advance()
         score = run.validate(validate) if validate and run.validation_due else None
         ended = run.step == run.total or run.stopped
-        if folder and (ended or time.monotonic() - written >= run.settings.checkpoint_every):
-            _save(run, folder, identity)
-            written = time.monotonic()
+        metrics = None
         if ended or score is not None or run.step % run.settings.log_every == 0:
             metrics = replace(run.window.metrics(run), validation=score)
             run.window = Window(run.vocabulary.levels)
+        run.last = metrics if ended else None
+        if folder and (ended or time.monotonic() - written >= run.settings.checkpoint_every):
+            _save(run, folder, identity)
+            written = time.monotonic()
+        if metrics:
             yield metrics

@@ -54,6 +54,7 @@ class Run:
         self.total = settings.steps or math.ceil(settings.epochs * data.count / self.batches.rows)
         self.step, self.waits, self.stopped = 0, 0, False
         self.best: float | None = None
+        self.last: Metrics | None = None
         self.best_weights: checkpoint.Tensors = {}
         self.matrices = list({id(one): one for one in (model.get_input_embeddings().weight, head_weight(model))}.values())
         chosen = self.matrices if settings.freeze == "old" else list(model.parameters())
