@@ -22,7 +22,7 @@ _TEMPO = re.compile(r"(\d+)\s*/\s*(\d+)\s*=\s*(\d+(?:\.\d+)?)")
 
 TUNE_TYPES = (
     "reel", "hornpipe", "jig", "slip jig", "slide", "strathspey", "highland fling", "clog", "march", "quickstep", "waltz",
-    "minuet", "gavotte", "polka", "walkaround", "planxty", "lament", "air",
+    "minuet", "gavotte", "polka", "planxty", "lament", "air",
 )  # fmt: skip
 _TYPE_WORDS = {
     **{word: word for word in TUNE_TYPES},
@@ -137,10 +137,11 @@ def clean_title(text: str) -> str:
     text = re.sub(r"\.([bcdfgmpst])(?=[a-z .]|$)", r"\1h", text)  # the dot of lenition in Irish titles
     article = re.search(r",\s*(the|a|an)\.?$", text, re.IGNORECASE)
     text = text[: article.start()] if article else text
+    text = re.sub(r"[\[(][^\])]*[\])]", "", text).strip()
     kind = re.search(r"\s+-{1,2}\s+([^-]+)$", text)
-    if kind and TYPE_PATTERN.fullmatch(kind[1].strip(" .")):
-        text = text[: kind.start()]
-    text = re.sub(r"[\[(][^\])]*[\])]", "", text)
+    if kind and TYPE_PATTERN.search(kind[1]):
+        named = TYPE_PATTERN.fullmatch(kind[1].strip(" ."))
+        text = text[: kind.start()] + ("" if named else f" {kind[1]}")
     text = re.sub(r"\s+", " ", text).strip(' .,;:"').strip()
     if article:
         text = f"{article[1]} {text}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +84,7 @@ def warmth(palette: str) -> float:
     return 2.0 * list(PALETTES).index(palette) / (len(PALETTES) - 1) - 1.0
 
 
+@lru_cache(maxsize=256)
 def palette_probabilities(dark: bool, dark_share: float, correlation: float = 0.5) -> Array:
     """Chances of each palette for a tune in a dark or a bright mode, so that mode and warmth correlate as stated.
 

@@ -61,15 +61,15 @@ FACTS = pa.schema(
 _TEMPI = {
     "reel": (96, 116), "hornpipe": (72, 92), "jig": (104, 124), "slip jig": (108, 126), "slide": (116, 132),
     "strathspey": (60, 72), "highland fling": (64, 78), "clog": (66, 80), "march": (76, 96), "quickstep": (96, 112),
-    "waltz": (120, 150), "minuet": (100, 120), "gavotte": (66, 80), "polka": (112, 132), "walkaround": (92, 108),
+    "waltz": (120, 150), "minuet": (100, 120), "gavotte": (66, 80), "polka": (112, 132),
     "planxty": (84, 104), "lament": (50, 66), "air": (56, 76),
 }  # fmt: skip
 _UNKNOWN_TEMPO = (76, 112)
 # Words that many unrelated titles share: alone they identify no tune.
 _COMMON_WORDS = "do favorite favourite new old setting irish german scotch highland french regt first second quick"
 _COMMON = frozenset(_COMMON_WORDS.split())
-# Titles of a demo that anybody may open: a minstrel-show slur is left out rather than printed on a card.
-_LEFT_OUT = re.compile(r"\b(coon|darkey|darkie)s?\b", re.IGNORECASE)
+# A demo that anybody may open does not print the minstrel stage's slurs and mock dialect on its cards.
+_LEFT_OUT = re.compile(r"\b(coon|darkey|darkie|walk ?arounds?)s?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def read_books(books: Iterable[str], folder: Path) -> list[Entry]:
             tune = read_abc(text)
             if entries and re.fullmatch(r"(A )?Do\.?", tune.titles[0] if tune.titles else "Do"):
                 tune = replace(tune, titles=(f"Another {_bare(entries[-1].tune.titles[0])}",))  # "ditto" in print
-            if not _LEFT_OUT.search(" ".join(tune.titles)):
+            if not _LEFT_OUT.search(" ".join([tune.rhythm, *tune.titles])):
                 entries.append(Entry(f"{book.rstrip('0123456789').lower()}-{place + 1:04d}", BOOKS[book], tune))
     return entries
 
