@@ -1,8 +1,8 @@
 """Which items one request may show: shared masks as prefix sums, personal lists by binary search.
 
-A node of the trie owns a range of item positions, so it is alive when that range holds an allowed item. A mask many
-requests share (stock, region, age) is one prefix sum; the handful of items one person has seen is a short sorted list
-taken off it. Nothing of size N is made for a request.
+A node of the trie owns a range of item positions, so it is alive when that range holds an allowed item. For a mask
+many requests share (stock, region, age) that is worked out once. The items one person has seen are a short sorted list:
+it can only kill nodes above one of its items, so a request carries the few nodes it kills and nothing of size N.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ EMPTY = np.empty(0, np.int64)
 class Mask:
     """A mask over the whole catalogue, shared by requests.
 
-    `prefix` (N + 1,) int32 counts the allowed items before each position; `leaves` Semantic IDs keep an allowed item.
+    `prefix` (N + 1,) int32 counts the allowed items before each position; `alive` says per level (E_l,) which nodes keep
+    an allowed item; `leaves` Semantic IDs do.
     """
 
     trie: Trie
     prefix: npt.NDArray[np.int32]
+    alive: tuple[npt.NDArray[np.bool_], ...]
     leaves: int
     name: str
 
@@ -47,8 +49,8 @@ def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask
         raise InputError(f"{name}: a mask is {len(trie.items)} truth values, got {allowed.dtype} {allowed.shape}")
     prefix = np.zeros(len(allowed) + 1, np.int32)
     np.cumsum(allowed[trie.items], out=prefix[1:])
-    leaves = int(np.count_nonzero(np.diff(prefix[trie.item_starts])))
-    return Mask(trie, prefix, leaves, name)
+    alive = tuple(np.diff(prefix[bounds]) > 0 for bounds in trie.bounds)
+    return Mask(trie, prefix, alive, int(np.count_nonzero(alive[-1])), name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class Allowed:
     base : the shared mask, or None for the whole catalogue.
     removed : sorted positions that `base` allows and this request does not.
     included : sorted allowed positions when the request names the only items it wants, else None.
+    nodes : per level, sorted: the nodes `removed` leaves without an allowed item, or, where items are included, the
+        nodes above them.
     items, leaves : how many items and how many Semantic IDs are allowed.
     reason : why nothing is allowed, or None.
     """
@@ -68,6 +72,7 @@ class Allowed:
     base: Mask | None
     removed: npt.NDArray[np.int64]
     included: npt.NDArray[np.int64] | None
+    nodes: tuple[npt.NDArray[np.int64], ...]
     items: int
     leaves: int
     reason: str | None
@@ -105,17 +110,23 @@ def allow(
     if include is not None:
         asked = _positions(trie, include, "include")
         included = np.setdiff1d(_within(base, asked), excluded, assume_unique=True)
-        leaves = len(np.unique(trie.leaf_of_position(included)))
+        nodes = tuple(np.unique(trie.node_of_position(level, included)) for level in range(trie.levels))
         reason = None if len(included) else _reason(base, len(excluded), len(asked))
-        return Allowed(trie, base, EMPTY, included, len(included), leaves, reason)
+        return Allowed(trie, base, EMPTY, included, nodes, len(included), len(nodes[-1]), reason)
     removed = _within(base, excluded)
     items = (len(trie.items) if base is None else int(base.prefix[-1])) - len(removed)
-    whole = Allowed(trie, base, removed, None, items, 0, None)
-    touched = np.unique(trie.leaf_of_position(removed))
-    gone = int(np.count_nonzero(whole.count(trie.item_starts[touched], trie.item_starts[touched + 1]) == 0))
-    leaves = (trie.leaves if base is None else base.leaves) - gone
+    nodes = tuple(_killed(trie, base, removed, level) for level in range(trie.levels))
+    leaves = (trie.leaves if base is None else base.leaves) - len(nodes[-1])
     reason = None if items else _reason(base, len(excluded), None)
-    return Allowed(trie, base, removed, None, items, leaves, reason)
+    return Allowed(trie, base, removed, None, nodes, items, leaves, reason)
+
+
+def _killed(trie: Trie, base: Mask | None, removed: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.int64]:
+    """Nodes of `level` all of whose items that `base` allows are `removed`."""
+    touched, taken = np.unique(trie.node_of_position(level, removed), return_counts=True)
+    starts, stops = trie.bounds[level][touched], trie.bounds[level][touched + 1]
+    had = stops - starts if base is None else base.prefix[stops] - base.prefix[starts]
+    return np.asarray(touched[had == taken], np.int64)
 
 
 def _positions(trie: Trie, items: Iterable[int] | Ints, name: str) -> npt.NDArray[np.int64]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from tastemaker.errors import InputError, ModelError
-from tastemaker.retrieve.allow import Allowed
-from tastemaker.retrieve.trie import Ints, Trie
+from tastemaker.retrieve.allow import Allowed, Mask
+from tastemaker.retrieve.trie import Trie
 
 Advance = Callable[[int, Tensor, Tensor], Tensor]
 EXACT_WITHIN = 4
@@ -48,59 +48,64 @@ class _Level:
 
     tokens: Tensor
     starts: Tensor
-    bounds: Tensor
 
 
 _TENSORS: WeakKeyDictionary[Trie, dict[torch.device, list[_Level]]] = WeakKeyDictionary()
-_PREFIXES: WeakKeyDictionary[object, dict[torch.device, Tensor]] = WeakKeyDictionary()
+_ALIVE: WeakKeyDictionary[Mask, dict[torch.device, list[Tensor]]] = WeakKeyDictionary()
 
 
 def _levels(trie: Trie, device: torch.device) -> list[_Level]:
     """The trie's arrays on `device` (shared memory on the CPU), moved once."""
     held = _TENSORS.setdefault(trie, {})
     if device not in held:
-        held[device] = [
-            _Level(
-                *(torch.from_numpy(array).to(device) for array in (trie.tokens[level], trie.starts[level], trie.bounds[level]))
-            )
-            for level in range(trie.levels)
-        ]
+        pairs = zip(trie.tokens, trie.starts, strict=True)
+        held[device] = [_Level(torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)) for a, b in pairs]
+    return held[device]
+
+
+def _alive(base: Mask, device: torch.device) -> list[Tensor]:
+    """A shared mask's live nodes on `device`, moved once."""
+    held = _ALIVE.setdefault(base, {})
+    if device not in held:
+        held[device] = [torch.from_numpy(level).to(device) for level in base.alive]
     return held[device]
 
 
 class _Filter:
-    """The allowed sets of R requests as one test of (row, position range) pairs."""
+    """The allowed sets of R requests as one test of (row, node) pairs at each level."""
 
-    def __init__(self, allowed: Sequence[Allowed], device: torch.device) -> None:
-        self.span = len(allowed[0].trie.items) + 1
+    def __init__(self, trie: Trie, allowed: Sequence[Allowed], device: torch.device) -> None:
         listed = [one.included is not None for one in allowed]
-        self.listed = torch.tensor(listed, device=device)
-        self.any_listed = any(listed)
-        self.lists = self._keys([one.removed if one.included is None else one.included for one in allowed], device)
-        bases = {id(one.base): one.base for one in allowed if one.base is not None and one.included is None}
-        self.bases: list[tuple[Tensor, Tensor]] = []
-        for base in bases.values():
-            held = _PREFIXES.setdefault(base, {})
-            if device not in held:
-                held[device] = torch.from_numpy(base.prefix).to(device)
-            rows = torch.tensor([one.base is base and one.included is None for one in allowed], device=device)
-            self.bases.append((held[device], rows))
-        self.trivial = not self.bases and not self.any_listed and not len(self.lists)
+        self.any_listed, self.listed = any(listed), torch.tensor(listed, device=device)
+        self.spans = [len(tokens) for tokens in trie.tokens]
+        self.keys = []
+        for level, span in enumerate(self.spans):
+            keys = np.concatenate([row * span + one.nodes[level] for row, one in enumerate(allowed)])
+            self.keys.append(torch.from_numpy(keys).to(device))
+        masked = [one.base if one.included is None else None for one in allowed]
+        # One mask for all rows is the common case: it needs no test of whose it is.
+        self.bases = [
+            (_alive(base, device), None if all(shared) else torch.tensor(shared, device=device))
+            for base in dict.fromkeys(masked)
+            if base is not None and (shared := [one is base for one in masked])
+        ]
 
-    def _keys(self, lists: Sequence[Ints], device: torch.device) -> Tensor:
-        """All rows' sorted positions in one sorted array, each row in its own span of numbers."""
-        return torch.from_numpy(np.concatenate([row * self.span + one for row, one in enumerate(lists)])).to(device)
-
-    def alive(self, rows: Tensor, starts: Tensor, stops: Tensor) -> Tensor:
-        """Whether row `rows[i]` allows an item at positions starts[i] .. stops[i]; all (n,)."""
-        left = stops - starts
-        for prefix, of in self.bases:
-            left = torch.where(of[rows], prefix[stops] - prefix[starts], left)
-        if len(self.lists) or self.any_listed:
-            shift = rows * self.span
-            named = torch.searchsorted(self.lists, stops + shift) - torch.searchsorted(self.lists, starts + shift)
-            left = torch.where(self.listed[rows], named, left - named)
-        return left > 0
+    def alive(self, level: int, row: Tensor, node: Tensor) -> Tensor | None:
+        """Whether row `row[i]` allows an item below `node[i]` of `level`, both (n,); None when all do."""
+        found = None
+        for live, of in self.bases:
+            here = live[level][node] if of is None else live[level][node] | ~of[row]
+            found = here if found is None else found & here
+        keys = self.keys[level]
+        if not len(keys) and not self.any_listed:
+            return found
+        wanted = row * self.spans[level] + node
+        named = torch.zeros_like(wanted, dtype=torch.bool)
+        if len(keys):
+            named = keys[torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)] == wanted
+        # For a row that names the items it wants the keys are its live nodes, for any other its dead ones.
+        own = named == self.listed[row]
+        return own if found is None else own & found
 
 
 @torch.inference_mode()
@@ -140,13 +145,13 @@ def beam_search(
     device, rows = hidden.device, len(allowed)
     leaves = torch.tensor([one.leaves for one in allowed], device=device)
     widths = torch.where(leaves <= EXACT_WITHIN * beam, leaves, beam)
-    test = _Filter(allowed, device)
+    test = _Filter(trie, allowed, device)
     nodes = torch.zeros((rows, 1), dtype=torch.int64, device=device)
     live, scores = (leaves > 0)[:, None], torch.zeros((rows, 1), device=device)
     states = hidden[:, None, :]
     for level, packed in enumerate(_levels(trie, device)):
         log_probabilities = _log_probabilities(states, heads[level], vocabulary if normalise == "vocab" else None)
-        owner, edge = _children(nodes, live, packed, test)
+        owner, edge = _children(level, nodes, live, packed, test)
         reached = scores.view(-1)[owner] + log_probabilities.view(-1, len(heads[level]))[owner, packed.tokens[edge].long()]
         nodes, scores, live, parents = _select(owner, edge, reached, nodes.shape, widths)
         if level + 1 < trie.levels and nodes.shape[1]:
@@ -168,17 +173,15 @@ def _log_probabilities(states: Tensor, head: Tensor, vocabulary: Tensor | None) 
     return logits - mass[..., None]
 
 
-def _children(nodes: Tensor, live: Tensor, packed: _Level, test: _Filter) -> tuple[Tensor, Tensor]:
+def _children(level: int, nodes: Tensor, live: Tensor, packed: _Level, test: _Filter) -> tuple[Tensor, Tensor]:
     """All children of live beams that lead to an allowed item: (T,) the beam's flat number, (T,) the edge, in that order."""
     begin = packed.starts[nodes.view(-1)].long()
     widths = torch.where(live.view(-1), packed.starts[nodes.view(-1) + 1] - begin, 0)
     owner = torch.repeat_interleave(widths)
     before = widths.cumsum(0) - widths
     edge = torch.arange(len(owner), device=nodes.device) + (begin - before)[owner]
-    if test.trivial:
-        return owner, edge
-    alive = test.alive(owner // nodes.shape[1], packed.bounds[edge].long(), packed.bounds[edge + 1].long())
-    return owner[alive], edge[alive]
+    alive = test.alive(level, owner // nodes.shape[1], edge)
+    return (owner, edge) if alive is None else (owner[alive], edge[alive])
 
 
 def _select(

@@ -69,7 +69,13 @@ class Trie:
 
     def leaf_of_position(self, positions: Ints) -> npt.NDArray[np.int64]:
         """The leaf that owns each item position."""
-        return np.searchsorted(self.item_starts, positions, side="right").astype(np.int64) - 1
+        return self.node_of_position(self.levels - 1, positions)
+
+    def node_of_position(self, level: int, positions: Ints) -> npt.NDArray[np.int64]:
+        """The node of `level` that owns each item position."""
+        # Equal types, or numpy would copy all the bounds at every call.
+        wanted = np.asarray(positions, dtype=np.int32)
+        return np.searchsorted(self.bounds[level], wanted, side="right").astype(np.int64) - 1
 
     def leaf_codes(self) -> npt.NDArray[np.int32]:
         """(S, L) the Semantic ID of every leaf."""

@@ -1,0 +1,81 @@
+"""Seconds and memory to build the item trie, and what the constraint costs a beam step.
+
+    python benchmarks/trie_scale.py [--ten-million]
+
+Codebook 256, depth 4, uniform random codes (the most edges N items can have), one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from tastemaker.retrieve.allow import allow, mask
+from tastemaker.retrieve.beam import _children, _Filter, _levels
+from tastemaker.retrieve.trie import Trie, build_trie, extend_trie, load_trie
+
+SIZES = (256,) * 4
+
+
+def seconds(work: Callable[[], Any], repeats: int = 3) -> float:
+    """Best wall time of a few repeats."""
+    found = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - begun)
+    return min(found)
+
+
+def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, float]:
+    """Milliseconds of one request's filter, and of finding the live children of `beam` nodes at the deepest level."""
+    n = len(trie.items)
+    stock = mask(trie, rng.random(n) < 0.9, "in stock")
+    seen = rng.integers(n, size=200)
+    one = allow(trie, stock, seen)
+    levels = _levels(trie, torch.device("cpu"))
+    found = {"filter": seconds(lambda: allow(trie, stock, seen), 20) * 1e3}
+    for level in (1, 2, 3):
+        above = len(trie.tokens[level - 1])
+        nodes = torch.from_numpy(np.sort(rng.choice(above, size=min(beam, above), replace=False)))[None]
+        live, packed = torch.ones_like(nodes, dtype=torch.bool), levels[level]
+        test = _Filter(trie, [one], torch.device("cpu"))
+        found[f"level {level + 1}"] = seconds(lambda: _children(level, nodes, live, packed, test), 20) * 1e3  # noqa: B023 (called here)
+    return found
+
+
+def main() -> None:
+    """Print one row a catalogue size."""
+    arguments = argparse.ArgumentParser(description="Trie building at scale.")
+    arguments.add_argument("--ten-million", action="store_true", help="also 10M items (about 2 GB of memory)")
+    sizes = [100_000, 1_000_000] + ([10_000_000] if arguments.parse_args().ten_million else [])
+    torch.set_num_threads(1)
+    print(
+        "     items  build s  peak MB  tokens+starts MB  with items MB  +1,000 items s  load+check s  ms: filter, live children of 256 beams"
+    )
+    for n in sizes:
+        rng = np.random.default_rng(0)
+        codes = rng.integers(256, size=(n, 4), dtype=np.int32)
+        took = seconds(lambda: build_trie(codes, SIZES), 1 if n > 1_000_000 else 3)  # noqa: B023 (called here)
+        tracemalloc.start()
+        trie = build_trie(codes, SIZES)
+        peak = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        packed = sum(array.nbytes for array in (*trie.tokens, *trie.starts)) / 1e6
+        more = rng.integers(256, size=(1000, 4), dtype=np.int32)
+        extend = seconds(lambda: extend_trie(trie, more), 1)  # noqa: B023 (called here)
+        load = seconds(lambda: load_trie(trie.arrays(), trie.fingerprint), 1)  # noqa: B023 (called here)
+        costs = ", ".join(f"{name} {value:.2f}" for name, value in constraint(trie, 256, rng).items())
+        print(
+            f"{n:>10,} {took:>8.2f} {peak:>8.0f} {packed:>17.1f} {trie.nbytes / 1e6:>14.1f} {extend:>15.2f} {load:>13.2f}  {costs}"
+        )
+
+
+if __name__ == "__main__":
+    main()
