@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from PIL import Image
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 # From cool to warm: a background and four inks, each (lightness, chroma, hue in degrees) of CIELAB.
 PALETTES: dict[str, tuple[tuple[float, float, float], ...]] = {
     "midnight": ((16, 26, 285), (90, 14, 95), (62, 44, 265), (44, 52, 290), (78, 40, 75)),
@@ -109,20 +110,23 @@ class _Canvas:
     """A square in linear light with coordinates in [-1, 1]; shapes are painted by signed distance (negative inside)."""
 
     def __init__(self, size: int, colours: Array, rng: np.random.Generator) -> None:
-        axis = (np.arange(size) + 0.5) / size * 2.0 - 1.0
+        axis = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(np.float32)  # half the memory traffic, no visible change
         self.x, self.y = np.meshgrid(axis, axis)
         self.pixel = 2.0 / size
-        self.colours, self.rng = colours, rng
-        self.image = np.broadcast_to(colours[0], (size, size, 3)).copy()
+        self.colours, self.rng = colours.astype(np.float32), rng
+        self.image = np.broadcast_to(colours[0].astype(np.float32), (size, size, 3)).copy()
 
     def paint(self, distance: Array, ink: int, opacity: float = 1.0) -> None:
         """Lay ink `ink` (0 the background's colour, 1-4 inks) where `distance` is negative."""
-        cover = (opacity * np.clip(0.5 - distance / self.pixel, 0.0, 1.0))[..., None]
-        self.image += cover * (self.colours[ink] - self.image)
+        rows = np.flatnonzero((distance < self.pixel).any(axis=1))
+        if len(rows):
+            part = slice(rows[0], rows[-1] + 1)
+            cover = (opacity * np.clip(0.5 - distance[part] / self.pixel, 0.0, 1.0)).astype(np.float32)[..., None]
+            self.image[part] += cover * (self.colours[ink] - self.image[part])
 
     def turned(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Array, Array]:
         """Coordinates about (x, y), turned by `angle`."""
-        c, s = np.cos(angle), np.sin(angle)
+        c, s = float(np.cos(angle)), float(np.sin(angle))
         return c * (self.x - x) + s * (self.y - y), c * (self.y - y) - s * (self.x - x)
 
 
@@ -217,13 +221,16 @@ def _rays(canvas: _Canvas, spec: CoverSpec) -> None:
     height = 0.0 if spec.symmetry % 2 == 0 else 0.55
     radius = np.hypot(canvas.x, canvas.y - height)
     rays = 4 * (spec.count + 2)
-    turn = np.arctan2(canvas.y - height, canvas.x) / (2 * np.pi) * rays + 0.25
+    turn = np.arctan2(canvas.y - height, canvas.x) / (2 * np.pi) * rays + canvas.rng.uniform()
     place = turn - np.round(turn)
     edge = (np.abs(place) - 0.25) * 2 * np.pi / rays * np.maximum(radius, 1e-6)
     reach = np.where(np.round(turn).astype(int) % 2 == 0, 2.0 if spec.symmetry % 2 else 0.94, 0.78)
-    canvas.paint(np.maximum(edge, radius - reach), 2)
-    for ring, ink in ((0.46, 0), (0.4, 1), (0.28, 3), (0.15, 4)):
-        canvas.paint(radius - ring, ink)
+    beam, *inks = canvas.rng.permutation(4) + 1
+    canvas.paint(np.maximum(edge, radius - reach), int(beam))
+    size = canvas.rng.uniform(0.3, 0.5)
+    canvas.paint(radius - size - 0.06, 0)
+    for share, ink in zip((1.0, canvas.rng.uniform(0.6, 0.8), canvas.rng.uniform(0.25, 0.5)), inks, strict=True):
+        canvas.paint(radius - size * share, int(ink))
 
 
 def _orbs(canvas: _Canvas, spec: CoverSpec) -> None:
