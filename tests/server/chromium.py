@@ -94,14 +94,13 @@ class Browser:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
         return result["result"].get("value")
 
-    def until(self, script: str) -> Any:
-        """Wait for an expression to become true, and return it."""
+    def until(self, script: str) -> None:
+        """Wait for an expression to become true."""
         end = time.monotonic() + self._patience
-        while not (value := self.run(script)):
+        while not self.run(f"Boolean({script})"):
             if time.monotonic() > end:
                 raise TimeoutError(f"never true: {script}; the page said {self.console}")
-            time.sleep(0.05)
-        return value
+            time.sleep(0.03)
 
     def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False, still: bool = True) -> None:
         """Load a page in a window of the given size and colours; `still` asks for reduced motion."""

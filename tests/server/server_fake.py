@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from tastemaker.errors import InputError
@@ -28,6 +29,7 @@ PALETTES = (("#e7d7b9", "#b5482f", "#2f3e46"), ("#dfe6e1", "#1f6f5c", "#d9a441")
             ("#dbe2ea", "#27496d", "#e08e45"), ("#ece7d3", "#6b7d3a", "#8c4a2f"))  # fmt: skip
 
 
+@cache
 def tone(frequency: float, seconds: float = 2.0, rate: int = 8000) -> bytes:
     """A fading tone as 16-bit WAV."""
     samples = (int(9000 * math.exp(-t / rate) * math.sin(2 * math.pi * frequency * t / rate)) for t in range(int(seconds * rate)))
@@ -40,6 +42,7 @@ def tone(frequency: float, seconds: float = 2.0, rate: int = 8000) -> bytes:
     return out.getvalue()
 
 
+@cache
 def picture(number: int, size: int = 160) -> bytes:
     """Rings and bands in one of a few palettes, as PNG."""
     colours = [bytes.fromhex(one[1:]) for one in PALETTES[(number * 7 + number // 5) % len(PALETTES)]]

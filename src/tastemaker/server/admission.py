@@ -41,7 +41,7 @@ class LaneSettings:
 
     name: str = "recommendations"
     workers: int = 1
-    waiting: int = 32
+    waiting: int = 16
     batch: int = 8
     linger: float = 0.005
     grace: float = 5.0

@@ -34,7 +34,7 @@ function entry(event, fields, session, number) {
   const label = [title(event.item), ...facts(event.item, fields, 2), said].filter(Boolean).join(", ");
   return h(
     "li",
-    { class: `past-item ${event.kind || ""} ${mine ? "mine" : ""}`, "data-event": event.event_id || `${number}`, title: label },
+    { class: `past-item was-${event.kind || "there"} ${mine ? "mine" : ""}`, "data-event": event.event_id || `${number}`, title: label },
     h("span", { class: "cover" }, cover(event.item), h("span", { class: "what" }, icon(symbol))),
     h("span", { class: "unseen" }, label),
     h("span", { class: "past-name", "aria-hidden": "true" }, title(event.item)),

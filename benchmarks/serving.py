@@ -1,0 +1,236 @@
+"""Latency of `POST /recommendations` at a steady load, and at three times that load, against a running server.
+
+    python benchmarks/serving.py --url http://127.0.0.1:8765
+    python benchmarks/serving.py --url http://127.0.0.1:8765 --rate 10 --seconds 60
+
+The load is open: requests leave at the moments of a Poisson process, whether or not earlier ones have come back, and
+latency counts from the moment a request should have left, so that a slow server cannot hide its own queue. Without
+`--rate` the steady load is half of what the server manages when 16 clients ask without a pause.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from tastemaker.stats.random import generator
+
+CLIENTS = 16
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to send: `rate` requests a second for `seconds`, for users drawn with `seed`, `k` rows each."""
+
+    rate: float
+    seconds: float
+    k: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request: its status (0 when the connection failed), seconds from when it should have left, Retry-After, and
+    the milliseconds that the server says it took."""
+
+    status: int
+    latency: float
+    retry_after: str | None
+    server_ms: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line of the table; latencies in milliseconds, of accepted requests unless said."""
+
+    phase: str
+    rate: float
+    sent: int
+    accepted: int
+    shed_429: int
+    shed_503: int
+    failed: int
+    without_retry_after: int
+    p50: float
+    p99: float
+    worst: float
+    server_p99: float
+    shed_p99: float
+    accepted_per_second: float
+
+
+class Client:
+    """The least HTTP that will do, over kept connections: the generator shares the machine, so it must cost little."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of the answer; OSError or EOFError when the connection fails."""
+        while self._idle:
+            try:
+                return await self._exchange(*self._idle.pop(), method, path, body)
+            except (OSError, EOFError):
+                continue  # the server closes connections that were idle for long
+        return await self._exchange(*await asyncio.open_connection(self._host, self._port), method, path, body)
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        head = [
+            f"{method} {path} HTTP/1.1",
+            f"Host: {self._host}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines[1:] if line)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        content = await reader.readexactly(int(headers.get("content-length", "0")))
+        self._idle.append((reader, writer))
+        return int(lines[0].split()[1]), headers, content
+
+    def close(self) -> None:
+        """Close the connections."""
+        for _, writer in self._idle:
+            writer.close()
+
+
+async def ask(client: Client, user: str, k: int, due: float) -> Outcome:
+    """One request that should have left at `due` on the loop's clock."""
+    status, retry, server = 0, None, 0.0
+    try:
+        status, headers, content = await client.send("POST", "/recommendations", json.dumps({"user_id": user, "k": k}).encode())
+        retry = headers.get("retry-after")
+        server = json.loads(content)["timings"]["total_ms"] if status == 200 else 0.0
+    except (OSError, EOFError):
+        pass
+    return Outcome(status, asyncio.get_running_loop().time() - due, retry, server)
+
+
+async def open_load(client: Client, users: list[str], load: Load) -> list[Outcome]:
+    """Send at the moments of a Poisson process; wait for nothing until the end."""
+    draws = generator(load.seed, "serving", str(load.rate))
+    gaps = draws.exponential(1 / load.rate, size=max(1, round(load.rate * load.seconds)))
+    who = draws.integers(len(users), size=len(gaps))
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    tasks = []
+    for gap, number in zip(gaps, who, strict=True):
+        due += gap
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        tasks.append(asyncio.create_task(ask(client, users[number], load.k, due)))
+    return await asyncio.gather(*tasks)
+
+
+async def closed_load(client: Client, users: list[str], seconds: float, k: int) -> float:
+    """Requests a second that the server answers when `CLIENTS` clients ask without a pause."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    answered = 0
+
+    async def one(number: int) -> None:
+        nonlocal answered
+        while loop.time() < end:
+            outcome = await ask(client, users[number % len(users)], k, loop.time())
+            answered += outcome.status == 200
+            number += CLIENTS
+
+    started = loop.time()
+    await asyncio.gather(*(one(number) for number in range(CLIENTS)))
+    return answered / (loop.time() - started)
+
+
+def summarise(phase: str, load: Load, outcomes: list[Outcome], took: float) -> Summary:
+    """The table's line for one phase."""
+    status = Counter(one.status for one in outcomes)
+    accepted = np.array([one.latency for one in outcomes if one.status == 200]) * 1000
+    refused = [one for one in outcomes if one.status in (429, 503)]
+    shed = np.array([one.latency for one in refused]) * 1000
+    p50, p99, worst = np.percentile(accepted, [50, 99, 100]) if len(accepted) else (np.nan,) * 3
+    return Summary(
+        phase=phase,
+        rate=round(load.rate, 2),
+        sent=len(outcomes),
+        accepted=len(accepted),
+        shed_429=status[429],
+        shed_503=status[503],
+        failed=len(outcomes) - len(accepted) - len(refused),
+        without_retry_after=sum(not one.retry_after for one in refused),
+        p50=round(float(p50), 1),
+        p99=round(float(p99), 1),
+        worst=round(float(worst), 1),
+        server_p99=round(float(np.percentile([one.server_ms for one in outcomes if one.status == 200] or [0], 99)), 1),
+        shed_p99=round(float(np.percentile(shed, 99)), 1) if len(shed) else 0.0,
+        accepted_per_second=round(len(accepted) / took, 2),
+    )
+
+
+async def measure(url: str, rate: float | None, seconds: float, k: int, seed: int) -> list[Summary]:
+    """Warm up, find the steady rate when none is given, then the steady load, three times it, and the steady one again."""
+    client = Client(url)
+    status, _, said = await client.send("GET", "/health/ready")
+    if status != 200:
+        raise SystemExit(f"{url} is not ready: {said.decode()}")
+    users = [one["user_id"] for one in json.loads((await client.send("GET", "/users?limit=200"))[2])]
+    if not users:
+        raise SystemExit(f"{url} knows no users; ingest interactions first")
+    await closed_load(client, users, 1.0, k)
+    if rate is None:
+        most = await closed_load(client, users, min(10.0, seconds), k)
+        print(f"{CLIENTS} clients without a pause: {most:.1f} requests/s; the steady load is half of that", file=sys.stderr)
+        rate = most / 2
+    lines = []
+    for phase, times in (("steady", 1), ("3x", 3), ("steady again", 1)):
+        load = Load(rate * times, seconds, k, seed)
+        started = time.monotonic()
+        outcomes = await open_load(client, users, load)
+        lines.append(summarise(phase, load, outcomes, time.monotonic() - started))
+    client.close()
+    return lines
+
+
+def table(lines: list[Summary]) -> str:
+    """Markdown, one column a measure."""
+    rows: list[dict[str, Any]] = [asdict(one) for one in lines]
+    cells = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(name.replace('_', ' ') for name in line)} |" for line in cells)
+
+
+def main() -> None:
+    """Read the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8765", help="a running server")
+    parser.add_argument("--rate", type=float, help="steady requests a second; found when left out")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each phase")
+    parser.add_argument("--k", type=int, default=10, help="rows a request asks for")
+    parser.add_argument("--seed", type=int, default=0, help="of arrival times and users")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args()
+    try:
+        lines = asyncio.run(measure(given.url, given.rate, given.seconds, given.k, given.seed))
+    except ConnectionRefusedError:
+        raise SystemExit(f"nothing answers at {given.url}; start it with `tastemaker serve`, or give --url") from None
+    if given.json:
+        print(json.dumps([asdict(one) for one in lines]))
+        return
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, seed {given.seed}, latencies in ms")
+    print(table(lines))
+
+
+if __name__ == "__main__":
+    main()

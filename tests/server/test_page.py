@@ -1,0 +1,282 @@
+"""The page in a headless Chromium: what a person does, what they see, and what reaches the service."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import chromium
+import pytest
+import uvicorn
+from server_fake import FakeService, goods
+
+from tastemaker.errors import InputError
+from tastemaker.server import address, bind, create_app
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium.find() is None, reason="no Chromium on the PATH; install the chromium package to test the page"),
+]
+IDS = "[...document.querySelectorAll('.card[data-item]')].map(card => card.dataset.item)"
+SAID = "document.querySelector('#changes').textContent"
+PAST = "[...document.querySelectorAll('.past-item')].map(one => one.title)"
+
+
+@contextmanager
+def served(service: FakeService) -> Iterator[str]:
+    listener = bind(port=0)
+    listener.listen()
+    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield address(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Browser]:
+    with chromium.Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def page(browser: chromium.Browser, service: FakeService) -> Iterator[chromium.Browser]:
+    """The first view, loaded; afterwards the page must have had nothing to complain about."""
+    browser.console.clear()
+    with served(service) as url:
+        browser.open(f"{url}/")
+        browser.until("document.querySelectorAll('.person').length && document.querySelectorAll('.found [data-item]').length")
+        yield browser
+        assert browser.console == []
+        browser.open("about:blank")
+
+
+def pick(page: chromium.Browser, number: int = 2) -> list[str]:
+    """Take up a listener; the ids of the first list."""
+    page.run(f"document.querySelectorAll('.person')[{number}].click()")
+    page.until(f"{IDS}.length")
+    ids: list[str] = page.run(IDS)
+    return ids
+
+
+def click(page: chromium.Browser, selector: str, number: int = 0) -> None:
+    page.run(f"document.querySelectorAll({selector!r})[{number}].click()")
+
+
+def test_a_like_changes_the_next_list_and_undo_brings_it_back(page: chromium.Browser, service: FakeService) -> None:
+    before = pick(page)
+    click(page, ".card .like", 3)
+    page.until(f"{SAID}.startsWith('Since you liked')")
+    after = page.run(IDS)
+    assert before[3] not in after and after != before
+    marked = page.run("[...document.querySelectorAll('.card:has(.is-new)')].map(card => card.dataset.item)")
+    assert sorted(marked) == sorted(set(after) - set(before))
+    assert f"{len(marked)} new" in page.run(SAID)
+    assert page.run(PAST)[0].endswith(", liked")
+    (event,) = service.stored.values()
+    assert (event.kind, event.item_id, event.user_id, event.position) == ("like", before[3], "listener-0002", 3)
+    assert event.request_id
+    click(page, "#toast-undo")
+    page.until(f"{SAID}.includes('taken back')")
+    assert page.run(IDS) == before
+    assert [one.kind for one in service.stored.values()] == ["like", "undo"]
+
+
+def test_what_was_refused_never_returns(page: chromium.Browser) -> None:
+    before = pick(page)
+    click(page, ".card .refuse")
+    page.until(f"{SAID}.startsWith('Without')")
+    click(page, ".card .like")
+    page.until(f"{SAID}.startsWith('Since')")
+    assert before[0] not in page.run(IDS)
+    assert [label.rsplit(", ", 1)[1] for label in page.run(PAST)[:2]] == ["liked", "not interested"]
+
+
+def test_quick_verdicts_are_all_kept(page: chromium.Browser, service: FakeService) -> None:
+    pick(page)
+    page.run("for (const button of [...document.querySelectorAll('.card .like')].slice(0, 4)) button.click()")
+    page.until(f"{PAST}.filter(label => label.endsWith('liked')).length === 4")
+    page.until(f"{IDS}.length === 12")
+    assert [one.kind for one in service.stored.values()] == ["like"] * 4
+
+
+def test_it_is_said_everywhere_that_listeners_are_simulated(page: chromium.Browser) -> None:
+    assert page.run("[...document.querySelectorAll('.person')].every(one => one.textContent.includes('simulated'))")
+    assert "simulated" in page.run("document.querySelector('#notice').textContent")
+    pick(page)
+    assert page.run("document.querySelector('#whom-kind').textContent") == "Simulated listener"
+    assert "Not a person" in page.run("document.querySelector('#whom-note').textContent")
+    assert "simulated" in page.run("document.querySelector('#past-title').textContent")
+
+
+def test_one_sound_at_a_time_with_progress_and_a_play_that_counts(page: chromium.Browser, service: FakeService) -> None:
+    ids = pick(page)
+    click(page, ".card .play", 0)
+    page.until("Number(document.querySelector('.card.sounding')?.style.getPropertyValue('--heard')) > 0.12")
+    click(page, ".card .play", 1)
+    page.until(f"document.querySelector('.card.sounding')?.dataset.item === {ids[1]!r}")
+    assert page.run("document.querySelectorAll('.sounding').length") == 1
+    assert page.run("document.querySelectorAll('.card .play')[0].getAttribute('aria-label')").startswith("Play ")
+    assert page.run("document.querySelectorAll('.card .play')[1].getAttribute('aria-label')").startswith("Pause ")
+    page.until(f"{PAST}[0].endsWith('played')")
+    (event,) = service.stored.values()
+    assert (event.kind, event.item_id) == ("play", ids[0]) and 0.1 <= (event.value or 0) <= 1
+    click(page, "#player-close")
+    assert page.run("document.querySelector('#player').hidden && !document.querySelector('.sounding')")
+
+
+def test_the_keyboard_does_everything(page: chromium.Browser) -> None:
+    ids = pick(page)
+    current = "document.activeElement.dataset.item"
+    page.press("j")
+    assert page.run(current) == ids[0]
+    page.press("j")
+    page.press("ArrowRight")
+    page.press("k")
+    assert page.run(current) == ids[1]
+    page.press("w")
+    assert page.run("document.activeElement.querySelector('details').open")
+    page.press(" ")
+    page.until(f"document.querySelector('.sounding')?.dataset.item === {ids[1]!r}")
+    page.press(" ")
+    page.until("!document.querySelector('.sounding')")
+    page.press("l")
+    page.until(f"{SAID}.startsWith('Since you liked')")
+    assert page.run(f"{IDS}.includes({current})")  # the keyboard stays in the list
+    page.press("x")
+    page.until(f"{SAID}.startsWith('Without')")
+    page.press("u")
+    page.until(f"{SAID}.includes('taken back')")
+    page.press("?")
+    assert page.run("document.querySelector('#help').open")
+    page.press("Escape")
+    page.until("!document.querySelector('#help').open")
+    page.press("/")
+    assert page.run("document.activeElement.id") == "query" and not page.run("document.querySelector('#start').hidden")
+    page.press("l")
+    assert page.run("document.querySelector('#query').value") == "l"
+
+
+def test_tab_reaches_one_card_and_then_its_buttons(page: chromium.Browser) -> None:
+    pick(page)
+    page.press("j")
+    assert page.run("document.querySelectorAll('.card[tabindex=\"0\"]').length") == 1
+    seen = []
+    for _ in range(4):
+        page.press("Tab")
+        seen.append(page.run("document.activeElement.className || document.activeElement.tagName"))
+    assert seen == ["play round solid", "SUMMARY", "like", "refuse"]
+
+
+def test_why_this_one_shows_only_evidence(page: chromium.Browser) -> None:
+    pick(page)
+    click(page, ".card summary")
+    text = page.run("document.querySelector('.card .evidence').innerText")
+    assert text.startswith("You heard ") and "found by: model" in text and "always" in text
+
+
+def test_a_fresh_start_follows_from_what_was_searched_and_chosen(page: chromium.Browser, service: FakeService) -> None:
+    page.run(
+        "document.querySelector('#query').value = 'polka'; document.querySelector('#query').dispatchEvent(new Event('input'))"
+    )
+    page.until("[...document.querySelectorAll('.found .hint')].every(one => one.textContent.startsWith('Polka'))")
+    click(page, ".found .add", 1)
+    assert page.run("document.querySelector('#begin').textContent") == "Begin with this 1 tune"
+    click(page, "#begin")
+    page.until(f"{IDS}.length")
+    assert page.run("document.querySelector('#past-title').textContent") == "What I have heard"
+    assert "tune-008" not in page.run(IDS)
+    assert page.run("document.querySelector('.card .facts').textContent").startswith("Polka")
+    (event,) = service.stored.values()
+    assert event.item_id == "tune-008" and event.user_id.startswith("visitor-")
+
+
+def test_filters_narrow_the_list_and_say_when_little_is_left(page: chromium.Browser) -> None:
+    pick(page)
+    click(page, ".menu input[value=waltz]")
+    click(page, ".menu input[value='E dorian']")
+    page.until("[...document.querySelectorAll('.card .facts')].every(one => one.textContent.startsWith('WaltzE dorian'))")
+    page.until("document.querySelector('#fewer').textContent.startsWith('Only ')")
+    click(page, "#fewer button")
+    page.until(f"{IDS}.length === 12")
+    assert page.run("document.querySelector('#fewer').hidden")
+
+
+def test_dark_and_phone(page: chromium.Browser, tmp_path: Path) -> None:
+    url = page.run("location.href")
+    light = page.run("getComputedStyle(document.body).backgroundColor")
+    page.open(url, width=390, height=844, dark=True)
+    page.until("document.querySelectorAll('.person').length")
+    assert page.run("getComputedStyle(document.body).backgroundColor") != light
+    assert page.run("document.documentElement.scrollWidth") == 390
+    pick(page)
+    click(page, ".card .play")
+    page.until("document.querySelector('.sounding')")
+    assert page.run("document.documentElement.scrollWidth") == 390
+    parts = "[...document.querySelectorAll('.card, .card button, .menu, .player, .whom')]"
+    assert page.run(f"{parts}.every(one => one.getBoundingClientRect().right <= 390)")
+    assert page.run("[...document.querySelectorAll('.verdict button')].every(one => one.offsetHeight >= 44)")
+    page.picture(tmp_path / "phone.png")
+    assert (tmp_path / "phone.png").stat().st_size > 10_000
+    click(page, "#theme")
+    assert page.run("document.documentElement.dataset.theme") == "light"
+    assert page.run("getComputedStyle(document.body).backgroundColor") == light
+    page.run("localStorage.clear()")
+
+
+def test_everything_that_can_be_pressed_has_a_name_and_its_own_id(page: chromium.Browser) -> None:
+    pick(page)
+    named = "one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length"
+    every = "[...document.querySelectorAll('button, input, a, summary')]"
+    assert page.run(f"{every}.filter(one => !({named})).map(one => one.outerHTML)") == []
+    assert page.run("[...document.querySelectorAll('img')].every(one => one.hasAttribute('alt'))")
+    assert page.run("(ids => ids.length === new Set(ids).size)([...document.querySelectorAll('[id]')].map(one => one.id))")
+
+
+def test_trouble_is_shown_with_its_remedy_and_can_be_retried(browser: chromium.Browser, service: FakeService) -> None:
+    def refuse(_: Any) -> None:
+        raise InputError("the codebook does not match the model; run tastemaker train")
+
+    service.gate = refuse
+    with served(service) as url:
+        browser.open(f"{url}/")
+        browser.until("document.querySelectorAll('.person').length")
+        click(browser, ".person")
+        browser.until("!document.querySelector('#trouble').hidden")
+        text = browser.run("document.querySelector('#trouble').innerText")
+        assert "the codebook does not match the model" in text and "run tastemaker train" in text
+        service.gate = lambda _: None
+        click(browser, "#trouble button")
+        browser.until(f"{IDS}.length === 12 && document.querySelector('#trouble').hidden")
+        browser.open("about:blank")
+
+
+def test_a_shop_without_sound_or_pictures(browser: chromium.Browser) -> None:
+    with served(FakeService(goods(), simulated=False)) as url:
+        browser.console.clear()
+        browser.open(f"{url}/")
+        browser.until("document.querySelectorAll('.person').length")
+        assert browser.run("document.querySelector('#notice').hidden")
+        ids = pick(browser)
+        assert browser.run("document.querySelectorAll('button.play, .card img').length") == 0
+        assert browser.run("[...document.querySelectorAll('.card .tile')].every(tile => tile.textContent.length > 0)")
+        assert browser.run("document.querySelector('#past-title').textContent") == "What Customer 3 has chosen"
+        assert "simulated" not in browser.run("document.body.innerText.toLowerCase()")
+        browser.press("j")
+        browser.press(" ")
+        click(browser, ".card .like")
+        browser.until(f"{SAID}.startsWith('Since you liked')")
+        assert ids[0] not in browser.run(IDS) and browser.console == []
+        browser.open("about:blank")
