@@ -112,10 +112,9 @@ def compare(model: Any, decoder: Decoder, trie: Trie, setting: tuple[int, int, i
         repeats,
     )
     bound = beam * (length + LEVELS - 1) / (length + beam * (LEVELS - 1))
-    text = (
-        f"{rows} x {length:>3}, B {beam:<3} {generate / rows * 1e3:>9.0f} {vocab / rows * 1e3:>10.1f} {level / rows * 1e3:>10.1f} "
-        f"{generate / vocab:>7.1f} {generate / level:>7.1f} {generate_wall / level_wall:>7.1f} {bound:>6.1f}  {same}/{rows * beam}  {apart:.0e}"
-    )
+    times = f"{generate / rows * 1e3:>9.0f} {vocab / rows * 1e3:>10.1f} {level / rows * 1e3:>10.1f}"
+    ratios = f"{generate / vocab:>7.1f} {generate / level:>11.1f} {generate_wall / level_wall:>5.1f} {bound:>5.1f}"
+    text = f"{rows} x {length:>3}, B {beam:<3} {times} {ratios}  {same}/{rows * beam}  {apart:.0e}"
     if same != rows * beam:
         raise SystemExit(f"{text}\nthe two searches disagree")
     return text
@@ -133,10 +132,9 @@ def main() -> None:
     model = small(vocabulary, Shape(layers=6, width=256, heads=8, context=512, init_std=0.1), seed=0).eval()
     trie = build_trie(np.random.default_rng(0).integers(256, size=(ITEMS, LEVELS)), SIZES)
     decoder, parameters = Decoder.of(model, vocabulary), sum(p.numel() for p in model.parameters()) / 1e6
-    print(
-        f"{parameters:.1f}M parameters, float32, {asked.threads} thread(s), {ITEMS:,} items; CPU ms a request; rows is B(C+S)/(C+BS)"
-    )
-    print("setting           generate  tree vocab tree level   ratio  ratio level  wall  rows   same  scores apart")
+    print(f"{parameters:.1f}M parameters, float32, {asked.threads} thread(s), {ITEMS:,} items, {LEVELS} levels")
+    print("CPU ms a request; 'rows' is the ratio of tokens computed, B(C+S)/(C+BS) with S = L-1")
+    print("setting           generate tree vocab tree level   ratio ratio level  wall  rows  same  scores apart")
     for setting in GATES + (TABLE if asked.full else ()):
         print(compare(model, decoder, trie, setting, asked.repeats), flush=True)
 
