@@ -95,7 +95,8 @@ def test_every_section_and_number_is_there(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"), [(0.1, 0.3, "better than"), (-0.3, -0.1, "worse than"), (-0.1, 0.1, "not told apart")]
+    ("low", "high", "said"),
+    [(0.1, 0.3, "better than"), (-0.3, -0.1, "worse than"), (-0.1, 0.3, "not told apart"), (-0.3, 0.1, "not told apart")],
 )
 def test_the_verdict_follows_the_paired_interval(low: float, high: float, said: str) -> None:
     middle = {"value": (low + high) / 2, "low": low, "high": high}
