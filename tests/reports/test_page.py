@@ -87,6 +87,7 @@ def test_every_section_and_number_is_there(page: str) -> None:
         "+0.0035",
         "better than SASRec (cross-entropy)",
         "(baseline)",
+        "R@10 by method",
         "tastemaker evaluate beauty",
         "16,384",
     ):
