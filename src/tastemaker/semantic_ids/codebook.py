@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from tastemaker.semantic_ids.views import Float32, View, Views, count_items
 Missing = Literal["mask", "mean"]
 Blocks = tuple[slice, ...]
 _FORMAT = 1
-_CHUNK = 8192
+_CELLS = 1 << 24  # distances held at once, 64 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +136,7 @@ def encode(codebook: Codebook, views: Views) -> npt.NDArray[np.int32]:
     z, present = codebook.latent(views)
     check_sizes(codebook.sizes)
     out = np.empty((len(z), len(codebook.codewords)), np.int32)
-    for start in range(0, len(z), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in chunks(len(z), max(codebook.sizes)):
         residual, here = z[rows], present[rows]
         for level, words in enumerate(codebook.codewords):
             codes = distances(residual, here, words, codebook.blocks).argmin(axis=1)
@@ -170,6 +169,12 @@ def side_by_side(
         return np.asarray(z * growth[:, None], np.float32), np.ones_like(present)
     present[present.sum(axis=1) == 0] = 1  # nothing known: compare as the average item
     return z, present
+
+
+def chunks(n: int, k: int) -> Iterator[slice]:
+    """Slices of n rows whose distances to k codewords fit in memory."""
+    step = max(1, _CELLS // k)
+    return (slice(start, start + step) for start in range(0, n, step))
 
 
 def distances(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> Float32:

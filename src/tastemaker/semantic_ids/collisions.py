@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids.codebook import Codebook, distances, subtract
+from tastemaker.semantic_ids.codebook import Codebook, chunks, distances, subtract
 from tastemaker.semantic_ids.sizes import check_sizes
-from tastemaker.semantic_ids.views import Views
+from tastemaker.semantic_ids.views import Float32, Views
 
 Policy = Literal["expand", "suffix", "reassign"]
 Int32 = npt.NDArray[np.int32]
@@ -121,16 +121,17 @@ def last_level_costs(codebook: Codebook, views: Views, codes: npt.NDArray[Any]) 
     z, present = codebook.latent(views)
     for level, words in enumerate(codebook.codewords[:-1]):
         z = subtract(z, present, words[codes[:, level]], codebook.blocks)
-    return lambda rows: distances(z[rows], present[rows], codebook.codewords[-1], codebook.blocks)
+    return _costs(z, present, codebook.codewords[-1], codebook)
 
 
 def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: float | None = None) -> Int32:
     """Semantic IDs (N, L) for a whole catalogue at once, no two items alike: balanced residual quantisation.
 
-    From the first level down, a prefix takes no more items than its subtree has addresses; the items that care least (smallest
-    gap between nearest and second-nearest code) move to the next-nearest code with room. Identical items spread in item-index
-    (hash) order. fill: share of the last codes under a prefix that may be used, < 1 leaves addresses for new items.
-    balance: at most `balance` x N / K_1 items on a first code. An item's code depends on the others, so new items use `encode`.
+    From the first level down, a prefix takes no more items than its subtree has addresses; of those it attracts it keeps the
+    ones that care most (largest gap to the second-nearest code), and the others move to the nearest code with room. Identical
+    items spread in item-index (hash) order. fill: share of the last codes under a prefix that may be used, < 1 leaves
+    addresses for new items. balance: at most `balance` x N / K_1 items on a first code. An item's code depends on the
+    others, so new items use `encode`.
 
     Raises
     ------
@@ -144,10 +145,13 @@ def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: 
         parents = groups(out[:, :level]) if level else Groups(out[:1, :0], np.array([0, len(z)]), np.arange(len(z)))
         for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
             rows = parents.items[start:stop]
-            d = distances(z[rows], present[rows], words, codebook.blocks)
-            nearest = d.argmin(axis=1)
-            crowded = np.bincount(nearest).max() > cap
-            out[rows, level] = (_least_total(d, 1) if cap == 1 else _with_room(d, cap)) if crowded else nearest
+            costs = _costs(z, present, words, codebook)
+            if cap == 1:
+                d = costs(rows)
+                nearest = d.argmin(axis=1)
+                out[rows, level] = _least_total(d, 1) if np.bincount(nearest).max() > 1 else nearest
+            else:
+                out[rows, level] = _with_room(costs, rows, len(words), cap)
         z = subtract(z, present, words[out[:, level]], codebook.blocks)
     return out
 
@@ -168,14 +172,30 @@ def _caps(sizes: tuple[int, ...], n: int, fill: float, balance: float | None) ->
     return caps
 
 
-def _with_room(d: npt.NDArray[Any], cap: int) -> Int64:
-    """Each row to its nearest code with room, rows with the largest regret first."""
-    order = np.argsort(d, axis=1, kind="stable")
-    two = np.take_along_axis(d, order[:, :2], axis=1)
-    used = np.zeros(d.shape[1], np.int64)
-    out = np.empty(len(d), np.int64)
-    for row in np.argsort(two[:, 0] - two[:, 1], kind="stable"):
-        out[row] = choice = order[row, (used[order[row]] < cap).argmax()]
+def _costs(z: Float32, present: Float32, words: Float32, codebook: Codebook) -> Costs:
+    return lambda rows: distances(z[rows], present[rows], words, codebook.blocks)
+
+
+def _with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
+    """(n,) nearest codes; where more than `cap` items want one, those of least regret go to the nearest code with room."""
+    out = np.empty(len(items), np.int64)
+    regret = np.empty(len(items), np.float32)
+    for rows in chunks(len(items), k):
+        d = costs(items[rows])
+        out[rows] = d.argmin(axis=1)
+        two = np.partition(d, 1, axis=1)
+        regret[rows] = two[:, 1] - two[:, 0]
+    used = np.bincount(out, minlength=k)
+    if used.max() <= cap:
+        return out
+    keen = np.lexsort((-regret, out))  # by code, keenest first; stable, so equal items stay in item order
+    place = np.arange(len(items)) - np.repeat(np.cumsum(used) - used, used)
+    spilled = keen[place >= cap]
+    spilled = spilled[np.argsort(-regret[spilled], kind="stable")]
+    used = np.minimum(used, cap)
+    for row in spilled:
+        d = np.where(used < cap, costs(items[row : row + 1])[0], np.inf)
+        out[row] = choice = int(d.argmin())
         used[choice] += 1
     return out
 

@@ -10,29 +10,29 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids.codebook import Blocks, Codebook, Missing, distances, subtract
+from tastemaker.semantic_ids.codebook import Blocks, Codebook, Missing, chunks, distances, subtract
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Scaling, Views, fit_views
 from tastemaker.stats.random import generator
 
-_CHUNK = 16_384
-
 
 @dataclass(frozen=True)
 class RkmeansSettings:
-    """iterations: Lloyd steps at most; restarts: the best of so many starts a level; sample: rows a level is fitted on at most;
-    scaling: "dimension" (every dimension to variance 1) or "view" (keep a view's spectrum); missing: see `Codebook`.
+    """iterations: Lloyd steps at most; tolerance: stop when a step lowers the error by a smaller share; restarts: the best of
+    so many starts a level; sample: rows a level is fitted on at most; scaling: "dimension" (every dimension to variance 1) or
+    "view" (keep a view's spectrum); missing: see `Codebook`.
     """
 
     iterations: int = 30
+    tolerance: float = 1e-4
     restarts: int = 1
     sample: int = 200_000
     scaling: Scaling = "dimension"
     missing: Missing = "mask"
 
     def __post_init__(self) -> None:
-        if min(self.iterations, self.restarts, self.sample) < 1:
-            raise InputError("residual k-means: iterations, restarts and sample must be at least 1")
+        if min(self.iterations, self.restarts, self.sample) < 1 or self.tolerance < 0:
+            raise InputError("residual k-means: iterations, restarts and sample must be at least 1, tolerance at least 0")
         if self.scaling not in ("dimension", "view") or self.missing not in ("mask", "mean"):
             raise InputError("residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean'")
 
@@ -81,7 +81,7 @@ def kmeans(
     best: Float32 | None = None
     lowest = np.inf
     for restart in range(settings.restarts):
-        words = _lloyd(z, present, blocks, _spread_start(z, k, (*key, restart)), settings.iterations)
+        words = _lloyd(z, present, blocks, _spread_start(z, k, (*key, restart)), settings)
         error = float(assign(z, present, words, blocks)[1].mean()) if settings.restarts > 1 else 0.0
         if error < lowest:
             best, lowest = words, error
@@ -93,8 +93,7 @@ def assign(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> tupl
     """Nearest codeword (N,), lowest index on a tie, and squared distance (N,) over the present blocks."""
     codes = np.empty(len(z), np.int64)
     gap = np.empty(len(z), np.float32)
-    for start in range(0, len(z), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in chunks(len(z), len(words)):
         d = distances(z[rows], present[rows], words, blocks)
         codes[rows] = d.argmin(axis=1)
         gap[rows] = d.min(axis=1) + np.square(z[rows]).sum(axis=1)
@@ -118,20 +117,19 @@ def _spread_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
     return z[chosen].copy()
 
 
-def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, iterations: int) -> Float32:
+def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, settings: RkmeansSettings) -> Float32:
     """Alternate assignment and per-block means; an empty cluster takes the row that is worst served."""
-    before = np.empty(0, np.int64)
-    for _ in range(iterations):
+    before = np.inf
+    for _ in range(settings.iterations):
         codes, gap = assign(z, present, words, blocks)
-        if np.array_equal(codes, before):
-            break
-        before = codes
+        error = float(gap.sum(dtype=np.float64))
         empty = np.flatnonzero(np.bincount(codes, minlength=len(words)) == 0)
-        if len(empty):
-            worst = np.argsort(-gap, kind="stable")[: len(empty)]
-            worst = worst[gap[worst] > 1e-9]  # fewer distinct rows than codes: the rest of the codes stays unused
-            codes = codes.copy()
-            codes[worst] = empty[: len(worst)]
+        worst = np.argsort(-gap, kind="stable")[: len(empty)]
+        worst = worst[gap[worst] > 1e-9]  # fewer distinct rows than codes: the rest of the codes stays unused
+        if before - error <= settings.tolerance * before < np.inf and not len(worst):
+            break
+        before = error
+        codes[worst] = empty[: len(worst)]
         words = _means(z, present, blocks, codes, words)
     return words
 

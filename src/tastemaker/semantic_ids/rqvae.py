@@ -47,7 +47,7 @@ class RqvaeSettings:
     beta: float = 0.25
     codebook_weight: float = 1.0
     masking: bool = True
-    contrastive: float = 0.1
+    contrastive: float = 0.3
     temperature: float = 0.1
     drop: Mapping[str, float] = field(default_factory=lambda: {"behaviour": 0.5})
     view_weights: Mapping[str, float] = field(default_factory=dict)
