@@ -93,6 +93,7 @@ def test_ties_join_equal_pitches_only_and_carry_an_accidental_over_the_bar() -> 
     assert notes("A-A2 B").tolist() == [[0.0, 1.5, 69.0], [1.5, 0.5, 71.0]]
     assert pitches("A-B") == [69, 71]  # as a slur in O'Neill's
     assert notes("^f2-|f2 f").tolist() == [[0.0, 2.0, 78.0], [2.0, 0.5, 77.0]]
+    assert notes("[^C-E-]|[CE]").tolist() == [[0.0, 1.0, 61.0], [0.0, 1.0, 64.0]]
     assert notes("[CE]-[CE]").tolist() == [[0.0, 1.0, 60.0], [0.0, 1.0, 64.0]]
 
 
@@ -121,6 +122,7 @@ def test_chords_sound_together_and_grace_notes_symbols_and_ornaments_do_not_soun
         ("|:C|1D|2E|]", "CDCE"),
         ("|:C:| |:D:|", "CCDD"),
         ("|:C:|", "CC"),
+        ("C || :|D", "CCD"),
         ("C|]", "C"),
     ],
 )

@@ -115,10 +115,8 @@ def _columns(facts: pa.Table) -> dict[str, list[str]]:
     return columns
 
 
-def _tastes(
-    columns: dict[str, list[str]], n: int, seed: int
-) -> tuple[npt.NDArray[np.float64], dict[str, tuple[list[str], Ints]]]:
-    """Attribute utility (n, N) before scaling, and for each field its values and every listener's favourite.
+def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[npt.NDArray[np.float64], list[dict[str, str]]]:
+    """Attribute utility (n, N) before scaling, and every listener's favourite value of each field, dearest field first.
 
     A listener spreads attention over the fields (Dirichlet, type and timbre first) and likes each value of a field by a
     standard normal draw.
@@ -126,14 +124,15 @@ def _tastes(
     rng = generator(seed, "tastes")
     attention = np.sqrt(rng.dirichlet([3.0, 1.5, 2.0, 1.5, 1.0, 0.7], size=n))
     total = np.zeros((n, len(columns["mode"])))
-    favourites = {}
+    favourites: list[list[str]] = []
     for place, field in enumerate(FIELDS):
         values, index = np.unique(columns[field], return_inverse=True)
         liking = rng.standard_normal((n, len(values)))
         total += attention[:, [place]] * liking[:, index]
         common = np.bincount(index) / len(index)
-        favourites[field] = ([str(one) for one in values], np.argmax(liking + 0.5 * np.log(common), axis=1))
-    return total, favourites
+        favourites.append([str(values[one]) for one in np.argmax(liking + 0.5 * np.log(common), axis=1)])
+    dearest = np.argsort(-attention, axis=1)
+    return total, [{FIELDS[place]: favourites[place][user] for place in dearest[user]} for user in range(n)]
 
 
 def _companions(kinds: Ints, keys: Ints, count: int, seed: int) -> Ints:
@@ -153,7 +152,7 @@ def _companions(kinds: Ints, keys: Ints, count: int, seed: int) -> Ints:
 def make_world(facts: pa.Table, n_listeners: int, seed: int, settings: ListenerSettings) -> tuple[World, list[dict[str, str]]]:
     """Draw the truth, and each listener's favourites in words."""
     columns = _columns(facts)
-    attribute, favourites = _tastes(columns, n_listeners, seed)
+    attribute, words = _tastes(columns, n_listeners, seed)
     n_items = facts.num_rows
     rng = generator(seed, "items")
     hidden = generator(seed, "hidden").standard_normal((n_listeners, 8)) @ rng.standard_normal((8, n_items))
@@ -173,7 +172,6 @@ def make_world(facts: pa.Table, n_listeners: int, seed: int, settings: ListenerS
         keys=keys,
         companions=_companions(kinds, keys, settings.companions, seed),
     )
-    words = [{field: favourites[field][0][favourites[field][1][user]] for field in FIELDS} for user in range(n_listeners)]
     return world, words
 
 
@@ -263,7 +261,7 @@ def simulate(facts: pa.Table, n_listeners: int = 1000, seed: int = 0, settings: 
     user, item, share = users[order], np.concatenate(log.item)[order], np.concatenate(log.share)[order]
     liked, fresh = np.concatenate(log.liked)[order], np.concatenate(log.fresh)[order]
     counts = np.bincount(user, minlength=n_listeners)
-    ids = _user_ids(n_listeners)
+    ids = [f"simulated-{number:0{max(3, len(str(n_listeners)))}d}" for number in range(1, n_listeners + 1)]
     table = pa.table(
         {
             "user_id": pa.array(ids).take(pa.array(user)),
@@ -277,16 +275,21 @@ def simulate(facts: pa.Table, n_listeners: int = 1000, seed: int = 0, settings: 
     return Simulation(check(table, INTERACTIONS, "simulated plays"), _profiles(ids, words, counts), world)
 
 
-def _user_ids(n: int) -> list[str]:
-    return [f"simulated-{number:0{max(3, len(str(n)))}d}" for number in range(1, n + 1)]
-
-
 def _profiles(ids: list[str], words: list[dict[str, str]], counts: Ints) -> pa.Table:
     """Who the listeners are, in words; every name says that they are simulated."""
     rows = []
     for one, likes, count in zip(ids, words, counts, strict=True):
-        kind = likes["tune_type"] if not likes["tune_type"].startswith("other ") else f"tunes in {likes['tune_type'][6:]}"
-        text = f"Simulated: leans to {kind}, {likes['mode']} modes, the sound of {likes['timbre']} and {likes['speed']} playing."
-        name = f"Listener {one.split('-')[1]} (simulated)"
-        rows.append({"user_id": one, "name": name, "text": text, "plays": int(count), "simulated": True, **likes})
+        kind = likes["tune_type"]
+        phrases = {
+            "tune_type": f"tunes in {kind[6:]}" if kind.startswith("other ") else f"the {kind}",
+            "mode": f"{likes['mode']} keys",
+            "timbre": f"the {likes['timbre']} sound",
+            "speed": f"{likes['speed']} playing",
+            "metre": f"{likes['metre']} time",
+            "book": likes["book"],
+        }
+        first, second, third, *_ = (phrases[field] for field in likes)
+        text = f"Simulated: leans first to {first}, then to {second} and {third}."
+        who = {"user_id": one, "name": f"Listener {one.split('-')[1]} (simulated)", "text": text}
+        rows.append(who | {"plays": int(count), "simulated": True} | {field: likes[field] for field in FIELDS})
     return pa.Table.from_pylist(rows)

@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import fftconvolve
 
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
@@ -135,7 +134,8 @@ def render(
             wave_form = wave_form + settings.breath * np.abs(wave_form).max() * _breathed(wave_form, duration, settings, rate)
         sound[start : start + len(wave_form)] += wave_form
     if room:
-        sound += room * fftconvolve(sound, _room(rate))[:length]
+        size = 1 << int(length + _ROOM_SECONDS * rate).bit_length()  # long enough that the echo does not wrap round
+        sound += room * np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(_room(rate), size), size)[:length]
     fade = min(int(0.05 * rate), length)
     sound[length - fade :] *= 0.5 * (1.0 + np.cos(np.pi * np.arange(1, fade + 1) / fade))
     peak = np.abs(sound).max()
