@@ -68,7 +68,7 @@ def sentence_encoder(cache: str | Path | None = None, folder: str | Path | None 
     """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
 
     Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv 1908.10084);
-    texts of similar length share a batch. The model is read at the first call.
+    texts of similar length share a batch; a text without tokens is a row of zeros. The model is read at the first call.
 
     Parameters
     ----------
@@ -114,8 +114,10 @@ def _model(folder: Path) -> Any:
 @torch.inference_mode()
 def _embed(model: Any, tokenizer: Any, texts: list[str]) -> npt.NDArray[np.float32]:
     tokens = tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
+    if tokens["input_ids"].shape[1] == 0:
+        return np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     hidden = model(**tokens).last_hidden_state
-    real = tokens["attention_mask"].unsqueeze(2).to(hidden.dtype)
-    mean = (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+    real = tokens["attention_mask"].unsqueeze(2)
+    mean = hidden.masked_fill(real == 0, 0.0).sum(1) / real.sum(1).clamp(min=1)
     vectors: npt.NDArray[np.float32] = torch.nn.functional.normalize(mean, dim=1).numpy()
     return vectors

@@ -13,19 +13,27 @@ import pyarrow as pa
 import torch
 
 from tastemaker.errors import InputError
+from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.schema import EXAMPLES, check
 from tastemaker.stats.random import generator
 
+# A micro-batch of ENOUGH padded tokens takes no row shorter than WASTE of its longest: one more pass costs less than padding.
+WASTE, ENOUGH = 0.75, 512
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Training examples: tokens (T,) int32, target (T,) bool, offsets (N + 1,) int64, weight (N,) float32."""
+    """Training examples: tokens (T,) int32, target (T,) bool, offsets (N + 1,) int64, weight (N,) float32.
+
+    `parents` (T,) int64: node of the tree of Semantic IDs that each of their tokens follows, when siblings are known.
+    """
 
     tokens: npt.NDArray[np.int32]
     target: npt.NDArray[np.bool_]
     offsets: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float32]
+    parents: npt.NDArray[np.int64] | None = None
 
     @property
     def count(self) -> int:
@@ -50,7 +58,7 @@ class Examples:
 class MicroBatch:
     """Padded input (R, C) int64 and the n tokens to predict: flat position of the token before, target id, weight.
 
-    `tokens` is the number of input tokens without the padding.
+    `tokens` is the number of input tokens without the padding; `parents` (n,) see `Examples`.
     """
 
     inputs: torch.Tensor
@@ -58,22 +66,28 @@ class MicroBatch:
     targets: torch.Tensor
     weights: torch.Tensor
     tokens: int
+    parents: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on `device`."""
         inputs, positions, targets, weights = (
             tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.positions, self.targets, self.weights)
         )
-        return MicroBatch(inputs, positions, targets, weights, self.tokens)
+        parents = None if self.parents is None else self.parents.to(device)
+        return MicroBatch(inputs, positions, targets, weights, self.tokens, parents)
 
 
-def read_examples(table: pa.Table, vocabulary: Vocabulary, sids_only: bool, longest: int) -> Examples:
+def read_examples(
+    table: pa.Table, vocabulary: Vocabulary, sids_only: bool, longest: int, siblings: Siblings | None = None
+) -> Examples:
     """Check an EXAMPLES table and flatten it; examples without a token to predict are left out.
 
     Parameters
     ----------
     sids_only
         Keep only Semantic-ID tokens as targets (fine-tuning).
+    siblings
+        The tree of existing Semantic IDs, to note what each token follows.
     longest
         The model's context; a longer example is refused.
 
@@ -100,7 +114,8 @@ def read_examples(table: pa.Table, vocabulary: Vocabulary, sids_only: bool, long
     target[offsets[:-1][lengths > 0]] = False  # nothing precedes the first token
     if sids_only:
         target &= vocabulary.level_of(tokens) >= 0
-    return _with_targets(Examples(tokens, target, offsets, weight))
+    parents = siblings.parents(tokens, vocabulary) if siblings is not None else None
+    return _with_targets(Examples(tokens, target, offsets, weight, parents))
 
 
 def _lists(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -126,7 +141,8 @@ def _with_targets(examples: Examples) -> Examples:
         return examples
     inside = np.repeat(keep, np.diff(examples.offsets))
     offsets = np.concatenate([[0], np.cumsum(np.diff(examples.offsets)[keep])]).astype(np.int64)
-    return Examples(examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep])
+    parents = examples.parents[inside] if examples.parents is not None else None
+    return Examples(examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep], parents)
 
 
 class Batches:
@@ -164,9 +180,14 @@ def micro_batches(examples: Examples, rows: npt.NDArray[np.int64], limit: int) -
     start = 0
     while start < len(order):
         width = used[order[start]]
-        group = order[start : start + max(1, limit // width)]
+        end = start + 1
+        while end < len(order) and (end - start + 1) * width <= limit:
+            if used[order[end]] < WASTE * width and (end - start) * width >= ENOUGH:
+                break
+            end += 1
+        group = order[start:end]
         yield _pad(examples, [int(rows[index]) for index in group], [used[index] for index in group], width)
-        start += len(group)
+        start = end
 
 
 def _used(examples: Examples, row: int) -> int:
@@ -177,7 +198,7 @@ def _used(examples: Examples, row: int) -> int:
 
 def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> MicroBatch:
     inputs = np.zeros((len(rows), width), dtype=np.int64)
-    positions, targets, weights = [], [], []
+    positions, targets, weights, parents = [], [], [], []
     for index, (row, length) in enumerate(zip(rows, used, strict=True)):
         start = int(examples.offsets[row])
         inputs[index, :length] = examples.tokens[start : start + length]
@@ -185,10 +206,13 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
         positions.append(index * width + places - 1)
         targets.append(examples.tokens[start + places])
         weights.append(np.full(len(places), examples.weight[row], dtype=np.float32))
+        if examples.parents is not None:
+            parents.append(examples.parents[start + places])
     return MicroBatch(
         torch.from_numpy(inputs),
         torch.from_numpy(np.concatenate(positions).astype(np.int64)),
         torch.from_numpy(np.concatenate(targets).astype(np.int64)),
         torch.from_numpy(np.concatenate(weights)),
         sum(used),
+        torch.from_numpy(np.concatenate(parents)) if parents else None,
     )

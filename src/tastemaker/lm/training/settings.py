@@ -43,7 +43,7 @@ class Settings:
     epochs: float = 1.0
     steps: int | None = None
     batch_rows: int = 64
-    micro_tokens: int = 4096
+    micro_tokens: int = 2048
     learning_rate: float = 1e-3
     warmup: int = 100
     schedule: Literal["constant", "cosine", "linear"] = "cosine"

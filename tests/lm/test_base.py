@@ -1,0 +1,172 @@
+"""Bases on disk: what is written comes back, what could run code or is damaged is refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from tastemaker.errors import ModelError
+from tastemaker.lm import base, smollm2
+from tastemaker.lm.base import Shape, load, save, small, weights_hash
+
+
+@pytest.fixture
+def saved(vocabulary, tiny, tmp_path):
+    model = small(vocabulary, tiny, seed=1)
+    save(model, vocabulary, tmp_path / "model")
+    return model, tmp_path / "model"
+
+
+def test_a_saved_model_comes_back(saved, vocabulary):
+    model, folder = saved
+    loaded, again = load(folder)
+    assert again == vocabulary and weights_hash(loaded) == weights_hash(model)
+    assert loaded.config._attn_implementation == "sdpa" and not loaded.training
+    assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
+    assert sorted(entry.name for entry in folder.parent.iterdir()) == ["model"]
+
+
+def test_small_follows_its_seed_and_leaves_the_global_generator_alone(vocabulary, tiny):
+    state = torch.get_rng_state()
+    one, two, other = (small(vocabulary, tiny, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert weights_hash(one) == weights_hash(two) != weights_hash(other)
+    assert one.get_input_embeddings().weight.shape == (vocabulary.size, 32)
+
+
+def test_default_sizes_are_small(vocabulary):
+    model = small(vocabulary, Shape())
+    assert 1e6 < sum(one.numel() for one in model.parameters()) < 15e6
+
+
+@pytest.mark.parametrize("change", [{"width": 30}, {"layers": 0}, {"heads": 5}, {"mlp": 0}])
+def test_shapes_that_cannot_be_built_are_refused(change):
+    with pytest.raises(ModelError, match="shape"):
+        Shape(**change)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl"])
+def test_pickled_weights_are_refused_by_name(saved, name):
+    _, folder = saved
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(ModelError, match=f"{name}: pickled weights are refused"):
+        load(folder)
+
+
+def test_other_bad_folders_are_refused(saved, tmp_path, vocabulary):
+    _, folder = saved
+    with pytest.raises(ModelError, match="no such model folder"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"no \.safetensors"):
+        load(tmp_path / "empty")
+    file = folder / "model.safetensors"
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(ModelError, match="weights hash is"):
+        load(folder)
+    file.write_bytes(b"no tensors here")
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_vocabulary_of_another_model_is_refused(saved, vocabulary):
+    _, folder = saved
+    other = json.loads(vocabulary.to_json()) | {"sizes": [8, 4, 3]}
+    (folder / "vocabulary.json").write_text(json.dumps(other))
+    with pytest.raises(ModelError, match=f"vocabulary hash is .* recorded was {vocabulary.fingerprint()}"):
+        load(folder)
+    (folder / "vocabulary.json").write_text(json.dumps(other | {"sizes": [512, 4, 4]}))
+    with pytest.raises(ModelError, match="of different models"):
+        load(folder)
+
+
+def test_a_killed_save_leaves_the_old_version_or_the_new(saved, vocabulary, tiny, monkeypatch):
+    model, folder = saved
+    newer = small(vocabulary, tiny, seed=2)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.setattr(base.os, "fsync", killed)
+    with pytest.raises(Killed):
+        save(newer, vocabulary, folder)
+    assert weights_hash(load(folder)[0]) == weights_hash(model)
+    monkeypatch.undo()
+    rename = type(folder).rename
+
+    def second_rename_fails(path, target):
+        if ".partial-" in path.name:
+            raise Killed
+        return rename(path, target)
+
+    monkeypatch.setattr(type(folder), "rename", second_rename_fails)
+    with pytest.raises(Killed):
+        save(newer, vocabulary, folder)
+    assert not folder.exists() and weights_hash(load(folder)[0]) == weights_hash(model)
+    monkeypatch.undo()
+    save(newer, vocabulary, folder)
+    assert weights_hash(load(folder)[0]) == weights_hash(newer)
+    assert [entry.name for entry in folder.parent.iterdir()] == ["model"]
+
+
+def test_no_code_from_a_folder_runs(saved, tmp_path):
+    _, folder = saved
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\n")
+    with pytest.raises(ModelError):
+        load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_device_defaults_never_choose_bfloat16_without_amx(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for flags, dtype in (("flags : avx2 avx512f avx512_bf16", "float32"), ("flags : avx512f amx_bf16 amx_tile", "bfloat16")):
+        monkeypatch.setattr(base.Path, "read_text", lambda *_, flags=flags, **__: flags)
+        chosen = base.device_defaults()
+        assert (chosen.device, chosen.dtype) == ("cpu", dtype) and chosen.threads >= 1
+
+
+def test_smollm2_without_its_package_names_the_install_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(smollm2, "PACKAGE", "no_such_package_at_all")
+    with pytest.raises(ModelError, match="make smollm2"):
+        smollm2.convert(tmp_path / "model")
+
+
+def test_a_converted_smollm2_is_not_converted_again(saved, monkeypatch):
+    _, folder = saved
+    (folder / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr(smollm2, "PACKAGE", "no_such_package_at_all")
+    assert smollm2.convert(folder) == folder
+
+
+def test_gguf_names_and_rotary_order(monkeypatch, tiny, vocabulary):
+    """Writing a small model the way GGUF does (two halves of each head interleaved) and reading it back changes nothing."""
+    gguf = pytest.importorskip("gguf", reason="the extra smollm2 is not installed")
+    model = small(vocabulary, tiny, seed=1)
+    names = {theirs: ours for ours, theirs in smollm2.NAMES.items()}
+    tensors = []
+    for name, one in model.named_parameters():
+        values = one.detach()
+        if name in names:
+            ours = names[name]
+        else:
+            layer, part = name.removeprefix("model.layers.").removesuffix(".weight").split(".", 1)
+            ours = f"blk.{layer}.{names[part]}.weight"
+            if part in ("self_attn.q_proj", "self_attn.k_proj"):
+                values = values.view(tiny.heads, 2, -1, tiny.width).transpose(1, 2).reshape(values.shape)
+        tensors.append(type("Tensor", (), {"name": ours, "data": values.numpy(), "tensor_type": gguf.GGMLQuantizationType.F32}))
+    monkeypatch.setattr(gguf, "GGUFReader", lambda path: type("Reader", (), {"tensors": tensors}))
+    read = smollm2._weights(base.Path("x"), model.config)
+    expected = dict(model.named_parameters())
+    assert read.keys() == expected.keys()
+    assert all(torch.equal(read[name], expected[name]) for name in expected)
