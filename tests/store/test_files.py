@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,60 +21,101 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store import files
 from tastemaker.store.folders import seal, verify_folder, write_folder
 
-# For every line "root start" on its input, forks a writer that overwrites one file with version after version, seals one folder
-# after another and appends lines until it is killed. Forking spares the imports of a new interpreter for each of many kills.
+# For every line "root step" on its input, forks a writer that replaces a file, seals a folder and appends a line, and is killed
+# when Python comes to that many lines of code, in whatever module. Forking spares the imports of an interpreter for each kill.
 WRITERS = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from tastemaker.store.files import append_line, write_bytes
 from tastemaker.store.folders import write_folder
+left = 0
+def count(frame, event, argument):
+    global left
+    left -= event == "line"
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count
 for line in sys.stdin:
-    root, start = line.split()
-    root, pid = Path(root), os.fork()
+    root, step = line.split()
+    root, left, pid = Path(root), int(step), os.fork()
     if pid:
-        print(pid, flush=True)
-        os.waitpid(pid, 0)
-        print("ended", flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
         continue
-    for n in range(int(start), 10**9):
-        write_bytes(root / "file.bin", str(n).encode().ljust(8) * 40_000)
-        with write_folder(root / f"folder-{n}") as temporary:
-            for part in range(3):
-                (temporary / f"{part}.bin").write_bytes(str(n).encode().ljust(8) * 5_000)
-        append_line(root / "lines.jsonl", {"n": n, "pad": "x" * 5000})
+    sys.settrace(count)
+    write_bytes(root / "file.bin", b"new" * 1000)
+    with write_folder(root / "folder") as temporary:
+        (temporary / "a.bin").write_bytes(b"a")
+        (temporary / "b.bin").write_bytes(b"b")
+    append_line(root / "lines.jsonl", 1)
+    sys.settrace(None)
+    print(int(step) - left, flush=True)
+    os._exit(0)
 """
 
 
-def _assert_whole(root: Path) -> None:
-    if (root / "file.bin").exists():
-        content = (root / "file.bin").read_bytes()
-        assert content == content[:8] * 40_000
-    for folder in root.glob("folder-*"):
-        verify_folder(folder)
-        expected = folder.name.removeprefix("folder-").encode().ljust(8) * 5_000
-        assert [(folder / f"{part}.bin").read_bytes() for part in range(3)] == [expected] * 3
-        shutil.rmtree(folder)
-    if (root / "lines.jsonl").exists():
-        numbers = [line["n"] for line in files.read_lines(root / "lines.jsonl")]
-        assert numbers == sorted(set(numbers))
+def _kills(total: int) -> list[int]:
+    """Forty steps spread over all of them, drawn anew in every fortieth part."""
+    edges = np.linspace(0, total, 41).astype(int)
+    return np.random.default_rng(0).integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1)).tolist()
 
 
-def test_a_killed_writer_leaves_old_or_new(tmp_path: Path) -> None:
+def test_a_writer_killed_at_any_line_leaves_old_or_new(tmp_path: Path) -> None:
+    seen, steps = set(), [10**9]
     with subprocess.Popen([sys.executable, "-c", WRITERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writers:
         assert writers.stdin is not None and writers.stdout is not None
-        for attempt, pause in enumerate(np.random.default_rng(0).uniform(0.0, 0.04, 40)):
-            writers.stdin.write(f"{tmp_path} {1000 * attempt}\n")
+        for step in steps:
+            (tmp_path / "file.bin").write_bytes(b"old" * 1000)
+            (tmp_path / "lines.jsonl").write_bytes(b"0\n")
+            shutil.rmtree(tmp_path / "folder", ignore_errors=True)
+            writers.stdin.write(f"{tmp_path} {step}\n")
             writers.stdin.flush()
-            pid = int(writers.stdout.readline())
-            time.sleep(pause)
-            os.kill(pid, signal.SIGKILL)
-            assert writers.stdout.readline() == "ended\n"
-            _assert_whole(tmp_path)
+            if step == steps[0]:
+                steps += _kills(int(writers.stdout.readline()))
+            assert int(writers.stdout.readline()) == (0 if step == steps[0] else -signal.SIGKILL)
+            content, lines, sealed = (
+                (tmp_path / "file.bin").read_bytes(),
+                files.read_lines(tmp_path / "lines.jsonl"),
+                (tmp_path / "folder").exists(),
+            )
+            assert content in (b"old" * 1000, b"new" * 1000)
+            assert lines in ([0], [0, 1])
+            if sealed:
+                assert verify_folder(tmp_path / "folder")["files"].keys() == {"a.bin", "b.bin"}
+            seen.add((content[:3], sealed, len(lines)))
         writers.stdin.close()
-    assert (tmp_path / "file.bin").exists()
+    assert seen >= {(b"old", False, 1), (b"new", False, 1), (b"new", True, 2)}
     removed = files.sweep(tmp_path)
-    assert removed, "no kill of forty came in the middle of a write"
+    assert removed, "no kill came in the middle of a write"
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to name descriptors")
+def test_contents_reach_the_disk_before_the_name_and_then_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    rename, fsync = os.rename, os.fsync
+
+    def flushed(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        steps.append("flush " + ("new" if ".tmp" in name else name))
+        fsync(descriptor)
+
+    def moved(self: Path, target: Path) -> Path:
+        steps.append(f"rename {target.name}")
+        rename(self, target)
+        return target
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", moved)
+    monkeypatch.setattr(Path, "rename", moved)
+    files.write_text(tmp_path / "a.txt", "x")
+    assert steps == ["flush new", "rename a.txt", f"flush {tmp_path.name}"]
+    steps.clear()
+    with write_folder(tmp_path / "b") as folder:
+        (folder / "inner.txt").write_text("y")
+    assert steps[0] == "flush inner.txt"
+    assert steps[-2:] == ["rename b", f"flush {tmp_path.name}"]
+    assert steps.index("rename manifest.json") > steps.index("flush inner.txt")
+    assert "flush new" in steps[steps.index("rename manifest.json") :], "the folder's own list of names"
 
 
 def test_a_sweep_spares_what_is_being_written(tmp_path: Path) -> None:
