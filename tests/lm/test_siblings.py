@@ -21,7 +21,8 @@ def test_parents_and_existing_codes_match_the_catalogue_item_by_item() -> None:
         for level in range(3):
             node = torch.tensor([parents[1 + 3 * item + level]])
             expected = {int(other[level]) for other in CODES if (other[:level] == codes[:level]).all()}
-            assert set(torch.nonzero(tree.existing(level, node)[0]).squeeze(1).tolist()) == expected
+            children, used = tree.children(level, node)
+            assert set(children[used].tolist()) == expected
 
 
 def test_a_semantic_id_that_no_item_has_is_refused() -> None:
@@ -37,3 +38,20 @@ def test_a_semantic_id_that_no_item_has_is_refused() -> None:
 def test_the_fingerprint_follows_the_catalogue() -> None:
     assert Siblings.of(CODES, SIZES).fingerprint() == Siblings.of(CODES[::-1], SIZES).fingerprint()
     assert Siblings.of(CODES, SIZES).fingerprint() != Siblings.of(CODES[1:], SIZES).fingerprint()
+
+
+@pytest.mark.parametrize("size", [3, 64])
+def test_the_loss_is_the_softmax_over_existing_codes(size: int) -> None:
+    sizes = (2, size, 2)
+    tree = Siblings.of(CODES, sizes)
+    parents = tree.parents(build_small(sizes).sid_tokens(CODES).ravel(), build_small(sizes)).reshape(5, 3)
+    torch.manual_seed(0)
+    hidden, head = torch.randn(5, 4, requires_grad=True), torch.randn(size, 4, requires_grad=True)
+    found = tree.losses(hidden, head, 1, torch.from_numpy(CODES[:, 1]), torch.from_numpy(parents[:, 1]))
+    logits = hidden @ head.T
+    for item, codes in enumerate(CODES):
+        alive = sorted({int(other[1]) for other in CODES if other[0] == codes[0]})
+        expected = torch.logsumexp(logits[item, alive], 0) - logits[item, codes[1]]
+        assert found[item].item() == pytest.approx(expected.item(), abs=1e-5)
+    found.sum().backward()
+    assert hidden.grad is not None and hidden.grad.isfinite().all()

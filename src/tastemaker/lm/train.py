@@ -11,14 +11,16 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from tastemaker.errors import ModelError
 from tastemaker.lm.base import weights_hash
 from tastemaker.lm.training import checkpoint
 from tastemaker.lm.training.batches import read_examples
 from tastemaker.lm.training.run import Run, Window
 from tastemaker.lm.training.settings import Metrics, Settings
+from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 
-__all__ = ["Metrics", "Settings", "train"]
+__all__ = ["Metrics", "Settings", "Siblings", "train"]
 
 
 def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
@@ -60,6 +62,7 @@ def train(
     state_folder: str | Path | None = None,
     on_step: Callable[[Metrics], None] | None = None,
     validate: Callable[[Any], float] | None = None,
+    siblings: Siblings | None = None,
 ) -> Iterator[Metrics]:
     """Train `model` in place and yield metrics; the weights to keep are in it when the iterator ends.
 
@@ -74,6 +77,9 @@ def train(
         EXAMPLES table of `tastemaker.schema`.
     validate
         Called with the model (in evaluation mode, holding the average); greater is better. The best weights are kept.
+    siblings
+        Fine-tuning only: normalise over the codes that exist after a prefix instead of over the whole level. Serve
+        with `normalise="siblings"` then.
 
     Raises
     ------
@@ -81,19 +87,22 @@ def train(
         for examples that cannot be used; ArtifactError for a checkpoint of another run; ModelError on divergence.
     """
     longest = getattr(model.config, "max_position_embeddings", 1 << 30)
-    data = read_examples(examples, vocabulary, settings.stage == "sft", longest)
+    if siblings is not None and (settings.stage != "sft" or settings.smoothing):
+        raise ModelError("siblings belong to fine-tuning without label smoothing; leave them out of other runs")
+    data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)
     identity = {
         "settings": settings.fingerprint(),
         "examples": data.fingerprint(),
         "vocabulary": vocabulary.fingerprint(),
         "model": weights_hash(model),
+        "siblings": siblings.fingerprint() if siblings is not None else "none",
     }
     folder = Path(state_folder) if state_folder is not None else None
     saved = checkpoint.read_latest(folder, identity) if folder else None
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads or threads)
     flags = {name: one.requires_grad for name, one in model.named_parameters()}
-    run = Run(model, vocabulary, data, settings)
+    run = Run(model, vocabulary, data, settings, siblings)
     try:
         if saved:
             _restore(run, saved)

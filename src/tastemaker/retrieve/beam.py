@@ -129,8 +129,9 @@ def beam_search(
         some code after its first beam; their states are not read.
     heads : per level (K_l, d) output rows of its codes.
     allowed : R sets, each of this trie; they may differ.
-    normalise : "level" = softmax over the level's K_l codes; "vocab" = over all rows of `vocabulary` (V, d), as a
-        language model's own `generate` does (for parity tests).
+    normalise : "level" = softmax over the level's K_l codes; "siblings" = over those of them that some item has after the
+        prefix, so that all items' probabilities sum to 1; "vocab" = over all rows of `vocabulary` (V, d), as a language
+        model's own `generate` does (for parity tests). All three are the catalogue's: what a request allows plays no part.
 
     Equal scores are ordered by trie order, on every device. A request whose set is empty gets no beam.
 
@@ -150,9 +151,16 @@ def beam_search(
     live, scores = (leaves > 0)[:, None], torch.zeros((rows, 1), device=device)
     states = hidden[:, None, :]
     for level, packed in enumerate(_levels(trie, device)):
-        log_probabilities = _log_probabilities(states, heads[level], vocabulary if normalise == "vocab" else None)
-        owner, edge = _children(level, nodes, live, packed, test)
-        reached = scores.view(-1)[owner] + log_probabilities.view(-1, len(heads[level]))[owner, packed.tokens[edge].long()]
+        logits = (states @ heads[level].T).float().view(-1, len(heads[level]))
+        owner, edge = _children(nodes, live, packed)
+        if normalise == "siblings":
+            mass = _segment_logsumexp(logits[owner, packed.tokens[edge].long()], owner, len(logits))
+        else:
+            mass = (logits if vocabulary is None else (states @ vocabulary.T).float().flatten(0, 1)).logsumexp(-1)
+        _check_numbers(mass)
+        alive = test.alive(level, owner // nodes.shape[1], edge)
+        owner, edge = (owner, edge) if alive is None else (owner[alive], edge[alive])
+        reached = scores.view(-1)[owner] + logits[owner, packed.tokens[edge].long()] - mass[owner]
         nodes, scores, live, parents = _select(owner, edge, reached, nodes.shape, widths)
         if level + 1 < trie.levels and nodes.shape[1]:
             states = advance(level, packed.tokens[nodes].long(), parents)
@@ -164,24 +172,26 @@ def beam_search(
     return Beams(leaf, scores.masked_fill(~live, -torch.inf).gather(1, order), live.sum(1), leaves <= EXACT_WITHIN * beam)
 
 
-def _log_probabilities(states: Tensor, head: Tensor, vocabulary: Tensor | None) -> Tensor:
-    """(R, B, K_l) float32 log-probability of each code of the level."""
-    logits = (states @ head.T).float()
-    mass = logits.logsumexp(-1) if vocabulary is None else (states @ vocabulary.T).float().logsumexp(-1)
+def _check_numbers(mass: Tensor) -> None:
+    """Refuse outputs that are not numbers."""
     if mass.isnan().any():
         raise ModelError("the model's outputs are not numbers (NaN); its weights are damaged or its training diverged")
-    return logits - mass[..., None]
 
 
-def _children(level: int, nodes: Tensor, live: Tensor, packed: _Level, test: _Filter) -> tuple[Tensor, Tensor]:
-    """All children of live beams that lead to an allowed item: (T,) the beam's flat number, (T,) the edge, in that order."""
+def _segment_logsumexp(values: Tensor, owner: Tensor, n: int) -> Tensor:
+    """(n,) logsumexp of the values (T,) of each owner; -inf for an owner without any."""
+    top = values.new_full((n,), -torch.inf).scatter_reduce(0, owner, values, "amax")
+    return top + torch.zeros_like(top).index_add(0, owner, (values - top[owner]).exp()).log()
+
+
+def _children(nodes: Tensor, live: Tensor, packed: _Level) -> tuple[Tensor, Tensor]:
+    """All children of live beams: (T,) the beam's flat number, (T,) the edge, in that order."""
     begin = packed.starts[nodes.view(-1)].long()
     widths = torch.where(live.view(-1), packed.starts[nodes.view(-1) + 1] - begin, 0)
     owner = torch.repeat_interleave(widths)
     before = widths.cumsum(0) - widths
     edge = torch.arange(len(owner), device=nodes.device) + (begin - before)[owner]
-    alive = test.alive(level, owner // nodes.shape[1], edge)
-    return (owner, edge) if alive is None else (owner[alive], edge[alive])
+    return owner, edge
 
 
 def _select(
@@ -229,8 +239,8 @@ def _check(
     """Refuse what would otherwise fail silently."""
     if beam < 1:
         raise InputError(f"beam: {beam}; a search keeps at least one beam")
-    if normalise not in ("level", "vocab") or (normalise == "vocab") != (vocabulary is not None):
-        raise InputError("normalise is 'level', or 'vocab' together with the whole vocabulary's output rows")
+    if normalise not in ("level", "siblings", "vocab") or (normalise == "vocab") != (vocabulary is not None):
+        raise InputError("normalise is 'level' or 'siblings', or 'vocab' together with the whole vocabulary's output rows")
     if not len(allowed):
         raise InputError("a search needs at least one request")
     sizes = tuple(len(head) for head in heads)

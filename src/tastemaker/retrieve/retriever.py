@@ -98,6 +98,7 @@ class LanguageModelRetriever:
     within : how the items of one Semantic ID share its probability (`rows` count the requests of a call); None = equally.
     new_items : item indices that count as new; `new_share` of the k slots are kept for them (a second search over the
         same prefill, restricted to them).
+    normalise : what the model was fine-tuned with, see `beam_search`.
     rows_at_once : requests searched together; they are grouped by length, which changes no result beyond rounding.
     """
 
@@ -108,6 +109,7 @@ class LanguageModelRetriever:
     new_share: float = 0.0
     rows_at_once: int = 32
     clock: Clock = time.monotonic
+    normalise: str = "level"
 
     def generate(
         self, requests: Sequence[Request], beam: int, k: int, filters: Sequence[Allowed], deadline: float | None = None
@@ -150,7 +152,9 @@ class LanguageModelRetriever:
             return np.zeros(len(items)) if self.within is None else self.within(numbers[rows], items)
 
         def search(branch: Any, sets: Sequence[Allowed], wanted: int) -> list[Candidates]:
-            beams = beam_search(branch.hidden, self._advance(branch, deadline), self.decoder.heads, self.trie, sets, beam)
+            beams = beam_search(
+                branch.hidden, self._advance(branch, deadline), self.decoder.heads, self.trie, sets, beam, self.normalise
+            )
             return expand(beams, self.trie, sets, wanted, within)
 
         slots = math.ceil(self.new_share * k - 1e-9) if len(self.new_items) else 0

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.training.batches import MicroBatch
+from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 
 CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
@@ -47,11 +48,14 @@ def head_weight(model: Any) -> torch.Tensor:
     return weight
 
 
-def batch_loss(model: Any, vocabulary: Vocabulary, batch: MicroBatch, stage: str, smoothing: float) -> Sums:
+def batch_loss(
+    model: Any, vocabulary: Vocabulary, batch: MicroBatch, stage: str, smoothing: float, siblings: Siblings | None = None
+) -> Sums:
     """Weighted cross-entropy of one micro-batch.
 
-    `cpt` normalises over the whole vocabulary; `sft` over the K_l rows of the target's level, exactly what beam search
-    scores with. Hidden states are gathered first, so the head is computed only where a token is predicted.
+    `cpt` normalises over the whole vocabulary; `sft` over the K_l rows of the target's level, or with `siblings` over
+    those of them that exist after the prefix: exactly what beam search scores with. Hidden states are gathered first, so
+    the head is computed only where a token is predicted.
     """
     hidden = model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
     hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.positions)
@@ -62,7 +66,7 @@ def batch_loss(model: Any, vocabulary: Vocabulary, batch: MicroBatch, stage: str
         order = torch.arange(len(levels), device=levels.device)
         parts = _cross_entropy(hidden, weight, batch.targets, smoothing)
     else:
-        order, parts = _by_level(hidden, weight, vocabulary, batch.targets, levels, smoothing)
+        order, parts = _by_level(hidden, weight, vocabulary, batch, levels, smoothing, siblings)
     weighted = parts * batch.weights[order]
     zeros = torch.zeros(vocabulary.levels + 1, dtype=torch.float64)
     where = levels[order].cpu()
@@ -74,9 +78,10 @@ def _by_level(
     hidden: torch.Tensor,
     weight: torch.Tensor,
     vocabulary: Vocabulary,
-    targets: torch.Tensor,
+    batch: MicroBatch,
     levels: torch.Tensor,
     smoothing: float,
+    siblings: Siblings | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(positions, losses) with the targets grouped by level; each group meets its own slice of the head."""
     places, losses = [], []
@@ -85,7 +90,12 @@ def _by_level(
         place = torch.nonzero(levels == level).squeeze(1)
         if len(place):
             places.append(place)
-            losses.append(_cross_entropy(hidden.index_select(0, place), weight[rows], targets[place] - rows.start, smoothing))
+            some, codes = hidden.index_select(0, place), batch.targets[place] - rows.start
+            if siblings is None:
+                losses.append(_cross_entropy(some, weight[rows], codes, smoothing))
+            else:
+                assert batch.parents is not None
+                losses.append(siblings.losses(some, weight[rows], level, codes, batch.parents[place]))
     return torch.cat(places), torch.cat(losses)
 
 

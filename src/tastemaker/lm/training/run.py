@@ -15,6 +15,7 @@ from tastemaker.lm.training.batches import Batches, Examples, micro_batches
 from tastemaker.lm.training.losses import batch_loss, head_weight
 from tastemaker.lm.training.regularise import Average, Dropout
 from tastemaker.lm.training.settings import Metrics, Settings
+from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.stats.random import generator
 
@@ -48,7 +49,10 @@ class Window:
 class Run:
     """State of one training run."""
 
-    def __init__(self, model: Any, vocabulary: Vocabulary, data: Examples, settings: Settings) -> None:
+    def __init__(
+        self, model: Any, vocabulary: Vocabulary, data: Examples, settings: Settings, siblings: Siblings | None = None
+    ) -> None:
+        self.siblings = siblings
         self.model, self.vocabulary, self.data, self.settings = model, vocabulary, data, settings
         self.batches = Batches(data.count, settings.batch_rows, settings.seed)
         self.total = settings.steps or math.ceil(settings.epochs * data.count / self.batches.rows)
@@ -78,7 +82,8 @@ class Run:
         scale = 1.0 / (self.data.mean_target_weight * len(rows))
         for batch in micro_batches(self.data, rows, settings.micro_tokens):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
-                sums = batch_loss(self.model, self.vocabulary, batch.to(self.device), settings.stage, settings.smoothing)
+                here = batch.to(self.device)
+                sums = batch_loss(self.model, self.vocabulary, here, settings.stage, settings.smoothing, self.siblings)
             (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
             self.window.losses += sums.levels
             self.window.counts += sums.counts

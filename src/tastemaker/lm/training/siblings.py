@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
+FEW = 8  # gathering rows beats one product over all of them when the level has more than so many times as many
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +77,28 @@ class Siblings:
             parents[places], nodes[places] = above, found
         return parents
 
-    def existing(self, level: int, parents: torch.Tensor) -> torch.Tensor:
-        """(n, K_l) bool: the codes that exist under each parent node (n,)."""
+    def children(self, level: int, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes (n, m) that exist under each parent node (n,), ascending, and a mask (n, m) of the places in use."""
         size, keys = self.sizes[level], torch.from_numpy(self.keys[level]).to(parents.device)
         begin = torch.searchsorted(keys, parents * size)
         counts = torch.searchsorted(keys, (parents + 1) * size) - begin
-        row = torch.repeat_interleave(counts)
-        edge = torch.arange(len(row), device=parents.device) + (begin - (counts.cumsum(0) - counts))[row]
-        legal = torch.zeros((len(parents), size), dtype=torch.bool, device=parents.device)
-        legal[row, keys[edge] % size] = True
-        return legal
+        places = torch.arange(int(counts.max()), device=parents.device)
+        used = places < counts[:, None]
+        edges = torch.where(used, begin[:, None] + places, 0)
+        return torch.where(used, keys[edges] % size, 0), used
+
+    def losses(
+        self, hidden: torch.Tensor, head: torch.Tensor, level: int, codes: torch.Tensor, parents: torch.Tensor
+    ) -> torch.Tensor:
+        """Cross-entropy (n,) of each target code (n,) among the codes that exist under its parent (n,).
+
+        `hidden` (n, d), `head` (K_l, d). Where few codes of many exist, only their rows are multiplied.
+        """
+        children, used = self.children(level, parents)
+        if children.shape[1] * FEW < len(head):
+            logits = torch.einsum("nmd,nd->nm", F.embedding(children, head), hidden).float()
+        else:
+            logits = F.linear(hidden, head).float().gather(1, children)
+        logits = logits.masked_fill(~used, -torch.inf)
+        place = (used & (children < codes[:, None])).sum(1)
+        return F.cross_entropy(logits, place, reduction="none")
