@@ -1,0 +1,72 @@
+"""The memory of transitions: counts by hand, a distribution, and a mixture that filters cannot reorder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.retrieve.candidates import Candidates
+from tastemaker.retrieve.evaluation import Lists
+from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, mixed
+
+TRAIN = Lists.of([[0, 1, 2], [0, 1], [3, 3, 0]])
+
+
+def _candidates(items: list[int], probabilities: list[float]) -> Candidates:
+    return Candidates(np.array(items), np.log(probabilities), ("model",) * len(items), None)
+
+
+def test_counts_go_forward_by_one_over_distance() -> None:
+    table = fit_memory(TRAIN, 4, window=2).table.toarray()
+    expected = np.zeros((4, 4))
+    expected[0, 1], expected[1, 2], expected[0, 2], expected[3, 0] = 2, 1, 0.5, 1.5
+    np.testing.assert_allclose(table, expected)
+
+
+@given(st.lists(st.lists(st.integers(0, 7), max_size=6), min_size=1, max_size=6), st.lists(st.integers(0, 7), max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_probabilities_equal_the_dense_formula(train: list[list[int]], history: list[int]) -> None:
+    memory = fit_memory(Lists.of(train), 8, window=3, decay=0.5)
+    dense = memory.table.toarray()
+    scores = sum((0.5**age * dense[item] for age, item in enumerate(reversed(history))), np.zeros(8))
+    expected = scores / scores.sum() if scores.sum() > 0 else scores
+    items = np.array([5, 0, 7, 2, 1])
+    np.testing.assert_allclose(memory.probabilities(np.array(history, np.int64), items), expected[items], atol=1e-6)
+    everything = memory.probabilities(np.array(history, np.int64), np.arange(8))
+    assert everything.sum() == pytest.approx(1.0, abs=1e-6) or everything.sum() == 0
+
+
+def test_the_mixture_is_what_the_formula_says_and_a_filter_reorders_nothing() -> None:
+    whole = _candidates([4, 2, 9], [0.5, 0.3, 0.1])
+    known = np.array([0.0, 0.6, 0.2])
+    found = mixed(whole, known, 0.5)
+    assert found.items.tolist() == [2, 4, 9]
+    np.testing.assert_allclose(np.exp(found.scores), [0.45, 0.25, 0.15])
+    part = mixed(_candidates([4, 9], [0.5, 0.1]), known[[0, 2]], 0.5)
+    assert part.items.tolist() == [4, 9]
+    np.testing.assert_allclose(np.exp(part.scores), [0.25, 0.15])
+
+
+def test_the_weight_is_chosen_on_targets() -> None:
+    lists = [_candidates([1, 2], [0.6, 0.4])] * 4
+    remembered = [np.array([0.0, 1.0])] * 4
+    assert choose_weight(lists, remembered, np.array([2, 2, 2, 1]))[0] > 0
+    assert choose_weight(lists, remembered, np.array([1, 1, 1, 2]))[0] == 0
+
+
+def test_it_comes_back_from_its_arrays_and_refuses_another_catalogue() -> None:
+    memory = fit_memory(TRAIN, 4)
+    again = Memory.load(memory.arrays(), memory.decay, 4)
+    np.testing.assert_array_equal(again.table.toarray(), memory.table.toarray())
+    with pytest.raises(ArtifactError, match="4 items, the catalogue has 5"):
+        Memory.load(memory.arrays(), memory.decay, 5)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(InputError, match="window 0"):
+        fit_memory(TRAIN, 4, window=0)
+    with pytest.raises(InputError, match="weight 1"):
+        mixed(_candidates([1], [1.0]), np.zeros(1), 1)
