@@ -155,6 +155,11 @@ def test_sets_keep_to_a_type_and_follow_companions(simulation: Simulation, facts
     assert np.mean(world.kinds[before] == world.kinds[after]) > 0.5
     followed = np.mean((world.companions[before] == after[:, None]).any(axis=1))
     assert followed > 10 * world.companions.shape[1] / N_ITEMS
+    alone = ~(world.companions[before] == after[:, None]).any(axis=1)
+    apart = np.abs((world.keys[before] - world.keys[after] + 6) % 12 - 6)[alone]
+    shuffled = np.random.default_rng(0).permutation(world.keys[after])
+    unordered = np.abs((world.keys[before] - shuffled + 6) % 12 - 6)[alone]
+    assert np.mean(apart <= 1) > np.mean(unordered <= 1) + 0.1  # the next tune is in a near key
     for item in range(N_ITEMS):
         mates = world.companions[item][world.companions[item] >= 0]
         assert item not in mates

@@ -62,7 +62,7 @@ def test_partials_beyond_the_band_are_dropped() -> None:
             sound = render(np.array([[0.0, 1.0, midi]]), timbre, room=0.0)
             frequencies, levels = spectrum(sound.astype(np.float64))
             loud = frequencies[levels > levels.max() * 0.03] / frequency(midi)
-            assert np.abs(loud - np.round(loud)).max() < 0.02
+            assert np.abs(loud - np.round(loud)).max() < 0.06
             assert loud.max() * frequency(midi) < 0.46 * RATE
 
 
