@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from tastemaker.errors import InputError
@@ -93,7 +94,7 @@ def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
         series = whole.cast(pl.String).zip_with(same, series.cast(pl.String))
     elif isinstance(series.dtype, pl.List):
         series = series.cast(pl.List(pl.String), strict=False).list.drop_nulls().list.join("\n")
-    text = series.cast(pl.String, strict=False).str.strip_chars()
+    text = _in_calendar(series).cast(pl.String, strict=False).str.strip_chars()
     return text.set(text == "", None)
 
 
@@ -128,9 +129,8 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
     moment = pl.Datetime("us", "UTC")
     if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
         zone = series.dtype.time_zone if isinstance(series.dtype, pl.Datetime) else None
-        cast = series.cast(pl.Datetime("us", zone), strict=False)
+        cast = _in_calendar(series).cast(pl.Datetime("us", zone), strict=False)
         cast = cast.dt.convert_time_zone("UTC") if zone else cast.dt.replace_time_zone("UTC")
-        cast = cast.set(~cast.dt.year().is_between(1, 9999).fill_null(True), None)
         return cast, series.is_not_null() & cast.is_null()
     if series.dtype == pl.String:
         series = series.str.strip_chars()
@@ -202,6 +202,14 @@ def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
         or not (pt.is_primitive(inner) or pt.is_string(inner) or pt.is_large_string(inner))
     ):
         raise InputError(f"column '{name}' holds {kind}, which cannot be read; export it as text, numbers or lists of words")
+    if pt.is_temporal(inner) and inner is not kind:
+        raise InputError(f"column '{name}' holds {kind}, lists of times; export it as text, numbers or lists of words")
+    if pt.is_timestamp(kind) and kind.unit == "s":  # polars has no seconds and would multiply without looking
+        far = pa.scalar(10**14)
+        seconds = pc.min_element_wise(
+            pc.max_element_wise(column.cast(pa.int64()), pa.scalar(-(10**14)), skip_nulls=False), far, skip_nulls=False
+        )
+        column = seconds.cast(kind)
     if pt.is_float16(inner):
         column = column.cast(pa.float32())
     series = pl.from_arrow(pa.table({"one": column}))
@@ -210,6 +218,17 @@ def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
     while isinstance(flat.dtype, pl.List) and isinstance(flat.dtype.inner, pl.List):
         flat = flat.list.eval(pl.element().explode())
     return flat
+
+
+def _in_calendar(series: pl.Series) -> pl.Series:
+    """Dates and times outside the years 1 to 9999, on which polars aborts, as null; other columns as they are."""
+    if series.dtype != pl.Date and not isinstance(series.dtype, pl.Datetime):
+        return series
+    per_day = (
+        86_400 * {"ms": 10**3, "us": 10**6, "ns": 10**9}[series.dtype.time_unit] if isinstance(series.dtype, pl.Datetime) else 1
+    )
+    first, last = (max(-(2**63), min(2**63 - 1, day * per_day)) for day in (-719_161, 2_932_895))
+    return series.set(~series.to_physical().cast(pl.Int64).is_between(first, last).fill_null(True), None)
 
 
 def _since_1970(numbers: pl.Series) -> pl.Series:
