@@ -1,6 +1,6 @@
 """Vectors -> Semantic IDs: residual k-means or RQ-VAE, collisions, reports. `fit_rqvae`, which needs torch, is in `.rqvae`."""
 
-from tastemaker.semantic_ids.codebook import Codebook, encode
+from tastemaker.semantic_ids.codebook import Codebook, codeword_rows, encode
 from tastemaker.semantic_ids.collisions import Groups, Resolved, encode_unique, last_level_costs, resolve
 from tastemaker.semantic_ids.report import SidReport, sid_report
 from tastemaker.semantic_ids.rkmeans import RkmeansSettings, fit_rkmeans
@@ -13,6 +13,7 @@ __all__ = [
     "RkmeansSettings",
     "SidReport",
     "codebook_sizes",
+    "codeword_rows",
     "encode",
     "encode_unique",
     "fit_rkmeans",
