@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -119,17 +120,17 @@ def corpus(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = 
 @app.command()
 def train(
     workspace: Workspace = HERE,
-    stage: Annotated[str, typer.Option(help="Stop after this stage: cpt (continued pre-training) or sft (fine-tuning).")] = "sft",
+    stage: Annotated[str, typer.Option(help="Stop after cpt (continued pre-training), sft (fine-tuning), or all.")] = "all",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Run every stage up to the fine-tuned model. Finished stages are reused; a killed one resumes where it was."""
     from tastemaker.flows.train import run_stages
 
-    if stage not in ("cpt", "sft"):
-        raise InputError(f"--stage {stage}: choose cpt or sft")
+    if stage not in ("cpt", "sft", "all"):
+        raise InputError(f"--stage {stage}: choose cpt, sft or all")
     with progress(quiet) as report:
-        emit(run_stages(workspace, report, until=stage), as_json)
+        emit(run_stages(workspace, report, until="memory" if stage == "all" else stage), as_json)
 
 
 @app.command()
@@ -195,10 +196,10 @@ def demo(
 ) -> None:
     """Real traditional tunes, simulated listeners: build everything, then serve the page and print its address."""
     from tastemaker.flows.demo import build_demo
-    from tastemaker.server import check_port
+    from tastemaker.server import bind
 
     if not no_serve:
-        check_port("127.0.0.1", port)
+        bind("127.0.0.1", port).close()  # a taken port is told now, not after ten minutes
     with progress(quiet) as report:
         emit(build_demo(workspace, dataset, tunes, report), as_json=False)
     if not no_serve:
@@ -211,19 +212,24 @@ def base(
     folder: Annotated[Path, typer.Argument(help="Where the model folder goes.")],
 ) -> None:
     """Make a pretrained base model folder from an installed package, for `[model] base` in tastemaker.toml."""
-    from tastemaker.flows.base import make_base
+    if name != "smollm2":
+        raise InputError(f"base '{name}' is unknown; smollm2 is the one that a package carries, any other is a folder you have")
+    from tastemaker.lm.smollm2 import convert
 
-    emit(make_base(name, folder), as_json=False)
+    print(f"converting once; this takes a minute or two ({folder})", file=sys.stderr)
+    made = convert(folder)
+    emit({"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'}, as_json=False)
 
 
 @app.command()
 def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Check settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages."""
-    from tastemaker.flows.doctor import examine
+    from tastemaker.store import diagnose
 
-    findings = examine(workspace)
-    emit(findings, as_json)
-    if any(row["level"] == "error" for row in findings["findings"]):
+    findings = diagnose(workspace)
+    rows = [asdict(one) for one in findings]
+    emit({"findings": rows, "text": "\n".join(map(str, findings))}, as_json)
+    if any(one.level == "error" for one in findings):
         raise typer.Exit(2)
 
 

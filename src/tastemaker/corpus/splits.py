@@ -31,6 +31,14 @@ class Targets:
         """Only the users marked in `keep` (T,)."""
         return Targets(self.context.keep_users(keep), self.target[keep])
 
+    def sample(self, users: int, seed: int) -> Targets:
+        """A keyed sample of `users` users, in order; all of them when there are no more, or for 0."""
+        if not users or users >= len(self):
+            return self
+        keep = np.zeros(len(self), bool)
+        keep[generator(seed, "sampled users").choice(len(self), users, replace=False)] = True
+        return self.keep(keep)
+
 
 @dataclass(frozen=True, eq=False)
 class Split:

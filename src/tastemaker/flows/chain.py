@@ -40,6 +40,7 @@ STAGES = (
     Stage("corpus", ("base",), ("seed", "metadata_share", "cpt_epochs", "max_items")),
     Stage("cpt", ("corpus",), ("seed", "cpt_epochs", "batch", "learning_rate", "dropout"), resume=True),
     Stage("sft", ("cpt",), ("seed", "sft_epochs", "batch", "learning_rate", "dropout"), resume=True),
+    Stage("memory", ("sft",), ("seed", "beam", "memory", "remove_seen")),
     Stage("sasrec", (), ("seed", "split", "sasrec_epochs"), resume=True),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -20,13 +20,18 @@ from tastemaker.errors import InputError
 from tastemaker.explore import greedy_slate
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import attribute_words, item_texts
+from tastemaker.flows.stages.memory import load_memory
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.rank import Reason, rarity_of, reasons
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
+from tastemaker.retrieve.candidates import Candidates, first
+from tastemaker.retrieve.memory import mixed
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Workspace
 
 Ints = npt.NDArray[np.int64]
+EMPTY = np.empty(0, np.int64)
+BLOCK = 2048
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -41,9 +46,12 @@ class Wish:
 
 
 class Recommender:
-    """The fine-tuned model of a workspace with its trie, ready to answer; safe to call from several threads one at a time."""
+    """The fine-tuned model of a workspace with its trie and memory, ready to answer; one thread at a time.
 
-    def __init__(self, chain: Chain) -> None:
+    `remember=False` leaves the memory out: the language model alone.
+    """
+
+    def __init__(self, chain: Chain, remember: bool = True) -> None:
         import torch
 
         from tastemaker.lm.base import load
@@ -57,9 +65,10 @@ class Recommender:
         self.vocabulary = vocabulary
         self.codes, sizes = load_codes(chain)
         self.trie = build_trie(self.codes, sizes)
-        self.retriever = LanguageModelRetriever(Decoder.of(model, vocabulary), self.trie)
+        self.retriever = LanguageModelRetriever(Decoder.of(model, vocabulary), self.trie, normalise="siblings")
         self.prompt = BehaviourSettings(max_items=self.dials["max_items"])
         self.versions = {name: chain.fingerprint(name)[:12] for name in ("tokens", "sft")} | {"trie": self.trie.fingerprint[:12]}
+        self.memory, self.weight = load_memory(chain) if remember else (None, 0.0)
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
     def index_of(self, item_ids: Sequence[str]) -> list[int]:
@@ -76,10 +85,6 @@ class Recommender:
         if self.dials["remove_seen"]:
             removed += self.index_of(wish.history)
         return allow(self.trie, self._mask(filters) if filters else None, np.array(removed, np.int64))
-
-    def allow_all_but(self, items: Sequence[int] | Ints) -> Allowed:
-        """Everything but the given item indices."""
-        return allow(self.trie, None, np.asarray(items, np.int64))
 
     def _build_mask(self, filters: Filters) -> Mask:
         keep = np.ones(len(self.data.item_ids), bool)
@@ -103,17 +108,43 @@ class Recommender:
                     found.setdefault(name, {}).setdefault(value, []).append(row)
         return {name: {value: np.array(rows, np.int64) for value, rows in values.items()} for name, values in found.items()}
 
-    def candidates(
-        self, histories: Histories, allowed: Sequence[Allowed], k: int, beam: int | None = None, deadline: float | None = None
-    ) -> list[Any]:
-        """The `k` best allowed items for each history: one constrained beam search for all."""
+    def search(
+        self, histories: Histories, allowed: Sequence[Allowed], beam: int, deadline: float | None = None
+    ) -> list[Candidates]:
+        """What the language model alone finds: one constrained beam search for all, `beam` wide."""
         from tastemaker.retrieve.retriever import Request
 
         tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.prompt)
         requests = [Request(tokens[row, : lengths[row]], histories.of(row)) for row in range(len(histories))]
-        return self.retriever.generate(requests, beam or max(self.dials["beam"], k), k, allowed, deadline)
+        return self.retriever.generate(requests, beam, beam, allowed, deadline)
 
-    def answer(self, wishes: Sequence[Wish], deadline: float | None = None) -> list[Any]:
+    def remember(self, histories: Histories, found: Sequence[Candidates]) -> list[Candidates]:
+        """Candidates with the memory of transitions mixed into their probabilities."""
+        if self.memory is None:
+            return list(found)
+        known = (self.memory.probabilities(histories.of(row), one.items) for row, one in enumerate(found))
+        return [mixed(one, part, self.weight) for one, part in zip(found, known, strict=True)]
+
+    def candidates(
+        self, histories: Histories, allowed: Sequence[Allowed], k: int, deadline: float | None = None
+    ) -> list[Candidates]:
+        """The `k` best allowed items for each history."""
+        found = self.search(histories, allowed, max(self.dials["beam"], k), deadline)
+        return [first(one, k) for one in self.remember(histories, found)]
+
+    def search_all(self, contexts: Histories, tick: Callable[[int], None] = lambda done: None) -> list[Candidates]:
+        """`search` for any number of histories, in blocks so that memory stays flat; seen items as the workspace says."""
+        found: list[Candidates] = []
+        for start in range(0, len(contexts), BLOCK):
+            keep = np.zeros(len(contexts), bool)
+            keep[start : start + BLOCK] = True
+            part = contexts.keep_users(keep)
+            seen = [part.of(row) if self.dials["remove_seen"] else EMPTY for row in range(len(part))]
+            found += self.search(part, [allow(self.trie, None, one) for one in seen], self.dials["beam"])
+            tick(len(found))
+        return found
+
+    def answer(self, wishes: Sequence[Wish], deadline: float | None = None) -> list[Candidates]:
         """Candidates for each wish, in order."""
         rows = [np.array(self.index_of(wish.history), np.int64) for wish in wishes]
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
@@ -121,7 +152,7 @@ class Recommender:
         found = self.candidates(
             packed, [self.allowed(wish) for wish in wishes], max(wish.k for wish in wishes), deadline=deadline
         )
-        return [_first(one, wish.k) for one, wish in zip(found, wishes, strict=True)]
+        return [first(one, wish.k) for one, wish in zip(found, wishes, strict=True)]
 
     @cached_property
     def _evidence(self) -> tuple[dict[str, frozenset[str]], dict[str, float], dict[tuple[int, int], int]]:
@@ -162,13 +193,6 @@ class Recommender:
         return item_texts(self.data.items)
 
 
-def _first(one: Any, k: int) -> Any:
-    """The first k of a request's candidates."""
-    from dataclasses import replace
-
-    return replace(one, items=one.items[:k], scores=one.scores[:k], source=one.source[:k])
-
-
 def user_history(recommender: Recommender, database: Database, user: str) -> tuple[list[str], list[str]]:
     """What a user liked or played, oldest first (the table's events, then the server's), and what they do not want.
 
@@ -198,8 +222,8 @@ def recommend_once(
     past, unwanted = user_history(recommender, database, user) if user is not None else (history, [])
     filters: dict[str, list[str]] = {}
     for one in where:
-        name, found, value = one.partition("=")
-        if not found:
+        name, given, value = one.partition("=")
+        if not given:
             raise InputError(f"--where {one}: write it as field=value")
         filters.setdefault(name, []).append(value)
     wish = Wish(tuple(past), k, filters, frozenset(exclude) | frozenset(unwanted))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,15 +28,22 @@ ANONYMOUS = "(bare history)"
 
 
 class Asked(Protocol):
-    """A request as the server passes it in."""
+    """A request as the server passes it in; see `server.service.Request`."""
 
-    request_id: str
-    user_id: str | None
-    history: tuple[str, ...]
-    k: int
-    filters: Any
-    exclude: frozenset[str]
-    deadline: float | None
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def history(self) -> tuple[str, ...]: ...
+    @property
+    def k(self) -> int: ...
+    @property
+    def filters(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def exclude(self) -> frozenset[str]: ...
+    @property
+    def deadline(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,9 @@ class WorkspaceService:
         known: dict[int, _Known] = {}
         for place, asked in enumerate(requests):
             try:
-                known[place] = self._resolve(asked)
-                self.recommender.allowed(known[place].wish)
+                one = self._resolve(asked)
+                self.recommender.allowed(one.wish)  # refuses what it must before the shared search
+                known[place] = one
             except TastemakerError as error:
                 answers[place] = error
         if known:

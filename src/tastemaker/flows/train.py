@@ -1,4 +1,4 @@
-"""Tables -> vectors -> Semantic IDs -> base model -> corpus -> continued pre-training -> fine-tuning."""
+"""Tables -> vectors -> Semantic IDs -> base model -> corpus -> continued pre-training -> fine-tuning -> memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.flows.chain import Chain, Report
+from tastemaker.flows.stages.memory import build_memory
 from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_sft
 from tastemaker.flows.stages.tokens import build_tokens
 from tastemaker.flows.stages.vectors import build_vectors
@@ -21,11 +22,12 @@ BUILDERS: dict[str, Callable[[Chain, Path], None]] = {
     "corpus": build_corpus,
     "cpt": build_cpt,
     "sft": build_sft,
+    "memory": build_memory,
 }
 ORDER = tuple(BUILDERS)
 
 
-def run_stages(workspace: Path, report: Report, until: str = "sft") -> dict[str, Any]:
+def run_stages(workspace: Path, report: Report, until: str = "memory") -> dict[str, Any]:
     """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it took."""
     opened = Workspace.open(workspace)
     with opened.lock(f"training up to {until}"):

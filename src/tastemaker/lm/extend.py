@@ -87,3 +87,25 @@ def _project(
     projected = (words - words.mean(0)) @ matrix
     result: npt.NDArray[np.float32] = (projected / np.maximum(projected.std(0), 1e-12)).astype(np.float32)
     return result
+
+
+@torch.no_grad()
+def place_codewords(model: Any, vocabulary: Vocabulary, codewords: Sequence[npt.NDArray[np.floating[Any]]], seed: int) -> None:
+    """Start the Semantic-ID rows of a model with random weights at their codewords, so that near codes start near.
+
+    The codewords (K_l, D) of all levels are rotated into the model's width (their principal directions where D is larger)
+    with one scale for all, chosen so that level 1 has the spread of the other rows: finer levels stay smaller corrections.
+    Levels beyond `codewords` (a suffix that counts) keep their random rows. For tied embeddings.
+    """
+    matrix = model.get_input_embeddings().weight
+    stacked = np.concatenate([np.asarray(words, np.float64) for words in codewords])
+    directions = np.linalg.svd(stacked, full_matrices=False)[2][: matrix.shape[1]]
+    draws = generator(seed, "codeword rotation").standard_normal((matrix.shape[1], matrix.shape[1]))
+    rotation = np.linalg.qr(draws)[0][: len(directions)]
+    spread = float(matrix.std())
+    first = np.asarray(codewords[0], np.float64) @ directions.T @ rotation
+    scale = spread / max(float(np.sqrt(np.square(first).mean())), 1e-12)
+    for level, words in enumerate(codewords):
+        rows = np.asarray(words, np.float64) @ directions.T @ rotation * scale
+        place = vocabulary.sid_slice(level)
+        matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows).to(matrix.dtype)

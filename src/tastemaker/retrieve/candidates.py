@@ -55,6 +55,12 @@ def nothing(reason: str) -> Candidates:
     return Candidates(np.empty(0, np.int64), np.empty(0), (), reason)
 
 
+def first(candidates: Candidates, k: int) -> Candidates:
+    """The `k` best of them."""
+    cut = slice(0, k)
+    return replace(candidates, items=candidates.items[cut], scores=candidates.scores[cut], source=candidates.source[cut])
+
+
 def by_count(counts: Ints, smoothing: float = 1.0) -> Within:
     """Share an ID's probability by smoothed training counts (N,): q(i | sid) = (n_i + s) / sum over the ID of (n_j + s)."""
     if smoothing <= 0:

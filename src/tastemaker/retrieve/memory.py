@@ -17,7 +17,7 @@ from scipy import sparse
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.evaluation import Ints, Sequences, rank_in_lists, row_of_event
+from tastemaker.retrieve.evaluation import Ints, Score, Sequences, rank_in_lists, row_of_event
 from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
@@ -48,6 +48,26 @@ class Memory:
             hit = (place < len(ranked)) & (ranked[np.minimum(place, len(ranked) - 1)] == columns) if len(ranked) else place < 0
             scores[order[place[hit]]] += weight * values[hit]
         return scores / total if total > 0 else scores
+
+    def score(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+        """(U, N) float32 P_memory of every item after each context: the memory as a recommender of its own."""
+        lengths = np.diff(contexts.offsets)
+        age = np.repeat(contexts.offsets[1:], lengths) - 1 - np.arange(len(contexts.items))
+        cells = (self.decay ** age.astype(np.float64), (row_of_event(contexts), np.asarray(contexts.items)))
+        profile = sparse.coo_array(cells, shape=(len(lengths), self.table.shape[0])).tocsr()
+        scores = np.asarray((profile @ self.table).todense(), np.float32)
+        return np.asarray(scores / np.maximum(scores.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny), np.float32)
+
+    def beside(self, score: Score, weight: float) -> Score:
+        """The mixture with another recommender's softmax over all items, for a control with the same memory."""
+
+        def both(contexts: Sequences) -> npt.NDArray[np.float32]:
+            logits = np.asarray(score(contexts), np.float32)
+            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+            mass = odds.sum(axis=1, keepdims=True)
+            return np.asarray((1 - weight) * odds / mass + weight * self.score(contexts), np.float32)
+
+        return both
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays to store."""

@@ -26,6 +26,18 @@ def codebook_sizes(n: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def two_level_sizes(n: int) -> tuple[int, ...]:
+    """Two levels for `n` items: K_1 as in `codebook_sizes`, K_2 the power of two at or below n, within [256, 8192].
+
+    Fewer tokens an item make a shorter prompt and an easier tree: with unique assignment and a softmax over existing codes,
+    two levels beat four of equal training time on the Beauty validation part (docs/results.md). 12,101 items: 256/8192.
+    Where two levels hold fewer than four times the catalogue, `codebook_sizes`.
+    """
+    first = codebook_sizes(n)[0]
+    second = min(max(2 ** int(math.log2(n)), 256), 8192)
+    return (first, second) if first * second >= 4 * n else codebook_sizes(n)
+
+
 def multi_resolution(first: int, levels: int) -> tuple[int, ...]:
     """K_l = first / 2^(l-1) for l = 1..levels (PLUM, arXiv 2510.07784, SID-v2); InputError when a level falls below 2."""
     sizes = tuple(first >> level for level in range(levels))

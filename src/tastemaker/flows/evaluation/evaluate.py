@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker import __version__
+from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets, leave_one_out, swap_last_two
 from tastemaker.errors import InputError
 from tastemaker.flows.chain import Chain, Report
@@ -22,13 +23,14 @@ from tastemaker.flows.recommend import Recommender
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve import baselines as simple
 from tastemaker.retrieve import evaluation
-from tastemaker.stats.random import generator
+from tastemaker.retrieve.candidates import Candidates
+from tastemaker.retrieve.memory import GRID, Memory, fit_memory
+from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import Workspace, read_arrays, write_arrays, write_bytes, write_json, write_text
 
 Ints = npt.NDArray[np.integer[Any]]
 OURS, SASREC = "Tastemaker", "SASRec (full cross-entropy)"
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
-DEPTH = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +39,8 @@ class Outcome:
 
     name: str
     ranks: Ints
-    lists: list[Ints]
-    swapped: list[Ints]
+    lists: Sequence[Ints]
+    swapped: Sequence[Ints]
     seconds: float
 
 
@@ -52,9 +54,10 @@ def evaluate_workspace(workspace: Path, baselines: Sequence[str], part: str, use
     with opened.lock("evaluation"):
         chain = Chain(opened, report)
         recommender = Recommender(chain)
-        targets = sample(getattr(chain.data.split, part), users, opened.settings["seed"])
-        outcomes = [ours(recommender, targets, report)]
-        outcomes += [_baseline(chain, name, targets, report) for name in baselines]
+        targets = getattr(chain.data.split, part).sample(users, opened.settings["seed"])
+        outcomes = ours(recommender, targets, report)
+        for name in baselines:
+            outcomes += _baseline(chain, name, targets, report)
         document = _document(chain, outcomes, targets, part)
         stress = _stress(recommender, users, report) if part == "test" and opened.settings["split"] != "time" else None
         if stress is not None:
@@ -78,79 +81,74 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
         write_bytes(folder / "figures" / f"{name}.png", figure.png)
 
 
-def sample(targets: Targets, users: int, seed: int) -> Targets:
-    """A keyed sample of `users` users; all of them when 0."""
-    if not users or users >= len(targets):
-        return targets
-    keep = np.zeros(len(targets), bool)
-    keep[generator(seed, "evaluated users").choice(len(targets), users, replace=False)] = True
-    return targets.keep(keep)
-
-
-def ours(recommender: Recommender, targets: Targets, report: Report) -> Outcome:
-    """The chain's own answers: constrained beam search, seen items treated as the workspace says."""
+def ours(recommender: Recommender, targets: Targets, report: Report) -> list[Outcome]:
+    """The chain's own answers, and the language model's without the memory: the same searches, ranked twice."""
     started = time.monotonic()
-    lists = _answers(recommender, targets.context, report, OURS)
-    ranks = evaluation.rank_in_lists(lists, targets.target)
-    few = sample(targets, 1000, 0)
+    found = recommender.search_all(targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), ""))
+    few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
     moved = replace(few.context, offsets=other.offsets, items=other.items, times=None)
-    return Outcome(
-        OURS,
-        ranks,
-        [one[:10] for one in lists],
-        _pair(_answers(recommender, few.context, report, ""), _answers(recommender, moved, report, "")),
-        time.monotonic() - started,
-    )
+    searched = [(contexts, recommender.search_all(contexts)) for contexts in (few.context, moved)]
+    seconds = time.monotonic() - started
+
+    def outcome(name: str, remember: Callable[[Histories, Sequence[Candidates]], Sequence[Candidates]]) -> Outcome:
+        lists = [one.items for one in remember(targets.context, found)]
+        before, after = ([one.items[:10] for one in remember(contexts, some)] for contexts, some in searched)
+        ranks = evaluation.rank_in_lists(lists, targets.target)
+        return Outcome(name, ranks, [one[:10] for one in lists], before + after, seconds)
+
+    outcomes = [outcome(OURS, recommender.remember)]
+    if recommender.memory is not None:
+        outcomes.append(outcome(f"{OURS}, language model alone", lambda contexts, some: some))
+    return outcomes
 
 
-def _pair(before: list[Ints], after: list[Ints]) -> list[Ints]:
-    """Both halves of the swap check in one list: the sampled users' lists, then those made from another's history."""
-    return [one[:10] for one in before] + [one[:10] for one in after]
-
-
-def _answers(recommender: Recommender, contexts: Any, report: Report, task: str) -> list[Ints]:
-    """(U,) ranked item indices, `DEPTH` deep, in blocks so that progress shows and memory stays flat."""
-    lists: list[Ints] = []
-    remove = recommender.dials["remove_seen"]
-    for rows in evaluation.batches(len(contexts), 2048):
-        keep = np.zeros(len(contexts), bool)
-        keep[rows] = True
-        part = contexts.keep_users(keep)
-        allowed = [recommender.allow_all_but(part.of(row) if remove else ()) for row in range(len(part))]
-        lists += [one.items for one in recommender.candidates(part, allowed, DEPTH)]
-        if task:
-            report(f"evaluate {task}", len(lists), len(contexts), "")
-    return lists
-
-
-def _baseline(chain: Chain, name: str, targets: Targets, report: Report) -> Outcome:
+def _scored(chain: Chain, label: str, score: evaluation.Score, targets: Targets) -> Outcome:
+    """A recommender that scores every item."""
     started = time.monotonic()
+    seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
+    ranks = evaluation.ranks_of_targets(score, targets.context, targets.target, seen)
+    few = targets.sample(1000, 0)
+    before = evaluation.top_items(score, few.context, seen=seen)
+    after = evaluation.top_items(score, evaluation.swapped(few.context, 0), seen=seen)
+    lists = evaluation.top_items(score, targets.context, seen=seen)
+    return Outcome(label, ranks, lists, before + after, time.monotonic() - started)
+
+
+def _baseline(chain: Chain, name: str, targets: Targets, report: Report) -> list[Outcome]:
+    """A baseline, and for SASRec also the control that is given the same memory."""
     data = chain.data
     n, train = len(data.item_ids), data.split.train
-    seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
-    score: Callable[[Any], Any]
-    label = {"popularity": "popularity", "content": "content neighbours", "cooccurrence": "item co-occurrence", "sasrec": SASREC}[
-        name
-    ]
-    report(f"evaluate {label}", 0, 1, "")
-    if name == "popularity":
-        score = simple.popularity(train, n)
+    report(f"evaluate {name}", 0, 1, "")
+    if name == "sasrec":
+        model = sasrec(chain, report)
+        outcomes = [_scored(chain, SASREC, model.score, targets)]
+        memory = fit_memory(train, n)
+        weight = _control_weight(chain, model.score, memory)
+        outcomes.append(
+            _scored(chain, f"SASRec with the same memory, weight {weight:g}", memory.beside(model.score, weight), targets)
+        )
+        outcomes.append(_scored(chain, "memory of transitions alone", memory.score, targets))
+    elif name == "popularity":
+        outcomes = [_scored(chain, name, simple.popularity(train, n), targets)]
     elif name == "content":
-        score = simple.content_knn(load_views(chain.path("vectors"))["text"])
-    elif name == "cooccurrence":
-        score = simple.cooccurrence(train, n)
+        vectors = load_views(chain.path("vectors"))["text"]
+        outcomes = [_scored(chain, "content neighbours", simple.content_knn(vectors), targets)]
     else:
-        score = sasrec(chain, report).score
-    ranks = evaluation.ranks_of_targets(score, targets.context, targets.target, seen)
-    few = sample(targets, 1000, 0)
-    pair = _pair(
-        evaluation.top_items(score, few.context, seen=seen),
-        evaluation.top_items(score, evaluation.swapped(few.context, 0), seen=seen),
-    )
-    lists = evaluation.top_items(score, targets.context, seen=seen)
-    report(f"evaluate {label}", 1, 1, "")
-    return Outcome(label, ranks, lists, pair, time.monotonic() - started)
+        outcomes = [_scored(chain, "item co-occurrence", simple.cooccurrence(train, n), targets)]
+    report(f"evaluate {name}", 1, 1, "")
+    return outcomes
+
+
+def _control_weight(chain: Chain, score: evaluation.Score, memory: Memory) -> float:
+    """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation users."""
+    targets = chain.data.split.validation.sample(1000, chain.workspace.settings["seed"])
+    seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
+    found = {}
+    for weight in GRID:
+        ranks = evaluation.ranks_of_targets(memory.beside(score, weight), targets.context, targets.target, seen)
+        found[weight] = float(ndcg_at(ranks, 10).mean())
+    return max(found, key=lambda weight: (found[weight], -weight))
 
 
 def sasrec(chain: Chain, report: Report) -> Any:
@@ -177,9 +175,9 @@ def sasrec(chain: Chain, report: Report) -> Any:
 def _stress(recommender: Recommender, users: int, report: Report) -> dict[str, Any]:
     """The same model with the last two events of a keyed 29.3 % of users swapped: what does the order inside a day carry?"""
     swapped = swap_last_two(recommender.data.histories, 0.293, "stress")
-    targets = sample(leave_one_out(swapped).test, users, recommender.dials["seed"])
-    lists = _answers(recommender, targets.context, report, "with swapped ends")
-    ranks = evaluation.rank_in_lists(lists, targets.target)
+    targets = leave_one_out(swapped).test.sample(users, recommender.dials["seed"])
+    found = recommender.search_all(targets.context, lambda done: report("evaluate swapped ends", done, len(targets), ""))
+    ranks = evaluation.rank_in_lists([one.items for one in recommender.remember(targets.context, found)], targets.target)
     outcome = Outcome(f"{OURS}, last two events swapped for 29.3 % of users", ranks, [], [], 0.0)
     return dict(headline([outcome], None)["methods"][0])
 

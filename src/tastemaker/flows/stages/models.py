@@ -10,22 +10,25 @@ from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metada
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
-from tastemaker.flows.stages.tokens import load_codes
+from tastemaker.flows.stages.tokens import load_codebook, load_codes
 from tastemaker.lm.vocabulary import Vocabulary, build_small
 from tastemaker.store import append_line, read_table, write_json, write_table, write_text
+
+NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning"}
 
 
 def build_base(chain: Chain, folder: Path) -> None:
     """The untrained language model with a row for every code: `small` from a config, or a pretrained folder, extended."""
     from tastemaker.lm.base import Shape, save, small
+    from tastemaker.lm.extend import place_codewords
 
     dials = chain.workspace.settings
     _, sizes = load_codes(chain)
     if dials["base"] == "small":
         vocabulary = build_small(sizes)
-        model = small(
-            vocabulary, Shape(layers=dials["layers"], width=dials["width"], heads=max(1, dials["width"] // 32)), dials["seed"]
-        )
+        width = dials["width"]
+        model = small(vocabulary, Shape(layers=dials["layers"], width=width, heads=max(1, width // 32), mlp=2.0), dials["seed"])
+        place_codewords(model, vocabulary, load_codebook(chain).codewords, dials["seed"])
         tokenizer = None
     else:
         model, vocabulary, tokenizer = _extended(chain, sizes)
@@ -76,7 +79,7 @@ def build_corpus(chain: Chain, folder: Path) -> None:
     write_json(folder / "summary.json", {"says": says, "achieved": achieved})
 
 
-def _train(chain: Chain, folder: Path, stage: str, source: Path, **settings: Any) -> None:
+def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any = None, **settings: Any) -> None:
     """One stage of training with checkpoints in `folder/state`, curves in `curve.jsonl`, and the model in `folder/model`."""
     from tastemaker.lm.base import load, load_tokenizer, save
     from tastemaker.lm.train import Settings, train
@@ -89,11 +92,10 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, **settings: Any
     chosen = Settings(stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings))  # type: ignore[arg-type]
     curve = folder / "curve.jsonl"
     write_text(curve, "")
-    names = {"cpt": "continued pre-training", "sft": "fine-tuning"}
     metrics = None
-    for metrics in train(model, vocabulary, examples, chosen, folder / "state"):
+    for metrics in train(model, vocabulary, examples, chosen, folder / "state", siblings=siblings):
         note = f"loss {metrics.loss:.3f}, first code {metrics.level_losses[0]:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
-        chain.report(names[stage], metrics.step, metrics.total, note)
+        chain.report(NAMES[stage], metrics.step, metrics.total, note)
         append_line(curve, metrics)
     save(model, vocabulary, folder / "model", load_tokenizer(source) if vocabulary.kind == "tokenizer" else None)
     says = f"{metrics.total:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
@@ -102,10 +104,13 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, **settings: Any
 
 def build_cpt(chain: Chain, folder: Path) -> None:
     """Next-token training on behaviour and metadata."""
-    _train(chain, folder, "cpt", chain.path("base") / "model", epochs=1.0)
+    _train(chain, folder, "cpt", chain.path("base") / "model", epochs=1.0, schedule="constant")
 
 
 def build_sft(chain: Chain, folder: Path) -> None:
     """Training to generate the next item's Semantic ID, every history prefix an example."""
-    dials = chain.workspace.settings
-    _train(chain, folder, "sft", chain.path("cpt") / "model", epochs=float(dials["sft_epochs"]), average=0.99)
+    from tastemaker.lm.train import Siblings
+
+    siblings = Siblings.of(*load_codes(chain))
+    epochs = float(chain.workspace.settings["sft_epochs"])
+    _train(chain, folder, "sft", chain.path("cpt") / "model", siblings, epochs=epochs, average=0.99, floor=0.02)

@@ -18,10 +18,12 @@ from tastemaker.semantic_ids.codebook import Codebook, encode
 from tastemaker.semantic_ids.collisions import encode_unique, resolve
 from tastemaker.semantic_ids.report import sid_report
 from tastemaker.semantic_ids.rkmeans import RkmeansSettings, fit_rkmeans
-from tastemaker.semantic_ids.sizes import codebook_sizes
-from tastemaker.store import read_table, write_arrays, write_json, write_table
+from tastemaker.semantic_ids.sizes import two_level_sizes
+from tastemaker.store import read_arrays, read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
+# Of a first code at most so many times the items of an even share: a few crowded codes would carry no information.
+BALANCE = 1.5
 
 
 def build_tokens(chain: Chain, folder: Path) -> None:
@@ -29,7 +31,7 @@ def build_tokens(chain: Chain, folder: Path) -> None:
     dials = chain.workspace.settings
     views = load_views(chain.path("vectors"))
     n = len(chain.data.item_ids)
-    sizes = tuple(int(size) for size in str(dials["levels"]).split("/")) if dials["levels"] else codebook_sizes(n)
+    sizes = tuple(int(size) for size in str(dials["levels"]).split("/")) if dials["levels"] else two_level_sizes(n)
     book = _fit(chain, views, sizes)
     codes, sizes = _resolve(dials["collisions"], book, views)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
@@ -66,7 +68,7 @@ def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> C
 
 def _resolve(policy: str, book: Codebook, views: Mapping[str, Floats]) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
     if policy == "unique":
-        return encode_unique(book, views), book.sizes
+        return encode_unique(book, views, balance=BALANCE), book.sizes
     resolved = resolve(encode(book, views), book.sizes, "suffix" if policy == "suffix" else "expand")
     return resolved.codes, resolved.sizes
 
@@ -82,3 +84,9 @@ def load_codes(chain: Chain) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
     column = read_table(folder / "item_tokens.parquet")["codes"].combine_chunks()
     codes = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
     return codes, tuple(json.loads((folder / "codebook.json").read_text())["resolved_sizes"])
+
+
+def load_codebook(chain: Chain) -> Codebook:
+    """The frozen codebook."""
+    folder = chain.path("tokens")
+    return Codebook.load(read_arrays(folder / "codebook.safetensors"), json.loads((folder / "codebook.json").read_text()))

@@ -1,0 +1,84 @@
+"""Shared set-up: one thread, and a tiny trained workspace that several test files read."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ITEMS, USERS = 64, 90
+KINDS, KEYS = ("reel", "jig", "waltz", "polka"), ("D", "G", "A", "Em")
+DIALS = {
+    "title": "Tiny",
+    "text_view": "tfidf",
+    "threads": 1,
+    "layers": 1,
+    "width": 32,
+    "levels": "8/8/8",
+    "sft_epochs": 12.0,
+    "batch": 8,
+    "learning_rate": 0.003,
+    "dropout": 0.0,
+    "beam": 16,
+    "sasrec_epochs": 2,
+}
+
+
+def quiet(task: str, done: float, total: float, note: str) -> None:
+    """Progress nobody looks at."""
+
+
+def tiny_items() -> pa.Table:
+    """Items whose kind follows from their number."""
+    rows = [
+        {
+            "item_id": f"t{i:03d}",
+            "title": f"Tune number {i} the {KINDS[i % 4]}",
+            "attributes": [f"type={KINDS[i % 4]}", f"key={KEYS[i // 4 % 4]}"],
+        }
+        for i in range(ITEMS)
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def tiny_interactions() -> pa.Table:
+    """Every user walks through the items of one kind in a fixed cycle, so that the next item can be learnt."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(USERS):
+        kind, start, length = rng.integers(4), rng.integers(16), rng.integers(4, 10)
+        for position in range(length):
+            item = int((start + position) % 16 * 4 + kind)
+            rows.append({"user_id": f"u{user:03d}", "item_id": f"t{item:03d}", "position": position})
+    return pa.Table.from_pylist(rows)
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """items.parquet and interactions.parquet."""
+    folder = tmp_path_factory.mktemp("tiny-files")
+    pq.write_table(tiny_items(), folder / "items.parquet")
+    pq.write_table(tiny_interactions(), folder / "interactions.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -> Iterator[Path]:
+    """A workspace with the whole chain run once. Tests that write to it use users of their own."""
+    from tastemaker.flows.ingest import ingest_files
+    from tastemaker.flows.train import run_stages
+    from tastemaker.store import Workspace
+
+    folder = tmp_path_factory.mktemp("tiny") / "workspace"
+    Workspace.create(folder, DIALS)
+    ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    run_stages(folder, quiet)
+    yield folder

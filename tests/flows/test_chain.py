@@ -1,0 +1,93 @@
+"""The chain of stages: what is reused, what is redone, what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import quiet, tiny_interactions, tiny_items
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.train import run_stages
+from tastemaker.store import Workspace
+
+
+def _copy(tiny_workspace: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_workspace, folder)
+    return folder
+
+
+def _set(folder: Path, dial: str, value: str) -> None:
+    path = folder / "tastemaker.toml"
+    text, found = re.subn(rf"(?m)^{dial} = .*$", f"{dial} = {value}", path.read_text())
+    assert found == 1
+    path.write_text(text)
+
+
+def _reused(folder: Path, until: str = "sft") -> dict[str, bool]:
+    return {one["stage"]: one["reused"] for one in run_stages(folder, quiet, until)["stages"]}
+
+
+def test_a_second_run_reuses_every_stage(tiny_workspace: Path) -> None:
+    assert all(_reused(tiny_workspace).values())
+
+
+def test_a_dial_redoes_only_what_depends_on_it(tiny_workspace: Path, tmp_path: Path) -> None:
+    folder = _copy(tiny_workspace, tmp_path)
+    _set(folder, "sft_epochs", "1.0")
+    assert _reused(folder) == {"vectors": True, "tokens": True, "base": True, "corpus": True, "cpt": True, "sft": False}
+    _set(folder, "levels", '"16/16"')
+    assert _reused(folder, "base") == {"vectors": True, "tokens": False, "base": False}
+
+
+def test_new_tables_redo_the_whole_chain(tiny_workspace: Path, tiny_files: Path, tmp_path: Path) -> None:
+    folder = _copy(tiny_workspace, tmp_path)
+    fewer = pq.read_table(tiny_files / "interactions.parquet").slice(0, 300)
+    pq.write_table(fewer, tmp_path / "fewer.parquet")
+    ingest_files(folder, None, tmp_path / "fewer.parquet")
+    assert _reused(folder, "tokens") == {"vectors": False, "tokens": False}
+
+
+def test_a_damaged_artifact_is_refused_by_name(tiny_workspace: Path, tmp_path: Path) -> None:
+    folder = _copy(tiny_workspace, tmp_path)
+    victim = next((folder / "artifacts" / "tokens").glob("*/codebook.safetensors"))
+    damaged = bytearray(victim.read_bytes())
+    damaged[-1] ^= 1
+    victim.write_bytes(bytes(damaged))
+    with pytest.raises(ArtifactError, match=r"codebook\.safetensors: damaged"):
+        run_stages(folder, quiet)
+
+
+def test_a_stage_that_was_not_run_names_the_command(tmp_path: Path, tiny_files: Path) -> None:
+    folder = tmp_path / "new"
+    workspace = Workspace.create(folder)
+    ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    with pytest.raises(ArtifactError, match="tastemaker train -w"):
+        Chain(workspace, quiet).path("sft")
+
+
+def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
+    few = tiny_items().slice(0, 20)
+    kept = tiny_interactions().filter(pc.is_in(tiny_interactions()["item_id"], value_set=few["item_id"].combine_chunks()))
+    pq.write_table(few, tmp_path / "i.parquet")
+    pq.write_table(kept, tmp_path / "e.parquet")
+    Workspace.create(tmp_path / "w", {"text_view": "tfidf"})
+    ingest_files(tmp_path / "w", tmp_path / "i.parquet", tmp_path / "e.parquet")
+    with pytest.raises(InputError, match="20 items"):
+        run_stages(tmp_path / "w", quiet, "tokens")
+
+
+def test_training_artifacts_name_what_they_were_built_from(tiny_workspace: Path) -> None:
+    chain = Chain(Workspace.open(tiny_workspace), quiet)
+    manifest = json.loads((chain.path("sft") / "manifest.json").read_text())["about"]
+    assert manifest["inputs"] == {"tables": chain.tables, "cpt": chain.fingerprint("cpt")}
+    assert (chain.path("sft") / "model" / "model.safetensors").exists()
+    assert not list(chain.workspace.root.rglob("*.bin")) and not list(chain.workspace.root.rglob("*.pkl"))
