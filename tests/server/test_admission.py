@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -17,7 +18,8 @@ from tastemaker.errors import InputError
 from tastemaker.server import LaneSettings, ServerSettings, create_app
 from tastemaker.server.admission import Calls, Lane, Refused
 
-LONG = 60.0
+Answer = TypeVar("Answer")
+LONG = 20.0
 
 
 class Held:
@@ -43,6 +45,11 @@ async def settle() -> None:
     """Let every task that can run do so."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Run a scene; one that hangs is a failure, not a wait."""
+    return asyncio.run(asyncio.wait_for(scene(), LONG / 2))
 
 
 def lane_of(call: Held, clock: list[float] | None = None, **options: object) -> Lane[int, int]:
@@ -93,7 +100,7 @@ def test_three_times_the_load_is_shed_at_once_and_the_rest_is_served() -> None:
             assert service.batches == [1, 2, 2]
             assert (await ask()).status_code == 200
 
-    asyncio.run(scene())
+    play(scene)
 
 
 def test_the_company_of_a_batch_is_gathered_and_answers_go_home() -> None:
@@ -107,7 +114,7 @@ def test_the_company_of_a_batch_is_gathered_and_answers_go_home() -> None:
         assert held.batches == [[1, 2, 3]]
         await lane.stop()
 
-    asyncio.run(scene())
+    play(scene)
 
 
 def test_one_bad_request_does_not_take_its_neighbours_down() -> None:
@@ -123,7 +130,7 @@ def test_one_bad_request_does_not_take_its_neighbours_down() -> None:
         assert [getattr(one, "answer", type(one)) for one in done] == [1, InputError, 3, KeyError]
         await lane.stop()
 
-    asyncio.run(scene())
+    play(scene)
 
 
 def test_a_call_that_loses_an_answer_is_an_error_and_not_a_mix_up() -> None:
@@ -134,13 +141,14 @@ def test_a_call_that_loses_an_answer_is_an_error_and_not_a_mix_up() -> None:
         assert [str(one) for one in done] == ["1 requests got 0 answers"] * 2
         await lane.stop()
 
-    asyncio.run(scene())
+    play(scene)
 
 
-def test_a_deadline_ends_the_wait_and_the_abandoned_work_is_never_begun() -> None:
+@pytest.mark.parametrize("waiting", [1, 4])
+def test_a_deadline_ends_the_wait_and_the_abandoned_work_is_never_begun(waiting: int) -> None:
     async def scene() -> None:
         held = Held()
-        lane = lane_of(held, waiting=1)
+        lane = lane_of(held, waiting=waiting)
         await lane.start()
         first = asyncio.create_task(lane.run(1, LONG))
         await held.begun()
@@ -154,7 +162,7 @@ def test_a_deadline_ends_the_wait_and_the_abandoned_work_is_never_begun() -> Non
         assert [(await first).answer, (await third).answer] == [10, 30] and held.batches == [[1], [3]]
         await lane.stop()
 
-    asyncio.run(scene())
+    play(scene)
 
 
 def test_what_would_expire_in_the_queue_is_refused_at_the_door() -> None:
@@ -177,7 +185,7 @@ def test_what_would_expire_in_the_queue_is_refused_at_the_door() -> None:
         await second
         await lane.stop()
 
-    asyncio.run(scene())
+    play(scene)
 
 
 @pytest.mark.parametrize(("grace", "finished"), [(LONG, True), (0.0, False)])
@@ -206,7 +214,7 @@ def test_stopping_finishes_what_was_admitted_within_the_grace(grace: float, fini
             with suppress(asyncio.CancelledError, Refused):
                 await tasks[0]
 
-    asyncio.run(scene())
+    play(scene)
 
 
 @settings(max_examples=25, deadline=None)
@@ -225,7 +233,7 @@ def test_everyone_gets_their_own_answer_or_a_refusal(n: int, batch: int, workers
         await lane.stop()
         return list(done)
 
-    done = asyncio.run(scene())
+    done = play(scene)
     answered = [(ask, one) for ask, one in enumerate(done) if not isinstance(one, Refused)]
     assert all(one.answer == ask + 1000 for ask, one in answered)  # type: ignore[attr-defined]
     assert len(answered) >= min(n, waiting) and sum(sizes) == len(answered) and max(sizes) <= batch
@@ -240,7 +248,7 @@ def test_single_calls_return_what_they_return() -> None:
             await calls(lambda: (_ for _ in ()).throw(InputError("no")))
         await calls.lane.stop()
 
-    asyncio.run(scene())
+    play(scene)
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"waiting": 0}, {"batch": 0}, {"linger": -1}, {"grace": -1}])

@@ -94,22 +94,40 @@ def test_a_like_changes_the_next_list_and_undo_brings_it_back(page: chromium.Bro
     assert [one.kind for one in service.stored.values()] == ["like", "undo"]
 
 
-def test_what_was_refused_never_returns(page: chromium.Browser) -> None:
-    before = pick(page)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_was_refused_never_returns(page: chromium.Browser, fresh: bool) -> None:
+    if fresh:
+        click(page, "#begin")
+        page.until(f"{IDS}.length")
+    before = page.run(IDS) if fresh else pick(page)
     click(page, ".card .refuse")
     page.until(f"{SAID}.startsWith('Without')")
+    assert before[0] not in page.run(IDS)
     click(page, ".card .like")
     page.until(f"{SAID}.startsWith('Since')")
     assert before[0] not in page.run(IDS)
     assert [label.rsplit(", ", 1)[1] for label in page.run(PAST)[:2]] == ["liked", "not interested"]
 
 
-def test_quick_verdicts_are_all_kept(page: chromium.Browser, service: FakeService) -> None:
-    pick(page)
+def test_quick_verdicts_are_all_kept_and_sent_in_turn(page: chromium.Browser, service: FakeService) -> None:
+    store, at_once = service.add_events, threading.Semaphore(1)
+    overlaps = []
+
+    def slowly(events: Any) -> Any:
+        overlaps.append(not at_once.acquire(blocking=False))
+        try:
+            threading.Event().wait(0.1)
+            return store(events)
+        finally:
+            at_once.release()
+
+    service.add_events = slowly  # type: ignore[method-assign]
+    ids = pick(page)
     page.run("for (const button of [...document.querySelectorAll('.card .like')].slice(0, 4)) button.click()")
     page.until(f"{PAST}.filter(label => label.endsWith('liked')).length === 4")
     page.until(f"{IDS}.length === 12")
-    assert [one.kind for one in service.stored.values()] == ["like"] * 4
+    assert [(one.kind, one.item_id) for one in service.stored.values()] == [("like", one) for one in ids[:4]]
+    assert overlaps == [False] * 4
 
 
 def test_it_is_said_everywhere_that_listeners_are_simulated(page: chromium.Browser) -> None:
@@ -221,7 +239,7 @@ def test_dark_and_phone(page: chromium.Browser, tmp_path: Path) -> None:
     page.until("document.querySelectorAll('.person').length")
     assert page.run("getComputedStyle(document.body).backgroundColor") != light
     assert page.run("document.documentElement.scrollWidth") == 390
-    pick(page)
+    pick(page, 3)
     click(page, ".card .play")
     page.until("document.querySelector('.sounding')")
     assert page.run("document.documentElement.scrollWidth") == 390

@@ -41,6 +41,7 @@ function view(name) {
   $("listen").hidden = name !== "listen";
   document.body.dataset.view = name;
   scrollTo(0, 0);
+  $("main").focus({ preventScroll: true });
 }
 
 /** The first view; a listener named in the address is taken up at once. */
@@ -111,7 +112,8 @@ async function refresh(cause, compare = true) {
     fewer(slate);
     const { model, codebook } = info.versions;
     const versions = [model && `model ${model.slice(0, 8)}`, codebook && `codebook ${codebook.slice(0, 8)}`, `policy ${slate.policy_id}`];
-    $("made").textContent = [`Made in ${Math.max(1, Math.round(slate.timings.total_ms))} ms`, ...versions].filter(Boolean).join(" · ");
+    const made = [`Made in ${Math.max(1, Math.round(slate.timings.total_ms))} ms`, ...versions].filter(Boolean).join(" · ");
+    $("made").replaceChildren(made, " · ", h("a", { href: "openapi.json" }, "the same as JSON"));
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
   }

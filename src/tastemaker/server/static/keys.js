@@ -10,7 +10,8 @@ const busy = (target) => target.closest("button, summary, input, a, dialog");
 function native({ key, target }) {
   if (key === " ") return busy(target);
   if (!key.startsWith("Arrow") || cards.list.contains(target)) return false;
-  return target !== document.body || key === "ArrowUp" || key === "ArrowDown";
+  const nowhere = target === document.body || target.id === "main";
+  return !nowhere || key === "ArrowUp" || key === "ArrowDown";
 }
 
 export function listenToKeys({ play, like, refuse, undo, why, search }) {

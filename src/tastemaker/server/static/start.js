@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { $, capital, cover, facts, h, icon, mark, plural, title } from "./dom.js";
 import { toggle } from "./player.js";
 
-const PAGE = 10;
+const PAGE = matchMedia("(max-width: 40rem)").matches ? 4 : 10;
 let catalogue = { info: null, fields: [] };
 let seeds = [];
 let shown = 0;
