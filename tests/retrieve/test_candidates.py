@@ -86,8 +86,8 @@ def test_new_items_get_their_slots_and_no_more() -> None:
     assert three.items.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 20, 21] and three.source.count("new") == 2
     assert with_new_items(main, fresh, 10, 0).items.tolist() == list(range(10))
     assert with_new_items(listed([]), fresh, 2, 1).source == ("new", "new")
-    # ceil(.1 * 30) is 3: floating point must not make it 4.
-    assert with_new_items(listed(list(range(30))), listed(list(range(50, 60))), 30, 0.1).source.count("new") == 3
+    # .07 * 100 is 7.000000000000001 in floating point, which must not make it 8.
+    assert with_new_items(listed(list(range(100))), listed(list(range(100, 120))), 100, 0.07).source.count("new") == 7
     with pytest.raises(InputError, match="share of new items"):
         with_new_items(main, fresh, 10, 1.1)
 
