@@ -337,17 +337,19 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one(run, histories, voca
 
 @pytest.mark.parametrize("stop", [1, 4])
 def test_a_stopped_run_goes_on_bit_for_bit(stop, run, tmp_path, vocabulary, histories, tiny):
-    settings = replace(QUICK, checkpoint_every=0.0, average=0.5, freeze="old", validate_every=2)
+    """Frozen rows, average, best weights and patience all survive: here every validation after the first is worse."""
+    settings = replace(QUICK, steps=9, checkpoint_every=0.0, average=0.5, freeze="old", validate_every=2, patience=2)
 
     def validate(model):
-        return -float(_flat(model).abs().sum())
+        return -float(model.get_input_embeddings().weight.detach()[vocabulary.base_size :].abs().sum())
 
-    straight, _ = run(settings, validate=validate)
+    straight, expected = run(settings, validate=validate)
+    assert expected[-1].step == 6 and expected[-1].stopped
     for metrics in train(small(vocabulary, tiny, seed=1), vocabulary, histories, settings, tmp_path, validate=validate):
         if metrics.step == stop:
             break
-    resumed, _ = run(settings, state=tmp_path, validate=validate)
-    assert torch.equal(_flat(resumed), _flat(straight))
+    resumed, metrics = run(settings, state=tmp_path, validate=validate)
+    assert torch.equal(_flat(resumed), _flat(straight)) and metrics[-1].step == 6
 
 
 def test_checkpoints_of_another_run_are_refused_with_both_hashes(run, tmp_path, histories, vocabulary, tiny):
