@@ -14,7 +14,7 @@ import torch
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import weights_hash
 from tastemaker.lm.training import checkpoint
-from tastemaker.lm.training.batches import read_examples
+from tastemaker.lm.training.batches import Examples, read_examples
 from tastemaker.lm.training.run import Run, Window
 from tastemaker.lm.training.settings import Metrics, Settings
 from tastemaker.lm.training.siblings import Siblings
@@ -90,13 +90,7 @@ def train(
     if siblings is not None and (settings.stage != "sft" or settings.smoothing):
         raise ModelError("siblings belong to fine-tuning without label smoothing; leave them out of other runs")
     data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)
-    identity = {
-        "settings": settings.fingerprint(),
-        "examples": data.fingerprint(),
-        "vocabulary": vocabulary.fingerprint(),
-        "model": weights_hash(model),
-        "siblings": siblings.fingerprint() if siblings is not None else "none",
-    }
+    identity = _identity(model, vocabulary, data, settings, siblings)
     folder = Path(state_folder) if state_folder is not None else None
     saved = checkpoint.read_latest(folder, identity) if folder else None
     threads = torch.get_num_threads()
@@ -118,6 +112,19 @@ def train(
         for name, one in model.named_parameters():
             one.requires_grad_(flags[name])
         torch.set_num_threads(threads)
+
+
+def _identity(
+    model: Any, vocabulary: Vocabulary, data: Examples, settings: Settings, siblings: Siblings | None
+) -> dict[str, str]:
+    """Hashes of everything that a checkpoint must agree with."""
+    return {
+        "settings": settings.fingerprint(),
+        "examples": data.fingerprint(),
+        "vocabulary": vocabulary.fingerprint(),
+        "model": weights_hash(model),
+        "siblings": siblings.fingerprint() if siblings is not None else "none",
+    }
 
 
 def _steps(run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None) -> Iterator[Metrics]:
