@@ -82,6 +82,12 @@ class TestConformance:
         assert make().generate([], 5, 5, []) == []
 
 
+def test_the_deadline_holds_inside_a_search() -> None:
+    ticks = count()
+    answer = language_model(clock=lambda: float(next(ticks))).generate([request(1)], 5, 5, [allow(TRIE)], deadline=1.5)[0]
+    assert len(answer) == 0 and "deadline" in str(answer.reason)
+
+
 def test_order_and_grouping_of_requests_change_nothing() -> None:
     requests, filters = [request(seed) for seed in range(9)], [allow(TRIE, exclude=[seed]) for seed in range(9)]
     together = language_model().generate(requests, 6, 6, filters)
@@ -116,6 +122,11 @@ def test_reserved_slots_hold_allowed_new_items() -> None:
     sets = [allow(TRIE, exclude=[61, 62]), allow(TRIE, exclude=np.arange(60, 80))]
     some, none = language_model(new_items=new, new_share=0.2).generate([request(2)] * 2, 10, 10, sets)
     assert some.source == ("model",) * 8 + ("new",) * 2 and set(some.items[8:].tolist()) <= set(range(60, 80)) - {61, 62}
+    # The second search starts from the same prefill as the first, not from where the first ended.
+    wanted = language_model().generate([request(2)], 10, 10, [allow(TRIE, include=np.setdiff1d(new, [61, 62]))])[0]
+    next_best = [row for row, item in enumerate(wanted.items) if item not in some.items[:8]][:2]
+    assert some.items[8:].tolist() == wanted.items[next_best].tolist()
+    np.testing.assert_allclose(some.scores[8:], wanted.scores[next_best], atol=1e-4)
     assert set(none.source) == {"model"} and len(none) == 10
     zero = language_model(new_items=new).generate([request(2)], 10, 10, [allow(TRIE)])[0]
     assert zero.items.tolist() == plain[0].items.tolist()
