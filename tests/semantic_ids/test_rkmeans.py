@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.semantic_ids import Codebook, RkmeansSettings, codeword_rows, encode, fit_rkmeans, sid_report
 from tastemaker.semantic_ids.codebook import reconstruction_errors
-from tastemaker.semantic_ids.rkmeans import assign, kmeans
+from tastemaker.semantic_ids.rkmeans import _lloyd, assign, kmeans
 
 
 def _clusters(n: int = 600, d: int = 8, k: int = 12, seed: int = 0) -> np.ndarray:
@@ -56,6 +56,17 @@ def test_kmeans_is_as_good_as_scikit_learn() -> None:
     words = kmeans(x, whole, (slice(0, 8),), 24, ("test",), RkmeansSettings(restarts=3))
     ours = float(assign(x, whole, words, (slice(0, 8),))[1].sum())
     assert ours < 1.03 * KMeans(24, n_init=3, random_state=0).fit(x).inertia_
+
+
+def test_empty_clusters_are_given_the_worst_served_rows() -> None:
+    x = _clusters(200)
+    whole, blocks = np.ones((200, 1), np.float32), (slice(0, 8),)
+    far = np.concatenate([x[:1], np.full((11, 8), 1e3, np.float32)])  # codes nobody is near: Lloyd alone never moves them
+    words = _lloyd(x, whole, blocks, far, RkmeansSettings())
+    assert len(np.unique(assign(x, whole, words, blocks)[0])) == 12
+    two_kinds = np.repeat(x[:2], 50, axis=0)
+    words = _lloyd(two_kinds, whole[:100], blocks, x[:12].copy(), RkmeansSettings())
+    assert assign(two_kinds, whole[:100], words, blocks)[1].max() < 1e-4
 
 
 def test_all_codes_of_level_one_are_used_even_from_a_bad_start() -> None:

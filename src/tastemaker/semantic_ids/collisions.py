@@ -192,7 +192,6 @@ def _with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
     place = np.arange(len(items)) - np.repeat(np.cumsum(used) - used, used)
     spilled = keen[place >= cap]
     spilled = spilled[np.argsort(-regret[spilled], kind="stable")]
-    used = np.minimum(used, cap)
     for row in spilled:
         d = np.where(used < cap, costs(items[row : row + 1])[0], np.inf)
         out[row] = choice = int(d.argmin())
