@@ -32,7 +32,7 @@ def _set(folder: Path, dial: str, value: str) -> None:
     path.write_text(text)
 
 
-def _reused(folder: Path, until: str = "sft") -> dict[str, bool]:
+def _reused(folder: Path, until: str = "memory") -> dict[str, bool]:
     return {one["stage"]: one["reused"] for one in run_stages(folder, quiet, until)["stages"]}
 
 
@@ -42,8 +42,9 @@ def test_a_second_run_reuses_every_stage(tiny_workspace: Path) -> None:
 
 def test_a_dial_redoes_only_what_depends_on_it(tiny_workspace: Path, tmp_path: Path) -> None:
     folder = _copy(tiny_workspace, tmp_path)
-    _set(folder, "sft_epochs", "1.0")
-    assert _reused(folder) == {"vectors": True, "tokens": True, "base": True, "corpus": True, "cpt": True, "sft": False}
+    _set(folder, "beam", "12")
+    expected = {"vectors": True, "tokens": True, "base": True, "corpus": True, "cpt": True, "sft": True, "memory": False}
+    assert _reused(folder) == expected
     _set(folder, "levels", '"16/16"')
     assert _reused(folder, "base") == {"vectors": True, "tokens": False, "base": False}
 

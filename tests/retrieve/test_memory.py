@@ -1,4 +1,4 @@
-"""The memory of transitions: counts by hand, a distribution, and a mixture that filters cannot reorder."""
+"""The memory of transitions: counts by hand, and evidence that filters cannot reorder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.retrieve.evaluation import Lists
-from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, mixed
+from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, weighed
 
 TRAIN = Lists.of([[0, 1, 2], [0, 1], [3, 3, 0]])
 
@@ -28,26 +28,23 @@ def test_counts_go_forward_by_one_over_distance() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 7), max_size=6), min_size=1, max_size=6), st.lists(st.integers(0, 7), max_size=5))
 @settings(max_examples=60, deadline=None)
-def test_probabilities_equal_the_dense_formula(train: list[list[int]], history: list[int]) -> None:
+def test_counts_equal_the_dense_formula(train: list[list[int]], history: list[int]) -> None:
     memory = fit_memory(Lists.of(train), 8, window=3, decay=0.5)
     dense = memory.table.toarray()
-    scores = sum((0.5**age * dense[item] for age, item in enumerate(reversed(history))), np.zeros(8))
-    expected = scores / scores.sum() if scores.sum() > 0 else scores
+    expected = sum((0.5**age * dense[item] for age, item in enumerate(reversed(history))), np.zeros(8))
     items = np.array([5, 0, 7, 2, 1])
-    np.testing.assert_allclose(memory.probabilities(np.array(history, np.int64), items), expected[items], atol=1e-6)
-    everything = memory.probabilities(np.array(history, np.int64), np.arange(8))
-    assert everything.sum() == pytest.approx(1.0, abs=1e-6) or everything.sum() == 0
+    np.testing.assert_allclose(memory.counts(np.array(history, np.int64), items), expected[items], atol=1e-6)
+    np.testing.assert_allclose(memory.score(Lists.of([history, []])), [expected, np.zeros(8)], atol=1e-6)
 
 
-def test_the_mixture_is_what_the_formula_says_and_a_filter_reorders_nothing() -> None:
-    whole = _candidates([4, 2, 9], [0.5, 0.3, 0.1])
-    known = np.array([0.0, 0.6, 0.2])
-    found = mixed(whole, known, 0.5)
+def test_evidence_is_what_the_formula_says_and_a_filter_reorders_nothing() -> None:
+    known = np.array([0.0, 0.5, 0.05])
+    found = weighed(_candidates([4, 2, 9], [0.5, 0.3, 0.1]), known, 2.0)
     assert found.items.tolist() == [2, 4, 9]
-    np.testing.assert_allclose(np.exp(found.scores), [0.45, 0.25, 0.15])
-    part = mixed(_candidates([4, 9], [0.5, 0.1]), known[[0, 2]], 0.5)
+    np.testing.assert_allclose(found.scores, [np.log(0.3) + 2 * np.log(11), np.log(0.5), np.log(0.1) + 2 * np.log(2)])
+    part = weighed(_candidates([4, 9], [0.5, 0.1]), known[[0, 2]], 2.0)
     assert part.items.tolist() == [4, 9]
-    np.testing.assert_allclose(np.exp(part.scores), [0.25, 0.15])
+    assert len(weighed(_candidates([], []), np.zeros(0), 1.0)) == 0
 
 
 def test_the_weight_is_chosen_on_targets() -> None:
@@ -55,6 +52,14 @@ def test_the_weight_is_chosen_on_targets() -> None:
     remembered = [np.array([0.0, 1.0])] * 4
     assert choose_weight(lists, remembered, np.array([2, 2, 2, 1]))[0] > 0
     assert choose_weight(lists, remembered, np.array([1, 1, 1, 2]))[0] == 0
+
+
+def test_a_control_gets_the_same_evidence() -> None:
+    memory, contexts = fit_memory(TRAIN, 4, window=2, decay=0.5), Lists.of([[3, 0], [2], []])
+    both = memory.beside(lambda rows: np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)), 0.25)(contexts)
+    np.testing.assert_allclose(
+        both, np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)) + 0.25 * np.log1p(memory.score(contexts) / 0.05), atol=1e-5
+    )
 
 
 def test_it_comes_back_from_its_arrays_and_refuses_another_catalogue() -> None:
@@ -68,5 +73,5 @@ def test_it_comes_back_from_its_arrays_and_refuses_another_catalogue() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(InputError, match="window 0"):
         fit_memory(TRAIN, 4, window=0)
-    with pytest.raises(InputError, match="weight 1"):
-        mixed(_candidates([1], [1.0]), np.zeros(1), 1)
+    with pytest.raises(InputError, match="weight -1"):
+        weighed(_candidates([1], [1.0]), np.zeros(1), -1)

@@ -214,8 +214,9 @@ def base(
     """Make a pretrained base model folder from an installed package, for `[model] base` in tastemaker.toml."""
     if name != "smollm2":
         raise InputError(f"base '{name}' is unknown; smollm2 is the one that a package carries, any other is a folder you have")
-    from tastemaker.lm.smollm2 import convert
+    from tastemaker.lm.smollm2 import convert, find_gguf
 
+    find_gguf()
     print(f"converting once; this takes a minute or two ({folder})", file=sys.stderr)
     made = convert(folder)
     emit({"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'}, as_json=False)

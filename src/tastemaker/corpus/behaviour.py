@@ -18,6 +18,7 @@ from tastemaker.corpus.events import Bools, Floats, Histories, Ints
 from tastemaker.corpus.mixing import pack
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.stats.random import generator
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,21 @@ def sft_examples(
     start = np.maximum(chosen - settings.max_items, first[chosen])
     sep = vocabulary.special("sep") if settings.separator else None
     return _sequences(train, codes, vocabulary, features, start, chosen + 1, chosen, "sft", sep=sep, bare_target=True)
+
+
+def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histories:
+    """A copy of the histories with random events left out: each user at a rate drawn from U(0, `most`), anew for each `copy`.
+
+    What follows what then varies between passes, which holds back memorising on small logs. A user keeps all events
+    when fewer than two would remain. Raises InputError for a rate outside [0, 1).
+    """
+    if not 0 <= most < 1:
+        raise InputError(f"the highest share of events to leave out is {most}; give one from 0 to below 1")
+    rng = generator(seed, "thinned", copy)
+    rates = np.repeat(rng.random(len(train)) * most, train.lengths)
+    keep = rng.random(len(train.items)) >= rates
+    left = np.bincount(train.user_rows[keep], minlength=len(train))
+    return train.keep_events(keep | np.repeat(left < 2, train.lengths))
 
 
 def context_tokens(

@@ -33,13 +33,14 @@ class Stage:
     resume: bool = False
 
 
+TRAINING = ("seed", "batch", "learning_rate", "dropout", "weight_decay")
 STAGES = (
     Stage("vectors", (), ("seed", "split", "text_view")),
     Stage("tokens", ("vectors",), ("seed", "tokenizer", "levels", "collisions")),
     Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
-    Stage("corpus", ("base",), ("seed", "metadata_share", "cpt_epochs", "max_items")),
-    Stage("cpt", ("corpus",), ("seed", "cpt_epochs", "batch", "learning_rate", "dropout"), resume=True),
-    Stage("sft", ("cpt",), ("seed", "sft_epochs", "batch", "learning_rate", "dropout"), resume=True),
+    Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt_epochs", "sft_epochs", "thinning", "max_items")),
+    Stage("cpt", ("corpus",), TRAINING, resume=True),
+    Stage("sft", ("cpt",), TRAINING, resume=True),
     Stage("memory", ("sft",), ("seed", "beam", "memory", "remove_seen")),
     Stage("sasrec", (), ("seed", "split", "sasrec_epochs"), resume=True),
 )

@@ -25,7 +25,7 @@ from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.rank import Reason, rarity_of, reasons
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
 from tastemaker.retrieve.candidates import Candidates, first
-from tastemaker.retrieve.memory import mixed
+from tastemaker.retrieve.memory import weighed
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Workspace
 
@@ -119,11 +119,11 @@ class Recommender:
         return self.retriever.generate(requests, beam, beam, allowed, deadline)
 
     def remember(self, histories: Histories, found: Sequence[Candidates]) -> list[Candidates]:
-        """Candidates with the memory of transitions mixed into their probabilities."""
+        """Candidates with the evidence of the memory of transitions added."""
         if self.memory is None:
             return list(found)
-        known = (self.memory.probabilities(histories.of(row), one.items) for row, one in enumerate(found))
-        return [mixed(one, part, self.weight) for one, part in zip(found, known, strict=True)]
+        known = (self.memory.counts(histories.of(row), one.items) for row, one in enumerate(found))
+        return [weighed(one, part, self.weight) for one, part in zip(found, known, strict=True)]
 
     def candidates(
         self, histories: Histories, allowed: Sequence[Allowed], k: int, deadline: float | None = None

@@ -24,7 +24,7 @@ def build_memory(chain: Chain, folder: Path) -> None:
         recommender = Recommender(chain, remember=False)
         targets = data.split.validation.sample(USERS, dials["seed"])
         found = recommender.search_all(targets.context, lambda done: chain.report("memory", done, len(targets), ""))
-        known = [memory.probabilities(targets.context.of(row), one.items) for row, one in enumerate(found)]
+        known = [memory.counts(targets.context.of(row), one.items) for row, one in enumerate(found)]
         weight, by_weight = choose_weight(found, known, targets.target)
     write_arrays(folder / "memory.safetensors", memory.arrays())
     says = f"{memory.table.nnz:,} transitions, weight {weight:g}"

