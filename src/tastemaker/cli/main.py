@@ -178,11 +178,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8765,
 ) -> None:
-    """Serve the web page and the HTTP API (interactive documentation under /docs)."""
+    """Serve the web page and the HTTP API (described at /openapi.json)."""
     from tastemaker.flows.service import open_service
     from tastemaker.server import serve as run_server
 
-    run_server(open_service(workspace), host, port)
+    run_server(open_service(workspace), host, port, announce=_announce)
 
 
 @app.command()
@@ -197,13 +197,19 @@ def demo(
     """Real traditional tunes, simulated listeners: build everything, then serve the page and print its address."""
     from tastemaker.flows.demo import build_demo
     from tastemaker.server import bind
+    from tastemaker.server import serve as run_server
 
-    if not no_serve:
-        bind("127.0.0.1", port).close()  # a taken port is told now, not after ten minutes
+    held = None if no_serve else bind("127.0.0.1", port)  # a taken port is told now, not after ten minutes
     with progress(quiet) as report:
         emit(build_demo(workspace, dataset, tunes, report), as_json=False)
-    if not no_serve:
-        serve(workspace, port=port)
+    if held is not None:
+        from tastemaker.flows.service import open_service
+
+        run_server(open_service(workspace), listener=held, announce=_announce)
+
+
+def _announce(url: str) -> None:
+    print(f"\nserving on {url}  (Ctrl-C stops it; what was built is kept)", flush=True)
 
 
 @app.command()

@@ -93,14 +93,14 @@ class WorkspaceService:
         }
 
     def fields(self) -> list[dict[str, Any]]:
-        """Fields with 2 to 200 values, the ones most items have first."""
+        """Fields with 2 to 200 values: those with few values first, then those that most items have."""
         found = []
         for name, values in self.recommender.fields.items():
             if 2 <= len(values) <= 200:
                 counts = sorted(((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0]))
                 listed = [{"value": value, "count": count} for value, count in counts]
                 found.append({"name": name, "label": name.replace("_", " ").capitalize(), "values": listed})
-        return sorted(found, key=lambda one: -sum(value["count"] for value in one["values"]))
+        return sorted(found, key=lambda one: (len(one["values"]) > 40, -sum(value["count"] for value in one["values"])))
 
     def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The known ones among `ids`."""
@@ -173,7 +173,10 @@ class WorkspaceService:
             with self._search_lock:
                 found = self.recommender.answer([one.wish for one in known.values()], max(deadlines, default=None))
             for (place, one), candidates in zip(known.items(), found, strict=True):
-                answers[place] = self._slate(one, candidates)
+                try:
+                    answers[place] = self._slate(one, candidates)
+                except TastemakerError as error:  # a request id used before, with another slate
+                    answers[place] = error
         return answers
 
     def _resolve(self, asked: Asked) -> _Known:
@@ -227,6 +230,9 @@ class WorkspaceService:
             )
             for one in events
         ]
+        clashing = self.database.conflicts(stored)
+        if clashing:
+            return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
         added = self.database.add_events(stored)
         return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": []}
 

@@ -115,6 +115,19 @@ class Database:
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
         return self._add("slates", table.column_names, ("request_id", "position"), rows)
 
+    def conflicts(self, events: Iterable[Event]) -> list[str]:
+        """Ids among `events` that are there already with other contents."""
+        names = [field.name for field in fields(Event)]
+        found = []
+        with self._transaction(write=False) as connection:
+            for event in events:
+                sql = f"SELECT {', '.join(names)} FROM events WHERE event_id = ?"
+                row = connection.execute(sql, (event.event_id,)).fetchone()
+                mine = tuple(micros(value) if isinstance(value, datetime) else value for value in astuple(event))
+                if row is not None and tuple(row) != mine:
+                    found.append(event.event_id)
+        return found
+
     def times_of(self, event_ids: Iterable[str]) -> dict[str, datetime]:
         """When each of the events that are there already happened; ids not there are left out."""
         with self._transaction(write=False) as connection:
