@@ -216,21 +216,13 @@ class WorkspaceService:
             if event.item_id is not None:
                 self.recommender.index_of([event.item_id])
         # The server's clock stamps an event once: sent again, it keeps its first time and so counts as a duplicate.
-        known, now = self.database.times_of(one.event_id for one in events), datetime.now(UTC)
-        stored = [
-            StoredEvent(
-                one.event_id,
-                one.user_id,
-                one.kind,
-                known.get(one.event_id, now),
-                one.item_id,
-                one.value,
-                one.request_id,
-                one.target,
-            )
-            for one in events
-        ]
-        clashing = self.database.conflicts(stored)
+        known, now = self.database.stored(one.event_id for one in events), datetime.now(UTC)
+        stored = []
+        for one in events:
+            when = known[one.event_id].timestamp if one.event_id in known else now
+            about = (one.item_id, one.value, one.request_id, one.target)
+            stored.append(StoredEvent(one.event_id, one.user_id, one.kind, when, *about))
+        clashing = [one.event_id for one in stored if known.get(one.event_id, one) != one]
         if clashing:
             return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
         added = self.database.add_events(stored)

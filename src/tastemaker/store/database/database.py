@@ -115,25 +115,14 @@ class Database:
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
         return self._add("slates", table.column_names, ("request_id", "position"), rows)
 
-    def conflicts(self, events: Iterable[Event]) -> list[str]:
-        """Ids among `events` that are there already with other contents."""
+    def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        """The events that are there already, by id."""
         names = [field.name for field in fields(Event)]
-        found = []
+        sql = f"SELECT {', '.join(names)} FROM events WHERE event_id = ?"
         with self._transaction(write=False) as connection:
-            for event in events:
-                sql = f"SELECT {', '.join(names)} FROM events WHERE event_id = ?"
-                row = connection.execute(sql, (event.event_id,)).fetchone()
-                mine = tuple(micros(value) if isinstance(value, datetime) else value for value in astuple(event))
-                if row is not None and tuple(row) != mine:
-                    found.append(event.event_id)
-        return found
-
-    def times_of(self, event_ids: Iterable[str]) -> dict[str, datetime]:
-        """When each of the events that are there already happened; ids not there are left out."""
-        with self._transaction(write=False) as connection:
-            sql = "SELECT timestamp FROM events WHERE event_id = ?"
-            rows = {one: connection.execute(sql, (one,)).fetchone() for one in event_ids}
-        return {one: moment(row[0]) for one, row in rows.items() if row is not None}
+            rows = [connection.execute(sql, (one,)).fetchone() for one in event_ids]
+        known = [dict(zip(names, row, strict=True)) for row in rows if row is not None]
+        return {row["event_id"]: Event(**row | {"timestamp": moment(row["timestamp"])}) for row in known}
 
     def history(self, user_id: str) -> list[Event]:
         """A user's events in time order, without undos and what they took back; an undo can itself be undone."""
