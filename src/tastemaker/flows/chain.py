@@ -35,8 +35,8 @@ class Stage:
 
 TRAINING = ("seed", "batch", "learning_rate", "dropout", "weight_decay")
 STAGES = (
-    Stage("vectors", (), ("seed", "split", "text_view")),
-    Stage("tokens", ("vectors",), ("seed", "tokenizer", "levels", "collisions")),
+    Stage("vectors", (), ("seed", "split", "text_view"), version=2),
+    Stage("tokens", ("vectors",), ("seed", "tokenizer", "levels", "collisions"), version=2),
     Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
     Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt_epochs", "sft_epochs", "thinning", "max_items")),
     Stage("cpt", ("corpus",), TRAINING, resume=True),

@@ -22,7 +22,7 @@ from tastemaker.retrieve.evaluation import Ints, Score, Sequences, rank_in_lists
 from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
-GRID = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+GRID = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how much less never is
 
 

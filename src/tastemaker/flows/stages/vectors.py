@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker import schema
-from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.corpus.pairs import pair_counts
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report
 from tastemaker.encoders.text import sentence_vectors, tfidf_vectors
@@ -28,7 +28,7 @@ def build_vectors(chain: Chain, folder: Path) -> None:
     chain.report("item vectors", 0, 4, "text")
     views = {"text": _text_view(chain, item_texts(data.items))}
     chain.report("item vectors", 1, 4, "behaviour")
-    pairs, weights = cooccurring_pairs(data.split.train)
+    pairs, weights = pair_counts(data.split.train)
     if len(pairs):
         views["behaviour"] = behaviour_vectors(pairs, weights, len(data.item_ids), seed=seed)
     chain.report("item vectors", 2, 4, "audio")
