@@ -15,7 +15,7 @@ from tastemaker.store import Workspace
 from tastemaker.store.settings import SETTINGS_FILE
 
 LOOK = {
-    "tunes": {"title": "Traditional tunes"},
+    "tunes": {"title": "Traditional tunes", "sft_epochs": 16},
     "movielens": {"title": "MovieLens films", "split": "time"},
 }
 NOTICE = "The tunes are real; every listener is simulated. Nobody's listening is shown or learnt from."

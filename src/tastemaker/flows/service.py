@@ -25,6 +25,7 @@ from tastemaker.store import Event as StoredEvent
 
 SIMULATED = re.compile(r"^simulated-")
 ANONYMOUS = "(bare history)"
+TELLING = ("tune_type", "type", "genre", "genres", "category", "key", "mode", "metre", "brand", "book")
 
 
 class Asked(Protocol):
@@ -93,14 +94,14 @@ class WorkspaceService:
         }
 
     def fields(self) -> list[dict[str, Any]]:
-        """Fields with 2 to 200 values: those with few values first, then those that most items have."""
+        """Fields with 2 to 200 values: the telling ones first, then those that most items have."""
         found = []
         for name, values in self.recommender.fields.items():
             if 2 <= len(values) <= 200:
                 counts = sorted(((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0]))
                 listed = [{"value": value, "count": count} for value, count in counts]
                 found.append({"name": name, "label": name.replace("_", " ").capitalize(), "values": listed})
-        return sorted(found, key=lambda one: (len(one["values"]) > 40, -sum(value["count"] for value in one["values"])))
+        return sorted(found, key=lambda one: (_place(one["name"]), -sum(value["count"] for value in one["values"])))
 
     def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The known ones among `ids`."""
@@ -128,7 +129,7 @@ class WorkspaceService:
         profile = self._profiles.get(user)
         row = self.data.user_row.get(user)
         events = int(self.data.histories.lengths[row]) if row is not None else 0
-        note = str(profile["text"]).removeprefix("Simulated: ") if profile else None
+        note = str(profile["text"]).removeprefix("Simulated: ").rstrip(".") if profile else None
         label = str(profile["name"]) if profile else user
         return {"user_id": user, "label": label, "simulated": bool(SIMULATED.match(user)), "events": events, "note": note}
 
@@ -227,6 +228,11 @@ class WorkspaceService:
             return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
         added = self.database.add_events(stored)
         return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": []}
+
+
+def _place(field: str) -> int:
+    """Where a filter stands: what a thing is comes before how it looks."""
+    return TELLING.index(field) if field in TELLING else len(TELLING) + field.startswith("cover") + 2 * field.endswith("_bpm")
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:

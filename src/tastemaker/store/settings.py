@@ -65,7 +65,7 @@ DIALS = (
     Dial("cpt_epochs", 1.0, "Passes over the histories in continued pre-training.", low=0.01, high=1000),
     Dial("sft_epochs", 9, "Passes over the histories in fine-tuning.", low=1, high=1000),
     Dial("thinning", 0.4, "Highest share of a history left out of a fine-tuning pass, at random.", low=0.0, high=0.9),
-    Dial("batch", 128, "Sequences of one training step.", low=1, high=65536),
+    Dial("batch", 0, "Sequences of one training step; 0: about 170 steps a pass, 16 to 128 each.", low=0, high=65536),
     Dial("learning_rate", 0.002, "Peak learning rate.", low=1e-7, high=1.0),
     Dial("dropout", 0.3, "Hidden dropout in training.", low=0.0, high=0.9),
     Dial("weight_decay", 0.3, "Weight decay of matrices.", low=0.0, high=10.0),

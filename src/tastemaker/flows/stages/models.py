@@ -92,7 +92,8 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any =
     model, vocabulary = load(source)
     assert vocabulary is not None
     examples = read_table(chain.path("corpus") / f"{stage}.parquet")
-    common = {"batch_rows": dials["batch"], "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
+    batch = dials["batch"] or min(128, max(16, len(chain.data.split.train) // 170))
+    common = {"batch_rows": batch, "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
     common |= {"weight_decay": dials["weight_decay"], "epochs": 1.0}
     chosen = Settings(stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings))  # type: ignore[arg-type]
     curve = folder / "curve.jsonl"
