@@ -14,7 +14,7 @@ from tastemaker.flows.train import run_stages
 from tastemaker.store import Workspace
 from tastemaker.store.settings import SETTINGS_FILE
 
-LOOK = {
+LOOK: dict[str, dict[str, Any]] = {
     "tunes": {"title": "Traditional tunes", "sft_epochs": 16},
     "movielens": {"title": "MovieLens films", "split": "time"},
 }
