@@ -16,6 +16,7 @@ from tastemaker.corpus import (
     leave_one_out,
     sft_examples,
 )
+from tastemaker.corpus.behaviour import thinned
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import build_small
 from tastemaker.schema import EXAMPLES
@@ -173,3 +174,18 @@ def test_hours_since_the_previous_event() -> None:
 def test_bad_behaviour_input_is_refused_in_words(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_thinned_copies_leave_out_a_share_and_differ() -> None:
+    rows = [list(range(20)) for _ in range(300)] + [[1, 2, 3], [4, 5]]
+    whole = Histories.of_lists(rows)
+    one, again, other = (thinned(whole, 0.4, 0, copy) for copy in (1, 1, 2))
+    np.testing.assert_array_equal(one.items, again.items)
+    assert not np.array_equal(one.items, other.items)
+    # Rates are uniform in [0, .4]: a fifth is left out, give or take four standard errors of 300 users.
+    assert abs(1 - one.lengths[:300].sum() / 6000 - 0.2) < 4 * 0.15 / np.sqrt(300)
+    assert one.of(300).tolist() == [1, 2, 3] and one.of(301).tolist() == [4, 5]
+    assert all(np.all(np.diff(one.of(row)) > 0) for row in range(300))
+    np.testing.assert_array_equal(thinned(whole, 0.0, 0, 0).items, whole.items)
+    with pytest.raises(InputError, match="leave out is 1"):
+        thinned(whole, 1.0, 0, 0)

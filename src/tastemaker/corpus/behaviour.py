@@ -116,8 +116,8 @@ def sft_examples(
 def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histories:
     """A copy of the histories with random events left out: each user at a rate drawn from U(0, `most`), anew for each `copy`.
 
-    What follows what then varies between passes, which holds back memorising on small logs. A user keeps all events
-    when fewer than two would remain. Raises InputError for a rate outside [0, 1).
+    What follows what then varies between passes, which holds back memorising on small logs. A user with up to three
+    events, or fewer than two left, keeps all. Raises InputError for a rate outside [0, 1).
     """
     if not 0 <= most < 1:
         raise InputError(f"the highest share of events to leave out is {most}; give one from 0 to below 1")
@@ -125,7 +125,8 @@ def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histor
     rates = np.repeat(rng.random(len(train)) * most, train.lengths)
     keep = rng.random(len(train.items)) >= rates
     left = np.bincount(train.user_rows[keep], minlength=len(train))
-    return train.keep_events(keep | np.repeat(left < 2, train.lengths))
+    whole = (left < 2) | (train.lengths <= 3)
+    return train.keep_events(keep | np.repeat(whole, train.lengths))
 
 
 def context_tokens(

@@ -180,7 +180,7 @@ def _check_numbers(mass: Tensor) -> None:
 
 def _segment_logsumexp(values: Tensor, owner: Tensor, n: int) -> Tensor:
     """(n,) logsumexp of the values (T,) of each owner; -inf for an owner without any."""
-    top = values.new_full((n,), -torch.inf).scatter_reduce(0, owner, values, "amax")
+    top = values.new_full((n,), -torch.inf).scatter_reduce(0, owner, values, "amax").clamp(min=torch.finfo(values.dtype).min)
     return top + torch.zeros_like(top).index_add(0, owner, (values - top[owner]).exp()).log()
 
 

@@ -1,0 +1,1 @@
+"""Full experiments, one command each: `python -m recipes.exploration.bounds --help`; each prints a table and saves a figure."""

@@ -1,0 +1,96 @@
+"""What every recipe shares: arguments, a resumable journal of runs, a table and a figure on disk."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
+from tastemaker.store import append_line, read_lines, write_json, write_text
+from tastemaker.store.files import plain
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def parser(main: Callable[..., object], quick: str) -> argparse.ArgumentParser:
+    """The arguments of a recipe: --out, --seed, --quick (what `quick` says); a recipe adds its own."""
+    module = inspect.getmodule(main)
+    found = argparse.ArgumentParser(
+        prog=f"python -m {module.__spec__.name}" if module and module.__spec__ else None,
+        description=module.__doc__ if module else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("--out", type=Path, help="folder of the table, the figure and the journal (default: runs/<recipe>)")
+    found.add_argument("--seed", type=int, default=0)
+    found.add_argument("--quick", action="store_true", help=quick)
+    return found
+
+
+def read_arguments(found: argparse.ArgumentParser, name: str) -> argparse.Namespace:
+    """Parse and make the folder; a quick run has a folder of its own, so that it never passes for the full one."""
+    arguments = found.parse_args()
+    if arguments.out is None:
+        arguments.out = Path("runs") / (name + ("-quick" if arguments.quick else ""))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return arguments
+
+
+class Journal:
+    """Finished runs, one JSON line each, in `out/runs.jsonl`: a recipe that was stopped goes on where it was.
+
+    settings: whatever must be equal for earlier runs to count; a journal of other settings is refused by name.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        self.path = out / "runs.jsonl"
+        head = {"settings": plain(settings)}
+        lines = read_lines(self.path) if self.path.exists() else []
+        if not lines:
+            append_line(self.path, head)
+        elif lines[0] != head:
+            raise InputError(
+                f"{self.path} holds runs of other settings ({lines[0]['settings']}); give another --out, or remove it"
+            )
+        self.runs: dict[str, Any] = {entry["key"]: entry["value"] for entry in lines[1:]}
+
+    def run(self, keys: Iterable[Hashable], work: Callable[[Any], Any], title: str) -> list[Any]:
+        """`work(key)` (anything JSON can hold) of every key, those of the journal read back; progress and time left on stderr."""
+        keys = list(keys)
+        out = []
+        with progress(False) as report:
+            for place, key in enumerate(keys):
+                label = json.dumps(key)
+                if label not in self.runs:
+                    self.runs[label] = plain(work(key))
+                    append_line(self.path, {"key": label, "value": self.runs[label]})
+                out.append(self.runs[label])
+                report(title, place + 1, len(keys), "")
+        return out
+
+
+def show_table(out: Path, rows: Sequence[Mapping[str, Any]], title: str, note: str = "", name: str = "table") -> str:
+    """Print the rows as a Markdown table (numbers as the recipe formatted them) and save it as Markdown and JSON."""
+    columns = list(rows[0])
+    cells = [[str(row.get(column, "")) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in [columns, *cells]]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    text = f"## {title}\n\n" + "\n".join(lines) + "\n" + (f"\n{note}\n" if note else "")
+    print(text)
+    write_text(out / f"{name}.md", text)
+    write_json(out / f"{name}.json", {"title": title, "rows": [dict(row) for row in rows], "note": note})
+    return text
+
+
+def save_figure(out: Path, figure: Figure, name: str = "figure") -> None:
+    """Save as PNG (to look at) and SVG (to print), and say where."""
+    for kind in ("png", "svg"):
+        figure.savefig(out / f"{name}.{kind}", dpi=150, bbox_inches="tight")
+    print(f"figure: {out / name}.png")

@@ -1,0 +1,1 @@
+"""Recipes: Agentic conversations."""

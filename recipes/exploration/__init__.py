@@ -1,0 +1,1 @@
+"""Recipes: Safe exploration of novel items."""

@@ -1,0 +1,1 @@
+"""Recipes: Semantic-ID recommendation."""

@@ -1,0 +1,1 @@
+"""Recipes: Retentive Relevance."""

@@ -1,0 +1,1 @@
+"""Agentic conversations: goals, typed views, agents, constraints, audits, judges and exports."""

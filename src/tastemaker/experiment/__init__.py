@@ -1,0 +1,1 @@
+"""Experiments: assignment, sample-ratio check, effects, sequential intervals, decisions, power, surrogates."""
