@@ -1,0 +1,1 @@
+"""The commands around surveys and retention, one file each."""

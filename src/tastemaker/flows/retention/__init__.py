@@ -1,0 +1,1 @@
+"""Surveys, weights, validity, retention, calibrated proxy, ranking, experiments: load, call, save."""

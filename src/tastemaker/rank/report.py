@@ -1,0 +1,140 @@
+"""One claim, one report: what is claimed, whether the data carry it, and the numbers in paper mode and corrected mode.
+
+Plain values only, so that `flows.retention.report.write_claim` can turn any claim into JSON, Markdown and one HTML page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tastemaker.errors import InputError
+from tastemaker.stats.estimate import Estimate
+
+Verdict = Literal["supported", "not supported", "cannot tell"]
+Mode = Literal["both", "paper", "corrected"]
+Cell = str | int | float | bool | Estimate | None
+VERDICTS: tuple[Verdict, ...] = ("supported", "not supported", "cannot tell")
+
+
+def shown(mode: Mode, side: Literal["paper", "corrected"]) -> bool:
+    """Whether `mode` asks for this `side`. Raises InputError on an unknown mode."""
+    if mode not in ("both", "paper", "corrected"):
+        raise InputError(f"mode '{mode}' is unknown; choose both, paper or corrected")
+    return mode in ("both", side)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a report: `columns`, `rows` of as many cells (an `Estimate` shows with its interval), and a `note` under it."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for place, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise InputError(f"table '{self.title}', row {place + 1}: {len(row)} cells for {len(self.columns)} columns")
+
+    @classmethod
+    def of(cls, title: str, rows: Sequence[Mapping[str, Cell]], note: str = "") -> Table:
+        """From a list of mappings; the first names the columns, a missing cell is empty."""
+        columns = tuple(rows[0]) if rows else ()
+        return cls(title, columns, tuple(tuple(row.get(name) for name in columns) for row in rows), note)
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Figure of values with intervals, one row each, first on top: `rows` of (name, value, low, high); `reference` is a line
+    to compare with (0 for differences); names in `marked` stand out.
+    """
+
+    title: str
+    label: str
+    rows: tuple[tuple[str, float, float, float], ...]
+    reference: float | None = None
+    marked: tuple[str, ...] = ()
+    caption: str = ""
+    kind: Literal["intervals"] = "intervals"
+
+    @classmethod
+    def of(cls, title: str, label: str, estimates: Mapping[str, Estimate], **more: Any) -> Intervals:
+        """From estimates by name; those without a number are left out."""
+        rows = tuple(
+            (k, e.value, e.low, e.high) for k, e in estimates.items() if all(map(math.isfinite, (e.value, e.low, e.high)))
+        )
+        return cls(title, label, rows, **more)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Figure of lines over a common axis: `series` of (name, x values, y values)."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...]
+    log_x: bool = False
+    caption: str = ""
+    kind: Literal["lines"] = "lines"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Figure of values with intervals by slice: a column a label; `groups` of (name, one (value, low, high) or None a label)."""
+
+    title: str
+    x_label: str
+    y_label: str
+    labels: tuple[str, ...]
+    groups: tuple[tuple[str, tuple[tuple[float, float, float] | None, ...]], ...]
+    caption: str = ""
+    kind: Literal["groups"] = "groups"
+
+
+FigureTable = Intervals | Lines | Groups
+
+
+@dataclass(frozen=True)
+class ClaimReport:
+    """A claim and what the data say to it.
+
+    claim: one sentence that could be false. verdict: supported, not supported, cannot tell. because: why, in one or two
+    sentences with the deciding numbers. paper, corrected: the same question answered as published and as it should be.
+    differ: why the two sides differ, one sentence each. figures: what to draw. assumptions: what must hold for the verdict.
+    limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where there is none.
+    settings: every dial and key, by name. Raises InputError on an empty claim, an unknown verdict, or a claim without a table.
+    """
+
+    claim: str
+    verdict: Verdict
+    because: str
+    paper: tuple[Table, ...] = ()
+    corrected: tuple[Table, ...] = ()
+    differ: tuple[str, ...] = ()
+    figures: tuple[FigureTable, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    horizon: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise InputError(f"verdict '{self.verdict}' is unknown; choose {', '.join(VERDICTS)}")
+        if not self.claim.strip() or not self.because.strip():
+            raise InputError("a report needs a claim and a sentence that says why its verdict is what it is")
+        if not self.paper and not self.corrected:
+            raise InputError(f"the claim '{self.claim}' has no table; give the numbers of at least one mode")
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line ends with: 0 supported, 1 otherwise (the reason is printed)."""
+        return 0 if self.verdict == "supported" else 1
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The report as JSON can hold it, numbers unrounded: what the page and the Markdown are rendered from."""
+        return asdict(self)
