@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tastemaker.reports import sections
@@ -68,6 +68,11 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
     words = tag("section", tag("h2", "Words"), sections.terms(report.get("terms", {})), id="terms")
     header = tag("header", tag("h1", title), tag("p", report.get("subtitle", ""), class_="muted"), *notices)
     nav = tag("nav", *links, tag("a", "Words", href="#terms"), aria_label="Sections")
+    return document(title, [header, nav, *body, words])
+
+
+def document(title: str, children: Iterable[Safe]) -> str:
+    """A whole page around `children`, with the common look and nothing remote."""
     head = join(
         [
             Safe('<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'),
@@ -76,5 +81,4 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
             Safe(f"<style>{CSS}</style>"),
         ]
     )
-    page = tag("html", tag("head", head), tag("body", tag("main", header, nav, *body, words)), lang="en")
-    return "<!doctype html>\n" + page + "\n"
+    return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", tag("main", *children)), lang="en") + "\n"

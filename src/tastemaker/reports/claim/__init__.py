@@ -1,0 +1,1 @@
+"""One claim as Markdown and as one self-contained HTML page. No file access."""

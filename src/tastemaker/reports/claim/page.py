@@ -1,0 +1,73 @@
+"""A claim as one self-contained page: the verdict first, then both modes, figures, what must hold and what this cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tastemaker.errors import InputError
+from tastemaker.reports import figures
+from tastemaker.reports.claim.words import SIDES, cell
+from tastemaker.reports.figures import Drawing, Row, Series
+from tastemaker.reports.markup import Safe, figure, join, table, tag
+from tastemaker.reports.page import document
+from tastemaker.reports.read import need, numbers, sequence
+from tastemaker.reports.sections import pairs
+
+_COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
+_LISTS = (("differ", "Why the two modes differ"), ("assumptions", "What must hold"), ("limits", "What this cannot show"))
+
+
+def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
+    """The claim's figures by name, `figure-1` on; claim: `ClaimReport.as_mapping()` as JSON holds it.
+
+    Raises InputError naming the figure when its kind is unknown or a number is missing.
+    """
+    return {f"figure-{place + 1}": _draw(one) for place, one in enumerate(sequence(claim.get("figures", ()), "figures"))}
+
+
+def _draw(one: Mapping[str, Any]) -> Drawing:
+    kind, title = need(one, "kind", "a figure"), str(need(one, "title", "a figure"))
+    if kind == "intervals":
+        rows = [_row(name, values, title, marked=name in one["marked"]) for name, *values in one["rows"]]
+        return figures.forest(rows, title, one["label"], reference=one["reference"])
+    if kind == "lines":
+        series = [Series(str(name), numbers(x, title), numbers(y, title)) for name, x, y in one["series"]]
+        return figures.curves(series, title, one["x_label"], one["y_label"], log_x=one["log_x"])
+    if kind == "groups":
+        groups = {str(n): [None if v is None else _row(n, v, title) for v in values] for n, values in one["groups"]}
+        return figures.dots(one["labels"], groups, title, one["x_label"], one["y_label"])
+    raise InputError(f"figure '{title}': kind '{kind}' is unknown; choose intervals, lines or groups")
+
+
+def _row(name: Any, values: Any, title: str, *, marked: bool = False) -> Row:
+    value, low, high = numbers(values, title)
+    return Row(str(name), value, low, high, marked)
+
+
+def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
+    """The page of a claim; claim as in `drawings`, which gives `drawn`. All text is escaped; nothing is fetched."""
+    title = str(need(claim, "claim", "the claim"))
+    verdict = str(claim["verdict"])
+    head: list[object] = [tag("b", verdict.capitalize() + ".", class_=_COLOURS.get(verdict)), " ", claim["because"]]
+    horizon = [tag("p", f"Horizon: {claim['horizon']}.", class_="muted")] if claim.get("horizon") else []
+    parts = [tag("header", tag("h1", title), tag("p", *head, class_="verdict"), *horizon)]
+    for key, heading in SIDES:
+        if claim.get(key):
+            parts.append(tag("section", tag("h2", heading), *(_table(one) for one in claim[key]), id=key))
+    if drawn:
+        captions = [one.get("caption", "") for one in claim["figures"]]
+        pictures = [figure(d, name, caption) for (name, d), caption in zip(drawn.items(), captions, strict=True)]
+        parts.append(tag("section", tag("h2", "Figures"), tag("div", *pictures, class_="figures"), id="figures"))
+    for key, heading in _LISTS:
+        if claim.get(key):
+            parts.append(tag("section", tag("h2", heading), tag("ul", *(tag("li", one) for one in claim[key])), id=key))
+    if claim.get("settings"):
+        parts.append(tag("section", tag("h2", "Settings"), pairs(claim["settings"], {}), id="settings"))
+    return document(title, parts)
+
+
+def _table(one: Mapping[str, Any]) -> Safe:
+    rows: list[tuple[str | None, list[object]]] = [(None, [cell(value) for value in row]) for row in one["rows"]]
+    note = [tag("p", tag("small", one["note"]), class_="wide")] if one.get("note") else []
+    return join([tag("h3", one["title"]), table(one["columns"], rows), *note])
