@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tastemaker.encoders import TfidfEncoder, fit_tfidf, sentence_vectors, tfidf_vectors
+from tastemaker.encoders import TfidfEncoder, fit_tfidf, sentence_vectors
 from tastemaker.encoders.text import _fit, terms
 from tastemaker.errors import ArtifactError, InputError
 
@@ -36,14 +36,14 @@ def test_tfidf_equals_scikit_learn() -> None:
 
 
 def test_idf_by_hand() -> None:
-    encoder = fit_tfidf(TEXTS, 2, 0)
+    encoder = fit_tfidf(TEXTS, 2, 0)[0]
     frequency = Counter(term for text in TEXTS for term in set(terms(text)))
     for term, idf in zip(encoder.vocabulary, encoder.idf, strict=True):
         assert idf == pytest.approx(math.log(7 / (1 + frequency[term])) + 1, rel=1e-6)
 
 
 def test_like_texts_are_near_and_rows_unit_length() -> None:
-    x = tfidf_vectors(TEXTS, 4, 0)
+    x = fit_tfidf(TEXTS, 4, 0)[1]
     assert x.shape == (6, 4) and x.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5)
     cosine = x @ x.T
@@ -51,23 +51,23 @@ def test_like_texts_are_near_and_rows_unit_length() -> None:
 
 
 def test_a_text_without_known_words_is_missing_not_zero() -> None:
-    x = tfidf_vectors([*TEXTS, "", "?!"], 4, 0)
+    x = fit_tfidf([*TEXTS, "", "?!"], 4, 0)[1]
     assert np.isnan(x[6:]).all() and np.isfinite(x[:6]).all()
-    assert np.isnan(fit_tfidf(TEXTS, 4, 0).vectors(["unheard of"])).all()
+    assert np.isnan(fit_tfidf(TEXTS, 4, 0)[0].vectors(["unheard of"])).all()
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.permutations(range(6)))
 def test_vectors_follow_their_items(order: list[int]) -> None:
     """Permuting items permutes rows: cosines between items do not depend on where they stand."""
-    x, y = tfidf_vectors(TEXTS, 3, 0), tfidf_vectors([TEXTS[i] for i in order], 3, 0)
+    x, y = fit_tfidf(TEXTS, 3, 0)[1], fit_tfidf([TEXTS[i] for i in order], 3, 0)[1]
     np.testing.assert_allclose((x @ x.T)[np.ix_(order, order)], y @ y.T, atol=1e-4)
 
 
 def test_encoder_survives_storage_and_encodes_new_items_alike() -> None:
-    encoder = fit_tfidf(TEXTS, 3, 0)
+    encoder, vectors = fit_tfidf(TEXTS, 3, 0)
     again = TfidfEncoder.load(encoder.arrays(), encoder.settings())
-    np.testing.assert_array_equal(again.vectors(TEXTS), tfidf_vectors(TEXTS, 3, 0))
+    np.testing.assert_array_equal(again.vectors(TEXTS), vectors)
     new = again.vectors(["OPI; Makeup; Nails; Nail Glitter"])
     assert int((new @ encoder.vectors(TEXTS).T).argmax()) in (0, 1)
     with pytest.raises(ArtifactError, match="vocabulary"):
@@ -75,11 +75,11 @@ def test_encoder_survives_storage_and_encodes_new_items_alike() -> None:
 
 
 def test_small_catalogues_get_fewer_dimensions_and_bad_ones_an_error() -> None:
-    assert tfidf_vectors(["red ball", "red box"], 64, 0).shape == (2, 1)
+    assert fit_tfidf(["red ball", "red box"], 64, 0)[1].shape == (2, 1)
     with pytest.raises(InputError, match="no item has a word"):
-        tfidf_vectors(["", "..."], 8, 0)
+        fit_tfidf(["", "..."], 8, 0)[1]
     with pytest.raises(InputError, match="at least 1 dimension"):
-        tfidf_vectors(TEXTS, 0, 0)
+        fit_tfidf(TEXTS, 0, 0)[1]
 
 
 def test_sentence_vectors_embed_each_distinct_text_once() -> None:
@@ -97,3 +97,15 @@ def test_sentence_vectors_embed_each_distinct_text_once() -> None:
         sentence_vectors(["a", "b"], lambda texts: np.zeros(3))
     with pytest.raises(InputError, match="every item's text is empty"):
         sentence_vectors(["", " "], embed)
+
+
+def test_a_label_counts_as_one_term() -> None:
+    texts = ["red ball", "blue cup", "red cup", "blue ball"]
+    labels = [["brand=A B"], ["brand=A C"], ["brand=A B"], ["brand=A C"]]
+    encoder, x = fit_tfidf(texts, 3, 0, labels)
+    plain = fit_tfidf(texts, 3, 0)[1]
+    assert "=brand=a b" in encoder.vocabulary
+    assert x[0] @ x[2] > plain[0] @ plain[2] + 0.1
+    np.testing.assert_allclose(encoder.vectors(["red ball"], [["brand=a b"]])[0], x[0], atol=1e-5)
+    with pytest.raises(ValueError, match="zip"):
+        fit_tfidf(texts, 3, 0, labels[:3])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tastemaker.corpus import Histories, cooccurring_pairs, histories, leave_one_out
-from tastemaker.encoders import behaviour_vectors, tfidf_vectors
+from tastemaker.encoders import behaviour_vectors, fit_tfidf
 from tastemaker.semantic_ids import codebook_sizes, encode, encode_unique, fit_rkmeans, sid_report
 from tastemaker.semantic_ids.codebook import reconstruction_errors
 from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
@@ -36,7 +36,7 @@ def catalogue(request: pytest.FixtureRequest) -> tuple[Views, np.ndarray]:
     torch.set_num_threads(1)
     texts, events = _load(request.param)
     pairs, weights = cooccurring_pairs(leave_one_out(events).train)
-    views = {"text": tfidf_vectors(texts, 64, 0), "behaviour": behaviour_vectors(pairs, weights, len(texts), 64, 0)}
+    views = {"text": fit_tfidf(texts, 64, 0)[1], "behaviour": behaviour_vectors(pairs, weights, len(texts), 64, 0)}
     return views, pairs
 
 

@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.semantic_ids import Codebook, RkmeansSettings, codeword_rows, encode, fit_rkmeans, sid_report
 from tastemaker.semantic_ids.codebook import reconstruction_errors
+from tastemaker.semantic_ids.collisions import encode_unique
 from tastemaker.semantic_ids.rkmeans import _lloyd, assign, kmeans
 
 
@@ -197,3 +198,20 @@ def test_bad_views_are_named() -> None:
     for call, message in cases:
         with pytest.raises(InputError, match=message):
             call()
+
+
+def test_later_levels_fit_what_the_balanced_first_level_leaves() -> None:
+    """Crowded clusters: fitted on the residuals that balancing leaves, the second level serves those items better."""
+    rng = np.random.default_rng(2)
+    crowd = rng.choice(8, 600, p=[0.6, 0.2, 0.05, 0.05, 0.03, 0.03, 0.02, 0.02])
+    views = {"text": (rng.normal(0, 4, (8, 6))[crowd] + rng.normal(0, 0.5, (600, 6))).astype(np.float32)}
+    errors = []
+    for balance in (None, 1.5):
+        book = fit_rkmeans(views, (16, 64), 0, settings=RkmeansSettings(start="rows", balance=balance))
+        codes = encode_unique(book, views, balance=1.5)
+        assert np.bincount(codes[:, 0]).max() <= np.ceil(1.5 * 600 / 16)
+        z = book.latent(views)[0]
+        left = z - book.codewords[0][codes[:, 0]]
+        # The nearest second word, before uniqueness moves anyone.
+        errors.append(float(np.square(left[:, None] - book.codewords[1][None]).sum(2).min(1).mean()))
+    assert errors[1] < 0.8 * errors[0]

@@ -5,7 +5,7 @@ from tastemaker.corpus.buckets import Buckets, fit_buckets
 from tastemaker.corpus.events import Histories, histories
 from tastemaker.corpus.metadata import MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, pack, token_counts
-from tastemaker.corpus.pairs import cooccurring_pairs, pair_counts
+from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts
 from tastemaker.corpus.rewards import sample_by_reward
 from tastemaker.corpus.splits import Split, Targets, hold_out_items, leave_one_out, swap_last_two, time_split
 
@@ -26,6 +26,7 @@ __all__ = [
     "leave_one_out",
     "metadata_examples",
     "mix",
+    "near_pairs",
     "pack",
     "pair_counts",
     "sample_by_reward",

@@ -19,19 +19,30 @@ def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
     counts
         (P,) int64, at least 1.
     """
+    pairs, _, place = _occurrences(train, window)
+    return pairs, np.bincount(place, minlength=len(pairs)).astype(np.int64)
+
+
+def near_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """The pairs of `pair_counts`, every occurrence weighed by 1 / distance: (P, 2) item indices and (P,) weights above 0."""
+    pairs, steps, place = _occurrences(train, window)
+    return pairs, np.asarray(np.bincount(place, 1 / np.maximum(steps, 1), minlength=len(pairs)), np.float64)
+
+
+def _occurrences(train: Histories, window: int) -> tuple[Ints, Ints, Ints]:
+    """Distinct pairs (P, 2); the distance of each occurrence (O,), and which pair it is of (O,)."""
     if window < 1:
         raise InputError(f"a co-occurrence window of {window} events pairs nothing; use 1 or more")
     items, users = train.items, train.user_rows
-    size = int(items.max()) + 1 if len(items) else 0
-    keys = []
+    size = int(items.max()) + 1 if len(items) else 1
+    keys, steps = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for step in range(1, min(window, len(items) - 1) + 1):
         together = (users[step:] == users[:-step]) & (items[step:] != items[:-step])
         a, b = items[:-step][together], items[step:][together]
         keys.append(np.minimum(a, b) * size + np.maximum(a, b))
-    if not keys:
-        return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.int64)
-    distinct, times = np.unique(np.concatenate(keys), return_counts=True)
-    return np.stack(np.divmod(distinct, size), axis=1), times.astype(np.int64)
+        steps.append(np.full(len(a), step))
+    distinct, place = np.unique(np.concatenate(keys), return_inverse=True)
+    return np.stack(np.divmod(distinct, size), axis=1), np.concatenate(steps), place
 
 
 def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:

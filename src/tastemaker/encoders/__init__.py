@@ -4,7 +4,7 @@ from tastemaker.encoders.audio import audio_vectors
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.image import image_vectors
 from tastemaker.encoders.report import VectorReport, standardise, vector_report
-from tastemaker.encoders.text import TfidfEncoder, fit_tfidf, sentence_vectors, tfidf_vectors
+from tastemaker.encoders.text import TfidfEncoder, fit_tfidf, sentence_vectors
 
 __all__ = [
     "TfidfEncoder",
@@ -15,6 +15,5 @@ __all__ = [
     "image_vectors",
     "sentence_vectors",
     "standardise",
-    "tfidf_vectors",
     "vector_report",
 ]

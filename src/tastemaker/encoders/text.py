@@ -18,6 +18,7 @@ from sklearn.utils.extmath import randomized_svd
 from tastemaker.errors import ArtifactError, InputError
 
 Float32 = npt.NDArray[np.float32]
+Labels = Sequence[Sequence[str]]
 
 _PHRASE_BREAK = re.compile(r"[\n;|,.!?]+")
 _WORD = re.compile(r"[^\W_]+")
@@ -25,12 +26,13 @@ _TAG = re.compile(r"<[^<>]*>")
 MAX_TERMS = 50_000
 
 
-def terms(text: str) -> list[str]:
-    """Words and adjacent pairs of words of `text`, lower case; pairs never cross a phrase break, HTML tags are dropped.
+def terms(text: str, labels: Sequence[str] = ()) -> list[str]:
+    """Words and adjacent pairs of words of `text`, lower case, and each label whole; HTML tags are dropped.
 
-    Pairs keep category words such as "nail polish" apart from "nail file", which matters where a catalogue has no titles.
+    Pairs keep category words such as "nail polish" apart from "nail file" and never cross a phrase break. Whole labels (brand,
+    category) say more than their words where a catalogue has no titles.
     """
-    found: list[str] = []
+    found = [f"={label.lower()}" for label in labels]
     for phrase in _PHRASE_BREAK.split(_TAG.sub(" ", text.lower())):
         words = _WORD.findall(phrase)
         found += words
@@ -49,9 +51,9 @@ class TfidfEncoder:
     idf: Float32
     components: Float32
 
-    def vectors(self, texts: Sequence[str]) -> Float32:
+    def vectors(self, texts: Sequence[str], labels: Labels | None = None) -> Float32:
         """(N, d) unit-length rows; a text without any known term is a NaN row (missing view)."""
-        return _project(_tfidf([terms(text) for text in texts], self.vocabulary, self.idf), self.components)
+        return _project(_tfidf(_documents(texts, labels), self.vocabulary, self.idf), self.components)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays to store; `load` reads them back with `settings()`."""
@@ -71,22 +73,34 @@ class TfidfEncoder:
         return cls(vocabulary, idf.astype(np.float32), components.astype(np.float32))
 
 
-def fit_tfidf(texts: Sequence[str], dimensions: int, seed: int) -> TfidfEncoder:
-    """Fit TF-IDF (sub-linear counts, smoothed idf) and its truncated SVD on `texts`.
+def fit_tfidf(
+    texts: Sequence[str], dimensions: int = 64, seed: int = 0, labels: Labels | None = None
+) -> tuple[TfidfEncoder, Float32]:
+    """Fit TF-IDF (sub-linear counts, smoothed idf) and its truncated SVD on `texts`, and encode them.
 
-    Terms of a single text are left out unless nothing else remains; at most 50,000 terms, the most frequent first. The
-    projection has min(dimensions, texts - 1, terms - 1) columns, at least one. InputError when no text has a word.
+    labels: what each item is filed under, e.g. its attributes. Terms of a single text are left out unless nothing else
+    remains; at most 50,000 terms, the most frequent first. Deterministic for a seed and a thread count.
+
+    Returns
+    -------
+    encoder
+        to be kept for items that come later; min(dimensions, texts - 1, terms - 1) columns, at least one.
+    vectors
+        (N, d) float32 unit-length rows; a text without words is a NaN row.
+
+    Raises
+    ------
+    InputError
+        when no text has a word.
     """
-    return _fit([terms(text) for text in texts], dimensions, seed)[0]
+    encoder, matrix = _fit(_documents(texts, labels), dimensions, seed)
+    return encoder, _project(matrix, encoder.components)
 
 
-def tfidf_vectors(texts: Sequence[str], dimensions: int = 64, seed: int = 0) -> Float32:
-    """(N, d) float32 unit-length text vectors, d <= dimensions; a text without words is a NaN row.
-
-    Deterministic for a seed and a thread count. Use `fit_tfidf` and keep its result where new items must be encoded later.
-    """
-    encoder, matrix = _fit([terms(text) for text in texts], dimensions, seed)
-    return _project(matrix, encoder.components)
+def _documents(texts: Sequence[str], labels: Labels | None) -> list[list[str]]:
+    if labels is None:
+        return [terms(text) for text in texts]
+    return [terms(text, one) for text, one in zip(texts, labels, strict=True)]
 
 
 def _fit(documents: list[list[str]], dimensions: int, seed: int) -> tuple[TfidfEncoder, sparse.csr_array]:

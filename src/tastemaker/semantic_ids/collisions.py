@@ -151,7 +151,7 @@ def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: 
                 nearest = d.argmin(axis=1)
                 out[rows, level] = _least_total(d, 1) if np.bincount(nearest).max() > 1 else nearest
             else:
-                out[rows, level] = _with_room(costs, rows, len(words), cap)
+                out[rows, level] = with_room(costs, rows, len(words), cap)
         z = subtract(z, present, words[out[:, level]], codebook.blocks)
     return out
 
@@ -176,7 +176,7 @@ def _costs(z: Float32, present: Float32, words: Float32, codebook: Codebook) -> 
     return lambda rows: distances(z[rows], present[rows], words, codebook.blocks)
 
 
-def _with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
+def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
     """(n,) nearest codes; where more than `cap` items want one, those of least regret go to the nearest code with room."""
     out = np.empty(len(items), np.int64)
     regret = np.empty(len(items), np.float32)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +14,7 @@ import scipy.sparse as sparse
 
 from tastemaker.errors import InputError
 from tastemaker.semantic_ids.codebook import Blocks, Codebook, Missing, chunks, distances, subtract
+from tastemaker.semantic_ids.collisions import with_room
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Scaling, Views, fit_views
 from tastemaker.stats.random import generator
@@ -20,7 +24,8 @@ from tastemaker.stats.random import generator
 class RkmeansSettings:
     """iterations: Lloyd steps at most; tolerance: stop when a step lowers the error by a smaller share; restarts: the best of
     so many starts a level; sample: rows a level is fitted on at most; scaling: "dimension" (every dimension to variance 1) or
-    "view" (keep a view's spectrum); missing: see `Codebook`.
+    "view" (keep a view's spectrum); missing: see `Codebook`; start: "spread" (k-means++) or "rows" (rows drawn evenly: less
+    drawn to outliers, so clusters are more even); balance: fit later levels on what `encode_unique` with this balance leaves.
     """
 
     iterations: int = 30
@@ -29,12 +34,20 @@ class RkmeansSettings:
     sample: int = 200_000
     scaling: Scaling = "dimension"
     missing: Missing = "mask"
+    start: Literal["spread", "rows"] = "spread"
+    balance: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.iterations, self.restarts, self.sample) < 1 or self.tolerance < 0:
             raise InputError("residual k-means: iterations, restarts and sample must be at least 1, tolerance at least 0")
-        if self.scaling not in ("dimension", "view") or self.missing not in ("mask", "mean"):
-            raise InputError("residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean'")
+        if (
+            self.scaling not in ("dimension", "view")
+            or self.missing not in ("mask", "mean")
+            or self.start not in ("spread", "rows")
+        ):
+            raise InputError(
+                "residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean', start is 'spread' or 'rows'"
+            )
 
 
 def fit_rkmeans(
@@ -69,7 +82,12 @@ def fit_rkmeans(
     levels = []
     for level, k in enumerate(sizes):
         words = kmeans(z, present, frame.blocks, k, (seed, "rkmeans", level), settings)
-        z = subtract(z, present, words[assign(z, present, words, frame.blocks)[0]], frame.blocks)
+        if level == 0 and settings.balance is not None:
+            cap = max(1, math.ceil(settings.balance * len(z) / k))
+            codes = with_room(partial(_row_distances, z, present, words, frame.blocks), np.arange(len(z)), k, cap)
+        else:
+            codes = assign(z, present, words, frame.blocks)[0]
+        z = subtract(z, present, words[codes], frame.blocks)
         levels.append(words)
     return Codebook("rkmeans", known, tuple(levels), None, settings.missing)
 
@@ -81,7 +99,8 @@ def kmeans(
     best: Float32 | None = None
     lowest = np.inf
     for restart in range(settings.restarts):
-        words = _lloyd(z, present, blocks, _spread_start(z, k, (*key, restart)), settings)
+        start = _spread_start if settings.start == "spread" else _row_start
+        words = _lloyd(z, present, blocks, start(z, k, (*key, restart)), settings)
         error = float(assign(z, present, words, blocks)[1].mean()) if settings.restarts > 1 else 0.0
         if error < lowest:
             best, lowest = words, error
@@ -115,6 +134,16 @@ def _spread_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
         mass = np.cumsum(nearest, dtype=np.float64)
         chosen[i] = min(int(np.searchsorted(mass, rng.random() * mass[-1], side="right")), len(z) - 1)
     return z[chosen].copy()
+
+
+def _row_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
+    return z[np.sort(generator(*key).choice(len(z), k, replace=k > len(z)))].copy()
+
+
+def _row_distances(
+    z: Float32, present: Float32, words: Float32, blocks: Blocks, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    return distances(z[rows], present[rows], words, blocks)
 
 
 def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, settings: RkmeansSettings) -> Float32:

