@@ -142,7 +142,7 @@ def _baseline(chain: Chain, name: str, targets: Targets, report: Report) -> list
 
 def _control_weight(chain: Chain, score: evaluation.Score, memory: Memory) -> float:
     """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation users."""
-    targets = chain.data.split.validation.sample(1000, chain.workspace.settings["seed"])
+    targets = chain.data.split.validation.sample(4000, chain.workspace.settings["seed"])
     seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
     found = {}
     for weight in GRID:

@@ -1,0 +1,109 @@
+"""The next-item table: our chain and its baselines on a public data set, as means over seeds.
+
+Every seed is a workspace of its own (ingest, train, evaluate; finished stages are reused, killed ones resume). Ranks of the same
+users are averaged over seeds before users are resampled: intervals are about users, the spread of the seeds stands beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from recipes.common import DATA, parser, read_arguments, save_figure, show_table
+from tastemaker.cli.progress import progress
+from tastemaker.flows.evaluation.evaluate import BASELINES, OURS, SASREC, evaluate_workspace
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.train import run_stages
+from tastemaker.stats.intervals import bootstrap, paired_bootstrap
+from tastemaker.stats.ranking import ndcg_at, recall_at
+from tastemaker.store import Workspace, read_arrays
+from tastemaker.store.settings import SETTINGS_FILE
+
+SETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "beauty": ("amazon-beauty-2014", {"remove_seen": True}),
+    "office": ("amazon-office-2018", {"remove_seen": False}),
+}
+Ranks = dict[str, npt.NDArray[Any]]
+
+
+def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequence[str]) -> Ranks:
+    """Ranks of the test targets (0 = not found) by system, of one workspace brought up to date."""
+    if not (folder / SETTINGS_FILE).exists():
+        Workspace.create(folder, dials)
+    workspace = Workspace.open(folder)
+    if not workspace.has_tables():
+        ingest_files(folder, data / "items.parquet", data / "interactions.parquet")
+    with progress() as report:
+        run_stages(folder, report)
+        run = Path(evaluate_workspace(folder, baselines, "test", 0, report)["run"])
+    names = {one["name"] for one in json.loads((run / "metrics.json").read_text())["metrics"]["methods"]}
+    return {_stem(name): ranks for name, ranks in read_arrays(run / "ranks.safetensors").items() if name in names}
+
+
+def summarise(seeds: Sequence[Ranks], against: str) -> list[dict[str, Any]]:
+    """One row a system: mean over seeds of R@10 and N@10 with user-bootstrap intervals, spread, and our paired difference."""
+    rows = []
+    for name in seeds[0]:
+        row: dict[str, Any] = {"system": name}
+        for label, measure in (("R@10", recall_at), ("N@10", ndcg_at)):
+            by_seed = np.stack([measure(one[name], 10) for one in seeds])
+            found = bootstrap(by_seed.mean(axis=0), 0)
+            row[label] = f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+            row[f"{label} of seeds"] = " ".join(f"{value:.4f}" for value in by_seed.mean(axis=1))
+            if against in seeds[0] and name == OURS:
+                other = np.stack([measure(one[against], 10) for one in seeds]).mean(axis=0)
+                gap = paired_bootstrap(by_seed.mean(axis=0), other, 0)
+                row[f"{label} less {against}"] = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+        rows.append(row)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return [{column: row.get(column, "") for column in columns} for row in rows]
+
+
+def draw(seeds: Sequence[Ranks]) -> Figure:
+    """Bars of N@10 with 95 % intervals, a dot for every seed."""
+    figure = Figure(figsize=(8, 0.5 * len(seeds[0]) + 1.2))
+    axes = figure.add_subplot()
+    for place, name in enumerate(reversed(list(seeds[0]))):
+        by_seed = np.stack([ndcg_at(one[name], 10) for one in seeds])
+        found = bootstrap(by_seed.mean(axis=0), 0)
+        axes.barh(place, found.value, color="#b4542b" if name.startswith(OURS) else "#8a93a0", height=0.6)
+        axes.errorbar(found.value, place, xerr=[[found.value - found.low], [found.high - found.value]], color="black", capsize=3)
+        axes.plot(by_seed.mean(axis=1), [place + 0.38] * len(seeds), ".", color="black", markersize=4)
+    axes.set_yticks(range(len(seeds[0])), list(reversed(list(seeds[0]))))
+    axes.set_xlabel("N@10 on the test part; bars: mean over seeds with 95 % interval over users; dots: seeds")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def main() -> None:
+    """Parse, run every seed, print the table, save the figure."""
+    found = parser(main, "one seed, without SASRec: inconclusive")
+    found.add_argument("--data", default="beauty", help="beauty, office, or a folder with items.parquet and interactions.parquet")
+    found.add_argument("--seeds", default="0,1,2")
+    arguments = read_arguments(found, "next_item")
+    name, dials = SETS.get(arguments.data, (arguments.data, {}))
+    data = DATA / name if arguments.data in SETS else Path(name)
+    baselines = [one for one in BASELINES if one != "sasrec" or not arguments.quick]
+    seeds = [arguments.seed] if arguments.quick else [int(one) for one in arguments.seeds.split(",")]
+    title = f"{data.name}, seeds {', '.join(map(str, seeds))}" + (" (quick: inconclusive)" if arguments.quick else "")
+    runs = [
+        run_seed(arguments.out / f"seed-{seed}", data, {"seed": seed, "text_view": "tfidf", "threads": 1} | dials, baselines)
+        for seed in seeds
+    ]
+    show_table(arguments.out, summarise(runs, SASREC), title)
+    save_figure(arguments.out, draw(runs))
+
+
+def _stem(name: str) -> str:
+    """The chosen weight differs between seeds; the system is the same."""
+    return name.split(", weight ")[0]
+
+
+if __name__ == "__main__":
+    main()
