@@ -55,6 +55,18 @@ SLATES = pa.schema(
     ]
 )
 
+# One row a question shown; a null answer means shown and not answered. `question`: "return", "worth", "interest" or the user's own.
+SURVEYS = pa.schema(
+    [
+        _field("user_id", pa.string()),
+        _field("item_id", pa.string()),
+        _field("question", pa.string()),
+        _field("asked_probability", pa.float64()),
+        pa.field("answer", pa.int64()),
+        pa.field("timestamp", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Fixed-size lists have a size only a table knows, so the schemas of vectors and codes are functions of it.
 
 

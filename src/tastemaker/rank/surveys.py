@@ -1,0 +1,143 @@
+"""The one way in for survey tables: names, probabilities, answers, duplicates, and whether what was answered was ever shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import InputError
+from tastemaker.schema import SURVEYS, check
+
+SCALE = (1, 5)
+_KEY = ("user_id", "item_id", "question", "timestamp")
+
+
+def check_surveys(
+    table: pa.Table,
+    *,
+    columns: Mapping[str, str] | None = None,
+    scale: tuple[int, int] = SCALE,
+    impressions: pa.Table | None = None,
+    name: str = "surveys",
+) -> pa.Table:
+    """`table` with the columns of `schema.SURVEYS` cast and verified; further columns (covariates, content) are kept.
+
+    columns: schema name -> the table's own name. scale: lowest and highest answer. impressions: a table of user_id and
+    item_id of everything that was shown; answers to anything else are refused. name: what errors call the table.
+
+    Raises
+    ------
+    InputError
+        with table, row, column and remedy: no row; a missing column; an asked_probability that is null or outside (0, 1]; an
+        answer that is no whole number of the scale; the same question asked twice at the same time; an unlogged impression.
+    """
+    renamed = {theirs: ours for ours, theirs in (columns or {}).items()}
+    for theirs, ours in renamed.items():
+        if theirs not in table.column_names:
+            raise InputError(f"{name}: column '{theirs}', given as {ours}, is missing; the table has {listed(table)}")
+    table = table.rename_columns([renamed.get(one, one) for one in table.column_names])
+    if table.num_rows == 0:
+        raise InputError(f"{name}: the table has no row; a survey table has one row a question shown, answered or not")
+    check_answers(table, scale=scale, name=name)
+    checked = check(table, SURVEYS, name)
+    check_probability(checked, name=name)
+    _no_duplicates(checked, name)
+    if impressions is not None:
+        _logged(checked, impressions, name)
+    for extra in [one for one in table.column_names if one not in SURVEYS.names]:
+        checked = checked.append_column(extra, table[extra])
+    return checked
+
+
+def check_answers(table: pa.Table, *, answer: str = "answer", scale: tuple[int, int] = SCALE, name: str = "surveys") -> None:
+    """Raise InputError with the first row whose answer is no whole number from scale[0] to scale[1]; null is no answer."""
+    values = numbers(table, answer, name)
+    wrong = ~np.isnan(values) & ~((values >= scale[0]) & (values <= scale[1]) & (values == np.round(values)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{answer}' is {values[row]:g}; answers are whole numbers from {scale[0]} to "
+            f"{scale[1]}, empty where the question was shown and not answered"
+        )
+
+
+def check_probability(table: pa.Table, *, asked_probability: str = "asked_probability", name: str = "surveys") -> None:
+    """Raise InputError with the first row whose probability of being asked is null or outside (0, 1]."""
+    values = numbers(table, asked_probability, name)
+    wrong = ~((values > 0) & (values <= 1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        said = "empty" if np.isnan(values[row]) else f"{values[row]:g}"
+        raise InputError(
+            f"{name}: row {row + 1}, column '{asked_probability}' is {said}; log the probability with which the question was "
+            "shown, above 0 and at most 1 (1 where everyone was asked)"
+        )
+
+
+def numbers(table: pa.Table, column: str, name: str) -> npt.NDArray[np.float64]:
+    """(n,) a column as float64 with NaN for null. Raises InputError when it is missing or not numeric."""
+    if column not in table.column_names:
+        raise InputError(f"{name}: column '{column}' is missing; the table has {listed(table)}")
+    try:
+        values = table[column].cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{name}: column '{column}' cannot be read as numbers: {error}") from None
+    return np.asarray(values.to_numpy(), dtype=np.float64)
+
+
+def codes(table: pa.Table, column: str, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """(n,) a column's distinct values numbered in order of appearance, and those values as text; null is refused."""
+    if column not in table.column_names:
+        raise InputError(f"{name}: column '{column}' is missing; the table has {listed(table)}")
+    values = table[column].combine_chunks()
+    if values.null_count:
+        row = pc.index(values.is_null(), True).as_py()
+        raise InputError(f"{name}: row {row + 1}, column '{column}' is empty; every row needs a value there")
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    numbered = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return numbered, [str(one) for one in encoded.dictionary.to_pylist()]
+
+
+def listed(table: pa.Table) -> str:
+    """The table's column names in a sentence."""
+    return ", ".join(table.column_names) or "no columns"
+
+
+def _no_duplicates(table: pa.Table, name: str) -> None:
+    rows = _first_rows(table, _KEY)
+    again = np.flatnonzero(rows != np.arange(len(rows)))
+    if len(again):
+        row = int(again[0])
+        raise InputError(
+            f"{name}: row {row + 1} repeats row {rows[row] + 1} (same user_id, item_id, question and timestamp; {len(again):,} such "
+            "rows); keep one row a question shown"
+        )
+
+
+def _first_rows(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(n,) for each row the first row that has the same values in the columns `key`."""
+    combined = np.zeros(table.num_rows, dtype=np.int64)
+    for column in key:
+        one = table[column].combine_chunks()
+        filled = pc.fill_null(one.cast(pa.int64()), -1) if pa.types.is_timestamp(one.type) else one
+        number = filled.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        # Renumbering after each column keeps the products far from the end of int64.
+        combined = np.unique(combined * (number.max() + 1) + number, return_inverse=True)[1]
+    _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], dtype=np.int64)
+
+
+def _logged(table: pa.Table, impressions: pa.Table, name: str) -> None:
+    shown = {(u, i) for u, i in zip(*(impressions[c].to_pylist() for c in ("user_id", "item_id")), strict=True)}
+    pairs = zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
+    missing = [row for row, pair in enumerate(pairs) if pair not in shown]
+    if missing:
+        row = missing[0]
+        raise InputError(
+            f"{name}: row {row + 1}: user '{table['user_id'][row]}' answers about item '{table['item_id'][row]}', which was "
+            f"never logged as shown to them ({len(missing):,} such rows); repair the log or leave those rows out"
+        )
