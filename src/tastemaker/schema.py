@@ -112,6 +112,62 @@ CANDIDATES = pa.schema(
 )
 
 
+def _struct(**fields: pa.DataType) -> pa.DataType:
+    """A struct whose fields may be null: only tables say what may not."""
+    return pa.struct([pa.field(name, kind) for name, kind in fields.items()])
+
+
+_CLAUSE = _struct(field=pa.string(), cmp=pa.string(), value=pa.string())  # the value as JSON: text, number or list
+_WISH = {"kind": pa.string(), "clause": _CLAUSE, "reference": pa.string(), "medium": pa.string()}
+_CANDIDATE = _struct(handle=pa.string(), item_id=pa.string(), sources=pa.list_(pa.string()), violates=pa.string())
+_TOOL = _struct(
+    text=pa.string(), wishes=pa.list_(_struct(**_WISH)), handles=pa.list_(pa.string()), count=pa.int64(), tries=pa.int32()
+)
+_TURN = _struct(
+    turn=pa.int32(),
+    message=pa.string(),
+    delta=pa.list_(_struct(op=pa.string(), **_WISH)),
+    media=pa.list_(_struct(kind=pa.string(), sha256=pa.string())),
+    handle=pa.string(),
+    item_id=pa.string(),
+    nothing_fits=pa.bool_(),
+    relaxations=pa.list_(_struct(field=pa.string(), n_fit=pa.int64())),
+    candidates=pa.list_(_CANDIDATE),
+    candidates_hash=pa.string(),
+    n_fit=pa.int64(),
+    reply=pa.string(),
+    listener_thought=pa.string(),
+    recommender_thought=pa.string(),
+    tool=_TOOL,
+)
+_PROFILE = _struct(
+    age=pa.int32(),
+    age_group=pa.string(),
+    country_code=pa.string(),
+    country_name=pa.string(),
+    gender=pa.string(),
+    preferred_language=pa.string(),
+    culture=pa.string(),
+    top_creator=pa.string(),
+    top_genre=pa.string(),
+)
+_GOAL = _struct(category=pa.string(), specificity=pa.string(), text=pa.string(), expertise=pa.string(), seed=pa.int64())
+
+# One row a conversation. A turn whose item is null had nothing to offer; `progress` is keyed by the turn of the judged item.
+CONVERSATIONS = pa.schema(
+    [
+        _field("conversation_id", pa.string()),
+        _field("user_id", pa.string()),
+        _field("profile", _PROFILE),
+        _field("goal", _GOAL),
+        _field("turns", pa.list_(_TURN)),
+        _field("progress", pa.list_(_struct(item_turn=pa.int32(), label=pa.string(), overruled=pa.bool_()))),
+        _field("checks", pa.list_(_struct(name=pa.string(), value=pa.float64(), ok=pa.bool_()))),
+        _field("settings_hash", pa.string()),
+    ]
+)
+
+
 def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     """Cast `table` to `schema` and verify it: columns present, types convertible, no null where none may be.
 

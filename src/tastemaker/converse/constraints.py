@@ -1,0 +1,153 @@
+"""Executable requests: what was asked for, turn by turn, and which items of the whole catalogue satisfy it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+
+Op = Literal["add", "replace", "drop"]
+Strength = Literal["must", "must_not", "prefer"]
+Medium = Literal["text", "audio", "image"]
+ClauseValue = str | float | tuple[str, ...] | tuple[float, float]
+COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group")
+RARE, MANY = 3, 20  # how many items fit a first request for one thing, and for many
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A field compared with a value; `similar_to` and `same_group` compare with an item, whose id is the value."""
+
+    field: str
+    cmp: str
+    value: ClauseValue
+
+    def __post_init__(self) -> None:
+        """Unknown comparisons and values of the wrong shape are refused."""
+        if self.cmp not in COMPARISONS:
+            raise InputError(f"comparison '{self.cmp}' is not known; choose from {', '.join(COMPARISONS)}")
+        if self.cmp == "between" and not (isinstance(self.value, tuple) and len(self.value) == 2):
+            raise InputError(f"between needs two numbers; got {self.value!r} for field '{self.field}'")
+        if self.cmp in ("le", "ge") and not isinstance(self.value, int | float):
+            raise InputError(f"{self.cmp} needs a number; got {self.value!r} for field '{self.field}'")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A standing request: how strong, what, and whether it was said in words, sound or picture."""
+
+    kind: Strength
+    clause: Clause
+    medium: Medium = "text"
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of a turn's `delta`. `drop` removes every wish about the clause's field; its comparison and value do not matter."""
+
+    op: Op
+    kind: Strength
+    clause: Clause
+    reference: str | None = None
+    medium: Medium = "text"
+
+    @property
+    def wish(self) -> Wish:
+        """The wish that adding this leaves standing."""
+        return Wish(self.kind, self.clause, self.medium, self.reference)
+
+
+Match = Callable[[Sequence[Clause]], npt.NDArray[np.int8]]
+Rows = npt.NDArray[np.int64]
+
+
+def merge(standing: Sequence[Wish], changes: Iterable[Change]) -> tuple[Wish, ...]:
+    """C_t = merge(C_{t-1}, delta_t): added wishes come last; replacing removes what stood on the field first; no wish twice."""
+    wishes = list(standing)
+    for change in changes:
+        if change.op in ("replace", "drop"):
+            wishes = [wish for wish in wishes if wish.clause.field != change.clause.field]
+        if change.op in ("add", "replace") and change.wish not in wishes:
+            wishes.append(change.wish)
+    return tuple(wishes)
+
+
+def demands(wishes: Iterable[Wish]) -> list[Wish]:
+    """The wishes an item must satisfy; preferences are none."""
+    return [wish for wish in wishes if wish.kind != "prefer"]
+
+
+def kept(wish: Wish, match: Match) -> npt.NDArray[np.int8]:
+    """(N,) 1 where the wish is granted, 0 where it is not, -1 where that is not known (which grants nothing)."""
+    found = match([wish.clause])
+    return np.where(found < 0, found, 1 - found).astype(np.int8) if wish.kind == "must_not" else found
+
+
+@dataclass(frozen=True, eq=False)
+class Adherence:
+    """(N,) holds: every demand is granted. unknown: not so, only because something is not known. failures: demands not granted."""
+
+    holds: npt.NDArray[np.bool_]
+    unknown: npt.NDArray[np.bool_]
+    failures: npt.NDArray[np.int64]
+
+
+def adhere(wishes: Sequence[Wish], match: Match, n_items: int) -> Adherence:
+    """Every item against the standing wishes: a must has to be 1 and a must_not 0; "not known" fails both and is counted apart."""
+    table = np.array([kept(wish, match) for wish in demands(wishes)], np.int8).reshape(-1, n_items)
+    failures = (table != 1).sum(axis=0)
+    no = (table == 0).any(axis=0)
+    return Adherence(failures == 0, (failures > 0) & ~no, failures)
+
+
+def fit_set(holds: npt.NDArray[np.bool_], families: Rows, played: Collection[int]) -> Rows:
+    """F_t: rows that adhere and whose family was not played yet; `families` (N,) codes, `played` codes."""
+    free = ~np.isin(families, np.fromiter(played, np.int64, len(played))) if played else np.ones(len(holds), bool)
+    return np.flatnonzero(holds & free)
+
+
+def count_fits(wishes: Sequence[Wish], match: Match, families: Rows, played: Collection[int]) -> int:
+    """n_t = |F_t|."""
+    return len(fit_set(adhere(wishes, match, len(families)).holds, families, played))
+
+
+def relaxations(wishes: Sequence[Wish], match: Match, families: Rows, played: Collection[int]) -> tuple[tuple[Wish, int], ...]:
+    """For each demand, the n_t that dropping it alone would leave; only those that leave anything, most first."""
+    counts = []
+    for wish in demands(wishes):
+        rest = [other for other in wishes if other != wish]
+        counts.append((wish, count_fits(rest, match, families, played)))
+    return tuple(sorted((one for one in counts if one[1]), key=lambda one: -one[1]))
+
+
+def feasible(specificity: str, n_first: int) -> bool:
+    """Whether a first request may stand: its second letter L needs many fitting items (20), H one to three."""
+    return n_first >= MANY if specificity[1] == "L" else 1 <= n_first <= RARE
+
+
+def ceiling(n_fit: int, k: int = 20) -> float:
+    """Best expected nDCG@k when the target is uniform among `n_fit` items: (1/n) sum over r <= min(k, n) of 1/log2(1 + r).
+
+    0 for n_fit = 0: there is no target. Raises InputError on k < 1 or a negative count.
+    """
+    if k < 1 or n_fit < 0:
+        raise InputError(f"a ceiling needs k >= 1 and a count of at least 0; got {k} and {n_fit}")
+    return float(gains(min(k, n_fit)).sum() / n_fit) if n_fit else 0.0
+
+
+def gains(k: int) -> npt.NDArray[np.float64]:
+    """(k,) 1 / log2(1 + rank) of ranks 1..k."""
+    return np.asarray(1.0 / np.log2(np.arange(2, k + 2)))
+
+
+def fit_ndcg(ranked: Sequence[int], fits: Collection[int], k: int = 20) -> float:
+    """nDCG@k with all of F_t relevant; the ideal takes min(k, n_t) of them. 0 when nothing fits."""
+    hits = np.array([row in fits for row in ranked[:k]], float)
+    ideal = gains(min(k, len(fits))).sum()
+    return float((hits * gains(len(hits))).sum() / ideal) if len(fits) else 0.0

@@ -1,0 +1,146 @@
+"""One conversation as frozen values: what was said, what was asked, what was played, and what was checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tastemaker.converse.constraints import Change, Clause, ClauseValue, Wish
+
+MOVES, STAYS = "MOVES_TOWARD_GOAL", "DOES_NOT_MOVE_TOWARD_GOAL"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Who listens; None where the data do not say, never a placeholder."""
+
+    age: int | None = None
+    age_group: str | None = None
+    country_code: str | None = None
+    country_name: str | None = None
+    gender: str | None = None
+    preferred_language: str | None = None
+    culture: str | None = None
+    top_creator: str | None = None
+    top_genre: str | None = None
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the listener is after. seed: equal for conversations that start from the same wish."""
+
+    category: str
+    specificity: str
+    text: str
+    expertise: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A sound or picture shown with a message."""
+
+    kind: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One candidate: its handle, item, which sources proposed it, and, for a hard negative, the one field it violates."""
+
+    handle: str
+    item_id: str
+    sources: tuple[str, ...]
+    violates: str | None = None
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """The search made for a turn: words, the wishes read out of the messages, what came back, how many fit, how many tries."""
+
+    text: str
+    wishes: tuple[Wish, ...]
+    handles: tuple[str, ...]
+    count: int
+    tries: int = 1
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that wish)."""
+
+    turn: int
+    message: str
+    delta: tuple[Change, ...]
+    media: tuple[Attachment, ...]
+    handle: str | None
+    item_id: str | None
+    nothing_fits: bool
+    relaxations: tuple[tuple[str, int], ...]
+    candidates: tuple[Shown, ...]
+    candidates_hash: str
+    n_fit: int
+    reply: str
+    listener_thought: str
+    recommender_thought: str
+    tool: ToolCall
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the listener made of the item of `item_turn`; overruled: it was called helpful but does not satisfy the request."""
+
+    item_turn: int
+    label: str | None
+    overruled: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """One audited property of a conversation: how often it failed, and whether that is allowed."""
+
+    name: str
+    value: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One row of the `conversations` table."""
+
+    conversation_id: str
+    user_id: str
+    profile: Profile
+    goal: Goal
+    turns: tuple[Turn, ...]
+    progress: tuple[Progress, ...]
+    checks: tuple[Check, ...]
+    settings_hash: str
+
+    def label(self, turn: int) -> str | None:
+        """The label of the item played at `turn`."""
+        return next((one.label for one in self.progress if one.item_turn == turn), None)
+
+
+def set_hash(items: Sequence[str]) -> str:
+    """Hash of a set of items, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(items)).encode()).hexdigest()[:32]
+
+
+def value_json(value: ClauseValue) -> str:
+    """A clause's value as JSON, since a column holds one type."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def clause_of(row: dict[str, Any]) -> Clause:
+    """A stored clause as a value again."""
+    value = json.loads(row["value"])
+    return Clause(row["field"], row["cmp"], tuple(value) if isinstance(value, list) else value)
+
+
+def clause_row(clause: Clause) -> dict[str, str]:
+    """A clause as a row of strings."""
+    return {"field": clause.field, "cmp": clause.cmp, "value": value_json(clause.value)}

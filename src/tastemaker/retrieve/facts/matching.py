@@ -1,0 +1,123 @@
+"""Which items satisfy a clause: yes, no, or not known, for every item at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+
+Column = Sequence[str | float | tuple[str, ...] | None]
+Ternary = npt.NDArray[np.int8]
+COMPARISONS = ("eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group")
+YES, NO, UNKNOWN = 1, 0, -1
+
+
+class ClauseLike(Protocol):
+    """A field, one of `COMPARISONS`, and what to compare with; similar_to and same_group compare with an item id."""
+
+    @property
+    def field(self) -> str: ...
+    @property
+    def cmp(self) -> str: ...
+    @property
+    def value(self) -> Any: ...
+
+
+def _words(value: Any) -> frozenset[str]:
+    """A value as a set of case-folded words; a single value is a set of one."""
+    several = value if isinstance(value, tuple | list) else (value,)
+    return frozenset(str(one).casefold() for one in several)
+
+
+class Matcher:
+    """Clauses over `columns` (field -> N values: text, number, several texts, or None for not known).
+
+    `similar(field, row)` -> (N,) bool, the items near item `row` in what the field names ("audio", "image", "text"), or None when
+    that item has nothing to compare; without it, similar_to is unknown everywhere.
+    """
+
+    def __init__(
+        self,
+        item_ids: Sequence[str],
+        columns: Mapping[str, Column],
+        similar: Callable[[str, int], npt.NDArray[np.bool_] | None] | None = None,
+        kept: int = 4096,
+    ) -> None:
+        for name, column in columns.items():
+            if len(column) != len(item_ids):
+                raise InputError(f"field '{name}' has {len(column):,} values for {len(item_ids):,} items; give one an item")
+        self._row = {item: row for row, item in enumerate(item_ids)}
+        self._columns, self._similar, self._kept = columns, similar, kept
+        self._numbers: dict[str, npt.NDArray[np.float64]] = {}
+        self._groups: dict[str, list[frozenset[str] | None]] = {}
+        self._cache: dict[tuple[str, str, str], Ternary] = {}
+
+    def __call__(self, clauses: Sequence[ClauseLike]) -> Ternary:
+        """(N,) int8: 1 where all clauses hold, 0 where one fails, -1 where none fails but one is not known (Kleene's "and").
+
+        Raises
+        ------
+        InputError
+            for an unknown field, comparison or item, naming the nearest legal ones.
+        """
+        result = np.ones(len(self._row), np.int8)
+        for clause in clauses:
+            one = self._one(clause)
+            result = np.where((result == NO) | (one == NO), NO, np.where((result == UNKNOWN) | (one == UNKNOWN), UNKNOWN, YES))
+        return result.astype(np.int8)
+
+    def _one(self, clause: ClauseLike) -> Ternary:
+        key = (clause.field, clause.cmp, repr(clause.value))
+        if key not in self._cache:
+            if len(self._cache) >= self._kept:
+                self._cache.clear()
+            self._cache[key] = self._compare(clause)
+            self._cache[key].setflags(write=False)
+        return self._cache[key]
+
+    def _compare(self, clause: ClauseLike) -> Ternary:
+        if clause.cmp not in COMPARISONS:
+            raise InputError(f"comparison '{clause.cmp}' is not known; choose from {', '.join(COMPARISONS)}")
+        if clause.cmp == "similar_to":
+            near = self._similar(clause.field, self._item(clause.value)) if self._similar else None
+            return np.full(len(self._row), UNKNOWN, np.int8) if near is None else near.astype(np.int8)
+        if clause.field not in self._columns:
+            raise InputError(f"field '{clause.field}' is not known; the catalogue has {', '.join(sorted(self._columns))}")
+        if clause.cmp in ("le", "ge", "between"):
+            return self._within(clause)
+        groups = self._sets(clause.field)
+        wanted = groups[self._item(clause.value)] if clause.cmp == "same_group" else _words(clause.value)
+        if wanted is None:
+            return np.full(len(self._row), UNKNOWN, np.int8)
+        hit = wanted.issubset if clause.cmp == "contains" else lambda known: not wanted.isdisjoint(known)
+        return np.array([UNKNOWN if known is None else int(hit(known)) for known in groups], np.int8)
+
+    def _within(self, clause: ClauseLike) -> Ternary:
+        numbers = self._number(clause.field)
+        low, high = clause.value if clause.cmp == "between" else (clause.value, clause.value)
+        low, high = (-np.inf if clause.cmp == "le" else float(low)), (np.inf if clause.cmp == "ge" else float(high))
+        with np.errstate(invalid="ignore"):
+            inside = (numbers >= low) & (numbers <= high)
+        return np.where(np.isnan(numbers), UNKNOWN, inside).astype(np.int8)
+
+    def _number(self, name: str) -> npt.NDArray[np.float64]:
+        if name not in self._numbers:
+            column = self._columns[name]
+            if not all(value is None or isinstance(value, int | float) for value in column):
+                raise InputError(f"field '{name}' holds words; compare it with eq, in or contains")
+            self._numbers[name] = np.array([np.nan if value is None else float(value) for value in column])  # type: ignore[arg-type]
+        return self._numbers[name]
+
+    def _sets(self, name: str) -> list[frozenset[str] | None]:
+        if name not in self._groups:
+            self._groups[name] = [None if value is None else _words(value) for value in self._columns[name]]
+        return self._groups[name]
+
+    def _item(self, item_id: Any) -> int:
+        if item_id not in self._row:
+            raise InputError(f"item '{item_id}' is not in the catalogue; name one that is")
+        return self._row[item_id]
