@@ -113,8 +113,8 @@ def _no_duplicates(table: pa.Table, name: str) -> None:
     if len(again):
         row = int(again[0])
         raise InputError(
-            f"{name}: row {row + 1} repeats row {rows[row] + 1} (same user_id, item_id, question and timestamp; {len(again):,} such "
-            "rows); keep one row a question shown"
+            f"{name}: row {row + 1} repeats row {rows[row] + 1} (same user_id, item_id, question and timestamp; "
+            f"{len(again):,} such rows); keep one row a question shown"
         )
 
 

@@ -1,0 +1,16 @@
+"""Who answered against who was asked: exact balance weights, doubly robust means, tipping points."""
+
+from tastemaker.rank.weights.aipw import TippingPoint, aipw_mean, linear, tipping_point, weighted_mean
+from tastemaker.rank.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
+
+__all__ = [
+    "LIMIT",
+    "ResponseWeights",
+    "TippingPoint",
+    "WeightSettings",
+    "aipw_mean",
+    "linear",
+    "response_weights",
+    "tipping_point",
+    "weighted_mean",
+]
