@@ -13,6 +13,7 @@ def test_known_catalogues() -> None:
     assert two_level_sizes(12_101) == (2048, 8192)
     assert two_level_sizes(3_459) == (512, 2048)
     assert two_level_sizes(400) == (64, 256)
+    assert two_level_sizes(60) == (32, 256)  # never more first codes than items
     assert two_level_sizes(10**7) == codebook_sizes(10**7)
 
 

@@ -27,14 +27,14 @@ def codebook_sizes(n: int) -> tuple[int, ...]:
 
 
 def two_level_sizes(n: int) -> tuple[int, ...]:
-    """Two levels for `n` items: K_1 the power of two >= n / 8 within [64, 2048], K_2 the one <= n within [256, 8192].
+    """Two levels for `n` items: K_1 the power of two >= n / 8 within [64, 2048] (and <= n), K_2 the one <= n within [256, 8192].
 
     Fewer tokens an item make a shorter prompt and an easier tree: with unique assignment and a softmax over existing codes,
     this reached more on the Beauty validation part than 256/8192 did, and that more than 256/2048 (docs/results.md).
     12,101 items: 2048/8192. Where two levels hold fewer than four times the catalogue, `codebook_sizes`.
     """
     codebook_sizes(n)
-    first = min(max(2 ** math.ceil(math.log2(n / 8)), 64), 2048)
+    first = min(max(2 ** math.ceil(math.log2(n / 8)), 64), 2048, 2 ** max(1, int(math.log2(n))))
     second = min(max(2 ** int(math.log2(n)), 256), 8192)
     return (first, second) if first * second >= 4 * n else codebook_sizes(n)
 
