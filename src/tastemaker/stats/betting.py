@@ -1,0 +1,244 @@
+"""Lower bounds of a mean by betting: valid at any stopping time, for values bounded on one side only.
+
+A bettor who doubts "the mean is at most m" stakes a fixed fraction f of what the worst value could take. If the doubt is wrong,
+the wealth W(m) exceeds 1/delta at any time with probability at most delta. The bets never depend on the rows, so every row may
+have a distribution of its own. Source: Waudby-Smith and Ramdas, 2010.09686, with constant bets and their average as portfolio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+# Sparse rewards tested on their own (not as paired differences) need far smaller bets.
+SPARSE_FRACTIONS = tuple(float(f) for f in np.geomspace(1e-4, 0.9, 20))
+
+_RUN = 16  # factors multiplied before a logarithm is taken
+_KNOTS = 24  # values of m at which a sequence keeps its wealth
+_BLOCK = 512  # rows multiplied up at once
+_RICH = 1e250  # wealth beyond this is thrown away, which can only lower a lower bound
+
+
+def _checked(values: npt.ArrayLike, low: float, fractions: Sequence[float]) -> tuple[Floats, Floats]:
+    array, bets = np.asarray(values, dtype=np.float64), np.asarray(fractions, dtype=np.float64)
+    if array.ndim != 1:
+        raise InputError(f"betting needs one value a row; got an array of shape {array.shape}")
+    if bets.ndim != 1 or not bets.size or not np.all((bets > 0) & (bets < 1)):
+        raise InputError("betting fractions must be numbers above 0 and below 1, at least one")
+    if not math.isfinite(low):
+        raise InputError("betting needs a finite smallest value: give `low`, known before the rows were seen")
+    wrong = ~(array >= low - 1e-9 * max(1.0, abs(low)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"row {row + 1} holds {array[row]:g}, below the smallest possible value {low:g}, or is not a number")
+    if np.isinf(array).any():
+        raise InputError(f"row {int(np.argmax(np.isinf(array))) + 1} is infinite: betting needs finite values")
+    return array, bets
+
+
+def _stakes(m: float, low: float, bets: Floats, anchor: float) -> Floats:
+    return bets / (max(m, anchor) - low)
+
+
+def _log_mean(logs: Floats) -> Floats:
+    """log of the mean of exp over the last axis."""
+    top = logs.max(axis=-1)
+    return np.asarray(top + np.log(np.exp(logs - top[..., None]).mean(axis=-1)))
+
+
+def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats) -> Floats:
+    """(fractions,) log wealth of every bet after the rows `values` and `zeros` rows of value 0."""
+    # Products of short runs keep the number of logarithms small; runs are shortened where products could overflow.
+    top = 1.0 + float(stakes.max()) * max(float(values.max(initial=m)) - m, 0.0)
+    run = int(min(_RUN, max(1.0, 600.0 / max(math.log(top), 1e-9))))
+    out = zeros * np.log1p(-stakes * m) if zeros else np.zeros(len(stakes))
+    cut = len(values) // run * run
+    for place, stake in enumerate(stakes):
+        factors = stake * values
+        factors += 1.0 - stake * m
+        runs = factors[:cut].reshape(run, -1) if cut else np.ones((1, 1))
+        product = runs[0].copy()
+        for part in runs[1:]:
+            product *= part
+        out[place] += np.log(product).sum() + np.log(factors[cut:]).sum()
+    return out
+
+
+def log_wealth(
+    values: npt.ArrayLike, m: float, low: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+) -> float:
+    """log W(m), W(m) = mean over f of prod_i (1 + l_f (x_i - m)), l_f = f / (max(m, anchor) - low).
+
+    `values` (n,) finite, each at least `low`, a constant known beforehand; `m` above `low` (or `anchor` above it). Under "the mean
+    is at most m" W(m) reaches 1/delta at any time with probability at most delta; the average of the rows' means counts where
+    they drift. Raises InputError on a value below `low`.
+    """
+    array, bets = _checked(values, low, fractions)
+    if max(m, anchor) <= low:
+        return math.inf
+    nonzero = array[array != 0.0]
+    return float(_log_mean(_log_wealths(nonzero, len(array) - len(nonzero), m, _stakes(m, low, bets, anchor))))
+
+
+def wealth_path(
+    values: npt.ArrayLike, m: float, low: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+) -> Floats:
+    """log W(m) after every row, (n,): the first row at or above log(1/delta) is the alarm. Arguments as `log_wealth`."""
+    array, bets = _checked(values, low, fractions)
+    if max(m, anchor) <= low:
+        return np.full(len(array), math.inf)
+    logs = np.empty((len(bets), len(array)))
+    for place, stake in enumerate(_stakes(m, low, bets, anchor)):
+        np.cumsum(np.log1p(stake * (array - m)), out=logs[place])
+    top = logs.max(axis=0) if len(array) else np.empty(0)
+    return np.asarray(top + np.log(np.exp(logs - top).mean(axis=0)))
+
+
+def lower(
+    values: npt.ArrayLike, delta: float, low: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+) -> float:
+    """inf{m : W(m) < 1/delta}: with probability at least 1 - delta the mean is above it, whenever the rows stopped.
+
+    `values` (n,) at least `low`; the bound is `low` itself where the rows say nothing. Falls short of the root by at most 1e-9 of
+    its distance from `low`, never beyond it. Raises InputError as `log_wealth`, and on delta outside (0, 1).
+    """
+    array, bets = _checked(values, low, fractions)
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta}; give a probability above 0 and below 1")
+    if not len(array) or array.max() <= low:
+        return low
+    nonzero = array[array != 0.0]
+    zeros = len(array) - len(nonzero)
+
+    def excess(m: float) -> float:
+        return float(_log_mean(_log_wealths(nonzero, zeros, m, _stakes(m, low, bets, anchor)))) + math.log(delta)
+
+    return _root(excess, low, float(array.max()))
+
+
+def _root(excess, low: float, top: float) -> float:  # type: ignore[no-untyped-def]
+    """The left end of a tiny bracket around the root of a decreasing function on (low, top], `low` if it has none."""
+    left = low + 1e-9 * (top - low)
+    at_left = excess(left)
+    if at_left < 0:
+        return low
+    right, at_right = top, excess(top)
+    for step in range(200):
+        if right - left <= 1e-9 * (right - low):
+            break
+        # Three steps of false position, then one of bisection in the distance from low, so that the bracket always shrinks.
+        share = at_left / (at_left - at_right)
+        guess = left + (right - left) * min(max(share, 0.02), 0.98) if step % 4 else low + math.sqrt((left - low) * (right - low))
+        value = excess(guess)
+        if value >= 0:
+            left, at_left = guess, value
+        else:
+            right, at_right = guess, value
+    return left
+
+
+def upper(
+    values: npt.ArrayLike, delta: float, high: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+) -> float:
+    """The mean's upper bound, for values of at most `high`: `lower` of the mirrored values (`anchor` too is mirrored)."""
+    return -lower(-np.asarray(values, dtype=np.float64), delta, -high, fractions=fractions, anchor=anchor)
+
+
+def lower_sequence(
+    values: npt.ArrayLike,
+    delta: float,
+    low: float,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    anchor: float = -math.inf,
+    running: bool = False,
+) -> Floats:
+    """`lower` after every row, (n,), in time that grows with the rows: with probability 1 - delta all of them are below the mean.
+
+    Wealth is kept at some 24 values of m, placed where the bound will be; between them the bound is extended conservatively
+    (log W is convex in m), so that it never exceeds `lower` of the same rows. running: best bound so far, for rows of one
+    common mean only; without it a row's bound speaks of that row's prefix. Raises InputError as `lower`.
+    """
+    array, bets = _checked(values, low, fractions)
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta}; give a probability above 0 and below 1")
+    if not len(array) or array.max() <= low:
+        return np.full(len(array), low)
+    knots = _place_knots(array, delta, low, bets, anchor)
+    stakes = bets / (np.maximum(knots, anchor) - low)[:, None]
+    wealth = np.ones(stakes.shape)
+    out = np.empty(len(array))
+    for start in range(0, len(array), _BLOCK):
+        rows = array[start : start + _BLOCK]
+        with np.errstate(over="ignore", under="ignore"):
+            path = stakes[:, :, None] * rows + (1.0 - stakes * knots[:, None])[:, :, None]
+            path[:, :, 0] *= wealth
+            np.multiply.accumulate(path, axis=2, out=path)
+            total = path.mean(axis=1)
+        wealth = np.minimum(path[:, :, -1], _RICH)
+        # A bet that is nearly ruined counts as ruined: conservative, and denormal numbers would be slow.
+        wealth[wealth < 1.0 / _RICH] = 0.0
+        out[start : start + _BLOCK] = _between(total, knots, delta, low, anchor)
+    return np.maximum.accumulate(out) if running else out
+
+
+def upper_sequence(
+    values: npt.ArrayLike,
+    delta: float,
+    high: float,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    anchor: float = -math.inf,
+    running: bool = False,
+) -> Floats:
+    """`upper` after every row, (n,): `lower_sequence` of the mirrored values."""
+    mirrored = -np.asarray(values, dtype=np.float64)
+    return -lower_sequence(mirrored, delta, -high, fractions=fractions, anchor=anchor, running=running)
+
+
+def _place_knots(values: Floats, delta: float, low: float, bets: Floats, anchor: float) -> Floats:
+    """Increasing values of m near which the bound passes at n, n/2, n/4 ... rows. Any choice is valid; a good one is sharp."""
+    above = values - low
+    sums, squares = np.cumsum(above), np.cumsum(above * above)
+    top, knots, count = float(values.max()), [], len(values)
+    while count >= 4 and len(knots) < _KNOTS:
+        # The wealth if rows took two values, the smallest one and another, with the mean and variance seen so far.
+        share = sums[count - 1] ** 2 / max(squares[count - 1], 1e-300) / count
+        jump = squares[count - 1] / max(sums[count - 1], 1e-300)
+
+        def excess(m: float, share: float = share, jump: float = jump, count: int = count) -> float:
+            stakes = _stakes(m, low, bets, anchor)
+            growth = share * np.log1p(stakes * (low + jump - m)) + (1 - share) * np.log1p(stakes * (low - m))
+            return float(_log_mean(count * growth)) + math.log(delta)
+
+        knots.append(_root(excess, low, top))
+        count //= 2
+    placed = np.asarray(knots or [low + (top - low) / 2])
+    return np.unique(placed[placed > low])
+
+
+def _between(total: Floats, knots: Floats, delta: float, low: float, anchor: float) -> Floats:
+    """(rows,) bounds from the wealth (knots, rows): the last knot still refuted, moved right as far as convexity allows."""
+    goal = 1.0 / delta
+    last = (np.logical_and.accumulate(total >= goal, axis=0)).sum(axis=0) - 1
+    out = np.where(last >= 0, knots[np.maximum(last, 0)], low)
+    # Right of two refuted knots a convex function lies above the line through them.
+    fit = np.flatnonzero((last >= 1) & (knots[np.maximum(last - 1, 0)] >= anchor))
+    if len(fit):
+        here, there = last[fit], last[fit] - 1
+        inner, outer = total[here, fit], total[there, fit]
+        sharp = (outer < _RICH / 1e6) & (outer > inner)
+        fit, here, there, inner, outer = fit[sharp], here[sharp], there[sharp], inner[sharp], outer[sharp]
+        slope = (np.log(outer) - np.log(inner)) / (knots[here] - knots[there])
+        step = np.log(inner * delta) / slope
+        limit = np.append(knots, math.inf)[here + 1]
+        out[fit] = np.minimum(knots[here] + step, limit)
+    return out
