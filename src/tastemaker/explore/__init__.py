@@ -1,4 +1,4 @@
-"""Which candidates are shown, and with what probability. Today: the deterministic policy and its slate log."""
+"""From a click log to a policy that may go live: support report, estimates, lower bounds, certificates, ledger, slates."""
 
 from tastemaker.explore.slate import GREEDY_POLICY, greedy_slate
 

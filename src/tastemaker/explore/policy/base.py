@@ -1,0 +1,182 @@
+"""What a policy answers, and how: log-probabilities streamed over blocks of rows x actions, never n x |A| at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.stats.random import generator
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Context = npt.NDArray[np.floating[Any]]
+Block = npt.NDArray[np.floating[Any]]
+
+# 16 MB of float32 a block: large enough for the matrix product to rule, small enough to hold several of them.
+BLOCK = 2048
+
+
+class Policy(Protocol):
+    """pi(a|x) over actions 0..A-1. ctx is (n, d), action (n,) int64, prefix (n,) int64; `prefixes` (A,) maps one to the other."""
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        ...
+
+    @property
+    def prefixes(self) -> Ints | None:
+        """(A,) prefix number of every action, or None."""
+        ...
+
+    def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
+        """(rows, actions, log-probabilities (r, a)) of every block, row block by row block, actions ascending."""
+        ...
+
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) log pi(action_i|x_i)."""
+        ...
+
+    def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
+        """(n,) log of the probability of all actions that have prefix_i."""
+        ...
+
+    def expect(self, ctx: Context, function: Callable[[slice, slice], Block]) -> Floats:
+        """(n,) sum_a pi(a|x_i) f(x_i, a), exact; f takes (rows, actions) slices and gives (r, a)."""
+        ...
+
+    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
+        """(n,) probability of a subset (A,) of the actions."""
+        ...
+
+    def sample(self, ctx: Context, m: int, key: str | int) -> Ints:
+        """(n, m) independent draws a row."""
+        ...
+
+    def top_k(self, ctx: Context, k: int) -> tuple[Ints, Floats]:
+        """The k most likely actions (n, k), best first, and their probabilities (n, k)."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A digest of everything that determines the probabilities."""
+        ...
+
+
+class Blocked:
+    """All of `Policy` from `blocks` alone; a subclass overrides what it can do in fewer passes."""
+
+    prefixes: Ints | None = None
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        raise TypeError(f"{type(self).__name__} has no number of actions")
+
+    def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
+        """(rows, actions, log-probabilities (r, a)) of every block."""
+        raise TypeError(f"{type(self).__name__} has no blocks")
+
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) log pi(action_i|x_i); -inf where the policy never plays it."""
+        _aligned(ctx, action)
+        found = np.full(len(ctx), -np.inf)
+        for rows, actions, block in self.blocks(ctx):
+            here = np.flatnonzero((action[rows] >= actions.start) & (action[rows] < actions.stop))
+            found[rows.start + here] = block[here, action[rows][here] - actions.start]
+        return found
+
+    def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
+        """(n,) log of the mass of prefix_i. Raises InputError when the policy knows no prefixes."""
+        _aligned(ctx, prefix)
+        if self.prefixes is None:
+            raise InputError("the policy knows no prefixes; build it with prefixes, the prefix number of every action")
+        found = np.zeros(len(ctx))
+        for rows, actions, block in self.blocks(ctx):
+            same = self.prefixes[actions][None, :] == prefix[rows][:, None]
+            found[rows] += np.where(same, np.exp(block), 0.0).sum(axis=1, dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            return np.minimum(np.log(found), 0.0)
+
+    def expect(self, ctx: Context, function: Callable[[slice, slice], Block]) -> Floats:
+        """(n,) sum_a pi(a|x_i) f(x_i, a), exact, block by block."""
+        total = np.zeros(len(ctx))
+        for rows, actions, block in self.blocks(ctx):
+            total[rows] += np.einsum("ra,ra->r", np.exp(block), function(rows, actions), dtype=np.float64)
+        return total
+
+    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
+        """(n,) probability of the actions in `subset` (A,) bool."""
+        total = np.zeros(len(ctx))
+        for rows, actions, block in self.blocks(ctx):
+            total[rows] += np.exp(block[:, subset[actions]]).sum(axis=1, dtype=np.float64)
+        return np.clip(total, 0.0, 1.0)
+
+    def sample(self, ctx: Context, m: int, key: str | int) -> Ints:
+        """(n, m) independent draws a row, by inverting the distribution function block by block."""
+        uniform = generator(key, "sample").random((len(ctx), m))
+        drawn = np.full((len(ctx), m), -1, dtype=np.int64)
+        below = np.zeros(len(ctx))
+        for rows, actions, block in self.blocks(ctx):
+            probability = np.exp(block)
+            start = below[rows].copy()
+            below[rows] += probability.sum(axis=1, dtype=np.float64)
+            wanted = (drawn[rows] < 0) & (uniform[rows] < below[rows][:, None])
+            hit = np.flatnonzero(wanted.any(axis=1))
+            if len(hit):
+                found = _invert(probability[hit], start[hit], uniform[rows][hit])
+                drawn[rows.start + hit] = np.where(wanted[hit], actions.start + found, drawn[rows][hit])
+        # Rounding leaves about one draw in a million above the summed mass: it takes the likeliest action.
+        left = np.flatnonzero((drawn < 0).any(axis=1))
+        if len(left):
+            drawn[left] = np.where(drawn[left] < 0, self.top_k(ctx[left], 1)[0], drawn[left])
+        return drawn
+
+    def top_k(self, ctx: Context, k: int) -> tuple[Ints, Floats]:
+        """The k most likely actions (n, k), best first, and their probabilities; one running list a row."""
+        if not 1 <= k <= self.n_actions:
+            raise InputError(f"top {k} of {self.n_actions} actions does not exist; give a k from 1 to {self.n_actions}")
+        ids = np.zeros((len(ctx), k), dtype=np.int64)
+        best = np.full((len(ctx), k), -np.inf)
+        for rows, actions, block in self.blocks(ctx):
+            width = min(k, block.shape[1])
+            chosen = np.sort(np.argpartition(-block, width - 1, axis=1)[:, :width], axis=1)
+            scores = np.concatenate([best[rows], np.take_along_axis(block, chosen, axis=1)], axis=1)
+            names = np.concatenate([ids[rows], chosen + actions.start], axis=1)
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            best[rows], ids[rows] = np.take_along_axis(scores, order, axis=1), np.take_along_axis(names, order, axis=1)
+        return ids, np.exp(best)
+
+    def fingerprint(self) -> str:
+        """A digest of the class and every field."""
+        digest = hashlib.blake2b(type(self).__name__.encode(), digest_size=16)
+        for one in fields(self) if is_dataclass(self) else ():
+            digest.update(f"\x1f{one.name}=".encode() + _bytes(getattr(self, one.name)))
+        return digest.hexdigest()
+
+
+def _aligned(ctx: Context, values: Ints) -> None:
+    if values.shape != (len(ctx),):
+        raise InputError(f"one action or prefix a row is needed; got {values.shape} for {len(ctx)} rows")
+
+
+def _bytes(value: Any) -> bytes:
+    """What a field adds to a fingerprint; a function adds its name only, so functions must be named apart."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype.str}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
+    if hasattr(value, "fingerprint"):
+        return str(value.fingerprint()).encode()
+    return (value.__qualname__ if callable(value) else repr(value)).encode()
+
+
+def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
+    """(r, m) first action whose cumulative mass exceeds each uniform (r, m); start (r,) is the mass before the block."""
+    cumulative = start[:, None] + np.cumsum(probability, axis=1, dtype=np.float64)
+    found: Ints = np.stack([(cumulative <= one[:, None]).sum(axis=1) for one in uniform.T], axis=1)
+    inside: Ints = np.where(found < probability.shape[1], found, probability.argmax(axis=1)[:, None])
+    return inside

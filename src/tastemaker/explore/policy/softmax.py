@@ -1,0 +1,193 @@
+"""Policies given by scores: linear softmax over action vectors, any scoring function, a table of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.explore.policy.base import BLOCK, Block, Blocked, Context, Floats, Ints
+
+
+class Scored(Blocked):
+    """pi(a|x) proportional to exp(score(x, a)); a subclass gives `scores`, -inf for an action that is never played."""
+
+    def scores(self, ctx: Context, actions: slice) -> Block:
+        """(r, a) scores of the rows of `ctx` and a slice of the actions."""
+        raise TypeError(f"{type(self).__name__} has no scores")
+
+    def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
+        """(rows, actions, log-probabilities) of every block; scores are computed twice unless one block holds all actions."""
+        for rows in _slices(len(ctx)):
+            part = ctx[rows]
+            if self.n_actions <= BLOCK:
+                only = self.scores(part, slice(0, self.n_actions))
+                log_sum = _Normaliser(len(part)).add(only).log_sum()
+                yield rows, slice(0, self.n_actions), only - log_sum[:, None].astype(only.dtype)
+                continue
+            log_sum = self._log_sum(part)
+            for actions in _slices(self.n_actions):
+                block = self.scores(part, actions)
+                block -= log_sum[:, None].astype(block.dtype)
+                yield rows, actions, block
+
+    def log_prob(self, ctx: Context, action: Ints, without: Ints | None = None) -> Floats:
+        """(n,) log pi(action_i|x_i) in one pass.
+
+        without (n, j): actions already drawn for the row (-1: none), left out of the denominator, as Plackett-Luce needs.
+        """
+        if action.shape != (len(ctx),) or (len(action) and not 0 <= action.min() <= action.max() < self.n_actions):
+            raise InputError(f"one action from 0 to {self.n_actions - 1} a row is needed for {len(ctx)} rows")
+        found = np.empty(len(ctx))
+        for rows in _slices(len(ctx)):
+            part, wanted, sums = ctx[rows], action[rows], _Normaliser(rows.stop - rows.start)
+            own = np.full(len(part), -np.inf)
+            for actions in _slices(self.n_actions):
+                block = self.scores(part, actions)
+                if without is not None:
+                    row, column = np.nonzero((without[rows] >= actions.start) & (without[rows] < actions.stop))
+                    block[row, without[rows][row, column] - actions.start] = -np.inf
+                here = np.flatnonzero((wanted >= actions.start) & (wanted < actions.stop))
+                own[here] = block[here, wanted[here] - actions.start]
+                sums.add(block)
+            # Rounding of float32 scores must not make a log-probability positive.
+            found[rows] = np.minimum(own - sums.log_sum(), 0.0)
+        return found
+
+    def _log_sum(self, ctx: Context) -> Floats:
+        sums = _Normaliser(len(ctx))
+        for actions in _slices(self.n_actions):
+            sums.add(self.scores(ctx, actions))
+        return sums.log_sum()
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxPolicy(Scored):
+    """pi(a|x) proportional to exp(x matrix phi_a + bias_a) over the allowed actions.
+
+    vectors (A, k) are the phi_a; matrix (d, k); bias (A,), 0 if None; allowed (A,) bool, all if None; prefixes (A,) int64.
+    precision: dtype of the blocks; float32 is exact to about 1e-6 relative.
+    """
+
+    vectors: npt.NDArray[np.floating[Any]]
+    matrix: npt.NDArray[np.floating[Any]]
+    bias: Floats | None = None
+    allowed: npt.NDArray[np.bool_] | None = None
+    prefixes: Ints | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or self.matrix.ndim != 2 or self.vectors.shape[1] != self.matrix.shape[1]:
+            raise InputError(f"vectors (A, k) and matrix (d, k) are needed; got {self.vectors.shape} and {self.matrix.shape}")
+        for name in ("bias", "allowed", "prefixes"):
+            value = getattr(self, name)
+            if value is not None and value.shape != (len(self.vectors),):
+                raise InputError(
+                    f"{name} has shape {value.shape}; one value for each of the {len(self.vectors)} actions is needed"
+                )
+        if self.allowed is not None and not self.allowed.any():
+            raise InputError("no action is allowed; a policy needs at least one")
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        return len(self.vectors)
+
+    def scores(self, ctx: Context, actions: slice) -> Block:
+        """(r, a) in `precision`."""
+        query = (ctx.astype(np.float64) @ self.matrix.astype(np.float64)).astype(self.precision)
+        block: Block = query @ self.vectors[actions].astype(self.precision).T
+        if self.bias is not None:
+            block += self.bias[actions].astype(self.precision)
+        if self.allowed is not None:
+            block[:, ~self.allowed[actions]] = -np.inf
+        return block
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionPolicy(Scored):
+    """pi(a|x) proportional to exp(function(ctx, actions)): scores (r, a) of context rows and a slice of the actions.
+
+    name: what tells this function from others; it is the policy's fingerprint.
+    """
+
+    function: Callable[[Context, slice], Block]
+    size: int
+    name: str
+    prefixes: Ints | None = None
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        return self.size
+
+    def scores(self, ctx: Context, actions: slice) -> Block:
+        """(r, a), a copy: the caller may write to it."""
+        return np.array(self.function(ctx, actions))
+
+
+@dataclass(frozen=True, eq=False)
+class TablePolicy(Scored):
+    """Probabilities (C, A) as a table; the first context column is the row (C = 1: the same for every context)."""
+
+    probabilities: Floats
+    prefixes: Ints | None = None
+
+    def __post_init__(self) -> None:
+        table = self.probabilities
+        if table.ndim != 2 or np.any(table < 0) or not np.allclose(table.sum(axis=1), 1.0, atol=1e-9):
+            raise InputError("a table policy needs probabilities (contexts, actions), none negative, each row of sum 1")
+
+    @property
+    def n_actions(self) -> int:
+        """Size A of the catalogue."""
+        return int(self.probabilities.shape[1])
+
+    def scores(self, ctx: Context, actions: slice) -> Block:
+        """(r, a) log-probabilities."""
+        row = np.zeros(len(ctx), dtype=np.int64) if len(self.probabilities) == 1 else ctx[:, 0].astype(np.int64)
+        if len(row) and not 0 <= row.min() <= row.max() < len(self.probabilities):
+            raise InputError(f"the first context column must be a row 0..{len(self.probabilities) - 1} of the table")
+        with np.errstate(divide="ignore"):
+            logs: Block = np.log(self.probabilities[:, actions])
+        return logs[row]
+
+
+def uniform_policy(n_actions: int, allowed: npt.NDArray[np.bool_] | None = None, prefixes: Ints | None = None) -> TablePolicy:
+    """Every allowed action (A,) bool equally likely, whatever the context."""
+    mask = np.ones(n_actions, dtype=bool) if allowed is None else allowed
+    return TablePolicy((mask / mask.sum())[None, :], prefixes)
+
+
+class _Normaliser:
+    """Running log sum exp of the rows of successive blocks, in float64."""
+
+    def __init__(self, rows: int) -> None:
+        self.peak = np.full(rows, -np.inf)
+        self.total = np.zeros(rows)
+
+    def add(self, block: Block) -> _Normaliser:
+        peak = np.maximum(self.peak, block.max(axis=1))
+        # A row without any possible action so far has peak -inf; 0 keeps inf - inf out of it.
+        base = np.where(np.isfinite(peak), peak, 0.0)
+        shifted = np.subtract(block, base[:, None].astype(block.dtype))
+        np.exp(shifted, out=shifted)
+        self.total = self.total * np.exp(np.where(np.isfinite(self.peak), self.peak - base, -np.inf)) + shifted.sum(
+            axis=1, dtype=np.float64
+        )
+        self.peak = peak
+        return self
+
+    def log_sum(self) -> Floats:
+        if not np.all(self.total > 0):
+            raise InputError(f"row {int(np.argmin(self.total > 0)) + 1}: no action has a positive probability")
+        found: Floats = self.peak + np.log(self.total)
+        return found
+
+
+def _slices(size: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
