@@ -8,7 +8,7 @@ have a distribution of its own. Source: Waudby-Smith and Ramdas, 2010.09686, wit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ SPARSE_FRACTIONS = tuple(float(f) for f in np.geomspace(1e-4, 0.9, 20))
 
 _RUN = 16  # factors multiplied before a logarithm is taken
 _KNOTS = 24  # values of m at which a sequence keeps its wealth
-_BLOCK = 512  # rows multiplied up at once
+_BLOCK, _GROUPS = 1024, 32  # rows multiplied up at once, in so many groups
 _RICH = 1e250  # wealth beyond this is thrown away, which can only lower a lower bound
 
 
@@ -77,9 +77,9 @@ def log_wealth(
 ) -> float:
     """log W(m), W(m) = mean over f of prod_i (1 + l_f (x_i - m)), l_f = f / (max(m, anchor) - low).
 
-    `values` (n,) finite, each at least `low`, a constant known beforehand; `m` above `low` (or `anchor` above it). Under "the mean
-    is at most m" W(m) reaches 1/delta at any time with probability at most delta; the average of the rows' means counts where
-    they drift. Raises InputError on a value below `low`.
+    `values` (n,) finite, each at least `low`, a constant known beforehand; `m` above `low` (or `anchor` above it). Under "the
+    mean is at most m" W(m) reaches 1/delta at any time with probability at most delta; where the rows' means drift, what counts
+    is their average. Raises InputError on a value below `low`.
     """
     array, bets = _checked(values, low, fractions)
     if max(m, anchor) <= low:
@@ -124,7 +124,7 @@ def lower(
     return _root(excess, low, float(array.max()))
 
 
-def _root(excess, low: float, top: float) -> float:  # type: ignore[no-untyped-def]
+def _root(excess: Callable[[float], float], low: float, top: float) -> float:
     """The left end of a tiny bracket around the root of a decreasing function on (low, top], `low` if it has none."""
     left = low + 1e-9 * (top - low)
     at_left = excess(left)
@@ -173,21 +173,33 @@ def lower_sequence(
     if not len(array) or array.max() <= low:
         return np.full(len(array), low)
     knots = _place_knots(array, delta, low, bets, anchor)
-    stakes = bets / (np.maximum(knots, anchor) - low)[:, None]
+    stakes = bets[:, None] / (np.maximum(knots, anchor) - low)
     wealth = np.ones(stakes.shape)
     out = np.empty(len(array))
     for start in range(0, len(array), _BLOCK):
         rows = array[start : start + _BLOCK]
-        with np.errstate(over="ignore", under="ignore"):
-            path = stakes[:, :, None] * rows + (1.0 - stakes * knots[:, None])[:, :, None]
-            path[:, :, 0] *= wealth
-            np.multiply.accumulate(path, axis=2, out=path)
-            total = path.mean(axis=1)
-        wealth = np.minimum(path[:, :, -1], _RICH)
+        path = _multiplied_up(rows, stakes, 1.0 - stakes * knots, wealth)
+        wealth = np.minimum(path[-1], _RICH)
         # A bet that is nearly ruined counts as ruined: conservative, and denormal numbers would be slow.
         wealth[wealth < 1.0 / _RICH] = 0.0
-        out[start : start + _BLOCK] = _between(total, knots, delta, low, anchor)
+        with np.errstate(over="ignore"):
+            out[start : start + _BLOCK] = _between(path.mean(axis=1).T, knots, delta, low, anchor)
     return np.maximum.accumulate(out) if running else out
+
+
+def _multiplied_up(rows: Floats, stakes: Floats, rest: Floats, wealth: Floats) -> Floats:
+    """(rows, fractions, knots) wealth after every row, starting from `wealth`; factors are stakes x row + rest."""
+    groups = _GROUPS if len(rows) == _BLOCK else 1
+    # Consecutive rows stand in one group; all groups are multiplied up side by side, four times faster than row by row.
+    path = rows.reshape(groups, -1)[:, :, None, None] * stakes
+    path += rest
+    with np.errstate(over="ignore", under="ignore"):
+        for row in range(1, path.shape[1]):
+            path[:, row] *= path[:, row - 1]
+        for group in path:
+            group *= wealth
+            wealth = group[-1]
+    return path.reshape(len(rows), *stakes.shape)
 
 
 def upper_sequence(
@@ -208,7 +220,8 @@ def _place_knots(values: Floats, delta: float, low: float, bets: Floats, anchor:
     """Increasing values of m near which the bound passes at n, n/2, n/4 ... rows. Any choice is valid; a good one is sharp."""
     above = values - low
     sums, squares = np.cumsum(above), np.cumsum(above * above)
-    top, knots, count = float(values.max()), [], len(values)
+    top, count = float(values.max()), len(values)
+    knots: list[float] = []
     while count >= 4 and len(knots) < _KNOTS:
         # The wealth if rows took two values, the smallest one and another, with the mean and variance seen so far.
         share = sums[count - 1] ** 2 / max(squares[count - 1], 1e-300) / count
