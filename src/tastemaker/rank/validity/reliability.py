@@ -73,7 +73,7 @@ class Retest:
     polychoric: Estimate
 
 
-def test_retest(
+def retest(
     surveys: pa.Table, question: str, *, weight: str | None = None, key: Sequence[str | int] = (0,), level: float = 0.95
 ) -> Retest:
     """Correlation of the first and the second answer where the same user was asked `question` about the same item again.
