@@ -78,6 +78,26 @@ def check_probability(table: pa.Table, *, asked_probability: str = "asked_probab
         )
 
 
+def with_covariates(surveys: pa.Table, users: pa.Table, *, user: str = "user_id", name: str = "users") -> pa.Table:
+    """`surveys` with the further columns of `users` (one row a user) added to each row, in the same order.
+
+    Raises InputError when a user is listed twice, or is asked without being in `users`.
+    """
+    asked, labels = codes(surveys, user, "surveys")
+    numbered, known = codes(users, user, name)
+    if len(known) < users.num_rows:
+        row = int(np.flatnonzero(np.bincount(numbered) > 1)[0])
+        raise InputError(f"{name}: user '{known[row]}' has several rows; a table of covariates has one row a user")
+    place = {label: row for row, label in enumerate(known)}
+    missing = [label for label in labels if label not in place]
+    if missing:
+        raise InputError(f"{name}: user '{missing[0]}' was asked but has no row ({len(missing):,} such users); add them")
+    taken = users.take(pa.array(np.array([place[label] for label in labels], dtype=np.int64)[asked]))
+    for column in [one for one in users.column_names if one not in surveys.column_names]:
+        surveys = surveys.append_column(column, taken[column])
+    return surveys
+
+
 def numbers(table: pa.Table, column: str, name: str) -> npt.NDArray[np.float64]:
     """(n,) a column as float64 with NaN for null. Raises InputError when it is missing or not numeric."""
     if column not in table.column_names:

@@ -1,6 +1,7 @@
 """Who answered against who was asked: exact balance weights, doubly robust means, tipping points."""
 
-from tastemaker.rank.weights.aipw import TippingPoint, aipw_mean, linear, tipping_point, weighted_mean
+from tastemaker.rank.weights.aipw import TippingPoint, aipw_mean, answered_mean, linear, tipping_point, weighted_mean
+from tastemaker.rank.weights.claim import weights_claim
 from tastemaker.rank.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
 
 __all__ = [
@@ -9,8 +10,10 @@ __all__ = [
     "TippingPoint",
     "WeightSettings",
     "aipw_mean",
+    "answered_mean",
     "linear",
     "response_weights",
     "tipping_point",
     "weighted_mean",
+    "weights_claim",
 ]

@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from tastemaker.errors import InputError
 from tastemaker.rank.surveys import codes
 from tastemaker.rank.weights.newton import gram
-from tastemaker.rank.weights.weigh import Prepared, WeightSettings, prepare
+from tastemaker.rank.weights.weigh import Prepared, WeightSettings, prepare, read_answers
 from tastemaker.stats.estimate import Estimate
 from tastemaker.stats.random import generator
 
@@ -30,6 +30,27 @@ def linear(x: Floats, y: Floats, weight: Floats) -> Predict:
     z = np.column_stack([np.ones(len(x)), x])
     slope = np.linalg.lstsq(gram(z, weight), (weight * y) @ z, rcond=None)[0]
     return lambda rows: np.asarray(slope[0] + rows @ slope[1:], dtype=np.float64)
+
+
+def answered_mean(
+    shown: pa.Table,
+    *,
+    answer: str = "answer",
+    asked_probability: str = "asked_probability",
+    user: str = "user_id",
+    level: float = 0.95,
+    name: str = "surveys",
+) -> Estimate:
+    """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not answer.
+
+    Variance from sums by user. Raises InputError as `response_weights` does.
+    """
+    values, d = read_answers(shown, answer=answer, asked_probability=asked_probability, name=name)
+    owner, weight = codes(shown, user, name)[0], np.where(np.isnan(values), 0.0, d)
+    filled = np.nan_to_num(values, nan=0.0)
+    mean = float(weight @ filled / weight.sum())
+    rests = ("those who did not answer would have answered like those who did",)
+    return _interval(mean, weight * (filled - mean) / weight.sum(), owner, values, "mean of the answers", level, rests)
 
 
 def weighted_mean(
@@ -52,7 +73,7 @@ def weighted_mean(
     weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
     mean = float(weight @ filled / weight.sum())
     return _interval(
-        mean, weight * (filled - mean) / weight.sum(), owner, given, "weighted mean", level, (MISSING_AT_RANDOM, POSITIVE)
+        mean, weight * (filled - mean) / weight.sum(), owner, given.values, "weighted mean", level, (MISSING_AT_RANDOM, POSITIVE)
     )
 
 
@@ -85,7 +106,7 @@ def aipw_mean(
     predicted = _cross_fit(given, owner, folds, learner, key, name)
     value, influence = _influence(given, predicted)
     rests = (f"{MISSING_AT_RANDOM}, or the answer model is right", POSITIVE, "users are independent of each other")
-    return _interval(value, influence, owner, given, "AIPW", level, rests)
+    return _interval(value, influence, owner, given.values, "AIPW", level, rests)
 
 
 def _cross_fit(
@@ -128,7 +149,7 @@ def _interval(
     value: float,
     influence: Floats,
     owner: npt.NDArray[np.int64],
-    given: Prepared,
+    values: Floats,
     kind: str,
     level: float,
     assumptions: tuple[str, ...],
@@ -136,7 +157,7 @@ def _interval(
     if not 0 < level < 1:
         raise InputError(f"level is {level}; give the coverage of the interval, above 0 and below 1")
     users = int(owner.max()) + 1
-    answers = given.values[given.answered]
+    answers = values[~np.isnan(values)]
     if answers.min() == answers.max():
         reason = f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer cannot be told"
         return Estimate(float("nan"), float("nan"), float("nan"), users, kind, assumptions, reason)

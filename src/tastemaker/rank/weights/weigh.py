@@ -77,6 +77,17 @@ class Prepared:
     fit: Balanced
 
 
+def read_answers(shown: pa.Table, *, answer: str, asked_probability: str, name: str) -> tuple[Floats, Floats]:
+    """(n,) answers with NaN where there is none, and (n,) design weights 1 / asked probability; InputError if nobody answered."""
+    if shown.num_rows == 0:
+        raise InputError(f"{name}: the table has no row; a survey table has one row a question shown, answered or not")
+    values = numbers(shown, answer, name)
+    if np.isnan(values).all():
+        raise InputError(f"{name}: nobody answered ('{answer}' is empty in all {len(values):,} rows); there is nothing to weigh")
+    check_probability(shown, asked_probability=asked_probability, name=name)
+    return values, 1.0 / numbers(shown, asked_probability, name)
+
+
 def prepare(
     shown: pa.Table,
     covariates: Sequence[str],
@@ -87,16 +98,8 @@ def prepare(
     name: str = "surveys",
 ) -> Prepared:
     """Read the columns and solve the balance; see `response_weights` for what is raised."""
-    if shown.num_rows == 0:
-        raise InputError(f"{name}: the table has no row; a survey table has one row a question shown, answered or not")
-    values = numbers(shown, answer, name)
+    values, d = read_answers(shown, answer=answer, asked_probability=asked_probability, name=name)
     answered = ~np.isnan(values)
-    if not answered.any():
-        raise InputError(
-            f"{name}: nobody answered ({len(values):,} rows, column '{answer}' is empty in all); there is nothing to weigh"
-        )
-    check_probability(shown, asked_probability=asked_probability, name=name)
-    d = 1.0 / numbers(shown, asked_probability, name)
     found = design(shown, covariates, d, settings.most_categories, name)
     return Prepared(answered, values, d, found, balance(found.x, answered, d, list(found.names)))
 
