@@ -86,6 +86,12 @@ class Catalogue:
         codes: dict[str, int] = {}
         return np.array([codes.setdefault(family, len(codes)) for family in self.families], np.int64)
 
+    @cached_property
+    def folded_names(self) -> tuple[tuple[str, int], ...]:
+        """(name in small letters with plain quotes, row) of every name of every item."""
+        quotes = str.maketrans("’‘“”", "''\"\"")
+        return tuple((name.translate(quotes).casefold(), row) for row in range(len(self)) for name in self.names(row))
+
     def facts(self, row: int) -> tuple[tuple[str, Value], ...]:
         """What is known of an item, field by field."""
         return tuple((name, self.columns[name][row]) for name in self.fields if self.columns[name][row] is not None)

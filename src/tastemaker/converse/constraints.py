@@ -49,7 +49,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a turn's `delta`. `drop` removes every wish about the clause's field; its comparison and value do not matter."""
+    """One line of a turn's `delta`. `drop` removes every wish about the clause's field, whatever its comparison and value."""
 
     op: Op
     kind: Strength
@@ -91,7 +91,7 @@ def kept(wish: Wish, match: Match) -> npt.NDArray[np.int8]:
 
 @dataclass(frozen=True, eq=False)
 class Adherence:
-    """(N,) holds: every demand is granted. unknown: not so, only because something is not known. failures: demands not granted."""
+    """(N,) holds: every demand is granted. unknown: not so, but only for want of knowledge. failures: demands not granted."""
 
     holds: npt.NDArray[np.bool_]
     unknown: npt.NDArray[np.bool_]
@@ -99,7 +99,7 @@ class Adherence:
 
 
 def adhere(wishes: Sequence[Wish], match: Match, n_items: int) -> Adherence:
-    """Every item against the standing wishes: a must has to be 1 and a must_not 0; "not known" fails both and is counted apart."""
+    """Every item against the standing wishes: a must has to be 1, a must_not 0; "not known" fails both and is counted apart."""
     table = np.array([kept(wish, match) for wish in demands(wishes)], np.int8).reshape(-1, n_items)
     failures = (table != 1).sum(axis=0)
     no = (table == 0).any(axis=0)

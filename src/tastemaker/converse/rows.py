@@ -52,7 +52,10 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
         {"handle": one.handle, "item_id": one.item_id, "sources": list(one.sources), "violates": one.violates}
         for one in turn.candidates
     ]
-    row["tool"] = asdict(turn.tool) | {"wishes": [_wish_row(wish) for wish in turn.tool.wishes], "handles": list(turn.tool.handles)}
+    row["tool"] = asdict(turn.tool) | {
+        "wishes": [_wish_row(wish) for wish in turn.tool.wishes],
+        "handles": list(turn.tool.handles),
+    }
     return row
 
 
@@ -76,7 +79,9 @@ def _wish(row: dict[str, Any]) -> Wish:
 
 def _turn(row: dict[str, Any]) -> Turn:
     tool = row["tool"]
-    delta = tuple(Change(one["op"], one["kind"], clause_of(one["clause"]), one["reference"], one["medium"]) for one in row["delta"])
+    delta = tuple(
+        Change(one["op"], one["kind"], clause_of(one["clause"]), one["reference"], one["medium"]) for one in row["delta"]
+    )
     return Turn(
         **{
             **row,

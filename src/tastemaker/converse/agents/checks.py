@@ -1,0 +1,107 @@
+"""What an answer must satisfy before it counts: one sentence for the model about what is wrong, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, RecommenderAnswer
+from tastemaker.converse.audits.leaks import message_faults
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.constraints import Clause, Strength, Wish, demands
+from tastemaker.converse.goals import Draft
+from tastemaker.converse.language.lexicon import Lexicon, plain, spoken
+from tastemaker.converse.language.parse import Heard, Said, read
+from tastemaker.converse.language.phrases import fact_words
+from tastemaker.converse.views import ListenerView, RecommenderView
+
+_FAULTS = {
+    "handle": "do not write handles such as T3; call items by what they are, or “the last one”",
+    "id": "do not write ids",
+    "goal": "do not copy your goal; say it in other words",
+    "upload": "do not pretend to attach something in brackets",
+    "file": "do not write file names",
+}
+Wanted = set[tuple[Strength, Clause]]
+
+
+def goal_words(draft: Draft) -> tuple[str, ...]:
+    """Words of a goal that rewording must keep: its values."""
+    values = [
+        change.clause.value for change in draft.delta if change.medium == "text" and change.clause.cmp in ("eq", "contains")
+    ]
+    return tuple(spoken(str(value)) for value in values)
+
+
+def goal(keep: Sequence[str]) -> Callable[[GoalAnswer], str | None]:
+    """Every value kept."""
+
+    def check(answer: GoalAnswer) -> str | None:
+        lost = [word for word in keep if word.casefold() not in plain(answer.goal).casefold()]
+        return f"the goal must keep {', '.join(lost)}" if lost else None
+
+    return check
+
+
+def wanted(wishes: Sequence[Wish]) -> Wanted:
+    """The demands as pairs of strength and clause."""
+    return {(wish.kind, wish.clause) for wish in demands(wishes)}
+
+
+def wording(said: Sequence[Said], wishes: Sequence[Wish], lexicon: Lexicon) -> tuple[Wanted, Wanted]:
+    """(demands that the messages do not say, demands that they say and that do not stand)."""
+    heard, meant = wanted(read(said, lexicon)), wanted(wishes)
+    return meant - heard, heard - meant
+
+
+def _told(pairs: Wanted, lexicon: Lexicon) -> str:
+    lines = []
+    for kind, clause in pairs:
+        about_item = clause.cmp in ("same_group", "similar_to")
+        lines.append(("not " if kind == "must_not" else "") + (clause.field if about_item else fact_words(clause, lexicon)))
+    return "; ".join(sorted(lines))
+
+
+def listener(
+    view: ListenerView,
+    wishes: Sequence[Wish],
+    said: Sequence[Said],
+    heard: tuple[Heard, ...],
+    recognised: tuple[tuple[str, str], ...],
+    lexicon: Lexicon,
+    catalogue: Catalogue,
+) -> Callable[[ListenerAnswer], str | None]:
+    """A label when there is something to judge, the standing wishes recoverable from the words, nothing given away."""
+
+    def check(answer: ListenerAnswer) -> str | None:
+        if (answer.progress is not None) != view.judge:
+            return "progress must judge the last item" if view.judge else "there is no item to judge: progress must be null"
+        faults = message_faults(answer.message, view.goal, catalogue.item_ids)
+        if faults:
+            return _FAULTS[faults[0]]
+        missing, extra = wording([*said, Said(answer.message, heard, recognised)], wishes, lexicon)
+        if missing:
+            return f"the message does not say, in the words of the catalogue: {_told(missing, lexicon)}"
+        return f"the message asks for what is not wished: {_told(extra, lexicon)}" if extra else None
+
+    return check
+
+
+def recommender(view: RecommenderView) -> Callable[[RecommenderAnswer], str | None]:
+    """One candidate by its handle and not played before, or nothing_fits when the search counts none."""
+    handles = {one.handle for one in view.candidates}
+
+    def check(answer: RecommenderAnswer) -> str | None:
+        if answer.nothing_fits:
+            if answer.handle is not None:
+                return "nothing_fits goes without a handle"
+            return "nothing_fits is wrong: the catalogue has matching items" if view.count or view.must_choose else None
+        if answer.handle not in handles:
+            return f"{answer.handle!r} is no handle of a candidate; choose one of {', '.join(sorted(handles))}"
+        return f"{answer.handle} was played already" if answer.handle in view.played else None
+
+    return check
+
+
+def closing(view: ListenerView) -> Callable[[ClosingAnswer], str | None]:
+    """A label when there is something to judge."""
+    return lambda answer: None if (answer.progress is not None) == view.judge else "progress must judge the last item"

@@ -1,0 +1,131 @@
+"""What is fixed before the first word: who talks, about what, for how long. Keyed by the seed and the conversation's number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tastemaker.converse.candidates import CandidateSettings
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.constraints import Clause, Rows
+from tastemaker.converse.goals import Draft, Sampler
+from tastemaker.converse.record import Profile
+from tastemaker.errors import InputError
+from tastemaker.stats.random import generator
+
+SHORTEST, LONGEST = 3, 12
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of turns nothing fits."""
+
+    seed: int = 0
+    turns: tuple[int, int] = (8, 8)
+    nothing: float = 0.06
+    tracks: int = 5
+    session: int = 24
+    candidates: CandidateSettings = field(default_factory=CandidateSettings)
+
+    def __post_init__(self) -> None:
+        """Lengths within 3-12, a share below a half, sessions of 16-32 items."""
+        if not SHORTEST <= self.turns[0] <= self.turns[1] <= LONGEST:
+            raise InputError(f"turns {self.turns[0]}-{self.turns[1]}: choose from {SHORTEST} to {LONGEST}, as 8 or 3-12")
+        if not 0 <= self.nothing < 0.5 or self.tracks < 0 or not 16 <= self.session <= 32:
+            raise InputError("plan: nothing must lie in [0, .5), tracks be at least 0 and session 16 to 32")
+
+
+@dataclass(frozen=True, eq=False)
+class Listeners:
+    """Who may talk: ids, what the data say of each, and the rows each had, in time order."""
+
+    user_ids: tuple[str, ...]
+    profiles: tuple[Profile, ...]
+    histories: tuple[Rows, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One conversation to be. likes: tastes of the listener not in its goal; pool: rows of a session, in the leaky mode only."""
+
+    conversation_id: str
+    index: int
+    user_id: str
+    profile: Profile
+    tracks: tuple[int, ...]
+    likes: tuple[Clause, ...]
+    draft: Draft
+    turns: int
+    patience: int
+    nothing: frozenset[int]
+    pool: Rows | None
+    settings_hash: str
+
+    def rng(self, *purpose: str | int) -> np.random.Generator:
+        """Draws of this conversation for one purpose."""
+        return generator(self.conversation_id, *purpose)
+
+
+def conversation_id(settings_hash: str, index: int) -> str:
+    """Keyed by settings and number: tells nothing of user, time or order."""
+    return "c" + hashlib.sha256(f"{settings_hash}\n{index}".encode()).hexdigest()[:24]
+
+
+def make_plan(index: int, sampler: Sampler, listeners: Listeners, settings: PlanSettings, settings_hash: str) -> Plan:
+    """The plan of conversation `index`; it depends on no other conversation."""
+    rng = generator(settings.seed, "plan", index)
+    catalogue = sampler.catalogue
+    user = int(rng.integers(len(listeners.user_ids)))
+    history = listeners.histories[user]
+    order = rng.permutation(len(history))
+    tracks = tuple(int(history[int(place)]) for place in order[: settings.tracks])
+    pool = None
+    if settings.candidates.pool == "session":
+        rest = np.unique(history[order[settings.tracks :]])
+        pool = rng.permutation(rest)[: settings.session]
+    first, last = settings.turns
+    turns = int(rng.integers(first, last + 1))
+    nothing = frozenset(turn for turn in range(2, turns) if rng.random() < settings.nothing * turns / max(turns - 2, 1))
+    nothing -= {turn for turn in nothing if turn - 1 in nothing}
+    draft = _session_goal(index, sampler, pool) if pool is not None else sampler.draw(index)
+    return Plan(
+        conversation_id=conversation_id(settings_hash, index),
+        index=index,
+        user_id=listeners.user_ids[user],
+        profile=listeners.profiles[user],
+        tracks=tracks,
+        likes=_likes(catalogue, tracks, draft, rng),
+        draft=draft,
+        turns=turns,
+        patience=int(rng.integers(first, last + 1)),
+        nothing=nothing if pool is None else frozenset(),
+        pool=pool,
+        settings_hash=settings_hash,
+    )
+
+
+def _session_goal(index: int, sampler: Sampler, pool: Rows) -> Draft:
+    """A goal as published data have it: drawn from an item of the session's own pool."""
+    if not len(pool):
+        raise InputError("pool session: a listener's log is too short for a session; use listeners with at least 16 items")
+    found = Sampler.__new__(Sampler)
+    found.__dict__.update(sampler.__dict__)
+    found.rows = np.sort(pool)
+    return found.draw(index)
+
+
+def _likes(catalogue: Catalogue, tracks: Sequence[int], draft: Draft, rng: np.random.Generator) -> tuple[Clause, ...]:
+    """Up to two tastes that the profiling tracks share most, on fields that the goal leaves open."""
+    asked = {change.clause.field for change in draft.delta}
+    counts: dict[tuple[str, str], int] = {}
+    for row in tracks:
+        for name, value in catalogue.facts(row):
+            if name not in asked and isinstance(value, str):
+                counts[name, value] = counts.get((name, value), 0) + 1
+    ranked = sorted(counts, key=lambda one: (-counts[one], one))
+    best = [one for one in ranked if counts[one] >= 2][:6]
+    chosen = [best[int(place)] for place in rng.permutation(len(best))[:2]]
+    return tuple({name: Clause(name, "eq", value) for name, value in chosen}.values())

@@ -1,0 +1,75 @@
+"""What a message must not give away: titles, ids, handles, the goal's own sentences, media that were only talked about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.language.lexicon import Lexicon, plain
+
+GOAL_RUN = 8
+_HANDLE = re.compile(r"(?<![\w'])T\d+\b")
+_ONLY_SAID = re.compile(r"\[[^\]]*(?:upload|attach|image|audio|clip|cover|recording)[^\]]*\]", re.IGNORECASE)
+_FILE = re.compile(r"\b[\w-]+\.(?:wav|mp3|ogg|flac|png|jpe?g|webp)\b", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
+
+def names_item(text: str, names: Sequence[str]) -> str | None:
+    """The first of an item's names that the text holds; a name of one word counts only when it is quoted or capitalised inside a
+    sentence, since such words are common.
+    """
+    text = plain(text)
+    for name in names:
+        said = plain(name)
+        if not said:
+            continue
+        if len(_WORD.findall(said)) > 1:
+            if re.search(rf"(?<!\w){re.escape(said)}(?!\w)", text, re.IGNORECASE):
+                return name
+        elif re.search(rf'"{re.escape(said)}"', text, re.IGNORECASE) or (
+            said[:1].isupper() and re.search(rf"(?<=[a-z,;] ){re.escape(said)}(?!\w)", text)
+        ):
+            return name
+    return None
+
+
+def copies_goal(text: str, goal: str, run: int = GOAL_RUN) -> bool:
+    """Whether `run` or more consecutive words of the goal stand in the text."""
+    words, told = _WORD.findall(goal.casefold()), " ".join(_WORD.findall(text.casefold()))
+    told = f" {told} "
+    return any(f" {' '.join(words[start : start + run])} " in told for start in range(len(words) - run + 1))
+
+
+def message_faults(text: str, goal: str, item_ids: Sequence[str] = ()) -> list[str]:
+    """Faults that a message alone shows, each named: handle, id, goal, upload, file."""
+    found = []
+    if _HANDLE.search(text):
+        found.append("handle")
+    if any(item in text for item in item_ids):
+        found.append("id")
+    if copies_goal(text, goal):
+        found.append("goal")
+    if _ONLY_SAID.search(text):
+        found.append("upload")
+    if _FILE.search(text):
+        found.append("file")
+    return found
+
+
+def scrubbed(text: str, lexicon: Lexicon) -> str:
+    """The text without values of the catalogue's fields: "Music of Ireland", a book, does not name the tune Ireland."""
+    text = plain(text)
+    folded = text.casefold()
+    for key, pattern, _, _ in lexicon.surfaces:
+        if key in folded:
+            text = pattern.sub("\x00", text)
+    return text
+
+
+def named_rows(text: str, catalogue: Catalogue, lexicon: Lexicon) -> set[int]:
+    """Rows of items that the text names."""
+    text = scrubbed(text, lexicon)
+    folded = text.casefold()
+    likely = {row for name, row in catalogue.folded_names if name in folded}
+    return {row for row in likely if names_item(text, catalogue.names(row))}

@@ -1,0 +1,118 @@
+"""What the recommender chooses from: the whole catalogue through several sources, with near misses that violate one wish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tastemaker.converse.constraints import Adherence, Match, Rows, Wish, demands, kept
+from tastemaker.errors import InputError
+from tastemaker.lm.calls import Media
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a source is asked: the dialogue's words, the last message, and the rows played, oldest first."""
+
+    text: str
+    last: str
+    played: tuple[int, ...]
+
+
+Search = Callable[[Query, int], Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Tools:
+    """Behaviour that a conversation needs and does not own.
+
+    match: clauses -> (N,) {1, 0, -1} over the whole catalogue. sources: name -> rows by falling score for a query (BM25, dense,
+    co-occurrence, popularity). recognise: an attachment -> the row it shows, or None. attach: (medium, row) -> that item in
+    another rendering, or None. show: a row's sound and picture for models that take them.
+    """
+
+    match: Match
+    sources: Mapping[str, Search]
+    recognise: Callable[[Media], int | None]
+    attach: Callable[[str, int], Media | None]
+    show: Callable[[int], tuple[Media, ...]]
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """How many candidates each source may add. matching: items that match what was understood; pool: "catalogue" or "session"."""
+
+    matching: int = 6
+    each: int = 4
+    random: int = 3
+    near_misses: int = 5
+    pool: str = "catalogue"
+
+    def __post_init__(self) -> None:
+        """Counts of at least zero, one of the two pools."""
+        if min(self.matching, self.each, self.random, self.near_misses) < 0 or self.matching < 1:
+            raise InputError("candidates: counts must be at least 0, and at least one matching item is shown")
+        if self.pool not in ("catalogue", "session"):
+            raise InputError(f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row, the sources that proposed it, and the field of the one wish it violates (near misses only)."""
+
+    row: int
+    sources: tuple[str, ...]
+    violates: str | None = None
+
+
+def near_misses(wishes: Sequence[Wish], match: Match, found: Adherence) -> dict[int, str]:
+    """Rows that violate exactly one demand, and surely: row -> the field of that demand."""
+    asked = demands(wishes)
+    rows = np.flatnonzero((found.failures == 1) & ~found.unknown)
+    if not len(rows):
+        return {}
+    broken = np.array([kept(wish, match)[rows] for wish in asked]) == 0
+    return {int(row): asked[int(place)].clause.field for row, place in zip(rows, broken.argmax(axis=0), strict=True)}
+
+
+def compose(
+    query: Query,
+    understood: Rows,
+    misses: Mapping[int, str],
+    barred: Collection[int],
+    tools: Tools,
+    settings: CandidateSettings,
+    rng: np.random.Generator,
+    n_items: int,
+    pool: Rows | None = None,
+) -> tuple[Candidate, ...]:
+    """The turn's candidates in keyed order, each row once with all its sources; `barred` rows are left out.
+
+    understood: rows that match the wishes read out of the messages; shown ones are a uniform draw, so that among those that fit
+    nothing but words tells which is taken. With a `pool` only its rows are candidates.
+    """
+    blocked = set(barred)
+    found: dict[int, list[str]] = {}
+
+    def add(rows: Sequence[int] | Rows, source: str, most: int) -> None:
+        taken = 0
+        for row in map(int, rows):
+            if taken >= most:
+                break
+            if row not in blocked:
+                found.setdefault(row, []).append(source)
+                taken += 1
+
+    if pool is not None:
+        add(pool, "session", len(pool))
+    else:
+        add(rng.permutation(understood), "match", settings.matching)
+        for name, source in tools.sources.items():
+            add(source(query, settings.each + len(blocked)), name, settings.each)
+        add(rng.integers(n_items, size=4 * settings.random + len(blocked)), "random", settings.random)
+        add(rng.permutation(np.array(sorted(misses), np.int64)), "near_miss", settings.near_misses)
+    rows = sorted(found)
+    order = [rows[int(place)] for place in rng.permutation(len(rows))]
+    return tuple(Candidate(row, tuple(dict.fromkeys(found[row])), misses.get(row)) for row in order)

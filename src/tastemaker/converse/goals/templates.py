@@ -1,0 +1,80 @@
+"""The 44 goal templates: 11 categories by 4 specificities, each with typed slots, its need of media, and variants."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from tastemaker.converse.catalogue import Field
+from tastemaker.converse.constraints import Medium
+from tastemaker.converse.language.lexicon import language_file
+from tastemaker.errors import InputError
+
+CATEGORIES = "ABCDEFGHIJK"
+SPECIFICITIES = ("LL", "HL", "LH", "HH")
+LEAST_COVERAGE = 0.3  # a field fewer items have is no basis for a request
+
+
+@dataclass(frozen=True)
+class Template:
+    """One kind of goal. slots: name -> role of a field; extra: fewest and most further facts; media: what has to be attached."""
+
+    category: str
+    title: str
+    specificity: str
+    media: Medium | None
+    slots: Mapping[str, str]
+    extra: tuple[int, int]
+    variants: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """A letter out of range or a pattern that names no slot is refused."""
+        if self.category not in CATEGORIES or self.specificity not in SPECIFICITIES or not self.variants:
+            raise InputError(f"goal template {self.category}-{self.specificity}: unknown letters or no variant")
+        for variant in self.variants:
+            if unknown := set(re.findall(r"\{(?:, )?(\w+)\}", variant)) - set(self.slots) - {"more"}:
+                raise InputError(f"goal template {self.category}-{self.specificity}: {unknown} names no slot")
+
+    @property
+    def name(self) -> str:
+        """Category and specificity."""
+        return f"{self.category}-{self.specificity}"
+
+    def fill(self, variant: int, slots: Mapping[str, str], more: Sequence[str]) -> str:
+        """The goal's text; {, more} brings its own comma and vanishes when there is nothing more."""
+        text = self.variants[variant % len(self.variants)]
+        further = ", ".join(more)
+        for name, words in slots.items():
+            text = text.replace("{" + name + "}", words)
+        text = text.replace("{, more}", f", {further}" if further else "").replace("{more}", further)
+        return text.replace(" ()", "").replace("(, ", "(")
+
+
+@lru_cache(maxsize=1)
+def templates() -> tuple[Template, ...]:
+    """All templates of the data file, in its order."""
+    data = json.loads(files("tastemaker.converse.goals").joinpath("templates.json").read_text("utf-8"))
+    return tuple(
+        Template(**{**one, "extra": tuple(one["extra"]), "variants": tuple(one["variants"])}) for one in data["templates"]
+    )
+
+
+def fields_of_role(role: str, fields: Mapping[str, Field]) -> list[str]:
+    """The catalogue's fields that may fill a role, in its order of preference; "any" is every field, "fact" those without one."""
+    usable = [name for name, field in fields.items() if field.coverage >= LEAST_COVERAGE and varied(field)]
+    roles = language_file()["roles"]
+    if role == "any":
+        return usable
+    if role == "fact":
+        taken = {name for one in ("cover", "popularity", "maker", "words") for name in roles[one]}
+        return [name for name in usable if name not in taken]
+    return [name for name in roles[role] if name in usable]
+
+
+def varied(field: Field) -> bool:
+    """Whether a field tells items apart."""
+    return len(field.values) > 1 or field.low < field.high

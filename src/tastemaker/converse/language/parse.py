@@ -1,0 +1,190 @@
+"""Words into wishes: a lexicon parser that audits messages and reads them for the search. It never sees a constraint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tastemaker.converse.constraints import Change, Clause, Strength, Wish, merge
+from tastemaker.converse.language.lexicon import Lexicon, Words, bounded, plain
+
+_NOT = re.compile(
+    r"\b(?:no|not|nothing|never|without|except|anything but|other than|avoid|skip|leave out|don't want|do not want|isn't)\b"
+    r"(?:(?!\bbut\b|\bjust\b|\bonly\b)[^.,;:!?])*$",
+    re.IGNORECASE,
+)
+_PREFER = re.compile(r"\b(?:ideally|preferably|if possible|would be nice|a bonus|prefer)\b", re.IGNORECASE)
+_INSTEAD = re.compile(r"\b(?:instead|rather|change)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_AT_LEAST = r"(?:at least|no less than|not less than|over|above|from)"
+_AT_MOST = r"(?:at most|no more than|not more than|under|below|up to)"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An item that both sides know: its handle, id and names."""
+
+    handle: str
+    item_id: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message of the listener: its words, the items played before it, and what its attachments were recognised as."""
+
+    text: str
+    played: tuple[Heard, ...] = ()
+    recognised: tuple[tuple[str, str], ...] = ()  # (medium, item id)
+
+
+def read(messages: Sequence[Said], lexicon: Lexicon) -> tuple[Wish, ...]:
+    """The wishes that stand after the messages."""
+    wishes: tuple[Wish, ...] = ()
+    for message in messages:
+        for change in changes(message, lexicon):
+            wishes = _merge_one(wishes, change, lexicon)
+    return wishes
+
+
+def _merge_one(wishes: tuple[Wish, ...], change: Change, lexicon: Lexicon) -> tuple[Wish, ...]:
+    """As `merge`; a second value for a field that holds one replaces the first, for nothing could satisfy both."""
+    words = lexicon.fields.get(change.clause.field)
+    single = words is not None and words.kind == "word" and change.op == "add" and change.kind == "must"
+    if single and change.clause.cmp in ("eq", "in"):
+        wishes = tuple(
+            one
+            for one in wishes
+            if not (one.clause.field == change.clause.field and one.kind == "must" and one.clause.cmp in ("eq", "in"))
+        )
+    return merge(wishes, [change])
+
+
+def changes(message: Said, lexicon: Lexicon) -> list[Change]:
+    """What one message changes, in the order of its sentences."""
+    text, found = plain(message.text), []
+    for names in sorted({name for one in message.played for name in one.names}, key=lambda name: (-len(name), name)):
+        handle = next(one.handle for one in reversed(message.played) if names in one.names)
+        text = re.sub(rf'"{re.escape(plain(names))}"|(?<!\w){re.escape(plain(names))}(?!\w)', f"\x02{handle}\x03", text)
+    for part in _SENTENCE.split(text):
+        found += _of_sentence(part, message, lexicon)
+    for medium, item in message.recognised:
+        if any(re.search(re.escape(phrase), text, re.IGNORECASE) for phrase in lexicon.media.get(medium, ())):
+            found.append(Change("add", "must", Clause("family", "same_group", item), None, medium))  # type: ignore[arg-type]
+    return found
+
+
+def _of_sentence(text: str, message: Said, lexicon: Lexicon) -> list[Change]:
+    """Drops, references, bounds, then values; what one step reads is blanked for the next."""
+    prefer, instead = bool(_PREFER.search(text)), bool(_INSTEAD.search(text))
+    text, found = _drops(text, lexicon)
+    if re.search(r"what I attached no longer matters|need not be like that any more", text, re.IGNORECASE):
+        found += [Change("drop", "must", Clause(name, "eq", "")) for name in ("family", "audio", "image", "text")]
+    text, more = _references(text, message, lexicon)
+    found += more
+    for words in lexicon.fields.values():
+        if words.kind == "number":
+            text, more = _bounds(text, words)
+            found += more
+    found += _values(text, lexicon)
+    kind: Strength
+    out = []
+    for change in found:
+        kind = "prefer" if prefer and change.kind == "must" else change.kind
+        op = "replace" if instead and change.op == "add" else change.op
+        out.append(Change(op, kind, change.clause, change.reference, change.medium))
+    return out
+
+
+def _blank(text: str, match: re.Match[str]) -> str:
+    return text[: match.start()] + "\x00" * (match.end() - match.start()) + text[match.end() :]
+
+
+def _drops(text: str, lexicon: Lexicon) -> tuple[str, list[Change]]:
+    found = []
+    for name, words in lexicon.fields.items():
+        nouns = "|".join(re.escape(noun) for noun in words.nouns)
+        pattern = rf"\bany (?:{nouns}) (?:will do|is fine)|\bthe (?:{nouns}) (?:no longer matters|doesn't matter|does not matter)"
+        while match := re.search(pattern, text, re.IGNORECASE):
+            found.append(Change("drop", "must", Clause(name, "eq", "")))
+            text = _blank(text, match)
+    return text, found
+
+
+def _referred(text: str, played: Sequence[Heard]) -> Heard | None:
+    """The item that "the last one", "the first one" or a name points at."""
+    if not played:
+        return None
+    if text.startswith("\x02"):
+        return next(one for one in played if one.handle == text[1:-1])
+    return played[0] if text.lower() == "the first one" else played[-1]
+
+
+_REFERENCE = r"(the last one|that last one|that one|the first one|\x02T\d+\x03)"
+
+
+def _references(text: str, message: Said, lexicon: Lexicon) -> tuple[str, list[Change]]:
+    found = []
+    for name, words in lexicon.fields.items():
+        nouns = "|".join(re.escape(noun) for noun in words.nouns)
+        while match := re.search(rf"\bthe same (?:{nouns}) as {_REFERENCE}", text, re.IGNORECASE):
+            one = _referred(match.group(1), message.played)
+            kind: Strength = "must_not" if _NOT.search(text[: match.start()]) else "must"
+            if one:
+                found.append(Change("add", kind, Clause(name, "same_group", one.item_id), one.handle))
+            text = _blank(text, match)
+    ways = (("audio", "sounds like"), ("image", "a cover like that of"), ("text", "much like"))
+    for medium, verb in ways:
+        while match := re.search(rf"\b{verb} {_REFERENCE}", text, re.IGNORECASE):
+            if one := _referred(match.group(1), message.played):
+                clause = Clause(medium, "similar_to", one.item_id)
+                found.append(Change("add", "must", clause, one.handle, medium))  # type: ignore[arg-type]
+            text = _blank(text, match)
+    return text, found
+
+
+def _bounds(text: str, words: Words) -> tuple[str, list[Change]]:
+    """Bounds on a number that carry the field's unit or name."""
+    found = []
+    nouns = "|".join(re.escape(noun) for noun in words.nouns)
+    units = "|".join(re.escape(unit) for unit in words.units)
+    forms = [(rf"\b(?:{nouns}) (?:of |is |)", "")] + ([("", rf" ?(?:{units})")] if units else [])
+    for before, after in forms:
+        for cmp, body in (
+            ("between", rf"between {_NUMBER} and {_NUMBER}"),
+            ("ge", rf"{_AT_LEAST} {_NUMBER}"),
+            ("le", rf"{_AT_MOST} {_NUMBER}"),
+        ):
+            while match := re.search(before + bounded(body) + after, text, re.IGNORECASE):
+                first, last = float(match.group(1)), float(match.groups()[-1])
+                found.append(Change("add", "must", Clause(words.name, cmp, (first, last) if cmp == "between" else first)))
+                text = _blank(text, match)
+    return text, found
+
+
+def _values(text: str, lexicon: Lexicon) -> list[Change]:
+    """Values by name, longest first, with the polarity of their place in the sentence; "a or b" of one field is one wish."""
+    spots: list[tuple[int, int, str, str]] = []
+    left, folded = text, text.casefold()
+    for key, pattern, value, name in lexicon.surfaces:
+        while key in folded and (match := pattern.search(left)):
+            spots.append((match.start(), match.end(), name, value))
+            left = _blank(left, match)
+            folded = left.casefold()
+    spots.sort()
+    found: list[Change] = []
+    ends: list[int] = []
+    for start, end, name, value in spots:
+        kind: Strength = "must_not" if _NOT.search(text[:start]) else "must"
+        same = found and found[-1].clause.field == name and found[-1].kind == kind
+        if same and re.fullmatch(r",? or (?:an? )?", text[ends[-1] : start], re.IGNORECASE):
+            earlier = found[-1].clause.value
+            several = (*(earlier if isinstance(earlier, tuple) else (str(earlier),)), value)
+            found[-1] = Change("add", kind, Clause(name, "in", several))
+        else:
+            cmp = "contains" if lexicon.fields[name].kind == "words" else "eq"
+            found.append(Change("add", kind, Clause(name, cmp, value)))
+        ends.append(end)
+    return found

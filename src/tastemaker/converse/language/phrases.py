@@ -1,0 +1,94 @@
+"""Wishes into words: phrases that follow "something", sentences that change or drop a wish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tastemaker.converse.constraints import Change, Clause, Wish
+from tastemaker.converse.language.lexicon import Lexicon, Words, spoken
+
+LAST = "the last one"
+
+
+def number(value: float) -> str:
+    """A number as it is said."""
+    return f"{value:g}"
+
+
+def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def phrase(wish: Wish, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:
+    """The wish as a phrase after "something"; `names` says what to call an item a clause refers to (item id -> words)."""
+    clause = wish.clause
+    if wish.medium != "text" and wish.reference is None:
+        return f"that goes with {_pick(lexicon.media[wish.medium], rng)}"
+    if clause.cmp == "similar_to":
+        verb = {"audio": "that sounds like", "image": "with a cover like that of"}.get(clause.field, "much like")
+        return f"{verb} {names[str(clause.value)]}"
+    words = lexicon.fields[clause.field]
+    if clause.cmp == "same_group":
+        return f"{'not ' * (wish.kind == 'must_not')}with the same {words.nouns[0]} as {names[str(clause.value)]}"
+    if clause.cmp in ("le", "ge", "between"):
+        return _measure(clause, words, rng)
+    options = words.must_not if wish.kind == "must_not" else words.must
+    values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
+    joined = (" or " if clause.cmp == "in" else " and ").join(spoken(str(value)) for value in values)
+    made = _pick(options, rng).replace("{value}", joined).replace("{noun}", words.nouns[0])
+    return _article(made)
+
+
+def _article(text: str) -> str:
+    """ "a amber" -> "an amber"."""
+    parts = text.split(" ")
+    for place, word in enumerate(parts[:-1]):
+        if word == "a" and parts[place + 1][:1].lower() in "aeiou":
+            parts[place] = "an"
+    return " ".join(parts)
+
+
+def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
+    """A bound on a number, with its unit or its field's name."""
+    if clause.cmp == "between" and isinstance(clause.value, tuple):
+        low, high = (number(float(one)) for one in clause.value)
+        said = f"between {low} and {high}"
+    else:
+        value = number(float(clause.value))  # type: ignore[arg-type]
+        low_words, high_words = ("at least", "no less than"), ("at most", "no more than")
+        said = f"{_pick(low_words if clause.cmp == 'ge' else high_words, rng)} {value}"
+    return f"at {said} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {said}"
+
+
+def sentence(change: Change, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:
+    """A later turn's change as a sentence of its own."""
+    noun = lexicon.fields[change.clause.field].nouns[0] if change.clause.field in lexicon.fields else ""
+    if change.op == "drop":
+        if not noun:
+            return _pick(("What I attached no longer matters.", "It need not be like that any more."), rng)
+        return _pick((f"The {noun} no longer matters.", f"Any {noun} will do now."), rng)
+    said = phrase(change.wish, lexicon, rng, names)
+    if change.kind == "prefer":
+        return f"Ideally something {said}."
+    if change.op == "replace":
+        return _pick((f"Now something {said} instead.", f"Let us change that: something {said} instead."), rng)
+    return _pick((f"Please make it something {said}.", f"Next, something {said}.", f"Could it be something {said}?"), rng)
+
+
+def listed(granted: Sequence[str], refused: Sequence[str]) -> str:
+    """Phrases in a row: a, b and c, then what is not wanted, each behind a comma so that its "not" ends there."""
+    head = ", ".join(granted[:-1]) + (" and " if len(granted) > 1 else "") + "".join(granted[-1:])
+    return ", ".join(([head] if head else []) + list(refused))
+
+
+def fact_words(clause: Clause, lexicon: Lexicon) -> str:
+    """A clause as a fact sheet has it: "key D". Used in goals, so that a message that follows its goal does not copy it."""
+    words = lexicon.fields.get(clause.field)
+    noun = words.nouns[-1] if words else clause.field
+    if isinstance(clause.value, tuple):
+        parts = [number(one) if isinstance(one, float) else spoken(str(one)) for one in clause.value]
+        return f"{noun} {(' to ' if clause.cmp == 'between' else ' / ').join(parts)}"
+    sign = {"le": "up to ", "ge": "from "}.get(clause.cmp, "")
+    return f"{noun} {sign}{number(clause.value) if isinstance(clause.value, float) else spoken(str(clause.value))}"

@@ -1,0 +1,217 @@
+"""What each role may see: one frozen type a role, made by a projection that names its fields. Prompts render views only.
+
+No view holds an item id, a path, a date or another role's secret: items are named, or carry a handle (T1, T2, ...) that means
+the same item throughout a conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tastemaker.converse.catalogue import Catalogue, Value
+from tastemaker.converse.constraints import Change, Clause, Wish
+from tastemaker.converse.goals import Draft
+from tastemaker.converse.record import Goal, Profile, ToolCall, Turn
+from tastemaker.lm.calls import Media
+
+ATTACHED = "attached"
+
+
+@dataclass(frozen=True)
+class Named:
+    """An item by name, with its sound and picture where the model takes them."""
+
+    title: str
+    creator: str | None
+    media: tuple[Media, ...] = ()
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A candidate as the recommender sees it."""
+
+    handle: str
+    title: str
+    creator: str | None
+    facts: tuple[tuple[str, Value], ...]
+    media: tuple[Media, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An earlier turn: the message, the item's name (None when nothing fitted) and the reply."""
+
+    message: str
+    played: Named | None
+    reply: str
+
+
+@dataclass(frozen=True)
+class ProfileView:
+    """For the profile agent: demographics and some items the listener had, by name."""
+
+    demographics: tuple[tuple[str, str], ...]
+    tracks: tuple[Named, ...]
+
+
+@dataclass(frozen=True)
+class GoalView:
+    """For the goal agent: a filled template to reword, its letters, and the words that must survive."""
+
+    category: str
+    specificity: str
+    text: str
+    keep: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ListenerView:
+    """For the listener: itself, its goal, the dialogue, and what to ask for now.
+
+    changes: this turn's delta; items in it are handles, and `names` says what to call them. standing: the wishes before it.
+    judge: whether the last item is to be judged. closing: nothing more is asked. likes: tastes not yet spoken of.
+    """
+
+    turn: int
+    profile: tuple[tuple[str, str], ...]
+    tracks: tuple[Named, ...]
+    goal: str
+    expertise: str
+    dialogue: tuple[Exchange, ...]
+    changes: tuple[Change, ...]
+    standing: tuple[Wish, ...]
+    names: tuple[tuple[str, str], ...]
+    likes: tuple[Clause, ...]
+    judge: bool
+    closing: bool
+    attachments: tuple[Media, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecommenderView:
+    """For the recommender: the listener's profile, the messages, candidates, and what the search it made came back with.
+
+    found: handles that match what was understood, count: how many items of the catalogue do, relaxations: (what would have to be
+    dropped, how many would then match); played: handles that may not be offered again; must_choose: candidates are all there is.
+    """
+
+    turn: int
+    profile: tuple[tuple[str, str], ...]
+    dialogue: tuple[Exchange, ...]
+    message: str
+    candidates: tuple[Offered, ...]
+    played: tuple[str, ...]
+    found: tuple[str, ...]
+    count: int
+    relaxations: tuple[tuple[str, int], ...]
+    must_choose: bool
+    attachments: tuple[Media, ...] = ()
+
+
+View = ProfileView | GoalView | ListenerView | RecommenderView
+
+
+def named(catalogue: Catalogue, row: int, media: tuple[Media, ...] = ()) -> Named:
+    """Title and creator of an item: no id, no tags, no text."""
+    return Named(catalogue.titles[row], catalogue.creators[row], media)
+
+
+def offered(catalogue: Catalogue, row: int, handle: str, media: tuple[Media, ...] = ()) -> Offered:
+    """Handle, title, creator and facts of a candidate: no id, no family, no source."""
+    return Offered(handle, catalogue.titles[row], catalogue.creators[row], catalogue.facts(row), media)
+
+
+def profile_lines(profile: Profile) -> tuple[tuple[str, str], ...]:
+    """What is known of the listener, field by field; what is not known is left out."""
+    shown = ("age_group", "country_name", "gender", "preferred_language", "culture", "top_creator", "top_genre")
+    return tuple((name, str(getattr(profile, name))) for name in shown if getattr(profile, name) is not None)
+
+
+def exchanges(turns: Sequence[Turn], catalogue: Catalogue) -> tuple[Exchange, ...]:
+    """The dialogue so far: messages, names, replies; no thoughts, no labels."""
+    played = [None if turn.item_id is None else named(catalogue, catalogue.row[turn.item_id]) for turn in turns]
+    return tuple(Exchange(turn.message, item, turn.reply) for turn, item in zip(turns, played, strict=True))
+
+
+def hide_items(change: Change, handles: Mapping[str, str]) -> Change:
+    """A change with items named by handle, and what an attachment stands for left unsaid."""
+    clause = change.clause
+    if clause.cmp not in ("same_group", "similar_to"):
+        return change
+    shown = handles.get(str(clause.value)) if change.reference else None
+    return replace(change, clause=Clause(clause.field, clause.cmp, shown or ATTACHED))
+
+
+def hide_wish(wish: Wish, handles: Mapping[str, str]) -> Wish:
+    """As `hide_items`, for a standing wish."""
+    return hide_items(Change("add", wish.kind, wish.clause, wish.reference, wish.medium), handles).wish
+
+
+def for_profile(profile: Profile, tracks: Sequence[Named]) -> ProfileView:
+    """Demographics and named tracks."""
+    return ProfileView(profile_lines(profile), tuple(tracks))
+
+
+def for_goal(draft: Draft, keep: Sequence[str]) -> GoalView:
+    """The filled template; never the profile or the tracks."""
+    return GoalView(draft.template.title, draft.template.specificity, draft.text, tuple(keep))
+
+
+def for_listener(
+    turns: Sequence[Turn],
+    catalogue: Catalogue,
+    profile: Profile,
+    tracks: Sequence[Named],
+    goal: Goal,
+    changes: Sequence[Change],
+    standing: Sequence[Wish],
+    handles: Mapping[str, str],
+    names: Mapping[str, str],
+    likes: Sequence[Clause],
+    closing: bool = False,
+    attachments: Sequence[Media] = (),
+) -> ListenerView:
+    """Profile, goal, dialogue by name, and the request; never candidates, facts of items, or the recommender's thoughts."""
+    return ListenerView(
+        turn=len(turns) + 1,
+        profile=profile_lines(profile),
+        tracks=tuple(tracks),
+        goal=goal.text,
+        expertise=goal.expertise,
+        dialogue=exchanges(turns, catalogue),
+        changes=tuple(hide_items(change, handles) for change in changes),
+        standing=tuple(hide_wish(wish, handles) for wish in standing),
+        names=tuple(sorted({handles[item]: words for item, words in names.items() if item in handles}.items())),
+        likes=tuple(likes),
+        judge=bool(turns) and turns[-1].item_id is not None,
+        closing=closing,
+        attachments=tuple(attachments),
+    )
+
+
+def for_recommender(
+    turns: Sequence[Turn],
+    catalogue: Catalogue,
+    profile: Profile,
+    message: str,
+    candidates: Sequence[Offered],
+    call: ToolCall,
+    relaxations: Sequence[tuple[str, int]],
+    must_choose: bool,
+    attachments: Sequence[Media] = (),
+) -> RecommenderView:
+    """Profile, dialogue, candidates and search result; never the goal, constraints, tracks, or the listener's thoughts."""
+    return RecommenderView(
+        turn=len(turns) + 1,
+        profile=profile_lines(profile),
+        dialogue=exchanges(turns, catalogue),
+        message=message,
+        candidates=tuple(candidates),
+        played=tuple(turn.handle for turn in turns if turn.handle is not None),
+        found=call.handles,
+        count=call.count,
+        relaxations=tuple(relaxations),
+        must_choose=must_choose,
+        attachments=tuple(attachments),
+    )
