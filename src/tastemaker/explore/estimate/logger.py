@@ -44,7 +44,7 @@ def _predict(
     share = counts / max(1, counts.sum())
     varies = context.shape[1] and np.ptp(context, axis=0).any()
     if not varies or np.count_nonzero(counts) < 2:
-        return np.maximum(share[label[mine]], share[share > 0].min(initial=1.0))
+        return np.asarray(np.maximum(share[label[mine]], share[share > 0].min(initial=1.0)))
     scale = StandardScaler().fit(context[rest])
     model = LogisticRegression(max_iter=1_000).fit(scale.transform(context[rest]), label[rest])
     probability = model.predict_proba(scale.transform(context[mine]))
@@ -52,4 +52,4 @@ def _predict(
     column[model.classes_] = np.arange(len(model.classes_))
     at = column[label[mine]]
     own = probability[np.arange(len(at)), np.maximum(at, 0)]
-    return np.where(at >= 0, own, probability.min(axis=1))
+    return np.asarray(np.where(at >= 0, own, probability.min(axis=1)))

@@ -155,8 +155,9 @@ class Blocked:
     def fingerprint(self) -> str:
         """A digest of the class and every field."""
         digest = hashlib.blake2b(type(self).__name__.encode(), digest_size=16)
-        for one in fields(self) if is_dataclass(self) else ():
-            digest.update(f"\x1f{one.name}=".encode() + _bytes(getattr(self, one.name)))
+        names: list[str] = [one.name for one in fields(self)] if is_dataclass(self) else []
+        for name in names:
+            digest.update(f"\x1f{name}=".encode() + _bytes(getattr(self, name)))
         return digest.hexdigest()
 
 

@@ -1,0 +1,152 @@
+"""Lower bounds of a mean, for any estimator's contributions; each refuses what it cannot take."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from tastemaker.errors import InputError
+from tastemaker.explore.estimate.contributions import INFLUENCE, MODEL, Contributions
+from tastemaker.stats import betting
+from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.random import generator
+
+Floats = npt.NDArray[np.float64]
+Method = Literal["hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting"]
+
+_ASYMPTOTIC = "asymptotic: right only for many rows without rare, very large contributions"
+_UNSEEN = "the interval does not contain the reward model's own error"
+_DRAWS = 2_000_000  # numbers drawn at once by the bootstrap
+
+
+def lower_bound(
+    contributions: Contributions,
+    delta: float = 0.05,
+    method: Method = "betting",
+    *,
+    smoothing: float | None = None,
+    fractions: tuple[float, ...] | None = None,
+    resamples: int = 2_000,
+    key: str | int = 0,
+) -> Estimate:
+    """The mean, and a number below the true mean with probability at least 1 - delta; `high` is infinite (one-sided).
+
+    hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t and bca are asymptotic;
+    log_smoothing (2405.14335) needs `smoothing` l > 0, chosen on other rows; betting (2010.09686) needs a finite `low` and holds
+    at any stopping time, with `fractions` of what the worst value could take: .01 to .9 for paired values, 1e-4 to .9 where low
+    is 0.
+
+    Where the rows say nothing the bound is the smallest possible value and `reason` says why; no error.
+
+    Raises
+    ------
+    InputError
+        on an unknown method, delta outside (0, 1), a range or kind the method cannot take.
+    """
+    if method not in _METHODS:
+        raise InputError(f"bound {method!r} does not exist; choose one of {', '.join(_METHODS)}")
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta}; give an error rate above 0 and below 1, for instance .05")
+    if contributions.kind == INFLUENCE and method not in ("t", "bca"):
+        raise InputError(
+            f"{method} cannot take {contributions.estimator or 'influence values'}: a ratio has no independent rounds of known "
+            "range; use ips, or the bounds t or bca"
+        )
+    notes = list(contributions.assumptions)
+    if method in ("t", "bca"):
+        notes.append(_ASYMPTOTIC)
+    if contributions.kind == MODEL:
+        notes.append(_UNSEEN)
+    reason = _nothing(contributions, method)
+    if reason:
+        low = contributions.low if math.isfinite(contributions.low) else -math.inf
+    elif method == "log_smoothing":
+        low = _log_smoothing(contributions, delta, smoothing)
+    elif method == "betting":
+        low = _betting(contributions, delta, fractions)
+    elif method == "bca":
+        low = _bca(contributions.value, delta, resamples, key)
+    else:
+        low = {"hoeffding": _hoeffding, "bernstein": _bernstein, "t": _student}[method](contributions, delta)
+    return Estimate(contributions.mean, low, math.inf, len(contributions), method, tuple(notes), reason)
+
+
+_METHODS = ("hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting")
+
+
+def _nothing(contributions: Contributions, method: str) -> str:
+    """Why these rows support no claim at all by this method, else empty."""
+    value = contributions.value
+    if method in ("bernstein", "t", "bca") and len(value) < 2:
+        return f"{len(value)} row: {method} needs at least two to see any spread"
+    if method in ("t", "bca") and float(np.ptp(value)) == 0:
+        return f"all {len(value)} contributions are {value[0]:g}: no row carries information, and {method} would see no spread"
+    return ""
+
+
+def _range(contributions: Contributions, method: str) -> float:
+    width = contributions.high - contributions.low
+    if not math.isfinite(width):
+        raise InputError(
+            f"{method} needs a finite range known before the data, {contributions.estimator or 'this estimate'} has none (the "
+            "largest weight seen is not a bound); use clipped_ips, give max_weight, or use the bound betting"
+        )
+    return width
+
+
+def _hoeffding(contributions: Contributions, delta: float) -> float:
+    return contributions.mean - _range(contributions, "hoeffding") * math.sqrt(math.log(1 / delta) / (2 * len(contributions)))
+
+
+def _bernstein(contributions: Contributions, delta: float) -> float:
+    n, log = len(contributions), math.log(2 / delta)
+    spread = math.sqrt(2 * float(contributions.value.var(ddof=1)) * log / n)
+    return contributions.mean - spread - 7 * _range(contributions, "bernstein") * log / (3 * (n - 1))
+
+
+def _student(contributions: Contributions, delta: float) -> float:
+    return contributions.mean - float(stats.t.ppf(1 - delta, len(contributions) - 1)) * contributions.standard_error
+
+
+def _log_smoothing(contributions: Contributions, delta: float, smoothing: float | None) -> float:
+    if smoothing is None or not smoothing > 0:
+        raise InputError(
+            "log_smoothing needs smoothing, a number above 0 chosen on other rows than these (try 1 / the largest weight)"
+        )
+    if not contributions.low > -1 / smoothing:
+        raise InputError(f"log_smoothing at {smoothing:g} needs contributions above {-1 / smoothing:g}, known before the data")
+    growth = float(np.log1p(smoothing * contributions.value).mean()) - math.log(1 / delta) / len(contributions)
+    return (math.exp(growth) - 1) / smoothing
+
+
+def _betting(contributions: Contributions, delta: float, fractions: tuple[float, ...] | None) -> float:
+    if not math.isfinite(contributions.low):
+        raise InputError(
+            f"betting needs a smallest contribution known before the data, and {contributions.estimator or 'this estimate'} has "
+            "none; for dr give floor and logger"
+        )
+    usual = betting.FRACTIONS if contributions.low < 0 else betting.SPARSE_FRACTIONS
+    return float(betting.lower(contributions.value, delta, contributions.low, fractions=fractions or usual, anchor=0.0))
+
+
+def _bca(value: Floats, delta: float, resamples: int, key: str | int) -> float:
+    """Bias-corrected and accelerated bootstrap of a mean; its jackknife is in closed form (Efron 1987)."""
+    if resamples * delta < 5:
+        raise InputError(
+            f"{resamples} resamples are too few for a percentile at delta = {delta}; give at least {math.ceil(5 / delta)}"
+        )
+    rng, n = generator(key, "bca"), len(value)
+    step = max(1, _DRAWS // n)
+    sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
+    means = np.concatenate([value[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
+    # Half of the ties count as below, as a mean of few distinct values meets itself.
+    below = (np.count_nonzero(means < value.mean()) + 0.5 * np.count_nonzero(means == value.mean())) / resamples
+    centre = float(stats.norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
+    gap = value - value.mean()
+    acceleration = float((gap**3).sum() / (6 * (gap**2).sum() ** 1.5))
+    shifted = centre + float(stats.norm.ppf(delta))
+    return float(np.quantile(means, stats.norm.cdf(centre + shifted / (1 - acceleration * shifted))))

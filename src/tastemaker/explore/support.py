@@ -1,0 +1,187 @@
+"""What a log can and cannot support, said before anything is estimated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.explore.estimate.weighting import paired
+from tastemaker.explore.estimate.weights import weights
+from tastemaker.explore.policy import Policy
+from tastemaker.explore.table import ESTIMATED, Log
+from tastemaker.stats.betting import FRACTIONS
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PolicySupport:
+    """How much of a policy a log can speak about.
+
+    mean_weight should be near expected_weight, the policy's mass on actions the logger may play; z is their distance in standard
+    errors. effective_rows: (sum w)^2 / sum w^2. novelty: mass on actions the logger never plays. missing_rewarded: rewarded rows
+    still missing for a certificate at the settings asked for, None where no number of such rows would do.
+    """
+
+    mean_weight: float
+    expected_weight: float
+    z: float
+    max_weight: float
+    effective_rows: float
+    novelty: float
+    missing_rewarded: int | None
+
+
+@dataclass(frozen=True)
+class SupportReport:
+    """rows, users and rewarded rows of a log, the ranges of reward and propensity, actions logged, known and novel, plays of a
+    logged action (least, median, most), and, given a policy, its support. warnings: in plain words, what should worry a reader.
+    """
+
+    rows: int
+    users: int | None
+    rewarded: int
+    reward_range: tuple[float, float]
+    propensity_range: tuple[float, float]
+    propensities: str
+    known_actions: int
+    logged_actions: int
+    novel_actions: int
+    plays: tuple[int, float, int]
+    least_rewarded: int
+    policy: PolicySupport | None
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The report for a reader, one fact a line."""
+        users = "not known" if self.users is None else f"{self.users:,}"
+        lines = [
+            f"rows                {self.rows:,} (users: {users})",
+            f"rewarded rows       {self.rewarded:,} ({self.rewarded / self.rows:.2%})",
+            f"rewards             {self.reward_range[0]:g} to {self.reward_range[1]:g}",
+            f"propensities        {self.propensity_range[0]:.3g} to {self.propensity_range[1]:.3g}, {self.propensities}",
+            f"actions             {self.known_actions:,} known, {self.logged_actions:,} logged, {self.novel_actions:,} novel",
+            f"plays an action     {self.plays[0]:,} to {self.plays[2]:,}, median {self.plays[1]:,.0f}",
+            f"rewarded rows that even the logger itself would need for a certificate: {self.least_rewarded}",
+        ]
+        if self.policy is not None:
+            one = self.policy
+            more = "no number of such rows would do" if one.missing_rewarded is None else f"{one.missing_rewarded:,}"
+            lines += [
+                f"mean weight         {one.mean_weight:.4f}, expected {one.expected_weight:.4f} (z = {one.z:+.1f})",
+                f"largest weight      {one.max_weight:.4g}",
+                f"effective rows      {one.effective_rows:,.0f}",
+                f"novelty             {one.novelty:.4f} of the policy's plays go to actions the logger never plays",
+                f"rewarded rows still missing for a certificate: {more}",
+            ]
+        return "\n".join([*lines, *(f"warning: {one}" for one in self.warnings)])
+
+
+def support_report(
+    log: Log,
+    actions: npt.NDArray[np.bool_] | None = None,
+    policy: Policy | None = None,
+    *,
+    c: float = 0.95,
+    delta: float = 0.05,
+) -> SupportReport:
+    """The support of a log, and of a policy on it.
+
+    actions (A,) bool: which actions the logger may play; the others are novel. None: those that occur in the log, which counts an
+    action of small propensity that was never drawn as novel. c, delta: of the certificate whose missing rows are counted.
+
+    Raises InputError when an action was logged that `actions` says the logger never plays.
+    """
+    plays = np.bincount(log.action, minlength=log.n_actions)
+    logged = plays > 0
+    existing = logged if actions is None else actions
+    if existing.shape != logged.shape or np.any(logged & ~existing):
+        raise InputError(
+            f"actions must mark, for all {log.n_actions} actions, which the logger may play; one it played is unmarked"
+        )
+    seen = plays[logged]
+    report = None if policy is None else _policy_support(log, existing, policy, c, delta)
+    return SupportReport(
+        rows=len(log),
+        users=None if log.user is None else len(np.unique(log.user)),
+        rewarded=log.rewarded,
+        reward_range=(float(log.reward.min()), float(log.reward.max())),
+        propensity_range=(float(log.propensity.min()), float(log.propensity.max())),
+        propensities=log.source,
+        known_actions=log.n_actions,
+        logged_actions=int(logged.sum()),
+        novel_actions=int((~existing).sum()),
+        plays=(int(seen.min()), float(np.median(seen)), int(seen.max())),
+        least_rewarded=least_rewarded(c, delta),
+        policy=report,
+        warnings=tuple(_warnings(log, report, least_rewarded(c, delta))),
+    )
+
+
+def least_rewarded(c: float = 0.95, delta: float = 0.05) -> int:
+    """Rewarded rows (of reward r_max) before the paired betting test passes the logger itself: 102 at c = .95, delta = .05."""
+    growth = np.log1p(np.asarray(FRACTIONS) * (1 - c) / c)
+    return math.ceil(_repeats(growth, delta)) if c < 1 else 2**31 - 1
+
+
+def _repeats(growth: Floats, delta: float) -> float:
+    """Smallest t with mean over bets of exp(t growth) >= 1/delta, for some growth above 0."""
+    low, high = 0.0, (math.log(1 / delta) + math.log(len(growth))) / float(growth.max())
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = float(np.logaddexp.reduce(middle * growth)) - math.log(len(growth)) >= math.log(1 / delta)
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _policy_support(log: Log, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float) -> PolicySupport:
+    weight = weights(log, policy)
+    on_support = policy.mass(log.context, existing)
+    error = float((weight - on_support).std(ddof=1)) / math.sqrt(len(log)) if len(log) > 1 else math.inf
+    gap = float((weight - on_support).mean())
+    square = float(np.square(weight).sum())
+    gain = paired(log, policy, c)
+    growth = np.array([np.log1p(one / -gain.low * gain.value).sum() for one in FRACTIONS])
+    needed = _repeats(growth, delta) * log.rewarded if growth.max() > 0 else None
+    return PolicySupport(
+        mean_weight=float(weight.mean()),
+        expected_weight=float(on_support.mean()),
+        z=gap / error if error > 0 else (0.0 if abs(gap) < 1e-6 else math.copysign(math.inf, gap)),
+        max_weight=float(weight.max()),
+        effective_rows=float(weight.sum()) ** 2 / square if square > 0 else 0.0,
+        novelty=float(1.0 - on_support.mean()),
+        missing_rewarded=None if needed is None else max(0, math.ceil(needed) - log.rewarded),
+    )
+
+
+def _warnings(log: Log, policy: PolicySupport | None, least: int) -> list[str]:
+    found = []
+    if log.source == ESTIMATED:
+        found.append("the propensities are estimated by a fitted logger; every figure below is conditional on that fit")
+    if log.rewarded == 0:
+        found.append("no row is rewarded: nothing can be estimated or certified")
+    elif log.rewarded < least:
+        found.append(
+            f"{log.rewarded} rewarded rows are fewer than the {least} that the logger itself would need for a certificate"
+        )
+    if bool(np.all(log.propensity == 1.0)):
+        found.append("every propensity is 1: the logger was deterministic, and nothing can be said of any other action")
+    if log.user is not None and len(log) / len(np.unique(log.user)) > 2:
+        found.append("users return often, and their rows depend on each other: sum contributions by user before bounding")
+    if policy is not None:
+        if abs(policy.z) > 3:
+            found.append(f"the mean weight is {policy.z:+.1f} standard errors off: the propensities may not be the logger's")
+        if policy.effective_rows < 100:
+            found.append(f"the rows are worth {policy.effective_rows:.0f}: the policy is too far from the logger to be judged")
+        if policy.novelty > 1e-6:
+            found.append(f"{policy.novelty:.1%} of the policy's plays are on novel actions, which earn nothing on logged support")
+    return found
