@@ -1,1 +1,39 @@
 """Experiments: assignment, sample-ratio check, effects, sequential intervals, decisions, power, surrogates."""
+
+from tastemaker.experiment.assign import assign, first_exposures
+from tastemaker.experiment.checks import aa_test, check_units, srm
+from tastemaker.experiment.decide import Decision, Plan, bh, decide, holm, non_inferior
+from tastemaker.experiment.effects import Effect, effect, effect_from_interval, effects
+from tastemaker.experiment.moments import Metric, Moments, cluster_totals, clustered, moments
+from tastemaker.experiment.power import detectable, sample_size
+from tastemaker.experiment.sequential import confidence_sequence, watch
+from tastemaker.experiment.surrogate import fit_index, index_effect
+
+__all__ = [
+    "Decision",
+    "Effect",
+    "Metric",
+    "Moments",
+    "Plan",
+    "aa_test",
+    "assign",
+    "bh",
+    "check_units",
+    "cluster_totals",
+    "clustered",
+    "confidence_sequence",
+    "decide",
+    "detectable",
+    "effect",
+    "effect_from_interval",
+    "effects",
+    "first_exposures",
+    "fit_index",
+    "holm",
+    "index_effect",
+    "moments",
+    "non_inferior",
+    "sample_size",
+    "srm",
+    "watch",
+]

@@ -1,0 +1,230 @@
+"""From effects to a decision that was agreed before the test: corrections, guardrails, and every reason not to ship."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from tastemaker.errors import InputError
+from tastemaker.experiment.checks import SampleRatio
+from tastemaker.experiment.effects import Effect
+
+Floats = npt.NDArray[np.float64]
+Verdict = Literal["ship", "do not ship", "cannot tell"]
+
+
+def _checked(p: npt.ArrayLike) -> Floats:
+    values = np.asarray(p, dtype=np.float64)
+    if values.ndim != 1 or np.any(~np.isfinite(values)) or np.any((values < 0) | (values > 1)):
+        raise InputError("p-values must be a list of numbers between 0 and 1; leave out what was not tested")
+    return values
+
+
+def holm(p: npt.ArrayLike) -> Floats:
+    """Holm's adjusted p-values (m,): below alpha means false alarms in any of the m tests stay below alpha.
+
+    Raises InputError on a p outside [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979.
+    """
+    values = _checked(p)
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    out = np.empty_like(values)
+    out[order] = np.minimum(1.0, stepped)
+    return out
+
+
+def bh(p: npt.ArrayLike) -> Floats:
+    """Benjamini and Hochberg's adjusted p-values (m,): below q means a share q of the findings is expected to be false.
+
+    Raises InputError on a p outside [0, 1]. Source: Benjamini and Hochberg, JRSS B 1995.
+    """
+    values = _checked(p)
+    return np.asarray(stats.false_discovery_control(values), dtype=np.float64) if len(values) else values
+
+
+@dataclass(frozen=True)
+class NonInferiority:
+    """Whether a metric was shown not to be worse by more than `margin`: its one-sided `bound` (good is positive) and p."""
+
+    metric: str
+    margin: float
+    bound: float
+    p: float
+    passed: bool
+    reason: str
+
+
+def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInferiority:
+    """One-sided test that the good direction of `effect` lies above -margin (margin in the effect's unit, above 0).
+
+    An effect without a number never passes: absence of evidence is no safety. Raises InputError on a margin that is not above 0.
+    """
+    if not (math.isfinite(margin) and margin > 0):
+        raise InputError(f"guardrail '{effect.metric}': margin {margin} is not above 0; say how much harm is tolerable")
+    if effect.reason:
+        return NonInferiority(effect.metric, margin, math.nan, math.nan, False, effect.reason)
+    bound = effect.bound(alpha)
+    p = float(stats.t.sf((effect.good() + margin) / effect.se, effect.df))
+    passed = bound > -margin
+    told = f"at worst {bound:+.4g} in the good direction, tolerated {-margin:+.4g}"
+    return NonInferiority(effect.metric, margin, bound, p, passed, told)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was declared before the test started.
+
+    primary: decision metrics (Holm); guardrails: metric -> harm tolerated, in the unit of its effect; exploratory: metrics
+    looked at with BH; cohorts: declared in advance, read with BH, never deciding; horizon: over which days ("day 1").
+    """
+
+    primary: tuple[str, ...]
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+    exploratory: tuple[str, ...] = ()
+    cohorts: tuple[str, ...] = ()
+    alpha: float = 0.05
+    horizon: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.primary:
+            raise InputError("a plan needs at least one primary metric")
+        if not 0 < self.alpha < 1:
+            raise InputError(f"alpha is {self.alpha}; give a number between 0 and 1")
+        named = [*self.primary, *self.exploratory]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise InputError(f"metric '{twice[0]}' is declared twice; primary or exploratory, once")
+        for name, margin in self.guardrails.items():
+            if not (math.isfinite(margin) and margin > 0):
+                raise InputError(f"guardrail '{name}': margin {margin} is not above 0; say how much harm is tolerable")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of a decision: its role, its effect, p and adjusted p, for guardrails margin and bound, and how it came out."""
+
+    role: Literal["primary", "guardrail", "exploratory"]
+    effect: Effect
+    adjusted: float
+    outcome: str
+    margin: float = math.nan
+    bound: float = math.nan
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Verdict, every reason for it, the lines it rests on, and the plan. 'ship' only when nothing stands against it."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    lines: tuple[Line, ...]
+    plan: Plan
+    sample_ratio: SampleRatio | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 to ship, 1 otherwise."""
+        return 0 if self.verdict == "ship" else 1
+
+
+def decide(effects: Sequence[Effect], plan: Plan, sample_ratio: SampleRatio | None = None) -> Decision:
+    """Ship if the sample ratio holds, a primary metric wins after Holm, none loses, and every guardrail is non-inferior.
+
+    effects: one a metric (and declared cohort). sample_ratio: `checks.srm` of the same units; without it nothing ships. Each
+    guardrail is tested at alpha without correction (intersection-union: all must pass). 'cannot tell' when the test itself is
+    unsound or incomplete: sample-ratio alarm or no check, a guardrail or primary without a number, an undeclared metric or
+    cohort. 'do not ship' when a sound test gives no win, a loss, or a guardrail that may be harmed.
+    Raises InputError when a metric comes twice.
+    """
+    found: dict[tuple[str, str], Effect] = {}
+    for one in effects:
+        if (one.metric, one.cohort) in found:
+            raise InputError(f"metric '{one.metric}'{_of(one)} has two effects; give one a metric and cohort")
+        found[one.metric, one.cohort] = one
+    unsound = _unsound(found, plan, sample_ratio)
+    primary, wins, losses = _primary(found, plan)
+    guard, harmed = _guardrails(found, plan)
+    lines = (*primary, *guard, *_exploratory(found, plan))
+    if unsound:
+        return Decision("cannot tell", tuple(unsound), lines, plan, sample_ratio)
+    against = losses + harmed
+    if not wins:
+        against.insert(0, "no primary metric moved in the good direction after Holm's correction")
+    if against:
+        return Decision("do not ship", tuple(against), lines, plan, sample_ratio)
+    return Decision("ship", (*wins, "every guardrail is non-inferior", "the arms hold their shares"), lines, plan, sample_ratio)
+
+
+def _of(effect: Effect) -> str:
+    return f" of cohort '{effect.cohort}'" if effect.cohort else ""
+
+
+def _unsound(found: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleRatio | None) -> list[str]:
+    """What makes the test unfit to decide anything."""
+    out = []
+    if ratio is None:
+        out.append("the sample ratio was not checked: give the units of each arm and the shares they were promised")
+    elif ratio.alarm:
+        out.append(f"sample-ratio alarm: {ratio.reason}; find what loses units before reading any effect")
+    if not plan.guardrails:
+        out.append("no guardrail was declared: say which metric must not get worse, and by how much at most")
+    declared = {*plan.primary, *plan.guardrails, *plan.exploratory}
+    for name, cohort in found:
+        if name not in declared:
+            out.append(f"metric '{name}' was not declared in the plan; declare it before the next test, or leave it out")
+        if cohort and cohort not in plan.cohorts:
+            out.append(f"cohort '{cohort}' was not declared in the plan; declare it before the next test, or leave it out")
+    for role, names in (("primary metric", plan.primary), ("guardrail", plan.guardrails)):
+        for name in names:
+            one = found.get((name, ""))
+            if one is None:
+                out.append(f"{role} '{name}' is missing: the plan declares it and nothing was measured")
+            elif one.reason:
+                out.append(f"{role} '{name}' has no number: {one.reason}")
+    return list(dict.fromkeys(out))
+
+
+def _primary(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[Line], list[str], list[str]]:
+    tested = [found[name, ""] for name in plan.primary if (name, "") in found and not found[name, ""].reason]
+    lines: list[Line] = []
+    wins: list[str] = []
+    losses: list[str] = []
+    for one, adjusted in zip(tested, holm([one.p for one in tested]), strict=True):
+        sure = adjusted < plan.alpha
+        outcome = ("better" if one.good() > 0 else "worse") if sure else "no difference shown"
+        lines.append(Line("primary", one, float(adjusted), outcome))
+        if sure:
+            told = f"'{one.metric}' is {outcome}: {one.value:+.4g} [{one.low:+.4g}, {one.high:+.4g}], Holm p = {adjusted:.2g}"
+            (wins if one.good() > 0 else losses).append(told)
+    return lines, wins, losses
+
+
+def _guardrails(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[Line], list[str]]:
+    lines: list[Line] = []
+    harmed: list[str] = []
+    for name, margin in plan.guardrails.items():
+        if (name, "") not in found:
+            continue
+        test = non_inferior(found[name, ""], margin, plan.alpha)
+        outcome = "not worse" if test.passed else "may be worse"
+        lines.append(Line("guardrail", found[name, ""], test.p, outcome, margin, test.bound))
+        if not test.passed:
+            harmed.append(f"guardrail '{name}' may be harmed: {test.reason}")
+    return lines, harmed
+
+
+def _exploratory(found: Mapping[tuple[str, str], Effect], plan: Plan) -> list[Line]:
+    """Exploratory metrics, and every declared cohort of any metric."""
+    looked = [one for (name, cohort), one in found.items() if not one.reason and (cohort or name in plan.exploratory)]
+    adjusted = bh([one.p for one in looked])
+    outcomes = [
+        ("better" if one.good() > 0 else "worse") if q < plan.alpha else "no difference shown"
+        for one, q in zip(looked, adjusted, strict=True)
+    ]
+    return [Line("exploratory", one, float(q), told) for one, q, told in zip(looked, adjusted, outcomes, strict=True)]

@@ -1,0 +1,215 @@
+"""Sums that add: one pass over a table of any size gives, for each arm, all that a read-out needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric is computed from columns with one row a unit.
+
+    A mean of `numerator` (default: the column called `name`), or the ratio of totals numerator / denominator. `covariate` (and
+    `covariate_denominator` for a ratio) hold the same quantity from before the test, for CUPED. `better`: the good direction.
+    """
+
+    name: str
+    numerator: str = ""
+    denominator: str = ""
+    covariate: str = ""
+    covariate_denominator: str = ""
+    better: Literal["up", "down"] = "up"
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InputError("a metric needs a name")
+        if self.better not in ("up", "down"):
+            raise InputError(f"metric '{self.name}': better is '{self.better}'; say up or down")
+        if self.covariate_denominator and not self.covariate:
+            raise InputError(f"metric '{self.name}': covariate_denominator needs a covariate to divide")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        named = (self.numerator or self.name, self.denominator, self.covariate, self.covariate_denominator)
+        return tuple(name for name in named if name)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations. `a + b` is exact.
+
+    Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979.
+    """
+
+    columns: tuple[str, ...]
+    n: int
+    mean: Floats
+    scatter: Floats
+
+    def __add__(self, other: Moments) -> Moments:
+        """The moments of both sets of units together."""
+        if self.columns != other.columns:
+            raise InputError(f"moments of different columns do not add: {self.columns} and {other.columns}")
+        n = self.n + other.n
+        if not n:
+            return self
+        gap = other.mean - self.mean
+        mean = self.mean + gap * (other.n / n)
+        scatter = self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n)
+        return Moments(self.columns, n, mean, scatter)
+
+    @classmethod
+    def of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
+        """From values (n, k)."""
+        if not len(values):
+            return cls(columns, 0, np.zeros(len(columns)), np.zeros((len(columns), len(columns))))
+        mean = values.mean(axis=0)
+        centred = values - mean
+        return cls(columns, len(values), mean, centred.T @ centred)
+
+    def covariance(self, names: Sequence[str]) -> Floats:
+        """Sample covariance (m, m) of `names`; NaN below two units."""
+        places = [self._place(name) for name in names]
+        part = self.scatter[np.ix_(places, places)]
+        return part / (self.n - 1) if self.n > 1 else np.full_like(part, np.nan)
+
+    def mean_of(self, name: str) -> float:
+        """The mean of one column."""
+        return float(self.mean[self._place(name)])
+
+    def _place(self, name: str) -> int:
+        if name not in self.columns:
+            raise InputError(f"the moments hold no column '{name}'; they were taken of {', '.join(self.columns)}")
+        return self.columns.index(name)
+
+
+def batches_of(table: Any) -> Iterator[pa.RecordBatch]:
+    """Record batches of an Arrow table, a reader, anything that exports an Arrow stream, or an iterable of batches."""
+    if isinstance(table, pa.Table):
+        yield from table.to_batches()
+    elif hasattr(table, "__arrow_c_stream__"):
+        yield from pa.RecordBatchReader.from_stream(table)
+    else:
+        yield from table
+
+
+def moments(
+    table: Any,
+    metrics: Metric | Sequence[Metric],
+    by: str = "arm",
+    part: str | None = None,
+    report: Callable[[int], object] | None = None,
+) -> dict[Any, Moments]:
+    """Moments of every column the metrics read, for each arm, in one pass and memory of one batch.
+
+    table: any Arrow stream with one row a unit. by: the column of arms. part: a second column (a cohort, a day): the keys are
+    then (part, arm) instead of arm. report: called with the number of rows read so far. Rows of a day or cohort may repeat a
+    unit across parts, never within one. Raises InputError naming row and column on a missing column, an empty or non-finite
+    value (a unit without events has 0, not nothing), or a table without rows.
+    """
+    wanted = [metrics] if isinstance(metrics, Metric) else list(metrics)
+    columns = tuple(dict.fromkeys(name for metric in wanted for name in metric.columns))
+    keys = [by] if part is None else [part, by]
+    found: dict[Any, Moments] = {}
+    row = 0
+    for batch in batches_of(table):
+        values = _values(batch, columns, row)
+        for key, members in _groups(batch, keys, row):
+            added = Moments.of(columns, values[members])
+            found[key] = found[key] + added if key in found else added
+        row += batch.num_rows
+        if report is not None:
+            report(row)
+    if not found:
+        raise InputError("the table has no rows; there is nothing to read out")
+    return dict(sorted(found.items()))
+
+
+def column_of(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
+    """A column by name. Raises InputError listing the columns there are."""
+    if name not in batch.schema.names:
+        raise InputError(f"column '{name}' is missing; the table has {', '.join(batch.schema.names) or 'no columns'}")
+    return batch.column(name)
+
+
+def _values(batch: pa.RecordBatch, columns: Iterable[str], start: int) -> Floats:
+    """Values (n, k), every one finite."""
+    out = []
+    for name in columns:
+        column = column_of(batch, name)
+        try:
+            numbers = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(f"column '{name}' holds no numbers: {error}") from None
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        if len(bad):
+            raise InputError(
+                f"row {start + int(bad[0]) + 1}, column '{name}' is empty or not finite; a unit without events has the value 0"
+            )
+        out.append(numbers)
+    return np.column_stack(out)
+
+
+def _groups(batch: pa.RecordBatch, keys: Sequence[str], start: int) -> Iterator[tuple[Any, npt.NDArray[np.bool_]]]:
+    """Each key present in the batch with the mask of its rows."""
+    for name in keys:
+        column = column_of(batch, name)
+        if column.null_count:
+            row = pc.index(column.is_null(), True).as_py()
+            raise InputError(f"row {start + row + 1}, column '{name}' is empty; every row needs a value there")
+    codes = np.zeros(batch.num_rows, dtype=np.int64)
+    labels: list[tuple[Any, ...]] = [()]
+    for name in keys:
+        encoded = batch.column(name).dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        codes = codes * len(names) + encoded.indices.to_numpy(zero_copy_only=False)
+        labels = [(*label, one) for label in labels for one in names]
+    for code in np.unique(codes):
+        label = labels[code]
+        yield (label[0] if len(label) == 1 else label), codes == code
+
+
+def cluster_totals(table: Any, cluster: str, metrics: Metric | Sequence[Metric], by: str = "arm") -> pa.Table:
+    """One row a cluster: totals of every column the metrics read, and `units`, its number of rows.
+
+    When whole clusters (households, cities, sessions of a user) were assigned, a mean is a ratio of cluster totals: read it
+    with `clustered(metric)`. Raises InputError naming a cluster that is in two arms.
+    """
+    wanted = [metrics] if isinstance(metrics, Metric) else list(metrics)
+    columns = list(dict.fromkeys(name for metric in wanted for name in metric.columns))
+    parts = []
+    row = 0
+    for batch in batches_of(table):
+        values = _values(batch, columns, row)
+        frame = pl.DataFrame({cluster: pl.Series(column_of(batch, cluster)), by: pl.Series(column_of(batch, by))})
+        frame = frame.with_columns([pl.Series(name, values[:, place]) for place, name in enumerate(columns)])
+        row += batch.num_rows
+        parts.append(frame.group_by(cluster, by).agg(pl.col(columns).sum(), pl.len().cast(pl.Float64).alias("units")))
+    if not parts:
+        raise InputError("the table has no rows; there is nothing to read out")
+    totals = pl.concat(parts).group_by(cluster, by).agg(pl.col(columns).sum(), pl.col("units").sum()).sort(cluster, by)
+    twice = totals.filter(pl.col(cluster).is_duplicated())
+    if len(twice):
+        name, arms = twice[cluster][0], " and ".join(repr(one) for one in twice[by][:2])
+        raise InputError(f"cluster '{name}' is in two arms, {arms}; clusters are assigned whole")
+    return totals.to_arrow()
+
+
+def clustered(metric: Metric) -> Metric:
+    """The same metric read from `cluster_totals`: a mean becomes total / units, a ratio stays one."""
+    below = metric.denominator or "units"
+    below_covariate = (metric.covariate_denominator or "units") if metric.covariate else ""
+    return Metric(metric.name, metric.numerator or metric.name, below, metric.covariate, below_covariate, metric.better)
