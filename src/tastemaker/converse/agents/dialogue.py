@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from tastemaker.converse.agents import checks
 from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, ProfileAnswer, RecommenderAnswer
 from tastemaker.converse.agents.plan import Plan, PlanSettings
+from tastemaker.converse.agents.state import State
 from tastemaker.converse.agents.steering import Situation, next_changes
 from tastemaker.converse.audits.leaks import named_rows
 from tastemaker.converse.candidates import Candidate, Query, Tools, compose, near_misses
 from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Adherence, Change, Wish, adhere, fit_set, merge, relaxations
+from tastemaker.converse.constraints import Adherence, Change, adhere, fit_set, merge, relaxations
 from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.parse import Heard, Said, read
 from tastemaker.converse.language.phrases import LAST
@@ -26,14 +27,13 @@ from tastemaker.converse.record import (
     Attachment,
     Conversation,
     Goal,
-    Profile,
     Progress,
     Shown,
     ToolCall,
     Turn,
     set_hash,
 )
-from tastemaker.converse.views import Named, Offered, View, for_goal, for_listener, for_profile, for_recommender, named, offered
+from tastemaker.converse.views import Offered, View, for_goal, for_listener, for_profile, for_recommender, named, offered
 from tastemaker.lm.calls import Media
 
 A = TypeVar("A", bound=BaseModel)
@@ -53,28 +53,6 @@ class World:
     lexicon: Lexicon
     tools: Tools
     settings: PlanSettings
-
-
-@dataclass
-class _State:
-    """What has happened so far in one conversation."""
-
-    profile: Profile
-    tracks: tuple[Named, ...]
-    goal: Goal
-    wishes: tuple[Wish, ...] = ()
-    said: list[Said] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
-    progress: list[Progress] = field(default_factory=list)
-    handles: dict[str, str] = field(default_factory=dict)
-    heard: list[Heard] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    adhered: list[bool] = field(default_factory=list)
-    barred: set[int] = field(default_factory=set)
-
-    def handle(self, item_id: str) -> str:
-        """The item's handle: given at first sight, kept for the whole conversation, never given to another."""
-        return self.handles.setdefault(item_id, f"T{len(self.handles) + 1}")
 
 
 def converse(plan: Plan, world: World, ask: Ask) -> Conversation:
@@ -107,7 +85,7 @@ def converse(plan: Plan, world: World, ask: Ask) -> Conversation:
     )
 
 
-def _open(plan: Plan, world: World, ask: Ask) -> _State:
+def _open(plan: Plan, world: World, ask: Ask) -> State:
     """Profile and goal."""
     catalogue = world.catalogue
     tracks = tuple(named(catalogue, row, world.tools.show(row)) for row in plan.tracks)
@@ -117,10 +95,10 @@ def _open(plan: Plan, world: World, ask: Ask) -> _State:
     reworded = ask("goal", for_goal(plan.draft, keep), GoalAnswer, checks.goal(keep))
     template = plan.draft.template
     goal = Goal(template.category, template.specificity, reworded.goal, plan.draft.expertise, plan.draft.seed)
-    return _State(profile, tracks, goal)
+    return State(profile, tracks, goal)
 
 
-def _changes(plan: Plan, world: World, state: _State) -> tuple[Change, ...] | None:
+def _changes(plan: Plan, world: World, state: State) -> tuple[Change, ...] | None:
     """This turn's delta; None when nothing is left to play."""
     turn = len(state.turns) + 1
     if turn == 1:
@@ -152,11 +130,11 @@ def _liked(plan: Plan, world: World, last: tuple[str, int] | None) -> bool:
     return all(known.get(clause.field, clause.value) == clause.value for clause in plan.likes)
 
 
-def _families(world: World, state: _State) -> frozenset[int]:
+def _families(world: World, state: State) -> frozenset[int]:
     return frozenset(int(world.catalogue.family_codes[row]) for row in state.rows)
 
 
-def _turn(plan: Plan, world: World, state: _State, changes: tuple[Change, ...], ask: Ask) -> None:
+def _turn(plan: Plan, world: World, state: State, changes: tuple[Change, ...], ask: Ask) -> None:
     """Listener, search, recommender; then the turn is written down."""
     turn = len(state.turns) + 1
     wishes = merge(state.wishes, changes)
@@ -195,7 +173,7 @@ def _recognised(world: World, attached: Sequence[Media]) -> tuple[tuple[str, str
     return tuple((medium, world.catalogue.item_ids[row]) for medium, row in rows if row is not None)
 
 
-def _names(plan: Plan, state: _State, turn: int) -> dict[str, str]:
+def _names(plan: Plan, state: State, turn: int) -> dict[str, str]:
     """What to call items already played: the last one, or a title in quotes."""
     names = {one.item_id: f"“{one.names[0]}”" for one in state.heard}
     if state.heard and plan.rng("name", turn).random() < 0.7:
@@ -204,7 +182,7 @@ def _names(plan: Plan, state: _State, turn: int) -> dict[str, str]:
 
 
 def _search(
-    plan: Plan, world: World, state: _State, found: Adherence
+    plan: Plan, world: World, state: State, found: Adherence
 ) -> tuple[tuple[Candidate, ...], ToolCall, tuple[tuple[str, int], ...]]:
     """Read the wishes out of the words, search by them, compose candidates; the constraints only mark near misses."""
     catalogue, tools, turn = world.catalogue, world.tools, len(state.turns) + 1
@@ -232,7 +210,7 @@ def _search(
 
 def _recommend(
     world: World,
-    state: _State,
+    state: State,
     message: str,
     shown: Sequence[Candidate],
     call: ToolCall,
@@ -251,7 +229,7 @@ def _recommend(
 
 def _written(
     world: World,
-    state: _State,
+    state: State,
     changes: tuple[Change, ...],
     said: ListenerAnswer,
     reply: RecommenderAnswer,
@@ -284,7 +262,7 @@ def _written(
     )
 
 
-def _judge(state: _State, label: str | None) -> None:
+def _judge(state: State, label: str | None) -> None:
     """Keep the label of the item just played; a positive one on an item that does not satisfy the request is overruled."""
     if not state.turns or state.turns[-1].item_id is None:
         return
@@ -292,7 +270,7 @@ def _judge(state: _State, label: str | None) -> None:
     state.progress.append(Progress(state.turns[-1].turn, STAYS if overruled else label, overruled))
 
 
-def _close(plan: Plan, world: World, state: _State, ask: Ask) -> None:
+def _close(plan: Plan, world: World, state: State, ask: Ask) -> None:
     """A last step of the listener judges the last item."""
     if not state.turns or state.turns[-1].item_id is None:
         return

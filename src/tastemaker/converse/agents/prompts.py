@@ -16,8 +16,8 @@ _SYSTEM = {
     "goal": f"You reword a listener's goal in one or two natural sentences. Keep every fact given, add none. {_DATA}",
     "listener": (
         "You play a listener who talks to a recommender about a catalogue. Ask for exactly the changes given, naming each value "
-        "as it is written, and for nothing else. Never quote your goal, never name an item that was not played, and never write a "
-        "handle or an id. Judge the last item by what you know of it: does it move you toward your goal? "
+        "as it is written, and for nothing else. Never quote your goal, never name an item that was not played, and never write "
+        "a handle or an id. Judge the last item by what you know of it: does it move you toward your goal? "
         f"{_DATA}"
     ),
     "recommender": (

@@ -17,7 +17,7 @@ TRIES = 24
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Where a conversation stands. last: (handle, row) of the item just played; liked: whether it was; failed: fields too much."""
+    """Where a conversation stands. last: (handle, row) of the item just played; liked: whether it was; failed: what was too much."""
 
     catalogue: Catalogue
     match: Match

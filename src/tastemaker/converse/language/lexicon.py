@@ -31,7 +31,7 @@ class Words:
     surfaces: tuple[tuple[re.Pattern[str], str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lexicon:
     """The words of every field, the phrases that point at an attachment, and every (folded value, regex, value, field),
     longest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tastemaker.converse.constraints import Change, Clause, Strength, Wish, merge
 from tastemaker.converse.language.lexicon import Lexicon, Words, bounded, plain
@@ -62,18 +63,21 @@ def _merge_one(wishes: tuple[Wish, ...], change: Change, lexicon: Lexicon) -> tu
     return merge(wishes, [change])
 
 
-def changes(message: Said, lexicon: Lexicon) -> list[Change]:
+@lru_cache(maxsize=512)
+def changes(message: Said, lexicon: Lexicon) -> tuple[Change, ...]:
     """What one message changes, in the order of its sentences."""
-    text, found = plain(message.text), []
-    for names in sorted({name for one in message.played for name in one.names}, key=lambda name: (-len(name), name)):
-        handle = next(one.handle for one in reversed(message.played) if names in one.names)
-        text = re.sub(rf'"{re.escape(plain(names))}"|(?<!\w){re.escape(plain(names))}(?!\w)', f"\x02{handle}\x03", text)
+    text = plain(message.text)
+    found: list[Change] = []
+    for name in sorted({name for one in message.played for name in one.names}, key=lambda name: (-len(name), name)):
+        handle = next(one.handle for one in reversed(message.played) if name in one.names)
+        said = re.escape(plain(name))
+        text = re.sub(rf'"{said}"|(?<!\w){said}(?!\w)', f"\x02{handle}\x03", text)
     for part in _SENTENCE.split(text):
         found += _of_sentence(part, message, lexicon)
     for medium, item in message.recognised:
         if any(re.search(re.escape(phrase), text, re.IGNORECASE) for phrase in lexicon.media.get(medium, ())):
             found.append(Change("add", "must", Clause("family", "same_group", item), None, medium))  # type: ignore[arg-type]
-    return found
+    return tuple(found)
 
 
 def _of_sentence(text: str, message: Said, lexicon: Lexicon) -> list[Change]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, ProfileAnswer, RecommenderAnswer
-from tastemaker.converse.agents.words import closing_thought, found_reply, listener_message, nothing_reply
 from tastemaker.converse.constraints import Wish, demands
 from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.parse import Heard, Said, changes
 from tastemaker.converse.record import MOVES, STAYS
+from tastemaker.converse.rules.words import closing_thought, found_reply, listener_message, nothing_reply
 from tastemaker.converse.views import GoalView, ListenerView, ProfileView, RecommenderView
 from tastemaker.errors import InputError
 from tastemaker.lm.calls import Reply, Request, Usage
