@@ -13,6 +13,7 @@ import typer
 from tastemaker import __version__
 from tastemaker.cli.output import emit, fail
 from tastemaker.cli.progress import progress
+from tastemaker.cli.retention import survey
 from tastemaker.errors import InputError, TastemakerError
 
 app = typer.Typer(
@@ -40,6 +41,8 @@ Workspace = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 HERE = Path("workspace")
+
+app.add_typer(survey.app, name="survey")
 
 
 @app.callback(invoke_without_command=True)

@@ -78,6 +78,15 @@ def check_probability(table: pa.Table, *, asked_probability: str = "asked_probab
         )
 
 
+def of_question(surveys: pa.Table, question: str, name: str = "surveys") -> pa.Table:
+    """The rows of one question. Raises InputError naming the questions there are when it was never asked."""
+    found = surveys.filter(pc.equal(surveys["question"], question))
+    if not found.num_rows:
+        known = ", ".join(sorted(surveys["question"].unique().to_pylist()))
+        raise InputError(f"{name}: question '{question}' was never asked; the table has {known}")
+    return found
+
+
 def with_covariates(surveys: pa.Table, users: pa.Table, *, user: str = "user_id", name: str = "users") -> pa.Table:
     """`surveys` with the further columns of `users` (one row a user) added to each row, in the same order.
 
@@ -103,7 +112,8 @@ def numbers(table: pa.Table, column: str, name: str) -> npt.NDArray[np.float64]:
     if column not in table.column_names:
         raise InputError(f"{name}: column '{column}' is missing; the table has {listed(table)}")
     try:
-        values = table[column].cast(pa.float64())
+        given = table[column]
+        values = (given.cast(pa.int8()) if pa.types.is_boolean(given.type) else given).cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{name}: column '{column}' cannot be read as numbers: {error}") from None
     return np.asarray(values.to_numpy(), dtype=np.float64)

@@ -114,7 +114,8 @@ def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, object]]
             continue
         for b, c in combinations(questions[1:], 2):
             rows.append(_other_question(data, group, first, b, c))
-        rows += [_other_content(data, group, inside, first, b) for b in questions[1:]]
+        if len(data.groups) > 3 or group == list(data.groups)[-1]:  # of two groups one is the other's outside
+            rows += [_other_content(data, group, inside, first, b) for b in questions[1:]]
     return rows
 
 

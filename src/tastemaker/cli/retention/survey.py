@@ -1,0 +1,130 @@
+"""`tastemaker survey`: weigh answers against non-response, and ask what they measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "Surveys: weights against non-response, and what the answers measure.\n\n"
+        "A survey table (Parquet, CSV or JSON lines) has one row a question shown: user_id, item_id, question, "
+        "asked_probability, answer (1 to 5, empty where it was not answered), timestamp.\n\n"
+        "  tastemaker survey weigh surveys.parquet --users users.parquet --covariate age --covariate country --out weights\n\n"
+        "  tastemaker survey validate answers.parquet --event like --event save --by content --out validity\n\n"
+        "Each writes report.html, report.md and report.json. Exit codes: 0 the claim is supported, 1 it is not or cannot be told "
+        "(the reason is printed), 2 bad input."
+    ),
+)
+
+Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
+Mode = Annotated[str, typer.Option(help="paper (as published), corrected, or both side by side.")]
+Columns = Annotated[
+    list[str] | None, typer.Option("--column", help="Your name of a column: ours=yours, e.g. answer=score; repeat.")
+]
+Seed = Annotated[int, typer.Option(help="Key of resampling and folds: same seed, same numbers.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def _pairs(given: list[str] | None, what: str) -> dict[str, str]:
+    """`name=value` options as a mapping."""
+    found = {}
+    for one in given or []:
+        name, equals, value = one.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{what} {one}: write it as name=value")
+        found[name] = value
+    return found
+
+
+def _mode(mode: str) -> Literal["both", "paper", "corrected"]:
+    if mode not in ("both", "paper", "corrected"):
+        raise InputError(f"--mode {mode}: choose both, paper or corrected")
+    return cast(Literal["both", "paper", "corrected"], mode)
+
+
+@app.command()
+def weigh(
+    surveys: Annotated[Path, typer.Argument(help="The survey table.")],
+    covariate: Annotated[list[str], typer.Option(help="A column to balance (number or text); repeat.")],
+    out: Out = Path("survey-weights"),
+    users: Annotated[Path | None, typer.Option(help="A table of one row a user that holds the covariates.")] = None,
+    impressions: Annotated[
+        Path | None, typer.Option(help="user_id and item_id of what was shown; other answers are refused.")
+    ] = None,
+    question: Annotated[str, typer.Option(help="The question to weigh.")] = "return",
+    threshold: Annotated[
+        float | None, typer.Option(help="A mean answer that would change a decision: its tipping point.")
+    ] = None,
+    trim: Annotated[
+        float | None, typer.Option(help="Cut weights above this multiple of their mean (balance is then inexact).")
+    ] = None,
+    mode: Mode = "both",
+    column: Columns = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Weights that make those who answered stand for everyone who was asked, with balance, cost, and tipping point.
+
+    Example: tastemaker survey weigh surveys.csv --users users.csv --covariate tenure --covariate country --threshold 3.5
+    """
+    from tastemaker.flows.retention.survey import weigh_surveys
+
+    with progress(quiet) as report:
+        result = weigh_surveys(
+            surveys, covariate, out, report, users=users, impressions=impressions, question=question, trim=trim,
+            threshold=threshold, columns=_pairs(column, "--column"), mode=_mode(mode), seed=seed,
+        )  # fmt: skip
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def validate(
+    answers: Annotated[Path, typer.Argument(help="A survey table, or one row a user and item with a column a question.")],
+    out: Out = Path("survey-validity"),
+    question: Annotated[
+        list[str] | None, typer.Option(help="The questions, the one to validate first (default: all three).")
+    ] = None,
+    event: Annotated[list[str] | None, typer.Option(help="A 0 / 1 column of engagement, such as like; repeat.")] = None,
+    by: Annotated[str | None, typer.Option(help="A column of content (or of groups, for a battery) to compare.")] = None,
+    weight: Annotated[str | None, typer.Option(help="The column of weights, such as `survey weigh` writes.")] = None,
+    block: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead: a battery, factor=item,item,item; repeat. One row a person, a column an item."),
+    ] = None,
+    mode: Mode = "both",
+    column: Columns = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the answers agree with their neighbours, repeat none, and differ from engagement? Or: does a battery hold together?
+
+    Examples: tastemaker survey validate answers.parquet --event like --by content --weight weight
+
+    tastemaker survey validate people.csv --block value=v1,v2,v3 --block joy=j1,j2,j3 --by country
+    """
+    from tastemaker.flows.retention.survey import validate_answers, validate_battery
+
+    with progress(quiet) as report:
+        if block:
+            blocks = {name: items.split(",") for name, items in _pairs(block, "--block").items()}
+            result = validate_battery(answers, blocks, out, report, by=by, seed=seed)
+        else:
+            result = validate_answers(
+                answers, out, report, questions=question or ("return", "worth", "interest"), events=event or [], by=by,
+                weight=weight, columns=_pairs(column, "--column"), mode=_mode(mode), seed=seed,
+            )  # fmt: skip
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])

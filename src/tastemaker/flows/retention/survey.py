@@ -1,0 +1,124 @@
+"""Surveys into weights, and answers into evidence of what they measure: load, call, save, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tastemaker.flows.chain import Report
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import read_typed
+from tastemaker.rank.report import Mode
+from tastemaker.rank.surveys import check_surveys, of_question, with_covariates
+from tastemaker.rank.weights.weigh import WeightSettings
+from tastemaker.store import write_table
+
+
+def weigh_surveys(
+    surveys: Path,
+    covariates: Sequence[str],
+    out: Path,
+    report: Report,
+    *,
+    users: Path | None = None,
+    impressions: Path | None = None,
+    question: str = "return",
+    columns: Mapping[str, str] | None = None,
+    trim: float | None = None,
+    threshold: float | None = None,
+    mode: Mode = "both",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`tastemaker survey weigh`: `weights.parquet` (the survey's rows with probability and weight), `balance.parquet`, report.
+
+    surveys: rows of `schema.SURVEYS`; users: a table of one row a user whose columns may be covariates; impressions: user_id and
+    item_id of what was shown, against which answers are checked. Raises InputError with file, row, column and remedy.
+    """
+    from tastemaker.rank.weights.claim import weights_claim
+
+    report("survey weights", 0, 3, "reading")
+    shown = None if impressions is None else read_typed(impressions)
+    table = of_question(check_surveys(read_typed(surveys), columns=columns, impressions=shown, name=str(surveys)), question)
+    if users is not None:
+        table = with_covariates(table, read_typed(users), name=str(users))
+    report("survey weights", 1, 3, "balancing")
+    found, claim = weights_claim(
+        table, covariates, WeightSettings(trim), threshold=threshold, mode=mode, key=(seed, "weigh"), name=str(surveys)
+    )
+    report("survey weights", 2, 3, "writing")
+    weighted = table.append_column("probability", pa.array(found.probability)).append_column("weight", pa.array(found.weight))
+    write_table(out / "weights.parquet", weighted)
+    write_table(out / "balance.parquet", found.balance)
+    written = write_claim(claim, out)
+    report("survey weights", 3, 3, "")
+    return written | {"weights": str(out / "weights.parquet"), "ess": found.ess, "deff": found.deff, "exit_code": claim.exit_code}
+
+
+def validate_answers(
+    answers: Path,
+    out: Path,
+    report: Report,
+    *,
+    questions: Sequence[str] = ("return", "worth", "interest"),
+    events: Sequence[str] = (),
+    by: str | None = None,
+    weight: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    mode: Mode = "both",
+    resamples: int = 300,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`tastemaker survey validate`: agreement of questions, distance from engagement, test-retest; tables and report in `out`.
+
+    answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a question. Raises
+    InputError with file, row, column and remedy.
+    """
+    from tastemaker.rank.validity.claim import validity_claim
+    from tastemaker.rank.validity.reliability import retest
+    from tastemaker.rank.validity.table import widen
+
+    report("survey validity", 0, 2, "reading")
+    table, name = read_typed(answers), str(answers)
+    retests = {}
+    if (columns or {}).get("question", "question") in table.column_names:
+        table = check_surveys(table, columns=columns, name=name)
+        asked = set(table["question"].unique().to_pylist())
+        retests = {one: retest(table, one, weight=weight, key=(seed, "retest", one)) for one in questions if one in asked}
+        table = widen(table, [*events, *([by] if by else []), *([weight] if weight else [])])
+    report("survey validity", 1, 2, "intervals by user")
+    found, claim = validity_claim(
+        table, events, by, questions=questions, weight=weight, retests={k: v for k, v in retests.items() if v.pairs}, mode=mode,
+        key=(seed, "validity"), resamples=resamples, name=name,
+    )  # fmt: skip
+    for title, one in (("pairs", found.pairs), ("contrasts", found.contrasts), ("events", found.events)):
+        if one.num_rows:
+            write_table(out / f"{title}.parquet", one)
+    written = write_claim(claim, out)
+    report("survey validity", 2, 2, "")
+    return written | {"exit_code": claim.exit_code}
+
+
+def validate_battery(
+    answers: Path, blocks: Mapping[str, Sequence[str]], out: Path, report: Report, *, by: str | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """`tastemaker survey validate --block`: factor analysis of several items a thing; report in `out`.
+
+    answers: one row a person with a column an item; people with a missing item are left out and counted. by: a column whose
+    groups are compared (invariance). Raises InputError with file, row, column and remedy.
+    """
+    from tastemaker.rank.validity.factor.claim import battery_claim
+    from tastemaker.rank.validity.factor.rows import battery
+
+    report("battery", 0, 2, "reading")
+    table, name = read_typed(answers), str(answers)
+    given = battery(table, blocks, by=by, key=(seed, "battery"), name=name)
+    report("battery", 1, 2, "fitting")
+    fit, claim = battery_claim(
+        given.covariance, given.n, given.blocks, names=given.names, groups=given.groups, bounds=given.bounds
+    )
+    written = write_claim(claim, out)
+    report("battery", 2, 2, "")
+    return written | {"left_out": given.left_out, "chi2": fit.fit.chi2, "exit_code": claim.exit_code}
