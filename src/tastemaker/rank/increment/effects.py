@@ -21,8 +21,9 @@ Design = Callable[[Rows, Floats | None, str], Floats]
 
 @dataclass(frozen=True)
 class Change:
-    """Setting the answer to `survey` to `level` instead of 3, in a cohort: mean change of the predicted probability in
-    percentage points (interval: users and refitting), and the mean log-odds that the answer contributes where it was given (TreeSHAP or linear), NaN if never.
+    """Setting the answer to `survey` to `level` instead of 3, in a cohort: mean change of the predicted probability in percentage
+    points (interval: users and refitting), and the mean log-odds that the answer contributes where it was given (TreeSHAP, or
+    coefficient times distance from the mean), NaN if it never was.
     """
 
     cohort: str
