@@ -124,6 +124,25 @@ def lower(
     return _root(excess, low, float(array.max()))
 
 
+def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) -> float:
+    """Lower bound of the sum of the rows' means, whatever each of them is, at all looks together with probability 1 - delta.
+
+    log_sums (fractions,): sum_i log(1 + l x_i) for every constant stake l of `stakes`; they add up over batches. Solves
+    mean over l of exp(log_sum - l B) = 1/delta: E[1 + l x] <= exp(l E x) makes this a supermartingale under any drift.
+    """
+    sums, bets = np.asarray(log_sums, dtype=np.float64), np.asarray(stakes, dtype=np.float64)
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta}; give a probability above 0 and below 1")
+    # Between the best single bet with its share of the capital and the best with all of it.
+    alone = (sums + math.log(delta)) / bets
+    left, right = float((alone - math.log(len(bets)) / bets).max()), float(alone.max())
+    for _ in range(100):
+        middle = (left + right) / 2
+        rich = float(_log_mean(sums - bets * middle)) + math.log(delta) >= 0
+        left, right = (middle, right) if rich else (left, middle)
+    return left
+
+
 def _root(excess: Callable[[float], float], low: float, top: float) -> float:
     """The left end of a tiny bracket around the root of a decreasing function on (low, top], `low` if it has none."""
     left = low + 1e-9 * (top - low)

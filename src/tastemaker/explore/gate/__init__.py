@@ -1,0 +1,21 @@
+"""The gate: evidence about candidates, tests in a fixed sequence, certificates."""
+
+from tastemaker.explore.gate.certificate import Beside, Certificate
+from tastemaker.explore.gate.certify import GateSettings, certify, log_growth
+from tastemaker.explore.gate.evidence import SUPPORTS, Evidence, Support, collect, rewarded_rows_needed
+from tastemaker.explore.gate.features import Believed, believe
+
+__all__ = [
+    "SUPPORTS",
+    "Believed",
+    "Beside",
+    "Certificate",
+    "Evidence",
+    "GateSettings",
+    "Support",
+    "believe",
+    "certify",
+    "collect",
+    "log_growth",
+    "rewarded_rows_needed",
+]

@@ -1,0 +1,93 @@
+"""What the gate hands out: one immutable record a candidate, readable without the code that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from tastemaker.errors import InputError
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another test of the same claim on the same rows, for comparison only. lcb: of V(pi) - c V0; nan where it does not apply."""
+
+    test: str
+    lcb: float
+    passed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The claim "V(pi) - c V0 >= margin, and V(pi) >= floor V0", tested once at level delta on rows opened for it.
+
+    policy_hash, log_hash (of the rows it was tested on), split_hash: what was tested on what. lcb: lower bound of V(pi) - c V0 in
+    reward units; e_value: wealth against the claim's opposite, passing from 1/delta on. ratio: estimate of V(pi)/V0, no bound.
+    support: which evidence counts ("logged", "prefix", "features"). on_support_mass, novelty: share of pi on actions that the
+    logger plays, and on those it never plays. cap: largest weight of the logger pi0 in these rows, 1 where pi0 logged them.
+    tested: whether the rows of the last part were opened for this candidate.
+    """
+
+    policy_hash: str
+    log_hash: str
+    split_hash: str
+    c: float
+    floor: float
+    margin: float
+    delta: float
+    test: str
+    lcb: float
+    floor_lcb: float
+    e_value: float
+    ratio: float
+    support: str
+    on_support_mass: float
+    novelty: float
+    max_weight: float
+    ess: float
+    n: int
+    n_rewarded: int
+    cap: float
+    tested: bool
+    passed: bool
+    reason: str
+    assumptions: tuple[str, ...]
+    beside: tuple[Beside, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.passed and not (self.tested and self.lcb >= self.margin and self.floor_lcb >= 0):
+            raise InputError("a certificate says passed although its bounds do not: it was altered; certify again")
+
+    @property
+    def hash(self) -> str:
+        """A digest of everything on it."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+
+    def to_json(self) -> str:
+        """One JSON object, keys in order; numbers that are not finite are written as text."""
+        return json.dumps(_plain(asdict(self)), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """The certificate of `to_json`. Raises InputError on anything else, and on one that contradicts itself."""
+        try:
+            found = json.loads(text)
+            beside = tuple(Beside(**{**one, "lcb": float(one["lcb"])}) for one in found.pop("beside", ()))
+            numbers = {one.name for one in fields(cls) if one.type == "float"}
+            given: dict[str, Any] = {name: float(value) if name in numbers else value for name, value in found.items()}
+            given["assumptions"] = tuple(given["assumptions"])
+            return cls(**given, beside=beside)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"this is no certificate ({error}); give a file that the gate wrote") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,22 @@
+"""The ledger across deployments: bank, margins, gates, and the switch back to the logger."""
+
+from tastemaker.explore.ledger.entries import TABLE_KIND, Entry
+from tastemaker.explore.ledger.ledger import Ledger, admit, bank, margin, record, settle, withdraw
+from tastemaker.explore.ledger.paper import depsue_paper, paper_violation
+from tastemaker.explore.ledger.watch import watch, watch_holdout
+
+__all__ = [
+    "TABLE_KIND",
+    "Entry",
+    "Ledger",
+    "admit",
+    "bank",
+    "depsue_paper",
+    "margin",
+    "paper_violation",
+    "record",
+    "settle",
+    "watch",
+    "watch_holdout",
+    "withdraw",
+]

@@ -1,0 +1,198 @@
+"""The ledger: what deployments have earned with certainty, what the next one may spend, and what it must pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.explore.gate import Certificate
+from tastemaker.explore.ledger.entries import TABLE_KIND, Entry
+from tastemaker.stats import betting
+from tastemaker.stats.estimate import Estimate
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Promises made once: after every deployment, sum_j rounds_j (V(pi_j) - c V0) >= 0 with probability at least 1 - delta.
+
+    K: gates there will ever be (passed or not). holdout: share h of requests that pi0 always serves. cap: U, the largest
+    pi0/pi_j the served mixture allows, at most 1/h. share: of each round's rows, at least this many are banked (outside S3).
+    A ledger never changes: every function returns the next one. Raises InputError on settings out of range.
+    """
+
+    c: float = 0.95
+    floor: float = 0.90
+    delta: float = 0.05
+    K: int = 5
+    holdout: float = 0.05
+    cap: float = 5.0
+    r_max: float = 1.0
+    share: float = 0.5
+    entries: tuple[Entry, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not 0 < self.c <= 1 or not 0 < self.floor <= self.c:
+            raise InputError(f"c is {self.c} and floor {self.floor}; both are shares of the logger's value, 0 < floor <= c <= 1")
+        if not 0 < self.delta < 1 or self.K < 1:
+            raise InputError(f"delta is {self.delta} and K {self.K}; give a probability in (0, 1) and at least one gate")
+        if not 0 < self.holdout < 1 or not 1 <= self.cap <= 1 / self.holdout + 1e-9:
+            raise InputError(f"holdout {self.holdout} and cap {self.cap}: the holdout is in (0, 1), the cap from 1 to 1/holdout")
+        if not 0 < self.share <= 1 or not 0 < self.r_max < math.inf:
+            raise InputError(f"share {self.share} must be in (0, 1] and r_max {self.r_max} above 0")
+
+    @property
+    def gate_delta(self) -> float:
+        """Level of each gate, delta / (2K)."""
+        return self.delta / (2 * self.K)
+
+    @property
+    def gates(self) -> int:
+        """Gates opened so far."""
+        return sum(one.kind == "gate" for one in self.entries)
+
+    @property
+    def spent(self) -> frozenset[str]:
+        """Digests of rows and splits that were opened."""
+        return frozenset(mark for one in self.entries for mark in one.spent)
+
+    @property
+    def serving(self) -> Entry | None:
+        """The deployment in force; None when pi0 serves everything."""
+        last = [one for one in self.entries if one.kind in ("deployed", "alarm")]
+        return last[-1] if last and last[-1].kind == "deployed" else None
+
+    @property
+    def left(self) -> int:
+        """Planned rounds that the deployment in force has not been settled for; its margin covers no more than these."""
+        if self.serving is None:
+            return 0
+        since = self.entries[self.entries.index(self.serving) + 1 :]
+        return self.serving.rounds - sum(one.rounds for one in since if one.kind == "served")
+
+    @property
+    def stakes(self) -> Floats:
+        """l_f of the bank, f share / (c r_max U): constants, as every round's bets must be the same ones."""
+        return np.asarray(betting.FRACTIONS) * self.share / (self.c * self.r_max * self.cap)
+
+    def to_rows(self) -> list[dict[str, str]]:
+        """Every entry as a plain row, oldest first."""
+        return [one.to_row() for one in self.entries]
+
+    def with_rows(self, rows: Iterable[Mapping[str, Any]]) -> Ledger:
+        """This ledger with the entries of stored rows, oldest first; rows of other kinds are passed over."""
+        return replace(self, entries=tuple(Entry.from_row(row) for row in rows if row["kind"] == TABLE_KIND))
+
+    def plus(self, entry: Entry) -> Ledger:
+        """The ledger with one more entry."""
+        return replace(self, entries=(*self.entries, entry))
+
+
+def bank(ledger: Ledger) -> Estimate:
+    """Lower bound of what all rounds earned so far, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0 before any round.
+
+    Solves mean_f exp(sum_i log(1 + l_f s_j g_i) - l_f B) = 2/delta, s_j = rounds_j / rows_j: since E[1 + l g] <= exp(l E g), it
+    holds at all looks together however the means drift between rounds. n counts the banked rows.
+    """
+    served = [one for one in ledger.entries if one.kind == "served"]
+    if not served:
+        return Estimate(0.0, 0.0, 0.0, 0, "bank", reason="no round has been served yet")
+    rounds = sum(one.rounds for one in served)
+    sums = np.sum([one.log_sums for one in served], axis=0)
+    worst = -ledger.c * ledger.r_max * rounds
+    low = max(betting.lower_total(sums, ledger.stakes, ledger.delta / 2), worst)
+    assumptions = ("rounds of pi0's holdout and of the policy run at the same time, assigned at random per request",)
+    return Estimate(low, low, math.inf, sum(one.rows for one in served), "bank", assumptions)
+
+
+def margin(ledger: Ledger, planned: int) -> float:
+    """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back (positive)."""
+    if planned < 1:
+        raise InputError(f"{planned} rounds are planned; a deployment needs at least one")
+    return -bank(ledger).low / planned
+
+
+def settle(ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note: str = "") -> Ledger:
+    """Bank a served stretch: gains (n,) = (pi_k/logger - c pi0/logger) r of its rows outside S3; rounds: requests served in all.
+
+    Raises InputError where gains are below -c r_max U, fewer than `share` of the rounds' rows were kept, or nothing is deployed.
+    """
+    values = np.asarray(gains, dtype=np.float64)
+    if not any(one.kind == "deployed" and one.policy == policy for one in ledger.entries):
+        raise InputError(f"policy {policy[:12]} was never deployed by this ledger; only rounds of its deployments are banked")
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise InputError("gains must be one finite number a row")
+    if rounds < len(values) or len(values) < ledger.share * rounds:
+        raise InputError(f"{len(values)} rows of {rounds} rounds: bank at least {ledger.share:.0%} of them, and none twice")
+    low = -ledger.c * ledger.r_max * ledger.cap
+    if values.min(initial=0.0) < low * (1 + 1e-9):
+        row = int(values.argmin())
+        raise InputError(
+            f"row {row + 1}: gain {values[row]:g} is below {low:g}, impossible with U = {ledger.cap:g}; serve the cap"
+        )
+    scaled = values * (rounds / max(len(values), 1))
+    sums = tuple(float(np.log1p(stake * scaled).sum()) for stake in ledger.stakes)
+    return ledger.plus(Entry("served", policy, rounds=rounds, rows=len(values), log_sums=sums, note=note))
+
+
+def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
+    """Enter an opened gate, passed or not: its rows are spent from now on. All certificates are of one call of `certify`.
+
+    Raises InputError on rows spent before, on more than K gates, and on certificates of other promises than the ledger's.
+    """
+    if not certificates:
+        raise InputError("there is no certificate to record")
+    first = certificates[0]
+    if any((one.log_hash, one.split_hash) != (first.log_hash, first.split_hash) for one in certificates):
+        raise InputError("these certificates are of different rows; record each gate by itself")
+    if {first.log_hash, first.split_hash} & ledger.spent:
+        raise InputError(f"the rows of S3 ({first.log_hash[:12]}) were opened before; collect new rows")
+    if ledger.gates >= ledger.K:
+        raise InputError(
+            f"all {ledger.K} gates of this ledger are used; the promise covers no more. Start a ledger with a larger K"
+        )
+    passed = [one for one in certificates if one.passed]
+    mark = passed[-1].policy_hash if passed else first.policy_hash
+    hashes = ",".join(one.hash for one in certificates)
+    note = f"{len(passed)} of {len(certificates)} passed"
+    return ledger.plus(Entry("gate", mark, (first.log_hash, first.split_hash), hashes, first.margin, note=note))
+
+
+def admit(ledger: Ledger, certificate: Certificate, planned: int) -> Ledger:
+    """Deploy the certified policy for `planned` rounds.
+
+    Raises InputError without a passed certificate, when its gate was not recorded, and when it was certified for another c, for a
+    lower floor, at a larger delta or a lower margin than the ledger asks for now.
+    """
+    if not certificate.passed:
+        raise InputError(
+            f"policy {certificate.policy_hash[:12]} has no passed certificate ({certificate.reason}); nothing is deployed"
+        )
+    gates = [one for one in ledger.entries if one.kind == "gate"]
+    if not gates or certificate.hash not in gates[-1].certificate.split(","):
+        raise InputError("the certificate is not of the latest recorded gate; record it first, then deploy")
+    needed = margin(ledger, planned)
+    for wrong, what in (
+        (certificate.c != ledger.c, f"c = {certificate.c:g}, the ledger promises {ledger.c:g}"),
+        (certificate.floor < ledger.floor, f"floor {certificate.floor:g}, the ledger asks for {ledger.floor:g}"),
+        (certificate.delta > ledger.gate_delta * (1 + 1e-9), f"delta {certificate.delta:g}, a gate has {ledger.gate_delta:g}"),
+        (certificate.lcb < needed, f"lower bound {certificate.lcb:g}, {planned} rounds need {needed:g}"),
+    ):
+        if wrong:
+            raise InputError(f"the certificate does not fit the ledger: {what}; certify with the ledger's settings")
+    entry = Entry("deployed", certificate.policy_hash, certificate=certificate.hash, margin=needed, rounds=planned)
+    return ledger.plus(entry)
+
+
+def withdraw(ledger: Ledger, note: str) -> Ledger:
+    """All traffic back to pi0, for instance at an alarm. Raises InputError when nothing is deployed."""
+    if ledger.serving is None:
+        raise InputError("nothing is deployed; pi0 serves everything already")
+    return ledger.plus(Entry("alarm", ledger.serving.policy, note=note))

@@ -1,0 +1,71 @@
+"""The switch back to the logger: an alarm that may be looked at after every live row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.stats import betting
+
+Floats = npt.NDArray[np.float64]
+
+
+def watch(rewards: npt.ArrayLike, least: float, delta: float = 0.05, r_max: float = 1.0) -> int | None:
+    """First row (from 1) at which the mean reward is surely below `least` = floor x V0, or None.
+
+    Wealth mean_f prod(1 + l_f (least - r_t)), l_f = f / (r_max - least); alarm at 1/delta. If the mean is `least` or more, a
+    false alarm ever comes with probability at most delta. A fixed V0 has an error of its own: prefer `watch_holdout`.
+    Raises InputError on rewards outside [0, r_max] or `least` outside (0, r_max).
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    if not 0 < least < r_max:
+        raise InputError(f"the least mean reward is {least:g}; it lies between 0 and r_max = {r_max:g}")
+    _in_range(values, r_max)
+    return _alarm(betting.wealth_path(-values, -least, -r_max), delta)
+
+
+def watch_holdout(
+    rewards: npt.ArrayLike,
+    policy_ratio: npt.ArrayLike,
+    reference_ratio: npt.ArrayLike,
+    floor: float,
+    holdout: float,
+    delta: float = 0.05,
+    r_max: float = 1.0,
+) -> int | None:
+    """First row (from 1) at which V(pi) is surely below floor x V0, both estimated from the same live rows, or None.
+
+    policy_ratio, reference_ratio (n,): pi/mixture and pi0/mixture of each served action; the first is at most 1/(1-holdout), so
+    -g = (floor pi0 - pi)/mixture r is at least -r_max/(1-holdout) and needs no other bound. Raises InputError on a larger ratio.
+    """
+    values = np.asarray(rewards, dtype=np.float64)
+    own, logger = np.asarray(policy_ratio, dtype=np.float64), np.asarray(reference_ratio, dtype=np.float64)
+    if not 0 < floor <= 1 or not 0 < holdout < 1:
+        raise InputError(f"floor {floor} must be in (0, 1] and holdout {holdout} in (0, 1)")
+    _in_range(values, r_max)
+    most = 1 / (1 - holdout)
+    wrong = ~((own >= 0) & (own <= most * (1 + 1e-6)) & (logger >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"row {row + 1}: pi/mixture is {own[row]:g}, at most {most:g} with a holdout of {holdout:g}; log the mixture"
+        )
+    losses = (floor * logger - np.minimum(own, most)) * values
+    return _alarm(betting.wealth_path(losses, 0.0, -r_max * most), delta)
+
+
+def _in_range(values: Floats, r_max: float) -> None:
+    wrong = ~((values >= 0) & (values <= r_max))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"row {row + 1}: reward {values[row]:g} is not in [0, {r_max:g}]; raise r_max or rescale the rewards")
+
+
+def _alarm(path: Floats, delta: float) -> int | None:
+    if not 0 < delta < 1:
+        raise InputError(f"delta is {delta}; give an error probability above 0 and below 1")
+    over = path >= math.log(1 / delta)
+    return int(np.argmax(over)) + 1 if over.any() else None
