@@ -2,7 +2,7 @@
 
 from tastemaker.explore.gate.certificate import Beside, Certificate
 from tastemaker.explore.gate.certify import GateSettings, certify, log_growth
-from tastemaker.explore.gate.evidence import SUPPORTS, Evidence, Support, collect, rewarded_rows_needed
+from tastemaker.explore.gate.evidence import SUPPORTS, Evidence, Support, collect
 from tastemaker.explore.gate.features import Believed, believe
 
 __all__ = [
@@ -17,5 +17,4 @@ __all__ = [
     "certify",
     "collect",
     "log_growth",
-    "rewarded_rows_needed",
 ]

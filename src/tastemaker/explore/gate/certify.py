@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from tastemaker.errors import InputError
+from tastemaker.explore.bounds import lower_bound
+from tastemaker.explore.estimate import Contributions
 from tastemaker.explore.gate.certificate import Beside, Certificate
-from tastemaker.explore.gate.evidence import Evidence, Support, collect, rewarded_rows_needed
+from tastemaker.explore.gate.evidence import Evidence, Support, collect
 from tastemaker.explore.gate.features import Believed
 from tastemaker.explore.policy import Policy
+from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Log
 from tastemaker.stats import betting
 
@@ -132,7 +134,7 @@ class _Judge:
         return log_growth(found.paired(at.c), at.margin, found.low(at.c))
 
     def no_rewards(self, s2: Log) -> str:
-        needed = rewarded_rows_needed(min(self.settings.c, 0.999), self.settings.delta)
+        needed = least_rewarded(min(self.settings.c, 0.999), self.settings.delta)
         return (
             f"refused: {self.s3.rewarded} of {len(self.s3)} rows of S3 and {s2.rewarded} of {len(s2)} of S2 have a reward; no "
             f"test can pass without. Policies close to the logger need about {needed} fully rewarded rows in S3"
@@ -195,30 +197,15 @@ def beside(found: Evidence, at: GateSettings) -> tuple[Beside, ...]:
     The first takes c times the mean logged reward as a known number, as published tests do. Bernstein and Hoeffding need a
     range: weights are clipped at 100, which can only lower them. Source: Maurer and Pontil, 0907.3740, theorem 4.
     """
-    gains, n = found.paired(at.c), len(found.own)
-    threshold = at.c * float(found.logger.mean())
-    clipped = np.minimum(found.own, CLIP * found.r_max)
-    span = (CLIP + at.c * found.cap) * found.r_max
-    paired = clipped - at.c * found.logger
+    gains, threshold = found.paired(at.c), at.c * float(found.logger.mean())
+    clipped = np.minimum(found.own, CLIP * found.r_max) - at.c * found.logger
+    own = Contributions(found.own, found.weight, 0.0, math.inf)
+    paired = Contributions(gains, found.weight, found.low(at.c), math.inf)
+    ranged = Contributions(clipped, found.weight, found.low(at.c), CLIP * found.r_max)
     bounds = [
-        ("Student t", _student(found.own, at.delta) - threshold, "c V0 taken as known"),
-        ("paired t", _student(gains, at.delta), "valid for many rows only"),
-        ("Bernstein", bernstein(paired, at.delta, span), f"weights clipped at {CLIP:g}"),
-        ("Hoeffding", float(paired.mean()) - span * math.sqrt(math.log(1 / at.delta) / (2 * n)), f"weights clipped at {CLIP:g}"),
+        ("Student t", lower_bound(own, at.delta, "t").low - threshold, "c V0 taken as known"),
+        ("paired t", lower_bound(paired, at.delta, "t").low, "right for many rows only"),
+        ("Bernstein", lower_bound(ranged, at.delta, "bernstein").low, f"weights clipped at {CLIP:g}"),
+        ("Hoeffding", lower_bound(ranged, at.delta, "hoeffding").low, f"weights clipped at {CLIP:g}"),
     ]
     return tuple(Beside(name, lcb, bool(lcb >= at.margin), note) for name, lcb, note in bounds)
-
-
-def _student(values: Floats, delta: float) -> float:
-    n = len(values)
-    if n < 2:
-        return float("nan")
-    return float(values.mean() - stats.t.ppf(1 - delta, n - 1) * values.std(ddof=1) / math.sqrt(n))
-
-
-def bernstein(values: Floats, delta: float, span: float) -> float:
-    """Empirical Bernstein lower bound of a mean, for values in a range of width `span`."""
-    n, log = len(values), math.log(2 / delta)
-    if n < 2:
-        return float("nan")
-    return float(values.mean() - math.sqrt(2 * values.var(ddof=1) * log / n) - 7 * span * log / (3 * (n - 1)))
