@@ -1,0 +1,1 @@
+"""Chats: `endpoint` (OpenAI-compatible), `local` (a Hugging Face folder), `scripted`; `rehearsal` serves a bad endpoint."""
