@@ -1,0 +1,27 @@
+"""Re-ranking by the retention proxy: rules, `adjust`, and what it does to rankings."""
+
+from tastemaker.rank.adjust.apply import REASONS, adjust
+from tastemaker.rank.adjust.effects import Exposure, RankEffects, gini, rank_effects
+from tastemaker.rank.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value, ablation
+from tastemaker.rank.adjust.tune import Tuned, ablations, compare, tune_weight
+
+__all__ = [
+    "REASONS",
+    "Capped",
+    "Constrained",
+    "Exposure",
+    "Hinge",
+    "Mmr",
+    "RankEffects",
+    "Rule",
+    "Step",
+    "Tuned",
+    "Value",
+    "ablation",
+    "ablations",
+    "adjust",
+    "compare",
+    "gini",
+    "rank_effects",
+    "tune_weight",
+]

@@ -1,0 +1,168 @@
+"""The rules that let the retention proxy move items: six settings classes, one `adjust` for all."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+Part = Literal["both", "boost", "demote"]
+
+
+def _least(name: str, value: float, low: float, high: float = math.inf, above: bool = False) -> None:
+    if not (math.isfinite(value) and low <= value <= high and not (above and value == low)):
+        told = f"above {low:g}" if above else f"at least {low:g}"
+        raise InputError(f"{name} is {value}; give a number {told}" + (f" and at most {high:g}" if math.isfinite(high) else ""))
+
+
+def _thresholds(boost: float, demote: float) -> None:
+    _least("tau_boost", boost, 0, 1)
+    _least("tau_demote", demote, 0, 1)
+    if demote > boost:
+        raise InputError(f"tau_demote {demote} lies above tau_boost {boost}; an item would be raised and lowered at once")
+
+
+@dataclass(frozen=True)
+class Step:
+    """As published: + alpha where p > tau_boost, - beta (tau_demote - p) where p < tau_demote. It jumps by alpha at tau_boost."""
+
+    alpha: float = 1.0
+    beta: float = 2.0
+    tau_boost: float = 0.76
+    tau_demote: float = 0.38
+
+    def __post_init__(self) -> None:
+        _least("alpha", self.alpha, 0)
+        _least("beta", self.beta, 0)
+        _thresholds(self.tau_boost, self.tau_demote)
+
+    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """What the rule looks at: p_pos."""
+        return p_pos
+
+    def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """What is added to each score (n,)."""
+        demoted = self.beta * (self.tau_demote - p_pos)
+        raised = np.where(p_pos > self.tau_boost, self.alpha, 0.0)
+        return np.asarray(raised - np.where(p_pos < self.tau_demote, demoted, 0.0), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """+ a max(0, p - tau_boost) - b max(0, tau_demote - p): continuous, so a small change of p never makes a rank jump."""
+
+    a: float = 4.0
+    b: float = 2.0
+    tau_boost: float = 0.76
+    tau_demote: float = 0.38
+
+    def __post_init__(self) -> None:
+        _least("a", self.a, 0)
+        _least("b", self.b, 0)
+        _thresholds(self.tau_boost, self.tau_demote)
+
+    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """What the rule looks at: p_pos."""
+        return p_pos
+
+    def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """What is added to each score (n,)."""
+        return self.a * np.maximum(0.0, p_pos - self.tau_boost) - self.b * np.maximum(0.0, self.tau_demote - p_pos)
+
+
+def _value(part: Part, penalty: float, p_pos: Floats, p_neg: Floats) -> Floats:
+    """v = p_pos - penalty p_neg, or one of its halves."""
+    return np.asarray((part != "demote") * p_pos - (part != "boost") * penalty * p_neg, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Value:
+    """+ weight (p_pos - penalty p_neg)."""
+
+    weight: float = 1.0
+    penalty: float = 1.0
+    part: Part = "both"
+
+    def __post_init__(self) -> None:
+        _least("weight", self.weight, 0)
+        _least("penalty", self.penalty, 0)
+
+    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """v = p_pos - penalty p_neg."""
+        return _value(self.part, self.penalty, p_pos, p_neg)
+
+    def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """What is added to each score (n,)."""
+        return self.weight * self.retention(p_pos, p_neg)
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """Sort by z + mu v with the largest mu <= mu_max that costs a request at most the share `eps` of its engagement range.
+
+    sum_j e_j z_(j) >= best - eps (best - worst), e_j = 1/log2(1 + j), v = p_pos - penalty p_neg. Each mu gives the exact
+    optimum of its weighted sum, and the loss grows with mu, so bisection finds it.
+    """
+
+    eps: float = 0.05
+    mu_max: float = 10.0
+    penalty: float = 1.0
+    part: Part = "both"
+
+    def __post_init__(self) -> None:
+        _least("eps", self.eps, 0, 1)
+        _least("mu_max", self.mu_max, 0, above=True)
+        _least("penalty", self.penalty, 0)
+
+    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """v = p_pos - penalty p_neg."""
+        return _value(self.part, self.penalty, p_pos, p_neg)
+
+
+@dataclass(frozen=True)
+class Mmr:
+    """After `rule` (None: base scores): pick next the item with the largest balance z - (1 - balance) (most similarity so far).
+
+    Similarity is Jaccard of the column `attributes`, or cosine of `vector` where there is no such column. Source: Carbonell and
+    Goldstein, SIGIR 1998.
+    """
+
+    balance: float = 0.7
+    rule: Step | Hinge | Value | Constrained | None = None
+
+    def __post_init__(self) -> None:
+        _least("balance", self.balance, 0, 1)
+
+
+@dataclass(frozen=True)
+class Capped:
+    """`rule`, but an item of base rank r stays within r - most .. r + most."""
+
+    rule: Step | Hinge | Value | Constrained | Mmr = field(default_factory=Step)
+    most: int = 5
+
+    def __post_init__(self) -> None:
+        if self.most < 0:
+            raise InputError(f"most is {self.most}; give the positions an item may move, 0 or more")
+
+
+Rule = Step | Hinge | Value | Constrained | Mmr | Capped
+
+
+def ablation(rule: Rule, part: Literal["boost", "demote"]) -> Rule:
+    """The same rule that only raises, or only lowers."""
+    if isinstance(rule, Step):
+        return replace(rule, beta=0.0) if part == "boost" else replace(rule, alpha=0.0)
+    if isinstance(rule, Hinge):
+        return replace(rule, b=0.0) if part == "boost" else replace(rule, a=0.0)
+    if isinstance(rule, Value | Constrained):
+        return replace(rule, part=part)
+    if rule.rule is None:
+        return rule
+    return replace(rule, rule=ablation(rule.rule, part))  # type: ignore[arg-type]  # what it wraps keeps its class
