@@ -105,7 +105,7 @@ def test_permuted_rows_give_the_same_ranks(case: tuple[int, list[int], bool], ru
         .select(["rank_after", "adjusted_score", "reason"])
         .equals(two.sort_by(keys).select(["rank_after", "adjusted_score", "reason"]))
     )
-    by_request = one.to_pandas() if False else one.to_pylist()
+    by_request = one.to_pylist()
     for request in {row["request_id"] for row in by_request}:
         rows = [row for row in by_request if row["request_id"] == request]
         assert sorted(row["rank_after"] for row in rows) == list(range(1, len(rows) + 1))
@@ -182,13 +182,12 @@ def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(seed: int, siz
 def test_hinge_and_value_are_lipschitz_in_p(case: tuple[int, list[int], bool], change: float, at: int) -> None:
     table = scored(*case)
     row = at % table.num_rows
-    p, q = (np.array(table[name].to_pylist()) for name in ("p_pos", "p_neg"))
+    p = np.array(table["p_pos"].to_pylist())
     p[row] = max(0.0, p[row] - change)
     moved = table.set_column(table.column_names.index("p_pos"), "p_pos", pa.array(p))
     for rule, slope in ((Hinge(3.0, 5.0), 5.0), (Value(2.0, 0.5), 2.0)):
         one, two = (np.array(adjust(t, rule)["adjusted_score"].to_pylist()) for t in (table, moved))
         assert np.abs(one - two).max() <= slope * change + 1e-12
-    assert len(q)
 
 
 def test_diverse_order_by_its_definition() -> None:
@@ -227,7 +226,7 @@ def test_effects_by_hand() -> None:
     assert found.proxy_gain.value == pytest.approx((0.9 * first + 0.2 * second) / (first + second) - 0.2)
     assert found.distance_before == 0 and found.distance_after == 1
     x = found.exposure["creator"]
-    assert dict((name, (a, b)) for name, a, b in x.moves)["x"] == pytest.approx((1.0, second / (first + second)))
+    assert {name: (a, b) for name, a, b in x.moves}["x"] == pytest.approx((1.0, second / (first + second)))
     e = 1 / np.log2(1 + np.arange(1, 5))
     z = np.array([4.0, 3.0, 2.0, 1.0])
     loss = (e @ z - e @ z[[2, 0, 1, 3]]) / (e @ z - e @ z[::-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,7 @@ class Requests:
         """e_j = 1 / log2(1 + j) (n,) of the position each place is."""
         return np.asarray(1.0 / np.log2(1.0 + self.rank), dtype=np.float64)
 
-    def sums(self, values: Floats) -> Floats:
+    def sums(self, values: npt.NDArray[Any]) -> Floats:
         """Sums (Q,) of values (n,) by request."""
         return np.asarray(np.add.reduceat(values, self.offsets[:-1]), dtype=np.float64)
 
