@@ -3,7 +3,7 @@
 from tastemaker.rank.paths.claim import claim
 from tastemaker.rank.paths.exposure import clustered_slope, dealt_effect, item_means
 from tastemaker.rank.paths.rows import PathSettings
-from tastemaker.rank.paths.tests import PathTests, path_tests
+from tastemaker.rank.paths.verdict import PathTests, path_tests
 from tastemaker.rank.paths.within import clustered_logit, conditional_logit, group_means
 
 __all__ = [

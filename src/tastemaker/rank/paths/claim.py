@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tastemaker.rank.paths.tests import PathTests
+from tastemaker.rank.paths.verdict import PathTests
 from tastemaker.rank.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.stats.estimate import Estimate
 
