@@ -74,11 +74,16 @@ def conversation_id(settings_hash: str, index: int) -> str:
     return "c" + hashlib.sha256(f"{settings_hash}\n{index}".encode()).hexdigest()[:24]
 
 
+def user_row(seed: int, index: int, n_users: int) -> int:
+    """Who talks in conversation `index`."""
+    return int(generator(seed, "listener", index).integers(n_users))
+
+
 def make_plan(index: int, sampler: Sampler, listeners: Listeners, settings: PlanSettings, settings_hash: str) -> Plan:
     """The plan of conversation `index`; it depends on no other conversation."""
     rng = generator(settings.seed, "plan", index)
     catalogue = sampler.catalogue
-    user = int(rng.integers(len(listeners.user_ids)))
+    user = user_row(settings.seed, index, len(listeners.user_ids))
     history = listeners.histories[user]
     order = rng.permutation(len(history))
     tracks = tuple(int(history[int(place)]) for place in order[: settings.tracks])

@@ -17,10 +17,10 @@ from tastemaker.converse.rules.words import closing_thought, found_reply, listen
 from tastemaker.converse.views import GoalView, ListenerView, ProfileView, RecommenderView
 from tastemaker.errors import InputError
 from tastemaker.lm.calls import Reply, Request, Usage
+from tastemaker.lm.calls.cost import estimated_input, estimated_output
 from tastemaker.stats.random import generator
 
 PICKY = 0.6  # how often a listener minds that an item misses an unspoken taste
-CHARACTERS_A_TOKEN = 4
 
 
 class RuleChat:
@@ -35,8 +35,7 @@ class RuleChat:
         """Answer as the role whose view it is. Raises InputError for a view of no role of conversations."""
         answer = self._answer(request)
         text = json.dumps(answer.model_dump(), ensure_ascii=False)
-        tokens = sum(len(one.text) for one in request.messages) // CHARACTERS_A_TOKEN
-        return Reply(text, Usage(tokens, len(text) // CHARACTERS_A_TOKEN))
+        return Reply(text, Usage(estimated_input(request), estimated_output(text)))
 
     def _answer(self, request: Request[Any]) -> Any:
         view = request.view

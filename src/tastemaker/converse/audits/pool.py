@@ -1,0 +1,105 @@
+"""How much the choice of items gives away without a word: the leak of data made from real sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from tastemaker.errors import InputError
+from tastemaker.stats.intervals import Interval, paired_bootstrap
+from tastemaker.stats.ranking import ndcg_at
+
+FEW = 5
+MOST_IDENTIFIED = 0.01
+MOST_RECOVERED = 0.05
+Floats = npt.NDArray[np.float64]
+Scores = Callable[[Sequence[int]], npt.NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Played:
+    """The rows a conversation played, in order, and the user it was made from."""
+
+    rows: tuple[int, ...]
+    user: int
+
+
+@dataclass(frozen=True)
+class PoolAudit:
+    """identified: share of conversations whose source is among at most 5 users who had all the played items.
+
+    recovered: nDCG@20 of co-occurrence with the played items minus that of popularity, no words, over conversations.
+    """
+
+    conversations: int
+    identified: float
+    recovered: Interval
+    cooccurrence: float
+    popularity: float
+
+    @property
+    def ok(self) -> bool:
+        """Both gates: identified at most 1 %, upper 95 % bound of recovered at most .05."""
+        return self.identified <= MOST_IDENTIFIED and self.recovered.high <= MOST_RECOVERED
+
+
+def identified(played: Sequence[Played], histories: Sequence[npt.NDArray[np.int64]], n_items: int) -> npt.NDArray[np.bool_]:
+    """(C,) whether the source is among the users, at most 5, whose log holds every played item."""
+    lengths = [len(one) for one in histories]
+    owners = np.repeat(np.arange(len(histories)), lengths)
+    items = np.concatenate([*histories, np.empty(0, np.int64)])
+    had = sparse.csr_array((np.ones(len(items)), (owners, items)), shape=(len(histories), n_items))
+    had.data[:] = 1.0
+    out = np.zeros(len(played), bool)
+    for place, one in enumerate(played):
+        rows = sorted(set(one.rows))
+        if rows:
+            columns = (had[:, rows] > 0).sum(axis=1)
+            matches = np.flatnonzero(np.asarray(columns).ravel() == len(rows))
+            out[place] = len(matches) <= FEW and one.user in matches
+    return out
+
+
+def rank_of(scores: npt.NDArray[np.floating], target: int, before: Sequence[int]) -> float:
+    """Rank of the target among rows not played before; ties share their mean place, so that equal scores give nothing away."""
+    free = np.ones(len(scores), bool)
+    free[list(before)] = False
+    value, others = scores[target], scores[free]
+    return float((others > value).sum() + ((others == value).sum() + 1) / 2)
+
+
+def recoverability(rows: Sequence[int], scores: Scores) -> float | None:
+    """Mean nDCG@20 of the items after the first, ranked by `scores(items before)`; None when fewer than two were played."""
+    if len(rows) < 2:
+        return None
+    ranks = [rank_of(np.asarray(scores(rows[:place])), rows[place], rows[:place]) for place in range(1, len(rows))]
+    return float(np.mean(ndcg_at(ranks, 20)))
+
+
+def pool_audit(
+    played: Sequence[Played],
+    histories: Sequence[npt.NDArray[np.int64]],
+    n_items: int,
+    together: Scores,
+    popular: npt.NDArray[np.floating],
+    seed: int = 0,
+) -> PoolAudit:
+    """Re-identification and text-free recoverability. together: scores (N,) of items by company with rows played before.
+
+    Raises
+    ------
+    InputError
+        when no conversation played two items.
+    """
+    pairs = [(recoverability(one.rows, together), recoverability(one.rows, lambda before: popular)) for one in played]
+    kept = [(first, second) for first, second in pairs if first is not None and second is not None]
+    if not kept:
+        raise InputError("the pool audit needs conversations that played at least two items; generate some first")
+    first, second = np.array(kept).T
+    share = float(identified(played, histories, n_items).mean())
+    interval = paired_bootstrap(first, second, f"pool audit {seed}")
+    return PoolAudit(len(played), share, interval, float(first.mean()), float(second.mean()))

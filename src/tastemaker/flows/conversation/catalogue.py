@@ -1,0 +1,119 @@
+"""A workspace's items as a catalogue with typed facts, and its users as listeners."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from tastemaker.converse.agents.plan import Listeners
+from tastemaker.converse.catalogue import FAMILY, Catalogue, Value
+from tastemaker.converse.record import Profile
+from tastemaker.errors import InputError
+from tastemaker.flows.data import Data, attribute_words
+from tastemaker.flows.media import FACTS_FILE
+from tastemaker.store import Workspace, read_table
+
+FAMILY_FIELDS = ("family_id", "family")
+FAME = ("little known", "middling known", "well known")
+PROFILES_FILE = "listener_profiles.parquet"
+SHOWN_VALUES = 400  # a field of more values than this is a name, not a fact one asks by
+
+
+def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
+    """Items in the order of `data`, their attributes typed, with families, further names and how well known each is.
+
+    Raises
+    ------
+    InputError
+        when no item has an attribute field=value, so that nothing could be asked for.
+    """
+    items = data.items
+    facts = _facts(workspace)
+    words = [attribute_words(one) for one in items["attributes"].to_pylist()]
+    names = list(dict.fromkeys(name for one in words for name in one if name not in FAMILY_FIELDS))
+    columns: dict[str, tuple[Value, ...]] = {name: _column([one.get(name) for one in words]) for name in names}
+    creators = items["creator"].to_pylist()
+    columns |= _derived(creators, columns, data)
+    columns = {name: column for name, column in columns.items() if _askable(column)}
+    if not columns:
+        raise InputError(
+            f"{workspace.root}: no item has an attribute as field=value that others share, so no request can be made; "
+            "add some to the items' `attributes` and ingest again"
+        )
+    titles = [title or f"item {row + 1}" for row, title in enumerate(items["title"].to_pylist())]
+    families = [
+        str(facts.get(item, {}).get("family_id") or next((one[name][0] for name in FAMILY_FIELDS if name in one), item))
+        for item, one in zip(data.item_ids, words, strict=True)
+    ]
+    aliases = [tuple(facts.get(item, {}).get("aliases") or ()) for item in data.item_ids]
+    columns[FAMILY] = tuple(families)
+    return Catalogue(
+        tuple(data.item_ids), tuple(titles), tuple(aliases), tuple(creators), tuple(families), columns,
+        np.asarray(data.training_counts, np.int64),
+    )  # fmt: skip
+
+
+def _facts(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Families and further names of the demo's tunes, which the item table has no column for."""
+    path = workspace.data / FACTS_FILE
+    if not path.exists():
+        return {}
+    return {row["item_id"]: row for row in read_table(path).select(["item_id", "family_id", "aliases"]).to_pylist()}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _column(values: list[list[str] | None]) -> tuple[Value, ...]:
+    """Several words where any item has several, numbers where all are, else one word."""
+    if any(value and len(value) > 1 for value in values):
+        return tuple(tuple(value) if value else None for value in values)
+    numbers = [_number(value[0]) if value else None for value in values]
+    if all(number is not None for number, value in zip(numbers, values, strict=True) if value):
+        return tuple(numbers)
+    return tuple(value[0] if value else None for value in values)
+
+
+def _derived(creators: list[str | None], columns: dict[str, tuple[Value, ...]], data: Data) -> dict[str, tuple[Value, ...]]:
+    """The creator unless another field says the same; how well known an item is; the decade it appeared in."""
+    found: dict[str, tuple[Value, ...]] = {}
+    if any(creators) and tuple(creators) not in columns.values():
+        found["creator"] = tuple(creators)
+    counts = data.training_counts
+    if counts.sum() > 0:
+        low, high = np.quantile(counts, [1 / 3, 2 / 3])
+        if low < high:
+            found["popularity"] = tuple(FAME[int(one > low) + int(one > high)] for one in counts)
+    times = data.items["created_at"].to_pylist()
+    if any(times) and not {"year", "decade"} & set(columns):
+        found["decade"] = tuple(f"{one.year // 10 * 10}s" if one else None for one in times)
+    return found
+
+
+def _askable(column: tuple[Value, ...]) -> bool:
+    """Whether some value is shared by items, and there are few enough to speak of."""
+    known = [one for value in column if value is not None for one in (value if isinstance(value, tuple) else (value,))]
+    if known and isinstance(known[0], float):
+        return len(set(known)) > 1
+    return 1 < len(set(known)) < min(SHOWN_VALUES, max(len(known), 2))
+
+
+def build_listeners(workspace: Workspace, data: Data) -> Listeners:
+    """The logs' users with what the data say of them; a catalogue without logs gets listeners without a past."""
+    users = [str(one) for one in data.histories.users]
+    if not users:
+        return Listeners(("listener-1",), (Profile(),), (np.empty(0, np.int64),))
+    known: dict[str, dict[str, Any]] = defaultdict(dict)
+    path = workspace.data / PROFILES_FILE
+    if path.exists():
+        fields = set(Profile.__dataclass_fields__) - {"culture", "top_creator", "top_genre"}
+        known |= {row["user_id"]: {k: v for k, v in row.items() if k in fields} for row in read_table(path).to_pylist()}
+    bounds = data.histories.offsets
+    rows = tuple(data.histories.items[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
+    return Listeners(tuple(users), tuple(Profile(**known[user]) for user in users), rows)

@@ -1,0 +1,111 @@
+"""The dials of a data set of conversations, and where its files lie in the workspace."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tastemaker.converse.agents.plan import PlanSettings
+from tastemaker.converse.candidates import CandidateSettings
+from tastemaker.errors import InputError
+from tastemaker.store import Workspace
+
+RULES = "rules"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What decides the bytes of a data set. turns: "8" or "3-12"; model: rules, a Hugging Face folder, or NAME@URL of an
+    OpenAI-compatible endpoint; media: kinds of attachment the model takes; pool: catalogue, or session (the published leak).
+    """
+
+    n: int = 200
+    seed: int = 0
+    turns: str = "8"
+    model: str = RULES
+    nothing: float = 0.06
+    pool: str = "catalogue"
+    media: str = "audio,image"
+    temperature: float = 0.7
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        """At least one conversation; turns as a number or a range; known media."""
+        if self.n < 1:
+            raise InputError(f"{self.n} conversations: ask for at least one")
+        if not re.fullmatch(r"\d+(-\d+)?", self.turns):
+            raise InputError(f"turns '{self.turns}': give a number as 8, or a range as 3-12")
+        if unknown := set(self.kinds) - {"audio", "image"}:
+            raise InputError(f"media '{', '.join(sorted(unknown))}': choose from audio, image, or none")
+        self.plan()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The media as a tuple."""
+        return () if self.media in ("", "none") else tuple(one.strip() for one in self.media.split(","))
+
+    def plan(self) -> PlanSettings:
+        """The dials of plans."""
+        first, _, last = self.turns.partition("-")
+        turns = (int(first), int(last or first))
+        return PlanSettings(seed=self.seed, turns=turns, nothing=self.nothing, candidates=CandidateSettings(pool=self.pool))
+
+    def identity(self, tables: str, vectors: str) -> dict[str, Any]:
+        """Everything the bytes follow from but the number of conversations: more of them leave the first ones as they are."""
+        return {**asdict(self), "n": None, "tables": tables, "vectors": vectors, "version": 1}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one data set lies: conversations/<name> in the workspace."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, workspace: Workspace, name: str) -> RunFolder:
+        """The folder of the data set `name`; InputError for a name that is no plain word."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", name):
+            raise InputError(f"data set name '{name}': use letters, digits, dots, dashes")
+        return cls(workspace.root / "conversations" / name)
+
+    @property
+    def settings(self) -> Path:
+        """What the run was begun with."""
+        return self.root / "settings.json"
+
+    @property
+    def journal(self) -> Path:
+        """Every attempt and every finished conversation."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def cache(self) -> Path:
+        """Validated answers."""
+        return self.root / "cache"
+
+    @property
+    def table(self) -> Path:
+        """The conversations."""
+        return self.root / "conversations.parquet"
+
+    @property
+    def media(self) -> Path:
+        """Attachments by content hash."""
+        return self.root / "media"
+
+    @property
+    def audit(self) -> Path:
+        """The last audit."""
+        return self.root / "audit.json"
+
+    @property
+    def judgements(self) -> Path:
+        """The last judging."""
+        return self.root / "judgements.json"
+
+    @property
+    def exports(self) -> Path:
+        """One file an export."""
+        return self.root / "exports"
