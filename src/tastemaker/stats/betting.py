@@ -253,8 +253,7 @@ def _place_knots(values: Floats, delta: float, low: float, bets: Floats, anchor:
 
         knots.append(_root(excess, low, top))
         count //= 2
-    placed = np.asarray(knots or [low + (top - low) / 2])
-    return np.unique(placed[placed > low])
+    return np.unique([one for one in knots if one > low] or [low + (top - low) / 2])
 
 
 def _between(total: Floats, knots: Floats, delta: float, low: float, anchor: float) -> Floats:

@@ -78,6 +78,6 @@ def _logger_part(log: Log, reference: Policy | None, cap: float) -> Floats:
     if ratio.max() > cap * (1 + 1e-5):
         row = int(ratio.argmax())
         raise InputError(
-            f"row {row + 1}: the weight of pi0 is {ratio[row]:g}, above U = {cap:g}; give the cap that the mixture was served with"
+            f"row {row + 1}: the weight of pi0 is {ratio[row]:g}, above U = {cap:g}; give the cap the mixture was served with"
         )
     return np.asarray(np.minimum(ratio, cap) * log.reward)

@@ -35,7 +35,7 @@ class Ledger:
     holdout: float = 0.05
     cap: float = 5.0
     r_max: float = 1.0
-    share: float = 0.5
+    share: float = 0.65
     entries: tuple[Entry, ...] = field(default=())
 
     def __post_init__(self) -> None:
