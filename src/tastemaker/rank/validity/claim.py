@@ -133,7 +133,8 @@ def _corrected(found: Associations, first: str, retests: Mapping[str, Retest]) -
     tables = [Table.of("Correlations (polychoric)", cells, "Intervals from resampling users.")]
     contrasts = found.contrasts.to_pylist()
     if contrasts:
-        note = "The published row can mean either reading. Intervals from resampling users."
+        note = "The published row can mean either reading. Intervals from resampling users; z of the same respondents by "
+        note += "Hittner, May and Silver, of different people by Fisher, as published."
         tables.append(Table.of("By content, both readings", [_contrast(row) for row in contrasts], note))
     if found.events.num_rows:
         tables.append(Table.of("Engagement", [_event(row) for row in found.events.to_pylist()]))

@@ -137,7 +137,7 @@ def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict
         else _weighted(x, (b, c, first), w)
     )
     test = compare_dependent(float(r[0, 2]), float(r[1, 2]), float(r[0, 1]), n)
-    return row | {"z": test.z, "p": test.p, "test": "Hittner-May-Silver, same respondents"}
+    return row | {"z": test.z, "p": test.p, "test": "same respondents"}
 
 
 def _weighted(x: dict[str, Floats], names: Sequence[str], w: Floats) -> Floats:
@@ -161,7 +161,7 @@ def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -
         return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
     r = [float(_weighted(x, (first, b), np.where(mask, data.weight, 0.0))[0, 1]) for mask in masks]
     test = compare_independent(r[0], sizes[0], r[1], sizes[1])
-    return row | {"z": test.z, "p": test.p, "test": "Fisher z, as if of different people (published)"}
+    return row | {"z": test.z, "p": test.p, "test": "as of different people"}
 
 
 def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, object]:

@@ -25,14 +25,14 @@ def balance_table(design: Design, target: Floats, before: Floats, after: Floats)
     sides = [weight / weight.sum() for weight in (target, before, after)]
     first = [weight @ x for weight in sides]
     second = [_second(x, weight) for weight in sides]
-    spread = _spread(x, sides[0], second[0])
+    spread, two_valued = _spread(x, sides[0], second[0])
     rows: list[dict[str, object]] = []
     for j, name in enumerate(design.names):
         means = [float(design.mean[j] + design.scale[j] * one[j]) for one in first]
         rows.append(_row(name, "mean", means, [float(one[j]) for one in first], 1.0))
     pairs = [(j, j) for j in range(p)] + list(combinations(range(p), 2))
     for j, k in pairs:
-        if spread[j, k] < 1e-6:
+        if spread[j, k] < 1e-6 or (j == k and two_valued[j]):
             continue
         name = f"{design.names[j]}²" if j == k else f"{design.names[j]} × {design.names[k]}"
         means = [float(one[j, k]) for one in second]
@@ -48,13 +48,19 @@ def _second(x: Floats, weight: Floats) -> Floats:
     return gram(x, weight) if on.all() else gram(x[on], weight[on])
 
 
-def _spread(x: Floats, weight: Floats, second: Floats) -> Floats:
-    """(p, p) standard deviations of x_j x_k under `weight`."""
-    fourth = np.zeros_like(second)
+def _spread(x: Floats, weight: Floats, second: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """(p, p) standard deviations of x_j x_k under `weight`, and (p,) which columns take two values.
+
+    Of those the square is a line in the column itself: the fourth moment is as small as the third allows.
+    """
+    third, fourth = np.zeros(x.shape[1]), np.zeros_like(second)
     for start in range(0, len(x), 1 << 16):
-        squares = x[start : start + (1 << 16)] ** 2
-        fourth += (squares * weight[start : start + (1 << 16), None]).T @ squares
-    return np.sqrt(np.maximum(fourth - second**2, 0.0))
+        part, w = x[start : start + (1 << 16)], weight[start : start + (1 << 16)]
+        squares = part**2
+        third += w @ (squares * part)
+        fourth += (squares * w[:, None]).T @ squares
+    spread = np.sqrt(np.maximum(fourth - second**2, 0.0))
+    return spread, np.diag(fourth) - 1 - third**2 < 1e-8 * np.diag(fourth)
 
 
 def _row(name: str, kind: str, means: list[float], moments: list[float], spread: float) -> dict[str, object]:

@@ -105,7 +105,9 @@ def _moment(row: dict[str, Cell]) -> dict[str, Cell]:
 
 
 def _smd(row: dict[str, Cell]) -> dict[str, Cell]:
-    return {"SMD before": row["smd_before"], "SMD after": row["smd_after"]}
+    after = row["smd_after"]
+    exact = isinstance(after, float) and abs(after) < 1e-8
+    return {"SMD before": row["smd_before"], "SMD after": "0, exact" if exact else after}
 
 
 def _means(means: dict[str, Estimate], names: Sequence[str]) -> list[dict[str, Cell]]:
@@ -147,8 +149,8 @@ def _figure(found: ResponseWeights) -> Intervals:
     lines = [(str(r["covariate"]), abs(float(r["smd_after"])), abs(float(r["smd_before"]))) for r in rows[:_MOST]]
     return Intervals(
         title="Balance, worst moments first",
-        label="|SMD|: dot after weighting, line from before; dashed: limit",
+        label="|SMD|: dot after weighting, line from before",
         rows=tuple((name, after, min(after, before), max(after, before)) for name, after, before in lines),
         reference=LIMIT,
-        caption=f"The {len(lines)} moments of {len(rows)} that differ most, before or after.",
+        caption=f"Dashed: the limit {LIMIT}. The {len(lines)} moments of {len(rows)} that differ most, before or after.",
     )

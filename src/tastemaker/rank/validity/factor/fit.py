@@ -80,8 +80,8 @@ def _scoring(model: Model, theta: Floats, seen: Moments, share: Floats) -> tuple
     around = inverse - inverse @ (seen.covariance + gap[:, :, None] * gap[:, None, :]) @ inverse
     pull = np.einsum("gij,gj->gi", inverse, gap)
     gradient = np.einsum("g,gij,kgji->k", share, around, d_sigma) - 2 * np.einsum("g,gi,kgi->k", share, pull, d_mu)
-    half = np.einsum("gij,kgjl->kgil", inverse, d_sigma)
-    information = np.einsum("g,kgij,lgji->kl", share, half, half)
+    half, k = inverse @ d_sigma, len(theta)
+    information = (share[:, None, None] * half).reshape(k, -1) @ half.transpose(0, 1, 3, 2).reshape(k, -1).T
     information += 2 * np.einsum("g,kgi,gij,lgj->kl", share, d_mu, inverse, d_mu)
     return gradient, information
 
