@@ -31,7 +31,7 @@ def slate_ips(log: Log, policy: Scored | Floats) -> Contributions:
     if same.any():
         row = int(order[1:][np.argmax(same)])
         raise InputError(
-            f"row {row + 1}: request {log.request[row]!r} has position {log.position[row]} twice; one action a position"
+            f"row {row + 1}: request {str(log.request[row])!r} has position {log.position[row]} twice; one action a position"
         )
     start = np.searchsorted(request[order], np.arange(len(names)))
     rank = np.empty(len(log), dtype=np.int64)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tastemaker.errors import InputError
+from tastemaker.explore.bounds import Method, lower_bound
+from tastemaker.explore.estimate import Contributions
+from tastemaker.stats.betting import FRACTIONS, SPARSE_FRACTIONS
+
+GOLDEN = ((7 * np.arange(20)) % 20) / 20
+
+
+def contributions(value: np.ndarray, low: float = 0.0, high: float = 1.0, kind: str = "mean") -> Contributions:
+    return Contributions(value, np.ones(len(value)), low, high, kind, estimator="test")
+
+
+@pytest.mark.parametrize(
+    ("method", "extra", "expected"),
+    [
+        ("hoeffding", {}, 0.201334),
+        ("bernstein", {}, -0.157680),
+        ("t", {}, 0.360629),
+        ("log_smoothing", {"smoothing": 0.5}, 0.116121),
+        ("log_smoothing", {"smoothing": 1.0}, 0.244925),
+        ("betting", {}, 0.267404),
+        ("betting", {"fractions": FRACTIONS}, 0.292627),
+    ],
+)
+def test_golden_numbers(method: Method, extra: dict[str, object], expected: float) -> None:
+    found = lower_bound(contributions(GOLDEN), 0.05, method, **extra)  # type: ignore[arg-type]
+    assert found.low == pytest.approx(expected, abs=5e-7)
+    assert found.value == pytest.approx(0.475) and found.high == math.inf and found.n == 20 and found.kind == method
+
+
+def test_bca_agrees_with_scipys() -> None:
+    value = np.random.default_rng(3).gamma(0.5, 1.0, 80)
+    ours = lower_bound(contributions(value, high=math.inf), 0.05, "bca", resamples=20_000)
+    theirs = stats.bootstrap(
+        (value,),
+        np.mean,
+        n_resamples=20_000,
+        confidence_level=0.95,
+        alternative="greater",
+        method="BCa",
+        rng=np.random.default_rng(0),
+    )
+    # Two bootstraps of 20,000 resamples: their 5 % points differ by about .01 standard deviations of the mean each.
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * value.std() / math.sqrt(80))
+
+
+DISTRIBUTIONS = {
+    "uniform": (0.5, lambda rng, n: rng.random(n)),
+    "clicks": (0.05, lambda rng, n: (rng.random(n) < 0.05).astype(float)),
+    "rare": (0.02, lambda rng, n: (rng.random(n) < 0.02) * 1.0),
+    "beta": (0.2, lambda rng, n: rng.beta(0.5, 2.0, n)),
+}
+RUNS, DELTA = 2_000, 0.05
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("method", ["hoeffding", "bernstein", "log_smoothing"])
+def test_finite_sample_bounds_miss_no_more_often_than_delta(name: str, method: Method) -> None:
+    truth, draw = DISTRIBUTIONS[name]
+    rng = np.random.default_rng(11)
+    misses = sum(lower_bound(contributions(draw(rng, 100)), DELTA, method, smoothing=1.0).low > truth for _ in range(RUNS))
+    assert misses <= stats.binom.ppf(0.999, RUNS, DELTA)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("fractions", [FRACTIONS, SPARSE_FRACTIONS])
+def test_betting_misses_no_more_often_than_delta(name: str, fractions: tuple[float, ...]) -> None:
+    """The bound is above the truth exactly where the wealth at the truth has reached 1/delta: no search is needed to count."""
+    truth, draw = DISTRIBUTIONS[name]
+    rows = draw(np.random.default_rng(15), RUNS * 100).reshape(RUNS, 100)
+    wealth = np.mean([np.exp(np.log1p(f * (rows - truth) / truth).sum(axis=1)) for f in fractions], axis=0)
+    missed = wealth >= 1 / DELTA
+    assert missed.sum() <= stats.binom.ppf(0.999, RUNS, DELTA)
+    for one in [*np.flatnonzero(missed)[:3], *np.flatnonzero(~missed)[:5]]:
+        assert (lower_bound(contributions(rows[one]), DELTA, "betting", fractions=fractions).low > truth) == missed[one]
+
+
+def test_student_misses_within_two_hundredths_on_light_tails() -> None:
+    rng = np.random.default_rng(12)
+    misses = sum(lower_bound(contributions(rng.random(100)), DELTA, "t").low > 0.5 for _ in range(RUNS)) / RUNS
+    assert abs(misses - DELTA) <= 0.02
+
+
+def test_bca_misses_near_delta_on_light_tails() -> None:
+    rng = np.random.default_rng(13)
+    runs = 300
+    misses = sum(lower_bound(contributions(rng.random(60)), DELTA, "bca", resamples=400).low > 0.5 for _ in range(runs))
+    assert misses <= stats.binom.ppf(0.999, runs, DELTA + 0.02)
+
+
+@pytest.mark.parametrize(
+    ("given", "method", "message"),
+    [
+        (contributions(GOLDEN, high=math.inf), "hoeffding", "hoeffding needs a finite range .* clipped_ips"),
+        (contributions(GOLDEN, high=math.inf), "bernstein", "bernstein needs a finite range"),
+        (contributions(GOLDEN, low=-math.inf), "betting", "betting needs a smallest contribution .* floor and logger"),
+        (contributions(GOLDEN, kind="influence"), "betting", "betting cannot take test: a ratio"),
+        (contributions(GOLDEN, kind="influence"), "hoeffding", "hoeffding cannot take test"),
+        (contributions(GOLDEN, kind="influence"), "log_smoothing", "log_smoothing cannot take test"),
+        (contributions(GOLDEN), "log_smoothing", "needs smoothing, .* chosen on other rows"),
+        (contributions(GOLDEN), "median", "bound 'median' does not exist; choose one of hoeffding"),
+    ],
+)
+def test_refusals(given: Contributions, method: Method, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        lower_bound(given, 0.05, method)
+
+
+def test_more_refusals() -> None:
+    with pytest.raises(InputError, match="contributions above -2"):
+        lower_bound(contributions(GOLDEN, low=-3.0), 0.05, "log_smoothing", smoothing=0.5)
+    with pytest.raises(InputError, match="delta is 1"):
+        lower_bound(contributions(GOLDEN), 1.0, "t")
+    with pytest.raises(InputError, match="resamples are too few"):
+        lower_bound(contributions(GOLDEN), 0.001, "bca")
+    with pytest.raises(InputError, match="row 2 is not a finite number"):
+        contributions(np.array([0.0, math.nan]))
+
+
+@pytest.mark.parametrize("method", ["hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting"])
+def test_no_rewarded_row_is_no_error_and_claims_nothing(method: Method) -> None:
+    found = lower_bound(contributions(np.zeros(50)), 0.05, method, smoothing=1.0)
+    assert found.value == 0 and found.low <= 0
+    if method in ("t", "bca"):
+        assert "no row carries information" in found.reason
+    paired = lower_bound(contributions(np.zeros(50), low=-0.95, high=math.inf), 0.05, "betting")
+    assert -0.95 <= paired.low < 0
+
+
+def test_asymptotic_bounds_and_models_say_so() -> None:
+    assert any("asymptotic" in one for one in lower_bound(contributions(GOLDEN), 0.05, "t").assumptions)
+    assert any(
+        "model's own error" in one for one in lower_bound(contributions(GOLDEN, kind="model"), 0.05, "hoeffding").assumptions
+    )
