@@ -24,6 +24,7 @@ from tastemaker.rank.adjust import (
     adjust,
     compare,
     gini,
+    grid_ranks,
     rank_effects,
     tune_weight,
 )
@@ -188,6 +189,20 @@ def test_hinge_and_value_are_lipschitz_in_p(case: tuple[int, list[int], bool], c
     for rule, slope in ((Hinge(3.0, 5.0), 5.0), (Value(2.0, 0.5), 2.0)):
         one, two = (np.array(adjust(t, rule)["adjusted_score"].to_pylist()) for t in (table, moved))
         assert np.abs(one - two).max() <= slope * change + 1e-12
+
+
+@pytest.mark.parametrize("rule", [Step(), Hinge(), Value(), Constrained(0.1), Capped(Value(4.0), 2)])
+def test_arrays_and_tables_are_ranked_alike(rule: Capped) -> None:
+    rng = np.random.default_rng(0)
+    score, p = rng.normal(size=(9, 6)), rng.random((9, 6))
+    names = {
+        "request_id": [f"r{i}" for i in range(9) for _ in range(6)],
+        "item_id": [f"i{i}" for _ in range(9) for i in range(6)],
+    }
+    table = adjust(pa.table({**names, "score": score.ravel(), "p_pos": p.ravel(), "p_neg": (1 - p.ravel()) / 2}), rule)
+    assert grid_ranks(score, p, (1 - p) / 2, rule).ravel().tolist() == table["rank_after"].to_pylist()
+    with pytest.raises(InputError, match="one shape"):
+        grid_ranks(score, p[:3], p, rule)
 
 
 def test_diverse_order_by_its_definition() -> None:

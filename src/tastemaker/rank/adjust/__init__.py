@@ -1,6 +1,6 @@
 """Re-ranking by the retention proxy: rules, `adjust`, and what it does to rankings."""
 
-from tastemaker.rank.adjust.apply import REASONS, adjust
+from tastemaker.rank.adjust.apply import REASONS, adjust, grid_ranks
 from tastemaker.rank.adjust.effects import Exposure, RankEffects, gini, rank_effects
 from tastemaker.rank.adjust.rules import Capped, Constrained, Hinge, Mmr, Rule, Step, Value, ablation
 from tastemaker.rank.adjust.tune import Tuned, ablations, compare, tune_weight
@@ -22,6 +22,7 @@ __all__ = [
     "adjust",
     "compare",
     "gini",
+    "grid_ranks",
     "rank_effects",
     "tune_weight",
 ]

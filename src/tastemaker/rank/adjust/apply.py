@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.errors import InputError
 from tastemaker.rank.adjust.order import capped, constrained, diverse
-from tastemaker.rank.adjust.requests import Floats, Ints, Requests, read_requests
+from tastemaker.rank.adjust.requests import Floats, Ints, Requests, grid_requests, read_requests
 from tastemaker.rank.adjust.rules import Capped, Constrained, Mmr, Rule
 from tastemaker.rank.adjust.similarity import Similarity
 
@@ -72,8 +73,21 @@ def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
     return kept
 
 
-def rank(requests: Requests, rule: Rule, scored: pa.Table) -> Ranked:
-    """Apply `rule` to a layout; `scored` is the table it was made of."""
+def grid_ranks(score: Floats, p_pos: Floats, p_neg: Floats, rule: Rule, standardise: bool = True) -> Ints:
+    """New ranks (Q, n), from 1, of Q requests with n candidates each, given as arrays (Q, n): `adjust` without the table.
+
+    For simulations and servers that hold arrays. `Mmr` is refused: arrays carry no attributes. Raises InputError as told there
+    and by `grid_requests`.
+    """
+    requests = grid_requests(score, p_pos, p_neg, standardise)
+    ranked = rank(requests, rule, None)
+    out = np.empty(score.size, dtype=np.int64)
+    out[requests.rows] = ranked.position - requests.offsets[requests.request] + 1
+    return out.reshape(score.shape)
+
+
+def rank(requests: Requests, rule: Rule, scored: pa.Table | None) -> Ranked:
+    """Apply `rule` to a layout; `scored` is the table it was made of, where there is one."""
     nobody = np.zeros(len(requests.rows), dtype=bool)
     if isinstance(rule, Capped):
         inner = rank(requests, rule.rule, scored)
@@ -85,6 +99,8 @@ def rank(requests: Requests, rule: Rule, scored: pa.Table) -> Ranked:
             inner = Ranked(np.arange(len(base)), requests.p_pos, base, requests.z, nobody, nobody)
         else:
             inner = rank(requests, rule.rule, scored)
+        if scored is None:
+            raise InputError("Mmr needs the attributes or vectors of a table; use `adjust`")
         order = diverse(requests, inner.adjusted, Similarity.of(scored), rule.balance)
         return replace(inner, order=order, apart=_moved(order, inner.order))
     retention = rule.retention(requests.p_pos, requests.p_neg)
