@@ -51,7 +51,7 @@ class EndpointSettings:
 
 
 class Endpoint:
-    """A `Chat` over `POST {base_url}/chat/completions`, without streaming. Thread-safe; close it when done.
+    """A `Chat` over `POST {base_url}/chat/completions`, without streaming. Thread-safe; use it in a `with` block, or `close` it.
 
     wall: Unix time, for Retry-After given as a date. clock: seconds, for the deadline.
 
@@ -82,6 +82,12 @@ class Endpoint:
     @property
     def model(self) -> str:
         return f"{self.settings.model}@{self.settings.revision}"
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -78,15 +78,15 @@ class Local:
     def prompt(self, request: Request[Any]) -> list[int]:
         """Token ids of the rendered conversation, ready for the answer."""
         texts = [_text(message.parts) for message in request.messages]
-        roles = [message.role for message in request.messages]
+        roles: list[str] = [message.role for message in request.messages]
         if roles[0] != "system":
             roles, texts = ["system", *roles], ["", *texts]
         texts[0] = "\n".join(part for part in (texts[0], schema_prompt(request)) if part)
-        marked = [{"role": role, "content": _MARK.format(place)} for place, role in enumerate(roles)]
         try:
-            frame = self._tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
-        except Exception as error:  # templates raise what they like
-            raise CallError("refused", f"the chat template refuses these messages: {str(error).splitlines()[0]}") from None
+            frame = self._frame(roles)
+        except CallError:  # some models know no system role: their first user message says it
+            roles, texts = roles[1:], ["\n".join(part for part in texts[:2] if part), *texts[2:]]
+            frame = self._frame(roles)
         tokens: list[int] = []
         for place, text in enumerate(texts):
             before, found, frame = frame.partition(_MARK.format(place))
@@ -94,6 +94,13 @@ class Local:
                 raise CallError("refused", f"the chat template leaves out a {roles[place]} message")
             tokens += self._encode(before, special=True) + self._encode(text, special=False)
         return tokens + self._encode(frame, special=True)
+
+    def _frame(self, roles: list[str]) -> str:
+        marked = [{"role": role, "content": _MARK.format(place)} for place, role in enumerate(roles)]
+        try:
+            return str(self._tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # templates raise what they like
+            raise CallError("refused", f"the chat template refuses these messages: {str(error).splitlines()[0]}") from None
 
     def _encode(self, text: str, special: bool) -> list[int]:
         with self._lock:

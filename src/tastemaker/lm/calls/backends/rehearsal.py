@@ -1,4 +1,4 @@
-"""A scripted endpoint served on this machine over real HTTP, which fails in every way real ones do: to rehearse a run for free."""
+"""A scripted endpoint served over HTTP, which fails in every way real ones do: to rehearse a run for free."""
 
 from __future__ import annotations
 
