@@ -13,7 +13,8 @@ import typer
 from tastemaker import __version__
 from tastemaker.cli.output import emit, fail
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention import survey
+from tastemaker.cli.retention import proxy, retain, survey
+from tastemaker.cli.simulate import app as simulate_app
 from tastemaker.errors import InputError, TastemakerError
 
 app = typer.Typer(
@@ -43,6 +44,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 HERE = Path("workspace")
 
 app.add_typer(survey.app, name="survey")
+app.add_typer(retain.app, name="retain")
+app.add_typer(proxy.app, name="proxy")
+app.add_typer(simulate_app, name="simulate")
 
 
 @app.callback(invoke_without_command=True)

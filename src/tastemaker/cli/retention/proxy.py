@@ -1,0 +1,123 @@
+"""`tastemaker proxy`: a model of the answer for every impression, calibrated, with thresholds that keep their promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
+from tastemaker.cli.retention.survey import AsJson, Out, Quiet, Seed
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "A proxy of the survey answer: fit, calibrate, choose thresholds, score.\n\n"
+        "Users are cut by a keyed hash: half to fit on, a quarter to calibrate on, a quarter for thresholds and reports: give "
+        "the same table to every step.\n\n"
+        "  tastemaker simulate listeners --out world\n\n"
+        "  tastemaker proxy fit world/rows.parquet --feature base_score --feature p_like --feature item_rate --out fitted\n\n"
+        "  tastemaker proxy calibrate fitted world/rows.parquet --out calibrated\n\n"
+        "  tastemaker proxy thresholds calibrated world/rows.parquet --out ready\n\n"
+        "  tastemaker proxy score ready world/rows.parquet --out scored.parquet\n\n"
+        "Exit codes: 0 done and the claim holds, 1 it does not or cannot be told (the proxy is written, the reason printed), "
+        "2 bad input."
+    ),
+)
+
+Folder = Annotated[Path, typer.Argument(help="A folder that an earlier step wrote.")]
+Rows = Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines: features, the answer, user_id.")]
+
+
+@app.command()
+def fit(
+    rows: Rows,
+    feature: Annotated[list[str], typer.Option(help="A feature column; repeat. The order is kept.")],
+    out: Out = Path("proxy"),
+    answer: Annotated[str, typer.Option(help="The answer column, 1 to 5, empty where there is none.")] = "return",
+    kind: Annotated[str, typer.Option(help="ordinal keeps every answer; binary drops neutrals, as published.")] = "ordinal",
+    weight: Annotated[str | None, typer.Option(help="The column of non-response weights.")] = None,
+    l2: Annotated[float, typer.Option(help="Penalty on the slopes of standardised features.")] = 1e-3,
+    cohort: Annotated[str | None, typer.Option(help="A column: calibration is shown in each of its values.")] = None,
+    user: Annotated[str, typer.Option(help="The column of users.")] = "user_id",
+    window: Annotated[str, typer.Option(help="When the answers were given, kept with the proxy.")] = "",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit on half of the users and show calibration on others, the published binary proxy beside.
+
+    Example: tastemaker proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal --out fitted
+    """
+    from tastemaker.flows.retention.proxy import fit as run
+
+    settings = {"features": tuple(feature), "kind": kind, "answer": answer, "weight": weight, "l2": l2, "window": window}
+    with progress(quiet) as report:
+        result = run(rows, out, report, settings, cohort, user, seed)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def calibrate(
+    proxy: Folder,
+    rows: Rows,
+    out: Out = Path("proxy-calibrated"),
+    method: Annotated[str, typer.Option(help="none, platt, temperature, beta or isotonic.")] = "platt",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit calibrators on users the proxy was not fitted on, and show calibration by cohort on a third group.
+
+    Example: tastemaker proxy calibrate fitted rows.parquet --method beta --out calibrated
+    """
+    from tastemaker.flows.retention.proxy import fit_calibration
+
+    with progress(quiet) as report:
+        result = fit_calibration(proxy, rows, out, report, method)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def thresholds(
+    proxy: Folder,
+    rows: Rows,
+    out: Out = Path("proxy-thresholds"),
+    positive: Annotated[float, typer.Option(help="Precision promised where answers are called good.")] = 0.8,
+    negative: Annotated[float, typer.Option(help="Precision promised where answers are called bad.")] = 0.6,
+    alpha: Annotated[float, typer.Option(help="How often a promise may be broken.")] = 0.05,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """The loosest thresholds whose precision is guaranteed; none where the data cannot promise it (exit 1).
+
+    Example: tastemaker proxy thresholds calibrated rows.parquet --positive .8 --negative .6 --out ready
+    """
+    from tastemaker.flows.retention.proxy import thresholds as run
+
+    with progress(quiet) as report:
+        result = run(proxy, rows, out, report, {"pos": positive, "neg": negative}, alpha)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def score(
+    proxy: Folder,
+    rows: Annotated[Path, typer.Argument(help="A table with the proxy's features.")],
+    out: Annotated[Path, typer.Option(help="The table to write.")] = Path("scored.parquet"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add p_pos, p_neg and retention (p_pos - lambda p_neg) to every row.
+
+    Example: tastemaker proxy score ready impressions.parquet --out scored.parquet
+    """
+    from tastemaker.flows.retention.proxy import score as run
+
+    with progress(quiet) as report:
+        emit(run(proxy, rows, out, report), as_json)

@@ -1,0 +1,63 @@
+"""Answers and returns into evidence: what an answer adds, and by which path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tastemaker.flows.chain import Report
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import IDS, read_typed
+from tastemaker.rank.report import Mode
+
+
+def increment(
+    rows: Path, out: Path, report: Report, settings: Mapping[str, Any], mode: Mode = "both", seed: int = 0
+) -> dict[str, Any]:
+    """`tastemaker retain increment`: the report of `rank.increment`. settings: fields of `IncrementSettings`.
+
+    Raises InputError with file, row, column and remedy.
+    """
+    from tastemaker.rank.increment import IncrementSettings, claim, increment_table
+
+    report("increment", 0, 2, "reading")
+    table = read_typed(rows)
+    report("increment", 1, 2, "fitting every model on every fold")
+    chosen = IncrementSettings(**settings)
+    found = increment_table(table, chosen, seed, mode, name=str(rows))
+    made = claim(found, survey=chosen.surveys[0])
+    written = write_claim(made, out)
+    report("increment", 2, 2, "")
+    return written | {"exit_code": made.exit_code}
+
+
+def paths(
+    rows: Path,
+    out: Path,
+    report: Report,
+    *,
+    slates: Path | None = None,
+    candidates: Path | None = None,
+    controls: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`tastemaker retain paths`: item, user, state or unknown, as the report of `rank.paths`.
+
+    Raises InputError with file, row, column and remedy.
+    """
+    from tastemaker.rank.paths import PathSettings, claim, path_tests
+
+    report("paths", 0, 2, "reading")
+    ids = (*IDS, "policy_id")
+    table = read_typed(rows)
+    dealt = None if slates is None else read_typed(slates, text=ids)
+    options = None if candidates is None else read_typed(candidates, text=ids)
+    report("paths", 1, 2, "testing")
+    chosen = PathSettings(controls=tuple(controls), **(settings or {}))
+    found = path_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
+    made = claim(found)
+    written = write_claim(made, out)
+    report("paths", 2, 2, "")
+    return written | {"path": found.verdict, "exit_code": 1 if found.verdict == "unknown" else 0}

@@ -1,0 +1,117 @@
+"""The proxy of the answer: fit, calibrate, choose thresholds, score; each step reads a folder and writes another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tastemaker.errors import ArtifactError
+from tastemaker.flows.chain import Report
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import read_typed
+from tastemaker.rank.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
+from tastemaker.rank.proxy.claim import (
+    calibrate,
+    calibration,
+    calibration_claim,
+    choose_thresholds,
+    threshold_claim,
+)
+from tastemaker.rank.proxy.parts import rows_of
+from tastemaker.store import read_table, verify_folder, write_folder, write_json, write_table
+
+FOLDER = "proxy"
+
+
+def save_proxy(proxy: Proxy, folder: Path) -> Path:
+    """Write `folder` once, sealed: proxy.json and coefficients.parquet. Raises ArtifactError when it exists."""
+    values, table = to_parts(proxy)
+    with write_folder(folder, {"kind": "proxy"}) as temporary:
+        write_json(temporary / "proxy.json", values)
+        write_table(temporary / "coefficients.parquet", table)
+    return folder
+
+
+def load_proxy(folder: Path) -> Proxy:
+    """The proxy in `folder`, or in its subfolder 'proxy', checked. Raises ArtifactError when it is missing or damaged."""
+    place = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    if not place.is_dir():
+        raise ArtifactError(f"{folder}: there is no proxy; run `tastemaker proxy fit` first")
+    verify_folder(place)
+    return from_parts(json.loads((place / "proxy.json").read_text()), read_table(place / "coefficients.parquet"))
+
+
+def fit(
+    rows: Path,
+    out: Path,
+    report: Report,
+    settings: Mapping[str, Any],
+    cohort: str | None = None,
+    user: str = "user_id",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`tastemaker proxy fit`: on half of the users; the binary proxy beside the ordinal one on users neither has seen."""
+    report("proxy", 0, 3, "reading")
+    table, name = read_typed(rows), str(rows)
+    training = rows_of(table, "fit", seed, user, name)
+    report("proxy", 1, 3, "fitting")
+    chosen = ProxySettings(**settings)
+    both = {"corrected": fit_proxy(training, chosen, name), "paper": fit_proxy(training, replace(chosen, kind="binary"), name)}
+    proxy = replace(both["corrected"], about={"seed": seed, "user": user, "cohort": cohort or ""})
+    report("proxy", 2, 3, "calibration on other users")
+    unseen = rows_of(table, "calibrate", seed, user, name)
+    tables = {side: calibration(one, unseen, cohort, user, seed, name, side == "paper") for side, one in both.items()}
+    return _finish(proxy, calibration_claim(tables, proxy), out, report)
+
+
+def fit_calibration(folder: Path, rows: Path, out: Path, report: Report, method: str = "platt") -> dict[str, Any]:
+    """`tastemaker proxy calibrate`: on a quarter of the users, shown on another quarter."""
+    report("proxy", 0, 3, "reading")
+    proxy, table, name = load_proxy(folder), read_typed(rows), str(rows)
+    seed, user, cohort = proxy.about["seed"], proxy.about["user"], proxy.about["cohort"] or None
+    report("proxy", 1, 3, "fitting the calibrators")
+    done = calibrate(proxy, rows_of(table, "calibrate", seed, user, name), method, name)
+    report("proxy", 2, 3, "calibration on other users")
+    unseen = rows_of(table, "test", seed, user, name)
+    tables = {"corrected": calibration(done, unseen, cohort, user, seed, name)}
+    tables["paper"] = calibration(proxy.calibrated({}), unseen, cohort, user, seed, name)
+    return _finish(done, calibration_claim(tables, done, "The same proxy without a calibrator"), out, report)
+
+
+def thresholds(
+    folder: Path, rows: Path, out: Path, report: Report, targets: Mapping[str, float] | None = None, alpha: float = 0.05
+) -> dict[str, Any]:
+    """`tastemaker proxy thresholds`: on users that neither fitted nor calibrated it."""
+    report("proxy", 0, 3, "reading")
+    proxy, table = load_proxy(folder), read_typed(rows)
+    unseen = rows_of(table, "test", proxy.about["seed"], proxy.about["user"], str(rows))
+    report("proxy", 1, 3, "walking the thresholds")
+    done, paper = choose_thresholds(proxy, unseen, targets, alpha, str(rows))
+    return _finish(done, threshold_claim(done, paper), out, report)
+
+
+def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
+    """`tastemaker proxy score`: the table with p_pos, p_neg and retention (their value) added."""
+    report("proxy", 0, 2, "reading")
+    proxy, table = load_proxy(folder), read_typed(rows)
+    report("proxy", 1, 2, "scoring")
+    p_pos, p_neg = predict(proxy, table, name=str(rows))
+    scored = {"p_pos": p_pos, "p_neg": p_neg, "retention": proxy.value(p_pos, p_neg)}
+    for name, values in scored.items():
+        table = (table.drop_columns([name]) if name in table.column_names else table).append_column(name, pa.array(values))
+    write_table(out, table)
+    report("proxy", 2, 2, "")
+    return {"rows": table.num_rows, "table": str(out), "text": f"{table.num_rows:,} rows scored: {out}", "exit_code": 0}
+
+
+def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, Any]:
+    saved = save_proxy(proxy, out / FOLDER)
+    written = write_claim(claim, out)
+    report("proxy", 3, 3, "")
+    text = f"{written['text']}\nproxy: {saved}"
+    return written | {"proxy": str(saved), "text": text, "exit_code": claim.exit_code}
