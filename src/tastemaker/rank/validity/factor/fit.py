@@ -15,7 +15,8 @@ from tastemaker.errors import InputError, ModelError
 
 Floats = npt.NDArray[np.float64]
 Model = Callable[[Floats], tuple[Floats, Floats]]
-_STEPS, _HALVINGS, _TOLERANCE = 300, 30, 1e-10
+_STEPS, _HALVINGS = 300, 30
+_TOLERANCE = 1e-14  # of the decrease of F a step still promises: below it rounding has the last word
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def minimise(model: Model, start: Floats, seen: Moments) -> tuple[Floats, float]
             step = -np.linalg.solve(information, gradient)
         except LinAlgError:
             step = -np.linalg.lstsq(information, gradient, rcond=None)[0]
-        if np.abs(gradient).max() < _TOLERANCE or -(gradient @ step) < 1e-16:
+        if -(gradient @ step) < _TOLERANCE:
             return theta, value
         size = 1.0
         for _ in range(_HALVINGS):
