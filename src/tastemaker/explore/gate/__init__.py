@@ -3,7 +3,7 @@
 from tastemaker.explore.gate.certificate import Beside, Certificate
 from tastemaker.explore.gate.certify import GateSettings, certify, log_growth
 from tastemaker.explore.gate.evidence import SUPPORTS, Evidence, Support, collect
-from tastemaker.explore.gate.features import Believed, believe
+from tastemaker.explore.gate.features import Believed, believe, believe_items
 
 __all__ = [
     "SUPPORTS",
@@ -14,6 +14,7 @@ __all__ = [
     "GateSettings",
     "Support",
     "believe",
+    "believe_items",
     "certify",
     "collect",
     "log_growth",

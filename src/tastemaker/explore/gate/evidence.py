@@ -63,9 +63,7 @@ def collect(
     own, notes = weight * log.reward, [_ROWS, *assumptions(log), PREFIX if support == "prefix" else SUPPORT]
     if support == "features":
         if believed is None:
-            raise InputError(
-                'support "features" needs bounds on the rewards of new items; fit them on other rows first'
-            )
+            raise InputError('support "features" needs bounds on the rewards of new items; fit them on other rows first')
         own = own + policy.expect(log.context, believed.block)
         notes[-1:] = [_FEATURES, believed.note]
     return Evidence(own, _logger_part(log, reference, cap), weight, log.r_max, cap, tuple(notes))

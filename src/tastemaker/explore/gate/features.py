@@ -65,29 +65,49 @@ def believe(
 ) -> Believed:
     """Believed lower bounds of the rewards of the items that `existing` (A,) leaves out, from rows that no test uses.
 
-    vectors (A, d). Reward of an item = linear in its vector + an item's own deviation (its variance by moments) + noise.
-    kappa starts at the normal quantile of 1 - delta and is raised until the bound holds for a share 1 - delta of shown items,
-    each predicted by a fit without its fold; with fewer than 1/delta items there is no such kappa and new items get `r_min`.
-    Raises InputError on vectors that do not fit. Source: the specification, 3.1; Bishop, Pattern Recognition, section 3.3.
+    vectors (A, d). Arguments, method and errors as `believe_items`, from the plays and rewards of the log.
     """
-    if vectors.ndim != 2 or len(vectors) != log.n_actions or existing.shape != (log.n_actions,):
-        raise InputError(f"one vector and one flag for each of {log.n_actions} actions are needed; got {vectors.shape}")
-    if not np.isfinite(vectors).all():
-        raise InputError(
-            f"the vector of action {int(np.argmin(np.isfinite(vectors).all(axis=1)))} is not finite; encode it again"
-        )
-    plays = np.bincount(log.action, minlength=log.n_actions)
+    plays = np.bincount(log.action, minlength=log.n_actions).astype(np.int64)
+    sums = np.bincount(log.action, weights=log.reward, minlength=log.n_actions).astype(np.float64)
+    noise = float(log.reward.var())
+    return believe_items(plays, sums, noise, vectors, existing, delta, r_min=r_min, r_max=log.r_max, folds=folds, seed=seed)
+
+
+def believe_items(
+    plays: npt.NDArray[np.int64],
+    sums: Floats,
+    noise: float,
+    vectors: npt.NDArray[np.floating[Any]],
+    existing: Flags,
+    delta: float = 0.05,
+    *,
+    r_min: float = 0.0,
+    r_max: float = 1.0,
+    folds: int = 10,
+    seed: int | str = 0,
+) -> Believed:
+    """`believe` from counts: plays (A,) and summed rewards (A,) of every item, noise: the variance of one reward.
+
+    Reward of an item = linear in its vector + an item's own deviation (its variance by moments) + noise. kappa starts at the
+    normal quantile of 1 - delta and is raised until the bound holds for a share 1 - delta of shown items, each predicted by a
+    fit without its fold; with fewer than 1/delta items there is no such kappa and new items get `r_min`. Raises InputError on
+    vectors that do not fit. Source: the specification, 3.1; Bishop, Pattern Recognition, section 3.3.
+    """
+    if vectors.ndim != 2 or len(vectors) != len(plays) or existing.shape != plays.shape:
+        raise InputError(f"one vector and one flag for each of {len(plays)} actions are needed; got {vectors.shape}")
+    wrong = ~np.isfinite(vectors).all(axis=1)
+    if wrong.any():
+        raise InputError(f"the vector of action {int(np.argmax(wrong))} is not finite; encode it again")
     shown = np.flatnonzero((plays > 0) & existing)
-    sums = np.bincount(log.action, weights=log.reward, minlength=log.n_actions)
     design = np.c_[np.ones(len(vectors)), vectors.astype(np.float64)]
-    low = np.zeros(log.n_actions)
+    low = np.zeros(len(plays))
     low[~existing] = r_min
     if len(shown) < max(1 / delta, folds):
         return Believed(low, float("inf"), len(shown), 1.0)
-    items = _Items(design[shown], sums[shown] / plays[shown], plays[shown].astype(float), max(float(log.reward.var()), 1e-12))
+    items = _Items(design[shown], sums[shown] / plays[shown], plays[shown].astype(float), max(noise, 1e-12))
     kappa, covered = _calibrated(items, delta, folds, seed)
     mean, sd = _predict(items, design[~existing])
-    low[~existing] = np.clip(mean - kappa * sd, r_min, log.r_max)
+    low[~existing] = np.clip(mean - kappa * sd, r_min, r_max)
     return Believed(low, kappa, len(shown), covered)
 
 
