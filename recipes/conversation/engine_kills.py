@@ -1,0 +1,88 @@
+"""Kill -9 a run at random moments, resume it, and compare it with one that was left alone (acceptance check 4)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipes.conversation.engine_worker import CALLS, say, sitting
+from tastemaker.lm.calls import Journal
+from tastemaker.lm.calls.backends.rehearsal import Rehearsal, Script
+from tastemaker.stats.random import generator
+from tastemaker.store import read_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 120.0
+
+
+@dataclass(frozen=True)
+class Kills:
+    """What killing did. kept_asked_again: answers that were on disk and were asked for again (0 is the goal).
+
+    lost: calls under way at a kill, whose answer never arrived; asked_again: requests the server saw once more because of that.
+    """
+
+    kills: int
+    sittings: int
+    calls: int
+    same_bytes: bool
+    duplicate_units: int
+    kept_asked_again: int
+    lost: int
+    asked_again: int
+
+
+def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: float = 0.01) -> Kills:
+    """Run to the end through `kills` kills at moments drawn from `seed`; the rest of the faults stay on."""
+    faults = {"503": 0.02, "wrong_schema": 0.03, "truncated": 0.03, "drop": 0.02}
+    script = Script(say, latency=latency, faults=faults, seed=seed)
+    whole, broken = folder / "whole", folder / "broken"
+    with Rehearsal(script) as server:
+        sitting(whole, server.base_url, units)
+    with Rehearsal(script) as server:
+        killed, sittings = _sittings(broken, server, kills, units, seed)
+        asked = server.asked
+    lines = read_lines(broken / "journal.jsonl")
+    journal = Journal(lambda record: None, lines, {"calls": CALLS})
+    finished = Counter(line["unit"] for line in lines if line["event"] == "unit")
+    valid = Counter(line["call"] for line in lines if line["event"] == "answered" and line["outcome"] == "valid")
+    failed = sum(line["event"] == "failed" for line in lines)
+    return Kills(
+        kills=killed,
+        sittings=sittings,
+        calls=valid.total(),
+        same_bytes=(whole / "results.json").read_bytes() == (broken / "results.json").read_bytes(),
+        duplicate_units=finished.total() - len(finished),
+        kept_asked_again=valid.total() - len(valid) + max(0, asked.total() - len(asked) - failed - len(journal.doubtful)),
+        lost=len(journal.doubtful),
+        asked_again=max(0, asked.total() - len(asked) - failed),
+    )
+
+
+def _sittings(folder: Path, server: Rehearsal, kills: int, units: int, seed: int) -> tuple[int, int]:
+    """Start, wait for progress, wait a random moment, kill; until it ends by itself. Returns (kills, sittings)."""
+    draws = generator(seed, "kills")
+    killed = sittings = 0
+    end = time.monotonic() + LIMIT + 5 * kills
+    while not (folder / "results.json").exists():
+        if time.monotonic() > end:
+            raise RuntimeError(f"not finished after {killed} kills")
+        sittings += 1
+        command = [sys.executable, "-m", "recipes.conversation.engine_worker", str(folder), server.base_url, str(units)]
+        before = server.asked.total()
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            if killed < kills:
+                while server.asked.total() == before and process.poll() is None:
+                    time.sleep(0.005)
+                time.sleep(float(draws.uniform(0, 0.12)))
+                killed += process.poll() is None
+                process.kill()
+            said = process.communicate()[1]
+        if process.returncode not in (0, -9):
+            raise RuntimeError(f"the worker failed: {json.dumps(said[-2000:])}")
+    return killed, sittings
