@@ -1,0 +1,188 @@
+"""The linear softmax that every learner trains, log pi(a|x) = [x, 1] W v_a + scale b_a - log-normaliser, and its ascent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tastemaker.errors import InputError
+from tastemaker.explore.learn.rows import Rows
+from tastemaker.explore.policy import SoftmaxPolicy
+from tastemaker.stats.random import generator
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a policy is trained.
+
+    steps of Adam at `learning_rate`; `bias`: scale of the free parameter of each action (0: none), small so that the vectors
+    explain what they can; `spread`: standard deviation the contexts' columns are scaled to; `batch`: contexts a step, all
+    of them when there are fewer; `clip`: largest weight in a clipped objective; `entropy`: weight of the policy's mean
+    entropy, in units of the log's mean reward; `conservatism`: alpha of CQL.
+    """
+
+    steps: int = 100
+    learning_rate: float = 0.05
+    bias: float = 0.3
+    spread: float = 0.5
+    batch: int = 512
+    clip: float = 100.0
+    entropy: float = 0.0
+    conservatism: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not 0 < self.learning_rate < 10 or self.spread <= 0 or self.clip <= 0:
+            raise InputError("learner settings: steps and batch from 1, learning_rate, spread and clip above 0")
+        if min(self.bias, self.entropy, self.conservatism) < 0:
+            raise InputError("learner settings: bias, entropy and conservatism are 0 or above")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained policy: `matrix` (d + 1, k), the last row for the constant; `bias` (A,), already scaled; `shift`, `scale` (d,)
+    standardise a context: (x - shift) * scale.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+    shift: Floats
+    scale: Floats
+
+    def features(self, contexts: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """(C, d) contexts -> (C, k) what is multiplied with the action vectors."""
+        scaled = (contexts - self.shift) * self.scale
+        return np.asarray(np.c_[scaled, np.ones(len(scaled))] @ self.matrix, np.float32)
+
+    def policy(self, vectors: Floats, prefixes: npt.NDArray[np.int64] | None = None) -> SoftmaxPolicy:
+        """The same policy over any contexts; what does not depend on the context goes into the actions' biases."""
+        matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
+        bias = vectors @ (self.matrix[-1].astype(np.float64) - self.shift @ matrix) + self.bias
+        return SoftmaxPolicy(vectors, matrix, bias, prefixes=prefixes)
+
+    def table(self, contexts: npt.NDArray[np.floating], vectors: Floats) -> npt.NDArray[np.float32]:
+        """(C, A) probabilities; for populations of few contexts only."""
+        logits = self.features(contexts) @ vectors.astype(np.float32).T + self.bias
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an objective sees of some contexts: `number` (B,) their numbers, `share` (B,) the part of the batch's rows each has,
+    `log_probs` (B, A); of their m rows: `row` (m,) numbers in the log, `place` (m,) of the context in the batch, `action`,
+    `reward`, `propensity` (m,).
+    """
+
+    number: npt.NDArray[np.int64]
+    share: torch.Tensor
+    log_probs: torch.Tensor
+    row: npt.NDArray[np.int64]
+    place: torch.Tensor
+    action: torch.Tensor
+    reward: torch.Tensor
+    propensity: torch.Tensor
+
+    @property
+    def log_prob(self) -> torch.Tensor:
+        """(m,) of the rows' own actions."""
+        return self.of(self.log_probs)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """(m,) importance weights."""
+        return self.log_prob.exp() / self.propensity
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over rows."""
+        return values.sum() / max(len(values), 1)
+
+    def of(self, values: torch.Tensor) -> torch.Tensor:
+        """(m,) the rows' own actions' entries of values (B, A)."""
+        return values.view(-1)[self.place * values.shape[1] + self.action]
+
+    def expected(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over rows of E_pi values(x, .), values (B, A)."""
+        return ((self.log_probs.exp() * values).sum(1) * self.share).sum()
+
+
+Objective = Callable[[Batch], torch.Tensor]
+
+
+def standardise(rows: Rows, spread: float) -> tuple[Floats, Floats]:
+    """Shift and scale (d,) that bring every context column to mean 0 and standard deviation `spread`."""
+    deviation = rows.contexts.std(axis=0)
+    return rows.contexts.mean(axis=0), np.where(deviation > 1e-12, spread / np.maximum(deviation, 1e-12), 0.0)
+
+
+def ascend(
+    rows: Rows,
+    objective: Objective,
+    settings: Settings,
+    key: str | int,
+    start: Weights | None = None,
+    watch: Callable[[int, Callable[[], Weights]], None] | None = None,
+) -> Weights:
+    """Gradient ascent on `objective`, from `start` (default: the uniform policy).
+
+    `watch(step, current)` is called after each step; `current()` gives the weights then.
+    """
+    shift, scale = (start.shift, start.scale) if start is not None else standardise(rows, settings.spread)
+    unit = settings.bias if settings.bias > 0 else 1.0
+    n_actions, width = rows.vectors.shape
+    first = np.zeros((rows.contexts.shape[1] + 1, width)) if start is None else start.matrix
+    matrix = torch.tensor(first, dtype=torch.float32, requires_grad=True)
+    bias = torch.tensor(np.zeros(n_actions) if start is None else start.bias / unit, dtype=torch.float32)
+    bias.requires_grad_(settings.bias > 0)
+    inputs = torch.tensor(np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32)
+    vectors = torch.tensor(rows.vectors, dtype=torch.float32)
+    adam = torch.optim.Adam([one for one in (matrix, bias) if one.requires_grad], lr=settings.learning_rate)
+
+    def current() -> Weights:
+        return Weights(matrix.detach().numpy().copy(), (unit * bias.detach()).numpy(), shift, scale)
+
+    for step, part in enumerate(batches(rows, settings, key)):
+        log_probs = torch.log_softmax((inputs[part.number] @ matrix) @ vectors.T + unit * bias, dim=1)
+        loss = -objective(replace(part, log_probs=log_probs))
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        if watch is not None:
+            watch(step, current)
+    return current()
+
+
+def batches(rows: Rows, settings: Settings, key: str | int) -> Iterator[Batch]:
+    """One batch a step: every context that has rows, or `settings.batch` of them in a keyed shuffled order."""
+    order, starts = rows.order
+    busy = np.flatnonzero(np.diff(starts))
+    if len(busy) <= settings.batch:
+        whole = _batch(rows, busy, order, starts)
+        for _ in range(settings.steps):
+            yield whole
+        return
+    rng = generator(key, "batches")
+    queue = np.empty(0, np.int64)
+    for _ in range(settings.steps):
+        if len(queue) < settings.batch:
+            queue = np.concatenate([queue, rng.permutation(busy)])
+        yield _batch(rows, queue[: settings.batch], order, starts)
+        queue = queue[settings.batch :]
+
+
+def _batch(rows: Rows, contexts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Batch:
+    counts = starts[contexts + 1] - starts[contexts]
+    place = np.repeat(np.arange(len(contexts)), counts)
+    inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = order[np.repeat(starts[contexts], counts) + inside]
+    share = torch.tensor(counts / counts.sum(), dtype=torch.float32)
+    reward, propensity = (torch.tensor(one[chosen], dtype=torch.float32) for one in (rows.reward, rows.propensity))
+    empty = torch.empty(0)
+    return Batch(contexts, share, empty, chosen, torch.tensor(place), torch.tensor(rows.action[chosen]), reward, propensity)
