@@ -200,7 +200,7 @@ def test_paired_after_the_first_round(world: Dense) -> None:
     ratio = [dense[rows, log.action] / log.propensity for dense in (world.pi, world.pi0)]
     np.testing.assert_allclose(g.value, (ratio[0] - 0.9 * ratio[1]) * log.reward, atol=1e-9)
     assert g.low == pytest.approx(-4.5) and g.value.min() >= g.low
-    with pytest.raises(InputError, match="above the cap U = 1.01"):
+    with pytest.raises(InputError, match=r"above the cap U = 1\.01"):
         paired(log, world.policy, 0.9, reference=world.logger, cap=1.01)
     credit = np.full(400, 0.1)
     np.testing.assert_allclose(
@@ -283,6 +283,17 @@ def test_bad_estimates_are_refused(world: Dense) -> None:
     for bad in (lambda: clipped_ips(log, world.policy, 0), lambda: switch_dr(log, world.policy, GivenRewards(world.q), -1)):
         with pytest.raises(InputError, match="tau is"):
             bad()
+
+
+def test_rows_of_a_user_become_one_value(world: Dense) -> None:
+    users = np.arange(400) // 4
+    g = paired(world.log, world.policy, 0.9)
+    found = g.by_unit(users, 5)
+    np.testing.assert_allclose(found.value, g.value.reshape(100, 4).sum(axis=1) / 5)
+    assert len(found) == 100 and found.low == g.low <= found.value.min()
+    assert np.sign(found.mean) == np.sign(g.mean)
+    with pytest.raises(InputError, match="has 4 rows, above the 3"):
+        g.by_unit(users, 3)
 
 
 def test_estimated_propensities_are_labelled() -> None:

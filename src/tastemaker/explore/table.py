@@ -225,7 +225,7 @@ def _propensity(table: pa.Table, name: str) -> Floats:
 
 
 def _actions(table: pa.Table, name: str, actions: Sequence[str]) -> Ints:
-    found = pc.index_in(_column(table, name).cast(pa.string()), value_set=pa.array(actions, pa.string()))
+    found = pc.index_in(_cast(_column(table, name), name, pa.string()), value_set=pa.array(actions, pa.string()))
     if found.null_count:
         row = pc.index(found.is_null(), True).as_py()
         value = table.column(name)[row].as_py()
@@ -258,7 +258,16 @@ def _complete(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray 
     if column.null_count:
         row = pc.index(column.is_null(), True).as_py()
         raise InputError(f"row {row + 1}, column '{name}' is empty; fill it, or drop the column")
-    return column.cast(kind)
+    if pa.types.is_string(column.type) and pa.types.is_integer(kind):
+        column = _cast(column, name, pa.timestamp("us", tz="UTC"))
+    return _cast(column, name, kind)
+
+
+def _cast(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    try:
+        return column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"column '{name}' cannot be read as {kind} ({error}); convert it, or drop the column") from None
 
 
 def _integers(table: pa.Table, name: str) -> Ints | None:

@@ -43,7 +43,7 @@ def slate_ips(log: Log, policy: Scored | Floats) -> Contributions:
         weight = weights(log, policy.log_prob(log.context, log.action, without=_above(log.action, request, rank, shape)))
     ratios, rewards = np.ones(shape), np.zeros(shape)
     ratios[request, rank], rewards[request, rank] = weight, log.reward
-    products: Floats = np.cumprod(ratios, axis=1)
+    products: Floats = np.asarray(np.cumprod(ratios, axis=1), dtype=np.float64)
     notes = (*assumptions(log), "people read from the top: what is shown below a position does not change its reward")
     return Contributions(
         np.asarray((products * rewards).sum(axis=1)), products[:, -1], 0.0, np.inf, assumptions=notes, estimator="slate_ips"
