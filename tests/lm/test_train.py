@@ -117,6 +117,14 @@ def test_every_epoch_shows_every_example_once(count, rows, seed):
     assert (Batches(count, rows, seed).at(2) == batches.at(2)).all()
 
 
+def test_passes_are_shuffled_inside_and_kept_in_order() -> None:
+    batches = Batches(90, 10, 0, passes=3)
+    for place in range(3):
+        rows = np.concatenate([batches.at(step) for step in range(3 * place, 3 * place + 3)])
+        assert sorted(rows) == list(range(30 * place, 30 * place + 30))
+        assert (np.diff(rows) < 0).any()
+
+
 @hypothesis_settings(max_examples=40)
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=9), st.integers(1, 60), st.integers(0, 99))
 def test_micro_batches_hold_every_target_once(lengths, limit, seed):

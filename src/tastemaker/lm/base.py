@@ -103,6 +103,10 @@ def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
+    with torch.no_grad():  # what is added to the residual stream starts small (GPT-2): the stream keeps its scale with depth
+        for layer in model.model.layers:
+            for matrix in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
+                matrix.div_((2 * shape.layers) ** 0.5)
     return model.float().eval()
 
 

@@ -118,4 +118,5 @@ def build_sft(chain: Chain, folder: Path) -> None:
     from tastemaker.lm.train import Siblings
 
     siblings = Siblings.of(*load_codes(chain))
-    _train(chain, folder, "sft", chain.path("cpt") / "model", siblings, average=0.997, floor=0.02)
+    passes = int(chain.workspace.settings["sft_epochs"])
+    _train(chain, folder, "sft", chain.path("cpt") / "model", siblings, average=0.997, floor=0.02, clip=0.5, passes=passes)

@@ -146,16 +146,21 @@ def _with_targets(examples: Examples) -> Examples:
 
 
 class Batches:
-    """Row numbers of each step: an endless run of permutations cut into equal batches, so step -> rows is a function."""
+    """Row numbers of each step: an endless run of permutations cut into equal batches, so step -> rows is a function.
 
-    def __init__(self, count: int, rows: int, seed: int) -> None:
-        self.count, self.rows, self.seed = count, min(rows, count), seed
+    With `passes` the examples are so many equal parts, shuffled inside each part and never across.
+    """
+
+    def __init__(self, count: int, rows: int, seed: int, passes: int = 1) -> None:
+        self.count, self.rows, self.seed, self.passes = count, min(rows, count), seed, passes
         self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         if epoch not in self._orders:
             self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
-            self._orders[epoch] = generator(self.seed, "order of examples", epoch).permutation(self.count)
+            rng = generator(self.seed, "order of examples", epoch)
+            parts = np.array_split(np.arange(self.count), self.passes)
+            self._orders[epoch] = np.concatenate([rng.permutation(part) for part in parts])
         return self._orders[epoch]
 
     def at(self, step: int) -> npt.NDArray[np.int64]:

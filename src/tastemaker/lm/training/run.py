@@ -54,7 +54,7 @@ class Run:
     ) -> None:
         self.siblings = siblings
         self.model, self.vocabulary, self.data, self.settings = model, vocabulary, data, settings
-        self.batches = Batches(data.count, settings.batch_rows, settings.seed)
+        self.batches = Batches(data.count, settings.batch_rows, settings.seed, settings.passes)
         self.total = settings.steps or math.ceil(settings.epochs * data.count / self.batches.rows)
         self.step, self.waits, self.stopped = 0, 0, False
         self.best: float | None = None

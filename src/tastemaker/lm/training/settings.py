@@ -25,6 +25,9 @@ class Settings:
         the level's own rows, as in serving.
     epochs, steps
         Length; `steps` counts when given.
+    passes
+        The examples are so many passes over the same users, one after another, each a variant of the last: shuffled inside a
+        pass only, so that nobody is met twice in a short while.
     batch_rows, micro_tokens
         Examples per optimiser step (uniform draws) and padded tokens per forward pass (memory and speed only).
     warmup, schedule, floor
@@ -42,6 +45,7 @@ class Settings:
     stage: Literal["cpt", "sft"] = "cpt"
     epochs: float = 1.0
     steps: int | None = None
+    passes: int = 1
     batch_rows: int = 64
     micro_tokens: int = 2048
     learning_rate: float = 1e-3
@@ -73,7 +77,7 @@ class Settings:
             "steps": self.steps is None or self.steps > 0,
             "learning_rate": 0 < self.learning_rate < math.inf,
             "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            **{name: getattr(self, name) >= 1 for name in ("batch_rows", "micro_tokens", "log_every")},
+            **{name: getattr(self, name) >= 1 for name in ("passes", "batch_rows", "micro_tokens", "log_every")},
             **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "smoothing", "average")},
             **{
                 name: getattr(self, name) >= 0
