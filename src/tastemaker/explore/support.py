@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.weighting import paired
-from tastemaker.explore.estimate.weights import weights
+from tastemaker.explore.estimate.weights import log_probs, weights
 from tastemaker.explore.policy import Policy
 from tastemaker.explore.table import ESTIMATED, Log
 from tastemaker.stats.betting import FRACTIONS
@@ -144,12 +144,14 @@ def _repeats(growth: Floats, delta: float) -> float:
 
 
 def _policy_support(log: Log, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float) -> PolicySupport:
-    weight = weights(log, policy)
+    # One pass over the catalogue for both the weights and the paired contributions.
+    own = log_probs(log, policy)
+    weight = weights(log, own)
     on_support = policy.mass(log.context, existing)
     error = float((weight - on_support).std(ddof=1)) / math.sqrt(len(log)) if len(log) > 1 else math.inf
     gap = float((weight - on_support).mean())
     square = float(np.square(weight).sum())
-    gain = paired(log, policy, c)
+    gain = paired(log, own, c)
     growth = np.array([np.log1p(one / -gain.low * gain.value).sum() for one in FRACTIONS])
     needed = _repeats(growth, delta) * log.rewarded if growth.max() > 0 else None
     return PolicySupport(
