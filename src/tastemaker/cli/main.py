@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
+from tastemaker.cli import experiment
+from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.output import emit, fail
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention import proxy, retain, survey
+from tastemaker.cli.retention import adjust, proxy, retain, survey
 from tastemaker.cli.simulate import app as simulate_app
 from tastemaker.errors import InputError, TastemakerError
 
@@ -43,9 +45,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 HERE = Path("workspace")
 
+app.add_typer(converse_app, name="converse")
 app.add_typer(survey.app, name="survey")
 app.add_typer(retain.app, name="retain")
 app.add_typer(proxy.app, name="proxy")
+app.add_typer(adjust.app, name="adjust")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(simulate_app, name="simulate")
 
 

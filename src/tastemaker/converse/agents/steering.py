@@ -17,7 +17,9 @@ TRIES = 24
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Where a conversation stands. last: (handle, row) of the item just played; liked: whether it was; failed: what was too much."""
+    """Where a conversation stands. last: (handle, row) of the item just played, liked: whether it was; failed: fields that were
+    asked for in vain.
+    """
 
     catalogue: Catalogue
     match: Match
@@ -53,17 +55,9 @@ def next_changes(now: Situation, rng: np.random.Generator, plant: bool) -> tuple
         return changes
     if not now.liked and now.last is not None and (changes := _taste(now)):
         return changes
-    moves: tuple[Callable[[Situation, np.random.Generator], tuple[Change, ...]], ...] = (
-        _add,
-        _replace,
-        _refuse,
-        _tie,
-        _like,
-        _drop,
-    )
-    chances = np.array([0.26, 0.26, 0.14, 0.14, 0.08, 0.12])
+    chances = np.array([chance for _, chance in MOVES])
     for _ in range(TRIES):
-        changes = moves[int(rng.choice(len(moves), p=chances))](now, rng)
+        changes = MOVES[int(rng.choice(len(MOVES), p=chances))][0](now, rng)
         if changes and now.fits(changes):
             return changes
     return () if now.fits(()) else _relax(now, rng)
@@ -128,6 +122,18 @@ def _drop(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     return (Change("drop", "must", Clause(field, "eq", "")),) if field else ()
 
 
+def _afresh(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
+    """Everything that was asked is dropped for one or two new wishes about some item."""
+    if len(now.standing()) < 2:
+        return ()
+    fields = [name for name in now.fields() if name not in now.standing()]
+    row = int(rng.integers(len(now.catalogue)))
+    chosen = [fields[int(place)] for place in rng.permutation(len(fields))[: int(rng.integers(1, 3))]]
+    clauses = [clause for name in chosen if (clause := clause_about(now.catalogue, name, row, rng)) is not None]
+    drops = tuple(Change("drop", "must", Clause(name, "eq", "")) for name in sorted(now.standing()))
+    return (*drops, *(Change("add", "must", clause) for clause in clauses)) if clauses else ()
+
+
 def _taste(now: Situation) -> tuple[Change, ...]:
     """The first unspoken taste that can be granted."""
     for clause in now.likes:
@@ -170,3 +176,17 @@ def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
         if now.fits(changes):
             return changes
     return ()
+
+
+Move = Callable[[Situation, np.random.Generator], tuple[Change, ...]]
+MOVES: tuple[tuple[Move, float], ...] = (
+    (_add, 0.18),
+    (_replace, 0.20),
+    (_refuse, 0.11),
+    (_tie, 0.08),
+    (_like, 0.05),
+    (_drop, 0.14),
+    (_afresh, 0.24),
+)
+"""What a pleased listener does next, and how often. Without fresh starts the wishes pile up, and what was played before tells
+what comes next without a word."""

@@ -17,6 +17,7 @@ _NOT = re.compile(
 )
 _PREFER = re.compile(r"\b(?:ideally|preferably|if possible|would be nice|a bonus|prefer)\b", re.IGNORECASE)
 _INSTEAD = re.compile(r"\b(?:instead|rather|change)\b", re.IGNORECASE)
+_UNNAMED = ("family", "audio", "image", "text")  # what attachments and likenesses are about
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _AT_LEAST = r"(?:at least|no less than|not less than|over|above|from)"
@@ -84,8 +85,10 @@ def _of_sentence(text: str, message: Said, lexicon: Lexicon) -> list[Change]:
     """Drops, references, bounds, then values; what one step reads is blanked for the next."""
     prefer, instead = bool(_PREFER.search(text)), bool(_INSTEAD.search(text))
     text, found = _drops(text, lexicon)
+    if re.search(r"\b(?:start afresh|start over|forget (?:what|everything|all) )", text, re.IGNORECASE):
+        found += [Change("drop", "must", Clause(name, "eq", "")) for name in (*lexicon.fields, *_UNNAMED)]
     if re.search(r"what I attached no longer matters|need not be like that any more", text, re.IGNORECASE):
-        found += [Change("drop", "must", Clause(name, "eq", "")) for name in ("family", "audio", "image", "text")]
+        found += [Change("drop", "must", Clause(name, "eq", "")) for name in _UNNAMED]
     text, more = _references(text, message, lexicon)
     found += more
     for words in lexicon.fields.values():

@@ -19,6 +19,7 @@ _OPENERS = (
     "Today I would like something {wish}.",
 )
 _AGAIN = ("That is not what I meant: I want something {wish}.", "No, once more: something {wish}, please.")
+_AFRESH = ("Let us start afresh.", "Forget what I asked for so far.")
 _PLEASED = ("That is lovely.", "Oh yes, thank you.", "I enjoyed that.", "Good choice.")
 _UNMOVED = ("Hm, that one leaves me cold.", "That is not quite it.", "It does not take me where I want to go.")
 _FOUND = (
@@ -50,7 +51,13 @@ def listener_message(view: ListenerView, label: str | None, lexicon: Lexicon, rn
     if not view.changes:
         again = _pick(_AGAIN, rng) if view.judge and label != MOVES else "Another one, please: something {wish}."
         return again.format(wish=wish_words(view.standing, lexicon, rng, names))
-    return mood + " ".join(sentence(change, lexicon, rng, names) for change in view.changes)
+    said = [change for change in view.changes if change.op != "drop"]
+    dropped = {change.clause.field for change in view.changes if change.op == "drop"}
+    if len(dropped) > 1 and dropped >= {wish.clause.field for wish in view.standing}:
+        mood += _pick(_AFRESH, rng) + " "
+    else:
+        said = list(view.changes)
+    return mood + " ".join(sentence(change, lexicon, rng, names) for change in said)
 
 
 def closing_thought(why: str) -> str:

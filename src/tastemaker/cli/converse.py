@@ -1,0 +1,204 @@
+"""`tastemaker converse`: conversations about a workspace's catalogue, from a plan to checked, exported data."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
+
+if TYPE_CHECKING:
+    from tastemaker.flows.conversation.generate import Paying
+    from tastemaker.flows.conversation.settings import RunSettings
+
+app = typer.Typer(
+    name="converse",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "Generate, check, judge and export conversations about the workspace's catalogue.\n\n"
+        "  tastemaker converse plan -w shop --n 200\n\n"
+        "  tastemaker converse run -w shop --n 200\n\n"
+        "  tastemaker converse audit -w shop\n\n"
+        "  tastemaker converse export -w shop --format chat\n\n"
+        "The roles are played by rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint (its "
+        "key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped early, 4 budget reached."
+    ),
+)
+
+Workspace = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="TASTEMAKER_WORKSPACE", help="The workspace folder (see `tastemaker init`).")
+]
+Name = Annotated[str, typer.Option("--name", help="Name of the data set: conversations/NAME in the workspace.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Count = Annotated[int, typer.Option("--n", min=1, help="How many conversations.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same settings, same bytes.")]
+Turns = Annotated[str, typer.Option(help="Turns of a conversation: 8 (what other tools expect), or a range within 3-12.")]
+Model = Annotated[str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")]
+Pool = Annotated[str, typer.Option(help="catalogue, or session: rebuilds the leak of published data, for audits.")]
+MediaKinds = Annotated[str, typer.Option("--media", help="Attachments that the model takes: audio,image or none.")]
+Calls = Annotated[int | None, typer.Option(help="Most calls, in all sittings.")]
+Tokens = Annotated[int | None, typer.Option(help="Most tokens, in all sittings.")]
+Money = Annotated[float | None, typer.Option(help="Most money, in all sittings; needs --price.")]
+PriceOf = Annotated[
+    str | None,
+    typer.Option("--price", help="Per million tokens, with its date: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
+]
+AtOnce = Annotated[int, typer.Option(min=1, help="Most calls at once.")]
+HERE, FIRST = Path("workspace"), "first"
+
+
+def _paying(calls: int | None, tokens: int | None, money: float | None, price: str | None, at_once: int) -> Paying:
+    from tastemaker.flows.conversation.generate import Paying
+    from tastemaker.lm.calls import Limits
+
+    return Paying(Limits(calls=calls, tokens=tokens, money=money), _price(price), at_once)
+
+
+def _price(text: str | None) -> Any:
+    from tastemaker.lm.calls import Price
+
+    if text is None:
+        return None
+    try:
+        read, written, day = text.split(",")
+        return Price(float(read), float(written), date.fromisoformat(day.strip()))
+    except ValueError:
+        raise InputError(f"--price {text}: give INPUT,OUTPUT,YYYY-MM-DD per million tokens, as 0.15,0.60,2026-01-31") from None
+
+
+@app.command()
+def plan(
+    workspace: Workspace = HERE,
+    n: Count = 200,
+    seed: Seed = 0,
+    turns: Turns = "8",
+    model: Model = "rules",
+    pool: Pool = "catalogue",
+    media: MediaKinds = "audio,image",
+    price: PriceOf = None,
+    at_once: AtOnce = 16,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What a run would be: fields, goals, calls, tokens, cost, time. Nothing is called or kept."""
+    from tastemaker.flows.conversation.generate import plan_run
+    from tastemaker.flows.conversation.settings import RunSettings
+
+    settings = RunSettings(n=n, seed=seed, turns=turns, model=model, pool=pool, media=media)
+    with progress(quiet) as report:
+        emit(plan_run(workspace, settings, _paying(None, None, None, price, at_once), report), as_json)
+
+
+@app.command()
+def run(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    n: Count = 200,
+    seed: Seed = 0,
+    turns: Turns = "8",
+    model: Model = "rules",
+    pool: Pool = "catalogue",
+    media: MediaKinds = "audio,image",
+    calls: Calls = None,
+    tokens: Tokens = None,
+    money: Money = None,
+    price: PriceOf = None,
+    at_once: AtOnce = 16,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="As `plan`: say what it would cost, do nothing.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again."""
+    from tastemaker.flows.conversation.generate import generate, plan_run
+    from tastemaker.flows.conversation.settings import RunSettings
+
+    settings = RunSettings(n=n, seed=seed, turns=turns, model=model, pool=pool, media=media)
+    paying = _paying(calls, tokens, money, price, at_once)
+    with progress(quiet) as report:
+        done = (
+            plan_run(workspace, settings, paying, report)
+            if dry_run
+            else generate(workspace, name, settings, paying, "never", report)
+        )
+    emit(done, as_json)
+
+
+@app.command()
+def resume(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="More conversations than before; the first ones stay.")] = None,
+    changed: Annotated[
+        str, typer.Option(help="If settings changed since: same refuses and names them, always goes on.")
+    ] = "same",
+    calls: Calls = None,
+    tokens: Tokens = None,
+    money: Money = None,
+    price: PriceOf = None,
+    at_once: AtOnce = 16,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a data set: what is finished stays, what failed waits for `retry`."""
+    _go_on(workspace, name, n, changed, (), _paying(calls, tokens, money, price, at_once), as_json, quiet)
+
+
+@app.command()
+def retry(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    kind: Annotated[list[str] | None, typer.Option(help="A kind of failure, as `status` names it; repeat. Default: all.")] = None,
+    calls: Calls = None,
+    tokens: Tokens = None,
+    money: Money = None,
+    price: PriceOf = None,
+    at_once: AtOnce = 16,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try failed conversations again, and only those."""
+    _go_on(workspace, name, None, "same", kind or ["all"], _paying(calls, tokens, money, price, at_once), as_json, quiet)
+
+
+def _go_on(
+    workspace: Path, name: str, n: int | None, resume: str, retry: Any, paying: Paying, as_json: bool, quiet: bool
+) -> None:
+    from dataclasses import replace
+
+    from tastemaker.flows.conversation.generate import generate, saved_settings
+    from tastemaker.flows.conversation.settings import RunFolder
+    from tastemaker.store import Workspace as Store
+
+    if resume not in ("same", "always"):
+        raise InputError(f"--changed {resume}: choose same or always")
+    settings: RunSettings = saved_settings(RunFolder.of(Store.open(workspace), name))
+    with progress(quiet) as report:
+        done = generate(workspace, name, replace(settings, n=n) if n else settings, paying, resume, report, retry)
+    emit(done, as_json)
+
+
+@app.command()
+def status(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False) -> None:
+    """How far a data set is, what failed and why, what was spent."""
+    from tastemaker.flows.conversation.generate import status as read_status
+
+    emit(read_status(workspace, name), as_json)
+
+
+@app.command()
+def audit(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Check every turn and every message anew, and what the choice of items gives away; exit 1 when something fails."""
+    from tastemaker.flows.conversation.audit import audit_run
+
+    with progress(quiet) as report:
+        found = audit_run(workspace, name, report)
+    emit(found, as_json)
+    if not found["ok"]:
+        raise typer.Exit(1)
