@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from recipes.common import parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.report import write_claim
@@ -149,7 +150,7 @@ def interval(row: dict[str, float], column: str) -> str:
 
 def draw(weights: ResponseWeights, found: Associations) -> Figure:
     """Left: balance before and after. Middle: correlations, paper and corrected. Right: information as a share of its bound."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(14, 4.6), layout="constrained")
     balance, agreement, events = figure.subplots(1, 3)
     rows = sorted(weights.balance.to_pylist(), key=lambda row: abs(row["smd_before"]))
     for place, row in enumerate(rows):
@@ -159,8 +160,8 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
         balance.plot(after, place, "s", color="#0072b2", label="after" if not place else None)
     balance.axvline(0.1, linestyle="--", color="black", linewidth=1)
     balance.set_yticks(range(len(rows)), [row["covariate"] for row in rows])
-    balance.set(title="Balance (dashed: limit)", xlabel="|standardised difference| from everyone asked")
-    balance.legend(frameon=False, loc="lower right")
+    balance.set(title="Balance of who answered", xlabel="|SMD| from everyone asked (dashed: .1)")
+    balance.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
     overall = [row for row in found.pairs.to_pylist() if row["a"] == "return"]
     for place, row in enumerate(overall):
         for shift, kind, colour in ((-0.14, "pearson", "#d55e00"), (0.14, "polychoric", "#0072b2")):
@@ -168,11 +169,11 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
             spread = [[row[kind] - row[f"{kind}_low"]], [row[f"{kind}_high"] - row[kind]]]
             agreement.errorbar(row[kind], place + shift, xerr=spread, fmt="o", color=colour, label=label, markersize=4)
     agreement.axvline(0.85, linestyle="--", color="black", linewidth=1)
-    names = {"all": "all content", "practical=True": "practical", "practical=False": "interest"}
-    agreement.set_yticks(range(len(overall)), [f"{row['b']}, {names[row['group']]}" for row in overall])
+    names = {"all": "all content", "practical=True": "practical content", "practical=False": "interest content"}
+    agreement.set_yticks(range(len(overall)), [f"{row['b']}\n{names[row['group']]}" for row in overall])
     agreement.invert_yaxis()
-    agreement.set(title="Agreement with 'return' (dashed: one question)", xlabel="correlation, 95 % interval")
-    agreement.legend(frameon=False, loc="lower right", fontsize=8)
+    agreement.set(title="Agreement with 'return'", xlabel="correlation, 95 % interval (dashed: .85)", xlim=(0.45, 0.95))
+    agreement.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
     for place, row in enumerate(found.events.to_pylist()):
         share = row["normalised"]
         spread = [[share - row["normalised_low"]], [row["normalised_high"] - share]]
@@ -182,7 +183,8 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
     events.set_yticks(range(found.events.num_rows), found.events["event"].to_pylist())
     events.set_ylim(found.events.num_rows - 0.5, -0.5)
     events.set(title="What events tell about 'return'", xlabel="mutual information (dashed: .15)")
-    events.legend(frameon=False, loc="lower right", fontsize=8)
+    events.xaxis.set_major_locator(MaxNLocator(4))
+    events.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
     return figure
 
 
