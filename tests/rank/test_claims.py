@@ -97,6 +97,23 @@ def test_weights_report_names_cost_and_tipping_point() -> None:
         weights_claim(mixed, ["x0"])
 
 
+def test_weights_of_equal_answers_have_a_report_without_means(tmp_path: Path) -> None:
+    same = survey()
+    place = same.column_names.index("answer")
+    equal = pa.array([None if one is None else 4.0 for one in same["answer"].to_pylist()])
+    _, report = weights_claim(same.set_column(place, "answer", equal), ["x0", "x1"], threshold=3.0)
+    assert report.verdict == "supported" and len(report.figures) == 1
+    assert "same answer (4)" in write_claim(report, tmp_path)["text"]
+
+
+def test_weights_when_everyone_answered() -> None:
+    everyone = survey()
+    place = everyone.column_names.index("answer")
+    answer = np.nan_to_num(everyone["answer"].to_numpy(), nan=2.0)
+    _, report = weights_claim(everyone.set_column(place, "answer", pa.array(answer)), ["x0", "x1"], threshold=3.0)
+    assert report.verdict == "supported" and "Everyone who was asked answered" in report.because
+
+
 def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
     rng = np.random.default_rng(1)
     value = rng.normal(size=n)

@@ -55,7 +55,7 @@ def weights_claim(
         )
         if mode == "both"
         else (),
-        figures=(_figure(found), Intervals.of("Mean answer", "mean answer, 95 % interval", means, marked=(list(means)[-1],))),
+        figures=_figures(found, means),
         assumptions=("given the covariates, who answers does not depend on the answer", "everyone asked could have answered"),
         limits=(
             "Whether those who did not answer feel differently for reasons the covariates do not hold: see the tipping point.",
@@ -143,7 +143,13 @@ def _tipping(means: dict[str, Estimate], found: ResponseWeights, surveys: pa.Tab
     return (Table.of("Tipping point", rows, "Shifts are against what the covariates predict for those who did not answer."),)
 
 
-def _figure(found: ResponseWeights) -> Intervals:
+def _figures(found: ResponseWeights, means: dict[str, Estimate]) -> tuple[Intervals, ...]:
+    """Balance, and the mean answers unless everyone answered the same."""
+    answers = Intervals.of("Mean answer", "mean answer, 95 % interval", means, marked=(list(means)[-1],))
+    return (_balance_figure(found), answers) if answers.rows else (_balance_figure(found),)
+
+
+def _balance_figure(found: ResponseWeights) -> Intervals:
     rows = found.balance.to_pylist()
     rows.sort(key=lambda row: -max(abs(row["smd_before"]), abs(row["smd_after"])))
     lines = [(str(r["covariate"]), abs(float(r["smd_after"])), abs(float(r["smd_before"]))) for r in rows[:_MOST]]

@@ -69,8 +69,15 @@ def markdown(claim: Mapping[str, Any], figures: Mapping[str, str]) -> str:
         if claim.get(key):
             lines += [f"## {heading}", "", *(f"- {one}" for one in sequence(claim[key], key)), ""]
     if claim.get("settings"):
-        lines += ["## Settings", "", *(f"- {name}: {value}" for name, value in claim["settings"].items()), ""]
+        lines += ["## Settings", "", *(f"- {name}: {_plain(value)}" for name, value in claim["settings"].items()), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _plain(value: Any) -> str:
+    """A setting in words: lists joined, no digits cut."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value)) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _table(table: Mapping[str, Any]) -> list[str]:

@@ -61,21 +61,18 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
         )
     seen = Moments(s[None], np.zeros((1, len(s))), np.array([float(n)]))
     q, p = len(sizes), len(s)
-    pairs = np.tril_indices(q, -1)
 
     def model(theta: Floats) -> tuple[Floats, Floats]:
-        load, phi = np.zeros((p, q)), np.eye(q)
-        load[np.arange(p), owner] = theta[:p]
-        phi[pairs] = phi.T[pairs] = theta[2 * p :]
-        return (load @ phi @ load.T + np.diag(theta[p : 2 * p]))[None], seen.mean
+        load = np.zeros((*theta.shape[:-1], p, q))
+        load[..., range(p), owner] = theta[..., :p]
+        sigma = load @ correlations(theta[..., 2 * p :], q) @ load.swapaxes(-1, -2) + theta[..., p : 2 * p, None] * np.eye(p)
+        return sigma[..., None, :, :], np.broadcast_to(seen.mean, (*theta.shape[:-1], *seen.mean.shape))
 
-    theta, _ = minimise(model, start_values(s, owner, pairs), seen)
+    theta, _ = minimise(model, start_values(s, owner), seen)
     implied = model(theta)
     sd = np.sqrt(np.diag(implied[0][0]))
     loadings, residual = theta[:p] / sd, theta[p : 2 * p] / sd**2
-    phi = np.eye(q)
-    phi[pairs] = phi.T[pairs] = theta[2 * p :]
-    loadings, phi = _positive(loadings, phi, owner)
+    loadings, phi = _positive(loadings, correlations(theta[2 * p :], q), owner)
     fit = fit_of(implied, seen, len(theta), means=False)
     cr, ave = composite_reliability(loadings, owner), average_variance(loadings, owner)
     named = {name: tuple(int(i) for i in items) for name, items in blocks.items()}
@@ -121,14 +118,22 @@ def owners(blocks: Mapping[str, Sequence[int]], p: int) -> npt.NDArray[np.int64]
     return owner
 
 
-def start_values(s: Floats, owner: npt.NDArray[np.int64], pairs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> Floats:
+def correlations(below: Floats, q: int) -> Floats:
+    """(..., q, q) symmetric matrices of unit diagonal from their entries below it (..., q (q - 1) / 2)."""
+    rows, columns = np.tril_indices(q, -1)
+    found = np.broadcast_to(np.eye(q), (*below.shape[:-1], q, q)).copy()
+    found[..., rows, columns] = found[..., columns, rows] = below
+    return found
+
+
+def start_values(s: Floats, owner: npt.NDArray[np.int64]) -> Floats:
     """Loadings from each item's mean correlation in its block, half the variance unexplained, small factor correlations."""
-    sd = np.sqrt(np.diag(s))
+    sd, q = np.sqrt(np.diag(s)), int(owner.max()) + 1
     r = s / np.outer(sd, sd)
     same = (owner[:, None] == owner[None, :]) & ~np.eye(len(s), dtype=bool)
     sign = np.array([np.sign(r[i, np.flatnonzero(owner == owner[i])[0]]) for i in range(len(s))])
     level: Floats = np.clip(np.sqrt((np.abs(r) * same).sum(axis=1) / np.maximum(same.sum(axis=1), 1)), 0.3, 0.9)
-    return np.concatenate([sign * level * sd, (1 - level**2) * sd**2, np.full(len(pairs[0]), 0.2)])
+    return np.concatenate([sign * level * sd, (1 - level**2) * sd**2, np.full(q * (q - 1) // 2, 0.2)])
 
 
 def _positive(loadings: Floats, phi: Floats, owner: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

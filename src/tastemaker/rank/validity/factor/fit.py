@@ -31,8 +31,8 @@ class Moments:
 def minimise(model: Model, start: Floats, seen: Moments) -> tuple[Floats, float]:
     """Parameters that minimise F = sum n_g/n [ln|Sigma| + tr(S Sigma^-1) - ln|S| - p + (m - mu)' Sigma^-1 (m - mu)], and F.
 
-    model: parameters (k,) -> covariances (G, p, p) and means (G, p), at most quadratic in each single parameter (derivatives are
-    then exact central differences). Raises ModelError when it does not converge.
+    model: parameters (..., k) -> covariances (..., G, p, p) and means (..., G, p), at most quadratic in each single parameter
+    (derivatives are then exact central differences). Raises ModelError when it does not converge.
     """
     theta, share = start.astype(np.float64), seen.n / seen.n.sum()
     value = discrepancy(model(theta), seen)
@@ -75,9 +75,8 @@ def _scoring(model: Model, theta: Floats, seen: Moments, share: Floats) -> tuple
     """Gradient (k,) of F and its expected second derivative (k, k)."""
     sigma, mu = model(theta)
     inverse, gap = np.linalg.inv(sigma), seen.mean - mu
-    ends = [[model(theta + sign * unit) for sign in (1.0, -1.0)] for unit in np.eye(len(theta))]
-    d_sigma = np.array([(up[0] - down[0]) / 2 for up, down in ends])
-    d_mu = np.array([(up[1] - down[1]) / 2 for up, down in ends])
+    (up, up_mu), (down, down_mu) = (model(theta + sign * np.eye(len(theta))) for sign in (1.0, -1.0))
+    d_sigma, d_mu = (up - down) / 2, (up_mu - down_mu) / 2
     around = inverse - inverse @ (seen.covariance + gap[:, :, None] * gap[:, None, :]) @ inverse
     pull = np.einsum("gij,gj->gi", inverse, gap)
     gradient = np.einsum("g,gij,kgji->k", share, around, d_sigma) - 2 * np.einsum("g,gi,kgi->k", share, pull, d_mu)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.rank.validity.factor.cfa import CUTOFFS, checked_covariance, owners, start_values
+from tastemaker.rank.validity.factor.cfa import CUTOFFS, checked_covariance, correlations, owners, start_values
 from tastemaker.rank.validity.factor.fit import Fit, Floats, Moments, fit_of, minimise
 
 Level = Literal["configural", "metric", "scalar"]
@@ -65,38 +65,33 @@ class _Layout:
     """
 
     def __init__(self, level: Level, groups: int, owner: npt.NDArray[np.int64]) -> None:
-        self.groups, self.owner, self.p, self.q = groups, owner, len(owner), int(owner.max()) + 1
-        self.equal_loadings, self.equal_intercepts = level != "configural", level == "scalar"
-        self.pairs = np.tril_indices(self.q, -1)
+        g, p, q = groups, len(owner), int(owner.max()) + 1
+        self.groups, self.owner, self.p, self.q = g, owner, p, q
+        self.metric, self.scalar = level != "configural", level == "scalar"
+        sizes = [p if self.metric else g * p, g * p, g * (q * (q - 1) // 2), p if self.scalar else g * p]
+        sizes += [(g - 1) * q * self.metric, (g - 1) * q * self.scalar]
+        self.ends = np.cumsum(sizes)[:-1]
 
     def start(self, seen: Moments) -> Floats:
-        starts = [start_values(s, self.owner, self.pairs) for s in seen.covariance]
-        loads, rests, phis = (np.array([one[part] for one in starts]) for part in self._parts())
-        first = [loads.mean(axis=0) if self.equal_loadings else loads.ravel(), rests.ravel(), phis.ravel()]
-        first.append(seen.mean.mean(axis=0) if self.equal_intercepts else seen.mean.ravel())
-        if self.equal_loadings:
-            first.append(np.ones((self.groups - 1) * self.q))
-        if self.equal_intercepts:
-            first.append(np.zeros((self.groups - 1) * self.q))
-        return np.concatenate(first)
-
-    def _parts(self) -> tuple[slice, slice, slice]:
-        return slice(0, self.p), slice(self.p, 2 * self.p), slice(2 * self.p, None)
+        """Starting values (k,): those of each group, averaged where groups share them."""
+        p, rest = self.p, (self.groups - 1) * self.q
+        each = np.array([start_values(s, self.owner) for s in seen.covariance])
+        loads, means = each[:, :p], seen.mean
+        parts = [loads.mean(axis=0) if self.metric else loads.ravel(), each[:, p : 2 * p].ravel(), each[:, 2 * p :].ravel()]
+        parts.append(means.mean(axis=0) if self.scalar else means.ravel())
+        return np.concatenate([*parts, np.ones(rest * self.metric), np.zeros(rest * self.scalar)])
 
     def model(self, theta: Floats) -> tuple[Floats, Floats]:
-        g, p, q, pairs = self.groups, self.p, self.q, len(self.pairs[0])
-        sizes = [p if self.equal_loadings else g * p, g * p, g * pairs, p if self.equal_intercepts else g * p]
-        sizes += [(g - 1) * q] * (self.equal_loadings + self.equal_intercepts)
-        cut = np.split(theta, np.cumsum(sizes)[:-1])
-        load = np.zeros((g, p, q))
-        load[:, np.arange(p), self.owner] = cut[0].reshape(-1, p)
-        phi = np.zeros((g, q, q))
-        phi[:, range(q), range(q)] = 1.0
-        if self.equal_loadings:
-            phi[1:, range(q), range(q)] = cut[4].reshape(g - 1, q)
-        phi[:, self.pairs[0], self.pairs[1]] = phi[:, self.pairs[1], self.pairs[0]] = cut[2].reshape(g, pairs)
-        mean = np.zeros((g, q))
-        if self.equal_intercepts:
-            mean[1:] = cut[5].reshape(g - 1, q)
-        sigma = load @ phi @ load.transpose(0, 2, 1) + np.einsum("gi,ij->gij", cut[1].reshape(g, p), np.eye(p))
-        return sigma, cut[3].reshape(-1, p) + np.einsum("gpq,gq->gp", load, mean)
+        """Covariances (..., G, p, p) and means (..., G, p) of parameters (..., k)."""
+        g, p, q, lead = self.groups, self.p, self.q, theta.shape[:-1]
+        loads, rests, below, intercepts, variances, means = np.split(theta, self.ends, axis=-1)
+        load = np.zeros((*lead, g, p, q))
+        load[..., range(p), self.owner] = loads.reshape(*lead, -1, p)
+        phi = correlations(below.reshape(*lead, g, -1), q)
+        if self.metric:
+            phi[..., 1:, range(q), range(q)] = variances.reshape(*lead, g - 1, q)
+        mean = np.zeros((*lead, g, q))
+        if self.scalar:
+            mean[..., 1:, :] = means.reshape(*lead, g - 1, q)
+        sigma = load @ phi @ load.swapaxes(-1, -2) + rests.reshape(*lead, g, p)[..., None] * np.eye(p)
+        return sigma, intercepts.reshape(*lead, -1, p) + (load @ mean[..., None])[..., 0]
