@@ -230,7 +230,7 @@ def test_what_cannot_be_read_says_why() -> None:
 
 def test_units_are_counted_once() -> None:
     table = pa.table({"user_id": ["u1", "u2", "u3", "u2"], "arm": ["a", "b", "a", "a"]})
-    assert check_units(lambda: table.slice(0, 3), "user_id") == 3
+    assert check_units(lambda: table.slice(0, 3), "user_id") == {"a": 2, "b": 1}
     with pytest.raises(InputError, match="unit 'u2' is in two arms: 'b' in row 2 and 'a' in row 4"):
         check_units(lambda: table.to_batches(max_chunksize=3), "user_id")
     with pytest.raises(InputError, match="unit 'u1' comes twice, in rows 1 and 2"):

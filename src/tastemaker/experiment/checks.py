@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
 from tastemaker.errors import InputError
@@ -56,23 +58,31 @@ def srm(counts: Mapping[str, int], shares: Mapping[str, float]) -> SampleRatio:
     return SampleRatio(by_arm, dict(zip(shares, map(float, expected), strict=True)), chi2, p, p < ALARM, reason)
 
 
-def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> int:
-    """Number of units, when each has exactly one row; 8 bytes of memory a unit.
+def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> dict[str, int]:
+    """Units of each arm, when every unit has exactly one row; 8 bytes of memory a unit.
 
     open_table: a function that gives the Arrow stream anew, because names are looked up in a second pass only when two rows
     may be of one unit. Raises InputError naming the unit, its rows and arms when it is in two arms or comes twice.
     """
-    hashes = [pl.Series(column_of(batch, unit)).hash(seed=7).to_numpy() for batch in batches_of(open_table())]
-    if not hashes:
+    hashes, counts, row = [], Counter[str](), 0
+    for batch in batches_of(open_table()):
+        for name in (unit, by):
+            if column_of(batch, name).null_count:
+                at = pc.index(batch.column(name).is_null(), True).as_py()
+                raise InputError(f"row {row + at + 1}, column '{name}' is empty; every row needs a value there")
+        hashes.append(pl.Series(batch.column(unit)).hash(seed=7).to_numpy())
+        for one in batch.column(by).value_counts().to_pylist():
+            counts[str(one["values"])] += one["counts"]
+        row += batch.num_rows
+    if not row:
         raise InputError("the table has no rows; there is nothing to read out")
     every = np.concatenate(hashes)
-    total = len(every)
     del hashes
     every.sort()
     suspects = np.unique(every[1:][every[1:] == every[:-1]])
     if len(suspects):
         _name_duplicate(open_table(), unit, by, suspects)
-    return total
+    return dict(counts)
 
 
 def _name_duplicate(table: Any, unit: str, by: str, suspects: npt.NDArray[np.uint64]) -> None:
@@ -84,8 +94,6 @@ def _name_duplicate(table: Any, unit: str, by: str, suspects: npt.NDArray[np.uin
         for place in np.flatnonzero(np.isin(names.hash(seed=7).to_numpy(), suspects)):
             name, arm = names[int(place)], arms[int(place)].as_py()
             here = row + int(place) + 1
-            if name is None:
-                raise InputError(f"row {here}, column '{unit}' is empty; every row needs a unit")
             if name in seen and seen[name][1] != arm:
                 first, other = seen[name]
                 raise InputError(

@@ -13,7 +13,7 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio
-from tastemaker.experiment.effects import Effect
+from tastemaker.experiment.effects import Effect, number
 
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["ship", "do not ship", "cannot tell"]
@@ -72,7 +72,7 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
     bound = effect.bound(alpha)
     p = float(stats.t.sf((effect.good() + margin) / effect.se, effect.df))
     passed = bound > -margin
-    told = f"at worst {bound:+.4g} in the good direction, tolerated {-margin:+.4g}"
+    told = f"at worst {number(bound, effect.kind)} in the good direction, tolerated {number(-margin, effect.kind)}"
     return NonInferiority(effect.metric, margin, bound, p, passed, told)
 
 
@@ -200,7 +200,8 @@ def _primary(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[
         outcome = ("better" if one.good() > 0 else "worse") if sure else "no difference shown"
         lines.append(Line("primary", one, float(adjusted), outcome))
         if sure:
-            told = f"'{one.metric}' is {outcome}: {one.value:+.4g} [{one.low:+.4g}, {one.high:+.4g}], Holm p = {adjusted:.2g}"
+            low, high = (number(end, one.kind) for end in (one.low, one.high))
+            told = f"'{one.metric}' is {outcome}: {number(one.value, one.kind)} ({low} to {high}), Holm p = {adjusted:.2g}"
             (wins if one.good() > 0 else losses).append(told)
     return lines, wins, losses
 

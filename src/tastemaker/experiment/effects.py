@@ -19,6 +19,16 @@ _INDEPENDENT = "units do not affect each other, and the arm was assigned at rand
 _MARGINS = "means are near normal at this sample size (central limit theorem, delta method)"
 
 
+def number(value: float, kind: Kind, sign: bool = True) -> str:
+    """A value with its sign, as a percentage where it is relative; 'none' without one."""
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else ("unlimited" if value > 0 else "-unlimited")
+    plus = "+" if sign else ""
+    shown = 100 * value if kind == "relative" else value
+    digits = max(0, min(6, 2 - math.floor(math.log10(abs(shown))))) if shown else 1
+    return f"{shown:{plus}.{digits}f}" + (" %" if kind == "relative" else "")
+
+
 @dataclass(frozen=True)
 class Effect:
     """What an arm did to a metric, treatment against control.

@@ -80,7 +80,7 @@ def rank_effects(
         "proxy_gain": _seen_proxy(requests, new, k) - _seen_proxy(requests, old, k),
         "engagement_loss": lost,
     }
-    told = {name: _mean(values, users, name) for name, values in means.items()}
+    told = {name: _mean(values, users, name, name in ("changed", "overlap")) for name, values in means.items()}
     columns = [name for name in by if name in before.column_names]
     exposure = {name: _exposure(ids_of(before, name), name, requests, old, new, k) for name in columns}
     distances = _distances(before, requests, (shown_old, shown_new))
@@ -118,8 +118,8 @@ def _users(table: pa.Table, requests: Requests) -> npt.NDArray[np.int64] | None:
     return np.asarray(codes[requests.rows[requests.offsets[:-1]]])
 
 
-def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str) -> Estimate:
-    """Mean (Q,) with a normal 95 % interval over users: a ratio of user totals, by the delta method."""
+def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share: bool = False) -> Estimate:
+    """Mean (Q,) with a normal 95 % interval over users, a ratio of user totals (delta method); a share stays within [0, 1]."""
     mean = float(values.mean())
     totals, sizes = (values, np.ones(len(values))) if users is None else (np.bincount(users, values), np.bincount(users) * 1.0)
     n = len(sizes)
@@ -127,7 +127,8 @@ def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str) -> Est
         return Estimate(mean, -math.inf, math.inf, n, name, reason="" if n else "no request")
     half = 1.959963984540054 * float(np.sqrt(((totals - mean * sizes) ** 2).sum() / (n - 1) / n)) / float(sizes.mean())
     unit = "requests" if users is None else "users"
-    return Estimate(mean, mean - half, mean + half, n, name, (f"{unit} are independent",))
+    ends = (max(0.0, mean - half), min(1.0, mean + half)) if share else (mean - half, mean + half)
+    return Estimate(mean, *ends, n, name, (f"{unit} are independent",))
 
 
 def _seen_proxy(requests: Requests, rank: Ints, k: int) -> Floats:

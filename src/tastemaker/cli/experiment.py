@@ -1,0 +1,175 @@
+"""`tastemaker experiment`: assign, check, read out, watch, and plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "Experiments, from the split to the decision.\n\n"
+        "A plan is written before the test, as TOML:\n\n"
+        '  id = "rr-1"                     # salt of the split\n\n'
+        '  primary = ["returned"]          # decides (Holm)\n\n'
+        '  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)\n\n'
+        "  planned = 20000                 # units of both arms, for looks while it runs\n\n"
+        "  shares = { control = 0.5, treatment = 0.5 }\n\n"
+        "  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control\n\n"
+        '  metrics.returned.covariate = "returned_before"   # CUPED\n\n'
+        '  metrics.likes.denominator = "plays"              # a ratio of totals\n\n'
+        '  metrics.skips.better = "down"\n\n'
+        "Then:\n\n"
+        "  tastemaker experiment power --cv 1.2 --lift 0.01\n\n"
+        "  tastemaker experiment assign users.csv --plan plan.toml --out arms.parquet\n\n"
+        "  tastemaker experiment check results.parquet --plan plan.toml\n\n"
+        "  tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n"
+        "Results have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1 refused (the "
+        "reason is printed); 2 bad input."
+    ),
+)
+
+Plan = Annotated[Path, typer.Option(help="The plan, TOML or JSON.")]
+Results = Annotated[Path, typer.Argument(help="One row a unit: user_id, arm, and the columns of the metrics.")]
+Out = Annotated[Path, typer.Option(help="Folder of the report.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Seed = Annotated[int, typer.Option(help="Key of resampling: same seed, same numbers.")]
+
+
+@app.command()
+def assign(
+    units: Annotated[Path, typer.Argument(help="A table with a column of unit ids.")],
+    plan: Plan,
+    out: Annotated[Path, typer.Option(help="The Parquet table to write: unit, arm, position.")] = Path("assignment.parquet"),
+    unit: Annotated[str, typer.Option(help="The column of unit ids.")] = "user_id",
+    as_json: AsJson = False,
+) -> None:
+    """Split units by salted hash: anybody with the plan's id and shares gets the same arms.
+
+    Example: tastemaker experiment assign users.csv --plan plan.toml --out arms.parquet
+    """
+    from tastemaker.flows.retention.experiment.run import assign_units
+
+    emit(assign_units(units, plan, out, unit), as_json)
+
+
+@app.command()
+def check(
+    results: Results,
+    plan: Plan,
+    runs: Annotated[int, typer.Option(help="A/A trials of each metric (100 or more; 0: none).")] = 0,
+    exposures: Annotated[Path | None, typer.Option(help="The log of exposures: experiment, unit, arm, timestamp.")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Is the test sound? Each unit once and in one arm, shares as promised, exposures as hashed, metrics that pass A/A trials.
+
+    Example: tastemaker experiment check results.parquet --plan plan.toml --runs 2000
+    """
+    from tastemaker.flows.retention.experiment.run import check_experiment
+
+    with progress(quiet) as report:
+        result = check_experiment(results, plan, report, runs=runs, exposures=exposures, seed=seed)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def read(
+    results: Results,
+    plan: Plan,
+    out: Out = Path("readout"),
+    days: Annotated[Path | None, typer.Option(help="One row a unit and day: adds the effect of each day.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """The read-out and its decision: ship (exit 0), or every reason not to (exit 1), as one page for everybody.
+
+    Example: tastemaker experiment read results.parquet --plan plan.toml --out readout
+    """
+    from tastemaker.flows.retention.experiment.run import read_experiment
+
+    with progress(quiet) as report:
+        result = read_experiment(results, plan, out, report, days)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def watch(
+    days: Annotated[Path, typer.Argument(help="One row a unit and day: user_id, arm, day, and the columns of the metrics.")],
+    plan: Plan,
+    out: Out = Path("watch"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look while the test runs: an interval of the first primary metric that stays valid however often one looks.
+
+    Example: tastemaker experiment watch days.parquet --plan plan.toml
+    """
+    from tastemaker.flows.retention.experiment.run import watch_experiment
+
+    with progress(quiet) as report:
+        result = watch_experiment(days, plan, out, report)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def power(
+    lift: Annotated[
+        float | None, typer.Option(help="Relative lift to see: .01 is one percent. Answers with units an arm.")
+    ] = None,
+    units: Annotated[float | None, typer.Option(help="Units an arm. Answers with the lift that is seen.")] = None,
+    cv: Annotated[float | None, typer.Option(help="SD / mean of the metric by unit.")] = None,
+    correlation: Annotated[float, typer.Option(help="Of the metric with its covariate (CUPED).")] = 0.0,
+    table: Annotated[Path | None, typer.Option(help="Instead of --cv: past results, with --plan.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="The plan whose primary metrics are measured in --table.")] = None,
+    alpha: Annotated[float, typer.Option(help="Chance of a false alarm, two-sided.")] = 0.05,
+    chance: Annotated[float, typer.Option("--power", help="Chance to see the lift.")] = 0.8,
+    as_json: AsJson = False,
+) -> None:
+    """How many units for a lift, or which lift for the units there are.
+
+    Example: tastemaker experiment power --cv 1 --lift 0.0003
+    """
+    from tastemaker.flows.retention.experiment.run import plan_power
+
+    emit(plan_power(cv, lift, units, correlation=correlation, alpha=alpha, power=chance, table=table, plan=plan), as_json)
+
+
+@app.command()
+def surrogate(
+    results: Results,
+    history: Annotated[Path, typer.Option(help="Past units: the short outcomes and the long one.")],
+    short: Annotated[list[str], typer.Option(help="A short outcome or covariate, in both tables; repeat.")],
+    long: Annotated[str, typer.Option(help="The long outcome, in the history only.")],
+    out: Out = Path("surrogate"),
+    arm: Annotated[str, typer.Option(help="The column of arms.")] = "arm",
+    control: Annotated[str, typer.Option(help="The control arm.")] = "control",
+    treatment: Annotated[str, typer.Option(help="The arm to compare with it.")] = "treatment",
+    horizon: Annotated[str, typer.Option(help="Over which days the long outcome runs, for the report.")] = "",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What the short outcomes of a test foretell of a long one, under assumptions that are printed.
+
+    Example: tastemaker experiment surrogate results.parquet --history past.parquet --short plays --short likes --long day63
+    """
+    from tastemaker.flows.retention.experiment.run import read_surrogate
+
+    with progress(quiet) as report:
+        result = read_surrogate(
+            history, results, short, long, out, report, arm=arm, control=control, treatment=treatment, horizon=horizon, seed=seed
+        )
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])

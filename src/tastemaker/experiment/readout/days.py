@@ -1,0 +1,90 @@
+"""A test as it ran: looks cumulated day by day, and effects of each day alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.experiment.effects import Effect
+from tastemaker.experiment.moments import Metric
+from tastemaker.experiment.readout.words import p_words
+from tastemaker.experiment.sequential import Look
+
+Bar = tuple[float, float, float]
+
+
+def cumulated(
+    table: pa.Table, metrics: Sequence[Metric], unit: str = "user_id", by: str = "arm", day: str = "day"
+) -> Iterator[tuple[Any, pa.Table]]:
+    """For each day, in order, a table with one row a unit seen so far: its totals since its first day.
+
+    table: one row a unit and day. Numerators and denominators are added up; covariates are from before the test, so each unit's
+    first value stands. Raises InputError on a missing column, a unit that changes arm, or a unit twice on one day.
+    """
+    sums = list(
+        dict.fromkeys(name for metric in metrics for name in (metric.numerator or metric.name, metric.denominator) if name)
+    )
+    firsts = [
+        name for metric in metrics for name in (metric.covariate, metric.covariate_denominator) if name and name not in sums
+    ]
+    firsts = list(dict.fromkeys(firsts))
+    for name in (unit, by, day, *sums, *firsts):
+        if name not in table.column_names:
+            raise InputError(f"column '{name}' is missing; the table has {', '.join(table.column_names)}")
+    frame = pl.DataFrame(table.select([unit, by, day, *sums, *firsts]))
+    twice = frame.filter(pl.struct(unit, day).is_duplicated())
+    if len(twice):
+        raise InputError(f"unit '{twice[unit][0]}' has two rows on day {twice[day][0]}; add up its rows of a day first")
+    mixed = frame.group_by(unit).agg(pl.col(by).n_unique().alias("arms")).filter(pl.col("arms") > 1)
+    if len(mixed):
+        raise InputError(f"unit '{mixed[unit].sort()[0]}' is in two arms; a unit belongs to one arm for the whole test")
+    for moment in frame[day].unique().sort():
+        so_far = frame.filter(pl.col(day) <= moment).sort(unit, day)
+        totals = so_far.group_by(unit, maintain_order=True).agg(pl.first(by), pl.col(sums).sum(), pl.col(firsts).first())
+        yield moment, totals.to_arrow()
+
+
+def day_bars(effects: Sequence[Effect]) -> tuple[Bar | None, ...]:
+    """(value, low, high) of each day's effect, relative ones in percent; None where there is no number."""
+    return tuple(None if one.reason else _scaled(one.kind == "relative", one.value, one.low, one.high) for one in effects)
+
+
+def look_bars(looks: Sequence[Look], relative: bool = True) -> dict[str, tuple[Bar | None, ...]]:
+    """(value, low, high) of each look by kind of interval, relative ones in percent; None for a refused look."""
+    kinds = {"valid at every look": ("low", "high"), "valid for one look only": ("fixed_low", "fixed_high")}
+    return {
+        name: tuple(
+            None if one.value != one.value else _scaled(relative, one.value, *(getattr(one, end) for end in ends))
+            for one in looks
+        )
+        for name, ends in kinds.items()
+    }
+
+
+def _scaled(relative: bool, value: float, low: float, high: float) -> Bar:
+    scale = 100.0 if relative else 1.0
+    return scale * value, scale * low, scale * high
+
+
+def look_rows(
+    days: Sequence[Any], looks: Sequence[Look], relative: bool = True
+) -> list[dict[str, str | int | float | bool | None]]:
+    """One row a look: units, effect, the interval valid at every look, its p, and the ordinary interval beside it."""
+    scale, unit = (100.0, " %") if relative else (1.0, "")
+    out: list[dict[str, str | int | float | bool | None]] = []
+    for day, one in zip(days, looks, strict=True):
+        row: dict[str, str | int | float | bool | None] = {"day": str(day), "units": f"{one.n:,}"}
+        if one.value != one.value:
+            blank = dict.fromkeys(("valid at every look", "p", "valid for one look only"), "")
+            out.append({**row, "effect": "refused", **blank, "so far": one.reason})
+            continue
+        spans = [(one.low, one.high), (one.fixed_low, one.fixed_high)]
+        told = [f"{scale * low:+.2f} to {scale * high:+.2f}{unit}" for low, high in spans]
+        verdict = one.reason or ("effect shown" if one.low > 0 or one.high < 0 else "go on")
+        row |= {"effect": f"{scale * one.value:+.2f}{unit}", "valid at every look": told[0], "p": p_words(one.p)}
+        out.append(row | {"valid for one look only": told[1], "so far": verdict})
+    return out

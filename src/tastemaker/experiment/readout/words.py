@@ -1,0 +1,150 @@
+"""Effects and decisions as sentences and rows of tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from tastemaker.experiment.checks import SampleRatio
+from tastemaker.experiment.decide import Decision
+from tastemaker.experiment.effects import Effect, number
+from tastemaker.experiment.moments import Metric, Moments
+from tastemaker.experiment.power import detectable, sample_size, variation
+
+Row = dict[str, str | int | float | bool | None]
+CLAIMS: dict[str, Literal["supported", "not supported", "cannot tell"]] = {
+    "ship": "supported",
+    "do not ship": "not supported",
+    "cannot tell": "cannot tell",
+}
+
+
+def interval(effect: Effect) -> str:
+    """'+1.20 % (+0.40 % to +2.00 %)', or why there is no number."""
+    if effect.reason:
+        return effect.reason
+    low, high = (number(one, effect.kind) for one in (effect.low, effect.high))
+    return f"{number(effect.value, effect.kind)} ({low} to {high})"
+
+
+def name_of(effect: Effect) -> str:
+    """Metric, and its cohort where it has one."""
+    return f"{effect.metric}, {effect.cohort}" if effect.cohort else effect.metric
+
+
+def p_words(p: float) -> str:
+    """A p-value as people write it."""
+    return "none" if math.isnan(p) else ("< .0001" if p < 1e-4 else f"{p:.4f}".replace("0.", ".", 1))
+
+
+def summary(decision: Decision, treatment: str = "treatment") -> str:
+    """The decision in one or two sentences, with what decided it."""
+    head = {
+        "ship": f"Ship '{treatment}'.",
+        "do not ship": f"Do not ship '{treatment}'.",
+        "cannot tell": "This test cannot decide.",
+    }[decision.verdict]
+    return f"{head} {'; '.join(decision.reasons)}."
+
+
+def decision_rows(decision: Decision) -> list[Row]:
+    """One row a metric, in the order primary, guardrails, exploratory: effect, adjusted p, outcome, and what it was held to."""
+    rows: list[Row] = []
+    for line in decision.lines:
+        kind = line.effect.kind
+        held = {"primary": "Holm", "exploratory": "Benjamini-Hochberg"}.get(line.role, "")
+        if line.role == "guardrail":
+            held = f"worst case {number(line.bound, kind)}, tolerated {number(-line.margin, kind)}"
+        named = name_of(line.effect) + (" (less is good)" if line.effect.better == "down" else "")
+        effect = {"effect (interval)": interval(line.effect)}
+        rows.append(
+            {"metric": named, "role": line.role, **effect, "held to": held, "p": p_words(line.adjusted), "outcome": line.outcome}
+        )
+    return rows
+
+
+def naive_rows(effects: Sequence[Effect], alpha: float = 0.05) -> list[Row]:
+    """As published tables read: each metric alone, p < alpha called a finding, nothing corrected, nothing checked first."""
+    rows: list[Row] = []
+    for one in effects:
+        called = "no number" if one.reason else "significant" if one.p < alpha else "not significant"
+        z = "none" if one.reason else f"{abs(one.value) / one.se:.2f}"
+        row: Row = {
+            "metric": name_of(one),
+            "effect (95 % interval)": interval(one),
+            "z": z,
+            "p": p_words(one.p),
+            "called": called,
+        }
+        rows.append(row)
+    return rows
+
+
+def ratio_rows(ratio: SampleRatio) -> list[Row]:
+    """Units found and expected for each arm."""
+    return [
+        {
+            "arm": arm,
+            "units": f"{found:,}",
+            "expected": f"{ratio.expected[arm]:,.0f}",
+            "difference": f"{found - ratio.expected[arm]:+,.0f}",
+        }
+        for arm, found in ratio.counts.items()
+    ]
+
+
+def sensitivity_rows(read: Mapping[str, Moments], control: str, metrics: Sequence[Metric], alpha: float = 0.05) -> list[Row]:
+    """What lift of each metric this many units see with 80 % power; metrics without variation are left out."""
+    rows: list[Row] = []
+    smallest = min(one.n for one in read.values())
+    for metric in metrics:
+        plain = read[control]
+        if plain.mean_of(metric.numerator or metric.name) == 0 or plain.n < 3:
+            continue
+        cv, rho = variation(plain, metric)
+        rows.append(
+            {
+                "metric": metric.name,
+                "units in the smaller arm": f"{smallest:,}",
+                "spread (SD / mean)": f"{cv:.2f}",
+                "explained by the past": f"{100 * rho**2:.0f} %",
+                "lift seen 4 times of 5": number(detectable(cv, smallest, alpha, correlation=rho), "relative", sign=False),
+            }
+        )
+    return rows
+
+
+def forest(effects: Sequence[Effect]) -> list[tuple[str, float, float, float]]:
+    """(name, value, low, high) of effects that have numbers, relative ones in percent: rows of a figure."""
+    out = []
+    for one in effects:
+        if not one.reason:
+            scale = 100.0 if one.kind == "relative" else 1.0
+            out.append((name_of(one), scale * one.value, scale * one.low, scale * one.high))
+    return out
+
+
+def power_rows(
+    past: Mapping[str, tuple[float, float]], lift: float | None, units: float | None, alpha: float = 0.05, power: float = 0.8
+) -> list[Row]:
+    """One row a metric of `past` (name -> spread, correlation with the past): units for `lift`, or the lift that `units` see."""
+    rows: list[Row] = []
+    for name, (cv, rho) in past.items():
+        needed = sample_size(cv, lift, alpha, power, rho) if lift is not None else float(units or 0)
+        seen = lift if lift is not None else detectable(cv, needed, alpha, power, rho)
+        rows.append(
+            {"metric": name, "cv": cv, "correlation": rho, "lift": seen, "units_per_arm": math.ceil(needed), "power": power}
+        )
+    return rows
+
+
+def power_text(rows: Sequence[Row]) -> str:
+    """The rows as sentences."""
+    told = []
+    for row in rows:
+        lift, chance = 100 * float(row["lift"] or 0), 100 * float(row["power"] or 0)
+        basis = f"spread {row['cv']:.3g}, correlation with the past {row['correlation']:.2f}"
+        seen = f"{row['units_per_arm']:,} units an arm see a lift of {lift:.3g} % in {chance:.0f} % of tests"
+        told.append(f"{row['metric']}: {seen} ({basis})")
+    return "\n".join(told)

@@ -1,0 +1,1 @@
+"""Experiments on files: assign, check, read out, watch, power and surrogates."""

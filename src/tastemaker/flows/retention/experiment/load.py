@@ -1,0 +1,54 @@
+"""The design file and the tables of an experiment: Parquet streams, other formats are read whole."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tastemaker.errors import InputError
+from tastemaker.experiment.readout.design import Design, design_of
+from tastemaker.flows.retention.tables import read_typed
+
+_SEE = "see `tastemaker experiment --help`"
+
+
+def read_design(path: Path) -> Design:
+    """Read and check a design (TOML or JSON). Raises InputError naming the file and the key that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        given: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; write the plan before the test, {_SEE}") from None
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}; a plan is TOML or JSON, {_SEE}") from None
+    with in_file(path):
+        return design_of(given)
+
+
+def open_table(path: Path, columns: Iterable[str], text: tuple[str, ...] = ()) -> Any:
+    """An Arrow stream of the columns that exist; those of `text` are ids and stay text."""
+    wanted = list(dict.fromkeys(columns))
+    if path.is_file() and path.suffix.lower() in (".parquet", ".pq"):
+        try:
+            file = pq.ParquetFile(path)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read ({error}); export the table again") from None
+        return file.iter_batches(columns=[name for name in wanted if name in file.schema_arrow.names])
+    table = read_typed(path, text=text) if text else read_typed(path)
+    return table.select([name for name in wanted if name in table.column_names])
+
+
+@contextmanager
+def in_file(path: Path) -> Iterator[None]:
+    """Put the file's name before whatever is wrong with what it holds."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
