@@ -26,8 +26,9 @@ app = typer.Typer(
         "  tastemaker converse run -w shop --n 200\n\n"
         "  tastemaker converse audit -w shop\n\n"
         "  tastemaker converse export -w shop --format chat\n\n"
-        "The roles are played by rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint (its "
-        "key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped early, 4 budget reached."
+        "The roles are played by rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint "
+        "(its key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped early, "
+        "4 budget reached."
     ),
 )
 
@@ -48,7 +49,7 @@ Tokens = Annotated[int | None, typer.Option(help="Most tokens, in all sittings."
 Money = Annotated[float | None, typer.Option(help="Most money, in all sittings; needs --price.")]
 PriceOf = Annotated[
     str | None,
-    typer.Option("--price", help="Per million tokens, with its date: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
+    typer.Option("--price", help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
 ]
 AtOnce = Annotated[int, typer.Option(min=1, help="Most calls at once.")]
 HERE, FIRST = Path("workspace"), "first"
@@ -122,11 +123,10 @@ def run(
     settings = RunSettings(n=n, seed=seed, turns=turns, model=model, pool=pool, media=media)
     paying = _paying(calls, tokens, money, price, at_once)
     with progress(quiet) as report:
-        done = (
-            plan_run(workspace, settings, paying, report)
-            if dry_run
-            else generate(workspace, name, settings, paying, "never", report)
-        )
+        if dry_run:
+            done = plan_run(workspace, settings, paying, report)
+        else:
+            done = generate(workspace, name, settings, paying, "never", report)
     emit(done, as_json)
 
 
@@ -135,9 +135,7 @@ def resume(
     workspace: Workspace = HERE,
     name: Name = FIRST,
     n: Annotated[int | None, typer.Option("--n", min=1, help="More conversations than before; the first ones stay.")] = None,
-    changed: Annotated[
-        str, typer.Option(help="If settings changed since: same refuses and names them, always goes on.")
-    ] = "same",
+    changed: Annotated[str, typer.Option(help="If settings changed: same refuses and names them, always goes on.")] = "same",
     calls: Calls = None,
     tokens: Tokens = None,
     money: Money = None,

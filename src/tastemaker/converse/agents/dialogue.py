@@ -198,7 +198,7 @@ def _search(
         query, rows, misses, barred, tools, world.settings.candidates, plan.rng("candidates", turn), len(catalogue), plan.pool
     )
     handles = {one.row: state.handle(catalogue.item_ids[one.row]) for one in shown}
-    # Only the uniform draw counts as found: what also fits and came by company or fame would make targets guessable without words.
+    # Only the uniform draw counts as found: fits that came by company or fame would make targets guessable without words.
     fitting = {one.row for one in shown if "match" in one.sources} if plan.pool is None else set(rows.tolist())
     relaxed: tuple[tuple[str, int], ...] = ()
     if not len(rows):

@@ -92,14 +92,19 @@ def check(conversation: Conversation, known: Known) -> tuple[Check, ...]:
     return tuple(Check(name, float(found[name]), found[name] == 0) for name in FAULTS)
 
 
-def _attached(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """What this turn's attachments stand for, by its delta."""
-    kinds = {one.kind for one in turn.media}
+def shown_wishes(turn: Turn) -> tuple[tuple[str, str], ...]:
+    """(medium, item id) of what this turn asks for by sound or picture."""
     return tuple(
         (change.medium, str(change.clause.value))
         for change in turn.delta
-        if change.medium in kinds and change.reference is None and change.op != "drop"
+        if change.medium != "text" and change.reference is None and change.op != "drop"
     )
+
+
+def _attached(turn: Turn) -> tuple[tuple[str, str], ...]:
+    """What this turn's attachments stand for; nothing stands for a wish that came without one."""
+    kinds = {one.kind for one in turn.media}
+    return tuple(one for one in shown_wishes(turn) if one[0] in kinds)
 
 
 def _constraint_faults(one: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
@@ -117,9 +122,8 @@ def _constraint_faults(one: Facts, conversation: Conversation, known: Known) -> 
     if turn.n_fit != one.n_fit:
         yield "count"
     row = catalogue.row.get(turn.item_id or "")
-    if row is not None and catalogue.families[row] in {
-        catalogue.families[catalogue.row[before.item_id]] for before in one.played
-    }:
+    played = {catalogue.families[catalogue.row[before.item_id]] for before in one.played}
+    if row is not None and catalogue.families[row] in played:
         yield "repeat"
 
 
@@ -133,10 +137,7 @@ def _message_faults(one: Facts, conversation: Conversation, known: Known) -> Ite
     ahead = {catalogue.row[item] for item in later if item is not None} - before
     if ahead and ahead & named_rows(turn.message, catalogue, known.lexicon):
         yield "title"
-    needed = {
-        change.medium for change in turn.delta if change.medium != "text" and change.reference is None and change.op != "drop"
-    }
-    if needed - {attached.kind for attached in turn.media}:
+    if {medium for medium, _ in shown_wishes(turn)} - {attached.kind for attached in turn.media}:
         yield "media"
 
 
@@ -149,7 +150,8 @@ def _label_faults(conversation: Conversation) -> int:
 
 def _handle_faults(conversation: Conversation) -> int:
     """Handles that mean two items, items that are no candidate, sets that do not fit their hash."""
-    faults, meaning = 0, {}
+    faults = 0
+    meaning: dict[str, str] = {}
     for turn in conversation.turns:
         ids = [shown.item_id for shown in turn.candidates]
         faults += set_hash(ids) != turn.candidates_hash
@@ -160,7 +162,7 @@ def _handle_faults(conversation: Conversation) -> int:
 
 @dataclass(frozen=True)
 class Summary:
-    """A data set's audit. faults: name -> (conversations with it, times); nothing: (said rightly, said, due); wording: share read."""
+    """A data set's audit. faults: name -> (conversations with it, times); nothing: (said rightly, said, due)."""
 
     conversations: int
     turns: int

@@ -69,20 +69,21 @@ def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:
     return pool_audit(played, setting.listeners.histories, len(catalogue), together, popular, setting.settings.seed)
 
 
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"
+
+
 def audit_text(found: Summary, pool: PoolAudit) -> str:
     """The audit for people."""
     lines = [f"{found.conversations:,} conversations, {found.turns:,} turns: {'no fault' if found.ok else 'FAULTS'}"]
     for name, (conversations, times) in found.faults.items():
         lines.append(f"  {name:<15} {times:>6,} in {conversations:,} conversations: {FAULTS[name]}")
-    share = lambda value: "none" if value is None else f"{value:.1%}"  # noqa: E731
     right, said, due = found.nothing
-    lines.append(f"wording: {share(found.wording)} of {found.demands:,} standing wishes read out of the messages")
-    lines.append(
-        f"nothing fits: said {said}, due {due}, rightly {right}; precision {share(found.precision)}, recall {share(found.recall)}"
-    )
-    lines.append(
-        "labels: " + ", ".join(f"{label} {count:,}" for label, count in found.labels.items()) + f"; overruled {found.overruled}"
-    )
+    lines.append(f"wording: {_share(found.wording)} of {found.demands:,} standing wishes read out of the messages")
+    shares = f"precision {_share(found.precision)}, recall {_share(found.recall)}"
+    lines.append(f"nothing fits: said {said}, due {due}, rightly {right}; {shares}")
+    labels = ", ".join(f"{label} {count:,}" for label, count in found.labels.items())
+    lines.append(f"labels: {labels}; overruled {found.overruled}")
     gained = pool.recovered
     lines.append(
         f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without words co-occurrence finds "

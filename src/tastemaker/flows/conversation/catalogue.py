@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,5 +116,5 @@ def build_listeners(workspace: Workspace, data: Data) -> Listeners:
         fields = set(Profile.__dataclass_fields__) - {"culture", "top_creator", "top_genre"}
         known |= {row["user_id"]: {k: v for k, v in row.items() if k in fields} for row in read_table(path).to_pylist()}
     bounds = data.histories.offsets
-    rows = tuple(data.histories.items[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True))
+    rows = tuple(data.histories.items[start:stop] for start, stop in pairwise(bounds))
     return Listeners(tuple(users), tuple(Profile(**known[user]) for user in users), rows)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,7 +54,7 @@ ROW_GROUP = 64
 class Paying:
     """What a run may spend, at what price."""
 
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     price: Price | None = None
     at_once: int = 16
 
@@ -67,7 +67,7 @@ def ask_with(engine: Engine, settings: RunSettings, unit: str, subject: str) -> 
         request = Request(prompts.render(view), answer, sampling, subject=subject, unit=unit, kind=role, view=view)
         return engine.call(request, checked)
 
-    return ask
+    return cast(Ask, ask)
 
 
 def units(setting: Setting) -> list[Unit[int]]:
@@ -118,7 +118,7 @@ def open_engine(setting: Setting, chat: Chat, folder: RunFolder, paying: Paying,
 
 
 def plan_run(folder: Path, settings: RunSettings, paying: Paying, report: Report) -> dict[str, Any]:
-    """A few conversations tried with rules, scaled up: calls, tokens with and without prefix reuse, money, time; nothing is kept."""
+    """A few conversations tried with rules and scaled up: calls, tokens with and without prefix reuse, money, time."""
     setting = open_setting(folder, settings, report)
     meter = Meter(RuleChat(setting.world.lexicon, settings.seed))
     engine = Engine(meter, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False))
@@ -135,9 +135,9 @@ def plan_run(folder: Path, settings: RunSettings, paying: Paying, report: Report
 def _plan_text(setting: Setting, expected: Any) -> str:
     catalogue, sampler = setting.world.catalogue, setting.sampler
     lines = [f"{len(catalogue):,} items, {len(setting.listeners.user_ids):,} listeners; fields one can ask by:"]
-    for field in catalogue.fields.values():
-        values = ", ".join(field.values[:6]) if field.values else f"{field.low:g} to {field.high:g}"
-        lines.append(f"  {field.name:<15} {field.kind:<7} {field.coverage:>4.0%} of items  {values}")
+    for one in catalogue.fields.values():
+        values = ", ".join(one.values[:6]) if one.values else f"{one.low:g} to {one.high:g}"
+        lines.append(f"  {one.name:<15} {one.kind:<7} {one.coverage:>4.0%} of items  {values}")
     lines.append(f"goals: {len(sampler.feasible)} of 44 templates can be filled")
     reasons: dict[str, list[str]] = {}
     for name, why in sampler.skipped.items():
@@ -151,11 +151,11 @@ def _plan_text(setting: Setting, expected: Any) -> str:
     if expected.money is not None:
         low, middle, high = expected.money
         lines.append(
-            f"cost: {low:.2f} {expected.currency} with prefix reuse, {middle:.2f} without, at most {high:.2f} (price of {expected.price_as_of})"
+            f"cost: {low:.2f} {expected.currency} with prefix reuse, {middle:.2f} without, at most {high:.2f} "
+            f"(price of {expected.price_as_of})"
         )
-    lines.append(
-        f"time: {expected.seconds[0] / 60:.0f} to {expected.seconds[1] / 60:.0f} min at an endpoint of usual speed; rules take no time"
-    )
+    fast, slow = (seconds / 60 for seconds in expected.seconds)
+    lines.append(f"time: {fast:.0f} to {slow:.0f} min at an endpoint of usual speed; rules need no endpoint")
     return "\n".join(lines)
 
 
@@ -215,7 +215,8 @@ def _finished(setting: Setting, place: RunFolder, engine: Engine, failed: dict[s
     done = setting.settings.n - len(failed)
     text = f"{done:,} conversations in {place.table}"
     if failed:
-        text += f"; {len(failed)} failed: {'; '.join(sorted(set(failed.values()))[:3])}. Try them again with `tastemaker converse retry`"
+        why = "; ".join(sorted(set(failed.values()))[:3])
+        text += f"; {len(failed)} failed: {why}. Try them again with `tastemaker converse retry`"
     usage = engine.budget.usage
     text += f"\n{engine.budget.calls:,} calls, {usage.input:,} input and {usage.output:,} output tokens"
     return {
@@ -264,7 +265,8 @@ def status(folder: Path, name: str) -> dict[str, Any]:
     usage, calls = journal.spent()
     failures = dict(journal.failures())
     told = "; ".join(f"{count} {kind} ({FAILURES.get(kind, kind)})" for kind, count in failures.items()) or "none"
-    text = f"{done:,} of {settings.n:,} conversations finished; failed: {told}\n{calls:,} paid calls, {usage.input + usage.output:,} tokens"
+    text = f"{done:,} of {settings.n:,} conversations finished; failed: {told}"
+    text += f"\n{calls:,} paid calls, {usage.input + usage.output:,} tokens"
     if journal.doubtful:
         text += f"; {len(journal.doubtful)} calls were cut off and may have been billed"
     return {

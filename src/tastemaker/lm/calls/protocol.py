@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -72,6 +72,7 @@ class Media:
 
 
 Part = str | Media
+_SCHEMAS: dict[type[BaseModel], dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,12 @@ class Sampling:
             raise InputError(f"{self}: needs temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1")
 
 
+@lru_cache(maxsize=256)
+def _schema(answer: type[BaseModel]) -> dict[str, Any]:
+    """Kept, because pydantic builds it anew each time; nobody may change it."""
+    return answer.model_json_schema()
+
+
 @dataclass(frozen=True)
 class Request(Generic[A]):
     """One question to a model.
@@ -143,8 +150,12 @@ class Request(Generic[A]):
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """JSON schema of the answer; None for plain text."""
-        return self.answer.model_json_schema() if issubclass(self.answer, BaseModel) else None
+        """JSON schema of the answer, made once a type and not to be changed; None for plain text."""
+        if not issubclass(self.answer, BaseModel):
+            return None
+        if self.answer not in _SCHEMAS:
+            _SCHEMAS[self.answer] = self.answer.model_json_schema()
+        return _SCHEMAS[self.answer]
 
 
 @dataclass(frozen=True)

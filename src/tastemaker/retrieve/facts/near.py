@@ -16,7 +16,7 @@ class Near:
     """Cosine neighbours in standardised `vectors` (N, d); NaN rows are items without a vector, near to nothing."""
 
     def __init__(self, vectors: Floats) -> None:
-        self.known = ~np.isnan(vectors).any(axis=1)
+        self.known = np.asarray(~np.isnan(vectors).any(axis=1), np.bool_)
         if not self.known.any():
             raise InputError("no item has a vector to compare; run `tastemaker encode`")
         present = vectors[self.known].astype(np.float64)
@@ -49,7 +49,7 @@ class Near:
 
 
 def same_melody(chroma: Floats) -> Callable[[Floats], int]:
-    """A finder of the row whose pitch-class statistics (N, b, 12) equal a query's (b, 12) best in any of the 12 transpositions."""
+    """A finder of the row whose pitch classes (N, b, 12) equal a query's (b, 12) best in any of the 12 transpositions."""
     table = np.nan_to_num(chroma.astype(np.float64), nan=np.inf)
 
     def find(query: Floats) -> int:
