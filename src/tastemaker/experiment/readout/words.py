@@ -53,14 +53,12 @@ def decision_rows(decision: Decision) -> list[Row]:
     rows: list[Row] = []
     for line in decision.lines:
         kind = line.effect.kind
-        held = {"primary": "Holm", "exploratory": "Benjamini-Hochberg"}.get(line.role, "")
+        held = {"primary": "decides (Holm)", "exploratory": "explores (Benjamini-Hochberg)"}.get(line.role, "")
         if line.role == "guardrail":
-            held = f"worst case {number(line.bound, kind)}, tolerated {number(-line.margin, kind)}"
+            held = f"guards: worst {number(line.bound, kind)}, tolerated {number(-line.margin, kind)}"
         named = name_of(line.effect) + (" (less is good)" if line.effect.better == "down" else "")
-        effect = {"effect (interval)": interval(line.effect)}
-        rows.append(
-            {"metric": named, "role": line.role, **effect, "held to": held, "p": p_words(line.adjusted), "outcome": line.outcome}
-        )
+        told = {"outcome": line.outcome, "effect (interval)": interval(line.effect)}
+        rows.append({"metric": named, **told, "held to": held, "p": p_words(line.adjusted)})
     return rows
 
 

@@ -26,20 +26,22 @@ _LIMITS = (
 
 
 def effect_row(name: str, one: RankEffects) -> dict[str, Cell]:
-    """One rule as a row of a table."""
+    """One rule as a row: what it gains, what it costs, how much it moves."""
     return {
         "rule": name,
         "proxy gain": one.proxy_gain,
         "engagement lost": one.engagement_loss,
-        f"lists changed (top {one.k})": one.changed,
         f"top {one.k} kept": one.overlap,
-        "Kendall tau": one.tau,
         "largest move": one.displacement,
-        "item Gini before": one.exposure["item_id"].gini_before if "item_id" in one.exposure else None,
-        "item Gini after": one.exposure["item_id"].gini_after if "item_id" in one.exposure else None,
-        "diversity before": None if math.isnan(one.distance_before) else one.distance_before,
-        "diversity after": None if math.isnan(one.distance_after) else one.distance_after,
     }
+
+
+def movement_row(name: str, one: RankEffects) -> dict[str, Cell]:
+    """One rule as a row: churn and, where items have attributes, diversity."""
+    row: dict[str, Cell] = {"rule": name, f"lists changed (top {one.k})": one.changed, "Kendall tau": one.tau}
+    if not math.isnan(one.distance_before):
+        row |= {"diversity before": round(one.distance_before, 4), "diversity after": round(one.distance_after, 4)}
+    return row
 
 
 def exposure_rows(effects: RankEffects) -> list[dict[str, Cell]]:
@@ -65,6 +67,7 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     moved = f"Predicted positive answers in the top {k} change by {_points(gain)}"
     because = f"{moved}; {100 * lost.value:.2f} % of the engagement range is given up."
     rows = [effect_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
+    churn = [movement_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
     rest = Table.of("Exposure (1 / log2(1 + position) within the top)", exposure_rows(full))
     every = {f"paper: {key}": one for key, one in paper.items()} | {f"{name}, {part}": one for part, one in parts.items()}
     gains = {key: one.proxy_gain for key, one in every.items()}
@@ -74,7 +77,7 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
         verdict,
         because,
         (Table.of("As published", [effect_row(key, one) for key, one in paper.items()]),),
-        (Table.of("This rule, and each half alone", rows), rest),
+        (Table.of("This rule, and each half alone", rows), Table.of("Churn and diversity", churn), rest),
         _DIFFER,
         (picture,),
         ("the proxy is calibrated on the candidates ranked here", "requests of different users are independent"),
