@@ -23,7 +23,7 @@ SPARSE_FRACTIONS = tuple(float(f) for f in np.geomspace(1e-4, 0.9, 20))
 
 _RUN = 16  # factors multiplied before a logarithm is taken
 _KNOTS = 24  # values of m at which a sequence keeps its wealth
-_BLOCK, _GROUPS = 1024, 32  # rows multiplied up at once, in so many groups
+_BLOCK, _GROUPS = 512, 16  # rows multiplied up at once, in so many groups
 _RICH = 1e250  # wealth beyond this is thrown away, which can only lower a lower bound
 
 
@@ -182,7 +182,7 @@ def lower_sequence(
 ) -> Floats:
     """`lower` after every row, (n,), in time that grows with the rows: with probability 1 - delta all of them are below the mean.
 
-    Wealth is kept at some 24 values of m, placed where the bound will be; between them the bound is extended conservatively
+    Wealth is kept at up to 24 values of m, placed where the bound will be; between them the bound is extended conservatively
     (log W is convex in m), so that it never exceeds `lower` of the same rows. running: best bound so far, for rows of one
     common mean only; without it a row's bound speaks of that row's prefix. Raises InputError as `lower`.
     """
@@ -193,11 +193,11 @@ def lower_sequence(
         return np.full(len(array), low)
     knots = _place_knots(array, delta, low, bets, anchor)
     stakes = bets[:, None] / (np.maximum(knots, anchor) - low)
-    wealth = np.ones(stakes.shape)
-    out = np.empty(len(array))
+    wealth, rest = np.ones(stakes.shape), 1.0 - stakes * knots
+    out, room = np.empty(len(array)), np.empty((_BLOCK, *stakes.shape))
     for start in range(0, len(array), _BLOCK):
         rows = array[start : start + _BLOCK]
-        path = _multiplied_up(rows, stakes, 1.0 - stakes * knots, wealth)
+        path = _multiplied_up(rows, stakes, rest, wealth, room[: len(rows)])
         wealth = np.minimum(path[-1], _RICH)
         # A bet that is nearly ruined counts as ruined: conservative, and denormal numbers would be slow.
         wealth[wealth < 1.0 / _RICH] = 0.0
@@ -206,11 +206,12 @@ def lower_sequence(
     return np.maximum.accumulate(out) if running else out
 
 
-def _multiplied_up(rows: Floats, stakes: Floats, rest: Floats, wealth: Floats) -> Floats:
-    """(rows, fractions, knots) wealth after every row, starting from `wealth`; factors are stakes x row + rest."""
+def _multiplied_up(rows: Floats, stakes: Floats, rest: Floats, wealth: Floats, room: Floats) -> Floats:
+    """(rows, fractions, knots) wealth after every row, from `wealth` on, in `room`; factors are stakes x row + rest."""
     groups = _GROUPS if len(rows) == _BLOCK else 1
     # Consecutive rows stand in one group; all groups are multiplied up side by side, four times faster than row by row.
-    path = rows.reshape(groups, -1)[:, :, None, None] * stakes
+    path = room.reshape(groups, -1, *stakes.shape)
+    np.multiply(rows.reshape(groups, -1)[:, :, None, None], stakes, out=path)
     path += rest
     with np.errstate(over="ignore", under="ignore"):
         for row in range(1, path.shape[1]):
@@ -218,7 +219,7 @@ def _multiplied_up(rows: Floats, stakes: Floats, rest: Floats, wealth: Floats) -
         for group in path:
             group *= wealth
             wealth = group[-1]
-    return path.reshape(len(rows), *stakes.shape)
+    return room
 
 
 def upper_sequence(
@@ -241,7 +242,7 @@ def _place_knots(values: Floats, delta: float, low: float, bets: Floats, anchor:
     sums, squares = np.cumsum(above), np.cumsum(above * above)
     top, count = float(values.max()), len(values)
     knots: list[float] = []
-    while count >= 4 and len(knots) < _KNOTS:
+    while count >= 8 and len(knots) < _KNOTS:
         # The wealth if rows took two values, the smallest one and another, with the mean and variance seen so far.
         share = sums[count - 1] ** 2 / max(squares[count - 1], 1e-300) / count
         jump = squares[count - 1] / max(sums[count - 1], 1e-300)
