@@ -13,6 +13,7 @@ from pathlib import Path
 from recipes.conversation.engine_worker import CALLS, say, sitting
 from tastemaker.lm.calls import Journal
 from tastemaker.lm.calls.backends.rehearsal import Rehearsal, Script
+from tastemaker.lm.calls.journal import records
 from tastemaker.stats.random import generator
 from tastemaker.store import read_lines
 
@@ -47,7 +48,7 @@ def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: fl
     with Rehearsal(script) as server:
         killed, sittings = _sittings(broken, server, kills, units, seed)
         asked = server.asked
-    lines = read_lines(broken / "journal.jsonl")
+    lines = list(records(read_lines(broken / "journal.jsonl")))
     journal = Journal(lambda record: None, lines, {"calls": CALLS})
     finished = Counter(line["unit"] for line in lines if line["event"] == "unit")
     valid = Counter(line["call"] for line in lines if line["event"] == "answered" and line["outcome"] == "valid")

@@ -1,4 +1,4 @@
-"""One sitting of a run against a rehearsed endpoint, in a process that may be killed: `engine_worker FOLDER URL UNITS [--most N]`.
+"""One sitting of a run against a rehearsed endpoint, in a process that may be killed.
 
 Every unit makes four calls, each of which quotes the answer before. The results go to FOLDER/results.json.
 """
@@ -13,7 +13,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tastemaker.lm.calls import Budget, Cache, Engine, EngineSettings, Journal, PaceSettings, Request, Sampling, Unit, map_units, user
+from tastemaker.lm.calls import (
+    Budget,
+    Cache,
+    Engine,
+    EngineSettings,
+    Journal,
+    PaceSettings,
+    Request,
+    Sampling,
+    Unit,
+    map_units,
+    user,
+)
 from tastemaker.lm.calls.backends.endpoint import Endpoint, EndpointSettings
 from tastemaker.store import append_line, read_lines, write_bytes, write_json
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from functools import partial
 
 import pytest
@@ -57,3 +59,62 @@ def test_changed_settings_are_refused_by_name(tmp_path):
 def test_a_file_of_something_else_is_named(tmp_path):
     with pytest.raises(InputError, match="line 2"):
         Journal(lambda record: None, [{"event": "begin", "settings": {}}, {"key": 1}], {})
+
+
+def test_records_that_come_while_one_is_written_share_the_next_line():
+    first, more = threading.Event(), threading.Event()
+    lines = []
+
+    def append(value):
+        lines.append(value)
+        if len(lines) == 2:
+            first.set()
+            more.wait(5)
+
+    journal = Journal(append, [], {})
+    threads = [threading.Thread(target=journal.unit, args=(f"u{i}", "done")) for i in range(6)]
+    threads[0].start()
+    first.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    while len(journal._queue) < 5:
+        time.sleep(0.001)
+    more.set()
+    for thread in threads:
+        thread.join(5)
+    assert len(lines) == 3 and len(lines[2]) == 5 and len(journal.units) == 6
+    assert Journal(lines.append, list(lines), {}).units == journal.units
+
+
+def test_a_full_disk_fails_the_writer_and_loses_no_other_record():
+    held, failing = threading.Event(), threading.Event()
+    lines = []
+
+    def append(value):
+        if not failing.is_set() and lines:
+            failing.set()
+            held.wait(5)
+            raise OSError("disk full")
+        lines.append(value)
+
+    journal = Journal(append, [], {})
+    caught = []
+
+    def write(unit):
+        try:
+            journal.unit(unit, "done")
+        except OSError as error:
+            caught.append(error)
+
+    threads = [threading.Thread(target=write, args=(f"u{i}",)) for i in range(4)]
+    threads[0].start()
+    failing.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    while len(journal._queue) < 3:
+        time.sleep(0.001)
+    held.set()
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(caught) == 1 and set(journal.units) == {"u1", "u2", "u3"}

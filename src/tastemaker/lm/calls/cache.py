@@ -20,15 +20,15 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-_SCHEMAS: dict[Any, str] = {}
+_HASHES: dict[Any, str] = {}
 
 
 def _schema_hash(request: Request[Any]) -> str | None:
     if request.answer is str:
         return None
-    if request.answer not in _SCHEMAS:
-        _SCHEMAS[request.answer] = hashlib.sha256(canonical(request.schema)).hexdigest()
-    return _SCHEMAS[request.answer]
+    if request.answer not in _HASHES:
+        _HASHES[request.answer] = hashlib.sha256(canonical(request.schema)).hexdigest()
+    return _HASHES[request.answer]
 
 
 def call_key(model: str, request: Request[Any]) -> str:

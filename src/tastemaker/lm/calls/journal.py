@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from tastemaker.errors import InputError
@@ -20,6 +20,21 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
         inner = [differences(old.get(one), new.get(one), f"{name}.{one}" if name else str(one)) for one in names]
         return [line for lines in inner for line in lines]
     return [] if old == new else [f"{name or 'settings'}: {old!r} -> {new!r}"]
+
+
+def records(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The records of a journal's lines, in order; records of several threads share a line when they came together.
+
+    Raises
+    ------
+    InputError
+        naming the first line that holds something else.
+    """
+    for number, line in enumerate(lines, start=1):
+        for record in line if isinstance(line, list) else [line]:
+            if not isinstance(record, dict) or "event" not in record:
+                raise InputError(f"journal line {number} is no record of a run; give another folder, or remove the file")
+            yield record
 
 
 class Journal:
@@ -39,7 +54,10 @@ class Journal:
     def __init__(
         self, append: Callable[[Any], None], lines: Iterable[Any], settings: Mapping[str, Any], resume: Resume = "same"
     ) -> None:
-        self._append, self._lock = append, threading.Lock()
+        self._append, self._changed = append, threading.Condition()
+        self._queue: list[dict[str, Any]] = []
+        self._waiting: set[int] = set()
+        self._writing = False
         self.settings: Mapping[str, Any] = {}
         self._begun = False
         self.units: dict[str, str] = {}
@@ -47,10 +65,8 @@ class Journal:
         self.usage, self.paid_calls = Usage(), 0
         self.doubtful: dict[tuple[str, int], Usage] = {}
         self._sent = 0
-        for number, line in enumerate(lines, start=1):
-            if not isinstance(line, dict) or "event" not in line:
-                raise InputError(f"journal line {number} is no record of a run; give another folder, or remove the file")
-            self._replay(line)
+        for record in records(lines):
+            self._replay(record)
         if not self._begun:
             self._write({"event": "begin", "settings": dict(settings)})
         else:
@@ -71,9 +87,32 @@ class Journal:
             self._write({"event": "begin", "settings": dict(settings)})
 
     def _write(self, record: dict[str, Any]) -> None:
-        with self._lock:
-            self._append(record)
-            self._replay(record)
+        """Return once `record` is on disk. Records that come while one thread writes go together in the next line."""
+        with self._changed:
+            if record["event"] == "sent":
+                self._sent = record["attempt"] = self._sent + 1
+            self._queue.append(record)
+            self._waiting.add(id(record))
+            while self._writing and id(record) in self._waiting:
+                self._changed.wait()
+            if id(record) not in self._waiting:
+                return
+            batch, self._queue, self._writing = self._queue, [], True
+        try:
+            self._append(batch if len(batch) > 1 else batch[0])
+        except BaseException:
+            with self._changed:  # nothing of the batch was written: the others try again
+                self._queue = [one for one in batch if one is not record] + self._queue
+                self._waiting.discard(id(record))
+                self._writing = False
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            for one in batch:
+                self._replay(one)
+                self._waiting.discard(id(one))
+            self._writing = False
+            self._changed.notify_all()
 
     def _replay(self, record: Mapping[str, Any]) -> None:
         event = record["event"]
@@ -93,12 +132,9 @@ class Journal:
     def sent(self, call: str, maximum: Usage, about: Mapping[str, str]) -> int:
         """A call is about to leave; `maximum` is what it can cost. about: unit and kind. Returns the attempt's number."""
         used = [maximum.input, maximum.output, maximum.cached]
-        with self._lock:
-            attempt = self._sent + 1
-            record = {"event": "sent", "call": call, "attempt": attempt, "maximum": used, **about}
-            self._append(record)
-            self._replay(record)
-        return attempt
+        record: dict[str, Any] = {"event": "sent", "call": call, "attempt": 0, "maximum": used, **about}
+        self._write(record)
+        return int(record["attempt"])
 
     def answered(self, call: str, attempt: int, outcome: str, usage: Usage) -> None:
         """An answer came and is kept; outcome: "valid", or the kind of FAILURES that asks again."""

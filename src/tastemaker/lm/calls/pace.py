@@ -114,7 +114,10 @@ class Pace:
                 elif place.error is not None:
                     self._slowed(place.error)
                     self._count(place.error)
-                self._changed.notify_all()
+                if self.stopped is None:
+                    self._changed.notify(max(1, self.allowed - len(self._under_way)))
+                else:
+                    self._changed.notify_all()
 
     def _enter(self) -> Place:
         while True:

@@ -72,7 +72,6 @@ class Media:
 
 
 Part = str | Media
-_SCHEMAS: dict[type[BaseModel], dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -150,12 +149,8 @@ class Request(Generic[A]):
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """JSON schema of the answer, made once a type and not to be changed; None for plain text."""
-        if not issubclass(self.answer, BaseModel):
-            return None
-        if self.answer not in _SCHEMAS:
-            _SCHEMAS[self.answer] = self.answer.model_json_schema()
-        return _SCHEMAS[self.answer]
+        """JSON schema of the answer; None for plain text."""
+        return _schema(self.answer) if issubclass(self.answer, BaseModel) else None
 
 
 @dataclass(frozen=True)
