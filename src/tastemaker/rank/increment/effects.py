@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t
 
 from tastemaker.rank.increment.folds import folds
 from tastemaker.rank.increment.learners import learn
@@ -36,8 +36,8 @@ class Change:
 def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Design) -> Iterator[Change]:
     """Every cohort, survey and answer 1, 2, 4, 5, out of fold.
 
-    Interval: normal, with the variance from drawing users (model held) plus that of refitting, from how far the folds' models
-    differ (Nadeau and Bengio's factor). A change of a prediction is not an effect of the item: see `tastemaker.rank.paths`.
+    Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the jackknife over the
+    users that each fold leaves out. A change of a prediction is not an effect of the item: see `tastemaker.rank.paths`.
     """
     n, given = len(data.outcome), list(data.answers)
     moved = {(one, level): np.full(n, np.nan) for one in given for level in (1, 2, 4, 5)}
@@ -89,14 +89,14 @@ def _summaries(
     rng = generator(key, "increment", "changes")
     # Means of drawn users' sums; Poisson(1) counts are the bootstrap of many users without holding who was drawn.
     draws = rng.poisson(1.0, size=(settings.resamples, people)).astype(np.float64)
-    z = float(norm.ppf((1 + settings.level) / 2))
+    z = float(t.ppf((1 + settings.level) / 2, count - 1))
     for cohort, member in data.cohorts().items():
         for (survey, level), values in moved.items():
             rows = member & ~np.isnan(values)
             w, points = data.weight[rows], 100 * values[rows]
             top, bottom = (np.bincount(data.users[rows], one, people) for one in (w * points, w))
             parts = np.bincount(fold[rows], w * points, count) / np.bincount(fold[rows], w, count)
-            refit = float(parts.var(ddof=1)) * (1 / count + 1 / (count - 1))
+            refit = float(parts.var()) * (count - 1)
             half = z * sqrt(float(((draws @ top) / (draws @ bottom)).var()) + refit)
             mean = float(top.sum() / bottom.sum())
             said = rows & (data.answers[survey] == level)

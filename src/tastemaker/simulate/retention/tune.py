@@ -50,10 +50,10 @@ class Tuned:
     missed: tuple[str, ...]
 
 
-def measure(world: ListenerWorld, key: int | str) -> dict[str, float]:
+def measure(world: ListenerWorld, key: int | str, auc: bool = True) -> dict[str, float]:
     """Every number of TARGETS in one draw of `world`: Pearson correlations, mutual information (nats), AUC of next-day return.
 
-    AUC: logistic, one-hot answers, interactions with the cohort, two folds by listener.
+    AUC: logistic, one-hot answers, interactions with the cohort, two folds by listener; only with `auc`, being most of the work.
     """
     pairs = draw_pairs(world, draw_listeners(world, key), key)
     table = returns(world, ask(world, pairs, key), key)
@@ -66,6 +66,8 @@ def measure(world: ListenerWorld, key: int | str) -> dict[str, float]:
             found[f"r_{other}{name}"] = float(np.corrcoef(answer["return"][rows], answer[other][rows])[0, 1])
     for event in ("like", "save", "reshare"):
         found[f"mi_{event}"] = float(mutual_info_score(answer["return"], column(table, event)))
+    if not auc:
+        return found
     y = column(table, "returned")
     codes = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     for name in ("baseline", *QUESTIONS):
@@ -96,10 +98,10 @@ def tune(
     for name, (_, near) in targets.items():
         if name not in TARGETS or not near > 0:
             raise InputError(f"target '{name}' with tolerance {near}: choose among {', '.join(TARGETS)}, tolerance above 0")
-    start = _dials(world)
+    start, auc = _dials(world), any(name.startswith("auc") for name in targets)
 
     def residuals(dials: Floats) -> Floats:
-        found = measure(_with_dials(world, dials), key)
+        found = measure(_with_dials(world, dials), key, auc)
         off = [(found[name] - value) / near for name, (value, near) in targets.items()]
         return np.array([*off, *(0.5 * (dials / start - 1))])
 
@@ -108,7 +110,7 @@ def tune(
         residuals, np.minimum(start, 0.98), bounds=(0.0, ceiling), diff_step=0.04, max_nfev=rounds, x_scale=start, method="trf"
     )
     best = _with_dials(world, solved.x)
-    found = measure(best, key)
+    found = measure(best, key, auc)
     return Tuned(best, found, missed(found, targets))
 
 

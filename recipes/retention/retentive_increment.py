@@ -1,0 +1,132 @@
+"""What a survey answer adds to a model of next-day return: folds by user beside the published folds of rows.
+
+A world of simulated listeners tuned to the published numbers (`--world` says why people return); baseline, + return (RR),
++ worth (WYT), + interest (IM), in all rows and in the low-signal cohort. Table: the published AUC, the published way of
+computing it, folds by user, folds by user and day. Figure: paired AUC differences. The claim report is in `report/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.rank.increment import Increment, IncrementSettings, claim, increment_table
+from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
+
+NAME = "retentive_increment"
+BASELINE = ("history", "sameday", "like", "save", "reshare", "practical")
+MODELS = {"baseline": "baseline", "return": "+ return (RR)", "worth": "+ worth (WYT)", "interest": "+ interest (IM)"}
+PUBLISHED = {
+    "all": {"baseline": ".830 ± .005", "return": ".860 ± .005", "worth": ".828 ± .006", "interest": ".838 ± .005"},
+    "low-signal": {"baseline": ".630 ± .013", "return": ".700 ± .025", "worth": ".632 ± .015", "interest": ".635 ± .014"},
+}
+
+
+def main() -> None:
+    """Fit, compare, show."""
+    found = parser(main, "3,000 listeners instead of 20,000")
+    found.add_argument("--world", default="item", choices=("item", "user", "state"))
+    found.add_argument("--learner", default="logistic", choices=("logistic", "lightgbm"))
+    arguments = read_arguments(found, NAME)
+    listeners = 3_000 if arguments.quick else 20_000
+    settings = {"world": arguments.world, "listeners": listeners, "seed": arguments.seed, "learner": arguments.learner}
+    journal = Journal(arguments.out, settings)
+    reports: dict[str, Increment] = {}
+
+    def work(folds: str) -> dict[str, Any]:
+        table = world_rows(arguments.world, listeners, arguments.seed)
+        chosen = IncrementSettings(BASELINE, learner=arguments.learner)
+        if folds == "user and day":
+            chosen = replace(chosen, time="day")
+        made = increment_table(table, chosen, arguments.seed, "both" if folds == "user" else "corrected")
+        reports[folds] = made
+        if folds == "user":
+            write_claim(claim(made), arguments.out / "report")
+        return numbers(made)
+
+    by_user, by_day = journal.run(["user", "user and day"], work, "increment")
+    show(arguments, by_user, by_day)
+
+
+def world_rows(world: str, listeners: int, seed: int) -> Any:
+    """Pairs with answers and returns of a world."""
+    chosen = ListenerWorld.of(world, listeners=listeners)
+    return returns(chosen, ask(chosen, draw_pairs(chosen, draw_listeners(chosen, seed), seed), seed), seed)
+
+
+def numbers(made: Increment) -> dict[str, Any]:
+    """What the table and the figure need."""
+    out: dict[str, Any] = {"paper": {}, "auc": {}, "gain": {}, "t": {}, "accuracy": {}}
+    for one in made.scores:
+        place, auc = f"{one.cohort}|{one.model}", one.metrics["auc"]
+        out["auc"][place] = [auc.value, auc.low, auc.high]
+        out["accuracy"][place] = one.metrics["accuracy"].value
+        if one.gain:
+            out["gain"][place] = [one.gain["auc"].value, one.gain["auc"].low, one.gain["auc"].high]
+            out["t"][place] = [one.across_folds.low, one.across_folds.high] if one.across_folds else None
+    for score in made.paper:
+        out["paper"][f"{score.cohort}|{score.model}"] = [*score.auc, score.d if score.d == score.d else None]
+    return out
+
+
+def show(arguments: Any, by_user: dict[str, Any], by_day: dict[str, Any]) -> None:
+    """Table and figure."""
+    rows = []
+    for cohort, published in PUBLISHED.items():
+        for model, label in MODELS.items():
+            place = f"{cohort}|{model}"
+            mean, sd, d = by_user["paper"][place]
+            gain, t = by_user["gain"].get(place), by_user["t"].get(place)
+            rows.append(
+                {
+                    "cohort": cohort,
+                    "model": label,
+                    "published": published[model],
+                    "folds of rows": f"{mean:.3f} ± {sd:.3f}" + (f", d {d:.1f}" if d is not None else ""),
+                    "folds by user": interval(by_user["auc"][place], 3),
+                    "by user and day": interval(by_day["auc"][place], 3),
+                    "gain, by user": interval(gain, 4, "+") if gain else "",
+                    "gain, t over folds": f"[{t[0]:+.4f}, {t[1]:+.4f}]" if t else "",
+                    "accuracy": f"{by_user['accuracy'][place]:.3f}",
+                }
+            )
+    note = f"World '{arguments.world}', {arguments.learner}. Published: secondary sources; ± is an SD over dependent folds."
+    show_table(arguments.out, rows, "What an answer adds to a model of next-day return (AUC)", note)
+    save_figure(arguments.out, forest(by_user, by_day, arguments.world))
+
+
+def interval(values: list[float], digits: int, sign: str = "") -> str:
+    """value [low, high]."""
+    one, low, high = (f"{v:{sign}.{digits}f}" for v in values)
+    return f"{one} [{low}, {high}]"
+
+
+def forest(by_user: dict[str, Any], by_day: dict[str, Any], world: str) -> Figure:
+    """Paired AUC differences with their intervals, both kinds of folds."""
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    labels = list(MODELS.values())[1:]
+    for panel, cohort in zip(axes, PUBLISHED, strict=True):
+        for offset, (name, source, colour) in enumerate((("user", by_user, "#1f5f8b"), ("user and day", by_day, "#d08a2e"))):
+            for row, model in enumerate(list(MODELS)[1:]):
+                value, low, high = source["gain"][f"{cohort}|{model}"]
+                at = row + 0.22 * (offset - 0.5)
+                panel.errorbar(
+                    value, at, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=3,
+                    label=f"folds by {name}" if row == 0 else None,
+                )  # fmt: skip
+        panel.axvline(0, color="grey", linewidth=0.8)
+        panel.set(title=f"{cohort} rows", xlabel="AUC gain over the baseline, 95 %", yticks=range(3), yticklabels=labels)
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    axes[0].legend(frameon=False, loc="lower right")
+    figure.suptitle(f"What each answer adds (world '{world}')")
+    return figure
+
+
+if __name__ == "__main__":
+    main()

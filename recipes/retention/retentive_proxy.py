@@ -1,0 +1,233 @@
+"""The proxy of the answer: binary as published against ordinal, calibration by cohort, thresholds that keep their promise.
+
+Part 1: in a world of simulated listeners, both proxies on half of the users, calibrated on a quarter, shown on a quarter:
+expected over observed by cohort, thresholds with bounds beside the published .76 / .38, rank correlation with the base score.
+Part 2: 2,000 samples of 500, 2,000 and 20,000 answers from calibrated p ~ Beta(2, 1.5): how often a threshold's true precision
+falls below its target when chosen by the point precision, by the point precision without neutrals (22 % of answers), by the
+fixed sequence of bounds, and by the same with weights that undo a slanted sample. The claim reports are in `report-*/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import beta, binom, spearmanr
+
+from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.rank.calibrate import Calibration
+from tastemaker.rank.proxy import Proxy, ProxySettings, fit_proxy, predict
+from tastemaker.rank.proxy.claim import (
+    PUBLISHED,
+    TARGETS,
+    calibrate,
+    calibration,
+    calibration_claim,
+    choose_thresholds,
+    outcomes,
+    threshold_claim,
+)
+from tastemaker.rank.proxy.parts import rows_of
+from tastemaker.rank.threshold import threshold_at_precision
+from tastemaker.simulate.retention import RANKER_FEATURES, ListenerWorld, ask, draw_listeners, draw_pairs, ranker_features
+from tastemaker.simulate.retention.draws import column
+from tastemaker.stats.random import generator
+
+NAME = "retentive_proxy"
+SIZES = (500, 2_000, 20_000)
+BATCH = 100
+NEUTRAL = 0.22
+WAYS = ("paper: point", "paper: point, neutrals dropped", "corrected: bounds", "corrected: bounds, weighted")
+
+
+def main() -> None:
+    """Fit, calibrate, choose, repeat, show."""
+    found = parser(main, "4,000 listeners instead of 100,000 and 200 samples instead of 2,000")
+    found.add_argument("--world", default="item", choices=("item", "user", "state"))
+    arguments = read_arguments(found, NAME)
+    listeners = 4_000 if arguments.quick else 100_000
+    runs = 200 if arguments.quick else 2_000
+    journal = Journal(arguments.out, {"world": arguments.world, "listeners": listeners, "runs": runs, "seed": arguments.seed})
+    (made,) = journal.run(["proxies"], lambda _: proxies(arguments, listeners), "proxies")
+    show_proxies(arguments, made)
+    keys = [[n, part] for n in SIZES for part in range(runs // BATCH)]
+    tried = journal.run(keys, lambda key: samples(arguments.seed, *key), "thresholds")
+    show_violations(arguments, keys, tried, made)
+    save_figure(arguments.out, picture(made, keys, tried, arguments.world))
+
+
+def proxies(arguments: Any, listeners: int) -> dict[str, Any]:
+    """Both proxies on the same users, their calibration and thresholds on users that neither saw."""
+    seed = arguments.seed
+    world = ListenerWorld.of(arguments.world, listeners=listeners)
+    table = ask(world, ranker_features(world, draw_pairs(world, draw_listeners(world, seed), seed), seed), seed)
+    training, middle, test = (rows_of(table, part, seed) for part in ("fit", "calibrate", "test"))
+    settings = ProxySettings(RANKER_FEATURES)
+    fitted = {kind: fit_proxy(training, replace(settings, kind=kind)) for kind in ("ordinal", "binary")}  # type: ignore[arg-type]
+    done = calibrate(fitted["ordinal"], middle, "beta")
+    ready, paper = choose_thresholds(done, test)
+    tables = {
+        "corrected": calibration(done, test, "low_signal", "user_id", seed),
+        "paper": calibration(fitted["binary"], test, "low_signal", "user_id", seed, published=True),
+        "ordinal, no calibrator": calibration(fitted["ordinal"], test, "low_signal", "user_id", seed),
+    }
+    write_claim(calibration_claim(tables, done), arguments.out / "report-calibration")
+    write_claim(threshold_claim(ready, paper), arguments.out / "report-thresholds")
+    base = float(spearmanr(predict(ready, test)[0], column(test, "base_score")).statistic)
+    return {
+        "calibration": {name: {side: [plain(one) for one in rows] for side, rows in by.items()} for name, by in tables.items()},
+        "thresholds": thresholds(ready, fitted["binary"], test),
+        "base": base,
+    }
+
+
+def plain(one: Calibration) -> dict[str, Any]:
+    """What tables and figures need of a calibration."""
+    ratio = one.expected_observed
+    return {
+        "cohort": one.cohort, "n": one.n, "ratio": [ratio.value, ratio.low, ratio.high], "ne": one.ne,
+        "ece": one.ece_debiased, "smooth": one.ece_smooth, "curve": one.curve,
+    }  # fmt: skip
+
+
+def thresholds(ready: Proxy, binary: Proxy, test: Any) -> list[dict[str, Any]]:
+    """Rows: the published numbers on the published proxy, its point choice, and the guaranteed choice."""
+    truth, kept, _ = outcomes(test, ready)
+    out = []
+    published = dict(zip(("pos", "neg"), predict(binary, kept, published=True), strict=True))
+    calibrated = dict(zip(("pos", "neg"), predict(ready, kept), strict=True))
+    told = column(kept, "return") != 3
+    for side, target in TARGETS.items():
+        hit, p = truth[side], published[side]
+        fixed = p >= PUBLISHED[side]
+        dropped = threshold_at_precision(p[told], hit[told], target=target, mode="paper")
+        chosen = p >= (dropped.tau or 1.0)
+        safe = threshold_at_precision(calibrated[side], hit, target=target)
+        best = calibrated[side] >= (safe.tau or 1.0)
+        for way, tau, rows, bound in (
+            ("published numbers (p > .76, p < .38)", PUBLISHED[side], fixed, None),
+            ("paper: point precision, neutrals dropped", dropped.tau, chosen, None),
+            ("corrected: bound, neutrals are misses", safe.tau, best, safe.bound),
+        ):
+            precision = float(hit[rows].mean()) if rows.any() else None
+            out.append({"side": side, "way": way, "target": target, "tau": tau, "precision": precision, "bound": bound,
+                        "share": float(rows.mean())})  # fmt: skip
+    return out
+
+
+def true_precision(tau: float) -> float:
+    """P(good | p >= tau) for calibrated p ~ Beta(2, 1.5)."""
+    return float(beta(3, 1.5).sf(tau) / beta(2, 1.5).sf(tau) * (2 / 3.5))
+
+
+def samples(seed: int, n: int, part: int) -> dict[str, list[float | None]]:
+    """True precision of the threshold that each way chooses in 100 samples, None where it abstains."""
+    out: dict[str, list[float | None]] = {way: [] for way in WAYS}
+    for place in range(BATCH):
+        rng = generator(seed, "thresholds", n, part, place)
+        p = rng.beta(2, 1.5, n)
+        good = (rng.random(n) < p).astype(float)
+        # A slanted sample, p ~ Beta(2, 2), with weights in proportion to the density it lacks, and noise of its own.
+        q = rng.beta(2, 2, n)
+        weight = (1 - q) ** -0.5 * rng.gamma(4, 0.25, n)
+        liked = (rng.random(n) < q).astype(float)
+        told = (good == 1) | (rng.random(n) < 1 - NEUTRAL / (1.5 / 3.5))
+        found = (
+            threshold_at_precision(p, good, mode="paper"),
+            threshold_at_precision(p[told], good[told], mode="paper"),
+            threshold_at_precision(p, good),
+            threshold_at_precision(q, liked, weight),
+        )
+        for way, one in zip(WAYS, found, strict=True):
+            out[way].append(None if one.tau is None else true_precision(one.tau))
+    return out
+
+
+def rates(keys: list[Any], tried: list[Any], n: int, way: str) -> tuple[int, int, int]:
+    """Runs, runs whose true precision is below .8, runs that abstained."""
+    values = [one for key, batch in zip(keys, tried, strict=True) if key[0] == n for one in batch[way]]
+    return len(values), sum(one is not None and one < 0.8 for one in values), sum(one is None for one in values)
+
+
+def show_proxies(arguments: Any, made: dict[str, Any]) -> None:
+    """Calibration by cohort, and thresholds."""
+    rows = []
+    for name, by in made["calibration"].items():
+        label = {"corrected": "ordinal, beta calibrator", "paper": "binary as published"}.get(name, name)
+        for side, cohorts in by.items():
+            for one in cohorts:
+                value, low, high = one["ratio"]
+                rows.append(
+                    {
+                        "proxy": label, "side": side, "cohort": one["cohort"], "n": f"{one['n']:,}",
+                        "expected/observed": f"{value:.3f} [{low:.3f}, {high:.3f}]", "within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no",
+                        "NE": f"{one['ne']:.3f}", "ECE debiased": f"{one['ece']:.3f}", "smooth ECE": f"{one['smooth']:.3f}",
+                    }
+                )  # fmt: skip
+    note = f"World '{arguments.world}'. Spearman correlation of p_pos with the base score: {made['base']:.2f}."
+    show_table(arguments.out, rows, "Calibration on users that neither fitted nor calibrated the proxy", note)
+    lines = [
+        {
+            "side": one["side"], "way": one["way"], "target": one["target"], "threshold": "none" if one["tau"] is None else f"{one['tau']:.2f}",
+            "precision, neutrals are misses": "" if one["precision"] is None else f"{one['precision']:.3f}",
+            "lower bound": "" if one["bound"] is None else f"{one['bound']:.3f}", "share of impressions": f"{100 * one['share']:.1f} %",
+        }
+        for one in made["thresholds"]
+    ]  # fmt: skip
+    show_table(
+        arguments.out, lines, "Thresholds", "neg: act where p_neg is above the threshold; .62 is 1 − .38.", name="thresholds"
+    )
+
+
+def show_violations(arguments: Any, keys: list[Any], tried: list[Any], made: dict[str, Any]) -> None:
+    """How often the promise of 80 % is broken."""
+    rows = []
+    for way in WAYS:
+        row: dict[str, Any] = {"way": way}
+        kept = True
+        for n in SIZES:
+            runs, broken, none = rates(keys, tried, n, way)
+            row[f"n = {n:,}"] = f"{100 * broken / runs:.1f} % (abstains {100 * none / runs:.0f} %)"
+            kept &= broken <= binom.ppf(0.99, runs, 0.05)
+        if way.startswith("corrected"):
+            row["within the binomial 99 % limit of 5 %"] = "yes" if kept else "no"
+        rows.append({"way": way, "within the binomial 99 % limit of 5 %": ""} | row)
+    title = "How often the true precision falls below the promised 80 %"
+    show_table(arguments.out, rows, title, f"{runs:,} samples each; calibrated p ~ Beta(2, 1.5).", name="violations")
+
+
+def picture(made: dict[str, Any], keys: list[Any], tried: list[Any], world: str) -> Figure:
+    """Reliability curves by side and cohort, and the broken promises."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    panels = figure.subplots(1, 3)
+    colours = {"low_signal = False": "#1f5f8b", "low_signal = True": "#d08a2e"}
+    for panel, side, title in ((panels[0], "pos", "Good answers (4, 5)"), (panels[1], "neg", "Bad answers (1, 2)")):
+        panel.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        for name, style in (("corrected", "o-"), ("paper", "x--")):
+            for one in made["calibration"][name][side][1:]:
+                cohort = "low-signal" if one["cohort"].endswith("True") else "high-signal"
+                label = f"{'ordinal' if name == 'corrected' else 'binary'}, {cohort}"
+                _, expected, observed, _ = zip(*one["curve"], strict=True)
+                panel.plot(expected, observed, style, color=colours[one["cohort"]], markersize=4, linewidth=1, label=label)
+        panel.set(title=title, xlabel="predicted", ylabel="happened", xlim=(0, 1), ylim=(0, 1))
+    panels[0].legend(frameon=False, fontsize=8)
+    for place, way in enumerate(WAYS):
+        values = [100 * rates(keys, tried, n, way)[1] / rates(keys, tried, n, way)[0] for n in SIZES]
+        at = np.arange(len(SIZES)) + 0.2 * (place - 1.5)
+        panels[2].bar(at, values, 0.18, label=way, color=("#b0b7bd", "#7d868e", "#1f5f8b", "#d08a2e")[place])
+    panels[2].axhline(5, color="black", linewidth=0.8, linestyle=":")
+    panels[2].set(title="Promise of 80 % broken", xlabel="answers", ylabel="percent of samples", ylim=(0, 130))
+    panels[2].set_yticks([0, 25, 50, 75, 100])
+    panels[2].set_xticks(range(len(SIZES)), [f"{n:,}" for n in SIZES])
+    panels[2].legend(frameon=False, fontsize=7, loc="upper left")
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"The proxy on users it never saw (world '{world}')")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
