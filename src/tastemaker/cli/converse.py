@@ -200,3 +200,42 @@ def audit(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = Fal
     emit(found, as_json)
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    kind: Annotated[str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")] = "chat",
+    extended: Annotated[bool, typer.Option(help="talkplay: keep conversations with a turn that played nothing.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to; default: exports/ beside the data set.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the data set in the shape that a trainer or an evaluator reads."""
+    from tastemaker.flows.conversation.export import export_run
+
+    emit(export_run(workspace, name, kind, extended, out), as_json)
+
+
+@app.command()
+def judge(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    judges: Annotated[
+        list[str] | None, typer.Option("--judge", help="A judge; give at least two. Offline: facts, overlap; else as --model.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="How many conversations, one turn each.")] = 50,
+    calls: Calls = None,
+    tokens: Tokens = None,
+    money: Money = None,
+    price: PriceOf = None,
+    at_once: AtOnce = 16,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Grade turns by several judges, with their agreement and whether they notice planted defects."""
+    from tastemaker.flows.conversation.judge import judge_run
+
+    paying = _paying(calls, tokens, money, price, at_once)
+    with progress(quiet) as report:
+        emit(judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report), as_json)

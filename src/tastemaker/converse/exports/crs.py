@@ -1,0 +1,162 @@
+"""Music-CRS: targets, predictions, and the official metrics re-implemented from their definitions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.converse.exports.names import pseudonym
+from tastemaker.converse.record import Conversation
+from tastemaker.errors import InputError
+
+MOST_ITEMS = 20
+CUTS = (1, 10, 20)
+VERSION = "distinct-2, nDCG by sessions then turns"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The one right item of a turn."""
+
+    session_id: str
+    user_id: str
+    turn_number: int
+    item_id: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a system answered at a turn: at most 20 items, best first, and its words."""
+
+    session_id: str
+    user_id: str
+    turn_number: int
+    predicted_track_ids: tuple[str, ...]
+    predicted_response: str
+
+
+def targets(conversations: Iterable[Conversation], key: str) -> list[Target]:
+    """Every turn that played something, under the names of the TalkPlay export."""
+    return [
+        Target(pseudonym("session", one.conversation_id, key), pseudonym("user", one.user_id, key), turn.turn, turn.item_id)
+        for one in conversations
+        for turn in one.turns
+        if turn.item_id is not None
+    ]
+
+
+def read_predictions(
+    rows: Sequence[Mapping[str, Any]],
+    file: str,
+    wanted: Sequence[Target],
+    catalogue: frozenset[str] | None = None,
+    blind: bool = False,
+) -> list[Prediction]:
+    """Predictions in the order of `wanted`, checked.
+
+    Raises
+    ------
+    InputError
+        naming file and record, with the remedy: a missing field or turn, a turn answered twice or not asked, an item twice,
+        more than 20 items, an item that is not in the catalogue, and, in a blind phase, an empty reply.
+    """
+    found: dict[tuple[str, int], Prediction] = {}
+    due = {(one.session_id, one.turn_number) for one in wanted}
+    for number, row in enumerate(rows, start=1):
+        one = _prediction(row, f"{file}, record {number}", catalogue, blind)
+        place = (one.session_id, one.turn_number)
+        if place in found:
+            raise InputError(f"{file}, record {number}: session {place[0]} turn {place[1]} is answered twice; keep one of them")
+        if place not in due:
+            raise InputError(f"{file}, record {number}: session {place[0]} turn {place[1]} was not asked for; remove the record")
+        found[place] = one
+    missing = [one for one in wanted if (one.session_id, one.turn_number) not in found]
+    if missing:
+        first = missing[0]
+        raise InputError(
+            f"{file}, after record {len(rows)}: session {first.session_id} turn {first.turn_number} has no prediction "
+            f"({len(missing)} of {len(wanted)} are missing); answer every turn, if with an empty list"
+        )
+    return [found[one.session_id, one.turn_number] for one in wanted]
+
+
+def _prediction(row: Mapping[str, Any], where: str, catalogue: frozenset[str] | None, blind: bool) -> Prediction:
+    for name in Prediction.__dataclass_fields__:
+        if name not in row:
+            raise InputError(f"{where}: field '{name}' is missing; every record has {', '.join(Prediction.__dataclass_fields__)}")
+    items = tuple(row["predicted_track_ids"])
+    if len(items) > MOST_ITEMS:
+        raise InputError(f"{where}: {len(items)} items predicted; give at most {MOST_ITEMS}")
+    if len(set(items)) != len(items):
+        twice = next(item for item, count in Counter(items).items() if count > 1)
+        raise InputError(f"{where}: item '{twice}' is predicted twice; name each item once")
+    unknown = [item for item in items if catalogue is not None and item not in catalogue]
+    if unknown:
+        raise InputError(f"{where}: item '{unknown[0]}' is not in the catalogue; predict items that are")
+    if blind and not str(row["predicted_response"]).strip():
+        raise InputError(f"{where}: the reply is empty; a blind phase needs words in predicted_response")
+    return Prediction(row["session_id"], row["user_id"], int(row["turn_number"]), items, str(row["predicted_response"]))
+
+
+def prediction_rows(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
+    """Predictions as the JSON list that is handed in."""
+    return [asdict(one) | {"predicted_track_ids": list(one.predicted_track_ids)} for one in predictions]
+
+
+def ndcg(rank: int | None, k: int) -> float:
+    """1 / log2(1 + rank) when the target is among the first k, else 0."""
+    return float(1.0 / np.log2(1.0 + rank)) if rank is not None and rank <= k else 0.0
+
+
+def rank_in(items: Sequence[str], target: str) -> int | None:
+    """Rank of the target from 1; None when it is not there."""
+    return items.index(target) + 1 if target in items else None
+
+
+def by_turn(turns: Sequence[int], values: Sequence[float]) -> float:
+    """Mean over sessions within a turn number, then over turn numbers."""
+    groups: dict[int, list[float]] = {}
+    for turn, value in zip(turns, values, strict=True):
+        groups.setdefault(turn, []).append(value)
+    return float(np.mean([np.mean(group) for group in groups.values()])) if groups else 0.0
+
+
+def distinct_two(replies: Iterable[str]) -> float:
+    """Distinct bigrams over all bigrams of all replies: lower-cased, split at white space, shorter replies skipped; 0 if none."""
+    pairs = []
+    for reply in replies:
+        words = reply.lower().split()
+        pairs += list(pairwise(words))
+    return len(set(pairs)) / len(pairs) if pairs else 0.0
+
+
+def catalogue_diversity(predicted: Iterable[Sequence[str]], n_items: int) -> float:
+    """Distinct items predicted anywhere, over the size of the catalogue."""
+    return len({item for items in predicted for item in items}) / n_items
+
+
+def evaluate(wanted: Sequence[Target], predictions: Sequence[Prediction], n_items: int) -> dict[str, float]:
+    """nDCG at 1, 10 and 20, catalogue and lexical diversity; predictions in the order of `wanted`. Never a composite."""
+    ranks = [rank_in(one.predicted_track_ids, target.item_id) for one, target in zip(predictions, wanted, strict=True)]
+    turns = [target.turn_number for target in wanted]
+    result = {f"ndcg@{k}": by_turn(turns, [ndcg(rank, k) for rank in ranks]) for k in CUTS}
+    result["catalogue_diversity"] = catalogue_diversity((one.predicted_track_ids for one in predictions), n_items)
+    result["lexical_diversity"] = distinct_two(one.predicted_response for one in predictions)
+    return result
+
+
+def composite(ndcg_20: float, catalogue: float, lexical: float, judge: float) -> float:
+    """The challenge's weighted sum, for comparison with its tables only: it can be raised by rewording (secondary source)."""
+    return 0.5 * ndcg_20 + 0.1 * catalogue + 0.1 * lexical + 0.3 * (judge - 1.0) / 4.0
+
+
+def random_ndcg(n_items: int, k: int) -> float:
+    """Expected nDCG@k of a random order of `n_items`: sum over r <= k of 1/log2(1 + r), over n."""
+    ranks: npt.NDArray[np.float64] = np.arange(1, min(k, n_items) + 1, dtype=np.float64)
+    return float((1.0 / np.log2(1.0 + ranks)).sum() / n_items)

@@ -1,0 +1,118 @@
+"""TalkPlay rows: user, music, assistant for each turn; labels shifted by one. Schema of TalkPlayData 2 (arXiv 2509.09685)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tastemaker.converse.exports.names import pseudonym
+from tastemaker.converse.record import MOVES, STAYS, Conversation
+from tastemaker.errors import InputError
+
+ROLES = ("user", "music", "assistant")
+PROFILE = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Conversations that the format cannot hold: those with a turn that played nothing."""
+
+    itemless: int = 0
+
+
+def to_rows(conversations: Iterable[Conversation], key: str, extended: bool = False) -> tuple[list[dict[str, Any]], LeftOut]:
+    """One row a conversation. The evaluator reads by position within a turn, so a turn without an item has no place:
+    such conversations are left out and counted, or with `extended` kept, their music row's content empty.
+    """
+    rows, left = [], 0
+    for one in conversations:
+        if not extended and any(turn.item_id is None for turn in one.turns):
+            left += 1
+            continue
+        rows.append(to_row(one, key))
+    return rows, LeftOut(left)
+
+
+def to_row(one: Conversation, key: str) -> dict[str, Any]:
+    """The conversation as TalkPlay has it, with keyed ids and no date. The label of item t is stored at turn t + 1."""
+    user = pseudonym("user", one.user_id, key)
+    lines = []
+    for turn in one.turns:
+        contents = (turn.message, turn.item_id or "", turn.reply)
+        thoughts = (turn.listener_thought, turn.recommender_thought, "")
+        lines += [
+            {"role": role, "content": content, "thought": thought, "turn_number": turn.turn}
+            for role, content, thought in zip(ROLES, contents, thoughts, strict=True)
+        ]
+    profile = {name: getattr(one.profile, name) for name in PROFILE}
+    return {
+        "session_id": pseudonym("session", one.conversation_id, key),
+        "user_id": user,
+        "session_date": None,
+        "user_profile": profile | {"preferred_musical_culture": one.profile.culture, "user_id": user, "user_split": None},
+        "conversation_goal": {
+            "category": one.goal.category,
+            "specificity": one.goal.specificity,
+            "listener_goal": one.goal.text,
+        },
+        "conversations": lines,
+        "goal_progress_assessments": [
+            {"turn_number": turn.turn, "goal_progress_assessment": one.label(turn.turn - 1)} for turn in one.turns
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class TalkPlayTurn:
+    """One turn read back: message, item, reply, and the label of this turn's item (None when it was never judged)."""
+
+    turn: int
+    message: str
+    item_id: str
+    reply: str
+    label: str | None
+
+
+@dataclass(frozen=True)
+class TalkPlaySession:
+    """A row read back."""
+
+    session_id: str
+    user_id: str
+    turns: tuple[TalkPlayTurn, ...]
+
+
+def item_labels(assessments: Sequence[str | None], closing: str | None = None) -> list[str | None]:
+    """Labels by the item they judge: what is stored at turn t + 1 judges item t; the last item has a closing label or none."""
+    return [*assessments[1:], closing]
+
+
+def from_row(row: dict[str, Any], file: str = "conversations", record: int = 1, closing: str | None = None) -> TalkPlaySession:
+    """Read a row and check it.
+
+    Raises
+    ------
+    InputError
+        naming file, record and remedy: a missing field, rows out of order, a missing turn, an unknown label.
+    """
+    where = f"{file}, record {record}"
+    for name in ("session_id", "user_id", "conversations", "goal_progress_assessments"):
+        if name not in row:
+            raise InputError(f"{where}: field '{name}' is missing; every TalkPlay row has it")
+    lines = row["conversations"]
+    if len(lines) % len(ROLES):
+        raise InputError(f"{where}: {len(lines)} lines; a turn is three lines ({', '.join(ROLES)}): complete the last turn")
+    labels = {one["turn_number"]: one["goal_progress_assessment"] for one in row["goal_progress_assessments"]}
+    turns = []
+    for place in range(0, len(lines), len(ROLES)):
+        three, number = lines[place : place + len(ROLES)], place // len(ROLES) + 1
+        if tuple(line["role"] for line in three) != ROLES:
+            raise InputError(f"{where}: turn {number} has roles {[line['role'] for line in three]}; order them as {list(ROLES)}")
+        if {line["turn_number"] for line in three} != {number}:
+            raise InputError(f"{where}: turn {number} is missing or out of order; number the turns 1, 2, ... without gaps")
+        label = labels.get(number + 1, closing if place + len(ROLES) == len(lines) else None)
+        if label not in (None, MOVES, STAYS):
+            raise InputError(f"{where}: label '{label}' at turn {number + 1} is not known; use {MOVES}, {STAYS} or null")
+        turns.append(TalkPlayTurn(number, three[0]["content"], three[1]["content"], three[2]["content"], label))
+    return TalkPlaySession(row["session_id"], row["user_id"], tuple(turns))

@@ -1,0 +1,144 @@
+"""Rows to train on: chat turns, preferences, retrieval pairs, tool traces. No thought, goal or constraint enters a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tastemaker.converse.constraints import Wish
+from tastemaker.converse.exports.names import pseudonym
+from tastemaker.converse.record import MOVES, STAYS, Conversation, Turn, clause_row
+from tastemaker.errors import InputError
+
+Part = dict[str, str]
+
+
+def _user(turn: Turn) -> dict[str, Any]:
+    """A listener's message; attachments by content hash."""
+    parts: list[Part] = [{"type": "text", "text": turn.message}]
+    return {"role": "user", "content": parts + [{"type": one.kind, "sha256": one.sha256} for one in turn.media]}
+
+
+def _assistant(turn: Turn, item_id: str | None, reply: str) -> dict[str, Any]:
+    """The item first, so that the words condition on it."""
+    parts: list[Part] = [] if item_id is None else [{"type": "item", "item_id": item_id}]
+    return {"role": "assistant", "content": [*parts, {"type": "text", "text": reply}]}
+
+
+def context(one: Conversation, turn: int) -> list[dict[str, Any]]:
+    """The messages before the answer of `turn`: what a model may condition on."""
+    found = []
+    for earlier in one.turns[: turn - 1]:
+        found += [_user(earlier), _assistant(earlier, earlier.item_id, earlier.reply)]
+    return [*found, _user(one.turns[turn - 1])]
+
+
+def _ids(one: Conversation, key: str) -> dict[str, str]:
+    return {"conversation_id": pseudonym("session", one.conversation_id, key), "user_id": pseudonym("user", one.user_id, key)}
+
+
+def chat(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
+    """One row a conversation: messages of parts, text or {item_id}; the loss goes on assistant parts (`train` true).
+
+    `accepted` says, by answer, whether its item satisfied the listener; null where nothing was played.
+    """
+    for one in conversations:
+        messages = []
+        for turn in one.turns:
+            answer = _assistant(turn, turn.item_id, turn.reply)
+            accepted = None if turn.item_id is None else one.label(turn.turn) == MOVES
+            messages += [_user(turn) | {"train": False}, answer | {"train": True, "accepted": accepted}]
+        yield _ids(one, key) | {"goal_seed": one.goal.seed, "messages": messages}
+
+
+def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
+    """Pairs of one context: the accepted item against a near miss that was shown beside it; else an unpaired labelled row.
+
+    Pairs carry items, not words: the near miss was never spoken of.
+    """
+    for one in conversations:
+        for turn in one.turns:
+            label = one.label(turn.turn)
+            if turn.item_id is None or label is None:
+                continue
+            row = _ids(one, key) | {"turn": turn.turn, "context": context(one, turn.turn)}
+            missed = [shown for shown in turn.candidates if shown.violates is not None and shown.item_id != turn.item_id]
+            if label == MOVES and missed:
+                for shown in missed:
+                    yield row | {"chosen": turn.item_id, "rejected": shown.item_id, "violates": shown.violates}
+            else:
+                yield row | {"item_id": turn.item_id, "label": label}
+
+
+def retrieval(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
+    """Dialogue, positive, and hard negatives by the field they violate; accepted items only."""
+    for one in conversations:
+        for turn in one.turns:
+            if turn.item_id is None or one.label(turn.turn) != MOVES:
+                continue
+            hard: dict[str, list[str]] = {}
+            for shown in turn.candidates:
+                if shown.violates is not None and shown.item_id != turn.item_id:
+                    hard.setdefault(shown.violates, []).append(shown.item_id)
+            lines = [earlier.message for earlier in one.turns[: turn.turn]]
+            yield _ids(one, key) | {"turn": turn.turn, "dialogue": lines, "positive": turn.item_id, "negatives": hard}
+
+
+def _wish(wish: Wish) -> dict[str, Any]:
+    return clause_row(wish.clause) | {"kind": wish.kind, "medium": wish.medium}
+
+
+def tools(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
+    """One row a search: the call, its arguments, what it returned, whether it was valid, and how many tries it took."""
+    for one in conversations:
+        for turn in one.turns:
+            yield _ids(one, key) | {
+                "turn": turn.turn,
+                "call": "search_items",
+                "arguments": {"text": turn.tool.text, "clauses": [_wish(wish) for wish in turn.tool.wishes]},
+                "handles": list(turn.tool.handles),
+                "count": turn.tool.count,
+                "chosen": turn.handle,
+                "valid": turn.nothing_fits if turn.handle is None else turn.handle in turn.tool.handles,
+                "tries": turn.tool.tries,
+            }
+
+
+_FIELDS = {
+    "chat": ("conversation_id", "user_id", "messages"),
+    "preference": ("conversation_id", "user_id", "turn", "context"),
+    "retrieval": ("conversation_id", "user_id", "turn", "dialogue", "positive", "negatives"),
+    "tools": ("conversation_id", "user_id", "turn", "call", "arguments", "handles", "count"),
+}
+
+
+def read_rows(kind: str, rows: Iterable[Any], file: str) -> Iterator[dict[str, Any]]:
+    """Rows of one of these exports, each checked for its fields, roles, parts and labels.
+
+    Raises
+    ------
+    InputError
+        naming file, record and remedy.
+    """
+    if kind not in _FIELDS:
+        raise InputError(f"format '{kind}' is not known; choose from {', '.join(_FIELDS)}")
+    for number, row in enumerate(rows, start=1):
+        where = f"{file}, record {number}"
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: is no JSON object; write one object a line")
+        for name in _FIELDS[kind]:
+            if name not in row:
+                raise InputError(f"{where}: field '{name}' is missing; a {kind} row has {', '.join(_FIELDS[kind])}")
+        for message in row.get("messages") or row.get("context") or []:
+            _check_message(message, where)
+        if kind == "preference" and not ({"chosen", "rejected"} <= set(row) or row.get("label") in (MOVES, STAYS)):
+            raise InputError(f"{where}: has neither chosen and rejected nor a label {MOVES} or {STAYS}; add one of them")
+        yield row
+
+
+def _check_message(message: Any, where: str) -> None:
+    if message.get("role") not in ("user", "assistant") or not isinstance(message.get("content"), list):
+        raise InputError(f"{where}: a message needs a role user or assistant and a list of parts as content")
+    for part in message["content"]:
+        if not ("text" in part or "item_id" in part or "sha256" in part):
+            raise InputError(f"{where}: a part is {{type, text}}, {{type, item_id}} or {{type, sha256}}; found {sorted(part)}")

@@ -1,0 +1,115 @@
+"""How far judges agree, and what may be reported of them: never a mean over too few valid answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.random import generator
+
+LEAST_VALID = 0.95
+GRADES = 4
+RESAMPLES = 1000
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One judge's answer on one aspect of one turn; score None when no valid answer came. item: what was judged."""
+
+    judge: str
+    conversation: str
+    item: str
+    aspect: str
+    score: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A judge's mean on an aspect: None, with the reason, unless at least 95 % of what was asked has a valid answer."""
+
+    judge: str
+    aspect: str
+    asked: int
+    valid: int
+    mean: float | None
+    reason: str = ""
+
+
+def means(ratings: Sequence[Rated]) -> list[Mean]:
+    """Mean over valid answers, judge by judge and aspect by aspect."""
+    groups: dict[tuple[str, str], list[Rated]] = {}
+    for one in ratings:
+        groups.setdefault((one.judge, one.aspect), []).append(one)
+    found = []
+    for (judge, aspect), rows in sorted(groups.items()):
+        scores = [one.score for one in rows if one.score is not None]
+        share = len(scores) / len(rows)
+        if share < LEAST_VALID:
+            reason = f"only {share:.1%} of {len(rows)} answers are valid; at least {LEAST_VALID:.0%} are needed for a mean"
+            found.append(Mean(judge, aspect, len(rows), len(scores), None, reason))
+        else:
+            found.append(Mean(judge, aspect, len(rows), len(scores), float(np.mean(scores))))
+    return found
+
+
+def weighted_kappa(a: Sequence[int], b: Sequence[int], grades: int = GRADES) -> float | None:
+    """kappa = 1 - sum w O / sum w E with w_ij = ((i - j)/(K - 1))^2; None when the denominator is 0 (Cohen 1968).
+
+    a, b: grades 1..K of the same units.
+    """
+    table = np.zeros((grades, grades))
+    np.add.at(table, (np.asarray(a, np.int64) - 1, np.asarray(b, np.int64) - 1), 1.0)
+    value = _kappas(table[None])[0]
+    return None if np.isnan(value) else float(value)
+
+
+def _kappas(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Kappa of each (K, K) table of counts; NaN where chance leaves no disagreement."""
+    grades = tables.shape[-1]
+    place = np.arange(grades)
+    weights = np.square((place[:, None] - place[None, :]) / (grades - 1))
+    total = np.maximum(tables.sum(axis=(1, 2)), 1e-300)
+    expected = tables.sum(axis=2)[:, :, None] * tables.sum(axis=1)[:, None, :] / total[:, None, None]
+    seen, chance = (weights * tables).sum(axis=(1, 2)), (weights * expected).sum(axis=(1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(chance > 0, 1.0 - seen / chance, np.nan))
+
+
+def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Estimate:
+    """Weighted kappa of two judges on what both answered, with a percentile bootstrap over conversations.
+
+    The value is NaN, with a reason, when chance alone leaves no disagreement (a judge that always says the same).
+    """
+    pairs = _pairs(ratings, first, second, aspect)
+    names = sorted({conversation for conversation, _, _ in pairs})
+    tables = np.zeros((len(names), GRADES, GRADES))
+    place = {name: row for row, name in enumerate(names)}
+    for conversation, a, b in pairs:
+        tables[place[conversation], a - 1, b - 1] += 1
+    value = float(_kappas(tables.sum(axis=0)[None])[0]) if pairs else float("nan")
+    if np.isnan(value):
+        why = "no answer of both judges" if not pairs else "a judge gives one grade throughout: chance leaves no disagreement"
+        return Estimate(value, float("nan"), float("nan"), len(pairs), "weighted kappa", reason=why)
+    rng = generator(seed, "kappa", first, second, aspect)
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    drawn = _kappas(np.tensordot(counts, tables, axes=1))
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (float("nan"), float("nan"))
+    return Estimate(value, float(low), float(high), len(pairs), "weighted kappa", ("conversations are independent",))
+
+
+def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> list[tuple[str, int, int]]:
+    """(conversation, grade of the first, grade of the second) of every unit that both graded."""
+    scores = {(one.judge, one.item): one.score for one in ratings if one.aspect == aspect}
+    return [
+        (one.conversation, one.score, other)
+        for one in ratings
+        if one.aspect == aspect and one.judge == first and one.score is not None
+        and (other := scores.get((second, one.item))) is not None
+    ]  # fmt: skip

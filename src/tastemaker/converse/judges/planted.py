@@ -1,0 +1,120 @@
+"""Defects planted on purpose: a judge that does not notice them has no say on that aspect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tastemaker.converse.audits.turns import Known, replay
+from tastemaker.converse.constraints import adhere
+from tastemaker.converse.judges.agreement import Rated
+from tastemaker.converse.language.lexicon import spoken
+from tastemaker.converse.language.parse import Heard, Said, changes
+from tastemaker.converse.record import MOVES, STAYS, Conversation
+from tastemaker.stats.random import generator
+
+ASPECT_OF = {
+    "swapped_item": "item_fits",
+    "false_fact": "statements_true",
+    "leaked_title": "listener_message",
+    "flipped_label": "label_right",
+}
+"""Each defect and the aspect that must notice it."""
+NOTICED = 2  # a grade of 2 or less says that something is wrong
+RESAMPLES = 1000
+
+
+def plant(one: Conversation, turn: int, defect: str, known: Known) -> Conversation | None:
+    """The conversation with one defect at one turn; None where it cannot be planted."""
+    now = one.turns[turn - 1]
+    if now.item_id is None or now.item_id not in known.catalogue.row:
+        return None
+    rng = generator("planted", one.conversation_id, turn, defect)
+    if defect == "flipped_label":
+        return _flip(one, turn)
+    if defect == "leaked_title":
+        title = known.catalogue.titles[known.catalogue.row[now.item_id]]
+        return _with_turn(one, turn, message=f"{now.message} I mean “{title}”, of course.")
+    if defect == "swapped_item":
+        wishes = list(replay(one, known))[turn - 1].wishes
+        wrong = np.flatnonzero(~adhere(wishes, known.match, len(known.catalogue)).holds)
+        return _with_turn(one, turn, item_id=known.catalogue.item_ids[int(rng.choice(wrong))]) if len(wrong) else None
+    return _false_fact(one, turn, known, rng)
+
+
+def _with_turn(one: Conversation, turn: int, **changed: object) -> Conversation:
+    turns = list(one.turns)
+    turns[turn - 1] = replace(turns[turn - 1], **changed)  # type: ignore[arg-type]
+    return replace(one, turns=tuple(turns))
+
+
+def _flip(one: Conversation, turn: int) -> Conversation | None:
+    if one.label(turn) is None:
+        return None
+    other = {MOVES: STAYS, STAYS: MOVES}
+    progress = [replace(line, label=other[str(line.label)]) if line.item_turn == turn else line for line in one.progress]
+    return replace(one, progress=tuple(progress))
+
+
+def _false_fact(one: Conversation, turn: int, known: Known, rng: np.random.Generator) -> Conversation | None:
+    """One value in the reply replaced by another of its field that the item does not have."""
+    now = one.turns[turn - 1]
+    names = known.catalogue.names(known.catalogue.row[now.item_id or ""])
+    told = [c for c in changes(Said(now.reply, (Heard("T0", "", names),)), known.lexicon) if c.clause.cmp == "eq"]
+    told = [c for c in told if spoken(str(c.clause.value)) in now.reply and len(str(c.clause.value)) > 2]
+    if not told:
+        return None
+    clause = told[int(rng.integers(len(told)))].clause
+    others = [value for value in known.catalogue.fields[clause.field].values if value != clause.value]
+    return _with_turn(
+        one, turn, reply=now.reply.replace(spoken(str(clause.value)), spoken(others[int(rng.integers(len(others)))]))
+    )
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well a judge notices a defect. hit, false_alarm: shares graded 2 or less, planted and not; difference with interval.
+
+    reported: whether the aspect may be reported, that is, the interval of the difference lies above 0.
+    """
+
+    judge: str
+    defect: str
+    aspect: str
+    hit: float
+    false_alarm: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def reported(self) -> bool:
+        """The interval of hit minus false alarm excludes 0 from above."""
+        return self.low > 0
+
+
+def detection(clean: Sequence[Rated], planted: Sequence[Rated], judge: str, defect: str, seed: int = 0) -> Detection:
+    """Grades of the same turns without and with the defect, paired; bootstrap over conversations."""
+    aspect = ASPECT_OF[defect]
+    before = {one.item: one.score for one in clean if one.judge == judge and one.aspect == aspect}
+    pairs = [
+        (one.conversation, one.score <= NOTICED, int(before[one.item] or 0) <= NOTICED)
+        for one in planted
+        if one.judge == judge and one.aspect == aspect and one.score is not None and before.get(one.item) is not None
+    ]
+    if not pairs:
+        return Detection(judge, defect, aspect, float("nan"), float("nan"), float("nan"), float("nan"), 0)
+    names = sorted({name for name, _, _ in pairs})
+    place = {name: row for row, name in enumerate(names)}
+    sums = np.zeros((len(names), 3))
+    for name, hit, alarm in pairs:
+        sums[place[name]] += (1.0, hit, alarm)
+    counts = generator(seed, "planted", judge, defect).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES
+    )
+    drawn = counts @ sums
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 2]) / drawn[:, 0], [0.025, 0.975])
+    n, hits, alarms = sums.sum(axis=0)
+    return Detection(judge, defect, aspect, hits / n, alarms / n, float(low), float(high), int(n))

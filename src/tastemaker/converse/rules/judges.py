@@ -1,0 +1,119 @@
+"""Two judges by rules, for offline use: one reads facts, one compares words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tastemaker.converse.constraints import Wish, demands
+from tastemaker.converse.judges.rubric import ASPECTS, JudgeView
+from tastemaker.converse.language.lexicon import Lexicon, plain
+from tastemaker.converse.language.parse import Heard, Said, changes, read
+from tastemaker.converse.record import MOVES
+from tastemaker.errors import InputError
+from tastemaker.lm.calls import Reply, Request
+
+_WORD = re.compile(r"\w+")
+
+
+class _Judge:
+    """Answers a judge's question from its view."""
+
+    model = ""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+
+    def complete(self, request: Request[Any]) -> Reply:
+        """All aspects. Raises InputError for another role's view."""
+        if not isinstance(request.view, JudgeView):
+            raise InputError(f"this model judges turns only; it got a view {type(request.view).__name__}")
+        scores = self.grades(request.view)
+        return Reply(json.dumps({name: {"score": scores.get(name, 3), "reason": f"by {self.model}"} for name in ASPECTS}))
+
+    def grades(self, view: JudgeView) -> dict[str, int]:
+        """Grades of the aspects this judge knows how to tell; the others get 3."""
+        raise InputError("a judge needs grades")
+
+
+def names_new_item(view: JudgeView) -> bool:
+    """Whether the message names the item that is only about to be played."""
+    said = plain(view.message).casefold()
+    return any(
+        (len(name.split()) > 1 and plain(name).casefold() in said) or f'"{plain(name).casefold()}"' in said for name in view.names
+    )
+
+
+class FactJudge(_Judge):
+    """Reads wishes and statements with the lexicon, and compares them with the item's facts."""
+
+    model = "facts@1"
+
+    def grades(self, view: JudgeView) -> dict[str, int]:
+        """4 where the facts bear it out, 1 where they do not."""
+        facts = dict(view.item or ())
+        played = tuple(
+            Heard(f"T{at + 1}", f"item {at}", (one.played.title,))
+            for at, one in enumerate(view.dialogue)
+            if one.played is not None
+        )
+        messages, known = [], 0
+        for one in view.dialogue:
+            messages.append(Said(one.message, played[:known]))
+            known += one.played is not None
+        wishes = demands(read([*messages, Said(view.message, played[:known])], self.lexicon))
+        broken = [wish for wish in wishes if view.item is not None and not _meets(wish, facts)]
+        told = changes(Said(view.reply, (Heard("T0", "", view.names),)), self.lexicon) if view.item else ()
+        false = [
+            one for one in told if one.clause.cmp == "eq" and facts.get(one.clause.field, one.clause.value) != one.clause.value
+        ]
+        fits = not broken and view.item is not None
+        grades = {"item_fits": 4 if fits else 1, "statements_true": 1 if false else 4}
+        grades["listener_message"] = 1 if names_new_item(view) else 4
+        if view.label is not None:
+            minded = "I would like" in view.verdict
+            grades["label_right"] = 4 if (view.label == MOVES) == fits else 2 if fits and not minded else 1
+        grades["queries_help"] = 4 if view.counted else 3
+        grades["goal_fulfilled"] = 4 if fits else 2
+        return grades
+
+
+def _meets(wish: Wish, facts: dict[str, Any]) -> bool:
+    """Whether the facts grant a wish as far as they tell."""
+    clause, value = wish.clause, facts.get(wish.clause.field)
+    if value is None or clause.cmp in ("similar_to", "same_group"):
+        return True
+    if clause.cmp in ("le", "ge", "between"):
+        low, high = clause.value if isinstance(clause.value, tuple) else (clause.value, clause.value)
+        inside = (clause.cmp == "le" or value >= low) and (clause.cmp == "ge" or value <= high)
+        return inside == (wish.kind == "must")
+    wanted = clause.value if isinstance(clause.value, tuple) else (clause.value,)
+    had = value if isinstance(value, tuple) else (value,)
+    return bool(set(wanted) & set(had)) == (wish.kind == "must")
+
+
+class WordJudge(_Judge):
+    """Compares the words of message, reply and facts; coarse, and blind to "not"."""
+
+    model = "overlap@1"
+
+    def grades(self, view: JudgeView) -> dict[str, int]:
+        """Grades by the share of words found again."""
+        facts = " ".join(str(value) for _, value in view.item or ())
+        wished = [key for key, pattern, _, _ in self.lexicon.surfaces if pattern.search(plain(view.message))]
+        said = [key for key, pattern, _, _ in self.lexicon.surfaces if pattern.search(plain(view.reply))]
+        fits = _found(wished, facts)
+        grades = {"item_fits": fits, "statements_true": _found(said, facts)}
+        grades["listener_message"] = 1 if names_new_item(view) else 3
+        if view.label is not None:
+            grades["label_right"] = 3 if (view.label == MOVES) == (fits >= 3) else 2
+        grades["recommender_message"] = 3 if len(_WORD.findall(view.reply)) > 5 else 2
+        grades["goal_fulfilled"] = fits
+        return grades
+
+
+def _found(keys: list[str], facts: str) -> int:
+    """1 to 4 by the share of the keys that the facts hold; 3 when there are none."""
+    folded = facts.casefold()
+    return 1 + round(3 * sum(key in folded for key in keys) / len(keys)) if keys else 3
