@@ -64,7 +64,7 @@ class Local:
         room = self._context - len(tokens)
         if room < request.sampling.max_tokens:
             raise CallError(
-                "refused", f"{len(tokens)} tokens and an answer of {request.sampling.max_tokens} pass {self._context}"
+                "refused", f"{len(tokens)} tokens and an answer of {request.sampling.max_tokens} exceed {self._context}"
             )
         with self._lock:
             made = self._generate(tokens, request)
