@@ -47,7 +47,7 @@ def surveys(first: np.ndarray, second: np.ndarray) -> pa.Table:
             "asked_probability": [1.0] * 2 * n,
             "answer": np.r_[second, first],  # the later ones stand first: order is by time
             "timestamp": pa.array([9] * n + [3] * n, pa.timestamp("us", tz="UTC")),
-            "w": [2.0] * n + [1.0] * n,
+            "w": np.r_[np.ones(n), np.arange(n) % 3 + 1.0],
         }
     )
 
@@ -58,7 +58,8 @@ def test_answers_given_twice() -> None:
     second = np.clip(first + rng.integers(-1, 2, 300), 1, 5)
     found = retest(surveys(first, second), "return", weight="w")
     assert found.pairs == 300
-    assert found.pearson.value == pytest.approx(np.corrcoef(first, second)[0, 1])
+    times = np.arange(300) % 3 + 1  # the weight is that of the first answer
+    assert found.pearson.value == pytest.approx(np.corrcoef(np.repeat(first, times), np.repeat(second, times))[0, 1])
     assert found.polychoric.value > found.pearson.value
 
 

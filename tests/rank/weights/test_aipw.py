@@ -48,6 +48,14 @@ def test_the_plain_mean_misses_what_the_weighted_ones_catch() -> None:
     assert aipw_mean(data, ["x0", "x1"]) == aipw_mean(data, ["x0", "x1"])
 
 
+def test_without_an_answer_model_it_is_the_weighted_mean() -> None:
+    data = world(5, n=500)
+    nothing = aipw_mean(data, ["x0", "x1"], learner=lambda x, y, weight: lambda rows: np.zeros(len(rows)))
+    assert nothing.value == pytest.approx(weighted_mean(data, ["x0", "x1"]).value)
+    # Its interval knows that pi was fitted on covariates that predict the answer, so it is the narrower one.
+    assert nothing.high - nothing.low < weighted_mean(data, ["x0", "x1"]).high - weighted_mean(data, ["x0", "x1"]).low
+
+
 def test_rows_of_one_user_are_one_unit() -> None:
     rng = np.random.default_rng(2)
     users = np.repeat(np.arange(300), 4)

@@ -129,6 +129,17 @@ def test_a_direction_that_separates_is_named_by_its_columns() -> None:
         response_weights(survey(x, answered), names(3))
 
 
+def test_weights_that_exist_only_at_infinity_are_refused() -> None:
+    """Those who did not answer lie on the edge of the hull: balance is approached as the others' weights fall to d, never met."""
+    rng = np.random.default_rng(16)
+    x = rng.normal(size=(800, 3))
+    answered = rng.random(800) < 0.7
+    lifted = np.where(answered & (rng.random(800) < 0.4), rng.exponential(size=800), 0.0)
+    x[:, 2] = x[:, 0] + x[:, 1] + lifted
+    with pytest.raises(InputError, match="separate who answered"):
+        response_weights(survey(x, answered), names(3))
+
+
 def test_nobody_and_everybody() -> None:
     x, _ = drawn(50, 2, 9)
     with pytest.raises(InputError, match=r"nobody answered \('answer' is empty in all 50 rows\)"):
