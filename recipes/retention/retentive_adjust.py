@@ -199,7 +199,7 @@ def show_beauty(arguments: Any, requests: int, seed: int) -> None:
                 "diversity": f"{one.distance_before:.3f} to {one.distance_after:.3f}",
             }
         )
-    note = f"{requests:,} requests of 50 candidates; score: log popularity; synthetic proxy; diversity: mean Jaccard distance, top 10."
+    note = f"{requests:,} requests of 50 items; score: log popularity; synthetic proxy; diversity: mean Jaccard distance, top 10."
     show_table(arguments.out, rows, "Churn, exposure and diversity on Beauty's attributes", note, name="beauty")
     write_claim(preview(table, Hinge(), "The hinge on Beauty", 10)[1], arguments.out / "report")
 
