@@ -62,8 +62,8 @@ class JudgeAnswer(BaseModel):
 class JudgeView:
     """One turn in full: everything that was said or thought, the search, the item with its facts, the label. No ids.
 
-    counted: how many items of the catalogue matched the search; item: None when nothing was played; verdict: the thought that came
-    with the label, in the listener's next turn.
+    counted: how many items of the catalogue matched the search; item: None when nothing was played; verdict: the thought that
+    came with the label, in the listener's next turn.
     """
 
     turn: int

@@ -39,6 +39,7 @@ from tastemaker.lm.calls import (
 from tastemaker.stats.random import generator
 from tastemaker.store import append_line, read_lines, write_bytes, write_json
 
+Ask = Callable[[Sequence["Question"]], list[Rated]]
 OFFLINE = {"facts": FactJudge, "overlap": WordJudge}
 
 
@@ -106,42 +107,44 @@ def questions(place: RunFolder, known: Known, sample: int, seed: int) -> tuple[l
     return clean, planted
 
 
-def asker(
-    judge: str, setting: Setting, place: RunFolder, paying: Paying, report: Report
-) -> Callable[[list[Question]], list[Rated]]:
-    """What puts questions to one judge and brings its ratings; an answer that stays unusable counts as asked and not valid."""
-    offline = judge in OFFLINE
+def _judge_engine(judge: str, setting: Setting, place: RunFolder, paying: Paying) -> Engine:
+    """The engine of one judge; what is paid for is kept under judging/, rules are free and kept nowhere."""
     lexicon = setting.world.lexicon
-    chat: Chat = OFFLINE[judge](lexicon) if offline else open_chat(judge, lexicon, setting.settings.seed)
+    if judge in OFFLINE:
+        rules: Chat = OFFLINE[judge](lexicon)
+        return Engine(rules, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False))
     folder = place.root / "judging"
-    pace = PaceSettings(start=1, most=1) if offline else PaceSettings(start=min(4, paying.at_once), most=paying.at_once)
-    engine = Engine(chat, budget=Budget(paying.limits, paying.price), settings=EngineSettings(pace=pace, keep_calls=not offline))
-    if not offline:
-        journal = folder / f"journal-{family(judge)}.jsonl"
-        lines = read_lines(journal) if journal.exists() else []
-        kept = Journal(partial(append_line, journal), lines, {"judge": judge, "data": setting.settings_hash}, "same")
-        engine = Engine(
-            chat, cache=Cache(folder / "cache", write_bytes), journal=kept,
-            budget=Budget(paying.limits, paying.price, *kept.spent()), settings=EngineSettings(pace=pace),
-        )  # fmt: skip
-    known = Known(setting.world.catalogue, setting.world.tools.match, lexicon)
+    journal = folder / f"journal-{family(judge)}.jsonl"
+    lines = read_lines(journal) if journal.exists() else []
+    kept = Journal(partial(append_line, journal), lines, {"judge": judge, "data": setting.settings_hash}, "same")
+    return Engine(
+        open_chat(judge, lexicon, setting.settings.seed),
+        cache=Cache(folder / "cache", write_bytes),
+        journal=kept,
+        budget=Budget(paying.limits, paying.price, *kept.spent()),
+        settings=EngineSettings(pace=PaceSettings(start=min(4, paying.at_once), most=paying.at_once)),
+    )
+
+
+def asker(judge: str, setting: Setting, place: RunFolder, paying: Paying, report: Report) -> Ask:
+    """What puts questions to one judge and brings its ratings; an answer that stays unusable counts as asked and not valid."""
+    engine = _judge_engine(judge, setting, place, paying)
+    known = Known(setting.world.catalogue, setting.world.tools.match, setting.world.lexicon)
+    sampling = Sampling(temperature=0.0, max_tokens=1024)
 
     def work(unit: Unit[Question]) -> Any:
         view = for_judge(unit.value.conversation, unit.value.turn, known)
-        request = Request(
-            render(view), JudgeAnswer, Sampling(temperature=0.0, max_tokens=1024), subject=unit.subject, unit=unit.id, kind="judge",
-            view=view,
-        )  # fmt: skip
+        request = Request(render(view), JudgeAnswer, sampling, subject=unit.subject, unit=unit.id, kind="judge", view=view)
         try:
             return engine.call(request).model_dump()
         except CallError as error:
             return {"invalid": str(error)}
 
-    def ask(asked: list[Question]) -> list[Rated]:
-        units = [Unit(f"{chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked]
+    def ask(asked: Sequence[Question]) -> list[Rated]:
+        units = [Unit(f"{engine.chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked]
         rated: list[Rated] = []
         for at, (outcome, one) in enumerate(zip(map_units(engine, work, units), asked, strict=True), start=1):
-            rated += [_rated(chat.model, one, aspect, outcome.value) for aspect in ASPECTS]
+            rated += [_rated(engine.chat.model, one, aspect, outcome.value) for aspect in ASPECTS]
             report(f"judge {judge}", at, len(asked), "")
         return rated
 
@@ -177,9 +180,8 @@ def summarise(judges: Sequence[str], rated: list[Rated], spoiled: dict[str, list
 
 def judge_text(result: dict[str, Any]) -> str:
     """The judging for people."""
-    lines = [
-        f"{result['turns']} turns judged by {', '.join(result['judges'])}; faults by deterministic checks: {result['faults_by_check']}"
-    ]
+    judged = f"{result['turns']} turns judged by {', '.join(result['judges'])}"
+    lines = [f"{judged}; faults by deterministic checks: {result['faults_by_check']}"]
     for row in result["means"]:
         mean = "no mean" if row["mean"] is None else f"{row['mean']:.2f}"
         note = row["reason"] if row["mean"] is None else "" if row["reported"] else "not reported: planted defects go unnoticed"
