@@ -10,7 +10,7 @@ from tastemaker.converse.constraints import Wish, demands
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeView
 from tastemaker.converse.language.lexicon import Lexicon, plain
 from tastemaker.converse.language.parse import Heard, Said, changes, read
-from tastemaker.converse.record import MOVES
+from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.errors import InputError
 from tastemaker.lm.calls import Reply, Request
 
@@ -73,7 +73,9 @@ class FactJudge(_Judge):
         grades["listener_message"] = 1 if names_new_item(view) else 4
         if view.label is not None:
             minded = "I would like" in view.verdict
-            grades["label_right"] = 4 if (view.label == MOVES) == fits else 2 if fits and not minded else 1
+            expected = MOVES if fits and not minded else STAYS
+            untold = not view.verdict and fits and view.label == STAYS  # the last verdict comes without its thought
+            grades["label_right"] = 3 if untold else 4 if view.label == expected else 1
         grades["queries_help"] = 4 if view.counted else 3
         grades["goal_fulfilled"] = 4 if fits else 2
         return grades

@@ -18,7 +18,7 @@ from tastemaker.errors import ArtifactError
 from tastemaker.flows.chain import Report
 from tastemaker.flows.conversation.generate import ROW_GROUP, saved_settings
 from tastemaker.flows.conversation.settings import RunFolder
-from tastemaker.flows.conversation.world import Setting, open_setting
+from tastemaker.flows.conversation.world.setting import Setting, open_setting
 from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
 from tastemaker.store import Workspace, write_json

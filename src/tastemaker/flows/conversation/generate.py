@@ -21,9 +21,9 @@ from tastemaker.converse.rows import to_row
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.chain import Report
-from tastemaker.flows.conversation.models import open_chat
 from tastemaker.flows.conversation.settings import RULES, RunFolder, RunSettings
-from tastemaker.flows.conversation.world import Setting, open_setting
+from tastemaker.flows.conversation.world.models import open_chat
+from tastemaker.flows.conversation.world.setting import Setting, open_setting
 from tastemaker.lm.calls import (
     FAILURES,
     Budget,

@@ -19,9 +19,9 @@ from tastemaker.errors import InputError
 from tastemaker.flows.chain import Report
 from tastemaker.flows.conversation.audit import open_data_set, read_conversations
 from tastemaker.flows.conversation.generate import Paying
-from tastemaker.flows.conversation.models import family, open_chat
 from tastemaker.flows.conversation.settings import RunFolder
-from tastemaker.flows.conversation.world import Setting
+from tastemaker.flows.conversation.world.models import family, open_chat
+from tastemaker.flows.conversation.world.setting import Setting
 from tastemaker.lm.calls import (
     Budget,
     Cache,

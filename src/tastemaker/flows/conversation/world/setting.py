@@ -15,9 +15,9 @@ from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import build
 from tastemaker.encoders.text import fit_tfidf
 from tastemaker.flows.chain import Chain, Report
-from tastemaker.flows.conversation.catalogue import build_catalogue, build_listeners
-from tastemaker.flows.conversation.media import Artefacts
 from tastemaker.flows.conversation.settings import RULES, RunSettings
+from tastemaker.flows.conversation.world.catalogue import build_catalogue, build_listeners
+from tastemaker.flows.conversation.world.media import Artefacts
 from tastemaker.flows.data import Data, item_texts
 from tastemaker.retrieve.baselines import Lexical, cooccurrence
 from tastemaker.retrieve.evaluation import Lists
