@@ -213,7 +213,7 @@ def test_many_threads_share_one_database(database: Database) -> None:
 
 def test_events_survive_reopening_and_durable_settings_hold(tmp_path: Path, database: Database) -> None:
     database.add_events([_event("a")])
-    with database._transaction(write=False) as connection:
+    with database.transaction(write=False) as connection:
         read = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert read == ["wal", 2, 1]
     database.close()
@@ -247,7 +247,7 @@ def test_migrations_run_once_in_order_and_all_or_nothing(
     later = Database(path)
     Database(path).close()
     assert later.history("u") == [_event("a")]
-    with later._transaction(write=False) as connection:
+    with later.transaction(write=False) as connection:
         assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION + 1
     later.close()
 

@@ -3,6 +3,7 @@
 from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint, require_input
 from tastemaker.store.database import Database
 from tastemaker.store.database.events import Event
+from tastemaker.store.database.surveys import Question, Surveys
 from tastemaker.store.doctor import Finding, diagnose
 from tastemaker.store.files import (
     append_line,
@@ -28,7 +29,9 @@ __all__ = [
     "Finding",
     "IngestSettings",
     "Ingested",
+    "Question",
     "Report",
+    "Surveys",
     "Workspace",
     "append_line",
     "diagnose",

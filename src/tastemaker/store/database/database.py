@@ -19,27 +19,7 @@ import pyarrow as pa
 from tastemaker import schema
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
 from tastemaker.store.database.events import Event, micros, moment, undone
-
-# Each entry brings the database from version i to i + 1; entries are only ever appended. Times are microseconds since 1970, UTC.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE events (
-            event_id TEXT PRIMARY KEY CHECK (event_id <> ''), user_id TEXT NOT NULL CHECK (user_id <> ''), kind TEXT NOT NULL,
-            timestamp INTEGER NOT NULL, item_id TEXT, value REAL, request_id TEXT, refers_to TEXT,
-            CHECK ((kind = 'undo') = (refers_to IS NOT NULL)), CHECK (kind = 'undo' OR item_id IS NOT NULL)) WITHOUT ROWID""",
-        "CREATE INDEX events_by_user ON events (user_id, timestamp, event_id)",
-        """CREATE TABLE slates (
-            request_id TEXT NOT NULL, user_id TEXT NOT NULL, timestamp INTEGER NOT NULL, position INTEGER NOT NULL,
-            item_id TEXT NOT NULL, propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
-            prefix_propensity REAL CHECK (prefix_propensity > 0 AND prefix_propensity <= 1), policy_id TEXT NOT NULL,
-            PRIMARY KEY (request_id, position)) WITHOUT ROWID""",
-        "CREATE INDEX slates_by_user ON slates (user_id, timestamp)",
-        """CREATE TABLE deployments (
-            deployment_id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, fingerprint TEXT NOT NULL,
-            timestamp INTEGER NOT NULL, note TEXT NOT NULL DEFAULT '')""",
-    ),
-)
-VERSION = len(MIGRATIONS)
+from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
 
 
 @dataclass(frozen=True)
@@ -74,7 +54,7 @@ class Database:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _migrate(connection, path)
 
     def close(self) -> None:
@@ -98,8 +78,10 @@ class Database:
         at = names.index("timestamp")
         return self._add("events", names, ("event_id",), [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows])
 
-    def log_slate(self, slate: pa.Table) -> Added:
+    def log_slate(self, slate: pa.Table, features: str | None = None) -> Added:
         """Store rows of schema.SLATES, all or none; rows that are there already are counted as duplicates.
+
+        features: JSON of what the ranker knew of each row, kept beside the slate in the same transaction (see `Surveys.rows`).
 
         Raises
         ------
@@ -113,13 +95,18 @@ class Database:
                     raise InputError(f"slate: row {row}, column '{name}' is {value}; a probability above 0 and up to 1 is needed")
         table = table.set_column(2, "timestamp", table["timestamp"].cast(pa.int64()))
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-        return self._add("slates", table.column_names, ("request_id", "position"), rows)
+        beside = (
+            []
+            if features is None or not rows
+            else [("INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features))]
+        )
+        return self._add("slates", table.column_names, ("request_id", "position"), rows, beside)
 
     def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """The events that are there already, by id."""
         names = [field.name for field in fields(Event)]
         sql = f"SELECT {', '.join(names)} FROM events WHERE event_id = ?"
-        with self._transaction(write=False) as connection:
+        with self.transaction(write=False) as connection:
             rows = [connection.execute(sql, (one,)).fetchone() for one in event_ids]
         known = [dict(zip(names, row, strict=True)) for row in rows if row is not None]
         return {row["event_id"]: Event(**row | {"timestamp": moment(row["timestamp"])}) for row in known}
@@ -146,7 +133,7 @@ class Database:
     def slates_table(self) -> pa.Table:
         """Every slate shown, as schema.SLATES, in order of time, request and position."""
         names = schema.SLATES.names
-        with self._transaction(write=False) as connection:
+        with self.transaction(write=False) as connection:
             rows = connection.execute(
                 f"SELECT {', '.join(names)} FROM slates ORDER BY timestamp, request_id, position"
             ).fetchall()
@@ -158,33 +145,45 @@ class Database:
         )
 
     def erase(self, user_id: str) -> int:
-        """Delete every event and slate of a person, overwriting them on disk; returns how many rows that were."""
-        with self._transaction() as connection:
+        """Delete every row about a person, overwriting them on disk; returns how many rows that were."""
+        with self.transaction() as connection:
             return sum(
-                connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,)).rowcount
-                for table in ("events", "slates")
+                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (user_id,)).rowcount
+                for table, column in PERSONAL.items()
             )
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
         """Record that the artifact serves from now on."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             sql = "INSERT INTO deployments (kind, fingerprint, timestamp, note) VALUES (?, ?, ?, ?)"
             connection.execute(sql, (kind, fingerprint, micros(at), note))
 
     def deployments(self) -> list[Deployment]:
         """Every deployment, the newest first."""
-        with self._transaction(write=False) as connection:
+        with self.transaction(write=False) as connection:
             rows = connection.execute(
                 "SELECT kind, fingerprint, timestamp, note FROM deployments ORDER BY deployment_id DESC"
             ).fetchall()
         return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
-    def _add(self, table: str, names: Sequence[str], key: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Added:
-        """Insert rows of which those with a known key must equal what is there; table and column names are ours."""
+    def _add(
+        self,
+        table: str,
+        names: Sequence[str],
+        key: tuple[str, ...],
+        rows: Sequence[tuple[Any, ...]],
+        beside: Sequence[tuple[str, tuple[Any, ...]]] = (),
+    ) -> Added:
+        """Insert rows of which those with a known key must equal what is there; table and column names are ours.
+
+        beside: further statements of the same transaction.
+        """
         columns, marks = ", ".join(names), ", ".join("?" * len(names))
         same = " AND ".join(f"{name} = ?" for name in key)
         inserted = 0
-        with self._transaction() as connection:
+        with self.transaction() as connection:
+            for statement, values in beside:
+                connection.execute(statement, values)
             for row in rows:
                 new = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row).rowcount
                 inserted += new
@@ -199,7 +198,7 @@ class Database:
 
     def _events(self, where: str, values: tuple[str, ...]) -> Iterator[Event]:
         names = [field.name for field in fields(Event)]
-        with self._transaction(write=False) as connection:
+        with self.transaction(write=False) as connection:
             found = connection.execute(
                 f"SELECT {', '.join(names)} FROM events {where} ORDER BY user_id, timestamp, event_id", values
             ).fetchall()
@@ -210,7 +209,8 @@ class Database:
                 yield Event(**row | {"timestamp": moment(row["timestamp"])})
 
     @contextmanager
-    def _transaction(self, write: bool = True) -> Iterator[sqlite3.Connection]:
+    def transaction(self, write: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection whose statements become durable together, or not at all."""
         try:
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")

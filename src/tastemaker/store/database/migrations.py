@@ -1,0 +1,43 @@
+"""The tables of the database, version by version."""
+
+from __future__ import annotations
+
+# Each entry brings the database from version i to i + 1; entries are only ever appended. Times are microseconds since 1970, UTC.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE events (
+            event_id TEXT PRIMARY KEY CHECK (event_id <> ''), user_id TEXT NOT NULL CHECK (user_id <> ''), kind TEXT NOT NULL,
+            timestamp INTEGER NOT NULL, item_id TEXT, value REAL, request_id TEXT, refers_to TEXT,
+            CHECK ((kind = 'undo') = (refers_to IS NOT NULL)), CHECK (kind = 'undo' OR item_id IS NOT NULL)) WITHOUT ROWID""",
+        "CREATE INDEX events_by_user ON events (user_id, timestamp, event_id)",
+        """CREATE TABLE slates (
+            request_id TEXT NOT NULL, user_id TEXT NOT NULL, timestamp INTEGER NOT NULL, position INTEGER NOT NULL,
+            item_id TEXT NOT NULL, propensity REAL NOT NULL CHECK (propensity > 0 AND propensity <= 1),
+            prefix_propensity REAL CHECK (prefix_propensity > 0 AND prefix_propensity <= 1), policy_id TEXT NOT NULL,
+            PRIMARY KEY (request_id, position)) WITHOUT ROWID""",
+        "CREATE INDEX slates_by_user ON slates (user_id, timestamp)",
+        """CREATE TABLE deployments (
+            deployment_id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, fingerprint TEXT NOT NULL,
+            timestamp INTEGER NOT NULL, note TEXT NOT NULL DEFAULT '')""",
+    ),
+    (
+        # A question that was shown: open until closed_at; closed without an answer means skipped.
+        """CREATE TABLE surveys (
+            question_id TEXT PRIMARY KEY CHECK (question_id <> ''), user_id TEXT NOT NULL, item_id TEXT NOT NULL,
+            request_id TEXT NOT NULL, question TEXT NOT NULL,
+            asked_probability REAL NOT NULL CHECK (asked_probability > 0 AND asked_probability <= 1),
+            timestamp INTEGER NOT NULL, answer INTEGER CHECK (answer BETWEEN 1 AND 5), closed_at INTEGER,
+            CHECK (answer IS NULL OR closed_at IS NOT NULL)) WITHOUT ROWID""",
+        "CREATE INDEX surveys_by_user ON surveys (user_id, timestamp)",
+        # What the ranker knew of each shown row when the slate was served: a proxy learns from this and nothing later.
+        """CREATE TABLE impressions (
+            request_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, timestamp INTEGER NOT NULL,
+            features TEXT NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE exposures (
+            experiment TEXT NOT NULL, unit TEXT NOT NULL, arm TEXT NOT NULL, timestamp INTEGER NOT NULL,
+            PRIMARY KEY (experiment, unit, arm)) WITHOUT ROWID""",
+    ),
+)
+VERSION = len(MIGRATIONS)
+# Tables that hold something about a person, and the column that names them: what erasing empties.
+PERSONAL = {"events": "user_id", "slates": "user_id", "surveys": "user_id", "impressions": "user_id", "exposures": "unit"}

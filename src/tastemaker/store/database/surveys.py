@@ -1,0 +1,158 @@
+"""Survey questions that were shown and what became of them, the features logged with slates, and exposures to experiments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from tastemaker import schema
+from tastemaker.store.database.database import Database
+from tastemaker.store.database.events import micros, moment
+
+Outcome = Literal["stored", "duplicate", "conflict", "unknown"]
+EXPOSURES = pa.schema(
+    [
+        pa.field("experiment", pa.string(), nullable=False),
+        pa.field("unit", pa.string(), nullable=False),
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("timestamp", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question shown about an item of a logged slate; `asked_probability`: how likely it was to be shown, given the past."""
+
+    question_id: str
+    user_id: str
+    item_id: str
+    request_id: str
+    question: str
+    asked_probability: float
+    timestamp: datetime
+
+
+class Surveys:
+    """The survey side of a `Database`; every call is one durable transaction. Raises as `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def shown_to(self, request_id: str, item_id: str) -> str | None:
+        """The user whose slate `request_id` showed the item; None when it was never logged as shown."""
+        with self._database.transaction(write=False) as connection:
+            sql = "SELECT user_id FROM slates WHERE request_id = ? AND item_id = ?"
+            row = connection.execute(sql, (request_id, item_id)).fetchone()
+        return str(row[0]) if row else None
+
+    def may_ask(self, user_id: str, at: datetime, hours: float, lists: int) -> bool:
+        """Whether nothing was asked of the user in the `hours` before `at`, and `lists` slates were shown since the last time."""
+        with self._database.transaction(write=False) as connection:
+            return _may_ask(connection, user_id, at, hours, lists)
+
+    def ask(self, question: Question, hours: float, lists: int) -> bool:
+        """Log a question as shown, unless the limits of `may_ask` forbid it by now; says whether it was logged."""
+        names = [one.name for one in fields(Question)]
+        values = [micros(one) if isinstance(one, datetime) else one for one in astuple(question)]
+        with self._database.transaction() as connection:
+            if not _may_ask(connection, question.user_id, question.timestamp, hours, lists):
+                return False
+            sql = f"INSERT OR IGNORE INTO surveys ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+            return connection.execute(sql, values).rowcount == 1
+
+    def open_question(self, question_id: str) -> Question | None:
+        """The question when it was shown and neither answered nor skipped yet."""
+        names = [one.name for one in fields(Question)]
+        with self._database.transaction(write=False) as connection:
+            sql = f"SELECT {', '.join(names)} FROM surveys WHERE question_id = ? AND closed_at IS NULL"
+            row = connection.execute(sql, (question_id,)).fetchone()
+        return Question(**dict(zip(names, row, strict=True)) | {"timestamp": moment(row[-1])}) if row else None
+
+    def answer(self, question_id: str, user_id: str, answer: int | None, at: datetime) -> Outcome:
+        """Close a question with 1 to 5, or None for skipped. The same again is a duplicate, another answer a conflict;
+        a question that was never shown to this user is unknown.
+        """
+        with self._database.transaction() as connection:
+            sql = "SELECT answer, closed_at FROM surveys WHERE question_id = ? AND user_id = ?"
+            row = connection.execute(sql, (question_id, user_id)).fetchone()
+            if row is None:
+                return "unknown"
+            if row[1] is not None:
+                return "duplicate" if row[0] == answer else "conflict"
+            change = "UPDATE surveys SET answer = ?, closed_at = ? WHERE question_id = ?"
+            connection.execute(change, (answer, micros(at), question_id))
+            return "stored"
+
+    def count(self) -> tuple[int, int]:
+        """How many questions were shown, and how many of them answered."""
+        with self._database.transaction(write=False) as connection:
+            shown, answered = connection.execute("SELECT count(*), count(answer) FROM surveys").fetchone()
+        return int(shown), int(answered)
+
+    def rows(self) -> pa.Table:
+        """Every question shown: `schema.SURVEYS`, question_id, request_id, and as float64 each feature logged with the slate.
+
+        Rows are in order of time. A feature that a slate did not log is null there.
+        """
+        with self._database.transaction(write=False) as connection:
+            found = connection.execute(
+                """SELECT s.question_id, s.request_id, s.user_id, s.item_id, s.question, s.asked_probability, s.answer,
+                s.timestamp, i.features FROM surveys s LEFT JOIN impressions i USING (request_id)
+                ORDER BY s.timestamp, s.question_id"""
+            ).fetchall()
+        names = ("question_id", "request_id", "user_id", "item_id", "question", "asked_probability", "answer", "timestamp")
+        columns: dict[str, list[Any]] = {name: [row[place] for row in found] for place, name in enumerate(names)}
+        known = [_of_item(row[-1], row[3]) for row in found]
+        kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
+        table = pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()})
+        checked = schema.check(table, schema.SURVEYS, "surveys")
+        for name in ("question_id", "request_id"):
+            checked = checked.append_column(name, table[name])
+        for name in dict.fromkeys(name for one in known for name in one):
+            checked = checked.append_column(name, pa.array([one.get(name) for one in known], pa.float64()))
+        return checked
+
+    def expose(self, experiment: str, unit: str, arm: str, at: datetime) -> None:
+        """Log that a unit met an arm; only the first time counts, and a second arm shows in the log."""
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO exposures VALUES (?, ?, ?, ?)", (experiment, unit, arm, micros(at)))
+
+    def exposures(self, experiment: str) -> pa.Table:
+        """First meetings of each unit with each arm of an experiment, in order of time: experiment, unit, arm, timestamp."""
+        with self._database.transaction(write=False) as connection:
+            sql = "SELECT experiment, unit, arm, timestamp FROM exposures WHERE experiment = ? ORDER BY timestamp, unit, arm"
+            found = connection.execute(sql, (experiment,)).fetchall()
+        columns = list(zip(*found, strict=True)) if found else [()] * 4
+        kinds = (pa.string(), pa.string(), pa.string(), pa.int64())
+        table = pa.table([pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)], names=EXPOSURES.names)
+        return schema.check(table, EXPOSURES, "exposures")
+
+
+def _may_ask(connection: Any, user_id: str, at: datetime, hours: float, lists: int) -> bool:
+    last = connection.execute("SELECT max(timestamp) FROM surveys WHERE user_id = ?", (user_id,)).fetchone()[0]
+    if last is None:
+        return True
+    if at < moment(last) + timedelta(hours=hours):
+        return False
+    sql = "SELECT count(DISTINCT request_id) FROM slates WHERE user_id = ? AND timestamp > ?"
+    return int(connection.execute(sql, (user_id, last)).fetchone()[0]) >= lists
+
+
+def _of_item(features: str | None, item_id: str) -> Mapping[str, float]:
+    """The features that a slate logged for one of its items: JSON of 'item_id' and one list a feature."""
+    if features is None:
+        return {}
+    values: dict[str, list[Any]] = json.loads(features)
+    items = values.pop("item_id")
+    return dict(_at(values, items.index(item_id))) if item_id in items else {}
+
+
+def _at(values: Mapping[str, list[Any]], place: int) -> Iterator[tuple[str, float]]:
+    for name, column in values.items():
+        yield name, float(column[place])
