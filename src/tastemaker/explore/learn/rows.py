@@ -18,9 +18,8 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context (n,) row numbers of `contexts`; action (n,) row
-    numbers of `vectors`; reward (n,); propensity (n,) of the logger; group (n,) the action's prefix and group_propensity (n,)
-    the logger's probability of it, or None.
+    """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context, action (n,) row numbers of them; reward (n,);
+    propensity (n,) of the logger. numbered: the log's one context column holds row numbers of `contexts`.
     """
 
     contexts: Floats
@@ -29,7 +28,7 @@ class Rows:
     action: Ints
     reward: Floats
     propensity: Floats
-    group_propensity: Floats | None = None
+    numbered: bool = False
 
     @classmethod
     def of(cls, log: Log, vectors: Floats, contexts: Floats | None = None) -> Rows:
@@ -42,6 +41,7 @@ class Rows:
             raise InputError(
                 f"{len(vectors)} action vectors for a catalogue of {log.n_actions} actions; give one vector an action"
             )
+        numbered = contexts is not None
         if contexts is None:
             distinct, place = np.unique(log.context, axis=0, return_inverse=True)
             contexts, place = distinct.astype(np.float64), place.reshape(-1)
@@ -49,32 +49,24 @@ class Rows:
             if log.context.shape[1] != 1 or log.context.max() >= len(contexts):
                 raise InputError(f"the log's context must be one column of numbers below {len(contexts)}, the contexts given")
             place = log.context[:, 0].astype(np.int64)
-        return cls(contexts, vectors, place, log.action, log.reward, log.propensity, log.prefix_propensity)
+        return cls(contexts, vectors, place, log.action, log.reward, log.propensity, numbered)
 
     def __len__(self) -> int:
         return len(self.action)
 
     def take(self, which: npt.NDArray[np.bool_] | Ints) -> Rows:
         """Some of the rows, by mask or number."""
-        group = None if self.group_propensity is None else self.group_propensity[which]
-        return Rows(
-            self.contexts,
-            self.vectors,
-            self.context[which],
-            self.action[which],
-            self.reward[which],
-            self.propensity[which],
-            group,
-        )
+        parts = (self.context[which], self.action[which], self.reward[which], self.propensity[which])
+        return Rows(self.contexts, self.vectors, *parts, self.numbered)
 
     def weighed_by(self, propensity: Floats) -> Rows:
         """The same rows under other denominators (n,), for instance those of pooled loggers."""
         return replace(self, propensity=propensity)
 
-    @cached_property
-    def known(self) -> npt.NDArray[np.bool_]:
-        """(A,) whether the log shows the action at least once."""
-        return np.bincount(self.action, minlength=len(self.vectors)) > 0
+    @property
+    def asked(self) -> Floats:
+        """(n, d) contexts as the log's own columns have them, to ask a policy with."""
+        return self.context[:, None].astype(np.float64) if self.numbered else self.contexts[self.context]
 
     @cached_property
     def order(self) -> tuple[Ints, Ints]:
@@ -84,11 +76,18 @@ class Rows:
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
-    """One after the other; the parts share contexts and vectors (the same arrays). Prefix propensities are dropped."""
+    """One after the other. The parts share a catalogue and, when their contexts are numbered, a population."""
     first = parts[0]
-    if any(one.contexts is not first.contexts or one.vectors is not first.vectors for one in parts):
-        raise InputError("logs can be pooled for learning when they share one population of contexts and one catalogue")
-    context, action, reward, propensity = (
-        np.concatenate([getattr(one, name) for one in parts]) for name in ("context", "action", "reward", "propensity")
+    if any(one.numbered != first.numbered or one.vectors.shape != first.vectors.shape for one in parts):
+        raise InputError("logs can be pooled for learning when they share one catalogue and one kind of contexts")
+    if first.numbered:
+        contexts, place = first.contexts, np.concatenate([one.context for one in parts])
+    else:
+        stacked = np.concatenate([one.contexts for one in parts])
+        contexts, number = np.unique(stacked, axis=0, return_inverse=True)
+        shifts = np.cumsum([0, *(len(one.contexts) for one in parts[:-1])])
+        place = number.reshape(-1)[np.concatenate([one.context + shift for one, shift in zip(parts, shifts, strict=True)])]
+    action, reward, propensity = (
+        np.concatenate([getattr(one, name) for one in parts]) for name in ("action", "reward", "propensity")
     )
-    return Rows(first.contexts, first.vectors, context, action, reward, propensity)
+    return Rows(contexts, first.vectors, place, action, reward, propensity, first.numbered)

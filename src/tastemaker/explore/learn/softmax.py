@@ -59,11 +59,16 @@ class Weights:
         scaled = (contexts - self.shift) * self.scale
         return np.asarray(np.c_[scaled, np.ones(len(scaled))] @ self.matrix, np.float32)
 
-    def policy(self, vectors: Floats, prefixes: npt.NDArray[np.int64] | None = None) -> SoftmaxPolicy:
+    def policy(
+        self,
+        vectors: Floats,
+        prefixes: npt.NDArray[np.int64] | None = None,
+        allowed: npt.NDArray[np.bool_] | None = None,
+    ) -> SoftmaxPolicy:
         """The same policy over any contexts; what does not depend on the context goes into the actions' biases."""
         matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
         bias = vectors @ (self.matrix[-1].astype(np.float64) - self.shift @ matrix) + self.bias
-        return SoftmaxPolicy(vectors, matrix, bias, prefixes=prefixes)
+        return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes)
 
     def table(self, contexts: npt.NDArray[np.floating], vectors: Floats) -> npt.NDArray[np.float32]:
         """(C, A) probabilities; for populations of few contexts only."""

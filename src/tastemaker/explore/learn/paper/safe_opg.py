@@ -109,7 +109,8 @@ class _Turn:
 
     def __call__(self, step: int, current: Callable[[], Weights]) -> None:
         weights = current()
-        mean, width = clipped_bound(own_probability(weights, self.judge) / self.judge.propensity, self.judge.reward, self.settings)
+        weight = own_probability(weights, self.judge) / self.judge.propensity
+        mean, width = clipped_bound(weight, self.judge.reward, self.settings)
         if mean - width > self.threshold:
             self.best, self.bound, self.passing = weights, (mean, width), self.passing + 1
         if step >= 0:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tastemaker.errors import InputError
-from tastemaker.explore.learn.paper import PaperPolicy, PaperSettings, own_probability, safe_opg_paper
+from tastemaker.explore.learn.paper.safe_opg import PaperPolicy, PaperSettings, own_probability, safe_opg_paper
 from tastemaker.explore.learn.rows import Floats, Rows, joined
 from tastemaker.explore.learn.softmax import Weights
+from tastemaker.explore.ledger import depsue_paper as thresholds
 from tastemaker.stats.random import generator
 
 Probability = Callable[[Rows], Floats]
@@ -56,7 +57,7 @@ def depsue_paper(
     learns, players, out = [learn], [logger], list[Deployment]()
     start: Weights | None = None
     for k in range(1, deployments + 1):
-        threshold = k * target - sum(one.live for one in out)
+        threshold = thresholds(target, [one.live for one in out])[-1]
         if k == 1 and first is not None:
             found = first
         else:
