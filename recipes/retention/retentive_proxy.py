@@ -160,26 +160,24 @@ def show_proxies(arguments: Any, made: dict[str, Any]) -> None:
         for side, cohorts in by.items():
             for one in cohorts:
                 value, low, high = one["ratio"]
-                rows.append(
-                    {
-                        "proxy": label, "side": side, "cohort": one["cohort"], "n": f"{one['n']:,}",
-                        "expected/observed": f"{value:.3f} [{low:.3f}, {high:.3f}]", "within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no",
-                        "NE": f"{one['ne']:.3f}", "ECE debiased": f"{one['ece']:.3f}", "smooth ECE": f"{one['smooth']:.3f}",
-                    }
-                )  # fmt: skip
+                row = {"proxy": label, "side": side, "cohort": one["cohort"], "n": f"{one['n']:,}"}
+                row |= {"expected/observed": f"{value:.3f} [{low:.3f}, {high:.3f}]"}
+                row |= {"within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no", "NE": f"{one['ne']:.3f}"}
+                rows.append(row | {"ECE debiased": f"{one['ece']:.3f}", "smooth ECE": f"{one['smooth']:.3f}"})
     note = f"World '{arguments.world}'. Spearman correlation of p_pos with the base score: {made['base']:.2f}."
     show_table(arguments.out, rows, "Calibration on users that neither fitted nor calibrated the proxy", note)
-    lines = [
-        {
-            "side": one["side"], "way": one["way"], "target": one["target"], "threshold": "none" if one["tau"] is None else f"{one['tau']:.2f}",
-            "precision, neutrals are misses": "" if one["precision"] is None else f"{one['precision']:.3f}",
-            "lower bound": "" if one["bound"] is None else f"{one['bound']:.3f}", "share of impressions": f"{100 * one['share']:.1f} %",
-        }
-        for one in made["thresholds"]
-    ]  # fmt: skip
-    show_table(
-        arguments.out, lines, "Thresholds", "neg: act where p_neg is above the threshold; .62 is 1 − .38.", name="thresholds"
-    )
+    lines = []
+    for one in made["thresholds"]:
+        line = {name: one[name] for name in ("side", "way", "target")}
+        line |= {"threshold": number(one["tau"], 2) or "none", "precision, neutrals are misses": number(one["precision"], 3)}
+        lines.append(line | {"lower bound": number(one["bound"], 3), "share of impressions": f"{100 * one['share']:.1f} %"})
+    note = "neg: act where p_neg is above the threshold; .62 is 1 − .38."
+    show_table(arguments.out, lines, "Thresholds", note, name="thresholds")
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number, or nothing."""
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def show_violations(arguments: Any, keys: list[Any], tried: list[Any], made: dict[str, Any]) -> None:

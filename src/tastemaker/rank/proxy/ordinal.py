@@ -78,6 +78,6 @@ def _thresholds(parameters: Floats) -> Floats:
 def _minimise(loss: Callable[[Floats], tuple[float, Floats]], start: Floats) -> Floats:
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8, "maxcor": 20}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    if not np.isfinite(found.x).all() or np.abs(found.x).max() > 100:
+    if not np.isfinite(found.x).all() or np.abs(found.x).max() > 50:
         raise InputError("the proxy does not settle: a feature tells the answer without error; leave it out, or raise l2")
     return np.asarray(found.x, dtype=np.float64)
