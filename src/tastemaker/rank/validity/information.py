@@ -58,32 +58,26 @@ def mutual_information(
     indicator = np.zeros((len(x), shape[0] * shape[1]))
     indicator[np.arange(len(x)), i * shape[1] + j] = w
     sums = by_user(indicator, None if users is None else np.asarray(users)[kept])
-    table = sums.sum(axis=0).reshape(1, *shape)
-    nats, least = float(_nats(table)[0]), float(_least_entropy(table)[0])
+    total = sums.sum(axis=0)[None]
+    nats, least = (float(f(total.reshape(1, *shape))[0]) for f in (_nats, _least_entropy))
     rests = ("users are independent of each other",)
     if least == 0:
-        nothing = Estimate(
-            float("nan"), float("nan"), float("nan"), len(sums), "mutual information", rests, "one side never varies"
-        )
+        nothing = Estimate(*(float("nan"),) * 3, len(sums), "mutual information", rests, "one side never varies")
         return Information(0.0, nothing, nothing, 0.0, 0.0, 1.0)
 
     def corrected(s: Floats) -> Floats:
-        cells = s.reshape(-1, *shape)
-        return _nats(cells) + _bias(cells, n)
+        return _corrected(s.reshape(-1, *shape), n)
 
     def normalised(s: Floats) -> Floats:
         entropy = _least_entropy(s.reshape(-1, *shape))
-        share: Floats = np.divide(corrected(s), entropy, out=np.full(len(s), np.nan), where=entropy > 0)
-        return share
+        return corrected(s) / np.where(entropy > 0, entropy, np.nan)
 
-    total = sums.sum(axis=0)[None]
     null = _permuted(i, j, w, shape, generator(*key, "permutations"), permutations)
     in_nats, as_share = (
         Estimate(float(f(total)[0]), *bounds(sums, f, key, resamples, level), len(sums), kind, rests)
         for f, kind in ((corrected, "Miller-Madow, nats"), (normalised, "Miller-Madow over the smaller entropy"))
     )
-    p = float((1 + (null >= nats).sum()) / (1 + permutations))
-    return Information(nats, in_nats, as_share, least, float(null.mean()), p)
+    return Information(nats, in_nats, as_share, least, float(null.mean()), float((1 + (null >= nats).sum()) / (1 + permutations)))
 
 
 def entropy(shares: npt.ArrayLike) -> Floats:
@@ -98,10 +92,10 @@ def _nats(cells: Floats) -> Floats:
     return np.maximum(entropy(p.sum(axis=2)) + entropy(p.sum(axis=1)) - entropy(p.reshape(len(p), -1)), 0.0)
 
 
-def _bias(cells: Floats, n: float) -> Floats:
-    """(m,) what Miller and Madow add."""
+def _corrected(cells: Floats, n: float) -> Floats:
+    """(m,) with what Miller and Madow add."""
     used = [(part > 0).sum(axis=-1) for part in (cells.sum(axis=2), cells.sum(axis=1), cells.reshape(len(cells), -1))]
-    return np.asarray((used[0] + used[1] - used[2] - 1) / (2 * n), dtype=np.float64)
+    return np.asarray(_nats(cells) + (used[0] + used[1] - used[2] - 1) / (2 * n), dtype=np.float64)
 
 
 def _least_entropy(cells: Floats) -> Floats:

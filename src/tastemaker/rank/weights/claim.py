@@ -13,6 +13,11 @@ from tastemaker.rank.weights.aipw import aipw_mean, answered_mean, tipping_point
 from tastemaker.rank.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
 from tastemaker.stats.estimate import Estimate
 
+_DIFFER = (
+    "Exact balance makes differences of means zero by construction, so they prove little; squares and products are not "
+    "touched by the weights and show whether the distributions agree.",
+    "The weighted mean is right only if the response model is; the doubly robust one also when only the answer model is.",
+)
 _MOST = 15  # rows of a figure or a table of worst moments
 
 
@@ -48,13 +53,7 @@ def weights_claim(
         because=because,
         paper=(_means_balance(found), left) if paper else (),
         corrected=(_worst(found), right, _health(found), *_tipping(means, found, surveys, threshold)) if corrected else (),
-        differ=(
-            "Exact balance makes differences of means zero by construction, so they prove little; squares and products are not "
-            "touched by the weights and show whether the distributions agree.",
-            "The weighted mean is right only if the response model is; the doubly robust one also when only the answer model is.",
-        )
-        if mode == "both"
-        else (),
+        differ=_DIFFER if mode == "both" else (),
         figures=_figures(found, means),
         assumptions=("given the covariates, who answers does not depend on the answer", "everyone asked could have answered"),
         limits=(

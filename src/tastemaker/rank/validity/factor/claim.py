@@ -29,7 +29,7 @@ def battery_claim(
     """CFA, reliability, convergent and discriminant validity of a battery, each against its cut-off, in one report.
 
     covariance (p, p) with divisor n; blocks: factor -> items; names (p,) of the items; groups: as in `invariance`; bounds: of
-    `htmt_bounds`. Nothing of this was published for the survey questions: there is no paper mode. Supported when every check
+    `htmt_bounds`. Nothing of this was published for the survey questions: paper mode says so. Supported when every check
     passes, not supported when one fails. Raises as `fit_cfa`.
     """
     fit = fit_cfa(covariance, n, blocks)
@@ -45,6 +45,7 @@ def battery_claim(
         claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
         verdict="cannot tell" if fit.improper else "not supported" if failed else "supported",
         because=f"{fit.improper.capitalize()}: the solution is improper. {words}" if fit.improper else words,
+        paper=(Table.of("Published", [{"measure": "factor analysis, AVE, HTMT, alpha", "value": "none"}]),),
         corrected=(
             Table.of("Checks", checks, f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}; cut-offs are conventions."),
             Table.of("Factors", _factors(fit, s, n)),
