@@ -227,7 +227,7 @@ def picture(verdicts: dict[str, Any]) -> Figure:
         for panel, name, factor in ((panels[1], "within", 1), (panels[2], "exposure", 100)):
             value, low, high = (factor * v for v in one[name])
             panel.errorbar(value, row, xerr=[[value - low], [high - value]], fmt="o", color="#1f5f8b", capsize=3)
-    panels[0].legend(frameon=False, fontsize=8, loc="center")
+    panels[0].legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.34))
     panels[0].set(title="The same predictive gain", xlabel="AUC gain of the answer", xlim=(0, 0.09))
     panels[1].set(title="Inside users", xlabel="log-odds a point, 95 %")
     panels[2].set(title="Dealt at random", xlabel="percentage points a point, 95 %")
