@@ -95,8 +95,8 @@ def report(
     pairs = np.concatenate([one[:, 0] for one in found["ceiling"].values()]) if "ceiling" in found else np.empty((0, 2))
     runs = len(keys) // len(betas)
     note = (
-        f"{runs} runs a beta; percentages with 95 % Clopper-Pearson intervals; V and novelty are exact. C = .95 V0. Last, mean: of the "
-        "method's deployments; where a gate refuses, what served before goes on serving (at first the logger: V/V0 = 1, novelty 0). "
+        f"{runs} runs a beta; percentages with 95 % Clopper-Pearson intervals; V and novelty are exact. C = .95 V0. Last, mean: "
+        "of the method's deployments; where a gate refuses, what served before goes on (at first the logger, novelty 0). "
         f"Passing runs of Safe OPG: {len(pairs)} of {len(keys)}; novelty above its ceiling 1 - (C + width)/V(pi_A) in "
         f"{int((pairs[:, 0] > pairs[:, 1] + 2e-5).sum())} of them.\n\nGaps of the paper filled: " + "; ".join(gaps) + "."
         + ("\n\nA quick run: inconclusive." if quick else "")

@@ -1,4 +1,4 @@
-"""The Beauty catalogue as a bandit world: item vectors from item words, users by what they bought; fast logs of numbered users."""
+"""The Beauty catalogue as a bandit world: items by their words, users by what they bought; fast logs of numbered users."""
 
 from __future__ import annotations
 

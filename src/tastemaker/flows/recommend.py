@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tastemaker.corpus.behaviour import BehaviourSettings, context_tokens
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.pairs import pair_counts
 from tastemaker.errors import InputError
-from tastemaker.explore import greedy_slate
+from tastemaker.explore import serve_slate
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import attribute_words, item_texts
 from tastemaker.flows.stages.memory import load_memory
@@ -144,15 +145,30 @@ class Recommender:
             tick(len(found))
         return found
 
-    def answer(self, wishes: Sequence[Wish], deadline: float | None = None) -> list[Candidates]:
-        """Candidates for each wish, in order."""
+    def answer(self, wishes: Sequence[Wish], deadline: float | None = None, spare: int = 0) -> list[Candidates]:
+        """Candidates for each wish, in order; `spare` more than it asks for, where a later step chooses among them."""
         rows = [np.array(self.index_of(wish.history), np.int64) for wish in wishes]
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         packed = Histories(np.array([str(i) for i in range(len(rows))]), offsets, np.concatenate([np.empty(0, np.int64), *rows]))
-        found = self.candidates(
-            packed, [self.allowed(wish) for wish in wishes], max(wish.k for wish in wishes), deadline=deadline
-        )
-        return [first(one, wish.k) for one, wish in zip(found, wishes, strict=True)]
+        deepest = max(wish.k for wish in wishes)
+        found = self.candidates(packed, [self.allowed(wish) for wish in wishes], self.depth(deepest), deadline=deadline)
+        return [first(one, self.depth(wish.k)) for one, wish in zip(found, wishes, strict=True)]
+
+    def depth(self, k: int) -> int:
+        """Candidates a slate of k is made from: a draw needs all that the beam found."""
+        return max(int(self.dials["beam"]), k) if self.dials["exploration"] else k
+
+    def slate(self, request_id: str, user_id: str, found: Candidates, k: int) -> tuple[pa.Table, Candidates]:
+        """What is shown of the candidates, as the row that is logged and as candidates in the order shown."""
+        ids = [self.data.item_ids[item] for item in found.items]
+        prefixes = self.codes[found.items, 0]
+        version = self.versions["sft"]
+        now = datetime.now(UTC)
+        slate = serve_slate(request_id, user_id, ids, found.scores, k, now, self.dials["exploration"], version, prefixes)
+        place = {item: row for row, item in enumerate(ids)}
+        rows = np.array([place[item] for item in slate["item_id"].to_pylist()], np.int64)
+        shown = Candidates(found.items[rows], found.scores[rows], tuple(found.source[row] for row in rows), found.reason)
+        return slate, shown
 
     @cached_property
     def _evidence(self) -> tuple[dict[str, frozenset[str]], dict[str, float], dict[tuple[int, int], int]]:
@@ -228,9 +244,9 @@ def recommend_once(
         filters.setdefault(name, []).append(value)
     wish = Wish(tuple(past), k, filters, frozenset(exclude) | frozenset(unwanted))
     found = recommender.answer([wish])[0]
-    item_ids = [recommender.data.item_ids[item] for item in found.items]
     request_id = secrets.token_hex(8)
-    slate = greedy_slate(request_id, user or "(bare history)", item_ids, datetime.now(UTC))
+    slate, found = recommender.slate(request_id, user or "(bare history)", found, k)
+    item_ids = slate["item_id"].to_pylist()
     if user is not None and item_ids:
         database.log_slate(slate)
     rows = []
@@ -243,7 +259,7 @@ def recommend_once(
                 "item_id": item,
                 "score": float(found.scores[position]),
                 "text": text,
-                "propensity": 1.0,
+                "propensity": slate["propensity"][position].as_py(),
                 "reasons": why,
             }
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,17 +14,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.explore import GREEDY_POLICY, greedy_slate
+from tastemaker.explore import GREEDY_POLICY
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import Media
 from tastemaker.flows.recommend import Recommender, Wish, user_history
+from tastemaker.flows.retention.live.asking import ANONYMOUS, Asker
+from tastemaker.flows.retention.live.context import Context
+from tastemaker.flows.retention.live.ranking import Ranking
 from tastemaker.retrieve.baselines import Lexical
 from tastemaker.store import Database, Workspace, read_table
 from tastemaker.store import Event as StoredEvent
 
 SIMULATED = re.compile(r"^simulated-")
-ANONYMOUS = "(bare history)"
 TELLING = ("tune_type", "type", "genre", "genres", "category", "key", "mode", "metre", "brand", "book")
 
 
@@ -56,13 +58,18 @@ class _Known:
 
 
 class WorkspaceService:
-    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each call."""
+    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each call.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    clock: the time that events, slates and questions are stamped with.
+    """
+
+    def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.workspace, self.clock = workspace, clock
         self.recommender = Recommender(Chain(workspace, lambda *_: None))
         self.database = Database(workspace.database)
         self.data = self.recommender.data
+        self.asker = Asker(workspace, self.database)
+        self.ranking = Ranking(workspace, Context(workspace, self.data, self.database), self.database)
         self.media_store = Media(workspace, self.data.items)
         self._lexical = Lexical(item_texts(self.data.items))
         self._search_lock = threading.Lock()
@@ -172,7 +179,8 @@ class WorkspaceService:
         if known:
             deadlines = [one.asked.deadline for one in known.values() if one.asked.deadline is not None]
             with self._search_lock:
-                found = self.recommender.answer([one.wish for one in known.values()], max(deadlines, default=None))
+                wishes, last = [one.wish for one in known.values()], max(deadlines, default=None)
+                found = self.recommender.answer(wishes, last, self.ranking.spare)
             for (place, one), candidates in zip(known.items(), found, strict=True):
                 try:
                     answers[place] = self._slate(one, candidates)
@@ -188,8 +196,8 @@ class WorkspaceService:
         return _Known(asked, Wish(tuple(history), asked.k, asked.filters, frozenset(asked.exclude) | frozenset(unwanted)))
 
     def _slate(self, one: _Known, found: Any) -> dict[str, Any]:
-        item_ids = [self.data.item_ids[item] for item in found.items]
-        slate = greedy_slate(one.asked.request_id, one.asked.user_id or ANONYMOUS, item_ids, datetime.now(UTC))
+        slate, found = self.recommender.slate(one.asked.request_id, one.asked.user_id or ANONYMOUS, found, one.asked.k)
+        item_ids = slate["item_id"].to_pylist()
         if item_ids:
             self.database.log_slate(slate)
         rows = []
@@ -203,21 +211,27 @@ class WorkspaceService:
                 {
                     "item_id": item,
                     "position": position,
-                    "score": float(found.scores[position]),
+                    "score": served.scores[int(found.items[position])],
                     "propensity": shown,
                     "source": found.source[position],
                     "reasons": why,
+                    "retention": served.moves.get(int(found.items[position])),
                 }
             )
-        return {"request_id": one.asked.request_id, "policy_id": GREEDY_POLICY, "rows": rows, "reason": found.reason}
+        return {
+            "request_id": one.asked.request_id,
+            "policy_id": slate["policy_id"][0].as_py() if item_ids else GREEDY_POLICY,
+            "rows": rows,
+            "reason": found.reason,
+        }
 
     def add_events(self, events: Sequence[Any]) -> dict[str, Any]:
-        """Store all or none; known ids with other content are conflicts."""
+        """Store all or none; known ids with other content are conflicts. At times a survey question follows."""
         for event in events:
             if event.item_id is not None:
                 self.recommender.index_of([event.item_id])
         # The server's clock stamps an event once: sent again, it keeps its first time and so counts as a duplicate.
-        known, now = self.database.stored(one.event_id for one in events), datetime.now(UTC)
+        known, now = self.database.stored(one.event_id for one in events), self.clock()
         stored = []
         for one in events:
             when = known[one.event_id].timestamp if one.event_id in known else now
@@ -227,7 +241,12 @@ class WorkspaceService:
         if clashing:
             return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
         added = self.database.add_events(stored)
-        return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": []}
+        survey = self.asker.after(stored, now)
+        return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": [], "survey": survey}
+
+    def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
+        """Store 1 to 5, or None for skipped, of a question that was asked of this user."""
+        return self.asker.surveys.answer(question_id, user_id, answer, self.clock())
 
 
 def _place(field: str) -> int:

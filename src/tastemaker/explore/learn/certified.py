@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -141,8 +141,9 @@ def depsue(
     """K rounds: certify on the newest rows against what the ledger has banked, serve with a holdout, bank, and learn on all.
 
     log: by `logger` (pi0). serve(policy, rounds, k): the log of that many requests served by the policy, its propensities
-    those of the policy given (the mixture with the holdout). rounds: live requests of all K = `ledger.K` rounds. A policy
-    is deployed for all rounds that are left; where the gate refuses, the one before stays, pi0 at first. first: the first gate, for whoever has its path trained already.
+    those of the policy given (the mixture with the holdout). rounds: live requests of all K = `ledger.K` rounds. A policy is
+    deployed for all rounds that are left; where the gate refuses, the one before stays, pi0 at first. first: the first gate,
+    for whoever has its path trained already.
     """
     newest, by, pooled, players = split(log, settings.parts, key), logger, list[Rows](), list[Policy]()
     each, out, start, serving = rounds // ledger.K, list[Round](), None, None  # type: int, list[Round], Weights | None, Policy | None
