@@ -23,7 +23,8 @@ Report = Callable[[str, float, float, str], None]
 class Stage:
     """One step: which stages it reads, which dials it depends on, and the version of its code.
 
-    `resume`: the build keeps its own checkpoints and goes on from them after a kill.
+    `resume`: the build keeps its own checkpoints and goes on from them after a kill. `extras`: dials that count once they are
+    set to other than their default, so that a new one leaves what is finished alone.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Stage:
     dials: tuple[str, ...]
     version: int = 1
     resume: bool = False
+    extras: tuple[str, ...] = ()
 
 
 TRAINING = ("seed", "batch", "learning_rate", "dropout", "weight_decay")
@@ -38,7 +40,12 @@ STAGES = (
     Stage("vectors", (), ("seed", "split", "text_view"), version=2),
     Stage("tokens", ("vectors",), ("seed", "tokenizer", "levels", "collisions"), version=2),
     Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
-    Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt_epochs", "sft_epochs", "thinning", "max_items")),
+    Stage(
+        "corpus",
+        ("base",),
+        ("seed", "split", "metadata_share", "cpt_epochs", "sft_epochs", "thinning", "max_items"),
+        extras=("reward",),
+    ),
     Stage("cpt", ("corpus",), TRAINING, resume=True),
     Stage("sft", ("cpt",), TRAINING, resume=True),
     Stage("memory", ("sft",), ("seed", "beam", "memory", "remove_seen")),
@@ -65,7 +72,8 @@ class Chain:
 
     def settings(self, name: str) -> Mapping[str, Any]:
         """The dials the stage depends on."""
-        return {dial: self.workspace.settings[dial] for dial in BY_NAME[name].dials}
+        stage, dials = BY_NAME[name], self.workspace.settings
+        return {dial: dials[dial] for dial in stage.dials} | {dial: dials[dial] for dial in stage.extras if dials[dial]}
 
     def fingerprint(self, name: str) -> str:
         """What the stage's artifact is called."""

@@ -1,4 +1,4 @@
-"""The routes that matter: a slate for a user or a bare history, and the events that answer it."""
+"""The routes that matter: a slate for a user or a bare history, the events that answer it, and the survey."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from fastapi import Request as HttpRequest
 from tastemaker.errors import InputError
 from tastemaker.server.admission import Calls, Done, Lane, Refused
 from tastemaker.server.models import (
+    AnswerIn,
+    AnswerOut,
     Counts,
     EventIn,
     EventsRequest,
@@ -32,6 +34,10 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     422: {"model": ProblemOut, "description": "the request's shape is wrong"},
     429: {"model": ProblemOut, "description": "too much is waiting; `Retry-After` says when to come back"},
     503: {"model": ProblemOut, "description": "not ready, stopping, or out of time; `Retry-After` as above"},
+}
+ANSWER_REFUSALS: dict[int | str, dict[str, object]] = {
+    404: {"model": ProblemOut, "description": "a question that was never asked"},
+    409: {"model": ProblemOut, "description": "the question has another answer"},
 }
 
 
@@ -71,7 +77,7 @@ def recommendation_routes(
     new_id: Callable[[], str],
     clock: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
-    """`POST /recommendations` and `POST /events`; `seconds` is the deadline of a request that names none."""
+    """`POST /recommendations`, `POST /events` and `POST /surveys`; `seconds` is the deadline of a request that names none."""
     router = APIRouter(tags=["recommendations"])
 
     @router.post("/recommendations", responses=REFUSALS)
@@ -96,6 +102,17 @@ def recommendation_routes(
         if counts.conflicts:
             _conflict(counts.conflicts)
         return counts.model_copy(update={"duplicates": counts.duplicates + len(body.events) - len(unique)})
+
+    @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})
+    async def surveys(body: AnswerIn) -> AnswerOut:
+        """Answer a question that came with `POST /events`, or skip it with null. Sending the same again is harmless."""
+        outcome = await calls(lambda: service.answer_survey(body.question_id, body.user_id, body.answer))
+        name = body.question_id[:80]
+        if outcome == "unknown":
+            raise Problem(404, f"question '{name}' was never asked of this user", "send the question_id and user_id it came with")
+        if outcome == "conflict":
+            raise Problem(409, f"question '{name}' has another answer already", "an answer stands once it is given")
+        return AnswerOut.model_validate({"outcome": outcome})
 
     return router
 

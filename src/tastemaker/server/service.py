@@ -81,8 +81,11 @@ class Service(Protocol):
         """
 
     def add_events(self, events: Sequence[Event]) -> object:
-        """Store all or none: the fields of `models.Counts`.
+        """Store all or none: the fields of `models.Counts`, at times with a survey question.
 
         An id already stored with the same content is a duplicate and harmless; with other content it is a conflict,
         and then nothing is stored. A user not seen before is created by their first event.
         """
+
+    def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
+        """Store 1 to 5, or None for skipped: "stored", "duplicate" (the same again), "conflict" or "unknown" (never asked)."""

@@ -1,0 +1,156 @@
+"""What is known of an item for a person at the moment it is ranked: the features a live proxy learns from and scores with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+RECENT = 30  # events of a history that an item is compared with
+PRIOR = 10.0  # events' worth of the common rate that a person's or an item's own rate starts from
+FLAGS = 12  # attribute values that become a feature of their own
+# Known only of a list that was served, not of an item in a history.
+SERVED = ("score", "lead", "place")
+PERSONAL = ("activity", "user_likes", "user_skips")
+PLAIN = (*SERVED, "popularity", "item_likes", "item_skips", "familiar", "co_played", *PERSONAL)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of N items before any request.
+
+    popularity, likes, skips: (N,) log(1 + training events), and smoothed shares of an item's events that were likes and skips.
+    attributes: (N, A) 0 or 1; flags: columns of `attributes` that are features of their own, named `labels`. co_played: (i, j),
+    i <= j -> how often both stand close together in training histories, as rows of `partners` (N,) dictionaries.
+    common: shares of likes and skips among all events.
+    """
+
+    popularity: Floats
+    likes: Floats
+    skips: Floats
+    attributes: Floats
+    flags: Ints
+    labels: tuple[str, ...]
+    partners: tuple[Mapping[int, int], ...]
+    common: tuple[float, float]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features, in order."""
+        return (*PLAIN, *self.labels)
+
+
+@dataclass(frozen=True)
+class Person:
+    """history: item indices, oldest first; likes, skips, events: counts of what they did."""
+
+    history: Sequence[int] = ()
+    likes: int = 0
+    skips: int = 0
+    events: int = 0
+
+
+def known_items(
+    counts: npt.ArrayLike,
+    attributes: Sequence[Sequence[str]],
+    items: npt.ArrayLike,
+    kinds: Sequence[str | None],
+    pairs: Mapping[tuple[int, int], int],
+) -> Known:
+    """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) and kinds (E) of logged events, every
+    kind; pairs (i, j) -> count.
+
+    Raises InputError when lengths differ.
+    """
+    n = len(attributes)
+    events, told = np.asarray(items, np.int64), np.array([kind or "" for kind in kinds], dtype=object)
+    if len(np.asarray(counts)) != n or len(events) != len(told):
+        raise InputError(
+            f"{n} items have {len(np.asarray(counts))} counts, {len(events)} events {len(told)} kinds; give one each"
+        )
+    total = np.bincount(events, minlength=n)
+    liked, skipped = (np.bincount(events[told == kind], minlength=n) for kind in ("like", "skip"))
+    common = (float(smoothed(liked.sum(), total.sum(), 0.1)), float(smoothed(skipped.sum(), total.sum(), 0.1)))
+    values = sorted({one for own in attributes for one in own})
+    place = {value: column for column, value in enumerate(values)}
+    table = np.zeros((n, len(values)))
+    for row, own in enumerate(attributes):
+        table[row, [place[one] for one in own]] = 1.0
+    share = table.mean(axis=0) if n else np.zeros(len(values))
+    flags = [int(one) for one in np.argsort(-share, kind="stable") if 0.05 <= share[one] <= 0.6][:FLAGS]
+    partners: list[dict[int, int]] = [{} for _ in range(n)]
+    for (one, other), count in pairs.items():
+        partners[one][other] = partners[other][one] = count
+    return Known(
+        np.log1p(np.asarray(counts, np.float64)),
+        smoothed(liked, total, common[0]),
+        smoothed(skipped, total, common[1]),
+        table,
+        np.array(flags, np.int64),
+        tuple(f"is {values[one]}" for one in flags),
+        tuple(partners),
+        common,
+    )
+
+
+def smoothed(part: npt.ArrayLike, whole: npt.ArrayLike, prior: float) -> Floats:
+    """Shares part / whole drawn towards `prior` by `PRIOR` events' worth of it."""
+    return np.asarray((np.asarray(part, np.float64) + PRIOR * prior) / (np.asarray(whole, np.float64) + PRIOR))
+
+
+def features(known: Known, person: Person, items: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, Floats]:
+    """Each feature (n,) of the candidates `items` (n,), in `known.names`; scores (n,) of the ranker, best first."""
+    rows, score = np.asarray(items, np.int64), np.asarray(scores, np.float64)
+    own = known.attributes[rows]
+    n = len(rows)
+    recent = np.asarray(person.history, np.int64)[-RECENT:]
+    taste = known.attributes[recent].mean(axis=0) if len(recent) else np.zeros(own.shape[1])
+    met = [sum(known.partners[row].get(int(one), 0) for one in recent) for row in rows]
+    found = {
+        "score": score,
+        "lead": score - (score.max() if n else 0.0),
+        "place": np.log2(2.0 + np.arange(n)),
+        "popularity": known.popularity[rows],
+        "item_likes": known.likes[rows],
+        "item_skips": known.skips[rows],
+        "familiar": own @ taste / np.maximum(1.0, own.sum(axis=1)),
+        "co_played": np.log1p(np.array(met, np.float64)),
+        "activity": np.full(n, np.log1p(len(person.history))),
+        "user_likes": np.full(n, smoothed(person.likes, person.events, known.common[0])),
+        "user_skips": np.full(n, smoothed(person.skips, person.events, known.common[1])),
+    }
+    return found | {label: own[:, column] for label, column in zip(known.labels, known.flags, strict=True)}
+
+
+def history_features(known: Known, person: Person) -> dict[str, Floats]:
+    """Each feature but `SERVED` (E,) of the events of a history, each seen from the events before it."""
+    history = np.asarray(person.history, np.int64)
+    parts = []
+    for place, item in enumerate(history):
+        before = Person(tuple(history[:place]), person.likes, person.skips, person.events)
+        one = features(known, before, [item], [0.0])
+        parts.append([one[name][0] for name in known.names if name not in SERVED])
+    table = np.array(parts, np.float64).reshape(len(history), -1)
+    names = [name for name in known.names if name not in SERVED]
+    return (
+        {name: table[:, column] for column, name in enumerate(names)} if len(history) else {name: np.empty(0) for name in names}
+    )
+
+
+def matrix(found: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
+    """Features (n, d) in the order of `names`, as a proxy takes them; an attribute that the catalogue lost is 0 everywhere.
+
+    Raises InputError on any other name that is not among `found`.
+    """
+    columns = []
+    for name in names:
+        if name not in found and not name.startswith("is "):
+            raise InputError(f"feature '{name}' is not known here; the features are {', '.join(found)}; fit the proxy again")
+        columns.append(found.get(name, np.zeros(n)))
+    return np.column_stack(columns).astype(np.float64)

@@ -1,0 +1,42 @@
+"""The JSON that crosses the edge, in and out, with the examples that OpenAPI shows."""
+
+from tastemaker.server.models.base import Identifier, ProblemOut
+from tastemaker.server.models.catalogue import FieldValue, FilterField, Health, Info, Item, PastEvent, User
+from tastemaker.server.models.events import AnswerIn, AnswerOut, Counts, EventIn, EventsRequest, Kind, Question
+from tastemaker.server.models.recommendations import (
+    FullRow,
+    Reason,
+    RecommendationRequest,
+    Recommendations,
+    Retention,
+    Row,
+    Slate,
+    Timings,
+)
+
+__all__ = [
+    "AnswerIn",
+    "AnswerOut",
+    "Counts",
+    "EventIn",
+    "EventsRequest",
+    "FieldValue",
+    "FilterField",
+    "FullRow",
+    "Health",
+    "Identifier",
+    "Info",
+    "Item",
+    "Kind",
+    "PastEvent",
+    "ProblemOut",
+    "Question",
+    "Reason",
+    "RecommendationRequest",
+    "Recommendations",
+    "Retention",
+    "Row",
+    "Slate",
+    "Timings",
+    "User",
+]

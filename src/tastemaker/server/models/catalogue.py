@@ -1,0 +1,107 @@
+"""Items, people, fields, what is served, health."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tastemaker.server.models.base import ITEM_EXAMPLE, Out
+
+
+class Item(Out):
+    """One item; `attributes` are `field=value`."""
+
+    item_id: str
+    title: str | None = None
+    text: str | None = None
+    attributes: list[str] = Field(default_factory=list)
+    creator: str | None = None
+    has_audio: bool = False
+    has_image: bool = False
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [ITEM_EXAMPLE]})
+
+
+class User(Out):
+    """Someone with a history. `simulated` must be shown wherever they could be taken for a person."""
+
+    user_id: str
+    label: str
+    simulated: bool
+    events: int | None = None
+    note: str | None = None
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {"user_id": "listener-0007", "label": "Listener 7", "simulated": True, "events": 31, "note": "mostly reels in D"}
+            ]
+        },
+    )
+
+
+class PastEvent(Out):
+    """One event of a history; `item` is filled in by the server."""
+
+    item_id: str
+    kind: str | None = None
+    event_id: str | None = None
+    value: float | None = None
+    timestamp: float | None = Field(default=None, description="seconds since 1970, when known")
+    item: Item | None = None
+
+
+class FieldValue(Out):
+    """A value that a filter accepts, and how many items have it."""
+
+    value: str
+    count: int
+
+
+class FilterField(Out):
+    """A field that can be filtered on."""
+
+    name: str
+    label: str | None = None
+    values: list[FieldValue]
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={"examples": [{"name": "tune_type", "label": "Type", "values": [{"value": "reel", "count": 1204}]}]},
+    )
+
+
+class Info(Out):
+    """What is being served: names for the page, versions for the log, counts for the curious."""
+
+    dataset: str
+    item_noun: str = "item"
+    user_noun: str = "user"
+    simulated: bool = False
+    notice: str | None = Field(default=None, description="shown on the page; says who is simulated")
+    versions: dict[str, str] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset": "Traditional tunes",
+                    "item_noun": "tune",
+                    "user_noun": "listener",
+                    "simulated": True,
+                    "notice": "Every listener here is simulated. No real person's listening is shown.",
+                    "versions": {"model": "3f9a1c", "codebook": "b21e07"},
+                    "counts": {"items": 4248, "users": 2000},
+                }
+            ]
+        },
+    )
+
+
+class Health(BaseModel):
+    """`ready` is false while recommendations cannot be served; `reason` says why."""
+
+    ready: bool
+    reason: str = ""

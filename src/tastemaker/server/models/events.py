@@ -1,0 +1,90 @@
+"""What people did, and the survey question that may follow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from tastemaker.server.models.base import Identifier, In, Out
+
+Kind = Literal["play", "like", "not_interested", "skip", "undo"]
+
+
+class EventIn(In):
+    """One event. `event_id` is chosen by the client, so that sending it again is harmless."""
+
+    event_id: Identifier
+    user_id: Identifier
+    kind: Kind
+    item_id: Identifier | None = None
+    target: Identifier | None = Field(default=None, description="for 'undo': the event_id to take back")
+    value: float | None = Field(default=None, allow_inf_nan=False, description="for 'play': the share heard, 0 to 1")
+    request_id: Identifier | None = Field(default=None, description="the slate it came from")
+    position: int | None = Field(default=None, ge=0, description="the row of that slate")
+
+    @model_validator(mode="after")
+    def _complete(self) -> EventIn:
+        if self.kind == "undo" and self.target is None:
+            raise ValueError("an undo needs target, the event_id to take back")
+        if self.kind != "undo" and self.item_id is None:
+            raise ValueError(f"a {self.kind} needs item_id")
+        return self
+
+
+class EventsRequest(In):
+    """A few events at once; all are stored or none."""
+
+    events: list[EventIn] = Field(min_length=1, max_length=500)
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"events": [{"event_id": "e-1", "user_id": "listener-0007", "kind": "like", "item_id": "ryans-0707"}]},
+                {"events": [{"event_id": "e-2", "user_id": "listener-0007", "kind": "undo", "target": "e-1"}]},
+            ]
+        },
+    )
+
+
+class Question(Out):
+    """A survey question to show once, beside the item: answers are 1 (`low`) to 5 (`high`), or it is skipped."""
+
+    question_id: str
+    item_id: str
+    text: str
+    low: str
+    high: str
+
+
+class Counts(Out):
+    """How many events were new, how many were known, and the ids whose content differs from what is stored."""
+
+    accepted: int
+    duplicates: int = 0
+    conflicts: list[str] = Field(default_factory=list)
+    survey: Question | None = Field(default=None, description="a question to show now; at times, and never to some")
+
+    model_config = ConfigDict(
+        from_attributes=True, json_schema_extra={"examples": [{"accepted": 1, "duplicates": 0, "conflicts": []}]}
+    )
+
+
+class AnswerIn(In):
+    """The answer to a question of `POST /events`: 1 to 5, or null for skipped. Sending it again is harmless."""
+
+    question_id: Identifier
+    user_id: Identifier
+    answer: int | None = Field(ge=1, le=5, strict=True)
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"question_id": "q-51c0a9", "user_id": "listener-0007", "answer": 4}]},
+    )
+
+
+class AnswerOut(Out):
+    """Whether the answer was new or had been stored before."""
+
+    outcome: Literal["stored", "duplicate", "conflict", "unknown"]
