@@ -70,7 +70,9 @@ def build_corpus(chain: Chain, folder: Path) -> None:
     templates = MetadataSettings(templates=SENTENCES if pretrained else TAGS)
     metadata = metadata_examples(chain.data.items, codes, vocabulary, encode_text, templates)
     share = dials["metadata_share"] if metadata.num_rows else 0.0
-    tokens = int(token_counts(behaviour).sum() * dials["cpt_epochs"] / max(1 - share, 0.05))
+    # The small model's rows start at their codewords, which a long first stage wears away (docs/results.md).
+    epochs_of_cpt = dials["cpt_epochs"] or (1.0 if pretrained else 0.02)
+    tokens = int(token_counts(behaviour).sum() * epochs_of_cpt / max(1 - share, 0.05))
     shares = {"behaviour": 1 - share, "metadata": share}
     mixture, achieved = mix({"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"])
     write_table(folder / "cpt.parquet", mixture)
