@@ -150,20 +150,25 @@ class Recommender:
         rows = [np.array(self.index_of(wish.history), np.int64) for wish in wishes]
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         packed = Histories(np.array([str(i) for i in range(len(rows))]), offsets, np.concatenate([np.empty(0, np.int64), *rows]))
-        deepest = max(wish.k for wish in wishes)
+        deepest = max(wish.k for wish in wishes) + spare
         found = self.candidates(packed, [self.allowed(wish) for wish in wishes], self.depth(deepest), deadline=deadline)
-        return [first(one, self.depth(wish.k)) for one, wish in zip(found, wishes, strict=True)]
+        return [first(one, self.depth(wish.k + spare)) for one, wish in zip(found, wishes, strict=True)]
 
     def depth(self, k: int) -> int:
         """Candidates a slate of k is made from: a draw needs all that the beam found."""
         return max(int(self.dials["beam"]), k) if self.dials["exploration"] else k
 
-    def slate(self, request_id: str, user_id: str, found: Candidates, k: int) -> tuple[pa.Table, Candidates]:
-        """What is shown of the candidates, as the row that is logged and as candidates in the order shown."""
+    def slate(
+        self, request_id: str, user_id: str, found: Candidates, k: int, at: datetime | None = None, ranker: str = ""
+    ) -> tuple[pa.Table, Candidates]:
+        """What is shown of the candidates, as the row that is logged and as candidates in the order shown.
+
+        at: when, now if None. ranker: the version of what re-ranked them, part of the policy's name.
+        """
         ids = [self.data.item_ids[item] for item in found.items]
         prefixes = self.codes[found.items, 0]
-        version = self.versions["sft"]
-        now = datetime.now(UTC)
+        version = "+".join(filter(None, (self.versions["sft"], ranker)))
+        now = at or datetime.now(UTC)
         slate = serve_slate(request_id, user_id, ids, found.scores, k, now, self.dials["exploration"], version, prefixes)
         place = {item: row for row, item in enumerate(ids)}
         rows = np.array([place[item] for item in slate["item_id"].to_pylist()], np.int64)

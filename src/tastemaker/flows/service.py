@@ -196,10 +196,13 @@ class WorkspaceService:
         return _Known(asked, Wish(tuple(history), asked.k, asked.filters, frozenset(asked.exclude) | frozenset(unwanted)))
 
     def _slate(self, one: _Known, found: Any) -> dict[str, Any]:
-        slate, found = self.recommender.slate(one.asked.request_id, one.asked.user_id or ANONYMOUS, found, one.asked.k)
+        now, past = self.clock(), self.recommender.index_of(one.wish.history)
+        served = self.ranking.serve(one.asked.user_id, past, found, now)
+        whom = one.asked.user_id or ANONYMOUS
+        slate, found = self.recommender.slate(one.asked.request_id, whom, served.pool, one.asked.k, now, served.ranker)
         item_ids = slate["item_id"].to_pylist()
         if item_ids:
-            self.database.log_slate(slate)
+            self.database.log_slate(slate, served.log(found.items.tolist(), item_ids))
         rows = []
         for position, item in enumerate(item_ids):
             why = [

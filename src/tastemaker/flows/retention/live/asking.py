@@ -30,7 +30,7 @@ class Asker:
 
     def never(self, user_id: str) -> bool:
         """Whether the person belongs to those who are never asked."""
-        return position(user_id, f"never asked/{self.dials['seed']}") < self.dials["ask_holdout"]
+        return bool(position(user_id, f"never asked/{self.dials['seed']}") < self.dials["ask_holdout"])
 
     def after(self, events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
         """The question to show after these events, logged as shown; None for none. The same events give the same question."""

@@ -29,7 +29,8 @@ class Served:
     """Candidates in the order they are to be drawn or shown in; `pool.scores` go by place (see `rank.served.by_place`).
 
     scores: the model's own score of each item. moves: what the proxy did, by item; empty where none ranks. features: what was
-    known of each item of the pool, to be logged with the slate; empty where nothing is to be learnt.
+    known of each item of the pool, to be logged with the slate; empty where nothing is to be learnt. ranker: the version of the
+    proxy that ordered the pool.
     """
 
     pool: Candidates
@@ -37,6 +38,7 @@ class Served:
     moves: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     features: Mapping[str, Floats] = field(default_factory=dict)
     known: Sequence[int] = ()
+    ranker: str = ""
 
     def log(self, items: Sequence[int], item_ids: Sequence[str]) -> str | None:
         """The features of the items shown, as JSON for `Database.log_slate`."""
@@ -105,7 +107,8 @@ class Ranking:
             moves[item] = numbers | {"moved": places, "text": said}
         sources = tuple(found.source[row] for row in done.order)
         pool = replace(found, items=found.items[done.order], scores=by_place(found.scores), source=sources)
-        return replace(plain, pool=pool, moves=moves)
+        assert self._proxy is not None
+        return replace(plain, pool=pool, moves=moves, ranker=f"proxy-{self._proxy[0][:12]}")
 
     def _treated(self, user_id: str | None, at: datetime) -> bool:
         """Whether the proxy ranks for this person; in a test, the first meeting with either arm is logged."""
