@@ -80,10 +80,13 @@ def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
     kept = tiny_interactions().filter(pc.is_in(tiny_interactions()["item_id"], value_set=few["item_id"].combine_chunks()))
     pq.write_table(few, tmp_path / "i.parquet")
     pq.write_table(kept, tmp_path / "e.parquet")
-    Workspace.create(tmp_path / "w", {"text_view": "tfidf"})
+    Workspace.create(tmp_path / "w", {"text_view": "tfidf", "levels": "64/256"})
     ingest_files(tmp_path / "w", tmp_path / "i.parquet", tmp_path / "e.parquet")
     with pytest.raises(InputError, match="20 items"):
         run_stages(tmp_path / "w", quiet, "tokens")
+    Workspace.create(tmp_path / "v", {"text_view": "tfidf"})  # sizes of its own choice fit any catalogue
+    ingest_files(tmp_path / "v", tmp_path / "i.parquet", tmp_path / "e.parquet")
+    run_stages(tmp_path / "v", quiet, "tokens")
 
 
 def test_training_artifacts_name_what_they_were_built_from(tiny_workspace: Path) -> None:
