@@ -18,7 +18,7 @@ ROWS, FEATURES, REPEATS = 1_000_000, 30, 5
 
 
 def main() -> None:
-    """Fit on 20,000 rows, score, print the best of the repeats: by the clock, and of processor, which other load does not move."""
+    """Fit on 20,000 rows, score, print the best repeat: by the clock, and of processor (other load does not move it)."""
     rng = np.random.default_rng(0)
     names = tuple(f"f{i}" for i in range(FEATURES))
     table = pa.table({name: rng.normal(size=ROWS) for name in names})
