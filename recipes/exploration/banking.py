@@ -200,7 +200,8 @@ def alarms(arguments: Any, journal: Journal, runs: int, note: str) -> None:
         keys = [["switch", share, batch] for batch in range(runs // BATCH)]
         found = journal.run(keys, lambda key: switch(arguments.seed, key[1], key[2]), f"switch at {share:g}")
         at = [row for batch in found for row in batch if row is not None]
-        median = f"{np.median([row for batch in found for row in (r or np.inf for r in batch)]):,.0f}"
+        middle = np.median([row or np.inf for batch in found for row in batch])
+        median = f"{middle:,.0f}" if np.isfinite(middle) else "none"
         rows.append({"reward / floor": f"{share:g}", "alarm within 50,000 rows, %": rate(len(at), runs), "median row": median})
     show_table(arguments.out, rows, f"Kill-switch, floor .0063, {runs} streams", note, "switch")
 
@@ -212,7 +213,7 @@ def draw(toys: dict[int, dict[str, list[float]]], loop: dict[str, dict[int, floa
     counts = list(toys)
     for rule, style in zip(RULES, ("o--", "s:", "D-"), strict=True):
         left.plot(counts, [100 * toys[k][rule][1] for k in counts], style, label=rule)
-    for rule, style in zip(loop, ("o--", "D-"), strict=True):
+    for rule, style in zip(loop, ("C0o--", "C2D-"), strict=True):
         right.plot(counts, [100 * loop[rule][k] for k in counts], style, label=rule)
     for axes, title in ((left, "Toy: normal errors, tight inequalities"), (right, "Full loop in the paired world")):
         axes.axhline(100 * DELTA, color="0.4", linewidth=0.8)

@@ -121,7 +121,7 @@ def draw(shares: dict[int, dict[str, float]], means: dict[str, float]) -> Figure
         left.plot(list(shares), [shares[n][test] for n in shares], style, label=test)
     left.axhline(1, color="0.4", linewidth=0.8)
     left.set(xscale="log", ylim=(-0.03, 1.05), xlabel="rows", ylabel="lower bound / V(π), mean", title="Clicks, V0 = 0.7 %")
-    left.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.95))
+    left.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4, columnspacing=1.2)
     names = list(means)
     right.barh(names, [means[test] for test in names], color="0.6")
     right.axvline(1.309, color="0.2", linewidth=0.9)

@@ -85,7 +85,7 @@ def draw(hits: dict[str, npt.NDArray[np.int64]], runs: int) -> Figure:
     for rule, style in zip(RULES, ("o--", "s:", "^-.", "D-"), strict=True):
         axes.plot(COUNTS, 100 * hits[rule] / runs, style, label=rule)
     axes.axhline(100 * DELTA, color="0.4", linewidth=0.8)
-    axes.text(1, 100 * DELTA + 0.6, "delta", fontsize=8, color="0.3")
+    axes.text(50, 100 * DELTA + 0.6, "delta", fontsize=8, color="0.3", ha="right")
     axes.set(xlabel="unsafe candidates", ylabel="false certificates, % of runs", ylim=(0, None))
     axes.legend(frameon=False, fontsize=9)
     return figure
