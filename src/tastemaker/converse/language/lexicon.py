@@ -70,7 +70,7 @@ def build(fields: Mapping[str, Field]) -> Lexicon:
     surfaces = [
         (spoken(value).casefold(), pattern, value, name) for name, one in words.items() for pattern, value in one.surfaces
     ]
-    surfaces.sort(key=lambda one: (-len(one[2]), one[2], one[3], -len(one[1].pattern), one[1].pattern))
+    surfaces.sort(key=lambda one: (-len(one[1].pattern), one[2], one[3], one[1].pattern))
     return Lexicon(words, {kind: tuple(said) for kind, said in language_file()["media"].items()}, tuple(surfaces))
 
 

@@ -59,7 +59,7 @@ def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
         value = number(float(clause.value))  # type: ignore[arg-type]
         low_words, high_words = ("at least", "no less than"), ("at most", "no more than")
         said = f"{_pick(low_words if clause.cmp == 'ge' else high_words, rng)} {value}"
-    return f"at {said} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {said}"
+    return f"of {said} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {said}"
 
 
 def sentence(change: Change, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:

@@ -1,0 +1,201 @@
+"""Exports and importers: row order, label shift, official metrics by their definitions, and every refusal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tastemaker.converse.exports import crs, talkplay, training
+from tastemaker.converse.record import MOVES, STAYS, Conversation
+from tastemaker.errors import InputError
+
+if TYPE_CHECKING:
+    from tests.converse.conftest import Small
+
+
+@pytest.fixture(scope="module")
+def whole(played: list[Conversation]) -> Conversation:
+    """A conversation that played something at every turn."""
+    return next(one for one in played if all(turn.item_id is not None for turn in one.turns))
+
+
+def test_a_talkplay_row_has_24_lines_in_order(whole: Conversation) -> None:
+    row = talkplay.to_row(whole, "key")
+    lines = row["conversations"]
+    assert [line["role"] for line in lines] == ["user", "music", "assistant"] * 8
+    assert [line["turn_number"] for line in lines] == [turn for turn in range(1, 9) for _ in range(3)]
+    assert [line["content"] for line in lines[1::3]] == [turn.item_id for turn in whole.turns]
+    assert lines[1]["thought"] == whole.turns[0].recommender_thought
+    assert row["session_date"] is None
+    assert whole.user_id not in str(row)
+    assert whole.conversation_id not in str(row)
+
+
+def test_labels_are_stored_one_turn_later(whole: Conversation) -> None:
+    stored = [line["goal_progress_assessment"] for line in talkplay.to_row(whole, "key")["goal_progress_assessments"]]
+    assert stored[0] is None
+    assert stored[1:] == [whole.label(turn) for turn in range(1, 8)]
+    assert talkplay.item_labels([None, MOVES, STAYS, MOVES], "closing") == [MOVES, STAYS, MOVES, "closing"]
+    back = talkplay.from_row(talkplay.to_row(whole, "key"), closing=whole.label(8))
+    assert [turn.label for turn in back.turns] == [whole.label(turn.turn) for turn in whole.turns]
+    assert [turn.item_id for turn in back.turns] == [turn.item_id for turn in whole.turns]
+    assert [turn.reply for turn in back.turns] == [turn.reply for turn in whole.turns]
+
+
+def test_itemless_conversations_are_left_out_and_counted(played: list[Conversation]) -> None:
+    itemless = sum(any(turn.item_id is None for turn in one.turns) for one in played)
+    rows, left = talkplay.to_rows(played, "key")
+    assert itemless > 0
+    assert (len(rows), left.itemless) == (len(played) - itemless, itemless)
+    extended, none = talkplay.to_rows(played, "key", extended=True)
+    assert (len(extended), none.itemless) == (len(played), 0)
+
+
+def _break(row: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    return {**row, **changed}
+
+
+def test_bad_talkplay_rows_are_named(whole: Conversation) -> None:
+    row = talkplay.to_row(whole, "key")
+    lines = row["conversations"]
+    for bad, said in [
+        ({k: v for k, v in row.items() if k != "session_id"}, "field 'session_id' is missing"),
+        (_break(row, conversations=lines[:3] + lines[6:]), "turn 2 is missing or out of order"),
+        (_break(row, conversations=lines[:-1]), "complete the last turn"),
+        (_break(row, conversations=[lines[1], lines[0], *lines[2:]]), "order them as"),
+        (_break(row, goal_progress_assessments=[{"turn_number": 2, "goal_progress_assessment": "YES"}]), "label 'YES'"),
+    ]:
+        with pytest.raises(InputError, match=rf"rows.jsonl, record 4: .*{said}"):
+            talkplay.from_row(bad, "rows.jsonl", 4)
+
+
+def _targets(items: dict[tuple[str, int], str]) -> list[crs.Target]:
+    return [crs.Target(session, "u", turn, item) for (session, turn), item in items.items()]
+
+
+def test_means_go_over_sessions_then_turns() -> None:
+    ranks = [(1, 1), (1, 2), (1, 12), (2, 3), (2, None)]
+    turns = [turn for turn, _ in ranks]
+    found = [round(crs.by_turn(turns, [crs.ndcg(rank, k) for _, rank in ranks]), 4) for k in (1, 10, 20)]
+    assert found == [0.1667, 0.3968, 0.4419]
+
+
+def test_the_other_official_numbers() -> None:
+    assert crs.distinct_two(["Try this reel , try this reel", "A slow Air", "a slow air", "one"]) == 6 / 10
+    assert crs.distinct_two(["one", ""]) == 0.0
+    assert crs.composite(0.20, 0.034, 0.30, 4) == pytest.approx(0.3584)
+    assert crs.catalogue_diversity(
+        [[f"i{turn * 20 + place}" for place in range(20)] for turn in range(80)], 47_071
+    ) == pytest.approx(0.0340, abs=5e-5)
+    assert crs.random_ndcg(47_071, 20) == pytest.approx(1.496e-4, abs=5e-8)
+    assert [crs.random_ndcg(4_248, k) for k in (1, 10, 20)] == pytest.approx([2.354e-4, 1.0696e-3, 1.6573e-3], rel=1e-4)
+
+
+def test_the_evaluator_equals_its_definition_written_out() -> None:
+    rng = np.random.default_rng(3)
+    items = [f"i{row}" for row in range(60)]
+    wanted, rows = [], []
+    for session in range(25):
+        for turn in range(1, int(rng.integers(2, 9))):
+            wanted.append(crs.Target(f"s{session}", "u", turn, items[int(rng.integers(60))]))
+            some = [items[int(place)] for place in rng.permutation(60)[: int(rng.integers(0, 21))]]
+            reply = " ".join(["Try", "this", items[int(rng.integers(9))], "now"][: int(rng.integers(0, 5))])
+            rows.append(asdict(crs.Prediction(f"s{session}", "u", turn, tuple(some), reply)))
+    order = rng.permutation(len(rows))
+    predictions = crs.read_predictions([rows[int(at)] for at in order], "p.json", wanted, frozenset(items))
+    found = crs.evaluate(wanted, predictions, 60)
+    for k in (1, 10, 20):
+        means = []
+        for turn in sorted({one.turn_number for one in wanted}):
+            gains = []
+            for target, row in zip(wanted, rows, strict=True):
+                if target.turn_number == turn:
+                    top = row["predicted_track_ids"][:k]
+                    gains.append(sum(1 / math.log2(2 + at) for at, item in enumerate(top) if item == target.item_id))
+            means.append(sum(gains) / len(gains))
+        assert found[f"ndcg@{k}"] == pytest.approx(sum(means) / len(means), abs=1e-12)
+    words = [row["predicted_response"].lower().split() for row in rows]
+    pairs = [pair for one in words for pair in pairwise(one)]
+    assert found["lexical_diversity"] == pytest.approx(len(set(pairs)) / len(pairs), abs=1e-12)
+    assert found["catalogue_diversity"] == len({item for row in rows for item in row["predicted_track_ids"]}) / 60
+
+
+def test_bad_predictions_are_named() -> None:
+    wanted = _targets({("s1", 1): "a", ("s1", 2): "b"})
+    good = [asdict(crs.Prediction("s1", "u", turn, ("a", "b"), "Here.")) for turn in (1, 2)]
+    everything = frozenset("ab") | {f"i{row}" for row in range(30)}
+    assert len(crs.read_predictions(good, "p.json", wanted, everything, blind=True)) == 2
+    for rows, said in [
+        (
+            [good[0], {**good[1], "predicted_track_ids": ["a", "a"]}],
+            r"record 2: item 'a' is predicted twice; name each item once",
+        ),
+        ([good[0]], r"session s1 turn 2 has no prediction .*answer every turn"),
+        ([good[0], {**good[1], "predicted_track_ids": ["zz"]}], r"record 2: item 'zz' is not in the catalogue"),
+        ([{**good[0], "predicted_track_ids": [f"i{row}" for row in range(21)]}, good[1]], r"record 1: 21 items .*at most 20"),
+        ([{**good[0], "predicted_response": " "}, good[1]], r"record 1: the reply is empty"),
+        ([*good, good[0]], r"record 3: session s1 turn 1 is answered twice"),
+        ([*good, {**good[0], "session_id": "s9"}], r"record 3: session s9 turn 1 was not asked for"),
+        ([{k: v for k, v in good[0].items() if k != "user_id"}], r"record 1: field 'user_id' is missing"),
+    ]:
+        with pytest.raises(InputError, match=rf"p.json.*{said}"):
+            crs.read_predictions(rows, "p.json", wanted, everything, blind=True)
+
+
+def test_chat_rows_hold_no_secret(played: list[Conversation]) -> None:
+    rows = list(training.read_rows("chat", training.chat(played, "key"), "chat.jsonl"))
+    assert len(rows) == len(played)
+    for row, one in zip(rows, played, strict=True):
+        text = str(row)
+        assert one.goal.text not in text
+        assert one.turns[0].recommender_thought not in text
+        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * len(one.turns)
+        items = [part["item_id"] for message in row["messages"] for part in message["content"] if "item_id" in part]
+        assert items == [turn.item_id for turn in one.turns if turn.item_id is not None]
+        assert [message["train"] for message in row["messages"]] == [False, True] * len(one.turns)
+
+
+def test_pairs_prefer_what_fits(small: Small, played: list[Conversation]) -> None:
+    rows = list(training.read_rows("preference", training.preference(played, "key"), "p.jsonl"))
+    pairs = [row for row in rows if "chosen" in row]
+    assert len(pairs) > 50
+    assert {row["label"] for row in rows if "label" in row} >= {STAYS}
+    assert all(row["chosen"] != row["rejected"] for row in pairs)
+    hard = list(training.read_rows("retrieval", training.retrieval(played, "key"), "r.jsonl"))
+    assert not any(row["positive"] in items for row in hard for items in row["negatives"].values())
+
+
+def test_tool_traces_say_what_came_back(played: list[Conversation]) -> None:
+    rows = list(training.read_rows("tools", training.tools(played, "key"), "t.jsonl"))
+    assert len(rows) == sum(len(one.turns) for one in played)
+    assert all(row["valid"] for row in rows)
+    assert all(len(row["handles"]) <= row["count"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "said"),
+    [
+        ("chat", {"conversation_id": "c", "user_id": "u"}, "field 'messages' is missing"),
+        ("chat", {"conversation_id": "c", "user_id": "u", "messages": [{"role": "system", "content": []}]}, "needs a role"),
+        ("chat", {"conversation_id": "c", "user_id": "u", "messages": [{"role": "user", "content": [{"x": 1}]}]}, "a part is"),
+        (
+            "preference",
+            {"conversation_id": "c", "user_id": "u", "turn": 1, "context": []},
+            "neither chosen and rejected nor a label",
+        ),
+        ("tools", [], "is no JSON object"),
+    ],
+)
+def test_bad_training_rows_are_named(kind: str, row: Any, said: str) -> None:
+    with pytest.raises(InputError, match=f"file.jsonl, record 1: .*{said}"):
+        list(training.read_rows(kind, [row], "file.jsonl"))
+
+
+def test_a_missing_label_is_no_pair(whole: Conversation) -> None:
+    unjudged = replace(whole, progress=())
+    assert list(training.preference([unjudged], "key")) == []

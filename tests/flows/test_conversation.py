@@ -1,0 +1,182 @@
+"""Conversations from a workspace: same bytes whatever happens in between, forecast against what was used, every command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from tastemaker.cli.converse import app
+from tastemaker.converse.rules import RuleChat
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows.conversation.audit import audit_run, read_conversations
+from tastemaker.flows.conversation.export import FORMATS, export_run, read_json
+from tastemaker.flows.conversation.generate import Paying, generate, plan_run, status
+from tastemaker.flows.conversation.judge import judge_run
+from tastemaker.flows.conversation.settings import RunFolder, RunSettings
+from tastemaker.lm.calls import BudgetReached, CallError, Limits
+from tastemaker.store import Workspace
+
+SETTINGS = RunSettings(n=8)
+
+
+def quiet(task: str, done: float, total: float, note: str) -> None:
+    """Progress nobody looks at."""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Invented tunes with random logs."""
+    from tastemaker.flows.ingest import ingest_files
+    from tastemaker.simulate.tunes import catalogue
+
+    folder = tmp_path_factory.mktemp("conversations")
+    items, _ = catalogue(160, books=("procedural",))
+    pq.write_table(items, folder / "items.parquet")
+    rng, ids = np.random.default_rng(0), items["item_id"].to_pylist()
+    rows = [
+        {"user_id": f"u{user:02d}", "item_id": ids[int(row)], "position": position}
+        for user in range(40)
+        for position, row in enumerate(rng.permutation(160)[:30])
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "interactions.parquet")
+    Workspace.create(folder / "w")
+    ingest_files(folder / "w", folder / "items.parquet", folder / "interactions.parquet")
+    generate(folder / "w", "whole", SETTINGS, Paying(), "never", quiet)
+    return folder / "w"
+
+
+def _bytes(workspace: Path, name: str) -> bytes:
+    return RunFolder.of(Workspace.open(workspace), name).table.read_bytes()
+
+
+class Dying:
+    """The rules, until call number `last`."""
+
+    model = RuleChat.model
+
+    def __init__(self, workspace: Path, last: int, error: BaseException) -> None:
+        from tastemaker.flows.conversation.world.setting import open_setting
+
+        self.chat = RuleChat(open_setting(workspace, SETTINGS, quiet).world.lexicon)
+        self.calls, self.last, self.error = 0, last, error
+
+    def complete(self, request: Any) -> Any:
+        self.calls += 1
+        if self.calls > self.last:
+            raise self.error
+        return self.chat.complete(request)
+
+
+@pytest.mark.parametrize("last", [1, 47, 130])
+def test_a_run_cut_off_anywhere_ends_in_the_same_bytes(workspace: Path, last: int) -> None:
+    name = f"cut-{last}"
+    with pytest.raises(KeyboardInterrupt):
+        generate(workspace, name, SETTINGS, Paying(), "never", quiet, chat=Dying(workspace, last, KeyboardInterrupt()))
+    with pytest.raises(InputError, match="already holds a run"):
+        generate(workspace, name, SETTINGS, Paying(), "never", quiet)
+    done = generate(workspace, name, SETTINGS, Paying(), "same", quiet)
+    assert done["conversations"] == 8
+    assert _bytes(workspace, name) == _bytes(workspace, "whole")
+
+
+def test_failures_wait_for_retry_and_only_they_are_tried(workspace: Path) -> None:
+    broken = Dying(workspace, 60, CallError("refused", "the endpoint refused the request"))
+    with pytest.raises(Exception, match="refused|failed"):
+        generate(workspace, "failing", SETTINGS, Paying(), "never", quiet, chat=broken)
+    assert status(workspace, "failing")["failed"]
+    retried = generate(workspace, "failing", SETTINGS, Paying(), "same", quiet, retry=["all"])
+    assert retried["failed"] == {}
+    assert _bytes(workspace, "failing") == _bytes(workspace, "whole")
+
+
+def test_more_conversations_leave_the_first_as_they_are(workspace: Path) -> None:
+    generate(workspace, "more", RunSettings(n=3), Paying(), "never", quiet)
+    generate(workspace, "more", SETTINGS, Paying(), "same", quiet)
+    assert _bytes(workspace, "more") == _bytes(workspace, "whole")
+
+
+def test_changed_settings_are_refused_by_name(workspace: Path) -> None:
+    with pytest.raises(InputError, match="seed: 0 -> 5"):
+        generate(workspace, "whole", RunSettings(n=8, seed=5), Paying(), "same", quiet)
+
+
+def test_the_forecast_is_within_a_fifth(workspace: Path) -> None:
+    forecast = plan_run(workspace, SETTINGS, Paying(), quiet)["forecast"]
+    done = generate(workspace, "counted", SETTINGS, Paying(), "never", quiet)
+    assert forecast["calls"] == pytest.approx(done["calls"], rel=0.2)
+    for kind in ("input", "output"):
+        assert forecast["usage"][kind] == pytest.approx(done["usage"][kind], rel=0.2)
+
+
+def test_a_budget_is_never_passed(workspace: Path) -> None:
+    with pytest.raises(BudgetReached, match="smaller than one unit"):
+        generate(workspace, "poor", SETTINGS, Paying(Limits(calls=5)), "never", quiet)
+    assert status(workspace, "poor")["finished"] == 0
+    with pytest.raises(BudgetReached):
+        generate(workspace, "poorer", SETTINGS, Paying(Limits(calls=45)), "never", quiet)
+    assert status(workspace, "poorer")["finished"] == 2
+
+
+def test_audits_pass_and_exports_are_read_back(workspace: Path) -> None:
+    found = audit_run(workspace, "whole", quiet)
+    assert not any(times for _, times in found["turns"]["faults"].values())
+    for kind in FORMATS:
+        made = export_run(workspace, "whole", kind)
+        assert len(read_json(Path(made["file"]))) == made["rows"]
+    users = {one.user_id for one in read_conversations(RunFolder.of(Workspace.open(workspace), "whole"))}
+    for kind in FORMATS:
+        text = Path(export_run(workspace, "whole", kind)["file"]).read_text()
+        assert not any(f'"{user}"' in text for user in users)
+
+
+def test_judging_needs_two_of_another_family(workspace: Path) -> None:
+    with pytest.raises(InputError, match="at least two judges"):
+        judge_run(workspace, "whole", ["facts"], 4, Paying(), quiet)
+    with pytest.raises(InputError, match="same family"):
+        judge_run(workspace, "whole", ["facts", "rules"], 4, Paying(), quiet)
+    found = judge_run(workspace, "whole", ["facts", "overlap"], 8, Paying(), quiet)
+    assert found["faults_by_check"] == 0
+    assert {row["aspect"] for row in found["means"]} >= {"item_fits", "statements_true"}
+
+
+def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:
+    for bad, said in [({"turns": "2"}, "3 to 12"), ({"turns": "x"}, "give a number"), ({"media": "smell"}, "choose from audio")]:
+        with pytest.raises(InputError, match=said):
+            RunSettings(**bad)
+    with pytest.raises(InputError, match="give rules, a Hugging Face model folder"):
+        generate(workspace, "nobody", RunSettings(n=1, model="nobody"), Paying(), "never", quiet)
+    with pytest.raises(ArtifactError, match="holds no"):
+        status(workspace, "missing")
+    with pytest.raises(InputError, match="format 'xml'"):
+        export_run(workspace, "whole", "xml")
+    with pytest.raises(InputError, match="use letters"):
+        RunFolder.of(Workspace.open(workspace), "../away")
+
+
+def test_a_catalogue_without_facts_is_refused(tmp_path: Path) -> None:
+    from tastemaker.flows.ingest import ingest_files
+
+    rows = [{"item_id": f"i{row}", "title": f"Thing {row}"} for row in range(30)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
+    logs = [{"user_id": f"u{row % 5}", "item_id": f"i{row}", "position": row // 5} for row in range(30)]
+    pq.write_table(pa.Table.from_pylist(logs), tmp_path / "interactions.parquet")
+    Workspace.create(tmp_path / "w")
+    ingest_files(tmp_path / "w", tmp_path / "items.parquet", tmp_path / "interactions.parquet")
+    with pytest.raises(InputError, match="no item has an attribute as field=value"):
+        plan_run(tmp_path / "w", SETTINGS, Paying(), quiet)
+
+
+def test_the_commands_answer_in_json(workspace: Path) -> None:
+    runner, where = CliRunner(), ["-w", str(workspace), "--json"]
+    dry = runner.invoke(app, ["run", *where, "-q", "--dry-run", "--n", "5", "--price", "0.15,0.6,2026-01-31"])
+    assert json.loads(dry.stdout)["forecast"]["units"] == 5
+    assert json.loads(runner.invoke(app, ["status", *where, "--name", "whole"]).stdout)["finished"] == 8
+    made = runner.invoke(app, ["export", *where, "--name", "whole", "--format", "tools"])
+    assert json.loads(made.stdout)["rows"] == 64
