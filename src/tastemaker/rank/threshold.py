@@ -88,9 +88,7 @@ def threshold_at_precision(
     Source: fixed-sequence testing: Angelopoulos et al., arXiv 2110.01052.
     """
     predicted, truth, w = checked(p, y, weight)
-    taus = np.asarray(grid, dtype=np.float64)
-    if not 0 < target < 1 or not 0 < alpha < 1 or len(taus) < 1 or not (np.diff(taus) < 0).all():
-        raise InputError("a threshold needs target and alpha in (0, 1) and a grid that goes from strict to loose")
+    taus = _usable(target, alpha, grid)
     total, hits, square, n = _above(predicted, truth, w, taus)
     effective = np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
     precision = np.divide(hits, total, out=np.zeros_like(total), where=total > 0)
@@ -104,10 +102,9 @@ def threshold_at_precision(
     def answer(place: int | None, reason: str) -> Threshold:
         if place is None:
             return Threshold(None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, mode, reason)
-        return Threshold(
-            float(taus[place]), target, alpha, float(bound[place]), float(precision[place]), int(n[place]),
-            float(effective[place]), prevalence, mode, reason,
-        )  # fmt: skip
+        numbers = (float(one[place]) for one in (taus, bound, precision, effective))
+        tau, low, point, size = numbers
+        return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, mode, reason)
 
     if not len(enough):
         return answer(None, f"fewer than {n_min} (effective) rows lie above every threshold; collect more answers")
@@ -122,6 +119,13 @@ def threshold_at_precision(
             None, f"at the strictest usable threshold {taus[first]:.2f} the bound is {bound[first]:.3f}, below {target:g}"
         )
     return answer(int(walked[kept - 1]), "")
+
+
+def _usable(target: float, alpha: float, grid: npt.ArrayLike) -> Floats:
+    taus = np.asarray(grid, dtype=np.float64)
+    if not 0 < target < 1 or not 0 < alpha < 1 or len(taus) < 1 or not (np.diff(taus) < 0).all():
+        raise InputError("a threshold needs target and alpha in (0, 1) and a grid that goes from strict to loose")
+    return taus
 
 
 def drift(

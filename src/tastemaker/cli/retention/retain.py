@@ -59,20 +59,9 @@ def increment(
     from tastemaker.cli.retention.survey import _pairs
     from tastemaker.flows.retention.increment import increment as run
 
-    settings: dict[str, Any] = {
-        "baseline": tuple(baseline),
-        "surveys": tuple(survey or ["return"]),
-        "outcome": outcome,
-        "active_quantile": active_quantile,
-        "user": user,
-        "time": time,
-        "weight": weight,
-        "cohort": cohort,
-        "feature_times": _pairs(stamp, "--stamp"),
-        "survey_time": survey_time,
-        "learner": learner,
-        "folds": folds,
-    }
+    settings: dict[str, Any] = {"baseline": tuple(baseline), "surveys": tuple(survey or ["return"]), "outcome": outcome}
+    settings |= {"active_quantile": active_quantile, "user": user, "time": time, "weight": weight, "cohort": cohort}
+    settings |= {"feature_times": _pairs(stamp, "--stamp"), "survey_time": survey_time, "learner": learner, "folds": folds}
     with progress(quiet) as report:
         result = run(rows, out, report, settings, _mode(mode), seed)
     emit(result, as_json)
