@@ -9,6 +9,7 @@ import typer
 
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
+from tastemaker.cli.retention.survey import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ app = typer.Typer(
         "  tastemaker experiment assign users.csv --plan plan.toml --out arms.parquet\n\n"
         "  tastemaker experiment check results.parquet --plan plan.toml\n\n"
         "  tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n"
+        "  tastemaker experiment export -w shop --out results.parquet   # from the logs of a served workspace\n\n"
         "Results have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1 refused (the "
         "reason is printed); 2 bad input."
     ),
@@ -173,3 +175,22 @@ def surrogate(
         )
     emit(result, as_json)
     raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def export(
+    workspace: Workspace = Path("workspace"),
+    out: Annotated[Path, typer.Option(help="The Parquet table to write; exposures.parquet goes beside it.")] = Path(
+        "results.parquet"
+    ),
+    experiment: Annotated[str, typer.Option(help="Id of the test; the one in tastemaker.toml if not given.")] = "",
+    days: Annotated[int, typer.Option(min=1, help="Days from each person's first exposure on.")] = 14,
+    as_json: AsJson = False,
+) -> None:
+    """The results of a test that a server ran: one row a person exposed, with arm, plays, likes, skips and returns.
+
+    Example: tastemaker experiment export -w shop --out results.parquet
+    """
+    from tastemaker.flows.retention.live.trial import export_trial
+
+    emit(export_trial(workspace, out, experiment, days), as_json)

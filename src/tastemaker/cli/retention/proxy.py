@@ -9,7 +9,7 @@ import typer
 
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.survey import AsJson, Out, Quiet, Seed
+from tastemaker.cli.retention.survey import AsJson, Out, Quiet, Seed, Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +23,8 @@ app = typer.Typer(
         "  tastemaker proxy calibrate fitted world/rows.parquet --out calibrated\n\n"
         "  tastemaker proxy thresholds calibrated world/rows.parquet --out ready\n\n"
         "  tastemaker proxy score ready world/rows.parquet --out scored.parquet\n\n"
+        "Or all of it on the answers that a server gathered, and let the proxy rank:\n\n"
+        "  tastemaker proxy live -w shop\n\n"
         "Exit codes: 0 done and the claim holds, 1 it does not or cannot be told (the proxy is written, the reason printed), "
         "2 bad input."
     ),
@@ -121,3 +123,24 @@ def score(
 
     with progress(quiet) as report:
         emit(run(proxy, rows, out, report), as_json)
+
+
+@app.command()
+def live(
+    workspace: Workspace = Path("workspace"),
+    least: Annotated[int, typer.Option(min=40, help="Answers needed before anything is fitted.")] = 400,
+    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Let it rank when nothing speaks against it.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Weigh, fit, calibrate and judge a proxy on the workspace's own answers; a running server ranks by it at once.
+
+    Exit code 1, with the reason, while there are too few answers or the proxy knows nothing of unseen users.
+    Example: tastemaker proxy live -w shop
+    """
+    from tastemaker.flows.retention.live.fit import fit_live
+
+    with progress(quiet) as report:
+        result = fit_live(workspace, report, least, deploy)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])

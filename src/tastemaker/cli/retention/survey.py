@@ -19,6 +19,7 @@ app = typer.Typer(
         "A survey table (Parquet, CSV or JSON lines) has one row a question shown: user_id, item_id, question, "
         "asked_probability, answer (1 to 5, empty where it was not answered), timestamp.\n\n"
         "  tastemaker survey weigh surveys.parquet --users users.parquet --covariate age --covariate country --out weights\n\n"
+        "  tastemaker survey export -w shop --out surveys.parquet\n\n"
         "  tastemaker survey validate answers.parquet --event like --event save --by content --out validity\n\n"
         "Each writes report.html, report.md and report.json. Exit codes: 0 the claim is supported, 1 it is not or cannot be told "
         "(the reason is printed), 2 bad input."
@@ -26,6 +27,9 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
+Workspace = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="TASTEMAKER_WORKSPACE", help="The workspace folder (see `tastemaker init`).")
+]
 Mode = Annotated[str, typer.Option(help="paper (as published), corrected, or both side by side.")]
 Columns = Annotated[
     list[str] | None, typer.Option("--column", help="Your name of a column: ours=yours, e.g. answer=score; repeat.")
@@ -128,3 +132,18 @@ def validate(
             )  # fmt: skip
     emit(result, as_json)
     raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def export(
+    workspace: Workspace = Path("workspace"),
+    out: Annotated[Path, typer.Option(help="The Parquet table to write.")] = Path("surveys.parquet"),
+    as_json: AsJson = False,
+) -> None:
+    """The questions a server showed, with their answers and what the ranker knew when it served the list.
+
+    Example: tastemaker survey export -w shop --out surveys.parquet
+    """
+    from tastemaker.flows.retention.live.fit import export_surveys
+
+    emit(export_surveys(workspace, out), as_json)

@@ -1,0 +1,152 @@
+"""From the survey answers of a workspace to a deployed proxy, or the reason why not yet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import InputError
+from tastemaker.flows.chain import Report
+from tastemaker.flows.retention.live.asking import QUESTION
+from tastemaker.flows.retention.live.ranking import KIND
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.rank.proxy import Proxy, ProxySettings, fit_proxy, to_parts
+from tastemaker.rank.proxy.claim import calibrate, calibration, calibration_claim, choose_thresholds
+from tastemaker.rank.proxy.parts import rows_of
+from tastemaker.rank.weights import response_weights
+from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
+
+LEAST = 400
+COVARIATES = ("activity", "popularity", "user_likes")
+SIMULATED = re.compile(r"^simulated-")
+NAME = "surveys of the workspace"
+PLAIN = ("question_id", "request_id", "user_id", "item_id", "question", "asked_probability", "answer", "timestamp")
+
+
+def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
+    """`tastemaker survey export`: every question shown, with its answer and the features logged with its slate."""
+    database = Database(Workspace.open(workspace).database)
+    table = Surveys(database).rows()
+    database.close()
+    write_table(out, table)
+    answered = table.num_rows - table["answer"].null_count
+    text = f"{table.num_rows:,} questions shown, {answered:,} answered: {out}"
+    return {"table": str(out), "shown": table.num_rows, "answered": answered, "text": text}
+
+
+def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool = True) -> dict[str, Any]:
+    """`tastemaker proxy live`: weigh, fit, calibrate and choose thresholds on the workspace's own answers, then let it rank.
+
+    Half of the users fit, a quarter calibrates, a quarter judges. Refused with the reason (exit code 1, nothing deployed): fewer
+    than `least` answers, answers that cannot be learnt from, a proxy that knows no more of unseen users' answers than their
+    average, or one whose probabilities are shown to be wrong.
+    """
+    opened = Workspace.open(workspace)
+    database = Database(opened.database)
+    report(KIND, 0, 4, "reading the answers")
+    rows = _rows(Surveys(database))
+    answers = rows.num_rows - rows["answer"].null_count
+    if answers < least:
+        return _refused(f"{answers:,} answers so far, of {rows.num_rows:,} questions shown; {least - answers:,} more are needed")
+    try:
+        rows, weighing = _weighed(rows)
+        report(KIND, 1, 4, "fitting")
+        proxy, claim, skill = _fitted(rows, opened.settings["seed"], answers)
+    except InputError as error:
+        return _refused(f"{answers:,} answers cannot be learnt from: {error}")
+    report(KIND, 2, 4, "saving")
+    mark = _save(opened, proxy, rows)
+    written = write_claim(claim, opened.new_run(KIND))
+    wrong = _objection(claim.verdict, skill)
+    report(KIND, 3, 4, "deploying")
+    if deploy and wrong is None:
+        database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
+    database.close()
+    report(KIND, 4, 4, "")
+    state = f"not deployed: {wrong}" if wrong else "deployed: it ranks from the next request on" if deploy else "not deployed"
+    said = f"{answers:,} answers; {weighing}; log loss on unseen users {skill:.3f} of knowing only their average"
+    told = {"answers": answers, "proxy": mark, "skill": skill, "deployed": deploy and wrong is None}
+    return written | told | {"text": f"{written['text']}\n{said}\nproxy {mark} {state}", "exit_code": 0 if wrong is None else 1}
+
+
+def _rows(surveys: Surveys) -> pa.Table:
+    """Questions of the survey whose slate logged its features, those first, without rows that lack one."""
+    rows = surveys.rows()
+    rows = rows.filter(pc.equal(rows["question"], QUESTION))
+    for name in [one for one in rows.column_names if one not in PLAIN]:
+        rows = rows.filter(pc.is_valid(rows[name]))
+    return rows
+
+
+def _weighed(rows: pa.Table) -> tuple[pa.Table, str]:
+    """Rows with a weight that makes those who answered stand for everyone asked, and how in words."""
+    try:
+        found = response_weights(rows, COVARIATES)
+        weight, said = (
+            found.weight,
+            f"{found.response_rate:.0%} of those asked answered, weighted to match on {len(COVARIATES)} counts",
+        )
+    except InputError as error:
+        weight, said = 1.0 / rows["asked_probability"].to_numpy(), f"weighted by the chance of being asked alone ({error})"
+    return rows.append_column("weight", pa.array(weight)), said
+
+
+def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]:
+    """The calibrated proxy with thresholds, the claim about users it never saw, and its normalised entropy there."""
+    features = tuple(name for name in rows.column_names if name not in (*PLAIN, "weight"))
+    days = sorted(str(one.date()) for one in rows["timestamp"].to_pylist())
+    window = f"{days[0]} to {days[-1]}"
+    settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
+    training = rows_of(rows, "fit", seed, name=NAME)
+    simulated = sum(bool(SIMULATED.match(user)) for user in rows.filter(pc.is_valid(rows["answer"]))["user_id"].to_pylist())
+    means = {name: pc.mean(training[name]).as_py() for name in features}
+    about = {"seed": seed, "user": "user_id", "cohort": "", "answers": answers, "simulated": simulated, "means": means}
+    proxy = replace(fit_proxy(training, settings, NAME), about=about)
+    published = fit_proxy(training, replace(settings, kind="binary"), NAME)
+    proxy = calibrate(proxy, rows_of(rows, "calibrate", seed, name=NAME), "platt", NAME)
+    unseen = rows_of(rows, "test", seed, name=NAME)
+    proxy, _ = choose_thresholds(proxy, unseen, name=NAME)
+    tables = {
+        "paper": calibration(published, unseen, None, "user_id", seed, NAME, True),
+        "corrected": calibration(proxy, unseen, None, "user_id", seed, NAME),
+    }
+    claim = calibration_claim(tables, proxy)
+    if simulated:
+        told = f"{simulated:,} of the {answers:,} answers were given by simulated listeners."
+        claim = replace(claim, assumptions=(told, *claim.assumptions))
+    return proxy, claim, tables["corrected"]["pos"][0].ne
+
+
+def _objection(verdict: str, skill: float) -> str | None:
+    """Why a proxy must not rank; None where nothing speaks against it."""
+    if not skill < 1:
+        return "it knows no more of unseen users' answers than their average; gather more answers"
+    if verdict == "not supported":
+        return "its probabilities do not come true on unseen users; see the report"
+    return None
+
+
+def _save(workspace: Workspace, proxy: Proxy, rows: pa.Table) -> str:
+    """Write the artifact and return its fingerprint, which follows from the answers and the settings."""
+    digest = hashlib.sha256(json.dumps(rows.to_pylist(), default=str).encode()).hexdigest()[:32]
+    values, table = to_parts(proxy)
+    mark = fingerprint(KIND, {"surveys": digest}, values["settings"])
+
+    def build(folder: Path) -> None:
+        write_json(folder / "proxy.json", values)
+        write_table(folder / "coefficients.parquet", table)
+
+    workspace.artifacts.put(KIND, mark, build, inputs={"surveys": digest}, settings=values["settings"])
+    return mark
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {"deployed": False, "reason": reason, "text": f"no proxy yet: {reason}", "exit_code": 1}

@@ -1,0 +1,246 @@
+"""The survey in the running product: who is asked, what is stored, when a proxy ranks, and what a test logs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.conftest import USERS, quiet
+
+from tastemaker.experiment.assign import position
+from tastemaker.explore.slate import plackett_luce
+from tastemaker.flows.retention.live.asking import Asker
+from tastemaker.flows.retention.live.fit import export_surveys, fit_live
+from tastemaker.flows.retention.live.ranking import deployed
+from tastemaker.flows.retention.live.trial import export_trial
+from tastemaker.flows.service import WorkspaceService
+from tastemaker.stats.random import generator
+from tastemaker.store import Surveys, Workspace, read_table
+
+START = datetime(2026, 3, 2, 8, tzinfo=UTC)
+ASKING = {"ask_share": 1.0, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.0}
+
+
+class Clock:
+    """A time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+Made = Callable[..., tuple[WorkspaceService, Clock]]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, so that deploying a proxy changes nothing for other tests."""
+    return Path(shutil.copytree(tiny_workspace, tmp_path_factory.mktemp("live") / "workspace"))
+
+
+def opened(folder: Path, **dials: Any) -> tuple[WorkspaceService, Clock]:
+    clock, workspace = Clock(), Workspace.open(folder)
+    return WorkspaceService(replace(workspace, settings={**workspace.settings, **ASKING, **dials}), clock), clock
+
+
+def wish(request_id: str, user_id: str | None, k: int = 6, history: tuple[str, ...] = ()) -> SimpleNamespace:
+    plain: dict[str, Any] = {"filters": {}, "exclude": frozenset(), "deadline": None}
+    return SimpleNamespace(request_id=request_id, user_id=user_id, history=history, k=k, **plain)
+
+
+def played(event_id: str, user: str, item: str, request: str | None, kind: str = "play", value: float | None = 1.0) -> Any:
+    return SimpleNamespace(event_id=event_id, user_id=user, kind=kind, item_id=item, value=value, request_id=request, target=None)
+
+
+def test_a_question_follows_a_play_of_a_logged_slate_and_is_stored_with_its_probability(folder: Path) -> None:
+    service, clock = opened(folder)
+    slate = service.recommend_many([wish("a1", "u001")])[0]
+    item = slate["rows"][2]["item_id"]
+    events = [played("a-e1", "u001", item, "a1")]
+    survey = service.add_events(events)["survey"]
+    assert survey["item_id"] == item and survey["text"] and survey["question_id"].startswith("q-")
+    assert service.add_events(events)["survey"] == survey  # sent again: the same question, logged once
+    rows = [row for row in Surveys(service.database).rows().to_pylist() if row["user_id"] == "u001"]
+    assert [(row["asked_probability"], row["answer"], row["question"]) for row in rows] == [(1.0, None, "return")]
+    assert rows[0]["score"] == pytest.approx(slate["rows"][2]["score"], abs=1e-5)
+    assert rows[0]["place"] == pytest.approx(2.0) and np.isfinite(rows[0]["popularity"])
+    clock.now += timedelta(seconds=30)
+    question = survey["question_id"]
+    assert service.answer_survey(question, "u002", 4) == "unknown"  # asked of someone else
+    assert service.answer_survey("q-never", "u001", 4) == "unknown"
+    assert service.answer_survey(question, "u001", 4) == "stored"
+    assert service.answer_survey(question, "u001", 4) == "duplicate"
+    assert service.answer_survey(question, "u001", None) == "conflict"
+    assert service.answer_survey(question, "u001", 2) == "conflict"
+    assert service.add_events(events)["survey"] is None  # answered: not shown again
+
+
+@pytest.mark.parametrize(
+    ("item", "request_id", "kind", "value"),
+    [("t000", None, "play", 1.0), ("t000", "never", "play", 1.0), ("shown", "b1", "play", 0.1), ("shown", "b1", "skip", None)],
+)
+def test_nothing_is_asked_about_what_was_not_shown_heard_or_liked(
+    folder: Path, item: str, request_id: str | None, kind: str, value: float | None
+) -> None:
+    service, _ = opened(folder)
+    name = f"b-{kind}-{value}"  # every request has an id of its own
+    slate = service.recommend_many([wish(name, "u003")])[0]
+    shown = slate["rows"][0]["item_id"] if item == "shown" else item
+    from_slate = name if request_id == "b1" else request_id
+    event = played(f"b-{kind}-{request_id}-{value}", "u003", shown, from_slate, kind, value)
+    assert service.add_events([event])["survey"] is None
+
+
+def test_limits_and_holdout_hold(folder: Path) -> None:
+    service, clock = opened(folder, ask_lists=2)
+    asked = []
+    for step in range(40):
+        clock.now = START + timedelta(days=30, hours=5 * step)
+        if step % 2 == 0:
+            service.recommend_many([wish(f"c{step}", "u004")])
+        name = f"c{step - step % 2}"
+        item = service.database.slates_table().filter(
+            np.asarray([one == name for one in service.database.slates_table()["request_id"].to_pylist()])
+        )["item_id"][0]
+        if service.add_events([played(f"c-e{step}", "u004", item.as_py(), name)])["survey"]:
+            asked.append(clock.now)
+    gaps = np.diff([one.timestamp() for one in asked]) / 3600
+    assert len(asked) >= 5 and gaps.min() >= 20
+    never = Asker(replace(service.workspace, settings={**service.workspace.settings, "ask_holdout": 0.25}), service.database)
+    share = np.mean([never.never(f"someone-{number}") for number in range(4000)])
+    assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4000)
+    held = next(f"u{number:03d}" for number in range(USERS) if position(f"u{number:03d}", "never asked/0") < 0.25)
+    strict, _ = opened(folder, ask_holdout=0.25)
+    slate = strict.recommend_many([wish("held", held)])[0]
+    assert strict.add_events([played("held-e", held, slate["rows"][0]["item_id"], "held")])["survey"] is None
+
+
+def test_the_chance_of_being_asked_is_the_one_that_is_logged(folder: Path) -> None:
+    service, _ = opened(folder, ask_share=0.3)
+    drawn = 0
+    for number in range(300):
+        drawn += generator(service.asker.dials["seed"], "ask", f"d-{number}").random() < 0.3
+    assert abs(drawn - 90) < 4 * np.sqrt(300 * 0.3 * 0.7)
+    asked = 0
+    service.recommend_many([wish(f"d{number}", f"u{number:03d}") for number in range(20, 60)])
+    for number in range(20, 60):
+        item = next(row["item_id"] for row in service.database.slates_table().to_pylist() if row["request_id"] == f"d{number}")
+        asked += (
+            service.add_events([played(f"d-e{number}", f"u{number:03d}", item, f"d{number}", "like", None)])["survey"] is not None
+        )
+    rows = [row for row in Surveys(service.database).rows().to_pylist() if row["request_id"].startswith("d")]
+    assert len(rows) == asked and {row["asked_probability"] for row in rows} == {0.3}
+
+
+def gather(service: WorkspaceService, clock: Clock, days: int, answer: Callable[[str, np.random.Generator], int | None]) -> None:
+    """Everybody asks, plays the first row and answers, once a day."""
+    rng = np.random.default_rng(5)
+    for day in range(days):
+        clock.now = START + timedelta(days=100 + day)
+        users = [f"u{number:03d}" for number in range(USERS)]
+        slates = service.recommend_many([wish(f"g{day}-{user}", user) for user in users])
+        for user, slate in zip(users, slates, strict=True):
+            row = slate["rows"][int(rng.integers(len(slate["rows"])))]
+            survey = service.add_events([played(f"g{day}-{user}-e", user, row["item_id"], slate["request_id"])])["survey"]
+            if survey:
+                service.answer_survey(survey["question_id"], user, answer(row["item_id"], rng))
+
+
+def keys_matter(item: str, rng: np.random.Generator) -> int | None:
+    """Tunes in D and G are returned for; one question in five is skipped."""
+    if rng.random() < 0.2:
+        return None
+    good = int(item[1:]) // 4 % 4 < 2
+    return int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.05, 0.2, 0.3, 0.4] if good else [0.4, 0.3, 0.2, 0.05, 0.05]))
+
+
+def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_path: Path) -> None:
+    few = fit_live(folder, quiet, least=100_000)
+    assert few["exit_code"] == 1 and not few["deployed"] and "more are needed" in few["text"]
+    service, clock = opened(folder)
+    assert service.recommend_many([wish("h0", "u010")])[0]["rows"][0]["retention"] is None
+    gather(service, clock, 6, keys_matter)
+    done = fit_live(folder, quiet, least=200)
+    assert done["exit_code"] == 0 and done["deployed"] and done["skill"] < 0.95, done["text"]
+    assert "of those asked answered" in done["text"]
+    assert deployed(service.database) == done["proxy"]
+    slate = service.recommend_many([wish("h1", "u010")])[0]  # the running server ranks by it at once
+    found = [row["retention"] for row in slate["rows"]]
+    assert all(one["text"] and 0 <= one["p_pos"] + one["p_neg"] <= 1 for one in found)
+    assert all(abs(one["moved"]) <= 5 for one in found)
+    bare = service.recommend_many([wish("h2", None, history=("t000", "t004", "t008"))])[0]
+    moved = Counter(int(np.sign(row["retention"]["moved"])) for row in bare["rows"])
+    assert moved[1] + moved[-1] > 0
+    shown = export_surveys(folder, tmp_path / "surveys.parquet")
+    table = read_table(tmp_path / "surveys.parquet")
+    assert table.num_rows == shown["shown"] > shown["answered"] and "is key=D" in table.column_names
+    assert fit_live(folder, quiet, least=200, deploy=False)["proxy"] == done["proxy"]  # the same answers, the same proxy
+
+
+def test_off_means_off_and_the_pool_is_the_models_own_order(folder: Path) -> None:
+    service, _ = opened(folder)
+    assert deployed(service.database), "the test before this one deployed a proxy"
+    plain, _ = opened(folder, adjust="off")
+    ours = service.recommend_many([wish("i1", None, 12, ("t000", "t004"))])[0]["rows"]
+    theirs = plain.recommend_many([wish("i2", None, 12, ("t000", "t004"))])[0]["rows"]
+    assert all(row["retention"] is None for row in theirs)
+    base = [row["item_id"] for row in theirs]
+    for row in ours:
+        if row["item_id"] in base:
+            assert row["retention"]["moved"] == base.index(row["item_id"]) - row["position"]
+
+
+def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(folder: Path) -> None:
+    service, _ = opened(folder, exploration=1.0)
+    history = service.recommender.index_of(["t000", "t004"])
+    pool = service.recommender.answer([service._resolve(wish("j", None, 5, ("t000", "t004"))).wish], None, service.ranking.spare)[
+        0
+    ]
+    served = service.ranking.serve(None, history, pool, START)
+    slate = service.recommend_many([wish("j", None, 5, ("t000", "t004"))])[0]
+    place = {service.data.item_ids[item]: row for row, item in enumerate(served.pool.items)}
+    order = [place[row["item_id"]] for row in slate["rows"]]
+    expected = np.exp(plackett_luce(served.pool.scores, order))
+    assert [row["propensity"] for row in slate["rows"]] == pytest.approx(list(expected), rel=1e-4)
+    assert "proxy-" in slate["policy_id"]
+
+
+def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, tmp_path: Path) -> None:
+    service, clock = opened(folder, experiment="rr-1", ask_share=0.0)
+    users = [f"u{number:03d}" for number in range(40)]
+    for day in range(2):
+        clock.now = START + timedelta(days=300 + day)
+        asking = [wish(f"k{day}-{user}", user) for user in users[: 40 if day == 0 else 13]]
+        slates = service.recommend_many(asking)
+    arms = {user: service.ranking.arm(user) for user in users}
+    assert set(arms.values()) == {"control", "treatment"}
+    for user, slate in zip(users[:13], slates, strict=True):
+        assert all((row["retention"] is not None) == (arms[user] == "treatment") for row in slate["rows"])
+    bare = service.recommend_many([wish("k-bare", None)])[0]
+    assert all(row["retention"] is None for row in bare["rows"])  # nobody knows who that is: outside the test, unadjusted
+    result = export_trial(folder, tmp_path / "results.parquet", "rr-1")
+    table = read_table(tmp_path / "results.parquet").to_pylist()
+    assert {row["user_id"]: row["arm"] for row in table} == arms
+    assert [row["returned"] for row in table] == [int(user in users[:13]) for user in sorted(users)]
+    assert [row["lists"] for row in table] == [1 + int(user in users[:13]) for user in sorted(users)]
+    assert sum(result["counts"].values()) == 40
+    assert json.loads(json.dumps(result["counts"])) == result["counts"]
+
+
+def test_erasing_a_person_takes_their_answers_too(folder: Path) -> None:
+    service, _ = opened(folder)
+    before = Surveys(service.database).rows().num_rows
+    mine = sum(user == "u001" for user in Surveys(service.database).rows()["user_id"].to_pylist())
+    service.database.erase("u001")
+    assert mine and Surveys(service.database).rows().num_rows == before - mine
