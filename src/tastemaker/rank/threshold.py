@@ -92,9 +92,7 @@ def threshold_at_precision(
     total, hits, square, n = _above(predicted, truth, w, taus)
     effective = np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
     precision = np.divide(hits, total, out=np.zeros_like(total), where=total > 0)
-    bound = np.zeros(len(taus))
-    some = total > 0
-    rule = clopper_pearson if weight is None else wilson
+    bound, some, rule = np.zeros(len(taus)), total > 0, clopper_pearson if weight is None else wilson
     bound[some] = rule(effective[some] * precision[some], effective[some], alpha)
     enough = np.flatnonzero(effective >= n_min)
     prevalence = float(np.average(truth, weights=w))
@@ -102,8 +100,7 @@ def threshold_at_precision(
     def answer(place: int | None, reason: str) -> Threshold:
         if place is None:
             return Threshold(None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, mode, reason)
-        numbers = (float(one[place]) for one in (taus, bound, precision, effective))
-        tau, low, point, size = numbers
+        tau, low, point, size = (float(one[place]) for one in (taus, bound, precision, effective))
         return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, mode, reason)
 
     if not len(enough):
