@@ -304,7 +304,8 @@ def picture(trials: dict[str, Any]) -> Figure:
     axes[-1].set_title("power at CV 1 (dotted: CUPED, r = .7)")
     axes[-1].set_xlabel("users an arm")
     axes[-1].set_ylabel("chance to see it (%)")
-    axes[-1].legend(frameon=False, fontsize=8, loc="upper left")
+    axes[-1].set_ylim(0, 125)
+    axes[-1].legend(frameon=False, fontsize=8, loc="upper center", ncol=3, columnspacing=0.8, handlelength=1.2)
     figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncol=3, frameon=False)
     return figure
