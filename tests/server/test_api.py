@@ -99,9 +99,10 @@ def test_broken_json_and_a_large_body_are_refused_in_one_line(client: TestClient
 
 
 def test_an_event_counts_once_and_an_id_stands_for_one_event(client: TestClient, service: FakeService) -> None:
-    assert client.post("/events", json={"events": [like("e1")]}).json() == {"accepted": 1, "duplicates": 0, "conflicts": []}
+    counted = {"accepted": 1, "duplicates": 0, "conflicts": [], "survey": None}
+    assert client.post("/events", json={"events": [like("e1")]}).json() == counted
     again = {"events": [like("e1"), like("e1"), like("e2", "tune-002")]}
-    assert client.post("/events", json=again).json() == {"accepted": 1, "duplicates": 2, "conflicts": []}
+    assert client.post("/events", json=again).json() == counted | {"duplicates": 2}
     changed = {"events": [like("e3"), like("e1", "tune-009")]}
     assert "'e1' already stands for another event" in refusal(client.post("/events", json=changed), 409)["error"]
     within = {"events": [like("e4"), like("e4", "tune-009")]}
@@ -133,6 +134,24 @@ def test_a_wrong_event_is_refused(client: TestClient, event: dict[str, Any], sai
     content = json.dumps({"events": [{**like("e1"), **event}]})
     response = client.post("/events", content=content, headers={"content-type": "application/json"})
     assert said in refusal(response, 422)["error"]
+
+
+def test_a_survey_question_comes_with_an_event_and_is_answered_once(client: TestClient, service: FakeService) -> None:
+    assert client.post("/events", json={"events": [like("s0")]}).json()["survey"] is None
+    service.asks = service.moves = True
+    survey = client.post("/events", json={"events": [like("s1", "tune-002")]}).json()["survey"]
+    assert set(survey) == {"question_id", "item_id", "text", "low", "high"} and survey["item_id"] == "tune-002"
+    told = {"question_id": survey["question_id"], "user_id": "listener-0001", "answer": 4}
+    assert client.post("/surveys", json=told).json() == {"outcome": "stored"}
+    assert client.post("/surveys", json=told).json() == {"outcome": "duplicate"}
+    assert "another answer" in refusal(client.post("/surveys", json=told | {"answer": None}), 409)["error"]
+    assert "never asked" in refusal(client.post("/surveys", json=told | {"user_id": "listener-0002"}), 404)["error"]
+    assert "never asked" in refusal(client.post("/surveys", json=told | {"question_id": "q-made-up"}), 404)["error"]
+    for wrong in (0, 6, 2.5, "4", True):
+        refusal(client.post("/surveys", json=told | {"answer": wrong}), 422)
+    refusal(client.post("/surveys", json={name: told[name] for name in ("question_id", "user_id")}), 422)
+    rows = client.post("/recommendations", json={"user_id": "listener-0001", "k": 3}).json()["rows"]
+    assert rows[0]["retention"]["moved"] == 2 and rows[0]["retention"]["text"].startswith("Moved up")
 
 
 def test_reading_items_users_fields_and_info(client: TestClient) -> None:
@@ -240,7 +259,7 @@ def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> Non
 def test_every_address_is_documented_with_an_example(client: TestClient) -> None:
     page = client.get("/openapi.json").json()
     expected = {"/recommendations", "/events", "/items", "/items/{item_id}", "/items/{item_id}/cover", "/items/{item_id}/audio",
-                "/users", "/users/{user_id}/history", "/fields", "/info", "/health/live", "/health/ready"}  # fmt: skip
+                "/surveys", "/users", "/users/{user_id}/history", "/fields", "/info", "/health/live", "/health/ready"}  # fmt: skip
     assert set(page["paths"]) == expected
     for name in ("RecommendationRequest", "EventsRequest", "Recommendations", "Item", "User", "FilterField", "Info", "Counts"):
         assert page["components"]["schemas"][name]["examples"], name

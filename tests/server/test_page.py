@@ -298,3 +298,45 @@ def test_a_shop_without_sound_or_pictures(browser: chromium.Browser) -> None:
         browser.until(f"{SAID}.startsWith('Since you liked')")
         assert ids[0] not in browser.run(IDS) and browser.console == []
         browser.open("about:blank")
+
+
+def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(page: chromium.Browser, service: FakeService) -> None:
+    service.asks = True
+    pick(page)
+    click(page, ".card .like", 1)
+    page.until("!document.querySelector('#survey').hidden")
+    assert page.run("document.querySelector('#survey').innerText").splitlines()[-1] == "Skip"
+    assert page.run("document.activeElement.closest('#survey')") is None  # it takes no focus from the list
+    names = page.run("[...document.querySelectorAll('#survey button')].map(one => one.getAttribute('aria-label') || one.textContent)")
+    assert names == ["1 of 5, surely not", "2 of 5", "3 of 5", "4 of 5", "5 of 5, surely", "Skip"]
+    click(page, "#survey-scale button", 3)
+    page.until("document.querySelector('#survey').hidden && document.querySelector('#survey-said').textContent === 'Thank you.'")
+    assert [told for _, told in service.questions.values()] == [[4]]
+    click(page, ".card .like", 0)
+    page.until("!document.querySelector('#survey').hidden")
+    click(page, "#survey-skip")
+    page.until("document.querySelector('#survey-said').textContent === 'Skipped.'")
+    assert [told for _, told in service.questions.values()] == [[4], [None]]
+
+
+def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(page: chromium.Browser, service: FakeService, tmp_path: Path) -> None:
+    service.asks = service.moves = True
+    page.open(page.run("location.href"), width=390, height=844, dark=True)
+    page.until("document.querySelectorAll('.person').length")
+    pick(page)
+    page.press("j")
+    page.press("l")
+    page.until("!document.querySelector('#survey').hidden")
+    box = page.run("(({left, right, bottom}) => [left, right, bottom])(document.querySelector('#survey').getBoundingClientRect())")
+    assert box[0] >= 0 and box[1] <= 390 and box[2] <= 844
+    assert page.run("document.documentElement.scrollWidth") == 390
+    assert page.run("[...document.querySelectorAll('#survey-scale button')].every(one => one.offsetHeight >= 44)")
+    page.press("q")
+    assert page.run("document.activeElement.dataset.value") == "3"
+    page.press("5")
+    page.until("document.querySelector('#survey').hidden")
+    page.until("document.querySelector('#survey-said').textContent === 'Thank you.'")
+    assert [told for _, told in service.questions.values()] == [[5]]
+    click(page, ".card summary")
+    assert page.run("document.querySelector('.card .evidence .moved').innerText").startswith("Moved up 2 places")
+    page.picture(tmp_path / "phone.png")

@@ -37,3 +37,4 @@ export const history = (id) => call(`users/${path(id)}/history`);
 export const search = (text, signal) => call(`items?limit=8&query=${encodeURIComponent(text)}`, null, signal);
 export const recommend = (body, signal) => call("recommendations", body, signal);
 export const tell = (events) => call("events", { events });
+export const answer = (body) => call("surveys", body);

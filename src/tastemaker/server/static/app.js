@@ -9,6 +9,7 @@ import * as past from "./past.js";
 import * as player from "./player.js";
 import { Session } from "./session.js";
 import * as start from "./start.js";
+import * as survey from "./survey.js";
 import { setUpTheme } from "./theme.js";
 
 const K = 12;
@@ -52,6 +53,7 @@ async function begin() {
     $("dataset").textContent = [info.dataset, info.counts.items && plural(info.counts.items, info.item_noun)].filter(Boolean).join(" · ");
     $("notice").textContent = info.notice || (info.simulated ? `Every ${info.user_noun} here is simulated.` : "");
     $("notice").hidden = !$("notice").textContent;
+    survey.setUp(trouble);
     player.setUp(fields, heard, (row) => toast(`“${title(row.item)}” cannot be played.`));
     const wanted = new URLSearchParams(location.hash.slice(1)).get("user");
     await start.setUp(info, fields, open, trouble);
@@ -64,6 +66,7 @@ async function begin() {
 
 function home() {
   player.stop();
+  survey.forget();
   session = null;
   asking?.abort();
   history.replaceState(null, "", location.pathname);
@@ -75,6 +78,7 @@ function home() {
 async function open(user, seeds) {
   try {
     player.stop();
+    survey.forget();
     const events = user ? await api.history(user.user_id) : [];
     session = new Session(user, events, seeds);
     history.replaceState(null, "", user ? `#user=${encodeURIComponent(user.user_id)}` : location.pathname);
@@ -142,7 +146,8 @@ function judge(kind, row) {
   return inTurn(async () => {
     if (mine !== session) return;
     try {
-      await session.act(kind, row);
+      const event = await session.act(kind, row);
+      survey.show(event.survey, mine.id, row.item);
     } catch (error) {
       cards.stay(row.item_id);
       throw error;
@@ -171,13 +176,15 @@ function heard(row, share) {
   if (!session || session.past.some((event) => event.item.item_id === row.item_id)) return;
   const mine = session;
   inTurn(async () => {
-    await mine.act("play", row, share);
-    if (mine === session) past.draw(session, info, fields);
+    const event = await mine.act("play", row, share);
+    if (mine !== session) return;
+    past.draw(session, info, fields);
+    survey.show(event.survey, mine.id, row.item);
   });
 }
 
 setUpTheme($("theme"));
-listenToKeys({ ...actions, undo, why: cards.toggleWhy, search: () => { home(); $("query").focus(); } });
+listenToKeys({ ...actions, undo, why: cards.toggleWhy, question: () => survey.isOpen() && $("survey-scale").children[2].focus(), search: () => { home(); $("query").focus(); } });
 $("toast-undo").addEventListener("click", undo);
 $("change").addEventListener("click", home);
 $("home").addEventListener("click", (event) => {

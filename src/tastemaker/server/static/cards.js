@@ -136,7 +136,9 @@ function why(element, one, place) {
   const nothing = h("p", { class: "hint" }, "There is no single piece of evidence to show: it follows from the history as a whole.");
   const odds = one.propensity >= 1 ? "always" : `with probability ${one.propensity.toPrecision(2)}`;
   const how = `Place ${place + 1}, found by: ${words(one.source)}. This policy would show it here ${odds}.`;
-  element.querySelector(".evidence").replaceChildren(evidence.length ? h("ul", {}, evidence) : nothing, h("p", { class: "hint" }, how));
+  const moved = one.retention && h("p", { class: "moved" }, one.retention.text);
+  const parts = [evidence.length ? h("ul", {}, evidence) : nothing, moved, h("p", { class: "hint" }, how)];
+  element.querySelector(".evidence").replaceChildren(...parts.filter(Boolean));
 }
 
 function build(one, fields, { play, like, refuse }) {

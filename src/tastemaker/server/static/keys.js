@@ -14,7 +14,7 @@ function native({ key, target }) {
   return !nowhere || key === "ArrowUp" || key === "ArrowDown";
 }
 
-export function listenToKeys({ play, like, refuse, undo, why, search }) {
+export function listenToKeys({ play, like, refuse, undo, why, search, question }) {
   const onCard = (act) => () => cards.currentRow() && act(cards.currentRow());
   const keys = {
     j: () => cards.step(1),
@@ -28,6 +28,7 @@ export function listenToKeys({ play, like, refuse, undo, why, search }) {
     x: onCard(refuse),
     w: onCard((row) => why(row.item_id)),
     u: undo,
+    q: question,
   };
   const help = $("help");
   $("help-open").addEventListener("click", () => help.showModal());

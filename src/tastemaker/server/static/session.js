@@ -26,7 +26,8 @@ export class Session {
     const event = { item: row.item, kind, event_id: newId() };
     const from = this.request ? { request_id: this.request } : {};
     const shown = this.request && row.position !== undefined ? { ...from, position: row.position } : from;
-    await api.tell([this.#record(event, value === null ? shown : { ...shown, value })]);
+    const told = await api.tell([this.#record(event, value === null ? shown : { ...shown, value })]);
+    event.survey = told.survey ?? null; // a question to show once
     this.past.push(event);
     if (kind !== "play") this.done.push(event);
     return event;

@@ -1,6 +1,7 @@
 """Listeners who watch, like, answer surveys and come back, with the reason why they do as a switch: item, user or state."""
 
 from tastemaker.simulate.retention.draws import draw_listeners, draw_pairs, draw_slates
+from tastemaker.simulate.retention.meetings import expected_return, meetings
 from tastemaker.simulate.retention.ranker import RANKER_FEATURES, ranker_features
 from tastemaker.simulate.retention.returns import returns
 from tastemaker.simulate.retention.surveys import ask, survey_table
@@ -18,7 +19,9 @@ __all__ = [
     "draw_listeners",
     "draw_pairs",
     "draw_slates",
+    "expected_return",
     "measure",
+    "meetings",
     "missed",
     "ranker_features",
     "returns",
