@@ -13,6 +13,7 @@ import typer
 from tastemaker import __version__
 from tastemaker.cli import experiment
 from tastemaker.cli.converse import app as converse_app
+from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.output import emit, fail
 from tastemaker.cli.progress import progress
 from tastemaker.cli.retention import adjust, proxy, retain, survey
@@ -51,6 +52,7 @@ app.add_typer(retain.app, name="retain")
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(adjust.app, name="adjust")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(explore_app, name="explore")
 app.add_typer(simulate_app, name="simulate")
 
 

@@ -94,14 +94,21 @@ def judge_path(
 ) -> Found:
     """The second half of `safe_opg`, for a path that is trained already."""
     _, s2, s3, split_hash = parts
+    best = choose(trained, s2, space, existing, gate, reference)
+    ladder = climb(space, best, existing, settings.shares)
+    certificates = certify(ladder, s2, s3, gate, split_hash=split_hash, spent=spent, existing=existing, reference=reference)
+    return Found(tuple(ladder), tuple(certificates), best)
+
+
+def choose(
+    trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings, reference: Policy | None = None
+) -> Weights:
+    """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions alone."""
     growths = []
     for one in trained:
         found = collect(space.policy(one, existing), s2, "logged", reference=reference, cap=gate.cap)
         growths.append(log_growth(found.paired(gate.c), gate.margin, found.low(gate.c)))
-    best = trained[int(np.argmax(growths))]
-    ladder = climb(space, best, existing, settings.shares)
-    certificates = certify(ladder, s2, s3, gate, split_hash=split_hash, spent=spent, existing=existing, reference=reference)
-    return Found(tuple(ladder), tuple(certificates), best)
+    return trained[int(np.argmax(growths))]
 
 
 def climb(space: Space, weights: Weights, existing: Flags, shares: Sequence[float]) -> list[Policy]:

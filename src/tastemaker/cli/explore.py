@@ -1,0 +1,272 @@
+"""`tastemaker explore`: from a click log to a policy that may go live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "Try new items safely: what a log supports, policies that give room to new items, certificates, and a ledger.\n\n"
+        "A log has one row a shown action: action, reward, propensity, context columns, and user_id where users return. The "
+        "catalogue has action, vector (or v0, v1 ...), and prefix and new where they are known.\n\n"
+        "  tastemaker explore support log.parquet --actions items.parquet --context x0,x1\n\n"
+        "  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out study\n\n"
+        "  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study --ledger book.sqlite\n\n"
+        "  tastemaker explore deploy --study study --ledger book.sqlite --rounds 10000\n\n"
+        "Instead of a log, -w WORKSPACE joins the slates it served to the events that followed. Exit codes: 0 done or passed, "
+        "1 refused (the reason is printed), 2 bad input."
+    ),
+)
+
+Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON lines.")]
+Workspace = Annotated[Path | None, typer.Option("--workspace", "-w", help="Instead of a log: a workspace that served slates.")]
+Actions = Annotated[Path | None, typer.Option(help="The catalogue; without it, the logged actions alone.")]
+Context = Annotated[str, typer.Option(help="Names of the context columns, comma-separated.")]
+Column = Annotated[list[str] | None, typer.Option(help="A role and its column, for example reward=click; repeat.")]
+RMax = Annotated[float, typer.Option(help="Largest reward a row can have.")]
+FitLogger = Annotated[bool, typer.Option("--fit-logger", help="Estimate missing propensities; everything is then labelled so.")]
+Study = Annotated[Path, typer.Option(help="The folder that `learn` wrote.")]
+Ledger = Annotated[Path | None, typer.Option(help="SQLite file of promises and deployments (default: the workspace's).")]
+Delta = Annotated[float, typer.Option(help="Error probability.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def _source(
+    log: Path | None,
+    workspace: Path | None,
+    actions: Path | None,
+    context: str,
+    column: list[str] | None,
+    r_max: float,
+    fit: bool,
+) -> Any:
+    from tastemaker.flows.exploration.tables import Source
+
+    pairs = [tuple(one.split("=", 1)) for one in column or []]
+    if any(len(one) != 2 for one in pairs):
+        raise InputError("--column takes role=name, for example --column reward=click")
+    names = tuple(name.strip() for name in context.split(",") if name.strip())
+    return Source(log, actions, workspace, names, tuple(pairs), r_max, fit)  # type: ignore[arg-type]
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in text.split(",") if one.strip())
+    except ValueError:
+        raise InputError(f"{option} {text}: give numbers separated by commas") from None
+
+
+def _ended(result: dict[str, Any], as_json: bool) -> None:
+    emit(result, as_json)
+    raise typer.Exit(0 if result["passed"] else 1)
+
+
+@app.command()
+def support(
+    log: Log = None,
+    workspace: Workspace = None,
+    actions: Actions = None,
+    context: Context = "",
+    policy: Annotated[str | None, typer.Option(help="uniform, or the folder of a study: how much of it the log covers.")] = None,
+    candidate: Annotated[int | None, typer.Option(help="Which candidate of the study (default: the most novel).")] = None,
+    c: Annotated[float, typer.Option(help="Share of the logger's value that a certificate will promise.")] = 0.95,
+    delta: Delta = 0.05,
+    column: Column = None,
+    r_max: RMax = 1.0,
+    fit_logger: FitLogger = False,
+    as_json: AsJson = False,
+) -> None:
+    """What the log can and cannot support, before anything is estimated.
+
+    Example: tastemaker explore support clicks.csv --column action=item_id --column reward=click --policy uniform
+    """
+    from tastemaker.flows.exploration import look
+
+    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
+    emit(look.support(source, policy, candidate, c, delta), as_json)
+
+
+@app.command()
+def estimate(
+    log: Log = None,
+    workspace: Workspace = None,
+    actions: Actions = None,
+    context: Context = "",
+    policy: Annotated[str, typer.Option(help="uniform, or the folder of a study.")] = "uniform",
+    candidate: Annotated[int | None, typer.Option(help="Which candidate of the study (default: the most novel).")] = None,
+    delta: Delta = 0.05,
+    column: Column = None,
+    r_max: RMax = 1.0,
+    fit_logger: FitLogger = False,
+    as_json: AsJson = False,
+) -> None:
+    """A policy's value by every estimator the log allows, each with its lower bounds and assumptions.
+
+    Example: tastemaker explore estimate log.parquet --actions items.parquet --context x0,x1 --policy study
+    """
+    from tastemaker.flows.exploration import look
+
+    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
+    emit(look.estimate(source, policy, candidate, delta), as_json)
+
+
+@app.command()
+def learn(
+    log: Log = None,
+    workspace: Workspace = None,
+    actions: Actions = None,
+    context: Context = "",
+    out: Annotated[Path, typer.Option(help="Folder of the study; it must be new.")] = Path("study"),
+    objective: Annotated[str, typer.Option(help="clipped_ips, ips, dr, cql or log_likelihood.")] = "clipped_ips",
+    shares: Annotated[str, typer.Option(help="Shares of new items to try, ascending.")] = "0,0.02,0.05,0.1,0.15,0.2,0.3",
+    key: Annotated[str, typer.Option(help="Key of the split: the same key gives the same split.")] = "0",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of the first path point.")] = 100,
+    column: Column = None,
+    r_max: RMax = 1.0,
+    fit_logger: FitLogger = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn candidates on half of the log, from the logger towards new items; no row that will certify them is touched.
+
+    Example: tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out study
+    """
+    from tastemaker.flows.exploration.learn import learn as run
+
+    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
+    with progress(quiet) as report:
+        result = run(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
+    emit(result, as_json)
+
+
+@app.command()
+def design(
+    log: Log = None,
+    workspace: Workspace = None,
+    actions: Actions = None,
+    context: Context = "",
+    out: Annotated[Path, typer.Option(help="The table to write: action, share, plays.")] = Path("design.parquet"),
+    budget: Annotated[float, typer.Option(help="Plays of new items to share out: rounds x their share.")] = 1000.0,
+    cap: Annotated[float, typer.Option(help="Largest share of one item.")] = 1.0,
+    min_plays: Annotated[float, typer.Option(help="Plays that every new item gets.")] = 0.0,
+    column: Column = None,
+    r_max: RMax = 1.0,
+    fit_logger: FitLogger = False,
+    as_json: AsJson = False,
+) -> None:
+    """Share the plays of new items by what they would teach, not by chance.
+
+    Example: tastemaker explore design log.parquet --actions items.parquet --budget 500 --min-plays 2
+    """
+    from tastemaker.flows.exploration.learn import design as run
+
+    emit(run(_source(log, workspace, actions, context, column, r_max, fit_logger), out, budget, cap, min_plays), as_json)
+
+
+@app.command()
+def certify(
+    log: Log = None,
+    workspace: Workspace = None,
+    actions: Actions = None,
+    context: Context = "",
+    study: Study = Path("study"),
+    out: Annotated[Path, typer.Option(help="Folder of the certificate: JSON, Markdown, HTML.")] = Path("certificate"),
+    ledger: Ledger = None,
+    c: Annotated[float, typer.Option(help="Share of the logger's value to promise; set once, when the ledger begins.")] = 0.95,
+    floor: Annotated[float, typer.Option(help="Share that no single deployment may fall below; set once.")] = 0.90,
+    delta: Delta = 0.05,
+    gates: Annotated[int, typer.Option(help="Gates there will ever be; set once.")] = 5,
+    support: Annotated[str, typer.Option(help="logged, prefix or features: what counts for new items.")] = "logged",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds the deployment is planned for.")] = 10_000,
+    column: Column = None,
+    r_max: RMax = 1.0,
+    fit_logger: FitLogger = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Open the held-out rows once and say which candidate may go live; they are spent afterwards.
+
+    Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study --ledger book.sqlite
+    """
+    from tastemaker.explore.ledger import Ledger as Promise
+    from tastemaker.flows.exploration.certify import certify as run
+
+    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
+    promise = Promise(c, floor, delta, gates, r_max=r_max)
+    with progress(quiet) as report:
+        result = run(source, study, out, ledger, promise, support, rounds, report)
+    _ended(result, as_json)
+
+
+@app.command()
+def deploy(
+    study: Study = Path("study"),
+    certificate: Annotated[Path, typer.Option(help="The folder that `certify` wrote.")] = Path("certificate"),
+    workspace: Workspace = None,
+    ledger: Ledger = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds it is planned for.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Enter the certified policy in the ledger; refused without a passed certificate.
+
+    Example: tastemaker explore deploy --study study --certificate certificate --ledger book.sqlite --rounds 10000
+    """
+    from tastemaker.flows.exploration.certify import deploy as run
+
+    _ended(run(study, certificate, workspace, ledger, rounds), as_json)
+
+
+@app.command()
+def ledger(
+    workspace: Workspace = None,
+    ledger: Ledger = None,
+    settle: Annotated[Path | None, typer.Option(help="Served rows to bank, those outside the part kept to certify.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Requests served in all (default: as many as rows).")] = None,
+    r_max: RMax = 1.0,
+    column: Column = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was promised, earned, spent and is left.
+
+    Example: tastemaker explore ledger --ledger book.sqlite --settle served.parquet
+    """
+    from tastemaker.flows.exploration.live import show
+
+    source = None if settle is None else _source(settle, None, None, "", column, r_max, False)
+    emit(show(workspace, ledger, source, rounds), as_json)
+
+
+@app.command()
+def watch(
+    log: Annotated[Path, typer.Argument(help="Live rows, oldest first.")],
+    workspace: Workspace = None,
+    ledger: Ledger = None,
+    floor: Annotated[float, typer.Option(help="Share of the logger's value below which to raise the alarm.")] = 0.90,
+    reference: Annotated[float | None, typer.Option(help="A known V0, instead of the holdout's rows.")] = None,
+    delta: Delta = 0.05,
+    hand_back: Annotated[
+        bool, typer.Option("--hand-back", help="At an alarm, enter in the ledger that pi0 serves again.")
+    ] = False,
+    r_max: RMax = 1.0,
+    column: Column = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at live rows as often as you like: exit 1 when the reward is surely below the floor.
+
+    Example: tastemaker explore watch served.parquet --ledger book.sqlite --hand-back
+    """
+    from tastemaker.flows.exploration.live import watch as run
+
+    source = _source(log, None, None, "", column, r_max, False)
+    result = run(source, workspace, ledger, floor, reference, delta, hand_back)
+    _ended(result | {"passed": result["alarm"] is None}, as_json)

@@ -1,0 +1,1 @@
+"""From a log to a certified deployment: what `tastemaker explore` does."""

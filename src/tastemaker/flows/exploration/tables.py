@@ -1,0 +1,155 @@
+"""The log and the catalogue of `tastemaker explore`: from plain tables, or from a workspace's slates and events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.explore.table import Columns, Log, check_log
+from tastemaker.store import Workspace, read_any, read_table
+
+REWARDING = ("play", "like", "save", "click", "purchase")
+ROLES = ("action", "reward", "propensity", "position", "user", "request", "timestamp", "policy", "prefix_propensity")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the data is: a log table (with a catalogue table) or a workspace; which columns play which part.
+
+    context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be.
+    """
+
+    log: Path | None = None
+    actions: Path | None = None
+    workspace: Path | None = None
+    context: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    r_max: float = 1.0
+    fit_logger: bool = False
+
+    def columns(self) -> Columns:
+        """The columns as `check_log` takes them. Raises InputError on a role that does not exist."""
+        for role, _ in self.renamed:
+            if role not in ROLES:
+                raise InputError(f"--column {role}=...: there is no such role; choose one of {', '.join(ROLES)}")
+        return Columns(context=self.context, r_max=self.r_max, **dict(self.renamed))
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """log; ids of all actions; vectors (A, k); existing (A,): what the logger may play; prefixes (A,) or None; the raw table."""
+
+    log: Log
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float64]
+    existing: npt.NDArray[np.bool_]
+    prefixes: npt.NDArray[np.int64] | None
+    table: pa.Table
+
+
+def load(source: Source) -> Loaded:
+    """Read and check everything. Raises InputError naming file, row, column and remedy."""
+    if (source.log is None) == (source.workspace is None):
+        raise InputError("give either --log with a table, or --workspace")
+    if source.workspace is not None:
+        return _from_workspace(source, source.workspace)
+    assert source.log is not None
+    table = read_any(source.log)
+    columns = source.columns()
+    catalogue = read_any(source.actions) if source.actions is not None else _seen(table, columns.action)
+    try:
+        return _loaded(table, catalogue, columns, source.fit_logger)
+    except InputError as error:
+        raise InputError(f"{source.log}: {error}") from None
+
+
+def _seen(table: pa.Table, name: str) -> pa.Table:
+    """A catalogue of the logged actions alone."""
+    if name not in table.column_names:
+        raise InputError(f"column '{name}' is missing; name the action column with --column action=NAME")
+    return pa.table({"action": sorted({str(one) for one in table.column(name).to_pylist()})})
+
+
+def _loaded(table: pa.Table, catalogue: pa.Table, columns: Columns, fit_logger: bool) -> Loaded:
+    if "action" not in catalogue.column_names:
+        raise InputError(
+            "the table of actions needs a column 'action' with the ids (and 'vector' or v0, v1 ..., 'prefix', 'new')"
+        )
+    ids = tuple(str(one) for one in catalogue.column("action").to_pylist())
+    if len(set(ids)) != len(ids):
+        raise InputError("the table of actions names one twice; keep one row each")
+    log = check_log(table, columns, ids, fit_logger=fit_logger)
+    existing = np.bincount(log.action, minlength=len(ids)) > 0
+    if "new" in catalogue.column_names:
+        existing = ~np.asarray(catalogue.column("new").to_pylist(), dtype=bool)
+    prefixes = None
+    if "prefix" in catalogue.column_names:
+        names = np.asarray([str(one) for one in catalogue.column("prefix").to_pylist()])
+        prefixes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return Loaded(log, ids, _vectors(catalogue, len(ids)), existing, prefixes, table)
+
+
+def _vectors(catalogue: pa.Table, count: int) -> npt.NDArray[np.float64]:
+    """(A, k) from the column `vector` or columns v0, v1 ...; without either, one indicator an action."""
+    if "vector" in catalogue.column_names:
+        rows = catalogue.column("vector").to_pylist()
+        if len({len(one or ()) for one in rows}) != 1:
+            raise InputError("column 'vector' of the actions: every action needs a vector of the same length")
+        return np.asarray(rows, dtype=np.float64)
+    names = [name for name in catalogue.column_names if name[:1] == "v" and name[1:].isdigit()]
+    if names:
+        return np.column_stack([catalogue.column(name).to_numpy() for name in names]).astype(np.float64)
+    if count > 512:
+        raise InputError(f"{count} actions without vectors: add a column 'vector' to --actions, so that actions share evidence")
+    return np.eye(count)
+
+
+def _from_workspace(source: Source, root: Path) -> Loaded:
+    """Slates at the first position, joined to events by request and item: 1 for an event that counts as a success."""
+    from tastemaker.flows.chain import Chain
+    from tastemaker.flows.stages.tokens import load_codes
+    from tastemaker.store import Database
+
+    workspace = Workspace.open(root)
+    chain = Chain(workspace, lambda *_: None)
+    database = Database(workspace.database)
+    slates = database.slates_table().to_pylist()
+    events = database.events_table().to_pylist()
+    database.close()
+    good = {(one["request_id"], one["item_id"]) for one in events if one["kind"] in REWARDING}
+    first = [row for row in slates if row["position"] == 0]
+    if not first:
+        raise InputError(f"{root}: no slate was served yet; serve with `exploration` above 0 in tastemaker.toml and collect some")
+    table = read_table(chain.path("vectors") / "text.parquet")
+    vectors = _reduced(np.asarray(table.column("vector").to_pylist(), dtype=np.float64))
+    codes, _ = load_codes(chain)
+    rows = [row | {"action": row["item_id"], "reward": float((row["request_id"], row["item_id"]) in good)} for row in first]
+    contexts = _contexts([row["user_id"] for row in first], chain.data, vectors)
+    names = tuple(f"x{number}" for number in range(contexts.shape[1]))
+    raw = pa.Table.from_pylist(rows)
+    for number, name in enumerate(names):
+        raw = raw.append_column(name, pa.array(contexts[:, number]))
+    catalogue = pa.table({"action": chain.data.item_ids, "vector": list(vectors), "prefix": codes[:, 0]})
+    return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source.fit_logger)
+
+
+def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[np.float64]:
+    from sklearn.decomposition import TruncatedSVD
+
+    if vectors.shape[1] <= width:
+        return vectors
+    return np.asarray(TruncatedSVD(width, random_state=0).fit_transform(np.nan_to_num(vectors)))
+
+
+def _contexts(users: Sequence[str], data: Any, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n, k) mean vector of what each user's ingested history holds; zeros for a bare history."""
+    known: Mapping[str, int] = data.user_row
+    rows = [data.histories.of(known[user]) if user in known else () for user in users]
+    return np.stack([vectors[np.asarray(row)].mean(axis=0) if len(row) else np.zeros(vectors.shape[1]) for row in rows])

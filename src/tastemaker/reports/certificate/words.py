@@ -1,0 +1,91 @@
+"""The words of a certificate, shared by its two forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SUPPORTS = {
+    "logged": "Only actions that the logger itself may show count. Plays of new items count as worth nothing.",
+    "prefix": "New items count what items of the same Semantic-ID prefix earned. If a prefix does not carry the whole effect of "
+    "an item, this certificate can be wrong.",
+    "features": "New items count a cautious prediction from their vectors. If their rewards follow another rule than those of "
+    "shown items, this certificate can be wrong.",
+}
+
+
+def number(value: Any) -> str:
+    """Six significant digits; a dash where nothing was computed."""
+    found = float(value) + 0.0  # no minus before a zero
+    return f"{found:.6g}" if math.isfinite(found) else ("unbounded" if found > 0 else "–")
+
+
+def verdict(one: Mapping[str, Any]) -> str:
+    """The first line."""
+    return "May go live" if one["passed"] else "Must not go live"
+
+
+def claim(one: Mapping[str, Any]) -> str:
+    """What was tested, in a sentence."""
+    slack = "" if one["margin"] == 0 else f" by at least {number(one['margin'])} a round"
+    return (
+        f"With probability {1 - one['delta']:g}, this policy earns at least {one['c']:.0%} of what the logger earns{slack}, and "
+        f"never less than {one['floor']:.0%} of it. Tested once, on {one['n']:,} rows that had no part in learning or choosing."
+    )
+
+
+def facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of every figure."""
+    return [
+        ("Lower bound of V(pi) - c V0", f"{number(one['lcb'])} (needed: {number(one['margin'])})"),
+        ("Lower bound of V(pi) - floor V0", f"{number(one['floor_lcb'])} (needed: 0)"),
+        ("Evidence (e-value)", f"{number(one['e_value'])} (needed: {number(1 / one['delta'])})"),
+        ("Estimate of V(pi)/V0, no bound", number(one["ratio"])),
+        ("Novelty: plays of new items", f"{one['novelty']:.2%}"),
+        ("Plays that the log can speak about", f"{one['on_support_mass']:.2%}"),
+        ("Rows, of them rewarded", f"{one['n']:,}, {one['n_rewarded']:,}"),
+        ("Largest weight; rows worth", f"{number(one['max_weight'])}; {number(one['ess'])}"),
+        ("Test", str(one["test"])),
+        ("Policy, rows, split", f"{one['policy_hash'][:12]}, {one['log_hash'][:12]}, {one['split_hash'][:12]}"),
+    ]
+
+
+def candidates(all_of: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """One line a candidate: number, novelty, bound, verdict."""
+    return [
+        (str(place), f"{one['novelty']:.2%}", number(one["lcb"]), "passed" if one["passed"] else str(one["reason"]))
+        for place, one in enumerate(all_of, start=1)
+    ]
+
+
+def markdown(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
+    """The certificate `all_of[chosen]` (as JSON holds it) as Markdown, with every candidate of its gate."""
+    one = all_of[chosen]
+    lines = [
+        f"# {verdict(one)}",
+        "",
+        f"Candidate {chosen + 1} of {len(all_of)}. {one['reason']}",
+        "",
+        "## The claim",
+        "",
+        claim(one),
+    ]
+    lines += ["", SUPPORTS[one["support"]], "", "## The figures", "", "| figure | value |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in facts(one)]
+    lines += ["", "## What has to be true", ""] + [f"- {note}" for note in one["assumptions"] or ("nothing was tested",)]
+    lines += ["", "## Every candidate", "", "| candidate | novelty | lower bound | |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in candidates(all_of)]
+    if one["beside"]:
+        lines += [
+            "",
+            "## Other tests of the same claim, which decide nothing",
+            "",
+            "| test | lower bound | | note |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {other['test']} | {number(other['lcb'])} | would {'pass' if other['passed'] else 'refuse'} | {other['note']} |"
+            for other in one["beside"]
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,144 @@
+"""docs/safe-exploration.md runs as it stands, and the commands behind it refuse what they must."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from tastemaker.cli.main import app
+from tastemaker.errors import InputError
+from tastemaker.store import read_any, write_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "safe-exploration.md"
+RUNNER = CliRunner()
+
+
+def run(line: str) -> tuple[int, str]:
+    """Exit code and output of a command line; an expected error is raised."""
+    words = shlex.split(line)
+    assert words[0] == "tastemaker"
+    result = RUNNER.invoke(app, words[1:])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, int, str]]]:
+    """The page's folder after every snippet, and what each command said."""
+    import torch
+
+    torch.set_num_threads(1)
+    folder, said = tmp_path_factory.mktemp("page"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for language, code in re.findall(r"^```(python|sh)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
+            if language == "python":
+                exec(compile(code, str(PAGE), "exec"), {})
+            else:
+                said += [(line, *run(line)) for line in code.strip().splitlines()]
+    return folder, said
+
+
+def test_every_command_of_the_page_ends_well(walked: tuple[Path, list[tuple[str, int, str]]]) -> None:
+    folder, said = walked
+    assert [code for _, code, _ in said] == [0] * 7
+    assert "passed" in said[4][2] and "deployed candidate" in said[5][2]
+    page = (folder / "certificate" / "certificate.html").read_text()
+    assert "May go live" in page and "What has to be true" in page and "<script" not in page
+    values = json.loads((folder / "certificate" / "certificates.json").read_text())
+    assert [one["novelty"] for one in values] == sorted(one["novelty"] for one in values)
+    assert float(pa.compute.min(read_any(folder / "design.parquet")["plays"]).as_py()) >= 5 - 1e-6
+
+
+SOURCE = "log.parquet --actions items.parquet --context x0,x1,x2"
+
+
+def test_held_out_rows_are_spent_once(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(walked[0])
+    with pytest.raises(InputError, match="opened before"):
+        run(f"tastemaker explore certify {SOURCE} --study study --ledger book.sqlite --out again -q")
+
+
+def test_a_log_without_rewards_is_refused_with_a_reason(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(walked[0])
+    table = read_any(Path("log.parquet"))
+    place = table.column_names.index("reward")
+    write_table(Path("nothing.parquet"), table.set_column(place, "reward", pa.array(np.zeros(len(table)))))
+    code, said = run("tastemaker explore support nothing.parquet --actions items.parquet --json")
+    assert code == 0 and json.loads(said)["rewarded"] == 0
+    with pytest.raises(InputError, match="has a reward"):
+        run("tastemaker explore learn nothing.parquet --actions items.parquet --out empty -q")
+    with pytest.raises(InputError, match="other rows"):
+        run("tastemaker explore certify nothing.parquet --actions items.parquet --study study --ledger b2.sqlite -q")
+
+
+def test_nothing_is_deployed_without_a_certificate(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(walked[0])
+    # A candidate that leaves the logger's items almost wholly cannot pass; its refusal ends with exit code 1.
+    assert run(f"tastemaker explore learn {SOURCE} --out wild --key wild --shares 0.9,0.95 -q")[0] == 0
+    code, said = run(f"tastemaker explore certify {SOURCE} --study wild --ledger wild.sqlite --out refused --json -q")
+    assert code == 1 and not json.loads(said)["passed"]
+    assert "Must not go live" in (Path("refused") / "certificate.md").read_text()
+    code, said = run("tastemaker explore deploy --study wild --certificate refused --ledger wild.sqlite")
+    assert code == 1 and "not deployed: refused" in said
+
+
+def test_served_rows_are_banked_and_a_dead_stream_raises_the_alarm(
+    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(walked[0])
+    with pytest.raises(InputError, match="policy_propensity"):
+        run("tastemaker explore watch log.parquet --ledger book.sqlite")
+    rows = 4000
+    draws = np.random.default_rng(0)
+    live = {"action": ["item00"] * rows, "reward": (draws.random(rows) < 0.5) * 1.0, "propensity": [0.5] * rows}
+    write_table(Path("live.parquet"), pa.table(live | {"policy_propensity": [0.5] * rows, "reference_propensity": [0.45] * rows}))
+    code, said = run("tastemaker explore ledger --ledger book.sqlite --settle live.parquet --json")
+    assert code == 0 and json.loads(said)["bank"] > 0
+    dead = live | {"policy_propensity": [0.01] * rows, "reference_propensity": [0.9] * rows}
+    write_table(Path("dead.parquet"), pa.table(dead))
+    code, said = run("tastemaker explore watch dead.parquet --ledger book.sqlite --hand-back")
+    assert code == 1 and "ALARM" in said
+    code, said = run("tastemaker explore ledger --ledger book.sqlite --json")
+    assert json.loads(said)["serving"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"propensity": [0.0]}, "row 3, column 'propensity'.*not above 0"),
+        ({"propensity": [1.5]}, "row 3, column 'propensity'.*above 1"),
+        ({"reward": [-1.0]}, "row 3, column 'reward'.*negative"),
+        ({"reward": [2.0]}, "row 3, column 'reward'.*r_max"),
+        ({"action": ["elsewhere"]}, "row 3, column 'action'.*elsewhere"),
+    ],
+)
+def test_bad_rows_are_named(
+    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch, change: dict[str, list[object]], message: str
+) -> None:
+    monkeypatch.chdir(walked[0])
+    rows = read_any(Path("log.parquet")).slice(0, 50).to_pylist()
+    for name, (value,) in change.items():
+        rows[2][name] = value
+    write_table(Path("bad.parquet"), pa.Table.from_pylist(rows))
+    with pytest.raises(InputError, match=message):
+        run("tastemaker explore support bad.parquet --actions items.parquet")
+
+
+def test_wrong_arguments_are_told() -> None:
+    for line, message in (
+        ("support", "--log|either"),
+        ("support x.csv --column click", "role=name"),
+        ("support x.csv --column colour=click", "no such role|cannot|x.csv"),
+        ("learn x.csv --shares a,b", "numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(f"tastemaker explore {line}")
