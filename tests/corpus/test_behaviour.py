@@ -189,3 +189,17 @@ def test_thinned_copies_leave_out_a_share_and_differ() -> None:
     np.testing.assert_array_equal(thinned(whole, 0.0, 0, 0).items, whole.items)
     with pytest.raises(InputError, match="leave out is 1"):
         thinned(whole, 1.0, 0, 0)
+
+
+@given(lists, dials, st.integers(0, 99))
+@settings(max_examples=40)
+def test_only_targets_have_loss_and_their_context_stays(rows: list[list[int]], dial: BehaviourSettings, seed: int) -> None:
+    train = packed(rows)
+    targets = np.random.default_rng(seed).random(len(train.items)) < 0.5
+    every, some = (behaviour_examples(train, CODES, V, dial, targets=one) for one in (None, targets))
+    per_event = len(V.sizes)
+    assert sum(map(sum, some["loss_mask"].to_pylist())) == per_event * int(targets.sum())
+    assert all(map(any, some["loss_mask"].to_pylist()))  # a window without a target is left out
+    whole = every["tokens"].to_pylist()
+    assert all(tokens in whole for tokens in some["tokens"].to_pylist())
+    assert behaviour_examples(train, CODES, V, dial, targets=np.ones(len(train.items), bool)).equals(every)

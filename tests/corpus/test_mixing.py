@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import mix, pack, sample_by_reward, token_counts
+from tastemaker.corpus import mix, pack, sample_by_reward, targets_by_reward, token_counts
 from tastemaker.errors import InputError
 
 
@@ -95,3 +95,19 @@ def test_draws_are_unbiased() -> None:
 def test_bad_rewards_are_refused_naming_the_row(rewards: list[float], words: str) -> None:
     with pytest.raises(InputError, match=words):
         sample_by_reward(rewards, 2, 0)
+
+
+def test_targets_stay_in_proportion_to_their_reward_and_every_user_keeps_one() -> None:
+    rewards, users = np.array([0.2, 0.8, 0.4, 0.1, 0.05, 0.1]), np.array([0, 0, 0, 1, 2, 2])
+    copies = 3_000
+    kept = np.stack([targets_by_reward(rewards, users, 0, copy) for copy in range(copies)])
+    share = kept.mean(axis=0)
+    assert share[1] == share[3] == share[5] == 1.0  # the largest reward of all, and the best of each user
+    for event in (0, 2, 4):
+        expected = rewards[event] / 0.8
+        assert abs(share[event] - expected) < 4 * np.sqrt(expected * (1 - expected) / copies)
+    assert np.array_equal(kept[7], targets_by_reward(rewards, users, 0, 7))
+    with pytest.raises(InputError, match="row 2: the reward is -1"):
+        targets_by_reward([1.0, -1.0], [0, 0], 0)
+    with pytest.raises(InputError, match="no target"):
+        targets_by_reward([0.0, 0.0], [0, 0], 0)

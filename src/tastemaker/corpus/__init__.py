@@ -6,7 +6,7 @@ from tastemaker.corpus.events import Histories, histories
 from tastemaker.corpus.metadata import MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, pack, token_counts
 from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts
-from tastemaker.corpus.rewards import sample_by_reward
+from tastemaker.corpus.rewards import sample_by_reward, targets_by_reward
 from tastemaker.corpus.splits import Split, Targets, hold_out_items, leave_one_out, swap_last_two, time_split
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "sample_by_reward",
     "sft_examples",
     "swap_last_two",
+    "targets_by_reward",
     "time_split",
     "token_counts",
 ]

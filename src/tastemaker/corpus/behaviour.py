@@ -53,6 +53,7 @@ def behaviour_examples(
     vocabulary: Vocabulary,
     settings: BehaviourSettings | None = None,
     features: Mapping[str, Ints] | None = None,
+    targets: Bools | None = None,
 ) -> pa.Table:
     """One sequence a user with loss on every Semantic-ID token: each prefix of a history is an example.
 
@@ -72,6 +73,8 @@ def behaviour_examples(
     features
         name -> (E,) bucket of each event (-1 missing), in the order of `train.items`; tokens follow the event's Semantic
         ID, in the order of the names given, without loss.
+    targets
+        (E,) events with loss, all if None; the others are context alone, and a window without any is left out.
 
     Returns
     -------
@@ -83,7 +86,13 @@ def behaviour_examples(
     start = np.maximum(stop - settings.max_items, train.offsets[:-1][owners])
     learn_from = np.maximum(stop - settings.step, start)
     whole = (start == train.offsets[:-1][owners]) | settings.most_recent
-    return _sequences(train, codes, vocabulary, features, start, stop, np.where(whole, start, learn_from), "behaviour")
+    first = np.where(whole, start, learn_from)
+    if targets is None:
+        return _sequences(train, codes, vocabulary, features, start, stop, first, "behaviour")
+    before = np.concatenate([[0], np.cumsum(targets)])
+    some = before[stop] > before[first]
+    bounds = start[some], stop[some], first[some]
+    return _sequences(train, codes, vocabulary, features, *bounds, "behaviour", targets=targets)
 
 
 def sft_examples(
@@ -207,10 +216,11 @@ def _layout(
     learn_from: Ints,
     sep: int | None,
     bare_target: bool,
+    targets: Bools | None = None,
 ) -> tuple[npt.NDArray[np.int32], Bools, Ints]:
     """Tokens (T,), loss (T,) and offsets (W + 1,) of windows [start, stop) over events, loss from event `learn_from` on.
 
-    `sep` goes before the last event of each window; `bare_target` drops the features that follow it.
+    `sep` goes before the last event of each window; `bare_target` drops the features that follow it. Only `targets` have loss.
     """
     per_event = _event_tokens(h, codes, vocabulary, features)
     levels, sizes = codes.shape[1], stop - start
@@ -222,7 +232,8 @@ def _layout(
     keep[:, 0] = last & (sep is not None)
     keep[:, 1 + levels :] = ~(last & bare_target)[:, None]
     loss = np.zeros(rows.shape, dtype=np.bool_)
-    loss[:, 1 : 1 + levels] = (index >= np.repeat(learn_from, sizes))[:, None]
+    wanted = index >= np.repeat(learn_from, sizes)
+    loss[:, 1 : 1 + levels] = (wanted if targets is None else wanted & targets[index])[:, None]
     before = np.concatenate([[0], np.cumsum(keep.sum(axis=1))])
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     offsets = before[bounds] + np.arange(len(bounds))  # and one bos a window
@@ -246,6 +257,7 @@ def _sequences(
     *,
     sep: int | None = None,
     bare_target: bool = False,
+    targets: Bools | None = None,
 ) -> pa.Table:
-    tokens, learn, offsets = _layout(h, codes, vocabulary, features, start, stop, learn_from, sep, bare_target)
+    tokens, learn, offsets = _layout(h, codes, vocabulary, features, start, stop, learn_from, sep, bare_target, targets)
     return pack(tokens, learn, offsets, source)

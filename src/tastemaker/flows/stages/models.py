@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples, thinned
@@ -77,12 +79,25 @@ def build_corpus(chain: Chain, folder: Path) -> None:
     mixture, achieved = mix({"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"])
     write_table(folder / "cpt.parquet", mixture)
     passes = [thinned(chain.data.split.train, dials["thinning"], dials["seed"], copy) for copy in range(dials["sft_epochs"])]
-    epochs = [behaviour_examples(one, codes, vocabulary, settings) for one in passes]
+    targets = _rewarded(chain) if dials["reward"] else [None] * len(passes)
+    epochs = [behaviour_examples(one, codes, vocabulary, settings, targets=t) for one, t in zip(passes, targets, strict=True)]
     write_table(folder / "sft.parquet", pa.concat_tables(epochs))
     total = max(1, sum(achieved.values()))
     says = ", ".join(f"{name} {count:,} tokens ({count / total:.0%})" for name, count in achieved.items())
     says += f"; fine-tuning {sum(int(token_counts(one).sum()) for one in epochs):,} tokens in {len(epochs)} passes"
     write_json(folder / "summary.json", {"says": says, "achieved": achieved})
+
+
+def _rewarded(chain: Chain) -> list[Any]:
+    """For each pass, which events of its thinned histories are targets: drawn by the proxy that the dial `reward` names."""
+    from tastemaker.corpus.rewards import targets_by_reward
+    from tastemaker.flows.retention.live.rewards import event_rewards
+
+    dials, train = chain.workspace.settings, chain.data.split.train
+    rewards = event_rewards(chain)
+    numbered = replace(train, items=np.arange(len(train.items)))  # thinned alike, it tells which events are left
+    left = [thinned(numbered, dials["thinning"], dials["seed"], copy) for copy in range(dials["sft_epochs"])]
+    return [targets_by_reward(rewards[one.items], one.user_rows, dials["seed"], copy) for copy, one in enumerate(left)]
 
 
 def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any = None, **settings: Any) -> None:
