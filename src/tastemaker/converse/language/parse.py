@@ -11,7 +11,8 @@ from tastemaker.converse.constraints import Change, Clause, Strength, Wish, merg
 from tastemaker.converse.language.lexicon import Lexicon, Words, bounded, plain
 
 _NOT = re.compile(
-    r"\b(?:(?:no|not)(?! (?:less|more) than)|nothing|never|without|except|anything but|other than|avoid|skip|leave out|don't want|do not want|isn't)\b"
+    r"\b(?:(?:no|not)(?! (?:less|more) than)|nothing|never|without|except|anything but|other than|avoid|skip|leave out|"
+    r"don't want|do not want|isn't)\b"
     r"(?:(?!\bbut\b|\bjust\b|\bonly\b)[^.,;:!?])*$",
     re.IGNORECASE,
 )

@@ -22,6 +22,7 @@ from tastemaker.flows.conversation.world.setting import Setting, open_setting
 from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
 from tastemaker.store import Workspace, write_json
+from tastemaker.store.files import plain
 
 
 def read_conversations(place: RunFolder) -> Iterator[Conversation]:
@@ -52,7 +53,7 @@ def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
         "meaning": FAULTS,
     }
     write_json(place.audit, result)
-    return result | {"text": audit_text(found, pool)}
+    return dict(plain(result)) | {"text": audit_text(found, pool)}
 
 
 def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:

@@ -45,6 +45,7 @@ from tastemaker.lm.calls import (
 )
 from tastemaker.schema import CONVERSATIONS
 from tastemaker.store import Workspace, append_line, read_lines, replacing, write_bytes, write_json
+from tastemaker.store.files import plain
 
 TRIAL = 6
 ROW_GROUP = 64
@@ -129,7 +130,7 @@ def plan_run(folder: Path, settings: RunSettings, paying: Paying, report: Report
     fields = {name: asdict(one) for name, one in setting.world.catalogue.fields.items()}
     goals = {"feasible": [one.name for one in setting.sampler.feasible], "skipped": setting.sampler.skipped}
     result = {"settings": asdict(settings), "settings_hash": setting.settings_hash, "forecast": asdict(expected), "goals": goals}
-    return result | {"fields": fields, "text": _plan_text(setting, expected)}
+    return dict(plain(result | {"fields": fields})) | {"text": _plan_text(setting, expected)}
 
 
 def _plan_text(setting: Setting, expected: Any) -> str:

@@ -38,6 +38,7 @@ from tastemaker.lm.calls import (
 )
 from tastemaker.stats.random import generator
 from tastemaker.store import append_line, read_lines, write_bytes, write_json
+from tastemaker.store.files import plain
 
 Ask = Callable[[Sequence["Question"]], list[Rated]]
 OFFLINE = {"facts": FactJudge, "overlap": WordJudge}
@@ -79,7 +80,7 @@ def judge_run(folder: Path, name: str, judges: Sequence[str], sample: int, payin
     faults = sum(not line.ok for one in clean for line in check(one.conversation, known))
     result = summarise(judges, rated, spoiled, setting.settings.seed) | {"turns": len(clean), "faults_by_check": faults}
     write_json(place.judgements, result | {"ratings": [asdict(one) for one in rated]})
-    return result | {"text": judge_text(result)}
+    return dict(plain(result)) | {"text": judge_text(result)}
 
 
 def _independent(judges: Sequence[str], model: str) -> None:

@@ -38,7 +38,7 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
-    if not columns:
+    if not set(columns) - {"popularity"}:
         raise InputError(
             f"{workspace.root}: no item has an attribute as field=value that others share, so no request can be made; "
             "add some to the items' `attributes` and ingest again"
