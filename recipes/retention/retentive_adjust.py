@@ -221,13 +221,8 @@ def show_bandit(arguments: Any, seed: int) -> None:
     clicks, seen = np.bincount(learn.action, learn.reward, 34), np.bincount(learn.action, minlength=34)
     score = (clicks + 1) / (seen + 200)  # shrunk towards half a percent
     proxy = generator(seed, "bandit").beta(2, 1.5, 34)
-    rules: dict[str, Rule | None] = {
-        "base": None,
-        "step": Step(),
-        "hinge": Hinge(),
-        "value": Value(),
-        "capped": Capped(Value(), 3),
-    }
+    # Strong enough that the top item changes: one of 34 items has most of the few clicks.
+    rules: dict[str, Rule | None] = {"base": None, "step": Step(50.0), "value": Value(50.0), "capped": Capped(Value(50.0), 3)}
     rows = []
     for name, rule in rules.items():
         ranks = grid_ranks(score[None], proxy[None], (1 - proxy[None]) * 0.7, rule or Value(0.0))[0]
