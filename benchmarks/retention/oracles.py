@@ -3,7 +3,7 @@
     python benchmarks/retention/oracles.py [--envs DIR]
 
 Each package is installed by this benchmark in an environment of its own (their pins exclude each other); one that cannot be
-installed is reported as such. Printed: the largest relative difference of each quantity. CUPED differs in the fourth digit because
+installed is reported as such. Printed: the largest relative difference of each quantity. CUPED differs in the fourth digit:
 theta is pooled within arms here (the regression coefficient) and over both arms together there.
 """
 
@@ -69,8 +69,8 @@ def ratio(side):
     return RatioStatistic(n=len(y), m_statistic=mean("y", side), d_statistic=mean("plays", side), m_d_sum_of_products=products)
 def adjusted(side, theta):
     y, x = data["y"][side], data["x"][side]
-    parts = {"post_statistic": mean("y", side), "pre_statistic": mean("x", side), "post_pre_sum_of_products": float((x * y).sum())}
-    return RegressionAdjustedStatistic(n=len(y), theta=theta, **parts)
+    parts = {"post_statistic": mean("y", side), "pre_statistic": mean("x", side)}
+    return RegressionAdjustedStatistic(n=len(y), theta=theta, post_pre_sum_of_products=float((x * y).sum()), **parts)
 def told(test):
     r = test.compute_result()
     return [r.expected, r.ci[0], r.ci[1], r.p_value]
