@@ -107,7 +107,7 @@ def report(
 
 def draw(found: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[int]) -> Figure:
     """V/V0, violations and novelty against beta."""
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    figure = Figure(figsize=(14, 5), layout="constrained")
     panels = figure.subplots(1, 3)
     for method, (colour, style) in LINES.items():
         runs = [found[method][beta] for beta in betas]
@@ -127,7 +127,7 @@ def draw(found: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[i
     panels[1].axhline(5, color="0.5", linewidth=0.8)
     panels[1].annotate("delta = 5 %", (betas[0], 5), textcoords="offset points", xytext=(0, 3), fontsize=8, color="0.4")
     panels[0].set(title="Value of the last deployment", ylabel="V / V0")
-    panels[1].set(title="Runs that broke the promise", ylabel="mean value of all deployments below C, % of runs", ylim=(-3, 103))
+    panels[1].set(title="Runs that broke the promise", ylabel="runs with mean V of all deployments below C, %", ylim=(-3, 103))
     panels[2].set(title="Novelty of the last deployment", ylabel="share of plays on new items")
     for axes in panels:
         axes.set(xlabel="beta: the logger plays in proportion to exp(beta q)", xticks=list(betas))

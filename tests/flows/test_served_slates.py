@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +14,12 @@ from scipy import stats
 from tests.conftest import quiet
 
 from tastemaker.flows.chain import Chain
+from tastemaker.flows.exploration.learn import learn
+from tastemaker.flows.exploration.look import estimate, support
+from tastemaker.flows.exploration.tables import Source
 from tastemaker.flows.recommend import Recommender, Wish
 from tastemaker.flows.service import WorkspaceService, open_service
-from tastemaker.store import Workspace
+from tastemaker.store import Event, Workspace
 
 DRAWS = 1500
 
@@ -80,3 +85,27 @@ def test_without_the_dial_nothing_is_drawn(tiny_workspace: Path) -> None:
     slate, shown = recommender.slate("r1", "u", found, 5)
     assert len(found) == 5 and slate["propensity"].to_pylist() == [1.0] * 5
     assert np.array_equal(shown.items, found.items)
+
+
+def test_served_slates_and_their_events_become_a_log(tiny_workspace: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "workspace"
+    shutil.copytree(tiny_workspace, copy)
+    service = open_service(copy)
+    service.recommender.dials = {**service.recommender.dials, "exploration": 1.0}
+    found = service.recommender.answer([Wish(("t000", "t004"), 4)])[0]
+    users = [str(user) for user in service.data.histories.users[:60]]
+    before = sum(row["position"] == 0 for row in service.database.slates_table().to_pylist())
+    for number, user in enumerate(users):
+        slate, _ = service.recommender.slate(f"log-{number}", user, found, 4)
+        service.database.log_slate(slate)
+        if number % 3 == 0:
+            top, now = slate["item_id"][0].as_py(), datetime.now(UTC)
+            service.database.add_events([Event(f"e{number}", user, "play", now, top, None, f"log-{number}", None)])
+    service.database.close()
+    told = support(Source(workspace=copy), "uniform", None, 0.95, 0.05)
+    assert (told["rows"], told["rewarded"], told["known_actions"]) == (60 + before, 20, 64)
+    assert 0 < told["propensity_range"][0] < 1 and told["policy"]["novelty"] == pytest.approx(0.0)
+    values = estimate(Source(workspace=copy), "uniform", None, 0.05)
+    assert {one["estimator"] for one in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
+    study = learn(Source(workspace=copy), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
+    assert study["candidates"] == 2
