@@ -92,7 +92,7 @@ def item_tokens_schema(levels: int) -> pa.Schema:
     )
 
 
-# `loss_mask[t]` is 1 where token t is to be predicted from the tokens before it.
+# `loss_mask[t]` is above 0 where token t is to be predicted from the tokens before it: its weight beside the others', mostly 1.
 EXAMPLES = pa.schema(
     [
         _field("tokens", pa.list_(pa.int32())),

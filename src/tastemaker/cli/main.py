@@ -12,6 +12,7 @@ import typer
 
 from tastemaker import __version__
 from tastemaker.cli import experiment
+from tastemaker.cli.bench import app as bench_app
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.output import emit, fail
@@ -46,6 +47,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 HERE = Path("workspace")
 
+app.add_typer(bench_app, name="bench")
 app.add_typer(converse_app, name="converse")
 app.add_typer(survey.app, name="survey")
 app.add_typer(retain.app, name="retain")

@@ -27,6 +27,7 @@ class Examples:
     """Training examples: tokens (T,) int32, target (T,) bool, offsets (N + 1,) int64, weight (N,) float32.
 
     `parents` (T,) int64: node of the tree of Semantic IDs that each of their tokens follows, when siblings are known.
+    `emphasis` (T,) float32: weight of each token inside its example, when they differ.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -34,6 +35,7 @@ class Examples:
     offsets: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float32]
     parents: npt.NDArray[np.int64] | None = None
+    emphasis: npt.NDArray[np.float32] | None = None
 
     @property
     def count(self) -> int:
@@ -43,13 +45,16 @@ class Examples:
     @cached_property
     def mean_target_weight(self) -> float:
         """Sum of weights of predicted tokens over all examples, divided by N."""
-        per_row = np.add.reduceat(self.target.astype(np.float64), self.offsets[:-1])
+        each = self.target.astype(np.float64) if self.emphasis is None else self.target * self.emphasis.astype(np.float64)
+        per_row = np.add.reduceat(each, self.offsets[:-1])
         return float((per_row * self.weight).sum() / self.count)
 
     def fingerprint(self) -> str:
         """Hash of the examples, order included."""
         digest = hashlib.blake2b(digest_size=16)
-        for array in (self.tokens, self.target, self.offsets, self.weight):
+        for array in (self.tokens, self.target, self.offsets, self.weight, self.emphasis):
+            if array is None:
+                continue
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -110,12 +115,14 @@ def read_examples(
         raise InputError(
             f"examples: row {row} has token {tokens[bad[0]]}, but the vocabulary has {vocabulary.size} tokens; rebuild them"
         )
-    target = mask != 0
+    _refuse_tokens(mask < 0, mask_offsets, "loss_mask has a negative weight")
+    target = mask > 0
     target[offsets[:-1][lengths > 0]] = False  # nothing precedes the first token
     if sids_only:
         target &= vocabulary.level_of(tokens) >= 0
     parents = siblings.parents(tokens, vocabulary) if siblings is not None else None
-    return _with_targets(Examples(tokens, target, offsets, weight, parents))
+    emphasis = mask.astype(np.float32) if (mask > 1).any() else None
+    return _with_targets(Examples(tokens, target, offsets, weight, parents, emphasis))
 
 
 def _lists(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -132,6 +139,11 @@ def _refuse(bad: npt.NDArray[np.bool_], reason: str) -> None:
         raise InputError(f"examples: row {int(np.argmax(bad)) + 1} {reason}")
 
 
+def _refuse_tokens(bad: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64], reason: str) -> None:
+    if bad.any():
+        raise InputError(f"examples: row {int(np.searchsorted(offsets, np.argmax(bad), side='right'))} {reason}")
+
+
 def _with_targets(examples: Examples) -> Examples:
     counts = np.concatenate([[0], np.cumsum(examples.target)])[examples.offsets]
     keep = (np.diff(counts) > 0) & (examples.weight > 0)
@@ -141,8 +153,8 @@ def _with_targets(examples: Examples) -> Examples:
         return examples
     inside = np.repeat(keep, np.diff(examples.offsets))
     offsets = np.concatenate([[0], np.cumsum(np.diff(examples.offsets)[keep])]).astype(np.int64)
-    parents = examples.parents[inside] if examples.parents is not None else None
-    return Examples(examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep], parents)
+    parents, emphasis = (None if one is None else one[inside] for one in (examples.parents, examples.emphasis))
+    return Examples(examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep], parents, emphasis)  # type: ignore[arg-type]
 
 
 class Batches:
@@ -210,7 +222,8 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
         places = np.flatnonzero(examples.target[start : start + length + 1])
         positions.append(index * width + places - 1)
         targets.append(examples.tokens[start + places])
-        weights.append(np.full(len(places), examples.weight[row], dtype=np.float32))
+        each = np.ones(len(places), np.float32) if examples.emphasis is None else examples.emphasis[start + places]
+        weights.append(examples.weight[row] * each)
         if examples.parents is not None:
             parents.append(examples.parents[start + places])
     return MicroBatch(

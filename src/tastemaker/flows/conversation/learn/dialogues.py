@@ -27,9 +27,9 @@ class LearnSettings:
     """
 
     seed: int = 0
-    test: float = 0.25
-    cold: float = 0.1
-    passes: float = 8.0
+    test: float = 0.2
+    cold: float = 0.05
+    passes: float = 6.0
     behaviour: float = 0.1
     metadata: float = 0.15
     pieces: int = 1200

@@ -1,0 +1,80 @@
+"""`tastemaker bench turns` and `tastemaker converse learn`: a model that talks, and how well it answers turn by turn."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tastemaker.cli.converse import FIRST as FIRST_NAME
+from tastemaker.cli.converse import HERE, AsJson, Name, Quiet, Workspace
+from tastemaker.cli.converse import app as converse_app
+from tastemaker.cli.output import emit
+from tastemaker.cli.progress import progress
+
+app = typer.Typer(
+    name="bench",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help=(
+        "Benchmarks on the workspace's own data.\n\n"
+        "  tastemaker bench turns -w shop --name first\n\n"
+        "ranks every test turn of a data set of conversations with six rankers and the language model."
+    ),
+)
+
+
+@app.callback()
+def bench() -> None:
+    """Benchmarks on the workspace's own data."""
+
+
+Seed = Annotated[int, typer.Option(help="Key of the split, the training and the intervals.")]
+Test = Annotated[float, typer.Option(help="Share of the users who are asked; their goals are learnt from nobody.")]
+Cold = Annotated[float, typer.Option(help="Share of the families that are never spoken of in training.")]
+Passes = Annotated[float, typer.Option(help="Passes over the training conversations.")]
+Most = Annotated[int, typer.Option(min=0, help="Test conversations at most; 0 = all.")]
+
+
+@app.command()
+def turns(
+    workspace: Workspace = HERE,
+    name: Name = FIRST_NAME,
+    seed: Seed = 0,
+    test: Test = 0.2,
+    cold: Cold = 0.05,
+    passes: Passes = 6.0,
+    conversations: Most = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Six rankers, the ceiling, and paired intervals, turn by turn; trains the model that talks unless that is done."""
+    from tastemaker.flows.conversation.learn.bench import bench_turns
+    from tastemaker.flows.conversation.learn.dialogues import LearnSettings
+
+    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes)
+    with progress(quiet) as report:
+        emit(bench_turns(workspace, name, settings, report, conversations), as_json)
+
+
+@converse_app.command()
+def learn(
+    workspace: Workspace = HERE,
+    name: Name = FIRST_NAME,
+    seed: Seed = 0,
+    test: Test = 0.2,
+    cold: Cold = 0.05,
+    passes: Passes = 6.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Teach the workspace's model to talk: conversations together with behaviour and item texts. A killed run resumes."""
+    from tastemaker.flows.conversation.learn.dialogues import LearnSettings, open_talk
+    from tastemaker.flows.conversation.learn.model import train_dialogue
+
+    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes)
+    with progress(quiet) as report:
+        talk = open_talk(workspace, name, settings, report)
+        folder, reused, summary = train_dialogue(talk, settings, report)
+    told = f"{'reused' if reused else 'trained'}: {summary['says']}\n{folder}"
+    emit({"folder": str(folder), "reused": reused, **summary, "text": told}, as_json)
