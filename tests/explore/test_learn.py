@@ -81,14 +81,16 @@ def test_objectives_have_the_gradient_of_their_definition(name: str) -> None:
     goal(replace(batch, log_probs=torch.log_softmax(logits, 1))).backward()
     assert logits.grad is not None
     step = 1e-2
-    for row, column in ((0, 0), (3, 7), (11, 29)):
-        ends = []
-        for sign in (1, -1):
-            moved = logits.detach().double().clone()
-            moved[row, column] += sign * step
-            ends.append(float(goal(replace(batch, log_probs=torch.log_softmax(moved, 1).float()))))
+    for number in range(3):
+        direction = torch.tensor(generator(number).standard_normal((USERS, ITEMS)))
+        ends = [
+            float(
+                goal(replace(batch, log_probs=torch.log_softmax(logits.detach().double() + sign * step * direction, 1).float()))
+            )
+            for sign in (1, -1)
+        ]
         slope = (ends[0] - ends[1]) / (2 * step)
-        assert float(logits.grad[row, column]) == pytest.approx(slope, abs=3e-3 + 0.05 * abs(slope))
+        assert float((logits.grad * direction).sum()) == pytest.approx(slope, abs=2e-3, rel=0.01)
 
 
 def test_the_ips_objective_is_the_estimate_in_units_of_the_logged_mean() -> None:
@@ -177,8 +179,10 @@ def test_rows_group_and_join_without_losing_any(seed: int, n: int) -> None:
     log = Log(context, draws.integers(0, ITEMS, n), draws.random(n), np.full(n, 0.5), NAMES_OF)
     rows = Rows.of(log, WORLD.vectors)
     assert np.array_equal(rows.contexts[rows.context], context) and np.array_equal(rows.asked, context)
-    both = joined([rows, Rows.of(log.take(np.arange(n // 2)), WORLD.vectors)] if n > 3 else [rows, rows])
-    assert np.array_equal(both.asked[:n], context) and len(both) == n + (n // 2 if n > 3 else n)
+    later = log.take(np.arange(n - 1, n // 2, -1))
+    both = joined([rows, Rows.of(later, WORLD.vectors)]) if len(later) else joined([rows, rows])
+    second = later.context if len(later) else context
+    assert np.array_equal(both.asked, np.concatenate([context, second]))
     order, starts = rows.order
     assert all((rows.context[order[starts[c] : starts[c + 1]]] == c).all() for c in range(len(rows.contexts)))
 
@@ -291,6 +295,8 @@ def test_certified_depsue_keeps_its_promise_over_a_full_loop() -> None:
         served = sum(1500 * (value - 0.95 * BASE) for one, value in zip(found, values, strict=True) if one.serving is not None)
         broken += bank(book).low > served
         assert book.gates == 3 and len(book.spent) == 6
+        caps = [one.found.certificates[0].cap for one in found]
+        assert caps == [1.0, *(1.0 if one.serving is None else 2.0 for one in found[:-1])]
     assert broken <= stats.binom.ppf(0.999, runs, 0.05)
     assert admitted >= runs
 
