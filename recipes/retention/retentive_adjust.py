@@ -220,9 +220,9 @@ def show_bandit(arguments: Any, seed: int) -> None:
     learn, test = log.take(first), log.take(~first)
     clicks, seen = np.bincount(learn.action, learn.reward, 34), np.bincount(learn.action, minlength=34)
     score = (clicks + 1) / (seen + 200)  # shrunk towards half a percent
-    proxy = generator(seed, "bandit").beta(2, 1.5, 34)
+    proxy = generator(seed, "bandit proxy").beta(2, 1.5, 34)
     # Strong enough that the top item changes: one of 34 items has most of the few clicks.
-    rules: dict[str, Rule | None] = {"base": None, "step": Step(500.0), "value": Value(500.0), "capped": Capped(Value(500.0), 3)}
+    rules: dict[str, Rule | None] = {"base": None, "step": Step(50.0), "value": Value(50.0), "capped": Capped(Value(50.0), 3)}
     rows = []
     for name, rule in rules.items():
         ranks = grid_ranks(score[None], proxy[None], (1 - proxy[None]) * 0.7, rule or Value(0.0))[0]
