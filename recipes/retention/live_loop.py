@@ -80,10 +80,10 @@ class Town:
 
 def main() -> None:
     """Build, ask, fit, test, show."""
-    found = parser(main, "150 listeners, 100 tunes and a small model")
+    found = parser(main, "300 listeners, 100 tunes and a small model")
     found.add_argument("--world", default="item", choices=PATHS, help="why people return: the item, the user, or the day")
     arguments = read_arguments(found, NAME)
-    folder, size = arguments.out / "workspace", (100, 150) if arguments.quick else (300, 800)
+    folder, size = arguments.out / "workspace", (100, 300) if arguments.quick else (300, 800)
     build(folder, size, arguments)
     for old in folder.glob("tastemaker.sqlite*"):
         old.unlink()  # the days are lived again from the first
@@ -237,7 +237,8 @@ def read_out(arguments: Namespace, folder: Path, town: Town, service: WorkspaceS
         {"what": "units, by arm", "value": ", ".join(f"{arm} {n}" for arm, n in sorted(exported["counts"].items()))},
     ]  # fmt: skip
     note = (
-        "The true change is known because listeners are simulated; the interval is over lists. A test of this size cannot see it."
+        "The true change is known because listeners are simulated; the interval is over lists. What the test itself could "
+        "have seen stands in its read-out."
     )
     show_table(arguments.out, rows, f"The loop, world '{arguments.world}' (simulated)", note, "loop")
 

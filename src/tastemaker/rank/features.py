@@ -130,17 +130,14 @@ def features(known: Known, person: Person, items: npt.ArrayLike, scores: npt.Arr
 
 def history_features(known: Known, person: Person) -> dict[str, Floats]:
     """Each feature but `SERVED` (E,) of the events of a history, each seen from the events before it."""
-    history = np.asarray(person.history, np.int64)
-    parts = []
-    for place, item in enumerate(history):
-        before = Person(tuple(history[:place]), person.likes, person.skips, person.events)
-        one = features(known, before, [item], [0.0])
-        parts.append([one[name][0] for name in known.names if name not in SERVED])
-    table = np.array(parts, np.float64).reshape(len(history), -1)
     names = [name for name in known.names if name not in SERVED]
-    return (
-        {name: table[:, column] for column, name in enumerate(names)} if len(history) else {name: np.empty(0) for name in names}
-    )
+    columns: dict[str, list[float]] = {name: [] for name in names}
+    for place, item in enumerate(person.history):
+        before = Person(tuple(person.history[:place]), person.likes, person.skips, person.events)
+        one = features(known, before, [item], [0.0])
+        for name in names:
+            columns[name].append(float(one[name][0]))
+    return {name: np.array(values, np.float64) for name, values in columns.items()}
 
 
 def matrix(found: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:

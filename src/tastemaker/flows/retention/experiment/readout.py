@@ -61,7 +61,8 @@ def decision_claim(design: Design, decision: Decision, found: Sequence[Any], mor
     paper = Table.of(
         "Each metric alone", words.naive_rows(found, plan.alpha), "No correction, no guardrail, no check of the split."
     )
-    picture = Intervals("Effect on each metric", _unit(design), tuple(words.forest(found)), 0.0, plan.primary)
+    known = tuple(words.forest(found))
+    picture = (Intervals("Effect on each metric", _unit(design), known, 0.0, plan.primary),) if known else ()
     assumed = tuple(dict.fromkeys((*_TRUST, *(text for one in found for text in one.assumptions))))
     settings = {"experiment": design.id, "alpha": plan.alpha, "guardrails": dict(plan.guardrails), "shares": dict(design.shares)}
     return ClaimReport(
@@ -71,7 +72,7 @@ def decision_claim(design: Design, decision: Decision, found: Sequence[Any], mor
         (paper,),
         (*corrected, *more),
         _DIFFER,
-        (picture,),
+        picture,
         assumed,
         _LIMITS,
         plan.horizon,

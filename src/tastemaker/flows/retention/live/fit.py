@@ -50,9 +50,10 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     average, or one whose probabilities are shown to be wrong.
     """
     opened = Workspace.open(workspace)
-    database = Database(opened.database)
     report(KIND, 0, 4, "reading the answers")
+    database = Database(opened.database)
     rows = _rows(Surveys(database))
+    database.close()
     answers = rows.num_rows - rows["answer"].null_count
     if answers < least:
         return _refused(f"{answers:,} answers so far, of {rows.num_rows:,} questions shown; {least - answers:,} more are needed")
@@ -69,7 +70,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     report(KIND, 3, 4, "deploying")
     if deploy and wrong is None:
         database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
-    database.close()
+        database.close()
     report(KIND, 4, 4, "")
     state = f"not deployed: {wrong}" if wrong else "deployed: it ranks from the next request on" if deploy else "not deployed"
     said = f"{answers:,} answers; {weighing}; log loss on unseen users {skill:.3f} of knowing only their average"

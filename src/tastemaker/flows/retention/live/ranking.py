@@ -62,8 +62,8 @@ class Ranking:
         self._guard = threading.Lock()
         self._exposed: set[str] = set()
 
-    def proxy(self) -> Proxy | None:
-        """The proxy in use, or None. Raises ArtifactError when the deployed one is gone or damaged."""
+    def proxy(self) -> tuple[str, Proxy] | None:
+        """Fingerprint and proxy in use, or None. Raises ArtifactError when the deployed one is gone or damaged."""
         if self.rule is None:
             return None
         with self._guard:
@@ -71,8 +71,8 @@ class Ranking:
             if mark is None:
                 self._proxy = None
             elif self._proxy is None or self._proxy[0] != mark:
-                self._proxy = mark, load_proxy(self.workspace.artifacts.get(KIND, mark))
-            return self._proxy[1] if self._proxy else None
+                self._proxy = mark, load_deployed(self.workspace, mark)
+            return self._proxy
 
     @property
     def spare(self) -> int:
@@ -88,14 +88,15 @@ class Ranking:
     def serve(self, user_id: str | None, history: Sequence[int], found: Candidates, at: datetime) -> Served:
         """Candidates after the proxy (as they were where there is none), with what to say and what to log."""
         scores = dict(zip(found.items.tolist(), found.scores.tolist(), strict=True))
-        proxy = self.proxy()
-        if not len(found) or (proxy is None and not self.asking):
+        current = self.proxy()
+        if not len(found) or (current is None and not self.asking):
             return Served(found, scores)
         items = found.items.tolist()
         features = self.context.features(user_id, history, found.items, found.scores)
         plain = Served(found, scores, features=features, known=items)
-        if proxy is None or self.rule is None or not self._treated(user_id, at):
+        if current is None or self.rule is None or not self._treated(user_id, at):
             return plain
+        mark, proxy = current
         p_pos, p_neg = predict_arrays(proxy, matrix(features, proxy.settings.features, len(items)))
         done = rerank(found.scores, p_pos, p_neg, self.rule)
         source = learnt_from(proxy)
@@ -107,8 +108,7 @@ class Ranking:
             moves[item] = numbers | {"moved": places, "text": said}
         sources = tuple(found.source[row] for row in done.order)
         pool = replace(found, items=found.items[done.order], scores=by_place(found.scores), source=sources)
-        assert self._proxy is not None
-        return replace(plain, pool=pool, moves=moves, ranker=f"proxy-{self._proxy[0][:12]}")
+        return replace(plain, pool=pool, moves=moves, ranker=f"proxy-{mark[:12]}")
 
     def _treated(self, user_id: str | None, at: datetime) -> bool:
         """Whether the proxy ranks for this person; in a test, the first meeting with either arm is logged."""
