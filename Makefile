@@ -29,7 +29,7 @@ demo: setup
 	$(BIN)/tastemaker demo --workspace $(WORKSPACE) --port $(PORT)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
