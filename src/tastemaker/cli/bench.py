@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,7 +44,7 @@ def turns(
     seed: Seed = 0,
     test: Test = 0.2,
     cold: Cold = 0.05,
-    passes: Passes = 6.0,
+    passes: Passes = 4.0,
     conversations: Most = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -64,7 +65,7 @@ def learn(
     seed: Seed = 0,
     test: Test = 0.2,
     cold: Cold = 0.05,
-    passes: Passes = 6.0,
+    passes: Passes = 4.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -78,3 +79,20 @@ def learn(
         folder, reused, summary = train_dialogue(talk, settings, report)
     told = f"{'reused' if reused else 'trained'}: {summary['says']}\n{folder}"
     emit({"folder": str(folder), "reused": reused, **summary, "text": told}, as_json)
+
+
+@converse_app.command("report")
+def report_command(
+    workspace: Workspace = HERE,
+    name: Name = FIRST_NAME,
+    examples: Annotated[int, typer.Option(min=1, help="How many conversations to show.")] = 4,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to; default: report.html beside the data set.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """One page of the data set: the last audit, and example conversations with covers and sound inside the page."""
+    from tastemaker.flows.conversation.page import report_page
+
+    with progress(quiet) as report:
+        emit(report_page(workspace, name, examples, seed, report, out), as_json)

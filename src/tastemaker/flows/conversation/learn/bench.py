@@ -64,7 +64,7 @@ def play(talk: Talk, talker: Talker, settings: LearnSettings, report: Report, mo
     every = [one for number in chosen for one in asks(number, talk.conversations[number], world.catalogue, world.tools.match)]
     some = [one for one in every if one.target is not None]
     texts = [text or "?" for text in item_texts(talk.setting.chain.data.items)]
-    lists = rankers.simple_lists(talk, some, texts, rankers.dense_vectors(talk, texts), report)
+    lists = rankers.simple_lists(talk, some, texts, report)
     answers = rankers.model_answers(talk, every, talker, settings, report)
     lists[rankers.MODEL] = [a.items.items.tolist() for one, a in zip(every, answers, strict=True) if one.target is not None]
     return Played(talk, some, lists, every, answers, talker)

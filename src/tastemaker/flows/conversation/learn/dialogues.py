@@ -29,14 +29,14 @@ class LearnSettings:
     seed: int = 0
     test: float = 0.2
     cold: float = 0.05
-    passes: float = 6.0
+    passes: float = 4.0
     behaviour: float = 0.1
     metadata: float = 0.15
     pieces: int = 1200
     weight: float = 0.5
     learning_rate: float = 2e-3
     dropout: float = 0.1
-    batch: int = 8
+    batch: int = 16
     media: str = "audio,image"
     labels: str = "checked"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from tastemaker.converse.benchmark import Ask
 from tastemaker.corpus.dialogue import Dialogue, prompts
+from tastemaker.encoders.text import fit_tfidf
 from tastemaker.flows.chain import Report
 from tastemaker.flows.conversation.learn.dialogues import LearnSettings, Talk
 from tastemaker.flows.conversation.learn.model import Talker
 from tastemaker.retrieve.allow import allow
 from tastemaker.retrieve.baselines import Lexical
 from tastemaker.retrieve.dialogue import Answer, answer, fuse_ranks
-from tastemaker.retrieve.evaluation import batches
 from tastemaker.retrieve.facts import Near, top
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.stats.random import generator
@@ -32,10 +32,7 @@ RANKERS = (RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL)
 
 @dataclass(frozen=True)
 class Words:
-    """What a question's words are: everything said before the answer, newest first, and the last message alone.
-
-    Newest first, because encoders read no further than their longest text.
-    """
+    """What a question's words are: everything said before the answer, newest first, and the last message alone."""
 
     whole: str
     last: str
@@ -60,17 +57,16 @@ def _without(order: Sequence[int] | npt.NDArray[np.int64], ask: Ask, k: int) -> 
     return found
 
 
-def simple_lists(
-    talk: Talk, some: Sequence[Ask], texts: Sequence[str], vectors: Near, report: Report
-) -> dict[str, list[list[int]]]:
-    """Random by key, popularity of training dialogues and logs, BM25 twice, dense, and all of these but random fused."""
+def simple_lists(talk: Talk, some: Sequence[Ask], texts: Sequence[str], report: Report) -> dict[str, list[list[int]]]:
+    """Random by key, popularity in training, BM25 twice, dense (TF-IDF reduced by SVD), and all but random fused."""
     n = len(texts)
     lexical = Lexical(texts)
     counts = popularity(talk, n)
     popular = top(counts, n)
     found: dict[str, list[list[int]]] = {name: [] for name in RANKERS if name != MODEL}
     said = [words_of(talk.dialogues[one.conversation], one.turn) for one in some]
-    queries = _encode(talk, texts, [one.whole for one in said], report)
+    encoder, vectors = fit_tfidf(list(texts), seed=talk.setting.settings.seed)
+    near, queries = Near(vectors), encoder.vectors([one.whole for one in said])
     for done, (ask, words) in enumerate(zip(some, said, strict=True), start=1):
         shuffled = generator(talk.setting.settings.seed, "random ranker", ask.conversation, ask.turn).permutation(n)
         scores = lexical.search([words.whole, words.last])
@@ -79,7 +75,7 @@ def simple_lists(
             POPULAR: popular,
             BM25: top(scores[0], n),
             LAST: top(scores[1], n),
-            DENSE: list(vectors.ranked(queries[done - 1], n)),
+            DENSE: list(near.ranked(queries[done - 1], n)),
         }
         lists = {name: _without(order, ask, DEEP) for name, order in orders.items()}
         lists[FUSED] = fuse_ranks([lists[name] for name in (POPULAR, BM25, LAST, DENSE)], K, (0.25, 1.0, 1.0, 1.0))
@@ -95,33 +91,6 @@ def popularity(talk: Talk, n: int) -> npt.NDArray[np.float64]:
     rows = [e.item for one in talk.split.train for e in one.exchanges if e.item is not None and e.accepted]
     logged = np.asarray(talk.setting.chain.data.training_counts, np.float64)
     return np.asarray(np.bincount(rows, minlength=n) + logged, np.float64)
-
-
-def _text_encoder(talk: Talk, texts: Sequence[str]) -> Callable[[Sequence[str]], npt.NDArray[np.float32]]:
-    """The encoder that `dense_vectors` used."""
-    from tastemaker.lm.sentences import sentence_encoder
-
-    workspace = talk.setting.workspace
-    found = None if workspace.settings["text_view"] == "tfidf" else sentence_encoder(workspace.root / "cache")
-    if found is not None:
-        return found
-    from tastemaker.encoders.text import fit_tfidf
-
-    encoder, _ = fit_tfidf(list(texts), seed=talk.setting.settings.seed)
-    return encoder.vectors
-
-
-def _encode(talk: Talk, texts: Sequence[str], queries: Sequence[str], report: Report) -> npt.NDArray[np.float32]:
-    encode, found = _text_encoder(talk, texts), []
-    for part in batches(len(queries), 64):
-        found.append(np.asarray(encode([queries[row] for row in part]), np.float32))
-        report("encoding dialogues", int(part[-1]) + 1, len(queries), "")
-    return np.concatenate(found)
-
-
-def dense_vectors(talk: Talk, texts: Sequence[str]) -> Near:
-    """Item texts by the sentence encoder where its package is there, else TF-IDF."""
-    return Near(np.asarray(_text_encoder(talk, texts)(texts), np.float32))
 
 
 def model_answers(talk: Talk, some: Sequence[Ask], talker: Talker, settings: LearnSettings, report: Report) -> list[Answer]:

@@ -1,0 +1,63 @@
+"""What the recipes of conversations share: a workspace of real tunes with simulated listeners, and data sets in it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from recipes.common import parser, read_arguments
+from tastemaker.cli.progress import progress
+from tastemaker.flows.conversation.generate import Paying, generate
+from tastemaker.flows.conversation.learn.dialogues import LearnSettings
+from tastemaker.flows.conversation.settings import RunFolder, RunSettings
+from tastemaker.flows.ingest import ingest_dataset
+from tastemaker.flows.train import run_stages
+from tastemaker.store import Workspace
+
+TUNES, LISTENERS = 400, 1000
+SMALL = {"sft_epochs": 1, "sasrec_epochs": 1, "text_view": "tfidf", "width": 64, "threads": 1}
+
+
+def arguments(main: Callable[..., object], name: str, conversations: int, quick: int) -> argparse.Namespace:
+    """--workspace, --conversations beside the common ones; a quick run makes a catalogue of 60 tunes of its own."""
+    found = parser(main, f"60 tunes, {quick} conversations, one pass: to see it work")
+    found.add_argument("--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)")
+    found.add_argument("--conversations", type=int, help=f"how many (default {conversations})")
+    given = read_arguments(found, f"conversation/{name}")
+    given.conversations = given.conversations or (quick if given.quick else conversations)
+    given.workspace = given.workspace or given.out / "workspace"
+    return given
+
+
+def build(given: argparse.Namespace, until: str = "sft") -> Path:
+    """The workspace, its stages up to `until`; what is finished is reused."""
+    folder: Path = given.workspace
+    if not (folder / "tastemaker.toml").exists():
+        Workspace.create(folder, SMALL if given.quick else {"title": "Traditional tunes"})
+    with progress(False) as report:
+        if not Workspace.open(folder).has_tables():
+            ingest_dataset(folder, "tunes", report, 60 if given.quick else TUNES, 60 if given.quick else LISTENERS)
+        run_stages(folder, report, until=until)
+    return folder
+
+
+def conversations(folder: Path, name: str, n: int, seed: int, **settings: Any) -> RunFolder:
+    """The data set `name`, made or completed."""
+    place = RunFolder.of(Workspace.open(folder), name)
+    with progress(False) as report:
+        generate(folder, name, RunSettings(n=n, seed=seed, **settings), Paying(), "same", report)
+    return place
+
+
+def learning(given: argparse.Namespace, **changes: Any) -> LearnSettings:
+    """How the model learns; quick runs pass once."""
+    quick: Mapping[str, Any] = {"passes": 1.0, "pieces": 400} if given.quick else {}
+    return LearnSettings(**({"seed": given.seed} | dict(quick) | changes))
+
+
+def interval(one: Mapping[str, float], signed: bool = False) -> str:
+    """`.123 [.101, .145]`."""
+    form = "{:+.3f}" if signed else "{:.3f}"
+    return f"{form.format(one['value'])} [{form.format(one['low'])}, {form.format(one['high'])}]"
