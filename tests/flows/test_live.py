@@ -13,18 +13,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.conftest import USERS, quiet
 
+from tastemaker.errors import ArtifactError
 from tastemaker.experiment.assign import position
 from tastemaker.explore.slate import plackett_luce
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.retention.experiment.run import read_experiment
 from tastemaker.flows.retention.live.asking import Asker
 from tastemaker.flows.retention.live.fit import export_surveys, fit_live
 from tastemaker.flows.retention.live.ranking import deployed
+from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.service import WorkspaceService
+from tastemaker.flows.stages.models import build_corpus
 from tastemaker.stats.random import generator
-from tastemaker.store import Surveys, Workspace, read_table
+from tastemaker.store import Database, Surveys, Workspace, read_table, write_table
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ASKING = {"ask_share": 1.0, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.0}
@@ -233,6 +239,36 @@ def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, t
     assert [row["lists"] for row in table] == [1 + int(user in users[:13]) for user in sorted(users)]
     assert sum(result["counts"].values()) == 40
     assert json.loads(json.dumps(result["counts"])) == result["counts"]
+
+
+def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
+    opened_ = Workspace.open(folder)
+    mark = deployed(Database(opened_.database))
+    assert mark, "an earlier test deployed a proxy"
+    plain, by_proxy = (Chain(replace(opened_, settings={**opened_.settings, "reward": one}), quiet) for one in ("", mark))
+    assert plain.finished("corpus") and not by_proxy.finished("corpus")  # a dial that is not set changes no fingerprint
+    rewards = event_rewards(by_proxy)
+    train = plain.data.split.train
+    assert rewards.shape == train.items.shape and 0 < rewards.min() < rewards.max() < 1
+    good = np.array([int(plain.data.item_ids[item][1:]) // 4 % 4 < 2 for item in train.items])
+    assert rewards[good].mean() > rewards[~good].mean() + 0.1  # the answers said so
+    made, _ = by_proxy.run("corpus", build_corpus)
+    loss = [sum(map(sum, read_table(path / "sft.parquet")["loss_mask"].to_pylist())) for path in (plain.path("corpus"), made)]
+    expected = rewards.mean() / rewards.max()
+    assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
+    gone = Chain(replace(opened_, settings={**opened_.settings, "reward": "0" * 32}), quiet)
+    with pytest.raises(ArtifactError, match="tastemaker proxy live"):
+        event_rewards(gone)
+
+
+def test_a_test_in_which_nothing_happened_is_read_out_as_such(tmp_path: Path) -> None:
+    rows = [{"user_id": f"u{n}", "arm": ("control", "treatment")[n % 2], "returned": 0} for n in range(40)]
+    write_table(tmp_path / "results.parquet", pa.Table.from_pylist(rows))
+    (tmp_path / "plan.toml").write_text(
+        'id = "e"\nprimary = ["returned"]\nshares = { control = 0.5, treatment = 0.5 }\n[metrics.returned]\n'
+    )
+    read = read_experiment(tmp_path / "results.parquet", tmp_path / "plan.toml", tmp_path / "out", quiet)
+    assert read["exit_code"] == 1 and (tmp_path / "out" / "report.html").exists()
 
 
 def test_erasing_a_person_takes_their_answers_too(folder: Path) -> None:
