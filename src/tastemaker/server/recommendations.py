@@ -103,6 +103,13 @@ def recommendation_routes(
             _conflict(counts.conflicts)
         return counts.model_copy(update={"duplicates": counts.duplicates + len(body.events) - len(unique)})
 
+    add_surveys(router, service, calls)
+    return router
+
+
+def add_surveys(router: APIRouter, service: Service, calls: Calls) -> None:
+    """`POST /surveys`."""
+
     @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})
     async def surveys(body: AnswerIn) -> AnswerOut:
         """Answer a question that came with `POST /events`, or skip it with null. Sending the same again is harmless."""
@@ -113,8 +120,6 @@ def recommendation_routes(
         if outcome == "conflict":
             raise Problem(409, f"question '{name}' has another answer already", "an answer stands once it is given")
         return AnswerOut.model_validate({"outcome": outcome})
-
-    return router
 
 
 def _request(body: RecommendationRequest, new_id: Callable[[], str], deadline: float) -> Request:
