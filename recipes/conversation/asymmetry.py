@@ -89,7 +89,8 @@ def main() -> None:
         rows.append({"leak": leak, "nDCG@20": interval(vars(value)), "inflation": interval(vars(more), signed=True)})
         if leak != LEAKS[0]:
             drawn.append((leak, more.value, more.low, more.high))
-    title = f"Leaks, BM25 over the whole dialogue: {given.conversations} conversations, {len(some):,} turns, {len(world.catalogue)} items"
+    size = f"{given.conversations} conversations, {len(some):,} turns, {len(world.catalogue)} items"
+    title = f"Leaks, BM25 over the whole dialogue: {size}"
     show_table(given.out, rows, title)
     save_figure(given.out, draw(drawn))
 

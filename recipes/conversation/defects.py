@@ -1,8 +1,8 @@
 """The defects of published data, measured on ours: items from one session against the whole catalogue.
 
-Pool leak: the share of conversations that lead back to their source, and how much better co-occurrence without any word finds the
-played items than popularity does. Requests: turns whose item violates a demand, positive labels on such items, demands that cannot
-be read out of the messages. Determination: items that fit a request, and the ceiling that leaves.
+Pool leak: the share of conversations that lead back to their source, and how much better than popularity co-occurrence finds
+the played items without any word. Requests: turns whose item violates a demand, positive labels on such items, demands that
+cannot be read out of the messages. Determination: items that fit a request, and the ceiling that leaves.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ def measure(given: Any, pool: str) -> dict[str, Any]:
     kept = {key: found["pool"][key] for key in ("identified", "recovered", "ok")}
     turns = found["turns"]
     return {
-        "pool": kept, "faults": turns["faults"], "turns": turns["turns"], "labels": turns["labels"], "overruled": turns["overruled"],
-        "fits": fits, "ceiling": float(np.mean([ceiling(max(1, n)) for n in fits])),
-    }  # fmt: skip
+        "pool": kept,
+        "faults": turns["faults"],
+        "turns": turns["turns"],
+        "labels": turns["labels"],
+        "overruled": turns["overruled"],
+        "fits": fits,
+        "ceiling": float(np.mean([ceiling(max(1, n)) for n in fits])),
+    }
 
 
 def draw(found: dict[str, Any]) -> Figure:

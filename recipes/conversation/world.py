@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from recipes.common import parser, read_arguments
 from tastemaker.cli.progress import progress
-from tastemaker.flows.conversation.generate import Paying, generate
+from tastemaker.flows.conversation.generate import Paying, generate, saved_settings
 from tastemaker.flows.conversation.learn.dialogues import LearnSettings
 from tastemaker.flows.conversation.settings import RunFolder, RunSettings
 from tastemaker.flows.ingest import ingest_dataset
@@ -22,7 +24,7 @@ SMALL = {"sft_epochs": 1, "sasrec_epochs": 1, "text_view": "tfidf", "width": 64,
 
 def arguments(main: Callable[..., object], name: str, conversations: int, quick: int) -> argparse.Namespace:
     """--workspace, --conversations beside the common ones; a quick run makes a catalogue of 60 tunes of its own."""
-    found = parser(main, f"60 tunes, {quick} conversations, one pass: to see it work")
+    found = parser(main, f"150 tunes, {quick} conversations, one pass: to see it work")
     found.add_argument("--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)")
     found.add_argument("--conversations", type=int, help=f"how many (default {conversations})")
     given = read_arguments(found, f"conversation/{name}")
@@ -38,16 +40,18 @@ def build(given: argparse.Namespace, until: str = "sft") -> Path:
         Workspace.create(folder, SMALL if given.quick else {"title": "Traditional tunes"})
     with progress(False) as report:
         if not Workspace.open(folder).has_tables():
-            ingest_dataset(folder, "tunes", report, 60 if given.quick else TUNES, 60 if given.quick else LISTENERS)
+            ingest_dataset(folder, "tunes", report, 150 if given.quick else TUNES, 60 if given.quick else LISTENERS)
         run_stages(folder, report, until=until)
     return folder
 
 
 def conversations(folder: Path, name: str, n: int, seed: int, **settings: Any) -> RunFolder:
     """The data set `name`, made or completed."""
-    place = RunFolder.of(Workspace.open(folder), name)
+    place, asked = RunFolder.of(Workspace.open(folder), name), RunSettings(n=n, seed=seed, **settings)
+    if place.table.exists() and saved_settings(place) == asked and pq.ParquetFile(place.table).metadata.num_rows == n:
+        return place
     with progress(False) as report:
-        generate(folder, name, RunSettings(n=n, seed=seed, **settings), Paying(), "same", report)
+        generate(folder, name, asked, Paying(), "same", report)
     return place
 
 
