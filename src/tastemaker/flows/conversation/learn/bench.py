@@ -59,15 +59,20 @@ def bench_turns(folder: Path, name: str, settings: LearnSettings, report: Report
 
 def play(talk: Talk, talker: Talker, settings: LearnSettings, report: Report, most: int = 0) -> Played:
     """Every ranker on every test turn."""
-    world = talk.setting.world
-    chosen = talk.split.test[:most] if most else talk.split.test
-    every = [one for number in chosen for one in asks(number, talk.conversations[number], world.catalogue, world.tools.match)]
+    every = questions(talk, most)
     some = [one for one in every if one.target is not None]
     texts = [text or "?" for text in item_texts(talk.setting.chain.data.items)]
     lists = rankers.simple_lists(talk, some, texts, report)
     answers = rankers.model_answers(talk, every, talker, settings, report)
     lists[rankers.MODEL] = [a.items.items.tolist() for one, a in zip(every, answers, strict=True) if one.target is not None]
     return Played(talk, some, lists, every, answers, talker)
+
+
+def questions(talk: Talk, most: int = 0) -> list[Ask]:
+    """Every turn of the test conversations, or of the first `most` of them."""
+    world = talk.setting.world
+    chosen = talk.split.test[:most] if most else talk.split.test
+    return [one for number in chosen for one in asks(number, talk.conversations[number], world.catalogue, world.tools.match)]
 
 
 def results(played: Played, settings: LearnSettings) -> dict[str, Any]:

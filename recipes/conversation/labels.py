@@ -1,0 +1,78 @@
+"""What labels are worth: the same conversations learnt with checked, raw and shuffled labels.
+
+Checked: accepted items are learnt, rejected ones stay as context. Raw: every played item is learnt. Shuffled: as many items as
+were accepted, drawn at random. Same split, same steps, same test turns (those whose item was accepted); 95 % paired intervals.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from recipes.common import Journal, save_figure, show_table
+from recipes.conversation.world import arguments, build, conversations, interval, learning
+from tastemaker.cli.progress import progress
+from tastemaker.converse.benchmark import score
+from tastemaker.converse.benchmark.scores import by_turn, macro
+from tastemaker.flows.conversation.learn.bench import questions
+from tastemaker.flows.conversation.learn.dialogues import LABELS, open_talk
+from tastemaker.flows.conversation.learn.model import load_talker, train_dialogue
+from tastemaker.flows.conversation.learn.rankers import model_answers
+
+NAME = "talk"
+
+
+def measure(given: Any, labels: str) -> dict[str, list[float]]:
+    """nDCG@20 of every accepted test turn."""
+    settings = learning(given, labels=labels)
+    with progress(False) as report:
+        talk = open_talk(given.workspace, NAME, settings, report)
+        where, _, _ = train_dialogue(talk, settings, report)
+        some = [one for one in questions(talk) if one.target is not None and one.accepted]
+        answers = model_answers(talk, some, load_talker(talk.setting.chain, where / "model"), settings, report)
+    found = score(some, [one.items.items.tolist() for one in answers])
+    return {name: found[name].tolist() for name in ("nDCG@20", "fit-nDCG@20")}
+
+
+def draw(curves: dict[str, dict[int, float]]) -> Figure:
+    """nDCG@20 by turn."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, values in curves.items():
+        axes.plot(list(values), list(values.values()), marker="o", label=f"{name} labels")
+    axes.set(xlabel="turn", ylabel="nDCG@20, accepted turns")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def main() -> None:
+    """Train three models on one split and compare them turn by turn."""
+    given = arguments(main, "labels", 1100, 60)
+    conversations(build(given), NAME, given.conversations, 11)
+    journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
+    found = dict(zip(LABELS, journal.run(LABELS, lambda labels: measure(given, labels), "labels"), strict=True))
+    with progress(False) as report:
+        talk = open_talk(given.workspace, NAME, learning(given), report)
+    some = [one for one in questions(talk) if one.target is not None and one.accepted]
+    values = {name: {metric: np.array(column) for metric, column in one.items()} for name, one in found.items()}
+    rows = []
+    for name in LABELS:
+        gap = macro(some, values["checked"]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
+        rows.append(
+            {
+                "labels": name,
+                "nDCG@20": interval(vars(macro(some, values[name]["nDCG@20"], given.seed))),
+                "fit-nDCG@20": interval(vars(macro(some, values[name]["fit-nDCG@20"], given.seed))),
+                "checked minus it": "" if name == "checked" else interval(vars(gap), signed=True),
+            }
+        )
+    show_table(given.out, rows, f"Labels: {len(some):,} accepted test turns of {len(talk.split.test)} conversations")
+    save_figure(given.out, draw({name: by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
+
+
+if __name__ == "__main__":
+    main()
