@@ -88,7 +88,7 @@ def main() -> None:
     for old in folder.glob("tastemaker.sqlite*"):
         old.unlink()  # the days are lived again from the first
     town = settle(folder, size[1], arguments)
-    asking = 8 if arguments.quick else 6
+    asking = 12 if arguments.quick else 8
     daily = [live(serve(folder, town, ASKING), town, day, f"ask{day}") for day in range(asking)]
     with progress(False) as report:
         fitted = fit_live(folder, report, least=200)
@@ -126,8 +126,8 @@ def settle(folder: Path, listeners: int, arguments: Namespace) -> Town:
     users = sorted(set(simulated.interactions["user_id"].to_pylist()))
     people = draw_listeners(world, arguments.seed).set_column(0, "user_id", pa.array(users))
     rows = {item: row for row, item in enumerate(facts["item_id"].to_pylist())}
-    quality = generator(arguments.seed, "quality").normal(size=len(rows))
-    return Town(world, arguments.seed, users, rows, liking / liking.std(), quality, people)
+    quality = liking.mean(axis=0)  # what everybody shares of an item
+    return Town(world, arguments.seed, users, rows, liking / liking.std(), (quality - quality.mean()) / quality.std(), people)
 
 
 def serve(folder: Path, town: Town, dials: dict[str, Any]) -> WorkspaceService:
@@ -137,7 +137,7 @@ def serve(folder: Path, town: Town, dials: dict[str, Any]) -> WorkspaceService:
 
 
 def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str, Any]:
-    """One day: who is there asks for a list, plays the first place and two more, answers, and decides whether to return."""
+    """One day: who is there asks for a list, hears one of its places, answers, and decides whether to return."""
     town.clock[0] = START + timedelta(days=day)
     rng = generator(town.seed, "day", tag)
     here = [row for row in range(len(town.users)) if town.back.get(row, day == 0) or rng.random() < 0.25]
@@ -146,15 +146,16 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
         part = here[start : start + 64]
         wishes = [_wish(f"{tag}-{row}", town.users[row]) for row in part]
         lists |= dict(zip(part, service.recommend_many(wishes), strict=True))
-    firsts = [lists[row]["rows"][0]["item_id"] for row in here]
-    met = _meet(town, here, firsts, day)
+    # While answers are gathered any place may be heard, so that they vary with the score; in the test it is the first.
+    heard = {row: int(rng.integers(len(lists[row]["rows"]))) if tag.startswith("ask") else 0 for row in here}
+    met = _meet(town, here, [lists[row]["rows"][heard[row]]["item_id"] for row in here], day)
     for row, slate in lists.items():
         _true_move(town, row, slate, day)
     felt = ask(replace(town.world, ask_rate=1.0), met, town.seed + day)
     back = returns(town.world, met, town.seed + day)["returned"].to_pylist()
     shown = answered = 0
     for place, row in enumerate(here):
-        survey = _tell(service, town, row, lists[row], tag, float(rng.random()))
+        survey = _tell(service, town, row, lists[row], heard[row], f"{tag}-{row}", float(rng.random()))
         town.back[row] = bool(back[place])
         if survey is not None:
             shown += 1
@@ -176,13 +177,13 @@ def _meet(town: Town, here: list[int], items: list[str], day: int) -> pa.Table:
     return meetings(town.world, town.listeners, who, items, liking, town.quality[columns], day, town.seed)
 
 
-def _tell(service: WorkspaceService, town: Town, row: int, slate: Any, tag: str, luck: float) -> Any:
-    """The day's events of one listener: the first place is heard, and liked or skipped by taste; the server may ask about it."""
-    item = slate["rows"][0]["item_id"]
+def _tell(service: WorkspaceService, town: Town, row: int, slate: Any, place: int, name: str, luck: float) -> Any:
+    """The day's event of one listener: one place is heard, and liked or skipped by taste; the server may ask about it."""
+    item = slate["rows"][place]["item_id"]
     taste = float(town.liking[row, town.rows[item]]) + 2 * luck - 1
     kind, value = ("like", None) if taste > 1.2 else ("skip", None) if taste < -0.6 else ("play", 0.9)
     event = SimpleNamespace(
-        event_id=f"{tag}-{row}", user_id=town.users[row], kind=kind, item_id=item, value=value, request_id=slate["request_id"],
+        event_id=name, user_id=town.users[row], kind=kind, item_id=item, value=value, request_id=slate["request_id"],
         target=None,
     )  # fmt: skip
     return service.add_events([event])["survey"]

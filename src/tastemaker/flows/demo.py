@@ -15,7 +15,8 @@ from tastemaker.store import Workspace
 from tastemaker.store.settings import SETTINGS_FILE
 
 LOOK: dict[str, dict[str, Any]] = {
-    "tunes": {"title": "Traditional tunes", "sft_epochs": 16},
+    # The question is off by default (asking people is the owner's decision) and on here, often enough to be met in one sitting.
+    "tunes": {"title": "Traditional tunes", "sft_epochs": 16, "ask_share": 0.5, "ask_hours": 0.0, "ask_lists": 4},
     "movielens": {"title": "MovieLens films", "split": "time"},
 }
 NOTICE = "The tunes are real; every listener is simulated. Nobody's listening is shown or learnt from."
