@@ -5,8 +5,8 @@ first part: lists are served, plays and likes are stored, the server asks, and l
 and felt (`simulate/retention`). Then `proxy live` fits, judges and deploys. Days of the second part: a test splits people by
 salted hash, exposures are logged, the proxy ranks for one half, and listeners return by what the first place gave them. Then
 the test is exported, checked and read out like any other. Beside it stands the truth that no real log shows: by how much the
-adjusted first place changes the chance of returning. `--world user` shows the same loop where answers tell only who is
-cheerful: the proxy predicts answers, and moves nobody to return.
+adjusted first place changes the chance of returning. `--world user` is the same loop where only the person
+counts: no order of a list changes anybody's chance of returning, whatever the proxy predicts.
 """
 
 from __future__ import annotations
