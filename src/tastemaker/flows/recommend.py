@@ -200,7 +200,7 @@ class Recommender:
         title = self.title(reason.because_of)
         if reason.kind == "co_played":
             often = "once" if reason.count == 1 else f"{reason.count} times"
-            return f"came close to “{title}” in other histories {often}"
+            return f"others had it within a few steps of “{title}”, {often}"
         shared = ", ".join(value.partition("=")[2] or value for value in reason.attributes)
         return f"like “{title}”: {shared}"
 
