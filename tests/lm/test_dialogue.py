@@ -90,3 +90,12 @@ def test_weights_of_tokens_reach_the_gradient(spoken: tuple) -> None:
         list(train(model, new, table(masks), settings))
         results.append(model.get_input_embeddings().weight.detach().numpy())
     np.testing.assert_allclose(results[0], results[1], atol=2e-5)
+
+
+def test_a_model_with_a_tokenizer_keeps_its_words_and_gains_tokens(spoken: tuple) -> None:
+    _, _, fresh, new, tokenizer = spoken
+    more, wider, other = speak(fresh, new, tokenizer, [], ("later",), 0, 0)
+    assert wider.size == new.size + 1 and wider.special("later") == new.size
+    assert torch.equal(more.get_input_embeddings().weight[: new.size], fresh.get_input_embeddings().weight)
+    assert base.text_functions(wider, other)[0](TEXTS[0]) == base.text_functions(new, tokenizer)[0](TEXTS[0])
+    assert len(tokenizer) == new.size
