@@ -72,7 +72,12 @@ def test_likes_and_dislikes_change_the_next_list_and_undo_restores_it(service: W
     before = service.recommend_many([_ask("r1", "fresh")])[0]
     first = before["rows"][0]["item_id"]
     assert service.add_events([event("e3", "not_interested", first)])["accepted"] == 1
-    assert service.add_events([event("e3", "not_interested", first)]) == {"accepted": 0, "duplicates": 1, "conflicts": []}
+    assert service.add_events([event("e3", "not_interested", first)]) == {
+        "accepted": 0,
+        "duplicates": 1,
+        "conflicts": [],
+        "survey": None,
+    }
     assert service.add_events([event("e3", "like", first)])["conflicts"] == ["e3"]
     after = service.recommend_many([_ask("r2", "fresh")])[0]
     assert first not in [row["item_id"] for row in after["rows"]]

@@ -100,7 +100,7 @@ def test_served_slates_and_their_events_become_a_log(tiny_workspace: Path, tmp_p
         service.database.log_slate(slate)
         if number % 3 == 0:
             top, now = slate["item_id"][0].as_py(), datetime.now(UTC)
-            service.database.add_events([Event(f"e{number}", user, "play", now, top, None, f"log-{number}", None)])
+            service.database.add_events([Event(f"log-event-{number}", user, "play", now, top, None, f"log-{number}", None)])
     service.database.close()
     told = support(Source(workspace=copy), "uniform", None, 0.95, 0.05)
     assert (told["rows"], told["rewarded"], told["known_actions"]) == (60 + before, 20, 64)
