@@ -55,7 +55,7 @@ SLATES = pa.schema(
     ]
 )
 
-# One row a question shown; a null answer means shown and not answered. `question`: "return", "worth", "interest" or the user's own.
+# One row a question shown; a null answer: shown, not answered. `question`: "return", "worth", "interest" or the user's own.
 SURVEYS = pa.schema(
     [
         _field("user_id", pa.string()),

@@ -227,8 +227,8 @@ class FakeService:
     def _moved(self, position: int) -> dict[str, Any] | None:
         if not self.moves:
             return None
-        text = "Moved up 2 places: of people asked about such a match, 68% are expected to say they would return for more, 9% not; "
-        text += "learnt from 412 survey answers, all of simulated listeners."
+        text = "Moved up 2 places: of people asked about such a match, 68% are expected to say they would return for more, 9% not"
+        text += "; learnt from 412 survey answers, all of simulated listeners."
         return {"p_pos": 0.68, "p_neg": 0.09, "moved": 2 - position, "term": 0.4, "text": text}
 
     def _reasons(self, item: dict[str, Any], liked: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -259,7 +259,8 @@ def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> Non
 def test_every_address_is_documented_with_an_example(client: TestClient) -> None:
     page = client.get("/openapi.json").json()
     expected = {"/recommendations", "/events", "/items", "/items/{item_id}", "/items/{item_id}/cover", "/items/{item_id}/audio",
-                "/surveys", "/users", "/users/{user_id}/history", "/fields", "/info", "/health/live", "/health/ready"}  # fmt: skip
+                "/surveys", "/users", "/users/{user_id}/history", "/fields", "/info", "/health/live",
+                "/health/ready"}  # fmt: skip
     assert set(page["paths"]) == expected
     for name in ("RecommendationRequest", "EventsRequest", "Recommendations", "Item", "User", "FilterField", "Info", "Counts"):
         assert page["components"]["schemas"][name]["examples"], name

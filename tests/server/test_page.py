@@ -307,7 +307,8 @@ def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(page: chro
     page.until("!document.querySelector('#survey').hidden")
     assert page.run("document.querySelector('#survey').innerText").splitlines()[-1] == "Skip"
     assert page.run("document.activeElement.closest('#survey')") is None  # it takes no focus from the list
-    names = page.run("[...document.querySelectorAll('#survey button')].map(one => one.getAttribute('aria-label') || one.textContent)")
+    named = "one => one.getAttribute('aria-label') || one.textContent"
+    names = page.run(f"[...document.querySelectorAll('#survey button')].map({named})")
     assert names == ["1 of 5, surely not", "2 of 5", "3 of 5", "4 of 5", "5 of 5, surely", "Skip"]
     click(page, "#survey-scale button", 3)
     page.until("document.querySelector('#survey').hidden && document.querySelector('#survey-said').textContent === 'Thank you.'")
@@ -327,7 +328,8 @@ def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(page: chromium.Browse
     page.press("j")
     page.press("l")
     page.until("!document.querySelector('#survey').hidden")
-    box = page.run("(({left, right, bottom}) => [left, right, bottom])(document.querySelector('#survey').getBoundingClientRect())")
+    card = "document.querySelector('#survey').getBoundingClientRect()"
+    box = page.run(f"(({{left, right, bottom}}) => [left, right, bottom])({card})")
     assert box[0] >= 0 and box[1] <= 390 and box[2] <= 844
     assert page.run("document.documentElement.scrollWidth") == 390
     assert page.run("[...document.querySelectorAll('#survey-scale button')].every(one => one.offsetHeight >= 44)")
