@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,13 @@ def by_turn(some: Sequence[Ask], values: Floats) -> dict[int, float]:
     return dict(zip(turns, (sums.sum(0) / counts.sum(0)).tolist(), strict=True))
 
 
+@lru_cache(maxsize=4)
+def _draws(conversations: int, seed: int | str, resamples: int) -> Floats:
+    """(resamples, C) how often each conversation is drawn: the same for every metric, so that all intervals are comparable."""
+    rng = generator(seed, "conversations")
+    return rng.multinomial(conversations, np.full(conversations, 1 / conversations), size=resamples).astype(np.float64)
+
+
 def macro(some: Sequence[Ask], values: Floats, seed: int | str, resamples: int = 2000) -> Interval:
     """Mean over conversations within a turn number, then over turn numbers; percentile interval from resampling conversations.
 
@@ -69,7 +77,7 @@ def macro(some: Sequence[Ask], values: Floats, seed: int | str, resamples: int =
     if not len(some):
         raise InputError("no turn to score; the test part has no such turns")
     sums, counts, _ = _tables(some, values)
-    drawn = generator(seed, "conversations").multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
+    drawn = _draws(len(sums), seed, resamples)
     below = drawn @ counts
     means = np.where(below > 0, (drawn @ sums) / np.maximum(below, 1), np.nan)
     low, high = np.quantile(np.nanmean(means, axis=1), [0.025, 0.975])
