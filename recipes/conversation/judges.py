@@ -37,7 +37,7 @@ def draw(found: list[dict[str, Any]]) -> Figure:
     axes.axhline(0, color="black", linewidth=1)
     axes.set_xticks(range(len(defects)), [name.replace("_", " ") for name in defects])
     axes.set(ylabel="share noticed minus false alarms", xlabel="planted defect")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes.grid(axis="y", alpha=0.3)
     return figure
 
