@@ -109,3 +109,10 @@ def test_what_cannot_sound_is_refused() -> None:
         render(np.zeros((0, 3)), "organ")
     with pytest.raises(InputError, match="click"):
         Timbre((1.0,), attack=0.001)
+
+
+@pytest.mark.parametrize("timbre", sorted(TIMBRES))
+def test_a_note_that_starts_at_the_very_end_is_left_out(timbre: str) -> None:
+    """Rounded to samples, such a note would sound for none."""
+    notes = np.array([[0.0, 0.5, 60.0], [1.0 - 0.2 / RATE, 0.5, 62.0]])
+    np.testing.assert_array_equal(render(notes, timbre, seconds=1.0), render(notes[:1], timbre, seconds=1.0))

@@ -120,7 +120,7 @@ def render(
     if timbre not in TIMBRES:
         raise InputError(f"timbre '{timbre}' is not known; choose from {', '.join(TIMBRES)}")
     notes = np.asarray(notes, dtype=np.float64).reshape(-1, 3)
-    notes = notes[(notes[:, 0] < seconds) & (notes[:, 1] > 0)]
+    notes = notes[(np.rint(notes[:, 0] * rate) < int(seconds * rate)) & (notes[:, 1] > 0)]  # each sounds for a sample at least
     if not len(notes):
         raise InputError(f"no note starts within the first {seconds:g} seconds; there is nothing to render")
     settings = TIMBRES[timbre]
