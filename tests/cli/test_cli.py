@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -260,3 +261,19 @@ def test_a_killed_training_resumes_to_the_same_weights(tiny_workspace: Path, tin
     subprocess.run(command, check=True, env=environment)
     weights = [Chain(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors" for one in (folder, tiny_workspace)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_serve_listens_where_the_workspace_says_unless_told(
+    command,  # type: ignore[no-untyped-def]
+    tiny_workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = tmp_path / "w"
+    shutil.copytree(tiny_workspace, copy)
+    toml = copy / "tastemaker.toml"
+    toml.write_text(toml.read_text().replace("port = 8765", "port = 9123"))
+    heard: list[tuple[str, int]] = []
+    monkeypatch.setattr("tastemaker.server.serve", lambda service, host, port, announce: heard.append((host, port)))
+    assert command("serve", "-w", copy)[0] == command("serve", "-w", copy, "--port", 9200)[0] == 0
+    assert heard == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]

@@ -191,14 +191,16 @@ def recommend(
 @app.command()
 def serve(
     workspace: Workspace = HERE,
-    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8765,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: the workspace's, this machine only.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
 ) -> None:
     """Serve the web page and the HTTP API (described at /openapi.json)."""
     from tastemaker.flows.service import open_service
     from tastemaker.server import serve as run_server
 
-    run_server(open_service(workspace), host, port, announce=_announce)
+    service = open_service(workspace)
+    dials = service.recommender.dials
+    run_server(service, host or str(dials["host"]), port or int(dials["port"]), announce=_announce)
 
 
 @app.command()

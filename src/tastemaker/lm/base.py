@@ -53,14 +53,16 @@ class Device:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars off the terminal inside the block."""
+    """Keep transformers' progress bars and load reports off the terminal inside the block; what matters is raised."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 
