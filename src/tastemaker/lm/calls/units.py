@@ -106,7 +106,7 @@ def map_units(
             engine.pace.stop("interrupted")
         pool.shutdown(wait=True, cancel_futures=True)
     if run.reason is not None:
-        raise type(run.reason)(_explained(run.reason, finished, total))
+        raise type(run.reason)(_explained(run.reason, finished - failed, total))
 
 
 class _Run:
@@ -156,7 +156,7 @@ def _tell(report: Callable[[Progress], None] | None, engine: Engine, finished: i
         )
 
 
-def _explained(reason: StoppedEarly | BudgetReached, finished: int, total: int) -> str:
-    if isinstance(reason, BudgetReached) and finished == 0:
+def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int) -> str:
+    if isinstance(reason, BudgetReached) and done == 0:
         return f"{reason}. Not one of {total} units was finished: the budget is smaller than one unit; raise it and resume"
-    return f"{reason} ({finished} of {total} units finished; resume goes on from there)"
+    return f"{reason} ({done} of {total} units finished; resume goes on from there)"
