@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
-from recipes.common import parser, read_arguments, save_figure, show_table
+from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.cli.progress import progress
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.media import FACTS_FILE
@@ -42,6 +43,8 @@ NAME = "live_loop"
 START = datetime(2026, 3, 2, 18, tzinfo=UTC)
 ASKING = {"ask_share": 0.5, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.1}
 K = 8
+TOGETHER = "Intervals over seeds: each seed has its own listeners, plays, model, answers and split."
+EXPERIMENT = "rr-demo"
 PLAN = """\
 id = "rr-demo"
 primary = ["returned"]
@@ -79,55 +82,66 @@ class Town:
 
 
 def main() -> None:
-    """Build, ask, fit, test, show."""
-    found = parser(main, "300 listeners, 100 tunes and a small model")
-    found.add_argument("--world", default="item", choices=PATHS, help="why people return: the item, the user, or the day")
+    """Build, ask, fit, test, for every seed and world; show."""
+    found = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
+    found.add_argument("--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)")
+    found.add_argument("--seeds", type=int, default=10, help="how many catalogues, from --seed on")
     arguments = read_arguments(found, NAME)
-    folder, size = arguments.out / "workspace", (100, 300) if arguments.quick else (300, 800)
-    build(folder, size, arguments)
+    size, days = ((100, 300), (12, 4)) if arguments.quick else ((300, 800), (8, 4))
+    journal = Journal(arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": list(days)})
+    worlds = [arguments.world] if arguments.world else list(PATHS)
+    seeds = range(arguments.seed, arguments.seed + (1 if arguments.quick else arguments.seeds))
+    keys = [[world, seed] for seed in seeds for world in worlds]
+    lived = journal.run(keys, lambda key: loop(arguments, key[0], key[1], size, days), "live loop")
+    show_days(arguments, keys[0], lived[0]["days"])
+    show_loops(arguments, keys, lived)
+
+
+def loop(arguments: Namespace, world: str, seed: int, size: tuple[int, int], days: tuple[int, int]) -> dict[str, Any]:
+    """One catalogue and one world: days of asking, the proxy, days of the test, its read-out, and the truth."""
+    folder, out = arguments.out / f"workspace-{seed}", arguments.out / f"{world}-{seed}"
+    build(folder, size, seed, arguments.quick)
     for old in folder.glob("tastemaker.sqlite*"):
         old.unlink()  # the days are lived again from the first
-    town = settle(folder, size[1], arguments)
-    asking = 12 if arguments.quick else 8
-    daily = [live(serve(folder, town, ASKING), town, day, f"ask{day}") for day in range(asking)]
-    with progress(False) as report:
+    town = settle(folder, size[1], world, seed)
+    service = serve(folder, town, ASKING)
+    daily: list[dict[str, Any]] = [live(service, town, day, f"ask{day}") for day in range(days[0])]
+    with progress(True) as report:
         fitted = fit_live(folder, report, least=200)
-    print(fitted["text"])
+    shown, answered = service.asker.surveys.count()
+    done = {"days": daily, "shown": shown, "answered": answered, "deployed": fitted["deployed"]}
     if not fitted["deployed"]:
-        raise SystemExit(fitted["exit_code"])
-    testing = ASKING | {"experiment": "rr-demo"}
-    service = serve(folder, town, testing)
-    for day in range(asking, asking + 4):
-        daily.append(live(service, town, day, f"test{day}"))
-    show_days(arguments, daily)
-    read_out(arguments, folder, town, service)
+        return done | {"reason": fitted["text"].splitlines()[-1].partition("not deployed: ")[2]}
+    service = serve(folder, town, ASKING | {"experiment": EXPERIMENT})
+    daily += [live(service, town, day, f"test{day}") for day in range(days[0], sum(days))]
+    return done | {"skill": fitted["skill"]} | truth(town) | read_out(folder, out)
 
 
-def build(folder: Path, size: tuple[int, int], arguments: Namespace) -> None:
+def build(folder: Path, size: tuple[int, int], seed: int, quick: bool) -> None:
     """The workspace, its tables and its model; what an earlier run made is kept."""
-    small = {"sft_epochs": 2, "width": 64, "layers": 1} if arguments.quick else {"sft_epochs": 8}
+    small = {"sft_epochs": 2, "width": 64, "layers": 1} if quick else {"sft_epochs": 8}
     if not (folder / SETTINGS_FILE).exists():
-        dials = {"title": "Traditional tunes, simulated listeners", "seed": arguments.seed, "threads": 1, "text_view": "tfidf"}
+        dials = {"title": "Traditional tunes, simulated listeners", "seed": seed, "threads": 1, "text_view": "tfidf"}
         Workspace.create(folder, dials | small)
-    with progress(False) as report:
+    with progress(True) as report:
         if not Workspace.open(folder).has_tables():
             ingest_dataset(folder, "tunes", report, *size)
-        print(run_stages(folder, report)["text"])
+        run_stages(folder, report)
 
 
-def settle(folder: Path, listeners: int, arguments: Namespace) -> Town:
+def settle(folder: Path, listeners: int, path: str, seed: int) -> Town:
     """The truth behind the workspace's simulated listeners, drawn again from the same key."""
     facts = read_table(Workspace.open(folder).data / FACTS_FILE)
-    simulated = simulate(facts, listeners, arguments.seed)
+    simulated = simulate(facts, listeners, seed)
     world = ListenerWorld.of(
-        arguments.world, listeners=listeners, items=facts.num_rows, answer_rate=0.75, answer_by_activity=0.3, asked_effect=0.0
+        path, listeners=listeners, items=facts.num_rows, answer_rate=0.75, answer_by_activity=0.3, asked_effect=0.0
     )
     liking = np.asarray(simulated.world.utility, np.float64)
     users = sorted(set(simulated.interactions["user_id"].to_pylist()))
-    people = draw_listeners(world, arguments.seed).set_column(0, "user_id", pa.array(users))
+    people = draw_listeners(world, seed).set_column(0, "user_id", pa.array(users))
     rows = {item: row for row, item in enumerate(facts["item_id"].to_pylist())}
     quality = liking.mean(axis=0)  # what everybody shares of an item
-    return Town(world, arguments.seed, users, rows, liking / liking.std(), (quality - quality.mean()) / quality.std(), people)
+    return Town(world, seed, users, rows, liking / liking.std(), (quality - quality.mean()) / quality.std(), people)
 
 
 def serve(folder: Path, town: Town, dials: dict[str, Any]) -> WorkspaceService:
@@ -200,48 +214,139 @@ def _true_move(town: Town, row: int, slate: Any, day: int) -> None:
     town.moved.append((float(adjusted), float(base)))
 
 
-def show_days(arguments: Namespace, daily: list[dict[str, Any]]) -> None:
-    """The table and figure of the days."""
+def truth(town: Town) -> dict[str, Any]:
+    """What no real log shows: how far adjusted first places moved the chance of returning, by list, with a 95 % interval."""
+    lift = np.array([adjusted - base for adjusted, base in town.moved])
+    half = 1.96 * lift.std() / max(1, len(lift)) ** 0.5
+    return {"lists": len(lift), "changed": int((lift != 0).sum()), "true": [lift.mean(), lift.mean() - half, lift.mean() + half]}
+
+
+def read_out(folder: Path, out: Path) -> dict[str, Any]:
+    """Export, check and read the test as anybody would."""
+    plan, results = out / "plan.toml", out / "results.parquet"
+    write_text(plan, PLAN)
+    exported = export_trial(folder, results, EXPERIMENT)
+    with progress(True) as report:
+        checked = check_experiment(results, plan, report, exposures=Path(exported["exposures"]))
+        read = read_experiment(results, plan, out / "readout", report)
+    table = read_table(results).to_pylist()
+    arms = {arm: np.array([row["returned"] for row in table if row["arm"] == arm], float) for arm in exported["counts"]}
+    told = {arm: [len(values), values.mean(), values.var(ddof=1)] for arm, values in sorted(arms.items())}
+    return {"arms": told, "split": checked["passed"], "decision": read["decision"]}
+
+
+def difference(one: dict[str, Any]) -> list[float]:
+    """Treatment minus control of the share that returned, with its 95 % interval."""
+    (m, a, v), (n, b, w) = one["arms"]["treatment"], one["arms"]["control"]
+    half = 1.96 * (v / m + w / n) ** 0.5
+    return [a - b, a - b - half, a - b + half]
+
+
+def show_days(arguments: Namespace, key: list[Any], daily: list[dict[str, Any]]) -> None:
+    """The table and figure of the days of the first loop."""
     note = "Every listener is simulated. A tenth is never asked; else the question follows every second play or like."
-    show_table(arguments.out, daily, "Days: who was there, was asked, answered, came back", note)
+    title = f"Days of world '{key[0]}', seed {key[1]}: who was there, was asked, answered, came back"
+    show_table(arguments.out, daily, title, note, "days")
     figure = Figure(figsize=(7.5, 4), layout="constrained")
     axes = figure.subplots()
     days = [one["day"] for one in daily]
     for name, marker in (("here", "o"), ("asked", "s"), ("answered", "^")):
         axes.plot(days, [one[name] for one in daily], marker=marker, label=f"{name} (simulated listeners)")
-    started = next(one["day"] for one in daily if one["part"] == "test")
-    axes.axvline(started - 0.5, color="grey", linestyle="--")
-    axes.annotate("proxy deployed, test starts", (started - 0.45, axes.get_ylim()[1] * 0.97), va="top", fontsize=9)
+    started = next((one["day"] for one in daily if one["part"] == "test"), None)
+    if started is not None:
+        axes.axvline(started - 0.5, color="grey", linestyle="--")
+        axes.annotate("proxy deployed, test starts", (started - 0.45, axes.get_ylim()[1] * 0.97), va="top", fontsize=9)
     axes.set(xlabel="day", ylabel="people", ylim=(0, None))
     axes.legend(frameon=False, fontsize=9)
-    save_figure(arguments.out, figure)
+    save_figure(arguments.out, figure, "days")
 
 
-def read_out(arguments: Namespace, folder: Path, town: Town, service: WorkspaceService) -> None:
-    """Export, check, read; and the truth beside it."""
-    plan, results = arguments.out / "plan.toml", arguments.out / "results.parquet"
-    write_text(plan, PLAN)
-    exported = export_trial(folder, results, "rr-demo")
-    print(exported["text"])
-    with progress(False) as report:
-        checked = check_experiment(results, plan, report, exposures=Path(exported["exposures"]))
-        read = read_experiment(results, plan, arguments.out / "readout", report)
-    print(checked["text"], read["text"], sep="\n\n")
-    lift = np.array([adjusted - base for adjusted, base in town.moved])
-    width = 196 * lift.std() / max(1, len(lift)) ** 0.5
-    shown, answered = service.asker.surveys.count()
-    rows = [
-        {"what": "questions shown, answered", "value": f"{shown:,}, {answered:,}"},
-        {"what": "decision of the read-out", "value": read["decision"]},
-        {"what": "lists of the treated where the first place changed", "value": f"{int((lift != 0).sum()):,} of {len(lift):,}"},
-        {"what": "true change of the chance to return, points", "value": f"{100 * lift.mean():+.2f} ± {width:.2f}"},
-        {"what": "units, by arm", "value": ", ".join(f"{arm} {n}" for arm, n in sorted(exported["counts"].items()))},
-    ]  # fmt: skip
+def show_loops(arguments: Namespace, keys: list[Any], lived: list[dict[str, Any]]) -> None:
+    """Every loop: what the test found, beside what is true."""
+    rows = []
+    for (world, seed), one in zip(keys, lived, strict=True):
+        row = {"world": world, "seed": seed, "shown, answered": f"{one['shown']:,}, {one['answered']:,}"}
+        row |= dict.fromkeys(("log loss", "first places changed", "true change", "the test's estimate", "people"), "")
+        if not one["deployed"]:
+            rows.append(row | {"decision": f"no test: {one['reason']}"})
+            continue
+        row |= {"log loss": f"{one['skill']:.3f}", "first places changed": f"{one['changed']:,} of {one['lists']:,}"}
+        row |= {"true change": points(one["true"]), "the test's estimate": points(difference(one))}
+        units = " + ".join(f"{values[0]:,}" for values in one["arms"].values())
+        rows.append(row | {"people": units, "decision": one["decision"]})
     note = (
-        "The true change is known because listeners are simulated; the interval is over lists. What the test itself could "
-        "have seen stands in its read-out."
+        "Chance of returning the next day, percentage points. log loss: on unseen users, of knowing only their average. The "
+        "true change is over the lists of the treated and known because listeners are simulated; the test's estimate is from "
+        "logged returns alone, a difference of two shares."
     )
-    show_table(arguments.out, rows, f"The loop, world '{arguments.world}' (simulated)", note, "loop")
+    show_table(arguments.out, rows, "The loop (simulated listeners)", note)
+    read = [(key, one) for key, one in zip(keys, lived, strict=True) if one["deployed"]]
+    if read:
+        show_table(arguments.out, together(read), "The loop over seeds (simulated listeners)", TOGETHER, "together")
+        save_figure(arguments.out, picture(read))
+
+
+def together(read: list[tuple[list[Any], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Each world over its seeds: means with t intervals over seeds, which hold the difference between catalogues."""
+    rows = []
+    for world in PATHS:
+        ones = [one for (path, _), one in read if path == world]
+        if len(ones) < 2:
+            continue
+        row: dict[str, Any] = {"world": world, "seeds": len(ones)}
+        row |= {"first places changed": f"{sum(one['changed'] for one in ones) / sum(one['lists'] for one in ones):.1%}"}
+        row |= {"true change, points": points(mean_of([one["true"][0] for one in ones]))}
+        row |= {"mean of the tests' estimates, points": points(mean_of([difference(one)[0] for one in ones]))}
+        row |= {
+            "intervals that hold the truth": sum(
+                low <= one["true"][0] <= high for one in ones for _, low, high in [difference(one)]
+            )
+        }
+        rows.append(row | {"told to ship": sum(one["decision"] == "ship" for one in ones)})
+    return rows
+
+
+def mean_of(values: list[float]) -> list[float]:
+    """Mean and its 95 % t interval over seeds."""
+    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return [float(np.mean(values)), float(np.mean(values) - half), float(np.mean(values) + half)]
+
+
+def points(values: list[float]) -> str:
+    """value [low, high] in percentage points."""
+    one, low, high = (f"{100 * value:+.2f}" for value in values)
+    return f"{one} [{low}, {high}]"
+
+
+def picture(read: list[tuple[list[Any], dict[str, Any]]]) -> Figure:
+    """One row a loop: the truth, and what the test could see of it."""
+    figure = Figure(figsize=(7.5, 1.4 + 0.34 * len(read)), layout="constrained")
+    axes = figure.subplots()
+    ordered = sorted(read, key=lambda one: (PATHS.index(one[0][0]), one[0][1]))
+    for shift, label, colour, of in (
+        (-0.14, "true change (lists of the treated)", "#1f5f8b", lambda one: one["true"]),
+        (0.14, "estimate of the test (logged returns)", "#d08a2e", difference),
+    ):
+        for row, (_, one) in enumerate(ordered):
+            value, low, high = (100 * each for each in of(one))
+            name = label if row == 0 else None
+            axes.errorbar(
+                value,
+                row + shift,
+                xerr=[[value - low], [high - value]],
+                fmt="o",
+                color=colour,
+                capsize=3,
+                markersize=4,
+                label=name,
+            )
+    axes.axvline(0, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(ordered)), [f"{world}, seed {seed}" for (world, seed), _ in ordered])
+    axes.set_ylim(len(ordered) - 0.4, -0.6)
+    axes.set(xlabel="change of the chance to return the next day, percentage points, 95 %", ylabel="world")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ app = typer.Typer(
         "asked_probability, answer (1 to 5, empty where it was not answered), timestamp.\n\n"
         "  tastemaker survey weigh surveys.parquet --users users.parquet --covariate age --covariate country --out weights\n\n"
         "  tastemaker survey export -w shop --out surveys.parquet\n\n"
+        "  tastemaker survey asked -w shop --out asked   # does being asked change what people do?\n\n"
         "  tastemaker survey validate answers.parquet --event like --event save --by content --out validity\n\n"
         "Each writes report.html, report.md and report.json. Exit codes: 0 the claim is supported, 1 it is not or cannot be told "
         "(the reason is printed), 2 bad input."
@@ -147,3 +148,45 @@ def export(
     from tastemaker.flows.retention.live.fit import export_surveys
 
     emit(export_surveys(workspace, out), as_json)
+
+
+@app.command()
+def asked(
+    table: Annotated[
+        Path | None, typer.Argument(help="One row a person: user_id, arm (asked, unasked), metrics. Without it: the workspace.")
+    ] = None,
+    workspace: Workspace = Path("workspace"),
+    out: Out = Path("survey-asked"),
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Table: a column of an outcome; repeat, the one that decides first (default: returned)."),
+    ] = None,
+    before: Annotated[
+        list[str] | None, typer.Option(help="Table: metric=column with the same from before (CUPED); repeat.")
+    ] = None,
+    down: Annotated[list[str] | None, typer.Option(help="Table: a metric of which less is good; repeat.")] = None,
+    shown: Annotated[str, typer.Option(help="Table: a 0 / 1 column, whether the person was shown a question.")] = "",
+    holdout: Annotated[float | None, typer.Option(help="Table: the share of people who are never asked.")] = None,
+    tolerated: Annotated[float, typer.Option(help="Harm accepted, as a share of what the never asked have.")] = 0.02,
+    least: Annotated[int, typer.Option(min=2, help="People needed in each group before anything is estimated.")] = 100,
+    days: Annotated[int, typer.Option(min=1, help="Workspace: days from each person's first occasion on.")] = 14,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What the question itself does: people who may be asked against the group that never is (`ask_holdout`).
+
+    Exit code 0 when asking is shown to cost no more than --tolerated, 1 when it may, or when the groups are too small to tell.
+
+    Examples: tastemaker survey asked -w shop --out asked
+
+    tastemaker survey asked people.parquet --metric returned --before returned=returned_before --holdout 0.1
+    """
+    from tastemaker.flows.retention.asked import read_asked
+
+    with progress(quiet) as report:
+        result = read_asked(
+            out, report, workspace=workspace, table=table, metrics=metric or (), before=_pairs(before, "--before"),
+            down=down or (), shown=shown, holdout=holdout, tolerated=tolerated, least=least, days=days,
+        )  # fmt: skip
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])

@@ -53,3 +53,15 @@ def unit_table(
         units = units.join(part, on="user_id", how="left")
     counts = ("lists", "plays", "likes", "skips", "returned", "days_active", "before")
     return units.with_columns(pl.col(*counts).fill_null(0).cast(pl.Int64)).sort("user_id").to_arrow()
+
+
+def occasions(events: pa.Table, slates: pa.Table, heard: float, anonymous: str) -> pl.DataFrame:
+    """Events that a survey question can follow: unit, timestamp.
+
+    A like, or a play of at least `heard` (or of unknown length), of an item that a slate showed to this person or to `anonymous`.
+    """
+    seen = pl.DataFrame(slates.select(["request_id", "item_id", "user_id"])).rename({"user_id": "shown_to"})
+    long = (pl.col("kind") == "play") & (pl.col("value").fill_null(1.0) >= heard)
+    found = pl.DataFrame(events).filter((pl.col("kind") == "like") | long).join(seen, on=["request_id", "item_id"])
+    theirs = (pl.col("shown_to") == pl.col("user_id")) | (pl.col("shown_to") == anonymous)
+    return found.filter(theirs).select(pl.col("user_id").alias("unit"), "timestamp")

@@ -96,6 +96,7 @@ def sensitivity_rows(read: Mapping[str, Moments], control: str, metrics: Sequenc
     """What lift of each metric this many units see with 80 % power; metrics without variation are left out."""
     rows: list[Row] = []
     smallest = min(one.n for one in read.values())
+    matched = len(read) / sum(1 / max(one.n, 1) for one in read.values())  # equal arms of this size would see as much
     for metric in metrics:
         plain = read[control]
         if plain.mean_of(metric.numerator or metric.name) == 0 or plain.n < 3:
@@ -107,7 +108,7 @@ def sensitivity_rows(read: Mapping[str, Moments], control: str, metrics: Sequenc
                 "units in the smaller arm": f"{smallest:,}",
                 "spread (SD / mean)": f"{cv:.2f}",
                 "explained by the past": f"{100 * rho**2:.0f} %",
-                "lift seen 4 times of 5": number(detectable(cv, smallest, alpha, correlation=rho), "relative", sign=False),
+                "lift seen 4 times of 5": number(detectable(cv, matched, alpha, correlation=rho), "relative", sign=False),
             }
         )
     return rows

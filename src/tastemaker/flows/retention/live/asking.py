@@ -17,6 +17,11 @@ HEARD = 0.3  # of a play; a glance is nothing to ask about
 ANONYMOUS = "(bare history)"
 
 
+def never_salt(seed: int) -> str:
+    """What the hash of the never-asked group is salted with."""
+    return f"never asked/{seed}"
+
+
 class Asker:
     """Asks after plays and likes of what a logged slate showed.
 
@@ -30,7 +35,7 @@ class Asker:
 
     def never(self, user_id: str) -> bool:
         """Whether the person belongs to those who are never asked."""
-        return bool(position(user_id, f"never asked/{self.dials['seed']}") < self.dials["ask_holdout"])
+        return bool(position(user_id, never_salt(self.dials["seed"])) < self.dials["ask_holdout"])
 
     def after(self, events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
         """The question to show after these events, logged as shown; None for none. The same events give the same question."""

@@ -1,0 +1,158 @@
+"""`tastemaker survey asked`: what the question itself does to people, from a workspace's logs or from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.experiment.moments import Metric
+from tastemaker.experiment.readout import words
+from tastemaker.experiment.readout.asked import (
+    SHOWN,
+    UNASKED,
+    AskingReading,
+    AskingSettings,
+    people_table,
+    read_asking,
+)
+from tastemaker.flows.chain import Report
+from tastemaker.flows.retention.experiment.load import in_file
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.flows.retention.tables import read_typed
+from tastemaker.rank.report import ClaimReport, Intervals, Table
+from tastemaker.store import Database, Surveys, Workspace, write_table
+
+LOGGED = (
+    Metric("returned", covariate="before"),
+    Metric("days_active", covariate="before"),
+    Metric("lists", covariate="before"),
+    Metric("plays", covariate="before"),
+    Metric("likes", covariate="before"),
+    Metric("skips", covariate="before", better="down"),
+)
+_DIFFER = (
+    "the published account tells of nobody left unasked; without such a group one can only set those shown a question beside the "
+    "rest, and whoever plays more is asked more, and would have returned more anyway",
+    "a group that is never asked, chosen by a hash, differs from the others in nothing but the question",
+)
+_ASSUMED = (
+    "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their values",
+    "people do not affect each other",
+    "the first event that a question could follow happens before any question, so it says nothing of the group",
+)
+_LIMITS = (
+    "the effect of the whole practice of asking, at the share and pace it had; another pace has another effect",
+    "nothing is said of people who never played or liked what a list showed",
+)
+
+
+def read_asked(
+    out: Path,
+    report: Report,
+    *,
+    workspace: Path | None = None,
+    table: Path | None = None,
+    metrics: Sequence[str] = (),
+    before: Mapping[str, str] | None = None,
+    down: Sequence[str] = (),
+    shown: str = "",
+    holdout: float | None = None,
+    tolerated: float = 0.02,
+    least: int = 100,
+    days: int = 14,
+    arm: str = "arm",
+) -> dict[str, Any]:
+    """Effect of being asked on returning and on every other metric, with its report in `out`; exit code 0, 1 or 2 as the others.
+
+    workspace: read its logs over `days` days from each person's first occasion (people.parquet in `out`). table: instead, one row
+    a person with `arm` (asked, unasked) and the columns `metrics`, the first being what the claim is about; `before` names a
+    covariate, `down` those where less is good, `shown` a 0 / 1 column of who was shown a question, `holdout` the promised share.
+    Raises InputError with file, row, column and remedy.
+    """
+    report("asked", 0, 3, "reading")
+    if table is not None:
+        known = before or {}
+        chosen = [Metric(n, covariate=known.get(n, ""), better="down" if n in down else "up") for n in metrics or ("returned",)]
+        if holdout is None:
+            raise InputError("give --holdout, the share of people who are never asked: without it nobody can tell lost people")
+        settings = AskingSettings(tuple(chosen), holdout, tolerated, least, shown)
+        with in_file(table):
+            report("asked", 1, 3, "effects")
+            reading = read_asking(read_typed(table, text=("user_id", arm)), settings, arm=arm)
+    else:
+        assert workspace is not None
+        people, settings, window = _logged(workspace, tolerated, least, days)
+        report("asked", 1, 3, "effects")
+        write_table(out / "people.parquet", people)
+        reading = read_asking(people, settings)
+    report("asked", 2, 3, "report")
+    horizon = f"{settings.metrics[0].name} as in the table" if table is not None else window
+    claim = asked_claim(reading, settings, horizon)
+    written = write_claim(claim, out)
+    report("asked", 3, 3, "")
+    found = {one.metric: {"value": one.value, "low": one.low, "high": one.high} for one in reading.effects if not one.reason}
+    return written | {"counts": dict(reading.ratio.counts), "effects": found, "exit_code": claim.exit_code}
+
+
+def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:
+    """The people of a workspace, the settings of the read-out, and its horizon in words."""
+    from tastemaker.flows.retention.live.asking import ANONYMOUS, HEARD, never_salt
+
+    opened = Workspace.open(workspace)
+    dials = opened.settings
+    if dials["ask_holdout"] <= 0:
+        raise InputError(f"{workspace}: ask_holdout is 0, so nobody is left unasked to compare with; set it in tastemaker.toml")
+    settings = AskingSettings(LOGGED, dials["ask_holdout"], tolerated, least, SHOWN)
+    database = Database(opened.database)
+    try:
+        logs = database.events_table(), database.slates_table(), Surveys(database).rows()
+    finally:
+        database.close()
+    with in_file(workspace):
+        people = people_table(*logs, never_salt(dials["seed"]), settings, HEARD, ANONYMOUS, days)
+    return people, settings, f"day 1 after the first occasion; counts over {days} days"
+
+
+def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) -> ClaimReport:
+    """The report: what asking does, and what one would have believed without anybody left unasked."""
+    first = settings.metrics[0].name
+    corrected = []
+    if reading.effects:
+        corrected.append(Table.of("Asked against never asked", [_row(one) for one in reading.effects]))
+    if reading.each is not None:
+        corrected.append(Table.of("For each person shown a question on the first day", [_row(reading.each)]))
+    corrected.append(Table.of("Sample ratio", words.ratio_rows(reading.ratio), reading.ratio.reason))
+    if reading.moments is not None:
+        rows = words.sensitivity_rows(reading.moments, UNASKED, settings.metrics, settings.alpha)
+        corrected += [Table.of("What these groups could see", rows)] if rows else []
+    naive = words.naive_rows(reading.alone, settings.alpha)
+    note = "Nobody chose by chance who was shown one."
+    paper = (Table.of("Shown a question against everybody else", naive, note),) if naive else ()
+    known = tuple(words.forest(reading.effects))
+    title, label = "What asking does", "change against the never asked, percent"
+    return ClaimReport(
+        f"Asking costs at most {settings.tolerated:.1%} of '{first}'",
+        reading.verdict,
+        f"{reading.because}.",
+        paper,
+        tuple(corrected),
+        _DIFFER if paper else (),
+        (Intervals(title, label, known, 0.0, (first,)),) if known else (),
+        _ASSUMED,
+        _LIMITS,
+        horizon,
+        {"holdout": settings.holdout, "tolerated": settings.tolerated, "alpha": settings.alpha, "least": settings.least},
+    )
+
+
+def _row(one: Any) -> dict[str, str | int | float | bool | None]:
+    values = {"asked": one.treatment, "never asked": one.control}
+    cells: dict[str, str | int | float | bool | None] = {
+        "metric": one.metric + (" (less is good)" if one.better == "down" else "")
+    }
+    cells |= values if one.kind == "relative" else {}
+    return cells | {"effect (95 % interval)": words.interval(one), "p": words.p_words(one.p)}
