@@ -42,6 +42,7 @@ INTERACTIONS = pa.schema(
     ]
 )
 
+# The last two are filled where a certified policy was served beside pi0: what either of them gave the shown item there.
 SLATES = pa.schema(
     [
         _field("request_id", pa.string()),
@@ -52,6 +53,8 @@ SLATES = pa.schema(
         _field("propensity", pa.float64()),
         pa.field("prefix_propensity", pa.float64()),
         _field("policy_id", pa.string()),
+        pa.field("policy_propensity", pa.float64()),
+        pa.field("reference_propensity", pa.float64()),
     ]
 )
 

@@ -27,6 +27,7 @@ from tastemaker.explore.estimate import (
     offcem,
     paired,
     refit_bootstrap,
+    served_by,
     slate_ips,
     snips,
     switch_dr,
@@ -195,13 +196,14 @@ def test_paired_after_the_first_round(world: Dense) -> None:
         np.exp(mixed.log_prob(world.log.context, world.log.action)),
         world.log.actions,
     )
-    g = paired(log, world.policy, 0.9, reference=world.logger, cap=5.0)
+    log = served_by(log, world.logger)
+    g = paired(log, world.policy, 0.9, cap=5.0)
     rows = np.arange(400)
     ratio = [dense[rows, log.action] / log.propensity for dense in (world.pi, world.pi0)]
     np.testing.assert_allclose(g.value, (ratio[0] - 0.9 * ratio[1]) * log.reward, atol=1e-9)
     assert g.low == pytest.approx(-4.5) and g.value.min() >= g.low
-    with pytest.raises(InputError, match=r"above the cap U = 1\.01"):
-        paired(log, world.policy, 0.9, reference=world.logger, cap=1.01)
+    with pytest.raises(InputError, match=r"above U = 1\.01"):
+        paired(log, world.policy, 0.9, cap=1.01)
     credit = np.full(400, 0.1)
     np.testing.assert_allclose(
         paired(world.log, world.policy, 0.9, credit=credit).value, paired(world.log, world.policy, 0.9).value + 0.1

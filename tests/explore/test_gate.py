@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from tastemaker.errors import InputError
+from tastemaker.explore.estimate import served_by
 from tastemaker.explore.gate import Certificate, GateSettings, believe, certify, collect
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.support import least_rewarded
@@ -112,14 +113,14 @@ def test_margin_and_floor():
 def test_mixture_logger_with_its_cap():
     policy = table(SMALL.tilted(PAIRED_TILTS[2]))
     mixed = 0.95 * SMALL.tilted(0.1) + 0.05 * SMALL.logger
-    s2, s3 = drawn(SMALL, 10_000, "m2", mixed), drawn(SMALL, 40_000, "m3", mixed)
+    s2, s3 = (served_by(drawn(SMALL, n, key, mixed), table(SMALL.logger)) for n, key in ((10_000, "m2"), (40_000, "m3")))
     settings = GateSettings(cap=5.0)
-    found = certify([policy], s2, s3, settings, split_hash="m", reference=table(SMALL.logger))[0]
+    found = certify([policy], s2, s3, settings, split_hash="m")[0]
     assert found.passed and found.cap == 5.0
     truth = SMALL.tilted(PAIRED_TILTS[2]) @ SMALL.q - 0.95 * SMALL.logger @ SMALL.q
     assert found.lcb <= truth
     with pytest.raises(InputError, match="above U = 1"):
-        certify([policy], s2, s3, GateSettings(cap=1.0), split_hash="m", reference=table(SMALL.logger))
+        certify([policy], s2, s3, GateSettings(cap=1.0), split_hash="m")
 
 
 @pytest.mark.parametrize("worthless", [False, True])

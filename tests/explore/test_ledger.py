@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from tastemaker.errors import InputError
+from tastemaker.explore.estimate import served_by
 from tastemaker.explore.gate import GateSettings, certify
 from tastemaker.explore.ledger import (
     Entry,
@@ -34,18 +35,17 @@ BASE = SMALL.value(SMALL.logger)
 def drawn(n, key, played):
     draws = generator(key, "ledger log")
     action = draws.choice(80, n, p=played)
-    return Log(np.zeros((n, 1)), action, (draws.random(n) < SMALL.q[action]) * 1.0, played[action], SMALL.world.actions)
+    log = Log(np.zeros((n, 1)), action, (draws.random(n) < SMALL.q[action]) * 1.0, played[action], SMALL.world.actions)
+    return log if played is SMALL.logger else served_by(log, TablePolicy(SMALL.logger[None, :]))
 
 
 def gated(ledger, probabilities, key="g", n=60_000, planned=70_000, logger=None):
     """Certify one policy on rows of the logger and record the gate."""
     played = SMALL.logger if logger is None else logger
-    settings = GateSettings(
-        ledger.c, ledger.gate_delta, margin(ledger, planned), ledger.floor, cap=1.0 if logger is None else ledger.cap
-    )
+    settings = GateSettings(ledger.c, ledger.gate_delta, margin(ledger, planned), ledger.floor, cap=ledger.cap)
     found = certify(
         [TablePolicy(probabilities[None, :])], drawn(n // 2, f"{key}2", played), drawn(n, f"{key}3", played), settings,
-        split_hash=f"split {key}", spent=ledger.spent, reference=None if logger is None else TablePolicy(SMALL.logger[None, :]),
+        split_hash=f"split {key}", spent=ledger.spent,
     )  # fmt: skip
     return record(ledger, found), found[0]
 
@@ -186,6 +186,20 @@ def test_what_the_ledger_refuses():
     assert live.left == 1_000
     with pytest.raises(InputError, match="at least 65"):
         settle(live, good.policy_hash, np.zeros(10), 100)
+    with pytest.raises(
+        InputError, match=r"1,001 rounds .* 1,000 planned ones are left.*certify and deploy anew"
+    ):
+        settle(live, good.policy_hash, np.zeros(1_001), 1_001)
+    banked = settle(live, good.policy_hash, np.zeros(700), 700, mark="rows")
+    assert banked.left == 300
+    with pytest.raises(InputError, match=r"301 rounds .* 300 planned"):
+        settle(banked, good.policy_hash, np.zeros(301), 301)
+    with pytest.raises(InputError, match="banked before"):
+        settle(banked, good.policy_hash, np.zeros(10), 10, mark="rows")
+    # What was served before an alarm is banked after it.
+    back = withdraw(banked, "alarm")
+    assert back.serving is None and back.left == 300
+    assert settle(back, good.policy_hash, np.zeros(10), 10, mark="before the alarm").left == 290
     with pytest.raises(InputError, match="impossible with U"):
         settle(live, good.policy_hash, np.full(10, -50.0), 10)
     for wrong in ({"c": 0}, {"floor": 0.99}, {"delta": 1}, {"K": 0}, {"holdout": 0}, {"cap": 50}, {"share": 0}):

@@ -146,9 +146,8 @@ def test_histories_equal_the_slow_way(database: Database, data: st.DataObject) -
 
 
 def test_slates_come_back_exactly_and_once(database: Database) -> None:
-    slate = pa.concat_tables(
-        [_slate(propensity=1 / 3, prefix_propensity=0.1), _slate(position=1, item_id="j")], promote_options="permissive"
-    )
+    mixed = _slate(propensity=1 / 3, prefix_propensity=0.1, policy_propensity=0.35, reference_propensity=0.0)
+    slate = pa.concat_tables([mixed, _slate(position=1, item_id="j")], promote_options="permissive")
     assert database.log_slate(slate) == Added(2, 0)
     assert database.log_slate(slate) == Added(0, 2)
     assert database.slates_table().equals(schema.check(slate, schema.SLATES, "slate"))
@@ -167,7 +166,7 @@ def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, da
     with sqlite3.connect(tmp_path / "tastemaker.sqlite") as raw:
         for wrong in (None, 0.0, 1.1):
             with pytest.raises(sqlite3.IntegrityError):
-                raw.execute("INSERT INTO slates VALUES ('r', 'u', 0, 0, 'i', ?, NULL, 'p')", (wrong,))
+                raw.execute("INSERT INTO slates VALUES ('r', 'u', 0, 0, 'i', ?, NULL, 'p', NULL, NULL)", (wrong,))
     raw.close()
 
 

@@ -230,8 +230,14 @@ def deploy(
 def ledger(
     workspace: Workspace = None,
     ledger: Ledger = None,
-    settle: Annotated[Path | None, typer.Option(help="Served rows to bank, those outside the part kept to certify.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Requests served in all (default: as many as rows).")] = None,
+    settle: Annotated[
+        Path | None, typer.Option(help="Bank these served rows, but for the part that --key keeps to certify on.")
+    ] = None,
+    settle_live: Annotated[
+        bool, typer.Option("--settle-live", help="Bank what the workspace has served since the last time.")
+    ] = False,
+    key: Annotated[str, typer.Option(help="Key of the split, the one that `learn` will be given for these rows.")] = "0",
+    hand_back: Annotated[bool, typer.Option("--hand-back", help="Enter that pi0 serves everything again.")] = False,
     r_max: RMax = 1.0,
     column: Column = None,
     as_json: AsJson = False,
@@ -240,15 +246,18 @@ def ledger(
 
     Example: tastemaker explore ledger --ledger book.sqlite --settle served.parquet
     """
-    from tastemaker.flows.exploration.live import show
+    from tastemaker.flows.exploration.live import bank_served, show
 
-    source = None if settle is None else _source(settle, None, None, "", column, r_max, False)
-    emit(show(workspace, ledger, source, rounds), as_json)
+    if settle is not None or settle_live:
+        source = _source(settle, workspace if settle_live else None, None, "", column, r_max, False)
+        emit(bank_served(source, workspace, ledger, key), as_json)
+    else:
+        emit(show(workspace, ledger, hand_back), as_json)
 
 
 @app.command()
 def watch(
-    log: Annotated[Path, typer.Argument(help="Live rows, oldest first.")],
+    log: Annotated[Path | None, typer.Argument(help="Live rows, oldest first (default: the workspace's).")] = None,
     workspace: Workspace = None,
     ledger: Ledger = None,
     floor: Annotated[float, typer.Option(help="Share of the logger's value below which to raise the alarm.")] = 0.90,
@@ -267,6 +276,6 @@ def watch(
     """
     from tastemaker.flows.exploration.live import watch as run
 
-    source = _source(log, None, None, "", column, r_max, False)
+    source = _source(log, workspace if log is None else None, None, "", column, r_max, False)
     result = run(source, workspace, ledger, floor, reference, delta, hand_back)
     _ended(result | {"passed": result["alarm"] is None}, as_json)

@@ -87,6 +87,42 @@ def drawn_slate(
     return _table(request_id, user_id, [item_ids[one] for one in order], propensity, by_prefix, timestamp, policy_id)
 
 
+def mixed_slate(
+    request_id: str,
+    user_id: str,
+    item_ids: Sequence[str],
+    policy: Floats,
+    logger: Floats,
+    share: float,
+    k: int,
+    timestamp: datetime,
+    policy_id: str,
+    prefixes: npt.ArrayLike | None = None,
+) -> pa.Table:
+    """A slate drawn from `logger` with probability `share`, else from `policy`, with what each gave every shown item.
+
+    policy, logger (N,): probabilities of being shown first, each of sum 1; places below are Plackett-Luce in both. Which of the
+    two draws the list is itself drawn, keyed by the request. propensity: of the position given those above it, under the mixture
+    of lists, so the first is (1 - share) policy + share logger, and the products of a column are probabilities of the list.
+
+    Raises InputError as `draw_slate`, when either cannot fill the slate.
+    """
+    with np.errstate(divide="ignore"):
+        parts, shares = np.log(np.stack([policy, logger])), np.log(np.array([[1 - share], [share]]))
+    if k > (least := int(np.isfinite(parts).sum(axis=1).min())):
+        raise InputError(f"a slate of {k} cannot be drawn from {least} candidates; ask for fewer, or loosen the filters")
+    order, _ = draw_slate(parts[int(generator(request_id, "holdout").random() < share)], k, request_id)
+    given = np.stack([plackett_luce(one, order) for one in parts])
+    joint = np.concatenate([shares, shares + np.cumsum(given, axis=1)], axis=1)
+    mixed = np.concatenate([[0.0], np.logaddexp(joint[0, 1:], joint[1, 1:])])
+    by_prefix = None
+    if prefixes is not None:
+        drawer = np.exp(joint - mixed)[:, :-1]  # which of the two draws the list, given what stands above
+        by_prefix = np.minimum((drawer * [prefix_propensities(one, order, prefixes) for one in parts]).sum(axis=0), 1.0)
+    shown, propensity = [item_ids[one] for one in order], np.minimum(np.exp(np.diff(mixed)), 1.0)
+    return _table(request_id, user_id, shown, propensity, by_prefix, timestamp, policy_id, np.exp(given))
+
+
 def greedy_slate(
     request_id: str, user_id: str, item_ids: Sequence[str], timestamp: datetime, policy_id: str = GREEDY_POLICY
 ) -> pa.Table:
@@ -108,8 +144,9 @@ def _table(
     prefix_propensity: Floats | None,
     timestamp: datetime,
     policy_id: str,
+    given: Floats | None = None,
 ) -> pa.Table:
-    n = len(item_ids)
+    n, nobody = len(item_ids), pa.nulls(len(item_ids), pa.float64())
     table = pa.table(
         {
             "request_id": [request_id] * n,
@@ -118,8 +155,10 @@ def _table(
             "position": list(range(n)),
             "item_id": pa.array(item_ids, pa.string()),
             "propensity": propensity,
-            "prefix_propensity": pa.nulls(n, pa.float64()) if prefix_propensity is None else prefix_propensity,
+            "prefix_propensity": nobody if prefix_propensity is None else prefix_propensity,
             "policy_id": [policy_id] * n,
+            "policy_propensity": nobody if given is None else given[0],
+            "reference_propensity": nobody if given is None else given[1],
         }
     )
     return check(table, SLATES, "slate")

@@ -39,6 +39,8 @@ class Columns:
     timestamp: str = "timestamp"
     policy: str = "policy_id"
     prefix_propensity: str = "prefix_propensity"
+    reference: str = "reference_propensity"
+    deployed: str = "policy_propensity"
     r_max: float = 1.0
 
     def __post_init__(self) -> None:
@@ -50,9 +52,10 @@ class Columns:
 class Log:
     """A checked log of n rows over the catalogue `actions` (A,).
 
-    context (n, d); action (n,) row numbers of `actions`; reward (n,) in [0, r_max]; propensity (n,) in (0, 1], what the
-    logger gave the shown action; the optional columns are (n,) or None. source: "logged", or "estimated" when the
-    propensities come from a fitted logger.
+    context (n, d); action (n,) row numbers of `actions`; reward (n,) in [0, r_max]; propensity (n,) in (0, 1], what whoever
+    logged the row gave the shown action; the optional columns are (n,) or None. reference, deployed: what pi0, and the policy
+    deployed beside it, gave the shown action where a mixture of both logged the rows; None where pi0 did. source: "logged", or
+    "estimated" when the propensities come from a fitted logger.
     """
 
     context: npt.NDArray[np.floating]
@@ -67,6 +70,8 @@ class Log:
     timestamp: Ints | None = None
     policy: Strings | None = None
     prefix_propensity: Floats | None = None
+    reference: Floats | None = None
+    deployed: Floats | None = None
     source: str = field(default=LOGGED)
 
     def __len__(self) -> int:
@@ -149,6 +154,9 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
         timestamp=_integers(table, columns.timestamp),
         policy=_texts(table, columns.policy),
         prefix_propensity=_propensity(table, columns.prefix_propensity) if _filled(table, columns.prefix_propensity) else None,
+        # Whoever names the propensity itself as pi0's says that pi0 logged the rows.
+        reference=None if columns.reference == columns.propensity else _probability(table, columns.reference),
+        deployed=_probability(table, columns.deployed),
     )
     if has_propensity:
         return log
@@ -221,6 +229,15 @@ def _propensity(table: pa.Table, name: str) -> Floats:
     values = _numbers(table, name, remedy)
     _within(values, name, values <= 0, f"is not above 0; {remedy}")
     _within(values, name, values > 1, "is above 1; give probabilities, not weights, densities or percentages")
+    return values
+
+
+def _probability(table: pa.Table, name: str) -> Floats | None:
+    """An optional column of probabilities, 0 among them."""
+    if not _filled(table, name):
+        return None
+    values = _numbers(table, name, "0 where that policy never shows the action")
+    _within(values, name, ~((values >= 0) & (values <= 1)), "is no probability; give numbers from 0 to 1")
     return values
 
 

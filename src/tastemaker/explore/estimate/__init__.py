@@ -6,7 +6,7 @@ from tastemaker.explore.estimate.embedded import mips, offcem
 from tastemaker.explore.estimate.reward import FittedRewards, GivenRewards, RewardModel, fit_reward_model
 from tastemaker.explore.estimate.slate import slate_ips
 from tastemaker.explore.estimate.weighting import balanced, clipped_ips, ips, paired, snips
-from tastemaker.explore.estimate.weights import log_probs, prefix_weights, weights
+from tastemaker.explore.estimate.weights import log_probs, prefix_weights, served_by, weights
 
 __all__ = [
     "Contributions",
@@ -27,6 +27,7 @@ __all__ = [
     "paired",
     "prefix_weights",
     "refit_bootstrap",
+    "served_by",
     "slate_ips",
     "snips",
     "switch_dr",

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.contributions import INFLUENCE, Contributions
-from tastemaker.explore.estimate.weights import PREFIX, SUPPORT, assumptions, log_probs, prefix_weights, weights
+from tastemaker.explore.estimate.weights import (
+    PREFIX,
+    SUPPORT,
+    assumptions,
+    log_probs,
+    prefix_weights,
+    reference_weights,
+    weights,
+)
 from tastemaker.explore.policy import Policy
 from tastemaker.explore.table import Log
 
@@ -90,7 +98,6 @@ def paired(
     policy: Policy | Floats,
     c: float = 0.95,
     *,
-    reference: Policy | Floats | None = None,
     cap: float = 1.0,
     support: Support = "logged",
     logger: Policy | None = None,
@@ -103,10 +110,8 @@ def paired(
     ----------
     c
         share of the reference's value to be kept, in (0, 1].
-    reference
-        pi0 where another policy wrote the rows: u_i = pi0(a_i|x_i) / p_i. None: pi0 itself did, and u_i = 1.
     cap
-        U, a bound on u known before the data (`Mixture(cap=U)` enforces it).
+        U, a bound on u_i = pi0(a_i|x_i) / p_i known before the data (`Mixture(cap=U)` enforces it); 1 where pi0 wrote the rows.
     support
         "logged": w by action; "prefix": w by prefix, with `logger` as in `prefix_weights`.
     credit
@@ -122,11 +127,7 @@ def paired(
         weight = prefix_weights(log, policy, logger)
     else:
         weight = weights(log, policy)
-    base = np.ones(len(log)) if reference is None else weights(log, reference)
-    if np.any(base > cap * (1 + 1e-5)):
-        row = int(np.argmax(base))
-        raise InputError(f"row {row + 1}: pi0/p is {base[row]:g}, above the cap U = {cap:g}; log from a mixture with this cap")
-    value = (weight - c * np.minimum(base, cap)) * log.reward
+    value = (weight - c * reference_weights(log, cap)) * log.reward
     notes = [*assumptions(log), PREFIX if support == "prefix" else SUPPORT]
     if credit is not None:
         if credit.shape != value.shape or not np.all(credit >= 0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,6 +52,25 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
 def weights(log: Log, policy: Policy | Floats) -> Floats:
     """(n,) w_i = pi(a_i|x_i) / p_i."""
     return np.asarray(np.exp(log_probs(log, policy)) / log.propensity)
+
+
+def reference_weights(log: Log, cap: float) -> Floats:
+    """(n,) u_i = pi0(a_i|x_i) / p_i <= `cap`, a constant known before the rows; 1 where pi0 logged them.
+
+    Raises InputError naming a row above `cap`: such rows come from another mixture than was agreed.
+    """
+    if log.reference is None:
+        return np.ones(len(log))
+    found = log.reference / log.propensity
+    if np.any(found > cap * (1 + 1e-5)):
+        row = int(np.argmax(found))
+        raise InputError(f"row {row + 1}: the weight of pi0 is {found[row]:g}, above U = {cap:g}; give the cap the mixture has")
+    return np.asarray(np.minimum(found, cap))
+
+
+def served_by(log: Log, logger: Policy) -> Log:
+    """The log of a mixture with what pi0 = `logger` gave each shown action, for whoever has pi0 as a policy."""
+    return replace(log, reference=np.exp(log_probs(log, logger)))
 
 
 def prefix_weights(log: Log, policy: Policy, logger: Policy | None = None) -> Floats:

@@ -31,8 +31,8 @@ CLIP = 100.0  # weights beyond it count as this much in the bounds that need a r
 class GateSettings:
     """What is claimed: V(pi) - c V0 >= margin and V(pi) >= floor V0, each candidate at level delta. support: what counts.
 
-    cap: U, a constant no smaller than pi0/logger on any row: 1 where pi0 itself logged the rows, else what the mixture was
-    served with. Raises InputError on c or floor outside (0, 1], floor above c, delta outside (0, 1), cap below 1.
+    cap: U, a constant no smaller than pi0/mixture on any row that a mixture logged, known before the rows. Raises InputError on c
+    or floor outside (0, 1], delta outside (0, 1), cap below 1.
     """
 
     c: float = 0.95
@@ -61,7 +61,6 @@ def certify(
     split_hash: str,
     spent: Collection[str] = (),
     existing: Flags | None = None,
-    reference: Policy | None = None,
     believed: Believed | None = None,
 ) -> list[Certificate]:
     """One certificate a candidate, in their order; the last one that passed is the most novel policy that may go live.
@@ -81,8 +80,6 @@ def certify(
         digests already spent (`Ledger.spent`).
     existing
         (A,) actions that pi0 plays; default: those in S2 or S3. Needed for support "features".
-    reference
-        pi0, where the rows were logged by another policy.
     believed
         see `features.believe`; fitted on rows outside S3.
 
@@ -99,7 +96,7 @@ def certify(
     if settings.support == "features" and existing is None:
         raise InputError('support "features" needs `existing`, the actions that the logger plays: new items are all others')
     known = _seen(s2, s3) if existing is None else existing
-    judge = _Judge(settings, s3, split_hash, known, reference, believed)
+    judge = _Judge(settings, s3, split_hash, known, believed)
     if not s3.rewarded or not s2.rewarded:
         return [judge.untested(one, judge.no_rewards(s2)) for one in candidates]
     start = int(np.argmax([judge.growth(one, s2) for one in candidates]))
@@ -121,13 +118,10 @@ class _Judge:
     s3: Log
     split_hash: str
     known: Flags
-    reference: Policy | None
     believed: Believed | None
 
     def evidence(self, policy: Policy, log: Log) -> Evidence:
-        return collect(
-            policy, log, self.settings.support, reference=self.reference, cap=self.settings.cap, believed=self.believed
-        )
+        return collect(policy, log, self.settings.support, cap=self.settings.cap, believed=self.believed)
 
     def growth(self, policy: Policy, log: Log) -> float:
         found, at = self.evidence(policy, log), self.settings
@@ -144,7 +138,7 @@ class _Judge:
         """What can be said without opening S3: nothing about rewards."""
         mass = float(policy.mass(self.s3.context, self.known).mean())
         at, nan = self.settings, float("nan")
-        cap = at.cap if self.reference is not None else 1.0
+        cap = 1.0 if self.s3.reference is None else at.cap
         return Certificate(
             policy.fingerprint(), self.s3.hash, self.split_hash, at.c, at.floor, at.margin, at.delta, TEST, nan, nan, nan, nan,
             at.support, mass, 1.0 - mass, nan, nan, len(self.s3), self.s3.rewarded, cap, False, False, reason, (),

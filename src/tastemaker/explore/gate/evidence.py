@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.weights import PREFIX, SUPPORT, assumptions, prefix_weights, weights
+from tastemaker.explore.estimate.weights import PREFIX, SUPPORT, assumptions, prefix_weights, reference_weights, weights
 from tastemaker.explore.gate.features import Believed
 from tastemaker.explore.policy import Policy
 from tastemaker.explore.table import Log
@@ -47,13 +47,12 @@ def collect(
     log: Log,
     support: Support = "logged",
     *,
-    reference: Policy | None = None,
     cap: float = 1.0,
     believed: Believed | None = None,
 ) -> Evidence:
     """Evidence about `policy` on the rows of `log`; both c of a gate are read from it, so weights are computed once.
 
-    reference: pi0, when the rows were logged by another policy; its weight pi0/propensity must not exceed `cap`. believed: lower
+    cap: U, what pi0/propensity never exceeds where a mixture logged the rows (`Log.reference`); 1 where pi0 did. believed: lower
     bounds of the rewards of new items, for support "features". Raises InputError on a missing denominator or model, a
     log-probability above 0, and a row whose pi0 weight exceeds `cap`. Source: the specification, 3.1, 3.2, 3.4.
     """
@@ -66,16 +65,5 @@ def collect(
             raise InputError('support "features" needs bounds on the rewards of new items; fit them on other rows first')
         own = own + policy.expect(log.context, believed.block)
         notes[-1:] = [_FEATURES, believed.note]
-    return Evidence(own, _logger_part(log, reference, cap), weight, log.r_max, cap, tuple(notes))
-
-
-def _logger_part(log: Log, reference: Policy | None, cap: float) -> Floats:
-    if reference is None:
-        return log.reward
-    ratio = weights(log, reference)
-    if ratio.max() > cap * (1 + 1e-5):
-        row = int(ratio.argmax())
-        raise InputError(
-            f"row {row + 1}: the weight of pi0 is {ratio[row]:g}, above U = {cap:g}; give the cap the mixture was served with"
-        )
-    return np.asarray(np.minimum(ratio, cap) * log.reward)
+    largest = 1.0 if log.reference is None else cap
+    return Evidence(own, reference_weights(log, cap) * log.reward, weight, log.r_max, largest, tuple(notes))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.weights import log_probs
+from tastemaker.explore.estimate import served_by
 from tastemaker.explore.gate import Certificate, GateSettings, certify, collect, log_growth
 from tastemaker.explore.learn.fit import LAMBDAS, learn_path
 from tastemaker.explore.learn.paper import balanced
@@ -65,7 +65,6 @@ def safe_opg(
     *,
     key: str | int = 0,
     spent: Collection[str] = (),
-    reference: Policy | None = None,
     learn_on: Rows | None = None,
     start: Weights | None = None,
 ) -> Found:
@@ -73,12 +72,12 @@ def safe_opg(
 
     parts: what `split` gave. existing (A,): actions that pi0 plays. The point is the one whose wealth grows fastest on S2; the
     ladder mixes it, on existing actions, with itself on new ones, (1 - nu) pi_A + nu pi_N, nu ascending, so that novelty is exact
-    and the sequence fixed. reference: pi0 where another policy logged. learn_on: rows to learn on instead of S1 (pooled rounds);
+    and the sequence fixed. learn_on: rows to learn on instead of S1 (pooled rounds);
     they must not hold rows of S2 or S3. Raises InputError as `certify`.
     """
     rows = space.rows(parts[0]) if learn_on is None else learn_on
     trained = learn_path(rows, settings.lambdas, settings.objective, settings.learner, key, start)
-    return judge_path(trained, parts, space, existing, gate, settings, spent=spent, reference=reference)
+    return judge_path(trained, parts, space, existing, gate, settings, spent=spent)
 
 
 def judge_path(
@@ -90,23 +89,20 @@ def judge_path(
     settings: PathSettings,
     *,
     spent: Collection[str] = (),
-    reference: Policy | None = None,
 ) -> Found:
     """The second half of `safe_opg`, for a path that is trained already."""
     _, s2, s3, split_hash = parts
-    best = choose(trained, s2, space, existing, gate, reference)
+    best = choose(trained, s2, space, existing, gate)
     ladder = climb(space, best, existing, settings.shares)
-    certificates = certify(ladder, s2, s3, gate, split_hash=split_hash, spent=spent, existing=existing, reference=reference)
+    certificates = certify(ladder, s2, s3, gate, split_hash=split_hash, spent=spent, existing=existing)
     return Found(tuple(ladder), tuple(certificates), best)
 
 
-def choose(
-    trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings, reference: Policy | None = None
-) -> Weights:
+def choose(trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings) -> Weights:
     """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions alone."""
     growths = []
     for one in trained:
-        found = collect(space.policy(one, existing), s2, "logged", reference=reference, cap=gate.cap)
+        found = collect(space.policy(one, existing), s2, "logged", cap=gate.cap)
         growths.append(log_growth(found.paired(gate.c), gate.margin, found.low(gate.c)))
     return trained[int(np.argmax(growths))]
 
@@ -159,32 +155,30 @@ def depsue(
         players.append(by)
         planned = rounds - (k - 1) * each
         needed = margin(ledger, planned)
-        gate = GateSettings(ledger.c, ledger.gate_delta, needed, ledger.floor, "logged", 1.0 if by is logger else ledger.cap)
+        gate = GateSettings(ledger.c, ledger.gate_delta, needed, ledger.floor, "logged", ledger.cap)
         if k == 1 and first is not None:
             found = first(gate)
         else:
             rows = balanced(pooled, [_asked(one) for one in players])
-            reference = None if by is logger else logger
             found = safe_opg(
                 newest, space, existing, gate, settings, key=f"{key}/{k}",
-                spent=ledger.spent, reference=reference, learn_on=rows, start=start,
+                spent=ledger.spent, learn_on=rows, start=start,
             )  # fmt: skip
         ledger, start, place = record(ledger, found.certificates), found.weights, found.passed
         if place is not None:
             ledger, serving = admit(ledger, found.certificates[place], planned), found.policies[place]
         by = logger if serving is None else space.mixed(serving, logger, ledger.holdout, ledger.cap)
-        newest = split(serve(by, each, k), settings.parts, f"{key}/{k}")
+        served = serve(by, each, k)
+        newest = split(served if by is logger else served_by(served, logger), settings.parts, f"{key}/{k}")
         if serving is not None:
-            ledger = settle(ledger, serving.fingerprint(), gains(newest[:2], serving, logger, ledger.c), each)
+            ledger = settle(ledger, serving.fingerprint(), gains(newest[:2], serving, ledger), each)
         out.append(Round(found, place is not None, serving, needed))
     return out, ledger
 
 
-def gains(logs: Sequence[Log], policy: Policy, logger: Policy, c: float) -> Floats:
+def gains(logs: Sequence[Log], policy: Policy, ledger: Ledger) -> Floats:
     """(n,) g = (pi/logged - c pi0/logged) r of rows outside S3: what the ledger banks."""
-    return np.concatenate(
-        [(np.exp(log_probs(one, policy)) - c * np.exp(log_probs(one, logger))) / one.propensity * one.reward for one in logs]
-    )
+    return np.concatenate([collect(policy, one, cap=ledger.cap).paired(ledger.c) for one in logs])
 
 
 def _asked(policy: Policy) -> Callable[[Rows], npt.NDArray[np.float64]]:

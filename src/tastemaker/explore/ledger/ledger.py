@@ -13,6 +13,8 @@ import numpy.typing as npt
 from tastemaker.errors import InputError
 from tastemaker.explore.gate import Certificate
 from tastemaker.explore.ledger.entries import TABLE_KIND, Entry
+from tastemaker.explore.ledger.watch import live_ratios
+from tastemaker.explore.table import Log
 from tastemaker.stats import betting
 from tastemaker.stats.estimate import Estimate
 
@@ -70,12 +72,22 @@ class Ledger:
         return last[-1] if last and last[-1].kind == "deployed" else None
 
     @property
+    def latest(self) -> Entry | None:
+        """The last deployment, in force or withdrawn; None before the first."""
+        return next((one for one in reversed(self.entries) if one.kind == "deployed"), None)
+
+    @property
     def left(self) -> int:
-        """Planned rounds that the deployment in force has not been settled for; its margin covers no more than these."""
-        if self.serving is None:
+        """Planned rounds of the last deployment that are not settled yet; its margin covers no more than these."""
+        return 0 if self.latest is None else self.unsettled(self.latest.policy)
+
+    def unsettled(self, policy: str) -> int:
+        """Planned rounds of a policy's last deployment less those banked since; 0 if it never was deployed."""
+        places = [place for place, one in enumerate(self.entries) if one.kind == "deployed" and one.policy == policy]
+        if not places:
             return 0
-        since = self.entries[self.entries.index(self.serving) + 1 :]
-        return self.serving.rounds - sum(one.rounds for one in since if one.kind == "served")
+        since = self.entries[places[-1] + 1 :]
+        return self.entries[places[-1]].rounds - sum(one.rounds for one in since if (one.kind, one.policy) == ("served", policy))
 
     @property
     def stakes(self) -> Floats:
@@ -112,23 +124,42 @@ def bank(ledger: Ledger) -> Estimate:
     return Estimate(low, low, math.inf, sum(one.rows for one in served), "bank", assumptions)
 
 
-def margin(ledger: Ledger, planned: int) -> float:
-    """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back (positive)."""
+def margin(ledger: Ledger, planned: int, waiting: int = 0) -> float:
+    """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back (positive).
+
+    waiting: rounds that the last deployment served and nobody banked; its certificate says that they earned at least its margin.
+    """
     if planned < 1:
         raise InputError(f"{planned} rounds are planned; a deployment needs at least one")
-    return -bank(ledger).low / planned
+    least = 0.0 if ledger.latest is None else min(ledger.latest.margin, 0.0)
+    return -(bank(ledger).low + waiting * least) / planned
 
 
-def settle(ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note: str = "") -> Ledger:
+def live_gains(log: Log, ledger: Ledger) -> Floats:
+    """g (n,) = (pi/mixture - c pi0/mixture) r of served rows: what `settle` banks. Raises InputError as `live_ratios`."""
+    own, logger = live_ratios(log)
+    return (own - ledger.c * logger) * log.reward
+
+
+def settle(ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note: str = "", mark: str = "") -> Ledger:
     """Bank a served stretch: gains (n,) = (pi_k/logger - c pi0/logger) r of its rows outside S3; rounds: requests served in all.
 
-    Raises InputError where gains are below -c r_max U, fewer than `share` of the rounds' rows were kept, or nothing is deployed.
+    mark: digest of those rows, so that they are banked once. Raises InputError where gains are below -c r_max U, fewer than
+    `share` of the rounds' rows were kept, rows were banked before, rounds exceed the planned ones, or nothing is deployed.
     """
     values = np.asarray(gains, dtype=np.float64)
     if not any(one.kind == "deployed" and one.policy == policy for one in ledger.entries):
         raise InputError(f"policy {policy[:12]} was never deployed by this ledger; only rounds of its deployments are banked")
+    if mark in ledger.spent:
+        raise InputError(f"these rows ({mark[:12]}) were banked before; bank only what was served since")
     if values.ndim != 1 or not np.isfinite(values).all():
         raise InputError("gains must be one finite number a row")
+    left = ledger.unsettled(policy)
+    if rounds > left:
+        raise InputError(
+            f"{rounds:,} rounds are to be banked and {left:,} planned ones are left: the certificate's margin covers no more. "
+            f"Bank the first {left:,}; for more rounds, certify and deploy anew"
+        )
     if rounds < len(values) or len(values) < ledger.share * rounds:
         raise InputError(f"{len(values)} rows of {rounds} rounds: bank at least {ledger.share:.0%} of them, and none twice")
     low = -ledger.c * ledger.r_max * ledger.cap
@@ -139,7 +170,8 @@ def settle(ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note:
         )
     scaled = values * (rounds / max(len(values), 1))
     sums = tuple(float(np.log1p(stake * scaled).sum()) for stake in ledger.stakes)
-    return ledger.plus(Entry("served", policy, rounds=rounds, rows=len(values), log_sums=sums, note=note))
+    marks = (mark,) if mark else ()
+    return ledger.plus(Entry("served", policy, marks, rounds=rounds, rows=len(values), log_sums=sums, note=note))
 
 
 def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
@@ -165,11 +197,11 @@ def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
     return ledger.plus(Entry("gate", mark, (first.log_hash, first.split_hash), hashes, first.margin, note=note))
 
 
-def admit(ledger: Ledger, certificate: Certificate, planned: int) -> Ledger:
-    """Deploy the certified policy for `planned` rounds.
+def admit(ledger: Ledger, certificate: Certificate, planned: int, waiting: int = 0) -> Ledger:
+    """Deploy the certified policy for `planned` rounds; waiting: as in `margin`.
 
-    Raises InputError without a passed certificate, when its gate was not recorded, and when it was certified for another c, for a
-    lower floor, at a larger delta or a lower margin than the ledger asks for now.
+    Raises InputError without a passed certificate, when its gate was not recorded, when it was deployed before, and when it was
+    certified for another c, for a lower floor, at a larger delta or a lower margin than the ledger asks for now.
     """
     if not certificate.passed:
         raise InputError(
@@ -178,7 +210,9 @@ def admit(ledger: Ledger, certificate: Certificate, planned: int) -> Ledger:
     gates = [one for one in ledger.entries if one.kind == "gate"]
     if not gates or certificate.hash not in gates[-1].certificate.split(","):
         raise InputError("the certificate is not of the latest recorded gate; record it first, then deploy")
-    needed = margin(ledger, planned)
+    if any(one.kind == "deployed" and one.certificate == certificate.hash for one in ledger.entries):
+        raise InputError("this certificate was deployed before, and its margin is spent once; certify on new rows")
+    needed = margin(ledger, planned, waiting)
     for wrong, what in (
         (certificate.c != ledger.c, f"c = {certificate.c:g}, the ledger promises {ledger.c:g}"),
         (certificate.floor < ledger.floor, f"floor {certificate.floor:g}, the ledger asks for {ledger.floor:g}"),

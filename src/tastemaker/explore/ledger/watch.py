@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.explore.table import Columns, Log
 from tastemaker.stats import betting
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +56,20 @@ def watch_holdout(
         )
     losses = (floor * logger - np.minimum(own, most)) * values
     return _alarm(betting.wealth_path(losses, 0.0, -r_max * most), delta)
+
+
+def live_ratios(log: Log) -> tuple[Floats, Floats]:
+    """(n,) pi/mixture and pi0/mixture of the served actions: what `watch_holdout` takes.
+
+    Raises InputError where the log lacks what the policy and pi0 gave the shown action.
+    """
+    if log.deployed is None or log.reference is None:
+        name = Columns.deployed if log.deployed is None else Columns.reference
+        raise InputError(
+            f"column '{name}' is missing: beside 'propensity' (what was served) live rows need {Columns.deployed} and "
+            f"{Columns.reference}, the probabilities that the policy and pi0 gave the shown action"
+        )
+    return log.deployed / log.propensity, log.reference / log.propensity
 
 
 def _in_range(values: Floats, r_max: float) -> None:

@@ -11,10 +11,10 @@ from tastemaker.explore.gate import Certificate, GateSettings, believe
 from tastemaker.explore.gate import certify as run_gate
 from tastemaker.explore.ledger import Ledger, admit, bank, margin, record
 from tastemaker.flows.chain import Report
-from tastemaker.flows.exploration.promise import append_entries, ledger_file, read_ledger
-from tastemaker.flows.exploration.study import open_study
+from tastemaker.flows.exploration.promise import append_entries, ledger_file, read_ledger, waiting
+from tastemaker.flows.exploration.study import keep_policy, learnt_from, open_study, read_ladder
 from tastemaker.flows.exploration.tables import Source, load
-from tastemaker.store import write_text
+from tastemaker.store import Workspace, read_any, write_text
 
 FILE = "certificates.json"
 
@@ -25,10 +25,13 @@ def certify(
     """Open S3 once: certificates of the study's ladder, recorded in the ledger; a page in `out`. `passed` says how it ended."""
     path = ledger_file(source.workspace, ledger)
     report("certify", 0, 2, "reading")
-    loaded = load(source)
+    loaded = load(learnt_from(study, source))
     found = open_study(study, loaded)
     book = read_ledger(path, promise)
-    gate = GateSettings(book.c, book.gate_delta, margin(book, planned), book.floor, support)  # type: ignore[arg-type]
+    if found.parts[3] not in book.spent:
+        _comparable(source, book, path)
+    needed = margin(book, planned, waiting(book, source.workspace))
+    gate = GateSettings(book.c, book.gate_delta, needed, book.floor, support, book.cap)  # type: ignore[arg-type]
     s1, s2, s3, split_hash = found.parts
     believed = believe(s1, loaded.vectors, loaded.existing, gate.delta) if support == "features" else None
     report("certify", 1, 2, f"{len(s3):,} rows, {len(found.ladder)} candidates")
@@ -40,6 +43,18 @@ def certify(
     write_text(out / FILE, json.dumps([json.loads(one.to_json()) for one in certificates], indent=1) + "\n")
     report("certify", 2, 2, "done")
     return _told(certificates, out)
+
+
+def _comparable(source: Source, book: Ledger, path: Path) -> None:
+    """After a deployment, plain rows must say what pi0 gave: the claim is about V0, not about what was served."""
+    if source.log is None or book.latest is None:
+        return
+    name = source.columns().reference
+    if name not in read_any(source.log).column_names:
+        raise InputError(
+            f"{source.log}: column '{name}' is missing. {path} says that a policy was deployed, so rows need what pi0 gave the "
+            "shown action; where pi0 served them all, say --column reference=propensity"
+        )
 
 
 def _told(certificates: list[Certificate], out: Path) -> dict[str, Any]:
@@ -66,6 +81,7 @@ def _told(certificates: list[Certificate], out: Path) -> dict[str, Any]:
 def deploy(study: Path, certificates: Path, workspace: Path | None, ledger: Path | None, planned: int) -> dict[str, Any]:
     """Admit the most novel policy that passed, for `planned` rounds. `passed` is false with the reason when none may go live."""
     path = ledger_file(workspace, ledger)
+    ladder, _ = read_ladder(study)
     try:
         listed = json.loads((certificates / FILE).read_text())
     except (OSError, ValueError):
@@ -77,11 +93,15 @@ def deploy(study: Path, certificates: Path, workspace: Path | None, ledger: Path
         why = next((one.reason for one in found if one.tested), found[0].reason)
         return {"passed": False, "reason": why, "text": f"not deployed: {why}"}
     try:
-        after = admit(book, passed[-1], planned)
+        after = admit(book, passed[-1], planned, waiting(book, workspace))
     except InputError as error:
         return {"passed": False, "reason": str(error), "text": f"not deployed: {error}"}
-    append_entries(path, book, after)
     place, chosen = found.index(passed[-1]) + 1, passed[-1]
+    if place > len(ladder) or ladder[place - 1].fingerprint() != chosen.policy_hash:
+        raise InputError(f"{certificates}: certifies policy {chosen.policy_hash[:12]}, which is not in {study}; give its study")
+    if workspace is not None:
+        keep_policy(Workspace.open(workspace), study, place, chosen.policy_hash)
+    append_entries(path, book, after)
     text = (
         f"deployed candidate {place} of {study} (policy {chosen.policy_hash[:12]}, novelty {chosen.novelty:.3f}) for {planned:,} "
         f"rounds; serve it mixed with pi0: {book.holdout:.0%} of requests at random, more where pi0/mixture exceeds {book.cap:g}"

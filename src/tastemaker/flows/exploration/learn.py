@@ -10,6 +10,7 @@ import numpy as np
 from tastemaker.errors import InputError
 from tastemaker.explore.design import DesignSettings, allocate
 from tastemaker.explore.gate import GateSettings
+from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.table import split
 from tastemaker.flows.chain import Report
 from tastemaker.flows.exploration.study import PARTS, plain_source, save_study
@@ -39,7 +40,7 @@ def learn(
     report("learn", 1, 3, f"{len(s1):,} rows, {len(loaded.ids):,} actions")
     trained = learn_path(space.rows(s1), settings.lambdas, settings.objective, settings.learner, key)
     report("learn", 2, 3, "choosing")
-    best = choose(trained, s2, space, loaded.existing, GateSettings())
+    best = choose(trained, s2, space, loaded.existing, GateSettings(cap=Ledger.cap))
     save_study(out, loaded, best, shares, key, plain(settings) | {"source": plain_source(source)})
     ladder = climb(space, best, loaded.existing, shares)
     novelty = [float(1 - one.mass(s2.context, loaded.existing).mean()) for one in ladder]

@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.ledger import Ledger, bank, settle, watch_holdout, withdraw
+from tastemaker.explore.ledger import Entry, Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
 from tastemaker.explore.ledger import watch as watch_rewards
-from tastemaker.flows.exploration.promise import append_entries, ledger_file, read_ledger
-from tastemaker.flows.exploration.tables import Loaded, Source, load
+from tastemaker.explore.table import Log, split
+from tastemaker.flows.exploration.promise import append_entries, deployment_name, ledger_file, read_ledger
+from tastemaker.flows.exploration.study import PARTS
+from tastemaker.flows.exploration.tables import BEGINNING, Source, load
 
-POLICY, REFERENCE = "policy_propensity", "reference_propensity"
 
-
-def show(workspace: Path | None, ledger: Path | None, settled: Source | None, rounds: int | None = None) -> dict[str, Any]:
-    """The ledger, after banking a served stretch where one is given."""
+def show(workspace: Path | None, ledger: Path | None, hand_back: bool = False) -> dict[str, Any]:
+    """The ledger; with `hand_back`, after entering that pi0 serves everything again."""
     path = ledger_file(workspace, ledger)
     book = read_ledger(path)
-    if settled is not None:
-        if book.serving is None:
-            raise InputError("nothing is deployed, so nothing served can be banked")
-        loaded = load(settled)
-        own, logger = _ratios(loaded)
-        gains = (own - book.c * logger) * loaded.log.reward
-        after = settle(book, book.serving.policy, gains, rounds or len(gains), note=str(settled.log or settled.workspace))
-        append_entries(path, book, after)
-        book = after
+    if hand_back:
+        book = _entered(path, book, withdraw(book, "handed back"))
+    return _told(book)
+
+
+def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key: str) -> dict[str, Any]:
+    """Bank a served stretch, without the part that `key` keeps to certify on. Of a workspace: what is not banked yet."""
+    path = ledger_file(workspace, ledger)
+    book = read_ledger(path)
+    if book.latest is None:
+        raise InputError("nothing was deployed, so nothing served can be banked")
+    log = _rows(source, book.latest)
+    if source.workspace is not None:
+        done = book.latest.rounds - book.left
+        if len(log) == done:
+            raise InputError(f"all {done:,} rounds that were served are banked already; there is nothing new")
+        log = log.take(np.arange(done, len(log)))
+    kept = [live_gains(part, book) for part in split(log, PARTS, key)[:2]]
+    note = str(source.log or source.workspace)
+    return _told(_entered(path, book, settle(book, book.latest.policy, np.concatenate(kept), len(log), note, log.hash)))
+
+
+def _rows(source: Source, deployment: Entry) -> Log:
+    """Rows of a table; or all that a workspace has served by the deployment, in their order."""
+    if source.workspace is None:
+        return load(source).log
+    return load(replace(source, deployment=deployment_name(deployment), since=BEGINNING)).log
+
+
+def _entered(path: Path, before: Ledger, after: Ledger) -> Ledger:
+    append_entries(path, before, after)
+    return after
+
+
+def _told(book: Ledger) -> dict[str, Any]:
     earned = bank(book)
     entries = [
         {"kind": one.kind, "policy": one.policy[:12], "rounds": one.rounds, "margin": one.margin, "note": one.note}
@@ -47,7 +73,7 @@ def _text(book: Ledger, earned: float, serving: str | None, entries: list[dict[s
     lines = [
         f"promise: the sum over rounds of V(pi) - {book.c:g} V0 is never below 0, with probability {1 - book.delta:g}",
         f"gates {book.gates} of {book.K}; banked (lower bound, reward x rounds) {earned:.6g}; serving {serving or 'pi0'}, "
-        f"{book.left:,} planned rounds left",
+        f"{book.left:,} planned rounds not banked",
     ]
     lines += [
         f"{n:>3} {one['kind']:9} {one['policy']:12} rounds {one['rounds']:,} {one['note']}" for n, one in enumerate(entries, 1)
@@ -64,43 +90,25 @@ def watch(
     delta: float,
     hand_back: bool,
 ) -> dict[str, Any]:
-    """The kill-switch over live rows in their order: against the holdout where its columns are there, else against a known V0."""
-    loaded = load(source)
+    """The kill-switch over live rows in their order: against pi0 on the same rows, or against a known V0 where one is given."""
+    path = None if reference is not None and not hand_back else ledger_file(workspace, ledger)
+    book = None if path is None else read_ledger(path)
     if reference is not None:
-        alarm = watch_rewards(loaded.log.reward, floor * reference, delta, loaded.log.r_max)
+        log = load(source).log
+        alarm = watch_rewards(log.reward, floor * reference, delta, log.r_max)
         against = f"{floor:g} x {reference:g}, taken as known"
     else:
-        book = read_ledger(ledger_file(workspace, ledger))
-        own, logger = _ratios(loaded)
-        alarm = watch_holdout(loaded.log.reward, own, logger, floor, book.holdout, delta, loaded.log.r_max)
+        assert book is not None
+        if book.latest is None:
+            raise InputError("nothing was deployed, so there are no live rows to watch")
+        log = _rows(source, book.latest)
+        alarm = watch_holdout(log.reward, *live_ratios(log), floor, book.holdout, delta, log.r_max)
         against = f"{floor:g} x pi0 on the same rows"
-    rows = len(loaded.log)
-    text = (
-        f"no alarm in {rows:,} rows"
-        if alarm is None
-        else f"ALARM at row {alarm:,} of {rows:,}: the mean reward is below {against}"
-    )
-    if alarm is not None and hand_back:
-        path = ledger_file(workspace, ledger)
-        book = read_ledger(path)
-        append_entries(path, book, withdraw(book, text))
-        text += "; all traffic goes back to pi0"
+    rows = len(log)
+    text = f"no alarm in {rows:,} rows"
+    if alarm is not None:
+        text = f"ALARM at row {alarm:,} of {rows:,}: the mean reward is below {against}"
+        if hand_back and path is not None and book is not None:
+            _entered(path, book, withdraw(book, text))
+            text += "; all traffic goes back to pi0"
     return {"alarm": alarm, "rows": rows, "against": against, "text": text}
-
-
-def _ratios(loaded: Loaded) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """pi/mixture and pi0/mixture of the served actions, from the columns the server logs beside the mixture's propensity."""
-    found = []
-    for name in (POLICY, REFERENCE):
-        if name not in loaded.table.column_names:
-            raise InputError(
-                f"column '{name}' is missing: beside 'propensity' (what was served) live rows need {POLICY} and {REFERENCE}, the "
-                "probabilities that the policy and pi0 gave the shown action"
-            )
-        column = np.asarray(loaded.table.column(name).to_pylist(), dtype=np.float64)
-        wrong = ~((column >= 0) & (column <= 1))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(f"row {row + 1}, column '{name}' is {column[row]}; a probability from 0 to 1 is needed")
-        found.append(column / loaded.log.propensity)
-    return found[0], found[1]

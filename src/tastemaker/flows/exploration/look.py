@@ -8,9 +8,10 @@ from typing import Any
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import lower_bound
 from tastemaker.explore.estimate import clipped_ips, dm, dr, fit_reward_model, ips, mips, offcem, paired, snips
+from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.policy import Policy, uniform_policy
 from tastemaker.explore.support import support_report
-from tastemaker.flows.exploration.study import open_study
+from tastemaker.flows.exploration.study import learnt_from, open_study
 from tastemaker.flows.exploration.tables import Loaded, Source, load
 from tastemaker.store.files import plain
 
@@ -27,9 +28,14 @@ def policy_of(name: str, loaded: Loaded, candidate: int | None) -> Policy:
     return ladder[-1 if candidate is None else candidate - 1]
 
 
+def _load(source: Source, policy: str | None) -> Loaded:
+    """The log; for the policy of a study, the rows that it was learnt from."""
+    return load(source if policy in (None, UNIFORM) else learnt_from(Path(str(policy)), source))
+
+
 def support(source: Source, policy: str | None, candidate: int | None, c: float, delta: float) -> dict[str, Any]:
     """The support report of a log, and of a policy on it."""
-    loaded = load(source)
+    loaded = _load(source, policy)
     chosen = None if policy is None else policy_of(policy, loaded, candidate)
     report = support_report(loaded.log, loaded.existing, chosen, c=c, delta=delta)
     told: dict[str, Any] = plain(report.to_json())
@@ -38,9 +44,10 @@ def support(source: Source, policy: str | None, candidate: int | None, c: float,
 
 def estimate(source: Source, policy: str, candidate: int | None, delta: float) -> dict[str, Any]:
     """Every estimator that the log allows, with lower bounds by Student's t and, where a least value is known, by betting."""
-    loaded = load(source)
+    loaded = _load(source, policy)
     log, chosen = loaded.log, policy_of(policy, loaded, candidate)
-    found = [ips(log, chosen), clipped_ips(log, chosen), snips(log, chosen), paired(log, chosen, 0.95)]
+    cap = 1.0 if log.reference is None else Ledger.cap
+    found = [ips(log, chosen), clipped_ips(log, chosen), snips(log, chosen), paired(log, chosen, 0.95, cap=cap)]
     if log.rewarded:
         model = fit_reward_model(log, loaded.vectors)
         found += [dm(log, chosen, model), dr(log, chosen, model)]

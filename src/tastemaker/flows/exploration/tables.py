@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
 from tastemaker.explore.table import Columns, Log, check_log
-from tastemaker.store import Workspace, read_any, read_table
+from tastemaker.flows.data import Data
+from tastemaker.flows.exploration.promise import last_gate
+from tastemaker.flows.retention.live.asking import ANONYMOUS
+from tastemaker.store import Database, Workspace, read_any, read_table
 
 REWARDING = ("play", "like", "save", "click", "purchase")
-ROLES = ("action", "reward", "propensity", "position", "user", "request", "timestamp", "policy", "prefix_propensity")
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+ROLES = tuple(one.name for one in fields(Columns) if one.name not in ("context", "r_max"))
 
 
 @dataclass(frozen=True)
 class Source:
     """Where the data is: a log table (with a catalogue table) or a workspace; which columns play which part.
 
-    context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be.
+    context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be. Of a workspace: what
+    it served after `since` (default: the last gate) up to `until` (default: now), and, where one is named, by that deployment.
     """
 
     log: Path | None = None
@@ -33,6 +40,9 @@ class Source:
     renamed: tuple[tuple[str, str], ...] = ()
     r_max: float = 1.0
     fit_logger: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    deployment: str = ""
 
     def columns(self) -> Columns:
         """The columns as `check_log` takes them. Raises InputError on a role that does not exist."""
@@ -44,14 +54,14 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """log; ids of all actions; vectors (A, k); existing (A,): what the logger may play; prefixes (A,) or None; the raw table."""
+    """log; ids of all actions; vectors (A, k); existing (A,): what pi0 may play; prefixes (A,) or None; source: as read."""
 
     log: Log
     ids: tuple[str, ...]
     vectors: npt.NDArray[np.float64]
     existing: npt.NDArray[np.bool_]
     prefixes: npt.NDArray[np.int64] | None
-    table: pa.Table
+    source: Source
 
 
 def load(source: Source) -> Loaded:
@@ -65,7 +75,7 @@ def load(source: Source) -> Loaded:
     columns = source.columns()
     catalogue = read_any(source.actions) if source.actions is not None else _seen(table, columns.action)
     try:
-        return _loaded(table, catalogue, columns, source.fit_logger)
+        return _loaded(table, catalogue, columns, source)
     except InputError as error:
         raise InputError(f"{source.log}: {error}") from None
 
@@ -77,7 +87,7 @@ def _seen(table: pa.Table, name: str) -> pa.Table:
     return pa.table({"action": sorted({str(one) for one in table.column(name).to_pylist()})})
 
 
-def _loaded(table: pa.Table, catalogue: pa.Table, columns: Columns, fit_logger: bool) -> Loaded:
+def _loaded(table: pa.Table, catalogue: pa.Table, columns: Columns, source: Source) -> Loaded:
     if "action" not in catalogue.column_names:
         raise InputError(
             "the table of actions needs a column 'action' with the ids (and 'vector' or v0, v1 ..., 'prefix', 'new')"
@@ -85,15 +95,16 @@ def _loaded(table: pa.Table, catalogue: pa.Table, columns: Columns, fit_logger: 
     ids = tuple(str(one) for one in catalogue.column("action").to_pylist())
     if len(set(ids)) != len(ids):
         raise InputError("the table of actions names one twice; keep one row each")
-    log = check_log(table, columns, ids, fit_logger=fit_logger)
-    existing = np.bincount(log.action, minlength=len(ids)) > 0
+    log = check_log(table, columns, ids, fit_logger=source.fit_logger)
+    # Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
+    existing = np.bincount(log.action if log.reference is None else log.action[log.reference > 0], minlength=len(ids)) > 0
     if "new" in catalogue.column_names:
         existing = ~np.asarray(catalogue.column("new").to_pylist(), dtype=bool)
     prefixes = None
     if "prefix" in catalogue.column_names:
         names = np.asarray([str(one) for one in catalogue.column("prefix").to_pylist()])
         prefixes = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    return Loaded(log, ids, _vectors(catalogue, len(ids)), existing, prefixes, table)
+    return Loaded(log, ids, _vectors(catalogue, len(ids)), existing, prefixes, source)
 
 
 def _vectors(catalogue: pa.Table, count: int) -> npt.NDArray[np.float64]:
@@ -115,29 +126,45 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     """Slates at the first position, joined to events by request and item: 1 for an event that counts as a success."""
     from tastemaker.flows.chain import Chain
     from tastemaker.flows.stages.tokens import load_codes
-    from tastemaker.store import Database
 
     workspace = Workspace.open(root)
     chain = Chain(workspace, lambda *_: None)
-    database = Database(workspace.database)
-    slates = database.slates_table().to_pylist()
-    events = database.events_table().to_pylist()
-    database.close()
-    good = {(one["request_id"], one["item_id"]) for one in events if one["kind"] in REWARDING}
-    first = [row for row in slates if row["position"] == 0]
-    if not first:
-        raise InputError(f"{root}: no slate was served yet; serve with `exploration` above 0 in tastemaker.toml and collect some")
+    source, rows = _served(workspace, source)
     table = read_table(chain.path("vectors") / "text.parquet")
     vectors = _reduced(np.asarray(table.column("vector").to_pylist(), dtype=np.float64))
     codes, _ = load_codes(chain)
-    rows = [row | {"action": row["item_id"], "reward": float((row["request_id"], row["item_id"]) in good)} for row in first]
-    contexts = _contexts([row["user_id"] for row in first], chain.data, vectors)
-    names = tuple(f"x{number}" for number in range(contexts.shape[1]))
-    raw = pa.Table.from_pylist(rows)
+    context = contexts([row["user_id"] for row in rows], chain.data, vectors)
+    names = tuple(f"x{number}" for number in range(context.shape[1]))
+    # Nobody knows who sends a bare history, so each such request is a unit of its own.
+    raw = pa.Table.from_pylist([row | {"user_id": row["request_id"]} if row["user_id"] == ANONYMOUS else row for row in rows])
+    beside = raw["reference_propensity"]
+    if 0 < beside.null_count < len(raw):  # where pi0 served alone, the propensity is what it gave
+        raw = raw.drop_columns(["policy_propensity", "reference_propensity"])
+        raw = raw.append_column("reference_propensity", pc.coalesce(beside, raw["propensity"]))
     for number, name in enumerate(names):
-        raw = raw.append_column(name, pa.array(contexts[:, number]))
+        raw = raw.append_column(name, pa.array(context[:, number]))
     catalogue = pa.table({"action": chain.data.item_ids, "vector": list(vectors), "prefix": codes[:, 0]})
-    return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source.fit_logger)
+    return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source)
+
+
+def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str, Any]]]:
+    """First rows of slates in the order they were served, with their rewards; and the source with its times filled in."""
+    database = Database(workspace.database)
+    since, until = source.since or last_gate(database) or BEGINNING, source.until or datetime.now(UTC)
+    slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
+    database.close()
+    good = {(one["request_id"], one["item_id"]) for one in events if one["kind"] in REWARDING and one["timestamp"] <= until}
+    rows = [
+        row | {"action": row["item_id"], "reward": float((row["request_id"], row["item_id"]) in good)}
+        for row in slates
+        if row["position"] == 0 and since < row["timestamp"] <= until and row["policy_id"].startswith(source.deployment)
+    ]
+    if not rows:
+        what = f"by deployment {source.deployment}" if source.deployment else f"since {since:%Y-%m-%d %H:%M}"
+        raise InputError(
+            f"{workspace.root}: no slate was served {what}; serve with `exploration` above 0 in tastemaker.toml and collect some"
+        )
+    return replace(source, since=since, until=until), rows
 
 
 def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[np.float64]:
@@ -148,8 +175,7 @@ def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[n
     return np.asarray(TruncatedSVD(width, random_state=0).fit_transform(np.nan_to_num(vectors)))
 
 
-def _contexts(users: Sequence[str], data: Any, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def contexts(users: Sequence[str], data: Data, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(n, k) mean vector of what each user's ingested history holds; zeros for a bare history."""
-    known: Mapping[str, int] = data.user_row
-    rows = [data.histories.of(known[user]) if user in known else () for user in users]
+    rows = [data.histories.of(data.user_row[user]) if user in data.user_row else () for user in users]
     return np.stack([vectors[np.asarray(row)].mean(axis=0) if len(row) else np.zeros(vectors.shape[1]) for row in rows])

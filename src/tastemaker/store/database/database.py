@@ -95,11 +95,8 @@ class Database:
                     raise InputError(f"slate: row {row}, column '{name}' is {value}; a probability above 0 and up to 1 is needed")
         table = table.set_column(2, "timestamp", table["timestamp"].cast(pa.int64()))
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-        beside = (
-            []
-            if features is None or not rows
-            else [("INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features))]
-        )
+        known = features is not None and bool(rows)
+        beside = [("INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features))] if known else []
         return self._add("slates", table.column_names, ("request_id", "position"), rows, beside)
 
     def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
@@ -143,6 +140,12 @@ class Database:
             schema.SLATES,
             "slates",
         )
+
+    def served(self, policy: str) -> int:
+        """Slates whose policy id begins with `policy`."""
+        sql = "SELECT count(*) FROM slates WHERE position = 0 AND substr(policy_id, 1, ?) = ?"
+        with self.transaction(write=False) as connection:
+            return int(connection.execute(sql, (len(policy), policy)).fetchone()[0])
 
     def erase(self, user_id: str) -> int:
         """Delete every row about a person, overwriting them on disk; returns how many rows that were."""

@@ -37,6 +37,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             experiment TEXT NOT NULL, unit TEXT NOT NULL, arm TEXT NOT NULL, timestamp INTEGER NOT NULL,
             PRIMARY KEY (experiment, unit, arm)) WITHOUT ROWID""",
     ),
+    (
+        # What a certified policy, and pi0 beside it, gave the shown item: a mixture of both was served.
+        "ALTER TABLE slates ADD COLUMN policy_propensity REAL CHECK (policy_propensity BETWEEN 0 AND 1)",
+        "ALTER TABLE slates ADD COLUMN reference_propensity REAL CHECK (reference_propensity BETWEEN 0 AND 1)",
+    ),
 )
 VERSION = len(MIGRATIONS)
 # Tables that hold something about a person, and the column that names them: what erasing empties.
