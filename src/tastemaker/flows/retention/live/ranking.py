@@ -7,11 +7,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import ArtifactError
 from tastemaker.experiment.assign import arm_at, position
+from tastemaker.explore import GREEDY_POLICY
 from tastemaker.flows.retention.adjust import rule_of
+from tastemaker.flows.retention.live.asking import ANONYMOUS
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.proxy import load_proxy
 from tastemaker.rank.features import Floats, matrix
@@ -19,6 +21,10 @@ from tastemaker.rank.proxy import Proxy, predict_arrays
 from tastemaker.rank.served import by_place, rerank, sentence
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.store import Database, Surveys, Workspace
+
+if TYPE_CHECKING:
+    from tastemaker.flows.exploration.serve import Explorer
+    from tastemaker.flows.recommend import Wish
 
 KIND = "proxy"
 SHARES = {"control": 0.5, "treatment": 0.5}
@@ -41,12 +47,23 @@ class Served:
     ranker: str = ""
 
     def log(self, items: Sequence[int], item_ids: Sequence[str]) -> str | None:
-        """The features of the items shown, as JSON for `Database.log_slate`."""
+        """The features of the items shown, as JSON for `Database.log_slate`; of items from outside the pool none are known."""
         if not self.features:
             return None
-        rows = [self.known.index(item) for item in items]
-        columns = {name: [round(float(values[row]), 6) for row in rows] for name, values in self.features.items()}
-        return json.dumps({"item_id": list(item_ids)} | columns, separators=(",", ":"))
+        shown = [(self.known.index(item), name) for item, name in zip(items, item_ids, strict=True) if item in self.known]
+        columns = {name: [round(float(values[row]), 6) for row, _ in shown] for name, values in self.features.items()}
+        return json.dumps({"item_id": [name for _, name in shown]} | columns, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A slate as it is told: the policy that drew it, its rows (item_id, position, score, propensity, source, retention), and why
+    it is short or empty, if it is. A score is None where the model did not bring the item.
+    """
+
+    policy_id: str
+    rows: list[dict[str, Any]]
+    reason: str | None
 
 
 class Ranking:
@@ -109,6 +126,33 @@ class Ranking:
         sources = tuple(found.source[row] for row in done.order)
         pool = replace(found, items=found.items[done.order], scores=by_place(found.scores), source=sources)
         return replace(plain, pool=pool, moves=moves, ranker=f"proxy-{mark[:12]}")
+
+    def show(
+        self,
+        explorer: Explorer,
+        request_id: str,
+        user_id: str | None,
+        wish: Wish,
+        found: Candidates,
+        at: datetime,
+        log: bool = True,
+    ) -> Shown:
+        """The slate of a wish from its candidates: after the proxy, drawn by the explorer, and logged where `log` says.
+
+        What the server shows and what the command line shows are made here. Raises InputError on a request id used before.
+        """
+        served = self.serve(user_id, explorer.recommender.index_of(wish.history), found, at)
+        slate, chosen = explorer.slate(request_id, user_id or ANONYMOUS, wish, served.pool, at, served.ranker)
+        ids, items = slate["item_id"].to_pylist(), chosen.items.tolist()
+        if ids and log:
+            self.database.log_slate(slate, served.log(items, ids))
+        rows = []
+        for place, (item_id, item) in enumerate(zip(ids, items, strict=True)):
+            row = {"item_id": item_id, "position": place, "score": served.scores.get(item)}
+            row |= {"propensity": slate["propensity"][place].as_py(), "source": chosen.source[place]}
+            rows.append(row | {"retention": served.moves.get(item)})
+        policy = str(slate["policy_id"][0].as_py()) if ids else GREEDY_POLICY
+        return Shown(policy, rows, chosen.reason)
 
     def _treated(self, user_id: str | None, at: datetime) -> bool:
         """Whether the proxy ranks for this person; in a test, the first meeting with either arm is logged."""
