@@ -4,7 +4,8 @@ Part 1: in a world of simulated listeners, both proxies on half of the users, ca
 expected over observed by cohort, thresholds with bounds beside the published .76 / .38, rank correlation with the base score.
 Part 2: 2,000 samples of 500, 2,000 and 20,000 answers from calibrated p ~ Beta(2, 1.5): how often a threshold's true precision
 falls below its target when chosen by the point precision, by the point precision without neutrals (22 % of answers), by the
-fixed sequence of bounds, and by the same with weights that undo a slanted sample. The claim reports are in `report-*/`.
+fixed sequence of bounds, and by the same with weights that undo a slanted sample. The samples have no world, so they are drawn
+once for all three. The claim reports are in `report-*/`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tastemaker.rank.proxy.parts import rows_of
 from tastemaker.rank.threshold import threshold_at_precision
 from tastemaker.simulate.retention import RANKER_FEATURES, ListenerWorld, ask, draw_listeners, draw_pairs, ranker_features
 from tastemaker.simulate.retention.draws import column
+from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
 
 NAME = "retentive_proxy"
@@ -46,23 +48,25 @@ WAYS = ("paper: point", "paper: point, neutrals dropped", "corrected: bounds", "
 def main() -> None:
     """Fit, calibrate, choose, repeat, show."""
     found = parser(main, "4,000 listeners instead of 100,000 and 200 samples instead of 2,000")
-    found.add_argument("--world", default="item", choices=("item", "user", "state"))
+    found.add_argument("--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)")
     arguments = read_arguments(found, NAME)
     listeners = 4_000 if arguments.quick else 100_000
     runs = 200 if arguments.quick else 2_000
-    journal = Journal(arguments.out, {"world": arguments.world, "listeners": listeners, "runs": runs, "seed": arguments.seed})
-    (made,) = journal.run(["proxies"], lambda _: proxies(arguments, listeners), "proxies")
-    show_proxies(arguments, made)
+    journal = Journal(arguments.out, {"listeners": listeners, "runs": runs, "seed": arguments.seed})
+    worlds = [arguments.world] if arguments.world else list(PATHS)
+    made = journal.run([["proxies", w] for w in worlds], lambda key: proxies(arguments, key[1], listeners), "proxies")
     keys = [[n, part] for n in SIZES for part in range(runs // BATCH)]
     tried = journal.run(keys, lambda key: samples(arguments.seed, *key), "thresholds")
-    show_violations(arguments, keys, tried, made)
-    save_figure(arguments.out, picture(made, keys, tried, arguments.world))
+    for world, one in zip(worlds, made, strict=True):
+        show_proxies(arguments, world, one)
+        save_figure(arguments.out, picture(one, keys, tried, world), f"figure-{world}")
+    show_violations(arguments, keys, tried)
 
 
-def proxies(arguments: Any, listeners: int) -> dict[str, Any]:
+def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
     """Both proxies on the same users, their calibration and thresholds on users that neither saw."""
     seed = arguments.seed
-    world = ListenerWorld.of(arguments.world, listeners=listeners)
+    world = ListenerWorld.of(path, listeners=listeners)
     table = ask(world, ranker_features(world, draw_pairs(world, draw_listeners(world, seed), seed), seed), seed)
     training, middle, test = (rows_of(table, part, seed) for part in ("fit", "calibrate", "test"))
     settings = ProxySettings(RANKER_FEATURES)
@@ -74,8 +78,8 @@ def proxies(arguments: Any, listeners: int) -> dict[str, Any]:
         "paper": calibration(fitted["binary"], test, "low_signal", "user_id", seed, published=True),
         "ordinal, no calibrator": calibration(fitted["ordinal"], test, "low_signal", "user_id", seed),
     }
-    write_claim(calibration_claim(tables, done), arguments.out / "report-calibration")
-    write_claim(threshold_claim(ready, paper), arguments.out / "report-thresholds")
+    write_claim(calibration_claim(tables, done), arguments.out / f"report-{path}-calibration")
+    write_claim(threshold_claim(ready, paper), arguments.out / f"report-{path}-thresholds")
     base = float(spearmanr(predict(ready, test)[0], column(test, "base_score")).statistic)
     return {
         "calibration": {name: {side: [plain(one) for one in rows] for side, rows in by.items()} for name, by in tables.items()},
@@ -152,7 +156,7 @@ def rates(keys: list[Any], tried: list[Any], n: int, way: str) -> tuple[int, int
     return len(values), sum(one is not None and one < 0.8 for one in values), sum(one is None for one in values)
 
 
-def show_proxies(arguments: Any, made: dict[str, Any]) -> None:
+def show_proxies(arguments: Any, world: str, made: dict[str, Any]) -> None:
     """Calibration by cohort, and thresholds."""
     rows = []
     for name, by in made["calibration"].items():
@@ -164,15 +168,15 @@ def show_proxies(arguments: Any, made: dict[str, Any]) -> None:
                 row |= {"expected/observed": f"{value:.3f} [{low:.3f}, {high:.3f}]"}
                 row |= {"within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no", "NE": f"{one['ne']:.3f}"}
                 rows.append(row | {"ECE debiased": f"{one['ece']:.3f}", "smooth ECE": f"{one['smooth']:.3f}"})
-    note = f"World '{arguments.world}'. Spearman correlation of p_pos with the base score: {made['base']:.2f}."
-    show_table(arguments.out, rows, "Calibration on users that neither fitted nor calibrated the proxy", note)
+    note = f"World '{world}'. Spearman correlation of p_pos with the base score: {made['base']:.2f}."
+    show_table(arguments.out, rows, "Calibration on users that neither fitted nor calibrated the proxy", note, f"table-{world}")
     lines = []
     for one in made["thresholds"]:
         line = {name: one[name] for name in ("side", "way", "target")}
         line |= {"threshold": number(one["tau"], 2) or "none", "precision, neutrals are misses": number(one["precision"], 3)}
         lines.append(line | {"lower bound": number(one["bound"], 3), "share of impressions": f"{100 * one['share']:.1f} %"})
     note = "neg: act where p_neg is above the threshold; .62 is 1 − .38."
-    show_table(arguments.out, lines, "Thresholds", note, name="thresholds")
+    show_table(arguments.out, lines, f"Thresholds, world '{world}'", note, f"thresholds-{world}")
 
 
 def number(value: float | None, digits: int) -> str:
@@ -180,7 +184,7 @@ def number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def show_violations(arguments: Any, keys: list[Any], tried: list[Any], made: dict[str, Any]) -> None:
+def show_violations(arguments: Any, keys: list[Any], tried: list[Any]) -> None:
     """How often the promise of 80 % is broken."""
     rows = []
     for way in WAYS:

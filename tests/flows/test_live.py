@@ -17,16 +17,18 @@ import pyarrow as pa
 import pytest
 from tests.conftest import USERS, quiet
 
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.experiment.assign import position
 from tastemaker.explore.slate import plackett_luce
 from tastemaker.flows.chain import Chain
+from tastemaker.flows.recommend import recommend_once
 from tastemaker.flows.retention.experiment.run import read_experiment
 from tastemaker.flows.retention.live.asking import Asker
 from tastemaker.flows.retention.live.fit import export_surveys, fit_live
 from tastemaker.flows.retention.live.ranking import deployed
 from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
+from tastemaker.flows.retention.live.withdraw import withdraw_proxy
 from tastemaker.flows.service import WorkspaceService
 from tastemaker.flows.stages.models import build_corpus
 from tastemaker.stats.random import generator
@@ -202,6 +204,45 @@ def test_off_means_off_and_the_pool_is_the_models_own_order(folder: Path) -> Non
     for row in ours:
         if row["item_id"] in base:
             assert row["retention"]["moved"] == base.index(row["item_id"]) - row["position"]
+
+
+def test_the_command_line_ranks_as_the_server_does_and_says_so(folder: Path) -> None:
+    service, _ = opened(folder)
+    theirs = service.recommend_many([wish("c1", None, 8, ("t000", "t004", "t008"))])[0]["rows"]
+    before = service.database.slates_table().num_rows
+    ours = recommend_once(folder, None, ["t000", "t004", "t008"], 8, [], [])
+    for name in ("item_id", "score", "retention", "propensity", "source"):
+        assert [row[name] for row in ours["rows"]] == [row[name] for row in theirs], name
+    assert all(row["retention"]["text"] in ours["text"] for row in ours["rows"])
+    assert service.database.slates_table().num_rows == before  # a bare history is nobody's list
+    recommend_once(folder, "u012", [], 3, [], [])
+    assert service.database.slates_table().num_rows == before + 3
+
+
+def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(folder: Path) -> None:
+    service, _ = opened(folder)
+    mark = deployed(service.database)
+    wished = [wish("w", None, 8, ("t000", "t004")), wish("w-u", "u013", 8)]
+    with_proxy = service.recommend_many(wished)
+    plain, _ = opened(folder, adjust="off")
+    done = withdraw_proxy(folder)
+    assert done["withdrawn"] == mark and done["exit_code"] == 0 and deployed(service.database) is None
+    assert withdraw_proxy(folder)["exit_code"] == 1  # nothing left to withdraw
+    after = service.recommend_many([replace_id(one, "after") for one in wished])  # the running server, without a restart
+    off = plain.recommend_many([replace_id(one, "off") for one in wished])
+    for one, other in zip(after, off, strict=True):
+        assert one["rows"] == other["rows"] and one["policy_id"] == other["policy_id"]
+        assert all(row["retention"] is None for row in one["rows"])
+    with pytest.raises(InputError, match="none of the proxies deployed here"):
+        withdraw_proxy(folder, "zz")
+    assert mark is not None and withdraw_proxy(folder, mark[:8])["deployed"] == mark
+    back = service.recommend_many([replace_id(one, "back") for one in wished])
+    assert [one["rows"] for one in back] == [one["rows"] for one in with_proxy]
+
+
+def replace_id(one: SimpleNamespace, tag: str) -> SimpleNamespace:
+    """The same wish as another request."""
+    return SimpleNamespace(**vars(one) | {"request_id": f"{one.request_id}-{tag}"})
 
 
 def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(folder: Path) -> None:

@@ -158,6 +158,10 @@ class Recommender:
         """Candidates a slate of k is made from: a draw needs all that the beam found."""
         return max(int(self.dials["beam"]), k) if self.dials["exploration"] else k
 
+    def version(self, ranker: str = "") -> str:
+        """What scores candidates: the model, and the version of what re-ranked them where one did."""
+        return "+".join(filter(None, (self.versions["sft"], ranker)))
+
     def slate(
         self, request_id: str, user_id: str, found: Candidates, k: int, at: datetime | None = None, ranker: str = ""
     ) -> tuple[pa.Table, Candidates]:
@@ -167,9 +171,8 @@ class Recommender:
         """
         ids = [self.data.item_ids[item] for item in found.items]
         prefixes = self.codes[found.items, 0]
-        version = "+".join(filter(None, (self.versions["sft"], ranker)))
-        now = at or datetime.now(UTC)
-        slate = serve_slate(request_id, user_id, ids, found.scores, k, now, self.dials["exploration"], version, prefixes)
+        now, heat = at or datetime.now(UTC), self.dials["exploration"]
+        slate = serve_slate(request_id, user_id, ids, found.scores, k, now, heat, self.version(ranker), prefixes)
         place = {item: row for row, item in enumerate(ids)}
         rows = np.array([place[item] for item in slate["item_id"].to_pylist()], np.int64)
         shown = Candidates(found.items[rows], found.scores[rows], tuple(found.source[row] for row in rows), found.reason)
@@ -234,12 +237,17 @@ def user_history(recommender: Recommender, database: Database, user: str) -> tup
 def recommend_once(
     workspace: Path, user: str | None, history: list[str], k: int, where: list[str], exclude: list[str]
 ) -> dict[str, Any]:
-    """One answer for the command line, logged as a slate when it is for a user."""
+    """One answer for the command line, ranked by the deployed proxy as the server ranks; logged as a slate when for a user."""
     if (user is None) == (not history):
         raise InputError("give either --user or --history (repeat it, oldest first)")
+    from tastemaker.flows.exploration.serve import Explorer
+    from tastemaker.flows.retention.live.context import Context
+    from tastemaker.flows.retention.live.ranking import Ranking
+
     opened = Workspace.open(workspace)
     recommender = Recommender(Chain(opened, lambda *_: None))
     database = Database(opened.database)
+    ranking = Ranking(opened, Context(opened, recommender.data, database), database)
     past, unwanted = user_history(recommender, database, user) if user is not None else (history, [])
     filters: dict[str, list[str]] = {}
     for one in where:
@@ -248,28 +256,15 @@ def recommend_once(
             raise InputError(f"--where {one}: write it as field=value")
         filters.setdefault(name, []).append(value)
     wish = Wish(tuple(past), k, filters, frozenset(exclude) | frozenset(unwanted))
-    found = recommender.answer([wish])[0]
+    found = recommender.answer([wish], None, ranking.spare)[0]
     request_id = secrets.token_hex(8)
-    slate, found = recommender.slate(request_id, user or "(bare history)", found, k)
-    item_ids = slate["item_id"].to_pylist()
-    if user is not None and item_ids:
-        database.log_slate(slate)
-    rows = []
-    for position, item in enumerate(item_ids):
-        why = [recommender.words(reason) for reason in recommender.evidence(item, past)]
-        text = recommender._texts[recommender.data.index[item]]
-        rows.append(
-            {
-                "position": position,
-                "item_id": item,
-                "score": float(found.scores[position]),
-                "text": text,
-                "propensity": slate["propensity"][position].as_py(),
-                "reasons": why,
-            }
-        )
+    shown = ranking.show(Explorer(recommender, database), request_id, user, wish, found, datetime.now(UTC), log=user is not None)
+    for row in shown.rows:
+        row["reasons"] = [recommender.words(reason) for reason in recommender.evidence(row["item_id"], past)]
+        row["text"] = recommender._texts[recommender.data.index[row["item_id"]]]
     database.close()
-    return {"request_id": request_id, "user_id": user, "rows": rows, "reason": found.reason, "text": _as_text(rows, found.reason)}
+    told = {"request_id": request_id, "user_id": user, "policy_id": shown.policy_id, "rows": shown.rows, "reason": shown.reason}
+    return told | {"text": _as_text(shown.rows, shown.reason)}
 
 
 def _as_text(rows: list[dict[str, Any]], reason: str | None) -> str:
@@ -277,4 +272,5 @@ def _as_text(rows: list[dict[str, Any]], reason: str | None) -> str:
     for row in rows:
         lines.append(f"{row['position'] + 1:>2}. {row['text'][:150] or row['item_id']}  [{row['item_id']}]")
         lines += [f"      {why}" for why in row["reasons"]]
+        lines += [f"      {row['retention']['text']}"] if row["retention"] else []
     return "\n".join(lines + ([reason] if reason else []))

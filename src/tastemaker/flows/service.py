@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.explore import GREEDY_POLICY
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
+from tastemaker.flows.exploration.serve import Explorer
 from tastemaker.flows.media import Media
 from tastemaker.flows.recommend import Recommender, Wish, user_history
-from tastemaker.flows.retention.live.asking import ANONYMOUS, Asker
+from tastemaker.flows.retention.live.asking import Asker
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.ranking import Ranking
 from tastemaker.retrieve.baselines import Lexical
@@ -68,6 +68,7 @@ class WorkspaceService:
         self.recommender = Recommender(Chain(workspace, lambda *_: None))
         self.database = Database(workspace.database)
         self.data = self.recommender.data
+        self.explorer = Explorer(self.recommender, self.database)
         self.asker = Asker(workspace, self.database)
         self.ranking = Ranking(workspace, Context(workspace, self.data, self.database), self.database)
         self.media_store = Media(workspace, self.data.items)
@@ -196,37 +197,12 @@ class WorkspaceService:
         return _Known(asked, Wish(tuple(history), asked.k, asked.filters, frozenset(asked.exclude) | frozenset(unwanted)))
 
     def _slate(self, one: _Known, found: Any) -> dict[str, Any]:
-        now, past = self.clock(), self.recommender.index_of(one.wish.history)
-        served = self.ranking.serve(one.asked.user_id, past, found, now)
-        whom = one.asked.user_id or ANONYMOUS
-        slate, found = self.recommender.slate(one.asked.request_id, whom, served.pool, one.asked.k, now, served.ranker)
-        item_ids = slate["item_id"].to_pylist()
-        if item_ids:
-            self.database.log_slate(slate, served.log(found.items.tolist(), item_ids))
-        rows = []
-        for position, item in enumerate(item_ids):
-            why = [
-                {"text": self.recommender.words(reason), "item_id": reason.because_of}
-                for reason in self.recommender.evidence(item, one.wish.history)
-            ]
-            shown = slate["propensity"][position].as_py()
-            rows.append(
-                {
-                    "item_id": item,
-                    "position": position,
-                    "score": served.scores[int(found.items[position])],
-                    "propensity": shown,
-                    "source": found.source[position],
-                    "reasons": why,
-                    "retention": served.moves.get(int(found.items[position])),
-                }
-            )
-        return {
-            "request_id": one.asked.request_id,
-            "policy_id": slate["policy_id"][0].as_py() if item_ids else GREEDY_POLICY,
-            "rows": rows,
-            "reason": found.reason,
-        }
+        asked = one.asked
+        shown = self.ranking.show(self.explorer, asked.request_id, asked.user_id, one.wish, found, self.clock())
+        for row in shown.rows:
+            reasons = self.recommender.evidence(row["item_id"], one.wish.history)
+            row["reasons"] = [{"text": self.recommender.words(why), "item_id": why.because_of} for why in reasons]
+        return {"request_id": asked.request_id, "policy_id": shown.policy_id, "rows": shown.rows, "reason": shown.reason}
 
     def add_events(self, events: Sequence[Any]) -> dict[str, Any]:
         """Store all or none; known ids with other content are conflicts. At times a survey question follows."""

@@ -25,6 +25,7 @@ app = typer.Typer(
         "  tastemaker proxy score ready world/rows.parquet --out scored.parquet\n\n"
         "Or all of it on the answers that a server gathered, and let the proxy rank:\n\n"
         "  tastemaker proxy live -w shop\n\n"
+        "  tastemaker proxy withdraw -w shop   # and take it back\n\n"
         "Exit codes: 0 done and the claim holds, 1 it does not or cannot be told (the proxy is written, the reason printed), "
         "2 bad input."
     ),
@@ -142,5 +143,22 @@ def live(
 
     with progress(quiet) as report:
         result = fit_live(workspace, report, least, deploy)
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
+
+
+@app.command()
+def withdraw(
+    workspace: Workspace = Path("workspace"),
+    to: Annotated[str, typer.Option(help="Let this earlier proxy rank again: its fingerprint, or the start of it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take the deployed proxy back; a running server keeps the model's own order from the next request on.
+
+    Exit code 1 when none is deployed. Example: tastemaker proxy withdraw -w shop
+    """
+    from tastemaker.flows.retention.live.withdraw import withdraw_proxy
+
+    result = withdraw_proxy(workspace, to)
     emit(result, as_json)
     raise typer.Exit(result["exit_code"])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tastemaker.flows.exploration.serve import Explorer
     from tastemaker.flows.recommend import Wish
 
-KIND = "proxy"
+KIND, WITHDRAWN = "proxy", ""  # a deployment of no proxy takes back the one before
 SHARES = {"control": 0.5, "treatment": 0.5}
 
 
@@ -166,8 +166,8 @@ class Ranking:
 
 
 def deployed(database: Database) -> str | None:
-    """The fingerprint of the newest deployed proxy; None before the first one."""
-    return next((one.fingerprint for one in database.deployments() if one.kind == KIND), None)
+    """The fingerprint of the newest deployed proxy; None before the first one, and after it was withdrawn."""
+    return next((one.fingerprint for one in database.deployments() if one.kind == KIND), WITHDRAWN) or None
 
 
 def learnt_from(proxy: Proxy) -> str:
