@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.conversation.engine_kills import kill_and_resume
+from recipes.conversation.engine_speed import allowed_by_ramp, fixed_latency
 from recipes.conversation.engine_worker import engine_of, say, talk
 from tastemaker.lm.calls import PaceSettings, Price, StoppedEarly, Unit, Usage, map_units
 from tastemaker.lm.calls.backends.endpoint import Endpoint, EndpointSettings
@@ -100,9 +101,11 @@ def draw(rows: Sequence[dict[str, Any]], shares: Sequence[dict[str, Any]]) -> Fi
         rates = sorted({row["rate"] for row in whole})
         axis.plot(rates, [np.mean([row[name] for row in whole if row["rate"] == rate]) for rate in rates])
         axis.set(xlabel="share of attempts that fail", ylabel=label, ylim=(0, None))
-    for start, label in ((4, "from 4 at once (default)"), (MOST, f"from {MOST} at once")):
-        some = [row for row in shares if row["start"] == start]
-        ideal.plot([row["latency"] for row in some], [row["share"] for row in some], "o-", label=label)
+    latencies = sorted({row["latency"] for row in shares})
+    for name, label in (("share", "engine, from 4 at once"), ("bare", f"{MOST} bare threads")):
+        each = [[row[name] for row in shares if row["latency"] == one] for one in latencies]
+        ideal.plot(latencies, [np.median(some) for some in each], "o-", label=label)
+        ideal.vlines(latencies, [min(some) for some in each], [max(some) for some in each], alpha=0.4)
     ideal.axhline(0.9, color="grey", linestyle=":", label="goal")
     ideal.set(xlabel="latency of the endpoint (s)", ylabel="throughput / ideal", ylim=(0, 1.02))
     ideal.legend(loc="lower right")
@@ -117,8 +120,8 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     quick = arguments.quick
-    units, rounds, kills, seeds = (24, 3, 5, 1) if quick else (64, 8, 50, 3)
-    journal = Journal(arguments.out, {"units": units, "rounds": rounds, "kills": kills, "seed": arguments.seed, "most": MOST})
+    units, calls, kills, seeds = (24, 128, 5, 1) if quick else (64, 512, 50, 3)
+    journal = Journal(arguments.out, {"units": units, "calls": calls, "kills": kills, "seed": arguments.seed, "most": MOST})
 
     def sweep(key: tuple[float, int]) -> dict[str, Any]:
         rate, seed = key
@@ -127,22 +130,48 @@ def run(arguments: argparse.Namespace) -> None:
         return {"rate": rate, "seed": seed, **told, **spent}
 
     def fixed(key: tuple[float, int]) -> dict[str, Any]:
-        latency, start = key
-        told = sitting(0.0, latency, MOST * rounds, arguments.seed, start)
-        return {"latency": latency, "start": start, "share": told["answers"] * latency / MOST / told["seconds"], **told}
+        return {"latency": key[0], **fixed_latency(key[0], calls, MOST)}
 
     def killed(count: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             return asdict(kill_and_resume(Path(folder), count, max(20, 4 * count), arguments.seed))
 
-    shares = journal.run([(latency, start) for latency in LATENCIES for start in (4, MOST)], fixed, "fixed latency")
+    shares = journal.run([(latency, again) for again in range(seeds) for latency in LATENCIES], fixed, "fixed latency")
     rows = journal.run([(rate, seed) for rate in RATES for seed in range(seeds)], sweep, "error rates")
     kept = journal.run(["cached"], lambda _: cached_call(), "cached calls")[0]
     kill = journal.run([kills], killed, "kills")[0]
-    _show(arguments.out, rows, shares, kept, kill)
+    _show(arguments.out, rows, shares, kept, kill, calls)
 
 
-def _show(out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any) -> None:
+def _speed(out: Path, shares: list[dict[str, Any]], calls: int) -> None:
+    """Throughput by latency: the engine, bare threads beside it, and the most that the ramp leaves."""
+    table = []
+    for latency in LATENCIES:
+        some = [row for row in shares if row["latency"] == latency]
+        median = {name: float(np.median([row[name] for row in some])) for name in ("share", "bare", "from_most")}
+        low, high = (f"{edge(row['share'] for row in some):.1%}" for edge in (min, max))
+        table.append(
+            {
+                "latency": f"{latency:g} s",
+                "runs": len(some),
+                "engine, from 4 at once": f"{median['share']:.1%} ({low} to {high})",
+                f"engine, from {MOST} at once": f"{median['from_most']:.1%}",
+                f"{MOST} bare threads": f"{median['bare']:.1%}",
+            }
+        )
+    bound, linear = (allowed_by_ramp(calls, 4, MOST, doubling) for doubling in (True, False))
+    note = (
+        f"Medians (and range) of throughput as a share of {MOST}/latency; {calls} calls; the endpoint is a process of its own. "
+        f"Growing from 4 leaves at most {bound:.1%} of it (+1 per round instead of doubling: {linear:.1%}). Bare threads: the "
+        "same HTTP client and endpoint without engine, in the same minute."
+    )
+    show_table(out, table, "Throughput at a fixed latency", note, name="speed")
+
+
+def _show(
+    out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any, calls: int
+) -> None:
+    _speed(out, shares, calls)
     table = []
     for rate in sorted({row["rate"] for row in rows}):
         some = [row for row in rows if row["rate"] == rate]
@@ -168,10 +197,9 @@ def _show(out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], k
                 "money/1,000 answers": span("per", ".4f", each),
             }
         )
-    ideal = "; ".join(f"{one['latency']:g} s from {one['start']}: {one['share']:.1%}" for one in shares)
     note = (
         f"Ranges over seeds. Latency .1 s, at most {MOST} at once; failures: {', '.join(KINDS)} in equal parts; answers without "
-        f"a reply are booked at their maximum.\n\nThroughput as a share of {MOST}/latency, no failures: {ideal}.\n\n"
+        f"a reply are booked at their maximum.\n\n"
         f"Cached call: median {kept['median']:.2f} ms, worst {kept['worst']:.2f} ms.\n\nKills: {kill}"
     )
     show_table(out, table, "The call engine against an endpoint that fails", note)

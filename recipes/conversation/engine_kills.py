@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.conversation.engine_worker import CALLS, say, sitting
+from recipes.conversation.engine_worker import say, sitting
 from tastemaker.lm.calls import Journal
 from tastemaker.lm.calls.backends.rehearsal import Rehearsal, Script
 from tastemaker.lm.calls.journal import records
@@ -48,41 +49,62 @@ def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: fl
     with Rehearsal(script) as server:
         sitting(whole, server.base_url, units)
     with Rehearsal(script) as server:
-        killed, sittings = _sittings(broken, server, kills, units, seed)
-        asked = server.asked
-    lines = list(records(read_lines(broken / "journal.jsonl")))
-    journal = Journal(lambda record: None, lines, {"calls": CALLS})
+        command = [sys.executable, "-m", "recipes.conversation.engine_worker", str(broken), server.base_url, str(units)]
+        made = broken / "results.json"
+        killed, sittings = sit_through(lambda: command, made.exists, server, kills, seed)
+        same = (whole / "results.json").read_bytes() == made.read_bytes()
+        return counted(broken / "journal.jsonl", server, killed, sittings, same)
+
+
+def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_bytes: bool) -> Kills:
+    """What a journal and the server's own count say of a run that was killed and is finished now."""
+    lines = list(records(read_lines(journal)))
+    told = Journal(lambda record: None, lines, {}, "always")
     finished = Counter(line["unit"] for line in lines if line["event"] == "unit")
     valid = Counter(line["call"] for line in lines if line["event"] == "answered" and line["outcome"] == "valid")
     failed = sum(line["event"] == "failed" for line in lines)
+    again = server.asked.total() - len(server.asked) - failed
     return Kills(
-        kills=killed,
+        kills=kills,
         sittings=sittings,
         calls=valid.total(),
-        same_bytes=(whole / "results.json").read_bytes() == (broken / "results.json").read_bytes(),
+        same_bytes=same_bytes,
         duplicate_units=finished.total() - len(finished),
-        kept_asked_again=valid.total() - len(valid) + max(0, asked.total() - len(asked) - failed - len(journal.doubtful)),
-        lost=len(journal.doubtful),
-        asked_again=max(0, asked.total() - len(asked) - failed),
+        kept_asked_again=valid.total() - len(valid) + max(0, again - len(told.doubtful)),
+        lost=len(told.doubtful),
+        asked_again=max(0, again),
     )
 
 
-def _sittings(folder: Path, server: Rehearsal, kills: int, units: int, seed: int) -> tuple[int, int]:
-    """Start, wait for progress, wait a random moment, kill; until it ends by itself. Returns (kills, sittings)."""
+def sit_through(
+    command: Callable[[], list[str]],
+    done: Callable[[], bool],
+    server: Rehearsal,
+    kills: int,
+    seed: int,
+    longest: float = 0.12,
+    starting: float = 0.0,
+) -> tuple[int, int]:
+    """Start, wait for progress, wait a random moment of at most `longest` seconds, kill; until `done`. Returns (kills, sittings).
+
+    starting: seconds a start takes; with it, every fifth kill or so comes at any moment of the start.
+    """
     draws = generator(seed, "kills")
     killed = sittings = 0
     end = time.monotonic() + LIMIT + EACH * kills
-    while not (folder / "results.json").exists():
+    while not done():
         if time.monotonic() > end:
             raise RuntimeError(f"not finished after {killed} kills")
         sittings += 1
-        command = [sys.executable, "-m", "recipes.conversation.engine_worker", str(folder), server.base_url, str(units)]
         before = server.asked.total()
-        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             if killed < kills:
-                while server.asked.total() == before and process.poll() is None:
-                    time.sleep(0.005)
-                time.sleep(float(draws.uniform(0, 0.12)))
+                if starting and draws.random() < 0.2:
+                    time.sleep(float(draws.uniform(0, starting)))
+                else:
+                    while server.asked.total() == before and process.poll() is None:
+                        time.sleep(0.005)
+                    time.sleep(float(draws.uniform(0, longest)))
                 killed += process.poll() is None
                 process.kill()
             said = process.communicate()[1]

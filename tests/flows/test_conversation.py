@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,25 +31,11 @@ def quiet(task: str, done: float, total: float, note: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Invented tunes with random logs."""
-    from tastemaker.flows.ingest import ingest_files
-    from tastemaker.simulate.tunes import catalogue
-
-    folder = tmp_path_factory.mktemp("conversations")
-    items, _ = catalogue(160, books=("procedural",))
-    pq.write_table(items, folder / "items.parquet")
-    rng, ids = np.random.default_rng(0), items["item_id"].to_pylist()
-    rows = [
-        {"user_id": f"u{user:02d}", "item_id": ids[int(row)], "position": position}
-        for user in range(40)
-        for position, row in enumerate(rng.permutation(160)[:30])
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "interactions.parquet")
-    Workspace.create(folder / "w")
-    ingest_files(folder / "w", folder / "items.parquet", folder / "interactions.parquet")
-    generate(folder / "w", "whole", SETTINGS, Paying(), "never", quiet)
-    return folder / "w"
+def workspace(make_tunes: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Invented tunes with random logs, and the data set "whole"."""
+    folder = make_tunes(tmp_path_factory.mktemp("conversations"))
+    generate(folder, "whole", SETTINGS, Paying(), "never", quiet)
+    return folder
 
 
 def _bytes(workspace: Path, name: str) -> bytes:
@@ -121,11 +107,10 @@ def test_a_budget_is_never_passed(workspace: Path) -> None:
     with pytest.raises(BudgetReached, match="smaller than one unit"):
         generate(workspace, "poor", SETTINGS, Paying(Limits(calls=5)), "never", quiet)
     assert status(workspace, "poor")["finished"] == 0
+    chat = Dying(workspace, 1000, AssertionError())
     with pytest.raises(BudgetReached):
-        generate(workspace, "poorer", SETTINGS, Paying(Limits(calls=45)), "never", quiet)
-    # Two conversations are open at once, so 45 calls are enough for one or two of 19 each, never for three.
-    spent = status(workspace, "poorer")
-    assert spent["finished"] in (1, 2) and spent["calls"] <= 45
+        generate(workspace, "poorer", SETTINGS, Paying(Limits(calls=45)), "never", quiet, chat=chat)
+    assert (status(workspace, "poorer")["finished"], chat.calls) == (2, 45)  # 19 calls a conversation, one after the other
 
 
 def test_audits_pass_and_exports_are_read_back(workspace: Path) -> None:

@@ -49,10 +49,17 @@ def ask(text: str = "which tune?", **about: Any) -> Request[Pick]:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
-    """`make(chat, limits=, settings=, resume=, **pace)`: an engine whose cache and journal are in the test's folder."""
+    """`make(chat, limits=, settings=, resume=, open_units=, **pace)`: an engine with cache and journal in the test's folder."""
 
     def build(
-        chat: Any, limits: Any = None, price: Any = None, settings: Any = None, resume: str = "same", reasks: int = 2, **pace: Any
+        chat: Any,
+        limits: Any = None,
+        price: Any = None,
+        settings: Any = None,
+        resume: str = "same",
+        reasks: int = 2,
+        open_units: int = 2,
+        **pace: Any,
     ) -> Engine:
         path = tmp_path / "journal.jsonl"
         lines = read_lines(path) if path.exists() else []
@@ -64,7 +71,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
             journal=journal,
             budget=budget,
             clock=clock,
-            settings=EngineSettings(PaceSettings(**pace), reasks=reasks),
+            settings=EngineSettings(PaceSettings(**pace), reasks=reasks, open_units=open_units),
         )
 
     return build

@@ -19,13 +19,25 @@ def run(pace, *outcomes):
                 place.failed(outcome if isinstance(outcome, CallError) else CallError(outcome, "x"))
 
 
-def test_one_more_after_as_many_successes_as_are_allowed(clock):
-    pace = Pace(PaceSettings(start=4, most=6), clock)
+def allowed_after(pace, successes):
+    """How many are allowed at once after each of some successes."""
     allowed = []
-    for _ in range(20):
+    for _ in range(successes):
         run(pace, None)
         allowed.append(pace.allowed)
-    assert allowed[:10] == [4, 4, 4, 5, 5, 5, 5, 5, 6, 6] and allowed[-1] == 6
+    return allowed
+
+
+def test_one_more_after_every_success_until_slowed_for_the_first_time(clock):
+    pace = Pace(PaceSettings(start=4, most=9), clock)
+    assert allowed_after(pace, 7) == [5, 6, 7, 8, 9, 9, 9]
+
+
+def test_one_more_after_as_many_successes_as_are_allowed_once_slowed(clock):
+    pace = Pace(PaceSettings(start=8, most=16), clock)
+    run(pace, "rate_limited")
+    assert allowed_after(pace, 10) == [4, 4, 4, 5, 5, 5, 5, 5, 6, 6]
+    assert allowed_after(pace, 200)[-1] == 16
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "unavailable", "timeout"])
@@ -46,8 +58,8 @@ def test_halved_once_per_cool_down_and_recovers(clock, kind):
 
 def test_a_dropped_connection_does_not_slow(clock):
     pace = Pace(PaceSettings(start=8), clock)
-    run(pace, None, "dropped")
-    assert pace.allowed == 8
+    run(pace, None, "dropped", "dropped")
+    assert pace.allowed == 9
 
 
 def test_retry_after_holds_everyone_back(clock):

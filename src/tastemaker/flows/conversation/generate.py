@@ -114,7 +114,7 @@ def open_engine(setting: Setting, chat: Chat, folder: RunFolder, paying: Paying,
     usage, calls = journal.spent()
     budget = Budget(paying.limits, paying.price, usage, calls)
     pace = PaceSettings(start=1, most=1) if free else PaceSettings(start=min(4, paying.at_once), most=paying.at_once)
-    engine_settings = EngineSettings(pace=pace, keep_calls=not free, seed=setting.settings.seed)
+    engine_settings = EngineSettings(pace=pace, keep_calls=not free, open_units=1 if free else 2, seed=setting.settings.seed)
     return Engine(chat, cache=Cache(folder.cache, write_bytes), journal=journal, budget=budget, settings=engine_settings)
 
 
@@ -180,14 +180,16 @@ def generate(
     InputError, StoppedEarly, BudgetReached
         bad settings; ended before its end, with what is finished kept.
     """
-    setting = open_setting(folder, settings, report)
-    place = RunFolder.of(setting.workspace, name)
-    chat = chat or open_chat(settings.model, setting.world.lexicon, settings.seed)
-    engine = open_engine(setting, chat, place, paying, resume)
-    write_json(place.settings, asdict(settings))
     kinds = tuple(FAILURES) if "all" in retry else tuple(retry)
     if unknown := set(kinds) - set(FAILURES):
         raise InputError(f"failure kind '{', '.join(sorted(unknown))}' is not known; choose from {', '.join(FAILURES)}")
+    setting = open_setting(folder, settings, report)
+    place = RunFolder.of(setting.workspace, name)
+    chat = chat or open_chat(settings.model, setting.world.lexicon, settings.seed)
+    if not place.settings.exists():  # before the journal begins: a run killed in between can be resumed
+        write_json(place.settings, asdict(settings))
+    engine = open_engine(setting, chat, place, paying, resume)
+    write_json(place.settings, asdict(settings))
     outcomes = map_units(engine, work_on(setting, engine, place), units(setting), retry=kinds, report=_reporter(report))
     failed: dict[str, str] = {}
     with table_writer(place.table) as write:

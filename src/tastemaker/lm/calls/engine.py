@@ -15,7 +15,7 @@ from tastemaker.lm.calls.cache import Cache, call_key
 from tastemaker.lm.calls.cost import Budget, maximum
 from tastemaker.lm.calls.journal import Journal
 from tastemaker.lm.calls.pace import PASSING, Clock, Pace, PaceSettings, SystemClock
-from tastemaker.lm.calls.protocol import CallError, Chat, Check, Reply, Request, Usage
+from tastemaker.lm.calls.protocol import CallError, Chat, Check, Reply, Request, StoppedEarly, Usage
 
 A = TypeVar("A")
 
@@ -25,24 +25,27 @@ class EngineSettings:
     """reasks: how often a model is asked again after an unusable answer. keep_calls: cache and journal single calls.
 
     Without `keep_calls` only finished units are kept: right for models that are free and faster than a disk.
+    open_units: units of work open for every call allowed at once. With 2, while one writes its answer to disk another's call
+    is under way; with 1 and one call at a time, units are done one after the other.
     """
 
     pace: PaceSettings = field(default_factory=PaceSettings)
     reasks: int = 2
     keep_calls: bool = True
+    open_units: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.reasks < 0:
-            raise InputError(f"reasks {self.reasks}: must be 0 or more")
+        if self.reasks < 0 or self.open_units < 1:
+            raise InputError(f"reasks {self.reasks}: must be 0 or more; open_units {self.open_units}: 1 or more")
 
 
 class Engine:
     """Asks `chat`, and answers a question it has answered before from `cache`.
 
-    Order of events, so that a kill at any moment repeats no call whose answer arrived: reserve budget, journal "sent",
-    call, keep the answer, journal "answered", return. A call killed under way is in doubt: it is booked at its maximum, and
-    asked again under the same idempotency key.
+    Order of events, so that a kill at any moment repeats no call whose answer arrived: reserve budget, journal "sent", wait
+    for a place, call, keep the answer, journal "answered", return. A call killed in between is in doubt: it is booked at its
+    maximum, and asked again under the same idempotency key.
     """
 
     def __init__(
@@ -114,35 +117,53 @@ class Engine:
         raise CallError(tries[-1]["kind"], tries[-1]["detail"])
 
     def _send(self, request: Request[Any], key: str) -> tuple[Reply, int]:
-        """One reply, through as many attempts as its passing failures need; returns it with the attempt's number."""
+        """One reply, through as many attempts as its passing failures need; returns it with the attempt's number.
+
+        While the endpoint has answered nothing at all no call is given up: `give_up` then ends the run, not the unit.
+        """
         most = maximum(request)
         for turn in count():
             outcome = self._attempt(request, key, most)
             if not isinstance(outcome, CallError):
                 return outcome
-            if outcome.kind not in PASSING or turn + 1 >= self.settings.pace.tries:
+            if outcome.kind not in PASSING or (turn + 1 >= self.settings.pace.tries and self.pace.answered):
                 raise outcome
             self.pace.sleep(self.pace.back_off(outcome, key, turn))
         raise AssertionError("count() does not end")
 
     def _attempt(self, request: Request[Any], key: str, most: Usage) -> tuple[Reply, int] | CallError:
-        """One attempt, or how it failed. Whatever else is raised leaves the attempt in doubt."""
+        """One attempt, or how it failed. Whatever else is raised leaves the attempt in doubt.
+
+        Announced before there is a place for it: the disk is then waited for while other calls are under way.
+        """
+        self.budget.reserve(most)
+        used: Usage | None = None
+        try:
+            attempt = self._announce(request, key, most)
+            used = most
+            reply = self._placed(request)
+            used = reply.usage or most
+            return reply, attempt
+        except StoppedEarly:  # it never left
+            used = None
+            self._note_failure(key, attempt, "stopped", used)
+            raise
+        except CallError as error:
+            used = most if error.paid else None
+            self._note_failure(key, attempt, error.kind, used)
+            return error
+        finally:
+            self.budget.settle(most, used)
+
+    def _placed(self, request: Request[Any]) -> Reply:
         with self.pace.place() as place:
-            self.budget.reserve(most)
-            used: Usage | None = most
             try:
-                attempt = self._announce(request, key, most)
                 reply = self.chat.complete(request)
-                used = reply.usage or most
-                place.answered()
-                return reply, attempt
             except CallError as error:
-                used = most if error.paid else None
-                self._note_failure(key, attempt, error, used)
                 place.failed(error)
-                return error
-            finally:
-                self.budget.settle(most, used)
+                raise
+            place.answered()
+            return reply
 
     def _announce(self, request: Request[Any], key: str, most: Usage) -> int:
         if self._notes is None:
@@ -153,9 +174,9 @@ class Engine:
         if self._notes is not None:
             self._notes.answered(key, attempt, outcome, used)
 
-    def _note_failure(self, key: str, attempt: int, error: CallError, settled: Usage | None) -> None:
+    def _note_failure(self, key: str, attempt: int, kind: str, settled: Usage | None) -> None:
         if self._notes is not None:
-            self._notes.failed(key, attempt, error.kind, settled or Usage())
+            self._notes.failed(key, attempt, kind, settled or Usage())
 
     def _settle_doubt(self, key: str, kept: dict[str, Any], outcome: str) -> None:
         """Book an answer that was kept just before the process was killed, if the journal did not get to say so."""

@@ -40,6 +40,9 @@ def records(lines: Iterable[Any]) -> Iterator[dict[str, Any]]:
 class Journal:
     """What happened so far, rebuilt from the lines of earlier runs; every new record is on disk before it counts.
 
+    Except "answered": it goes to disk with the next record, because a kill in between loses nothing (the answer itself is kept
+    by then, and says what it used), and a flush of its own for every answer would hold up the calls under way.
+
     append: adds one JSON line durably (`partial(tastemaker.store.append_line, path)`). lines: those of earlier runs, from
     `tastemaker.store.read_lines`, which leaves out a last line torn by a kill. settings: JSON; what the run was begun with.
     resume: with earlier lines, "same" goes on if the settings are equal, "always" in any case, "never" refuses.
@@ -109,10 +112,23 @@ class Journal:
             raise
         with self._changed:
             for one in batch:
-                self._replay(one)
-                self._waiting.discard(id(one))
+                if id(one) in self._waiting:
+                    self._replay(one)
+                    self._waiting.discard(id(one))
             self._writing = False
             self._changed.notify_all()
+
+    def _write_with_next(self, record: dict[str, Any]) -> None:
+        with self._changed:
+            self._queue.append(record)
+            self._replay(record)
+
+    def flush(self) -> None:
+        """Put on disk what waits for a next record; when no call is under way."""
+        with self._changed:
+            if self._queue:
+                self._append(self._queue)
+                self._queue = []
 
     def _replay(self, record: Mapping[str, Any]) -> None:
         event = record["event"]
@@ -139,7 +155,8 @@ class Journal:
     def answered(self, call: str, attempt: int, outcome: str, usage: Usage) -> None:
         """An answer came and is kept; outcome: "valid", or the kind of FAILURES that asks again."""
         used = [usage.input, usage.output, usage.cached]
-        self._write({"event": "answered", "call": call, "attempt": attempt, "outcome": outcome, "usage": used, "paid": 1})
+        record = {"event": "answered", "call": call, "attempt": attempt, "outcome": outcome, "usage": used, "paid": 1}
+        self._write_with_next(record)
 
     def failed(self, call: str, attempt: int, kind: str, billed: Usage) -> None:
         """No answer came; `billed` is the maximum when the endpoint may charge for it all the same, else zero."""

@@ -38,11 +38,13 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class PaceSettings:
-    """Adaptive concurrency: +1 after as many successes as calls are allowed at once; halved once per cool-down when slowed.
+    """Adaptive concurrency: halved once per cool-down when slowed, +1 after as many successes as calls are allowed at once.
 
+    Before the endpoint has slowed us for the first time there is nothing to be careful about yet: +1 after every success, so
+    that the number doubles with every round of answers (slow start, RFC 5681, 3.1).
     back_off, longest: first and longest wait of the exponential back-off. patience: a longer Retry-After stops the run.
-    tries: attempts of one call. window, share: the run stops when more than `share` of the last `window` attempts failed
-    (429 excluded), or when `give_up` attempts failed before the first one succeeded.
+    tries: attempts of one call, once the endpoint has answered anything at all. window, share: the run stops when more than
+    `share` of the last `window` attempts failed (429 excluded), or when `give_up` attempts failed before the first one succeeded.
     """
 
     start: int = 4
@@ -91,6 +93,7 @@ class Pace:
         self._halved_at = float("-inf")
         self._not_before = float("-inf")
         self._failed: deque[bool] = deque(maxlen=settings.window)
+        self._answered = False
         self._unanswered = 0
         self._starved = 0
 
@@ -135,11 +138,16 @@ class Pace:
 
     def _succeeded(self) -> None:
         self._failed.append(False)
+        self._answered = True
         self._unanswered = self._starved = 0
         self._successes += 1
-        if self._successes >= self.allowed and self.allowed < self.settings.most:
+        enough = self.allowed if self._slowed_before() else 1
+        if self._successes >= enough and self.allowed < self.settings.most:
             self.allowed += 1
             self._successes = 0
+
+    def _slowed_before(self) -> bool:
+        return self._halved_at > float("-inf")
 
     def _slowed(self, error: CallError) -> None:
         now = self.clock.now()
@@ -161,7 +169,7 @@ class Pace:
             return
         self._failed.append(True)
         self._unanswered += 1
-        if self._unanswered >= self.settings.give_up and not any(not one for one in self._failed):
+        if self._unanswered >= self.settings.give_up and not self._answered:
             self._end(f"the endpoint has answered none of {self._unanswered} attempts ({error})")
         self._check_share()
 
@@ -191,6 +199,11 @@ class Pace:
         """Raise StoppedEarly when the run has ended."""
         if self.stopped is not None:
             raise StoppedEarly(str(self.stopped))
+
+    @property
+    def answered(self) -> bool:
+        """Whether the endpoint has answered anything yet."""
+        return self._answered
 
     def back_off(self, error: CallError, key: str, attempt: int) -> float:
         """Seconds to wait before attempt + 1: the larger of Retry-After and an exponential back-off with keyed jitter."""

@@ -15,8 +15,6 @@ from tastemaker.lm.calls.engine import Engine
 from tastemaker.lm.calls.protocol import BudgetReached, CallError, StoppedEarly, Usage
 
 T = TypeVar("T")
-_SPARE = 2
-"""Units open for every call allowed at once: while one writes its answer to disk, another's call is under way."""
 _AHEAD = 2
 """Results held back for order: at most this many times the units open, so memory stays flat."""
 
@@ -83,7 +81,7 @@ def map_units(
         raise InputError(f"two units have the id {twice!r}; ids must differ")
     run = _Run(engine, work, frozenset(retry))
     engine.retrying = frozenset(one for one in ids if run.before(one) in run.retry)
-    workers = _SPARE * engine.settings.pace.most
+    workers = engine.settings.open_units * engine.settings.pace.most
     waiting: deque[Future[Outcome | None]] = deque()
     rest = iter(units)
     total, finished, failed = len(ids), 0, 0
@@ -105,6 +103,8 @@ def map_units(
         if waiting:
             engine.pace.stop("interrupted")
         pool.shutdown(wait=True, cancel_futures=True)
+        if engine.journal is not None:
+            engine.journal.flush()
     if run.reason is not None:
         raise type(run.reason)(_explained(run.reason, finished - failed, total))
 
