@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from tastemaker.cli.converse import app
+from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.conversation.audit import audit_run, read_conversations
+from tastemaker.flows.conversation import audit as audit_flow
+from tastemaker.flows.conversation.audit import audit_run, audit_shift, open_data_set, read_conversations, shift_text
 from tastemaker.flows.conversation.export import FORMATS, export_run, read_json
 from tastemaker.flows.conversation.generate import Paying, generate, plan_run, status
 from tastemaker.flows.conversation.judge import judge_run
+from tastemaker.flows.conversation.learn.dialogues import LearnSettings
 from tastemaker.flows.conversation.settings import RunFolder, RunSettings
 from tastemaker.lm.calls import BudgetReached, CallError, Limits
+from tastemaker.stats.random import generator
 from tastemaker.store import Workspace
 
 SETTINGS = RunSettings(n=8)
@@ -123,6 +129,27 @@ def test_audits_pass_and_exports_are_read_back(workspace: Path) -> None:
     for kind in FORMATS:
         text = Path(export_run(workspace, "whole", kind)["file"]).read_text()
         assert not any(f'"{user}"' in text for user in users)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, shifted: bool
+) -> None:
+    """Many users with the published rates of acceptance: the same on both sides, or 44 % of 87 % against 77 %."""
+    setting, place = open_data_set(workspace, "whole", quiet)
+    one = next(read_conversations(place))
+    users = [f"u{number:03d}" for number in range(150)]
+    asked = generator(LearnSettings().seed, "test users").random(len(users)) < LearnSettings().test
+    rng, made = np.random.default_rng(0), []
+    for number, (user, is_asked) in enumerate(zip(users, asked, strict=True)):
+        share = 0.77 / 0.87 if shifted and is_asked else 0.44 / 0.87
+        labels = [MOVES if rng.random() < share else STAYS for _ in one.progress]
+        progress = tuple(replace(line, label=label) for line, label in zip(one.progress, labels, strict=True))
+        made.append(replace(one, user_id=user, goal=replace(one.goal, seed=number), progress=progress))
+    monkeypatch.setattr(audit_flow, "read_conversations", lambda place: iter(made))
+    found = audit_shift(setting, place)
+    assert found is not None and found.ok is not shifted
+    assert ("p 0.001" in shift_text(found)) is shifted
 
 
 def test_judging_needs_two_of_another_family(workspace: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tastemaker.converse.audits.pool import Played, PoolAudit, pool_audit
-from tastemaker.converse.audits.turns import FAULTS, Known, Summary, audit
-from tastemaker.converse.record import Conversation
+from tastemaker.converse.audits.shift import LEAST_P, Shift, label_shift
+from tastemaker.converse.audits.turns import FAULTS, Known, Summary, audit, shown_wishes
+from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.rows import from_row
-from tastemaker.errors import ArtifactError
+from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.chain import Report
 from tastemaker.flows.conversation.generate import ROW_GROUP, saved_settings
 from tastemaker.flows.conversation.settings import RunFolder
@@ -23,6 +25,8 @@ from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
 from tastemaker.store import Workspace, write_json
 from tastemaker.store.files import plain
+
+LABELS = ("accepted", "rejected")
 
 
 def read_conversations(place: RunFolder) -> Iterator[Conversation]:
@@ -46,14 +50,16 @@ def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
     total = pq.ParquetFile(place.table).metadata.num_rows if place.table.exists() else 0
     found = audit(read_conversations(place), known, lambda done: report("audit", done, total, ""))
     pool = audit_pool(setting, place)
+    shift = audit_shift(setting, place)
     result = {
-        "ok": found.ok and pool.ok,
+        "ok": found.ok and pool.ok and (shift is None or shift.ok),
         "turns": asdict(found) | {"precision": found.precision, "recall": found.recall, "wording": found.wording},
         "pool": asdict(pool) | {"ok": pool.ok},
+        "shift": None if shift is None else asdict(shift) | {"ok": shift.ok, "says": shift_text(shift)},
         "meaning": FAULTS,
     }
     write_json(place.audit, result)
-    return dict(plain(result)) | {"text": audit_text(found, pool)}
+    return dict(plain(result)) | {"text": audit_text(found, pool, shift)}
 
 
 def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:
@@ -70,11 +76,56 @@ def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:
     return pool_audit(played, setting.listeners.histories, len(catalogue), together, popular, setting.settings.seed)
 
 
+def audit_shift(setting: Setting, place: RunFolder) -> Shift | None:
+    """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to split."""
+    from tastemaker.flows.conversation.learn.dialogues import LearnSettings
+
+    dials, catalogue = LearnSettings(), setting.world.catalogue
+    bare = [_without_words(one, catalogue.row) for one in read_conversations(place)]
+    try:
+        split = split_dialogues(bare, catalogue.family_codes, dials.test, dials.cold, dials.seed)
+        asked = [bare[number] for number in split.test]
+        users = sorted({one.user for one in (*split.train, *asked)})
+        place_of = {user: at for at, user in enumerate(users)}
+        counts = np.zeros((len(users), len(LABELS)), np.int64)
+        for one in (*split.train, *asked):
+            for exchange in one.exchanges:
+                if exchange.item is not None:
+                    counts[place_of[one.user], int(not exchange.accepted)] += 1
+        test = np.zeros(len(users), bool)
+        test[[place_of[one.user] for one in asked]] = True
+        return label_shift(counts, test, LABELS, setting.settings.seed)
+    except InputError:
+        return None
+
+
+def _without_words(one: Conversation, rows: Mapping[str, int]) -> Dialogue:
+    """What the split looks at: user, goal, items played and attached, labels."""
+    exchanges = tuple(
+        Exchange(
+            "", tuple(rows[item] for _, item in shown_wishes(turn) if item in rows),
+            None if turn.item_id is None else rows[turn.item_id], one.label(turn.turn) == MOVES, "",
+        )
+        for turn in one.turns
+    )  # fmt: skip
+    return Dialogue(one.user_id, one.goal.seed, "", exchanges)
+
+
 def _share(value: float | None) -> str:
     return "none" if value is None else f"{value:.1%}"
 
 
-def audit_text(found: Summary, pool: PoolAudit) -> str:
+def shift_text(shift: Shift | None) -> str:
+    """The label test as a sentence."""
+    if shift is None:
+        return "too few conversations to split into learnt and asked"
+    shares = ", ".join(
+        f"{label} {first:.1%} / {second:.1%}" for label, first, second in zip(shift.labels, shift.train, shift.test, strict=True)
+    )
+    return f"{shares}; chi-square {shift.statistic:.2f}, p {shift.p:.3f} over redrawn users (above {LEAST_P:g})"
+
+
+def audit_text(found: Summary, pool: PoolAudit, shift: Shift | None) -> str:
     """The audit for people."""
     lines = [f"{found.conversations:,} conversations, {found.turns:,} turns: {'no fault' if found.ok else 'FAULTS'}"]
     for name, (conversations, times) in found.faults.items():
@@ -91,4 +142,6 @@ def audit_text(found: Summary, pool: PoolAudit) -> str:
         f"items {gained.value:+.4f} [{gained.low:+.4f}, {gained.high:+.4f}] better than popularity in nDCG@20 (at most .05): "
         + ("passed" if pool.ok else "NOT passed")
     )
+    verdict = "" if shift is None else ": passed" if shift.ok else ": NOT passed"
+    lines.append(f"labels of what is learnt / asked: {shift_text(shift)}{verdict}")
     return "\n".join(lines)

@@ -91,7 +91,10 @@ def _checks(place: RunFolder) -> list[tuple[str, bool, str]]:
     pool = found["pool"]
     recovered = pool["recovered"]
     says = f"{recovered['value']:+.4f} [{recovered['low']:+.4f}, {recovered['high']:+.4f}] in nDCG@20 without words (at most .05)"
-    return [*rows, ("pool leak", bool(pool["ok"]), says)]
+    rows.append(("pool leak", bool(pool["ok"]), says))
+    if shift := found.get("shift"):
+        rows.append(("label shift", bool(shift["ok"]), shift["says"]))
+    return rows
 
 
 def _conversation(setting: Setting, place: RunFolder, one: Conversation, number: int) -> dict[str, Any]:
