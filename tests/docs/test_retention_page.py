@@ -15,7 +15,7 @@ from tastemaker.store import read_table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "retentive-relevance.md").read_text()
 # What may also refuse: the claims of a small rehearsal. Everything else has to succeed.
-MAY_REFUSE = ("survey weigh", "experiment read")
+MAY_REFUSE = ("survey weigh", "survey asked", "experiment read")
 
 
 def test_the_page_runs_as_written(
@@ -35,9 +35,11 @@ def test_the_page_runs_as_written(
         elif language == "sh":
             for line in filter(None, text.splitlines()):
                 run_count += run(line, monkeypatch)
-    assert run_count == 7
+    assert run_count == 11
     said = capsys.readouterr().out
-    assert "deployed: it ranks from the next request on" in said
+    assert said.count("deployed: it ranks from the next request on") == 2
+    assert "withdrawn: lists keep the model's own order" in said and "learnt from" in said.partition("withdrawn")[2]
+    assert "asking moves 'returned' by" in said
     assert set(read_table(Path("surveys.parquet"))["question"].to_pylist()) == {"return"}
     results = read_table(Path("results.parquet")).to_pylist()
     assert {row["arm"] for row in results} == {"control", "treatment"} and {row["returned"] for row in results} == {0, 1}

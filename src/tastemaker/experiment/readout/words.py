@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio
 from tastemaker.experiment.decide import Decision
 from tastemaker.experiment.effects import Effect, number
@@ -99,9 +100,10 @@ def sensitivity_rows(read: Mapping[str, Moments], control: str, metrics: Sequenc
     matched = len(read) / sum(1 / max(one.n, 1) for one in read.values())  # equal arms of this size would see as much
     for metric in metrics:
         plain = read[control]
-        if plain.mean_of(metric.numerator or metric.name) == 0 or plain.n < 3:
+        try:
+            cv, rho = variation(plain, metric)
+        except InputError:
             continue
-        cv, rho = variation(plain, metric)
         rows.append(
             {
                 "metric": metric.name,
