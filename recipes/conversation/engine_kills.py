@@ -61,9 +61,14 @@ def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_by
     lines = list(records(read_lines(journal)))
     told = Journal(lambda record: None, lines, {}, "always")
     finished = Counter(line["unit"] for line in lines if line["event"] == "unit")
-    valid = Counter(line["call"] for line in lines if line["event"] == "answered" and line["outcome"] == "valid")
+    unit_of = {line["attempt"]: line["unit"] for line in lines if line["event"] == "sent"}
+    # An equal question about two people is two questions: each person's answer is kept, and erased, apart.
+    valid = Counter(
+        (line["call"], unit_of[line["attempt"]]) for line in lines if line["event"] == "answered" and line["outcome"] == "valid"
+    )
+    shared = len(valid) - len({call for call, _ in valid})
     failed = sum(line["event"] == "failed" for line in lines)
-    again = server.asked.total() - len(server.asked) - failed
+    again = server.asked.total() - len(server.asked) - shared - failed
     return Kills(
         kills=kills,
         sittings=sittings,

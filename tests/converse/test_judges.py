@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from tastemaker.converse.judges.agreement import Rated, agreement, means, weighted_kappa
+from tastemaker.converse.judges.pairs import Chosen, PairAnswer, consistency, for_pair, pairs_of, render_pair
 from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
-from tastemaker.converse.rules import FactJudge
+from tastemaker.converse.rules import FactJudge, WordJudge
 from tastemaker.lm.calls import Request
 
 if TYPE_CHECKING:
@@ -86,3 +88,52 @@ def test_a_judge_who_notices_nothing_is_not_reported() -> None:
     rows = _rated("blind", [3] * 20, "item_fits")
     assert not detection(rows, rows, "blind", "swapped_item").reported
     assert np.isnan(detection([], [], "blind", "swapped_item").hit)
+
+
+def _choices(small: Small, played: list[Conversation], choose: Callable[[Request[PairAnswer]], str]) -> list[Chosen]:
+    """One pair of every conversation, asked in both orders."""
+    found = []
+    for one in played:
+        for pair in pairs_of(one)[:1]:
+            views = [for_pair(pair, small.known, swapped) for swapped in (False, True)]
+            said = [choose(Request(render_pair(view), PairAnswer, view=view)) for view in views]
+            found.append(Chosen("judge", one.conversation_id, pair.name, *said))
+    return found
+
+
+def _by(judge: FactJudge | WordJudge) -> Callable[[Request[PairAnswer]], str]:
+    return lambda request: PairAnswer.model_validate_json(judge.complete(request).text).choice
+
+
+def test_a_judge_that_prefers_the_first_is_exposed(small: Small, played: list[Conversation]) -> None:
+    found = consistency(_choices(small, played, lambda request: "first"), "judge")
+    assert found.valid > 8 and found.consistent == 0 and found.first == 1 and found.right is None and not found.reported
+
+
+def test_a_judge_that_tosses_a_coin_is_not_reported(small: Small, played: list[Conversation]) -> None:
+    rng = np.random.default_rng(0)
+    found = consistency(_choices(small, played, lambda request: str(rng.choice(["first", "second"]))), "judge")
+    assert not found.reported and 0 < found.consistent < 1
+
+
+def test_the_fact_judge_chooses_the_item_and_not_the_place(small: Small, played: list[Conversation]) -> None:
+    found = consistency(_choices(small, played, _by(FactJudge(small.lexicon))), "judge")
+    assert found.consistent == 1 and found.reported and found.first == 0.5
+    assert found.right is not None and found.right >= 0.9
+    assert consistency(_choices(small, played, _by(WordJudge(small.lexicon))), "judge").consistent == 1
+
+
+def test_unusable_choices_are_asked_and_not_valid() -> None:
+    rows = [Chosen("a", "c1", "p1", "first", None), Chosen("a", "c2", "p2", "first", "second")]
+    found = consistency(rows, "a")
+    assert (found.asked, found.valid, found.consistent, found.right) == (2, 1, 1.0, 1.0)
+    assert np.isnan(consistency(rows[:1], "a").consistent) and not consistency(rows[:1], "a").reported
+
+
+def test_a_pair_shows_no_id_label_or_thought(small: Small, played: list[Conversation]) -> None:
+    for one in played[:4]:
+        for pair in pairs_of(one)[:2]:
+            for swapped in (False, True):
+                text = " ".join(message.text for message in render_pair(for_pair(pair, small.known, swapped)))
+                assert pair.better not in text and pair.worse not in text and "MOVES" not in text
+                assert one.turns[pair.turn - 1].recommender_thought not in text

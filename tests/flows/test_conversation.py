@@ -160,6 +160,11 @@ def test_judging_needs_two_of_another_family(workspace: Path) -> None:
     found = judge_run(workspace, "whole", ["facts", "overlap"], 8, Paying(), quiet)
     assert found["faults_by_check"] == 0
     assert {row["aspect"] for row in found["means"]} >= {"item_fits", "statements_true"}
+    assert {row["judge"]: row["consistent"] for row in found["pairs"]} == {"facts@1": 1.0, "overlap@1": 1.0}
+    twice = judge_run(workspace, "whole", ["facts", "overlap"], 2, Paying(), quiet, repeats=2)
+    own = [row for row in twice["agreement"] if row["second"] == f"{row['first']} again" and row["n"]]
+    assert {row["first"] for row in own} == {"facts@1", "overlap@1"} and all(row["value"] in (1.0, None) for row in own)
+    assert all(row["asked"] == 4 for row in twice["means"])
 
 
 def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:

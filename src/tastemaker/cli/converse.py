@@ -225,6 +225,9 @@ def judge(
         list[str] | None, typer.Option("--judge", help="A judge; give at least two. Offline: facts, overlap; else as --model.")
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="How many conversations, one turn each.")] = 50,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=9, help="How often a judge is asked the same; 2 shows whether it agrees with itself.")
+    ] = 1,
     calls: Calls = None,
     tokens: Tokens = None,
     money: Money = None,
@@ -233,9 +236,9 @@ def judge(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Grade turns by several judges, with their agreement and whether they notice planted defects."""
+    """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in either order?"""
     from tastemaker.flows.conversation.judge import judge_run
 
     paying = _paying(calls, tokens, money, price, at_once)
     with progress(quiet) as report:
-        emit(judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report), as_json)
+        emit(judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report, repeats), as_json)

@@ -6,7 +6,9 @@ import json
 import re
 from typing import Any
 
+from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Wish, demands
+from tastemaker.converse.judges.pairs import PairView
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeView
 from tastemaker.converse.language.lexicon import Lexicon, plain
 from tastemaker.converse.language.parse import Heard, Said, changes, read
@@ -15,6 +17,7 @@ from tastemaker.errors import InputError
 from tastemaker.lm.calls import Reply, Request
 
 _WORD = re.compile(r"\w+")
+Facts = tuple[tuple[str, Value], ...]
 
 
 class _Judge:
@@ -27,14 +30,22 @@ class _Judge:
 
     def complete(self, request: Request[Any]) -> Reply:
         """All aspects. Raises InputError for another role's view."""
+        if isinstance(request.view, PairView):
+            first, second = (self.suits(request.view, item) for item in (request.view.first, request.view.second))
+            choice = "equal" if first == second else "first" if first > second else "second"
+            return Reply(json.dumps({"choice": choice, "reason": f"by {self.model}"}))
         if not isinstance(request.view, JudgeView):
-            raise InputError(f"this model judges turns only; it got a view {type(request.view).__name__}")
+            raise InputError(f"this model judges turns and pairs only; it got a view {type(request.view).__name__}")
         scores = self.grades(request.view)
         return Reply(json.dumps({name: {"score": scores.get(name, 3), "reason": f"by {self.model}"} for name in ASPECTS}))
 
     def grades(self, view: JudgeView) -> dict[str, int]:
         """Grades of the aspects this judge knows how to tell; the others get 3."""
         raise InputError("a judge needs grades")
+
+    def suits(self, view: PairView, item: Facts) -> float:
+        """How well an item suits the request of a pair; more is better."""
+        raise InputError("a judge needs a way to compare items")
 
 
 def names_new_item(view: JudgeView) -> bool:
@@ -53,16 +64,7 @@ class FactJudge(_Judge):
     def grades(self, view: JudgeView) -> dict[str, int]:
         """4 where the facts bear it out, 1 where they do not."""
         facts = dict(view.item or ())
-        played = tuple(
-            Heard(f"T{at + 1}", f"item {at}", (one.played.title,))
-            for at, one in enumerate(view.dialogue)
-            if one.played is not None
-        )
-        messages, known = [], 0
-        for one in view.dialogue:
-            messages.append(Said(one.message, played[:known]))
-            known += one.played is not None
-        wishes = demands(read([*messages, Said(view.message, played[:known])], self.lexicon))
+        wishes = self.wishes(view)
         broken = [wish for wish in wishes if view.item is not None and not _meets(wish, facts)]
         told = changes(Said(view.reply, (Heard("T0", "", view.names),)), self.lexicon) if view.item else ()
         false = [
@@ -79,6 +81,23 @@ class FactJudge(_Judge):
         grades["queries_help"] = 4 if view.counted else 3
         grades["goal_fulfilled"] = 4 if fits else 2
         return grades
+
+    def wishes(self, view: JudgeView | PairView) -> tuple[Wish, ...]:
+        """What stands of the request, read out of the messages."""
+        played = tuple(
+            Heard(f"T{at + 1}", f"item {at}", (one.played.title,))
+            for at, one in enumerate(view.dialogue)
+            if one.played is not None
+        )
+        messages, known = [], 0
+        for one in view.dialogue:
+            messages.append(Said(one.message, played[:known]))
+            known += one.played is not None
+        return tuple(demands(read([*messages, Said(view.message, played[:known])], self.lexicon)))
+
+    def suits(self, view: PairView, item: Facts) -> float:
+        """Minus the wishes that the item's facts do not grant."""
+        return -float(sum(not _meets(wish, dict(item)) for wish in self.wishes(view)))
 
 
 def _meets(wish: Wish, facts: dict[str, Any]) -> bool:
@@ -113,6 +132,11 @@ class WordJudge(_Judge):
         grades["recommender_message"] = 3 if len(_WORD.findall(view.reply)) > 5 else 2
         grades["goal_fulfilled"] = fits
         return grades
+
+    def suits(self, view: PairView, item: Facts) -> float:
+        """The grade by which the last message's words are found in the facts."""
+        wished = [key for key, pattern, _, _ in self.lexicon.surfaces if pattern.search(plain(view.message))]
+        return _found(wished, " ".join(str(value) for _, value in item))
 
 
 def _found(keys: list[str], facts: str) -> int:

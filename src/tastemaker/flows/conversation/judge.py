@@ -2,64 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
 from tastemaker.converse.audits.turns import Known, check
 from tastemaker.converse.judges.agreement import Rated, agreement, means
+from tastemaker.converse.judges.pairs import Chosen, Pair, consistency, pairs_of
 from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
-from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
-from tastemaker.converse.record import Conversation
-from tastemaker.converse.rules import FactJudge, WordJudge
+from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.errors import InputError
 from tastemaker.flows.chain import Report
 from tastemaker.flows.conversation.audit import open_data_set, read_conversations
 from tastemaker.flows.conversation.generate import Paying
+from tastemaker.flows.conversation.judging import OFFLINE, Question, ask_pairs, ask_turns, open_judges
 from tastemaker.flows.conversation.settings import RunFolder
-from tastemaker.flows.conversation.world.models import family, open_chat
-from tastemaker.flows.conversation.world.setting import Setting
-from tastemaker.lm.calls import (
-    Budget,
-    Cache,
-    CallError,
-    Chat,
-    Engine,
-    EngineSettings,
-    Journal,
-    PaceSettings,
-    Request,
-    Sampling,
-    Unit,
-    map_units,
-)
+from tastemaker.flows.conversation.world.models import family
 from tastemaker.stats.random import generator
-from tastemaker.store import append_line, read_lines, write_bytes, write_json
+from tastemaker.store import write_json
 from tastemaker.store.files import plain
 
-Ask = Callable[[Sequence["Question"]], list[Rated]]
-OFFLINE = {"facts": FactJudge, "overlap": WordJudge}
 
+def judge_run(
+    folder: Path, name: str, judges: Sequence[str], sample: int, paying: Paying, report: Report, repeats: int = 1
+) -> dict[str, Any]:
+    """Judge one turn of each of `sample` conversations, clean and with each defect, and one pair of items in both orders.
 
-@dataclass(frozen=True)
-class Question:
-    """One turn to be judged, as it is or with a planted defect."""
-
-    conversation: Conversation
-    turn: int
-    defect: str = ""
-
-    @property
-    def item(self) -> str:
-        """Names the turn, whatever was planted."""
-        return f"{self.conversation.conversation_id}/{self.turn}"
-
-
-def judge_run(folder: Path, name: str, judges: Sequence[str], sample: int, paying: Paying, report: Report) -> dict[str, Any]:
-    """Judge one turn of each of `sample` conversations, clean and with each defect; the result is kept beside the data set.
+    repeats: how often a judge is asked for the same grades, by sample index. The result is kept beside the data set.
 
     Raises
     ------
@@ -69,17 +40,21 @@ def judge_run(folder: Path, name: str, judges: Sequence[str], sample: int, payin
     setting, place = open_data_set(folder, name, report)
     _independent(judges, setting.settings.model)
     known = Known(setting.world.catalogue, setting.world.tools.match, setting.world.lexicon)
-    clean, planted = questions(place, known, sample, setting.settings.seed)
+    clean, planted, pairs = questions(place, known, sample, setting.settings.seed)
+    again = [replace(one, sample=number) for number in range(repeats) for one in clean]
     rated: list[Rated] = []
+    chosen: list[Chosen] = []
     spoiled: dict[str, list[Rated]] = {defect: [] for defect in ASPECT_OF}
-    for judge in judges:
-        ask = asker(judge, setting, place, paying, report)
-        rated += ask(clean)
+    for engine in open_judges(judges, setting, place, paying).values():
+        rated += ask_turns(engine, again, known, repeats > 1, report)
         for defect, asked in planted.items():
-            spoiled[defect] += ask(asked)
+            spoiled[defect] += ask_turns(engine, asked, known, repeats > 1, report)
+        chosen += ask_pairs(engine, pairs, known, report)
     faults = sum(not line.ok for one in clean for line in check(one.conversation, known))
-    result = summarise(judges, rated, spoiled, setting.settings.seed) | {"turns": len(clean), "faults_by_check": faults}
-    write_json(place.judgements, result | {"ratings": [asdict(one) for one in rated]})
+    result = summarise(judges, rated, spoiled, chosen, setting.settings.seed)
+    result |= {"turns": len(clean), "repeats": repeats, "faults_by_check": faults}
+    kept = {"ratings": [asdict(one) for one in rated], "choices": [asdict(one) for one in chosen]}
+    write_json(place.judgements, result | kept)
     return dict(plain(result)) | {"text": judge_text(result)}
 
 
@@ -93,89 +68,59 @@ def _independent(judges: Sequence[str], model: str) -> None:
             )
 
 
-def questions(place: RunFolder, known: Known, sample: int, seed: int) -> tuple[list[Question], dict[str, list[Question]]]:
-    """One keyed turn of each of the first `sample` conversations, and the same turns with each defect planted."""
-    clean, planted = [], {defect: [] for defect in ASPECT_OF}  # type: ignore[var-annotated]
+def questions(
+    place: RunFolder, known: Known, sample: int, seed: int
+) -> tuple[list[Question], dict[str, list[Question]], list[Pair]]:
+    """One keyed turn of each of the first `sample` conversations, the same with each defect planted, and a keyed pair."""
+    clean, planted, pairs = [], {defect: [] for defect in ASPECT_OF}, []  # type: ignore[var-annotated]
     for one in islice(read_conversations(place), sample):
+        rng = generator(seed, "judged turn", one.conversation_id)
         played = [turn.turn for turn in one.turns if turn.item_id is not None and one.label(turn.turn) is not None]
         if not played:
             continue
-        turn = played[int(generator(seed, "judged turn", one.conversation_id).integers(len(played)))]
+        turn = played[int(rng.integers(len(played)))]
         clean.append(Question(one, turn))
         for defect in ASPECT_OF:
             if (made := plant(one, turn, defect, known)) is not None:
                 planted[defect].append(Question(made, turn, defect))
-    return clean, planted
+        if found := pairs_of(one):
+            pairs.append(found[int(rng.integers(len(found)))])
+    return clean, planted, pairs
 
 
-def _judge_engine(judge: str, setting: Setting, place: RunFolder, paying: Paying) -> Engine:
-    """The engine of one judge; what is paid for is kept under judging/, rules are free and kept nowhere."""
-    lexicon = setting.world.lexicon
-    if judge in OFFLINE:
-        rules: Chat = OFFLINE[judge](lexicon)
-        return Engine(rules, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False))
-    folder = place.root / "judging"
-    journal = folder / f"journal-{family(judge)}.jsonl"
-    lines = read_lines(journal) if journal.exists() else []
-    kept = Journal(partial(append_line, journal), lines, {"judge": judge, "data": setting.settings_hash}, "same")
-    return Engine(
-        open_chat(judge, lexicon, setting.settings.seed),
-        cache=Cache(folder / "cache", write_bytes),
-        journal=kept,
-        budget=Budget(paying.limits, paying.price, *kept.spent()),
-        settings=EngineSettings(pace=PaceSettings(start=min(4, paying.at_once), most=paying.at_once)),
-    )
-
-
-def asker(judge: str, setting: Setting, place: RunFolder, paying: Paying, report: Report) -> Ask:
-    """What puts questions to one judge and brings its ratings; an answer that stays unusable counts as asked and not valid."""
-    engine = _judge_engine(judge, setting, place, paying)
-    known = Known(setting.world.catalogue, setting.world.tools.match, setting.world.lexicon)
-    sampling = Sampling(temperature=0.0, max_tokens=1024)
-
-    def work(unit: Unit[Question]) -> Any:
-        view = for_judge(unit.value.conversation, unit.value.turn, known)
-        request = Request(render(view), JudgeAnswer, sampling, subject=unit.subject, unit=unit.id, kind="judge", view=view)
-        try:
-            return engine.call(request).model_dump()
-        except CallError as error:
-            return {"invalid": str(error)}
-
-    def ask(asked: Sequence[Question]) -> list[Rated]:
-        units = [Unit(f"{engine.chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked]
-        rated: list[Rated] = []
-        for at, (outcome, one) in enumerate(zip(map_units(engine, work, units), asked, strict=True), start=1):
-            rated += [_rated(engine.chat.model, one, aspect, outcome.value) for aspect in ASPECTS]
-            report(f"judge {judge}", at, len(asked), "")
-        return rated
-
-    return ask
-
-
-def _rated(judge: str, one: Question, aspect: str, answer: Any) -> Rated:
-    grade = None if not answer or "invalid" in answer else answer[aspect]
-    name = one.conversation.conversation_id
-    if grade is None:
-        return Rated(judge, name, one.item, aspect, None, (answer or {}).get("invalid", "no answer"))
-    return Rated(judge, name, one.item, aspect, grade["score"], grade["reason"])
-
-
-def summarise(judges: Sequence[str], rated: list[Rated], spoiled: dict[str, list[Rated]], seed: int) -> dict[str, Any]:
-    """Means, agreement and detection; an aspect whose defect a judge does not notice is marked as not to be reported."""
+def _agreements(rated: list[Rated], seed: int) -> list[dict[str, Any]]:
+    """Every two judges, and every judge with its own first repeat."""
     models = sorted({one.judge for one in rated})
-    kappas = [
-        {"first": a, "second": b, "aspect": aspect} | asdict(agreement(rated, a, b, aspect, seed))
-        for a, b in combinations(models, 2)
+    rows = [(a, b, rated) for a, b in combinations(models, 2)]
+    for model in models:
+        first = [one for one in rated if one.judge == model and "#" not in one.item]
+        again = [one for one in rated if one.judge == model and one.item.endswith("#1")]
+        if again:
+            other = f"{model} again"
+            renamed = [replace(one, item=one.item.removesuffix("#1"), judge=other) for one in again]
+            rows.append((model, other, first + renamed))
+    return [
+        {"first": a, "second": b, "aspect": aspect} | asdict(agreement(some, a, b, aspect, seed))
+        for a, b, some in rows
         for aspect in ASPECTS
     ]
+
+
+def summarise(
+    judges: Sequence[str], rated: list[Rated], spoiled: dict[str, list[Rated]], chosen: list[Chosen], seed: int
+) -> dict[str, Any]:
+    """Means, agreement, detection, consistency; an aspect whose defect a judge does not notice is marked as not reported."""
+    models = sorted({one.judge for one in rated})
     found = [detection(rated, spoiled[defect], judge, defect, seed) for judge in models for defect in ASPECT_OF]
     blind = {(one.judge, one.aspect) for one in found if not one.reported}
     rows = [asdict(one) | {"reported": (one.judge, one.aspect) not in blind} for one in means(rated)]
+    pairs = [consistency(chosen, judge, seed) for judge in models]
     return {
         "judges": list(judges),
         "means": rows,
-        "agreement": kappas,
+        "agreement": _agreements(rated, seed),
         "detection": [asdict(one) | {"reported": one.reported} for one in found],
+        "pairs": [asdict(one) | {"reported": one.reported} for one in pairs],
     }
 
 
@@ -190,11 +135,22 @@ def judge_text(result: dict[str, Any]) -> str:
     lines.append("agreement (weighted kappa):")
     for row in result["agreement"]:
         value = row["reason"] or f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] on {row['n']}"
-        lines.append(f"  {row['aspect']:<20} {value}")
+        lines.append(f"  {row['aspect']:<20} {value}  ({row['first']} and {row['second']})")
     lines.append("planted defects, share noticed (false alarms):")
     for row in result["detection"]:
         difference = f"difference [{row['low']:+.2f}, {row['high']:+.2f}]"
         lines.append(
             f"  {row['judge']:<12} {row['defect']:<14} {row['hit']:.0%} ({row['false_alarm']:.0%}), {difference}, n {row['n']}"
+        )
+    lines.append("pairs of items in both orders:")
+    for row in result["pairs"]:
+        if not row["valid"]:
+            lines.append(f"  {row['judge']:<12} no pair with two valid answers of {row['asked']}")
+            continue
+        right = "none decided" if row["right"] is None else f"{row['right']:.0%} of the decided right"
+        note = "" if row["reported"] else "; not reported: it goes by the place"
+        lines.append(
+            f"  {row['judge']:<12} consistent {row['consistent']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of {row['valid']}, "
+            f"first place {row['first']:.0%}, {right}{note}"
         )
     return "\n".join(lines)
