@@ -109,6 +109,12 @@ def test_the_forecast_is_within_a_fifth(workspace: Path) -> None:
         assert forecast["usage"][kind] == pytest.approx(done["usage"][kind], rel=0.2)
 
 
+def test_a_plan_says_how_far_the_limits_reach(workspace: Path) -> None:
+    for calls, said in [(5, "smaller than one conversation"), (45, "about 2 of 8 conversations"), (152, "")]:
+        text = plan_run(workspace, SETTINGS, Paying(Limits(calls=calls)), quiet)["text"]
+        assert said in text and ("limits:" in text) is bool(said)
+
+
 def test_a_budget_is_never_passed(workspace: Path) -> None:
     with pytest.raises(BudgetReached, match="smaller than one unit"):
         generate(workspace, "poor", SETTINGS, Paying(Limits(calls=5)), "never", quiet)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,24 +40,37 @@ Workspace = Annotated[
 Name = Annotated[str, typer.Option("--name", help="Name of the data set: conversations/NAME in the workspace.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Count = Annotated[int, typer.Option("--n", min=1, help="How many conversations.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same settings, same bytes.")]
-Turns = Annotated[str, typer.Option(help="Turns of a conversation: 8 (what other tools expect), or a range within 3-12.")]
-Model = Annotated[str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")]
-Pool = Annotated[str, typer.Option(help="catalogue, or session: rebuilds the leak of published data, for audits.")]
-MediaKinds = Annotated[str, typer.Option("--media", help="Attachments that the model takes: audio,image or none.")]
-Calls = Annotated[int | None, typer.Option(help="Most calls, in all sittings.")]
-Tokens = Annotated[int | None, typer.Option(help="Most tokens, in all sittings.")]
-Money = Annotated[float | None, typer.Option(help="Most money, in all sittings; needs --price.")]
-PriceOf = Annotated[
-    str | None,
-    typer.Option("--price", help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
-]
-AtOnce = Annotated[int, typer.Option(min=1, help="Most calls at once.")]
 HERE, FIRST = Path("workspace"), "first"
 
 
-def _paying(calls: int | None, tokens: int | None, money: float | None, price: str | None, at_once: int) -> Paying:
+def _settings(
+    n: Annotated[int, typer.Option("--n", min=1, help="How many conversations.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same settings, same bytes.")] = 0,
+    turns: Annotated[str, typer.Option(help="Turns of a conversation: 8 (what other tools expect), or a range in 3-12.")] = "8",
+    model: Annotated[str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")] = "rules",
+    pool: Annotated[
+        str, typer.Option(help="catalogue, or session: rebuilds the leak of published data, for audits.")
+    ] = "catalogue",
+    media: Annotated[str, typer.Option(help="Attachments that the model takes: audio,image or none.")] = "audio,image",
+    temperature: Annotated[float, typer.Option(min=0, help="How freely a model draws its words; rules ignore it.")] = 0.7,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, and with it what a call can cost.")] = 512,
+) -> RunSettings:
+    from tastemaker.flows.conversation.settings import RunSettings
+
+    return RunSettings(
+        n=n, seed=seed, turns=turns, model=model, pool=pool, media=media, temperature=temperature, max_tokens=max_tokens
+    )
+
+
+def _paying(
+    calls: Annotated[int | None, typer.Option(help="Most calls, in all sittings.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Most tokens, in all sittings.")] = None,
+    money: Annotated[float | None, typer.Option(help="Most money, in all sittings; needs --price.")] = None,
+    price: Annotated[
+        str | None, typer.Option(help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31.")
+    ] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Most calls at once.")] = 16,
+) -> Paying:
     from tastemaker.flows.conversation.generate import Paying
     from tastemaker.lm.calls import Limits
 
@@ -74,54 +89,53 @@ def _price(text: str | None) -> Any:
         raise InputError(f"--price {text}: give INPUT,OUTPUT,YYYY-MM-DD per million tokens, as 0.15,0.60,2026-01-31") from None
 
 
+GROUPS: dict[str, Callable[..., Any]] = {"settings": _settings, "paying": _paying}
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters `settings` and `paying` are made of the options of `_settings` and `_paying`."""
+    own = inspect.signature(command, eval_str=True).parameters
+    options = {
+        name: inspect.signature(maker, locals={"RunSettings": Any, "Paying": Any}, eval_str=True).parameters
+        for name, maker in GROUPS.items()
+        if name in own
+    }
+    parameters = [one for name, had in own.items() for one in (options[name].values() if name in options else (had,))]
+
+    def run(**values: Any) -> None:
+        made = {name: GROUPS[name](**{one: values.pop(one) for one in names}) for name, names in options.items()}
+        command(**made, **values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
 @app.command()
-def plan(
-    workspace: Workspace = HERE,
-    n: Count = 200,
-    seed: Seed = 0,
-    turns: Turns = "8",
-    model: Model = "rules",
-    pool: Pool = "catalogue",
-    media: MediaKinds = "audio,image",
-    price: PriceOf = None,
-    at_once: AtOnce = 16,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """What a run would be: fields, goals, calls, tokens, cost, time. Nothing is called or kept."""
+@grouped
+def plan(settings: Any, paying: Any, workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called or kept."""
     from tastemaker.flows.conversation.generate import plan_run
-    from tastemaker.flows.conversation.settings import RunSettings
 
-    settings = RunSettings(n=n, seed=seed, turns=turns, model=model, pool=pool, media=media)
     with progress(quiet) as report:
-        emit(plan_run(workspace, settings, _paying(None, None, None, price, at_once), report), as_json)
+        emit(plan_run(workspace, settings, paying, report), as_json)
 
 
 @app.command()
+@grouped
 def run(
+    settings: Any,
+    paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    n: Count = 200,
-    seed: Seed = 0,
-    turns: Turns = "8",
-    model: Model = "rules",
-    pool: Pool = "catalogue",
-    media: MediaKinds = "audio,image",
-    calls: Calls = None,
-    tokens: Tokens = None,
-    money: Money = None,
-    price: PriceOf = None,
-    at_once: AtOnce = 16,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="As `plan`: say what it would cost, do nothing.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again."""
     from tastemaker.flows.conversation.generate import generate, plan_run
-    from tastemaker.flows.conversation.settings import RunSettings
 
-    settings = RunSettings(n=n, seed=seed, turns=turns, model=model, pool=pool, media=media)
-    paying = _paying(calls, tokens, money, price, at_once)
     with progress(quiet) as report:
         if dry_run:
             done = plan_run(workspace, settings, paying, report)
@@ -131,38 +145,32 @@ def run(
 
 
 @app.command()
+@grouped
 def resume(
+    paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     n: Annotated[int | None, typer.Option("--n", min=1, help="More conversations than before; the first ones stay.")] = None,
     changed: Annotated[str, typer.Option(help="If settings changed: same refuses and names them, always goes on.")] = "same",
-    calls: Calls = None,
-    tokens: Tokens = None,
-    money: Money = None,
-    price: PriceOf = None,
-    at_once: AtOnce = 16,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a data set: what is finished stays, what failed waits for `retry`."""
-    _go_on(workspace, name, n, changed, (), _paying(calls, tokens, money, price, at_once), as_json, quiet)
+    _go_on(workspace, name, n, changed, (), paying, as_json, quiet)
 
 
 @app.command()
+@grouped
 def retry(
+    paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     kind: Annotated[list[str] | None, typer.Option(help="A kind of failure, as `status` names it; repeat. Default: all.")] = None,
-    calls: Calls = None,
-    tokens: Tokens = None,
-    money: Money = None,
-    price: PriceOf = None,
-    at_once: AtOnce = 16,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Try failed conversations again, and only those."""
-    _go_on(workspace, name, None, "same", kind or ["all"], _paying(calls, tokens, money, price, at_once), as_json, quiet)
+    _go_on(workspace, name, None, "same", kind or ["all"], paying, as_json, quiet)
 
 
 def _go_on(
@@ -218,7 +226,9 @@ def export(
 
 
 @app.command()
+@grouped
 def judge(
+    paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     judges: Annotated[
@@ -226,19 +236,13 @@ def judge(
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="How many conversations, one turn each.")] = 50,
     repeats: Annotated[
-        int, typer.Option(min=1, max=9, help="How often a judge is asked the same; 2 shows whether it agrees with itself.")
+        int, typer.Option(min=1, max=9, help="How often to ask a judge the same; 2: does it agree with itself?")
     ] = 1,
-    calls: Calls = None,
-    tokens: Tokens = None,
-    money: Money = None,
-    price: PriceOf = None,
-    at_once: AtOnce = 16,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in either order?"""
     from tastemaker.flows.conversation.judge import judge_run
 
-    paying = _paying(calls, tokens, money, price, at_once)
     with progress(quiet) as report:
         emit(judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report, repeats), as_json)

@@ -130,10 +130,11 @@ def plan_run(folder: Path, settings: RunSettings, paying: Paying, report: Report
     fields = {name: asdict(one) for name, one in setting.world.catalogue.fields.items()}
     goals = {"feasible": [one.name for one in setting.sampler.feasible], "skipped": setting.sampler.skipped}
     result = {"settings": asdict(settings), "settings_hash": setting.settings_hash, "forecast": asdict(expected), "goals": goals}
-    return dict(plain(result | {"fields": fields})) | {"text": _plan_text(setting, expected)}
+    covered = expected.covered(paying.limits)
+    return dict(plain(result | {"fields": fields, "covered": covered})) | {"text": _plan_text(setting, expected, covered)}
 
 
-def _plan_text(setting: Setting, expected: Any) -> str:
+def _plan_text(setting: Setting, expected: Any, covered: int) -> str:
     catalogue, sampler = setting.world.catalogue, setting.sampler
     lines = [f"{len(catalogue):,} items, {len(setting.listeners.user_ids):,} listeners; fields one can ask by:"]
     for one in catalogue.fields.values():
@@ -157,6 +158,12 @@ def _plan_text(setting: Setting, expected: Any) -> str:
         )
     fast, slow = (seconds / 60 for seconds in expected.seconds)
     lines.append(f"time: {fast:.0f} to {slow:.0f} min at an endpoint of usual speed; rules need no endpoint")
+    if not covered:
+        lines.append("limits: smaller than one conversation; raise them")
+    elif covered < expected.units:
+        lines.append(
+            f"limits: enough for about {covered:,} of {expected.units:,} conversations; `resume` with larger ones goes on"
+        )
     return "\n".join(lines)
 
 

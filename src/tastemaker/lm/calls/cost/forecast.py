@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tastemaker.errors import InputError
-from tastemaker.lm.calls.cost.budget import Price
+from tastemaker.lm.calls.cost.budget import Limits, Price
 from tastemaker.lm.calls.cost.tokens import BYTES_A_TOKEN, estimated_input, estimated_output
 from tastemaker.lm.calls.protocol import Chat, Message, Reply, Request, Usage
 
@@ -81,6 +81,15 @@ class Forecast:
     seconds: tuple[float, float]
     currency: str | None
     price_as_of: str | None
+
+    def covered(self, limits: Limits) -> int:
+        """How many of the units are likely to be finished within `limits`; money as without prefix reuse."""
+        money = None if self.money is None else self.money[1]
+        needs = (
+            (limits.calls, self.calls), (limits.tokens, self.usage.input + self.usage.output), (limits.money, money),
+        )  # fmt: skip
+        shares = [limit / need for limit, need in needs if limit is not None and need]
+        return min(self.units, *(int(self.units * share) for share in shares)) if shares else self.units
 
 
 def forecast(
