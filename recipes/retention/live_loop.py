@@ -65,8 +65,8 @@ better = "down"
 class Town:
     """The simulated listeners of one catalogue, and what is true of them.
 
-    back: who comes again tomorrow. moved: the true chance of returning after each first place, as served and as the model alone
-    had it.
+    back: who comes again tomorrow. moved: of each list the proxy ranked, whether its first place changed, and the true chance of
+    returning after the first place as served and as the model alone had it.
     """
 
     world: ListenerWorld
@@ -78,7 +78,7 @@ class Town:
     listeners: pa.Table
     clock: list[datetime] = field(default_factory=lambda: [START])
     back: dict[int, bool] = field(default_factory=dict)
-    moved: list[tuple[float, float]] = field(default_factory=list)
+    moved: list[tuple[bool, float, float]] = field(default_factory=list)
 
 
 def main() -> None:
@@ -211,14 +211,18 @@ def _true_move(town: Town, row: int, slate: Any, day: int) -> None:
     alone = max(rows, key=lambda one: one["score"])
     pair = _meet(town, [row, row], [rows[0]["item_id"], alone["item_id"]], day)
     adjusted, base = expected_return(town.world, pair)
-    town.moved.append((float(adjusted), float(base)))
+    town.moved.append((rows[0] is not alone, float(adjusted), float(base)))
 
 
 def truth(town: Town) -> dict[str, Any]:
     """What no real log shows: how far adjusted first places moved the chance of returning, by list, with a 95 % interval."""
-    lift = np.array([adjusted - base for adjusted, base in town.moved])
+    lift = np.array([adjusted - base for _, adjusted, base in town.moved])
     half = 1.96 * lift.std() / max(1, len(lift)) ** 0.5
-    return {"lists": len(lift), "changed": int((lift != 0).sum()), "true": [lift.mean(), lift.mean() - half, lift.mean() + half]}
+    return {
+        "lists": len(lift),
+        "changed": sum(one for one, _, _ in town.moved),
+        "true": [lift.mean(), lift.mean() - half, lift.mean() + half],
+    }
 
 
 def read_out(folder: Path, out: Path) -> dict[str, Any]:

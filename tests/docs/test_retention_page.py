@@ -39,7 +39,7 @@ def test_the_page_runs_as_written(
     said = capsys.readouterr().out
     assert said.count("deployed: it ranks from the next request on") == 2
     assert "withdrawn: lists keep the model's own order" in said and "learnt from" in said.partition("withdrawn")[2]
-    assert "asking moves 'returned' by" in said
+    assert "Asking moves 'returned' by" in said
     assert set(read_table(Path("surveys.parquet"))["question"].to_pylist()) == {"return"}
     results = read_table(Path("results.parquet")).to_pylist()
     assert {row["arm"] for row in results} == {"control", "treatment"} and {row["returned"] for row in results} == {0, 1}

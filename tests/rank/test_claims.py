@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.server.chromium import Browser, find
 
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.report import write_claim
@@ -18,6 +19,7 @@ from tastemaker.rank.weights import weights_claim
 from tastemaker.stats.estimate import Estimate
 
 ESTIMATE = Estimate(0.6312, 0.6219, 0.6403, 5000, "Pearson")
+SIDES = ("paper", "corrected")
 TABLE = Table.of("Numbers", [{"name": "a | b", "r": ESTIMATE, "n": 5000, "p": 1e-9}], "a note")
 
 
@@ -56,6 +58,26 @@ def test_a_claim_becomes_three_files_that_need_nothing_else(tmp_path: Path) -> N
     assert all((tmp_path / one).exists() for one in ("figures/figure-1.svg", "figures/figure-3.png"))
     assert json.loads((tmp_path / "report.json").read_text())["paper"][0]["rows"][0][1]["value"] == 0.6312
     assert result["text"].startswith("# Water is <wet>")
+
+
+def test_one_mode_alone_needs_no_columns(tmp_path: Path) -> None:
+    write_claim(claim(paper=()), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert 'class="sides"' not in page and "Paper mode" not in page and "Corrected mode" in page
+
+
+@pytest.mark.skipif(find() is None, reason="needs Chromium")
+@pytest.mark.parametrize(("width", "beside"), [(1400, True), (390, False)])
+def test_both_modes_stand_side_by_side_where_there_is_room(tmp_path: Path, width: int, beside: bool) -> None:
+    wide = Table.of("Many columns", [{f"a longer column {n}": "+1.20 % (+0.40 % to +2.00 %)" for n in range(9)}])
+    write_claim(claim(paper=(TABLE, wide), corrected=(wide, TABLE)), tmp_path / "report")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open((tmp_path / "report" / "report.html").as_uri(), width)
+        left, right = (browser.run(f"document.getElementById('{name}').getBoundingClientRect().toJSON()") for name in SIDES)
+        overflow = browser.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0  # wide tables scroll inside their own frame
+    assert (left["top"] == right["top"] and left["right"] < right["left"]) == beside
+    assert (left["bottom"] <= right["top"] and left["left"] == right["left"]) == (not beside)
 
 
 def test_an_estimate_without_a_number_shows_its_reason(tmp_path: Path) -> None:

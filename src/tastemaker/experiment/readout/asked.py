@@ -133,7 +133,9 @@ def read_asking(table: pa.Table, settings: AskingSettings, unit: str = "user_id"
     ratio = srm(counts, settings.shares)
     small = next((name for name in (UNASKED, ASKED) if ratio.counts[name] < settings.least), None)
     if ratio.alarm:
-        return AskingReading(ratio, "cannot tell", f"{ratio.reason}; find what loses people before reading any effect")
+        return AskingReading(
+            ratio, "cannot tell", f"Sample-ratio alarm: {ratio.reason}; find what loses people before reading any effect"
+        )
     if small:
         told = (
             f"the {small} group has {ratio.counts[small]:,} people and {settings.least:,} are needed; wait, or raise ask_holdout"
@@ -157,7 +159,7 @@ def _judged(found: Effect, harm: NonInferiority) -> tuple[Verdict, str]:
     """Verdict and its reason for the first metric."""
     if found.reason:
         return "cannot tell", found.reason
-    said = f"asking moves '{found.metric}' by {number(found.value, 'relative')} " + (
+    said = f"Asking moves '{found.metric}' by {number(found.value, 'relative')} " + (
         f"({number(found.low, 'relative')} to {number(found.high, 'relative')})"
     )
     if harm.passed:

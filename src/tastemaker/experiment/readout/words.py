@@ -46,7 +46,8 @@ def summary(decision: Decision, treatment: str = "treatment") -> str:
         "do not ship": f"Do not ship '{treatment}'.",
         "cannot tell": "This test cannot decide.",
     }[decision.verdict]
-    return f"{head} {'; '.join(decision.reasons)}."
+    reasons = "; ".join(decision.reasons)
+    return f"{head} {reasons[:1].upper()}{reasons[1:]}."
 
 
 def decision_rows(decision: Decision) -> list[Row]:

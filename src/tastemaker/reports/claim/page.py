@@ -49,12 +49,15 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     """The page of a claim; claim as in `drawings`, which gives `drawn`. All text is escaped; nothing is fetched."""
     title = str(need(claim, "claim", "the claim"))
     verdict = str(claim["verdict"])
-    head: list[object] = [tag("b", verdict.capitalize() + ".", class_=_COLOURS.get(verdict)), " ", claim["because"]]
+    head: list[object] = [tag("b", verdict.capitalize() + ".", class_=_COLOURS.get(verdict)), " ", _unbroken(claim["because"])]
     horizon = [tag("p", f"Horizon: {claim['horizon']}.", class_="muted")] if claim.get("horizon") else []
     parts = [tag("header", tag("h1", title), tag("p", *head, class_="verdict"), *horizon)]
-    for key, heading in SIDES:
-        if claim.get(key):
-            parts.append(tag("section", tag("h2", heading), *(_table(one) for one in claim[key]), id=key))
+    sides = [
+        tag("section", tag("h2", heading), *(_table(one) for one in claim[key]), id=key)
+        for key, heading in SIDES
+        if claim.get(key)
+    ]
+    parts.append(tag("div", *sides, class_="sides" if len(sides) > 1 else None))
     if drawn:
         captions = [one.get("caption", "") for one in claim["figures"]]
         pictures = [figure(d, name, caption) for (name, d), caption in zip(drawn.items(), captions, strict=True)]
@@ -68,6 +71,11 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
 
 
 def _table(one: Mapping[str, Any]) -> Safe:
-    rows: list[tuple[str | None, list[object]]] = [(None, [cell(value) for value in row]) for row in one["rows"]]
+    rows: list[tuple[str | None, list[object]]] = [(None, [_unbroken(cell(v)) for v in row]) for row in one["rows"]]
     note = [tag("p", tag("small", one["note"]), class_="wide")] if one.get("note") else []
     return join([tag("h3", one["title"]), table(one["columns"], rows), *note])
+
+
+def _unbroken(text: str) -> str:
+    """A number stays on one line with its percent sign."""
+    return text.replace(" %", "\u00a0%")
