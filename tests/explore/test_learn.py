@@ -141,6 +141,21 @@ def test_features_and_population_are_the_same_policy() -> None:
     assert np.allclose(table.sum(axis=1), 1, atol=1e-5)
 
 
+def test_contexts_far_from_zero_cost_no_digits() -> None:
+    draws = generator(4)
+    near = draws.standard_normal((USERS, 4))
+    far = 1e7 + 1e-3 * near
+    scale = 1e3 * np.ones(4)
+    trained = Weights(draws.standard_normal((5, 4)).astype(np.float32), np.zeros(ITEMS, np.float32), np.full(4, 1e7), scale)
+    action = np.arange(USERS)
+    exact = np.log(trained.table(far, WORLD.vectors)[np.arange(USERS), action])
+    policy = Features(WORLD.vectors).policy(trained)
+    np.testing.assert_allclose(policy.log_prob(far, action), exact, atol=1e-4)
+    # One row or many: the same probabilities, to the digits of float32.
+    alone = [float(policy.log_prob(far[one : one + 1], action[one : one + 1])[0]) for one in range(USERS)]
+    np.testing.assert_allclose(alone, policy.log_prob(far, action), atol=1e-5)
+
+
 def test_a_numbered_policy_answers_as_the_general_one_does() -> None:
     fast, slow = _logger(), TablePolicy(_logger().probabilities, WORLD.prefixes)
     ctx = generator(1).integers(0, USERS, 50)[:, None] * 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,13 +44,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 
 
 def _source(
-    log: Path | None,
-    workspace: Path | None,
-    actions: Path | None,
-    context: str,
-    column: list[str] | None,
-    r_max: float,
-    fit: bool,
+    log: Log = None,
+    workspace: Workspace = None,
+    actions: Actions = None,
+    context: Context = "",
+    column: Column = None,
+    r_max: RMax = 1.0,
+    fit_logger: FitLogger = False,
 ) -> Any:
     from tastemaker.flows.exploration.tables import Source
 
@@ -56,7 +58,21 @@ def _source(
     if any(len(one) != 2 for one in pairs):
         raise InputError("--column takes role=name, for example --column reward=click")
     names = tuple(name.strip() for name in context.split(",") if name.strip())
-    return Source(log, actions, workspace, names, tuple(pairs), r_max, fit)  # type: ignore[arg-type]
+    return Source(log, actions, workspace, names, tuple(pairs), r_max, fit_logger)  # type: ignore[arg-type]
+
+
+def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is a `Source`, with the options of `_source` in its place."""
+    given, own = (inspect.signature(one, eval_str=True).parameters for one in (_source, command))
+    parameters = [*given.values(), *list(own.values())[1:]]
+
+    def run(**values: Any) -> None:
+        command(_source(**{name: values.pop(name) for name in given}), **values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -72,18 +88,13 @@ def _ended(result: dict[str, Any], as_json: bool) -> None:
 
 
 @app.command()
+@reads_a_log
 def support(
-    log: Log = None,
-    workspace: Workspace = None,
-    actions: Actions = None,
-    context: Context = "",
+    source: Any,
     policy: Annotated[str | None, typer.Option(help="uniform, or the folder of a study: how much of it the log covers.")] = None,
     candidate: Annotated[int | None, typer.Option(help="Which candidate of the study (default: the most novel).")] = None,
     c: Annotated[float, typer.Option(help="Share of the logger's value that a certificate will promise.")] = 0.95,
     delta: Delta = 0.05,
-    column: Column = None,
-    r_max: RMax = 1.0,
-    fit_logger: FitLogger = False,
     as_json: AsJson = False,
 ) -> None:
     """What the log can and cannot support, before anything is estimated.
@@ -92,22 +103,16 @@ def support(
     """
     from tastemaker.flows.exploration import look
 
-    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
     emit(look.support(source, policy, candidate, c, delta), as_json)
 
 
 @app.command()
+@reads_a_log
 def estimate(
-    log: Log = None,
-    workspace: Workspace = None,
-    actions: Actions = None,
-    context: Context = "",
+    source: Any,
     policy: Annotated[str, typer.Option(help="uniform, or the folder of a study.")] = "uniform",
     candidate: Annotated[int | None, typer.Option(help="Which candidate of the study (default: the most novel).")] = None,
     delta: Delta = 0.05,
-    column: Column = None,
-    r_max: RMax = 1.0,
-    fit_logger: FitLogger = False,
     as_json: AsJson = False,
 ) -> None:
     """A policy's value by every estimator the log allows, each with its lower bounds and assumptions.
@@ -116,24 +121,18 @@ def estimate(
     """
     from tastemaker.flows.exploration import look
 
-    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
     emit(look.estimate(source, policy, candidate, delta), as_json)
 
 
 @app.command()
+@reads_a_log
 def learn(
-    log: Log = None,
-    workspace: Workspace = None,
-    actions: Actions = None,
-    context: Context = "",
+    source: Any,
     out: Annotated[Path, typer.Option(help="Folder of the study; it must be new.")] = Path("study"),
     objective: Annotated[str, typer.Option(help="clipped_ips, ips, dr, cql or log_likelihood.")] = "clipped_ips",
     shares: Annotated[str, typer.Option(help="Shares of new items to try, ascending.")] = "0,0.02,0.05,0.1,0.15,0.2,0.3",
     key: Annotated[str, typer.Option(help="Key of the split: the same key gives the same split.")] = "0",
     steps: Annotated[int, typer.Option(min=1, help="Training steps of the first path point.")] = 100,
-    column: Column = None,
-    r_max: RMax = 1.0,
-    fit_logger: FitLogger = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -143,25 +142,19 @@ def learn(
     """
     from tastemaker.flows.exploration.learn import learn as run
 
-    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
     with progress(quiet) as report:
         result = run(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
     emit(result, as_json)
 
 
 @app.command()
+@reads_a_log
 def design(
-    log: Log = None,
-    workspace: Workspace = None,
-    actions: Actions = None,
-    context: Context = "",
+    source: Any,
     out: Annotated[Path, typer.Option(help="The table to write: action, share, plays.")] = Path("design.parquet"),
     budget: Annotated[float, typer.Option(help="Plays of new items to share out: rounds x their share.")] = 1000.0,
     cap: Annotated[float, typer.Option(help="Largest share of one item.")] = 1.0,
     min_plays: Annotated[float, typer.Option(help="Plays that every new item gets.")] = 0.0,
-    column: Column = None,
-    r_max: RMax = 1.0,
-    fit_logger: FitLogger = False,
     as_json: AsJson = False,
 ) -> None:
     """Share the plays of new items by what they would teach, not by chance.
@@ -170,15 +163,13 @@ def design(
     """
     from tastemaker.flows.exploration.learn import design as run
 
-    emit(run(_source(log, workspace, actions, context, column, r_max, fit_logger), out, budget, cap, min_plays), as_json)
+    emit(run(source, out, budget, cap, min_plays), as_json)
 
 
 @app.command()
+@reads_a_log
 def certify(
-    log: Log = None,
-    workspace: Workspace = None,
-    actions: Actions = None,
-    context: Context = "",
+    source: Any,
     study: Study = Path("study"),
     out: Annotated[Path, typer.Option(help="Folder of the certificate: JSON, Markdown, HTML.")] = Path("certificate"),
     ledger: Ledger = None,
@@ -188,9 +179,6 @@ def certify(
     gates: Annotated[int, typer.Option(help="Gates there will ever be; set once.")] = 5,
     support: Annotated[str, typer.Option(help="logged, prefix or features: what counts for new items.")] = "logged",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds the deployment is planned for.")] = 10_000,
-    column: Column = None,
-    r_max: RMax = 1.0,
-    fit_logger: FitLogger = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -201,8 +189,7 @@ def certify(
     from tastemaker.explore.ledger import Ledger as Promise
     from tastemaker.flows.exploration.certify import certify as run
 
-    source = _source(log, workspace, actions, context, column, r_max, fit_logger)
-    promise = Promise(c, floor, delta, gates, r_max=r_max)
+    promise = Promise(c, floor, delta, gates, r_max=source.r_max)
     with progress(quiet) as report:
         result = run(source, study, out, ledger, promise, support, rounds, report)
     _ended(result, as_json)
@@ -249,7 +236,7 @@ def ledger(
     from tastemaker.flows.exploration.live import bank_served, show
 
     if settle is not None or settle_live:
-        source = _source(settle, workspace if settle_live else None, None, "", column, r_max, False)
+        source = _source(settle, workspace if settle_live else None, column=column, r_max=r_max)
         emit(bank_served(source, workspace, ledger, key), as_json)
     else:
         emit(show(workspace, ledger, hand_back), as_json)
@@ -276,6 +263,6 @@ def watch(
     """
     from tastemaker.flows.exploration.live import watch as run
 
-    source = _source(log, workspace if log is None else None, None, "", column, r_max, False)
+    source = _source(log, workspace if log is None else None, column=column, r_max=r_max)
     result = run(source, workspace, ledger, floor, reference, delta, hand_back)
     _ended(result | {"passed": result["alarm"] is None}, as_json)

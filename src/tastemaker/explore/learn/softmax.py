@@ -67,8 +67,8 @@ class Weights:
     ) -> SoftmaxPolicy:
         """The same policy over any contexts; what does not depend on the context goes into the actions' biases."""
         matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
-        bias = vectors @ (self.matrix[-1].astype(np.float64) - self.shift @ matrix) + self.bias
-        return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes)
+        bias = vectors @ self.matrix[-1].astype(np.float64) + self.bias
+        return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes, shift=self.shift)
 
     def table(self, contexts: npt.NDArray[np.floating], vectors: Floats) -> npt.NDArray[np.float32]:
         """(C, A) probabilities; for populations of few contexts only."""

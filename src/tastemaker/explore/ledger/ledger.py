@@ -56,6 +56,11 @@ class Ledger:
         return self.delta / (2 * self.K)
 
     @property
+    def largest_holdout(self) -> float:
+        """The most that pi0's share is ever raised to: at 1/U, pi0/mixture is at most U whatever the policy."""
+        return max(self.holdout, 1 / self.cap)
+
+    @property
     def gates(self) -> int:
         """Gates opened so far."""
         return sum(one.kind == "gate" for one in self.entries)
@@ -132,7 +137,7 @@ def margin(ledger: Ledger, planned: int, waiting: int = 0) -> float:
     if planned < 1:
         raise InputError(f"{planned} rounds are planned; a deployment needs at least one")
     least = 0.0 if ledger.latest is None else min(ledger.latest.margin, 0.0)
-    return -(bank(ledger).low + waiting * least) / planned
+    return (0.0 - bank(ledger).low - waiting * least) / planned
 
 
 def live_gains(log: Log, ledger: Ledger) -> Floats:

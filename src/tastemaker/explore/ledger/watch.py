@@ -39,8 +39,9 @@ def watch_holdout(
 ) -> int | None:
     """First row (from 1) at which V(pi) is surely below floor x V0, both estimated from the same live rows, or None.
 
-    policy_ratio, reference_ratio (n,): pi/mixture and pi0/mixture of each served action; the first is at most 1/(1-holdout), so
-    -g = (floor pi0 - pi)/mixture r is at least -r_max/(1-holdout) and needs no other bound. Raises InputError on a larger ratio.
+    policy_ratio, reference_ratio (n,): pi/mixture and pi0/mixture of each served action; holdout: the largest share of pi0 in any
+    context (`Ledger.largest_holdout`), so that the first ratio is at most 1/(1-holdout) and -g = (floor pi0 - pi)/mixture r at
+    least -r_max/(1-holdout); no other bound is needed. Raises InputError on a larger ratio.
     """
     values = np.asarray(rewards, dtype=np.float64)
     own, logger = np.asarray(policy_ratio, dtype=np.float64), np.asarray(reference_ratio, dtype=np.float64)

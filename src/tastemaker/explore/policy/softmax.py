@@ -67,10 +67,10 @@ class Scored(Blocked):
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxPolicy(Scored):
-    """pi(a|x) proportional to exp(x matrix phi_a + bias_a) over the allowed actions.
+    """pi(a|x) proportional to exp((x - shift) matrix phi_a + bias_a) over the allowed actions.
 
-    vectors (A, k) are the phi_a; matrix (d, k); bias (A,), 0 if None; allowed (A,) bool, all if None; prefixes (A,) int64.
-    precision: dtype of the blocks; float32 is exact to about 1e-6 relative.
+    vectors (A, k) are the phi_a; matrix (d, k); bias (A,) and shift (d,), 0 if None; allowed (A,) bool, all if None; prefixes (A,)
+    int64. precision: dtype of the blocks; float32 is exact to about 1e-6 relative. A shift keeps contexts far from 0 that exact.
     """
 
     vectors: npt.NDArray[np.floating[Any]]
@@ -79,8 +79,11 @@ class SoftmaxPolicy(Scored):
     allowed: npt.NDArray[np.bool_] | None = None
     prefixes: Ints | None = None
     precision: str = "float32"
+    shift: Floats | None = None
 
     def __post_init__(self) -> None:
+        if self.shift is not None and self.shift.shape != self.matrix.shape[:1]:
+            raise InputError(f"shift has shape {self.shift.shape}; one number for each of {len(self.matrix)} columns is needed")
         if self.vectors.ndim != 2 or self.matrix.ndim != 2 or self.vectors.shape[1] != self.matrix.shape[1]:
             raise InputError(f"vectors (A, k) and matrix (d, k) are needed; got {self.vectors.shape} and {self.matrix.shape}")
         for name in ("bias", "allowed", "prefixes"):
@@ -99,7 +102,8 @@ class SoftmaxPolicy(Scored):
 
     def scores(self, ctx: Context, actions: slice) -> Block:
         """(r, a) in `precision`."""
-        query = (ctx.astype(np.float64) @ self.matrix.astype(np.float64)).astype(self.precision)
+        centred = ctx.astype(np.float64) if self.shift is None else ctx - self.shift
+        query = (centred @ self.matrix.astype(np.float64)).astype(self.precision)
         block: Block = query @ self.vectors[actions].astype(self.precision).T
         if self.bias is not None:
             block += self.bias[actions].astype(self.precision)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.errors import InputError
-from tastemaker.explore.ledger import Entry, Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
+from tastemaker.explore.ledger import Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
 from tastemaker.explore.ledger import watch as watch_rewards
 from tastemaker.explore.table import Log, split
 from tastemaker.flows.exploration.promise import append_entries, deployment_name, ledger_file, read_ledger
@@ -32,7 +32,7 @@ def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key
     book = read_ledger(path)
     if book.latest is None:
         raise InputError("nothing was deployed, so nothing served can be banked")
-    log = _rows(source, book.latest)
+    log = _rows(source, book)
     if source.workspace is not None:
         done = book.latest.rounds - book.left
         if len(log) == done:
@@ -43,11 +43,13 @@ def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key
     return _told(_entered(path, book, settle(book, book.latest.policy, np.concatenate(kept), len(log), note, log.hash)))
 
 
-def _rows(source: Source, deployment: Entry) -> Log:
-    """Rows of a table; or all that a workspace has served by the deployment, in their order."""
+def _rows(source: Source, book: Ledger) -> Log:
+    """Rows of a table; or all that a workspace's last deployment has served, in their order."""
     if source.workspace is None:
         return load(source).log
-    return load(replace(source, deployment=deployment_name(deployment), since=BEGINNING)).log
+    if book.latest is None:
+        raise InputError("nothing was deployed, so there are no live rows")
+    return load(replace(source, deployment=deployment_name(book.latest), since=BEGINNING)).log
 
 
 def _entered(path: Path, before: Ledger, after: Ledger) -> Ledger:
@@ -91,18 +93,16 @@ def watch(
     hand_back: bool,
 ) -> dict[str, Any]:
     """The kill-switch over live rows in their order: against pi0 on the same rows, or against a known V0 where one is given."""
-    path = None if reference is not None and not hand_back else ledger_file(workspace, ledger)
+    known = reference is not None and source.workspace is None and not hand_back
+    path = None if known else ledger_file(workspace, ledger)
     book = None if path is None else read_ledger(path)
+    log = load(source).log if book is None else _rows(source, book)
     if reference is not None:
-        log = load(source).log
         alarm = watch_rewards(log.reward, floor * reference, delta, log.r_max)
         against = f"{floor:g} x {reference:g}, taken as known"
     else:
         assert book is not None
-        if book.latest is None:
-            raise InputError("nothing was deployed, so there are no live rows to watch")
-        log = _rows(source, book.latest)
-        alarm = watch_holdout(log.reward, *live_ratios(log), floor, book.holdout, delta, log.r_max)
+        alarm = watch_holdout(log.reward, *live_ratios(log), floor, book.largest_holdout, delta, log.r_max)
         against = f"{floor:g} x pi0 on the same rows"
     rows = len(log)
     text = f"no alarm in {rows:,} rows"

@@ -42,7 +42,7 @@ def read_ledger(path: Path, promise: Ledger | None = None) -> Ledger:
 
 def ledger_in(database: Database) -> Ledger | None:
     """The ledger of an open database; None before the first promise."""
-    rows = [asdict(one) for one in reversed(database.deployments())]
+    rows = [vars(one) for one in reversed(database.deployments())]
     made = [json.loads(row["note"]) for row in rows if row["kind"] == PROMISE]
     return Ledger(**made[-1]).with_rows(rows) if made else None
 

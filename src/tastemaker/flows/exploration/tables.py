@@ -168,11 +168,14 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
 
 
 def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[np.float64]:
+    """(A, at most width) the strongest directions of the vectors, without those that are rounding alone."""
     from sklearn.decomposition import TruncatedSVD
 
     if vectors.shape[1] <= width:
         return vectors
-    return np.asarray(TruncatedSVD(width, random_state=0).fit_transform(np.nan_to_num(vectors)))
+    strongest = TruncatedSVD(width, random_state=0).fit(np.nan_to_num(vectors))
+    found: npt.NDArray[np.float64] = strongest.transform(np.nan_to_num(vectors))
+    return found[:, strongest.singular_values_ > 1e-6 * strongest.singular_values_[0]]
 
 
 def contexts(users: Sequence[str], data: Data, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

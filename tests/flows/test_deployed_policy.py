@@ -1,0 +1,225 @@
+"""A certified policy: learnt from a workspace's own slates, served beside pi0, logged, watched, banked, and learnt from again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from tastemaker.cli.main import app
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows.exploration.promise import read_ledger
+from tastemaker.flows.exploration.serve import Explorer
+from tastemaker.flows.exploration.study import kept_policy
+from tastemaker.flows.exploration.tables import Source, contexts, load
+from tastemaker.flows.recommend import Wish
+from tastemaker.flows.service import WorkspaceService, open_service
+from tastemaker.stats.random import generator
+from tastemaker.store import Event
+
+HEAT, PLANNED, PASSES = 8.0, 1_300, 24
+LIKED, OTHER = 0.95, 0.1  # chance that a shown tune is played: a reel, and another
+
+
+@dataclass
+class Shop:
+    """A copy of the tiny workspace, whose people all like reels, and its server."""
+
+    root: Path
+    service: WorkspaceService
+
+    def __post_init__(self) -> None:
+        self.service.recommender.dials = {**self.service.recommender.dials, "beam": 64}
+        self.users = [str(user) for user in self.service.data.histories.users]
+        self.wishes = [Wish(tuple(self._history(user)), 3) for user in self.users]
+        self.found = self.service.recommender.answer(self.wishes)
+
+    def _history(self, user: str) -> list[str]:
+        data = self.service.data
+        return [data.item_ids[item] for item in data.histories.of(data.user_row[user])]
+
+    def serve(self, name: str, passes: int, good: float = LIKED) -> pa.Table:
+        """Every person comes `passes` times; what is shown is logged, what they play too."""
+        slates, events, draws = [], [], generator(0, "people", name)
+        for turn in range(passes):
+            for user, wish, found in zip(self.users, self.wishes, self.found, strict=True):
+                request, now = f"{name}-{turn}-{user}", datetime.now(UTC)
+                slate, _ = self.service.explorer.slate(request, user, wish, found, now)
+                top = slate["item_id"][0].as_py()
+                if draws.random() < (good if int(top[1:]) % 4 == 0 else OTHER):
+                    events.append(Event(f"e-{request}", user, "play", now, top, None, request, None))
+                slates.append(slate)
+        table = pa.concat_tables(slates)
+        self.service.database.log_slate(table)
+        self.service.database.add_events(events)
+        return table
+
+    def run(self, line: str, code: int = 0) -> dict[str, Any]:
+        """A command of `tastemaker explore` on this workspace, its exit code checked."""
+        result = CliRunner().invoke(app, ["explore", *line.split(), "-w", str(self.root), "--json"])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        told: dict[str, Any] = json.loads(result.stdout)
+        return told
+
+    @property
+    def database(self) -> Path:
+        """Its file."""
+        return self.root / "tastemaker.sqlite"
+
+
+@pytest.fixture(scope="module")
+def shop(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Served by pi0, learnt from, certified, deployed, and served again."""
+    root = tmp_path_factory.mktemp("shop") / "workspace"
+    shutil.copytree(tiny_workspace, root, ignore=shutil.ignore_patterns("tastemaker.sqlite*"))
+    dials = root / "tastemaker.toml"
+    dials.write_text(dials.read_text().replace("\nexploration = 0.0", f"\nexploration = {HEAT}"))
+    made = Shop(root, open_service(root))
+    made.before = made.serve("before", PASSES)
+    study, certificate = root / "study", root / "certificate"
+    made.run(f"learn --out {study} --shares 0,0.1 --steps 60 -q")
+    made.told = made.run(f"certify --study {study} --out {certificate} --gates 3 --rounds {PLANNED} -q")
+    # The server goes on while people look at the certificate; none of this changes what it says.
+    made.run(f"deploy --study {study} --certificate {certificate} --rounds {PLANNED}")
+    made.live = made.serve("live", 6)
+    return made
+
+
+def first_rows(table: pa.Table) -> dict[str, np.ndarray]:
+    """Columns of the first positions."""
+    top = table.filter(pa.compute.equal(table["position"], 0))
+    return {name: np.asarray(top[name].to_pylist()) for name in top.column_names}
+
+
+def test_what_is_deployed_is_served_without_a_restart(shop: Shop) -> None:
+    assert shop.told["passed"]
+    before, live = first_rows(shop.before), first_rows(shop.live)
+    pi0 = shop.service.recommender.version()
+    assert set(before["policy_id"]) == {f"plackett-luce-8-{pi0}"}
+    assert len(set(live["policy_id"])) == 1 and live["policy_id"][0].startswith("certified-")
+    assert live["policy_id"][0].endswith(f"/plackett-luce-8-{pi0}")
+    assert shop.before["reference_propensity"].null_count == len(shop.before)
+    assert shop.live["reference_propensity"].null_count == shop.live["policy_propensity"].null_count == 0
+
+
+def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Shop) -> None:
+    live = first_rows(shop.live)
+    book = read_ledger(shop.database)
+    assert book.serving is not None
+    own, logger, mixed = (live[f"{name}propensity"] for name in ("policy_", "reference_", ""))
+    share = (mixed - own) / np.where(logger == own, np.nan, logger - own)
+    share = share[np.isfinite(share) & (np.abs(logger - own) > 1e-3)]
+    assert share.min() > book.holdout - 1e-6 and share.max() < 1
+    assert (logger / mixed).max() <= book.cap * (1 + 1e-6)
+    # Both columns are probabilities: their weights average 1 over what the mixture drew.
+    for column in (own, logger):
+        weight = column / mixed
+        assert abs(weight.mean() - 1) < 5 * weight.std() / np.sqrt(len(weight))
+    # The policy served is the certified one, and what it may not show here falls to pi0.
+    policy, vectors, _ = kept_policy(shop.service.workspace, book.serving.policy)
+    data = shop.service.data
+    item = np.array([data.index[one] for one in live["item_id"]])
+    certified = np.exp(policy.log_prob(contexts(live["user_id"].tolist(), data, vectors), item))
+    rest = np.where(logger > 0, (own - certified) / np.maximum(logger, 1e-300), 0.0)
+    assert (own >= certified - 1e-6).all() and rest.max() < 1
+
+
+def test_frequencies_of_the_served_slates_match_their_propensities(shop: Shop) -> None:
+    # An explorer of its own: these are no rounds of the deployment.
+    runs, explorer, when = 600, Explorer(shop.service.recommender, shop.service.database), datetime.now(UTC)
+    slates = [explorer.slate(f"chi-{run}", shop.users[0], shop.wishes[0], shop.found[0], when)[0] for run in range(runs)]
+    tops = [first_rows(slate) for slate in slates]
+    seen = Counter(one["item_id"][0] for one in tops)
+    chance = {one["item_id"][0]: one["propensity"][0] for one in tops}
+    often = [one for one in seen if runs * chance[one] >= 5]
+    expected = runs * np.array([chance[one] for one in often])
+    # All that was seldom or never shown is one cell.
+    counts = np.array([*(seen[one] for one in often), runs - sum(seen[one] for one in often)], float)
+    assert len(often) > 5 and stats.chisquare(counts, np.append(expected, runs - expected.sum())).pvalue > 1e-4
+    again, _ = explorer.slate("chi-7", shop.users[0], shop.wishes[0], shop.found[0], when)
+    assert again.equals(slates[7])
+
+
+def test_the_server_answers_with_the_policy_and_its_filters(shop: Shop) -> None:
+    asked = SimpleNamespace(request_id="page-1", user_id=shop.users[3], history=(), k=5, deadline=None)
+    asked.filters, asked.exclude = {"type": ("reel",)}, frozenset({"t000"})
+    shown = shop.service.recommend_many([asked])[0]
+    assert shown["policy_id"].startswith("certified-") and len(shown["rows"]) == 5
+    assert all(int(row["item_id"][1:]) % 4 == 0 and row["item_id"] != "t000" for row in shown["rows"])
+    logged = [row for row in shop.service.database.slates_table().to_pylist() if row["request_id"] == "page-1"]
+    assert [row["propensity"] for row in logged] == [row["propensity"] for row in shown["rows"]]
+    assert {row["source"] for row in shown["rows"]} <= {"model", "exploration"}
+
+
+def test_live_rows_are_watched_and_banked_as_they_come(shop: Shop) -> None:
+    watched = shop.run("watch")
+    served = shop.service.database.served("certified-")
+    assert watched["alarm"] is None and watched["rows"] == served
+    banked = shop.run("ledger --settle-live")
+    assert banked["rounds_left"] == PLANNED - served and banked["serving"]
+    with pytest.raises(InputError, match="nothing new"):
+        shop.run("ledger --settle-live")
+    shop.live = shop.serve("later", 2)
+    more = shop.run("ledger --settle-live")
+    assert more["rounds_left"] == PLANNED - served - 2 * len(shop.users)
+    # What was earned in truth, were rewards counted without error: about twice the logger's value a round.
+    book = read_ledger(shop.database)
+    assert -book.c < more["bank"] / (served + 180) < 1
+    with pytest.raises(InputError, match="leave out --ledger"):
+        shop.run("ledger --ledger elsewhere.sqlite")
+
+
+def test_the_next_gate_reads_what_the_mixture_served(shop: Shop) -> None:
+    shop.serve("more", 5)
+    study, certificate = shop.root / "second", shop.root / "again"
+    shop.run("ledger --settle-live")
+    shop.run(f"learn --out {study} --shares 0,0.1 --steps 60 -q")
+    rows = load(Source(workspace=shop.root)).log
+    assert rows.reference is not None and (rows.reference < rows.propensity * 5.001).all()
+    told = CliRunner().invoke(
+        app, ["explore", "certify", "-w", str(shop.root), "--study", str(study), "--out", str(certificate), "-q"]
+    )
+    assert told.exit_code in (0, 1)
+    found = json.loads((certificate / "certificates.json").read_text())
+    assert {one["cap"] for one in found} == {5.0} and any(one["tested"] for one in found)
+    assert len({one["log_hash"] for one in found} & {one["log_hash"] for one in shop.told["certificates"]}) == 0
+    with pytest.raises(InputError, match="opened before"):
+        shop.run(f"certify --study {study} --out {shop.root / 'third'} -q")
+
+
+def test_no_more_rounds_are_served_than_were_planned(shop: Shop) -> None:
+    before = shop.service.database.served("certified-")
+    passes = (PLANNED - before) // len(shop.users) + 1
+    certified = [one.startswith("certified-") for one in first_rows(shop.serve("last", passes))["policy_id"]]
+    assert certified == [True] * (PLANNED - before) + [False] * (passes * len(shop.users) - PLANNED + before)
+    assert shop.run("ledger --settle-live")["rounds_left"] == 0
+
+
+def test_an_alarm_gives_everything_back_to_pi0_at_once(shop: Shop) -> None:
+    told = shop.run("watch --reference 0.95 --floor 0.95 --hand-back", 1)
+    assert told["alarm"] < told["rows"] == PLANNED
+    assert shop.run("ledger")["serving"] is None
+    assert shop.service.explorer.standing() is None
+    with pytest.raises(InputError, match="nothing is deployed"):
+        shop.run("ledger --hand-back")
+
+
+def test_a_damaged_policy_is_not_served(shop: Shop) -> None:
+    mark = next(one for one in read_ledger(shop.database).entries if one.kind == "deployed").policy
+    file = shop.service.workspace.artifacts.path("policy", mark) / "policy.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match="damaged"):
+        kept_policy(shop.service.workspace, mark)
