@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tastemaker.converse.constraints import ceiling
+from tastemaker.converse.goals.templates import templates
 from tastemaker.converse.record import Conversation, Turn
 from tastemaker.converse.views import profile_lines
 from tastemaker.flows.chain import Report
@@ -22,6 +23,12 @@ from tastemaker.store import write_text
 
 CLIP_SECONDS = 5
 HALF = 2  # every second sample: a clip for a page, half the bytes
+ASKED = {
+    "LL": "vaguely put, many items would do",
+    "HL": "put in detail, many items would do",
+    "LH": "vaguely put, one item is meant",
+    "HH": "put in detail, one item is meant",
+}
 NOTICE = "Every listener here is simulated; the words were written by {model}. Nobody's listening is shown."
 
 
@@ -85,7 +92,7 @@ def _checks(place: RunFolder) -> list[tuple[str, bool, str]]:
     found = json.loads(place.audit.read_text())
     turns = found["turns"]
     rows = [
-        (name, times == 0, f"{times:,} in {conversations:,} conversations: {found['meaning'].get(name, '')}")
+        (name.replace("_", " "), times == 0, f"{_often(times, conversations)}: {found['meaning'].get(name, '')}")
         for name, (conversations, times) in turns["faults"].items()
     ]
     pool = found["pool"]
@@ -97,9 +104,16 @@ def _checks(place: RunFolder) -> list[tuple[str, bool, str]]:
     return rows
 
 
+def _often(times: int, conversations: int) -> str:
+    return f"{times:,} times in {conversations:,} conversations" if times else "never"
+
+
 def _conversation(setting: Setting, place: RunFolder, one: Conversation, number: int) -> dict[str, Any]:
+    title = next(two.title for two in templates() if two.category == one.goal.category)
+    letters = f"goal {one.goal.category}-{one.goal.specificity}: {ASKED[one.goal.specificity]}"
     return {
-        "heading": f"Example {number}: goal {one.goal.category}-{one.goal.specificity}, {one.goal.expertise}",
+        "heading": f"Example {number}: {title}",
+        "about": f"{letters}; {one.goal.expertise} listener",
         "goal": one.goal.text,
         "profile": profile_lines(one.profile),
         "turns": [_turn(setting, place, one, turn) for turn in one.turns],
@@ -140,7 +154,7 @@ def _item(setting: Setting, item_id: str) -> dict[str, Any]:
     if items.paths[item_id]["audio"] is not None:
         opening = items.wave(item_id)[: CLIP_SECONDS * RATE : HALF]
         media.append(("audio", "audio/wav", wav_bytes(opening, RATE // HALF), f"opening of {catalogue.titles[row]}"))
-    facts = ", ".join(f"{name} {_shown(value)}" for name, value in catalogue.facts(row))
+    facts = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in catalogue.facts(row))
     return {"title": catalogue.titles[row], "facts": facts, "media": media}
 
 

@@ -19,6 +19,8 @@ STYLE = """
 .item{display:grid;grid-template-columns:96px 1fr;gap:.8rem;align-items:center;margin:.1rem 0 .5rem}
 .item img,.shown img{width:96px;height:96px;border-radius:8px;display:block}
 .item audio,.shown audio{width:100%;max-width:18rem;height:2.2rem;margin-top:.3rem}
+.checks th,.checks td{text-align:left;white-space:normal}
+.checks th:first-child{min-width:0}.checks th:first-child,.checks td:nth-child(2){width:1%;white-space:nowrap}
 .goal{border-left:3px solid var(--c1);padding-left:.8rem}
 @media(max-width:560px){.item{grid-template-columns:72px 1fr}.item img{width:72px;height:72px}}
 """
@@ -30,7 +32,7 @@ def render(report: Mapping[str, Any]) -> str:
 
     report
         `title`; `notices` [text]; `facts` {name: value}; `checks` [(name, ok, what it says)]; `conversations`, each
-        {`heading`, `goal`, `profile`, `turns`}; a turn is {`number`, `message`, `media` [medium], `reply`, `note`,
+        {`heading`, `goal`, `about`, `profile`, `turns`}; a turn is {`number`, `message`, `media` [medium], `reply`, `note`,
         `item` {`title`, `facts`, `media` [medium]} or None}; a medium is (kind, media type, bytes, what it is).
 
     All text is escaped; sound and pictures are inside the page, nothing is fetched. Raises InputError for a missing part or a
@@ -54,15 +56,16 @@ def _checks(checks: Sequence[tuple[str, bool, str]]) -> Safe:
     for name, fine, says in checks:
         mark = tag("span", "passed" if fine else "failed", class_="tag ok" if fine else "tag raised")
         rows.append((None, [name, join([mark]), says]))
-    return table(["Check", "", "Found"], rows, "pairs")
+    return table(["Check", "", "Found"], rows, "checks")
 
 
 def _conversation(one: Mapping[str, Any], name: str) -> Safe:
     """Goal and profile above the turns: what the listener knows and the recommender does not."""
     profile = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in one.get("profile", ()))
     head: list[object] = [tag("h2", need(one, "heading", name)), tag("p", need(one, "goal", name), class_="goal")]
-    if profile:
-        head.append(tag("p", profile, class_="muted"))
+    for line in (one.get("about", ""), profile):
+        if line:
+            head.append(tag("p", line, class_="muted"))
     return tag("section", *head, *(_turn(turn, f"{name}, turn {turn.get('number')}") for turn in one["turns"]), id=name)
 
 
