@@ -57,7 +57,7 @@ def draw(document: dict[str, Any]) -> Figure:
 
 def main() -> None:
     """Build, generate, train, rank, show."""
-    given = arguments(main, "turn_benchmark", 1100, 60)
+    given = arguments(main, "turn_benchmark", 12_000, 60)
     folder = build(given)
     conversations(folder, NAME, given.conversations, 11)
     with progress(False) as report:

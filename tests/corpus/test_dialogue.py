@@ -16,6 +16,7 @@ from tastemaker.corpus.dialogue import (
     Exchange,
     dialogue_examples,
     prompts,
+    reversed_examples,
     split_dialogues,
 )
 from tastemaker.errors import InputError
@@ -126,3 +127,34 @@ def test_the_split_shares_no_user_goal_or_cold_family() -> None:
 def test_a_split_with_an_empty_side_says_so() -> None:
     with pytest.raises(InputError, match="generate more"):
         split_dialogues([TALK], np.arange(3), 0.5, 0.0, 0)
+
+
+# --- replies learnt backwards --------------------------------------------------------------------------------------------
+
+
+def test_a_reply_leads_back_to_its_item_without_its_title() -> None:
+    first, second, third = TALK.exchanges
+    said = (
+        replace(first, reply="Try “Red Hat”, a jig; Red Hat is fast."),
+        replace(second, reply="Blue"),  # the title alone says nothing that anybody could ask for
+        third,
+        replace(second, reply="Or this march."),
+    )
+    found = reversed_examples([replace(TALK, exchanges=said)], ["Red Hat", "Blue", None], CODES, VOCABULARY, ENCODE).to_pylist()
+    assert [names(row["tokens"]) for row in found] == [
+        "<|bos|><|user|>Try it, a jig; it is fast.<|item|><sid_0_0><sid_1_0>",
+        "<|bos|><|user|>Or this march.<|item|><sid_0_1><sid_1_0>",
+    ]
+    for row in found:
+        learnt = [t for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if w]
+        assert names(learnt) in names(row["tokens"])[-len("<sid_0_0><sid_1_0>") :] and len(learnt) == 2
+        assert row["source"] == "reversed" and row["weight"] == 1
+
+
+def test_reversed_replies_are_cut_and_checked() -> None:
+    (row,) = reversed_examples([replace(TALK, exchanges=TALK.exchanges[:1])], ["?"] * 3, CODES, VOCABULARY, ENCODE, 3).to_pylist()
+    assert names(row["tokens"]) == "<|bos|><|user|>Her<|item|><sid_0_0><sid_1_0>"
+    with pytest.raises(InputError, match="2 titles for 3 items"):
+        reversed_examples([TALK], ["a", "b"], CODES, VOCABULARY, ENCODE)
+    with pytest.raises(InputError, match="item index 1 has no Semantic ID"):
+        reversed_examples([TALK], ["a"], CODES[:1], VOCABULARY, ENCODE)

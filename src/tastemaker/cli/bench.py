@@ -34,6 +34,8 @@ Seed = Annotated[int, typer.Option(help="Key of the split, the training and the 
 Test = Annotated[float, typer.Option(help="Share of the users who are asked; their goals are learnt from nobody.")]
 Cold = Annotated[float, typer.Option(help="Share of the families that are never spoken of in training.")]
 Passes = Annotated[float, typer.Option(help="Passes over the training conversations.")]
+Rate = Annotated[float, typer.Option("--learning-rate", help="Peak learning rate.")]
+Dropout = Annotated[float, typer.Option(help="Hidden dropout; 0 where conversations are plentiful.")]
 Most = Annotated[int, typer.Option(min=0, help="Test conversations at most; 0 = all.")]
 
 
@@ -45,6 +47,8 @@ def turns(
     test: Test = 0.2,
     cold: Cold = 0.05,
     passes: Passes = 4.0,
+    rate: Rate = 2e-3,
+    dropout: Dropout = 0.1,
     conversations: Most = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -53,7 +57,7 @@ def turns(
     from tastemaker.flows.conversation.learn.bench import bench_turns
     from tastemaker.flows.conversation.learn.dialogues import LearnSettings
 
-    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes)
+    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout)
     with progress(quiet) as report:
         emit(bench_turns(workspace, name, settings, report, conversations), as_json)
 
@@ -66,6 +70,8 @@ def learn(
     test: Test = 0.2,
     cold: Cold = 0.05,
     passes: Passes = 4.0,
+    rate: Rate = 2e-3,
+    dropout: Dropout = 0.1,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -73,7 +79,7 @@ def learn(
     from tastemaker.flows.conversation.learn.dialogues import LearnSettings, open_talk
     from tastemaker.flows.conversation.learn.model import train_dialogue
 
-    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes)
+    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout)
     with progress(quiet) as report:
         talk = open_talk(workspace, name, settings, report)
         folder, reused, summary = train_dialogue(talk, settings, report)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples
-from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples
+from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_examples
 from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
@@ -25,7 +25,7 @@ from tastemaker.store import append_line, fingerprint, read_table, sha256_file, 
 
 STAGE = "dialogue"
 SOURCE = "sft"  # the stage whose model is taught to talk
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def _prepare(talk: Talk, settings: LearnSettings, start: Path) -> None:
 
 
 def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> dict[str, int]:
-    """Dialogues, behaviour without cold items, and item texts, mixed by tokens; the achieved counts."""
+    """Dialogues, their replies reversed, behaviour without cold items, and item texts, mixed by tokens; the achieved counts."""
     chain = talk.setting.chain
     talker = load_talker(chain, start)
     codes, vocabulary = talker.codes, talker.vocabulary
@@ -124,8 +124,9 @@ def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> d
         "dialogue": dialogue_examples(dialogues, codes, vocabulary, talker.encode, settings.sequences),
         "behaviour": behaviour_examples(train, codes, vocabulary, dials),
         "metadata": metadata_examples(chain.data.items, codes, vocabulary, talker.encode, templates),
+        "reversed": reversed_examples(dialogues, chain.data.items.column("title").to_pylist(), codes, vocabulary, talker.encode),
     }
-    shares = {"behaviour": settings.behaviour, "metadata": settings.metadata}
+    shares = {"behaviour": settings.behaviour, "metadata": settings.metadata, "reversed": settings.reversed}
     shares = {name: share if sources[name].num_rows else 0.0 for name, share in shares.items()}
     rest = 1 - sum(shares.values())
     tokens = int(token_counts(sources["dialogue"]).sum() * settings.passes / rest)
