@@ -23,7 +23,7 @@ SPARSE_FRACTIONS = tuple(float(f) for f in np.geomspace(1e-4, 0.9, 20))
 
 _RUN = 16  # factors multiplied before a logarithm is taken
 _KNOTS = 24  # values of m at which a sequence keeps its wealth
-_BLOCK, _GROUPS = 512, 16  # rows multiplied up at once, in so many groups
+_BLOCK, _GROUPS = 2048, 64  # rows multiplied up at once, in so many groups
 _RICH = 1e250  # wealth beyond this is thrown away, which can only lower a lower bound
 
 
@@ -193,33 +193,40 @@ def lower_sequence(
         return np.full(len(array), low)
     knots = _place_knots(array, delta, low, bets, anchor)
     stakes = bets[:, None] / (np.maximum(knots, anchor) - low)
-    wealth, rest = np.ones(stakes.shape), 1.0 - stakes * knots
-    out, room = np.empty(len(array)), np.empty((_BLOCK, *stakes.shape))
+    bet, rest = stakes.reshape(-1, 1), (1.0 - stakes * knots).reshape(-1, 1)
+    wealth, out, room = np.ones(len(bet)), np.empty(len(array)), np.empty((len(bet), _BLOCK))
     for start in range(0, len(array), _BLOCK):
         rows = array[start : start + _BLOCK]
-        path = _multiplied_up(rows, stakes, rest, wealth, room[: len(rows)])
-        wealth = np.minimum(path[-1], _RICH)
+        # Consecutive rows stand in one group; all groups are multiplied up side by side, which is faster than row by row.
+        groups = _GROUPS if len(rows) == _BLOCK else 1
+        path, wealth = _multiplied_up(rows.reshape(groups, -1).T, bet, rest, wealth, room[:, : len(rows)])
+        wealth = np.minimum(wealth, _RICH)
         # A bet that is nearly ruined counts as ruined: conservative, and denormal numbers would be slow.
         wealth[wealth < 1.0 / _RICH] = 0.0
         with np.errstate(over="ignore"):
-            out[start : start + _BLOCK] = _between(path.mean(axis=1).T, knots, delta, low, anchor)
+            total = path.reshape(*stakes.shape, -1).mean(axis=0)
+            found = _between(total, knots, delta, low, anchor)
+        out[start : start + _BLOCK] = found.reshape(-1, groups).T.reshape(-1)
     return np.maximum.accumulate(out) if running else out
 
 
-def _multiplied_up(rows: Floats, stakes: Floats, rest: Floats, wealth: Floats, room: Floats) -> Floats:
-    """(rows, fractions, knots) wealth after every row, from `wealth` on, in `room`; factors are stakes x row + rest."""
-    groups = _GROUPS if len(rows) == _BLOCK else 1
-    # Consecutive rows stand in one group; all groups are multiplied up side by side, four times faster than row by row.
-    path = room.reshape(groups, -1, *stakes.shape)
-    np.multiply(rows.reshape(groups, -1)[:, :, None, None], stakes, out=path)
-    path += rest
+def _multiplied_up(rows: Floats, bet: Floats, rest: Floats, wealth: Floats, room: Floats) -> tuple[Floats, Floats]:
+    """Wealth (bets, rows) after every row, from `wealth` (bets,) on, in `room`, and after the last; factors are bet x row + rest.
+
+    rows (in a group, groups): they come group by group, and within one downwards.
+    """
+    np.multiply(bet, rows.reshape(-1), out=room)
+    room += rest
+    path = room.reshape(len(bet), *rows.shape)
+    before = np.empty((len(bet), rows.shape[1]))
     with np.errstate(over="ignore", under="ignore"):
-        for row in range(1, path.shape[1]):
+        for row in range(1, len(rows)):
             path[:, row] *= path[:, row - 1]
-        for group in path:
-            group *= wealth
-            wealth = group[-1]
-    return room
+        for group in range(rows.shape[1]):
+            before[:, group] = wealth
+            wealth = wealth * path[:, -1, group]
+        path *= before[:, None, :]
+    return room, wealth
 
 
 def upper_sequence(
