@@ -1,7 +1,8 @@
 """What labels are worth: the same conversations learnt with checked, raw and shuffled labels.
 
 Checked: accepted items are learnt, rejected ones stay as context. Raw: every played item is learnt. Shuffled: as many items as
-were accepted, drawn at random. Same split, same steps, same test turns (those whose item was accepted); 95 % paired intervals.
+were accepted, drawn at random. One pass each over the same split, asked on the same turns (those whose item was accepted); 95 %
+paired intervals.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, save_figure, show_table
-from recipes.conversation.world import arguments, build, conversations, interval, learning
+from recipes.conversation.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import score
 from tastemaker.converse.benchmark.scores import by_turn, macro
@@ -26,7 +27,7 @@ NAME = "talk"
 
 def measure(given: Any, labels: str) -> dict[str, list[float]]:
     """nDCG@20 of every accepted test turn."""
-    settings = learning(given, labels=labels)
+    settings = learning(given, labels=labels, passes=1.0)
     with progress(False) as report:
         talk = open_talk(given.workspace, NAME, settings, report)
         where, _, _ = train_dialogue(talk, settings, report)
@@ -51,7 +52,7 @@ def draw(curves: dict[str, dict[int, float]]) -> Figure:
 
 def main() -> None:
     """Train three models on one split and compare them turn by turn."""
-    given = arguments(main, "labels", 1100, 60)
+    given = arguments(main, "labels", TAUGHT, 60)
     conversations(build(given), NAME, given.conversations, 11)
     journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
     found = dict(zip(LABELS, journal.run(LABELS, lambda labels: measure(given, labels), "labels"), strict=True))

@@ -1,9 +1,9 @@
 """What sound and pictures add: one model, its attachments shown or hidden, by goal category.
 
-The model is the turn benchmark's, trained with attachments, which it sees as the item that a listener would recognise in them.
-At the test the same turns are answered with all attachments, sound alone, pictures alone, and words alone. Only turns of
-conversations with an attachment so far can change; 95 % paired intervals. The catalogue ties covers to music by one stated link,
-mode to hue, whose strength in the catalogue is printed.
+The model is the turn benchmark's (given the same --workspace it is reused), trained with attachments, which it sees as the item
+that a listener would recognise in them. At the test the same turns are answered with all attachments, sound alone, pictures
+alone, and words alone. Only turns of conversations with an attachment so far can change; 95 % paired intervals. The catalogue ties
+covers to music by one stated link, mode to hue, whose strength in the catalogue is printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import save_figure, show_table
-from recipes.conversation.world import arguments, build, conversations, interval, learning
+from recipes.conversation.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import score
 from tastemaker.converse.benchmark.scores import macro
@@ -58,7 +58,7 @@ def draw(rows: list[tuple[str, str, float, float, float]]) -> Figure:
 
 def main() -> None:
     """Answer the same turns four times."""
-    given = arguments(main, "multimodal", 1100, 60)
+    given = arguments(main, "multimodal", TAUGHT, 60)
     conversations(build(given), NAME, given.conversations, 11)
     settings = learning(given)
     values: dict[str, np.ndarray] = {}

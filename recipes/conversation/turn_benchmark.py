@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from recipes.common import save_figure, show_table
-from recipes.conversation.world import arguments, build, conversations, interval, learning
+from recipes.conversation.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
 from tastemaker.flows.conversation.learn import rankers
 from tastemaker.flows.conversation.learn.bench import PARTS, bench_turns
@@ -57,7 +57,7 @@ def draw(document: dict[str, Any]) -> Figure:
 
 def main() -> None:
     """Build, generate, train, rank, show."""
-    given = arguments(main, "turn_benchmark", 12_000, 60)
+    given = arguments(main, "turn_benchmark", TAUGHT, 60)
     folder = build(given)
     conversations(folder, NAME, given.conversations, 11)
     with progress(False) as report:

@@ -19,6 +19,7 @@ from tastemaker.flows.train import run_stages
 from tastemaker.store import Workspace
 
 TUNES, LISTENERS = 400, 1000
+TAUGHT = 6000  # conversations that a model learns from and is asked about; rules make about 20 a second
 SMALL = {"sft_epochs": 1, "sasrec_epochs": 1, "text_view": "tfidf", "width": 64, "threads": 1}
 
 
