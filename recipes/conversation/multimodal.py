@@ -2,8 +2,8 @@
 
 The model is the turn benchmark's (given the same --workspace it is reused), trained with attachments, which it sees as the item
 that a listener would recognise in them. At the test the same turns are answered with all attachments, sound alone, pictures
-alone, and words alone. Only turns of conversations with an attachment so far can change; 95 % paired intervals. The catalogue ties
-covers to music by one stated link, mode to hue, whose strength in the catalogue is printed.
+alone, and words alone. Only turns of conversations with an attachment so far can change; 95 % paired intervals. The catalogue
+ties covers to music by one stated link, mode to hue, whose strength in the catalogue is printed.
 """
 
 from __future__ import annotations
