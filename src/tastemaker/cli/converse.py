@@ -226,6 +226,21 @@ def export(
 
 
 @app.command()
+def read(
+    file: Annotated[Path, typer.Argument(help="JSON lines of an export, or the JSON list of crs predictions.")],
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    kind: Annotated[str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")] = "chat",
+    blind: Annotated[bool, typer.Option(help="crs: refuse empty replies, as blind phases do.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check every record of a file in one of the export formats; crs predictions are scored against the data set."""
+    from tastemaker.flows.conversation.export import read_export
+
+    emit(read_export(workspace, name, kind, file, blind), as_json)
+
+
+@app.command()
 @grouped
 def judge(
     paying: Any,

@@ -87,6 +87,8 @@ def read_predictions(
 
 
 def _prediction(row: Mapping[str, Any], where: str, catalogue: frozenset[str] | None, blind: bool) -> Prediction:
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: is no JSON object; write one prediction an object")
     for name in Prediction.__dataclass_fields__:
         if name not in row:
             raise InputError(f"{where}: field '{name}' is missing; every record has {', '.join(Prediction.__dataclass_fields__)}")

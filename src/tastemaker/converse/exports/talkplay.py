@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,8 @@ def from_row(row: dict[str, Any], file: str = "conversations", record: int = 1, 
         naming file, record and remedy: a missing field, rows out of order, a missing turn, an unknown label.
     """
     where = f"{file}, record {record}"
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: is no JSON object; write one session an object")
     for name in ("session_id", "user_id", "conversations", "goal_progress_assessments"):
         if name not in row:
             raise InputError(f"{where}: field '{name}' is missing; every TalkPlay row has it")
@@ -116,3 +118,27 @@ def from_row(row: dict[str, Any], file: str = "conversations", record: int = 1, 
             raise InputError(f"{where}: label '{label}' at turn {number + 1} is not known; use {MOVES}, {STAYS} or null")
         turns.append(TalkPlayTurn(number, three[0]["content"], three[1]["content"], three[2]["content"], label))
     return TalkPlaySession(row["session_id"], row["user_id"], tuple(turns))
+
+
+def from_rows(rows: Iterable[Any], file: str, catalogue: Container[str] | None = None) -> Iterator[TalkPlaySession]:
+    """Read rows and check them together. An empty item is a turn that played nothing (`extended`).
+
+    Raises
+    ------
+    InputError
+        as `from_row`, and for a session that comes twice or an item that is not in the catalogue.
+    """
+    first: dict[str, int] = {}
+    for record, row in enumerate(rows, start=1):
+        one = from_row(row, file, record)
+        if one.session_id in first:
+            raise InputError(
+                f"{file}, record {record}: session {one.session_id} is record {first[one.session_id]} again; keep one of them"
+            )
+        first[one.session_id] = record
+        for turn in one.turns:
+            if catalogue is not None and turn.item_id and turn.item_id not in catalogue:
+                raise InputError(
+                    f"{file}, record {record}: turn {turn.turn} plays '{turn.item_id}', which is not in the catalogue"
+                )
+        yield one

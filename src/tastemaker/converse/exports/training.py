@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from tastemaker.converse.constraints import Wish
@@ -110,10 +110,11 @@ _FIELDS = {
     "retrieval": ("conversation_id", "user_id", "turn", "dialogue", "positive", "negatives"),
     "tools": ("conversation_id", "user_id", "turn", "call", "arguments", "handles", "count"),
 }
+_ITEMS = {"preference": ("chosen", "rejected", "item_id"), "retrieval": ("positive",)}
 
 
-def read_rows(kind: str, rows: Iterable[Any], file: str) -> Iterator[dict[str, Any]]:
-    """Rows of one of these exports, each checked for its fields, roles, parts and labels.
+def read_rows(kind: str, rows: Iterable[Any], file: str, catalogue: Container[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of one of these exports, each checked for its fields, roles, parts and labels, and that its items are known.
 
     Raises
     ------
@@ -133,11 +134,27 @@ def read_rows(kind: str, rows: Iterable[Any], file: str) -> Iterator[dict[str, A
             _check_message(message, where)
         if kind == "preference" and not ({"chosen", "rejected"} <= set(row) or row.get("label") in (MOVES, STAYS)):
             raise InputError(f"{where}: has neither chosen and rejected nor a label {MOVES} or {STAYS}; add one of them")
+        for item in _items(kind, row):
+            if catalogue is not None and item not in catalogue:
+                raise InputError(f"{where}: item '{item}' is not in the catalogue; export again from its workspace")
         yield row
 
 
+def _items(kind: str, row: Mapping[str, Any]) -> Iterator[str]:
+    """Every item that a row names."""
+    for message in row.get("messages") or row.get("context") or []:
+        yield from (part["item_id"] for part in message["content"] if "item_id" in part)
+    yield from (row[name] for name in _ITEMS.get(kind, ()) if row.get(name) is not None)
+    for items in (row.get("negatives") or {}).values():
+        yield from items
+
+
 def _check_message(message: Any, where: str) -> None:
-    if message.get("role") not in ("user", "assistant") or not isinstance(message.get("content"), list):
+    if (
+        not isinstance(message, dict)
+        or message.get("role") not in ("user", "assistant")
+        or not isinstance(message.get("content"), list)
+    ):
         raise InputError(f"{where}: a message needs a role user or assistant and a list of parts as content")
     for part in message["content"]:
         if not ("text" in part or "item_id" in part or "sha256" in part):

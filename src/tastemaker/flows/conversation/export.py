@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -105,3 +106,38 @@ def export_key(place: RunFolder) -> str:
     from tastemaker.store import fingerprint
 
     return fingerprint("pseudonyms", {}, asdict(saved_settings(place)) | {"n": None})
+
+
+def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = False) -> dict[str, Any]:
+    """Read a file of one of the formats back, every record checked against the catalogue; crs predictions are scored as well.
+
+    Raises
+    ------
+    InputError
+        naming file, record and remedy.
+    """
+    from tastemaker.flows.chain import Chain
+
+    if kind not in FORMATS:
+        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    workspace = Workspace.open(folder)
+    items = frozenset(Chain(workspace, lambda *_: None).data.item_ids)
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: holds one JSON value; a list of records is needed")
+    result: dict[str, Any] = {"format": kind, "file": str(path), "rows": len(rows)}
+    if kind == "crs":
+        place = RunFolder.of(workspace, name)
+        wanted = crs.targets(read_conversations(place), export_key(place))
+        found = crs.evaluate(wanted, crs.read_predictions(rows, str(path), wanted, items, blind), len(items))
+        result |= {"metrics": found, "version": crs.VERSION}
+        told = "; ".join(f"{metric} {value:.4f}" for metric, value in found.items())
+        return result | {"text": f"{len(rows):,} predictions in {path}: every record can be used\n{told} ({crs.VERSION})"}
+    if kind == "talkplay":
+        labels = Counter(str(turn.label) for one in talkplay.from_rows(rows, str(path), items) for turn in one.turns)
+        result["labels"] = dict(sorted(labels.items()))
+    else:
+        result["rows"] = sum(1 for _ in training.read_rows(kind, rows, str(path), items))
+    return result | {"text": f"{result['rows']:,} rows in {path}: every record can be used"}
