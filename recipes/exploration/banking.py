@@ -1,4 +1,4 @@
-"""Banked margins: what DEPSUE's accounting and the ledger let through, in closed form, a toy and a full loop; the switch.
+"""Banked margins: what DEPSUE's accounting and the ledger let through, in closed form, a toy and a full loop.
 
     python -m recipes.exploration.banking
     python -m recipes.exploration.banking --quick
@@ -19,7 +19,7 @@ from scipy import stats
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.exploration.draws import padded, rate, rewarded_actions, student
-from tastemaker.explore.ledger import Entry, Ledger, bank, depsue_paper, paper_violation, settle, watch
+from tastemaker.explore.ledger import Entry, Ledger, bank, depsue_paper, paper_violation, settle
 from tastemaker.simulate.bandit import paired_world
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
@@ -136,12 +136,6 @@ def loops(rounds: int, seed: int, batch: int) -> dict[str, list[list[float]]]:
     }
 
 
-def switch(seed: int, share: float, batch: int) -> list[int | None]:
-    """BATCH streams of 50,000 rows at `share` of the floor .0063: the row of the alarm."""
-    draws = generator(seed, "switch", str(share), batch)
-    return [watch((draws.random(50_000) < 0.0063 * share) * 1.0, 0.0063) for _ in range(BATCH)]
-
-
 def broken(values: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Runs whose sum is below K C V0 at the end, and after any round."""
     slack = np.cumsum(values - C, axis=1)
@@ -185,25 +179,11 @@ def main() -> None:
                 }
             )
     show_table(arguments.out, rows, f"Violations in the full loop, % of {runs} runs (95 % Clopper-Pearson)", note, "loop")
-    alarms(arguments, journal, runs, note)
     save_figure(arguments.out, draw(toys, {rule: {k: one[k] / runs for k in one} for rule, one in every.items()}))
 
 
 def _three(form: float, final: float, ever: float) -> str:
     return f"{100 * form:.2f} / {100 * final:.2f} / {100 * ever:.1f}"
-
-
-def alarms(arguments: Any, journal: Journal, runs: int, note: str) -> None:
-    """The table of the switch."""
-    rows = []
-    for share in (1.0, 0.75, 0.5):
-        keys = [["switch", share, batch] for batch in range(runs // BATCH)]
-        found = journal.run(keys, lambda key: switch(arguments.seed, key[1], key[2]), f"switch at {share:g}")
-        at = [row for batch in found for row in batch if row is not None]
-        middle = np.median([row or np.inf for batch in found for row in batch])
-        median = f"{middle:,.0f}" if np.isfinite(middle) else "none"
-        rows.append({"reward / floor": f"{share:g}", "alarm within 50,000 rows, %": rate(len(at), runs), "median row": median})
-    show_table(arguments.out, rows, f"Kill-switch, floor .0063, {runs} streams", note, "switch")
 
 
 def draw(toys: dict[int, dict[str, list[float]]], loop: dict[str, dict[int, float]]) -> Figure:
