@@ -25,9 +25,9 @@ from tastemaker.flows.conversation.learn.rankers import model_answers
 NAME = "talk"
 
 
-def measure(given: Any, labels: str) -> dict[str, list[float]]:
-    """nDCG@20 of every accepted test turn."""
-    settings = learning(given, labels=labels, passes=1.0)
+def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
+    """nDCG@20 of every accepted test turn by a model that learnt with these settings."""
+    settings = learning(given, **changes)
     with progress(False) as report:
         talk = open_talk(given.workspace, NAME, settings, report)
         where, _, _ = train_dialogue(talk, settings, report)
@@ -42,7 +42,7 @@ def draw(curves: dict[str, dict[int, float]]) -> Figure:
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     for name, values in curves.items():
-        axes.plot(list(values), list(values.values()), marker="o", label=f"{name} labels")
+        axes.plot(list(values), list(values.values()), marker="o", label=name)
     axes.set(xlabel="turn", ylabel="nDCG@20, accepted turns")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
@@ -55,7 +55,9 @@ def main() -> None:
     given = arguments(main, "labels", TAUGHT, 60)
     conversations(build(given), NAME, given.conversations, 11)
     journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
-    found = dict(zip(LABELS, journal.run(LABELS, lambda labels: measure(given, labels), "labels"), strict=True))
+    found = dict(
+        zip(LABELS, journal.run(LABELS, lambda labels: measure(given, labels=labels, passes=1.0), "labels"), strict=True)
+    )
     with progress(False) as report:
         talk = open_talk(given.workspace, NAME, learning(given), report)
     some = [one for one in questions(talk) if one.target is not None and one.accepted]
@@ -72,7 +74,7 @@ def main() -> None:
             }
         )
     show_table(given.out, rows, f"Labels: {len(some):,} accepted test turns of {len(talk.split.test)} conversations")
-    save_figure(given.out, draw({name: by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
+    save_figure(given.out, draw({f"{name} labels": by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
 
 
 if __name__ == "__main__":
