@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
+from tastemaker.explore.ledger import bank
+from tastemaker.flows.exploration.promise import read_ledger
 from tastemaker.store import read_any, write_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "safe-exploration.md"
@@ -36,12 +39,12 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[s
     import torch
 
     torch.set_num_threads(1)
-    folder, said = tmp_path_factory.mktemp("page"), []
+    folder, said, names = tmp_path_factory.mktemp("page"), [], {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for language, code in re.findall(r"^```(python|sh)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
             if language == "python":
-                exec(compile(code, str(PAGE), "exec"), {})
+                exec(compile(code, str(PAGE), "exec"), names)
             else:
                 said += [(line, *run(line)) for line in code.strip().splitlines()]
     return folder, said
@@ -49,8 +52,9 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[s
 
 def test_every_command_of_the_page_ends_well(walked: tuple[Path, list[tuple[str, int, str]]]) -> None:
     folder, said = walked
-    assert [code for _, code, _ in said] == [0] * 7
+    assert [code for _, code, _ in said] == [0] * 11, said
     assert "passed" in said[4][2] and "deployed candidate" in said[5][2]
+    assert "no alarm" in said[7][2] and "0 planned rounds not banked" in said[8][2]
     page = (folder / "certificate" / "certificate.html").read_text()
     assert "May go live" in page and "What has to be true" in page and "<script" not in page
     values = json.loads((folder / "certificate" / "certificates.json").read_text())
@@ -91,19 +95,46 @@ def test_nothing_is_deployed_without_a_certificate(walked: tuple[Path, object], 
     assert code == 1 and "not deployed: refused" in said
 
 
-def test_served_rows_are_banked_and_a_dead_stream_raises_the_alarm(
-    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_gate_reads_rows_of_a_mixture(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(walked[0])
+    first, later = (json.loads((Path(name) / "certificates.json").read_text()) for name in ("certificate", "next"))
+    assert {one["cap"] for one in first} == {1.0} and {one["cap"] for one in later} == {5.0}
+    book = read_ledger(Path("book.sqlite"))
+    # What was banked is what the second deployment may spend, over its 10,000 planned rounds.
+    assert later[0]["margin"] == pytest.approx(-bank(book).low / 10_000) and bank(book).low > 0
+    table = read_any(Path("served.parquet"))
+    write_table(Path("blind.parquet"), table.drop_columns(["reference_propensity"]))
+    assert run(f"tastemaker explore learn {SOURCE.replace('log', 'blind', 1)} --out blind -q")[0] == 0
+    line = f"tastemaker explore certify {SOURCE.replace('log', 'blind', 1)} --study blind --ledger book.sqlite --out blind-out -q"
+    with pytest.raises(InputError, match=r"'reference_propensity' is missing.*--column reference=propensity"):
+        run(line)
+    assert run(f"{line} --column reference=propensity")[0] in (0, 1)
+    assert {one["cap"] for one in json.loads(Path("blind-out/certificates.json").read_text())} == {1.0}
+    write_table(Path("renamed.parquet"), table.rename_columns({"reference_propensity": "pi0"}))
+    assert run("tastemaker explore watch renamed.parquet --ledger book.sqlite --column reference=pi0")[0] == 0
+
+
+def test_rows_are_banked_once_and_no_more_than_planned(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(walked[0])
+    for name in ("book.sqlite", "book.sqlite-wal"):
+        if Path(name).exists():
+            shutil.copy(name, name.replace("book", "copy"))
+    with pytest.raises(InputError, match="banked before"):
+        run("tastemaker explore ledger --ledger copy.sqlite --settle served.parquet")
+    rows = read_any(Path("served.parquet")).slice(0, 9_000)
+    write_table(Path("again.parquet"), rows)
+    with pytest.raises(InputError, match=r"9,000 rounds .* 0 planned ones are left.*certify and deploy anew"):
+        run("tastemaker explore ledger --ledger copy.sqlite --settle again.parquet")
+
+
+def test_a_dead_stream_raises_the_alarm(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(walked[0])
     with pytest.raises(InputError, match="policy_propensity"):
         run("tastemaker explore watch log.parquet --ledger book.sqlite")
     rows = 4000
     draws = np.random.default_rng(0)
-    live = {"action": ["item00"] * rows, "reward": (draws.random(rows) < 0.5) * 1.0, "propensity": [0.5] * rows}
-    write_table(Path("live.parquet"), pa.table(live | {"policy_propensity": [0.5] * rows, "reference_propensity": [0.45] * rows}))
-    code, said = run("tastemaker explore ledger --ledger book.sqlite --settle live.parquet --json")
-    assert code == 0 and json.loads(said)["bank"] > 0
-    dead = live | {"policy_propensity": [0.01] * rows, "reference_propensity": [0.9] * rows}
+    dead = {"action": ["item00"] * rows, "reward": (draws.random(rows) < 0.5) * 1.0, "propensity": [0.5] * rows}
+    dead |= {"policy_propensity": [0.01] * rows, "reference_propensity": [0.9] * rows}
     write_table(Path("dead.parquet"), pa.table(dead))
     code, said = run("tastemaker explore watch dead.parquet --ledger book.sqlite --hand-back")
     assert code == 1 and "ALARM" in said
