@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tastemaker.cli.experiment import app as experiment
+from tastemaker.cli.retention.experiment import app as experiment
 from tastemaker.cli.retention.adjust import app as adjusters
 from tastemaker.errors import InputError
 from tastemaker.experiment import assign
@@ -93,7 +93,7 @@ def test_an_unsound_test_is_refused_with_exit_1(folder: Path, tmp_path: Path) ->
     said = _run(experiment, "check", tmp_path / "lost.parquet", "--plan", folder / "plan.toml", "-q", code=1)
     assert "do not hold their shares" in said
     words = ("read", tmp_path / "lost.parquet", "--plan", folder / "plan.toml", "--out", tmp_path, "-q")
-    assert "sample-ratio alarm" in _run(experiment, *words, code=1)
+    assert "Sample-ratio alarm" in _run(experiment, *words, code=1)
     sound = _run(experiment, "check", folder / "results.parquet", "--plan", folder / "plan.toml", "--runs", 100, "-q")
     assert sound.strip().endswith("passed")
 

@@ -11,13 +11,12 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import experiment
 from tastemaker.cli.bench import app as bench_app
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.output import emit, fail
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention import adjust, proxy, retain, survey
+from tastemaker.cli.retention import adjust, experiment, proxy, retain, survey
 from tastemaker.cli.simulate import app as simulate_app
 from tastemaker.errors import InputError, TastemakerError
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.errors import InputError
+from tastemaker.cli.retention.options import AsJson, Out, Quiet, finish, pairs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,10 +25,7 @@ app = typer.Typer(
 )
 
 Scored = Annotated[Path, typer.Argument(help="The candidates.")]
-Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
 Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many items a person sees.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
 @app.command()
@@ -49,12 +45,10 @@ def preview(
     """
     from tastemaker.flows.retention.adjust import preview_rule, rule_of
 
-    dials = dict(_pair(one) for one in dial or [])
-    chosen = rule_of(rule, dials, most)
+    chosen = rule_of(rule, pairs(dial, "--dial"), most)
     with progress(quiet) as report:
         result = preview_rule(scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -75,12 +69,4 @@ def tune(
 
     with progress(quiet) as report:
         result = tune_rule(scored, cap, out, report, top, penalty)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise InputError(f"--dial {text}: write it as name=number")
-    return name, value
+    finish(result, as_json)

@@ -9,7 +9,7 @@ import typer
 
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.survey import AsJson, Out, Quiet, Seed, Workspace
+from tastemaker.cli.retention.options import AsJson, Out, Quiet, Seed, Workspace, finish
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,8 +60,7 @@ def fit(
     settings = {"features": tuple(feature), "kind": kind, "answer": answer, "weight": weight, "l2": l2, "window": window}
     with progress(quiet) as report:
         result = run(rows, out, report, settings, cohort, user, seed)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -81,8 +80,7 @@ def calibrate(
 
     with progress(quiet) as report:
         result = fit_calibration(proxy, rows, out, report, method)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -104,8 +102,7 @@ def thresholds(
 
     with progress(quiet) as report:
         result = run(proxy, rows, out, report, {"pos": positive, "neg": negative}, alpha)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -143,8 +140,7 @@ def live(
 
     with progress(quiet) as report:
         result = fit_live(workspace, report, least, deploy)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -160,5 +156,4 @@ def withdraw(
     from tastemaker.flows.retention.live.withdraw import withdraw_proxy
 
     result = withdraw_proxy(workspace, to)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)

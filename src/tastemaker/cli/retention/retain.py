@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.survey import AsJson, Mode, Out, Quiet, Seed, _mode
+from tastemaker.cli.retention.options import AsJson, Mode, Out, Quiet, Seed, finish, mode_of, pairs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,16 +55,14 @@ def increment(
 
     Example: tastemaker retain increment rows.parquet --baseline history --baseline like --survey return --survey worth
     """
-    from tastemaker.cli.retention.survey import _pairs
     from tastemaker.flows.retention.increment import increment as run
 
     settings: dict[str, Any] = {"baseline": tuple(baseline), "surveys": tuple(survey or ["return"]), "outcome": outcome}
     settings |= {"active_quantile": active_quantile, "user": user, "time": time, "weight": weight, "cohort": cohort}
-    settings |= {"feature_times": _pairs(stamp, "--stamp"), "survey_time": survey_time, "learner": learner, "folds": folds}
+    settings |= {"feature_times": pairs(stamp, "--stamp"), "survey_time": survey_time, "learner": learner, "folds": folds}
     with progress(quiet) as report:
-        result = run(rows, out, report, settings, _mode(mode), seed)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+        result = run(rows, out, report, settings, mode_of(mode), seed)
+    finish(result, as_json)
 
 
 @app.command()
@@ -98,5 +95,4 @@ def paths(
         result = run(
             rows, out, report, slates=slates, candidates=candidates, controls=control or (), settings=settings, seed=seed
         )  # fmt: skip
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)

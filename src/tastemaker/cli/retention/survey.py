@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated
 
 import typer
 
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.errors import InputError
+from tastemaker.cli.retention.options import AsJson, Mode, Out, Quiet, Seed, Workspace, finish, mode_of, pairs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,34 +27,9 @@ app = typer.Typer(
     ),
 )
 
-Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
-Workspace = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="TASTEMAKER_WORKSPACE", help="The workspace folder (see `tastemaker init`).")
-]
-Mode = Annotated[str, typer.Option(help="paper (as published), corrected, or both side by side.")]
 Columns = Annotated[
     list[str] | None, typer.Option("--column", help="Your name of a column: ours=yours, e.g. answer=score; repeat.")
 ]
-Seed = Annotated[int, typer.Option(help="Key of resampling and folds: same seed, same numbers.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-
-
-def _pairs(given: list[str] | None, what: str) -> dict[str, str]:
-    """`name=value` options as a mapping."""
-    found = {}
-    for one in given or []:
-        name, equals, value = one.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{what} {one}: write it as name=value")
-        found[name] = value
-    return found
-
-
-def _mode(mode: str) -> Literal["both", "paper", "corrected"]:
-    if mode not in ("both", "paper", "corrected"):
-        raise InputError(f"--mode {mode}: choose both, paper or corrected")
-    return cast(Literal["both", "paper", "corrected"], mode)
 
 
 @app.command()
@@ -88,10 +63,9 @@ def weigh(
     with progress(quiet) as report:
         result = weigh_surveys(
             surveys, covariate, out, report, users=users, impressions=impressions, question=question, trim=trim,
-            threshold=threshold, columns=_pairs(column, "--column"), mode=_mode(mode), seed=seed,
+            threshold=threshold, columns=pairs(column, "--column"), mode=mode_of(mode), seed=seed,
         )  # fmt: skip
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -124,15 +98,14 @@ def validate(
 
     with progress(quiet) as report:
         if block:
-            blocks = {name: items.split(",") for name, items in _pairs(block, "--block").items()}
+            blocks = {name: items.split(",") for name, items in pairs(block, "--block").items()}
             result = validate_battery(answers, blocks, out, report, by=by, seed=seed)
         else:
             result = validate_answers(
                 answers, out, report, questions=question or ("return", "worth", "interest"), events=event or [], by=by,
-                weight=weight, columns=_pairs(column, "--column"), mode=_mode(mode), seed=seed,
+                weight=weight, columns=pairs(column, "--column"), mode=mode_of(mode), seed=seed,
             )  # fmt: skip
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -185,8 +158,7 @@ def asked(
 
     with progress(quiet) as report:
         result = read_asked(
-            out, report, workspace=workspace, table=table, metrics=metric or (), before=_pairs(before, "--before"),
+            out, report, workspace=workspace, table=table, metrics=metric or (), before=pairs(before, "--before"),
             down=down or (), shown=shown, holdout=holdout, tolerated=tolerated, least=least, days=days,
         )  # fmt: skip
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)

@@ -21,15 +21,40 @@ def _least(name: str, value: float, low: float, high: float = math.inf, above: b
         raise InputError(f"{name} is {value}; give a number {told}" + (f" and at most {high:g}" if math.isfinite(high) else ""))
 
 
-def _thresholds(boost: float, demote: float) -> None:
-    _least("tau_boost", boost, 0, 1)
-    _least("tau_demote", demote, 0, 1)
-    if demote > boost:
-        raise InputError(f"tau_demote {demote} lies above tau_boost {boost}; an item would be raised and lowered at once")
+class _OfProbability:
+    """What `Step` and `Hinge` share: they look at p_pos alone, and act beyond two thresholds."""
+
+    tau_boost: float
+    tau_demote: float
+
+    def _check(self, *strengths: str) -> None:
+        for name in strengths:
+            _least(name, getattr(self, name), 0)
+        _least("tau_boost", self.tau_boost, 0, 1)
+        _least("tau_demote", self.tau_demote, 0, 1)
+        if self.tau_demote > self.tau_boost:
+            raise InputError(
+                f"tau_demote {self.tau_demote} lies above tau_boost {self.tau_boost}; an item would be raised and lowered at once"
+            )
+
+    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """What the rule looks at: p_pos."""
+        return p_pos
+
+
+class _OfValue:
+    """What `Value` and `Constrained` share: they look at v, or at one of its halves."""
+
+    penalty: float
+    part: Part
+
+    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
+        """v = p_pos - penalty p_neg; of the part 'boost' only what raises, of 'demote' only what lowers."""
+        return np.asarray((self.part != "demote") * p_pos - (self.part != "boost") * self.penalty * p_neg, dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(_OfProbability):
     """As published: + alpha where p > tau_boost, - beta (tau_demote - p) where p < tau_demote. It jumps by alpha at tau_boost."""
 
     alpha: float = 1.0
@@ -38,13 +63,7 @@ class Step:
     tau_demote: float = 0.38
 
     def __post_init__(self) -> None:
-        _least("alpha", self.alpha, 0)
-        _least("beta", self.beta, 0)
-        _thresholds(self.tau_boost, self.tau_demote)
-
-    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
-        """What the rule looks at: p_pos."""
-        return p_pos
+        self._check("alpha", "beta")
 
     def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
         """What is added to each score (n,)."""
@@ -54,7 +73,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Hinge:
+class Hinge(_OfProbability):
     """+ a max(0, p - tau_boost) - b max(0, tau_demote - p): continuous, so a small change of p never makes a rank jump."""
 
     a: float = 4.0
@@ -63,26 +82,15 @@ class Hinge:
     tau_demote: float = 0.38
 
     def __post_init__(self) -> None:
-        _least("a", self.a, 0)
-        _least("b", self.b, 0)
-        _thresholds(self.tau_boost, self.tau_demote)
-
-    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
-        """What the rule looks at: p_pos."""
-        return p_pos
+        self._check("a", "b")
 
     def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
         """What is added to each score (n,)."""
         return self.a * np.maximum(0.0, p_pos - self.tau_boost) - self.b * np.maximum(0.0, self.tau_demote - p_pos)
 
 
-def _value(part: Part, penalty: float, p_pos: Floats, p_neg: Floats) -> Floats:
-    """v = p_pos - penalty p_neg, or one of its halves."""
-    return np.asarray((part != "demote") * p_pos - (part != "boost") * penalty * p_neg, dtype=np.float64)
-
-
 @dataclass(frozen=True)
-class Value:
+class Value(_OfValue):
     """+ weight (p_pos - penalty p_neg)."""
 
     weight: float = 1.0
@@ -93,17 +101,13 @@ class Value:
         _least("weight", self.weight, 0)
         _least("penalty", self.penalty, 0)
 
-    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
-        """v = p_pos - penalty p_neg."""
-        return _value(self.part, self.penalty, p_pos, p_neg)
-
     def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
         """What is added to each score (n,)."""
         return self.weight * self.retention(p_pos, p_neg)
 
 
 @dataclass(frozen=True)
-class Constrained:
+class Constrained(_OfValue):
     """Sort by z + mu v with the largest mu <= mu_max that costs a request at most the share `eps` of its engagement range.
 
     sum_j e_j z_(j) >= best - eps (best - worst), e_j = 1/log2(1 + j), v = p_pos - penalty p_neg. Each mu gives the exact
@@ -119,10 +123,6 @@ class Constrained:
         _least("eps", self.eps, 0, 1)
         _least("mu_max", self.mu_max, 0, above=True)
         _least("penalty", self.penalty, 0)
-
-    def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
-        """v = p_pos - penalty p_neg."""
-        return _value(self.part, self.penalty, p_pos, p_neg)
 
 
 @dataclass(frozen=True)

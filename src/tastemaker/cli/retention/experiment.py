@@ -9,7 +9,7 @@ import typer
 
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.survey import Workspace
+from tastemaker.cli.retention.options import AsJson, Out, Quiet, Seed, Workspace, finish
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,10 +39,6 @@ app = typer.Typer(
 
 Plan = Annotated[Path, typer.Option(help="The plan, TOML or JSON.")]
 Results = Annotated[Path, typer.Argument(help="One row a unit: user_id, arm, and the columns of the metrics.")]
-Out = Annotated[Path, typer.Option(help="Folder of the report.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Seed = Annotated[int, typer.Option(help="Key of resampling: same seed, same numbers.")]
 
 
 @app.command()
@@ -80,8 +76,7 @@ def check(
 
     with progress(quiet) as report:
         result = check_experiment(results, plan, report, runs=runs, exposures=exposures, seed=seed)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -101,8 +96,7 @@ def read(
 
     with progress(quiet) as report:
         result = read_experiment(results, plan, out, report, days)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -121,8 +115,7 @@ def watch(
 
     with progress(quiet) as report:
         result = watch_experiment(days, plan, out, report)
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
@@ -173,8 +166,7 @@ def surrogate(
         result = read_surrogate(
             history, results, short, long, out, report, arm=arm, control=control, treatment=treatment, horizon=horizon, seed=seed
         )
-    emit(result, as_json)
-    raise typer.Exit(result["exit_code"])
+    finish(result, as_json)
 
 
 @app.command()
