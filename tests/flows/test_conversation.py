@@ -116,7 +116,7 @@ def test_a_plan_says_how_far_the_limits_reach(workspace: Path) -> None:
 
 
 def test_a_budget_is_never_passed(workspace: Path) -> None:
-    with pytest.raises(BudgetReached, match="smaller than one unit"):
+    with pytest.raises(BudgetReached, match="smaller than one conversation"):
         generate(workspace, "poor", SETTINGS, Paying(Limits(calls=5)), "never", quiet)
     assert status(workspace, "poor")["finished"] == 0
     chat = Dying(workspace, 1000, AssertionError())

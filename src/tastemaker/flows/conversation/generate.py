@@ -197,7 +197,8 @@ def generate(
         write_json(place.settings, asdict(settings))
     engine = open_engine(setting, chat, place, paying, resume)
     write_json(place.settings, asdict(settings))
-    outcomes = map_units(engine, work_on(setting, engine, place), units(setting), retry=kinds, report=_reporter(report))
+    told, work = _reporter(report), work_on(setting, engine, place)
+    outcomes = map_units(engine, work, units(setting), retry=kinds, report=told, noun="conversation")
     failed: dict[str, str] = {}
     with table_writer(place.table) as write:
         try:

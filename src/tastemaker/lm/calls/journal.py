@@ -78,13 +78,13 @@ class Journal:
     def _continue(self, settings: Mapping[str, Any], resume: Resume) -> None:
         if resume == "never":
             raise InputError(
-                f"the journal already holds a run ({len(self.units)} units finished); resume it, or give another folder"
+                f"the journal already holds a run ({len(self.units)} units finished); resume it, or give another name"
             )
         changed = differences(self.settings, dict(settings))
         if changed and resume == "same":
             raise InputError(
-                f"settings changed since the journal was begun: {'; '.join(changed)}. Set them back, give another folder, "
-                "or resume with `always` (finished work is kept, the rest uses the new settings)"
+                f"settings changed since the journal was begun: {'; '.join(changed)}. Set them back, give another name, "
+                "or resume with `--changed always` (finished work is kept, the rest uses the new settings)"
             )
         if changed:
             self._write({"event": "begin", "settings": dict(settings)})

@@ -61,12 +61,13 @@ def map_units(
     retry: Collection[str] = (),
     report: Callable[[Progress], None] | None = None,
     beat: float = 1.0,
+    noun: str = "unit",
 ) -> Iterator[Outcome]:
     """Run `work(unit)` (returns JSON) on every unit not yet done, several at once; outcomes come in the order of `units`.
 
     A unit that failed in an earlier sitting is not touched unless its kind is in `retry`; a unit that was done is read back.
     When the run stops early or reaches its budget, what finishes still comes, and then the reason is raised. Interrupting
-    (Ctrl-C, closing the iterator) lets calls under way finish, so that what was paid is kept.
+    (Ctrl-C, closing the iterator) lets calls under way finish, so that what was paid is kept. noun: what messages call a unit.
 
     Raises
     ------
@@ -106,7 +107,7 @@ def map_units(
         if engine.journal is not None:
             engine.journal.flush()
     if run.reason is not None:
-        raise type(run.reason)(_explained(run.reason, finished - failed, total))
+        raise type(run.reason)(_explained(run.reason, finished - failed, total, noun))
 
 
 class _Run:
@@ -156,7 +157,7 @@ def _tell(report: Callable[[Progress], None] | None, engine: Engine, finished: i
         )
 
 
-def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int) -> str:
+def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int, noun: str) -> str:
     if isinstance(reason, BudgetReached) and done == 0:
-        return f"{reason}. Not one of {total} units was finished: the budget is smaller than one unit; raise it and resume"
-    return f"{reason} ({done} of {total} units finished; resume goes on from there)"
+        return f"{reason}. Not one of {total} {noun}s was finished: the budget is smaller than one {noun}; raise it and resume"
+    return f"{reason} ({done} of {total} {noun}s finished; resume goes on from there)"
