@@ -68,6 +68,9 @@ max-width:none}
 table{border-collapse:separate;border-spacing:0;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.5rem .7rem;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card);white-space:normal;min-width:8.5rem}
+.words tr>:first-child{min-width:0}
+.words tr>:last-child{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:5.5rem}
+@media(max-width:480px){.words tr>*{padding:.5rem .3rem}}
 thead th{font-weight:600;color:var(--muted);border-bottom-width:2px}
 tbody th{font-weight:500}tr:last-child>*{border-bottom:0}
 tr.ours>*{background:var(--soft)}tr.ours>:first-child{background:var(--soft);box-shadow:inset 3px 0 var(--c1);font-weight:650}

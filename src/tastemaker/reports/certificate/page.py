@@ -9,6 +9,8 @@ from tastemaker.reports.certificate.words import SUPPORTS, candidates, claim, fa
 from tastemaker.reports.markup import Safe, table, tag
 from tastemaker.reports.page import document
 
+WORDS = "words"  # of tables whose last column is read, not compared
+
 
 def page(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
     """The certificate `all_of[chosen]` (as JSON holds it) with every candidate of its gate; all text is escaped."""
@@ -19,11 +21,11 @@ def page(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
     parts = [
         header,
         _section("The claim", tag("p", claim(one)), tag("p", SUPPORTS[one["support"]], class_="notice")),
-        _section("The figures", table(["figure", "value"], [(None, list(row)) for row in facts(one)])),
+        _section("The figures", table(["figure", "value"], [(None, list(row)) for row in facts(one)], WORDS)),
         _section("What has to be true", tag("ul", *(tag("li", note) for note in one["assumptions"] or ("nothing was tested",)))),
         _section(
             "Every candidate",
-            table(["candidate", "novelty", "lower bound", "outcome"], [(None, list(row)) for row in candidates(all_of)]),
+            table(["no.", "novelty", "lower bound", "outcome"], [(None, list(row)) for row in candidates(all_of)], WORDS),
         ),
     ]
     if one["beside"]:
@@ -35,7 +37,7 @@ def page(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
             _section(
                 "Other tests of the same claim",
                 tag("p", "For comparison; they decide nothing."),
-                table(["test", "lower bound", "outcome", "note"], rows),
+                table(["test", "lower bound", "outcome", "note"], rows, WORDS),
             )
         )
     return document(f"Certificate: {verdict(one).lower()}", parts)

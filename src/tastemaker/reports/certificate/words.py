@@ -28,11 +28,15 @@ def verdict(one: Mapping[str, Any]) -> str:
 
 def claim(one: Mapping[str, Any]) -> str:
     """What was tested, in a sentence."""
-    slack = "" if one["margin"] == 0 else f" by at least {number(one['margin'])} a round"
-    return (
-        f"With probability {1 - one['delta']:g}, this policy earns at least {one['c']:.0%} of what the logger earns{slack}, and "
-        f"never less than {one['floor']:.0%} of it. Tested once, on {one['n']:,} rows that had no part in learning or choosing."
-    )
+    share, margin = f"{one['c']:.0%} of what the logger earns", float(one["margin"])
+    earns = f"at least {share}"
+    if margin > 0:
+        earns = f"at least {number(margin)} a round more than {share}"
+    elif margin < 0:
+        earns = f"at most {number(-margin)} a round less than {share} (earlier deployments have banked that)"
+    sure = f"with probability {1 - one['delta']:g}, this policy earns {earns}, and never less than {one['floor']:.0%} of it"
+    said = sure[0].upper() + sure[1:] if one["passed"] else f"It was not shown that, {sure}"
+    return f"{said}. Tested once, on {one['n']:,} rows that had no part in learning or choosing."
 
 
 def facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -47,16 +51,21 @@ def facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Rows, of them rewarded", f"{one['n']:,}, {one['n_rewarded']:,}"),
         ("Largest weight; rows worth", f"{number(one['max_weight'])}; {number(one['ess'])}"),
         ("Test", str(one["test"])),
-        ("Policy, rows, split", f"{one['policy_hash'][:12]}, {one['log_hash'][:12]}, {one['split_hash'][:12]}"),
+        ("Digest of the policy", one["policy_hash"][:12]),
+        ("Digests of rows and split", f"{one['log_hash'][:12]}, {one['split_hash'][:12]}"),
     ]
 
 
 def candidates(all_of: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """One line a candidate: number, novelty, bound, verdict."""
-    return [
-        (str(place), f"{one['novelty']:.2%}", number(one["lcb"]), "passed" if one["passed"] else str(one["reason"]))
-        for place, one in enumerate(all_of, start=1)
-    ]
+    return [(str(place), f"{one['novelty']:.2%}", number(one["lcb"]), _outcome(one)) for place, one in enumerate(all_of, start=1)]
+
+
+def _outcome(one: Mapping[str, Any]) -> str:
+    if not one["tested"]:
+        return str(one["reason"])
+    failed = "the margin" if float(one["lcb"]) < float(one["margin"]) else "the floor"
+    return "passed" if one["passed"] else f"refused: below {failed}"
 
 
 def markdown(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
