@@ -99,6 +99,24 @@ def test_bank_bounds_what_was_earned_and_survives_the_store():
         Entry.from_row({"note": "{}"})
 
 
+def test_bank_of_the_paired_world_has_the_measured_size():
+    """Golden: true .167 V0 a round; mean lower bound .133 with the exact U = 1.744, -.070 with U = 1/h (70,000 rows, .025)."""
+    policy, runs, n = SMALL.tilted(PAIRED_TILTS[2]), 40, 70_000
+    mixed = 0.95 * policy + 0.05 * SMALL.logger
+    joint = mixed * SMALL.q
+    assert (SMALL.logger / mixed).max() == pytest.approx(1.744, abs=5e-4)
+    assert (SMALL.value(policy) - 0.95 * BASE) / BASE == pytest.approx(0.167, abs=5e-4)
+    for cap, golden in ((1.7442, 0.133), (20.0, -0.070)):
+        ledger, found = Ledger(cap=cap, share=1.0, entries=(Entry("deployed", "p", rounds=n),)), []
+        for run in range(runs):
+            draws = np.random.default_rng(run)
+            rewarded = draws.choice(80, draws.binomial(n, joint.sum()), p=joint / joint.sum())
+            gains = np.zeros(n)
+            gains[: len(rewarded)] = (policy[rewarded] - 0.95 * SMALL.logger[rewarded]) / mixed[rewarded]
+            found.append(bank(settle(ledger, "p", gains, n)).low / n / BASE)
+        assert np.mean(found) == pytest.approx(golden, abs=0.01)
+
+
 def test_bank_exceeds_the_truth_at_most_at_delta():
     # A policy exactly at c earns nothing; 200 runs of four rounds, each looked at (10,000 rows a round).
     policy, ledger = SMALL.worth(0.95), replace(Ledger(cap=5.0, delta=0.2), entries=(Entry("deployed", "p", rounds=40_000),))
@@ -186,9 +204,7 @@ def test_what_the_ledger_refuses():
     assert live.left == 1_000
     with pytest.raises(InputError, match="at least 65"):
         settle(live, good.policy_hash, np.zeros(10), 100)
-    with pytest.raises(
-        InputError, match=r"1,001 rounds .* 1,000 planned ones are left.*certify and deploy anew"
-    ):
+    with pytest.raises(InputError, match=r"1,001 rounds .* 1,000 planned ones are left.*certify and deploy anew"):
         settle(live, good.policy_hash, np.zeros(1_001), 1_001)
     banked = settle(live, good.policy_hash, np.zeros(700), 700, mark="rows")
     assert banked.left == 300
