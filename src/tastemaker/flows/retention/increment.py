@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.flows.chain import Report
+from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import IDS, read_typed
 from tastemaker.rank.report import Mode
@@ -22,10 +23,11 @@ def increment(
     from tastemaker.rank.increment import IncrementSettings, claim, increment_table
 
     report("increment", 0, 2, "reading")
-    table = read_typed(rows)
-    report("increment", 1, 2, "fitting every model on every fold")
     chosen = IncrementSettings(**settings)
-    found = increment_table(table, chosen, seed, mode, name=str(rows))
+    table = read_typed(rows, times=(chosen.survey_time, *chosen.feature_times.values()))
+    report("increment", 1, 2, "fitting every model on every fold")
+    with in_file(rows):
+        found = increment_table(table, chosen, seed, mode, name=str(rows))
     made = claim(found, survey=chosen.surveys[0])
     written = write_claim(made, out)
     report("increment", 2, 2, "")
