@@ -200,6 +200,19 @@ def test_the_next_gate_reads_what_the_mixture_served(shop: Shop) -> None:
         shop.run(f"certify --study {study} --out {shop.root / 'third'} -q")
 
 
+def test_another_pi0_is_not_what_the_policy_was_certified_against(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    dials, served = shop.root / "tastemaker.toml", shop.service.database.served("certified-")
+    assert shop.run("ledger")["served"]
+    monkeypatch.setitem(shop.service.recommender.dials, "exploration", 2.0)
+    assert shop.serve("hotter", 1)["policy_id"][0].as_py().startswith("plackett-luce-2-")
+    assert shop.service.database.served("certified-") == served
+    text = dials.read_text()
+    dials.write_text(text.replace(f"exploration = {HEAT}", "exploration = 2.0"))
+    told = CliRunner().invoke(app, ["explore", "ledger", "-w", str(shop.root)]).output
+    assert "NOT SERVED: pi0 is now plackett-luce-2-" in told and "certified against plackett-luce-8-" in told
+    dials.write_text(text)
+
+
 def test_no_more_rounds_are_served_than_were_planned(shop: Shop) -> None:
     before = shop.service.database.served("certified-")
     passes = (PLANNED - before) // len(shop.users) + 1

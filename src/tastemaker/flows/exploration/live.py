@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from tastemaker.errors import InputError
+from tastemaker.explore import logger_name
 from tastemaker.explore.ledger import Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
 from tastemaker.explore.ledger import watch as watch_rewards
 from tastemaker.explore.table import Log, split
+from tastemaker.flows.chain import Chain
 from tastemaker.flows.exploration.promise import append_entries, deployment_name, ledger_file, read_ledger
-from tastemaker.flows.exploration.study import PARTS
+from tastemaker.flows.exploration.study import KIND, PARTS, read_about
 from tastemaker.flows.exploration.tables import BEGINNING, Source, load
+from tastemaker.store import Workspace
 
 
 def show(workspace: Path | None, ledger: Path | None, hand_back: bool = False) -> dict[str, Any]:
@@ -23,7 +26,20 @@ def show(workspace: Path | None, ledger: Path | None, hand_back: bool = False) -
     book = read_ledger(path)
     if hand_back:
         book = _entered(path, book, withdraw(book, "handed back"))
-    return _told(book)
+    told = _told(book)
+    if workspace is not None and book.serving is not None:
+        warning = _other_pi0(Workspace.open(workspace), book.serving.policy)
+        told |= {"served": not warning, "text": told["text"] + warning}
+    return told
+
+
+def _other_pi0(workspace: Workspace, policy: str) -> str:
+    """Why a workspace does not serve the policy in force although the ledger says so; nothing where it does."""
+    pi0 = logger_name(workspace.settings["exploration"], Chain(workspace, lambda *_: None).fingerprint("sft")[:12])
+    known = read_about(workspace.artifacts.get(KIND, policy))["loggers"]
+    if any(one.startswith(pi0) for one in known):
+        return ""
+    return f"\nNOT SERVED: pi0 is now {pi0}; the policy was certified against {', '.join(known)}. Learn and certify anew"
 
 
 def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key: str) -> dict[str, Any]:
@@ -37,7 +53,7 @@ def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key
         done = book.latest.rounds - book.left
         if len(log) == done:
             raise InputError(f"all {done:,} rounds that were served are banked already; there is nothing new")
-        log = log.take(np.arange(done, len(log)))
+        log = log.take(np.arange(done, min(len(log), book.latest.rounds)))
     kept = [live_gains(part, book) for part in split(log, PARTS, key)[:2]]
     note = str(source.log or source.workspace)
     return _told(_entered(path, book, settle(book, book.latest.policy, np.concatenate(kept), len(log), note, log.hash)))
