@@ -144,7 +144,7 @@ def learn(
 
     with progress(quiet) as report:
         result = run(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
-    emit(result, as_json)
+    _ended(result, as_json)
 
 
 @app.command()

@@ -22,7 +22,10 @@ from tastemaker.store.files import plain
 def learn(
     source: Source, out: Path, objective: str, shares: tuple[float, ...], key: str, steps: int, report: Report
 ) -> dict[str, Any]:
-    """A path on S1, its best point by S2, and the ladder from it towards new items, as a study in `out`."""
+    """A path on S1, its best point by S2, and the ladder from it towards new items, as a study in `out`.
+
+    `passed` is false, with the reason, where no row has a reward: then there is no study.
+    """
     from tastemaker.explore.learn.certified import PathSettings, choose, climb
     from tastemaker.explore.learn.fit import learn_path
     from tastemaker.explore.learn.softmax import Settings
@@ -35,7 +38,8 @@ def learn(
     settings = PathSettings(objective=objective, shares=shares, learner=Settings(steps=steps), parts=PARTS)  # type: ignore[arg-type]
     s1, s2, _, _ = split(loaded.log, PARTS, key)
     if not s1.rewarded:
-        raise InputError(f"none of the {len(s1)} rows to learn on has a reward; collect more rows first")
+        why = f"refused: none of the {len(s1):,} rows to learn on has a reward; collect more rows first"
+        return {"passed": False, "reason": why, "text": why}
     space = Features(loaded.vectors, loaded.prefixes)
     report("learn", 1, 3, f"{len(s1):,} rows, {len(loaded.ids):,} actions")
     trained = learn_path(space.rows(s1), settings.lambdas, settings.objective, settings.learner, key)
@@ -48,7 +52,7 @@ def learn(
     point = settings.lambdas[[one is best for one in trained].index(True)]
     lines = [f"candidate {n}: novelty {nu:.3f}" for n, nu in enumerate(novelty, start=1)]
     text = f"study {out}: path point lambda = {point:g} of {len(trained)}, {len(ladder)} candidates\n" + "\n".join(lines)
-    return {"study": str(out), "lambda": point, "candidates": len(ladder), "novelty": novelty, "text": text}
+    return {"passed": True, "study": str(out), "lambda": point, "candidates": len(ladder), "novelty": novelty, "text": text}
 
 
 def design(source: Source, out: Path, budget: float, cap: float, min_plays: float) -> dict[str, Any]:
