@@ -19,7 +19,11 @@ def run(*words: object) -> tuple[int, dict[str, object]]:
     result = CliRunner().invoke(app, [*map(str, words), "--json", "--quiet"])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.exit_code, json.loads(result.stdout)
+    found = json.loads(result.stdout)
+    if "verdict" in found:  # every report has both modes and (where there is a number) a figure, as Markdown and as a page
+        assert found["paper"] and found["corrected"] and (found["figures"] or found["verdict"] == "cannot tell"), words
+        assert Path(found["page"]).exists() and Path(found["page"]).with_suffix(".md").exists()
+    return result.exit_code, found
 
 
 @pytest.fixture(scope="module")

@@ -149,6 +149,7 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
     plan = folder / "plan.toml"
     seen = json.loads(_run(experiment, "watch", folder / "days.parquet", "--plan", plan, "--out", tmp_path, "--json", "-q"))
     assert len(seen["corrected"][0]["rows"]) == 3 and seen["verdict"] == "supported"
+    assert len(seen["paper"][0]["rows"]) == 3 and seen["paper"][0]["rows"][-1][-1] == "significant" and seen["figures"]
     assert "174,419,550 units an arm" in _run(experiment, "power", "--cv", 1, "--lift", 0.0003)
     rows = json.loads(
         _run(experiment, "power", "--table", folder / "results.parquet", "--plan", plan, "--units", 1500, "--json")
@@ -166,7 +167,9 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
     )
     words = ("--history", folder / "results.parquet", "--short", "likes", "--short", "plays", "--long", "returned")
     said = _run(experiment, "surrogate", folder / "results.parquet", *words, "--out", tmp_path / "s", "-q", code=1)
-    assert "surrogacy" in said
+    assert "surrogacy" in said and "Each short outcome alone" in said
+    page = (tmp_path / "s" / "report.html").read_text()
+    assert "Paper mode" in page and "Corrected mode" in page and "<svg" in page
 
 
 def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:

@@ -155,6 +155,14 @@ def read_asking(table: pa.Table, settings: AskingSettings, unit: str = "user_id"
     return AskingReading(ratio, verdict, because, tuple(found), harm, each, alone, read)
 
 
+def unasked_share(ratio: SampleRatio) -> tuple[str, float, float, float]:
+    """Share of people in the never-asked group with its exact 95 % interval, as the row of a figure."""
+    n = sum(ratio.counts.values())
+    found = stats.binomtest(ratio.counts[UNASKED], n)
+    low, high = found.proportion_ci(0.95)
+    return f"{n:,} people", float(found.statistic), float(low), float(high)
+
+
 def _judged(found: Effect, harm: NonInferiority) -> tuple[Verdict, str]:
     """Verdict and its reason for the first metric."""
     if found.reason:

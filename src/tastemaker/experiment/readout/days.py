@@ -11,7 +11,7 @@ import pyarrow as pa
 from tastemaker.errors import InputError
 from tastemaker.experiment.effects import Effect
 from tastemaker.experiment.moments import Metric
-from tastemaker.experiment.readout.words import p_words
+from tastemaker.experiment.readout.words import Row, p_words
 from tastemaker.experiment.sequential import Look
 
 Bar = tuple[float, float, float]
@@ -70,21 +70,23 @@ def _scaled(relative: bool, value: float, low: float, high: float) -> Bar:
     return scale * value, scale * low, scale * high
 
 
-def look_rows(
-    days: Sequence[Any], looks: Sequence[Look], relative: bool = True
-) -> list[dict[str, str | int | float | bool | None]]:
-    """One row a look: units, effect, the interval valid at every look, its p, and the ordinary interval beside it."""
+def look_rows(days: Sequence[Any], looks: Sequence[Look], relative: bool = True, fixed: bool = False) -> list[Row]:
+    """One row a look: units, effect, interval, and what it says. By the interval valid at every look and its p, or with `fixed`
+    by the ordinary one, called a finding whenever it leaves out 0.
+    """
     scale, unit = (100.0, " %") if relative else (1.0, "")
-    out: list[dict[str, str | int | float | bool | None]] = []
+    out: list[Row] = []
     for day, one in zip(days, looks, strict=True):
-        row: dict[str, str | int | float | bool | None] = {"day": str(day), "units": f"{one.n:,}"}
+        row: Row = {"day": str(day), "units": f"{one.n:,}"}
+        low, high = (one.fixed_low, one.fixed_high) if fixed else (one.low, one.high)
+        shown = low > 0 or high < 0
         if one.value != one.value:
-            blank = dict.fromkeys(("valid at every look", "p", "valid for one look only"), "")
-            out.append({**row, "effect": "refused", **blank, "so far": one.reason})
-            continue
-        spans = [(one.low, one.high), (one.fixed_low, one.fixed_high)]
-        told = [f"{scale * low:+.2f} to {scale * high:+.2f}{unit}" for low, high in spans]
-        verdict = one.reason or ("effect shown" if one.low > 0 or one.high < 0 else "go on")
-        row |= {"effect": f"{scale * one.value:+.2f}{unit}", "valid at every look": told[0], "p": p_words(one.p)}
-        out.append(row | {"valid for one look only": told[1], "so far": verdict})
+            told, span, said = "refused", "", one.reason
+        else:
+            told, span = f"{scale * one.value:+.2f}{unit}", f"{scale * low:+.2f} to {scale * high:+.2f}{unit}"
+            said = (
+                ("significant" if shown else "not significant") if fixed else one.reason or ("effect shown" if shown else "go on")
+            )
+        row |= {"effect": told, "valid for one look only" if fixed else "valid at every look": span}
+        out.append(row | ({"called": said} if fixed else {"p": p_words(one.p) if span else "", "so far": said}))
     return out

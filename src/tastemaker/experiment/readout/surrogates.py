@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.experiment.effects import Effect
-from tastemaker.experiment.moments import column_of
+from tastemaker.experiment.effects import Effect, effects
+from tastemaker.experiment.moments import Metric, column_of, moments
 from tastemaker.experiment.surrogate import SurrogateIndex, fit_index, index_effect
 
 
@@ -23,10 +23,11 @@ def index_on_tables(
     control: str = "control",
     treatment: str = "treatment",
     key: str | int = 0,
-) -> tuple[SurrogateIndex, Effect]:
+) -> tuple[SurrogateIndex, Effect, list[Effect]]:
     """Fit on `history` (one row a unit: short outcomes and `long`), read the effect in `test` (one row a unit: arm, short).
 
-    Raises InputError on a missing column or value, or an arm without units.
+    Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a missing column or
+    value, or an arm without units.
     """
     if not short:
         raise InputError("a surrogate index needs at least one short outcome")
@@ -37,7 +38,8 @@ def index_on_tables(
     for name in (control, treatment):
         if not (arms == name).any():
             raise InputError(f"arm '{name}' is empty: no row has it; arms found: {', '.join(sorted(set(map(str, arms))))}")
-    return index, index_effect(index, now[arms == treatment], now[arms == control], f"{long} (predicted)")
+    alone = effects(moments(test, [Metric(name) for name in short], arm), [Metric(name) for name in short], control, treatment)
+    return index, index_effect(index, now[arms == treatment], now[arms == control], f"{long} (predicted)"), alone
 
 
 def index_rows(index: SurrogateIndex) -> list[dict[str, str | int | float | bool | None]]:

@@ -18,6 +18,7 @@ from tastemaker.experiment.readout.asked import (
     AskingSettings,
     people_table,
     read_asking,
+    unasked_share,
 )
 from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.experiment.load import in_file
@@ -134,6 +135,9 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
     paper = (Table.of("Shown a question against everybody else", naive, note),) if naive else ()
     known = tuple(words.forest(reading.effects))
     title, label = "What asking does", "change against the never asked, percent"
+    split = Intervals(
+        "Share of people never asked", "share, and what was promised", (unasked_share(reading.ratio),), settings.holdout
+    )
     return ClaimReport(
         f"Asking costs at most {settings.tolerated:.1%} of '{first}'",
         reading.verdict,
@@ -141,7 +145,7 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
         paper,
         tuple(corrected),
         _DIFFER if paper else (),
-        (Intervals(title, label, known, 0.0, (first,)),) if known else (),
+        (Intervals(title, label, known, 0.0, (first,)), split) if known else (split,),
         _ASSUMED,
         _LIMITS,
         horizon,

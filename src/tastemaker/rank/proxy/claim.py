@@ -12,7 +12,7 @@ from tastemaker.rank.calibrate import Calibration, Calibrator, calibration_table
 from tastemaker.rank.proxy.model import SIDES, Floats, Proxy, predict
 from tastemaker.rank.report import Cell, ClaimReport, Intervals, Lines, Table, Verdict
 from tastemaker.rank.surveys import numbers
-from tastemaker.rank.threshold import Threshold, threshold_at_precision
+from tastemaker.rank.threshold import Threshold, threshold_at_precision, wilson
 from tastemaker.stats.estimate import Estimate
 
 NEAR = (0.97, 1.03)
@@ -129,6 +129,7 @@ def threshold_claim(proxy: Proxy, paper: Mapping[str, Threshold]) -> ClaimReport
         because=because + ".",
         paper=(_thresholds("The published way: point precision", paper),),
         corrected=(_thresholds("Guaranteed: fixed sequence of lower bounds", proxy.thresholds),),
+        figures=(_promises(paper, proxy.thresholds),),
         differ=(
             "A point precision that meets the target misses it in about half of fresh samples; a lower bound does so in 5 %.",
         ),
@@ -136,6 +137,22 @@ def threshold_claim(proxy: Proxy, paper: Mapping[str, Threshold]) -> ClaimReport
         limits=("Thresholds move with prevalence: choose them again on schedule, and keep the old ones.",),
         settings=asdict(proxy.settings),
     )
+
+
+def _promises(paper: Mapping[str, Threshold], corrected: Mapping[str, Threshold]) -> Intervals:
+    """What each threshold promises and holds on these rows; without one, the share of hits among all rows."""
+    rows: list[tuple[str, float, float, float]] = []
+    for side, found in corrected.items():
+        share = found.prevalence - found.target
+        rows.append((f"{NAMES[side]}: everybody", share, share, share))
+        for way, one in (("point precision", paper[side]), ("guaranteed", found)):
+            if one.tau is not None:
+                ends = (wilson(one.precision * one.effective_n, one.effective_n, one.alpha, end) for end in ("lower", "upper"))
+                low, high = (float(end) - one.target for end in ends)
+                rows.append((f"{NAMES[side]}: {way}", one.precision - one.target, low, high))
+    marked = tuple(name for name, *_ in rows if name.endswith("guaranteed"))
+    caption = "Bars: one-sided bounds both ways; neutral answers are misses."
+    return Intervals("Precision against what is promised", "precision minus target", tuple(rows), 0.0, marked, caption)
 
 
 def _verdict(ratios: Mapping[str, Estimate]) -> tuple[Verdict, str]:

@@ -96,6 +96,9 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
         f"'{design.treatment}' changes {metric}",
         verdict,
         f"{last.reason or told}.",
+        paper=(
+            Table.of("Looks by the ordinary interval", look_rows(days, looks, relative, fixed=True), "No price for looking."),
+        ),
         corrected=(
             Table.of("Looks so far", look_rows(days, looks, relative), f"Planned before the start: {design.planned:,} units."),
         ),
@@ -107,8 +110,10 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
     )
 
 
-def surrogate_claim(index: SurrogateIndex, effect: Effect, long: str, treatment: str, horizon: str) -> ClaimReport:
-    """The report of a surrogate index: never more than its assumptions."""
+def surrogate_claim(
+    index: SurrogateIndex, effect: Effect, alone: Sequence[Effect], long: str, treatment: str, horizon: str
+) -> ClaimReport:
+    """The report of a surrogate index: never more than its assumptions; alone: the effect on each short outcome."""
     sure = not effect.reason and (effect.low > 0 or effect.high < 0)
     verdict: Any = "cannot tell" if effect.reason else "supported" if sure else "not supported"
     estimate = Estimate(effect.value, effect.low, effect.high, effect.n, "surrogate index", effect.assumptions, effect.reason)
@@ -118,7 +123,9 @@ def surrogate_claim(index: SurrogateIndex, effect: Effect, long: str, treatment:
         f"'{treatment}' changes {long} in the long run",
         verdict,
         effect.reason or f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below.",
+        paper=(Table.of("Each short outcome alone", words.naive_rows(alone), "Taken for the long one without a model of it."),),
         corrected=(Table.of("Effect on the index", rows, note), Table.of("The index", index_rows(index))),
+        differ=("a short outcome that moves says neither whether the long one moves nor by how much",),
         assumptions=effect.assumptions,
         limits=(
             "a surrogate that predicts users does not thereby predict effects: compare with past long tests (arXiv 2402.17637)",

@@ -139,9 +139,9 @@ def read_surrogate(
     with in_file(history):
         past = read_typed(history)
     with in_file(table):
-        index, effect = index_on_tables(past, read_typed(table), short, long, arm, control, treatment, seed)
+        index, effect, alone = index_on_tables(past, read_typed(table), short, long, arm, control, treatment, seed)
     report("surrogate index", 1, 2, "report")
-    claim = surrogate_claim(index, effect, long, treatment, horizon)
+    claim = surrogate_claim(index, effect, alone, long, treatment, horizon)
     written = write_claim(claim, out)
     report("surrogate index", 2, 2, "")
     return written | {"exit_code": claim.exit_code}
