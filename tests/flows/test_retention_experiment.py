@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tastemaker.cli.retention.experiment import app as experiment
 from tastemaker.cli.retention.adjust import app as adjusters
+from tastemaker.cli.retention.experiment import app as experiment
 from tastemaker.errors import InputError
 from tastemaker.experiment import assign
 from tastemaker.flows.retention.experiment.load import read_design
