@@ -1,7 +1,8 @@
-"""What replies learnt backwards are worth: two models from the same conversations and as many tokens, one of them without.
+"""What replies learnt backwards are worth: models from the same conversations and as many tokens, with them and without.
 
-In a conversation the item comes before the words about it; reversed replies lead from such words to the item. Same split, same
-turns asked (those whose item was accepted), as many tokens in all; 95 % paired intervals, conversations resampled.
+In a conversation the item comes before the words about it; reversed replies lead from such words to the item. They are short, so
+as many tokens are more examples and more steps: a third model has smaller batches and no fewer steps than the first. Same split,
+same turns asked (those whose item was accepted); 95 % paired intervals, conversations resampled.
 """
 
 from __future__ import annotations
@@ -19,35 +20,36 @@ from tastemaker.flows.conversation.learn.bench import questions
 from tastemaker.flows.conversation.learn.dialogues import LearnSettings, open_talk
 
 PASSES = 0.5
-WITH, WITHOUT = "with reversed replies", "without"
+WITH, WITHOUT, STEPS = "with reversed replies", "without", "without, as many steps"
+NAMES = (WITH, WITHOUT, STEPS)
 
 
 def dials(name: str) -> dict[str, Any]:
-    """As many tokens either way: those of the reversed replies go to more of the conversations."""
+    """As many tokens in each: those of the reversed replies go to more of the conversations."""
     usual = LearnSettings()
     rest = 1 - usual.behaviour - usual.metadata
-    return {"passes": PASSES} if name == WITH else {"passes": PASSES * rest / (rest - usual.reversed), "reversed": 0.0}
+    without = {"passes": PASSES * rest / (rest - usual.reversed), "reversed": 0.0}
+    return {WITH: {"passes": PASSES}, WITHOUT: without, STEPS: without | {"batch": 6}}[name]
 
 
 def main() -> None:
-    """Train two models on one split and compare them turn by turn."""
+    """Train three models on one split and compare them turn by turn."""
     given = arguments(main, "reversal", TAUGHT, 60)
     conversations(build(given), NAME, given.conversations, 11)
     journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
-    names = (WITH, WITHOUT)
-    found = dict(zip(names, journal.run(names, lambda name: measure(given, **dials(name)), "models"), strict=True))
+    found = dict(zip(NAMES, journal.run(NAMES, lambda name: measure(given, **dials(name)), "models"), strict=True))
     with progress(False) as report:
         talk = open_talk(given.workspace, NAME, learning(given), report)
     some = [one for one in questions(talk) if one.target is not None and one.accepted]
     values = {name: {metric: np.array(column) for metric, column in one.items()} for name, one in found.items()}
     rows = []
-    for name in names:
+    for name in NAMES:
         row = {"model": name} | {
             metric: interval(vars(macro(some, column, given.seed))) for metric, column in values[name].items()
         }
-        gap = macro(some, values[name]["nDCG@20"] - values[WITHOUT]["nDCG@20"], given.seed)
-        rows.append(row | {"gain, nDCG@20": "" if name == WITHOUT else interval(vars(gap), signed=True)})
-    note = f"{PASSES:g} passes over the conversations with reversed replies; the other model as many tokens."
+        gap = macro(some, values[WITH]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
+        rows.append(row | {"reversed replies' gain, nDCG@20": "" if name == WITH else interval(vars(gap), signed=True)})
+    note = f"{PASSES:g} passes over the conversations with reversed replies; the other models as many tokens."
     show_table(given.out, rows, f"Reversed replies: {len(some):,} accepted turns of {len(talk.split.test)} conversations", note)
     save_figure(given.out, draw({name: by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
 
