@@ -58,7 +58,7 @@ def test_propensities_are_those_of_a_mixture_of_lists() -> None:
 
 
 def test_lists_come_as_often_as_they_say() -> None:
-    runs = 6_000
+    runs = 2_000
     seen = Counter(tuple(drawn(f"request {one}", k=2)["item_id"].to_pylist()) for one in range(runs))
     lists = list(itertools.permutations(range(5), 2))
     expected = np.array([list_chance(one, 0.3) for one in lists])
