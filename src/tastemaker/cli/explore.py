@@ -33,7 +33,9 @@ Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON 
 Workspace = Annotated[Path | None, typer.Option("--workspace", "-w", help="Instead of a log: a workspace that served slates.")]
 Actions = Annotated[Path | None, typer.Option(help="The catalogue; without it, the logged actions alone.")]
 Context = Annotated[str, typer.Option(help="Names of the context columns, comma-separated.")]
-Column = Annotated[list[str] | None, typer.Option(help="A role and its column, for example reward=click; repeat.")]
+Column = Annotated[
+    list[str] | None, typer.Option(help="A role and its column, for example reward=click; repeat. reference: pi0's.")
+]
 RMax = Annotated[float, typer.Option(help="Largest reward a row can have.")]
 FitLogger = Annotated[bool, typer.Option("--fit-logger", help="Estimate missing propensities; everything is then labelled so.")]
 Study = Annotated[Path, typer.Option(help="The folder that `learn` wrote.")]
@@ -184,6 +186,8 @@ def certify(
 ) -> None:
     """Open the held-out rows once and say which candidate may go live; they are spent afterwards.
 
+    Rows that a deployment served need what pi0 gave the shown action: a column reference_propensity, or --column reference=NAME.
+
     Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study --ledger book.sqlite
     """
     from tastemaker.explore.ledger import Ledger as Promise
@@ -205,6 +209,8 @@ def deploy(
     as_json: AsJson = False,
 ) -> None:
     """Enter the certified policy in the ledger; refused without a passed certificate.
+
+    With -w the workspace's server shows it from the next request on, beside pi0, for as many requests as are planned.
 
     Example: tastemaker explore deploy --study study --certificate certificate --ledger book.sqlite --rounds 10000
     """
@@ -258,6 +264,8 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Look at live rows as often as you like: exit 1 when the reward is surely below the floor.
+
+    With -w and no log: all that the last deployment has served, as it comes.
 
     Example: tastemaker explore watch served.parquet --ledger book.sqlite --hand-back
     """
