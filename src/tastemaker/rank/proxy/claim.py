@@ -140,16 +140,17 @@ def threshold_claim(proxy: Proxy, paper: Mapping[str, Threshold]) -> ClaimReport
 
 
 def _promises(paper: Mapping[str, Threshold], corrected: Mapping[str, Threshold]) -> Intervals:
-    """What each threshold promises and holds on these rows; without one, the share of hits among all rows."""
+    """What each threshold holds on these rows against its promise; where there is none, the share of hits among all rows."""
     rows: list[tuple[str, float, float, float]] = []
     for side, found in corrected.items():
-        share = found.prevalence - found.target
-        rows.append((f"{NAMES[side]}: everybody", share, share, share))
         for way, one in (("point precision", paper[side]), ("guaranteed", found)):
             if one.tau is not None:
                 ends = (wilson(one.precision * one.effective_n, one.effective_n, one.alpha, end) for end in ("lower", "upper"))
                 low, high = (float(end) - one.target for end in ends)
                 rows.append((f"{NAMES[side]}: {way}", one.precision - one.target, low, high))
+        if found.tau is None and paper[side].tau is None:
+            share = found.prevalence - found.target
+            rows.append((f"{NAMES[side]}: no threshold, everybody", share, share, share))
     marked = tuple(name for name, *_ in rows if name.endswith("guaranteed"))
     caption = "Bars: one-sided bounds both ways; neutral answers are misses."
     return Intervals("Precision against what is promised", "precision minus target", tuple(rows), 0.0, marked, caption)
