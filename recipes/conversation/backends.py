@@ -76,7 +76,7 @@ def audited(folder: Path, name: str, finished: int) -> str:
 
 def small(folder: Path, chat: Local, role: str, n: int, turns: str, seed: int) -> dict[str, Any]:
     """One data set with the model in `role` ("all", "none"), rules in the others."""
-    settings = RunSettings(n=n, seed=seed, turns=turns, media="none", model=f"small-{role}", max_tokens=192, temperature=0.3)
+    settings = RunSettings(n=n, seed=seed, turns=turns, media="none", model=f"small-{role}", max_tokens=128, temperature=0.3)
     name = f"small-{role}"
     rules = RuleChat(open_setting(folder, settings, nobody).world.lexicon, seed)
     cast = Cast(chat, rules, ROLES if role == "all" else ("listener", "closing") if role == "listener" else (role,))
@@ -138,7 +138,7 @@ def main() -> None:
     found.add_argument("--folder", type=Path, required=True, help="a model folder, such as the one `make smollm2` writes")
     found.add_argument("--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)")
     given = read_arguments(found, "conversation/backends")
-    given.workspace, given.conversations = given.workspace or given.out / "workspace", 2 if given.quick else 6
+    given.workspace, given.conversations = given.workspace or given.out / "workspace", 2 if given.quick else 3
     folder = build(given, until="vectors")
     journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "model": str(given.folder)})
     keys = ["http", *CASTS]
@@ -146,7 +146,7 @@ def main() -> None:
 
     def measure(key: str) -> dict[str, Any]:
         if key == "http":
-            return over_http(folder, 2 * given.conversations, given.seed)
+            return over_http(folder, 4 * given.conversations, given.seed)
         chat[:] = chat or [Local(given.folder, name="SmolLM2-135M-Instruct", device="cpu", deadline=600.0)]
         return small(folder, chat[0], key, given.conversations, "3", given.seed)
 

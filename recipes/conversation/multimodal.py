@@ -58,7 +58,7 @@ def draw(rows: list[tuple[str, str, float, float, float]]) -> Figure:
 
 def main() -> None:
     """Answer the same turns four times."""
-    given = arguments(main, "multimodal", TAUGHT, 60)
+    given = arguments(main, "multimodal", TAUGHT, 200)
     conversations(build(given), NAME, given.conversations, 11)
     settings = learning(given)
     values: dict[str, np.ndarray] = {}
