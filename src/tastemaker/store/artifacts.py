@@ -15,7 +15,7 @@ from typing import Any
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.files import canonical, explained, flush, plain, sha256_bytes
-from tastemaker.store.folders import MANIFEST, REBUILD, read_manifest, seal, verify_folder
+from tastemaker.store.folders import MANIFEST, REBUILD, read_manifest, remove_folder, seal, verify_folder
 
 STATE = "state"
 
@@ -132,9 +132,7 @@ class Artifacts:
         removed = []
         for artifact in self.finished():
             if artifact.path not in kept:
-                doomed = artifact.path.with_name(f".{artifact.fingerprint}.00000000.tmp")  # a killed removal is swept later
-                artifact.path.rename(doomed)
-                shutil.rmtree(doomed)
+                remove_folder(artifact.path)
                 removed.append(artifact.path)
         for partial in sorted(self.root.glob("*/*.partial")):
             if partial.with_suffix("") in kept:

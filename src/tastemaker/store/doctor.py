@@ -13,6 +13,7 @@ from tastemaker.errors import TastemakerError
 from tastemaker.store.database import check_database
 from tastemaker.store.files import leftovers
 from tastemaker.store.settings import read_settings
+from tastemaker.store.tombstones import outdated
 from tastemaker.store.workspace import TABLES, Workspace, describe_holder
 
 _MIB = 1 << 20
@@ -62,6 +63,7 @@ def diagnose(root: Path, full: bool = True, least_free: int = 512 * _MIB) -> lis
     parts: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: _tables(workspace, full),
         lambda: _artifacts(workspace, full),
+        lambda: _forgotten(workspace),
         lambda: _database(workspace),
         lambda: _leftovers(workspace),
         lambda: _space(workspace, least_free),
@@ -95,6 +97,27 @@ def _artifacts(workspace: Workspace, full: bool) -> Iterator[Finding]:
         yield Finding(
             "warn", "artifacts", f"{partial} is unfinished", "the command that was making it resumes it, or delete the folder"
         )
+
+
+def _forgotten(workspace: Workspace) -> Iterator[Finding]:
+    """Whether people who asked to be forgotten are still in the tables, or in what was learnt from earlier ones."""
+    try:
+        tombstones = workspace.tombstones
+        if not tombstones.people:
+            return
+        left = [one for one in sorted(tombstones.held) if (workspace.data / f"tables-{one}").exists()]
+        if left:
+            again = "it was cut off, so run it for them again"
+            yield Finding("error", "forgotten", f"tables-{left[0]} holds a person whom `tastemaker forget` was to remove", again)
+            return
+        stale = outdated(workspace.artifacts, tombstones.held)
+        if stale:
+            said = f"{len(stale)} artifacts learnt from people who asked to be forgotten"
+            yield Finding("warn", "forgotten", said, "`tastemaker train` learns without them and then removes these")
+        else:
+            yield Finding("ok", "forgotten", f"{len(tombstones.people)} people, in no table and in nothing learned from tables")
+    except TastemakerError as error:
+        yield _error("forgotten", error)
 
 
 def _database(workspace: Workspace) -> Iterator[Finding]:

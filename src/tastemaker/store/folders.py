@@ -44,6 +44,13 @@ def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator
             os.close(holder)
 
 
+def remove_folder(path: Path) -> None:
+    """Take a folder away: at once for whoever looks, and what a kill leaves of it is swept later."""
+    doomed = path.with_name(f".{path.name}.00000000.tmp")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
 def seal(folder: Path, about: Mapping[str, Any], skip: str | None = None) -> None:
     """Flush every file of `folder` to disk and then write its manifest: size and SHA-256 of each file, `about`, own checksum.
 

@@ -25,6 +25,7 @@ from tastemaker.store.files import sweep, write_json, write_text
 from tastemaker.store.folders import verify_folder
 from tastemaker.store.settings import FORMAT, SETTINGS_FILE, parse_settings, read_settings, settings_text
 from tastemaker.store.tables import read_table
+from tastemaker.store.tombstones import Tombstones
 
 TABLES = {"items": schema.ITEMS, "interactions": schema.INTERACTIONS}
 
@@ -90,6 +91,11 @@ class Workspace:
         """File of everything that changes: events, slates, deployments."""
         return self.root / "tastemaker.sqlite"
 
+    @property
+    def tombstones(self) -> Tombstones:
+        """Who asked to be forgotten."""
+        return Tombstones.of(self.root)
+
     def tables_folder(self) -> Path:
         """Folder of the tables in use, which `data/current.json` points to.
 
@@ -153,8 +159,10 @@ class Workspace:
             os.close(descriptor)
 
     @contextmanager
-    def lock(self, purpose: str) -> Iterator[None]:
+    def lock(self, purpose: str, command: str = "") -> Iterator[None]:
         """Hold the workspace's one training lock; the operating system releases it when the process ends, however it ends.
+
+        command: what others are told runs here, and a kill leaves on disk; default: the command line.
 
         Raises
         ------
@@ -169,7 +177,8 @@ class Workspace:
                     f"{self.root}: {describe_holder(who)} holds the lock; wait for it to end, or stop it with "
                     f"`kill {who.get('pid', 'PID')}`: its work resumes later"
                 )
-            note = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv)[:200]}
+            note = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname()}
+            note["command"] = command or " ".join(sys.argv)[:200]
             note["since"] = datetime.now(UTC).isoformat(timespec="seconds")
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(note).encode(), 0)

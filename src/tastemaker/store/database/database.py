@@ -150,10 +150,12 @@ class Database:
     def erase(self, user_id: str) -> int:
         """Delete every row about a person, overwriting them on disk; returns how many rows that were."""
         with self.transaction() as connection:
-            return sum(
+            count = sum(
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (user_id,)).rowcount
                 for table, column in PERSONAL.items()
             )
+        self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still has the rows as they were
+        return count
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
         """Record that the artifact serves from now on."""

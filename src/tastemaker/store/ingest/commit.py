@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tastemaker.store.folders import verify_folder, write_folder
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.ingest.rules import ingest_interactions, ingest_items
 from tastemaker.store.tables import Source, as_source, read_source, write_table
+from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
 VERSION = 1  # of the rules for rows; a new one makes a re-ingest of the same files count as new
@@ -50,6 +51,7 @@ def ingest_files(
     """Make the workspace's tables from files: both are replaced at once, by a new folder and a pointer to it.
 
     A table whose file is not given stays, its interactions checked against the new items. The same files again change nothing.
+    People with a tombstone are left out, counted in the report.
 
     Raises
     ------
@@ -62,18 +64,22 @@ def ingest_files(
     if items is None and (interactions is None or not workspace.has_tables()):
         raise InputError("no items: give the file of your items, with or before that of the interactions")
     sources = {"items": _given(workspace, "items", items), "interactions": _given(workspace, "interactions", interactions)}
-    inputs = {name: _file_hash(path) for name, path in sources.items() if path is not None}
+    forgotten = workspace.tombstones
+    inputs = {name: _file_hash(path) for name, path in sources.items() if path is not None} | forgotten.mark()
     folder = workspace.data / f"tables-{fingerprint('tables', inputs, settings, VERSION)}"
     reused = folder.exists()
     if reused:
         verify_folder(folder)
     else:
-        _write_tables(folder, {name: read_source(path) for name, path in sources.items() if path is not None}, inputs, settings)
+        read = {name: read_source(path) for name, path in sources.items() if path is not None}
+        _write_tables(folder, read, inputs, settings, forgotten)
     write_json(workspace.data / "current.json", {"folder": folder.name})
     return Ingested(folder, reused, json.loads((folder / "report.json").read_text()))
 
 
-def _write_tables(folder: Path, sources: Mapping[str, Source], inputs: Mapping[str, str], settings: IngestSettings) -> None:
+def _write_tables(
+    folder: Path, sources: Mapping[str, Source], inputs: Mapping[str, str], settings: IngestSettings, forgotten: Tombstones
+) -> None:
     items, about_items = ingest_items(sources["items"], settings=settings)
     empty = as_source(schema.INTERACTIONS.empty_table(), "(none given)")
     events, about_events = ingest_interactions(sources.get("interactions", empty), items, settings=settings)
@@ -81,6 +87,9 @@ def _write_tables(folder: Path, sources: Mapping[str, Source], inputs: Mapping[s
         if not table.num_rows and (report.rows or table is items):
             why = f"; the first: {report.first(1)[0]}" if report.rows else ""
             raise InputError(f"{report.source}: none of its {report.rows} rows can be used{why}")
+    events, left = forgotten.without(events)
+    if left.rows:
+        about_events = replace(about_events, accepted=events.num_rows, notes=(*about_events.notes, str(left)))
     refused = pl.concat([pl.DataFrame(pl.from_arrow(report.refused)) for report in (about_items, about_events)])
     with write_folder(folder, {"kind": "tables", "inputs": inputs, "settings": settings}) as temporary:
         write_table(temporary / "items.parquet", items)

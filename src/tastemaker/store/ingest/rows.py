@@ -32,7 +32,8 @@ class IngestSettings:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason) for each.
+    """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason) for each; rows
+    about forgotten people are neither, and counted in a note.
 
     `columns` says which of the file's columns serves as each of ours; `notes` what else the user should know.
     """
@@ -53,7 +54,7 @@ class Report:
         reasons = Counter(zip(self.refused["column"].to_pylist(), self.refused["reason"].to_pylist(), strict=True))
         counts = [{"column": column, "reason": reason, "rows": n} for (column, reason), n in reasons.most_common()]
         shown = [str(one) for one in self.first(5)]
-        counted = {"source": self.source, "rows": self.rows, "accepted": self.accepted, "refused": self.rows - self.accepted}
+        counted = {"source": self.source, "rows": self.rows, "accepted": self.accepted, "refused": self.refused.num_rows}
         return counted | {"reasons": counts, "first": shown, "columns": dict(self.columns), "notes": list(self.notes)}
 
 

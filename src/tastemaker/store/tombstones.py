@@ -1,0 +1,108 @@
+"""Tombstones: who asked to be forgotten, as keyed hashes of their ids, so that no later ingest brings them back."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import ArtifactError
+from tastemaker.store.artifacts import Artifact, Artifacts
+from tastemaker.store.files import canonical, replacing, sha256_bytes
+from tastemaker.store.folders import read_manifest
+
+TOMBSTONES_FILE = "tombstones.json"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a filter left out: rows, and the number of people they were about."""
+
+    rows: int = 0
+    people: int = 0
+
+    def __str__(self) -> str:
+        """One line for the user."""
+        who = "1 person who" if self.people == 1 else f"{self.people} people who"
+        return f"{self.rows} rows left out: they are about {who} asked to be forgotten"
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """people: HMAC-SHA256 of each id under `key`, which is drawn once a workspace; the ids themselves are kept nowhere.
+
+    held: fingerprints of the tables and conversations that one of them was in; what was learnt from these is outdated.
+    The key lies beside the hashes, so whoever has the file can test an id they guess; they cannot list the ids.
+    """
+
+    path: Path
+    key: str
+    people: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, root: Path) -> Tombstones:
+        """Those of the workspace at `root`; none yet when there is no file.
+
+        Raises
+        ------
+        ArtifactError
+            when the file is damaged.
+        """
+        path = root / TOMBSTONES_FILE
+        try:
+            found = json.loads(path.read_text())
+            return cls(path, str(found["key"]), frozenset(found["people"]), frozenset(found["held"]))
+        except FileNotFoundError:
+            return cls(path, secrets.token_hex(32))
+        except (ValueError, KeyError, TypeError):
+            raise ArtifactError(f"{path}: damaged, so nobody can say who asked to be forgotten; restore it from a copy") from None
+
+    def holds(self, user_id: str) -> bool:
+        """Whether the person asked to be forgotten."""
+        return self._hash(user_id) in self.people
+
+    def add(self, user_id: str, held: Iterable[str]) -> Tombstones:
+        """With one more person and what they were in; on disk, for the owner alone to read, when this returns."""
+        more = replace(self, people=self.people | {self._hash(user_id)}, held=self.held | frozenset(held))
+        document = {"format": 1, "key": more.key, "people": sorted(more.people), "held": sorted(more.held)}
+        with replacing(self.path) as temporary:
+            temporary.chmod(0o600)
+            temporary.write_text(json.dumps(document, indent=1) + "\n")
+        return more
+
+    def without(self, table: pa.Table, column: str = "user_id") -> tuple[pa.Table, Left]:
+        """The rows of `table` about anybody else, in their order, and what was left out."""
+        if not self.people:
+            return table, Left()
+        gone = [one for one in pc.unique(table[column]).to_pylist() if one is not None and self.holds(one)]
+        theirs = pc.is_in(table[column], value_set=pa.array(gone, table[column].type))
+        kept = table.filter(pc.invert(theirs))
+        return kept, Left(table.num_rows - kept.num_rows, len(gone))
+
+    def mark(self) -> dict[str, str]:
+        """What names the set of people among the inputs of tables; nothing while nobody was forgotten."""
+        return {"forgotten": sha256_bytes(canonical(sorted(self.people)))} if self.people else {}
+
+    def _hash(self, user_id: str) -> str:
+        return hmac.new(bytes.fromhex(self.key), user_id.encode(), hashlib.sha256).hexdigest()
+
+
+def outdated(artifacts: Artifacts, held: Iterable[str]) -> list[Artifact]:
+    """Finished artifacts made, directly or through others, from inputs whose fingerprints are in `held`."""
+    inputs: dict[Artifact, set[Any]] = {
+        one: set(read_manifest(one.path)["about"].get("inputs", {}).values()) for one in artifacts.finished()
+    }
+    marks, found = set(held), list[Artifact]()
+    while more := [one for one, made_from in inputs.items() if one not in found and made_from & marks]:
+        marks |= {one.fingerprint for one in more}
+        found += more
+    return found
