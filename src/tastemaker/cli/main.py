@@ -246,6 +246,22 @@ def base(
 
 
 @app.command()
+def forget(
+    user: Annotated[str, typer.Option(help="The person's id, exactly as in your tables.")],
+    workspace: Workspace = HERE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person from everything the workspace keeps; a tombstone keeps later ingests from bringing them back.
+
+    First look, then act: tastemaker forget -w shop --user U17 --dry-run
+    """
+    from tastemaker.flows.forget.person import forget as forget_person
+
+    emit(forget_person(workspace, user, dry_run), as_json)
+
+
+@app.command()
 def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Check settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages."""
     from tastemaker.store import diagnose

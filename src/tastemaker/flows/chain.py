@@ -60,6 +60,11 @@ class Chain:
     def __init__(self, workspace: Workspace, report: Report) -> None:
         self.workspace, self.report = workspace, report
         self.tables = workspace.tables_fingerprint()
+        if self.tables in workspace.tombstones.held:
+            raise ArtifactError(
+                f"{workspace.root}: the tables still hold a person whom `tastemaker forget` was to remove when it was cut off; "
+                "run it for them again"
+            )
 
     @cached_property
     def data(self) -> Data:

@@ -50,10 +50,12 @@ def ingest_dataset(
         items, interactions = _tunes(opened, tunes, listeners)
     else:
         raise InputError(f"--dataset {dataset}: there is no such data set; choose {' or '.join(DATASETS)}")
+    interactions, left = opened.tombstones.without(interactions)  # the workspace keeps a copy of what a package carries
     write_table(source / "items.parquet", items)
     write_table(source / "interactions.parquet", interactions)
     report("catalogue", 1, 1, "")
-    return ingest_files(workspace, source / "items.parquet", source / "interactions.parquet")
+    found = ingest_files(workspace, source / "items.parquet", source / "interactions.parquet")
+    return found | {"text": f"{found['text']}\n{left}"} if left.rows else found
 
 
 def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.Table, pa.Table]:
@@ -65,5 +67,5 @@ def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.
     items, facts = catalogue(tunes, seed)
     simulated = simulate(facts, listeners, seed)
     write_table(workspace.data / FACTS_FILE, facts)
-    write_table(workspace.data / "listener_profiles.parquet", simulated.profiles)
+    write_table(workspace.data / "listener_profiles.parquet", workspace.tombstones.without(simulated.profiles)[0])
     return items, simulated.interactions

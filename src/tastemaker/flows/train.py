@@ -14,6 +14,7 @@ from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, 
 from tastemaker.flows.stages.tokens import build_tokens
 from tastemaker.flows.stages.vectors import build_vectors
 from tastemaker.store import Workspace
+from tastemaker.store.tombstones import outdated
 
 BUILDERS: dict[str, Callable[[Chain, Path], None]] = {
     "vectors": build_vectors,
@@ -39,6 +40,18 @@ def run_stages(workspace: Path, report: Report, until: str = "memory") -> dict[s
             summary = json.loads((folder / "summary.json").read_text())
             seconds = round(time.monotonic() - started, 1)
             stages.append({"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary)
+        removed = _let_go(opened) if until == ORDER[-1] else []
     lines = [f"{one['stage']:8} {'reused' if one['reused'] else str(one['seconds']) + ' s':>9}  {one['says']}" for one in stages]
     lines += [f"warning: {text}" for one in stages for text in one.get("warnings", [])]
-    return {"workspace": str(workspace), "stages": stages, "text": "\n".join(lines)}
+    if removed:
+        lines.append(f"removed {len(removed)} artifacts that had learnt from people who asked to be forgotten")
+    result = {"workspace": str(workspace), "stages": stages, "removed": [str(one) for one in removed]}
+    return result | {"text": "\n".join(lines)}
+
+
+def _let_go(workspace: Workspace) -> list[Path]:
+    """Once a model without them is finished, remove what had learnt from people forgotten since."""
+    artifacts = workspace.artifacts
+    stale = outdated(artifacts, workspace.tombstones.held)
+    kept = [(one.kind, one.fingerprint) for one in artifacts.finished() if one not in stale]
+    return artifacts.prune(kept) if stale else []

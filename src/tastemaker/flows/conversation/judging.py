@@ -56,7 +56,7 @@ class Question:
 
 def open_judges(judges: Sequence[str], setting: Setting, place: RunFolder, paying: Paying) -> dict[str, Engine]:
     """One engine a judge, all on one budget; what is paid for is kept under judging/, rules are free and kept nowhere."""
-    lexicon, folder = setting.world.lexicon, place.root / "judging"
+    lexicon, folder = setting.world.lexicon, place.judging
     journals = {}
     for judge in dict.fromkeys(one for one in judges if one not in OFFLINE):
         path = folder / f"journal-{family(judge)}.jsonl"

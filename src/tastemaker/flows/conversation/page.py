@@ -55,7 +55,7 @@ def report_page(folder: Path, name: str, examples: int, seed: int, report: Repor
         "checks": _checks(place),
         "conversations": shown,
     }
-    path = out or place.root / "report.html"
+    path = out or place.page
     write_text(path, render(document))
     return {
         "file": str(path),

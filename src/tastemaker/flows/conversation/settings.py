@@ -106,6 +106,16 @@ class RunFolder:
         return self.root / "judgements.json"
 
     @property
+    def judging(self) -> Path:
+        """Journals and answers of judges that are paid for."""
+        return self.root / "judging"
+
+    @property
+    def page(self) -> Path:
+        """The last report."""
+        return self.root / "report.html"
+
+    @property
     def exports(self) -> Path:
         """One file an export."""
         return self.root / "exports"

@@ -1,0 +1,84 @@
+"""Where data sets of conversations hold a person: answers of models, rows, attachments, and all that was made from these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tastemaker.errors import ArtifactError
+from tastemaker.flows.conversation.settings import RunFolder
+from tastemaker.flows.forget.holdings import Holding
+from tastemaker.lm.calls import Cache
+from tastemaker.store import Workspace, sha256_file, write_bytes
+
+ROW_GROUP = 64
+
+
+def conversations(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+    """Every data set's holdings, the table last: what hangs on it is found by it."""
+    for root in sorted(one for one in (workspace.root / "conversations").glob("*") if one.is_dir()):
+        place = RunFolder(root)
+        for folder in (place.cache, place.judging / "cache"):
+            cache = Cache(folder, write_bytes)
+            if count := cache.held(user_id):
+                yield Holding(folder, "answers of models", count, partial(cache.erase, user_id))
+        count, media = _found(place, user_id)
+        if count:
+            command = f"tastemaker converse %s -w {workspace.root} --name {root.name}"
+            yield from _derived(place, media, command)
+            remove = partial(_rewrite, place, user_id)
+            yield Holding(place.table, "conversations", count, remove, (sha256_file(place.table),))
+
+
+def _rows(place: RunFolder) -> Iterator[Mapping[str, Any]]:
+    if not place.table.exists():
+        return
+    try:
+        for part in pq.ParquetFile(place.table).iter_batches(ROW_GROUP):
+            yield from part.to_pylist()
+    except (OSError, pa.ArrowException):
+        raise ArtifactError(f"{place.table}: cannot be read, so whom it names is unknown; delete it, or make it again") from None
+
+
+def _found(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
+    """How many conversations are the person's, and the attachments that only these have, by sha256."""
+    theirs: list[set[str]] = []
+    others: set[str] = set()
+    for row in _rows(place):
+        shown = {one["sha256"] for turn in row["turns"] for one in turn["media"] or ()}
+        if row["user_id"] == user_id:
+            theirs.append(shown)
+        else:
+            others |= shown
+    return len(theirs), set().union(*theirs) - others
+
+
+def _derived(place: RunFolder, media: set[str], command: str) -> Iterator[Holding]:
+    """Files made from the conversations. Exports name people by pseudonyms and pages by nothing, so they go as a whole."""
+    for path in sorted(one for one in place.media.glob("*") if one.stem in media):
+        yield Holding(path, "attachment", 1, _unlink(path))
+    made = {place.judgements: "judge", place.page: "report", place.audit: "audit"}
+    made |= {path: f"export --format {path.stem}" for path in sorted(place.exports.glob("*")) if path.is_file()}
+    for path, verb in made.items():
+        if path.exists():
+            first, _, options = verb.partition(" ")
+            again = f"{command % first} {options}".rstrip()
+            yield Holding(path, "file made from the conversations", 1, _unlink(path), again=again)
+
+
+def _unlink(path: Path) -> Callable[[], None]:
+    return partial(path.unlink, missing_ok=True)
+
+
+def _rewrite(place: RunFolder, user_id: str) -> None:
+    from tastemaker.flows.conversation.generate import table_writer
+
+    with table_writer(place.table) as write:
+        for row in _rows(place):
+            if row["user_id"] != user_id:
+                write(row)

@@ -1,0 +1,114 @@
+"""Where a workspace's tables and database hold a person, and how each place lets go of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tastemaker.errors import ArtifactError
+from tastemaker.store import Database, IngestSettings, Workspace, ingest_files, read_manifest, read_table, write_table
+from tastemaker.store.database.personal import held as rows_held
+from tastemaker.store.folders import MANIFEST, remove_folder
+
+PEOPLE = ("user_id", "unit")  # columns that name people
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One place that holds a person: `count` of `what`. `remove` can be called again after a kill.
+
+    inputs: the fingerprint under which artifacts were learnt from it. again: the command that makes the place anew.
+    """
+
+    where: Path
+    what: str
+    count: int
+    remove: Callable[[], object]
+    inputs: tuple[str, ...] = ()
+    again: str = ""
+
+
+def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+    """Events, slates, answers to questions, impressions, exposures."""
+    if not workspace.database.exists():
+        return
+    opened = Database(workspace.database)
+    for table, count in rows_held(opened, user_id).items():
+        if count:
+            yield Holding(workspace.database, f"{table} in the database", count, partial(_erase, opened, user_id))
+    opened.close()
+
+
+def _erase(opened: Database, user_id: str) -> None:
+    opened.erase(user_id)
+    opened.close()
+
+
+def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+    """Interactions in the tables in use, which are written anew, and in earlier ones, which go."""
+    used = workspace.tables_folder() if workspace.has_tables() else None
+    for folder in sorted(workspace.data.glob("tables-*")):
+        count = _rows(folder / "interactions.parquet", user_id)
+        if count:
+            remove = partial(_renew, workspace, folder) if folder == used else partial(remove_folder, folder)
+            yield Holding(folder, "interactions", count, remove, (folder.name.removeprefix("tables-"),))
+
+
+def _renew(workspace: Workspace, folder: Path) -> None:
+    """Ingest the tables in use again: the tombstone leaves the person out."""
+    settings = IngestSettings(**read_manifest(folder)["about"]["settings"])
+    ingest_files(workspace, folder / "items.parquet", folder / "interactions.parquet", settings)
+    remove_folder(folder)
+
+
+def builds(workspace: Workspace) -> Iterator[Holding]:
+    """Unfinished builds: they began from what held the person, and nothing can go on from there."""
+    found = sorted(workspace.artifacts.root.glob("*/*.partial"))
+    if found:
+        finished = [(one.kind, one.fingerprint) for one in workspace.artifacts.finished()]
+        yield Holding(workspace.artifacts.root, "unfinished builds", len(found), partial(workspace.artifacts.prune, finished))
+
+
+def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+    """Any other Parquet table inside the workspace that names people: profiles, copies of sources, tables of reports."""
+    for path in sorted(workspace.root.rglob("*.parquet")):
+        inside = path.relative_to(workspace.root).parts
+        if inside[0] in ("artifacts", "conversations") or (path.parent / MANIFEST).exists():
+            continue
+        for name in PEOPLE:
+            count = _rows(path, user_id, name)
+            if count:
+                yield Holding(path, "rows", count, partial(_rewrite, path, user_id, name))
+
+
+def _rewrite(path: Path, user_id: str, name: str) -> None:
+    table = read_table(path)
+    write_table(path, table.filter(pc.invert(_theirs(table[name], user_id))))
+
+
+def _rows(path: Path, user_id: str, name: str = "user_id") -> int:
+    """Rows of a Parquet file about the person; none where it has no such column.
+
+    Raises
+    ------
+    ArtifactError
+        when the file cannot be read, so that nobody can say whom it names.
+    """
+    try:
+        if name not in pq.read_schema(path).names:
+            return 0
+        column = pq.read_table(path, columns=[name])[name]
+    except (OSError, pa.ArrowException):
+        raise ArtifactError(f"{path}: cannot be read, so whom it names is unknown; delete it, or make it again") from None
+    return pc.sum(_theirs(column, user_id)).as_py() or 0
+
+
+def _theirs(column: pa.ChunkedArray, user_id: str) -> pa.ChunkedArray:
+    """Which values name the person; a missing one names nobody."""
+    return pc.fill_null(pc.equal(column.cast(pa.string()), user_id), False)

@@ -1,0 +1,115 @@
+"""`tastemaker forget`: a person leaves the workspace, and a tombstone keeps them out of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows.forget.conversations import conversations
+from tastemaker.flows.forget.holdings import Holding, builds, database, loose, tables
+from tastemaker.store import Workspace
+from tastemaker.store.tombstones import outdated
+
+TEXT = frozenset((".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".md", ".html", ".log", ".toml"))
+
+
+def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
+    """Remove a person from everything the workspace keeps, or, with `dry_run`, say where they are.
+
+    The tombstone comes first and every step can be done again, so that a kill leaves nothing that a second call does not end,
+    and no ingest in between brings the person back. The result does not name the person: what prints it may be kept.
+
+    Raises
+    ------
+    InputError
+        when nothing is known of the person.
+    ArtifactError
+        when something is training, a file cannot be read or written, or the person is still held afterwards.
+    """
+    user_id = user.strip()
+    workspace = Workspace.open(folder)
+    if dry_run:
+        found, known = _asked(workspace, user_id)
+        return _told(workspace, user_id, found, known, dry_run=True)
+    with workspace.lock("forgetting a person", command="tastemaker forget"):  # the command line holds the id
+        found, known = _asked(workspace, user_id)
+        workspace.tombstones.add(user_id, _inputs(found))
+        for one in found:
+            one.remove()
+        if left := list(holdings(workspace, user_id)):
+            where = ", ".join(sorted({str(one.where) for one in left}))
+            raise ArtifactError(f"{where}: holds the person again; stop `serve` and `converse` on this workspace and repeat this")
+    return _told(workspace, user_id, found, known, dry_run=False)
+
+
+def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+    """Every place that holds the person, in the order of removal: what is found by something else goes before it."""
+    yield from database(workspace, user_id)
+    talked = list(conversations(workspace, user_id))
+    learnt = list(tables(workspace, user_id))
+    if any(one.inputs for one in (*talked, *learnt)):
+        yield from builds(workspace)
+    yield from talked
+    yield from loose(workspace, user_id)
+    yield from learnt
+
+
+def _asked(workspace: Workspace, user_id: str) -> tuple[list[Holding], bool]:
+    """Where the person is, and whether they were forgotten before."""
+    found, known = list(holdings(workspace, user_id)), workspace.tombstones.holds(user_id)
+    if not user_id or not (found or known):
+        raise InputError(
+            f"--user '{user_id}': nothing in {workspace.root} is about this person; ids are taken exactly, case included"
+        )
+    return found, known
+
+
+def _inputs(found: Iterable[Holding]) -> frozenset[str]:
+    return frozenset(name for one in found for name in one.inputs)
+
+
+def mentions(workspace: Workspace, user_id: str) -> list[str]:
+    """Text files in the workspace that hold the id as a word: notes or sources somebody put there, for somebody to look at."""
+    word = re.compile(rb"(?<![\w.@-])" + re.escape(user_id.encode()) + rb"(?![\w@-])")
+    paths = sorted(one for one in workspace.root.rglob("*") if one.suffix in TEXT and one.is_file())
+    return [path.relative_to(workspace.root).as_posix() for path in paths if word.search(path.read_bytes())]
+
+
+def _told(workspace: Workspace, user_id: str, found: list[Holding], known: bool, dry_run: bool) -> dict[str, Any]:
+    stale = outdated(workspace.artifacts, workspace.tombstones.held | _inputs(found))
+    removed = [{"where": one.where.relative_to(workspace.root).as_posix(), "what": one.what, "count": one.count} for one in found]
+    result = {
+        "workspace": str(workspace.root),
+        "dry_run": dry_run,
+        "forgotten_before": known,
+        "removed": removed,
+        "again": [one.again for one in found if one.again],
+        "outdated": [f"{one.kind}/{one.fingerprint}" for one in stale],
+        "mentions": mentions(workspace, user_id),
+    }
+    return result | {"text": "\n".join(_lines(result))}
+
+
+def _lines(result: dict[str, Any]) -> Iterator[str]:
+    folder, dry = result["workspace"], result["dry_run"]
+    if not result["removed"]:
+        yield f"{folder}: this person was forgotten before; nothing is held about them"
+    else:
+        yield f"{folder}: {'would be removed' if dry else 'removed'}"
+        yield from (f"  {one['count']:>6,} {one['what']:<34} {one['where']}" for one in result["removed"])
+        yield "a tombstone, a keyed hash of the id, " + ("would keep" if dry else "keeps") + " the person out of later ingests"
+    if result["outdated"]:
+        yield (
+            f"NOT changed: {len(result['outdated'])} learned artifacts made before, which saw this person; "
+            f"`tastemaker train -w {folder}` learns without them and then removes these"
+        )
+    if result["again"]:
+        yield "to be made again where they are still needed:"
+        yield from (f"  {one}" for one in result["again"])
+    if result["mentions"]:
+        yield f"text files that hold the id as a word, to be looked at: {', '.join(result['mentions'])}"
+    if result["removed"]:
+        yield "not reached: copies outside the workspace (your sources, `--out` files, backups), and what a running server read"

@@ -1,0 +1,265 @@
+"""A person with a canary in every place is erased: nothing in the workspace holds it, and nobody else's data changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tastemaker.converse.agents.plan import user_row
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows import train
+from tastemaker.flows.chain import Chain
+from tastemaker.flows.conversation.export import export_run
+from tastemaker.flows.conversation.generate import Paying, generate, table_writer
+from tastemaker.flows.conversation.judge import judge_run
+from tastemaker.flows.conversation.settings import RunFolder, RunSettings
+from tastemaker.flows.forget import person
+from tastemaker.flows.forget.holdings import Holding
+from tastemaker.flows.forget.person import forget
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.lm.calls import Cache
+from tastemaker.store import Database, Event, Question, Surveys, Workspace, diagnose, write_bytes, write_json, write_table
+
+CANARY = "QxCanaryZ7"
+TALKED = 4
+MEDIA = "ab" * 32
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+NOBODY = lambda *_: None  # noqa: E731
+
+
+def _canary(users: int) -> str:
+    """The one who talks first; sorted where their number would be."""
+    return f"u{user_row(0, 0, users):02d}-{CANARY}"
+
+
+USER = _canary(40)
+
+
+def _sources(folder: Path) -> tuple[Path, Path]:
+    return folder / "items.parquet", folder / "interactions.parquet"
+
+
+def _database(workspace: Workspace) -> None:
+    database = Database(workspace.database)
+    for user, key in ((USER, "c"), ("u00", "o")):
+        database.add_events([Event(f"e-{key}", user, "like", WHEN, "i", request_id=f"r-{key}")])
+        slate = {"request_id": f"r-{key}", "user_id": user, "timestamp": WHEN, "position": 0, "item_id": "i", "propensity": 1.0}
+        database.log_slate(
+            pa.Table.from_pylist([slate | {"prefix_propensity": None, "policy_id": "p"}]), json.dumps({"of": user})
+        )
+        Surveys(database).ask(Question(f"q-{key}", user, "i", f"r-{key}", "worth", 1.0, WHEN), 0.0, 0)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO exposures VALUES ('x', ?, 'b', 0)", (USER,))
+    database.close()
+
+
+def _conversations(root: Path) -> RunFolder:
+    """A data set whose first person says the canary; answers, attachments, exports, judgements and page made from it."""
+    generate(root, "talk", RunSettings(n=TALKED), Paying(), "never", NOBODY)
+    place = RunFolder.of(Workspace.open(root), "talk")
+    rows = pq.read_table(place.table).to_pylist()
+    assert rows[0]["user_id"] == USER and any(row["user_id"] != USER for row in rows)
+    said = rows[0]["turns"][0]
+    said["message"] = f"{said['message']} {CANARY}"
+    for number, row in enumerate(rows[:2]):  # one attachment of their own, one that somebody else has as well
+        shared = {"kind": "image", "sha256": "cd" * 32}
+        row["turns"][1]["media"] = [shared] if number else [{"kind": "image", "sha256": MEDIA}, shared]
+    with table_writer(place.table) as write:
+        for row in rows:
+            write(row)
+    for folder in (place.cache, place.judging / "cache"):
+        for user in (USER, "u00"):
+            Cache(folder, write_bytes).put(user, "ab" * 32, {"text": CANARY if user == USER else "something else"})
+    for name in (MEDIA, "cd" * 32):
+        write_bytes(place.media / f"{name}.png", b"\x89PNG " + (CANARY.encode() if name == MEDIA else b"shared"))
+    for kind in ("chat", "crs"):
+        export_run(root, "talk", kind)
+    judge_run(root, "talk", ["facts", "overlap"], TALKED, Paying(), NOBODY)
+    write_bytes(place.page, f"<p>{CANARY}</p>".encode())  # drawing one needs every cover
+    return place
+
+
+@pytest.fixture(scope="module")
+def filled(make_tunes: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a workspace `w` that holds the canary wherever anything can be held, and its sources beside it."""
+    folder = tmp_path_factory.mktemp("forget")
+    root = make_tunes(folder)
+    table = pq.read_table(folder / "interactions.parquet").to_pylist()
+    named = [row | {"user_id": USER if row["user_id"] == USER[:3] else row["user_id"]} for row in table]
+    shutil.rmtree(root / "data")
+    for rows in (named[: len(named) - 30], named):  # earlier tables, and those in use
+        pq.write_table(pa.Table.from_pylist(rows), folder / "interactions.parquet")
+        ingest_files(root, *_sources(folder))
+    workspace = Workspace.open(root)
+    people = [{"user_id": USER, "country_name": f"{CANARY} land"}, {"user_id": "u00", "country_name": "Elsewhere"}]
+    write_table(workspace.data / "listener_profiles.parquet", pa.Table.from_pylist(people))
+    write_table(root / "runs" / "asked" / "people.parquet", pa.table({"unit": [USER, "u00"], "returned": [1, 0]}))
+    _database(workspace)
+    _conversations(root)
+    return folder
+
+
+@pytest.fixture
+def shop(filled: Path, tmp_path: Path) -> Path:
+    """A copy of it to erase from."""
+    shutil.copytree(filled, tmp_path / "copy")
+    return tmp_path / "copy" / "w"
+
+
+def _holding(root: Path) -> list[str]:
+    """Files that hold the canary: as bytes, or in a cell of a compressed table."""
+    found = []
+    for path in sorted(one for one in root.rglob("*") if one.is_file()):
+        cells = str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else ""
+        if CANARY in cells or CANARY.encode() in path.read_bytes() or CANARY in str(path):
+            found.append(path.relative_to(root).as_posix())
+    return found
+
+
+def _others(root: Path) -> dict[str, Any]:
+    """What everybody else has."""
+    workspace = Workspace.open(root)
+    place = RunFolder.of(workspace, "talk")
+    keep = lambda table: [row for row in table.to_pylist() if row.get("user_id", row.get("unit")) != USER]  # noqa: E731
+    paths = ["data/listener_profiles.parquet", "runs/asked/people.parquet", "conversations/talk/conversations.parquet"]
+    found: dict[str, Any] = {path: keep(pq.read_table(root / path)) for path in paths}
+    found["interactions"] = keep(workspace.table("interactions"))
+    found["items"] = (workspace.tables_folder() / "items.parquet").read_bytes()
+    caches = [path for path in (place.root).rglob("*.json") if "cache" in path.parts and CANARY.encode() not in path.read_bytes()]
+    found |= {str(path): path.read_bytes() for path in caches if USER not in path.read_text()}
+    found["journal"] = place.journal.read_bytes()
+    with sqlite3.connect(workspace.database) as raw:
+        found |= {table: raw.execute(f"SELECT * FROM {table} WHERE user_id = 'u00'").fetchall() for table in ("events", "slates")}
+    raw.close()
+    return found
+
+
+def test_the_canary_was_everywhere(shop: Path) -> None:
+    """What the other tests rest on."""
+    held = " ".join(_holding(shop))
+    tables = [path for path in _holding(shop) if path.startswith("data/tables-")]
+    assert len(tables) == 2
+    for place in ("tastemaker.sqlite", "cache/", "judging/cache/", "media/", "exports/", "report.html", "profiles", "people"):
+        assert place in held, place
+    assert "journal" not in held
+
+
+def test_nothing_holds_the_canary_afterwards_and_nobody_else_changed(shop: Path) -> None:
+    before = _others(shop)
+    planned = forget(shop, USER, dry_run=True)
+    assert _others(shop) == before and len(_holding(shop)) > 10
+    done = forget(shop, USER)
+    assert done["removed"] == planned["removed"] and CANARY not in json.dumps(done)
+    assert _holding(shop) == []
+    after = _others(shop)
+    assert after == before
+    place = RunFolder.of(Workspace.open(shop), "talk")
+    assert [path.stem for path in place.media.iterdir() if path.stem in (MEDIA, "cd" * 32)] == ["cd" * 32]
+    assert not list(place.exports.iterdir()) and not place.page.exists() and not place.judgements.exists()
+    assert any("converse export --format" in one or "export -w" in one for one in done["again"])
+    found = {(one["what"], one["count"]) for one in done["removed"]}
+    assert {("events in the database", 1), ("exposures in the database", 1), ("interactions", 30), ("attachment", 1)} <= found
+    assert all(one.level != "error" for one in diagnose(shop, least_free=0))
+
+
+def test_the_same_files_and_new_conversations_leave_them_out(shop: Path) -> None:
+    forget(shop, USER)
+    said = ingest_files(shop, *_sources(shop.parent))
+    assert "30 rows left out: they are about 1 person who asked to be forgotten" in said["text"]
+    assert _holding(shop) == []
+    generate(shop, "later", RunSettings(n=TALKED), Paying(), "never", NOBODY)
+    assert _holding(shop) == []
+    export_run(shop, "talk", "chat")  # of those who stay
+    assert _holding(shop) == []
+
+
+def test_twice_is_once_and_the_unknown_are_refused(shop: Path) -> None:
+    with pytest.raises(InputError, match="is about this person"):
+        forget(shop, "nobody-of-that-name")
+    assert not (shop / "tombstones.json").exists()
+    with pytest.raises(InputError):
+        forget(shop, "  ")
+    forget(shop, USER)
+    before = {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()}
+    again = forget(shop, f" {USER} ")
+    assert again["forgotten_before"] and again["removed"] == [] and "nothing is held" in again["text"]
+    assert {path: path.read_bytes() for path in shop.rglob("*") if path.is_file()} == before
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def _steps(shop: Path) -> int:
+    return len(forget(shop, USER, dry_run=True)["removed"])
+
+
+@pytest.mark.parametrize("at", range(0, 20, 4))
+def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(shop: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    steps = iter(range(1000))
+
+    def dying(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+        def step(remove: Callable[[], object]) -> Callable[[], object]:
+            def run() -> object:
+                if next(steps) == at:
+                    raise Killed
+                return remove()
+
+            return run
+
+        for one in whole(workspace, user_id):
+            yield replace(one, remove=step(one.remove))
+
+    whole = person.holdings
+    at = min(at, _steps(shop) - 1)
+    others = _others(shop)
+    with monkeypatch.context() as patched:
+        patched.setattr(person, "holdings", dying)
+        with pytest.raises(Killed):
+            forget(shop, USER)
+    with pytest.raises(ArtifactError, match="cut off"):  # nothing is learnt from tables that still hold them
+        Chain(Workspace.open(shop), NOBODY)
+    assert any(one.level == "error" and one.subject == "forgotten" for one in diagnose(shop, least_free=0))
+    forget(shop, USER)
+    assert _holding(shop) == [] and _others(shop) == others
+    Chain(Workspace.open(shop), NOBODY)
+
+
+def test_training_again_removes_what_was_learnt_before(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = lambda chain, folder: write_json(folder / "summary.json", {"says": chain.tables})  # noqa: E731
+    monkeypatch.setattr(train, "BUILDERS", dict.fromkeys(train.ORDER, build))
+    first = train.run_stages(shop, NOBODY)
+    workspace = Workspace.open(shop)
+    workspace.artifacts.partial("sasrec", "f" * 32).joinpath("half").write_text(CANARY)
+    said = forget(shop, USER)
+    assert len(said["outdated"]) == len(train.ORDER) and "NOT changed" in said["text"]
+    assert _holding(shop) == []
+    assert next(one for one in diagnose(shop, least_free=0) if one.subject == "forgotten").level == "warn"
+    second = train.run_stages(shop, NOBODY)
+    assert not any(one["reused"] for one in second["stages"]) and len(second["removed"]) == len(train.ORDER)
+    names = {one.fingerprint for one in workspace.artifacts.finished()}
+    assert names == {one["artifact"] for one in second["stages"]} and not names & {one["artifact"] for one in first["stages"]}
+    assert next(one for one in diagnose(shop, least_free=0) if one.subject == "forgotten").level == "ok"
+    assert train.run_stages(shop, NOBODY)["removed"] == []
+
+
+def test_text_that_somebody_put_there_is_named(shop: Path) -> None:
+    (shop / "notes.md").write_text(f"call {USER} back")
+    (shop / "other.md").write_text(f"{USER}-2 is somebody else")
+    assert forget(shop, USER)["mentions"] == ["notes.md"]
+
+
+def test_a_table_that_cannot_be_read_stops_it(shop: Path) -> None:
+    (shop / "runs" / "torn.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ArtifactError, match=r"torn\.parquet: cannot be read"):
+        forget(shop, USER)
