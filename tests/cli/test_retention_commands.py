@@ -74,6 +74,13 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     assert code == 0
     proxy = load_proxy(tmp_path / "ready")
     assert proxy.thresholds["pos"].tau is not None and proxy.calibrators["neg"].method == "beta"
+    code, found = run("proxy", "drift", tmp_path / "ready", rows, "--out", tmp_path / "drift")
+    assert code == 0 and len(found["corrected"][0]["rows"]) == 2  # type: ignore[index]
+    table = pq.read_table(rows)
+    worse = pa.array([None if one is None else max(1, one - 2) for one in table["return"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("return"), "return", worse), tmp_path / "worse.parquet")
+    code, found = run("proxy", "drift", tmp_path / "ready", tmp_path / "worse.parquet", "--out", tmp_path / "drifted")
+    assert code == 1 and "choose the threshold again" in str(found["because"]) and "positive" in str(found["because"])
     code, _ = run("proxy", "thresholds", tmp_path / "cal", rows, "--positive", 0.999, "--out", tmp_path / "none")
     assert code == 1
     code, found = run("proxy", "score", tmp_path / "ready", rows, "--out", tmp_path / "scored.parquet")

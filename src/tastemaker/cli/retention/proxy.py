@@ -106,6 +106,25 @@ def thresholds(
 
 
 @app.command()
+def drift(
+    proxy: Folder,
+    rows: Annotated[Path, typer.Argument(help="Rows answered since the thresholds were chosen: features and the answer.")],
+    out: Out = Path("proxy-drift"),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the thresholds still keep their promise? Exit 1 when fresh answers show that one does not: choose it again.
+
+    Example: tastemaker proxy drift ready march.parquet
+    """
+    from tastemaker.flows.retention.proxy import drift as run
+
+    with progress(quiet) as report:
+        result = run(proxy, rows, out, report)
+    finish(result, as_json)
+
+
+@app.command()
 def score(
     proxy: Folder,
     rows: Annotated[Path, typer.Argument(help="A table with the proxy's features.")],

@@ -109,6 +109,17 @@ def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
     return {"rows": table.num_rows, "table": str(out), "text": f"{table.num_rows:,} rows scored: {out}", "exit_code": 0}
 
 
+def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
+    """`tastemaker proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one misses its promise."""
+    from tastemaker.rank.proxy.watch import drift_claim
+
+    report("drift", 0, 1, "reading")
+    claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))
+    written = write_claim(claim, out)
+    report("drift", 1, 1, "")
+    return written | {"exit_code": claim.exit_code}
+
+
 def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, Any]:
     saved = save_proxy(proxy, out / FOLDER)
     written = write_claim(claim, out)
