@@ -85,7 +85,7 @@ def main() -> None:
     """Build, ask, fit, test, for every seed and world; show."""
     found = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
     found.add_argument("--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)")
-    found.add_argument("--seeds", type=int, default=10, help="how many catalogues, from --seed on")
+    found.add_argument("--seeds", type=int, default=6, help="how many catalogues, from --seed on")
     arguments = read_arguments(found, NAME)
     size, days = ((100, 300), (12, 4)) if arguments.quick else ((300, 800), (8, 4))
     journal = Journal(arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": list(days)})
