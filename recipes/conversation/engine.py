@@ -28,7 +28,8 @@ from tastemaker.store import read_lines
 
 KINDS = ("429_seconds", "429_date", "503", "hang", "truncated", "wrong_schema", "drop")
 RATES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7)
-LATENCIES = (0.05, 0.1, 0.2, 0.5)
+RUNS = ((0.05, 512), (0.1, 512), (0.2, 512), (0.5, 512), (0.1, 2048))
+"""Latencies of the endpoint, and how many calls."""
 MOST = 16
 PRICE = Price(input=0.15, output=0.60, as_of=date(2026, 11, 23))
 """An invented price, to turn tokens into one number."""
@@ -101,6 +102,7 @@ def draw(rows: Sequence[dict[str, Any]], shares: Sequence[dict[str, Any]]) -> Fi
         rates = sorted({row["rate"] for row in whole})
         axis.plot(rates, [np.mean([row[name] for row in whole if row["rate"] == rate]) for rate in rates])
         axis.set(xlabel="share of attempts that fail", ylabel=label, ylim=(0, None))
+    shares = [row for row in shares if row["calls"] == min(one["calls"] for one in shares)]
     latencies = sorted({row["latency"] for row in shares})
     for name, label in (("share", "engine, from 4 at once"), ("bare", f"{MOST} bare threads")):
         each = [[row[name] for row in shares if row["latency"] == one] for one in latencies]
@@ -120,8 +122,9 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     quick = arguments.quick
-    units, calls, kills, seeds = (24, 128, 5, 1) if quick else (64, 512, 50, 3)
-    journal = Journal(arguments.out, {"units": units, "calls": calls, "kills": kills, "seed": arguments.seed, "most": MOST})
+    units, kills, seeds = (24, 5, 1) if quick else (64, 50, 3)
+    runs = [(0.1, 128)] if quick else RUNS
+    journal = Journal(arguments.out, {"units": units, "runs": runs, "kills": kills, "seed": arguments.seed, "most": MOST})
 
     def sweep(key: tuple[float, int]) -> dict[str, Any]:
         rate, seed = key
@@ -129,49 +132,50 @@ def run(arguments: argparse.Namespace) -> None:
         spent = {"per_second": told["answers"] / told["seconds"], "wasted": 1 - told["useful"] / max(told["money"], 1e-12)}
         return {"rate": rate, "seed": seed, **told, **spent}
 
-    def fixed(key: tuple[float, int]) -> dict[str, Any]:
-        return {"latency": key[0], **fixed_latency(key[0], calls, MOST)}
+    def fixed(key: tuple[float, int, int]) -> dict[str, Any]:
+        latency, calls, _ = key
+        return {"latency": latency, "calls": calls, **fixed_latency(latency, calls, MOST)}
 
     def killed(count: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             return asdict(kill_and_resume(Path(folder), count, max(20, 4 * count), arguments.seed))
 
-    shares = journal.run([(latency, again) for again in range(seeds) for latency in LATENCIES], fixed, "fixed latency")
+    shares = journal.run([(*one, again) for again in range(seeds) for one in runs], fixed, "fixed latency")
     rows = journal.run([(rate, seed) for rate in RATES for seed in range(seeds)], sweep, "error rates")
     kept = journal.run(["cached"], lambda _: cached_call(), "cached calls")[0]
     kill = journal.run([kills], killed, "kills")[0]
-    _show(arguments.out, rows, shares, kept, kill, calls)
+    _show(arguments.out, rows, shares, kept, kill)
 
 
-def _speed(out: Path, shares: list[dict[str, Any]], calls: int) -> None:
+def _speed(out: Path, shares: list[dict[str, Any]]) -> None:
     """Throughput by latency: the engine, bare threads beside it, and the most that the ramp leaves."""
     table = []
-    for latency in LATENCIES:
-        some = [row for row in shares if row["latency"] == latency]
+    for latency, calls in dict.fromkeys((row["latency"], row["calls"]) for row in shares):
+        some = [row for row in shares if (row["latency"], row["calls"]) == (latency, calls)]
         median = {name: float(np.median([row[name] for row in some])) for name in ("share", "bare", "from_most")}
         low, high = (f"{edge(row['share'] for row in some):.1%}" for edge in (min, max))
         table.append(
             {
                 "latency": f"{latency:g} s",
+                "calls": calls,
                 "runs": len(some),
                 "engine, from 4 at once": f"{median['share']:.1%} ({low} to {high})",
+                "at most, growing from 4": f"{allowed_by_ramp(calls, 4, MOST, True):.1%}",
+                "by +1 a round": f"{allowed_by_ramp(calls, 4, MOST, False):.1%}",
                 f"engine, from {MOST} at once": f"{median['from_most']:.1%}",
                 f"{MOST} bare threads": f"{median['bare']:.1%}",
             }
         )
-    bound, linear = (allowed_by_ramp(calls, 4, MOST, doubling) for doubling in (True, False))
     note = (
-        f"Medians (and range) of throughput as a share of {MOST}/latency; {calls} calls; the endpoint is a process of its own. "
-        f"Growing from 4 leaves at most {bound:.1%} of it (+1 per round instead of doubling: {linear:.1%}). Bare threads: the "
-        "same HTTP client and endpoint without engine, in the same minute."
+        f"Medians (and range) of throughput as a share of {MOST}/latency; the endpoint is a process of its own. At most: what is "
+        "left when everything but the growth is free, doubling each round as the engine does, or by one a round. Bare threads: "
+        "the same HTTP client and endpoint without engine, in the same minute."
     )
     show_table(out, table, "Throughput at a fixed latency", note, name="speed")
 
 
-def _show(
-    out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any, calls: int
-) -> None:
-    _speed(out, shares, calls)
+def _show(out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any) -> None:
+    _speed(out, shares)
     table = []
     for rate in sorted({row["rate"] for row in rows}):
         some = [row for row in rows if row["rate"] == rate]

@@ -2,7 +2,7 @@
 
 A defect of each kind is planted in turns that are sound: a swapped item, a false fact, a leaked title, a flipped label. A judge's
 aspect is reported only if it notices the defect more often than it raises an alarm on the sound turn (95 % interval of the
-difference above 0). Agreement: quadratically weighted kappa, conversations resampled.
+difference above 0). Agreement: quadratically weighted kappa, conversations resampled. Pairs of items are shown in both orders.
 """
 
 from __future__ import annotations
@@ -71,6 +71,17 @@ def main() -> None:
         for one in result["agreement"]
     ]
     show_table(given.out, agreement, f"Agreement of {' and '.join(JUDGES)}", name="agreement")
+    pairs = [
+        {
+            "judge": one["judge"],
+            "pairs": one["valid"],
+            "same choice in both orders": f"{one['consistent']:.0%} [{one['low']:.0%}, {one['high']:.0%}]",
+            "first place chosen": f"{one['first']:.0%}",
+            "right of the decided": "none decided" if one["right"] is None else f"{one['right']:.0%}",
+        }
+        for one in result["pairs"]
+    ]
+    show_table(given.out, pairs, "An accepted item beside one that misses a wish, in both orders", name="pairs")
     save_figure(given.out, draw(result["detection"]))
 
 

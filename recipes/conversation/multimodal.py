@@ -74,8 +74,10 @@ def main() -> None:
         values[name] = score(some, [one.items.items.tolist() for one in answers])["nDCG@20"]
     category = np.array([whole.conversations[one.conversation].goal.category for one in some])
     rows, drawn = [], []
-    for letter in ["all", *sorted(set(category))]:
-        chosen = np.flatnonzero((category == letter) | (letter == "all"))
+    now = np.array([bool(whole.dialogues[one.conversation].exchanges[one.turn - 1].media) for one in some])
+    parts = {"all": now | True, "attached just now": now} | {letter: category == letter for letter in sorted(set(category))}
+    for letter, part in parts.items():
+        chosen = np.flatnonzero(part)
         asked = [some[place] for place in chosen]
         row: dict[str, Any] = {"goals": letter, "turns": len(asked)}
         base = macro(asked, values["words alone"][chosen], given.seed)

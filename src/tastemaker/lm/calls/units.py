@@ -76,10 +76,7 @@ def map_units(
     StoppedEarly, BudgetReached
         as above.
     """
-    ids = [unit.id for unit in units]
-    if len(set(ids)) != len(ids):
-        twice = next(one for place, one in enumerate(ids) if one in ids[:place])
-        raise InputError(f"two units have the id {twice!r}; ids must differ")
+    ids = _different_ids(units)
     run = _Run(engine, work, frozenset(retry))
     engine.retrying = frozenset(one for one in ids if run.before(one) in run.retry)
     workers = engine.settings.open_units * engine.settings.pace.most
@@ -108,6 +105,14 @@ def map_units(
             engine.journal.flush()
     if run.reason is not None:
         raise type(run.reason)(_explained(run.reason, finished - failed, total, noun))
+
+
+def _different_ids(units: Sequence[Unit[Any]]) -> list[str]:
+    ids = [unit.id for unit in units]
+    if len(set(ids)) != len(ids):
+        twice = next(one for place, one in enumerate(ids) if one in ids[:place])
+        raise InputError(f"two units have the id {twice!r}; ids must differ")
+    return ids
 
 
 class _Run:
