@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import wave
 
 import numpy as np
@@ -116,3 +118,70 @@ def test_a_note_that_starts_at_the_very_end_is_left_out(timbre: str) -> None:
     """Rounded to samples, such a note would sound for none."""
     notes = np.array([[0.0, 0.5, 60.0], [1.0 - 0.2 / RATE, 0.5, 62.0]])
     np.testing.assert_array_equal(render(notes, timbre, seconds=1.0), render(notes[:1], timbre, seconds=1.0))
+
+
+def heard_alone(notes: np.ndarray, place: int, timbre: str) -> np.ndarray:
+    """What note `place` adds to the clip: the clip less the clip without it, at one gain (what sounds before it is equal)."""
+    full = render(notes, timbre).astype(np.float64)
+    without = np.zeros_like(full)
+    rest = render(np.delete(notes, place, axis=0), timbre).astype(np.float64)[: len(full)]
+    without[: len(rest)] = rest
+    before = slice(0, round(notes[place, 0] * RATE))
+    return full - without * ((full[before] @ without[before]) / (without[before] @ without[before]))
+
+
+JIG = np.array([62, 66, 69, 74, 74, 73, 71, 71, 67, 64, 57, 86, 81, 62], dtype=float)  # repeated notes, leaps, both ends
+
+
+@pytest.mark.parametrize("timbre", TIMBRES)
+def test_every_pitch_is_heard_within_ten_cents(timbre: str) -> None:
+    """All semitones from C3 to C7, with rests between, lest the ring of one be taken for the next."""
+    pitches = np.arange(48, 97)
+    sound = render(np.array([[0.8 * place, 0.3, midi] for place, midi in enumerate(pitches)]), timbre, seconds=40.0)
+    for place, midi in enumerate(pitches):
+        part = sound[int((0.8 * place + 0.06) * RATE) : int((0.8 * place + 0.28) * RATE)]
+        assert abs(1200 * np.log2(pitch(part, frequency(midi)) / frequency(midi))) < 10
+
+
+@pytest.mark.parametrize("timbre", TIMBRES)
+def test_every_note_of_a_melody_starts_within_five_milliseconds_and_has_no_step_at_its_edges(timbre: str) -> None:
+    """Note by note within a melody whose notes ring into the next, the room's echo included."""
+    onsets = np.cumsum([0.0, 0.2, 0.1, 0.3, 0.15, 0.07, 0.23, 0.2, 0.11, 0.4, 0.13, 0.2, 0.2, 0.3])
+    notes = np.stack([onsets, np.append(np.diff(onsets), 0.4), JIG], axis=1)
+    for place in range(1, len(notes) - 1):
+        alone = heard_alone(notes, place, timbre)
+        first = np.flatnonzero(np.abs(alone) > 0.01 * np.abs(alone).max())[0] / RATE
+        assert abs(first - notes[place, 0]) < 0.005
+        sounding = max(notes[place, 1] * (1.0 - TIMBRES[timbre].gap), 0.03) + TIMBRES[timbre].ring
+        for edge in (notes[place, 0], notes[place, 0] + sounding + TIMBRES[timbre].release):
+            assert np.abs(np.diff(alone[round(edge * RATE) - 16 : round(edge * RATE) + 16])).max() < 0.2
+
+
+@pytest.mark.parametrize("timbre", TIMBRES)
+def test_no_note_steps_at_the_clip_s_ends_however_short_or_high(timbre: str) -> None:
+    for midi in range(48, 97, 4):
+        for duration in (0.02, 0.1, 1.0):
+            sound = render(np.array([[0.1, duration, midi]]), timbre, seconds=0.5)  # the longest is cut by the clip's end
+            start = round(0.1 * RATE)
+            assert np.abs(np.diff(sound[start - 16 : start + 16])).max() < 0.2
+            assert np.abs(np.diff(sound[-16:])).max(initial=abs(sound[-1])) < 0.2
+
+
+def test_another_process_makes_the_same_bytes() -> None:
+    """Every timbre's clip and every shape's cover, hashed here and in a new interpreter."""
+    code = (
+        "import hashlib, numpy as np\n"
+        "from tastemaker.simulate.covers import PALETTES, SHAPES, CoverSpec, draw, png_bytes\n"
+        "from tastemaker.simulate.synth import TIMBRES, render, wav_bytes\n"
+        "notes = np.array([[0.2 * k, 0.2, 60.0 + 5 * k % 13] for k in range(12)])\n"
+        "made = [wav_bytes(render(notes, one)) for one in TIMBRES]\n"
+        "made += [png_bytes(draw(CoverSpec(palette, shape, seed=3), 64)) for palette in PALETTES for shape in SHAPES]\n"
+        "found = [hashlib.sha256(one).hexdigest() for one in made]\n"
+    )
+    here: dict[str, list[str]] = {}
+    exec(code, here)
+    there = subprocess.run(
+        [sys.executable, "-c", code + "print(*found)"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert len(set(there)) == len(TIMBRES) + 64
+    assert here["found"] == there
