@@ -115,7 +115,11 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
             said = f"{len(stale)} artifacts learnt from people who asked to be forgotten"
             yield Finding("warn", "forgotten", said, "`tastemaker train` learns without them and then removes these")
         else:
-            yield Finding("ok", "forgotten", f"{len(tombstones.people)} people, in no table and in nothing learned from tables")
+            yield Finding(
+                "ok",
+                "forgotten",
+                f"{len(tombstones.people)} tombstones; these people are in no table and nothing learnt from one",
+            )
     except TastemakerError as error:
         yield _error("forgotten", error)
 
