@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tastemaker.converse.agents.prompts import quoted
 from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.catalogue import Value
+from tastemaker.converse.judges.rubric import told_before
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.views import Exchange, exchanges
 from tastemaker.lm.calls import Message, system, user
@@ -88,12 +89,8 @@ _SYSTEM = (
 
 def render_pair(view: PairView) -> tuple[Message, ...]:
     """The messages that ask a judge for its choice."""
-    dialogue = [
-        {"listener": one.message, "item": one.played.title if one.played else None, "recommender": one.reply}
-        for one in view.dialogue
-    ]
     lines = [
-        f"Dialogue before: {quoted(dialogue)}",
+        told_before(view.dialogue),
         f"Listener now: {quoted(view.message)}",
         f"First item: {quoted(dict(view.first))}",
         f"Second item: {quoted(dict(view.second))}",

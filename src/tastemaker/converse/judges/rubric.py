@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -116,16 +117,20 @@ _SYSTEM = (
 )
 
 
+def told_before(dialogue: Sequence[Exchange]) -> str:
+    """The turns before, as one line of data."""
+    turns = [
+        {"listener": one.message, "item": one.played.title if one.played else None, "recommender": one.reply} for one in dialogue
+    ]
+    return f"Dialogue before: {quoted(turns)}"
+
+
 def render(view: JudgeView) -> tuple[Message, ...]:
     """The messages that ask a judge."""
-    dialogue = [
-        {"listener": one.message, "item": one.played.title if one.played else None, "recommender": one.reply}
-        for one in view.dialogue
-    ]
     lines = [
         f"Listener's profile: {quoted(dict(view.profile))}",
         f"Listener's goal: {quoted(view.goal)}",
-        f"Dialogue before: {quoted(dialogue)}",
+        told_before(view.dialogue),
         f"Listener's thought: {quoted(view.listener_thought)}",
         f"Listener's message: {quoted(view.message)} (attached: {', '.join(view.attached) or 'nothing'})",
         f"Search made: {quoted(view.query)}; {view.counted} items match",
