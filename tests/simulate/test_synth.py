@@ -140,7 +140,8 @@ def test_every_pitch_is_heard_within_ten_cents(timbre: str) -> None:
     sound = render(np.array([[0.8 * place, 0.3, midi] for place, midi in enumerate(pitches)]), timbre, seconds=40.0)
     for place, midi in enumerate(pitches):
         part = sound[int((0.8 * place + 0.06) * RATE) : int((0.8 * place + 0.28) * RATE)]
-        assert abs(1200 * np.log2(pitch(part, frequency(midi)) / frequency(midi))) < 10
+        equal_tempered = 440.0 * 2 ** ((midi - 69) / 12)  # written out here: the module's own would agree with itself
+        assert abs(1200 * np.log2(pitch(part, equal_tempered) / equal_tempered)) < 10
 
 
 @pytest.mark.parametrize("timbre", TIMBRES)
