@@ -120,7 +120,8 @@ def whole(folder: Path, requests: int) -> dict[str, list[tuple[float, float]]]:
     people = [user["user_id"] for user in services["with"].users(1000, 0)]
     rng, out = generator(0, "whole"), {name: list[tuple[float, float]]() for name in services}
     with ExitStack() as stack:
-        clients = {name: stack.enter_context(TestClient(create_app(service), "http://127.0.0.1")) for name, service in services.items()}
+        apps = {name: TestClient(create_app(service), "http://127.0.0.1") for name, service in services.items()}
+        clients = {name: stack.enter_context(app) for name, app in apps.items()}
         for number in range(-20, requests):  # the first twenty are for what is loaded once
             user = people[int(rng.integers(len(people)))]
             for name in sorted(clients, reverse=bool(rng.random() < 0.5)):

@@ -69,8 +69,8 @@ class Scored(Blocked):
 class SoftmaxPolicy(Scored):
     """pi(a|x) proportional to exp((x - shift) matrix phi_a + bias_a) over the allowed actions.
 
-    vectors (A, k) are the phi_a; matrix (d, k); bias (A,) and shift (d,), 0 if None; allowed (A,) bool, all if None; prefixes (A,)
-    int64. precision: dtype of the blocks; float32 is exact to about 1e-6 relative. A shift keeps contexts far from 0 that exact.
+    vectors (A, k) are the phi_a; matrix (d, k); bias (A,) and shift (d,), 0 if None; allowed (A,) bool, all if None; prefixes
+    (A,) int64. precision: dtype of the blocks; float32 is exact to about 1e-6 relative. A shift keeps contexts far from 0 so.
     """
 
     vectors: npt.NDArray[np.floating[Any]]
