@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tastemaker.errors import ModelError
 from tastemaker.lm.calls import CallError, Media, Request, Sampling, assistant, system, user
+from tastemaker.lm.calls.answers import read_answer
 from tastemaker.lm.calls.backends.local import Local
+from tastemaker.lm.calls.backends.shape import LONGEST
+from tastemaker.lm.calls.cache import call_key
 
 from .conftest import Pick
+
+
+class Chosen(BaseModel):
+    """An answer that a turn narrows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    handle: str | None
+    nothing_fits: bool
+    words: str = Field(max_length=900)
+
 
 TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nI was put in by the template<|im_end|>\n{% endif %}"
@@ -104,6 +121,21 @@ def test_text_that_spells_special_tokens_stays_text(local):
 def test_the_schema_is_told_in_the_system_message(local):
     told = rendered(local, Request((user("q"),), Pick))
     assert told.startswith("<|im_start|>system\nAnswer with one JSON object") and '"item"' in told.split("<|im_end|>")[0]
+
+
+def test_even_a_model_of_random_weights_answers_in_the_shape_asked_for(local):
+    choices = {"handle": ("T2", "T11"), "nothing_fits": (False,)}
+    seen = set()
+    for sample in range(6):
+        request = Request((user("which?"),), Chosen, Sampling(1.0, 1.0, 590), sample=sample, choices=choices)
+        reply = local.complete(request)
+        found = read_answer(reply, request)
+        assert not reply.cut_off and found.nothing_fits is False and len(found.words) <= LONGEST
+        seen.add(found.handle)
+    assert seen == {"T2", "T11"}
+    assert call_key("m", request) == call_key("m", replace(request, choices={}))  # the messages say it too
+    with pytest.raises(CallError):  # plain text of the same model is nothing of the kind
+        read_answer(local.complete(Request((user("which?"),), str, Sampling(1.0, 1.0, 60))), request)
 
 
 def test_a_template_without_system_role_gets_it_in_the_first_message(local, monkeypatch):

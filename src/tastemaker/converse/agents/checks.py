@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, RecommenderAnswer
 from tastemaker.converse.audits.leaks import message_faults
@@ -12,6 +13,7 @@ from tastemaker.converse.goals import Draft
 from tastemaker.converse.language.lexicon import Lexicon, plain, spoken
 from tastemaker.converse.language.parse import Heard, Said, read
 from tastemaker.converse.language.phrases import fact_words
+from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.views import ListenerView, RecommenderView
 
 _FAULTS = {
@@ -100,6 +102,17 @@ def recommender(view: RecommenderView) -> Callable[[RecommenderAnswer], str | No
         return f"{answer.handle} was played already" if answer.handle in view.played else None
 
     return check
+
+
+def choices(view: Any) -> dict[str, tuple[str | bool | None, ...]]:
+    """What the fields of an answer to this view may hold, where that is known beforehand; the checks say the same afterwards."""
+    if isinstance(view, ListenerView):
+        return {"progress": (MOVES, STAYS) if view.judge else (None,)}
+    if not isinstance(view, RecommenderView):
+        return {}
+    handles = tuple(dict.fromkeys(one.handle for one in view.candidates if one.handle not in view.played))
+    must = bool(handles and (view.count or view.must_choose))
+    return {"handle": handles if must else (*handles, None), "nothing_fits": (False,) if must else (True, False)}
 
 
 def closing(view: ListenerView) -> Callable[[ClosingAnswer], str | None]:

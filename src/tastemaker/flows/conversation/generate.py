@@ -12,7 +12,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tastemaker.converse.agents import prompts
+from tastemaker.converse.agents import checks, prompts
 from tastemaker.converse.agents.dialogue import Ask, converse
 from tastemaker.converse.agents.plan import conversation_id, user_row
 from tastemaker.converse.audits.turns import Known, check
@@ -65,7 +65,10 @@ def ask_with(engine: Engine, settings: RunSettings, unit: str, subject: str) -> 
     sampling = Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens)
 
     def ask(role: str, view: Any, answer: Any, checked: Any) -> Any:
-        request = Request(prompts.render(view), answer, sampling, subject=subject, unit=unit, kind=role, view=view)
+        request = Request(
+            prompts.render(view), answer, sampling,
+            subject=subject, unit=unit, kind=role, view=view, choices=checks.choices(view),
+        )  # fmt: skip
         return engine.call(request, checked)
 
     return cast(Ask, ask)

@@ -27,7 +27,7 @@ def _schema_hash(request: Request[Any]) -> str | None:
     if request.answer is str:
         return None
     if request.answer not in _HASHES:
-        _HASHES[request.answer] = hashlib.sha256(canonical(request.schema)).hexdigest()
+        _HASHES[request.answer] = hashlib.sha256(canonical(request.form)).hexdigest()
     return _HASHES[request.answer]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -129,7 +129,9 @@ class Request(Generic[A]):
     sample: 0, 1, ... draws another answer to the same question.
     subject: whom the answer is about, for erasure. unit: the piece of work (conversation) it belongs to.
     kind: what it is for ("listener", "judge"), for reports and forecasts.
-    view: what the messages were rendered from, for chats that read data instead of prose. The last four are not in the cache key.
+    view: what the messages were rendered from, for chats that read data instead of prose.
+    choices: the values that a field of the answer may have this time, for models that decode by a schema. It only says more
+    strictly what the messages say; none of the last five is in the cache key.
     """
 
     messages: tuple[Message, ...]
@@ -140,6 +142,7 @@ class Request(Generic[A]):
     unit: str = ""
     kind: str = ""
     view: Any = field(default=None, compare=False, repr=False)
+    choices: Mapping[str, tuple[str | bool | None, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.messages or self.messages[-1].role != "user":
@@ -149,7 +152,13 @@ class Request(Generic[A]):
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """JSON schema of the answer; None for plain text."""
+        """JSON schema of the answer with this time's choices; None for plain text."""
+        schema, narrow = self.form, {name: {"enum": list(values)} for name, values in self.choices.items()}
+        return schema | {"properties": schema["properties"] | narrow} if schema and narrow else schema
+
+    @property
+    def form(self) -> dict[str, Any] | None:
+        """JSON schema of every answer of this type; None for plain text."""
         return _schema(self.answer) if issubclass(self.answer, BaseModel) else None
 
 

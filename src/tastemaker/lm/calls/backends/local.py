@@ -11,6 +11,7 @@ import torch
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import device_defaults, file_hash, load, load_tokenizer
 from tastemaker.lm.calls.answers import schema_prompt
+from tastemaker.lm.calls.backends.shape import Shape, token_table
 from tastemaker.lm.calls.cache import call_key
 from tastemaker.lm.calls.protocol import CallError, Reply, Request, Usage
 
@@ -24,6 +25,7 @@ class Local:
     Texts are tokenised as plain text, so that one which spells `<|im_end|>` cannot end its message (only the template
     writes special tokens). A request without a system message gets an empty one, because some templates, SmolLM2's among
     them, would otherwise put in a text of their own.
+    An answer with a schema is written in its shape, token by token; what it says is the model's own.
     deadline: seconds after which an answer is given up.
 
     Raises
@@ -44,7 +46,7 @@ class Local:
         self._model = load(path, defaults.dtype if device is None else "float32")[0].to(self._device)
         self._name = f"{name or path.name}@{file_hash(_weights(path))[:12]}"
         self._deadline, self._lock = deadline, threading.Lock()
-        self._encoder = self._tokenizer.backend_tokenizer
+        self._encoder, self._table = self._tokenizer.backend_tokenizer, token_table(self._tokenizer)
         limit = getattr(self._model.config, "max_position_embeddings", None)
         self._context = int(limit) if limit else 1 << 20
 
@@ -117,6 +119,7 @@ class Local:
         options = drawn if sampling.temperature > 0 else {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         stops = sorted(self._stops())
         prompt = torch.tensor([tokens], device=self._device)
+        shape = [] if request.schema is None else [Shape(self._table, request.schema, len(tokens))]
         devices = [self._device] if self._device.startswith("cuda") else []
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
@@ -127,6 +130,7 @@ class Local:
                 max_time=self._deadline,
                 eos_token_id=stops,
                 pad_token_id=stops[0],
+                logits_processor=shape,
                 **options,
             )
         return [int(token) for token in out[0, len(tokens) :].tolist()]
