@@ -138,6 +138,9 @@ def judge_text(result: dict[str, Any]) -> str:
         lines.append(f"  {row['aspect']:<20} {value}  ({row['first']} and {row['second']})")
     lines.append("planted defects, share noticed (false alarms):")
     for row in result["detection"]:
+        if not row["n"]:
+            lines.append(f"  {row['judge']:<12} {row['defect']:<14} could be planted nowhere")
+            continue
         difference = f"difference [{row['low']:+.2f}, {row['high']:+.2f}]"
         lines.append(
             f"  {row['judge']:<12} {row['defect']:<14} {row['hit']:.0%} ({row['false_alarm']:.0%}), {difference}, n {row['n']}"
