@@ -14,9 +14,10 @@ from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metada
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
+from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.tokens import load_codebook, load_codes
 from tastemaker.lm.vocabulary import Vocabulary, build_small
-from tastemaker.store import append_line, read_table, write_json, write_table, write_text
+from tastemaker.store import read_table, write_json, write_table
 
 NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning"}
 
@@ -113,13 +114,8 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any =
     common = {"batch_rows": batch, "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
     common |= {"weight_decay": dials["weight_decay"], "epochs": 1.0}
     chosen = Settings(stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings))  # type: ignore[arg-type]
-    curve = folder / "curve.jsonl"
-    write_text(curve, "")
-    metrics = None
-    for metrics in train(model, vocabulary, examples, chosen, folder / "state", siblings=siblings):
-        note = f"loss {metrics.loss:.3f}, first code {metrics.level_losses[0]:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
-        chain.report(NAMES[stage], metrics.step, metrics.total, note)
-        append_line(curve, metrics)
+    run = train(model, vocabulary, examples, chosen, folder / "state", siblings=siblings)
+    metrics = follow(run, folder / "curve.jsonl", chain.report, NAMES[stage])
     save(model, vocabulary, folder / "model", load_tokenizer(source) if vocabulary.kind == "tokenizer" else None)
     says = f"{metrics.total:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
     write_json(folder / "summary.json", {"says": says})

@@ -19,9 +19,10 @@ from tastemaker.errors import ArtifactError
 from tastemaker.flows.chain import Chain, Report
 from tastemaker.flows.conversation.learn.dialogues import LearnSettings, Talk, relabelled
 from tastemaker.flows.data import item_texts
+from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.lm.vocabulary import Vocabulary
-from tastemaker.store import append_line, fingerprint, read_table, sha256_file, write_json, write_table, write_text
+from tastemaker.store import fingerprint, read_table, sha256_file, write_json, write_table
 
 STAGE = "dialogue"
 SOURCE = "sft"  # the stage whose model is taught to talk
@@ -79,12 +80,8 @@ def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) ->
         stage="cpt", batch_rows=settings.batch, learning_rate=settings.learning_rate, dropout=settings.dropout, warmup=40,
         seed=settings.seed, floor=0.05, micro_tokens=4096, threads=threads, checkpoint_every=60.0,
     )  # fmt: skip
-    curve, last = folder / "curve.jsonl", None
-    write_text(curve, "")
-    for last in train(model, vocabulary, read_table(folder / "examples.parquet"), chosen, folder / "state"):
-        note = f"loss {last.loss:.3f}, first code {last.level_losses[0]:.3f}, {last.tokens_per_second:,.0f} tokens/s"
-        report("learning to talk", last.step, last.total, note)
-        append_line(curve, last)
+    run = train(model, vocabulary, read_table(folder / "examples.parquet"), chosen, folder / "state")
+    last = follow(run, folder / "curve.jsonl", report, "learning to talk")
     save(model, vocabulary, folder / "model", load_tokenizer(start))
     achieved = json.loads((folder / "achieved.json").read_text())
     split = talk.split
