@@ -7,6 +7,8 @@ paired intervals.
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure
 from recipes.common import Journal, save_figure, show_table
 from recipes.conversation.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import score
+from tastemaker.converse.benchmark import Ask, score
 from tastemaker.converse.benchmark.scores import by_turn, macro
 from tastemaker.flows.conversation.learn.bench import questions
 from tastemaker.flows.conversation.learn.dialogues import LABELS, open_talk
@@ -37,6 +39,21 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
     return {name: found[name].tolist() for name in ("nDCG@20", "fit-nDCG@20")}
 
 
+def compare(
+    given: argparse.Namespace, dials: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Ask], dict[str, dict[str, np.ndarray]], int]:
+    """Models that differ in their dials, on one split: the turns asked, each model's values there, and how many conversations."""
+    conversations(build(given), NAME, given.conversations, 11)
+    journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
+    names = list(dials)
+    found = journal.run(names, lambda name: measure(given, **dials[name]), "models")
+    with progress(False) as report:
+        talk = open_talk(given.workspace, NAME, learning(given), report)
+    some = [one for one in questions(talk) if one.target is not None and one.accepted]
+    values = {name: {metric: np.array(column) for metric, column in one.items()} for name, one in zip(names, found, strict=True)}
+    return some, values, len(talk.split.test)
+
+
 def draw(curves: dict[str, dict[int, float]]) -> Figure:
     """nDCG@20 by turn."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
@@ -53,15 +70,7 @@ def draw(curves: dict[str, dict[int, float]]) -> Figure:
 def main() -> None:
     """Train three models on one split and compare them turn by turn."""
     given = arguments(main, "labels", TAUGHT, 60)
-    conversations(build(given), NAME, given.conversations, 11)
-    journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
-    found = dict(
-        zip(LABELS, journal.run(LABELS, lambda labels: measure(given, labels=labels, passes=1.0), "labels"), strict=True)
-    )
-    with progress(False) as report:
-        talk = open_talk(given.workspace, NAME, learning(given), report)
-    some = [one for one in questions(talk) if one.target is not None and one.accepted]
-    values = {name: {metric: np.array(column) for metric, column in one.items()} for name, one in found.items()}
+    some, values, asked = compare(given, {labels: {"labels": labels, "passes": 1.0} for labels in LABELS})
     rows = []
     for name in LABELS:
         gap = macro(some, values["checked"]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
@@ -73,7 +82,7 @@ def main() -> None:
                 "checked minus it": "" if name == "checked" else interval(vars(gap), signed=True),
             }
         )
-    show_table(given.out, rows, f"Labels: {len(some):,} accepted test turns of {len(talk.split.test)} conversations")
+    show_table(given.out, rows, f"Labels: {len(some):,} accepted test turns of {asked} conversations")
     save_figure(given.out, draw({f"{name} labels": by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
 
 

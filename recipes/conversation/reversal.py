@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from recipes.common import Journal, save_figure, show_table
-from recipes.conversation.labels import NAME, draw, measure
-from recipes.conversation.world import TAUGHT, arguments, build, conversations, interval, learning
-from tastemaker.cli.progress import progress
+from recipes.common import save_figure, show_table
+from recipes.conversation.labels import compare, draw
+from recipes.conversation.world import TAUGHT, arguments, interval
 from tastemaker.converse.benchmark.scores import by_turn, macro
-from tastemaker.flows.conversation.learn.bench import questions
-from tastemaker.flows.conversation.learn.dialogues import LearnSettings, open_talk
+from tastemaker.flows.conversation.learn.dialogues import LearnSettings
 
 PASSES = 0.5
 WITH, WITHOUT, STEPS = "with reversed replies", "without", "without, as many steps"
@@ -35,13 +31,7 @@ def dials(name: str) -> dict[str, Any]:
 def main() -> None:
     """Train three models on one split and compare them turn by turn."""
     given = arguments(main, "reversal", TAUGHT, 60)
-    conversations(build(given), NAME, given.conversations, 11)
-    journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
-    found = dict(zip(NAMES, journal.run(NAMES, lambda name: measure(given, **dials(name)), "models"), strict=True))
-    with progress(False) as report:
-        talk = open_talk(given.workspace, NAME, learning(given), report)
-    some = [one for one in questions(talk) if one.target is not None and one.accepted]
-    values = {name: {metric: np.array(column) for metric, column in one.items()} for name, one in found.items()}
+    some, values, asked = compare(given, {name: dials(name) for name in NAMES})
     rows = []
     for name in NAMES:
         row = {"model": name} | {
@@ -50,7 +40,7 @@ def main() -> None:
         gap = macro(some, values[WITH]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
         rows.append(row | {"reversed replies' gain, nDCG@20": "" if name == WITH else interval(vars(gap), signed=True)})
     note = f"{PASSES:g} passes over the conversations with reversed replies; the other models as many tokens."
-    show_table(given.out, rows, f"Reversed replies: {len(some):,} accepted turns of {len(talk.split.test)} conversations", note)
+    show_table(given.out, rows, f"Reversed replies: {len(some):,} accepted turns of {asked} conversations", note)
     save_figure(given.out, draw({name: by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
 
 

