@@ -1,11 +1,13 @@
-"""Tree beam search against transformers' `generate` with a prefix function: same model, same trie, same ids, one run.
+"""Tree beam search against transformers' `generate` with a prefix function: same model, same trie, same ids,
+one run.
 
     python benchmarks/decode_speed.py [--threads 1] [--repeats 3] [--full]
 
-Model: `small`, 6 layers x 256, float32, random weights (speed does not depend on them). Both sides search the same
-100,000 items under normalise="vocab", so that ids can be compared; the level softmax, which serving uses, is timed too.
-Seconds are CPU seconds of this process, best of the repeats, taken in turns: on a busy machine wall time measures the
-neighbours. With more than one thread read the wall column instead.
+Model: `small`, 6 layers x 256, float32, random weights (speed does not depend on them). Both sides search the
+same 100,000 items under normalise="vocab", so that ids can be compared; the level softmax, which serving
+uses, is timed too.
+Seconds are CPU seconds of this process, best of the repeats, taken in turns: on a busy machine wall time
+measures the neighbours. With more than one thread read the wall column instead.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ TABLE = ((1, 64, 20), (1, 128, 20), (1, 256, 50), (8, 64, 20))
 
 
 def prefix_function(trie: Trie, starts: list[int], length: int) -> Callable[[int, torch.Tensor], list[int]]:
-    """What `generate` asks at every step of every beam: the tokens that may follow, from a dictionary of prefixes."""
+    """What `generate` asks at every step of every beam: the tokens that may follow, from a dictionary of
+    prefixes.
+    """
     after: dict[tuple[int, ...], list[int]] = {}
     prefixes: list[tuple[int, ...]] = [()]
     for level in range(LEVELS):
@@ -66,7 +70,9 @@ def by_generate(model: Any, prompts: torch.Tensor, allowed: Any, beam: int) -> A
     return answer.sequences[:, length:].view(rows, beam, LEVELS), answer.sequences_scores.view(rows, beam)
 
 
-def by_tree(decoder: Decoder, trie: Trie, prompts: torch.Tensor, beam: int, vocabulary: torch.Tensor | None) -> Beams:
+def by_tree(
+    decoder: Decoder, trie: Trie, prompts: torch.Tensor, beam: int, vocabulary: torch.Tensor | None
+) -> Beams:
     """One prefill and a tree search, no personal filter."""
     context = decoder.prefill(prompts, torch.full((len(prompts),), prompts.shape[1]))
 
@@ -74,7 +80,9 @@ def by_tree(decoder: Decoder, trie: Trie, prompts: torch.Tensor, beam: int, voca
         return decoder.advance(context, codes + decoder.token_starts[level], parents)
 
     kind = "level" if vocabulary is None else "vocab"
-    return beam_search(context.hidden, advance, decoder.heads, trie, [allow(trie)] * len(prompts), beam, kind, vocabulary)
+    return beam_search(
+        context.hidden, advance, decoder.heads, trie, [allow(trie)] * len(prompts), beam, kind, vocabulary
+    )
 
 
 def timed(works: list[Callable[[], Any]], repeats: int) -> list[tuple[float, float]]:
@@ -94,13 +102,16 @@ def compare(model: Any, decoder: Decoder, trie: Trie, setting: tuple[int, int, i
     """One row of the table; raises SystemExit when the two searches disagree."""
     rows, length, beam = setting
     starts = list(decoder.token_starts)
-    prompts = torch.from_numpy(np.random.default_rng(1).integers(starts[0], starts[0] + sum(SIZES), size=(rows, length)))
+    prompts = torch.from_numpy(
+        np.random.default_rng(1).integers(starts[0], starts[0] + sum(SIZES), size=(rows, length))
+    )
     weight, allowed = model.get_output_embeddings().weight.detach(), prefix_function(trie, starts, length)
     theirs, scores = by_generate(model, prompts, allowed, beam)
     ours = by_tree(decoder, trie, prompts, beam, weight)
     found = torch.from_numpy(trie.leaf_codes()[ours.leaf.numpy()]) + torch.tensor(starts)
     same = sum(
-        len({tuple(sid) for sid in a.tolist()} & {tuple(sid) for sid in b.tolist()}) for a, b in zip(found, theirs, strict=True)
+        len({tuple(sid) for sid in a.tolist()} & {tuple(sid) for sid in b.tolist()})
+        for a, b in zip(found, theirs, strict=True)
     )
     apart = float((ours.score - scores).abs().max())
     (generate, generate_wall), (vocab, _), (level, level_wall) = timed(
@@ -113,7 +124,9 @@ def compare(model: Any, decoder: Decoder, trie: Trie, setting: tuple[int, int, i
     )
     bound = beam * (length + LEVELS - 1) / (length + beam * (LEVELS - 1))
     times = f"{generate / rows * 1e3:>9.0f} {vocab / rows * 1e3:>10.1f} {level / rows * 1e3:>10.1f}"
-    ratios = f"{generate / vocab:>7.1f} {generate / level:>11.1f} {generate_wall / level_wall:>5.1f} {bound:>5.1f}"
+    ratios = (
+        f"{generate / vocab:>7.1f} {generate / level:>11.1f} {generate_wall / level_wall:>5.1f} {bound:>5.1f}"
+    )
     text = f"{rows} x {length:>3}, B {beam:<3} {times} {ratios}  {same}/{rows * beam}  {apart:.0e}"
     if same != rows * beam:
         raise SystemExit(f"{text}\nthe two searches disagree")
@@ -132,9 +145,13 @@ def main() -> None:
     model = small(vocabulary, Shape(layers=6, width=256, heads=8, context=512, init_std=0.1), seed=0).eval()
     trie = build_trie(np.random.default_rng(0).integers(256, size=(ITEMS, LEVELS)), SIZES)
     decoder, parameters = Decoder.of(model, vocabulary), sum(p.numel() for p in model.parameters()) / 1e6
-    print(f"{parameters:.1f}M parameters, float32, {asked.threads} thread(s), {ITEMS:,} items, {LEVELS} levels")
+    print(
+        f"{parameters:.1f}M parameters, float32, {asked.threads} thread(s), {ITEMS:,} items, {LEVELS} levels"
+    )
     print("CPU ms a request; 'rows' is the ratio of tokens computed, B(C+S)/(C+BS) with S = L-1")
-    print("setting           generate tree vocab tree level   ratio ratio level  wall  rows  same  scores apart")
+    print(
+        "setting           generate tree vocab tree level   ratio ratio level  wall  rows  same  scores apart"
+    )
     for setting in GATES + (TABLE if asked.full else ()):
         print(compare(model, decoder, trie, setting, asked.repeats), flush=True)
 

@@ -1,11 +1,13 @@
-"""Latency of `POST /recommendations` at a steady load, and at three times that load, against a running server.
+"""Latency of `POST /recommendations` at a steady load, and at three times that load, against a running
+server.
 
     python benchmarks/serving.py --url http://127.0.0.1:8765
     python benchmarks/serving.py --url http://127.0.0.1:8765 --rate 10 --seconds 60
 
-The load is open: requests leave at the moments of a Poisson process, whether or not earlier ones have come back, and
-latency counts from the moment a request should have left, so that a slow server cannot hide its own queue. Without
-`--rate` the steady load is half of what the server manages when 16 clients ask without a pause.
+The load is open: requests leave at the moments of a Poisson process, whether or not earlier ones have come
+back, and latency counts from the moment a request should have left, so that a slow server cannot hide its own
+queue. Without `--rate` the steady load is half of what the server manages when 16 clients ask without a
+pause.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request: its status (0 when the connection failed), seconds from when it should have left, Retry-After, and
-    the milliseconds that the server says it took."""
+    """One request: its status (0 when the connection failed), seconds from when it should have left,
+    Retry-After, and the milliseconds that the server says it took.
+    """
 
     status: int
     latency: float
@@ -71,7 +74,9 @@ class Summary:
 
 
 class Client:
-    """The least HTTP that will do, over kept connections: the generator shares the machine, so it must cost little."""
+    """The least HTTP that will do, over kept connections: the generator shares the machine, so it must cost
+    little.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -85,7 +90,9 @@ class Client:
                 return await self._exchange(*self._idle.pop(), method, path, body)
             except (OSError, EOFError):
                 continue  # the server closes connections that were idle for long
-        return await self._exchange(*await asyncio.open_connection(self._host, self._port), method, path, body)
+        return await self._exchange(
+            *await asyncio.open_connection(self._host, self._port), method, path, body
+        )
 
     async def _exchange(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, body: bytes
@@ -114,7 +121,9 @@ async def ask(client: Client, user: str, k: int, due: float) -> Outcome:
     """One request that should have left at `due` on the loop's clock."""
     status, retry, server = 0, None, 0.0
     try:
-        status, headers, content = await client.send("POST", "/recommendations", json.dumps({"user_id": user, "k": k}).encode())
+        status, headers, content = await client.send(
+            "POST", "/recommendations", json.dumps({"user_id": user, "k": k}).encode()
+        )
         retry = headers.get("retry-after")
         server = json.loads(content)["timings"]["total_ms"] if status == 200 else 0.0
     except (OSError, EOFError):
@@ -174,14 +183,18 @@ def summarise(phase: str, load: Load, outcomes: list[Outcome], took: float) -> S
         p50=round(float(p50), 1),
         p99=round(float(p99), 1),
         worst=round(float(worst), 1),
-        server_p99=round(float(np.percentile([one.server_ms for one in outcomes if one.status == 200] or [0], 99)), 1),
+        server_p99=round(
+            float(np.percentile([one.server_ms for one in outcomes if one.status == 200] or [0], 99)), 1
+        ),
         shed_p99=round(float(np.percentile(shed, 99)), 1) if len(shed) else 0.0,
         accepted_per_second=round(len(accepted) / took, 2),
     )
 
 
 async def measure(url: str, rate: float | None, seconds: float, k: int, seed: int) -> list[Summary]:
-    """Warm up, find the steady rate when none is given, then the steady load, three times it, and the steady one again."""
+    """Warm up, find the steady rate when none is given, then the steady load, three times it, and the steady
+    one again.
+    """
     client = Client(url)
     status, _, said = await client.send("GET", "/health/ready")
     if status != 200:
@@ -192,7 +205,10 @@ async def measure(url: str, rate: float | None, seconds: float, k: int, seed: in
     await closed_load(client, users, 1.0, k)
     if rate is None:
         most = await closed_load(client, users, min(10.0, seconds), k)
-        print(f"{CLIENTS} clients without a pause: {most:.1f} requests/s; the steady load is half of that", file=sys.stderr)
+        print(
+            f"{CLIENTS} clients without a pause: {most:.1f} requests/s; the steady load is half of that",
+            file=sys.stderr,
+        )
         rate = most / 2
     lines = []
     for phase, times in (("steady", 1), ("3x", 3), ("steady again", 1)):
@@ -224,11 +240,16 @@ def main() -> None:
     try:
         lines = asyncio.run(measure(given.url, given.rate, given.seconds, given.k, given.seed))
     except ConnectionRefusedError:
-        raise SystemExit(f"nothing answers at {given.url}; start it with `tastemaker serve`, or give --url") from None
+        raise SystemExit(
+            f"nothing answers at {given.url}; start it with `tastemaker serve`, or give --url"
+        ) from None
     if given.json:
         print(json.dumps([asdict(one) for one in lines]))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, seed {given.seed}, latencies in ms")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, seed {given.seed},"
+        " latencies in ms"
+    )
     print(table(lines))
 
 

@@ -34,7 +34,9 @@ def seconds(work: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def constraint(trie: Trie, beam: int, rng: np.random.Generator) -> dict[str, float]:
-    """Milliseconds of one request's filter, and of finding the live children of `beam` nodes at the deepest level."""
+    """Milliseconds of one request's filter, and of finding the live children of `beam` nodes at the deepest
+    level.
+    """
     n = len(trie.items)
     stock = mask(trie, rng.random(n) < 0.9, "in stock")
     seen = rng.integers(n, size=200)
@@ -62,7 +64,10 @@ def main() -> None:
     arguments.add_argument("--ten-million", action="store_true", help="also 10M items (about 2 GB of memory)")
     sizes = [100_000, 1_000_000] + ([10_000_000] if arguments.parse_args().ten_million else [])
     torch.set_num_threads(1)
-    print("     items  build s  peak MB  packed MB  with items MB  +1,000 items s  load s  ms: filter, children of 256 beams")
+    print(
+        "     items  build s  peak MB  packed MB  with items MB  +1,000 items s  load s  ms: filter, children"
+        " of 256 beams"
+    )
     for n in sizes:
         rng = np.random.default_rng(0)
         codes = rng.integers(256, size=(n, 4), dtype=np.int32)

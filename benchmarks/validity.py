@@ -2,8 +2,10 @@
 
     python benchmarks/validity.py [--draws 1000000] [--seed 0]
 
-Every draw has its own filter (a shared mask, an exclude list, an include list, or any of them together), and the
-array a mask was made from is overwritten while the search runs: the request must keep the filter it started with.
+Every draw has its own filter (a shared mask, an exclude list, an include list, or any of them together), and
+the
+array a mask was made from is overwritten while the search runs: the request must keep the filter it started
+with.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def random_catalogue(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, .
     return rng.integers(sizes, size=(n, len(sizes))), sizes
 
 
-def random_filters(trie: Trie, rng: np.random.Generator) -> tuple[list[Allowed], np.ndarray, list[np.ndarray]]:
+def random_filters(
+    trie: Trie, rng: np.random.Generator
+) -> tuple[list[Allowed], np.ndarray, list[np.ndarray]]:
     """A filter a row, the truth (ROWS, N) by plain arithmetic, and the arrays the masks were made from."""
     n = len(trie.items)
     stocks = [rng.random(n) < share for share in (1.0, 0.5, 0.05, 2 / n)]
@@ -41,7 +45,11 @@ def random_filters(trie: Trie, rng: np.random.Generator) -> tuple[list[Allowed],
     for row in range(ROWS):
         which = rng.integers(6)
         base = masks[which] if which < 4 else None
-        exclude = rng.integers(n, size=rng.integers(0, min(n, 30) + 1)) if rng.random() < 0.7 else np.empty(0, np.int64)
+        exclude = (
+            rng.integers(n, size=rng.integers(0, min(n, 30) + 1))
+            if rng.random() < 0.7
+            else np.empty(0, np.int64)
+        )
         include = rng.integers(n, size=rng.integers(0, 12)) if rng.random() < 0.3 else None
         filters.append(allow(trie, base, exclude, include))
         if base is not None:
@@ -62,11 +70,15 @@ def search(trie: Trie, filters: list[Allowed], stocks: list[np.ndarray], rng: np
             stock[:] = ~stock
         return torch.randn(*codes.shape, WIDTH, generator=draw)
 
-    return beam_search(torch.randn(ROWS, WIDTH, generator=draw), advance, heads, trie, filters, int(rng.integers(1, 13)))
+    return beam_search(
+        torch.randn(ROWS, WIDTH, generator=draw), advance, heads, trie, filters, int(rng.integers(1, 13))
+    )
 
 
 def faults(codes: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
-    """One catalogue, ROWS draws: items returned, and how many were invalid, disallowed, repeated or wrongly missing."""
+    """One catalogue, ROWS draws: items returned, and how many were invalid, disallowed, repeated or wrongly
+    missing.
+    """
     trie = build_trie(codes, sizes)
     filters, truth, stocks = random_filters(trie, rng)
     beams, k = search(trie, filters, stocks, rng), int(rng.integers(1, 13))
@@ -93,9 +105,16 @@ def main() -> int:
     while done < asked.draws:
         found, bad = faults(*random_catalogue(rng), rng)
         done, items, wrong = done + ROWS, items + found, wrong + bad
-        print(f"\r{done:,} draws, {items:,} items, {wrong} faults, {time.perf_counter() - begun:.0f} s", end="", file=sys.stderr)
+        print(
+            f"\r{done:,} draws, {items:,} items, {wrong} faults, {time.perf_counter() - begun:.0f} s",
+            end="",
+            file=sys.stderr,
+        )
     print(file=sys.stderr)
-    print(f"{done:,} draws over {done // ROWS:,} catalogues, {items:,} items returned: {wrong} invalid, disallowed or missing")
+    print(
+        f"{done:,} draws over {done // ROWS:,} catalogues, {items:,} items returned: {wrong} invalid,"
+        " disallowed or missing"
+    )
     return int(wrong > 0)
 
 

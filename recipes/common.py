@@ -27,14 +27,18 @@ def parser(main: Callable[..., object], quick: str) -> argparse.ArgumentParser:
         description=module.__doc__ if module else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("--out", type=Path, help="folder of the table, the figure and the journal (default: runs/<recipe>)")
+    found.add_argument(
+        "--out", type=Path, help="folder of the table, the figure and the journal (default: runs/<recipe>)"
+    )
     found.add_argument("--seed", type=int, default=0)
     found.add_argument("--quick", action="store_true", help=quick)
     return found
 
 
 def read_arguments(found: argparse.ArgumentParser, name: str) -> argparse.Namespace:
-    """Parse and make the folder; a quick run has a folder of its own, so that it never passes for the full one."""
+    """Parse and make the folder; a quick run has a folder of its own, so that it never passes for the full
+    one.
+    """
     arguments = found.parse_args()
     if arguments.out is None:
         arguments.out = Path("runs") / (name + ("-quick" if arguments.quick else ""))
@@ -45,7 +49,8 @@ def read_arguments(found: argparse.ArgumentParser, name: str) -> argparse.Namesp
 class Journal:
     """Finished runs, one JSON line each, in `out/runs.jsonl`: a recipe that was stopped goes on where it was.
 
-    settings: whatever must be equal for earlier runs to count; a journal of other settings is refused by name.
+    settings: whatever must be equal for earlier runs to count; a journal of other settings is refused by
+    name.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
@@ -56,12 +61,15 @@ class Journal:
             append_line(self.path, head)
         elif lines[0] != head:
             raise InputError(
-                f"{self.path} holds runs of other settings ({lines[0]['settings']}); give another --out, or remove it"
+                f"{self.path} holds runs of other settings ({lines[0]['settings']}); give another --out, or"
+                " remove it"
             )
         self.runs: dict[str, Any] = {entry["key"]: entry["value"] for entry in lines[1:]}
 
     def run(self, keys: Iterable[Hashable], work: Callable[[Any], Any], title: str) -> list[Any]:
-        """`work(key)` (anything JSON can hold) of every key, those of the journal read back; progress and time left on stderr."""
+        """`work(key)` (anything JSON can hold) of every key, those of the journal read back; progress and
+        time left on stderr.
+        """
         keys = list(keys)
         out = []
         with progress(False) as report:
@@ -75,12 +83,19 @@ class Journal:
         return out
 
 
-def show_table(out: Path, rows: Sequence[Mapping[str, Any]], title: str, note: str = "", name: str = "table") -> str:
-    """Print the rows as a Markdown table (numbers as the recipe formatted them) and save it as Markdown and JSON."""
+def show_table(
+    out: Path, rows: Sequence[Mapping[str, Any]], title: str, note: str = "", name: str = "table"
+) -> str:
+    """Print the rows as a Markdown table (numbers as the recipe formatted them) and save it as Markdown and
+    JSON.
+    """
     columns = list(rows[0])
     cells = [[str(row.get(column, "")) for column in columns] for row in rows]
     widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in [columns, *cells]]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in [columns, *cells]
+    ]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     text = f"## {title}\n\n" + "\n".join(lines) + "\n" + (f"\n{note}\n" if note else "")
     print(text)

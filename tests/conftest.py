@@ -52,7 +52,9 @@ def tiny_items() -> pa.Table:
 
 
 def tiny_interactions() -> pa.Table:
-    """Every user walks through the items of one kind in a fixed cycle, so that the next item can be learnt."""
+    """Every user walks through the items of one kind in a fixed cycle, so that the next item can be
+    learnt.
+    """
     rng = np.random.default_rng(0)
     rows = []
     for user in range(USERS):

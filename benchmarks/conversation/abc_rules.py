@@ -1,7 +1,9 @@
-"""Why music21 reads a tune otherwise: constructs that can be written out of the text without changing what it says.
+"""Why music21 reads a tune otherwise: constructs that can be written out of the text without changing what it
+says.
 
-A rule of `RULES` rewrites one construct. It explains a difference when our own reading of the rewritten text is the old one,
-note for note, and music21's reading of it becomes ours: then the construct, and nothing else, made the two differ.
+A rule of `RULES` rewrites one construct. It explains a difference when our own reading of the rewritten text
+is the old one, note for note, and music21's reading of it becomes ours: then the construct, and nothing else,
+made the two differ.
 """
 
 from __future__ import annotations
@@ -53,7 +55,11 @@ def _explicit_chords(music: str) -> str:
         held.update((letter.upper(), sign) for sign, letter in re.findall(r"([\^_=]+)([A-Ga-g])", match[0]))
         if match[0][0] != "[":
             return match[0]
-        return re.sub(r"([\^_=]*)([A-Ga-g])", lambda note: (note[1] or held.get(note[2].upper(), "")) + note[2], match[0])
+        return re.sub(
+            r"([\^_=]*)([A-Ga-g])",
+            lambda note: (note[1] or held.get(note[2].upper(), "")) + note[2],
+            match[0],
+        )
 
     return re.sub(r"\||\[[^\]|]*\]|[\^_=]+[A-Ga-g]", step, music)
 

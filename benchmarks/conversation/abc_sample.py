@@ -14,7 +14,9 @@ BOOKS = ("ryansMammoth", "oneills1850", "airdsAirs", "essenFolksong")
 
 @dataclass(frozen=True)
 class Printed:
-    """A tune's text and its place: the book, the file, and the how-manieth tune of that file it is (from 1)."""
+    """A tune's text and its place: the book, the file, and the how-manieth tune of that file it is (from
+    1).
+    """
 
     book: str
     file: str

@@ -1,4 +1,6 @@
-"""music21 as an oracle: an environment of its own, made on first use, whose answers are kept so that a run can be resumed."""
+"""music21 as an oracle: an environment of its own, made on first use, whose answers are kept so that a run
+can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,23 @@ Notes = list[list[float]]
 
 
 def environment() -> Path:
-    """Folder of the environment of music21 with all it needs, made on first use (minutes) under the user's cache folder."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tastemaker" / f"music21-{VERSION}"
+    """Folder of the environment of music21 with all it needs, made on first use (minutes) under the user's
+    cache folder.
+    """
+    folder = (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tastemaker" / f"music21-{VERSION}"
+    )
     if not (folder / "ready").exists():
         print(f"installing music21 {VERSION} into {folder} ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [
+            str(folder / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*pip, f"music21=={VERSION}"], check=True)
         (folder / "ready").touch()
     return folder
@@ -35,7 +48,8 @@ def environment() -> Path:
 class Oracle:
     """Reads tunes in `workers` processes; an answer once given is kept in the environment's folder.
 
-    An answer is the notes ([onset, duration, MIDI] in quarters, sorted) or, as a string, the error that stopped music21.
+    An answer is the notes ([onset, duration, MIDI] in quarters, sorted) or, as a string, the error that
+    stopped music21.
     """
 
     def __init__(self, workers: int = 2) -> None:
@@ -48,7 +62,9 @@ class Oracle:
         self.lock = threading.Lock()
 
     def read(self, asked: Iterable[tuple[str, bool]], what: str) -> list[Notes | str]:
-        """The answer to each (text, whether repeats are played out); progress with the time left on stderr."""
+        """The answer to each (text, whether repeats are played out); progress with the time left on
+        stderr.
+        """
         asked = list(asked)
         new = {self._key(*one): one for one in asked if self._key(*one) not in self.known}
         waiting: queue.SimpleQueue[tuple[str, tuple[str, bool]]] = queue.SimpleQueue()
@@ -60,7 +76,11 @@ class Oracle:
             while wait(jobs, timeout=2.0).not_done:
                 done, spent = len(new) - waiting.qsize(), time.monotonic() - started
                 left = spent / max(done, 1) * waiting.qsize()
-                print(f"\rmusic21 reads {what}: {done}/{len(new)}, about {left:.0f} s left  ", end="", file=sys.stderr)
+                print(
+                    f"\rmusic21 reads {what}: {done}/{len(new)}, about {left:.0f} s left  ",
+                    end="",
+                    file=sys.stderr,
+                )
             for job in jobs:
                 job.result()
         if new:

@@ -2,8 +2,8 @@
 
     python music21_reader.py < texts > notes
 
-Each line in is {"text": ABC, "played": whether repeats are expanded}; each line out {"notes": [[onset, duration, MIDI], ...]}
-in quarters, ties joined, without grace notes and chord symbols, or {"error": why}.
+Each line in is {"text": ABC, "played": whether repeats are expanded}; each line out {"notes": [[onset,
+duration, MIDI], ...]} in quarters, ties joined, without grace notes and chord symbols, or {"error": why}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from music21 import converter, harmony, stream
 
 
 def notes_of(text: str, played: bool) -> list[list[float]]:
-    """The notes of one tune. The first line makes music21 carry accidentals through the bar, as the standard wants."""
+    """The notes of one tune. The first line makes music21 carry accidentals through the bar, as the standard
+    wants.
+    """
     score = converter.parse("%abc-2.1\n" + text, format="abc")
     part = score.parts[0] if isinstance(score, stream.Score) else score
     if played:
@@ -24,7 +26,9 @@ def notes_of(text: str, played: bool) -> list[list[float]]:
     found = []
     for one in part.stripTies().flatten().notes:
         if not one.duration.isGrace and not isinstance(one, harmony.Harmony):
-            found += [[float(one.offset), float(one.quarterLength), float(pitch.midi)] for pitch in one.pitches]
+            found += [
+                [float(one.offset), float(one.quarterLength), float(pitch.midi)] for pitch in one.pitches
+            ]
     return sorted(found)
 
 

@@ -1,4 +1,5 @@
-"""Conversations by rules at scale: seconds each and peak memory as their number grows. Flat memory is the claim.
+"""Conversations by rules at scale: seconds each and peak memory as their number grows. Flat memory is the
+claim.
 
     python -m benchmarks.conversation.scale WORKSPACE [--sizes 200 1000 10000]
 
@@ -40,7 +41,9 @@ def one(workspace: Path, n: int) -> dict[str, float]:
 
 def main() -> None:
     """Every size in its own process; one line each."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("workspace", type=Path)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[200, 1000, 10_000])
     arguments.add_argument("--single", type=int, help=argparse.SUPPRESS)
@@ -51,10 +54,18 @@ def main() -> None:
     print("| conversations | seconds | processor seconds | peak MB | table MB |")
     print("|---|---|---|---|---|")
     for n in given.sizes:
-        command = [sys.executable, "-m", "benchmarks.conversation.scale", str(given.workspace), "--single", str(n)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.conversation.scale",
+            str(given.workspace),
+            "--single",
+            str(n),
+        ]
         row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         print(
-            f"| {n:,} | {row['seconds']:.0f} | {row['processor_seconds']:.0f} | {row['peak_mb']:.0f} | {row['table_mb']:.1f} |",
+            f"| {n:,} | {row['seconds']:.0f} | {row['processor_seconds']:.0f} | {row['peak_mb']:.0f} |"
+            f" {row['table_mb']:.1f} |",
             flush=True,
         )
 

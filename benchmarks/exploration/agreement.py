@@ -2,7 +2,8 @@
 
     python -m benchmarks.exploration.agreement
 
-The peer runs in an environment of its own, made on first use. Exit code 1 when an estimate differs by more than 1e-9.
+The peer runs in an environment of its own, made on first use. Exit code 1 when an estimate differs by more
+than 1e-9.
 """
 
 from __future__ import annotations
@@ -32,9 +33,14 @@ def dense(policy: SoftmaxPolicy, context: np.ndarray) -> np.ndarray:
 def main() -> int:
     """Both sides' numbers, and whether they agree."""
     rng = np.random.default_rng(7)
-    context, vectors, prefixes = rng.normal(size=(ROWS, 6)), rng.normal(size=(ACTIONS, 5)), np.arange(ACTIONS) % PREFIXES
+    context, vectors, prefixes = (
+        rng.normal(size=(ROWS, 6)),
+        rng.normal(size=(ACTIONS, 5)),
+        np.arange(ACTIONS) % PREFIXES,
+    )
     logger, policy = (
-        SoftmaxPolicy(vectors, spread * rng.normal(size=(6, 5)), prefixes=prefixes, precision="float64") for spread in (0.2, 0.4)
+        SoftmaxPolicy(vectors, spread * rng.normal(size=(6, 5)), prefixes=prefixes, precision="float64")
+        for spread in (0.2, 0.4)
     )
     pi0, pi = dense(logger, context), dense(policy, context)
     q = 1 / (1 + np.exp(1.5 - context[:, :5] @ vectors.T))
@@ -58,13 +64,18 @@ def main() -> int:
         arrays = {"context": context, "action": action, "reward": reward, "propensity": log.propensity}
         np.savez(path, pi0=pi0, pi=pi, qhat=qhat, prefixes=prefixes, **arrays)
         command = [str(peer_python()), str(Path(__file__).with_name("peer.py")), "agree", str(path)]
-        theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        theirs = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        )
     print(f"{ROWS:,} rows, {ACTIONS} actions, {PREFIXES} prefixes; sb-obp {VERSION}\n")
     print(f"{'estimator':<12} {'ours':>18} {'sb-obp':>18} {'difference':>11}")
     gaps = [abs(one.mean - theirs[one.estimator]) for one in ours]
     for one, gap in zip(ours, gaps, strict=True):
         print(f"{one.estimator:<12} {one.mean:>18.14f} {theirs[one.estimator]:>18.14f} {gap:>11.1e}")
-    print(f"\nlargest difference {max(gaps):.1e}: {'agreed' if max(gaps) <= TOLERANCE else 'NOT agreed'} to {TOLERANCE:g}")
+    print(
+        f"\nlargest difference {max(gaps):.1e}: {'agreed' if max(gaps) <= TOLERANCE else 'NOT agreed'} to"
+        f" {TOLERANCE:g}"
+    )
     return int(max(gaps) > TOLERANCE)
 
 

@@ -3,9 +3,10 @@
     python benchmarks/exploration/confidence_sequence.py
     python benchmarks/exploration/confidence_sequence.py --rows 200000 --peer-rows 5000
 
-vw-estimators 0.2.2 is installed by this script into an environment of its own (kept in --env); it takes rows one by one, so it
-gets fewer. Both see importance weights and rewards of 0 or 1, and give a bound once at the end and after every row. Processor
-time of one thread is counted, of the fastest of --repeats runs, as other work on the machine only adds time.
+vw-estimators 0.2.2 is installed by this script into an environment of its own (kept in --env); it takes rows
+one by one, so it gets fewer. Both see importance weights and rewards of 0 or 1, and give a bound once at the
+end and after every row. Processor time of one thread is counted, of the fastest of --repeats runs, as other
+work on the machine only adds time.
 """
 
 from __future__ import annotations
@@ -81,19 +82,27 @@ def peer(env: Path, sample: np.ndarray, each: int, repeats: int) -> dict[str, fl
     if not (env / "bin" / "python").exists():
         venv.create(env, with_pip=True)
     python = str(env / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", PEER, "numpy", "scipy", "setuptools"], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", PEER, "numpy", "scipy", "setuptools"], check=True
+    )
     np.save(env / "rows.npy", sample)
     command = [python, "-c", SCRIPT, str(env / "rows.npy"), str(each), str(repeats)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    found: dict[str, float] = json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
     return found
 
 
 def main() -> None:
     """Measure both and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--peer-rows", type=int, default=20_000)
-    parser.add_argument("--peer-every", type=int, default=1_000, help="rows after each of which the peer gives a bound")
+    parser.add_argument(
+        "--peer-every", type=int, default=1_000, help="rows after each of which the peer gives a bound"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--env", type=Path, default=Path("runs/environments/vw-estimators"))
     parser.add_argument("--json", action="store_true")
@@ -107,22 +116,50 @@ def main() -> None:
     table = [
         ("vw-estimators, bound at the end", other["end"]),
         ("vw-estimators, bound after every row", other["every"]),
-        ("lower, one sample (20 bets)", least(lambda: betting.lower(value, 0.05, 0.0, fractions=bets), arguments.repeats)),
-        ("lower, paired (9 bets)", least(lambda: betting.lower(gains, 0.05, -0.95, anchor=0.0), arguments.repeats)),
-        ("wealth_path, paired, after every row", least(lambda: betting.wealth_path(gains, 0.0, -0.95), arguments.repeats)),
-        ("lower_sequence, paired, after every row", least(lambda: betting.lower_sequence(gains, 0.05, -0.95), arguments.repeats)),
+        (
+            "lower, one sample (20 bets)",
+            least(lambda: betting.lower(value, 0.05, 0.0, fractions=bets), arguments.repeats),
+        ),
+        (
+            "lower, paired (9 bets)",
+            least(lambda: betting.lower(gains, 0.05, -0.95, anchor=0.0), arguments.repeats),
+        ),
+        (
+            "wealth_path, paired, after every row",
+            least(lambda: betting.wealth_path(gains, 0.0, -0.95), arguments.repeats),
+        ),
+        (
+            "lower_sequence, paired, after every row",
+            least(lambda: betting.lower_sequence(gains, 0.05, -0.95), arguments.repeats),
+        ),
     ]
-    costs = {name: 1e6 * (cost if place < 2 else cost / arguments.rows) for place, (name, cost) in enumerate(table)}
-    bounds = {"vw-estimators": other["bound"], "betting": betting.lower(head, 0.05, 0.0, fractions=bets), "mean": head.mean()}
+    costs = {
+        name: 1e6 * (cost if place < 2 else cost / arguments.rows) for place, (name, cost) in enumerate(table)
+    }
+    bounds = {
+        "vw-estimators": other["bound"],
+        "betting": betting.lower(head, 0.05, 0.0, fractions=bets),
+        "mean": head.mean(),
+    }
     if arguments.json:
         print(
-            json.dumps({"microseconds_per_row": costs, "bounds": bounds, "rows": arguments.rows, "machine": platform.machine()})
+            json.dumps(
+                {
+                    "microseconds_per_row": costs,
+                    "bounds": bounds,
+                    "rows": arguments.rows,
+                    "machine": platform.machine(),
+                }
+            )
         )
         return
     print(f"| what ({arguments.rows:,} rows; peer {arguments.peer_rows:,}) | microseconds a row |\n|---|---|")
     for name, cost in costs.items():
         print(f"| {name} | {cost:.3g} |")
-    print(f"\nLower bounds on the peer's {len(head):,} rows: " + ", ".join(f"{name} {one:.5f}" for name, one in bounds.items()))
+    print(
+        f"\nLower bounds on the peer's {len(head):,} rows: "
+        + ", ".join(f"{name} {one:.5f}" for name, one in bounds.items())
+    )
 
 
 if __name__ == "__main__":

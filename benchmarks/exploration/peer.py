@@ -1,4 +1,6 @@
-"""Runs in the peer's environment: sb-obp's estimates of a dense log, or the cost of its dense data. Prints one JSON line."""
+"""Runs in the peer's environment: sb-obp's estimates of a dense log, or the cost of its dense data. Prints
+one JSON line.
+"""
 
 import json
 import resource
@@ -29,30 +31,42 @@ def agree(path):
         "ips": ope.InverseProbabilityWeighting().estimate_policy_value(**common),
         "clipped_ips": ope.InverseProbabilityWeighting(lambda_=2.0).estimate_policy_value(**common),
         "snips": ope.SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(**common),
-        "dm": ope.DirectMethod().estimate_policy_value(action_dist=common["action_dist"], position=common["position"], **model),
+        "dm": (
+            ope.DirectMethod().estimate_policy_value(
+                action_dist=common["action_dist"], position=common["position"], **model
+            )
+        ),
         "dr": ope.DoublyRobust().estimate_policy_value(**common, **model),
         "switch_dr": ope.SwitchDoublyRobust(lambda_=1.5).estimate_policy_value(**common, **model),
         "dros": ope.DoublyRobustWithShrinkage(lambda_=3.0).estimate_policy_value(**common, **model),
-        "mips": ope.MarginalizedInverseProbabilityWeighting(n_actions=actions).estimate_policy_value(
-            reward=data["reward"],
-            action=data["action"],
-            context=data["context"],
-            action_embed=prefixes[data["action"]][:, None],
-            pi_b=data["pi0"][:, :, None],
-            action_dist=common["action_dist"],
-            position=common["position"],
-            p_e_a=given,
+        "mips": (
+            ope.MarginalizedInverseProbabilityWeighting(n_actions=actions).estimate_policy_value(
+                reward=data["reward"],
+                action=data["action"],
+                context=data["context"],
+                action_embed=prefixes[data["action"]][:, None],
+                pi_b=data["pi0"][:, :, None],
+                action_dist=common["action_dist"],
+                position=common["position"],
+                p_e_a=given,
+            )
         ),
     }
     return {name: float(value) for name, value in found.items()}
 
 
 def scale(rows, actions):
-    """Processor and wall seconds of a dense log of rows x actions and one IPS estimate on it, and the peak of extra memory."""
+    """Processor and wall seconds of a dense log of rows x actions and one IPS estimate on it, and the peak of
+    extra memory.
+    """
     from obp.dataset import SyntheticBanditDataset, linear_behavior_policy, logistic_reward_function
     from obp.ope import InverseProbabilityWeighting
 
-    before, start, wall = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time(), time.perf_counter()
+    before, start, wall = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        time.process_time(),
+        time.perf_counter(),
+    )
     data = SyntheticBanditDataset(
         n_actions=actions,
         dim_context=32,

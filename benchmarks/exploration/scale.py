@@ -2,11 +2,12 @@
 
     python -m benchmarks.exploration.scale [--no-peer]
 
-Every line runs in a process of its own, one thread; extra memory is its peak resident size less the size when the libraries (and
-our policy and log) were in place. Ours: a 32-dimensional linear softmax, float32 blocks of 2,048 rows x 2,048 actions. The peer
-(sb-obp, in its own environment) makes a dense log and one IPS estimate; it is given twice the rows again and again, for each
-number of actions, until it takes more memory or processor time than allowed, which ends its line. Beside each of its sizes: ours
-drawing every row's action from the policy and asking for its propensity (the peer also makes every action's expected reward).
+Every line runs in a process of its own, one thread; extra memory is its peak resident size less the size when
+the libraries (and our policy and log) were in place. Ours: a 32-dimensional linear softmax, float32 blocks of
+2,048 rows x 2,048 actions. The peer (sb-obp, in its own environment) makes a dense log and one IPS estimate;
+it is given twice the rows again and again, for each number of actions, until it takes more memory or
+processor time than allowed, which ends its line. Beside each of its sizes: ours drawing every row's action
+from the policy and asking for its propensity (the peer also makes every action's expected reward).
 Resumable: finished lines are kept in runs.jsonl.
 """
 
@@ -53,7 +54,11 @@ def one(operation: str, rows: int, actions: int) -> dict[str, float]:
     else:
         policy.log_prob(context, policy.sample(context, 1, 0)[:, 0] if operation == DRAWN else action)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": time.process_time() - start, "wall": time.perf_counter() - wall, "extra_mb": peak - before}
+    return {
+        "seconds": time.process_time() - start,
+        "wall": time.perf_counter() - wall,
+        "extra_mb": peak - before,
+    }
 
 
 def _resident(process: int | str = "self") -> float:
@@ -65,9 +70,13 @@ def _resident(process: int | str = "self") -> float:
 
 
 def line(name: str, command: list[str], rows: int, actions: int, most_mb: float, most_seconds: float) -> Line:
-    """Run a process that prints its figures as JSON; `stopped` says what it had too little of, if anything."""
+    """Run a process that prints its figures as JSON; `stopped` says what it had too little of, if
+    anything.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
     stopped = ""
     while started.poll() is None and not stopped:
         time.sleep(0.05)
@@ -79,7 +88,13 @@ def line(name: str, command: list[str], rows: int, actions: int, most_mb: float,
         started.kill()
     printed = started.communicate()[0]
     found: Line = {} if stopped else json.loads(printed.splitlines()[-1])
-    return {"what": name, "rows": rows, "actions": actions, "dense_mb": rows * actions * 8 / 2**20, "stopped": stopped} | found
+    return {
+        "what": name,
+        "rows": rows,
+        "actions": actions,
+        "dense_mb": rows * actions * 8 / 2**20,
+        "stopped": stopped,
+    } | found
 
 
 def _seconds(process: int) -> float:
@@ -93,7 +108,15 @@ def _seconds(process: int) -> float:
 
 def ours(journal: Journal, operation: str, rows: int, actions: int) -> Line:
     """`one`, in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.exploration.scale", "--one", operation, str(rows), str(actions)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.exploration.scale",
+        "--one",
+        operation,
+        str(rows),
+        str(actions),
+    ]
     key = [operation, rows, actions]
     found: Line = journal.run(
         [key], lambda _: line(operation, command, rows, actions, 8192, 600), f"{operation} {rows} {actions}"
@@ -101,7 +124,9 @@ def ours(journal: Journal, operation: str, rows: int, actions: int) -> Line:
     return found
 
 
-def beside_the_peer(journal: Journal, catalogues: list[int], rows: int, most_mb: float, most_seconds: float) -> list[Line]:
+def beside_the_peer(
+    journal: Journal, catalogues: list[int], rows: int, most_mb: float, most_seconds: float
+) -> list[Line]:
     """The peer at ever more rows until it has too little memory or time, and ours at each of its sizes."""
     from benchmarks.exploration.environment import peer_python
 
@@ -109,9 +134,20 @@ def beside_the_peer(journal: Journal, catalogues: list[int], rows: int, most_mb:
     for actions in catalogues:
         size = rows
         while True:
-            key, command = [PEER, size, actions], [str(peer_python()), script, "scale", str(size), str(actions)]
+            key, command = (
+                [PEER, size, actions],
+                [
+                    str(peer_python()),
+                    script,
+                    "scale",
+                    str(size),
+                    str(actions),
+                ],
+            )
 
-            def work(_: object, command: list[str] = command, size: int = size, actions: int = actions) -> Line:
+            def work(
+                _: object, command: list[str] = command, size: int = size, actions: int = actions
+            ) -> Line:
                 return line(PEER, command, size, actions, most_mb, most_seconds)
 
             found += journal.run([key], work, f"{PEER} {size} {actions}")
@@ -152,14 +188,24 @@ def draw(found: list[Line]) -> Figure:
 
 
 def main() -> int:
-    """Two tables and a figure; exit code 1 when memory is above 256 MB, or at five times the actions above 1.2 times."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Two tables and a figure; exit code 1 when memory is above 256 MB, or at five times the actions above
+    1.2 times.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/exploration/scale"))
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--other-rows", type=int, default=20_000, help="rows of the operations other than propensities")
+    parser.add_argument(
+        "--other-rows", type=int, default=20_000, help="rows of the operations other than propensities"
+    )
     parser.add_argument("--peer-rows", type=int, default=1_250, help="rows that the peer begins with")
-    parser.add_argument("--peer-mb", type=float, default=8_192, help="resident memory at which the peer is stopped")
-    parser.add_argument("--peer-seconds", type=float, default=120, help="processor time at which the peer is stopped")
+    parser.add_argument(
+        "--peer-mb", type=float, default=8_192, help="resident memory at which the peer is stopped"
+    )
+    parser.add_argument(
+        "--peer-seconds", type=float, default=120, help="processor time at which the peer is stopped"
+    )
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--one", nargs=3, metavar=("OPERATION", "ROWS", "ACTIONS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -170,14 +216,24 @@ def main() -> int:
     sizes = {name: arguments.rows if name == "propensities" else arguments.other_rows for name in OPERATIONS}
     limits = {"mb": arguments.peer_mb, "seconds": arguments.peer_seconds}
     journal = Journal(arguments.out, {"benchmark": "scale", "peer": limits})
-    found = [ours(journal, name, rows, actions) for actions in (10_000, 50_000) for name, rows in sizes.items()]
+    found = [
+        ours(journal, name, rows, actions) for actions in (10_000, 50_000) for name, rows in sizes.items()
+    ]
     held = {(line["what"], line["actions"]): line["extra_mb"] for line in found}
     worst, growth = max(held.values()), max(held[name, 50_000] / held[name, 10_000] for name in OPERATIONS)
-    note = f"Most extra memory {worst:.0f} MB (limit 256); 50,000 actions over 10,000: at most {growth:.2f} times (limit 1.2)."
+    note = (
+        f"Most extra memory {worst:.0f} MB (limit 256); 50,000 actions over 10,000: at most {growth:.2f}"
+        " times (limit 1.2)."
+    )
     show_table(arguments.out, [told(line) for line in found], "Ours over large catalogues", note)
     if not arguments.no_peer:
-        lines = beside_the_peer(journal, [2_000, 10_000], arguments.peer_rows, arguments.peer_mb, arguments.peer_seconds)
-        stop = f"The peer is stopped at {arguments.peer_mb:,.0f} MB resident or {arguments.peer_seconds:g} s of processor time."
+        lines = beside_the_peer(
+            journal, [2_000, 10_000], arguments.peer_rows, arguments.peer_mb, arguments.peer_seconds
+        )
+        stop = (
+            f"The peer is stopped at {arguments.peer_mb:,.0f} MB resident or {arguments.peer_seconds:g} s of"
+            " processor time."
+        )
         title = "The dense peer as far as it goes, and ours beside it"
         show_table(arguments.out, [told(line) for line in lines], title, stop, "peer")
         save_figure(arguments.out, draw(lines))

@@ -1,4 +1,5 @@
-"""Seconds of every adjuster on 1 M candidates in 10,000 requests, with ids as text, beside a bare sort of the same table.
+"""Seconds of every adjuster on 1 M candidates in 10,000 requests, with ids as text, beside a bare sort of the
+same table.
 
 python benchmarks/retention/adjusters.py [--requests 10000] [--items 100]
 """
@@ -13,7 +14,18 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from tastemaker.rank.adjust import Capped, Constrained, Hinge, Mmr, Rule, Step, Value, adjust, rank_effects, tune_weight
+from tastemaker.rank.adjust import (
+    Capped,
+    Constrained,
+    Hinge,
+    Mmr,
+    Rule,
+    Step,
+    Value,
+    adjust,
+    rank_effects,
+    tune_weight,
+)
 
 
 def candidates(requests: int, items: int) -> pa.Table:
@@ -29,7 +41,9 @@ def candidates(requests: int, items: int) -> pa.Table:
             "score": rng.normal(size=n),
             "p_pos": p,
             "p_neg": (1 - p) * 0.7,
-            "attributes": pa.ListArray.from_arrays(np.arange(0, 4 * n + 1, 4, dtype=np.int32), pa.array(tags.ravel())),
+            "attributes": pa.ListArray.from_arrays(
+                np.arange(0, 4 * n + 1, 4, dtype=np.int32), pa.array(tags.ravel())
+            ),
         }
     )
 
@@ -53,12 +67,18 @@ def main() -> None:
     table = candidates(arguments.requests, arguments.items)
     frame = pl.DataFrame(table.select(["request_id", "item_id", "score"]))
     bare = seconds(lambda: frame.sort("request_id", "score", "item_id"))
-    print(f"{table.num_rows:,} rows, {arguments.requests:,} requests; sorting the table alone: {bare:.2f} s\n")
+    print(
+        f"{table.num_rows:,} rows, {arguments.requests:,} requests; sorting the table alone: {bare:.2f} s\n"
+    )
     print("| rule | seconds | times the bare sort |\n|---|---|---|")
     rules: dict[str, Rule] = {
-        "step": Step(), "hinge": Hinge(), "value": Value(), "capped step": Capped(Step(), 5), "constrained": Constrained(0.02),
+        "step": Step(),
+        "hinge": Hinge(),
+        "value": Value(),
+        "capped step": Capped(Step(), 5),
+        "constrained": Constrained(0.02),
         "mmr": Mmr(),
-    }  # fmt: skip
+    }
     for name, rule in rules.items():
         taken = seconds(lambda: adjust(table, rule), 1 if name in ("constrained", "mmr") else 3)  # noqa: B023 (called here)
         print(f"| {name} | {taken:.2f} | {taken / bare:.1f} |", flush=True)

@@ -2,9 +2,10 @@
 
     python benchmarks/retention/oracles.py [--envs DIR]
 
-Each package is installed by this benchmark in an environment of its own (their pins exclude each other); one that cannot be
-installed is reported as such. Printed: the largest relative difference of each quantity. CUPED differs in the fourth digit:
-theta is pooled within arms here (the regression coefficient) and over both arms together there.
+Each package is installed by this benchmark in an environment of its own (their pins exclude each other); one
+that cannot be installed is reported as such. Printed: the largest relative difference of each quantity. CUPED
+differs in the fourth digit: theta is pooled within arms here (the regression coefficient) and over both arms
+together there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ from tastemaker.experiment import (
 )
 from tastemaker.experiment.effects import Effect
 
-PACKAGES = {"tea-tasting": "tea-tasting==1.14.0", "gbstats": "gbstats==0.8.0", "spotify-confidence": "spotify-confidence==4.1.0"}
+PACKAGES = {
+    "tea-tasting": "tea-tasting==1.14.0",
+    "gbstats": "gbstats==0.8.0",
+    "spotify-confidence": "spotify-confidence==4.1.0",
+}
 N = 4000
 
 TEA = """
@@ -130,7 +135,9 @@ def ask(python: Path, script: str, given: dict[str, Any], folder: Path) -> dict[
     (folder / "given.json").write_text(plain)
     (folder / "worker.py").write_text(script)
     done = subprocess.run(
-        [python, folder / "worker.py", folder / "given.json", folder / "found.json"], capture_output=True, text=True
+        [python, folder / "worker.py", folder / "given.json", folder / "found.json"],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
@@ -161,7 +168,11 @@ def main() -> None:
     print("| package | quantity | largest relative difference |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.envs or Path(name)
-        for package, compare in (("tea-tasting", tea), ("gbstats", growthbook), ("spotify-confidence", confidence)):
+        for package, compare in (
+            ("tea-tasting", tea),
+            ("gbstats", growthbook),
+            ("spotify-confidence", confidence),
+        ):
             python = environment(folder, package)
             if python is None:
                 print(f"| {package} | could not be installed | |", flush=True)
@@ -170,7 +181,9 @@ def main() -> None:
                 print(f"| {PACKAGES[package]} | {quantity} | {gap:.1e} |", flush=True)
 
 
-def tea(python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path) -> dict[str, float]:
+def tea(
+    python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path
+) -> dict[str, float]:
     """Means and ratios with and without CUPED, relative lift, units for power."""
     theirs = ask(python, TEA, given, folder)
     out = {}
@@ -188,7 +201,9 @@ def tea(python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: M
     return out
 
 
-def growthbook(python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path) -> dict[str, float]:
+def growthbook(
+    python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path
+) -> dict[str, float]:
     """Means, ratios, the confidence sequence, CUPED with the same theta."""
     both = [one.covariance(["y", "x"]) * (one.n - 1) for one in (t, c)]
     theta = float(sum(one[0, 1] for one in both) / sum(one[1, 1] for one in both))
@@ -204,11 +219,15 @@ def growthbook(python: Path, given: Any, t: Moments, c: Moments, mean: Metric, r
         out[f"sequence, {kind}: effect, interval, p"] = apart(
             [one.value, float(seq.low), float(seq.high), float(seq.p)], theirs[f"sequence {kind}"]
         )
-    out["cuped, absolute: effect, interval, p"] = apart(numbers(effect(t, c, mean, "absolute")), theirs["cuped absolute"])
+    out["cuped, absolute: effect, interval, p"] = apart(
+        numbers(effect(t, c, mean, "absolute")), theirs["cuped absolute"]
+    )
     return out
 
 
-def confidence(python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path) -> dict[str, float]:
+def confidence(
+    python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path
+) -> dict[str, float]:
     """Difference by z, and non-inferiority."""
     y, treated, margin = given["data"]["y"], given["treated"], 0.05
     sums = {
@@ -221,10 +240,18 @@ def confidence(python: Path, given: Any, t: Moments, c: Moments, mean: Metric, r
     welch = effect(t, c, mean, "absolute", False)
     ours = effect_from_interval("y", welch.value, 1.959963984540054 * welch.se)
     test = non_inferior(ours, margin * c.mean_of("y"))
-    # Their p is two-sided where a margin is given and an "increase" preferred: twice the one-sided one is compared as well.
-    gap = min(apart([test.p], [theirs["non-inferiority"][0]]), apart([2 * test.p], [theirs["non-inferiority"][0]]))
-    assert holm([0.01, 0.04]).tolist() == [0.02, 0.04] and not srm({"a": 1, "b": 1}, {"a": 0.5, "b": 0.5}).alarm
-    return {"difference: effect, interval, p": apart(numbers(ours), theirs["difference"]), "non-inferiority: p": gap}
+    # Their p is two-sided where a margin is given and an "increase" preferred: twice the one-sided one is
+    # compared as well.
+    gap = min(
+        apart([test.p], [theirs["non-inferiority"][0]]), apart([2 * test.p], [theirs["non-inferiority"][0]])
+    )
+    assert (
+        holm([0.01, 0.04]).tolist() == [0.02, 0.04] and not srm({"a": 1, "b": 1}, {"a": 0.5, "b": 0.5}).alarm
+    )
+    return {
+        "difference: effect, interval, p": apart(numbers(ours), theirs["difference"]),
+        "non-inferiority: p": gap,
+    }
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Seconds and memory of a read-out: users x 5 metrics, two of them ratios, three with CUPED, streamed from Parquet.
+"""Seconds and memory of a read-out: users x 5 metrics, two of them ratios, three with CUPED, streamed from
+Parquet.
 
     python benchmarks/retention/readout.py [--users 10000000]
 
-Writes the table (about 75 MB a million users) to a temporary folder, then reads it in a process of its own, whose peak memory is
-told beside that of the same process before it opened the table.
+Writes the table (about 75 MB a million users) to a temporary folder, then reads it in a process of its own,
+whose peak memory is told beside that of the same process before it opened the table.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def write(path: Path, users: int) -> None:
 
 
 def read(folder: Path) -> None:
-    """What the child process does: the command's flow, timed, with the peak of its memory before and after."""
+    """What the child process does: the command's flow, timed, with the peak of its memory before and
+    after.
+    """
     from tastemaker.experiment.readout.read import check_split, read_out
     from tastemaker.flows.retention.experiment.load import open_table, read_design
 
@@ -81,12 +84,18 @@ def read(folder: Path) -> None:
     begun = time.perf_counter()
     from tastemaker.experiment import effects, moments
 
-    found = effects(moments(open_it(design.columns), design.metrics), list(design.metrics), "control", "treatment")
+    found = effects(
+        moments(open_it(design.columns), design.metrics), list(design.metrics), "control", "treatment"
+    )
     streamed = time.perf_counter() - begun
     begun = time.perf_counter()
     verdict = read_out(open_it, design).decision.verdict
     row = {"check": checked, "moments": streamed, "whole": time.perf_counter() - begun, "verdict": verdict}
-    row |= {"before MiB": before, "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "check MiB": peak_check}
+    row |= {
+        "before MiB": before,
+        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "check MiB": peak_check,
+    }
     print(json.dumps(row | {"effects": {one.metric: [one.value, one.low, one.high] for one in found}}))
 
 
@@ -99,14 +108,18 @@ def main() -> None:
     if arguments.child:
         read(arguments.child)
         return
-    print("| users | check units and split | stream moments, 5 metrics | whole read-out | memory above start |")
+    print(
+        "| users | check units and split | stream moments, 5 metrics | whole read-out | memory above start |"
+    )
     print("|---|---|---|---|---|")
     for users in arguments.users:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "plan.toml").write_text(PLAN)
             write(folder / "users.parquet", users)
-            told = subprocess.run([sys.executable, __file__, "--child", name], capture_output=True, text=True, check=True).stdout
+            told = subprocess.run(
+                [sys.executable, __file__, "--child", name], capture_output=True, text=True, check=True
+            ).stdout
             row = json.loads(told)
         above = row["peak MiB"] - row["before MiB"]
         times = " | ".join(f"{row[key]:.1f} s" for key in ("check", "moments", "whole"))

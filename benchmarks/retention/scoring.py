@@ -1,4 +1,5 @@
-"""Cost of proxy scoring: 1M rows x 30 features from an Arrow table (limit 1 s), and one request of 500 candidates.
+"""Cost of proxy scoring: 1M rows x 30 features from an Arrow table (limit 1 s), and one request of 500
+candidates.
 
 python -m benchmarks.retention.scoring
 """
@@ -18,7 +19,9 @@ ROWS, FEATURES, REPEATS = 1_000_000, 30, 5
 
 
 def main() -> None:
-    """Fit on 20,000 rows, score, print the best repeat: by the clock, and of processor (other load does not move it)."""
+    """Fit on 20,000 rows, score, print the best repeat: by the clock, and of processor (other load does not
+    move it).
+    """
     rng = np.random.default_rng(0)
     names = tuple(f"f{i}" for i in range(FEATURES))
     table = pa.table({name: rng.normal(size=ROWS) for name in names})

@@ -1,14 +1,17 @@
-"""What the survey proxy costs a request: features, prediction, re-ranking, words, and the features logged with the slate.
+"""What the survey proxy costs a request: features, prediction, re-ranking, words, and the features logged
+with the slate.
 
     python -m benchmarks.retention.serving_cost [--items 12000] [--requests 400] [--workspace demo]
 
-A synthetic catalogue with eight attributes an item and 30 events a history, 17 candidates of which 12 are shown (the page's list
-and five spare). Parts are timed one by one, in processor time (of this thread, so that a busy machine does not count) and on the
-clock; the slate is logged into a database of its own, with and without features.
+A synthetic catalogue with eight attributes an item and 30 events a history, 17 candidates of which 12 are
+shown (the page's list and five spare). Parts are timed one by one, in processor time (of this thread, so that
+a busy machine does not count) and on the clock; the slate is logged into a database of its own, with and
+without features.
 
---workspace: a trained workspace, for whole requests as well. `POST /recommendations` goes through the server's app (validation,
-admission, search, reads and writes of the database, JSON), turn by turn to the workspace with a proxy and without one; people are
-drawn at random, the order of the two too. The proxy's weights are made up: what it says costs the same. Works on a copy.
+--workspace: a trained workspace, for whole requests as well. `POST /recommendations` goes through the
+server's app (validation, admission, search, reads and writes of the database, JSON), turn by turn to the
+workspace with a proxy and without one; people are drawn at random, the order of the two too. The proxy's
+weights are made up: what it says costs the same. Works on a copy.
 """
 
 from __future__ import annotations
@@ -49,10 +52,15 @@ def main() -> None:
     found.add_argument("--workspace", type=Path, help="a trained workspace: measure whole requests too")
     arguments = found.parse_args()
     known, build = timed(lambda: catalogue(arguments.items))
-    proxy = Proxy(ProxySettings(known.names), tuple(0.01 for _ in known.names), (-2.0, -1.0, 0.5, 1.5), n=1000)
+    proxy = Proxy(
+        ProxySettings(known.names), tuple(0.01 for _ in known.names), (-2.0, -1.0, 0.5, 1.5), n=1000
+    )
     rng = generator(0, "requests")
     rows = [one(known, proxy, rng, arguments.items) for _ in range(arguments.requests)]
-    print(f"{arguments.items:,} items, {len(known.names)} features, {POOL} candidates, {arguments.requests} requests")
+    print(
+        f"{arguments.items:,} items, {len(known.names)} features, {POOL} candidates, {arguments.requests}"
+        " requests"
+    )
     print(f"facts of the catalogue, once: {build[0]:.2f} s of processor time\n")
     for part in rows[0]:
         show(part, [row[part] for row in rows])
@@ -70,7 +78,10 @@ def main() -> None:
 def catalogue(n: int) -> Any:
     """Synthetic facts: random attributes, plays and pairs."""
     rng = generator(0, "catalogue")
-    attributes = [[f"f{field}={int(value)}" for field, value in enumerate(row)] for row in rng.integers(0, 12, (n, VALUES))]
+    attributes = [
+        [f"f{field}={int(value)}" for field, value in enumerate(row)]
+        for row in rng.integers(0, 12, (n, VALUES))
+    ]
     pairs = {(min(a, b), max(a, b)): 1 for a, b in rng.integers(0, n, (20 * n, 2)).tolist() if a != b}
     items = rng.integers(0, n, 10 * n)
     kinds = rng.choice(["play", "like", "skip"], size=10 * n).tolist()
@@ -85,16 +96,26 @@ def one(known: Any, proxy: Proxy, rng: np.random.Generator, n: int) -> dict[str,
     seen, a = timed(lambda: features(known, person, items, scores))
     (p_pos, p_neg), b = timed(lambda: predict_arrays(proxy, matrix(seen, proxy.settings.features, POOL)))
     done, c = timed(lambda: rerank(scores, p_pos, p_neg, rule))
-    _, d = timed(lambda: [sentence(r - int(done.after[r]), p_pos[r], p_neg[r], done.term[r], False, "it") for r in range(POOL)])
+    _, d = timed(
+        lambda: [
+            sentence(r - int(done.after[r]), p_pos[r], p_neg[r], done.term[r], False, "it")
+            for r in range(POOL)
+        ]
+    )
     return {"features": a, "prediction": b, "re-ranking": c, "words": d}
 
 
-def logging(folder: Path, known: Any, rng: np.random.Generator, arguments: Any) -> tuple[list[Any], list[Any]]:
+def logging(
+    folder: Path, known: Any, rng: np.random.Generator, arguments: Any
+) -> tuple[list[Any], list[Any]]:
     """Seconds of storing a slate of 12, without and with its features, in turn."""
     database = Database(folder / "log.sqlite")
     out: tuple[list[Any], list[Any]] = ([], [])
     for number in range(arguments.requests):
-        items, scores = rng.choice(arguments.items, SHOWN, replace=False), np.sort(rng.normal(-4, 1, SHOWN))[::-1]
+        items, scores = (
+            rng.choice(arguments.items, SHOWN, replace=False),
+            np.sort(rng.normal(-4, 1, SHOWN))[::-1],
+        )
         ids = [f"i{item}" for item in items]
         seen = features(known, Person(), items, scores)
         for place, list_ in enumerate(out):
@@ -113,14 +134,18 @@ def whole(folder: Path, requests: int) -> dict[str, list[tuple[float, float]]]:
     """Seconds (processor time of the process, clock) of whole requests, without and with a proxy, in turn."""
     opened = Workspace.open(folder)
     services = {
-        name: WorkspaceService(replace(opened, settings={**opened.settings, "ask_share": 0.0, "adjust": rule}))
+        name: WorkspaceService(
+            replace(opened, settings={**opened.settings, "ask_share": 0.0, "adjust": rule})
+        )
         for name, rule in (("without", "off"), ("with", "constrained"))
     }
     deploy(opened, services["with"])
     people = [user["user_id"] for user in services["with"].users(1000, 0)]
     rng, out = generator(0, "whole"), {name: list[tuple[float, float]]() for name in services}
     with ExitStack() as stack:
-        apps = {name: TestClient(create_app(service), "http://127.0.0.1") for name, service in services.items()}
+        apps = {
+            name: TestClient(create_app(service), "http://127.0.0.1") for name, service in services.items()
+        }
         clients = {name: stack.enter_context(app) for name, app in apps.items()}
         for number in range(-20, requests):  # the first twenty are for what is loaded once
             user = people[int(rng.integers(len(people)))]
@@ -130,7 +155,9 @@ def whole(folder: Path, requests: int) -> dict[str, list[tuple[float, float]]]:
                 answer = clients[name].post("/recommendations", json=body)
                 taken = time.process_time() - processor, time.perf_counter() - clock
                 assert answer.status_code == 200, answer.text
-                assert all((row["retention"] is not None) == (name == "with") for row in answer.json()["rows"])
+                assert all(
+                    (row["retention"] is not None) == (name == "with") for row in answer.json()["rows"]
+                )
                 if number >= 0:
                     out[name].append(taken)
     return out
@@ -151,7 +178,9 @@ def deploy(workspace: Workspace, service: WorkspaceService) -> None:
 
 
 def show_whole(found: dict[str, list[tuple[float, float]]], requests: int) -> None:
-    """p50 and p99 of both, and what the proxy adds to the same person's request: median difference and ratio, with intervals."""
+    """p50 and p99 of both, and what the proxy adds to the same person's request: median difference and ratio,
+    with intervals.
+    """
     print(f"\nwhole POST /recommendations, {requests} requests each, in turn (milliseconds)")
     for place, name in enumerate(("processor time", "clock")):
         both = {key: 1000 * np.array(rows)[:, place] for key, rows in found.items()}
@@ -161,7 +190,9 @@ def show_whole(found: dict[str, list[tuple[float, float]]], requests: int) -> No
         pairs = np.column_stack([both["without"], both["with"]])
         for label, of in (("added, median of pairs", added), ("ratio of medians", ratio)):
             rng = generator(0, "intervals")
-            low, high = np.percentile([of(pairs[rng.integers(0, requests, requests)]) for _ in range(1000)], [2.5, 97.5])
+            low, high = np.percentile(
+                [of(pairs[rng.integers(0, requests, requests)]) for _ in range(1000)], [2.5, 97.5]
+            )
             print(f"{label + ', ' + name:40} {of(pairs):.3f} [{low:.3f}, {high:.3f}]")
 
 
@@ -186,7 +217,10 @@ def show(name: str, seconds: list[tuple[float, float]]) -> None:
     """Median and 95th percentile, milliseconds."""
     processor, clock = np.array(seconds).T * 1000
     low, high = np.percentile(processor, [50, 95])
-    print(f"{name:32} {low:7.3f} ms of processor time (95 %: {high:.3f}), {np.median(clock):7.3f} ms on the clock")
+    print(
+        f"{name:32} {low:7.3f} ms of processor time (95 %: {high:.3f}), {np.median(clock):7.3f} ms on the"
+        " clock"
+    )
 
 
 if __name__ == "__main__":

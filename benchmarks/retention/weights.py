@@ -1,9 +1,10 @@
 """Cost and correctness of survey weights and validity, and agreement with balance, semopy and pingouin.
 
-    python benchmarks/retention/weights.py [--rows 1000000] [--covariates 20] [--runs 1000] [--envs DIR] [--skip-peers] [--out F]
+    python benchmarks/retention/weights.py [--rows 1000000] [--covariates 20] [--runs 1000] [--envs DIR]
+    [--skip-peers] [--out F]
 
-The peers are installed by this benchmark, each in an environment of its own under --envs; one that cannot be installed is
-reported as such and changes nothing else.
+The peers are installed by this benchmark, each in an environment of its own under --envs; one that cannot be
+installed is reported as such and changes nothing else.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def survey(x: Floats, answered: npt.NDArray[np.bool_], y: Floats | None = None) 
     n = len(x)
     columns = {f"x{j}": column for j, column in enumerate(x.T)}
     answers = pa.array(np.ones(n) if y is None else y, mask=~answered)
-    return pa.table(columns | {"user_id": np.arange(n), "asked_probability": np.full(n, 0.5), "answer": answers})
+    return pa.table(
+        columns | {"user_id": np.arange(n), "asked_probability": np.full(n, 0.5), "answer": answers}
+    )
 
 
 def drawn(n: int, p: int, seed: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -52,7 +55,9 @@ def drawn(n: int, p: int, seed: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
 
 
 def cost(rows: int, covariates: int) -> dict[str, Any]:
-    """Seconds and memory of `response_weights` in a process of its own, beside one logistic regression on the same rows."""
+    """Seconds and memory of `response_weights` in a process of its own, beside one logistic regression on the
+    same rows.
+    """
     x, answered = drawn(rows, covariates, 0)
     table, names = survey(x, answered), [f"x{j}" for j in range(covariates)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -101,14 +106,18 @@ def golden() -> dict[str, Any]:
 
 
 def coverage(runs: int) -> dict[str, Any]:
-    """Share of 95 % intervals of `aipw_mean` that hold the truth when either model is wrong, with its Monte-Carlo error."""
+    """Share of 95 % intervals of `aipw_mean` that hold the truth when either model is wrong, with its
+    Monte-Carlo error.
+    """
     found: dict[str, Any] = {"runs": runs, "three_mc_se": round(3 * float(np.sqrt(0.95 * 0.05 / runs)), 4)}
     for wrong in ("neither", "response", "answer"):
         held = []
         for seed in range(runs):
             rng = np.random.default_rng((seed, len(wrong)))
             x = rng.normal(size=(300, 2))
-            lean = 0.2 + (0.5 * x[:, 0] + 0.5 * (x[:, 1] ** 2 - 1) if wrong == "response" else x @ [0.6, -0.4])
+            lean = 0.2 + (
+                0.5 * x[:, 0] + 0.5 * (x[:, 1] ** 2 - 1) if wrong == "response" else x @ [0.6, -0.4]
+            )
             bend = 0.4 * (x[:, 0] ** 2 - 1) if wrong == "answer" else 0.0
             y = 3 + 0.5 * x[:, 0] + 0.3 * x[:, 1] + bend + rng.normal(size=300)
             answered = rng.random(300) < 1 / (1 + np.exp(-lean))
@@ -124,7 +133,9 @@ def polychoric_bias(runs: int = 200) -> dict[str, Any]:
     for _ in range(runs):
         a = rng.normal(size=5_000)
         b = 0.63 * a + np.sqrt(1 - 0.63**2) * rng.normal(size=5_000)
-        tables.append(np.bincount(np.digitize(a, cuts) * 5 + np.digitize(b, cuts), minlength=25).reshape(5, 5))
+        tables.append(
+            np.bincount(np.digitize(a, cuts) * 5 + np.digitize(b, cuts), minlength=25).reshape(5, 5)
+        )
     rho = fit_polychoric(np.array(tables))
     return {"runs": runs, "bias": round(float(rho.mean() - 0.63), 5), "sd": round(float(rho.std()), 5)}
 
@@ -138,8 +149,12 @@ def peer(name: str, envs: Path, script: str, data: Path) -> Any:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
     have = subprocess.run([python, "-m", "pip", "show", name], capture_output=True, text=True)
     if f"Version: {PEERS[name].split('==')[1]}" not in have.stdout:
-        subprocess.run([python, "-m", "pip", "install", "-q", PEERS[name]], check=True, capture_output=True, timeout=900)
-    done = subprocess.run([python, "-W", "ignore", "-c", script, data], check=True, capture_output=True, text=True, timeout=900)
+        subprocess.run(
+            [python, "-m", "pip", "install", "-q", PEERS[name]], check=True, capture_output=True, timeout=900
+        )
+    done = subprocess.run(
+        [python, "-W", "ignore", "-c", script, data], check=True, capture_output=True, text=True, timeout=900
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -179,7 +194,9 @@ print(json.dumps({"alpha": float(a), "low": float(ci[0]), "high": float(ci[1])})
 
 
 def against_balance(envs: Path, folder: Path) -> dict[str, Any]:
-    """Exact CBPS of those who answered towards those who did not: its weights are our d / pi - d up to scale."""
+    """Exact CBPS of those who answered towards those who did not: its weights are our d / pi - d up to
+    scale.
+    """
     x, answered = drawn(4_000, 4, 3)
     np.savetxt(folder / "balance.csv", np.column_stack([x, answered]), delimiter=",")
     theirs = peer("balance", envs, BALANCE, folder / "balance.csv")
@@ -199,8 +216,15 @@ def against_balance(envs: Path, folder: Path) -> dict[str, Any]:
 def against_semopy(envs: Path, folder: Path) -> dict[str, Any]:
     """Fit measures of the Holzinger-Swineford model; semopy's RMSEA divides by n - 1."""
     theirs = peer("semopy", envs, SEMOPY, folder)
-    ours = fit_cfa(theirs["covariance"], 301, {"visual": [0, 1, 2], "textual": [3, 4, 5], "speed": [6, 7, 8]}).fit
-    pairs = {"chi2": ours.chi2, "cfi": ours.cfi, "tli": ours.tli, "rmsea": ours.rmsea * float(np.sqrt(301 / 300))}
+    ours = fit_cfa(
+        theirs["covariance"], 301, {"visual": [0, 1, 2], "textual": [3, 4, 5], "speed": [6, 7, 8]}
+    ).fit
+    pairs = {
+        "chi2": ours.chi2,
+        "cfi": ours.cfi,
+        "tli": ours.tli,
+        "rmsea": ours.rmsea * float(np.sqrt(301 / 300)),
+    }
     return {f"{name}, ours - theirs": float(value - theirs[name]) for name, value in pairs.items()}
 
 
@@ -211,7 +235,10 @@ def against_pingouin(envs: Path, folder: Path) -> dict[str, Any]:
     x = np.array([np.round(3 + trait * 0.8 + rng.normal(size=50) * 0.9) for _ in range(4)]).T
     np.savetxt(folder / "pingouin.csv", x, delimiter=",")
     theirs, ours = peer("pingouin", envs, PINGOUIN, folder / "pingouin.csv"), alpha(np.cov(x.T), 50)
-    return {"alpha, ours - theirs": ours.value - theirs["alpha"], "interval, ours - theirs": ours.low - theirs["low"]}
+    return {
+        "alpha, ours - theirs": ours.value - theirs["alpha"],
+        "interval, ours - theirs": ours.low - theirs["low"],
+    }
 
 
 def tolerated(work: Callable[[Path, Path], dict[str, Any]], envs: Path, folder: Path) -> dict[str, Any]:
@@ -220,11 +247,17 @@ def tolerated(work: Callable[[Path, Path], dict[str, Any]], envs: Path, folder: 
         return work(envs, folder)
     except (subprocess.SubprocessError, OSError, ValueError, IndexError) as error:
         said = (getattr(error, "stderr", None) or b"")[-300:]
-        return {"not compared": f"{type(error).__name__}: {said.decode() if isinstance(said, bytes) else said}".strip()}
+        return {
+            "not compared": (
+                f"{type(error).__name__}: {said.decode() if isinstance(said, bytes) else said}".strip()
+            )
+        }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--covariates", type=int, default=20)
     parser.add_argument("--runs", type=int, default=1_000)
@@ -237,7 +270,11 @@ def main() -> None:
     found |= {"golden": golden(), "coverage": coverage(arguments.runs), "polychoric": polychoric_bias()}
     if not arguments.skip_peers:
         with tempfile.TemporaryDirectory() as name:
-            for title, work in (("balance", against_balance), ("semopy", against_semopy), ("pingouin", against_pingouin)):
+            for title, work in (
+                ("balance", against_balance),
+                ("semopy", against_semopy),
+                ("pingouin", against_pingouin),
+            ):
                 found[title] = tolerated(work, arguments.envs, Path(name))
     text = json.dumps(found, indent=1)
     print(text)

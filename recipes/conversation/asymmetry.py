@@ -1,8 +1,9 @@
-"""What each view hides is worth something: how much a word search gains when it is shown what its role may not see.
+"""What each view hides is worth something: how much a word search gains when it is shown what its role may
+not see.
 
-Views kept: the dialogue's words alone. Goal shown: the listener's goal is added to the query. Pool shown: only the turn's
-candidates are ranked. Target shown: the item's title is in the message. Inflation is nDCG@20 above the views as kept; 95 %
-intervals, conversations resampled, paired.
+Views kept: the dialogue's words alone. Goal shown: the listener's goal is added to the query. Pool shown:
+only the turn's candidates are ranked. Target shown: the item's title is in the message. Inflation is nDCG@20
+above the views as kept; 95 % intervals, conversations resampled, paired.
 """
 
 from __future__ import annotations
@@ -82,11 +83,19 @@ def main() -> None:
         if ask.target is not None
     ]
     some = [ask for _, ask in pairs]
-    found = {leak: score(some, [ranked(setting, lexical, one, ask, leak) for one, ask in pairs])["nDCG@20"] for leak in LEAKS}
+    found = {
+        leak: score(some, [ranked(setting, lexical, one, ask, leak) for one, ask in pairs])["nDCG@20"]
+        for leak in LEAKS
+    }
     rows, drawn = [], []
     for leak in LEAKS:
-        value, more = macro(some, found[leak], given.seed), macro(some, found[leak] - found[LEAKS[0]], given.seed)
-        rows.append({"leak": leak, "nDCG@20": interval(vars(value)), "inflation": interval(vars(more), signed=True)})
+        value, more = (
+            macro(some, found[leak], given.seed),
+            macro(some, found[leak] - found[LEAKS[0]], given.seed),
+        )
+        rows.append(
+            {"leak": leak, "nDCG@20": interval(vars(value)), "inflation": interval(vars(more), signed=True)}
+        )
         if leak != LEAKS[0]:
             drawn.append((leak, more.value, more.low, more.high))
     size = f"{given.conversations} conversations, {len(some):,} turns, {len(world.catalogue)} items"

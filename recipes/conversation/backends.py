@@ -1,8 +1,10 @@
-"""The flow of conversations through every back end: rules, rules behind a real endpoint with sound and pictures, a small model.
+"""The flow of conversations through every back end: rules, rules behind a real endpoint with sound and
+pictures, a small model.
 
-The small model (a Hugging Face folder in this process) plays all roles, and each role alone with rules in the others: with
-135 million parameters it is a proof of loading, not a listener. Counted are first answers that could be used, questions asked
-again, and questions given up, as the engine's journal tells; what is finished is audited like any data set.
+The small model (a Hugging Face folder in this process) plays all roles, and each role alone with rules in the
+others: with 135 million parameters it is a proof of loading, not a listener. Counted are first answers that
+could be used, questions asked again, and questions given up, as the engine's journal tells; what is finished
+is audited like any data set.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ class Cast:
 
 
 def counted(place: RunFolder) -> dict[str, dict[str, int]]:
-    """By role: questions asked, of these valid at the first answer, after asking again, and given up; and failures by kind."""
+    """By role: questions asked, of these valid at the first answer, after asking again, and given up; and
+    failures by kind.
+    """
     sent: dict[str, tuple[str, str]] = {}
     tries: dict[str, list[str]] = {}
     for line in records(read_lines(place.journal)):
@@ -76,10 +80,14 @@ def audited(folder: Path, name: str, finished: int) -> str:
 
 def small(folder: Path, chat: Local, role: str, n: int, turns: str, seed: int) -> dict[str, Any]:
     """One data set with the model in `role` ("all", "none"), rules in the others."""
-    settings = RunSettings(n=n, seed=seed, turns=turns, media="none", model=f"small-{role}", max_tokens=128, temperature=0.3)
+    settings = RunSettings(
+        n=n, seed=seed, turns=turns, media="none", model=f"small-{role}", max_tokens=128, temperature=0.3
+    )
     name = f"small-{role}"
     rules = RuleChat(open_setting(folder, settings, nobody).world.lexicon, seed)
-    cast = Cast(chat, rules, ROLES if role == "all" else ("listener", "closing") if role == "listener" else (role,))
+    cast = Cast(
+        chat, rules, ROLES if role == "all" else ("listener", "closing") if role == "listener" else (role,)
+    )
     stopped = ""
     try:
         generate(folder, name, settings, Paying(at_once=1), "same", nobody, chat=cast)
@@ -89,11 +97,16 @@ def small(folder: Path, chat: Local, role: str, n: int, turns: str, seed: int) -
 
 
 def over_http(folder: Path, n: int, seed: int) -> dict[str, Any]:
-    """Rules behind an endpoint, sound and pictures in the prompts as base64; the same rows as rules in this process."""
+    """Rules behind an endpoint, sound and pictures in the prompts as base64; the same rows as rules in this
+    process.
+    """
     settings = RunSettings(n=n, seed=seed)
     with served(folder, settings, {"503": 0.02, "wrong_schema": 0.02}, 0.02) as (_, asked):
         generate(folder, "over-http", asked, Paying(at_once=8), "never", nobody)
-        bodies = [RunFolder.of(Workspace.open(folder), name).table.read_bytes() for name in ("over-http", "remembered")]
+        bodies = [
+            RunFolder.of(Workspace.open(folder), name).table.read_bytes()
+            for name in ("over-http", "remembered")
+        ]
     return _told(folder, "over-http", "") | {"same": bodies[0] == bodies[1]}
 
 
@@ -102,16 +115,26 @@ def _told(folder: Path, name: str, stopped: str) -> dict[str, Any]:
     made = list(read_conversations(place))
     example = [[turn.message, turn.reply] for turn in made[0].turns] if made else []
     return {
-        "finished": len(made), "roles": counted(place), "stopped": stopped, "example": example,
+        "finished": len(made),
+        "roles": counted(place),
+        "stopped": stopped,
+        "example": example,
         "audit": audited(folder, name, len(made)),
-    }  # fmt: skip
+    }
 
 
 def draw(found: dict[str, dict[str, Any]]) -> Figure:
-    """Shares of first answers, answers after asking again, and questions given up, by role, where the model plays it."""
+    """Shares of first answers, answers after asking again, and questions given up, by role, where the model
+    plays it.
+    """
     figure = Figure(figsize=(7.5, 3.4), layout="constrained")
     axes = figure.subplots()
-    bars = [(f"{role}\n({name})", row) for name, one in found.items() for role, row in one["roles"].items() if _plays(name, role)]
+    bars = [
+        (f"{role}\n({name})", row)
+        for name, one in found.items()
+        for role, row in one["roles"].items()
+        if _plays(name, role)
+    ]
     bottom = [0.0] * len(bars)
     for part, label, colour in (
         ("first", "valid at once", "#0072b2"),
@@ -135,12 +158,18 @@ def _plays(name: str, role: str) -> bool:
 def main() -> None:
     """Generate with each, count, audit."""
     found = parser(main, "two conversations of a catalogue of 150 tunes")
-    found.add_argument("--folder", type=Path, required=True, help="a model folder, such as the one `make smollm2` writes")
-    found.add_argument("--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)")
+    found.add_argument(
+        "--folder", type=Path, required=True, help="a model folder, such as the one `make smollm2` writes"
+    )
+    found.add_argument(
+        "--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)"
+    )
     given = read_arguments(found, "conversation/backends")
     given.workspace, given.conversations = given.workspace or given.out / "workspace", 2 if given.quick else 3
     folder = build(given, until="vectors")
-    journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "model": str(given.folder)})
+    journal = Journal(
+        given.out, {"conversations": given.conversations, "seed": given.seed, "model": str(given.folder)}
+    )
     keys = ["http", *CASTS]
     chat: list[Local] = []
 
@@ -162,8 +191,14 @@ def show(out: Path, told: dict[str, dict[str, Any]]) -> None:
         for role, row in one["roles"].items():
             if name != "http" and not _plays(name, role):
                 continue
-            kinds = {kind: count for kind, count in row.items() if kind not in ("asked", "first", "again", "given up") and count}
-            shares = {part: f"{row.get(part, 0) / row['asked']:.0%}" for part in ("first", "again", "given up")}
+            kinds = {
+                kind: count
+                for kind, count in row.items()
+                if kind not in ("asked", "first", "again", "given up") and count
+            }
+            shares = {
+                part: f"{row.get(part, 0) / row['asked']:.0%}" for part in ("first", "again", "given up")
+            }
             rows.append(
                 {
                     "back end": "rules over HTTP" if name == "http" else f"small model: {name}",
@@ -177,7 +212,8 @@ def show(out: Path, told: dict[str, dict[str, Any]]) -> None:
                 }
             )
     notes = [
-        f"{name}: {one['finished']} conversations; audit: {one['audit']}. {one['stopped']}".strip() for name, one in told.items()
+        f"{name}: {one['finished']} conversations; audit: {one['audit']}. {one['stopped']}".strip()
+        for name, one in told.items()
     ]
     notes.append(f"Over HTTP the same bytes as in this process: {told['http']['same']}.")
     show_table(out, rows, "Conversations through every back end", "\n\n".join(notes))

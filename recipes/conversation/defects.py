@@ -1,8 +1,9 @@
 """The defects of published data, measured on ours: items from one session against the whole catalogue.
 
-Pool leak: the share of conversations that lead back to their source, and how much better than popularity co-occurrence finds
-the played items without any word. Requests: turns whose item violates a demand, positive labels on such items, demands that
-cannot be read out of the messages. Determination: items that fit a request, and the ceiling that leaves.
+Pool leak: the share of conversations that lead back to their source, and how much better than popularity
+co-occurrence finds the played items without any word. Requests: turns whose item violates a demand, positive
+labels on such items, demands that cannot be read out of the messages. Determination: items that fit a
+request, and the ceiling that leaves.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def draw(found: dict[str, Any]) -> Figure:
     left.set_xlim(-0.5, len(POOLS) - 0.5)
     left.set(ylabel="nDCG@20 above popularity, no words", title="What the choice of items gives away")
     left.legend(frameon=False)
-    right.set(xlabel="items that fit", ylabel="share of turns", title="How determined the answer is", xscale="log")
+    right.set(
+        xlabel="items that fit", ylabel="share of turns", title="How determined the answer is", xscale="log"
+    )
     right.legend(frameon=False)
     right.grid(alpha=0.3)
     return figure
@@ -86,7 +89,11 @@ def main() -> None:
                 "mean ceiling": f"{one['ceiling']:.3f}",
             }
         )
-    show_table(given.out, rows, f"Defects: {given.conversations} conversations of each pool, {found[POOLS[0]]['turns']:,} turns")
+    show_table(
+        given.out,
+        rows,
+        f"Defects: {given.conversations} conversations of each pool, {found[POOLS[0]]['turns']:,} turns",
+    )
     save_figure(given.out, draw(found))
 
 

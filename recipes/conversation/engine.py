@@ -1,4 +1,6 @@
-"""What calls cost when a model fails: throughput, waste and money against the error rate; kills; cached calls."""
+"""What calls cost when a model fails: throughput, waste and money against the error rate; kills; cached
+calls.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,18 @@ PRICE = Price(input=0.15, output=0.60, as_of=date(2026, 11, 23))
 
 
 def sitting(rate: float, latency: float, units: int, seed: int, start: int) -> dict[str, Any]:
-    """One run of `units` units against an endpoint that fails at `rate`, the kinds of failures in equal parts."""
+    """One run of `units` units against an endpoint that fails at `rate`, the kinds of failures in equal
+    parts.
+    """
     folder = Path(tempfile.mkdtemp(prefix="engine-"))
     script = Script(say, latency, dict.fromkeys(KINDS, rate / len(KINDS)), retry_after=0.5, seed=seed)
     pace = PaceSettings(start=start, most=MOST, cool_down=2.0, back_off=0.25, longest=5.0)
     stopped, done = "", 0
     try:
-        with Rehearsal(script) as server, Endpoint(EndpointSettings(server.base_url, "m", deadline=1.0)) as chat:
+        with (
+            Rehearsal(script) as server,
+            Endpoint(EndpointSettings(server.base_url, "m", deadline=1.0)) as chat,
+        ):
             engine = engine_of(folder, chat, pace)
             todo = [Unit(f"c{i:04d}", f"subject {i}", i) for i in range(units)]
             began = time.monotonic()
@@ -124,12 +131,17 @@ def run(arguments: argparse.Namespace) -> None:
     quick = arguments.quick
     units, kills, seeds = (24, 5, 1) if quick else (64, 50, 3)
     runs = [(0.1, 128)] if quick else RUNS
-    journal = Journal(arguments.out, {"units": units, "runs": runs, "kills": kills, "seed": arguments.seed, "most": MOST})
+    journal = Journal(
+        arguments.out, {"units": units, "runs": runs, "kills": kills, "seed": arguments.seed, "most": MOST}
+    )
 
     def sweep(key: tuple[float, int]) -> dict[str, Any]:
         rate, seed = key
         told = sitting(rate, 0.1, units, arguments.seed + seed, start=4)
-        spent = {"per_second": told["answers"] / told["seconds"], "wasted": 1 - told["useful"] / max(told["money"], 1e-12)}
+        spent = {
+            "per_second": told["answers"] / told["seconds"],
+            "wasted": 1 - told["useful"] / max(told["money"], 1e-12),
+        }
         return {"rate": rate, "seed": seed, **told, **spent}
 
     def fixed(key: tuple[float, int, int]) -> dict[str, Any]:
@@ -152,7 +164,9 @@ def _speed(out: Path, shares: list[dict[str, Any]]) -> None:
     table = []
     for latency, calls in dict.fromkeys((row["latency"], row["calls"]) for row in shares):
         some = [row for row in shares if (row["latency"], row["calls"]) == (latency, calls)]
-        median = {name: float(np.median([row[name] for row in some])) for name in ("share", "bare", "from_most")}
+        median = {
+            name: float(np.median([row[name] for row in some])) for name in ("share", "bare", "from_most")
+        }
         low, high = (f"{edge(row['share'] for row in some):.1%}" for edge in (min, max))
         table.append(
             {
@@ -167,14 +181,17 @@ def _speed(out: Path, shares: list[dict[str, Any]]) -> None:
             }
         )
     note = (
-        f"Medians (and range) of throughput as a share of {MOST}/latency; the endpoint is a process of its own. At most: what is "
-        "left when everything but the growth is free, doubling each round as the engine does, or by one a round. Bare threads: "
-        "the same HTTP client and endpoint without engine, in the same minute."
+        f"Medians (and range) of throughput as a share of {MOST}/latency; the endpoint is a process of its"
+        " own. At most: what is left when everything but the growth is free, doubling each round as the"
+        " engine does, or by one a round. Bare threads: the same HTTP client and endpoint without engine, in"
+        " the same minute."
     )
     show_table(out, table, "Throughput at a fixed latency", note, name="speed")
 
 
-def _show(out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any) -> None:
+def _show(
+    out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], kept: dict[str, float], kill: Any
+) -> None:
     _speed(out, shares)
     table = []
     for rate in sorted({row["rate"] for row in rows}):
@@ -186,7 +203,10 @@ def _show(out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], k
             return low if low == high else f"{low} to {high}"
 
         each = [
-            {"per": row["money"] / max(row["answers"], 1) * 1e3, "tries": row["attempts"] / max(row["answers"], 1)}
+            {
+                "per": row["money"] / max(row["answers"], 1) * 1e3,
+                "tries": row["attempts"] / max(row["answers"], 1),
+            }
             for row in some
         ]
         table.append(
@@ -202,9 +222,9 @@ def _show(out: Path, rows: list[dict[str, Any]], shares: list[dict[str, Any]], k
             }
         )
     note = (
-        f"Ranges over seeds. Latency .1 s, at most {MOST} at once; failures: {', '.join(KINDS)} in equal parts; answers without "
-        f"a reply are booked at their maximum.\n\n"
-        f"Cached call: median {kept['median']:.2f} ms, worst {kept['worst']:.2f} ms.\n\nKills: {kill}"
+        f"Ranges over seeds. Latency .1 s, at most {MOST} at once; failures: {', '.join(KINDS)} in equal"
+        " parts; answers without a reply are booked at their maximum.\n\nCached call: median"
+        f" {kept['median']:.2f} ms, worst {kept['worst']:.2f} ms.\n\nKills: {kill}"
     )
     show_table(out, table, "The call engine against an endpoint that fails", note)
     save_figure(out, draw(rows, shares))

@@ -1,4 +1,6 @@
-"""Kill -9 a run at random moments, resume it, and compare it with one that was left alone (acceptance check 4)."""
+"""Kill -9 a run at random moments, resume it, and compare it with one that was left alone (acceptance check
+4).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from tastemaker.store import read_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 300.0
-"""Seconds for the work itself; every kill adds `EACH`, most of which a loaded machine may need to start a process."""
+"""Seconds for the work itself; every kill adds `EACH`, most of which a loaded machine may need to start a
+process."""
 EACH = 30.0
 
 
@@ -28,7 +31,8 @@ EACH = 30.0
 class Kills:
     """What killing did. kept_asked_again: answers that were on disk and were asked for again (0 is the goal).
 
-    lost: calls under way at a kill, whose answer never arrived; asked_again: requests the server saw once more because of that.
+    lost: calls under way at a kill, whose answer never arrived; asked_again: requests the server saw once
+    more because of that.
     """
 
     kills: int
@@ -49,7 +53,14 @@ def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: fl
     with Rehearsal(script) as server:
         sitting(whole, server.base_url, units)
     with Rehearsal(script) as server:
-        command = [sys.executable, "-m", "recipes.conversation.engine_worker", str(broken), server.base_url, str(units)]
+        command = [
+            sys.executable,
+            "-m",
+            "recipes.conversation.engine_worker",
+            str(broken),
+            server.base_url,
+            str(units),
+        ]
         made = broken / "results.json"
         killed, sittings = sit_through(lambda: command, made.exists, server, kills, seed)
         same = (whole / "results.json").read_bytes() == made.read_bytes()
@@ -64,7 +75,9 @@ def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_by
     unit_of = {line["attempt"]: line["unit"] for line in lines if line["event"] == "sent"}
     # An equal question about two people is two questions: each person's answer is kept, and erased, apart.
     valid = Counter(
-        (line["call"], unit_of[line["attempt"]]) for line in lines if line["event"] == "answered" and line["outcome"] == "valid"
+        (line["call"], unit_of[line["attempt"]])
+        for line in lines
+        if line["event"] == "answered" and line["outcome"] == "valid"
     )
     shared = len(valid) - len({call for call, _ in valid})
     failed = sum(line["event"] == "failed" for line in lines)
@@ -90,7 +103,8 @@ def sit_through(
     longest: float = 0.12,
     starting: float = 0.0,
 ) -> tuple[int, int]:
-    """Start, wait for progress, wait a random moment of at most `longest` seconds, kill; until `done`. Returns (kills, sittings).
+    """Start, wait for progress, wait a random moment of at most `longest` seconds, kill; until `done`.
+    Returns (kills, sittings).
 
     starting: seconds a start takes; with it, every fifth kill or so comes at any moment of the start.
     """
@@ -102,7 +116,9 @@ def sit_through(
             raise RuntimeError(f"not finished after {killed} kills")
         sittings += 1
         before = server.asked.total()
-        with subprocess.Popen(command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
             if killed < kills:
                 if starting and draws.random() < 0.2:
                     time.sleep(float(draws.uniform(0, starting)))

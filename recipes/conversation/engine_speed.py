@@ -1,4 +1,6 @@
-"""How near the engine comes to the ideal of an endpoint with a fixed latency, and what bare threads get from the same one."""
+"""How near the engine comes to the ideal of an endpoint with a fixed latency, and what bare threads get from
+the same one.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def endpoint(latency: float) -> Iterator[str]:
 
 
 def fixed_latency(latency: float, calls: int, most: int) -> dict[str, float]:
-    """Throughput as a share of most/latency: the engine from 4 at once and from `most`, and `most` bare threads."""
+    """Throughput as a share of most/latency: the engine from 4 at once and from `most`, and `most` bare
+    threads.
+    """
     with endpoint(latency) as url:
         ideal = calls * latency / most
         return {
@@ -79,7 +83,9 @@ def _bare(url: str, calls: int, most: int) -> float:
 
 
 def allowed_by_ramp(calls: int, start: int, most: int, doubling: bool) -> float:
-    """The share of most/latency that a ramp leaves when everything else is free: `calls` calls of one latency each."""
+    """The share of most/latency that a ramp leaves when everything else is free: `calls` calls of one latency
+    each.
+    """
     allowed, sent, successes = start, 0, 0
     under_way: list[float] = []
     now = 0.0

@@ -39,7 +39,9 @@ class Said(BaseModel):
 
 
 def say(body: dict[str, Any]) -> str:
-    """The endpoint's answer: a function of the question alone, so that a re-ask or a lost call leads to the same words."""
+    """The endpoint's answer: a function of the question alone, so that a re-ask or a lost call leads to the
+    same words.
+    """
     words = body["messages"][0]["content"]
     return json.dumps({"said": f"{len(words)} letters, of which {words.count('e')} are e"})
 

@@ -1,6 +1,7 @@
 """Kill -9 `tastemaker converse run` at random moments, resume it, and compare with a run that was left alone.
 
-The roles are played by rules served over HTTP on this machine, with faults; cache and journal are those of any paid run.
+The roles are played by rules served over HTTP on this machine, with faults; cache and journal are those of
+any paid run.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from tastemaker.store import Workspace
 FAULTS = {"503": 0.02, "wrong_schema": 0.03, "truncated": 0.03, "drop": 0.02}
 
 
-def kill_the_flow(folder: Path, kills: int, conversations: int, seed: int, latency: float = 0.05) -> tuple[Kills, int, int]:
-    """The command line's `run` and `resume` through `kills` kills; and (conversations, conversations with an id of their own)."""
+def kill_the_flow(
+    folder: Path, kills: int, conversations: int, seed: int, latency: float = 0.05
+) -> tuple[Kills, int, int]:
+    """The command line's `run` and `resume` through `kills` kills; and (conversations, conversations with an
+    id of their own).
+    """
     asked = RunSettings(n=conversations, seed=seed, media="none")
     with served(folder, asked, FAULTS, latency) as (server, settings):
         command = [sys.executable, "-c", "from tastemaker.cli.main import main; main()", "converse"]
@@ -33,7 +38,13 @@ def kill_the_flow(folder: Path, kills: int, conversations: int, seed: int, laten
         def line() -> list[str]:
             if begun.exists():
                 return [*command, "resume", "-w", str(folder), "--name", "killed", "-q", "--at-once", "8"]
-            options = {"--n": conversations, "--seed": seed, "--media": "none", "--model": settings.model, "--at-once": 8}
+            options = {
+                "--n": conversations,
+                "--seed": seed,
+                "--media": "none",
+                "--model": settings.model,
+                "--at-once": 8,
+            }
             given = [str(part) for option in options.items() for part in option]
             return [*command, "run", "-w", str(folder), "--name", "killed", "-q", *given]
 
@@ -55,7 +66,9 @@ def main() -> None:
     told, rows, distinct = kill_the_flow(folder, kills, conversations, arguments.seed)
     row = {name.replace("_", " "): value for name, value in asdict(told).items()}
     note = f"{rows} conversations, {distinct} ids. Faults of the endpoint: {FAULTS}."
-    show_table(arguments.out, [row | {"rows": rows, "ids": distinct}], "`converse run` killed and resumed", note)
+    show_table(
+        arguments.out, [row | {"rows": rows, "ids": distinct}], "`converse run` killed and resumed", note
+    )
     save_figure(arguments.out, draw(told))
 
 
@@ -63,7 +76,13 @@ def draw(told: Kills) -> Figure:
     """What the kills cost."""
     figure = Figure(figsize=(6.5, 2.2), layout="constrained")
     axes = figure.subplots()
-    names = ["calls answered", "lost under way", "asked again", "kept, asked again", "duplicate conversations"]
+    names = [
+        "calls answered",
+        "lost under way",
+        "asked again",
+        "kept, asked again",
+        "duplicate conversations",
+    ]
     values = [told.calls, told.lost, told.asked_again, told.kept_asked_again, told.duplicate_units]
     axes.barh(names[::-1], values[::-1], color="#0072b2")
     for place, value in enumerate(values[::-1]):

@@ -1,8 +1,9 @@
 """Which judges may speak: planted defects noticed above false alarms, and how far judges agree.
 
-A defect of each kind is planted in turns that are sound: a swapped item, a false fact, a leaked title, a flipped label. A judge's
-aspect is reported only if it notices the defect more often than it raises an alarm on the sound turn (95 % interval of the
-difference above 0). Agreement: quadratically weighted kappa, conversations resampled. Pairs of items are shown in both orders.
+A defect of each kind is planted in turns that are sound: a swapped item, a false fact, a leaked title, a
+flipped label. A judge's aspect is reported only if it notices the defect more often than it raises an alarm
+on the sound turn (95 % interval of the difference above 0). Agreement: quadratically weighted kappa,
+conversations resampled. Pairs of items are shown in both orders.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def main() -> None:
         }
         for one in result["pairs"]
     ]
-    show_table(given.out, pairs, "An accepted item beside one that misses a wish, in both orders", name="pairs")
+    show_table(
+        given.out, pairs, "An accepted item beside one that misses a wish, in both orders", name="pairs"
+    )
     save_figure(given.out, draw(result["detection"]))
 
 

@@ -1,8 +1,8 @@
 """What labels are worth: the same conversations learnt with checked, raw and shuffled labels.
 
-Checked: accepted items are learnt, rejected ones stay as context. Raw: every played item is learnt. Shuffled: as many items as
-were accepted, drawn at random. One pass each over the same split, asked on the same turns (those whose item was accepted); 95 %
-paired intervals.
+Checked: accepted items are learnt, rejected ones stay as context. Raw: every played item is learnt. Shuffled:
+as many items as were accepted, drawn at random. One pass each over the same split, asked on the same turns
+(those whose item was accepted); 95 % paired intervals.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
         talk = open_talk(given.workspace, NAME, settings, report)
         where, _, _ = train_dialogue(talk, settings, report)
         some = [one for one in questions(talk) if one.target is not None and one.accepted]
-        answers = model_answers(talk, some, load_talker(talk.setting.chain, where / "model"), settings, report)
+        answers = model_answers(
+            talk, some, load_talker(talk.setting.chain, where / "model"), settings, report
+        )
     found = score(some, [one.items.items.tolist() for one in answers])
     return {name: found[name].tolist() for name in ("nDCG@20", "fit-nDCG@20")}
 
@@ -42,15 +44,22 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
 def compare(
     given: argparse.Namespace, dials: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[Ask], dict[str, dict[str, np.ndarray]], int]:
-    """Models that differ in their dials, on one split: the turns asked, each model's values there, and how many conversations."""
+    """Models that differ in their dials, on one split: the turns asked, each model's values there, and how
+    many conversations.
+    """
     conversations(build(given), NAME, given.conversations, 11)
-    journal = Journal(given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick})
+    journal = Journal(
+        given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick}
+    )
     names = list(dials)
     found = journal.run(names, lambda name: measure(given, **dials[name]), "models")
     with progress(False) as report:
         talk = open_talk(given.workspace, NAME, learning(given), report)
     some = [one for one in questions(talk) if one.target is not None and one.accepted]
-    values = {name: {metric: np.array(column) for metric, column in one.items()} for name, one in zip(names, found, strict=True)}
+    values = {
+        name: {metric: np.array(column) for metric, column in one.items()}
+        for name, one in zip(names, found, strict=True)
+    }
     return some, values, len(talk.split.test)
 
 
@@ -83,7 +92,9 @@ def main() -> None:
             }
         )
     show_table(given.out, rows, f"Labels: {len(some):,} accepted test turns of {asked} conversations")
-    save_figure(given.out, draw({f"{name} labels": by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
+    save_figure(
+        given.out, draw({f"{name} labels": by_turn(some, one["nDCG@20"]) for name, one in values.items()})
+    )
 
 
 if __name__ == "__main__":

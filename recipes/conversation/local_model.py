@@ -1,4 +1,6 @@
-"""A model folder in this process: how fast it answers, and how often its first answer has the shape that was asked for."""
+"""A model folder in this process: how fast it answers, and how often its first answer has the shape that was
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from tastemaker.lm.calls import CallError, Engine, Reply, Request, Sampling, sys
 from tastemaker.lm.calls.answers import read_answer
 from tastemaker.lm.calls.backends.local import Local
 
-HANDLES = ("T1: Drowsy Maggie, reel, E minor", "T2: The Butterfly, slip jig, E minor", "T3: Planxty Irwin, waltz, G major")
+HANDLES = (
+    "T1: Drowsy Maggie, reel, E minor",
+    "T2: The Butterfly, slip jig, E minor",
+    "T3: Planxty Irwin, waltz, G major",
+)
 WISHES = ("a slip jig", "a fast reel", "a calm waltz", "something in G major", "something in E minor")
 
 
@@ -31,7 +37,9 @@ RIGHT = (("T2",), ("T1",), ("T3",), ("T3",), ("T1", "T2"))
 def ask(wish: str, answer: type[Any], sample: int) -> Request[Any]:
     """One turn of a recommender: three tunes to choose from, and a wish."""
     told = "You recommend one of these tunes, by its handle:\n" + "\n".join(HANDLES)
-    return Request((system(told), user(f"I would like {wish}.")), answer, Sampling(0.7, 0.95, 64), sample=sample)
+    return Request(
+        (system(told), user(f"I would like {wish}.")), answer, Sampling(0.7, 0.95, 64), sample=sample
+    )
 
 
 def one(chat: Local, engine: Engine, place: int, sample: int) -> dict[str, Any]:
@@ -60,7 +68,9 @@ def _right(reply: Reply, request: Request[Any], place: int) -> bool | str:
 def main() -> None:
     """Ask, count, show."""
     reader = parser(main, "one sample of each wish")
-    reader.add_argument("--folder", type=Path, required=True, help="a model folder, such as the one `make smollm2` writes")
+    reader.add_argument(
+        "--folder", type=Path, required=True, help="a model folder, such as the one `make smollm2` writes"
+    )
     arguments = read_arguments(reader, "local_model")
     samples = 1 if arguments.quick else 4
     chat = Local(arguments.folder)
@@ -80,14 +90,27 @@ def show(out: Path, model: str, told: list[dict[str, Any]]) -> None:
         wanted = {"right": True, "wrong item": False}.get(kind, kind)
         return sum(row[name] == wanted and type(row[name]) is type(wanted) for row in told)
 
-    rows = [{"outcome": kind, "first answer": count("first", kind), "with two re-asks": count("engine", kind)} for kind in kinds]
+    rows = [
+        {"outcome": kind, "first answer": count("first", kind), "with two re-asks": count("engine", kind)}
+        for kind in kinds
+    ]
     speed = sorted(row["speed"] for row in told)
-    note = f"{len(told)} wishes, {model}; {speed[len(speed) // 2]:.1f} tokens/s (median). Prose: {told[0]['prose']!r}"
+    note = (
+        f"{len(told)} wishes, {model}; {speed[len(speed) // 2]:.1f} tokens/s (median). Prose:"
+        f" {told[0]['prose']!r}"
+    )
     show_table(out, rows, "A local model as recommender", note)
     figure = Figure(figsize=(6, 3), layout="constrained")
     axis = figure.subplots()
-    axis.bar([x - 0.2 for x in range(len(rows))], [row["first answer"] for row in rows], 0.4, label="first answer")
-    axis.bar([x + 0.2 for x in range(len(rows))], [row["with two re-asks"] for row in rows], 0.4, label="with two re-asks")
+    axis.bar(
+        [x - 0.2 for x in range(len(rows))], [row["first answer"] for row in rows], 0.4, label="first answer"
+    )
+    axis.bar(
+        [x + 0.2 for x in range(len(rows))],
+        [row["with two re-asks"] for row in rows],
+        0.4,
+        label="with two re-asks",
+    )
     axis.set_xticks(range(len(rows)), kinds)
     axis.set(xlabel="outcome", ylabel=f"wishes of {len(told)}")
     axis.legend()

@@ -1,9 +1,10 @@
 """What sound and pictures add: one model, its attachments shown or hidden, by goal category.
 
-The model is the turn benchmark's (given the same --workspace it is reused), trained with attachments, which it sees as the item
-that a listener would recognise in them. At the test the same turns are answered with all attachments, sound alone, pictures
-alone, and words alone. Only turns of conversations with an attachment so far can change; 95 % paired intervals. The catalogue
-ties covers to music by one stated link, mode to hue, whose strength in the catalogue is printed.
+The model is the turn benchmark's (given the same --workspace it is reused), trained with attachments, which
+it sees as the item that a listener would recognise in them. At the test the same turns are answered with all
+attachments, sound alone, pictures alone, and words alone. Only turns of conversations with an attachment so
+far can change; 95 % paired intervals. The catalogue ties covers to music by one stated link, mode to hue,
+whose strength in the catalogue is printed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def cramer(first: list[Any], second: list[Any]) -> float:
     table = np.zeros((rows.max() + 1, columns.max() + 1))
     np.add.at(table, (rows, columns), 1)
     expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
-    return float(np.sqrt(((table - expected) ** 2 / expected).sum() / table.sum() / max(1, min(table.shape) - 1)))
+    return float(
+        np.sqrt(((table - expected) ** 2 / expected).sum() / table.sum() / max(1, min(table.shape) - 1))
+    )
 
 
 def draw(rows: list[tuple[str, str, float, float, float]]) -> Figure:
@@ -75,7 +78,9 @@ def main() -> None:
     category = np.array([whole.conversations[one.conversation].goal.category for one in some])
     rows, drawn = [], []
     now = np.array([bool(whole.dialogues[one.conversation].exchanges[one.turn - 1].media) for one in some])
-    parts = {"all": now | True, "attached just now": now} | {letter: category == letter for letter in sorted(set(category))}
+    parts = {"all": now | True, "attached just now": now} | {
+        letter: category == letter for letter in sorted(set(category))
+    }
     for letter, part in parts.items():
         chosen = np.flatnonzero(part)
         asked = [some[place] for place in chosen]
@@ -89,7 +94,9 @@ def main() -> None:
         rows.append(row)
     columns = whole.setting.world.catalogue.columns
     link = cramer([str(one) for one in columns["mode"]], [str(one) for one in columns["cover_palette"]])
-    show_table(given.out, rows, "Attachments, nDCG@20 above words alone", f"Mode and palette: Cramer's V {link:.2f}.")
+    show_table(
+        given.out, rows, "Attachments, nDCG@20 above words alone", f"Mode and palette: Cramer's V {link:.2f}."
+    )
     save_figure(given.out, draw(drawn))
 
 

@@ -1,8 +1,9 @@
-"""One ranking, three ways of talking: the challenge's composite moves with the words, the ranking's score does not.
+"""One ranking, three ways of talking: the challenge's composite moves with the words, the ranking's score
+does not.
 
-The same twenty items a turn (BM25 over the whole dialogue) with one fixed sentence, with the data set's own replies, and with
-words drawn from the whole catalogue's titles. The composite takes a judge at its middle for all three, so that only the
-words differ; it is shown for this comparison alone.
+The same twenty items a turn (BM25 over the whole dialogue) with one fixed sentence, with the data set's own
+replies, and with words drawn from the whole catalogue's titles. The composite takes a judge at its middle for
+all three, so that only the words differ; it is shown for this comparison alone.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ def main() -> None:
             said = [text for turn in one.turns[: ask.turn - 1] for text in (turn.message, turn.reply)]
             scores = lexical.search([" ".join([*said, one.turns[ask.turn - 1].message])])[0]
             scores[ask.excluded] = -np.inf
-            ranked.append(tuple(world.catalogue.item_ids[int(row)] for row in np.argsort(-scores, kind="stable")[:20]))
-            targets.append(crs.Target(one.conversation_id, one.user_id, ask.turn, world.catalogue.item_ids[ask.target]))
+            ranked.append(
+                tuple(world.catalogue.item_ids[int(row)] for row in np.argsort(-scores, kind="stable")[:20])
+            )
+            targets.append(
+                crs.Target(one.conversation_id, one.user_id, ask.turn, world.catalogue.item_ids[ask.target])
+            )
             replies[STYLES[0]].append("Here is something you may like to hear.")
             replies[STYLES[1]].append(one.turns[ask.turn - 1].reply)
             replies[STYLES[2]].append(" ".join(words[int(at)] for at in rng.integers(len(words), size=24)))
@@ -56,10 +61,19 @@ def main() -> None:
             for target, items, reply in zip(targets, ranked, replies[style], strict=True)
         ]
         found = crs.evaluate(targets, predictions, len(world.catalogue))
-        total = crs.composite(found["ndcg@20"], found["catalogue_diversity"], found["lexical_diversity"], JUDGE)
+        total = crs.composite(
+            found["ndcg@20"], found["catalogue_diversity"], found["lexical_diversity"], JUDGE
+        )
         bars.append((found["ndcg@20"], total))
-        rows.append({"reply": style} | {name: f"{value:.4f}" for name, value in found.items()} | {"composite": f"{total:.4f}"})
-    note = f"Official definitions ({crs.VERSION}); judge fixed at {JUDGE} for all. Distinct-2 falls as replies grow in number."
+        rows.append(
+            {"reply": style}
+            | {name: f"{value:.4f}" for name, value in found.items()}
+            | {"composite": f"{total:.4f}"}
+        )
+    note = (
+        f"Official definitions ({crs.VERSION}); judge fixed at {JUDGE} for all. Distinct-2 falls as replies"
+        " grow in number."
+    )
     show_table(given.out, rows, f"Reply gaming: one ranking, {len(targets):,} turns", note)
     save_figure(given.out, draw(bars))
 
@@ -69,8 +83,12 @@ def draw(bars: list[tuple[float, float]]) -> Figure:
     figure = Figure(figsize=(7.5, 3.4), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(bars))
-    for shift, (name, column) in enumerate(zip(("nDCG@20", "composite"), zip(*bars, strict=True), strict=True)):
-        drawn = axes.bar(places + 0.36 * (shift - 0.5), column, 0.34, label=name, color=("#0072b2", "#d55e00")[shift])
+    for shift, (name, column) in enumerate(
+        zip(("nDCG@20", "composite"), zip(*bars, strict=True), strict=True)
+    ):
+        drawn = axes.bar(
+            places + 0.36 * (shift - 0.5), column, 0.34, label=name, color=("#0072b2", "#d55e00")[shift]
+        )
         axes.bar_label(drawn, fmt="%.3f", fontsize=8)
     axes.set_xticks(places, STYLES)
     axes.set_ylim(0, 1.25 * max(max(one) for one in bars))

@@ -1,8 +1,11 @@
-"""What replies learnt backwards are worth: models from the same conversations and as many tokens, with them and without.
+"""What replies learnt backwards are worth: models from the same conversations and as many tokens, with them
+and without.
 
-In a conversation the item comes before the words about it; reversed replies lead from such words to the item. They are short, so
-as many tokens are more examples and more steps: a third model has smaller batches and no fewer steps than the first. Same split,
-same turns asked (those whose item was accepted); 95 % paired intervals, conversations resampled.
+In a conversation the item comes before the words about it; reversed replies lead from such words to the item.
+They are short, so
+as many tokens are more examples and more steps: a third model has smaller batches and no fewer steps than the
+first. Same split, same turns asked (those whose item was accepted); 95 % paired intervals, conversations
+resampled.
 """
 
 from __future__ import annotations
@@ -38,9 +41,14 @@ def main() -> None:
             metric: interval(vars(macro(some, column, given.seed))) for metric, column in values[name].items()
         }
         gap = macro(some, values[WITH]["nDCG@20"] - values[name]["nDCG@20"], given.seed)
-        rows.append(row | {"reversed replies' gain, nDCG@20": "" if name == WITH else interval(vars(gap), signed=True)})
+        rows.append(
+            row
+            | {"reversed replies' gain, nDCG@20": "" if name == WITH else interval(vars(gap), signed=True)}
+        )
     note = f"{PASSES:g} passes over the conversations with reversed replies; the other models as many tokens."
-    show_table(given.out, rows, f"Reversed replies: {len(some):,} accepted turns of {asked} conversations", note)
+    show_table(
+        given.out, rows, f"Reversed replies: {len(some):,} accepted turns of {asked} conversations", note
+    )
     save_figure(given.out, draw({name: by_turn(some, one["nDCG@20"]) for name, one in values.items()}))
 
 

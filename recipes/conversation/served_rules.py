@@ -1,7 +1,8 @@
 """The rule model behind a real endpoint: what it would say to every question of a data set, served over HTTP.
 
-Rules read a view, an endpoint reads messages. So the data set is first made once in this process with rules in the endpoint's
-place, remembering their answer to every question; then those answers are served. Nothing is answered that was not asked.
+Rules read a view, an endpoint reads messages. So the data set is first made once in this process with rules
+in the endpoint's place, remembering their answer to every question; then those answers are served. Nothing is
+answered that was not asked.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def nobody(task: str, done: float, total: float, note: str) -> None:
 def served(
     folder: Path, settings: RunSettings, faults: Mapping[str, float], latency: float
 ) -> Iterator[tuple[Rehearsal, RunSettings]]:
-    """The endpoint, and `settings` with its address as the model; the data set "remembered" is left in the workspace."""
+    """The endpoint, and `settings` with its address as the model; the data set "remembered" is left in the
+    workspace.
+    """
     said: dict[str, str] = {}
     script = Script(lambda body: said[question(body["messages"])], latency, faults, seed=settings.seed)
     with Rehearsal(script) as server, Endpoint(EndpointSettings(server.base_url, "served-rules")) as endpoint:

@@ -1,9 +1,11 @@
-"""Searching by typed clauses with handles, and by free text: how often the first items grant all that was asked.
+"""Searching by typed clauses with handles, and by free text: how often the first items grant all that was
+asked.
 
-Typed: the wishes read out of the messages, executed over the whole catalogue, a keyed draw of what matches. Free text: BM25
-with the last message, and with the whole dialogue. The rule-based recommender made the typed calls. Beside them stand published
-shares of calls of a 4 B model that succeed at the first try (free SQL 24.7 %, copying 22-character ids 68.4 %,
-arXiv 2510.01698): another measure on another catalogue, so only the order of magnitude compares.
+Typed: the wishes read out of the messages, executed over the whole catalogue, a keyed draw of what matches.
+Free text: BM25 with the last message, and with the whole dialogue. The rule-based recommender made the typed
+calls. Beside them stand published shares of calls of a 4 B model that succeed at the first try (free SQL 24.7
+%, copying 22-character ids 68.4 %, arXiv 2510.01698): another measure on another catalogue, so only the order
+of magnitude compares.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def main() -> None:
             if not len(ask.fits):
                 continue
             some.append(ask)
-            said = " ".join([*(text for t in one.turns[: ask.turn - 1] for text in (t.message, t.reply)), turn.message])
+            said = " ".join(
+                [*(text for t in one.turns[: ask.turn - 1] for text in (t.message, t.reply)), turn.message]
+            )
             rng = generator(given.seed, "typed", one.conversation_id, ask.turn)
             typed = rng.permutation(np.flatnonzero(adhere(turn.tool.wishes, world.tools.match, n).holds))
             scores = lexical.search([said, turn.message])
@@ -62,9 +66,18 @@ def main() -> None:
     for way in WAYS:
         value = macro(some, np.array(first[way]), given.seed)
         mean = macro(some, np.array(five[way]), given.seed)
-        rows.append({"search": way, "first item grants all": interval(vars(value)), "of the first five": interval(vars(mean))})
+        rows.append(
+            {
+                "search": way,
+                "first item grants all": interval(vars(value)),
+                "of the first five": interval(vars(mean)),
+            }
+        )
         drawn[way] = value.value
-    note = f"{valid:,} of {calls:,} typed calls ended in a choice among what they returned, or in none; handles, no ids copied."
+    note = (
+        f"{valid:,} of {calls:,} typed calls ended in a choice among what they returned, or in none; handles,"
+        " no ids copied."
+    )
     show_table(given.out, rows, f"Tools: {len(some):,} turns that something fits", note)
     save_figure(given.out, draw(drawn | PUBLISHED))
 
@@ -78,7 +91,9 @@ def draw(shares: dict[str, Any]) -> Figure:
     axes.bar_label(bars, fmt=lambda value: f"{value:.0%}", padding=3, fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12)
-    axes.set_xlabel("share of turns whose first item grants all; published: calls that succeed at the first try")
+    axes.set_xlabel(
+        "share of turns whose first item grants all; published: calls that succeed at the first try"
+    )
     return figure
 
 

@@ -1,7 +1,9 @@
-"""Six rankers, the catalogue's language model and the ceiling, nDCG@20 by turn, on conversations that none learnt from.
+"""Six rankers, the catalogue's language model and the ceiling, nDCG@20 by turn, on conversations that none
+learnt from.
 
-The model is trained on the other users' conversations together with their behaviour and the items' texts; families held out are
-never spoken of in training. Intervals: 95 %, conversations resampled; differences are paired.
+The model is trained on the other users' conversations together with their behaviour and the items' texts;
+families held out are never spoken of in training. Intervals: 95 %, conversations resampled; differences are
+paired.
 """
 
 from __future__ import annotations
@@ -41,11 +43,21 @@ def draw(document: dict[str, Any]) -> Figure:
     for axes, (part, about) in zip(panels, PARTS.items(), strict=True):
         found = document["parts"][part]
         ceiling = found["ceiling_by_turn"]
-        axes.plot([int(turn) for turn in ceiling], ceiling.values(), color="black", linewidth=2, label="ceiling")
+        axes.plot(
+            [int(turn) for turn in ceiling], ceiling.values(), color="black", linewidth=2, label="ceiling"
+        )
         for name, values in found["by_turn"].items():
             wide = 2.6 if name == rankers.MODEL else 1.4
             turns = [int(turn) for turn in values]
-            axes.plot(turns, values.values(), styles.get(name, "--"), linewidth=wide, marker="o", markersize=3, label=name)
+            axes.plot(
+                turns,
+                values.values(),
+                styles.get(name, "--"),
+                linewidth=wide,
+                marker="o",
+                markersize=3,
+                label=name,
+            )
         axes.set(title=about, xlabel="turn")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("nDCG@20, mean over conversations")
@@ -62,11 +74,19 @@ def main() -> None:
     conversations(folder, NAME, given.conversations, 11)
     with progress(False) as report:
         document = bench_turns(folder, NAME, learning(given), report)
-    write_json(given.out / "turns.json", {key: value for key, value in document.items() if key not in ("text", "run")})
+    write_json(
+        given.out / "turns.json",
+        {key: value for key, value in document.items() if key not in ("text", "run")},
+    )
     for part, about in PARTS.items():
-        title = f"{about.capitalize()}: {document['parts'][part]['turns']:,} of {document['conversations']} conversations"
+        title = (
+            f"{about.capitalize()}: {document['parts'][part]['turns']:,} of {document['conversations']}"
+            " conversations"
+        )
         note = f"{document['items']} items; {document['model']}." if part == "all" else ""
-        show_table(given.out, rows(document["parts"][part], document["coverage"]), title, note, name=f"table-{part}")
+        show_table(
+            given.out, rows(document["parts"][part], document["coverage"]), title, note, name=f"table-{part}"
+        )
     print(document["text"])
     save_figure(given.out, draw(document))
 

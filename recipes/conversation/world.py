@@ -1,4 +1,6 @@
-"""What the recipes of conversations share: a workspace of real tunes with simulated listeners, and data sets in it."""
+"""What the recipes of conversations share: a workspace of real tunes with simulated listeners, and data sets
+in it.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,13 @@ SMALL = {"sft_epochs": 1, "sasrec_epochs": 1, "text_view": "tfidf", "width": 64,
 
 
 def arguments(main: Callable[..., object], name: str, conversations: int, quick: int) -> argparse.Namespace:
-    """--workspace, --conversations beside the common ones; a quick run makes a catalogue of 60 tunes of its own."""
+    """--workspace, --conversations beside the common ones; a quick run makes a catalogue of 60 tunes of its
+    own.
+    """
     found = parser(main, f"150 tunes, {quick} conversations, one pass: to see it work")
-    found.add_argument("--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)")
+    found.add_argument(
+        "--workspace", type=Path, help="a workspace of tunes to use (default: one is made beside the results)"
+    )
     found.add_argument("--conversations", type=int, help=f"how many (default {conversations})")
     given = read_arguments(found, f"conversation/{name}")
     given.conversations = given.conversations or (quick if given.quick else conversations)
@@ -41,7 +47,9 @@ def build(given: argparse.Namespace, until: str = "sft") -> Path:
         Workspace.create(folder, SMALL if given.quick else {"title": "Traditional tunes"})
     with progress(False) as report:
         if not Workspace.open(folder).has_tables():
-            ingest_dataset(folder, "tunes", report, 150 if given.quick else TUNES, 60 if given.quick else LISTENERS)
+            ingest_dataset(
+                folder, "tunes", report, 150 if given.quick else TUNES, 60 if given.quick else LISTENERS
+            )
         run_stages(folder, report, until=until)
     return folder
 
@@ -49,7 +57,11 @@ def build(given: argparse.Namespace, until: str = "sft") -> Path:
 def conversations(folder: Path, name: str, n: int, seed: int, **settings: Any) -> RunFolder:
     """The data set `name`, made or completed."""
     place, asked = RunFolder.of(Workspace.open(folder), name), RunSettings(n=n, seed=seed, **settings)
-    if place.table.exists() and saved_settings(place) == asked and pq.ParquetFile(place.table).metadata.num_rows == n:
+    if (
+        place.table.exists()
+        and saved_settings(place) == asked
+        and pq.ParquetFile(place.table).metadata.num_rows == n
+    ):
         return place
     with progress(False) as report:
         generate(folder, name, asked, Paying(), "same", report)
@@ -57,7 +69,9 @@ def conversations(folder: Path, name: str, n: int, seed: int, **settings: Any) -
 
 
 def learning(given: argparse.Namespace, **changes: Any) -> LearnSettings:
-    """How the model learns: without dropout, for rules make conversations enough; quick runs pass once over few."""
+    """How the model learns: without dropout, for rules make conversations enough; quick runs pass once over
+    few.
+    """
     full: Mapping[str, Any] = {"test": 0.1, "passes": 3.0, "dropout": 0.0, "learning_rate": 4e-3}
     dials = {"passes": 1.0, "pieces": 400} if given.quick else full
     return LearnSettings(**({"seed": given.seed} | dict(dials) | changes))

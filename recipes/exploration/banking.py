@@ -3,9 +3,10 @@
     python -m recipes.exploration.banking
     python -m recipes.exploration.banking --quick
 
-Toy: gate and banking errors standard normal, every inequality tight; slack_k = z - e_k - sum_{j<k} u_j. Loop: the paired
-world with new items worth nothing; every round deploys the largest share nu of new items that the rule lets pass, 100,000 rows
-a round. A violation is a round after which the true sum of V(pi_j) - .95 V0 is negative.
+Toy: gate and banking errors standard normal, every inequality tight; slack_k = z - e_k - sum_{j<k} u_j. Loop:
+the paired world with new items worth nothing; every round deploys the largest share nu of new items that the
+rule lets pass, 100,000 rows a round. A violation is a round after which the true sum of V(pi_j) - .95 V0 is
+negative.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def closed(rule: str, rounds: int) -> float:
 
 
 class Loop:
-    """The paired world, a policy pi_A worth 1.117 V0 on existing items, and new items worth nothing mixed in."""
+    """The paired world, a policy pi_A worth 1.117 V0 on existing items, and new items worth nothing mixed
+    in.
+    """
 
     def __init__(self) -> None:
         self.small = paired_world()
@@ -60,12 +63,16 @@ class Loop:
         self.good = self.small.worth(1.117)
         self.old = 1 - SHARES
 
-    def rewarded(self, played: npt.NDArray[np.float64], n: int, draws: np.random.Generator) -> npt.NDArray[np.int64]:
+    def rewarded(
+        self, played: npt.NDArray[np.float64], n: int, draws: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
         """Items of the rewarded rows; `played` sums to the share of existing items."""
         return rewarded_actions(self.small.q, played, n, draws)
 
     def paper(self, rounds: int, draws: np.random.Generator) -> list[float]:
-        """True values of K deployments by the published rule: t bound above C_k, live means banked as they are."""
+        """True values of K deployments by the published rule: t bound above C_k, live means banked as they
+        are.
+        """
         played, live, values = self.small.logger, list[float](), list[float]()
         for _ in range(rounds):
             threshold = depsue_paper(C * self.base, live)[-1]
@@ -81,7 +88,9 @@ class Loop:
         return values
 
     def ledger(self, rounds: int, draws: np.random.Generator) -> list[float]:
-        """The same by the ledger: paired betting on S3 (30 %), started where S2 (20 %) says, margins from the bank (70 %)."""
+        """The same by the ledger: paired betting on S3 (30 %), started where S2 (20 %) says, margins from the
+        bank (70 %).
+        """
         book, played, values = Ledger(C, 0.9, DELTA, rounds), self.small.logger, list[float]()
         for _ in range(rounds):
             gap = -bank(book).low / ROUNDS
@@ -93,7 +102,8 @@ class Loop:
             name = f"deployment {len(book.entries)}"
             book = book.plus(Entry("deployed", name, rounds=ROUNDS))
             played = self.served(policy, book)
-            # New items take the rest of the mixture; pi0 never plays them, so their rows carry no reward and no weight of pi0.
+            # New items take the rest of the mixture; pi0 never plays them, so their rows carry no reward and
+            # no weight of pi0.
             kept = int(0.7 * ROUNDS)
             rows = self.rewarded(played, kept, draws)
             gains = (policy[rows] - C * self.small.logger[rows]) / played[rows]
@@ -107,21 +117,32 @@ class Loop:
         share = max(book.holdout, (1 / book.cap - least) / (1 - least))
         return (1 - share) * policy + share * self.small.logger
 
-    def certified(self, book: Ledger, played: npt.NDArray[np.float64], gap: float, draws: np.random.Generator) -> int | None:
+    def certified(
+        self, book: Ledger, played: npt.NDArray[np.float64], gap: float, draws: np.random.Generator
+    ) -> int | None:
         """Index of the largest share that the fixed sequence certifies, or None."""
         cap = 1.0 if played is self.small.logger else book.cap
         choose, judged = (self.rewarded(played, int(part * ROUNDS), draws) for part in (0.2, 0.3))
-        start = int(np.argmax([self.wealth(share, choose, played, int(0.2 * ROUNDS), C, cap, gap) for share in self.old]))
+        start = int(
+            np.argmax(
+                [self.wealth(share, choose, played, int(0.2 * ROUNDS), C, cap, gap) for share in self.old]
+            )
+        )
         goal, last = -np.log(book.gate_delta), None
         for place in range(start, len(self.old)):
             tests = ((C, gap), (book.floor, 0.0))
             rows = int(0.3 * ROUNDS)
-            if any(self.wealth(self.old[place], judged, played, rows, c, cap, margin) < goal for c, margin in tests):
+            if any(
+                self.wealth(self.old[place], judged, played, rows, c, cap, margin) < goal
+                for c, margin in tests
+            ):
                 break
             last = place
         return last
 
-    def wealth(self, share: float, rows: Any, played: Any, n: int, c: float, cap: float, margin: float) -> float:
+    def wealth(
+        self, share: float, rows: Any, played: Any, n: int, c: float, cap: float, margin: float
+    ) -> float:
         """log W(margin) of (1 - nu) pi_A against c pi0."""
         gains = (share * self.good[rows] - c * self.small.logger[rows]) / played[rows]
         return betting.log_wealth(padded(gains, n), margin, -c * cap, anchor=0.0)
@@ -146,10 +167,15 @@ def main() -> None:
     """Run, print three tables, draw the violations."""
     arguments = read_arguments(parser(main, "40 runs of each loop: inconclusive"), "exploration/banking")
     runs = 40 if arguments.quick else 400
-    journal = Journal(arguments.out, {"recipe": "banking", "seed": arguments.seed, "batch": BATCH, "rounds": ROUNDS})
+    journal = Journal(
+        arguments.out, {"recipe": "banking", "seed": arguments.seed, "batch": BATCH, "rounds": ROUNDS}
+    )
     note = "A quick run: inconclusive." if arguments.quick else ""
     toys = {k: toy(k, arguments.seed, 100_000) for k in (2, 3, 4, 5)}
-    rows = [{"rule": rule, **{f"K={k}": _three(closed(rule, k), *one[rule]) for k, one in toys.items()}} for rule in RULES]
+    rows = [
+        {"rule": rule, **{f"K={k}": _three(closed(rule, k), *one[rule]) for k, one in toys.items()}}
+        for rule in RULES
+    ]
     show_table(
         arguments.out,
         rows,
@@ -174,12 +200,22 @@ def main() -> None:
                     "any round": rate(ever, runs),
                     "mean V/V0": f"{values.mean():.3f}",
                     "lowest V/V0": f"{values.min():.3f}",
-                    "mean share of new items": f"{np.maximum(1 - values / 1.117, 0)[values != 1.0].sum() / values.size:.3f}",
+                    "mean share of new items": (
+                        f"{np.maximum(1 - values / 1.117, 0)[values != 1.0].sum() / values.size:.3f}"
+                    ),
                     "rounds with a deployment, %": f"{100 * (values != 1.0).mean():.0f}",
                 }
             )
-    show_table(arguments.out, rows, f"Violations in the full loop, % of {runs} runs (95 % Clopper-Pearson)", note, "loop")
-    save_figure(arguments.out, draw(toys, {rule: {k: one[k] / runs for k in one} for rule, one in every.items()}))
+    show_table(
+        arguments.out,
+        rows,
+        f"Violations in the full loop, % of {runs} runs (95 % Clopper-Pearson)",
+        note,
+        "loop",
+    )
+    save_figure(
+        arguments.out, draw(toys, {rule: {k: one[k] / runs for k in one} for rule, one in every.items()})
+    )
 
 
 def _three(form: float, final: float, ever: float) -> str:
@@ -195,7 +231,10 @@ def draw(toys: dict[int, dict[str, list[float]]], loop: dict[str, dict[int, floa
         left.plot(counts, [100 * toys[k][rule][1] for k in counts], style, label=rule)
     for rule, style in zip(loop, ("C0o--", "C2D-"), strict=True):
         right.plot(counts, [100 * loop[rule][k] for k in counts], style, label=rule)
-    for axes, title in ((left, "Toy: normal errors, tight inequalities"), (right, "Full loop in the paired world")):
+    for axes, title in (
+        (left, "Toy: normal errors, tight inequalities"),
+        (right, "Full loop in the paired world"),
+    ):
         axes.axhline(100 * DELTA, color="0.4", linewidth=0.8)
         axes.set(title=title, xlabel="deployments K", xticks=counts)
         axes.legend(frameon=False, fontsize=8, loc="upper left")

@@ -39,7 +39,9 @@ def interval(hits: int, runs: int) -> str:
     return f"{100 * hits / runs:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def gather(keys: Sequence[Sequence[int]], outcomes: Sequence[dict[str, Any]]) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
+def gather(
+    keys: Sequence[Sequence[int]], outcomes: Sequence[dict[str, Any]]
+) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
     """Method -> beta -> (runs, deployments, 2): V/V0 and novelty of every deployment."""
     found: dict[str, dict[int, list[Any]]] = {}
     for key, outcome in zip(keys, outcomes, strict=True):
@@ -48,7 +50,9 @@ def gather(keys: Sequence[Sequence[int]], outcomes: Sequence[dict[str, Any]]) ->
     return {name: {beta: np.array(runs) for beta, runs in by.items()} for name, by in found.items()}
 
 
-def row(method: str, beta: int, runs: npt.NDArray[np.float64], admitted: npt.NDArray[np.float64] | None) -> dict[str, str]:
+def row(
+    method: str, beta: int, runs: npt.NDArray[np.float64], admitted: npt.NDArray[np.float64] | None
+) -> dict[str, str]:
     """One line of the table."""
     values, novelty = runs[:, :, 0], runs[:, :, 1]
     short = 1e-9
@@ -69,7 +73,7 @@ def row(method: str, beta: int, runs: npt.NDArray[np.float64], admitted: npt.NDA
         "any below .90 V0, %": interval(int((values < FLOOR - short).any(axis=1).sum()), len(runs)),
         "sum below K C, %": interval(int((values.mean(axis=1) < C - short).sum()), len(runs)),
         "new policies": f"{used:.2f}",
-    }  # fmt: skip
+    }
 
 
 def report(
@@ -92,15 +96,22 @@ def report(
         for beta in betas
         for method in (*PUBLISHED, *CERTIFIED)
     ]
-    pairs = np.concatenate([one[:, 0] for one in found["ceiling"].values()]) if "ceiling" in found else np.empty((0, 2))
+    pairs = (
+        np.concatenate([one[:, 0] for one in found["ceiling"].values()])
+        if "ceiling" in found
+        else np.empty((0, 2))
+    )
     runs = len(keys) // len(betas)
     note = (
-        f"{runs} runs a beta; percentages with 95 % Clopper-Pearson intervals; V and novelty are exact. C = .95 V0. Last, mean: "
-        "of the method's deployments; where a gate refuses, what served before goes on (at first the logger, novelty 0). "
-        f"Passing runs of Safe OPG: {len(pairs)} of {len(keys)}; novelty above its ceiling 1 - (C + width)/V(pi_A) in "
-        f"{int((pairs[:, 0] > pairs[:, 1] + 2e-5).sum())} of them.\n\nGaps of the paper filled: " + "; ".join(gaps) + "."
+        f"{runs} runs a beta; percentages with 95 % Clopper-Pearson intervals; V and novelty are exact. C ="
+        " .95 V0. Last, mean: of the method's deployments; where a gate refuses, what served before goes on"
+        f" (at first the logger, novelty 0). Passing runs of Safe OPG: {len(pairs)} of {len(keys)}; novelty"
+        f" above its ceiling 1 - (C + width)/V(pi_A) in {int((pairs[:, 0] > pairs[:, 1] + 2e-5).sum())} of"
+        " them.\n\nGaps of the paper filled: "
+        + "; ".join(gaps)
+        + "."
         + ("\n\nA quick run: inconclusive." if quick else "")
-    )  # fmt: skip
+    )
     show_table(out, rows, "Safe OPG and DEPSUE against the logger's quality", note)
     save_figure(out, draw(found, betas))
 
@@ -114,7 +125,13 @@ def draw(found: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[i
         size = np.sqrt(runs[0].shape[0])
         value = [one[:, -1, 0] for one in runs]
         novelty = [one[:, -1, 1] for one in runs]
-        shared: dict[str, Any] = {"color": colour, "fmt": style, "markersize": 4, "linewidth": 1.2, "capsize": 2}
+        shared: dict[str, Any] = {
+            "color": colour,
+            "fmt": style,
+            "markersize": 4,
+            "linewidth": 1.2,
+            "capsize": 2,
+        }
         for axes, series in ((panels[0], value), (panels[2], novelty)):
             bars = [1.96 * one.std(ddof=1) / size for one in series]
             axes.errorbar(betas, [one.mean() for one in series], yerr=bars, label=method, **shared)
@@ -122,15 +139,29 @@ def draw(found: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[i
         panels[1].plot(betas, broken, style, color=colour, markersize=4, linewidth=1.2)
     panels[0].axhline(C, color="0.5", linewidth=0.8)
     panels[0].annotate(
-        "C = .95", (betas[-1], C), textcoords="offset points", xytext=(-4, -11), ha="right", fontsize=8, color="0.4"
+        "C = .95",
+        (betas[-1], C),
+        textcoords="offset points",
+        xytext=(-4, -11),
+        ha="right",
+        fontsize=8,
+        color="0.4",
     )
     panels[1].axhline(5, color="0.5", linewidth=0.8)
-    panels[1].annotate("delta = 5 %", (betas[0], 5), textcoords="offset points", xytext=(0, 3), fontsize=8, color="0.4")
+    panels[1].annotate(
+        "delta = 5 %", (betas[0], 5), textcoords="offset points", xytext=(0, 3), fontsize=8, color="0.4"
+    )
     panels[0].set(title="Value of the last deployment", ylabel="V / V0")
-    panels[1].set(title="Runs that broke the promise", ylabel="runs with mean V of all deployments below C, %", ylim=(-3, 103))
+    panels[1].set(
+        title="Runs that broke the promise",
+        ylabel="runs with mean V of all deployments below C, %",
+        ylim=(-3, 103),
+    )
     panels[2].set(title="Novelty of the last deployment", ylabel="share of plays on new items")
     for axes in panels:
         axes.set(xlabel="beta: the logger plays in proportion to exp(beta q)", xticks=list(betas))
         axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
+    )
     return figure

@@ -4,8 +4,9 @@
     python -m recipes.exploration.beta_sweep --quick
     python -m recipes.exploration.beta_sweep --data FOLDER --variant worse
 
-World: 1,000 Beauty items (800 existing, 200 new), 100 users, Bernoulli rewards, pi0 proportional to exp(beta q) on existing
-items; a log of 10,000 rows, then 10,000 live rounds shared among a method's K deployments. V0 is the logger's value, C = .95 V0.
+World: 1,000 Beauty items (800 existing, 200 new), 100 users, Bernoulli rewards, pi0 proportional to exp(beta
+q) on existing items; a log of 10,000 rows, then 10,000 live rounds shared among a method's K deployments. V0
+is the logger's value, C = .95 V0.
 Stop it and start it again: finished runs are kept, and betas take turns.
 """
 
@@ -24,7 +25,14 @@ from recipes.exploration.catalogue import draw, load_catalogue
 from tastemaker.explore.gate import GateSettings
 from tastemaker.explore.learn.certified import PathSettings, depsue, judge_path
 from tastemaker.explore.learn.fit import imitate, learn, learn_path
-from tastemaker.explore.learn.paper import GAPS, PaperPolicy, PaperSettings, depsue_paper, halves, safe_opg_paper
+from tastemaker.explore.learn.paper import (
+    GAPS,
+    PaperPolicy,
+    PaperSettings,
+    depsue_paper,
+    halves,
+    safe_opg_paper,
+)
 from tastemaker.explore.learn.rows import Rows
 from tastemaker.explore.learn.softmax import Settings, Weights
 from tastemaker.explore.learn.space import NumberedPolicy, Population
@@ -61,7 +69,10 @@ class Run:
     def score(self, policies: list[NumberedPolicy]) -> list[list[float]]:
         """[V/V0, novelty] of each deployment."""
         new = ~self.world.existing
-        return [[self.value(one) / self.base, float(one.probabilities[:, new].sum(axis=1).mean())] for one in policies]
+        return [
+            [self.value(one) / self.base, float(one.probabilities[:, new].sum(axis=1).mean())]
+            for one in policies
+        ]
 
     def serve(self, policy: Any, rounds: int, k: int) -> Log:
         return draw(self.world, policy, rounds, self.draws, self.names)
@@ -91,14 +102,18 @@ class Run:
             self.out[f"DEPSUE K={count}"] = self.score([self.policy(one.found.weights) for one in found])
 
     def ceiling(self, found: PaperPolicy) -> None:
-        """Novelty of a passing Safe OPG policy beside its ceiling 1 - (C + width)/V(pi_A), V(pi_A) as estimated on S2."""
+        """Novelty of a passing Safe OPG policy beside its ceiling 1 - (C + width)/V(pi_A), V(pi_A) as
+        estimated on S2.
+        """
         if found.weights is not None:
             nu = self.out["Safe OPG"][0][1]
             self.out["ceiling"] = [[nu, 1 - (found.threshold + found.width) * (1 - nu) / found.mean]]
 
     def certified(self, start: Weights) -> None:
         parts = split(self.log, PATH.parts, self.key)
-        trained = learn_path(self.space.rows(parts[0]), PATH.lambdas, PATH.objective, PATH.learner, self.key, start)
+        trained = learn_path(
+            self.space.rows(parts[0]), PATH.lambdas, PATH.objective, PATH.learner, self.key, start
+        )
         known = self.world.existing
         for name in ("logged", "prefix"):
             gate = GateSettings(C, 0.05, support=name)  # type: ignore[arg-type]
@@ -107,12 +122,22 @@ class Run:
             self.out[f"certified Safe OPG ({name})"] = self.score([best])  # type: ignore[list-item]
         for count in COUNTS:
             rounds, _ = depsue(
-                self.log, self.logger, self.serve, ROWS, self.space, known, Ledger(c=C, K=count, cap=CAP), PATH, key=self.key,
+                self.log,
+                self.logger,
+                self.serve,
+                ROWS,
+                self.space,
+                known,
+                Ledger(c=C, K=count, cap=CAP),
+                PATH,
+                key=self.key,
                 first=lambda gate: judge_path(trained, parts, self.space, known, gate, PATH),
-            )  # fmt: skip
+            )
             served = [self.logger if one.serving is None else one.serving for one in rounds]
             self.out[f"certified DEPSUE K={count}"] = self.score(served)  # type: ignore[arg-type]
-            self.out[f"admitted K={count}"] = [[float(one.admitted), one.margin / self.base] for one in rounds]
+            self.out[f"admitted K={count}"] = [
+                [float(one.admitted), one.margin / self.base] for one in rounds
+            ]
 
 
 def one(world: CatalogueWorld, beta: int, seed: int) -> Outcome:
@@ -130,16 +155,30 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     found = parser(main, "3 betas, 20 runs: inconclusive")
-    found.add_argument("--data", type=Path, help="folder with items.parquet and interactions.parquet instead of Beauty")
-    found.add_argument("--variant", choices=list(SHIFTS), default="same", help="are new items as good as the others?")
+    found.add_argument(
+        "--data", type=Path, help="folder with items.parquet and interactions.parquet instead of Beauty"
+    )
+    found.add_argument(
+        "--variant", choices=list(SHIFTS), default="same", help="are new items as good as the others?"
+    )
     found.add_argument("--runs", type=int, default=200, help="runs a beta")
     arguments = read_arguments(found, "exploration/beta_sweep")
     betas, runs = ((-16, 0, 16), 20) if arguments.quick else (BETAS, arguments.runs)
     world = load_catalogue(arguments.data, arguments.seed, CatalogueSettings(variant=arguments.variant))
-    settings = {"recipe": "beta_sweep", "seed": arguments.seed, "variant": arguments.variant, "paper": PAPER, "path": PATH}
-    journal = Journal(arguments.out, settings | {"data": str(arguments.data or "amazon-beauty-2014"), "gaps": GAPS})
+    settings = {
+        "recipe": "beta_sweep",
+        "seed": arguments.seed,
+        "variant": arguments.variant,
+        "paper": PAPER,
+        "path": PATH,
+    }
+    journal = Journal(
+        arguments.out, settings | {"data": str(arguments.data or "amazon-beauty-2014"), "gaps": GAPS}
+    )
     keys = [[beta, run] for run in range(runs) for beta in betas]
-    outcomes = journal.run(keys, lambda key: one(world, key[0], arguments.seed * 100_000 + key[1]), "beta sweep")
+    outcomes = journal.run(
+        keys, lambda key: one(world, key[0], arguments.seed * 100_000 + key[1]), "beta sweep"
+    )
     report(arguments.out, betas, keys, outcomes, GAPS, arguments.quick)
 
 

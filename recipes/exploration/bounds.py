@@ -1,10 +1,11 @@
-"""Which lower bound certifies what: rates in the paired world, bounds against rows, and a panel of dense rewards.
+"""Which lower bound certifies what: rates in the paired world, bounds against rows, and a panel of dense
+rewards.
 
     python -m recipes.exploration.bounds
     python -m recipes.exploration.bounds --quick
 
-Tests are asked whether V(pi) > .95 V0. One-sample tests compare their lower bound of V(pi) with .95 times the mean logged
-reward of the same rows; paired tests bound the mean of g = (w - .95) r. delta = .05.
+Tests are asked whether V(pi) > .95 V0. One-sample tests compare their lower bound of V(pi) with .95 times the
+mean logged reward of the same rows; paired tests bound the mean of g = (w - .95) r. delta = .05.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ BATCH = 20
 
 
 def judge(n: int, seed: int, batch: int) -> dict[str, Any]:
-    """BATCH runs of n rows: how often each test passed each policy, and the mean lower bounds of V(pi) over V(pi)."""
+    """BATCH runs of n rows: how often each test passed each policy, and the mean lower bounds of V(pi) over
+    V(pi).
+    """
     small, draws = paired_world(), generator(seed, "bounds", n, batch)
     policies = [small.tilted(b) for b in PAIRED_TILTS]
     passed = {test: [0] * len(policies) for test in TESTS}
@@ -43,7 +46,9 @@ def judge(n: int, seed: int, batch: int) -> dict[str, Any]:
                 "Hoeffding": hoeffding(total, n, DELTA, span),
                 "Bernstein": bernstein(total, squares, n, DELTA, span),
                 "Student t": float(student(np.array(total), np.array(squares), n, DELTA)),
-                "one-sample betting": betting.lower(padded(weight, n), DELTA, 0.0, fractions=betting.SPARSE_FRACTIONS),
+                "one-sample betting": betting.lower(
+                    padded(weight, n), DELTA, 0.0, fractions=betting.SPARSE_FRACTIONS
+                ),
             }
             for test, low in lows.items():
                 passed[test][place] += low > C * logged
@@ -57,7 +62,9 @@ def judge(n: int, seed: int, batch: int) -> dict[str, Any]:
 
 
 def dense(seed: int, run: int, n: int = 1_000) -> dict[str, float]:
-    """Lower bounds over V0 where every row has a reward: 50 items, V0 = .57, a policy worth 1.309 V0, Beta rewards."""
+    """Lower bounds over V0 where every row has a reward: 50 items, V0 = .57, a policy worth 1.309 V0, Beta
+    rewards.
+    """
     draws = generator(seed, "dense", run)
     level = np.linspace(-1, 1, 50)
     q = 0.57 + 0.33 * level
@@ -83,15 +90,26 @@ def dense(seed: int, run: int, n: int = 1_000) -> dict[str, float]:
 
 def main() -> None:
     """Run, print three tables, draw two panels."""
-    arguments = read_arguments(parser(main, "10,000 rows at most, 40 runs: inconclusive"), "exploration/bounds")
-    plan = {1_000: 40, 10_000: 40} if arguments.quick else {1_000: 400, 10_000: 400, 100_000: 400, 1_000_000: 100}
+    arguments = read_arguments(
+        parser(main, "10,000 rows at most, 40 runs: inconclusive"), "exploration/bounds"
+    )
+    plan = (
+        {1_000: 40, 10_000: 40}
+        if arguments.quick
+        else {1_000: 400, 10_000: 400, 100_000: 400, 1_000_000: 100}
+    )
     journal = Journal(arguments.out, {"recipe": "bounds", "seed": arguments.seed, "batch": BATCH})
     keys = [[n, batch] for n, runs in plan.items() for batch in range(runs // BATCH)]
     found = journal.run(keys, lambda key: judge(key[0], arguments.seed, key[1]), "paired world")
     rich = journal.run(
-        [["dense", run] for run in range(40 if arguments.quick else 400)], lambda key: dense(arguments.seed, key[1]), "dense"
+        [["dense", run] for run in range(40 if arguments.quick else 400)],
+        lambda key: dense(arguments.seed, key[1]),
+        "dense",
     )
-    note = "In percent, with 95 % Clopper-Pearson intervals. Columns: V/V0 of the policy; .949 must not pass in more than 5 %."
+    note = (
+        "In percent, with 95 % Clopper-Pearson intervals. Columns: V/V0 of the policy; .949 must not pass in"
+        " more than 5 %."
+    )
     if arguments.quick:
         note += " A quick run: inconclusive."
     shares: dict[int, dict[str, float]] = {}
@@ -110,7 +128,10 @@ def main() -> None:
 
 def _line(test: str, counts: list[list[int]], runs: int) -> dict[str, str]:
     totals = functools.reduce(lambda a, b: [x + y for x, y in zip(a, b, strict=True)], counts)
-    return {"test": test, **{str(r): rate(k, runs) for r, k in zip((0.949, 1, 1.117, 1.468), totals, strict=True)}}
+    return {
+        "test": test,
+        **{str(r): rate(k, runs) for r, k in zip((0.949, 1, 1.117, 1.468), totals, strict=True)},
+    }
 
 
 def draw(shares: dict[int, dict[str, float]], means: dict[str, float]) -> Figure:
@@ -120,13 +141,23 @@ def draw(shares: dict[int, dict[str, float]], means: dict[str, float]) -> Figure
     for test, style in zip(TESTS[:4], ("s:", "^-.", "o--", "D-"), strict=True):
         left.plot(list(shares), [shares[n][test] for n in shares], style, label=test)
     left.axhline(1, color="0.4", linewidth=0.8)
-    left.set(xscale="log", ylim=(-0.03, 1.05), xlabel="rows", ylabel="lower bound / V(π), mean", title="Clicks, V0 = 0.7 %")
-    left.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4, columnspacing=1.2)
+    left.set(
+        xscale="log",
+        ylim=(-0.03, 1.05),
+        xlabel="rows",
+        ylabel="lower bound / V(π), mean",
+        title="Clicks, V0 = 0.7 %",
+    )
+    left.legend(
+        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4, columnspacing=1.2
+    )
     names = list(means)
     right.barh(names, [means[test] for test in names], color="0.6")
     right.axvline(1.309, color="0.2", linewidth=0.9)
     right.text(1.30, -0.62, "truth 1.309", ha="right", va="center", fontsize=8)
-    right.set(xlim=(0, 1.45), ylim=(-0.9, 3.6), xlabel="lower bound / V0, mean", title="Dense rewards, 1,000 rows")
+    right.set(
+        xlim=(0, 1.45), ylim=(-0.9, 3.6), xlabel="lower bound / V0, mean", title="Dense rewards, 1,000 rows"
+    )
     return figure
 
 

@@ -1,4 +1,6 @@
-"""The Beauty catalogue as a bandit world: items by their words, users by what they bought; fast logs of numbered users."""
+"""The Beauty catalogue as a bandit world: items by their words, users by what they bought; fast logs of
+numbered users.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,12 @@ Floats = npt.NDArray[np.float64]
 ITEMS, USERS, WIDTH, PREFIXES, LEAST = 1000, 100, 15, 32, 5
 
 
-def load_catalogue(folder: Path | None, seed: int, settings: CatalogueSettings = CatalogueSettings()) -> CatalogueWorld:
-    """The world of recipe 1 from `folder` (default ../shared/data/amazon-beauty-2014): items.parquet with item_id and attributes,
-    interactions.parquet with user_id and item_id. The 1,000 items bought most; 100 users with 5 of them or more, at random.
+def load_catalogue(
+    folder: Path | None, seed: int, settings: CatalogueSettings = CatalogueSettings()
+) -> CatalogueWorld:
+    """The world of recipe 1 from `folder` (default ../shared/data/amazon-beauty-2014): items.parquet with
+    item_id and attributes, interactions.parquet with user_id and item_id. The 1,000 items bought most; 100
+    users with 5 of them or more, at random.
     """
     folder = folder or DATA / "amazon-beauty-2014"
     items, bought = pq.read_table(folder / "items.parquet"), pq.read_table(folder / "interactions.parquet")
@@ -40,14 +45,18 @@ def load_catalogue(folder: Path | None, seed: int, settings: CatalogueSettings =
             histories.setdefault(user, []).append(place[item])
     active = sorted(user for user, had in histories.items() if len(had) >= LEAST)
     if len(active) < USERS:
-        raise InputError(f"{folder}: {len(active)} users had {LEAST} of the {ITEMS} items; {USERS} are needed")
+        raise InputError(
+            f"{folder}: {len(active)} users had {LEAST} of the {ITEMS} items; {USERS} are needed"
+        )
     chosen = np.random.default_rng(seed).choice(len(active), USERS, replace=False)
     contexts = np.stack([vectors[histories[active[one]]].mean(axis=0) for one in chosen])
     prefixes = KMeans(PREFIXES, n_init=3, random_state=seed).fit_predict(vectors).astype(np.int64)
     return catalogue_world(vectors, contexts, settings, seed, prefixes)
 
 
-def draw(world: CatalogueWorld, policy: NumberedPolicy, n: int, draws: np.random.Generator, names: list[str]) -> Log:
+def draw(
+    world: CatalogueWorld, policy: NumberedPolicy, n: int, draws: np.random.Generator, names: list[str]
+) -> Log:
     """n rows of a table policy; the one context column is the user's number."""
     users = draws.integers(0, len(world.contexts), n)
     steps = policy.probabilities.cumsum(axis=1)

@@ -1,12 +1,14 @@
-"""Exploration shared by design against exploration that leaks out of a softmax, at the same share nu of new items.
+"""Exploration shared by design against exploration that leaks out of a softmax, at the same share nu of new
+items.
 
     python -m recipes.exploration.design_vs_entropy
     python -m recipes.exploration.design_vs_entropy --quick
 
-The catalogue world with beta = 8: 200 of 1,000 items are new. A deployment of 10,000 rounds plays new items with probability
-nu = .1, shared (a) by the tail of an entropy-regularised softmax, (b) evenly, (c) by `allocate` (log det of a ridge model of
-the new items, each at least 3 expected plays). Then: plays of the worst-off new item, error of that ridge model on new items, and
-the value of the next deployment, which shows the best tenth of new items by that model with probability nu.
+The catalogue world with beta = 8: 200 of 1,000 items are new. A deployment of 10,000 rounds plays new items
+with probability nu = .1, shared (a) by the tail of an entropy-regularised softmax, (b) evenly, (c) by
+`allocate` (log det of a ridge model of the new items, each at least 3 expected plays). Then: plays of the
+worst-off new item, error of that ridge model on new items, and the value of the next deployment, which shows
+the best tenth of new items by that model with probability nu.
 """
 
 from __future__ import annotations
@@ -39,9 +41,21 @@ def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
     space = Population(world.contexts, world.vectors, world.prefixes)
     logger = NumberedPolicy(world.logger(BETA), world.prefixes)
     log = draw(world, logger, ROWS, draws, names)
-    trained = learn(space.rows(log), "clipped_ips", 1.0, Settings(steps=100, learning_rate=0.1, bias=0.4, entropy=ENTROPY), seed)
+    trained = learn(
+        space.rows(log),
+        "clipped_ips",
+        1.0,
+        Settings(steps=100, learning_rate=0.1, bias=0.4, entropy=ENTROPY),
+        seed,
+    )
     old, tail = space.policy(trained, world.existing), space.policy(trained, ~world.existing)
-    shares = allocate(world.vectors[new], NU * ROWS, 1.0, DesignSettings(min_plays=LEAST), RIDGE * np.eye(world.vectors.shape[1]))
+    shares = allocate(
+        world.vectors[new],
+        NU * ROWS,
+        1.0,
+        DesignSettings(min_plays=LEAST),
+        RIDGE * np.eye(world.vectors.shape[1]),
+    )
     table = np.zeros_like(old.probabilities)
     parts = {"softmax tail": tail.probabilities, "even": table.copy(), "design": table.copy()}
     parts["even"][:, new] = 1 / len(new)
@@ -69,7 +83,9 @@ def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
 
 
 def shrunk(plays: npt.NDArray[np.int64], rewards: Floats, mean: float, vectors: Floats) -> Floats:
-    """Mean reward of each item: a ridge regression on vectors, then the item's own plays against ten plays of that prediction."""
+    """Mean reward of each item: a ridge regression on vectors, then the item's own plays against ten plays of
+    that prediction.
+    """
     root = np.sqrt(plays)[:, None]
     design = np.c_[np.ones(len(vectors)), vectors]
     target = np.where(plays > 0, rewards / np.maximum(plays, 1), mean)
@@ -84,7 +100,9 @@ def main() -> None:
     arguments = read_arguments(parser(main, "20 runs: inconclusive"), "exploration/design_vs_entropy")
     runs = 20 if arguments.quick else 200
     world = load_catalogue(None, arguments.seed)
-    journal = Journal(arguments.out, {"recipe": "design", "seed": arguments.seed, "beta": BETA, "nu": NU, "least": LEAST})
+    journal = Journal(
+        arguments.out, {"recipe": "design", "seed": arguments.seed, "beta": BETA, "nu": NU, "least": LEAST}
+    )
     found = journal.run(range(runs), lambda run: one(world, arguments.seed * 100_000 + run), "design")
     columns = {
         "fewest": "fewest expected plays of a new item",

@@ -1,4 +1,6 @@
-"""Draws of the small worlds: only rewarded rows differ from 0, so a million rows cost as much as their few thousand rewards."""
+"""Draws of the small worlds: only rewarded rows differ from 0, so a million rows cost as much as their few
+thousand rewards.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def rewarded_actions(q: Floats, played: Floats, n: int, draws: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Actions of the rewarded rows among n rows of the policy `played` (A,), whose rewards are 1 with probability q (A,)."""
+    """Actions of the rewarded rows among n rows of the policy `played` (A,), whose rewards are 1 with
+    probability q (A,).
+    """
     joint = played * q
     return draws.choice(len(q), draws.binomial(n, joint.sum()), p=joint / joint.sum())
 
@@ -26,7 +30,9 @@ def student(total: Floats, squares: Floats, n: int, delta: float) -> Floats:
 
 
 def bernstein(total: float, squares: float, n: int, delta: float, span: float) -> float:
-    """Empirical Bernstein lower bound (Maurer and Pontil, 0907.3740) from sums, for a range of width `span`."""
+    """Empirical Bernstein lower bound (Maurer and Pontil, 0907.3740) from sums, for a range of width
+    `span`.
+    """
     mean, log = total / n, math.log(2 / delta)
     variance = (squares - n * mean**2) / (n - 1)
     return mean - math.sqrt(2 * variance * log / n) - 7 * span * log / (3 * (n - 1))

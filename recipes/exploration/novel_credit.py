@@ -1,12 +1,14 @@
-"""What new items may earn: three kinds of certificate in a world where prefixes carry the reward, and in its broken twin.
+"""What new items may earn: three kinds of certificate in a world where prefixes carry the reward, and in its
+broken twin.
 
     python -m recipes.exploration.novel_credit
     python -m recipes.exploration.novel_credit --quick
 
-16 prefixes of 4 shown and 1 new item; the policy gives 30 % to new items and is worth 1.068 V0, of which .917 on shown items.
-In the twin new items are worth nothing: V = .917 V0, and a certificate that V > .95 V0 is false. Logged: new items count
-nothing. Prefix: they count what their prefix earned. Features: a lower bound predicted from item vectors (noisy prefix
-indicators), fitted on as many other rows.
+16 prefixes of 4 shown and 1 new item; the policy gives 30 % to new items and is worth 1.068 V0, of which .917
+on shown items.
+In the twin new items are worth nothing: V = .917 V0, and a certificate that V > .95 V0 is false. Logged: new
+items count nothing. Prefix: they count what their prefix earned. Features: a lower bound predicted from item
+vectors (noisy prefix indicators), fitted on as many other rows.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def credit(small: PrefixWorld, n: int, draws: np.random.Generator, key: str) -> 
 
 def main() -> None:
     """Run, print the table, draw the rates."""
-    arguments = read_arguments(parser(main, "100,000 rows at most, 40 runs: inconclusive"), "exploration/novel_credit")
+    arguments = read_arguments(
+        parser(main, "100,000 rows at most, 40 runs: inconclusive"), "exploration/novel_credit"
+    )
     runs = 40 if arguments.quick else 400
     sizes = (10_000, 100_000) if arguments.quick else (10_000, 100_000, 1_000_000)
     journal = Journal(arguments.out, {"recipe": "novel_credit", "seed": arguments.seed, "batch": BATCH})
@@ -73,16 +77,22 @@ def main() -> None:
         for kind in KINDS:
             hits[kind, twin, n] = hits.get((kind, twin, n), 0) + one[kind]
     rows: list[dict[str, Any]] = [
-        {"certificate": kind, "world": world, **{f"{n:,} rows": rate(hits[kind, twin, n], runs) for n in sizes}}
+        {
+            "certificate": kind,
+            "world": world,
+            **{f"{n:,} rows": rate(hits[kind, twin, n], runs) for n in sizes},
+        }
         for twin, world in ((False, "V = 1.068 V0"), (True, "twin, V = .917 V0: every pass is false"))
         for kind in KINDS
     ]
     note = (
-        f"In percent of {runs} runs, with 95 % Clopper-Pearson intervals. In the twin the assumption printed on the prefix "
-        "certificate (an item's prefix carries its whole effect) and the one on the features certificate are false, and nothing "
-        "in the log can show it."
+        f"In percent of {runs} runs, with 95 % Clopper-Pearson intervals. In the twin the assumption printed"
+        " on the prefix certificate (an item's prefix carries its whole effect) and the one on the features"
+        " certificate are false, and nothing in the log can show it."
     )
-    show_table(arguments.out, rows, "Certified", note + (" A quick run: inconclusive." if arguments.quick else ""))
+    show_table(
+        arguments.out, rows, "Certified", note + (" A quick run: inconclusive." if arguments.quick else "")
+    )
     save_figure(arguments.out, draw(hits, sizes, runs))
 
 

@@ -1,10 +1,12 @@
-"""Open Bandit, men's campaign (Saito et al., 2008.07146): what 10,000 real impressions support, and a refusal to certify.
+"""Open Bandit, men's campaign (Saito et al., 2008.07146): what 10,000 real impressions support, and a refusal
+to certify.
 
     python -m recipes.exploration.open_bandit
 
-Two logs of one shop: a uniform logger and Thompson sampling (bts). Each is asked about the other's policy, whose mean click rate
-on its own log is the truth to compare with. Uniform is known exactly; bts changed over time, so it stands in by how often it
-showed each item in each slot. Clicks are rare: 46 and 69. Nothing is drawn but the split of the gate; --quick changes nothing.
+Two logs of one shop: a uniform logger and Thompson sampling (bts). Each is asked about the other's policy,
+whose mean click rate on its own log is the truth to compare with. Uniform is known exactly; bts changed over
+time, so it stands in by how often it showed each item in each slot. Clicks are rare: 46 and 69. Nothing is
+drawn but the split of the gate; --quick changes nothing.
 """
 
 from __future__ import annotations
@@ -39,25 +41,33 @@ ITEMS, SLOTS, DELTA = 34, 3, 0.05
 
 
 def read_log(folder: Path) -> Log:
-    """One campaign; the context is the slot, from 0. item_id means the same in both folders, hashed features do not."""
+    """One campaign; the context is the slot, from 0. item_id means the same in both folders, hashed features
+    do not.
+    """
     table = read_any(folder / "men.csv.gz")
     slot = pa.compute.subtract(table["position"].cast(pa.int64()), 1)
     table = table.append_column("slot", slot.cast(pa.float64()))
     for name in ("click", "propensity_score"):
         table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.float64()))
-    columns = Columns(("slot",), action="item_id", reward="click", propensity="propensity_score", timestamp="none")
+    columns = Columns(
+        ("slot",), action="item_id", reward="click", propensity="propensity_score", timestamp="none"
+    )
     return check_log(table, columns, [str(one) for one in range(ITEMS)])
 
 
 def shown(log: Log) -> TablePolicy:
     """How often the log shows each item in each slot."""
-    counts = np.stack([np.bincount(log.action[log.context[:, 0] == slot], minlength=ITEMS) for slot in range(SLOTS)])
+    counts = np.stack(
+        [np.bincount(log.action[log.context[:, 0] == slot], minlength=ITEMS) for slot in range(SLOTS)]
+    )
     return TablePolicy(counts / counts.sum(axis=1, keepdims=True))
 
 
 def estimates(log: Log, policy: Policy) -> list[Contributions]:
     """Every estimator that needs no prefixes; the model is cross-fitted on slot and item."""
-    slots = Log(np.eye(SLOTS)[log.context[:, 0].astype(int)], log.action, log.reward, log.propensity, log.actions)
+    slots = Log(
+        np.eye(SLOTS)[log.context[:, 0].astype(int)], log.action, log.reward, log.propensity, log.actions
+    )
     fitted = fit_reward_model(slots)
     return [
         ips(log, policy),
@@ -83,7 +93,11 @@ def main() -> None:
     arguments = read_arguments(found, "exploration/open_bandit")
     logs = {name: read_log(arguments.data / name) for name in ("random", "bts")}
     asked = {
-        "bts log, asked about uniform": (logs["bts"], uniform_policy(ITEMS), float(logs["random"].reward.mean())),
+        "bts log, asked about uniform": (
+            logs["bts"],
+            uniform_policy(ITEMS),
+            float(logs["random"].reward.mean()),
+        ),
         "random log, asked about bts": (logs["random"], shown(logs["bts"]), float(logs["bts"].reward.mean())),
     }
     rows: list[dict[str, Any]] = []
@@ -110,8 +124,9 @@ def main() -> None:
     print(text)
     write_text(arguments.out / "support.md", text)
     note = (
-        f"Lower bounds at {1 - DELTA:.0%}. The intervals of dm, switch_dr and dros leave the model's own error out. bts: "
-        "propensities of its own rows; towards bts: its mean share of each item in each slot."
+        f"Lower bounds at {1 - DELTA:.0%}. The intervals of dm, switch_dr and dros leave the model's own"
+        " error out. bts: propensities of its own rows; towards bts: its mean share of each item in each"
+        " slot."
     )
     show_table(arguments.out, rows, "Open Bandit, men: 10,000 rows a log", note)
     save_figure(arguments.out, draw(drawn))
@@ -124,11 +139,18 @@ def draw(drawn: dict[str, tuple[list[Contributions], float]]) -> Figure:
         names = [one.estimator for one in found]
         values = [1000 * one.mean for one in found]
         axes.errorbar(
-            range(len(names)), values, yerr=[1960 * one.standard_error for one in found], fmt="o", capsize=3, color="#0072b2"
+            range(len(names)),
+            values,
+            yerr=[1960 * one.standard_error for one in found],
+            fmt="o",
+            capsize=3,
+            color="#0072b2",
         )
         error = 1960 * np.sqrt(truth * (1 - truth) / 10_000)
         axes.axhspan(1000 * truth - error, 1000 * truth + error, color="0.9", zorder=0)
-        axes.axhline(1000 * truth, color="0.4", linewidth=1, label="clicks of the other log, with its 95 % interval")
+        axes.axhline(
+            1000 * truth, color="0.4", linewidth=1, label="clicks of the other log, with its 95 % interval"
+        )
         axes.set(title=title, xticks=range(len(names)))
         axes.set_xticklabels(names, rotation=35, ha="right")
         axes.spines[["top", "right"]].set_visible(False)

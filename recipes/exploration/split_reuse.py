@@ -1,10 +1,12 @@
-"""What it costs to choose and judge on the same rows: false certificates against the number of unsafe candidates.
+"""What it costs to choose and judge on the same rows: false certificates against the number of unsafe
+candidates.
 
     python -m recipes.exploration.split_reuse
     python -m recipes.exploration.split_reuse --quick
 
-50 policies of the paired world, all worth .90 to .949 V0, so that every certificate (V > .95 V0) is false. Same rows: any of
-m candidates passes on 10,000 rows. Fixed sequence: 4,000 rows choose where to start, 6,000 certify once.
+50 policies of the paired world, all worth .90 to .949 V0, so that every certificate (V > .95 V0) is false.
+Same rows: any of m candidates passes on 10,000 rows. Fixed sequence: 4,000 rows choose where to start, 6,000
+certify once.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ RULES = ("paired t, same rows", "paired t, Bonferroni", "paired betting, same ro
 
 
 def candidates() -> npt.NDArray[np.float64]:
-    """(50, 80) weights pi/pi0 of softmax(.5 xi_j + b_j u), xi_j in order from default_rng(0), b_j solved for V/V0 .90 to .949."""
+    """(50, 80) weights pi/pi0 of softmax(.5 xi_j + b_j u), xi_j in order from default_rng(0), b_j solved for
+    V/V0 .90 to .949.
+    """
     small, draws = paired_world(), np.random.default_rng(0)
     out = []
     for worth in np.linspace(0.90, 0.949, 50):
@@ -36,7 +40,9 @@ def candidates() -> npt.NDArray[np.float64]:
 
 
 def judge(seed: int, batch: int) -> dict[str, Any]:
-    """BATCH runs: for each rule, in how many any of the first m (in random order) was certified; and each candidate alone."""
+    """BATCH runs: for each rule, in how many any of the first m (in random order) was certified; and each
+    candidate alone.
+    """
     small, weights, draws = paired_world(), candidates(), generator(seed, "split reuse", batch)
     hits = {rule: [0] * len(COUNTS) for rule in RULES}
     alone = np.zeros(len(weights), dtype=int)
@@ -44,7 +50,8 @@ def judge(seed: int, batch: int) -> dict[str, Any]:
     for _ in range(BATCH):
         order = draws.permutation(len(weights))
         same, choose, judged = (
-            weights[order][:, rewarded_actions(small.q, small.logger, n, draws)] - C for n in (ROWS, 4_000, 6_000)
+            weights[order][:, rewarded_actions(small.q, small.logger, n, draws)] - C
+            for n in (ROWS, 4_000, 6_000)
         )
         total, squares = same.sum(axis=1), (same**2).sum(axis=1)
         plain = student(total, squares, ROWS, DELTA) > 0
@@ -67,12 +74,15 @@ def main() -> None:
     journal = Journal(arguments.out, {"recipe": "split_reuse", "seed": arguments.seed, "batch": BATCH})
     found = journal.run(range(runs // BATCH), lambda batch: judge(arguments.seed, batch), "split reuse")
     hits = {rule: np.sum([one["hits"][rule] for one in found], axis=0) for rule in RULES}
-    rows = [{"candidates": m, **{rule: rate(int(hits[rule][place]), runs) for rule in RULES}} for place, m in enumerate(COUNTS)]
+    rows = [
+        {"candidates": m, **{rule: rate(int(hits[rule][place]), runs) for rule in RULES}}
+        for place, m in enumerate(COUNTS)
+    ]
     alone = np.sum([one["alone"] for one in found], axis=0)
     note = (
-        f"In percent of {runs} runs, with 95 % Clopper-Pearson intervals; delta = 5 %. One fixed candidate, paired t: "
-        f"{rate(int(alone.sum()), runs * 50)} on average, {rate(int(alone[-1]), runs)} for the one worth .949 V0."
-        + (" A quick run: inconclusive." if arguments.quick else "")
+        f"In percent of {runs} runs, with 95 % Clopper-Pearson intervals; delta = 5 %. One fixed candidate,"
+        f" paired t: {rate(int(alone.sum()), runs * 50)} on average, {rate(int(alone[-1]), runs)} for the one"
+        " worth .949 V0." + (" A quick run: inconclusive." if arguments.quick else "")
     )
     show_table(arguments.out, rows, "False certificates", note)
     save_figure(arguments.out, draw(hits, runs))

@@ -1,7 +1,9 @@
 """The next-item table: our chain and its baselines on a public data set, as means over seeds.
 
-Every seed is a workspace of its own (ingest, train, evaluate; finished stages are reused, killed ones resume). Ranks of the same
-users are averaged over seeds before users are resampled: intervals are about users, the spread of the seeds stands beside them.
+Every seed is a workspace of its own (ingest, train, evaluate; finished stages are reused, killed ones
+resume). Ranks of the same
+users are averaged over seeds before users are resampled: intervals are about users, the spread of the seeds
+stands beside them.
 """
 
 from __future__ import annotations
@@ -43,11 +45,15 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
         run_stages(folder, report)
         run = Path(evaluate_workspace(folder, baselines, "test", 0, report)["run"])
     names = {one["name"] for one in json.loads((run / "metrics.json").read_text())["metrics"]["methods"]}
-    return {_stem(name): ranks for name, ranks in read_arrays(run / "ranks.safetensors").items() if name in names}
+    return {
+        _stem(name): ranks for name, ranks in read_arrays(run / "ranks.safetensors").items() if name in names
+    }
 
 
 def summarise(seeds: Sequence[Ranks], against: str) -> list[dict[str, Any]]:
-    """One row a system: mean over seeds of R@10 and N@10 with user-bootstrap intervals, spread, and our paired difference."""
+    """One row a system: mean over seeds of R@10 and N@10 with user-bootstrap intervals, spread, and our
+    paired difference.
+    """
     rows = []
     for name in seeds[0]:
         row: dict[str, Any] = {"system": name}
@@ -73,7 +79,13 @@ def draw(seeds: Sequence[Ranks]) -> Figure:
         by_seed = np.stack([ndcg_at(one[name], 10) for one in seeds])
         found = bootstrap(by_seed.mean(axis=0), 0)
         axes.barh(place, found.value, color="#b4542b" if name.startswith(OURS) else "#8a93a0", height=0.6)
-        axes.errorbar(found.value, place, xerr=[[found.value - found.low], [found.high - found.value]], color="black", capsize=3)
+        axes.errorbar(
+            found.value,
+            place,
+            xerr=[[found.value - found.low], [found.high - found.value]],
+            color="black",
+            capsize=3,
+        )
         axes.plot(by_seed.mean(axis=1), [place + 0.38] * len(seeds), ".", color="black", markersize=4)
     axes.set_yticks(range(len(seeds[0])), list(reversed(list(seeds[0]))))
     axes.set_xlabel("N@10 on the test part; bars: mean over seeds with 95 % interval over users; dots: seeds")
@@ -84,16 +96,27 @@ def draw(seeds: Sequence[Ranks]) -> Figure:
 def main() -> None:
     """Parse, run every seed, print the table, save the figure."""
     found = parser(main, "one seed, without SASRec: inconclusive")
-    found.add_argument("--data", default="beauty", help="beauty, office, or a folder with items.parquet and interactions.parquet")
+    found.add_argument(
+        "--data",
+        default="beauty",
+        help="beauty, office, or a folder with items.parquet and interactions.parquet",
+    )
     found.add_argument("--seeds", default="0,1,2")
     arguments = read_arguments(found, "next_item")
     name, dials = SETS.get(arguments.data, (arguments.data, {}))
     data = DATA / name if arguments.data in SETS else Path(name)
     baselines = [one for one in BASELINES if one != "sasrec" or not arguments.quick]
     seeds = [arguments.seed] if arguments.quick else [int(one) for one in arguments.seeds.split(",")]
-    title = f"{data.name}, seeds {', '.join(map(str, seeds))}" + (" (quick: inconclusive)" if arguments.quick else "")
+    title = f"{data.name}, seeds {', '.join(map(str, seeds))}" + (
+        " (quick: inconclusive)" if arguments.quick else ""
+    )
     runs = [
-        run_seed(arguments.out / f"seed-{seed}", data, {"seed": seed, "text_view": "tfidf", "threads": 1} | dials, baselines)
+        run_seed(
+            arguments.out / f"seed-{seed}",
+            data,
+            {"seed": seed, "text_view": "tfidf", "threads": 1} | dials,
+            baselines,
+        )
         for seed in seeds
     ]
     show_table(arguments.out, summarise(runs, SASREC), title)

@@ -1,11 +1,14 @@
-"""The whole loop on the demo catalogue: asking, learning, adjusting, testing, reading out. Every listener is simulated.
+"""The whole loop on the demo catalogue: asking, learning, adjusting, testing, reading out. Every listener is
+simulated.
 
-Real tunes, a model trained on simulated plays, and the server's own service with a clock that is moved by hand. Days of the
-first part: lists are served, plays and likes are stored, the server asks, and listeners answer (or do not) by what they met
-and felt (`simulate/retention`). Then `proxy live` fits, judges and deploys. Days of the second part: a test splits people by
-salted hash, exposures are logged, the proxy ranks for one half, and listeners return by what the first place gave them. Then
-the test is exported, checked and read out like any other. Beside it stands the truth that no real log shows: by how much the
-adjusted first place changes the chance of returning. `--world user` is the same loop where only the person
+Real tunes, a model trained on simulated plays, and the server's own service with a clock that is moved by
+hand. Days of the
+first part: lists are served, plays and likes are stored, the server asks, and listeners answer (or do not) by
+what they met and felt (`simulate/retention`). Then `proxy live` fits, judges and deploys. Days of the second
+part: a test splits people by salted hash, exposures are logged, the proxy ranks for one half, and listeners
+return by what the first place gave them. Then the test is exported, checked and read out like any other.
+Beside it stands the truth that no real log shows: by how much the adjusted first place changes the chance of
+returning. `--world user` is the same loop where only the person
 counts: no order of a list changes anybody's chance of returning, whatever the proxy predicts.
 """
 
@@ -33,7 +36,14 @@ from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.service import WorkspaceService
 from tastemaker.flows.train import run_stages
 from tastemaker.simulate.listeners import simulate
-from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, expected_return, meetings, returns
+from tastemaker.simulate.retention import (
+    ListenerWorld,
+    ask,
+    draw_listeners,
+    expected_return,
+    meetings,
+    returns,
+)
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace, read_table, write_text
@@ -65,8 +75,8 @@ better = "down"
 class Town:
     """The simulated listeners of one catalogue, and what is true of them.
 
-    back: who comes again tomorrow. moved: of each list the proxy ranked, whether its first place changed, and the true chance of
-    returning after the first place as served and as the model alone had it.
+    back: who comes again tomorrow. moved: of each list the proxy ranked, whether its first place changed, and
+    the true chance of returning after the first place as served and as the model alone had it.
     """
 
     world: ListenerWorld
@@ -84,11 +94,15 @@ class Town:
 def main() -> None:
     """Build, ask, fit, test, for every seed and world; show."""
     found = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
-    found.add_argument("--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)")
+    found.add_argument(
+        "--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)"
+    )
     found.add_argument("--seeds", type=int, default=6, help="how many catalogues, from --seed on")
     arguments = read_arguments(found, NAME)
     size, days = ((100, 300), (12, 4)) if arguments.quick else ((300, 800), (8, 4))
-    journal = Journal(arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": list(days)})
+    journal = Journal(
+        arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": list(days)}
+    )
     worlds = [arguments.world] if arguments.world else list(PATHS)
     seeds = range(arguments.seed, arguments.seed + (1 if arguments.quick else arguments.seeds))
     keys = [[world, seed] for seed in seeds for world in worlds]
@@ -97,8 +111,12 @@ def main() -> None:
     show_loops(arguments, keys, lived)
 
 
-def loop(arguments: Namespace, world: str, seed: int, size: tuple[int, int], days: tuple[int, int]) -> dict[str, Any]:
-    """One catalogue and one world: days of asking, the proxy, days of the test, its read-out, and the truth."""
+def loop(
+    arguments: Namespace, world: str, seed: int, size: tuple[int, int], days: tuple[int, int]
+) -> dict[str, Any]:
+    """One catalogue and one world: days of asking, the proxy, days of the test, its read-out, and the
+    truth.
+    """
     folder, out = arguments.out / f"workspace-{seed}", arguments.out / f"{world}-{seed}"
     build(folder, size, seed, arguments.quick)
     for old in folder.glob("tastemaker.sqlite*"):
@@ -121,7 +139,12 @@ def build(folder: Path, size: tuple[int, int], seed: int, quick: bool) -> None:
     """The workspace, its tables and its model; what an earlier run made is kept."""
     small = {"sft_epochs": 2, "width": 64, "layers": 1} if quick else {"sft_epochs": 8}
     if not (folder / SETTINGS_FILE).exists():
-        dials = {"title": "Traditional tunes, simulated listeners", "seed": seed, "threads": 1, "text_view": "tfidf"}
+        dials = {
+            "title": "Traditional tunes, simulated listeners",
+            "seed": seed,
+            "threads": 1,
+            "text_view": "tfidf",
+        }
         Workspace.create(folder, dials | small)
     with progress(True) as report:
         if not Workspace.open(folder).has_tables():
@@ -134,14 +157,21 @@ def settle(folder: Path, listeners: int, path: str, seed: int) -> Town:
     facts = read_table(Workspace.open(folder).data / FACTS_FILE)
     simulated = simulate(facts, listeners, seed)
     world = ListenerWorld.of(
-        path, listeners=listeners, items=facts.num_rows, answer_rate=0.75, answer_by_activity=0.3, asked_effect=0.0
+        path,
+        listeners=listeners,
+        items=facts.num_rows,
+        answer_rate=0.75,
+        answer_by_activity=0.3,
+        asked_effect=0.0,
     )
     liking = np.asarray(simulated.world.utility, np.float64)
     users = sorted(set(simulated.interactions["user_id"].to_pylist()))
     people = draw_listeners(world, seed).set_column(0, "user_id", pa.array(users))
     rows = {item: row for row, item in enumerate(facts["item_id"].to_pylist())}
     quality = liking.mean(axis=0)  # what everybody shares of an item
-    return Town(world, seed, users, rows, liking / liking.std(), (quality - quality.mean()) / quality.std(), people)
+    return Town(
+        world, seed, users, rows, liking / liking.std(), (quality - quality.mean()) / quality.std(), people
+    )
 
 
 def serve(folder: Path, town: Town, dials: dict[str, Any]) -> WorkspaceService:
@@ -151,7 +181,9 @@ def serve(folder: Path, town: Town, dials: dict[str, Any]) -> WorkspaceService:
 
 
 def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str, Any]:
-    """One day: who is there asks for a list, hears one of its places, answers, and decides whether to return."""
+    """One day: who is there asks for a list, hears one of its places, answers, and decides whether to
+    return.
+    """
     town.clock[0] = START + timedelta(days=day)
     rng = generator(town.seed, "day", tag)
     here = [row for row in range(len(town.users)) if town.back.get(row, day == 0) or rng.random() < 0.25]
@@ -160,7 +192,8 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
         part = here[start : start + 64]
         wishes = [_wish(f"{tag}-{row}", town.users[row]) for row in part]
         lists |= dict(zip(part, service.recommend_many(wishes), strict=True))
-    # While answers are gathered any place may be heard, so that they vary with the score; in the test it is the first.
+    # While answers are gathered any place may be heard, so that they vary with the score; in the test it is
+    # the first.
     heard = {row: int(rng.integers(len(lists[row]["rows"]))) if tag.startswith("ask") else 0 for row in here}
     met = _meet(town, here, [lists[row]["rows"][heard[row]]["item_id"] for row in here], day)
     for row, slate in lists.items():
@@ -178,11 +211,20 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
                 answered += 1
                 service.answer_survey(survey["question_id"], town.users[row], int(answer))
     part = "asking" if tag.startswith("ask") else "test"
-    return {"day": day, "part": part, "here": len(here), "asked": shown, "answered": answered, "returned": sum(back)}
+    return {
+        "day": day,
+        "part": part,
+        "here": len(here),
+        "asked": shown,
+        "answered": answered,
+        "returned": sum(back),
+    }
 
 
 def _wish(request_id: str, user: str) -> SimpleNamespace:
-    return SimpleNamespace(request_id=request_id, user_id=user, history=(), k=K, filters={}, exclude=frozenset(), deadline=None)
+    return SimpleNamespace(
+        request_id=request_id, user_id=user, history=(), k=K, filters={}, exclude=frozenset(), deadline=None
+    )
 
 
 def _meet(town: Town, here: list[int], items: list[str], day: int) -> pa.Table:
@@ -191,15 +233,24 @@ def _meet(town: Town, here: list[int], items: list[str], day: int) -> pa.Table:
     return meetings(town.world, town.listeners, who, items, liking, town.quality[columns], day, town.seed)
 
 
-def _tell(service: WorkspaceService, town: Town, row: int, slate: Any, place: int, name: str, luck: float) -> Any:
-    """The day's event of one listener: one place is heard, and liked or skipped by taste; the server may ask about it."""
+def _tell(
+    service: WorkspaceService, town: Town, row: int, slate: Any, place: int, name: str, luck: float
+) -> Any:
+    """The day's event of one listener: one place is heard, and liked or skipped by taste; the server may ask
+    about it.
+    """
     item = slate["rows"][place]["item_id"]
     taste = float(town.liking[row, town.rows[item]]) + 2 * luck - 1
     kind, value = ("like", None) if taste > 1.2 else ("skip", None) if taste < -0.6 else ("play", 0.9)
     event = SimpleNamespace(
-        event_id=name, user_id=town.users[row], kind=kind, item_id=item, value=value, request_id=slate["request_id"],
+        event_id=name,
+        user_id=town.users[row],
+        kind=kind,
+        item_id=item,
+        value=value,
+        request_id=slate["request_id"],
         target=None,
-    )  # fmt: skip
+    )
     return service.add_events([event])["survey"]
 
 
@@ -215,7 +266,9 @@ def _true_move(town: Town, row: int, slate: Any, day: int) -> None:
 
 
 def truth(town: Town) -> dict[str, Any]:
-    """What no real log shows: how far adjusted first places moved the chance of returning, by list, with a 95 % interval."""
+    """What no real log shows: how far adjusted first places moved the chance of returning, by list, with a 95
+    % interval.
+    """
     lift = np.array([adjusted - base for _, adjusted, base in town.moved])
     half = 1.96 * lift.std() / max(1, len(lift)) ** 0.5
     return {
@@ -234,7 +287,10 @@ def read_out(folder: Path, out: Path) -> dict[str, Any]:
         checked = check_experiment(results, plan, report, exposures=Path(exported["exposures"]))
         read = read_experiment(results, plan, out / "readout", report)
     table = read_table(results).to_pylist()
-    arms = {arm: np.array([row["returned"] for row in table if row["arm"] == arm], float) for arm in exported["counts"]}
+    arms = {
+        arm: np.array([row["returned"] for row in table if row["arm"] == arm], float)
+        for arm in exported["counts"]
+    }
     told = {arm: [len(values), values.mean(), values.var(ddof=1)] for arm, values in sorted(arms.items())}
     return {"arms": told, "split": checked["passed"], "decision": read["decision"]}
 
@@ -248,7 +304,10 @@ def difference(one: dict[str, Any]) -> list[float]:
 
 def show_days(arguments: Namespace, key: list[Any], daily: list[dict[str, Any]]) -> None:
     """The table and figure of the days of the first loop."""
-    note = "Every listener is simulated. A tenth is never asked; else the question follows every second play or like."
+    note = (
+        "Every listener is simulated. A tenth is never asked; else the question follows every second play or"
+        " like."
+    )
     title = f"Days of world '{key[0]}', seed {key[1]}: who was there, was asked, answered, came back"
     show_table(arguments.out, daily, title, note, "days")
     figure = Figure(figsize=(7.5, 4), layout="constrained")
@@ -259,7 +318,9 @@ def show_days(arguments: Namespace, key: list[Any], daily: list[dict[str, Any]])
     started = next((one["day"] for one in daily if one["part"] == "test"), None)
     if started is not None:
         axes.axvline(started - 0.5, color="grey", linestyle="--")
-        axes.annotate("proxy deployed, test starts", (started - 0.45, axes.get_ylim()[1] * 0.97), va="top", fontsize=9)
+        axes.annotate(
+            "proxy deployed, test starts", (started - 0.45, axes.get_ylim()[1] * 0.97), va="top", fontsize=9
+        )
     axes.set(xlabel="day", ylabel="people", ylim=(0, None))
     axes.legend(frameon=False, fontsize=9)
     save_figure(arguments.out, figure, "days")
@@ -270,35 +331,48 @@ def show_loops(arguments: Namespace, keys: list[Any], lived: list[dict[str, Any]
     rows = []
     for (world, seed), one in zip(keys, lived, strict=True):
         row = {"world": world, "seed": seed, "shown, answered": f"{one['shown']:,}, {one['answered']:,}"}
-        row |= dict.fromkeys(("log loss", "first places changed", "true change", "the test's estimate", "people"), "")
+        row |= dict.fromkeys(
+            ("log loss", "first places changed", "true change", "the test's estimate", "people"), ""
+        )
         if not one["deployed"]:
             rows.append(row | {"decision": f"no test: {one['reason']}"})
             continue
-        row |= {"log loss": f"{one['skill']:.3f}", "first places changed": f"{one['changed']:,} of {one['lists']:,}"}
+        row |= {
+            "log loss": f"{one['skill']:.3f}",
+            "first places changed": f"{one['changed']:,} of {one['lists']:,}",
+        }
         row |= {"true change": points(one["true"]), "the test's estimate": points(difference(one))}
         units = " + ".join(f"{values[0]:,}" for values in one["arms"].values())
         rows.append(row | {"people": units, "decision": one["decision"]})
     note = (
-        "Chance of returning the next day, percentage points. log loss: on unseen users, of knowing only their average. The "
-        "true change is over the lists of the treated and known because listeners are simulated; the test's estimate is from "
-        "logged returns alone, a difference of two shares."
+        "Chance of returning the next day, percentage points. log loss: on unseen users, of knowing only"
+        " their average. The true change is over the lists of the treated and known because listeners are"
+        " simulated; the test's estimate is from logged returns alone, a difference of two shares."
     )
     show_table(arguments.out, rows, "The loop (simulated listeners)", note)
     read = [(key, one) for key, one in zip(keys, lived, strict=True) if one["deployed"]]
     if read:
-        show_table(arguments.out, together(read), "The loop over seeds (simulated listeners)", TOGETHER, "together")
+        show_table(
+            arguments.out, together(read), "The loop over seeds (simulated listeners)", TOGETHER, "together"
+        )
         save_figure(arguments.out, picture(read))
 
 
 def together(read: list[tuple[list[Any], dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Each world over its seeds: means with t intervals over seeds, which hold the difference between catalogues."""
+    """Each world over its seeds: means with t intervals over seeds, which hold the difference between
+    catalogues.
+    """
     rows = []
     for world in PATHS:
         ones = [one for (path, _), one in read if path == world]
         if len(ones) < 2:
             continue
         row: dict[str, Any] = {"world": world, "seeds": len(ones)}
-        row |= {"first places changed": f"{sum(one['changed'] for one in ones) / sum(one['lists'] for one in ones):.1%}"}
+        row |= {
+            "first places changed": (
+                f"{sum(one['changed'] for one in ones) / sum(one['lists'] for one in ones):.1%}"
+            )
+        }
         row |= {"true change, points": points(mean_of([one["true"][0] for one in ones]))}
         row |= {"mean of the tests' estimates, points": points(mean_of([difference(one)[0] for one in ones]))}
         row |= {

@@ -1,10 +1,13 @@
-"""Every rule on the same listeners: what comes back for what is given up, where the item is the cause and where it is not.
+"""Every rule on the same listeners: what comes back for what is given up, where the item is the cause and
+where it is not.
 
-Part 1: the simulated world, top 1 of 20 shown, both potential outcomes known: the published step over alpha x beta, and hinge,
-value, constrained and capped rules, in the worlds `item`, `user` and `state`. Part 2: real attributes (Beauty) under a popularity
-ranking and a synthetic proxy: churn, exposure, diversity of every rule. Part 3: Open Bandit's random log: a click model of the
-first half, the clicks of the adjusted top item on the second half; 46 clicks in 10,000 rows and no survey, so a check that the
-plumbing holds, not evidence. The claim report of the hinge on Beauty is in `report/`.
+Part 1: the simulated world, top 1 of 20 shown, both potential outcomes known: the published step over alpha x
+beta, and hinge, value, constrained and capped rules, in the worlds `item`, `user` and `state`. Part 2: real
+attributes (Beauty) under a popularity
+ranking and a synthetic proxy: churn, exposure, diversity of every rule. Part 3: Open Bandit's random log: a
+click model of the first half, the clicks of the adjusted top item on the second half; 46 clicks in 10,000
+rows and no survey, so a check that the plumbing holds, not evidence. The claim report of the hinge on Beauty
+is in `report/`.
 """
 
 from __future__ import annotations
@@ -52,11 +55,19 @@ def main() -> None:
     keys = [[path, name] for path in worlds for name in rules]
     lookup = {name: rule for family in FAMILIES.values() for name, rule in family}
     listeners = 4_000 if quick else 40_000
-    done = journal.run(keys, lambda key: in_world(key[0], lookup[key[1]], listeners, seed, 0.2), "rules in worlds")
+    done = journal.run(
+        keys, lambda key: in_world(key[0], lookup[key[1]], listeners, seed, 0.2), "rules in worlds"
+    )
     results = {tuple(key): one for key, one in zip(keys, done, strict=True)}
     show_worlds(arguments, worlds, rules, results)
-    scale = [[path, explains, alpha] for path in worlds for explains in EXPLAINED for alpha in (0.25, 0.5, 1.0)]
-    show_scale(arguments, scale, journal.run(scale, lambda key: quarter(*key, listeners=listeners, seed=seed), "boosted quarter"))
+    scale = [
+        [path, explains, alpha] for path in worlds for explains in EXPLAINED for alpha in (0.25, 0.5, 1.0)
+    ]
+    show_scale(
+        arguments,
+        scale,
+        journal.run(scale, lambda key: quarter(*key, listeners=listeners, seed=seed), "boosted quarter"),
+    )
     save_figure(arguments.out, picture(worlds, results))
     if arguments.world:
         return
@@ -66,8 +77,12 @@ def main() -> None:
         show_bandit(arguments)
 
 
-def in_world(path: str, rule: Rule | None, listeners: int, seed: int, explains: float, **more: Any) -> dict[str, float]:
-    """Return and engagement (base score of what is shown, in SD of base scores) under a rule, against the base ranking."""
+def in_world(
+    path: str, rule: Rule | None, listeners: int, seed: int, explains: float, **more: Any
+) -> dict[str, float]:
+    """Return and engagement (base score of what is shown, in SD of base scores) under a rule, against the
+    base ranking.
+    """
     shown: dict[str, float] = {}
     boosted: Callable[[Any, Any], Any] | None = more.get("boosted")
 
@@ -111,10 +126,17 @@ def show_worlds(arguments: Any, worlds: list[str], rules: list[str], results: di
     rows = []
     for name in rules:
         first = results[worlds[0], name]
-        row = {"rule": name, "lists changed": f"{100 * first['changed']:.0f} %", "given up (SD)": f"{first['given up']:.3f}"}
+        row = {
+            "rule": name,
+            "lists changed": f"{100 * first['changed']:.0f} %",
+            "given up (SD)": f"{first['given up']:.3f}",
+        }
         rows.append(row | {f"return, {path} (points)": points(results[path, name]) for path in worlds})
     base = ", ".join(f"{path} {results[path, rules[0]]['before']:.3f}" for path in worlds)
-    note = f"Next-day return without a rule: {base}. Step a/b: alpha/beta. Standardised; top 1 of 20; proxy explains 20 % of RR*."
+    note = (
+        f"Next-day return without a rule: {base}. Step a/b: alpha/beta. Standardised; top 1 of 20; proxy"
+        " explains 20 % of RR*."
+    )
     show_table(arguments.out, rows, "What each rule brings back", note)
 
 
@@ -131,7 +153,9 @@ def show_scale(arguments: Any, keys: list[Any], done: list[Any]) -> None:
         for (path, explains, alpha), one in zip(keys, done, strict=True)
     ]
     note = "The source's measurement: .605 to .612-.649 in the item world, exactly zero in the user world."
-    show_table(arguments.out, rows, "Top proxy quarter boosted: the scale of a true effect", note, name="scale")
+    show_table(
+        arguments.out, rows, "Top proxy quarter boosted: the scale of a true effect", note, name="scale"
+    )
 
 
 def picture(worlds: list[str], results: dict[Any, Any]) -> Figure:
@@ -140,7 +164,9 @@ def picture(worlds: list[str], results: dict[Any, Any]) -> Figure:
     axes = figure.subplots(1, len(worlds), sharey=True, squeeze=False)[0]
     for axis, path in zip(axes, worlds, strict=True):
         for (family, members), mark in zip(FAMILIES.items(), "osD^v", strict=True):
-            found = sorted((results[path, name]["given up"], 100 * results[path, name]["gain"]) for name, _ in members)
+            found = sorted(
+                (results[path, name]["given up"], 100 * results[path, name]["gain"]) for name, _ in members
+            )
             style = "" if family == "step" else "-"
             axis.plot(*zip(*found, strict=True), style + mark, label=family, markersize=4, linewidth=1.2)
         axis.axhline(0, color="0.6", linewidth=0.8)
@@ -153,7 +179,9 @@ def picture(worlds: list[str], results: dict[Any, Any]) -> Figure:
 
 
 def beauty(requests: int, seed: int) -> pa.Table:
-    """50 candidates a request, drawn by popularity and scored by it; a proxy that depends on the item and, a little, the user."""
+    """50 candidates a request, drawn by popularity and scored by it; a proxy that depends on the item and, a
+    little, the user.
+    """
     folder = DATA / "amazon-beauty-2014"
     items = pq.read_table(folder / "items.parquet").to_pydict()
     attributes = dict(zip(items["item_id"], items["attributes"], strict=True))
@@ -163,7 +191,9 @@ def beauty(requests: int, seed: int) -> pa.Table:
     rng = generator(seed, "beauty")
     quality = rng.normal(size=len(names))
     score = np.log(counts)
-    rows: dict[str, list[Any]] = {name: [] for name in ("request_id", "item_id", "score", "p_pos", "creator", "attributes")}
+    rows: dict[str, list[Any]] = {
+        name: [] for name in ("request_id", "item_id", "score", "p_pos", "creator", "attributes")
+    }
     for request in range(requests):
         drawn = np.argsort(-(score + rng.gumbel(size=len(names))))[:50]
         p = 1 / (1 + np.exp(-(0.6 + 0.9 * quality[drawn] + 0.5 * rng.normal(size=50))))
@@ -180,16 +210,23 @@ def show_beauty(arguments: Any, requests: int, seed: int) -> None:
     """Churn, exposure and diversity of every rule on real attributes."""
     table = beauty(requests, seed)
     rules: dict[str, Rule] = {
-        "step, published": Step(), "hinge": Hinge(), "value": Value(1.0), "constrained .02": Constrained(0.02),
-        "step capped 5": Capped(Step(), 5), "mmr": Mmr(0.7), "mmr after value": Mmr(0.7, Value(1.0)),
-    }  # fmt: skip
+        "step, published": Step(),
+        "hinge": Hinge(),
+        "value": Value(1.0),
+        "constrained .02": Constrained(0.02),
+        "step capped 5": Capped(Step(), 5),
+        "mmr": Mmr(0.7),
+        "mmr after value": Mmr(0.7, Value(1.0)),
+    }
     rows = []
     for name, one in compare(table, rules, 10).items():
         items, makers = one.exposure["item_id"], one.exposure["creator"]
         rows.append(
             {
                 "rule": name,
-                "proxy gain": f"{one.proxy_gain.value:+.4f} [{one.proxy_gain.low:+.4f}, {one.proxy_gain.high:+.4f}]",
+                "proxy gain": (
+                    f"{one.proxy_gain.value:+.4f} [{one.proxy_gain.low:+.4f}, {one.proxy_gain.high:+.4f}]"
+                ),
                 "engagement lost": f"{100 * one.engagement_loss.value:.2f} %",
                 "top 10 kept": f"{100 * one.overlap.value:.1f} %",
                 "Kendall tau": f"{one.tau.value:.3f}",
@@ -199,8 +236,13 @@ def show_beauty(arguments: Any, requests: int, seed: int) -> None:
                 "diversity": f"{one.distance_before:.3f} to {one.distance_after:.3f}",
             }
         )
-    note = f"{requests:,} requests of 50 items; score: log popularity; synthetic proxy; diversity: mean Jaccard distance, top 10."
-    show_table(arguments.out, rows, "Churn, exposure and diversity on Beauty's attributes", note, name="beauty")
+    note = (
+        f"{requests:,} requests of 50 items; score: log popularity; synthetic proxy; diversity: mean Jaccard"
+        " distance, top 10."
+    )
+    show_table(
+        arguments.out, rows, "Churn, exposure and diversity on Beauty's attributes", note, name="beauty"
+    )
     write_claim(preview(table, Hinge(), "The hinge on Beauty", 10)[1], arguments.out / "report")
 
 
@@ -214,14 +256,23 @@ def show_bandit(arguments: Any) -> None:
     raw = gzip.decompress((DATA / "open-bandit" / "random" / "men.csv.gz").read_bytes())
     table = pyarrow.csv.read_csv(io.BytesIO(raw))
     log = check_log(
-        table, Columns(action="item_id", reward="click", propensity="propensity_score", timestamp="-"), list(map(str, range(34)))
+        table,
+        Columns(action="item_id", reward="click", propensity="propensity_score", timestamp="-"),
+        list(map(str, range(34))),
     )
     first = np.arange(len(log)) < len(log) // 2
     learn, test = log.take(first), log.take(~first)
     clicks, seen = np.bincount(learn.action, learn.reward, 34), np.bincount(learn.action, minlength=34)
     score = (clicks + 1) / (seen + 200)  # shrunk towards half a percent
-    proxy = 0.9 - 0.6 * np.argsort(np.argsort(score)) / 33  # opposed to the click model, so that a strong rule moves the top
-    rules: dict[str, Rule | None] = {"base": None, "step": Step(50.0), "value": Value(50.0), "capped": Capped(Value(50.0), 3)}
+    proxy = (
+        0.9 - 0.6 * np.argsort(np.argsort(score)) / 33
+    )  # opposed to the click model, so that a strong rule moves the top
+    rules: dict[str, Rule | None] = {
+        "base": None,
+        "step": Step(50.0),
+        "value": Value(50.0),
+        "capped": Capped(Value(50.0), 3),
+    }
     rows = []
     for name, rule in rules.items():
         ranks = grid_ranks(score[None], proxy[None], (1 - proxy[None]) * 0.7, rule or Value(0.0))[0]
@@ -230,10 +281,24 @@ def show_bandit(arguments: Any) -> None:
         found = ips(test, policy)
         bound = lower_bound(found, 0.05, "t")
         shown = int((ranks[test.action] == 1).sum())
-        told = {"top item": int(np.argmin(ranks)), "rows that showed it": shown, "clicks (IPS)": f"{found.mean:.5f}"}
-        rows.append({"rule": name, **told, "lower bound": f"{bound.low:.5f}", "SNIPS": f"{snips(test, policy).mean:.5f}"})
+        told = {
+            "top item": int(np.argmin(ranks)),
+            "rows that showed it": shown,
+            "clicks (IPS)": f"{found.mean:.5f}",
+        }
+        rows.append(
+            {
+                "rule": name,
+                **told,
+                "lower bound": f"{bound.low:.5f}",
+                "SNIPS": f"{snips(test, policy).mean:.5f}",
+            }
+        )
     uniform = ips(test, uniform_policy(34)).mean
-    note = f"5,000 rows, {test.rewarded} clicks; the random logger itself: {uniform:.5f}. No survey: a check of the plumbing."
+    note = (
+        f"5,000 rows, {test.rewarded} clicks; the random logger itself: {uniform:.5f}. No survey: a check of"
+        " the plumbing."
+    )
     show_table(arguments.out, rows, "Open Bandit, men, random log", note, name="bandit")
 
 

@@ -1,9 +1,10 @@
 """What the question itself does to people, and how large a never-asked group has to be to see it.
 
-Simulated listeners whose chance of returning is known both ways, asked and not (`ListenerWorld.asked_effect` is the switch).
-In each run people are split, the others asked with chance one half, and `experiment.readout.asked` reads the table as anybody
-would. Rows: share never asked, people, and the true effect. Shown: how often the 95 % interval misses the truth, how often
-asking is called harmless (at most 2 % of returns lost) and how often it is called harmful, and how wide the interval is.
+Simulated listeners whose chance of returning is known both ways, asked and not (`ListenerWorld.asked_effect`
+is the switch). In each run people are split, the others asked with chance one half, and
+`experiment.readout.asked` reads the table as anybody would. Rows: share never asked, people, and the true
+effect. Shown: how often the 95 % interval misses the truth, how often asking is called harmless (at most 2 %
+of returns lost) and how often it is called harmful, and how wide the interval is.
 """
 
 from __future__ import annotations
@@ -61,17 +62,33 @@ def cell(seed: int, runs: int, effect: float, people: int, holdout: float) -> di
         kept = rng.random(people) < holdout
         shown = ~kept & (rng.random(people) < SHARE)
         back = rng.random(people) < np.where(shown, when[who], never[who])
-        arm = pa.DictionaryArray.from_arrays(pa.array(kept.astype(np.int8)), pa.array(["asked", "unasked"])).cast(pa.string())
-        table = {"user_id": np.arange(people), "arm": arm, "shown": shown.astype(np.int8), "returned": back.astype(np.int8)}
+        arm = pa.DictionaryArray.from_arrays(
+            pa.array(kept.astype(np.int8)), pa.array(["asked", "unasked"])
+        ).cast(pa.string())
+        table = {
+            "user_id": np.arange(people),
+            "arm": arm,
+            "shown": shown.astype(np.int8),
+            "returned": back.astype(np.int8),
+        }
         read = read_asking(pa.table(table), settings)
         if not read.effects or read.each is None:
             continue  # the sample-ratio check stops one run in a thousand by chance
         first, one, read_out = read.effects[0], read.each, read_out + 1
         missed += not first.low <= lift <= first.high
         missed_each += not one.low <= each <= one.high
-        harmless, harmful = harmless + (read.verdict == "supported"), harmful + (read.verdict == "not supported")
+        harmless, harmful = (
+            harmless + (read.verdict == "supported"),
+            harmful + (read.verdict == "not supported"),
+        )
         width += (first.high - first.low) / 2
-    sums = {"missed": missed, "missed each": missed_each, "harmless": harmless, "harmful": harmful, "width": width}
+    sums = {
+        "missed": missed,
+        "missed each": missed_each,
+        "harmless": harmless,
+        "harmful": harmful,
+        "width": width,
+    }
     return {name: value / read_out for name, value in sums.items()} | {"lift": float(lift), "read": read_out}
 
 
@@ -90,8 +107,13 @@ def show(arguments: Any, keys: list[Any], cells: list[dict[str, float]], runs: i
         }
         for (_, people, holdout), one in zip(keys, cells, strict=True)
     ]
-    note = f"{runs:,} runs a row; limit for a miss: {5 + 300 * (0.05 * 0.95 / runs) ** 0.5:.1f} %. Harmless: at most 2 % lost."
-    show_table(arguments.out, rows, "What asking does, against a never-asked group (simulated listeners)", note)
+    note = (
+        f"{runs:,} runs a row; limit for a miss: {5 + 300 * (0.05 * 0.95 / runs) ** 0.5:.1f} %. Harmless: at"
+        " most 2 % lost."
+    )
+    show_table(
+        arguments.out, rows, "What asking does, against a never-asked group (simulated listeners)", note
+    )
 
 
 def picture(keys: list[Any], cells: list[dict[str, float]]) -> Figure:
@@ -100,7 +122,11 @@ def picture(keys: list[Any], cells: list[dict[str, float]]) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     for panel, effect, name in zip(panels, EFFECTS, ("harmless", "harmful"), strict=True):
         for people, marker, colour in zip(PEOPLE, "os", ("#d08a2e", "#1f5f8b"), strict=True):
-            rates = [one[name] for key, one in zip(keys, cells, strict=True) if key[0] == effect and key[1] == people]
+            rates = [
+                one[name]
+                for key, one in zip(keys, cells, strict=True)
+                if key[0] == effect and key[1] == people
+            ]
             lift = next(one["lift"] for key, one in zip(keys, cells, strict=True) if key[0] == effect)
             panel.plot(
                 [100 * one for one in HOLDOUTS],
@@ -109,7 +135,11 @@ def picture(keys: list[Any], cells: list[dict[str, float]]) -> Figure:
                 color=colour,
                 label=f"{people:,} people",
             )
-        panel.set(title=f"True effect {100 * lift:+.1f} %: called {name}", xlabel="share never asked, percent", ylim=(0, 103))
+        panel.set(
+            title=f"True effect {100 * lift:+.1f} %: called {name}",
+            xlabel="share never asked, percent",
+            ylim=(0, 103),
+        )
         panel.set_xticks([100 * one for one in HOLDOUTS])
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("percent of runs")

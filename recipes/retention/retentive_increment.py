@@ -1,8 +1,9 @@
 """What a survey answer adds to a model of next-day return: folds by user beside the published folds of rows.
 
-A world of simulated listeners tuned to the published numbers (`--world` says why people return); baseline, + return (RR),
-+ worth (WYT), + interest (IM), in all rows and in the low-signal cohort. Table: the published AUC, the published way of
-computing it, folds by user, folds by user and day. Figure: paired AUC differences. The claim report is in `report/`.
+A world of simulated listeners tuned to the published numbers (`--world` says why people return); baseline, +
+return (RR), + worth (WYT), + interest (IM), in all rows and in the low-signal cohort. Table: the published
+AUC, the published way of computing it, folds by user, folds by user and day. Figure: paired AUC differences.
+The claim report is in `report/`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,25 @@ from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, dr
 
 NAME = "retentive_increment"
 BASELINE = ("history", "sameday", "like", "save", "reshare", "practical")
-MODELS = {"baseline": "baseline", "return": "+ return (RR)", "worth": "+ worth (WYT)", "interest": "+ interest (IM)"}
+MODELS = {
+    "baseline": "baseline",
+    "return": "+ return (RR)",
+    "worth": "+ worth (WYT)",
+    "interest": "+ interest (IM)",
+}
 PUBLISHED = {
-    "all": {"baseline": ".830 ± .005", "return": ".860 ± .005", "worth": ".828 ± .006", "interest": ".838 ± .005"},
-    "low-signal": {"baseline": ".630 ± .013", "return": ".700 ± .025", "worth": ".632 ± .015", "interest": ".635 ± .014"},
+    "all": {
+        "baseline": ".830 ± .005",
+        "return": ".860 ± .005",
+        "worth": ".828 ± .006",
+        "interest": ".838 ± .005",
+    },
+    "low-signal": {
+        "baseline": ".630 ± .013",
+        "return": ".700 ± .025",
+        "worth": ".632 ± .015",
+        "interest": ".635 ± .014",
+    },
 }
 
 
@@ -33,7 +49,12 @@ def main() -> None:
     found.add_argument("--learner", default="logistic", choices=("logistic", "lightgbm"))
     arguments = read_arguments(found, NAME)
     listeners = 3_000 if arguments.quick else 20_000
-    settings = {"world": arguments.world, "listeners": listeners, "seed": arguments.seed, "learner": arguments.learner}
+    settings = {
+        "world": arguments.world,
+        "listeners": listeners,
+        "seed": arguments.seed,
+        "learner": arguments.learner,
+    }
     journal = Journal(arguments.out, settings)
     reports: dict[str, Increment] = {}
 
@@ -94,7 +115,10 @@ def show(arguments: Any, by_user: dict[str, Any], by_day: dict[str, Any]) -> Non
                     "accuracy": f"{by_user['accuracy'][place]:.3f}",
                 }
             )
-    note = f"World '{arguments.world}', {arguments.learner}. Published: secondary sources; ± is an SD over dependent folds."
+    note = (
+        f"World '{arguments.world}', {arguments.learner}. Published: secondary sources; ± is an SD over"
+        " dependent folds."
+    )
     show_table(arguments.out, rows, "What an answer adds to a model of next-day return (AUC)", note)
     save_figure(arguments.out, forest(by_user, by_day, arguments.world))
 
@@ -111,16 +135,28 @@ def forest(by_user: dict[str, Any], by_day: dict[str, Any], world: str) -> Figur
     axes = figure.subplots(1, 2, sharey=True)
     labels = list(MODELS.values())[1:]
     for panel, cohort in zip(axes, PUBLISHED, strict=True):
-        for offset, (name, source, colour) in enumerate((("user", by_user, "#1f5f8b"), ("user and day", by_day, "#d08a2e"))):
+        for offset, (name, source, colour) in enumerate(
+            (("user", by_user, "#1f5f8b"), ("user and day", by_day, "#d08a2e"))
+        ):
             for row, model in enumerate(list(MODELS)[1:]):
                 value, low, high = source["gain"][f"{cohort}|{model}"]
                 at = row + 0.22 * (offset - 0.5)
                 panel.errorbar(
-                    value, at, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=3,
+                    value,
+                    at,
+                    xerr=[[value - low], [high - value]],
+                    fmt="o",
+                    color=colour,
+                    capsize=3,
                     label=f"folds by {name}" if row == 0 else None,
-                )  # fmt: skip
+                )
         panel.axvline(0, color="grey", linewidth=0.8)
-        panel.set(title=f"{cohort} rows", xlabel="AUC gain over the baseline, 95 %", yticks=range(3), yticklabels=labels)
+        panel.set(
+            title=f"{cohort} rows",
+            xlabel="AUC gain over the baseline, 95 %",
+            yticks=range(3),
+            yticklabels=labels,
+        )
         panel.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()
     axes[0].legend(frameon=False, loc="lower right")

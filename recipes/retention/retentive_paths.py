@@ -1,10 +1,11 @@
-"""Three worlds with the same AUC table and three different reasons: can the tests tell item, user and state apart?
+"""Three worlds with the same AUC table and three different reasons: can the tests tell item, user and state
+apart?
 
-Part 1: the AUC tables and the verdicts. Part 2: 400 `user` worlds: how often the within-user interval covers 0. Part 3:
-randomised exposure (20,000 user-days, 300 items, uniform, one slot): 2,000 runs in `user` and `state`, 200 in `item`; beside
-it what goes wrong when an item's mean leaves out only the user at hand. Part 4: `tune` brings a world whose loadings were
-moved by 20 % back to the published numbers, and fresh draws say what of that is noise. The claim reports are in `report-item/`,
-`report-user/`, `report-state/`.
+Part 1: the AUC tables and the verdicts. Part 2: 400 `user` worlds: how often the within-user interval covers
+0. Part 3: randomised exposure (20,000 user-days, 300 items, uniform, one slot): 2,000 runs in `user` and
+`state`, 200 in `item`; beside it what goes wrong when an item's mean leaves out only the user at hand. Part
+4: `tune` brings a world whose loadings were moved by 20 % back to the published numbers, and fresh draws say
+what of that is noise. The claim reports are in `report-item/`, `report-user/`, `report-state/`.
 """
 
 from __future__ import annotations
@@ -58,9 +59,14 @@ def main() -> None:
             if (one := getattr(tested, name)) is not None
         }
         return {
-            "verdict": tested.verdict, "without slates": alone.verdict, "one answer each": once.verdict, "measured": measured,
-            "missed": list(missed(measured, TARGETS)), "reliability": tested.reliability, **estimates,
-        }  # fmt: skip
+            "verdict": tested.verdict,
+            "without slates": alone.verdict,
+            "one answer each": once.verdict,
+            "measured": measured,
+            "missed": list(missed(measured, TARGETS)),
+            "reliability": tested.reliability,
+            **estimates,
+        }
 
     verdicts = dict(zip(worlds, journal.run(worlds, verdict, "verdicts"), strict=True))
     show_verdicts(arguments, verdicts)
@@ -68,7 +74,9 @@ def main() -> None:
         return
     batches = 40 // 20 if quick else 400 // 20
     covered = journal.run(
-        [["within", part] for part in range(batches)], lambda key: within_worlds(seed, key[1]), "400 user worlds"
+        [["within", part] for part in range(batches)],
+        lambda key: within_worlds(seed, key[1]),
+        "400 user worlds",
     )
     runs = {"user": 100 if quick else 2_000, "state": 100 if quick else 2_000, "item": 100 if quick else 200}
     keys = [[path, part] for path, count in runs.items() for part in range(count // BATCH)]
@@ -99,7 +107,9 @@ def within_worlds(seed: int, part: int) -> list[list[float]]:
 
 
 def exposure_runs(path: str, seed: int, part: int) -> dict[str, list[float]]:
-    """z of the exposure slope in a batch of runs: item means from the other half of users, and from everybody but the user."""
+    """z of the exposure slope in a batch of runs: item means from the other half of users, and from everybody
+    but the user.
+    """
     world = ListenerWorld.of(path, listeners=USERS, items=ITEMS)
     z: dict[str, list[float]] = {"split": [], "leave one out": []}
     users = np.repeat(np.arange(USERS), DAYS)
@@ -110,8 +120,12 @@ def exposure_runs(path: str, seed: int, part: int) -> dict[str, list[float]]:
         means, _ = item_means(answer, item, teaches, ITEMS)
         half = ~teaches
         slope, error = dealt_effect(
-            returned[half], users[half] // 2, means[item[half]], expected[half] + means.mean(), history[half, None]
-        )  # fmt: skip
+            returned[half],
+            users[half] // 2,
+            means[item[half]],
+            expected[half] + means.mean(),
+            history[half, None],
+        )
         z["split"].append(slope / error)
         others = leave_one_out(answer, item, users)
         slope, error = dealt_effect(returned, users, others, expected + others.mean(), history[:, None])
@@ -120,7 +134,9 @@ def exposure_runs(path: str, seed: int, part: int) -> dict[str, list[float]]:
 
 
 def draw(world: ListenerWorld, users: Any, rng: np.random.Generator) -> tuple[Any, ...]:
-    """Answers, returns, items and what the log knows of the user, of every user-day: the world without its tables."""
+    """Answers, returns, items and what the log knows of the user, of every user-day: the world without its
+    tables.
+    """
     n, count = len(users), world.listeners
     item = rng.integers(0, world.items, n)
     low = (rng.random(count) < world.low_share)[users]
@@ -129,7 +145,9 @@ def draw(world: ListenerWorld, users: Any, rng: np.random.Generator) -> tuple[An
     quality = item_quality(world, int(rng.integers(1 << 40)))[item]
     latent = retention_latent(world, quality, rng.normal(size=count)[users], rng.normal(size=n), rng)
     rest = np.sqrt(1 - world.return_value**2 - world.return_quality**2)
-    feeling = world.return_value * rng.normal(size=n) + world.return_quality * latent + rest * rng.normal(size=n)
+    feeling = (
+        world.return_value * rng.normal(size=n) + world.return_quality * latent + rest * rng.normal(size=n)
+    )
     answer = 1.0 + np.searchsorted(cuts(world), feeling)
     logit = return_logit(world, base, latent, rng.normal(size=n), low.astype(float), np.zeros(n))
     return answer, (rng.random(n) < expit(logit)).astype(float), item, history
@@ -145,9 +163,11 @@ def leave_one_out(answer: Any, item: Any, users: Any) -> Any:
 
 
 def tuning(path: str, seed: int, place: int) -> dict[str, Any]:
-    """A world whose loadings were moved by up to 20 % either way, before and after `tune`, and what a fresh draw measures.
+    """A world whose loadings were moved by up to 20 % either way, before and after `tune`, and what a fresh
+    draw measures.
 
-    A world is tuned to one draw, noise included. coarse: to a draw of 30,000 listeners. fine: from there on to one of 120,000.
+    A world is tuned to one draw, noise included. coarse: to a draw of 30,000 listeners. fine: from there on
+    to one of 120,000.
     """
     key = f"{seed} tune {place}"
     world = ListenerWorld.of(path, listeners=30_000)
@@ -155,9 +175,13 @@ def tuning(path: str, seed: int, place: int) -> dict[str, Any]:
     worth = tuple(min(0.99, v * s) for v, s in zip(world.worth_value, signs[2:4], strict=True))
     interest = tuple(min(0.9, v * s) for v, s in zip(world.interest_value, signs[4:6], strict=True))
     moved = replace(
-        world, return_value=world.return_value * min(1.0, signs[0]), return_quality=world.return_quality * min(1.05, signs[1]),
-        worth_value=worth, interest_value=interest, interest_quality=world.interest_quality * signs[6],
-    )  # fmt: skip
+        world,
+        return_value=world.return_value * min(1.0, signs[0]),
+        return_quality=world.return_quality * min(1.05, signs[1]),
+        worth_value=worth,
+        interest_value=interest,
+        interest_quality=world.interest_quality * signs[6],
+    )
     coarse = tune(moved, key=key)
     fine = tune(replace(coarse.world, listeners=120_000), key=f"{key} fine", rounds=2)
     fresh = [measure(replace(one.world, listeners=120_000), f"{key} fresh") for one in (coarse, fine)]
@@ -174,15 +198,23 @@ def show_verdicts(arguments: Any, verdicts: dict[str, Any]) -> None:
     for path, one in verdicts.items():
         at = one["measured"]
         auc = {
-            name: f"{at[f'auc_{name}']:.3f} / {at[f'auc_{name}_low']:.3f}" for name in ("baseline", "return", "worth", "interest")
+            name: f"{at[f'auc_{name}']:.3f} / {at[f'auc_{name}_low']:.3f}"
+            for name in ("baseline", "return", "worth", "interest")
         }
         row = {"world": path} | {f"AUC {name}": value for name, value in auc.items()}
         for name in ("within", "between", "conditional", "exposure"):
             value, low, high = one[name]
             row[name] = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
-        row |= {"verdict": one["verdict"], "without slates": one["without slates"], "one answer each": one["one answer each"]}
+        row |= {
+            "verdict": one["verdict"],
+            "without slates": one["without slates"],
+            "one answer each": one["one answer each"],
+        }
         rows.append(row | {"targets missed": len(one["missed"])})
-    note = "AUC: all / low-signal rows. within, between, conditional: log-odds a point of answer; exposure: probability a point."
+    note = (
+        "AUC: all / low-signal rows. within, between, conditional: log-odds a point of answer; exposure:"
+        " probability a point."
+    )
     show_table(arguments.out, rows, "Three worlds, one AUC table, three verdicts", note)
     if len(verdicts) == len(PATHS):
         save_figure(arguments.out, picture(verdicts))
@@ -195,10 +227,19 @@ def show_rates(arguments: Any, keys: list[Any], dealt: list[Any], covered: list[
     rows = [rate("within user, interval misses 0", "user", wrong, len(intervals), True)]
     for path in PATHS:
         for name in ("split", "leave one out"):
-            z = np.array([v for key, batch in zip(keys, dealt, strict=True) if key[0] == path for v in batch[name]])
-            label = {"split": "exposure, means of other users", "leave one out": "exposure, all but the user (wrong)"}[name]
-            rows.append(rate(label, path, int((np.abs(z) > Z).sum()), len(z), path != "item" and name == "split"))
-    show_table(arguments.out, rows, "How often a two-sided 5 % test finds something", "item: power.", name="rates")
+            z = np.array(
+                [v for key, batch in zip(keys, dealt, strict=True) if key[0] == path for v in batch[name]]
+            )
+            label = {
+                "split": "exposure, means of other users",
+                "leave one out": "exposure, all but the user (wrong)",
+            }[name]
+            rows.append(
+                rate(label, path, int((np.abs(z) > Z).sum()), len(z), path != "item" and name == "split")
+            )
+    show_table(
+        arguments.out, rows, "How often a two-sided 5 % test finds something", "item: power.", name="rates"
+    )
 
 
 def rate(test: str, world: str, hits: int, runs: int, judged: bool) -> dict[str, Any]:
@@ -211,7 +252,9 @@ def rate(test: str, world: str, hits: int, runs: int, judged: bool) -> dict[str,
 
 
 def show_tuning(arguments: Any, keys: list[Any], tuned: list[Any]) -> None:
-    """Targets missed before, after, and in a fresh draw, over draws: noise of the draw that was tuned to, or bias?"""
+    """Targets missed before, after, and in a fresh draw, over draws: noise of the draw that was tuned to, or
+    bias?
+    """
     rows = []
     for path in PATHS:
         ones = [one for key, one in zip(keys, tuned, strict=True) if key[1] == path]
@@ -229,13 +272,24 @@ def show_tuning(arguments: Any, keys: list[Any], tuned: list[Any]) -> None:
                     "missed before": f"{np.mean([len(one['before']) for one in ones]):.1f} of {len(TARGETS)}",
                     "missed in its own draw": sum(len(one["own"][step]) for one in ones),
                     "missed in a fresh draw": f"{sum(missing.values())} of {len(ones) * len(TARGETS)}",
-                    "which": ", ".join(f"{name} {count}" for name, count in missing.items() if count) or "none",
+                    "which": (
+                        ", ".join(f"{name} {count}" for name, count in missing.items() if count) or "none"
+                    ),
                     "largest mean deviation, in tolerances": f"{worst} {mean[worst]:+.2f}",
                     "SD of low-signal AUCs": f"{np.mean([np.std(values, ddof=1) for values in low]):.4f}",
                 }
             )
-    note = "A fresh draw has 120,000 listeners of its own. Tolerances: AUC .010, correlations .02, mutual information .005."
-    show_table(arguments.out, rows, "Loadings moved by 20 %, then tuned to the published numbers", note, name="tuning")
+    note = (
+        "A fresh draw has 120,000 listeners of its own. Tolerances: AUC .010, correlations .02, mutual"
+        " information .005."
+    )
+    show_table(
+        arguments.out,
+        rows,
+        "Loadings moved by 20 %, then tuned to the published numbers",
+        note,
+        name="tuning",
+    )
 
 
 def picture(verdicts: dict[str, Any]) -> Figure:
@@ -246,12 +300,20 @@ def picture(verdicts: dict[str, Any]) -> Figure:
     for row, path in enumerate(names):
         one = verdicts[path]
         at = one["measured"]
-        panels[0].plot(at["auc_return"] - at["auc_baseline"], row, "o", color="#1f5f8b", label="all rows" if not row else None)
+        panels[0].plot(
+            at["auc_return"] - at["auc_baseline"],
+            row,
+            "o",
+            color="#1f5f8b",
+            label="all rows" if not row else None,
+        )
         gain = at["auc_return_low"] - at["auc_baseline_low"]
         panels[0].plot(gain, row, "s", color="#d08a2e", label="low-signal rows" if not row else None)
         for panel, name, factor in ((panels[1], "within", 1), (panels[2], "exposure", 100)):
             value, low, high = (factor * v for v in one[name])
-            panel.errorbar(value, row, xerr=[[value - low], [high - value]], fmt="o", color="#1f5f8b", capsize=3)
+            panel.errorbar(
+                value, row, xerr=[[value - low], [high - value]], fmt="o", color="#1f5f8b", capsize=3
+            )
     panels[0].legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.34))
     panels[0].set(title="The same predictive gain", xlabel="AUC gain of the answer", xlim=(0, 0.09))
     panels[1].set(title="Inside users", xlabel="log-odds a point, 95 %")
@@ -260,7 +322,8 @@ def picture(verdicts: dict[str, Any]) -> Figure:
         panel.axvline(0, color="grey", linewidth=0.8)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set(
-        yticks=range(len(names)), yticklabels=[f"world: {path}\nverdict: {verdicts[path]['verdict']}" for path in names]
+        yticks=range(len(names)),
+        yticklabels=[f"world: {path}\nverdict: {verdicts[path]['verdict']}" for path in names],
     )
     panels[0].set_ylim(len(names) - 0.5, -0.5)
     return figure

@@ -1,11 +1,14 @@
-"""The proxy of the answer: binary as published against ordinal, calibration by cohort, thresholds that keep their promise.
+"""The proxy of the answer: binary as published against ordinal, calibration by cohort, thresholds that keep
+their promise.
 
-Part 1: in a world of simulated listeners, both proxies on half of the users, calibrated on a quarter, shown on a quarter:
-expected over observed by cohort, thresholds with bounds beside the published .76 / .38, rank correlation with the base score.
-Part 2: 2,000 samples of 500, 2,000 and 20,000 answers from calibrated p ~ Beta(2, 1.5): how often a threshold's true precision
-falls below its target when chosen by the point precision, by the point precision without neutrals (22 % of answers), by the
-fixed sequence of bounds, and by the same with weights that undo a slanted sample. The samples have no world, so they are drawn
-once for all three. The claim reports are in `report-*/`.
+Part 1: in a world of simulated listeners, both proxies on half of the users, calibrated on a quarter, shown
+on a quarter: expected over observed by cohort, thresholds with bounds beside the published .76 / .38, rank
+correlation with the base score.
+Part 2: 2,000 samples of 500, 2,000 and 20,000 answers from calibrated p ~ Beta(2, 1.5): how often a
+threshold's true precision falls below its target when chosen by the point precision, by the point precision
+without neutrals (22 % of answers), by the fixed sequence of bounds, and by the same with weights that undo a
+slanted sample. The samples have no world, so they are drawn once for all three. The claim reports are in
+`report-*/`.
 """
 
 from __future__ import annotations
@@ -33,7 +36,14 @@ from tastemaker.rank.proxy.claim import (
 )
 from tastemaker.rank.proxy.parts import rows_of
 from tastemaker.rank.threshold import threshold_at_precision
-from tastemaker.simulate.retention import RANKER_FEATURES, ListenerWorld, ask, draw_listeners, draw_pairs, ranker_features
+from tastemaker.simulate.retention import (
+    RANKER_FEATURES,
+    ListenerWorld,
+    ask,
+    draw_listeners,
+    draw_pairs,
+    ranker_features,
+)
 from tastemaker.simulate.retention.draws import column
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
@@ -48,13 +58,17 @@ WAYS = ("paper: point", "paper: point, neutrals dropped", "corrected: bounds", "
 def main() -> None:
     """Fit, calibrate, choose, repeat, show."""
     found = parser(main, "4,000 listeners instead of 100,000 and 200 samples instead of 2,000")
-    found.add_argument("--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)")
+    found.add_argument(
+        "--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)"
+    )
     arguments = read_arguments(found, NAME)
     listeners = 4_000 if arguments.quick else 100_000
     runs = 200 if arguments.quick else 2_000
     journal = Journal(arguments.out, {"listeners": listeners, "runs": runs, "seed": arguments.seed})
     worlds = [arguments.world] if arguments.world else list(PATHS)
-    made = journal.run([["proxies", w] for w in worlds], lambda key: proxies(arguments, key[1], listeners), "proxies")
+    made = journal.run(
+        [["proxies", w] for w in worlds], lambda key: proxies(arguments, key[1], listeners), "proxies"
+    )
     keys = [[n, part] for n in SIZES for part in range(runs // BATCH)]
     tried = journal.run(keys, lambda key: samples(arguments.seed, *key), "thresholds")
     for world, one in zip(worlds, made, strict=True):
@@ -67,7 +81,9 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
     """Both proxies on the same users, their calibration and thresholds on users that neither saw."""
     seed = arguments.seed
     world = ListenerWorld.of(path, listeners=listeners)
-    table = ask(world, ranker_features(world, draw_pairs(world, draw_listeners(world, seed), seed), seed), seed)
+    table = ask(
+        world, ranker_features(world, draw_pairs(world, draw_listeners(world, seed), seed), seed), seed
+    )
     training, middle, test = (rows_of(table, part, seed) for part in ("fit", "calibrate", "test"))
     settings = ProxySettings(RANKER_FEATURES)
     fitted = {kind: fit_proxy(training, replace(settings, kind=kind)) for kind in ("ordinal", "binary")}  # type: ignore[arg-type]
@@ -82,7 +98,10 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
     write_claim(threshold_claim(ready, paper), arguments.out / f"report-{path}-thresholds")
     base = float(spearmanr(predict(ready, test)[0], column(test, "base_score")).statistic)
     return {
-        "calibration": {name: {side: [plain(one) for one in rows] for side, rows in by.items()} for name, by in tables.items()},
+        "calibration": {
+            name: {side: [plain(one) for one in rows] for side, rows in by.items()}
+            for name, by in tables.items()
+        },
         "thresholds": thresholds(ready, fitted["binary"], test),
         "base": base,
     }
@@ -92,9 +111,14 @@ def plain(one: Calibration) -> dict[str, Any]:
     """What tables and figures need of a calibration."""
     ratio = one.expected_observed
     return {
-        "cohort": one.cohort, "n": one.n, "ratio": [ratio.value, ratio.low, ratio.high], "ne": one.ne,
-        "ece": one.ece_debiased, "smooth": one.ece_smooth, "curve": one.curve,
-    }  # fmt: skip
+        "cohort": one.cohort,
+        "n": one.n,
+        "ratio": [ratio.value, ratio.low, ratio.high],
+        "ne": one.ne,
+        "ece": one.ece_debiased,
+        "smooth": one.ece_smooth,
+        "curve": one.curve,
+    }
 
 
 def thresholds(ready: Proxy, binary: Proxy, test: Any) -> list[dict[str, Any]]:
@@ -117,8 +141,17 @@ def thresholds(ready: Proxy, binary: Proxy, test: Any) -> list[dict[str, Any]]:
             ("corrected: bound, neutrals are misses", safe.tau, best, safe.bound),
         ):
             precision = float(hit[rows].mean()) if rows.any() else None
-            out.append({"side": side, "way": way, "target": target, "tau": tau, "precision": precision, "bound": bound,
-                        "share": float(rows.mean())})  # fmt: skip
+            out.append(
+                {
+                    "side": side,
+                    "way": way,
+                    "target": target,
+                    "tau": tau,
+                    "precision": precision,
+                    "bound": bound,
+                    "share": float(rows.mean()),
+                }
+            )
     return out
 
 
@@ -134,7 +167,8 @@ def samples(seed: int, n: int, part: int) -> dict[str, list[float | None]]:
         rng = generator(seed, "thresholds", n, part, place)
         p = rng.beta(2, 1.5, n)
         good = (rng.random(n) < p).astype(float)
-        # A slanted sample, p ~ Beta(2, 2), with weights in proportion to the density it lacks, and noise of its own.
+        # A slanted sample, p ~ Beta(2, 2), with weights in proportion to the density it lacks, and noise of
+        # its own.
         q = rng.beta(2, 2, n)
         weight = (1 - q) ** -0.5 * rng.gamma(4, 0.25, n)
         liked = (rng.random(n) < q).astype(float)
@@ -153,7 +187,11 @@ def samples(seed: int, n: int, part: int) -> dict[str, list[float | None]]:
 def rates(keys: list[Any], tried: list[Any], n: int, way: str) -> tuple[int, int, int]:
     """Runs, runs whose true precision is below .8, runs that abstained."""
     values = [one for key, batch in zip(keys, tried, strict=True) if key[0] == n for one in batch[way]]
-    return len(values), sum(one is not None and one < 0.8 for one in values), sum(one is None for one in values)
+    return (
+        len(values),
+        sum(one is not None and one < 0.8 for one in values),
+        sum(one is None for one in values),
+    )
 
 
 def show_proxies(arguments: Any, world: str, made: dict[str, Any]) -> None:
@@ -166,15 +204,33 @@ def show_proxies(arguments: Any, world: str, made: dict[str, Any]) -> None:
                 value, low, high = one["ratio"]
                 row = {"proxy": label, "side": side, "cohort": one["cohort"], "n": f"{one['n']:,}"}
                 row |= {"expected/observed": f"{value:.3f} [{low:.3f}, {high:.3f}]"}
-                row |= {"within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no", "NE": f"{one['ne']:.3f}"}
+                row |= {
+                    "within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no",
+                    "NE": f"{one['ne']:.3f}",
+                }
                 rows.append(row | {"ECE debiased": f"{one['ece']:.3f}", "smooth ECE": f"{one['smooth']:.3f}"})
     note = f"World '{world}'. Spearman correlation of p_pos with the base score: {made['base']:.2f}."
-    show_table(arguments.out, rows, "Calibration on users that neither fitted nor calibrated the proxy", note, f"table-{world}")
+    show_table(
+        arguments.out,
+        rows,
+        "Calibration on users that neither fitted nor calibrated the proxy",
+        note,
+        f"table-{world}",
+    )
     lines = []
     for one in made["thresholds"]:
         line = {name: one[name] for name in ("side", "way", "target")}
-        line |= {"threshold": number(one["tau"], 2) or "none", "precision, neutrals are misses": number(one["precision"], 3)}
-        lines.append(line | {"lower bound": number(one["bound"], 3), "share of impressions": f"{100 * one['share']:.1f} %"})
+        line |= {
+            "threshold": number(one["tau"], 2) or "none",
+            "precision, neutrals are misses": number(one["precision"], 3),
+        }
+        lines.append(
+            line
+            | {
+                "lower bound": number(one["bound"], 3),
+                "share of impressions": f"{100 * one['share']:.1f} %",
+            }
+        )
     note = "neg: act where p_neg is above the threshold; .62 is 1 − .38."
     show_table(arguments.out, lines, f"Thresholds, world '{world}'", note, f"thresholds-{world}")
 
@@ -198,7 +254,9 @@ def show_violations(arguments: Any, keys: list[Any], tried: list[Any]) -> None:
             row["within the binomial 99 % limit of 5 %"] = "yes" if kept else "no"
         rows.append({"way": way, "within the binomial 99 % limit of 5 %": ""} | row)
     title = "How often the true precision falls below the promised 80 %"
-    show_table(arguments.out, rows, title, f"{runs:,} samples each; calibrated p ~ Beta(2, 1.5).", name="violations")
+    show_table(
+        arguments.out, rows, title, f"{runs:,} samples each; calibrated p ~ Beta(2, 1.5).", name="violations"
+    )
 
 
 def picture(made: dict[str, Any], keys: list[Any], tried: list[Any], world: str) -> Figure:
@@ -206,14 +264,25 @@ def picture(made: dict[str, Any], keys: list[Any], tried: list[Any], world: str)
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, 3)
     colours = {"low_signal = False": "#1f5f8b", "low_signal = True": "#d08a2e"}
-    for panel, side, title in ((panels[0], "pos", "Good answers (4, 5)"), (panels[1], "neg", "Bad answers (1, 2)")):
+    for panel, side, title in (
+        (panels[0], "pos", "Good answers (4, 5)"),
+        (panels[1], "neg", "Bad answers (1, 2)"),
+    ):
         panel.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         for name, style in (("corrected", "o-"), ("paper", "x--")):
             for one in made["calibration"][name][side][1:]:
                 cohort = "low-signal" if one["cohort"].endswith("True") else "high-signal"
                 label = f"{'ordinal' if name == 'corrected' else 'binary'}, {cohort}"
                 _, expected, observed, _ = zip(*one["curve"], strict=True)
-                panel.plot(expected, observed, style, color=colours[one["cohort"]], markersize=4, linewidth=1, label=label)
+                panel.plot(
+                    expected,
+                    observed,
+                    style,
+                    color=colours[one["cohort"]],
+                    markersize=4,
+                    linewidth=1,
+                    label=label,
+                )
         panel.set(title=title, xlabel="predicted", ylabel="happened", xlim=(0, 1), ylim=(0, 1))
     panels[0].legend(frameon=False, fontsize=8)
     for place, way in enumerate(WAYS):
@@ -221,7 +290,9 @@ def picture(made: dict[str, Any], keys: list[Any], tried: list[Any], world: str)
         at = np.arange(len(SIZES)) + 0.2 * (place - 1.5)
         panels[2].bar(at, values, 0.18, label=way, color=("#b0b7bd", "#7d868e", "#1f5f8b", "#d08a2e")[place])
     panels[2].axhline(5, color="black", linewidth=0.8, linestyle=":")
-    panels[2].set(title="Promise of 80 % broken", xlabel="answers", ylabel="percent of samples", ylim=(0, 130))
+    panels[2].set(
+        title="Promise of 80 % broken", xlabel="answers", ylabel="percent of samples", ylim=(0, 130)
+    )
     panels[2].set_yticks([0, 25, 50, 75, 100])
     panels[2].set_xticks(range(len(SIZES)), [f"{n:,}" for n in SIZES])
     panels[2].legend(frameon=False, fontsize=7, loc="upper left")

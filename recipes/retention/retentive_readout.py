@@ -1,10 +1,11 @@
-"""The read-out: the published table through `decide`, a trial of a rule in each world, and how often each interval errs.
+"""The read-out: the published table through `decide`, a trial of a rule in each world, and how often each
+interval errs.
 
-Part 1: the published effects as they stand: implied z and p, Holm, BH, and why they alone decide nothing. Part 2: a 14-day
-trial of the value rule in the worlds `item`, `user`, `state`: the decision page (`report-item/` ...), looks day by day, and the
-surrogate index of the last seven days from the first seven. Part 3: A/A and A/B runs with known truth: false alarms and
-coverage of fixed, CUPED, ratio and clustered intervals, and of 14 and 30 looks by ordinary intervals and by the sequence. Part 4:
-power curves.
+Part 1: the published effects as they stand: implied z and p, Holm, BH, and why they alone decide nothing.
+Part 2: a 14-day trial of the value rule in the worlds `item`, `user`, `state`: the decision page
+(`report-item/` ...), looks day by day, and the surrogate index of the last seven days from the first seven.
+Part 3: A/A and A/B runs with known truth: false alarms and coverage of fixed, CUPED, ratio and clustered
+intervals, and of 14 and 30 looks by ordinary intervals and by the sequence. Part 4: power curves.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ from tastemaker.stats.random import generator
 
 NAME = "retentive_readout"
 SHARES = {"control": 0.5, "treatment": 0.5}
-# Metric -> percent change, half width of its 95 % interval, good direction. Source: arXiv 2510.07621 as reported by others.
+# Metric -> percent change, half width of its 95 % interval, good direction. Source: arXiv 2510.07621 as
+# reported by others.
 PUBLISHED: dict[str, tuple[float, float, Any]] = {
     "sessions per user": (0.030, 0.026, "up"),
     "communication": (0.052, 0.039, "up"),
@@ -62,7 +64,12 @@ METRICS = (
     Metric("reports", better="down"),
 )
 PLAN = Plan(
-    ("returned",), {"skips": 0.02, "reports": 0.25}, ("sessions", "likes per view"), ("low signal",), 0.05, "days 1 to 14"
+    ("returned",),
+    {"skips": 0.02, "reports": 0.25},
+    ("sessions", "likes per view"),
+    ("low signal",),
+    0.05,
+    "days 1 to 14",
 )
 
 
@@ -81,7 +88,12 @@ def main() -> None:
     if arguments.world:
         return
     runs = 200 if quick else 2_400
-    keys = [[kind, lift, part] for kind in ("fixed", "arriving", "returning") for lift in (0.0, 0.05) for part in range(4)]
+    keys = [
+        [kind, lift, part]
+        for kind in ("fixed", "arriving", "returning")
+        for lift in (0.0, 0.05)
+        for part in range(4)
+    ]
     rates = journal.run(keys, lambda key: errors(*key, runs=runs // 4, seed=seed), "A/A and A/B runs")
     show_errors(arguments, keys, rates, runs)
     save_figure(arguments.out, picture(dict(zip(worlds, done, strict=True))))
@@ -89,27 +101,51 @@ def main() -> None:
 
 def show_published(arguments: Any) -> None:
     """Implied z, p and corrections, and the decision that the table alone allows."""
-    read = [effect_from_interval(name, v / 100, half / 100, better) for name, (v, half, better) in PUBLISHED.items()]
+    read = [
+        effect_from_interval(name, v / 100, half / 100, better)
+        for name, (v, half, better) in PUBLISHED.items()
+    ]
     by_holm, by_bh = (correct([one.p for one in read]) for correct in (holm, bh))
     rows = [
         {
-            "metric": name, "effect (%)": f"{value:+.3f} ± {half:.3f}", "z": f"{abs(one.value) / one.se:.3g}",
-            "p": f"{one.p:.3g}", "Holm": f"{h:.3g}", "BH": f"{b:.3g}",
+            "metric": name,
+            "effect (%)": f"{value:+.3f} ± {half:.3f}",
+            "z": f"{abs(one.value) / one.se:.3g}",
+            "p": f"{one.p:.3g}",
+            "Holm": f"{h:.3g}",
+            "BH": f"{b:.3g}",
         }
         for (name, (value, half, _)), one, h, b in zip(PUBLISHED.items(), read, by_holm, by_bh, strict=True)
-    ]  # fmt: skip
+    ]
     size = size_for_error(1.0, read[0].se)
-    note = f"At CV 1 the first row's error means {size / 1e6:.1f} M users an arm; 80 % power for +.03 % needs "
-    show_table(arguments.out, rows, "The published table", f"{note}{sample_size(1.0, 3e-4) / 1e6:.1f} M.", name="published")
+    note = (
+        f"At CV 1 the first row's error means {size / 1e6:.1f} M users an arm; 80 % power for +.03 % needs "
+    )
+    show_table(
+        arguments.out,
+        rows,
+        "The published table",
+        f"{note}{sample_size(1.0, 3e-4) / 1e6:.1f} M.",
+        name="published",
+    )
     plan = Plan(
-        tuple(PUBLISHED)[:1], {"skip rate": 0.001, "reported content": 0.001}, tuple(PUBLISHED)[1:3] + tuple(PUBLISHED)[5:]
+        tuple(PUBLISHED)[:1],
+        {"skip rate": 0.001, "reported content": 0.001},
+        tuple(PUBLISHED)[1:3] + tuple(PUBLISHED)[5:],
     )
     design = Design("published", plan, (), SHARES, "control", "treatment")
-    alone, assumed = decide(read, plan), decide(read, plan, srm({"control": 10**8, "treatment": 10**8}, SHARES))
+    alone, assumed = (
+        decide(read, plan),
+        decide(read, plan, srm({"control": 10**8, "treatment": 10**8}, SHARES)),
+    )
     write_claim(decision_claim(design, alone, read), arguments.out / "report-published")
     rows = [
         {"what is known": "the table alone", "decision": alone.verdict, "because": "; ".join(alone.reasons)},
-        {"what is known": "if the split held (assumed)", "decision": assumed.verdict, "because": "; ".join(assumed.reasons)},
+        {
+            "what is known": "if the split held (assumed)",
+            "decision": assumed.verdict,
+            "because": "; ".join(assumed.reasons),
+        },
     ]
     show_table(arguments.out, rows, "The published table through decide", name="published-decision")
 
@@ -118,13 +154,20 @@ def trial(path: str, listeners: int, seed: int, out: Any) -> dict[str, Any]:
     """A 14-day trial: decision, looks, surrogate, and the truth."""
     rule = Value(2.0)
     world = ListenerWorld.of(path, listeners=listeners)
-    days = run_trial(world, lambda s, p, n: -grid_ranks(s, p, n, rule).astype(float), f"{seed} readout", TrialPlan(days=14))
+    days = run_trial(
+        world, lambda s, p, n: -grid_ranks(s, p, n, rule).astype(float), f"{seed} readout", TrialPlan(days=14)
+    )
     frame = pl.DataFrame(days).with_columns(
-        pl.when(pl.col("low_signal") > 0).then(pl.lit("low signal")).otherwise(pl.lit("high signal")).alias("cohort")
+        pl.when(pl.col("low_signal") > 0)
+        .then(pl.lit("low signal"))
+        .otherwise(pl.lit("high signal"))
+        .alias("cohort")
     )
     totals = ["returned", "sessions", "likes", "impressions", "skips", "reports"]
     users = frame.group_by("user_id", maintain_order=True).agg(
-        pl.first("arm", "cohort", "returns_before"), pl.sum(*totals), pl.mean("true_return_control", "true_return_treatment")
+        pl.first("arm", "cohort", "returns_before"),
+        pl.sum(*totals),
+        pl.mean("true_return_control", "true_return_treatment"),
     )
     design = Design(f"trial-{path}", PLAN, METRICS, SHARES, "control", "treatment", planned=listeners)
     table, daily = users.to_arrow(), frame.to_arrow()
@@ -136,19 +179,40 @@ def trial(path: str, listeners: int, seed: int, out: Any) -> dict[str, Any]:
     plain = effect(reading.moments["treatment"], reading.moments["control"], METRICS[0], covariate=False)
     found = {one.metric: [one.value, one.low, one.high] for one in reading.effects if not one.cohort}
     first = next((day for day, look in zip(seen, looks, strict=True) if look.low > 0 or look.high < 0), None)
-    bars = {"fixed": [[x.value, x.fixed_low, x.fixed_high] for x in looks], "sequence": [[x.value, x.low, x.high] for x in looks]}
+    bars = {
+        "fixed": [[x.value, x.fixed_low, x.fixed_high] for x in looks],
+        "sequence": [[x.value, x.low, x.high] for x in looks],
+    }
     return {
-        "verdict": reading.decision.verdict, "reasons": list(reading.decision.reasons), "truth": truth, "effects": found,
-        "without CUPED": [plain.value, plain.low, plain.high], "kept": reading.effects[0].variance_kept,
-        "first day": first, "looks": bars, "surrogate": surrogate(frame, seed),
-    }  # fmt: skip
+        "verdict": reading.decision.verdict,
+        "reasons": list(reading.decision.reasons),
+        "truth": truth,
+        "effects": found,
+        "without CUPED": [plain.value, plain.low, plain.high],
+        "kept": reading.effects[0].variance_kept,
+        "first day": first,
+        "looks": bars,
+        "surrogate": surrogate(frame, seed),
+    }
 
 
 def surrogate(frame: pl.DataFrame, seed: int) -> dict[str, list[float]]:
-    """Returns of days 8 to 14 foretold from days 1 to 7: the index learnt on half of the control arm, read on everybody else."""
+    """Returns of days 8 to 14 foretold from days 1 to 7: the index learnt on half of the control arm, read on
+    everybody else.
+    """
     short = ["returned", "likes", "skips"]
-    early = frame.filter(pl.col("day") < 7).group_by("user_id").agg(pl.first("arm"), pl.sum(*short)).sort("user_id")
-    late = frame.filter(pl.col("day") >= 7).group_by("user_id").agg(pl.sum("returned").alias("long")).sort("user_id")
+    early = (
+        frame.filter(pl.col("day") < 7)
+        .group_by("user_id")
+        .agg(pl.first("arm"), pl.sum(*short))
+        .sort("user_id")
+    )
+    late = (
+        frame.filter(pl.col("day") >= 7)
+        .group_by("user_id")
+        .agg(pl.sum("returned").alias("long"))
+        .sort("user_id")
+    )
     values, long = early.select(short).to_numpy().astype(float), late["long"].to_numpy().astype(float)
     treated = (early["arm"] == "treatment").to_numpy()
     past = ~treated & (generator(seed, "history").random(len(treated)) < 0.5)
@@ -178,7 +242,9 @@ def fixed(rng: np.random.Generator, lift: float, runs: int) -> dict[str, int]:
         alone = np.repeat(rng.random(200) < 0.5, 3) if lift == 0 else treated
         by_user = rng.permutation(600) < 300 if lift == 0 else treated
         columns = ("plays", "before", "likes")
-        t, c = (Moments.of(columns, np.column_stack([plays, before, likes])[side]) for side in (by_user, ~by_user))
+        t, c = (
+            Moments.of(columns, np.column_stack([plays, before, likes])[side]) for side in (by_user, ~by_user)
+        )
         sums = np.column_stack([home.reshape(-1, 3).sum(axis=1), np.full(200, 3.0)])
         ct, cc = (Moments.of(("home", "units"), sums[side]) for side in (alone[::3], ~alone[::3]))
         truth = 4.0 * lift
@@ -204,20 +270,27 @@ def peeking(rng: np.random.Generator, lift: float, runs: int, arriving: bool) ->
             value, variance, n = arrivals(rng, lift, looks) if arriving else revisits(rng, lift, looks)
             read = confidence_sequence(value, variance, n, int(n[-1]))
             half = 1.959964 * np.sqrt(variance)
-            wrong += [bool(np.any(np.abs(value - lift) > half)), bool(np.any((read.low > lift) | (read.high < lift)))]
+            wrong += [
+                bool(np.any(np.abs(value - lift) > half)),
+                bool(np.any((read.low > lift) | (read.high < lift))),
+            ]
         missed |= {f"{looks} looks, ordinary": int(wrong[0]), f"{looks} looks, sequence": int(wrong[1])}
     return missed
 
 
 def arrivals(rng: np.random.Generator, lift: float, looks: int) -> tuple[Any, Any, Any]:
-    """Difference, its variance and the units at each look; 400 new users a look, one outcome each (probability .4 + lift)."""
+    """Difference, its variance and the units at each look; 400 new users a look, one outcome each
+    (probability .4 + lift).
+    """
     n = 200 * np.arange(1, looks + 1)
     t, c = (rng.binomial(200, 0.4 + one, looks).cumsum() / n for one in (lift, 0.0))
     return t - c, (t * (1 - t) + c * (1 - c)) / (n - 1), 2 * n
 
 
 def revisits(rng: np.random.Generator, lift: float, looks: int) -> tuple[Any, Any, Any]:
-    """As `arrivals`, for 1,000 users who are all there from the first day and have one more outcome each day."""
+    """As `arrivals`, for 1,000 users who are all there from the first day and have one more outcome each
+    day.
+    """
     trait = rng.normal(0, 0.12, 1000)
     side = np.arange(1000) < 500
     chance = np.clip(0.4 + trait + lift * side, 0, 1)
@@ -251,22 +324,32 @@ def show_trials(arguments: Any, trials: dict[str, Any]) -> None:
         for path, one in trials.items()
     ]
     note = (
-        "Value rule, weight 2, top 1 of 20, proxy explains 20 % of RR*. First day shown: by the sequence. Index: returns a user."
+        "Value rule, weight 2, top 1 of 20, proxy explains 20 % of RR*. First day shown: by the sequence."
+        " Index: returns a user."
     )
     show_table(arguments.out, rows, "A 14-day trial in each world", note)
-    reasons = [{"world": path, "decision": one["verdict"], "because": "; ".join(one["reasons"])} for path, one in trials.items()]
+    reasons = [
+        {"world": path, "decision": one["verdict"], "because": "; ".join(one["reasons"])}
+        for path, one in trials.items()
+    ]
     show_table(arguments.out, reasons, "Why", name="reasons")
 
 
 def show_errors(arguments: Any, keys: list[Any], rates: list[Any], runs: int) -> None:
-    """Misses of each interval in A/A (false alarms) and A/B (1 - coverage) runs, with the limit alpha + 3 Monte-Carlo errors."""
+    """Misses of each interval in A/A (false alarms) and A/B (1 - coverage) runs, with the limit alpha + 3
+    Monte-Carlo errors.
+    """
     totals: dict[tuple[str, str], dict[float, int]] = {}
     for (kind, lift, _), found in zip(keys, rates, strict=True):
         for name, wrong in found.items():
             entry = totals.setdefault((kind, name), {})
             entry[lift] = entry.get(lift, 0) + wrong
     limit = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
-    setting = {"fixed": "one look, 600 users", "arriving": "users arrive daily", "returning": "the same users daily"}
+    setting = {
+        "fixed": "one look, 600 users",
+        "arriving": "users arrive daily",
+        "returning": "the same users daily",
+    }
     rows = [
         {
             "setting": setting[kind],
@@ -277,7 +360,10 @@ def show_errors(arguments: Any, keys: list[Any], rates: list[Any], runs: int) ->
         }
         for (kind, name), by_lift in totals.items()
     ]
-    note = f"{runs:,} runs a cell; limit 5 % + 3 Monte-Carlo errors = {100 * limit:.1f} %. Looks: a miss at any of them."
+    note = (
+        f"{runs:,} runs a cell; limit 5 % + 3 Monte-Carlo errors = {100 * limit:.1f} %. Looks: a miss at any"
+        " of them."
+    )
     show_table(arguments.out, rows, "How often each interval errs", note, name="rates")
 
 
@@ -287,10 +373,14 @@ def picture(trials: dict[str, Any]) -> Figure:
     axes = figure.subplots(1, len(trials) + 1)
     for axis, (path, one) in zip(axes, trials.items(), strict=False):
         for name, colour in (("sequence", "#0072b2"), ("fixed", "#d55e00")):
-            value, low, high = 100 * np.array([[math.nan if x is None else x for x in row] for row in one["looks"][name]]).T
+            value, low, high = (
+                100 * np.array([[math.nan if x is None else x for x in row] for row in one["looks"][name]]).T
+            )
             day = np.arange(1, len(value) + 1) + (0.15 if name == "fixed" else -0.15)
             label = {"sequence": "valid at every look", "fixed": "valid for one look"}[name]
-            axis.errorbar(day, value, [value - low, high - value], fmt="o", color=colour, markersize=3, label=label)
+            axis.errorbar(
+                day, value, [value - low, high - value], fmt="o", color=colour, markersize=3, label=label
+            )
         axis.axhline(100 * one["truth"], color="0.4", linestyle="--", linewidth=1, label="truth")
         axis.axhline(0, color="0.7", linewidth=0.8)
         axis.set_title(f"world: {path}")
@@ -305,7 +395,9 @@ def picture(trials: dict[str, Any]) -> Figure:
     axes[-1].set_xlabel("users an arm")
     axes[-1].set_ylabel("chance to see it (%)")
     axes[-1].set_ylim(0, 125)
-    axes[-1].legend(frameon=False, fontsize=8, loc="upper center", ncol=3, columnspacing=0.8, handlelength=1.2)
+    axes[-1].legend(
+        frameon=False, fontsize=8, loc="upper center", ncol=3, columnspacing=0.8, handlelength=1.2
+    )
     figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncol=3, frameon=False)
     return figure

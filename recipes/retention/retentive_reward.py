@@ -1,11 +1,13 @@
-"""Fine-tuning whose targets are sampled by the proxy, beside fine-tuning as it is: accuracy, predicted answers, returning.
+"""Fine-tuning whose targets are sampled by the proxy, beside fine-tuning as it is: accuracy, predicted
+answers, returning.
 
-The catalogue, listeners and days of asking of `live_loop` (world `item`, simulated). A proxy is fitted on the answers; the
-model is fine-tuned once more with `reward` set to it, from the same base and tables. Both then recommend to the same listeners
-from the same histories, without any adjustment of the ranking. Compared on each listener: whether their last play is found
-(leave one out), the proxy's expected share of good answers in the first ten (the scores of the two models are no part of it: they
-stand at their mean, as when sampling), and the true chance of returning after the first place. The proxy that judges is the one
-that sampled, so its number says whether sampling works, not whether it does good; the truth says that.
+The catalogue, listeners and days of asking of `live_loop` (world `item`, simulated). A proxy is fitted on the
+answers; the model is fine-tuned once more with `reward` set to it, from the same base and tables. Both then
+recommend to the same listeners from the same histories, without any adjustment of the ranking. Compared on
+each listener: whether their last play is found (leave one out), the proxy's expected share of good answers in
+the first ten (the scores of the two models are no part of it: they stand at their mean, as when sampling),
+and the true chance of returning after the first place. The proxy that judges is the one that sampled, so its
+number says whether sampling works, not whether it does good; the truth says that.
 """
 
 from __future__ import annotations
@@ -48,9 +50,13 @@ def main() -> None:
     found.add_argument("--seeds", type=int, default=3, help="how many catalogues, from --seed on")
     arguments = read_arguments(found, NAME)
     size, days = ((100, 300), 12) if arguments.quick else ((300, 800), 8)
-    journal = Journal(arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": days})
+    journal = Journal(
+        arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": days}
+    )
     seeds = list(range(arguments.seed, arguments.seed + (1 if arguments.quick else arguments.seeds)))
-    compared = journal.run(seeds, lambda seed: compare(arguments, seed, size, days), "fine-tuning by the proxy")
+    compared = journal.run(
+        seeds, lambda seed: compare(arguments, seed, size, days), "fine-tuning by the proxy"
+    )
     show(arguments, seeds, compared)
 
 
@@ -68,7 +74,9 @@ def compare(arguments: Any, seed: int, size: tuple[int, int], days: int) -> dict
         fitted = fit_live(folder, report, least=200, deploy=False)
     opened = Workspace.open(folder)
     plain = measured(opened, town, fitted["proxy"])
-    sampled = measured(replace(opened, settings={**opened.settings, "reward": fitted["proxy"]}), town, fitted["proxy"])
+    sampled = measured(
+        replace(opened, settings={**opened.settings, "reward": fitted["proxy"]}), town, fitted["proxy"]
+    )
     out: dict[str, Any] = {"skill": fitted["skill"], "listeners": len(plain["recall"])}
     for name in MEASURES:
         change = bootstrap(sampled[name] - plain[name], f"{seed} {name}")
@@ -91,14 +99,23 @@ def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
     good = np.empty(len(lists))
     for row, one in enumerate(found):
         items, scores = one.items[:10], one.scores[:10]
-        seen = context.features(str(targets.context.users[row]), targets.context.of(row).tolist(), items, scores)
+        seen = context.features(
+            str(targets.context.users[row]), targets.context.of(row).tolist(), items, scores
+        )
         seen |= {name: np.full(len(items), proxy.about["means"][name]) for name in SERVED}
         good[row] = predict_arrays(proxy, matrix(seen, proxy.settings.features, len(items)))[0].mean()
     first = [chain.data.item_ids[one[0]] for one in lists]
     who = np.array([town.users.index(str(user)) for user in targets.context.users], np.int64)
     columns = [town.rows[item] for item in first]
-    met = meetings(town.world, town.listeners, who, first, town.liking[who, columns], town.quality[columns], 0, town.seed)
-    return {"recall": recall_at(ranks, 10), "ndcg": ndcg_at(ranks, 10), "proxy": good, "true": expected_return(town.world, met)}
+    met = meetings(
+        town.world, town.listeners, who, first, town.liking[who, columns], town.quality[columns], 0, town.seed
+    )
+    return {
+        "recall": recall_at(ranks, 10),
+        "ndcg": ndcg_at(ranks, 10),
+        "proxy": good,
+        "true": expected_return(town.world, met),
+    }
 
 
 def show(arguments: Any, seeds: list[int], compared: list[dict[str, Any]]) -> None:
@@ -115,7 +132,10 @@ def show(arguments: Any, seeds: list[int], compared: list[dict[str, Any]]) -> No
         for seed, one in zip(seeds, compared, strict=True)
     ]
     skills = ", ".join(f"{one['skill']:.3f}" for one in compared)
-    note = f"Paired over listeners, 95 %. The proxies' log loss on unseen people, of knowing only their average: {skills}."
+    note = (
+        "Paired over listeners, 95 %. The proxies' log loss on unseen people, of knowing only their average:"
+        f" {skills}."
+    )
     show_table(arguments.out, rows, "Fine-tuning sampled by the proxy (simulated listeners)", note)
     save_figure(arguments.out, picture(seeds, compared))
 
@@ -128,7 +148,15 @@ def picture(seeds: list[int], compared: list[dict[str, Any]]) -> Figure:
         for shift, one in enumerate(compared):
             value, low, high = (100 * each for each in one[name]["change"])
             at = place + 0.7 * (shift + 0.5) / len(seeds) - 0.35
-            axes.errorbar(value, at, xerr=[[value - low], [high - value]], fmt="o", color="#1f5f8b", capsize=3, markersize=4)
+            axes.errorbar(
+                value,
+                at,
+                xerr=[[value - low], [high - value]],
+                fmt="o",
+                color="#1f5f8b",
+                capsize=3,
+                markersize=4,
+            )
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.set_yticks(range(len(MEASURES)), list(MEASURES.values()))
     axes.set_ylim(len(MEASURES) - 0.5, -0.5)

@@ -1,6 +1,8 @@
-"""Do the survey's weights and answers hold? Weights with a balance plot, validity with normalised information, a real battery.
+"""Do the survey's weights and answers hold? Weights with a balance plot, validity with normalised
+information, a real battery.
 
-Listeners are simulated (their answers tuned to the published correlations); the Holzinger-Swineford battery is real.
+Listeners are simulated (their answers tuned to the published correlations); the Holzinger-Swineford battery
+is real.
 """
 
 from __future__ import annotations
@@ -41,13 +43,17 @@ BLOCKS = {"visual": (0, 1, 2), "textual": (3, 4, 5), "speed": (6, 7, 8)}
 
 
 def simulate(arguments: Namespace) -> tuple[pa.Table, float]:
-    """Pairs with their answers, of which two in five never come, and the mean answer that full response would have given.
+    """Pairs with their answers, of which two in five never come, and the mean answer that full response would
+    have given.
 
-    People answer more when they are active, inclined to the product, and liked what they saw; the log knows all three.
+    People answer more when they are active, inclined to the product, and liked what they saw; the log knows
+    all three.
     """
     shares = {f"share_{one}": float(one == arguments.world) for one in ("item", "user", "state")}
     here = ListenerWorld(**shares, listeners=4_000 if arguments.quick else 30_000)
-    everyone = ask(here, draw_pairs(here, draw_listeners(here, arguments.seed), arguments.seed), arguments.seed)
+    everyone = ask(
+        here, draw_pairs(here, draw_listeners(here, arguments.seed), arguments.seed), arguments.seed
+    )
     for name, column in (("log_events", "events_28d"), ("log_tenure", "tenure_days")):
         everyone = everyone.append_column(name, pa.array(np.log1p(everyone[column].to_numpy())))
     events, history, like = (everyone[one].to_numpy() for one in ("log_events", "history", "like"))
@@ -60,7 +66,9 @@ def simulate(arguments: Namespace) -> tuple[pa.Table, float]:
     return everyone, truth
 
 
-def weigh(answers: pa.Table, truth: float, arguments: Namespace) -> tuple[ResponseWeights, list[dict[str, str]]]:
+def weigh(
+    answers: pa.Table, truth: float, arguments: Namespace
+) -> tuple[ResponseWeights, list[dict[str, str]]]:
     """Weights of the return question; means by estimator beside the truth; what the weights cost."""
     shown = answers.append_column("answer", answers["return"])
     found, report = weights_claim(shown, COVARIATES, threshold=3.3, key=(arguments.seed,))
@@ -86,7 +94,9 @@ def weigh(answers: pa.Table, truth: float, arguments: Namespace) -> tuple[Respon
     return found, rows
 
 
-def validate(answers: pa.Table, weights: ResponseWeights, arguments: Namespace) -> tuple[Associations, list[dict[str, str]]]:
+def validate(
+    answers: pa.Table, weights: ResponseWeights, arguments: Namespace
+) -> tuple[Associations, list[dict[str, str]]]:
     """Correlations beside the published ones, and information of events."""
     weighted = answers.append_column("weight", pa.array(weights.weight))
     found, report = validity_claim(
@@ -102,10 +112,17 @@ def validate(answers: pa.Table, weights: ResponseWeights, arguments: Namespace) 
     for row in found.pairs.to_pylist():
         pair = f"{row['a']}, {row['b']}"
         published = f"{PUBLISHED[pair]:.2f}" if row["group"] == "all" and pair in PUBLISHED else ""
-        cells = {"what": f"{pair} ({row['group']})", "published": published, "paper mode": interval(row, "pearson")}
+        cells = {
+            "what": f"{pair} ({row['group']})",
+            "published": published,
+            "paper mode": interval(row, "pearson"),
+        }
         rows.append(cells | {"corrected mode": interval(row, "polychoric")})
     for row in found.events.to_pylist():
-        cells = {"what": f"information with {row['event']}", "published": f"{PUBLISHED_NATS[row['event']]:.3f}"}
+        cells = {
+            "what": f"information with {row['event']}",
+            "published": f"{PUBLISHED_NATS[row['event']]:.3f}",
+        }
         cells |= {
             "paper mode": f"{row['nats']:.4f} nats",
             "corrected mode": f"{interval(row, 'normalised')} of {row['least_entropy']:.3f}",
@@ -149,7 +166,9 @@ def interval(row: dict[str, float], column: str) -> str:
 
 
 def draw(weights: ResponseWeights, found: Associations) -> Figure:
-    """Left: balance before and after. Middle: correlations, paper and corrected. Right: information as a share of its bound."""
+    """Left: balance before and after. Middle: correlations, paper and corrected. Right: information as a
+    share of its bound.
+    """
     figure = Figure(figsize=(14, 4.6), layout="constrained")
     balance, agreement, events = figure.subplots(1, 3)
     rows = sorted(weights.balance.to_pylist(), key=lambda row: abs(row["smd_before"]))
@@ -165,20 +184,41 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
     overall = [row for row in found.pairs.to_pylist() if row["a"] == "return"]
     for place, row in enumerate(overall):
         for shift, kind, colour in ((-0.14, "pearson", "#d55e00"), (0.14, "polychoric", "#0072b2")):
-            label = {"pearson": "paper: Pearson", "polychoric": "corrected: polychoric"}[kind] if not place else None
+            label = (
+                {"pearson": "paper: Pearson", "polychoric": "corrected: polychoric"}[kind]
+                if not place
+                else None
+            )
             spread = [[row[kind] - row[f"{kind}_low"]], [row[f"{kind}_high"] - row[kind]]]
-            agreement.errorbar(row[kind], place + shift, xerr=spread, fmt="o", color=colour, label=label, markersize=4)
+            agreement.errorbar(
+                row[kind], place + shift, xerr=spread, fmt="o", color=colour, label=label, markersize=4
+            )
     agreement.axvline(0.85, linestyle="--", color="black", linewidth=1)
-    names = {"all": "all content", "practical=True": "practical content", "practical=False": "interest content"}
+    names = {
+        "all": "all content",
+        "practical=True": "practical content",
+        "practical=False": "interest content",
+    }
     agreement.set_yticks(range(len(overall)), [f"{row['b']}\n{names[row['group']]}" for row in overall])
     agreement.invert_yaxis()
-    agreement.set(title="Agreement with 'return'", xlabel="correlation, 95 % interval (dashed: .85)", xlim=(0.45, 0.95))
+    agreement.set(
+        title="Agreement with 'return'", xlabel="correlation, 95 % interval (dashed: .85)", xlim=(0.45, 0.95)
+    )
     agreement.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
     for place, row in enumerate(found.events.to_pylist()):
         share = row["normalised"]
         spread = [[share - row["normalised_low"]], [row["normalised_high"] - share]]
-        events.errorbar(share, place, xerr=spread, fmt="o", color="#0072b2", label="of the entropy bound" if not place else None)
-        events.plot(row["nats"], place, "x", color="#d55e00", label="as published: nats" if not place else None)
+        events.errorbar(
+            share,
+            place,
+            xerr=spread,
+            fmt="o",
+            color="#0072b2",
+            label="of the entropy bound" if not place else None,
+        )
+        events.plot(
+            row["nats"], place, "x", color="#d55e00", label="as published: nats" if not place else None
+        )
     events.axvline(0.15, linestyle="--", color="black", linewidth=1)
     events.set_yticks(range(found.events.num_rows), found.events["event"].to_pylist())
     events.set_ylim(found.events.num_rows - 0.5, -0.5)
@@ -190,17 +230,26 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
 
 def main() -> None:
     found = parser(main, "4,000 listeners instead of 30,000")
-    found.add_argument("--world", choices=("item", "user", "state"), default="item", help="what causes answers and returns")
+    found.add_argument(
+        "--world", choices=("item", "user", "state"), default="item", help="what causes answers and returns"
+    )
     arguments = read_arguments(found, "retentive_validity")
     answers, truth = simulate(arguments)
     weights, rows = weigh(answers, truth, arguments)
     note = "Simulated listeners; the active, the inclined and those who liked what they saw answer more."
     show_table(arguments.out, rows, "Non-response weights", note, "weights")
     associations, rows = validate(answers, weights, arguments)
-    note = "Paper mode: Pearson, nats. Corrected: polychoric, share of the entropy bound. Weighted; intervals by user."
+    note = (
+        "Paper mode: Pearson, nats. Corrected: polychoric, share of the entropy bound. Weighted; intervals by"
+        " user."
+    )
     show_table(arguments.out, rows, f"Validity of 'return' ({arguments.world} world, simulated)", note)
     show_table(
-        arguments.out, battery(arguments.out), "Holzinger-Swineford, 301 children, real", "A mixed verdict by design.", "battery"
+        arguments.out,
+        battery(arguments.out),
+        "Holzinger-Swineford, 301 children, real",
+        "A mixed verdict by design.",
+        "battery",
     )
     save_figure(arguments.out, draw(weights, associations))
 

@@ -2,13 +2,17 @@
 
 
 class TastemakerError(Exception):
-    """Base of every error meant for a user; the command line prints it as one line and exits with `exit_code`."""
+    """Base of every error meant for a user; the command line prints it as one line and exits with
+    `exit_code`.
+    """
 
     exit_code = 2
 
 
 class InputError(TastemakerError):
-    """The user's data or arguments cannot be used; the message names file, row, column and remedy where they exist."""
+    """The user's data or arguments cannot be used; the message names file, row, column and remedy where they
+    exist.
+    """
 
 
 class ArtifactError(TastemakerError):

@@ -42,7 +42,8 @@ INTERACTIONS = pa.schema(
     ]
 )
 
-# The last two are filled where a certified policy was served beside pi0: what either of them gave the shown item there.
+# The last two are filled where a certified policy was served beside pi0: what either of them gave the shown
+# item there.
 SLATES = pa.schema(
     [
         _field("request_id", pa.string()),
@@ -58,7 +59,8 @@ SLATES = pa.schema(
     ]
 )
 
-# One row a question shown; a null answer: shown, not answered. `question`: "return", "worth", "interest" or the user's own.
+# One row a question shown; a null answer: shown, not answered. `question`: "return", "worth", "interest" or
+# the user's own.
 SURVEYS = pa.schema(
     [
         _field("user_id", pa.string()),
@@ -85,7 +87,9 @@ def item_vectors_schema(dimensions: int) -> pa.Schema:
 
 
 def item_tokens_schema(levels: int) -> pa.Schema:
-    """`item_tokens`: the Semantic ID of each item, `levels` codes, and the version of the codebook that made it."""
+    """`item_tokens`: the Semantic ID of each item, `levels` codes, and the version of the codebook that made
+    it.
+    """
     return pa.schema(
         [
             _field("item_id", pa.string()),
@@ -95,7 +99,8 @@ def item_tokens_schema(levels: int) -> pa.Schema:
     )
 
 
-# `loss_mask[t]` is above 0 where token t is to be predicted from the tokens before it: its weight beside the others', mostly 1.
+# `loss_mask[t]` is above 0 where token t is to be predicted from the tokens before it: its weight beside the
+# others', mostly 1.
 EXAMPLES = pa.schema(
     [
         _field("tokens", pa.list_(pa.int32())),
@@ -120,11 +125,19 @@ def _struct(**fields: pa.DataType) -> pa.DataType:
     return pa.struct([pa.field(name, kind) for name, kind in fields.items()])
 
 
-_CLAUSE = _struct(field=pa.string(), cmp=pa.string(), value=pa.string())  # the value as JSON: text, number or list
+_CLAUSE = _struct(
+    field=pa.string(), cmp=pa.string(), value=pa.string()
+)  # the value as JSON: text, number or list
 _WISH = {"kind": pa.string(), "clause": _CLAUSE, "reference": pa.string(), "medium": pa.string()}
-_CANDIDATE = _struct(handle=pa.string(), item_id=pa.string(), sources=pa.list_(pa.string()), violates=pa.string())
+_CANDIDATE = _struct(
+    handle=pa.string(), item_id=pa.string(), sources=pa.list_(pa.string()), violates=pa.string()
+)
 _TOOL = _struct(
-    text=pa.string(), wishes=pa.list_(_struct(**_WISH)), handles=pa.list_(pa.string()), count=pa.int64(), tries=pa.int32()
+    text=pa.string(),
+    wishes=pa.list_(_struct(**_WISH)),
+    handles=pa.list_(pa.string()),
+    count=pa.int64(),
+    tries=pa.int32(),
 )
 _TURN = _struct(
     turn=pa.int32(),
@@ -154,9 +167,12 @@ _PROFILE = _struct(
     top_creator=pa.string(),
     top_genre=pa.string(),
 )
-_GOAL = _struct(category=pa.string(), specificity=pa.string(), text=pa.string(), expertise=pa.string(), seed=pa.int64())
+_GOAL = _struct(
+    category=pa.string(), specificity=pa.string(), text=pa.string(), expertise=pa.string(), seed=pa.int64()
+)
 
-# One row a conversation. A turn whose item is null had nothing to offer; `progress` is keyed by the turn of the judged item.
+# One row a conversation. A turn whose item is null had nothing to offer; `progress` is keyed by the turn of
+# the judged item.
 CONVERSATIONS = pa.schema(
     [
         _field("conversation_id", pa.string()),
@@ -186,16 +202,21 @@ def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
         if field.name not in table.column_names:
             if not field.nullable:
                 raise InputError(
-                    f"{name}: column '{field.name}' is missing; the table has {', '.join(table.column_names) or 'no columns'}"
+                    f"{name}: column '{field.name}' is missing; the table has"
+                    f" {', '.join(table.column_names) or 'no columns'}"
                 )
             columns.append(pa.nulls(table.num_rows, field.type))
             continue
         try:
             column = table.column(field.name).cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-            raise InputError(f"{name}: column '{field.name}' cannot be read as {field.type}: {error}") from None
+            raise InputError(
+                f"{name}: column '{field.name}' cannot be read as {field.type}: {error}"
+            ) from None
         if not field.nullable and column.null_count:
             row = pc.index(column.is_null(), True).as_py()
-            raise InputError(f"{name}: row {row + 1}, column '{field.name}' is empty; every row needs a value there")
+            raise InputError(
+                f"{name}: row {row + 1}, column '{field.name}' is empty; every row needs a value there"
+            )
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=schema)

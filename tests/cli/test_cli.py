@@ -19,7 +19,9 @@ from tests.conftest import tiny_interactions, tiny_items
 from tastemaker.cli.main import main
 
 
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one command, in this process."""
     monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments)])
     code = 0
@@ -59,7 +61,9 @@ def test_unknown_workspace_names_the_remedy(command, tmp_path: Path) -> None:  #
         assert code == 2
         assert "tastemaker init" in out + err
     assert_refused(
-        command("recommend", "-w", tmp_path / "nowhere", "--user", "u"), "not a Tastemaker workspace", "tastemaker init"
+        command("recommend", "-w", tmp_path / "nowhere", "--user", "u"),
+        "not a Tastemaker workspace",
+        "tastemaker init",
     )
 
 
@@ -85,7 +89,9 @@ def test_init_twice_is_refused(command, fresh: Path) -> None:  # type: ignore[no
 
 def test_unknown_options_and_values_are_one_line(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
     assert_refused(command("train", "--stage", "x", "-w", fresh), "--stage x")
-    assert_refused(command("evaluate", "-w", fresh, "--baselines", "magic"), "--baselines magic", "popularity")
+    assert_refused(
+        command("evaluate", "-w", fresh, "--baselines", "magic"), "--baselines magic", "popularity"
+    )
     assert_refused(command("ingest", "-w", fresh), "--items")
     assert_refused(command("ingest", "-q", "-w", fresh, "--dataset", "netflix"), "netflix", "movielens")
     assert_refused(command("recommend", "-w", fresh), "--user or --history")
@@ -111,23 +117,41 @@ def test_bad_items_name_file_row_and_column(command, fresh: Path, tmp_path: Path
     assert json.loads(out)["items"]["refused"] == 1
 
 
-def test_interactions_with_unknown_items_are_refused_and_the_rest_kept(command, fresh: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_interactions_with_unknown_items_are_refused_and_the_rest_kept(
+    command, fresh: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     pq.write_table(tiny_items(), tmp_path / "items.parquet")
     stranger = pa.table({"user_id": ["x"], "item_id": ["ghost"], "position": pa.array([0], pa.int64())})
     pq.write_table(pa.concat_tables([tiny_interactions(), stranger]), tmp_path / "events.parquet")
     code, out, _ = command(
-        "ingest", "-w", fresh, "--items", tmp_path / "items.parquet", "--interactions", tmp_path / "events.parquet"
+        "ingest",
+        "-w",
+        fresh,
+        "--items",
+        tmp_path / "items.parquet",
+        "--interactions",
+        tmp_path / "events.parquet",
     )
     assert code == 0
     assert "1 refused: column 'item_id'" in out and "refused.csv" in out
 
 
-def test_users_too_short_to_evaluate_are_an_error_only_when_nobody_is_left(command, fresh: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_users_too_short_to_evaluate_are_an_error_only_when_nobody_is_left(
+    command, fresh: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     pq.write_table(tiny_items(), tmp_path / "items.parquet")
     events = tiny_interactions()
     pq.write_table(events.filter(pa.compute.less(events["position"], 2)), tmp_path / "events.parquet")
     assert (
-        command("ingest", "-w", fresh, "--items", tmp_path / "items.parquet", "--interactions", tmp_path / "events.parquet")[0]
+        command(
+            "ingest",
+            "-w",
+            fresh,
+            "--items",
+            tmp_path / "items.parquet",
+            "--interactions",
+            tmp_path / "events.parquet",
+        )[0]
         == 0
     )
     assert_refused(command("train", "-q", "-w", fresh), "3 or more events", "add interactions")
@@ -169,14 +193,20 @@ def test_a_taken_port_is_told_before_any_work(command, tmp_path: Path) -> None: 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert_refused(command("demo", "-w", tmp_path / "d", "--port", port), str(port), "already taken", "--port")
+        assert_refused(
+            command("demo", "-w", tmp_path / "d", "--port", port), str(port), "already taken", "--port"
+        )
     assert not (tmp_path / "d").exists()
 
 
 def test_the_second_process_is_told_who_holds_the_lock(command, tiny_workspace: Path) -> None:  # type: ignore[no-untyped-def]
     code = "import sys, time; from tastemaker.store import Workspace\n"
-    code += "with Workspace.open(sys.argv[1]).lock('a long training'): print('held', flush=True); time.sleep(60)"
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tiny_workspace)], stdout=subprocess.PIPE, text=True)
+    code += (
+        "with Workspace.open(sys.argv[1]).lock('a long training'): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tiny_workspace)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         assert_refused(command("train", "-q", "-w", tiny_workspace), str(holder.pid), "a long training")
@@ -186,7 +216,9 @@ def test_the_second_process_is_told_who_holds_the_lock(command, tiny_workspace: 
     assert command("train", "-q", "-w", tiny_workspace)[0] == 0
 
 
-def test_missing_optional_packages_are_named_with_their_install_line(command, fresh: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_missing_optional_packages_are_named_with_their_install_line(
+    command, fresh: Path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     import importlib.metadata
     import importlib.util
 
@@ -213,7 +245,10 @@ def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_p
     victim.write_bytes(victim.read_bytes()[:-3])
     code, out, _ = command("doctor", "-w", folder, "--json")
     assert code == 2
-    assert any(row["level"] == "error" and "model.safetensors" in row["message"] for row in json.loads(out)["findings"])
+    assert any(
+        row["level"] == "error" and "model.safetensors" in row["message"]
+        for row in json.loads(out)["findings"]
+    )
 
 
 def test_every_command_has_help(command) -> None:  # type: ignore[no-untyped-def]
@@ -239,7 +274,9 @@ def test_every_command_has_help(command) -> None:  # type: ignore[no-untyped-def
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_weights(tiny_workspace: Path, tiny_files: Path, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(
+    tiny_workspace: Path, tiny_files: Path, tmp_path: Path
+) -> None:
     """SIGKILL in the middle of the chain, run again: the model is that of the run nobody killed."""
     from tests.conftest import DIALS, quiet
 
@@ -250,7 +287,15 @@ def test_a_killed_training_resumes_to_the_same_weights(tiny_workspace: Path, tin
     folder = tmp_path / "killed"
     Workspace.create(folder, DIALS)
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
-    command = [sys.executable, "-c", "from tastemaker.cli.main import main; main()", "train", "-q", "-w", str(folder)]
+    command = [
+        sys.executable,
+        "-c",
+        "from tastemaker.cli.main import main; main()",
+        "train",
+        "-q",
+        "-w",
+        str(folder),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment)
     curve = folder / "artifacts" / "sft"
@@ -261,7 +306,10 @@ def test_a_killed_training_resumes_to_the_same_weights(tiny_workspace: Path, tin
     process.kill()
     process.wait()
     subprocess.run(command, check=True, env=environment)
-    weights = [Chain(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors" for one in (folder, tiny_workspace)]
+    weights = [
+        Chain(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors"
+        for one in (folder, tiny_workspace)
+    ]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
@@ -276,6 +324,8 @@ def test_serve_listens_where_the_workspace_says_unless_told(
     toml = copy / "tastemaker.toml"
     toml.write_text(toml.read_text().replace("port = 8765", "port = 9123"))
     heard: list[tuple[str, int]] = []
-    monkeypatch.setattr("tastemaker.server.serve", lambda service, host, port, announce: heard.append((host, port)))
+    monkeypatch.setattr(
+        "tastemaker.server.serve", lambda service, host, port, announce: heard.append((host, port))
+    )
     assert command("serve", "-w", copy)[0] == command("serve", "-w", copy, "--port", 9200)[0] == 0
     assert heard == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]

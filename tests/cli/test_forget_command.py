@@ -9,7 +9,9 @@ import pytest
 from tests.cli.test_cli import run
 
 
-def test_look_act_again_and_nobody(tiny_files: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_look_act_again_and_nobody(
+    tiny_files: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     shop = tmp_path / "shop"
     command = lambda *arguments: run(capsys, monkeypatch, *arguments)  # noqa: E731
     sources = ("--items", tiny_files / "items.parquet", "--interactions", tiny_files / "interactions.parquet")
@@ -18,7 +20,11 @@ def test_look_act_again_and_nobody(tiny_files: Path, tmp_path: Path, capsys, mon
     assert code == 0 and "would be removed" in out and "interactions" in out and "u005" not in out
     code, out, _ = command("forget", "-w", shop, "--user", "u005", "--json")
     document = json.loads(out)
-    assert code == 0 and not document["dry_run"] and [one["what"] for one in document["removed"]] == ["interactions"]
+    assert (
+        code == 0
+        and not document["dry_run"]
+        and [one["what"] for one in document["removed"]] == ["interactions"]
+    )
     code, out, _ = command("forget", "-w", shop, "--user", "u005")
     assert code == 0 and "forgotten before" in out
     code, out, _ = command("ingest", "-w", shop, *sources)

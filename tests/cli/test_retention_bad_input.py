@@ -1,4 +1,6 @@
-"""Every kind of bad input the retention commands must refuse, as a CSV file through the command line: message and exit code."""
+"""Every kind of bad input the retention commands must refuse, as a CSV file through the command line: message
+and exit code.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ better = "down"
 def surveys(**changes: Any) -> pl.DataFrame:
     """Questions, answered but for every fourth."""
     rng = np.random.default_rng(0)
-    columns: dict[str, Any] = {"user_id": [f"u{n}" for n in range(N)], "item_id": [f"i{n % 20}" for n in range(N)]}
+    columns: dict[str, Any] = {
+        "user_id": [f"u{n}" for n in range(N)],
+        "item_id": [f"i{n % 20}" for n in range(N)],
+    }
     columns |= {"question": ["return"] * N, "asked_probability": [0.5] * N, "timestamp": [NOON] * N}
     columns |= {"answer": [int(one) if n % 4 else None for n, one in enumerate(rng.integers(1, 6, N))]}
     return pl.DataFrame(columns | {"age": rng.normal(40, 10, N).round(1)} | changes)
@@ -38,24 +43,45 @@ def surveys(**changes: Any) -> pl.DataFrame:
 def results(**changes: Any) -> pl.DataFrame:
     """Results of a test, one row a unit."""
     rng = np.random.default_rng(1)
-    columns = {"user_id": [f"u{n}" for n in range(N)], "arm": [("control", "treatment")[n % 2] for n in range(N)]}
+    columns = {
+        "user_id": [f"u{n}" for n in range(N)],
+        "arm": [("control", "treatment")[n % 2] for n in range(N)],
+    }
     return pl.DataFrame(columns | {"returned": rng.integers(0, 2, N), "skips": rng.poisson(1, N)} | changes)
 
 
 def shown(**changes: Any) -> pl.DataFrame:
     """Shown items with answers and returns, two days a user."""
     rng = np.random.default_rng(2)
-    columns: dict[str, Any] = {"user_id": [f"u{n // 2}" for n in range(N)], "item_id": [f"i{n % 30}" for n in range(N)]}
-    columns |= {"day": [n % 2 for n in range(N)], "request_id": [f"r{n}" for n in range(N)], "timestamp": [NOON] * N}
-    columns |= {"history": rng.normal(size=N), "return": rng.integers(1, 6, N), "returned": rng.integers(0, 2, N)}
-    columns |= {"low_signal": [n // 2 % 3 == 0 for n in range(N)], "computed": ["2026-03-01T11:00:00Z"] * N, "weight": [1.0] * N}
+    columns: dict[str, Any] = {
+        "user_id": [f"u{n // 2}" for n in range(N)],
+        "item_id": [f"i{n % 30}" for n in range(N)],
+    }
+    columns |= {
+        "day": [n % 2 for n in range(N)],
+        "request_id": [f"r{n}" for n in range(N)],
+        "timestamp": [NOON] * N,
+    }
+    columns |= {
+        "history": rng.normal(size=N),
+        "return": rng.integers(1, 6, N),
+        "returned": rng.integers(0, 2, N),
+    }
+    columns |= {
+        "low_signal": [n // 2 % 3 == 0 for n in range(N)],
+        "computed": ["2026-03-01T11:00:00Z"] * N,
+        "weight": [1.0] * N,
+    }
     return pl.DataFrame(columns | changes)
 
 
 def scored(**changes: Any) -> pl.DataFrame:
     """Candidates of requests."""
     rng = np.random.default_rng(3)
-    columns = {"request_id": [f"q{n // 10}" for n in range(100)], "item_id": [f"i{n % 10}" for n in range(100)]}
+    columns = {
+        "request_id": [f"q{n // 10}" for n in range(100)],
+        "item_id": [f"i{n % 10}" for n in range(100)],
+    }
     return pl.DataFrame(columns | {"score": rng.normal(size=100), "p_pos": rng.random(100)} | changes)
 
 
@@ -70,8 +96,18 @@ AGES = surveys()["age"].to_list()
 # Name: command, table, exit code, and what the message says.
 CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
     "nobody answered": (WEIGH, surveys(answer=[None] * N), 2, "nobody answered"),
-    "a covariate that separates": (WEIGH, surveys(answer=[3 if one > 40 else None for one in AGES]), 2, "'age' separates"),
-    "probability 0": (WEIGH, surveys(asked_probability=put([0.5] * N, 8, 0.0)), 2, "row 8, column 'asked_probability' is 0"),
+    "a covariate that separates": (
+        WEIGH,
+        surveys(answer=[3 if one > 40 else None for one in AGES]),
+        2,
+        "'age' separates",
+    ),
+    "probability 0": (
+        WEIGH,
+        surveys(asked_probability=put([0.5] * N, 8, 0.0)),
+        2,
+        "row 8, column 'asked_probability' is 0",
+    ),
     "probability empty": (
         WEIGH,
         surveys(asked_probability=put([0.5] * N, 8, None)),
@@ -86,27 +122,57 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         2,
         "'u300' answers about item 'i0', which was never logged",
     ),
-    "same answer": (("proxy", "fit", "--feature", "history"), shown(**{"return": [4] * N}), 2, "everybody answered 4"),
+    "same answer": (
+        ("proxy", "fit", "--feature", "history"),
+        shown(**{"return": [4] * N}),
+        2,
+        "everybody answered 4",
+    ),
     "one arm empty": (READ, results(arm=["control"] * N), 2, "arm 'treatment' is empty"),
     "all zero": (READ, results(returned=[0] * N), 1, "'returned' is 0 for every unit"),
-    "two arms": (READ, pl.concat([results(), results()[3:4].with_columns(arm=pl.lit("control"))]), 2, "unit 'u3' is in two arms"),
+    "two arms": (
+        READ,
+        pl.concat([results(), results()[3:4].with_columns(arm=pl.lit("control"))]),
+        2,
+        "unit 'u3' is in two arms",
+    ),
     "one class": (GAIN, shown(returned=[1] * N), 2, "the outcome is 1 in all"),
-    "no such column": (("retain", "increment", "--baseline", "height"), shown(), 2, "baseline column 'height' does not exist"),
+    "no such column": (
+        ("retain", "increment", "--baseline", "height"),
+        shown(),
+        2,
+        "baseline column 'height' does not exist",
+    ),
     "after the survey": (
         (*GAIN, "--stamp", "history=computed"),
         shown(computed=["2026-03-02T12:00:00Z"] * N),
         2,
         "'history' was computed after the question",
     ),
-    "negative weight": ((*GAIN, "--weight", "weight"), shown(weight=put([1.0] * N, 5, -1.0)), 2, "row 5, column 'weight' is -1"),
+    "negative weight": (
+        (*GAIN, "--weight", "weight"),
+        shown(weight=put([1.0] * N, 5, -1.0)),
+        2,
+        "row 5, column 'weight' is -1",
+    ),
     "no repeats": (
         ("retain", "paths", "--control", "history"),
         shown().filter(pl.col("day") == 0),
         1,
         "0 users have answers on two",
     ),
-    "score is no number": (PREVIEW, scored(score=put([0.5] * 100, 10, float("nan"))), 2, "row 10, column 'score' is nan"),
-    "everybody asked": (("survey", "asked", "--holdout", ".2"), results(arm=["asked"] * N), 1, "do not hold their shares"),
+    "score is no number": (
+        PREVIEW,
+        scored(score=put([0.5] * 100, 10, float("nan"))),
+        2,
+        "row 10, column 'score' is nan",
+    ),
+    "everybody asked": (
+        ("survey", "asked", "--holdout", ".2"),
+        results(arm=["asked"] * N),
+        1,
+        "do not hold their shares",
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""simulate listeners -> retain increment, paths -> proxy fit, calibrate, thresholds, score: files, JSON, exit codes."""
+"""simulate listeners -> retain increment, paths -> proxy fit, calibrate, thresholds, score: files, JSON, exit
+codes.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ def run(*words: object) -> tuple[int, dict[str, object]]:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     found = json.loads(result.stdout)
-    if "verdict" in found:  # every report has both modes and (where there is a number) a figure, as Markdown and as a page
-        assert found["paper"] and found["corrected"] and (found["figures"] or found["verdict"] == "cannot tell"), words
+    if (
+        "verdict" in found
+    ):  # every report has both modes and (where there is a number) a figure, as Markdown and as a page
+        assert (
+            found["paper"] and found["corrected"] and (found["figures"] or found["verdict"] == "cannot tell")
+        ), words
         assert Path(found["page"]).exists() and Path(found["page"]).with_suffix(".md").exists()
     return result.exit_code, found
 
@@ -41,12 +47,22 @@ def test_the_truth_is_kept_apart(world: Path) -> None:
     names = pq.read_schema(world / "rows.parquet").names
     assert not [name for name in names if name.startswith("true_")]
     assert "true_latent" in pq.read_schema(world / "truth.parquet").names
-    assert {"users.parquet", "surveys.parquet", "slates.parquet", "world.json"} <= {one.name for one in world.iterdir()}
+    assert {"users.parquet", "surveys.parquet", "slates.parquet", "world.json"} <= {
+        one.name for one in world.iterdir()
+    }
 
 
 def test_retain_increment_writes_a_report(world: Path, tmp_path: Path) -> None:
     code, found = run(
-        "retain", "increment", world / "rows.parquet", "--baseline", "history", "--baseline", "like", "--out", tmp_path / "i"
+        "retain",
+        "increment",
+        world / "rows.parquet",
+        "--baseline",
+        "history",
+        "--baseline",
+        "like",
+        "--out",
+        tmp_path / "i",
     )
     assert code == 0 and found["verdict"] == "supported"
     assert {"report.md", "report.html", "report.json"} <= {one.name for one in (tmp_path / "i").iterdir()}
@@ -65,11 +81,25 @@ def test_retain_paths_reaches_its_verdict_and_refuses_without_repeats(world: Pat
 def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     rows = world / "rows.parquet"
     code, found = run("proxy", "fit", rows, *FEATURES, "--cohort", "low_signal", "--out", tmp_path / "fit")
-    assert code in (0, 1) and (tmp_path / "fit" / "proxy" / "manifest.json").exists() and found["paper"] and found["corrected"]
+    assert (
+        code in (0, 1)
+        and (tmp_path / "fit" / "proxy" / "manifest.json").exists()
+        and found["paper"]
+        and found["corrected"]
+    )
     code, _ = run("proxy", "calibrate", tmp_path / "fit", rows, "--method", "beta", "--out", tmp_path / "cal")
     assert code in (0, 1)
     code, _ = run(
-        "proxy", "thresholds", tmp_path / "cal", rows, "--positive", 0.7, "--negative", 0.5, "--out", tmp_path / "ready"
+        "proxy",
+        "thresholds",
+        tmp_path / "cal",
+        rows,
+        "--positive",
+        0.7,
+        "--negative",
+        0.5,
+        "--out",
+        tmp_path / "ready",
     )
     assert code == 0
     proxy = load_proxy(tmp_path / "ready")
@@ -78,10 +108,20 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     assert code == 0 and len(found["corrected"][0]["rows"]) == 2  # type: ignore[index]
     table = pq.read_table(rows)
     worse = pa.array([None if one is None else max(1, one - 2) for one in table["return"].to_pylist()])
-    pq.write_table(table.set_column(table.column_names.index("return"), "return", worse), tmp_path / "worse.parquet")
-    code, found = run("proxy", "drift", tmp_path / "ready", tmp_path / "worse.parquet", "--out", tmp_path / "drifted")
-    assert code == 1 and "choose the threshold again" in str(found["because"]) and "positive" in str(found["because"])
-    code, _ = run("proxy", "thresholds", tmp_path / "cal", rows, "--positive", 0.999, "--out", tmp_path / "none")
+    pq.write_table(
+        table.set_column(table.column_names.index("return"), "return", worse), tmp_path / "worse.parquet"
+    )
+    code, found = run(
+        "proxy", "drift", tmp_path / "ready", tmp_path / "worse.parquet", "--out", tmp_path / "drifted"
+    )
+    assert (
+        code == 1
+        and "choose the threshold again" in str(found["because"])
+        and "positive" in str(found["because"])
+    )
+    code, _ = run(
+        "proxy", "thresholds", tmp_path / "cal", rows, "--positive", 0.999, "--out", tmp_path / "none"
+    )
     assert code == 1
     code, found = run("proxy", "score", tmp_path / "ready", rows, "--out", tmp_path / "scored.parquet")
     scored = pq.read_table(tmp_path / "scored.parquet")

@@ -35,7 +35,11 @@ def make_catalogue(n: int = N) -> Catalogue:
         for one in attributes:
             name, _, value = one.partition("=")
             columns[name][row] = float(value) if name == "tempo_bpm" else value
-    full = {name: tuple(found.get(row) for row in range(n)) for name, found in columns.items() if len(set(found.values())) > 1}
+    full = {
+        name: tuple(found.get(row) for row in range(n))
+        for name, found in columns.items()
+        if len(set(found.values())) > 1
+    }
     ids, families = tuple(items["item_id"].to_pylist()), tuple(facts["family_id"].to_pylist())
     full[FAMILY] = families
     titles = tuple(items["title"].to_pylist())
@@ -44,10 +48,16 @@ def make_catalogue(n: int = N) -> Catalogue:
 
 
 class Small:
-    """A world, its sampler and listeners, and a way to play conversation i; `prompts` keeps every view and rendered prompt."""
+    """A world, its sampler and listeners, and a way to play conversation i; `prompts` keeps every view and
+    rendered prompt.
+    """
 
     def __init__(
-        self, pool: str = "catalogue", turns: tuple[int, int] = (8, 8), seed: int = 0, catalogue: Catalogue | None = None
+        self,
+        pool: str = "catalogue",
+        turns: tuple[int, int] = (8, 8),
+        seed: int = 0,
+        catalogue: Catalogue | None = None,
     ):
         self.catalogue = catalogue or make_catalogue()
         n = len(self.catalogue)
@@ -57,7 +67,10 @@ class Small:
         near = lambda field, row: np.arange(n) % 7 == row % 7 if field == "audio" else None  # noqa: E731
         self.match = Matcher(self.catalogue.item_ids, self.catalogue.columns, near)
         lexical = Lexical(
-            [" ".join([title, *(str(v) for _, v in self.catalogue.facts(r))]) for r, title in enumerate(self.catalogue.titles)]
+            [
+                " ".join([title, *(str(v) for _, v in self.catalogue.facts(r))])
+                for r, title in enumerate(self.catalogue.titles)
+            ]
         )
         tools = Tools(
             match=self.match,
@@ -71,7 +84,9 @@ class Small:
         )
         settings = PlanSettings(seed=seed, turns=turns, candidates=CandidateSettings(pool=pool))
         self.world = World(self.catalogue, self.lexicon, tools, settings)
-        self.sampler = Sampler(self.catalogue, self.match, self.lexicon, seed, ("image",), lambda kind, row: kind == "image")
+        self.sampler = Sampler(
+            self.catalogue, self.match, self.lexicon, seed, ("image",), lambda kind, row: kind == "image"
+        )
         rng = np.random.default_rng(seed)
         histories = tuple(rng.permutation(n)[:36] for _ in range(40))
         profiles = tuple(Profile(age_group=f"age {u}", country_name=f"Land {u}") for u in range(40))
@@ -83,12 +98,16 @@ class Small:
     def play(self, index: int, chat: Any = None) -> Conversation:
         """Conversation `index`."""
         plan = make_plan(index, self.sampler, self.listeners, self.world.settings, "test")
-        engine = Engine(chat or self.chat, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False))
+        engine = Engine(
+            chat or self.chat, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False)
+        )
 
         def ask(role: str, view: Any, answer: Any, checked: Callable[[Any], str | None]) -> Any:
             messages = prompts.render(view)
             self.asked.append((role, view, messages))
-            return engine.call(Request(messages, answer, unit=plan.conversation_id, kind=role, view=view), checked)
+            return engine.call(
+                Request(messages, answer, unit=plan.conversation_id, kind=role, view=view), checked
+            )
 
         return converse(plan, self.world, ask)  # type: ignore[arg-type]
 

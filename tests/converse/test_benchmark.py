@@ -31,7 +31,9 @@ def test_golden_macro_of_two_turns() -> None:
     assert found["MRR@20"].tolist() == pytest.approx([1, 1 / 2, 1 / 12, 1 / 3, 0])
 
 
-@pytest.mark.parametrize("n, value", [(1, 1), (2, 0.8155), (5, 0.5897), (10, 0.4544), (20, 0.3520), (50, 0.1408), (100, 0.0704)])
+@pytest.mark.parametrize(
+    "n, value", [(1, 1), (2, 0.8155), (5, 0.5897), (10, 0.4544), (20, 0.3520), (50, 0.1408), (100, 0.0704)]
+)
 def test_golden_ceilings(n: int, value: float) -> None:
     assert score([ask(0, 1, fits=n)], [[0]])["ceiling@20"][0] == pytest.approx(value, abs=5e-5)
 
@@ -46,7 +48,9 @@ def test_the_perfect_ranker_of_what_fits_meets_the_ceiling_and_random_its_closed
     assert (found["fit-nDCG@20"] == pytest.approx(1.0)) and found["Hit@20"].all()
     lists = [rng.permutation(50)[:20].tolist() for _ in range(n)]
     loose = score([ask(c, 1, int(rng.integers(50)), 50) for c in range(n)], lists)
-    assert loose["nDCG@20"].mean() == pytest.approx(random_ndcg(50, 20), abs=4 * loose["nDCG@20"].std() / np.sqrt(n))
+    assert loose["nDCG@20"].mean() == pytest.approx(
+        random_ndcg(50, 20), abs=4 * loose["nDCG@20"].std() / np.sqrt(n)
+    )
 
 
 def test_pairing_narrows_and_equal_rankers_differ_by_nothing() -> None:

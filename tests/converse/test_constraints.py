@@ -18,7 +18,7 @@ from tastemaker.converse.constraints import (
     fit_set,
     merge,
     relaxations,
-)  # fmt: skip
+)
 from tastemaker.errors import InputError
 from tastemaker.retrieve.facts import Matcher
 
@@ -33,7 +33,15 @@ MATCH = Matcher(IDS, COLUMNS, lambda field, row: None if row == 8 else np.arange
 
 
 def test_ceilings_are_those_of_the_specification() -> None:
-    assert [round(ceiling(n), 4) for n in (1, 2, 5, 10, 20, 50, 100)] == [1, 0.8155, 0.5897, 0.4544, 0.3520, 0.1408, 0.0704]
+    assert [round(ceiling(n), 4) for n in (1, 2, 5, 10, 20, 50, 100)] == [
+        1,
+        0.8155,
+        0.5897,
+        0.4544,
+        0.3520,
+        0.1408,
+        0.0704,
+    ]
     assert ceiling(0) == 0.0
     with pytest.raises(InputError, match="k >= 1"):
         ceiling(3, 0)
@@ -58,7 +66,9 @@ def test_merge_adds_replaces_and_drops() -> None:
     first = merge((), [Change("add", "must", red), Change("add", "prefer", big), Change("add", "must", red)])
     assert [wish.clause for wish in first] == [red, big]
     assert [wish.clause for wish in merge(first, [Change("replace", "must", blue)])] == [big, blue]
-    assert [wish.clause for wish in merge(first, [Change("drop", "must", Clause("colour", "eq", ""))])] == [big]
+    assert [wish.clause for wish in merge(first, [Change("drop", "must", Clause("colour", "eq", ""))])] == [
+        big
+    ]
 
 
 def test_unknown_grants_nothing_and_is_counted_apart() -> None:
@@ -86,7 +96,9 @@ def test_letters_ask_for_few_or_many() -> None:
 
 
 CLAUSES = st.one_of(
-    st.builds(Clause, st.just("colour"), st.sampled_from(["eq", "same_group"]), st.sampled_from(["red", "green"])),
+    st.builds(
+        Clause, st.just("colour"), st.sampled_from(["eq", "same_group"]), st.sampled_from(["red", "green"])
+    ),
     st.builds(lambda v: Clause("colour", "in", v), st.sampled_from([("red", "blue"), ("green",)])),
     st.builds(Clause, st.just("size"), st.sampled_from(["le", "ge"]), st.sampled_from([0.0, 1.0, 1.5, 3.0])),
     st.builds(lambda low: Clause("size", "between", (low, low + 1)), st.sampled_from([0.0, 1.0])),
@@ -101,7 +113,9 @@ def slow(clause: Clause, row: int) -> int:
         other = IDS.index(str(clause.value))
         return -1 if other == 8 else int(row <= other)
     value = COLUMNS[clause.field][row]
-    wanted = COLUMNS[clause.field][IDS.index(str(clause.value))] if clause.cmp == "same_group" else clause.value
+    wanted = (
+        COLUMNS[clause.field][IDS.index(str(clause.value))] if clause.cmp == "same_group" else clause.value
+    )
     if value is None or wanted is None:
         return -1
     if clause.cmp in ("le", "ge", "between"):

@@ -1,4 +1,6 @@
-"""Whole conversations: no fault of any kind, same bytes anywhere, nothing seen that a role may not see, every mutant caught."""
+"""Whole conversations: no fault of any kind, same bytes anywhere, nothing seen that a role may not see, every
+mutant caught.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,8 @@ def test_the_table_holds_all_of_it(played: list[Conversation]) -> None:
 
 def test_two_processes_make_the_same_bytes() -> None:
     code = (
-        "import json; from tests.converse.conftest import Small; from tastemaker.converse.rows import to_row; w = Small();"
-        "print(json.dumps([to_row(w.play(i)) for i in range(2)], default=list))"
+        "import json; from tests.converse.conftest import Small; from tastemaker.converse.rows import to_row;"
+        " w = Small();print(json.dumps([to_row(w.play(i)) for i in range(2)], default=list))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     here = Small()
@@ -76,7 +78,8 @@ def test_near_misses_violate_exactly_one_demand(small: Small, played: list[Conve
     assert seen > 5
 
 
-# --- what a role may see -------------------------------------------------------------------------------------------------
+# --- what a role may see
+# -------------------------------------------------------------------------------------------------
 
 
 def _canaries() -> Catalogue:
@@ -102,7 +105,8 @@ ALLOWED = {
     "closing": {"title", "creator", "country", "goal"},
     "recommender": {"title", "creator", "country"},
 }
-"""Canaries that may show up in a role's prompt; titles and creators of played items and tracks only, see below."""
+"""Canaries that may show up in a role's prompt; titles and creators of played items and tracks only, see
+below."""
 
 
 class _Marking:
@@ -126,7 +130,9 @@ def test_no_prompt_holds_what_its_role_may_not_see() -> None:
     world.listeners = replace(
         world.listeners,
         user_ids=tuple(f"CANARYuser{u}x" for u in range(40)),
-        profiles=tuple(replace(one, country_name=f"CANARYcountry{u}x") for u, one in enumerate(world.listeners.profiles)),
+        profiles=tuple(
+            replace(one, country_name=f"CANARYcountry{u}x") for u, one in enumerate(world.listeners.profiles)
+        ),
     )
     made = [world.play(index, _Marking(world.chat)) for index in range(4)]
     assert {role for role, _, _ in world.asked} == set(ALLOWED)
@@ -136,7 +142,9 @@ def test_no_prompt_holds_what_its_role_may_not_see() -> None:
             assert kind in ALLOWED[role], (role, kind, type(view).__name__)
         if role == "listener":  # of items not played before, a listener knows its own tracks alone
             titles = set(re.findall(r"CANARYtitle\d+x tune", text))
-            known = {one.title for one in view.tracks} | {one.played.title for one in view.dialogue if one.played}
+            known = {one.title for one in view.tracks} | {
+                one.played.title for one in view.dialogue if one.played
+            }
             assert titles <= known
     assert all(one.turns for one in made)
 
@@ -155,7 +163,8 @@ def test_goals_profiles_and_tracks_stay_apart() -> None:
             assert "Land" not in text  # no profile
 
 
-# --- mutants -------------------------------------------------------------------------------------------------------------
+# --- mutants
+# --------------------------------------------------------------------------------------------------------
 
 
 def _turn(one: Conversation, number: int, **changed: Any) -> Conversation:
@@ -217,11 +226,17 @@ MUTANTS: list[tuple[Callable[[Conversation, Small], Conversation], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("mutate", "name"), MUTANTS, ids=[f"{name}-{place}" for place, (_, name) in enumerate(MUTANTS)])
+@pytest.mark.parametrize(
+    ("mutate", "name"), MUTANTS, ids=[f"{name}-{place}" for place, (_, name) in enumerate(MUTANTS)]
+)
 def test_every_mutant_is_caught_by_its_check(
     small: Small, played: list[Conversation], mutate: Callable[[Conversation, Small], Conversation], name: str
 ) -> None:
-    one = next(one for one in played if all(turn.item_id is not None for turn in one.turns[:3]) and not one.turns[0].media)
+    one = next(
+        one
+        for one in played
+        if all(turn.item_id is not None for turn in one.turns[:3]) and not one.turns[0].media
+    )
     assert small.faults(one) == set()
     assert name in small.faults(mutate(one, small))
 
@@ -236,7 +251,8 @@ def test_a_picture_is_attached_and_counts_as_said(small: Small) -> None:
     assert small.faults(one) == set()
 
 
-# --- what the choice of items gives away ---------------------------------------------------------------------------------
+# --- what the choice of items gives away
+# ---------------------------------------------------------------------------------
 
 
 def _pool(world: Small, count: int) -> Any:

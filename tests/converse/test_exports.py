@@ -37,7 +37,10 @@ def test_a_talkplay_row_has_24_lines_in_order(whole: Conversation) -> None:
 
 
 def test_labels_are_stored_one_turn_later(whole: Conversation) -> None:
-    stored = [line["goal_progress_assessment"] for line in talkplay.to_row(whole, "key")["goal_progress_assessments"]]
+    stored = [
+        line["goal_progress_assessment"]
+        for line in talkplay.to_row(whole, "key")["goal_progress_assessments"]
+    ]
     assert stored[0] is None
     assert stored[1:] == [whole.label(turn) for turn in range(1, 8)]
     assert talkplay.item_labels([None, MOVES, STAYS, MOVES], "closing") == [MOVES, STAYS, MOVES, "closing"]
@@ -68,7 +71,10 @@ def test_bad_talkplay_rows_are_named(whole: Conversation) -> None:
         (_break(row, conversations=lines[:3] + lines[6:]), "turn 2 is missing or out of order"),
         (_break(row, conversations=lines[:-1]), "complete the last turn"),
         (_break(row, conversations=[lines[1], lines[0], *lines[2:]]), "order them as"),
-        (_break(row, goal_progress_assessments=[{"turn_number": 2, "goal_progress_assessment": "YES"}]), "label 'YES'"),
+        (
+            _break(row, goal_progress_assessments=[{"turn_number": 2, "goal_progress_assessment": "YES"}]),
+            "label 'YES'",
+        ),
     ]:
         with pytest.raises(InputError, match=rf"rows.jsonl, record 4: .*{said}"):
             talkplay.from_row(bad, "rows.jsonl", 4)
@@ -93,7 +99,9 @@ def test_the_other_official_numbers() -> None:
         [[f"i{turn * 20 + place}" for place in range(20)] for turn in range(80)], 47_071
     ) == pytest.approx(0.0340, abs=5e-5)
     assert crs.random_ndcg(47_071, 20) == pytest.approx(1.496e-4, abs=5e-8)
-    assert [crs.random_ndcg(4_248, k) for k in (1, 10, 20)] == pytest.approx([2.354e-4, 1.0696e-3, 1.6573e-3], rel=1e-4)
+    assert [crs.random_ndcg(4_248, k) for k in (1, 10, 20)] == pytest.approx(
+        [2.354e-4, 1.0696e-3, 1.6573e-3], rel=1e-4
+    )
 
 
 def test_the_evaluator_equals_its_definition_written_out() -> None:
@@ -116,13 +124,18 @@ def test_the_evaluator_equals_its_definition_written_out() -> None:
             for target, row in zip(wanted, rows, strict=True):
                 if target.turn_number == turn:
                     top = row["predicted_track_ids"][:k]
-                    gains.append(sum(1 / math.log2(2 + at) for at, item in enumerate(top) if item == target.item_id))
+                    gains.append(
+                        sum(1 / math.log2(2 + at) for at, item in enumerate(top) if item == target.item_id)
+                    )
             means.append(sum(gains) / len(gains))
         assert found[f"ndcg@{k}"] == pytest.approx(sum(means) / len(means), abs=1e-12)
     words = [row["predicted_response"].lower().split() for row in rows]
     pairs = [pair for one in words for pair in pairwise(one)]
     assert found["lexical_diversity"] == pytest.approx(len(set(pairs)) / len(pairs), abs=1e-12)
-    assert found["catalogue_diversity"] == len({item for row in rows for item in row["predicted_track_ids"]}) / 60
+    assert (
+        found["catalogue_diversity"]
+        == len({item for row in rows for item in row["predicted_track_ids"]}) / 60
+    )
 
 
 def test_bad_predictions_are_named() -> None:
@@ -136,8 +149,14 @@ def test_bad_predictions_are_named() -> None:
             r"record 2: item 'a' is predicted twice; name each item once",
         ),
         ([good[0]], r"session s1 turn 2 has no prediction .*answer every turn"),
-        ([good[0], {**good[1], "predicted_track_ids": ["zz"]}], r"record 2: item 'zz' is not in the catalogue"),
-        ([{**good[0], "predicted_track_ids": [f"i{row}" for row in range(21)]}, good[1]], r"record 1: 21 items .*at most 20"),
+        (
+            [good[0], {**good[1], "predicted_track_ids": ["zz"]}],
+            r"record 2: item 'zz' is not in the catalogue",
+        ),
+        (
+            [{**good[0], "predicted_track_ids": [f"i{row}" for row in range(21)]}, good[1]],
+            r"record 1: 21 items .*at most 20",
+        ),
         ([{**good[0], "predicted_response": " "}, good[1]], r"record 1: the reply is empty"),
         ([*good, good[0]], r"record 3: session s1 turn 1 is answered twice"),
         ([*good, {**good[0], "session_id": "s9"}], r"record 3: session s9 turn 1 was not asked for"),
@@ -155,7 +174,9 @@ def test_chat_rows_hold_no_secret(played: list[Conversation]) -> None:
         assert one.goal.text not in text
         assert one.turns[0].recommender_thought not in text
         assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * len(one.turns)
-        items = [part["item_id"] for message in row["messages"] for part in message["content"] if "item_id" in part]
+        items = [
+            part["item_id"] for message in row["messages"] for part in message["content"] if "item_id" in part
+        ]
         assert items == [turn.item_id for turn in one.turns if turn.item_id is not None]
         assert [message["train"] for message in row["messages"]] == [False, True] * len(one.turns)
 
@@ -181,8 +202,16 @@ def test_tool_traces_say_what_came_back(played: list[Conversation]) -> None:
     ("kind", "row", "said"),
     [
         ("chat", {"conversation_id": "c", "user_id": "u"}, "field 'messages' is missing"),
-        ("chat", {"conversation_id": "c", "user_id": "u", "messages": [{"role": "system", "content": []}]}, "needs a role"),
-        ("chat", {"conversation_id": "c", "user_id": "u", "messages": [{"role": "user", "content": [{"x": 1}]}]}, "a part is"),
+        (
+            "chat",
+            {"conversation_id": "c", "user_id": "u", "messages": [{"role": "system", "content": []}]},
+            "needs a role",
+        ),
+        (
+            "chat",
+            {"conversation_id": "c", "user_id": "u", "messages": [{"role": "user", "content": [{"x": 1}]}]},
+            "a part is",
+        ),
         (
             "preference",
             {"conversation_id": "c", "user_id": "u", "turn": 1, "context": []},

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def test_there_are_44_templates_with_variants_and_no_word_of_another() -> None:
     found = templates()
     assert len(found) == 44
-    assert {one.name for one in found} == {f"{category}-{letters}" for category in CATEGORIES for letters in SPECIFICITIES}
+    assert {one.name for one in found} == {
+        f"{category}-{letters}" for category in CATEGORIES for letters in SPECIFICITIES
+    }
     assert all(len(set(one.variants)) >= 2 for one in found)
     assert {one.name: one.media for one in found if one.media} == {"A-HH": "audio", "C-HH": "image"}
     assert not any("upload" in text for one in found for text in one.variants)

@@ -1,4 +1,6 @@
-"""Judges: agreement against scikit-learn, no mean over too few answers, planted defects noticed or disowned."""
+"""Judges: agreement against scikit-learn, no mean over too few answers, planted defects noticed or
+disowned.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def _rated(judge: str, scores: list[int | None], aspect: str = "goal") -> list[R
 
 
 def test_kappa_is_that_of_the_specification_and_of_scikit_learn() -> None:
-    assert weighted_kappa((1, 2, 3, 4, 4, 2, 1, 3), (1, 2, 4, 4, 3, 2, 2, 3)) == pytest.approx(0.8333, abs=5e-5)
+    assert weighted_kappa((1, 2, 3, 4, 4, 2, 1, 3), (1, 2, 4, 4, 3, 2, 2, 3)) == pytest.approx(
+        0.8333, abs=5e-5
+    )
     rng = np.random.default_rng(0)
     for _ in range(20):
         a, b = rng.integers(1, 5, size=(2, 30))
@@ -68,7 +72,9 @@ def _grade(judge: FactJudge, small: Small, one: Conversation, turn: int) -> dict
 
 
 @pytest.mark.parametrize("defect", ["swapped_item", "false_fact", "leaked_title"])
-def test_the_fact_judge_notices_planted_defects(small: Small, played: list[Conversation], defect: str) -> None:
+def test_the_fact_judge_notices_planted_defects(
+    small: Small, played: list[Conversation], defect: str
+) -> None:
     judge, aspect = FactJudge(small.lexicon), ASPECT_OF[defect]
     clean, spoiled = [], []
     for one in played:
@@ -90,7 +96,9 @@ def test_a_judge_who_notices_nothing_is_not_reported() -> None:
     assert np.isnan(detection([], [], "blind", "swapped_item").hit)
 
 
-def _choices(small: Small, played: list[Conversation], choose: Callable[[Request[PairAnswer]], str]) -> list[Chosen]:
+def _choices(
+    small: Small, played: list[Conversation], choose: Callable[[Request[PairAnswer]], str]
+) -> list[Chosen]:
     """One pair of every conversation, asked in both orders."""
     found = []
     for one in played:
@@ -107,12 +115,20 @@ def _by(judge: FactJudge | WordJudge) -> Callable[[Request[PairAnswer]], str]:
 
 def test_a_judge_that_prefers_the_first_is_exposed(small: Small, played: list[Conversation]) -> None:
     found = consistency(_choices(small, played, lambda request: "first"), "judge")
-    assert found.valid > 8 and found.consistent == 0 and found.first == 1 and found.right is None and not found.reported
+    assert (
+        found.valid > 8
+        and found.consistent == 0
+        and found.first == 1
+        and found.right is None
+        and not found.reported
+    )
 
 
 def test_a_judge_that_tosses_a_coin_is_not_reported(small: Small, played: list[Conversation]) -> None:
     rng = np.random.default_rng(0)
-    found = consistency(_choices(small, played, lambda request: str(rng.choice(["first", "second"]))), "judge")
+    found = consistency(
+        _choices(small, played, lambda request: str(rng.choice(["first", "second"]))), "judge"
+    )
     assert not found.reported and 0 < found.consistent < 1
 
 

@@ -25,7 +25,9 @@ def test_what_is_said_is_what_is_read(small: Small, seed: int) -> None:
     names = [name for name, field in small.catalogue.fields.items()]
     wishes = []
     for place in rng.permutation(len(names))[: int(rng.integers(1, 6))]:
-        clause = clause_about(small.catalogue, names[int(place)], int(rng.integers(len(small.catalogue))), rng)
+        clause = clause_about(
+            small.catalogue, names[int(place)], int(rng.integers(len(small.catalogue))), rng
+        )
         if clause is not None:
             kind = "must_not" if clause.cmp == "eq" and rng.random() < 0.3 else "must"
             wishes.append(Wish(kind, clause))
@@ -75,7 +77,13 @@ def test_people_say_it_in_other_words(small: Small, text: str, expected: tuple[s
 
 def test_a_played_title_is_no_wish_and_can_be_referred_to(small: Small) -> None:
     played = (Heard("T3", "item-3", ("The Slow Reel of Amber",)), Heard("T9", "item-9", ("Kitty's Jig",)))
-    found = read([Said("“The Slow Reel of Amber” was fine. Now the same key as that last one.", played)], small.lexicon)
-    assert [(one.clause.cmp, one.clause.value, one.reference) for one in found] == [("same_group", "item-9", "T9")]
-    found = read([Said("Please, something with the same mode as “The Slow Reel of Amber”.", played)], small.lexicon)
+    found = read(
+        [Said("“The Slow Reel of Amber” was fine. Now the same key as that last one.", played)], small.lexicon
+    )
+    assert [(one.clause.cmp, one.clause.value, one.reference) for one in found] == [
+        ("same_group", "item-9", "T9")
+    ]
+    found = read(
+        [Said("Please, something with the same mode as “The Slow Reel of Amber”.", played)], small.lexicon
+    )
     assert [(one.clause.field, one.clause.value) for one in found] == [("mode", "item-3")]

@@ -1,4 +1,6 @@
-"""The label test: exact where labels are independent, its level kept where they are not, a planted shift caught."""
+"""The label test: exact where labels are independent, its level kept where they are not, a planted shift
+caught.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ def _groups(rng: np.random.Generator, groups: int, spread: float) -> np.ndarray:
 
 
 def test_equals_the_exact_test_where_every_group_has_one_label() -> None:
-    """The number of accepted labels among the asked is then hypergeometric (Fisher), so the p-value is a sum."""
+    """The number of accepted labels among the asked is then hypergeometric (Fisher), so the p-value is a
+    sum.
+    """
     rng, draws = np.random.default_rng(0), 4000
     for _ in range(5):
         accepted, test = rng.random(400) < 0.6, rng.random(400) < 0.3
         found = label_shift(np.stack([accepted, ~accepted], axis=1), test, LABELS, draws=draws)
         asked, total, n = int(accepted[test].sum()), int(accepted.sum()), int(test.sum())
-        usual = chi2_contingency([[total - asked, 400 - n - total + asked], [asked, n - asked]], correction=False)
+        usual = chi2_contingency(
+            [[total - asked, 400 - n - total + asked], [asked, n - asked]], correction=False
+        )
         assert found.statistic == pytest.approx(usual.statistic)
         places = np.arange(max(0, n + total - 400), min(n, total) + 1)
         as_far = np.abs(places - n * total / 400) >= abs(asked - n * total / 400) - 1e-9
@@ -39,7 +45,10 @@ def test_keeps_its_level_where_users_differ_and_the_usual_test_does_not() -> Non
     for run in range(runs):
         counts, test = _groups(rng, 120, 0.3), np.arange(120) < 30
         caught += label_shift(counts, test, LABELS, seed=run, draws=99).p <= 0.05
-        usual += chi2_contingency([counts[~test].sum(axis=0), counts[test].sum(axis=0)], correction=False).pvalue <= 0.05
+        usual += (
+            chi2_contingency([counts[~test].sum(axis=0), counts[test].sum(axis=0)], correction=False).pvalue
+            <= 0.05
+        )
     assert caught <= binom.ppf(0.999, runs, 0.05)
     assert usual > binom.ppf(0.999, runs, 0.05)
 
@@ -48,7 +57,9 @@ def test_the_published_shift_is_caught() -> None:
     """Train 44 % helpful, 43 % not, the rest null; test 77 % and 10 % (section 3.1 of the design)."""
     rng = np.random.default_rng(2)
     test = np.arange(150) < 30
-    counts = np.array([rng.multinomial(8, (0.77, 0.10, 0.13) if asked else (0.44, 0.43, 0.13)) for asked in test])
+    counts = np.array(
+        [rng.multinomial(8, (0.77, 0.10, 0.13) if asked else (0.44, 0.43, 0.13)) for asked in test]
+    )
     found = label_shift(counts, test, ("helpful", "not", "null"))
     assert not found.ok and found.p == pytest.approx(1 / 2000)
     assert found.test[0] > found.train[0] + 0.2

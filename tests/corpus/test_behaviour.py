@@ -1,4 +1,6 @@
-"""Behaviour sequences against loops; each event learnt once; serving prompts equal training prefixes; no leaks."""
+"""Behaviour sequences against loops; each event learnt once; serving prompts equal training prefixes; no
+leaks.
+"""
 
 import numpy as np
 import pytest
@@ -45,7 +47,9 @@ def feature(h: Histories) -> dict[str, np.ndarray]:
 
 @given(lists, dials)
 @settings(max_examples=80)
-def test_windows_learn_every_event_once_with_at_least_the_past_promised(rows: list[list[int]], dial: BehaviourSettings) -> None:
+def test_windows_learn_every_event_once_with_at_least_the_past_promised(
+    rows: list[list[int]], dial: BehaviourSettings
+) -> None:
     # Items numbered through, so that each event can be recognised by its item.
     wide = build_small((200,))
     numbered, n = [], 0
@@ -118,7 +122,9 @@ def test_an_empty_history_is_a_prompt_too() -> None:
 
 
 def test_most_recent_keeps_one_window_a_user_and_learns_all_of_it() -> None:
-    table = behaviour_examples(packed([[0, 1, 2, 3, 4], [], [5]]), CODES, V, BehaviourSettings(max_items=2, most_recent=True))
+    table = behaviour_examples(
+        packed([[0, 1, 2, 3, 4], [], [5]]), CODES, V, BehaviourSettings(max_items=2, most_recent=True)
+    )
     assert table["tokens"].to_pylist() == [[BOS, *sid(3), *sid(4)], [BOS, *sid(5)]]
     assert table["loss_mask"].to_pylist() == [[0, *[1] * 6], [0, *[1] * 3]]
 
@@ -193,7 +199,9 @@ def test_thinned_copies_leave_out_a_share_and_differ() -> None:
 
 @given(lists, dials, st.integers(0, 99))
 @settings(max_examples=40)
-def test_only_targets_have_loss_and_their_context_stays(rows: list[list[int]], dial: BehaviourSettings, seed: int) -> None:
+def test_only_targets_have_loss_and_their_context_stays(
+    rows: list[list[int]], dial: BehaviourSettings, seed: int
+) -> None:
     train = packed(rows)
     targets = np.random.default_rng(seed).random(len(train.items)) < 0.5
     every, some = (behaviour_examples(train, CODES, V, dial, targets=one) for one in (None, targets))

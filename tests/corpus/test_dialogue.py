@@ -45,14 +45,17 @@ def names(tokens: list[int]) -> str:
 
 def test_the_item_comes_first_and_rejected_items_have_no_loss() -> None:
     (row,) = dialogue_examples([TALK], CODES, VOCABULARY, ENCODE).to_pylist()
-    assert names(row["tokens"]) == (
-        "<|bos|><|text|>age: 20s<|user|>a jig<|item|><sid_0_0><sid_1_0><|text|>Here.<|sep|>"
+    assert (
+        names(row["tokens"])
+        == "<|bos|><|text|>age: 20s<|user|>a jig<|item|><sid_0_0><sid_1_0><|text|>Here.<|sep|>"
         "<|user|>not that<|media|><sid_0_1><sid_1_1><|item|><sid_0_1><sid_1_0><|text|>This?<|sep|>"
         "<|user|>a moon<|none|><|text|>Nothing.<|sep|>"
     )
     learnt = [t for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if w == max(row["loss_mask"])]
     assert names(learnt) == "<|item|><sid_0_0><sid_1_0><|none|>"
-    spoken = [t for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if 0 < w < max(row["loss_mask"])]
+    spoken = [
+        t for t, w in zip(row["tokens"], row["loss_mask"], strict=True) if 0 < w < max(row["loss_mask"])
+    ]
     assert names(spoken) == "Here.<|sep|>This?<|sep|>Nothing.<|sep|>"
 
 
@@ -61,7 +64,9 @@ def test_items_get_lambda_of_the_loss_and_weigh_one_each(share: float) -> None:
     (row,) = dialogue_examples([TALK], CODES, VOCABULARY, ENCODE, DialogueSettings(weight=share)).to_pylist()
     mask = np.array(row["loss_mask"], float) * row["weight"]
     kinds = np.array(row["tokens"])
-    item = np.isin(kinds, [VOCABULARY.special("none"), VOCABULARY.special("item")]) | (VOCABULARY.level_of(kinds) >= 0)
+    item = np.isin(kinds, [VOCABULARY.special("none"), VOCABULARY.special("item")]) | (
+        VOCABULARY.level_of(kinds) >= 0
+    )
     assert mask[item].sum() / mask.sum() == pytest.approx(share, abs=0.02)
     if share >= 0.5:
         assert mask[item].max() == pytest.approx(1.0)
@@ -129,7 +134,8 @@ def test_a_split_with_an_empty_side_says_so() -> None:
         split_dialogues([TALK], np.arange(3), 0.5, 0.0, 0)
 
 
-# --- replies learnt backwards --------------------------------------------------------------------------------------------
+# --- replies learnt backwards
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_reply_leads_back_to_its_item_without_its_title() -> None:
@@ -140,7 +146,9 @@ def test_a_reply_leads_back_to_its_item_without_its_title() -> None:
         third,
         replace(second, reply="Or this march."),
     )
-    found = reversed_examples([replace(TALK, exchanges=said)], ["Red Hat", "Blue", None], CODES, VOCABULARY, ENCODE).to_pylist()
+    found = reversed_examples(
+        [replace(TALK, exchanges=said)], ["Red Hat", "Blue", None], CODES, VOCABULARY, ENCODE
+    ).to_pylist()
     assert [names(row["tokens"]) for row in found] == [
         "<|bos|><|user|>Try it, a jig; it is fast.<|item|><sid_0_0><sid_1_0>",
         "<|bos|><|user|>Or this march.<|item|><sid_0_1><sid_1_0>",
@@ -152,7 +160,9 @@ def test_a_reply_leads_back_to_its_item_without_its_title() -> None:
 
 
 def test_reversed_replies_are_cut_and_checked() -> None:
-    (row,) = reversed_examples([replace(TALK, exchanges=TALK.exchanges[:1])], ["?"] * 3, CODES, VOCABULARY, ENCODE, 3).to_pylist()
+    (row,) = reversed_examples(
+        [replace(TALK, exchanges=TALK.exchanges[:1])], ["?"] * 3, CODES, VOCABULARY, ENCODE, 3
+    ).to_pylist()
     assert names(row["tokens"]) == "<|bos|><|user|>Her<|item|><sid_0_0><sid_1_0>"
     with pytest.raises(InputError, match="2 titles for 3 items"):
         reversed_examples([TALK], ["a", "b"], CODES, VOCABULARY, ENCODE)

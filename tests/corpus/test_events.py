@@ -14,7 +14,9 @@ from tastemaker.errors import InputError
 IDS = ["a", "b", "c", "d"]
 DAY = datetime(2020, 1, 1, tzinfo=UTC)
 
-rows = st.lists(st.tuples(st.sampled_from(["u", "v", "w"]), st.sampled_from(IDS), st.integers(0, 6)), max_size=25)
+rows = st.lists(
+    st.tuples(st.sampled_from(["u", "v", "w"]), st.sampled_from(IDS), st.integers(0, 6)), max_size=25
+)
 
 
 def table(events: list[tuple[str, str, int]], column: str = "position") -> pa.Table:
@@ -31,7 +33,9 @@ def test_packing_equals_sorting_each_user(events: list[tuple[str, str, int]], or
     h = histories(table(events, order), IDS, order=order)
     assert h.users.tolist() == sorted({e[0] for e in events})
     for row, user in enumerate(h.users):
-        mine = sorted((e for e in events if e[0] == user), key=lambda e: e[2])  # stable: ties keep the order of rows
+        mine = sorted(
+            (e for e in events if e[0] == user), key=lambda e: e[2]
+        )  # stable: ties keep the order of rows
         assert [IDS[i] for i in h.of(row)] == [e[1] for e in mine]
     if order == "timestamp":
         assert h.times is not None and len(h.times) == len(events)
@@ -53,12 +57,17 @@ def test_shuffled_ties_never_cross_a_time(events: list[tuple[str, str, int]], se
 
 def test_ties_are_shuffled_by_seed() -> None:
     events = [("u", IDS[i % 4], 0) for i in range(40)]
-    orders = {tuple(histories(table(events, "timestamp"), IDS, order="timestamp", tie_seed=s).items) for s in (0, 0, 1, 2)}
+    orders = {
+        tuple(histories(table(events, "timestamp"), IDS, order="timestamp", tie_seed=s).items)
+        for s in (0, 0, 1, 2)
+    }
     assert len(orders) == 3
 
 
 def test_duplicates_are_kept_and_times_ride_along() -> None:
-    t = table([("u", "a", 0), ("u", "a", 0)]).append_column("timestamp", pa.array([DAY, None], pa.timestamp("us", tz="UTC")))
+    t = table([("u", "a", 0), ("u", "a", 0)]).append_column(
+        "timestamp", pa.array([DAY, None], pa.timestamp("us", tz="UTC"))
+    )
     h = histories(t, IDS)
     assert h.items.tolist() == [0, 0]
     assert h.times is not None and h.times[0] == DAY.timestamp() and np.isnan(h.times[1])
@@ -66,11 +75,16 @@ def test_duplicates_are_kept_and_times_ride_along() -> None:
 
 @given(rows, st.lists(st.booleans(), min_size=25, max_size=25))
 @settings(max_examples=40)
-def test_keeping_events_and_users_equals_the_slow_version(events: list[tuple[str, str, int]], marks: list[bool]) -> None:
+def test_keeping_events_and_users_equals_the_slow_version(
+    events: list[tuple[str, str, int]], marks: list[bool]
+) -> None:
     h = histories(table(events), IDS)
     keep = np.array(marks[: len(h.items)], dtype=bool)
     kept = h.keep_events(keep)
-    flat = [[int(i) for i, k in zip(h.of(u), keep[h.offsets[u] : h.offsets[u + 1]], strict=True) if k] for u in range(len(h))]
+    flat = [
+        [int(i) for i, k in zip(h.of(u), keep[h.offsets[u] : h.offsets[u + 1]], strict=True) if k]
+        for u in range(len(h))
+    ]
     assert [kept.of(u).tolist() for u in range(len(h))] == flat
     users = np.array(marks[: len(h)], dtype=bool)
     assert [r.tolist() for r in map(h.keep_users(users).of, range(int(users.sum())))] == [
@@ -82,7 +96,11 @@ def test_keeping_events_and_users_equals_the_slow_version(events: list[tuple[str
 @pytest.mark.parametrize(
     ("events", "kwargs", "words"),
     [
-        ([("u", "a", 0), ("u", "x", 1)], {}, "interactions: row 2, column 'item_id': 'x' is not in the item table"),
+        (
+            [("u", "a", 0), ("u", "x", 1)],
+            {},
+            "interactions: row 2, column 'item_id': 'x' is not in the item table",
+        ),
         ([("u", "a", 0), (None, "a", 1)], {}, "row 2, column 'user_id' is empty"),
         ([("u", "a", None)], {}, "row 1, column 'position' is empty"),
         ([("u", "a", 0)], {"order": "timestamp"}, "column 'timestamp' is missing"),
@@ -96,11 +114,19 @@ def test_bad_tables_are_refused_naming_the_row(events, kwargs, words: str) -> No
 
 @pytest.mark.parametrize(
     ("offsets", "items", "times"),
-    [([0, 2], [1], None), ([0, 1, 1], [1], None), ([1, 1], [1], None), ([0, 1], [-1], None), ([0, 1], [1], [0.0, 1.0])],
+    [
+        ([0, 2], [1], None),
+        ([0, 1, 1], [1], None),
+        ([1, 1], [1], None),
+        ([0, 1], [-1], None),
+        ([0, 1], [1], [0.0, 1.0]),
+    ],
 )
 def test_arrays_that_do_not_fit_are_refused(offsets, items, times) -> None:
     with pytest.raises(InputError):
-        Histories(np.array(["u"]), np.array(offsets), np.array(items), None if times is None else np.array(times))
+        Histories(
+            np.array(["u"]), np.array(offsets), np.array(items), None if times is None else np.array(times)
+        )
 
 
 def test_an_empty_table_packs_to_nothing() -> None:

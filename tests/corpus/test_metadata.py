@@ -45,15 +45,22 @@ def test_loss_everywhere_spares_only_the_first_token() -> None:
 def test_long_fields_are_cut_and_braces_in_texts_mean_nothing() -> None:
     assert len(rows(("{text}<|item|>{sid}",), max_text=7)[0][0]) == 1 + 7 + 1 + 2
     odd = pa.table({"title": ["{text} <|eos|> {sid}"]})
-    tokens = metadata_examples(odd, CODES[:1], V, V.encode_text, MetadataSettings(("{title}<|item|>{sid}",)))["tokens"][0].as_py()
+    tokens = metadata_examples(odd, CODES[:1], V, V.encode_text, MetadataSettings(("{title}<|item|>{sid}",)))[
+        "tokens"
+    ][0].as_py()
     assert V.decode_text(tokens[1:-3]) == "{text} <|eos|> {sid}" and EOS not in tokens
 
 
 @pytest.mark.parametrize("templates", [TAGS, SENTENCES])
 def test_every_example_speaks_of_one_item_of_those_asked_for(templates: tuple[str, ...]) -> None:
-    table = metadata_examples(ITEMS, CODES, V, V.encode_text, MetadataSettings(templates), rows=np.array([0, 2]))
+    table = metadata_examples(
+        ITEMS, CODES, V, V.encode_text, MetadataSettings(templates), rows=np.array([0, 2])
+    )
     wanted = {tuple(V.sid_tokens(CODES[i]).tolist()) for i in (0, 2)}
-    found = [tuple(t for t in tokens if V.base_size <= t < V.sid_starts[-1]) for tokens in table["tokens"].to_pylist()]
+    found = [
+        tuple(t for t in tokens if V.base_size <= t < V.sid_starts[-1])
+        for tokens in table["tokens"].to_pylist()
+    ]
     assert set(found) == wanted
 
 

@@ -23,7 +23,9 @@ sizes = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 def test_shares_are_met_in_tokens_and_repeats_wait_their_turn(
     a: list[int], b: list[int], share: float, tokens: int, seed: int
 ) -> None:
-    mixed, achieved = mix({"a": source("a", a, 0), "b": source("b", b, 100)}, {"a": share, "b": 1 - share}, tokens, seed)
+    mixed, achieved = mix(
+        {"a": source("a", a, 0), "b": source("b", b, 100)}, {"a": share, "b": 1 - share}, tokens, seed
+    )
     lengths = token_counts(mixed)
     for name, part, own, start in (("a", share, a, 0), ("b", 1 - share, b, 100)):
         mine = np.array([s == name for s in mixed["source"].to_pylist()], dtype=bool)
@@ -31,7 +33,9 @@ def test_shares_are_met_in_tokens_and_repeats_wait_their_turn(
         assert abs(achieved[name] - part * tokens) <= max(own) / 2 + 1e-6
         drawn = [t[0] - start for t, m in zip(mixed["tokens"].to_pylist(), mine, strict=True) if m]
         for at in range(0, len(drawn) - len(own) + 1, len(own)):
-            assert sorted(drawn[at : at + len(own)]) == list(range(len(own)))  # nothing twice before everything once
+            assert sorted(drawn[at : at + len(own)]) == list(
+                range(len(own))
+            )  # nothing twice before everything once
 
 
 def test_sources_alternate_and_the_seed_decides() -> None:
@@ -71,7 +75,9 @@ def test_golden_resampling(seed: int) -> None:
     assert np.bincount(drawn).tolist() == [3, 1] and size == pytest.approx(16 / 10)
 
 
-@given(st.lists(st.floats(0, 1e300), min_size=1, max_size=20).filter(any), st.integers(1, 50), st.integers(0, 9))
+@given(
+    st.lists(st.floats(0, 1e300), min_size=1, max_size=20).filter(any), st.integers(1, 50), st.integers(0, 9)
+)
 @settings(max_examples=80)
 def test_counts_are_the_floor_or_ceiling_of_the_expected(rewards: list[float], n: int, seed: int) -> None:
     drawn, size = sample_by_reward(rewards, n, seed)
@@ -85,12 +91,19 @@ def test_draws_are_unbiased() -> None:
     rewards, runs = np.array([0.2, 1.0, 0.5, 0.05]), 3_000
     counts = np.stack([np.bincount(sample_by_reward(rewards, 3, run)[0], minlength=4) for run in range(runs)])
     error = np.abs(counts.mean(axis=0) - 3 * rewards / rewards.sum())
-    assert (error < 4 * 0.5 / runs**0.5).all()  # a count is one of two neighbours: its deviation is at most one half
+    assert (
+        error < 4 * 0.5 / runs**0.5
+    ).all()  # a count is one of two neighbours: its deviation is at most one half
 
 
 @pytest.mark.parametrize(
     ("rewards", "words"),
-    [([1.0, -0.1], "row 2: the reward is -0.1"), ([np.nan], "row 1"), ([1, np.inf], "row 2"), ([0.0], "nothing to")],
+    [
+        ([1.0, -0.1], "row 2: the reward is -0.1"),
+        ([np.nan], "row 1"),
+        ([1, np.inf], "row 2"),
+        ([0.0], "nothing to"),
+    ],
 )
 def test_bad_rewards_are_refused_naming_the_row(rewards: list[float], words: str) -> None:
     with pytest.raises(InputError, match=words):

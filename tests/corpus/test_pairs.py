@@ -27,12 +27,16 @@ def test_pairs_equal_the_double_loop(rows: list[list[int]], window: int) -> None
             for j in range(i + 1, min(i + window, len(one) - 1) + 1):
                 if one[i] != one[j]:
                     near[min(one[i], one[j]), max(one[i], one[j])] += 1 / (j - i)
-    assert near_pairs(Histories.of_lists(rows), window)[1].tolist() == pytest.approx([near[p] for p in sorted(near)])
+    assert near_pairs(Histories.of_lists(rows), window)[1].tolist() == pytest.approx(
+        [near[p] for p in sorted(near)]
+    )
     counts = Counter(item for one in rows for item in one)
     pairs, weights = cooccurring_pairs(Histories.of_lists(rows), window)
     assert [tuple(p) for p in pairs.tolist()] == sorted(seen)
     assert pair_counts(Histories.of_lists(rows), window)[1].tolist() == [seen[p] for p in sorted(seen)]
-    assert weights.tolist() == pytest.approx([seen[p] * (counts[p[0]] * counts[p[1]]) ** -0.5 for p in sorted(seen)])
+    assert weights.tolist() == pytest.approx(
+        [seen[p] * (counts[p[0]] * counts[p[1]]) ** -0.5 for p in sorted(seen)]
+    )
 
 
 def test_a_window_of_nothing_is_refused() -> None:

@@ -30,20 +30,26 @@ def test_leave_one_out_equals_slicing_each_list(rows: list[list[int]]) -> None:
         return
     split = leave_one_out(h)
     assert unpacked(split.train) == [r[:-2] if len(r) >= 3 else r for r in rows]
-    assert unpacked(split.validation.context) == [r[:-2] for r in long] and split.validation.target.tolist() == [
-        r[-2] for r in long
+    assert unpacked(split.validation.context) == [
+        r[:-2] for r in long
+    ] and split.validation.target.tolist() == [r[-2] for r in long]
+    assert unpacked(split.test.context) == [r[:-1] for r in long] and split.test.target.tolist() == [
+        r[-1] for r in long
     ]
-    assert unpacked(split.test.context) == [r[:-1] for r in long] and split.test.target.tolist() == [r[-1] for r in long]
     assert split.excluded == len(rows) - len(long)
     assert split.test.context.users.tolist() == [str(i) for i, r in enumerate(rows) if len(r) >= 3]
 
 
-timed = st.lists(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=8).map(sorted), min_size=2, max_size=8)
+timed = st.lists(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=8).map(sorted), min_size=2, max_size=8
+)
 
 
 @given(timed, st.sampled_from(["first", "last"]), st.integers(1, 2))
 @settings(max_examples=80)
-def test_time_split_equals_the_slow_version(events: list[list[tuple[int, int]]], target: str, least: int) -> None:
+def test_time_split_equals_the_slow_version(
+    events: list[list[tuple[int, int]]], target: str, least: int
+) -> None:
     assume(sum(map(len, events)) > 3)
     h = packed([[i for _, i in r] for r in events], [[float(t) for t, _ in r] for r in events])
     try:
@@ -79,18 +85,27 @@ def test_held_out_items_are_nowhere_but_in_test_targets() -> None:
     split = leave_one_out(packed([rng.integers(0, 30, rng.integers(3, 9)).tolist() for _ in range(60)]))
     thin, held = hold_out_items(split, 0.3, 0)
     assert len(held) == round(0.3 * len(np.unique(split.test.target)))
-    for place in (thin.train.items, thin.validation.context.items, thin.validation.target, thin.test.context.items):
+    for place in (
+        thin.train.items,
+        thin.validation.context.items,
+        thin.validation.target,
+        thin.test.context.items,
+    ):
         assert not np.isin(place, held).any()
     assert np.array_equal(thin.test.target, split.test.target)
     assert len(thin.validation) == (~np.isin(split.validation.target, held)).sum()
-    assert np.array_equal(hold_out_items(split, 0.3, 0)[1], held) and not np.array_equal(hold_out_items(split, 0.3, 1)[1], held)
+    assert np.array_equal(hold_out_items(split, 0.3, 0)[1], held) and not np.array_equal(
+        hold_out_items(split, 0.3, 1)[1], held
+    )
     with pytest.raises(InputError, match="larger share"):
         hold_out_items(split, 0.001, 0)
 
 
 @given(lists, st.floats(0, 1), st.integers(0, 5))
 @settings(max_examples=40)
-def test_swapping_touches_only_the_last_two_of_the_share(rows: list[list[int]], share: float, key: int) -> None:
+def test_swapping_touches_only_the_last_two_of_the_share(
+    rows: list[list[int]], share: float, key: int
+) -> None:
     h = packed([[100 * n + place for place in range(len(r))] for n, r in enumerate(rows)])
     after = swap_last_two(h, share, key)
     able = sum(len(r) >= 2 for r in rows)
@@ -107,7 +122,10 @@ def test_beauty_golden_numbers(beauty) -> None:
     assert (len(h), len(ids), len(h.items), len(split.train.items)) == (22_363, 12_101, 198_502, 153_776)
     assert int((split.train.counts(len(ids)) == 0).sum()) == 33 and split.excluded == 0
     at_test = split.train.counts(len(ids))[split.test.target]
-    slices = [int(((at_test >= low) & (at_test <= high)).sum()) for low, high in ((0, 0), (1, 5), (6, 20), (21, 10**9))]
+    slices = [
+        int(((at_test >= low) & (at_test <= high)).sum())
+        for low, high in ((0, 0), (1, 5), (6, 20), (21, 10**9))
+    ]
     assert slices == [138, 6_059, 8_328, 7_838]
     assert len(np.unique(split.test.target)) == 7_978
     thin, held = hold_out_items(split, 0.05, 0, sort_key=ids.astype(np.int64))

@@ -1,4 +1,6 @@
-"""docs/cli.md is what `--help` says: it cannot drift. Rewrite it with `UPDATE_DOCS=1 pytest tests/docs/test_cli_reference.py`."""
+"""docs/cli.md is what `--help` says: it cannot drift. Rewrite it with `UPDATE_DOCS=1 pytest
+tests/docs/test_cli_reference.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ import typer
 from tastemaker.cli.main import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
-HEAD = "# Command line reference\n\nMade from `--help`; a test keeps it equal. `tastemaker COMMAND --help` prints the same.\n"
+HEAD = (
+    "# Command line reference\n\nMade from `--help`; a test keeps it equal. `tastemaker COMMAND --help`"
+    " prints the same.\n"
+)
 
 
 def commands(command: click.Command, path: str) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""The page on conversations runs as written: its Python blocks and shell lines, in the order a reader meets them."""
+"""The page on conversations runs as written: its Python blocks and shell lines, in the order a reader meets
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ def test_from_a_catalogue_to_an_exported_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    parts = re.findall(r"^```(sh|python)\n(.*?)^```", (DOCS / "conversations.md").read_text(), flags=re.M | re.S)
+    parts = re.findall(
+        r"^```(sh|python)\n(.*?)^```", (DOCS / "conversations.md").read_text(), flags=re.M | re.S
+    )
     assert [kind for kind, _ in parts].count("python") == 2 and len(parts) >= 8
     for number, (kind, text) in enumerate(parts):
         if kind == "python":
@@ -29,4 +33,8 @@ def test_from_a_catalogue_to_an_exported_data_set(
     assert "language model" in shown and "ceiling" in shown and " fit) " in shown
     folder = tmp_path / "shop" / "conversations" / "first"
     assert "<audio" not in (folder / "report.html").read_text()  # things have no sound
-    assert {path.name for path in (folder / "exports").iterdir()} >= {"chat.jsonl", "crs.json", "talkplay.jsonl"}
+    assert {path.name for path in (folder / "exports").iterdir()} >= {
+        "chat.jsonl",
+        "crs.json",
+        "talkplay.jsonl",
+    }

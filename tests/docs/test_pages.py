@@ -1,4 +1,6 @@
-"""The documentation runs: every shell line and Python block of these pages, in the order a reader meets them."""
+"""The documentation runs: every shell line and Python block of these pages, in the order a reader meets
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,17 @@ import pytest
 from tastemaker.cli.main import main
 
 DOCS = Path(__file__).parents[2] / "docs"
-# Lines a test cannot run: they serve until stopped, or need a downloaded package. Nothing else may be left out.
+# Lines a test cannot run: they serve until stopped, or need a downloaded package. Nothing else may be left
+# out.
 LEFT_OUT = ("tastemaker serve", "make smollm2", "tastemaker base smollm2")
-SMALL = {"sft_epochs": 1, "cpt_epochs": 0.2, "sasrec_epochs": 1, "width": 32, "threads": 1, "text_view": '"tfidf"'}
+SMALL = {
+    "sft_epochs": 1,
+    "cpt_epochs": 0.2,
+    "sasrec_epochs": 1,
+    "width": 32,
+    "threads": 1,
+    "text_view": '"tfidf"',
+}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -30,7 +40,10 @@ def shop(folder: Path) -> None:
     """The tables that the pages speak of: items I1..I60 with a colour, users U1..U80."""
     rng = np.random.default_rng(0)
     colours = ["red", "green", "blue"]
-    items = [{"item_id": f"I{i}", "title": f"Thing {i}", "attributes": [f"colour={colours[i % 3]}"]} for i in range(1, 61)]
+    items = [
+        {"item_id": f"I{i}", "title": f"Thing {i}", "attributes": [f"colour={colours[i % 3]}"]}
+        for i in range(1, 61)
+    ]
     pl.DataFrame(items).write_parquet(folder / "items.parquet")
     rows = [
         {"user_id": f"U{u}", "item_id": f"I{int(item) + 1}", "position": position}
@@ -87,7 +100,9 @@ def _ask_as_the_page_does() -> None:
     (line,) = [one for block in blocks("api.md", "sh") for one in block.splitlines()]
     words = shlex.split(line)
     body = json.loads(words[words.index("-d") + 1])
-    with TestClient(create_app(WorkspaceService(Workspace.open(Path("shop")))), base_url="http://localhost:8765") as client:
+    with TestClient(
+        create_app(WorkspaceService(Workspace.open(Path("shop")))), base_url="http://localhost:8765"
+    ) as client:
         answer = client.post(words[2].partition("8765")[2], json=body)
         assert answer.status_code == 200
         assert len(answer.json()["rows"]) == body["k"]

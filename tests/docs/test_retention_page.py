@@ -31,18 +31,25 @@ def test_the_page_runs_as_written(
         elif language == "plan":
             (tmp_path / "plan.toml").write_text(text)
         elif language == "python":
-            exec(compile(text, "docs/retentive-relevance.md", "exec"), session)  # one session, as a reader has it
+            exec(
+                compile(text, "docs/retentive-relevance.md", "exec"), session
+            )  # one session, as a reader has it
         elif language == "sh":
             for line in filter(None, text.splitlines()):
                 run_count += run(line, monkeypatch)
     assert run_count == 11
     said = capsys.readouterr().out
     assert said.count("deployed: it ranks from the next request on") == 2
-    assert "withdrawn: lists keep the model's own order" in said and "learnt from" in said.partition("withdrawn")[2]
+    assert (
+        "withdrawn: lists keep the model's own order" in said
+        and "learnt from" in said.partition("withdrawn")[2]
+    )
     assert "Asking moves 'returned' by" in said
     assert set(read_table(Path("surveys.parquet"))["question"].to_pylist()) == {"return"}
     results = read_table(Path("results.parquet")).to_pylist()
-    assert {row["arm"] for row in results} == {"control", "treatment"} and {row["returned"] for row in results} == {0, 1}
+    assert {row["arm"] for row in results} == {"control", "treatment"} and {
+        row["returned"] for row in results
+    } == {0, 1}
     assert (tmp_path / "readout" / "report.html").exists() and (tmp_path / "weights" / "report.html").exists()
 
 
@@ -51,7 +58,9 @@ def turn(path: Path, dials: str) -> None:
     text = path.read_text()
     for line in dials.splitlines():
         name, _, value = line.partition("#")[0].partition("=")
-        text, changed = re.subn(rf"^{name.strip()} = .*$", f"{name.strip()} = {value.strip()}", text, flags=re.M)
+        text, changed = re.subn(
+            rf"^{name.strip()} = .*$", f"{name.strip()} = {value.strip()}", text, flags=re.M
+        )
         assert changed == 1, line
     path.write_text(text)
 

@@ -22,7 +22,11 @@ def _block(x: np.ndarray, name: str) -> np.ndarray:
 
 def _tone(*midi: float, seconds: float = 2.0, partials: int = 4, level: float = 0.2) -> np.ndarray:
     time = np.arange(int(seconds * RATE)) / RATE
-    wave = sum(np.sin(2 * np.pi * k * 440 * 2 ** ((m - 69) / 12) * time) / k for m in midi for k in range(1, partials + 1))
+    wave = sum(
+        np.sin(2 * np.pi * k * 440 * 2 ** ((m - 69) / 12) * time) / k
+        for m in midi
+        for k in range(1, partials + 1)
+    )
     return (level * wave / len(midi)).astype(np.float32)
 
 
@@ -41,7 +45,10 @@ def test_the_pitch_class_of_a_tone_is_the_strongest(midi: int) -> None:
 
 
 def test_octaves_share_a_pitch_class_and_semitones_do_not() -> None:
-    chroma = _block(audio_vectors([_tone(60, partials=1), _tone(72, partials=1), _tone(61, partials=1)], RATE), "chroma_mean")
+    chroma = _block(
+        audio_vectors([_tone(60, partials=1), _tone(72, partials=1), _tone(61, partials=1)], RATE),
+        "chroma_mean",
+    )
     assert chroma[0] @ chroma[1] > 0.8 > 0.1 > chroma[0] @ chroma[2]
 
 
@@ -71,7 +78,12 @@ def test_tempo_shows_as_a_peak_of_the_tempogram(tempo: int) -> None:
 
 def test_brightness_and_noise_show_in_the_spectrum() -> None:
     dull, bright, noise = audio_vectors(
-        [_tone(60, partials=1), _tone(60, partials=12), generator("noise").normal(0, 0.1, 2 * RATE).astype(np.float32)], RATE
+        [
+            _tone(60, partials=1),
+            _tone(60, partials=12),
+            generator("noise").normal(0, 0.1, 2 * RATE).astype(np.float32),
+        ],
+        RATE,
     )
     assert _block(dull, "spectrum")[0] < _block(bright, "spectrum")[0] < _block(noise, "spectrum")[0]
     assert _block(noise, "spectrum")[3] > _block(bright, "spectrum")[3] + 3  # flatness, in nepers
@@ -79,7 +91,8 @@ def test_brightness_and_noise_show_in_the_spectrum() -> None:
 
 def test_loudness_changes_the_level_and_nothing_else() -> None:
     soft, loud = audio_vectors(
-        [0.1 * _clicks(100) + _tone(60, seconds=10)] * 1 + [5 * (0.1 * _clicks(100) + _tone(60, seconds=10))], RATE
+        [0.1 * _clicks(100) + _tone(60, seconds=10)] * 1 + [5 * (0.1 * _clicks(100) + _tone(60, seconds=10))],
+        RATE,
     )
     assert _block(loud, "level")[0] - _block(soft, "level")[0] == pytest.approx(20 * np.log10(5), abs=0.05)
     np.testing.assert_allclose(soft[:-2], loud[:-2], atol=0.02)

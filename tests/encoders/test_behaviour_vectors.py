@@ -1,4 +1,6 @@
-"""Behaviour vectors: the damping by hand, planted communities, unseen items, and no way for other events to leak in."""
+"""Behaviour vectors: the damping by hand, planted communities, unseen items, and no way for other events to
+leak in.
+"""
 
 import numpy as np
 import pytest

@@ -70,7 +70,9 @@ def test_edge_directions_show(step: int) -> None:
 
 
 def test_a_turned_picture_has_turned_edges_and_the_same_colours() -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8).repeat(24, 0).repeat(24, 1)
+    picture = (
+        np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8).repeat(24, 0).repeat(24, 1)
+    )
     plain, turned = image_vectors([picture, np.rot90(picture)])
     np.testing.assert_allclose(_block(plain, "colour"), _block(turned, "colour"), atol=1e-5)
     np.testing.assert_allclose(
@@ -99,7 +101,9 @@ def test_missing_tiny_and_plain_pictures() -> None:
     assert image_vectors([]).shape == (0, DIMENSIONS)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_bad_pictures_name_the_row(bad: np.ndarray) -> None:
     with pytest.raises(InputError, match="item row 2"):
         image_vectors([_plain(1, 2, 3), bad])

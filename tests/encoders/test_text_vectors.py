@@ -47,7 +47,9 @@ def test_like_texts_are_near_and_rows_unit_length() -> None:
     assert x.shape == (6, 4) and x.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5)
     cosine = x @ x.T
-    assert min(cosine[0, 1], cosine[2, 3], cosine[4, 5]) > max(abs(cosine[0, 2]), abs(cosine[1, 4]), abs(cosine[3, 5]))
+    assert min(cosine[0, 1], cosine[2, 3], cosine[4, 5]) > max(
+        abs(cosine[0, 2]), abs(cosine[1, 4]), abs(cosine[3, 5])
+    )
 
 
 def test_a_text_without_known_words_is_missing_not_zero() -> None:

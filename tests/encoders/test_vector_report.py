@@ -49,7 +49,13 @@ def test_alike_vectors_warn_and_standardising_cures() -> None:
 def test_counts_of_missing_distinct_and_constant() -> None:
     x = np.array([[1.0, 5, 0], [2, 5, 1], [np.nan] * 3, [1, 5, 0]])
     report = vector_report(x, "audio")
-    assert (report.items, report.dimensions, report.missing, report.distinct, report.constant_dimensions) == (4, 3, 1, 3 - 1, 1)
+    assert (report.items, report.dimensions, report.missing, report.distinct, report.constant_dimensions) == (
+        4,
+        3,
+        1,
+        3 - 1,
+        1,
+    )
 
 
 @pytest.mark.parametrize(

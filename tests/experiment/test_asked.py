@@ -27,10 +27,15 @@ MORNING = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 @cache
 def chances(effect: float) -> tuple[Any, Any]:
-    """True chances of returning (n,) of listeners when not asked and when asked; the switch is `ListenerWorld.asked_effect`."""
+    """True chances of returning (n,) of listeners when not asked and when asked; the switch is
+    `ListenerWorld.asked_effect`.
+    """
     world = ListenerWorld.of("item", listeners=20_000, items=50, days=1, asked_effect=effect)
     pairs = draw_pairs(world, draw_listeners(world, 0), 0)
-    both = [returns(world, pairs.append_column("asked", pa.array(np.full(20_000, n))), 0)["true_return"] for n in (0, 1)]
+    both = [
+        returns(world, pairs.append_column("asked", pa.array(np.full(20_000, n))), 0)["true_return"]
+        for n in (0, 1)
+    ]
     return both[0].to_numpy(), both[1].to_numpy()
 
 
@@ -72,11 +77,20 @@ def test_whoever_plays_more_is_asked_more_so_only_the_group_chosen_by_chance_tel
     arm = np.array(assign(users, "s", SETTINGS.shares)["arm"].to_pylist())
     shown = (arm == "asked") & (rng.random(n) < keen)
     table = pa.table(
-        {"user_id": users, "arm": arm, "shown": shown.astype(int), "returned": (rng.random(n) < 0.2 + 0.6 * keen).astype(int)}
+        {
+            "user_id": users,
+            "arm": arm,
+            "shown": shown.astype(int),
+            "returned": (rng.random(n) < 0.2 + 0.6 * keen).astype(int),
+        }
     )
     read = read_asking(table, SETTINGS)
     assert read.alone[0].p < 1e-6 and read.alone[0].value > 0.1  # asking does nothing here
-    assert read.effects[0].low < 0 < read.effects[0].high and read.each is not None and read.each.low < 0 < read.each.high
+    assert (
+        read.effects[0].low < 0 < read.effects[0].high
+        and read.each is not None
+        and read.each.low < 0 < read.each.high
+    )
 
 
 def test_too_small_groups_and_lost_people_are_refused() -> None:
@@ -86,7 +100,12 @@ def test_too_small_groups_and_lost_people_are_refused() -> None:
     arm, back = np.array(table["arm"].to_pylist()), np.array(table["returned"].to_pylist())
     lost = table.filter(pa.array((arm != "unasked") | (back == 1) | (np.arange(len(arm)) % 2 == 0)))
     read = read_asking(lost, SETTINGS)
-    assert read.verdict == "cannot tell" and read.ratio.alarm and "do not hold their shares" in read.because and not read.effects
+    assert (
+        read.verdict == "cannot tell"
+        and read.ratio.alarm
+        and "do not hold their shares" in read.because
+        and not read.effects
+    )
     flat = table.set_column(3, "returned", pa.array(np.ones(table.num_rows, int)))
     assert read_asking(flat, SETTINGS).verdict == "cannot tell"
 
@@ -105,7 +124,9 @@ def test_wrong_tables_and_settings_are_told_in_words() -> None:
 
 
 def logs(people: int = 40) -> tuple[pa.Table, pa.Table, pa.Table, str]:
-    """Three days: everybody gets a list on the first and plays its item; some come back; those who may be asked are, by turns."""
+    """Three days: everybody gets a list on the first and plays its item; some come back; those who may be
+    asked are, by turns.
+    """
     salt, day = "never asked/0", timedelta(days=1)
     events, slates, questions = [], [], []
     for number in range(people):
@@ -114,14 +135,23 @@ def logs(people: int = 40) -> tuple[pa.Table, pa.Table, pa.Table, str]:
             at, request = moment + visit * day, f"{user}-{visit}"
             slates.append({"request_id": request, "user_id": user, "timestamp": at, "item_id": "i"})
             value = 0.1 if number == 5 else 0.9  # a glance is no occasion
-            act = {"user_id": user, "item_id": "i", "kind": "play", "value": value, "request_id": request, "timestamp": at}
+            act = {
+                "user_id": user,
+                "item_id": "i",
+                "kind": "play",
+                "value": value,
+                "request_id": request,
+                "timestamp": at,
+            }
             events.append(act)
         if number % 2 and number != 5 and position(user, salt) >= 0.25:
             questions.append({"user_id": user, "timestamp": moment})
     # A last day on which two come for the first time: their next day is not over.
     for number in (90, 91):
         at = MORNING + 2 * day
-        slates.append({"request_id": f"late{number}", "user_id": f"u{number}", "timestamp": at, "item_id": "i"})
+        slates.append(
+            {"request_id": f"late{number}", "user_id": f"u{number}", "timestamp": at, "item_id": "i"}
+        )
         act = {
             "user_id": f"u{number}",
             "item_id": "i",
@@ -152,9 +182,14 @@ def test_logs_that_cannot_be_read_are_refused() -> None:
     settings = AskingSettings(holdout=0.25)
     with pytest.raises(InputError, match="no question was shown"):
         people_table(events, slates, questions.slice(0, 0), salt, settings, 0.3, "(nobody)")
-    with pytest.raises(InputError, match=r"of the never-asked group were asked.*ask_holdout or seed was changed"):
+    with pytest.raises(
+        InputError, match=r"of the never-asked group were asked.*ask_holdout or seed was changed"
+    ):
         people_table(events, slates, questions, salt, AskingSettings(holdout=0.75), 0.3, "(nobody)")
-    early = [table.filter(pa.compute.less(table["timestamp"], MORNING + timedelta(hours=9))) for table in (events, slates)]
+    early = [
+        table.filter(pa.compute.less(table["timestamp"], MORNING + timedelta(hours=9)))
+        for table in (events, slates)
+    ]
     with pytest.raises(InputError, match="nobody's next day"):
         people_table(*early, questions, salt, settings, 0.3, "(nobody)")
 
@@ -165,9 +200,17 @@ def test_a_plain_table_ends_in_a_report(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--holdout"):
         read_asked(tmp_path / "out", lambda *_: None, table=tmp_path / "people.parquet")
     done = read_asked(
-        tmp_path / "out", lambda *one: told.append(one), table=tmp_path / "people.parquet", holdout=0.2, shown="shown"
+        tmp_path / "out",
+        lambda *one: told.append(one),
+        table=tmp_path / "people.parquet",
+        holdout=0.2,
+        shown="shown",
     )
-    assert done["exit_code"] == 1 and done["effects"]["returned"]["high"] < 0 and done["verdict"] == "not supported"
+    assert (
+        done["exit_code"] == 1
+        and done["effects"]["returned"]["high"] < 0
+        and done["verdict"] == "not supported"
+    )
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Paper mode" in page and "Sample ratio" in page and "<svg" in page and told
     write_table(tmp_path / "few.parquet", read_table(tmp_path / "people.parquet").slice(0, 200))

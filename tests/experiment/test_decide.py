@@ -27,7 +27,10 @@ from tastemaker.experiment.effects import Effect, no_effect
 from tastemaker.experiment.surrogate import past_tests
 
 SHARES = {"control": 0.5, "treatment": 0.5}
-FINE, OFF = srm({"control": 5000, "treatment": 5010}, SHARES), srm({"control": 50000, "treatment": 51100}, SHARES)
+FINE, OFF = (
+    srm({"control": 5000, "treatment": 5010}, SHARES),
+    srm({"control": 50000, "treatment": 51100}, SHARES),
+)
 PLAN = Plan(("returns", "sessions"), {"skips": 0.01}, ("likes",), ("low-signal",), horizon="day 1")
 WIN = effect_from_interval("returns", 0.03, 0.01)
 EVEN = effect_from_interval("sessions", 0.001, 0.01)
@@ -50,20 +53,40 @@ def test_a_win_with_safe_guardrails_ships() -> None:
         ((WIN, EVEN, SAFE), OFF, PLAN, "sample-ratio alarm"),
         ((WIN, EVEN, SAFE), None, PLAN, "sample ratio was not checked"),
         ((WIN, EVEN), FINE, PLAN, "guardrail 'skips' is missing"),
-        ((WIN, EVEN, no_effect("skips", "all zero")), FINE, PLAN, "guardrail 'skips' has no number: all zero"),
+        (
+            (WIN, EVEN, no_effect("skips", "all zero")),
+            FINE,
+            PLAN,
+            "guardrail 'skips' has no number: all zero",
+        ),
         ((WIN, SAFE), FINE, PLAN, "primary metric 'sessions' is missing"),
-        ((WIN, EVEN, SAFE, effect_from_interval("saves", 1.0, 0.1)), FINE, PLAN, "metric 'saves' was not declared"),
-        ((WIN, EVEN, SAFE), FINE, Plan(("returns", "sessions"), exploratory=("skips",)), "no guardrail was declared"),
+        (
+            (WIN, EVEN, SAFE, effect_from_interval("saves", 1.0, 0.1)),
+            FINE,
+            PLAN,
+            "metric 'saves' was not declared",
+        ),
+        (
+            (WIN, EVEN, SAFE),
+            FINE,
+            Plan(("returns", "sessions"), exploratory=("skips",)),
+            "no guardrail was declared",
+        ),
     ],
 )
-def test_an_unsound_test_decides_nothing(effects: tuple[Effect, ...], ratio: object, plan: Plan, reason: str) -> None:
+def test_an_unsound_test_decides_nothing(
+    effects: tuple[Effect, ...], ratio: object, plan: Plan, reason: str
+) -> None:
     found = _read(*effects, ratio=ratio, plan=plan)
     assert found.verdict == "cannot tell" and found.exit_code == 1
     assert any(reason in one for one in found.reasons), found.reasons
 
 
 def test_no_win_a_loss_and_a_harmed_guardrail_do_not_ship() -> None:
-    assert "no primary metric moved" in _read(effect_from_interval("returns", 0.001, 0.01), EVEN, SAFE).reasons[0]
+    assert (
+        "no primary metric moved"
+        in _read(effect_from_interval("returns", 0.001, 0.01), EVEN, SAFE).reasons[0]
+    )
     harmed = _read(WIN, EVEN, effect_from_interval("skips", 0.008, 0.006, "down"))
     assert harmed.verdict == "do not ship" and "may be harmed" in harmed.reasons[0]
     loss = _read(WIN, effect_from_interval("sessions", -0.05, 0.01), SAFE)
@@ -73,10 +96,14 @@ def test_no_win_a_loss_and_a_harmed_guardrail_do_not_ship() -> None:
 
 
 def test_cohorts_are_declared_first() -> None:
-    low = Effect("returns", 0.05, 0.04, 0.06, 100, "relative", 1e-9, se=0.005, smallest=50, cohort="low-signal")
+    low = Effect(
+        "returns", 0.05, 0.04, 0.06, 100, "relative", 1e-9, se=0.005, smallest=50, cohort="low-signal"
+    )
     found = _read(WIN, EVEN, SAFE, low)
     assert found.verdict == "ship" and found.lines[-1].role == "exploratory"
-    other = Effect("returns", 0.05, 0.04, 0.06, 100, "relative", 1e-9, se=0.005, smallest=50, cohort="night owls")
+    other = Effect(
+        "returns", 0.05, 0.04, 0.06, 100, "relative", 1e-9, se=0.005, smallest=50, cohort="night owls"
+    )
     assert "cohort 'night owls' was not declared" in _read(WIN, EVEN, SAFE, other).reasons[0]
 
 
@@ -96,7 +123,12 @@ def test_non_inferiority_in_both_directions() -> None:
 def _log(rows: list[tuple[str, str, int]]) -> pa.Table:
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     times = [start + datetime.timedelta(hours=hour) for _, _, hour in rows]
-    columns = {"experiment": ["x"] * len(rows), "unit": [r[0] for r in rows], "arm": [r[1] for r in rows], "timestamp": times}
+    columns = {
+        "experiment": ["x"] * len(rows),
+        "unit": [r[0] for r in rows],
+        "arm": [r[1] for r in rows],
+        "timestamp": times,
+    }
     return pa.table(columns, schema=EXPOSURES)
 
 
@@ -134,7 +166,9 @@ def test_bad_assignments_are_refused() -> None:
 
 def test_splits_are_even_and_layers_independent() -> None:
     units = [f"user-{i}" for i in range(20000)]
-    first, second = (assign(units, salt, SHARES)["arm"].to_numpy(zero_copy_only=False) for salt in ("one", "two"))
+    first, second = (
+        assign(units, salt, SHARES)["arm"].to_numpy(zero_copy_only=False) for salt in ("one", "two")
+    )
     counts = {arm: int((first == arm).sum()) for arm in SHARES}
     assert not srm(counts, SHARES).alarm
     both = ((first == "control") & (second == "control")).mean()

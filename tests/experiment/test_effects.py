@@ -33,7 +33,9 @@ MEAN = Metric("plays", covariate="plays_before")
 
 
 def users(rng: np.random.Generator, n: int, lift: float = 0.0) -> dict[str, np.ndarray]:
-    """Two arms of users with a taste for playing that lasts, likes that follow plays, and `lift` on the treated plays."""
+    """Two arms of users with a taste for playing that lasts, likes that follow plays, and `lift` on the
+    treated plays.
+    """
     taste = rng.gamma(4.0, 1.0, n)
     arm = np.where(rng.permutation(n) % 2 == 0, "treatment", "control")
     plays = rng.poisson(taste * np.where(arm == "treatment", 1 + lift, 1.0)) + 1.0
@@ -52,7 +54,9 @@ def test_moments_of_parts_add_to_the_whole() -> None:
         total = parts[0][arm]
         for part in parts[1:]:
             total = total + part[arm]
-        values = np.column_stack([table.filter(pa.compute.equal(table["arm"], arm))[c].to_numpy() for c in total.columns])
+        values = np.column_stack(
+            [table.filter(pa.compute.equal(table["arm"], arm))[c].to_numpy() for c in total.columns]
+        )
         assert total.n == whole[arm].n == len(values)
         assert total.mean == pytest.approx(values.mean(axis=0))
         assert total.covariance(total.columns) == pytest.approx(np.cov(values.T))
@@ -72,7 +76,11 @@ def test_addition_is_exact_wherever_one_cuts(values: list[float], cut: int) -> N
 def test_a_reader_an_iterator_and_a_table_read_the_same() -> None:
     table = pa.table(users(np.random.default_rng(1), 500))
     reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=64))
-    one, two, three = moments(table, MEAN), moments(reader, MEAN), moments(iter(table.to_batches(max_chunksize=50)), MEAN)
+    one, two, three = (
+        moments(table, MEAN),
+        moments(reader, MEAN),
+        moments(iter(table.to_batches(max_chunksize=50)), MEAN),
+    )
     for other in (two, three):
         assert other["control"].mean == pytest.approx(one["control"].mean)
         assert other["treatment"].scatter == pytest.approx(one["treatment"].scatter)
@@ -86,7 +94,9 @@ def test_a_plain_difference_is_the_welch_test() -> None:
     t, c = (data["plays"][data["arm"] == arm] for arm in ("treatment", "control"))
     oracle = stats.ttest_ind(t, c, equal_var=False)
     interval = oracle.confidence_interval()
-    assert found.p == pytest.approx(oracle.pvalue) and (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.p == pytest.approx(oracle.pvalue) and (found.low, found.high) == pytest.approx(
+        (interval.low, interval.high)
+    )
 
 
 def test_cuped_is_the_regression_on_the_covariate() -> None:
@@ -172,7 +182,9 @@ def test_sample_ratio_rates() -> None:
     shares = {"a": 0.5, "b": 0.5}
     null = sum(srm({"a": int(k), "b": 10**6 - int(k)}, shares).alarm for k in rng.binomial(10**6, 0.5, 4000))
     assert null <= stats.binom.ppf(0.999, 4000, 0.001)
-    off = np.mean([srm({"a": int(k), "b": 10**6 - int(k)}, shares).alarm for k in rng.binomial(10**6, 50 / 101, 500)])
+    off = np.mean(
+        [srm({"a": int(k), "b": 10**6 - int(k)}, shares).alarm for k in rng.binomial(10**6, 50 / 101, 500)]
+    )
     assert off > 0.99
 
 

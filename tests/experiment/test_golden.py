@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tastemaker.experiment import assign, bh, confidence_sequence, effect_from_interval, holm, sample_size, srm
+from tastemaker.experiment import (
+    assign,
+    bh,
+    confidence_sequence,
+    effect_from_interval,
+    holm,
+    sample_size,
+    srm,
+)
 from tastemaker.experiment.assign import arm_at, position
 from tastemaker.experiment.power import detectable, power_of, size_for_error
 
-# Published, 14 days, percent: metric -> effect, 95 % half width, z, p, Holm, BH (over all seven; not printed for two).
+# Published, 14 days, percent: metric -> effect, 95 % half width, z, p, Holm, BH (over all seven; not printed
+# for two).
 PUBLISHED = {
     "sessions per user": (0.030, 0.026, 2.26, 0.0237, 0.0237, 0.0237),
     "communication": (0.052, 0.039, 2.61, 0.00897, 0.0179, 0.0105),
@@ -84,7 +93,9 @@ def test_confidence_sequence() -> None:
 
 
 def test_thirty_looks() -> None:
-    """No effect, 30 looks, planned at a quarter: naive z errs 29 %, the sequence 1.6-1.7 %, 1.55-1.72 x as wide."""
+    """No effect, 30 looks, planned at a quarter: naive z errs 29 %, the sequence 1.6-1.7 %, 1.55-1.72 x as
+    wide.
+    """
     runs, looks, each = 4000, 30, 400
     rng = np.random.default_rng(5)
     n = each * np.arange(1, looks + 1)

@@ -1,4 +1,6 @@
-"""The banking recipe's gate, which sees rewarded rows alone, decides as the library's `certify` does on whole logs."""
+"""The banking recipe's gate, which sees rewarded rows alone, decides as the library's `certify` does on whole
+logs.
+"""
 
 import sys
 from pathlib import Path
@@ -30,7 +32,9 @@ def banking():
 
 
 def logged(rows, n, played, pi0, mixed):
-    """A whole log: the rewarded rows, the rest unrewarded; the 81st action is the new item, which pi0 never plays."""
+    """A whole log: the rewarded rows, the rest unrewarded; the 81st action is the new item, which pi0 never
+    plays.
+    """
     draws = np.random.default_rng(0)
     action = np.concatenate([rows, draws.choice(81, n - len(rows), p=played)])
     reward = np.r_[np.ones(len(rows)), np.zeros(n - len(rows))]
@@ -47,7 +51,9 @@ def test_the_recipes_gate_is_the_librarys(banking, mixed):
     draws = np.random.default_rng(0)
     choose, judged = (loop.rewarded(played, int(part * ROUNDS), draws) for part in (0.2, 0.3))
     whole = np.r_[played, max(1 - played.sum(), 0.0)]
-    s2, s3 = (logged(rows, int(part * ROUNDS), whole, pi0, mixed) for rows, part in ((choose, 0.2), (judged, 0.3)))
+    s2, s3 = (
+        logged(rows, int(part * ROUNDS), whole, pi0, mixed) for rows, part in ((choose, 0.2), (judged, 0.3))
+    )
     ladder = [TablePolicy(np.r_[(1 - nu) * loop.good, nu][None, :]) for nu in banking.SHARES]
     settings = GateSettings(banking.C, book.gate_delta, gap, book.floor, cap=book.cap)
     certificates = certify(ladder, s2, s3, settings, split_hash="split")
@@ -58,7 +64,9 @@ def test_the_recipes_gate_is_the_librarys(banking, mixed):
         evidence = collect(ladder[place], s3, cap=book.cap)
         own = betting.log_wealth(evidence.paired(0.95), gap, evidence.low(0.95), anchor=0.0)
         cap = book.cap if mixed else 1.0
-        assert loop.wealth(loop.old[place], judged, played, len(s3), 0.95, cap, gap) == pytest.approx(own, abs=1e-9)
+        assert loop.wealth(loop.old[place], judged, played, len(s3), 0.95, cap, gap) == pytest.approx(
+            own, abs=1e-9
+        )
 
 
 def test_what_the_recipe_banks_is_what_live_rows_bank(banking):

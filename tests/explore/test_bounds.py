@@ -14,7 +14,9 @@ from tastemaker.stats.betting import FRACTIONS, SPARSE_FRACTIONS
 GOLDEN = ((7 * np.arange(20)) % 20) / 20
 
 
-def contributions(value: np.ndarray, low: float = 0.0, high: float = 1.0, kind: str = "mean") -> Contributions:
+def contributions(
+    value: np.ndarray, low: float = 0.0, high: float = 1.0, kind: str = "mean"
+) -> Contributions:
     return Contributions(value, np.ones(len(value)), low, high, kind, estimator="test")
 
 
@@ -33,7 +35,12 @@ def contributions(value: np.ndarray, low: float = 0.0, high: float = 1.0, kind: 
 def test_golden_numbers(method: Method, extra: dict[str, object], expected: float) -> None:
     found = lower_bound(contributions(GOLDEN), 0.05, method, **extra)  # type: ignore[arg-type]
     assert found.low == pytest.approx(expected, abs=5e-7)
-    assert found.value == pytest.approx(0.475) and found.high == math.inf and found.n == 20 and found.kind == method
+    assert (
+        found.value == pytest.approx(0.475)
+        and found.high == math.inf
+        and found.n == 20
+        and found.kind == method
+    )
 
 
 def test_bca_agrees_with_scipys() -> None:
@@ -48,7 +55,8 @@ def test_bca_agrees_with_scipys() -> None:
         method="BCa",
         rng=np.random.default_rng(0),
     )
-    # Two bootstraps of 20,000 resamples: their 5 % points differ by about .01 standard deviations of the mean each.
+    # Two bootstraps of 20,000 resamples: their 5 % points differ by about .01 standard deviations of the mean
+    # each.
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * value.std() / math.sqrt(80))
 
 
@@ -66,33 +74,44 @@ RUNS, DELTA = 2_000, 0.05
 def test_finite_sample_bounds_miss_no_more_often_than_delta(name: str, method: Method) -> None:
     truth, draw = DISTRIBUTIONS[name]
     rng = np.random.default_rng(11)
-    misses = sum(lower_bound(contributions(draw(rng, 100)), DELTA, method, smoothing=1.0).low > truth for _ in range(RUNS))
+    misses = sum(
+        lower_bound(contributions(draw(rng, 100)), DELTA, method, smoothing=1.0).low > truth
+        for _ in range(RUNS)
+    )
     assert misses <= stats.binom.ppf(0.999, RUNS, DELTA)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 @pytest.mark.parametrize("fractions", [FRACTIONS, SPARSE_FRACTIONS])
 def test_betting_misses_no_more_often_than_delta(name: str, fractions: tuple[float, ...]) -> None:
-    """The bound is above the truth exactly where the wealth at the truth has reached 1/delta: no search is needed to count."""
+    """The bound is above the truth exactly where the wealth at the truth has reached 1/delta: no search is
+    needed to count.
+    """
     truth, draw = DISTRIBUTIONS[name]
     rows = draw(np.random.default_rng(15), RUNS * 100).reshape(RUNS, 100)
     wealth = np.mean([np.exp(np.log1p(f * (rows - truth) / truth).sum(axis=1)) for f in fractions], axis=0)
     missed = wealth >= 1 / DELTA
     assert missed.sum() <= stats.binom.ppf(0.999, RUNS, DELTA)
     for one in [*np.flatnonzero(missed)[:3], *np.flatnonzero(~missed)[:5]]:
-        assert (lower_bound(contributions(rows[one]), DELTA, "betting", fractions=fractions).low > truth) == missed[one]
+        assert (
+            lower_bound(contributions(rows[one]), DELTA, "betting", fractions=fractions).low > truth
+        ) == missed[one]
 
 
 def test_student_misses_within_two_hundredths_on_light_tails() -> None:
     rng = np.random.default_rng(12)
-    misses = sum(lower_bound(contributions(rng.random(100)), DELTA, "t").low > 0.5 for _ in range(RUNS)) / RUNS
+    misses = (
+        sum(lower_bound(contributions(rng.random(100)), DELTA, "t").low > 0.5 for _ in range(RUNS)) / RUNS
+    )
     assert abs(misses - DELTA) <= 0.02
 
 
 def test_bca_misses_near_delta_on_light_tails() -> None:
     rng = np.random.default_rng(13)
     runs = 300
-    misses = sum(lower_bound(contributions(rng.random(60)), DELTA, "bca", resamples=400).low > 0.5 for _ in range(runs))
+    misses = sum(
+        lower_bound(contributions(rng.random(60)), DELTA, "bca", resamples=400).low > 0.5 for _ in range(runs)
+    )
     assert misses <= stats.binom.ppf(0.999, runs, DELTA + 0.02)
 
 
@@ -101,7 +120,11 @@ def test_bca_misses_near_delta_on_light_tails() -> None:
     [
         (contributions(GOLDEN, high=math.inf), "hoeffding", "hoeffding needs a finite range .* clipped_ips"),
         (contributions(GOLDEN, high=math.inf), "bernstein", "bernstein needs a finite range"),
-        (contributions(GOLDEN, low=-math.inf), "betting", "betting needs a smallest contribution .* floor and logger"),
+        (
+            contributions(GOLDEN, low=-math.inf),
+            "betting",
+            "betting needs a smallest contribution .* floor and logger",
+        ),
         (contributions(GOLDEN, kind="influence"), "betting", "betting cannot take test: a ratio"),
         (contributions(GOLDEN, kind="influence"), "hoeffding", "hoeffding cannot take test"),
         (contributions(GOLDEN, kind="influence"), "log_smoothing", "log_smoothing cannot take test"),
@@ -138,5 +161,6 @@ def test_no_rewarded_row_is_no_error_and_claims_nothing(method: Method) -> None:
 def test_asymptotic_bounds_and_models_say_so() -> None:
     assert any("asymptotic" in one for one in lower_bound(contributions(GOLDEN), 0.05, "t").assumptions)
     assert any(
-        "model's own error" in one for one in lower_bound(contributions(GOLDEN, kind="model"), 0.05, "hoeffding").assumptions
+        "model's own error" in one
+        for one in lower_bound(contributions(GOLDEN, kind="model"), 0.05, "hoeffding").assumptions
     )

@@ -77,7 +77,12 @@ def test_a_drawn_slate_is_a_checked_table() -> None:
     assert table["item_id"].to_pylist() == ["abcd"[one] for one in order]
     assert table["propensity"].to_pylist() == propensity.tolist()
     assert table["prefix_propensity"].null_count == 0
-    assert drawn_slate("r1", "u1", ["a", "b", "c", "d"], WEIGHTS, 2, when, "softmax")["prefix_propensity"].null_count == 2
+    assert (
+        drawn_slate("r1", "u1", ["a", "b", "c", "d"], WEIGHTS, 2, when, "softmax")[
+            "prefix_propensity"
+        ].null_count
+        == 2
+    )
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

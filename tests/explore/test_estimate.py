@@ -40,10 +40,14 @@ from tastemaker.stats.betting import log_wealth
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "open-bandit"
 
 
-def plain_log(action: list[int], reward: list[float], propensity: list[float], actions: int, **more: object) -> Log:
+def plain_log(
+    action: list[int], reward: list[float], propensity: list[float], actions: int, **more: object
+) -> Log:
     n = len(action)
     names = [f"a{one}" for one in range(actions)]
-    return Log(np.zeros((n, 1)), np.array(action), np.array(reward, float), np.array(propensity), names, **more)  # type: ignore[arg-type]
+    return Log(
+        np.zeros((n, 1)), np.array(action), np.array(reward, float), np.array(propensity), names, **more
+    )  # type: ignore[arg-type]
 
 
 def test_golden_paired() -> None:
@@ -74,7 +78,11 @@ def world() -> Dense:
 
 def test_estimators_equal_their_dense_definitions(world: Dense) -> None:
     rows = np.arange(400)
-    w, r, qhat = (world.pi / np.maximum(world.pi0, 1e-300))[rows, world.log.action], world.log.reward, 0.9 * world.q + 0.02
+    w, r, qhat = (
+        (world.pi / np.maximum(world.pi0, 1e-300))[rows, world.log.action],
+        world.log.reward,
+        0.9 * world.q + 0.02,
+    )
     model = GivenRewards(qhat)
     own, expected = qhat[rows, world.log.action], (world.pi * qhat).sum(axis=1)
     group = np.eye(5)[world.prefixes]
@@ -94,24 +102,37 @@ def test_estimators_equal_their_dense_definitions(world: Dense) -> None:
         np.testing.assert_allclose(found.value, value, atol=1e-12, err_msg=found.estimator)
         assert found.low - 1e-12 <= found.value.min() and found.value.max() <= found.high + 1e-12
     assert snips(world.log, world.policy).mean == pytest.approx((w @ r) / w.sum(), abs=1e-12)
-    assert ips(world.log, np.log(np.maximum(w * world.log.propensity, 1e-300))).mean == pytest.approx(np.mean(w * r))
+    assert ips(world.log, np.log(np.maximum(w * world.log.propensity, 1e-300))).mean == pytest.approx(
+        np.mean(w * r)
+    )
 
 
 def test_a_floor_keeps_dr_unbiased_and_bounded_below(world: Dense) -> None:
-    """Sum over every action with its probability: the expectation is that of plain DR on support, and no value is below -k."""
+    """Sum over every action with its probability: the expectation is that of plain DR on support, and no
+    value is below -k.
+    """
     k = 0.3
     model = GivenRewards(world.q * 0 + 0.8)
     total, least = np.zeros(400), math.inf
     for action in range(24):
         for reward in (0.0, 1.0):
-            log = Log(world.log.context, np.full(400, action), np.full(400, reward), world.pi0[:, action], world.log.actions)
+            log = Log(
+                world.log.context,
+                np.full(400, action),
+                np.full(400, reward),
+                world.pi0[:, action],
+                world.log.actions,
+            )
             found = dr(log, world.policy, model, floor=k, logger=world.logger)
             least = min(least, found.value.min())
             chance = world.q[:, action] if reward else 1 - world.q[:, action]
             total += world.pi0[:, action] * chance * found.value
     np.testing.assert_allclose(total, (world.pi * world.q)[:, :24].sum(axis=1), atol=1e-9)
     assert -k <= least < -0.9 * k and found.low == -k
-    assert lower_bound(dr(world.log, world.policy, model, floor=k, logger=world.logger), 0.05, "betting").low > -k
+    assert (
+        lower_bound(dr(world.log, world.policy, model, floor=k, logger=world.logger), 0.05, "betting").low
+        > -k
+    )
     with pytest.raises(InputError, match="needs the logger's policy"):
         dr(world.log, world.policy, model, floor=k)
     with pytest.raises(InputError, match="pass the policy that wrote it"):
@@ -129,15 +150,24 @@ def test_sampled_expectations_agree_with_exact_ones(world: Dense) -> None:
 @pytest.mark.parametrize("learner", ["logistic", "linear", "boosting"])
 def test_cross_fitted_models_learn_and_never_predict_what_they_saw(learner: str) -> None:
     world = dense_world(3_000)
-    log = Log(world.log.context[:, :4], *(getattr(world.log, one) for one in ("action", "reward", "propensity", "actions")))
+    log = Log(
+        world.log.context[:, :4],
+        *(getattr(world.log, one) for one in ("action", "reward", "propensity", "actions")),
+    )
     model = fit_reward_model(log, world.policy.vectors, learner=learner)  # type: ignore[arg-type]
     own = model.at(log.action[:, None])[:, 0]
     truth = world.q[np.arange(3_000), log.action]
     # A constant is wrong by the spread of the truth.
     assert np.sqrt(np.mean((own - truth) ** 2)) < 0.75 * truth.std()
-    np.testing.assert_allclose(model.block(slice(10, 20), slice(3, 9)), model.at(np.tile(np.arange(3, 9), (3_000, 1)))[10:20])
+    np.testing.assert_allclose(
+        model.block(slice(10, 20), slice(3, 9)), model.at(np.tile(np.arange(3, 9), (3_000, 1)))[10:20]
+    )
     flipped = Log(
-        log.context, log.action, np.where(np.arange(3_000) == 7, 1 - log.reward, log.reward), log.propensity, log.actions
+        log.context,
+        log.action,
+        np.where(np.arange(3_000) == 7, 1 - log.reward, log.reward),
+        log.propensity,
+        log.actions,
     )
     other = fit_reward_model(flipped, world.policy.vectors, learner=learner)  # type: ignore[arg-type]
     assert other.at(log.action[:, None])[7, 0] == own[7]
@@ -166,7 +196,9 @@ def test_refitting_inside_the_bootstrap_is_wider_than_a_fixed_model() -> None:
         return dm(log, world.policy, fit_reward_model(log, world.policy.vectors, learner="linear")).mean
 
     honest = refit_bootstrap(world.log, value, 0.05, resamples=60)
-    fixed = lower_bound(dm(world.log, world.policy, fit_reward_model(world.log, world.policy.vectors)), 0.05, "t")
+    fixed = lower_bound(
+        dm(world.log, world.policy, fit_reward_model(world.log, world.policy.vectors)), 0.05, "t"
+    )
     assert honest.value - honest.low > 2 * (fixed.value - fixed.low)
     assert any("model's own error" in one for one in fixed.assumptions)
     with pytest.raises(InputError, match="no percentile"):
@@ -206,12 +238,15 @@ def test_paired_after_the_first_round(world: Dense) -> None:
         paired(log, world.policy, 0.9, cap=1.01)
     credit = np.full(400, 0.1)
     np.testing.assert_allclose(
-        paired(world.log, world.policy, 0.9, credit=credit).value, paired(world.log, world.policy, 0.9).value + 0.1
+        paired(world.log, world.policy, 0.9, credit=credit).value,
+        paired(world.log, world.policy, 0.9).value + 0.1,
     )
 
 
 def test_a_list_estimate_is_unbiased_by_enumeration() -> None:
-    """All lists of two among three under the logger, with a reward at each position: sums to the new policy's value."""
+    """All lists of two among three under the logger, with a reward at each position: sums to the new policy's
+    value.
+    """
     old, new = np.log([0.5, 0.3, 0.2]), np.log([0.2, 0.3, 0.5])
     policy = SoftmaxPolicy(np.eye(3), np.zeros((1, 3)), new, precision="float64")
     gain = np.array([0.9, 0.5, 0.1])
@@ -252,7 +287,10 @@ def test_list_estimates_on_drawn_slates_and_their_refusals() -> None:
         slate_ips(plain_log([0], [1.0], [1.0], 1), np.zeros(1))
     with pytest.raises(InputError, match="row 2: request 'r' has position 1 twice"):
         slate_ips(
-            plain_log([0, 0], [1.0, 1.0], [0.5, 0.5], 1, request=np.array(["r", "r"]), position=np.array([1, 1])), np.zeros(2)
+            plain_log(
+                [0, 0], [1.0, 1.0], [0.5, 0.5], 1, request=np.array(["r", "r"]), position=np.array([1, 1])
+            ),
+            np.zeros(2),
         )
 
 
@@ -269,20 +307,32 @@ def test_bad_estimates_are_refused(world: Dense) -> None:
     for c in (0.0, 1.1, math.nan):
         with pytest.raises(InputError, match="above 0 and at most 1"):
             paired(log, world.policy, c)
-    with pytest.raises(InputError, match=r"'prefix' needs the logger's probability .* add a column 'prefix_propensity'"):
+    with pytest.raises(
+        InputError, match=r"'prefix' needs the logger's probability .* add a column 'prefix_propensity'"
+    ):
         paired(log, world.policy, support="prefix")
     with pytest.raises(InputError, match="needs the policy itself"):
         paired(log, np.zeros(400), support="prefix")
     with pytest.raises(InputError, match="is below the action's own propensity"):
         mips(
-            Log(log.context, log.action, log.reward, log.propensity, log.actions, prefix_propensity=log.propensity / 2),
+            Log(
+                log.context,
+                log.action,
+                log.reward,
+                log.propensity,
+                log.actions,
+                prefix_propensity=log.propensity / 2,
+            ),
             world.policy,
         )
     with pytest.raises(InputError, match="is above max_weight"):
         ips(log, world.policy, max_weight=0.1)
     with pytest.raises(InputError, match="never plays what was logged"):
         snips(log, np.full(400, -np.inf))
-    for bad in (lambda: clipped_ips(log, world.policy, 0), lambda: switch_dr(log, world.policy, GivenRewards(world.q), -1)):
+    for bad in (
+        lambda: clipped_ips(log, world.policy, 0),
+        lambda: switch_dr(log, world.policy, GivenRewards(world.q), -1),
+    ):
         with pytest.raises(InputError, match="tau is"):
             bad()
 
@@ -301,7 +351,11 @@ def test_rows_of_a_user_become_one_value(world: Dense) -> None:
 def test_estimated_propensities_are_labelled() -> None:
     table = pa.table({"action": ["a", "b"] * 20, "reward": [0.0, 1.0] * 20})
     log = check_log(table, Columns(), ["a", "b"], fit_logger=True)
-    found: list[Contributions] = [ips(log, uniform_policy(2)), paired(log, uniform_policy(2)), snips(log, uniform_policy(2))]
+    found: list[Contributions] = [
+        ips(log, uniform_policy(2)),
+        paired(log, uniform_policy(2)),
+        snips(log, uniform_policy(2)),
+    ]
     assert all(any("estimated" in note for note in one.assumptions) for one in found)
 
 
@@ -329,9 +383,14 @@ def test_open_bandit_men() -> None:
     # The random log, weighed to how often the other logger showed each item at each position.
     assert bts.position is not None and random.position is not None
     shares = np.stack(
-        [np.bincount(bts.action[bts.position == one], minlength=34) / (bts.position == one).sum() for one in (1, 2, 3)]
+        [
+            np.bincount(bts.action[bts.position == one], minlength=34) / (bts.position == one).sum()
+            for one in (1, 2, 3)
+        ]
     )
-    at_position = Log(random.position[:, None] - 1.0, random.action, random.reward, random.propensity, random.actions)
+    at_position = Log(
+        random.position[:, None] - 1.0, random.action, random.reward, random.propensity, random.actions
+    )
     back = ips(at_position, TablePolicy(shares))
     assert back.mean == pytest.approx(0.00565627, abs=5e-9)
     assert snips(at_position, TablePolicy(shares)).mean == pytest.approx(0.00573986, abs=5e-9)

@@ -30,7 +30,9 @@ def drawn(small, n, key, policy=None):
     action = draws.choice(len(small.q), n, p=played)
     reward = (draws.random(n) < small.q[action]) * 1.0
     prefix = None if small.world.prefixes is None else np.full(n, 1 / 16)
-    return Log(np.zeros((n, 1)), action, reward, played[action], small.world.actions, prefix_propensity=prefix)
+    return Log(
+        np.zeros((n, 1)), action, reward, played[action], small.world.actions, prefix_propensity=prefix
+    )
 
 
 def gate(candidates, n=10_000, key=0, small=SMALL, settings=GateSettings(), **more):
@@ -40,7 +42,12 @@ def gate(candidates, n=10_000, key=0, small=SMALL, settings=GateSettings(), **mo
 
 def test_paired_golden_and_rows_needed():
     log = Log(
-        np.zeros((6, 1)), np.arange(6), np.array([1.0, 1, 0, 1, 1, 0]), np.full(6, 0.2), tuple("abcdef"), prefix_propensity=None
+        np.zeros((6, 1)),
+        np.arange(6),
+        np.array([1.0, 1, 0, 1, 1, 0]),
+        np.full(6, 0.2),
+        tuple("abcdef"),
+        prefix_propensity=None,
     )
     weight = np.array([0.5, 2, 1, 4, 0, 1.5])
     probabilities = np.append(weight * 0.2, 0)[:6]
@@ -48,12 +55,15 @@ def test_paired_golden_and_rows_needed():
     scaled = replace(log, propensity=np.full(6, 0.2 / probabilities.sum()))
     found = collect(rest, scaled)
     np.testing.assert_allclose(found.paired(0.95), [-0.45, 1.05, 0, 3.05, -0.95, 0], atol=1e-9)
-    assert np.exp(betting.log_wealth(found.paired(0.95), 0.0, found.low(0.95), anchor=0.0)) == pytest.approx(1.185605, abs=5e-7)
+    assert np.exp(betting.log_wealth(found.paired(0.95), 0.0, found.low(0.95), anchor=0.0)) == pytest.approx(
+        1.185605, abs=5e-7
+    )
     assert least_rewarded(0.95, 0.05) == 102
 
 
 def test_rates_in_the_paired_world():
-    # 200 runs of 10,000 rows each; published (400 runs): 0, 0, .98, .94. Limits: 99.9 % points of the binomial.
+    # 200 runs of 10,000 rows each; published (400 runs): 0, 0, .98, .94. Limits: 99.9 % points of the
+    # binomial.
     runs, passes, bernstein = 200, np.zeros(4), np.zeros(4)
     weights = [SMALL.tilted(b) / SMALL.logger for b in PAIRED_TILTS]
     draws = np.random.default_rng(11)
@@ -82,7 +92,12 @@ def test_certify_walks_from_the_strongest_candidate_to_the_first_failure():
     assert all(found[place].passed for place in tested[:-1]) and not found[tested[-1]].passed
     assert "S2 starts" in found[0].reason and "before it failed" in found[-1].reason
     best = found[tested[0]]
-    assert best.lcb >= 0 and best.e_value >= 20 and best.floor_lcb >= best.lcb and best.reason.startswith("passed")
+    assert (
+        best.lcb >= 0
+        and best.e_value >= 20
+        and best.floor_lcb >= best.lcb
+        and best.reason.startswith("passed")
+    )
     assert best.on_support_mass == pytest.approx(1) and best.ess < best.n and best.ratio > 1
     assert {one.test for one in best.beside} == {"Student t", "paired t", "Bernstein", "Hoeffding"}
 
@@ -90,7 +105,9 @@ def test_certify_walks_from_the_strongest_candidate_to_the_first_failure():
 def test_certificate_round_trip_and_tampering():
     for one in gate([table(SMALL.tilted(0.2)), table(SMALL.tilted(2.5))], 10_000):
         back = Certificate.from_json(one.to_json())
-        assert back.to_json() == one.to_json() and back.hash == one.hash and back.assumptions == one.assumptions
+        assert (
+            back.to_json() == one.to_json() and back.hash == one.hash and back.assumptions == one.assumptions
+        )
     failed = gate([table(SMALL.tilted(-0.5))], 2_000)[0]
     assert not failed.passed and "below the margin" in failed.reason
     with pytest.raises(InputError, match="altered"):
@@ -113,7 +130,10 @@ def test_margin_and_floor():
 def test_mixture_logger_with_its_cap():
     policy = table(SMALL.tilted(PAIRED_TILTS[2]))
     mixed = 0.95 * SMALL.tilted(0.1) + 0.05 * SMALL.logger
-    s2, s3 = (served_by(drawn(SMALL, n, key, mixed), table(SMALL.logger)) for n, key in ((10_000, "m2"), (40_000, "m3")))
+    s2, s3 = (
+        served_by(drawn(SMALL, n, key, mixed), table(SMALL.logger))
+        for n, key in ((10_000, "m2"), (40_000, "m3"))
+    )
     settings = GateSettings(cap=5.0)
     found = certify([policy], s2, s3, settings, split_hash="m")[0]
     assert found.passed and found.cap == 5.0
@@ -129,10 +149,16 @@ def test_three_kinds_of_support(worthless):
     policy = table(small.policy, small.world.prefixes)
     existing = small.world.existing
     logged = gate([policy], 100_000, "p", small, existing=existing)[0]
-    assert not logged.passed and logged.novelty == pytest.approx(0.3) and logged.on_support_mass == pytest.approx(0.7)
+    assert (
+        not logged.passed
+        and logged.novelty == pytest.approx(0.3)
+        and logged.on_support_mass == pytest.approx(0.7)
+    )
     prefix = gate([policy], 100_000, "p", small, GateSettings(support="prefix"), existing=existing)[0]
     # Where new items are worth nothing the assumption is false, and the certificate says what it assumed.
-    assert prefix.passed and any("prefix carries an action's whole effect" in one for one in prefix.assumptions)
+    assert prefix.passed and any(
+        "prefix carries an action's whole effect" in one for one in prefix.assumptions
+    )
 
 
 def test_features_credit_new_items_within_belief():
@@ -156,7 +182,15 @@ def test_features_credit_new_items_within_belief():
     assert (believed.low[~existing] / q[~existing]).mean() > 0.7
     best = np.where(existing, 0, np.where(q > np.quantile(q, 0.7), 1.0, 0.0))
     policy = table(0.6 / 240 * existing + 0.4 * best / best.sum())
-    found = certify([policy], s2, s3, GateSettings(support="features"), split_hash=mark, existing=existing, believed=believed)[0]
+    found = certify(
+        [policy],
+        s2,
+        s3,
+        GateSettings(support="features"),
+        split_hash=mark,
+        existing=existing,
+        believed=believed,
+    )[0]
     assert found.passed and any("left out" in one for one in found.assumptions)
     assert not certify([policy], s2, s3, split_hash=mark, existing=existing)[0].passed
 
@@ -189,11 +223,24 @@ def test_what_is_refused():
     with pytest.raises(InputError, match="prefixes"):
         certify([policy], log, log, GateSettings(support="prefix"), split_hash="split")
     with pytest.raises(InputError, match="prefix_propensity"):
-        certify([table(SMALL.logger, np.zeros(80, int))], log, log, GateSettings(support="prefix"), split_hash="split")
+        certify(
+            [table(SMALL.logger, np.zeros(80, int))],
+            log,
+            log,
+            GateSettings(support="prefix"),
+            split_hash="split",
+        )
     with pytest.raises(InputError, match="existing"):
         certify([policy], log, log, GateSettings(support="features"), split_hash="split")
     with pytest.raises(InputError, match="fit them"):
-        certify([policy], log, log, GateSettings(support="features"), split_hash="split", existing=np.ones(80, bool))
+        certify(
+            [policy],
+            log,
+            log,
+            GateSettings(support="features"),
+            split_hash="split",
+            existing=np.ones(80, bool),
+        )
     for wrong in ({"c": 0.0}, {"c": 1.1}, {"floor": 0.0}, {"delta": 0.0}, {"cap": 0.5}, {"margin": np.nan}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             GateSettings(**wrong)
@@ -208,7 +255,9 @@ def test_estimated_propensities_are_said_so():
 
 
 def test_split_reuse_is_caught_by_the_sequence():
-    """50 unsafe candidates: a naive paired t passes any of them in over 30 % of runs, the fixed sequence at most at delta."""
+    """50 unsafe candidates: a naive paired t passes any of them in over 30 % of runs, the fixed sequence at
+    most at delta.
+    """
     draws = np.random.default_rng(0)
     candidates = []
     for worth in np.linspace(0.90, 0.949, 50):

@@ -1,4 +1,6 @@
-"""Learners: gradients against finite differences, known optima, paths that start at the logger, and what each mode promises."""
+"""Learners: gradients against finite differences, known optima, paths that start at the logger, and what each
+mode promises.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,14 @@ from tastemaker.explore.gate import GateSettings
 from tastemaker.explore.learn.certified import PathSettings, climb, depsue, safe_opg
 from tastemaker.explore.learn.fit import LAMBDAS, fit, imitate, learn, path
 from tastemaker.explore.learn.objectives import NAMES, value
-from tastemaker.explore.learn.paper import PaperSettings, balanced, depsue_paper, halves, player, safe_opg_paper
+from tastemaker.explore.learn.paper import (
+    PaperSettings,
+    balanced,
+    depsue_paper,
+    halves,
+    player,
+    safe_opg_paper,
+)
 from tastemaker.explore.learn.paper.safe_opg import clipped_bound, own_probability
 from tastemaker.explore.learn.potec import potec
 from tastemaker.explore.learn.rows import Rows, joined
@@ -41,7 +50,9 @@ def _world(key: int = 0) -> CatalogueWorld:
     draws = generator(key, "test world")
     vectors = draws.standard_normal((ITEMS, 4))
     prefixes = np.arange(ITEMS) % 6
-    return catalogue_world(vectors, draws.standard_normal((USERS, 4)), CatalogueSettings(gain=1.0), key, prefixes)
+    return catalogue_world(
+        vectors, draws.standard_normal((USERS, 4)), CatalogueSettings(gain=1.0), key, prefixes
+    )
 
 
 WORLD = _world()
@@ -77,7 +88,9 @@ def test_objectives_have_the_gradient_of_their_definition(name: str) -> None:
     small = replace(FAST, steps=5)
     batch = next(iter(batches(ROWS, small, 0)))
     goal = value(name, ROWS, small)  # type: ignore[arg-type]
-    logits = torch.tensor(generator(0).standard_normal((USERS, ITEMS)), dtype=torch.float32, requires_grad=True)
+    logits = torch.tensor(
+        generator(0).standard_normal((USERS, ITEMS)), dtype=torch.float32, requires_grad=True
+    )
     goal(replace(batch, log_probs=torch.log_softmax(logits, 1))).backward()
     assert logits.grad is not None
     step = 1e-2
@@ -85,7 +98,14 @@ def test_objectives_have_the_gradient_of_their_definition(name: str) -> None:
         direction = torch.tensor(generator(number).standard_normal((USERS, ITEMS)))
         ends = [
             float(
-                goal(replace(batch, log_probs=torch.log_softmax(logits.detach().double() + sign * step * direction, 1).float()))
+                goal(
+                    replace(
+                        batch,
+                        log_probs=torch.log_softmax(
+                            logits.detach().double() + sign * step * direction, 1
+                        ).float(),
+                    )
+                )
             )
             for sign in (1, -1)
         ]
@@ -137,7 +157,9 @@ def test_features_and_population_are_the_same_policy() -> None:
         action = np.arange(USERS) * 2
         ctx = np.arange(USERS)[:, None] * 1.0
         mine = allowed is None or allowed[action]
-        assert np.allclose(soft.log_prob(WORLD.contexts, action)[mine], numbered.log_prob(ctx, action)[mine], atol=1e-4)
+        assert np.allclose(
+            soft.log_prob(WORLD.contexts, action)[mine], numbered.log_prob(ctx, action)[mine], atol=1e-4
+        )
     assert np.allclose(table.sum(axis=1), 1, atol=1e-5)
 
 
@@ -146,7 +168,9 @@ def test_contexts_far_from_zero_cost_no_digits() -> None:
     near = draws.standard_normal((USERS, 4))
     far = 1e7 + 1e-3 * near
     scale = 1e3 * np.ones(4)
-    trained = Weights(draws.standard_normal((5, 4)).astype(np.float32), np.zeros(ITEMS, np.float32), np.full(4, 1e7), scale)
+    trained = Weights(
+        draws.standard_normal((5, 4)).astype(np.float32), np.zeros(ITEMS, np.float32), np.full(4, 1e7), scale
+    )
     action = np.arange(USERS)
     exact = np.log(trained.table(far, WORLD.vectors)[np.arange(USERS), action])
     policy = Features(WORLD.vectors).policy(trained)
@@ -161,7 +185,9 @@ def test_a_numbered_policy_answers_as_the_general_one_does() -> None:
     ctx = generator(1).integers(0, USERS, 50)[:, None] * 1.0
     action = np.flatnonzero(WORLD.existing)[generator(2).integers(0, WORLD.existing.sum(), 50)]
     assert np.allclose(fast.log_prob(ctx, action), slow.log_prob(ctx, action))
-    assert np.allclose(fast.prefix_log_prob(ctx, WORLD.prefixes[action]), slow.prefix_log_prob(ctx, WORLD.prefixes[action]))
+    assert np.allclose(
+        fast.prefix_log_prob(ctx, WORLD.prefixes[action]), slow.prefix_log_prob(ctx, WORLD.prefixes[action])
+    )
     assert np.allclose(fast.mass(ctx, WORLD.existing), slow.mass(ctx, WORLD.existing))
     other = SPACE.policy(imitate(ROWS, FAST, 0))
     mixed, general = SPACE.mixed(other, fast, 0.05, 2.0), Mixture(other, fast, 0.05, 2.0)
@@ -181,7 +207,8 @@ def test_minibatches_cover_every_context_and_end_near_the_whole() -> None:
 
 def test_training_depends_on_the_key_alone() -> None:
     one, two = (
-        fit(replace(LOG, context=WORLD.contexts[LOG.context[:, 0].astype(int)]), WORLD.vectors, settings=FAST) for _ in "ab"
+        fit(replace(LOG, context=WORLD.contexts[LOG.context[:, 0].astype(int)]), WORLD.vectors, settings=FAST)
+        for _ in "ab"
     )
     assert one.fingerprint() == two.fingerprint()
 
@@ -206,7 +233,9 @@ def test_balanced_weights_average_one_under_each_logger() -> None:
     other = imitate(ROWS, FAST, 0)
     policy = SPACE.policy(other)
     second = SPACE.rows(_draw(policy, 1500, "second"))
-    pooled = balanced([ROWS, second], [lambda rows: _logger().probabilities[rows.context, rows.action], player(other)])
+    pooled = balanced(
+        [ROWS, second], [lambda rows: _logger().probabilities[rows.context, rows.action], player(other)]
+    )
     expected = np.array(
         [
             (3000 * _logger().probabilities[c, a] + 1500 * policy.probabilities[c, a]) / 4500
@@ -225,7 +254,9 @@ def test_the_clipped_bound_by_hand() -> None:
 
 
 def test_safe_opg_obeys_the_ceiling_of_novelty_on_every_passing_run() -> None:
-    """nu <= 1 - (C + width)/V(pi_A) with V(pi_A) as its own log estimates it, and <= 1 - C/V(pi_A) in truth but for delta."""
+    """nu <= 1 - (C + width)/V(pi_A) with V(pi_A) as its own log estimates it, and <= 1 - C/V(pi_A) in truth
+    but for delta.
+    """
     passing, broken = 0, 0
     for run in range(25):
         rows = SPACE.rows(_draw(_logger(), 1500, f"ceiling {run}"))
@@ -258,7 +289,13 @@ def test_depsue_as_published_takes_the_live_means_at_their_word() -> None:
     target = 0.95 * float(ROWS.reward.mean())
     settings_of = PaperSettings(learner=replace(FAST, steps=15))
     found = depsue_paper(
-        ROWS, lambda rows: _logger().probabilities[rows.context, rows.action], deploy, 3, 3000, target, settings_of
+        ROWS,
+        lambda rows: _logger().probabilities[rows.context, rows.action],
+        deploy,
+        3,
+        3000,
+        target,
+        settings_of,
     )
     assert [one.rounds for one in found] == [1000] * 3 and [one.live for one in found] == rewards
     for k, one in enumerate(found, start=1):
@@ -272,7 +309,9 @@ CERTIFIED = PathSettings(lambdas=(1.0, 0.3), shares=(0.0, 0.05, 0.2, 0.6), learn
 def test_the_ladder_has_exactly_the_novelty_it_says() -> None:
     trained = imitate(ROWS, FAST, 0)
     ctx = np.arange(USERS)[:, None] * 1.0
-    for share, one in zip((0.0, 0.1, 0.5), climb(SPACE, trained, WORLD.existing, (0.0, 0.1, 0.5)), strict=True):
+    for share, one in zip(
+        (0.0, 0.1, 0.5), climb(SPACE, trained, WORLD.existing, (0.0, 0.1, 0.5)), strict=True
+    ):
         assert np.allclose(1 - one.mass(ctx, WORLD.existing), share)
 
 
@@ -287,7 +326,9 @@ def test_certified_safe_opg_never_certifies_rows_it_learnt_from() -> None:
 
 
 def test_certified_depsue_keeps_its_promise_over_a_full_loop() -> None:
-    """Cumulative value and floor in truth, over 30 loops of K = 3 rounds; the ledger's violations stay within delta."""
+    """Cumulative value and floor in truth, over 30 loops of K = 3 rounds; the ledger's violations stay within
+    delta.
+    """
     broken = admitted = 0
     runs, rounds = 30, 4500
     for run in range(runs):
@@ -303,11 +344,17 @@ def test_certified_depsue_keeps_its_promise_over_a_full_loop() -> None:
             CERTIFIED,
             key=run,
         )
-        values = np.array([BASE if one.serving is None else _value(one.serving.probabilities) for one in found])  # type: ignore[attr-defined]
+        values = np.array(
+            [BASE if one.serving is None else _value(one.serving.probabilities) for one in found]
+        )  # type: ignore[attr-defined]
         earned = np.cumsum(values - 0.95 * BASE)
         broken += bool((earned < 0).any() or (values < 0.90 * BASE).any())
         admitted += sum(one.admitted for one in found)
-        served = sum(1500 * (value - 0.95 * BASE) for one, value in zip(found, values, strict=True) if one.serving is not None)
+        served = sum(
+            1500 * (value - 0.95 * BASE)
+            for one, value in zip(found, values, strict=True)
+            if one.serving is not None
+        )
         broken += bank(book).low > served
         assert book.gates == 3 and len(book.spent) == 6
         caps = [one.found.certificates[0].cap for one in found]
@@ -325,14 +372,21 @@ def test_potec_shares_evidence_within_prefixes() -> None:
     assert _value(table) > 1.1 * BASE
     within = np.stack([table[:, WORLD.prefixes == e].sum(axis=1) for e in range(6)], axis=1)
     prefix = np.arange(USERS) % 6
-    assert np.allclose(np.exp(found.prefix_log_prob(WORLD.contexts, prefix)), within[np.arange(USERS), prefix], atol=1e-5)
+    assert np.allclose(
+        np.exp(found.prefix_log_prob(WORLD.contexts, prefix)), within[np.arange(USERS), prefix], atol=1e-5
+    )
     assert np.isfinite(weights(featured, found)).all()
     with pytest.raises(InputError, match="prefix_propensity"):
         potec(replace(featured, prefix_propensity=None), WORLD.vectors, WORLD.prefixes, FAST)
 
 
 def test_explore_loads_no_torch() -> None:
-    names = ("tastemaker.explore", "tastemaker.explore.gate", "tastemaker.explore.ledger", "tastemaker.cli.explore")
+    names = (
+        "tastemaker.explore",
+        "tastemaker.explore.gate",
+        "tastemaker.explore.ledger",
+        "tastemaker.cli.explore",
+    )
     code = f"import sys, {', '.join(names)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -355,5 +409,14 @@ def test_bad_settings_are_told() -> None:
 def test_ascend_starts_where_it_is_told() -> None:
     start = imitate(ROWS, FAST, 0)
     seen: list[Weights] = []
-    ascend(ROWS, lambda batch: 0.0 * batch.log_prob.sum(), replace(FAST, steps=1), 0, start, lambda _, now: seen.append(now()))
-    assert np.allclose(seen[0].matrix, start.matrix, atol=1e-6) and np.allclose(seen[0].bias, start.bias, atol=1e-6)
+    ascend(
+        ROWS,
+        lambda batch: 0.0 * batch.log_prob.sum(),
+        replace(FAST, steps=1),
+        0,
+        start,
+        lambda _, now: seen.append(now()),
+    )
+    assert np.allclose(seen[0].matrix, start.matrix, atol=1e-6) and np.allclose(
+        seen[0].bias, start.bias, atol=1e-6
+    )

@@ -35,18 +35,30 @@ BASE = SMALL.value(SMALL.logger)
 def drawn(n, key, played):
     draws = generator(key, "ledger log")
     action = draws.choice(80, n, p=played)
-    log = Log(np.zeros((n, 1)), action, (draws.random(n) < SMALL.q[action]) * 1.0, played[action], SMALL.world.actions)
+    log = Log(
+        np.zeros((n, 1)),
+        action,
+        (draws.random(n) < SMALL.q[action]) * 1.0,
+        played[action],
+        SMALL.world.actions,
+    )
     return log if played is SMALL.logger else served_by(log, TablePolicy(SMALL.logger[None, :]))
 
 
 def gated(ledger, probabilities, key="g", n=60_000, planned=70_000, logger=None):
     """Certify one policy on rows of the logger and record the gate."""
     played = SMALL.logger if logger is None else logger
-    settings = GateSettings(ledger.c, ledger.gate_delta, margin(ledger, planned), ledger.floor, cap=ledger.cap)
+    settings = GateSettings(
+        ledger.c, ledger.gate_delta, margin(ledger, planned), ledger.floor, cap=ledger.cap
+    )
     found = certify(
-        [TablePolicy(probabilities[None, :])], drawn(n // 2, f"{key}2", played), drawn(n, f"{key}3", played), settings,
-        split_hash=f"split {key}", spent=ledger.spent,
-    )  # fmt: skip
+        [TablePolicy(probabilities[None, :])],
+        drawn(n // 2, f"{key}2", played),
+        drawn(n, f"{key}3", played),
+        settings,
+        split_hash=f"split {key}",
+        spent=ledger.spent,
+    )
     return record(ledger, found), found[0]
 
 
@@ -66,7 +78,9 @@ def test_paper_thresholds_and_closed_form():
 
 
 def test_banking_rules_in_the_gaussian_toy():
-    """Tight inequalities, standard normal errors: violation in %, final and any round, of three rules (20,000 runs)."""
+    """Tight inequalities, standard normal errors: violation in %, final and any round, of three rules (20,000
+    runs).
+    """
     runs, z = 20_000, stats.norm.ppf(0.95)
     for rounds, final, ever in ((2, 12.2, 16.6), (3, 17.1, 28.4), (5, 23.1, 44.6)):
         draws = np.random.default_rng(rounds)
@@ -92,7 +106,9 @@ def test_bank_bounds_what_was_earned_and_survives_the_store():
     assert truth / 2 < found.low < truth and found.n == 49_000
     assert margin(ledger, 35_000) == pytest.approx(-found.low / 35_000)
     assert ledger.left == 0 and ledger.serving is not None
-    again = Ledger(cap=1.7442).with_rows([{"kind": "model", "fingerprint": "x", "note": ""}, *ledger.to_rows()])
+    again = Ledger(cap=1.7442).with_rows(
+        [{"kind": "model", "fingerprint": "x", "note": ""}, *ledger.to_rows()]
+    )
     assert again == ledger
     assert withdraw(ledger, "alarm at row 10").serving is None
     with pytest.raises(InputError, match="no ledger entry"):
@@ -100,7 +116,9 @@ def test_bank_bounds_what_was_earned_and_survives_the_store():
 
 
 def test_bank_of_the_paired_world_has_the_measured_size():
-    """Golden: true .167 V0 a round; mean lower bound .133 with the exact U = 1.744, -.070 with U = 1/h (70,000 rows, .025)."""
+    """Golden: true .167 V0 a round; mean lower bound .133 with the exact U = 1.744, -.070 with U = 1/h
+    (70,000 rows, .025).
+    """
     policy, runs, n = SMALL.tilted(PAIRED_TILTS[2]), 40, 70_000
     mixed = 0.95 * policy + 0.05 * SMALL.logger
     joint = mixed * SMALL.q
@@ -119,7 +137,10 @@ def test_bank_of_the_paired_world_has_the_measured_size():
 
 def test_bank_exceeds_the_truth_at_most_at_delta():
     # A policy exactly at c earns nothing; 200 runs of four rounds, each looked at (10,000 rows a round).
-    policy, ledger = SMALL.worth(0.95), replace(Ledger(cap=5.0, delta=0.2), entries=(Entry("deployed", "p", rounds=40_000),))
+    policy, ledger = (
+        SMALL.worth(0.95),
+        replace(Ledger(cap=5.0, delta=0.2), entries=(Entry("deployed", "p", rounds=40_000),)),
+    )
     misses, runs = 0, 200
     mixed = 0.95 * policy + 0.05 * SMALL.logger
     rewarded = mixed * SMALL.q
@@ -158,7 +179,9 @@ def test_alarm_against_the_holdout():
 
 
 def test_ledger_loop_keeps_its_promise():
-    """K = 3 deployments of tilts chosen blindly: the sum never falls below 0 more often than delta; good ones are deployed."""
+    """K = 3 deployments of tilts chosen blindly: the sum never falls below 0 more often than delta; good ones
+    are deployed.
+    """
     runs, violations, deployed = 16, 0, 0
     for run in range(runs):
         draws = np.random.default_rng(run)
@@ -169,7 +192,9 @@ def test_ledger_loop_keeps_its_promise():
             if not certificate.passed:
                 continue
             ledger, deployed = admit(ledger, certificate, 20_000), deployed + 1
-            ledger = settle(ledger, certificate.policy_hash, served(policy, 14_000, f"{run}/{k}/s", ledger), 20_000)
+            ledger = settle(
+                ledger, certificate.policy_hash, served(policy, 14_000, f"{run}/{k}/s", ledger), 20_000
+            )
             earned += 20_000 * (SMALL.value(policy) - 0.95 * BASE)
             logger = 0.95 * policy + 0.05 * SMALL.logger
             violations += earned < 0
@@ -204,7 +229,9 @@ def test_what_the_ledger_refuses():
     assert live.left == 1_000
     with pytest.raises(InputError, match="at least 65"):
         settle(live, good.policy_hash, np.zeros(10), 100)
-    with pytest.raises(InputError, match=r"1,001 rounds .* 1,000 planned ones are left.*certify and deploy anew"):
+    with pytest.raises(
+        InputError, match=r"1,001 rounds .* 1,000 planned ones are left.*certify and deploy anew"
+    ):
         settle(live, good.policy_hash, np.zeros(1_001), 1_001)
     banked = settle(live, good.policy_hash, np.zeros(700), 700, mark="rows")
     assert banked.left == 300
@@ -218,7 +245,15 @@ def test_what_the_ledger_refuses():
     assert settle(back, good.policy_hash, np.zeros(10), 10, mark="before the alarm").left == 290
     with pytest.raises(InputError, match="impossible with U"):
         settle(live, good.policy_hash, np.full(10, -50.0), 10)
-    for wrong in ({"c": 0}, {"floor": 0.99}, {"delta": 1}, {"K": 0}, {"holdout": 0}, {"cap": 50}, {"share": 0}):
+    for wrong in (
+        {"c": 0},
+        {"floor": 0.99},
+        {"delta": 1},
+        {"K": 0},
+        {"holdout": 0},
+        {"cap": 50},
+        {"share": 0},
+    ):
         with pytest.raises(InputError):
             Ledger(**wrong)
     for call in (

@@ -6,7 +6,16 @@ from scipy import stats
 from tests.explore.worlds import dense_softmax, dense_world
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import Blocked, FunctionPolicy, Mixture, SoftmaxPolicy, TablePolicy, base, softmax, uniform_policy
+from tastemaker.explore.policy import (
+    Blocked,
+    FunctionPolicy,
+    Mixture,
+    SoftmaxPolicy,
+    TablePolicy,
+    base,
+    softmax,
+    uniform_policy,
+)
 
 
 @pytest.fixture
@@ -26,7 +35,9 @@ def test_blocks_agree_with_the_dense_softmax(precision: str, tolerance: float) -
         for answer in (policy.log_prob(context, action), Blocked.log_prob(policy, context, action)):
             np.testing.assert_allclose(np.exp(answer), dense[rows, action], atol=tolerance)
         group = world.prefixes[None, :] == (rows % 5)[:, None]
-        np.testing.assert_allclose(np.exp(policy.prefix_log_prob(context, rows % 5)), (dense * group).sum(1), atol=tolerance)
+        np.testing.assert_allclose(
+            np.exp(policy.prefix_log_prob(context, rows % 5)), (dense * group).sum(1), atol=tolerance
+        )
         novel = np.arange(30) >= 24
         np.testing.assert_allclose(policy.mass(context, novel), dense[:, novel].sum(1), atol=tolerance)
         expected = policy.expect(context, lambda r, a: world.q[r, a])
@@ -57,7 +68,9 @@ def test_leaving_out_what_was_drawn_renormalises() -> None:
     for row, column in np.argwhere(above >= 0):
         rest[row, above[row, column]] = 0
     expected = rest[np.arange(20), action] / rest.sum(axis=1)
-    np.testing.assert_allclose(np.exp(world.policy.log_prob(world.log.context, action, without=above)), expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        np.exp(world.policy.log_prob(world.log.context, action, without=above)), expected, rtol=1e-10
+    )
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -79,7 +92,9 @@ def test_a_mixture_keeps_its_cap_with_no_more_of_the_logger_than_needed(cap: flo
     np.testing.assert_allclose(own, dense[np.arange(50), world.log.action], rtol=1e-9)
     counts = np.bincount(mixed.sample(world.log.context[:1], 5_000, 3)[0], minlength=30)
     played = dense[0] > 0
-    assert not counts[~played].any() and stats.chisquare(counts[played], 5_000 * dense[0, played]).pvalue > 1e-4
+    assert (
+        not counts[~played].any() and stats.chisquare(counts[played], 5_000 * dense[0, played]).pvalue > 1e-4
+    )
 
 
 def test_tables_functions_and_uniform() -> None:
@@ -88,7 +103,9 @@ def test_tables_functions_and_uniform() -> None:
     np.testing.assert_allclose(np.exp(table.log_prob(context, np.array([2, 2]))), [0.7, 0.0])
     uniform = uniform_policy(4, np.array([True, False, True, True]))
     np.testing.assert_allclose(np.exp(uniform.log_prob(context, np.array([0, 1]))), [1 / 3, 0.0])
-    function = FunctionPolicy(lambda ctx, actions: np.log([[1.0, 3.0]])[:, actions].repeat(len(ctx), axis=0), 2, "one to three")
+    function = FunctionPolicy(
+        lambda ctx, actions: np.log([[1.0, 3.0]])[:, actions].repeat(len(ctx), axis=0), 2, "one to three"
+    )
     np.testing.assert_allclose(np.exp(function.log_prob(context, np.array([0, 1]))), [0.25, 0.75])
 
 
@@ -96,7 +113,10 @@ def test_fingerprints_tell_policies_apart() -> None:
     world = dense_world(5, 10)
     again = dense_world(5, 10)
     assert world.policy.fingerprint() == again.policy.fingerprint() != world.logger.fingerprint()
-    assert Mixture(world.policy, world.logger).fingerprint() != Mixture(world.policy, world.logger, cap=5.0).fingerprint()
+    assert (
+        Mixture(world.policy, world.logger).fingerprint()
+        != Mixture(world.policy, world.logger, cap=5.0).fingerprint()
+    )
 
 
 def test_bad_policies_are_refused() -> None:

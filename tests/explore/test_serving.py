@@ -26,7 +26,9 @@ POLICY, LOGGER = np.array([0.5, 0.2, 0.1, 0.15, 0.05]), np.array([0.05, 0.0, 0.3
 PREFIXES = np.array([0, 0, 1, 1, 2])
 
 
-def drawn(request: str, share: float = 0.3, k: int = 3, policy: np.ndarray = POLICY, logger: np.ndarray = LOGGER) -> pa.Table:
+def drawn(
+    request: str, share: float = 0.3, k: int = 3, policy: np.ndarray = POLICY, logger: np.ndarray = LOGGER
+) -> pa.Table:
     return mixed_slate(request, "u", ITEMS, policy, logger, share, k, WHEN, "both", PREFIXES)
 
 
@@ -49,10 +51,14 @@ def test_propensities_are_those_of_a_mixture_of_lists() -> None:
         product = np.cumprod(slate["propensity"].to_pylist())
         for length in (1, 2, 3):
             assert product[length - 1] == pytest.approx(list_chance(order[:length], 0.3), rel=1e-9)
-        assert slate["propensity"][0].as_py() == pytest.approx(0.7 * POLICY[order[0]] + 0.3 * LOGGER[order[0]], rel=1e-12)
+        assert slate["propensity"][0].as_py() == pytest.approx(
+            0.7 * POLICY[order[0]] + 0.3 * LOGGER[order[0]], rel=1e-12
+        )
         given = np.exp([plackett_luce(np.log(np.maximum(one, 1e-300)), order) for one in (POLICY, LOGGER)])
         np.testing.assert_allclose(slate["policy_propensity"].to_pylist(), given[0], rtol=1e-9)
-        np.testing.assert_allclose(slate["reference_propensity"].to_pylist(), given[1], rtol=1e-9, atol=1e-280)
+        np.testing.assert_allclose(
+            slate["reference_propensity"].to_pylist(), given[1], rtol=1e-9, atol=1e-280
+        )
         assert slate.schema == SLATES
     assert drawn("r7").equals(drawn("r7"))
 
@@ -72,7 +78,9 @@ def test_prefix_propensities_by_enumeration() -> None:
         slate = drawn(f"p{request}", k=2)
         first, second = (ITEMS.index(one) for one in slate["item_id"].to_pylist())
         same = [item for item in range(5) if PREFIXES[item] == PREFIXES[first]]
-        assert slate["prefix_propensity"][0].as_py() == pytest.approx(sum(list_chance((item,), 0.3) for item in same))
+        assert slate["prefix_propensity"][0].as_py() == pytest.approx(
+            sum(list_chance((item,), 0.3) for item in same)
+        )
         below = [item for item in range(5) if PREFIXES[item] == PREFIXES[second] and item != first]
         chance = sum(list_chance((first, item), 0.3) for item in below) / list_chance((first,), 0.3)
         assert slate["prefix_propensity"][1].as_py() == pytest.approx(chance)
@@ -82,7 +90,13 @@ positive = st.lists(st.floats(0.01, 1), min_size=5, max_size=5)
 
 
 @settings(max_examples=40, deadline=None)
-@given(positive, positive, st.lists(st.booleans(), min_size=5, max_size=5), st.integers(0, 10**6), st.floats(1, 20))
+@given(
+    positive,
+    positive,
+    st.lists(st.booleans(), min_size=5, max_size=5),
+    st.integers(0, 10**6),
+    st.floats(1, 20),
+)
 def test_a_deployed_slate_keeps_its_promises(
     wanted: list[float], scores: list[float], forbidden: list[bool], key: int, cap: float
 ) -> None:
@@ -111,7 +125,15 @@ def test_what_cannot_be_served_is_refused() -> None:
     deployed = Deployed(TablePolicy(POLICY[None, :]), "certified-x", 0.05, 5.0)
     with pytest.raises(InputError, match="knows 5 items, not these 4"):
         serve_deployed(
-            deployed, np.zeros(1), Pool(np.array([0]), np.zeros(1), 1.0, "pi0"), np.ones(4, bool), "abcd", "r", "u", 2, WHEN
+            deployed,
+            np.zeros(1),
+            Pool(np.array([0]), np.zeros(1), 1.0, "pi0"),
+            np.ones(4, bool),
+            "abcd",
+            "r",
+            "u",
+            2,
+            WHEN,
         )
     assert logger_name(0, "m") == "greedy" and logger_name(0.5, "m") == "plackett-luce-0.5-m"
     with pytest.raises(InputError, match="temperature is -1"):

@@ -44,7 +44,11 @@ def test_rewarded_rows_still_missing() -> None:
     assert least_rewarded(0.95, 0.05) == 102
     world = dense_world(2_000)
     flat = replace(
-        world.log, action=np.arange(2_000) % 4, propensity=np.full(2_000, 0.25), actions=list("abcd"), reward=np.zeros(2_000)
+        world.log,
+        action=np.arange(2_000) % 4,
+        propensity=np.full(2_000, 0.25),
+        actions=list("abcd"),
+        reward=np.zeros(2_000),
     )
     flat.reward[:40] = 1.0
     report = support_report(flat, None, uniform_policy(4))
@@ -67,7 +71,8 @@ def test_warnings_of_odd_logs() -> None:
 
 def test_importing_the_folder_loads_no_torch() -> None:
     code = (
-        "import sys, tastemaker.explore, tastemaker.explore.bounds, tastemaker.explore.estimate, tastemaker.explore.support, "
-        "tastemaker.explore.policy; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+        "import sys, tastemaker.explore, tastemaker.explore.bounds, tastemaker.explore.estimate,"
+        " tastemaker.explore.support, tastemaker.explore.policy; sys.exit('torch' in sys.modules or"
+        " 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

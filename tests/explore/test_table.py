@@ -12,7 +12,12 @@ from tastemaker.errors import InputError
 from tastemaker.explore.table import ESTIMATED, Columns, Log, check_log, split
 
 ACTIONS = ["a", "b", "c"]
-GOOD = {"x": [0.5, 1.0, 2.0], "action": ["a", "b", "a"], "reward": [0.0, 1.0, 0.0], "propensity": [0.5, 0.25, 0.5]}
+GOOD = {
+    "x": [0.5, 1.0, 2.0],
+    "action": ["a", "b", "a"],
+    "reward": [0.0, 1.0, 0.0],
+    "propensity": [0.5, 0.25, 0.5],
+}
 
 
 def table(**changed: object) -> pa.Table:
@@ -30,7 +35,9 @@ def test_list_columns_spread_over_several() -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 2)
     log = check_log(pa.table({**GOOD, "v": vectors}), Columns(context=("v", "x")), ACTIONS)
     assert log.context.tolist() == [[1.0, 2.0, 0.5], [3.0, 4.0, 1.0], [5.0, 6.0, 2.0]]
-    assert check_log(pa.table({**GOOD, "v": vectors}).slice(1), Columns(context=("v",)), ACTIONS).context[0].tolist() == [
+    assert check_log(pa.table({**GOOD, "v": vectors}).slice(1), Columns(context=("v",)), ACTIONS).context[
+        0
+    ].tolist() == [
         3.0,
         4.0,
     ]
@@ -48,7 +55,10 @@ def test_list_columns_spread_over_several() -> None:
         ({"reward": [0.0, 1.0, math.nan]}, r"row 3, column 'reward': nan is not a finite number"),
         ({"reward": [0.0, -1.0, 0.0]}, r"row 2, column 'reward': -1 is negative; shift"),
         ({"reward": [0.0, 2.0, 0.0]}, r"row 2, column 'reward': 2 is above r_max = 1; raise r_max"),
-        ({"action": ["a", "d", "a"]}, r"row 2, column 'action': action 'd' is not among the 3 known actions; add it"),
+        (
+            {"action": ["a", "d", "a"]},
+            r"row 2, column 'action': action 'd' is not among the 3 known actions; add it",
+        ),
         ({"action": ["a", "b", None]}, r"row 3, column 'action'"),
         ({"x": [0.0, math.inf, 0.0]}, r"row 2, column 'x': inf is not a finite number"),
         ({"x": ["p", "q", "r"]}, r"column 'x' is no number .*categories to indicator columns"),

@@ -12,7 +12,9 @@ from tastemaker.explore.table import Log
 
 @dataclass(frozen=True)
 class Dense:
-    """A log of softmax policies and everything about it as dense arrays: probabilities and rewards (n, A), policies, value."""
+    """A log of softmax policies and everything about it as dense arrays: probabilities and rewards (n, A),
+    policies, value.
+    """
 
     log: Log
     logger: SoftmaxPolicy
@@ -35,13 +37,17 @@ def dense_softmax(policy: SoftmaxPolicy, context: np.ndarray) -> np.ndarray:
 
 
 def dense_world(n: int = 400, actions: int = 30, seed: int = 0, precision: str = "float64") -> Dense:
-    """Five-dimensional contexts, four-dimensional vectors, the last fifth of the actions novel, Bernoulli rewards."""
+    """Five-dimensional contexts, four-dimensional vectors, the last fifth of the actions novel, Bernoulli
+    rewards.
+    """
     rng = np.random.default_rng(seed)
     context, vectors = rng.normal(size=(n, 5)), rng.normal(size=(actions, 4))
     prefixes = np.arange(actions) % 5
     existing = np.arange(actions) < actions * 4 // 5
     logger = SoftmaxPolicy(vectors, 0.3 * rng.normal(size=(5, 4)), None, existing, prefixes, precision)
-    policy = SoftmaxPolicy(vectors, 0.5 * rng.normal(size=(5, 4)), 0.3 * rng.normal(size=actions), None, prefixes, precision)
+    policy = SoftmaxPolicy(
+        vectors, 0.5 * rng.normal(size=(5, 4)), 0.3 * rng.normal(size=actions), None, prefixes, precision
+    )
     pi0, pi = dense_softmax(logger, context), dense_softmax(policy, context)
     q = 1 / (1 + np.exp(1 - context[:, :4] @ vectors.T))
     action = (np.cumsum(pi0, axis=1) < rng.random((n, 1))).sum(axis=1)

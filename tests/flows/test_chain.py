@@ -43,7 +43,15 @@ def test_a_second_run_reuses_every_stage(tiny_workspace: Path) -> None:
 def test_a_dial_redoes_only_what_depends_on_it(tiny_workspace: Path, tmp_path: Path) -> None:
     folder = _copy(tiny_workspace, tmp_path)
     _set(folder, "beam", "12")
-    expected = {"vectors": True, "tokens": True, "base": True, "corpus": True, "cpt": True, "sft": True, "memory": False}
+    expected = {
+        "vectors": True,
+        "tokens": True,
+        "base": True,
+        "corpus": True,
+        "cpt": True,
+        "sft": True,
+        "memory": False,
+    }
     assert _reused(folder) == expected
     _set(folder, "levels", '"16/16"')
     assert _reused(folder, "base") == {"vectors": True, "tokens": False, "base": False}
@@ -77,7 +85,9 @@ def test_a_stage_that_was_not_run_names_the_command(tmp_path: Path, tiny_files: 
 
 def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
     few = tiny_items().slice(0, 20)
-    kept = tiny_interactions().filter(pc.is_in(tiny_interactions()["item_id"], value_set=few["item_id"].combine_chunks()))
+    kept = tiny_interactions().filter(
+        pc.is_in(tiny_interactions()["item_id"], value_set=few["item_id"].combine_chunks())
+    )
     pq.write_table(few, tmp_path / "i.parquet")
     pq.write_table(kept, tmp_path / "e.parquet")
     Workspace.create(tmp_path / "w", {"text_view": "tfidf", "levels": "64/256"})

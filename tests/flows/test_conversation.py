@@ -1,4 +1,6 @@
-"""Conversations from a workspace: same bytes whatever happens in between, forecast against what was used, every command."""
+"""Conversations from a workspace: same bytes whatever happens in between, forecast against what was used,
+every command.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.conversation import audit as audit_flow
-from tastemaker.flows.conversation.audit import audit_run, audit_shift, open_data_set, read_conversations, shift_text
+from tastemaker.flows.conversation.audit import (
+    audit_run,
+    audit_shift,
+    open_data_set,
+    read_conversations,
+    shift_text,
+)
 from tastemaker.flows.conversation.export import FORMATS, export_run, read_export, read_json
 from tastemaker.flows.conversation.generate import Paying, generate, plan_run, status
 from tastemaker.flows.conversation.judge import judge_run
@@ -70,7 +78,15 @@ class Dying:
 def test_a_run_cut_off_anywhere_ends_in_the_same_bytes(workspace: Path, last: int) -> None:
     name = f"cut-{last}"
     with pytest.raises(KeyboardInterrupt):
-        generate(workspace, name, SETTINGS, Paying(), "never", quiet, chat=Dying(workspace, last, KeyboardInterrupt()))
+        generate(
+            workspace,
+            name,
+            SETTINGS,
+            Paying(),
+            "never",
+            quiet,
+            chat=Dying(workspace, last, KeyboardInterrupt()),
+        )
     with pytest.raises(InputError, match="already holds a run"):
         generate(workspace, name, SETTINGS, Paying(), "never", quiet)
     done = generate(workspace, name, SETTINGS, Paying(), "same", quiet)
@@ -122,7 +138,10 @@ def test_a_budget_is_never_passed(workspace: Path) -> None:
     chat = Dying(workspace, 1000, AssertionError())
     with pytest.raises(BudgetReached):
         generate(workspace, "poorer", SETTINGS, Paying(Limits(calls=45)), "never", quiet, chat=chat)
-    assert (status(workspace, "poorer")["finished"], chat.calls) == (2, 45)  # 19 calls a conversation, one after the other
+    assert (status(workspace, "poorer")["finished"], chat.calls) == (
+        2,
+        45,
+    )  # 19 calls a conversation, one after the other
 
 
 def test_audits_pass_and_exports_are_read_back(workspace: Path) -> None:
@@ -141,7 +160,9 @@ def test_audits_pass_and_exports_are_read_back(workspace: Path) -> None:
 def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, shifted: bool
 ) -> None:
-    """Many users with the published rates of acceptance: the same on both sides, or 44 % of 87 % against 77 %."""
+    """Many users with the published rates of acceptance: the same on both sides, or 44 % of 87 % against 77
+    %.
+    """
     setting, place = open_data_set(workspace, "whole", quiet)
     one = next(read_conversations(place))
     users = [f"u{number:03d}" for number in range(150)]
@@ -164,23 +185,44 @@ def test_exports_are_read_back_and_bad_files_are_named(workspace: Path, tmp_path
         if kind != "crs":
             assert read_export(workspace, "whole", kind, Path(made["file"]))["rows"] == made["rows"]
     targets = read_json(Path(export_run(workspace, "whole", "crs")["file"]))
-    answers = [row | {"predicted_track_ids": [row["item_id"]], "predicted_response": "Here you are."} for row in targets]
+    answers = [
+        row | {"predicted_track_ids": [row["item_id"]], "predicted_response": "Here you are."}
+        for row in targets
+    ]
     path = tmp_path / "predictions.json"
     path.write_text(json.dumps(answers))
     found = read_export(workspace, "whole", "crs", path)["metrics"]
     assert found["ndcg@1"] == found["ndcg@20"] == 1.0
     sessions = read_json(Path(export_run(workspace, "whole", "talkplay", extended=True)["file"]))
-    strange = json.loads(json.dumps(sessions[1]).replace(sessions[1]["conversations"][1]["content"], "no such item"))
+    strange = json.loads(
+        json.dumps(sessions[1]).replace(sessions[1]["conversations"][1]["content"], "no such item")
+    )
     for kind, rows, said in [
         ("crs", answers[:-1], "has no prediction"),
         ("crs", [*answers, answers[0]], "answered twice"),
-        ("crs", [answers[0] | {"predicted_track_ids": ["no such item"]}], "record 1: item .* is not in the catalogue"),
+        (
+            "crs",
+            [answers[0] | {"predicted_track_ids": ["no such item"]}],
+            "record 1: item .* is not in the catalogue",
+        ),
         ("talkplay", [sessions[0], sessions[0]], "record 2: session .* is record 1 again"),
         ("talkplay", [sessions[0], strange], "record 2: turn 1 plays 'no such item'"),
         ("talkplay", [7], "record 1: is no JSON object"),
-        ("preference", [{"conversation_id": "c", "user_id": "u", "turn": 1, "context": [], "chosen": "x", "rejected": "y"}],
-         "record 1: item 'x' is not in the catalogue"),
-    ]:  # fmt: skip
+        (
+            "preference",
+            [
+                {
+                    "conversation_id": "c",
+                    "user_id": "u",
+                    "turn": 1,
+                    "context": [],
+                    "chosen": "x",
+                    "rejected": "y",
+                }
+            ],
+            "record 1: item 'x' is not in the catalogue",
+        ),
+    ]:
         path = tmp_path / f"{kind}.json"
         path.write_text(json.dumps(rows))
         with pytest.raises(InputError, match=f"{kind}.json, .*{said}"):
@@ -200,12 +242,18 @@ def test_judging_needs_two_of_another_family(workspace: Path) -> None:
     assert {row["judge"]: row["consistent"] for row in found["pairs"]} == {"facts@1": 1.0, "overlap@1": 1.0}
     twice = judge_run(workspace, "whole", ["facts", "overlap"], 2, Paying(), quiet, repeats=2)
     own = [row for row in twice["agreement"] if row["second"] == f"{row['first']} again" and row["n"]]
-    assert {row["first"] for row in own} == {"facts@1", "overlap@1"} and all(row["value"] in (1.0, None) for row in own)
+    assert {row["first"] for row in own} == {"facts@1", "overlap@1"} and all(
+        row["value"] in (1.0, None) for row in own
+    )
     assert all(row["asked"] == 4 for row in twice["means"])
 
 
 def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:
-    for bad, said in [({"turns": "2"}, "3 to 12"), ({"turns": "x"}, "give a number"), ({"media": "smell"}, "choose from audio")]:
+    for bad, said in [
+        ({"turns": "2"}, "3 to 12"),
+        ({"turns": "x"}, "give a number"),
+        ({"media": "smell"}, "choose from audio"),
+    ]:
         with pytest.raises(InputError, match=said):
             RunSettings(**bad)
     with pytest.raises(InputError, match="give rules, a Hugging Face model folder"):

@@ -1,4 +1,6 @@
-"""`converse run` killed with SIGKILL and resumed: the bytes of a run left alone (50 kills: recipes.conversation.flow_kills)."""
+"""`converse run` killed with SIGKILL and resumed: the bytes of a run left alone (50 kills:
+recipes.conversation.flow_kills).
+"""
 
 from __future__ import annotations
 

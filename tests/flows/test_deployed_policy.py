@@ -1,4 +1,6 @@
-"""A certified policy: learnt from a workspace's own slates, served beside pi0, logged, watched, banked, and learnt from again."""
+"""A certified policy: learnt from a workspace's own slates, served beside pi0, logged, watched, banked, and
+learnt from again.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +142,10 @@ def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Sho
 def test_frequencies_of_the_served_slates_match_their_propensities(shop: Shop) -> None:
     # An explorer of its own: these are no rounds of the deployment.
     runs, explorer, when = 600, Explorer(shop.service.recommender, shop.service.database), datetime.now(UTC)
-    slates = [explorer.slate(f"chi-{run}", shop.users[0], shop.wishes[0], shop.found[0], when)[0] for run in range(runs)]
+    slates = [
+        explorer.slate(f"chi-{run}", shop.users[0], shop.wishes[0], shop.found[0], when)[0]
+        for run in range(runs)
+    ]
     tops = [first_rows(slate) for slate in slates]
     seen = Counter(one["item_id"][0] for one in tops)
     chance = {one["item_id"][0]: one["propensity"][0] for one in tops}
@@ -148,7 +153,9 @@ def test_frequencies_of_the_served_slates_match_their_propensities(shop: Shop) -
     expected = runs * np.array([chance[one] for one in often])
     # All that was seldom or never shown is one cell.
     counts = np.array([*(seen[one] for one in often), runs - sum(seen[one] for one in often)], float)
-    assert len(often) > 5 and stats.chisquare(counts, np.append(expected, runs - expected.sum())).pvalue > 1e-4
+    assert (
+        len(often) > 5 and stats.chisquare(counts, np.append(expected, runs - expected.sum())).pvalue > 1e-4
+    )
     again, _ = explorer.slate("chi-7", shop.users[0], shop.wishes[0], shop.found[0], when)
     assert again.equals(slates[7])
 
@@ -159,7 +166,9 @@ def test_the_server_answers_with_the_policy_and_its_filters(shop: Shop) -> None:
     shown = shop.service.recommend_many([asked])[0]
     assert shown["policy_id"].startswith("certified-") and len(shown["rows"]) == 5
     assert all(int(row["item_id"][1:]) % 4 == 0 and row["item_id"] != "t000" for row in shown["rows"])
-    logged = [row for row in shop.service.database.slates_table().to_pylist() if row["request_id"] == "page-1"]
+    logged = [
+        row for row in shop.service.database.slates_table().to_pylist() if row["request_id"] == "page-1"
+    ]
     assert [row["propensity"] for row in logged] == [row["propensity"] for row in shown["rows"]]
     assert {row["source"] for row in shown["rows"]} <= {"model", "exploration"}
 
@@ -190,17 +199,22 @@ def test_the_next_gate_reads_what_the_mixture_served(shop: Shop) -> None:
     rows = load(Source(workspace=shop.root)).log
     assert rows.reference is not None and (rows.reference < rows.propensity * 5.001).all()
     told = CliRunner().invoke(
-        app, ["explore", "certify", "-w", str(shop.root), "--study", str(study), "--out", str(certificate), "-q"]
+        app,
+        ["explore", "certify", "-w", str(shop.root), "--study", str(study), "--out", str(certificate), "-q"],
     )
     assert told.exit_code in (0, 1)
     found = json.loads((certificate / "certificates.json").read_text())
     assert {one["cap"] for one in found} == {5.0} and any(one["tested"] for one in found)
-    assert len({one["log_hash"] for one in found} & {one["log_hash"] for one in shop.told["certificates"]}) == 0
+    assert (
+        len({one["log_hash"] for one in found} & {one["log_hash"] for one in shop.told["certificates"]}) == 0
+    )
     with pytest.raises(InputError, match="opened before"):
         shop.run(f"certify --study {study} --out {shop.root / 'third'} -q")
 
 
-def test_another_pi0_is_not_what_the_policy_was_certified_against(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_pi0_is_not_what_the_policy_was_certified_against(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dials, served = shop.root / "tastemaker.toml", shop.service.database.served("certified-")
     assert shop.run("ledger")["served"]
     monkeypatch.setitem(shop.service.recommender.dials, "exploration", 2.0)

@@ -42,7 +42,9 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[s
     folder, said, names = tmp_path_factory.mktemp("page"), [], {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for language, code in re.findall(r"^```(python|sh)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
+        for language, code in re.findall(
+            r"^```(python|sh)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE
+        ):
             if language == "python":
                 exec(compile(code, str(PAGE), "exec"), names)
             else:
@@ -71,7 +73,9 @@ def test_held_out_rows_are_spent_once(walked: tuple[Path, object], monkeypatch: 
         run(f"tastemaker explore certify {SOURCE} --study study --ledger book.sqlite --out again -q")
 
 
-def test_a_log_without_rewards_is_refused_with_a_reason(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_without_rewards_is_refused_with_a_reason(
+    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(walked[0])
     table = read_any(Path("log.parquet"))
     place = table.column_names.index("reward")
@@ -81,23 +85,34 @@ def test_a_log_without_rewards_is_refused_with_a_reason(walked: tuple[Path, obje
     code, said = run("tastemaker explore learn nothing.parquet --actions items.parquet --out empty -q")
     assert code == 1 and "refused: none of the" in said and not Path("empty").exists()
     with pytest.raises(InputError, match="other rows"):
-        run("tastemaker explore certify nothing.parquet --actions items.parquet --study study --ledger b2.sqlite -q")
+        run(
+            "tastemaker explore certify nothing.parquet --actions items.parquet --study study --ledger"
+            " b2.sqlite -q"
+        )
 
 
-def test_nothing_is_deployed_without_a_certificate(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_deployed_without_a_certificate(
+    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(walked[0])
     # A candidate that leaves the logger's items almost wholly cannot pass; its refusal ends with exit code 1.
     assert run(f"tastemaker explore learn {SOURCE} --out wild --key wild --shares 0.9,0.95 -q")[0] == 0
-    code, said = run(f"tastemaker explore certify {SOURCE} --study wild --ledger wild.sqlite --out refused --json -q")
+    code, said = run(
+        f"tastemaker explore certify {SOURCE} --study wild --ledger wild.sqlite --out refused --json -q"
+    )
     assert code == 1 and not json.loads(said)["passed"]
     assert "Must not go live" in (Path("refused") / "certificate.md").read_text()
     code, said = run("tastemaker explore deploy --study wild --certificate refused --ledger wild.sqlite")
     assert code == 1 and "not deployed: refused" in said
 
 
-def test_the_next_gate_reads_rows_of_a_mixture(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_gate_reads_rows_of_a_mixture(
+    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(walked[0])
-    first, later = (json.loads((Path(name) / "certificates.json").read_text()) for name in ("certificate", "next"))
+    first, later = (
+        json.loads((Path(name) / "certificates.json").read_text()) for name in ("certificate", "next")
+    )
     assert {one["cap"] for one in first} == {1.0} and {one["cap"] for one in later} == {5.0}
     book = read_ledger(Path("book.sqlite"))
     # What was banked is what the second deployment may spend, over its 10,000 planned rounds.
@@ -105,7 +120,10 @@ def test_the_next_gate_reads_rows_of_a_mixture(walked: tuple[Path, object], monk
     table = read_any(Path("served.parquet"))
     write_table(Path("blind.parquet"), table.drop_columns(["reference_propensity"]))
     assert run(f"tastemaker explore learn {SOURCE.replace('log', 'blind', 1)} --out blind -q")[0] == 0
-    line = f"tastemaker explore certify {SOURCE.replace('log', 'blind', 1)} --study blind --ledger book.sqlite --out blind-out -q"
+    line = (
+        f"tastemaker explore certify {SOURCE.replace('log', 'blind', 1)} --study blind --ledger book.sqlite"
+        " --out blind-out -q"
+    )
     with pytest.raises(InputError, match=r"'reference_propensity' is missing.*--column reference=propensity"):
         run(line)
     assert run(f"{line} --column reference=propensity")[0] in (0, 1)
@@ -114,7 +132,9 @@ def test_the_next_gate_reads_rows_of_a_mixture(walked: tuple[Path, object], monk
     assert run("tastemaker explore watch renamed.parquet --ledger book.sqlite --column reference=pi0")[0] == 0
 
 
-def test_rows_are_banked_once_and_no_more_than_planned(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_banked_once_and_no_more_than_planned(
+    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(walked[0])
     for name in ("book.sqlite", "book.sqlite-wal"):
         if Path(name).exists():
@@ -133,7 +153,11 @@ def test_a_dead_stream_raises_the_alarm(walked: tuple[Path, object], monkeypatch
         run("tastemaker explore watch log.parquet --ledger book.sqlite")
     rows = 4000
     draws = np.random.default_rng(0)
-    dead = {"action": ["item00"] * rows, "reward": (draws.random(rows) < 0.5) * 1.0, "propensity": [0.5] * rows}
+    dead = {
+        "action": ["item00"] * rows,
+        "reward": (draws.random(rows) < 0.5) * 1.0,
+        "propensity": [0.5] * rows,
+    }
     dead |= {"policy_propensity": [0.01] * rows, "reference_propensity": [0.9] * rows}
     write_table(Path("dead.parquet"), pa.table(dead))
     code, said = run("tastemaker explore watch dead.parquet --ledger book.sqlite --hand-back")
@@ -153,7 +177,10 @@ def test_a_dead_stream_raises_the_alarm(walked: tuple[Path, object], monkeypatch
     ],
 )
 def test_bad_rows_are_named(
-    walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch, change: dict[str, list[object]], message: str
+    walked: tuple[Path, object],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, list[object]],
+    message: str,
 ) -> None:
     monkeypatch.chdir(walked[0])
     rows = read_any(Path("log.parquet")).slice(0, 50).to_pylist()

@@ -1,4 +1,6 @@
-"""A person with a canary in every place is erased: nothing in the workspace holds it, and nobody else's data changed."""
+"""A person with a canary in every place is erased: nothing in the workspace holds it, and nobody else's data
+changed.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,17 @@ from tastemaker.flows.forget.holdings import Holding
 from tastemaker.flows.forget.person import forget
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.lm.calls import Cache
-from tastemaker.store import Database, Event, Question, Surveys, Workspace, diagnose, write_bytes, write_json, write_table
+from tastemaker.store import (
+    Database,
+    Event,
+    Question,
+    Surveys,
+    Workspace,
+    diagnose,
+    write_bytes,
+    write_json,
+    write_table,
+)
 
 CANARY = "QxCanaryZ7"
 TALKED = 4
@@ -53,9 +65,17 @@ def _database(workspace: Workspace) -> None:
     database = Database(workspace.database)
     for user, key in ((USER, "c"), ("u00", "o")):
         database.add_events([Event(f"e-{key}", user, "like", WHEN, "i", request_id=f"r-{key}")])
-        slate = {"request_id": f"r-{key}", "user_id": user, "timestamp": WHEN, "position": 0, "item_id": "i", "propensity": 1.0}
+        slate = {
+            "request_id": f"r-{key}",
+            "user_id": user,
+            "timestamp": WHEN,
+            "position": 0,
+            "item_id": "i",
+            "propensity": 1.0,
+        }
         database.log_slate(
-            pa.Table.from_pylist([slate | {"prefix_propensity": None, "policy_id": "p"}]), json.dumps({"of": user})
+            pa.Table.from_pylist([slate | {"prefix_propensity": None, "policy_id": "p"}]),
+            json.dumps({"of": user}),
         )
         Surveys(database).ask(Question(f"q-{key}", user, "i", f"r-{key}", "worth", 1.0, WHEN), 0.0, 0)
     with database.transaction() as connection:
@@ -64,7 +84,9 @@ def _database(workspace: Workspace) -> None:
 
 
 def _conversations(root: Path) -> RunFolder:
-    """A data set whose first person says the canary; answers, attachments, exports, judgements and page made from it."""
+    """A data set whose first person says the canary; answers, attachments, exports, judgements and page made
+    from it.
+    """
     generate(root, "talk", RunSettings(n=TALKED), Paying(), "never", NOBODY)
     place = RunFolder.of(Workspace.open(root), "talk")
     rows = pq.read_table(place.table).to_pylist()
@@ -79,9 +101,13 @@ def _conversations(root: Path) -> RunFolder:
             write(row)
     for folder in (place.cache, place.judging / "cache"):
         for user in (USER, "u00"):
-            Cache(folder, write_bytes).put(user, "ab" * 32, {"text": CANARY if user == USER else "something else"})
+            Cache(folder, write_bytes).put(
+                user, "ab" * 32, {"text": CANARY if user == USER else "something else"}
+            )
     for name in (MEDIA, "cd" * 32):
-        write_bytes(place.media / f"{name}.png", b"\x89PNG " + (CANARY.encode() if name == MEDIA else b"shared"))
+        write_bytes(
+            place.media / f"{name}.png", b"\x89PNG " + (CANARY.encode() if name == MEDIA else b"shared")
+        )
     for kind in ("chat", "crs"):
         export_run(root, "talk", kind)
     judge_run(root, "talk", ["facts", "overlap"], TALKED, Paying(), NOBODY)
@@ -91,7 +117,9 @@ def _conversations(root: Path) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def filled(make_tunes: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a workspace `w` that holds the canary wherever anything can be held, and its sources beside it."""
+    """A folder with a workspace `w` that holds the canary wherever anything can be held, and its sources
+    beside it.
+    """
     folder = tmp_path_factory.mktemp("forget")
     root = make_tunes(folder)
     table = pq.read_table(folder / "interactions.parquet").to_pylist()
@@ -101,9 +129,14 @@ def filled(make_tunes: Callable[[Path], Path], tmp_path_factory: pytest.TempPath
         pq.write_table(pa.Table.from_pylist(rows), folder / "interactions.parquet")
         ingest_files(root, *_sources(folder))
     workspace = Workspace.open(root)
-    people = [{"user_id": USER, "country_name": f"{CANARY} land"}, {"user_id": "u00", "country_name": "Elsewhere"}]
+    people = [
+        {"user_id": USER, "country_name": f"{CANARY} land"},
+        {"user_id": "u00", "country_name": "Elsewhere"},
+    ]
     write_table(workspace.data / "listener_profiles.parquet", pa.Table.from_pylist(people))
-    write_table(root / "runs" / "asked" / "people.parquet", pa.table({"unit": [USER, "u00"], "returned": [1, 0]}))
+    write_table(
+        root / "runs" / "asked" / "people.parquet", pa.table({"unit": [USER, "u00"], "returned": [1, 0]})
+    )
     _database(workspace)
     _conversations(root)
     return folder
@@ -131,15 +164,26 @@ def _others(root: Path) -> dict[str, Any]:
     workspace = Workspace.open(root)
     place = RunFolder.of(workspace, "talk")
     keep = lambda table: [row for row in table.to_pylist() if row.get("user_id", row.get("unit")) != USER]  # noqa: E731
-    paths = ["data/listener_profiles.parquet", "runs/asked/people.parquet", "conversations/talk/conversations.parquet"]
+    paths = [
+        "data/listener_profiles.parquet",
+        "runs/asked/people.parquet",
+        "conversations/talk/conversations.parquet",
+    ]
     found: dict[str, Any] = {path: keep(pq.read_table(root / path)) for path in paths}
     found["interactions"] = keep(workspace.table("interactions"))
     found["items"] = (workspace.tables_folder() / "items.parquet").read_bytes()
-    caches = [path for path in (place.root).rglob("*.json") if "cache" in path.parts and CANARY.encode() not in path.read_bytes()]
+    caches = [
+        path
+        for path in (place.root).rglob("*.json")
+        if "cache" in path.parts and CANARY.encode() not in path.read_bytes()
+    ]
     found |= {str(path): path.read_bytes() for path in caches if USER not in path.read_text()}
     found["journal"] = place.journal.read_bytes()
     with sqlite3.connect(workspace.database) as raw:
-        found |= {table: raw.execute(f"SELECT * FROM {table} WHERE user_id = 'u00'").fetchall() for table in ("events", "slates")}
+        found |= {
+            table: raw.execute(f"SELECT * FROM {table} WHERE user_id = 'u00'").fetchall()
+            for table in ("events", "slates")
+        }
     raw.close()
     return found
 
@@ -149,7 +193,16 @@ def test_the_canary_was_everywhere(shop: Path) -> None:
     held = " ".join(_holding(shop))
     tables = [path for path in _holding(shop) if path.startswith("data/tables-")]
     assert len(tables) == 2
-    for place in ("tastemaker.sqlite", "cache/", "judging/cache/", "media/", "exports/", "report.html", "profiles", "people"):
+    for place in (
+        "tastemaker.sqlite",
+        "cache/",
+        "judging/cache/",
+        "media/",
+        "exports/",
+        "report.html",
+        "profiles",
+        "people",
+    ):
         assert place in held, place
     assert "journal" not in held
 
@@ -168,7 +221,12 @@ def test_nothing_holds_the_canary_afterwards_and_nobody_else_changed(shop: Path)
     assert not list(place.exports.iterdir()) and not place.page.exists() and not place.judgements.exists()
     assert any("converse export --format" in one or "export -w" in one for one in done["again"])
     found = {(one["what"], one["count"]) for one in done["removed"]}
-    assert {("events in the database", 1), ("exposures in the database", 1), ("interactions", 30), ("attachment", 1)} <= found
+    assert {
+        ("events in the database", 1),
+        ("exposures in the database", 1),
+        ("interactions", 30),
+        ("attachment", 1),
+    } <= found
     assert all(one.level != "error" for one in diagnose(shop, least_free=0))
 
 
@@ -205,7 +263,9 @@ def _steps(shop: Path) -> int:
 
 
 @pytest.mark.parametrize("at", range(0, 20, 4))
-def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(shop: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
     steps = iter(range(1000))
 
     def dying(workspace: Workspace, user_id: str) -> Iterator[Holding]:
@@ -248,7 +308,9 @@ def test_training_again_removes_what_was_learnt_before(shop: Path, monkeypatch: 
     second = train.run_stages(shop, NOBODY)
     assert not any(one["reused"] for one in second["stages"]) and len(second["removed"]) == len(train.ORDER)
     names = {one.fingerprint for one in workspace.artifacts.finished()}
-    assert names == {one["artifact"] for one in second["stages"]} and not names & {one["artifact"] for one in first["stages"]}
+    assert names == {one["artifact"] for one in second["stages"]} and not names & {
+        one["artifact"] for one in first["stages"]
+    }
     assert next(one for one in diagnose(shop, least_free=0) if one.subject == "forgotten").level == "ok"
     assert train.run_stages(shop, NOBODY)["removed"] == []
 

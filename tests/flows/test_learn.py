@@ -1,4 +1,6 @@
-"""From stored conversations to what a model learns: no thought, label, goal or constraint, and labels that can be swapped."""
+"""From stored conversations to what a model learns: no thought, label, goal or constraint, and labels that
+can be swapped.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,34 @@ SECRET = "SECRET"
 
 def turn(number: int, item: str | None) -> Turn:
     return Turn(
-        turn=number, message=f"ask {number}", delta=(), media=(Attachment("image", "ab"),), handle=f"T{number}", item_id=item,
-        nothing_fits=item is None, relaxations=((SECRET, 3),), candidates=(), candidates_hash=SECRET, n_fit=2,
-        reply=f"answer {number}", listener_thought=SECRET, recommender_thought=SECRET, tool=ToolCall(SECRET, (), (), 0),
-    )  # fmt: skip
+        turn=number,
+        message=f"ask {number}",
+        delta=(),
+        media=(Attachment("image", "ab"),),
+        handle=f"T{number}",
+        item_id=item,
+        nothing_fits=item is None,
+        relaxations=((SECRET, 3),),
+        candidates=(),
+        candidates_hash=SECRET,
+        n_fit=2,
+        reply=f"answer {number}",
+        listener_thought=SECRET,
+        recommender_thought=SECRET,
+        tool=ToolCall(SECRET, (), (), 0),
+    )
 
 
 TALK = Conversation(
-    "c1", "U1", Profile(age_group="20s"), Goal("A", "LL", SECRET, SECRET, 5), (turn(1, "a"), turn(2, "b"), turn(3, None)),
-    (Progress(1, MOVES), Progress(2, STAYS)), (), "h",
-)  # fmt: skip
+    "c1",
+    "U1",
+    Profile(age_group="20s"),
+    Goal("A", "LL", SECRET, SECRET, 5),
+    (turn(1, "a"), turn(2, "b"), turn(3, None)),
+    (Progress(1, MOVES), Progress(2, STAYS)),
+    (),
+    "h",
+)
 
 
 def test_a_dialogue_holds_words_items_and_nothing_secret() -> None:
@@ -55,7 +75,8 @@ def test_words_before_an_answer_hold_neither_it_nor_what_follows() -> None:
 
 def test_shuffled_labels_keep_their_number() -> None:
     talks = tuple(
-        Dialogue(f"U{n}", n, "", tuple(Exchange("m", (), row, row % 3 == 0, "r") for row in range(6))) for n in range(10)
+        Dialogue(f"U{n}", n, "", tuple(Exchange("m", (), row, row % 3 == 0, "r") for row in range(6)))
+        for n in range(10)
     )
     counts = {
         name: sum(e.accepted for one in relabelled(talks, name, 0) for e in one.exchanges)

@@ -1,4 +1,6 @@
-"""The survey in the running product: who is asked, what is stored, when a proxy ranks, and what a test logs."""
+"""The survey in the running product: who is asked, what is stored, when a proxy ranks, and what a test
+logs.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,10 @@ def folder(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def opened(folder: Path, **dials: Any) -> tuple[WorkspaceService, Clock]:
     clock, workspace = Clock(), Workspace.open(folder)
-    return WorkspaceService(replace(workspace, settings={**workspace.settings, **ASKING, **dials}), clock), clock
+    return (
+        WorkspaceService(replace(workspace, settings={**workspace.settings, **ASKING, **dials}), clock),
+        clock,
+    )
 
 
 def wish(request_id: str, user_id: str | None, k: int = 6, history: tuple[str, ...] = ()) -> SimpleNamespace:
@@ -67,8 +72,12 @@ def wish(request_id: str, user_id: str | None, k: int = 6, history: tuple[str, .
     return SimpleNamespace(request_id=request_id, user_id=user_id, history=history, k=k, **plain)
 
 
-def played(event_id: str, user: str, item: str, request: str | None, kind: str = "play", value: float | None = 1.0) -> Any:
-    return SimpleNamespace(event_id=event_id, user_id=user, kind=kind, item_id=item, value=value, request_id=request, target=None)
+def played(
+    event_id: str, user: str, item: str, request: str | None, kind: str = "play", value: float | None = 1.0
+) -> Any:
+    return SimpleNamespace(
+        event_id=event_id, user_id=user, kind=kind, item_id=item, value=value, request_id=request, target=None
+    )
 
 
 def test_a_question_follows_a_play_of_a_logged_slate_and_is_stored_with_its_probability(folder: Path) -> None:
@@ -80,7 +89,9 @@ def test_a_question_follows_a_play_of_a_logged_slate_and_is_stored_with_its_prob
     assert survey["item_id"] == item and survey["text"] and survey["question_id"].startswith("q-")
     assert service.add_events(events)["survey"] == survey  # sent again: the same question, logged once
     rows = [row for row in Surveys(service.database).rows().to_pylist() if row["user_id"] == "u001"]
-    assert [(row["asked_probability"], row["answer"], row["question"]) for row in rows] == [(1.0, None, "return")]
+    assert [(row["asked_probability"], row["answer"], row["question"]) for row in rows] == [
+        (1.0, None, "return")
+    ]
     assert rows[0]["score"] == pytest.approx(slate["rows"][2]["score"], abs=1e-5)
     assert rows[0]["place"] == pytest.approx(2.0) and np.isfinite(rows[0]["popularity"])
     clock.now += timedelta(seconds=30)
@@ -96,7 +107,12 @@ def test_a_question_follows_a_play_of_a_logged_slate_and_is_stored_with_its_prob
 
 @pytest.mark.parametrize(
     ("item", "request_id", "kind", "value"),
-    [("t000", None, "play", 1.0), ("t000", "never", "play", 1.0), ("shown", "b1", "play", 0.1), ("shown", "b1", "skip", None)],
+    [
+        ("t000", None, "play", 1.0),
+        ("t000", "never", "play", 1.0),
+        ("shown", "b1", "play", 0.1),
+        ("shown", "b1", "skip", None),
+    ],
 )
 def test_nothing_is_asked_about_what_was_not_shown_heard_or_liked(
     folder: Path, item: str, request_id: str | None, kind: str, value: float | None
@@ -122,10 +138,15 @@ def test_limits_and_holdout_hold(folder: Path) -> None:
             asked.append(clock.now)
     gaps = np.diff([one.timestamp() for one in asked]) / 3600
     assert len(asked) >= 4 and gaps.min() >= 20
-    never = Asker(replace(service.workspace, settings={**service.workspace.settings, "ask_holdout": 0.25}), service.database)
+    never = Asker(
+        replace(service.workspace, settings={**service.workspace.settings, "ask_holdout": 0.25}),
+        service.database,
+    )
     share = np.mean([never.never(f"someone-{number}") for number in range(4000)])
     assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4000)
-    held = next(f"u{number:03d}" for number in range(USERS) if position(f"u{number:03d}", "never asked/0") < 0.25)
+    held = next(
+        f"u{number:03d}" for number in range(USERS) if position(f"u{number:03d}", "never asked/0") < 0.25
+    )
     strict, _ = opened(folder, ask_holdout=0.25)
     slate = strict.recommend_many([wish("held", held)])[0]
     assert strict.add_events([played("held-e", held, slate["rows"][0]["item_id"], "held")])["survey"] is None
@@ -140,15 +161,27 @@ def test_the_chance_of_being_asked_is_the_one_that_is_logged(folder: Path) -> No
     asked = 0
     service.recommend_many([wish(f"d{number}", f"u{number:03d}") for number in range(20, 60)])
     for number in range(20, 60):
-        item = next(row["item_id"] for row in service.database.slates_table().to_pylist() if row["request_id"] == f"d{number}")
+        item = next(
+            row["item_id"]
+            for row in service.database.slates_table().to_pylist()
+            if row["request_id"] == f"d{number}"
+        )
         asked += (
-            service.add_events([played(f"d-e{number}", f"u{number:03d}", item, f"d{number}", "like", None)])["survey"] is not None
+            service.add_events([played(f"d-e{number}", f"u{number:03d}", item, f"d{number}", "like", None)])[
+                "survey"
+            ]
+            is not None
         )
     rows = [row for row in Surveys(service.database).rows().to_pylist() if row["request_id"].startswith("d")]
     assert len(rows) == asked and {row["asked_probability"] for row in rows} == {0.3}
 
 
-def gather(service: WorkspaceService, clock: Clock, days: int, answer: Callable[[str, np.random.Generator], int | None]) -> None:
+def gather(
+    service: WorkspaceService,
+    clock: Clock,
+    days: int,
+    answer: Callable[[str, np.random.Generator], int | None],
+) -> None:
     """Everybody asks, plays the first row and answers, once a day."""
     rng = np.random.default_rng(5)
     for day in range(days):
@@ -157,7 +190,9 @@ def gather(service: WorkspaceService, clock: Clock, days: int, answer: Callable[
         slates = service.recommend_many([wish(f"g{day}-{user}", user) for user in users])
         for user, slate in zip(users, slates, strict=True):
             row = slate["rows"][int(rng.integers(len(slate["rows"])))]
-            survey = service.add_events([played(f"g{day}-{user}-e", user, row["item_id"], slate["request_id"])])["survey"]
+            survey = service.add_events(
+                [played(f"g{day}-{user}-e", user, row["item_id"], slate["request_id"])]
+            )["survey"]
             if survey:
                 service.answer_survey(survey["question_id"], user, answer(row["item_id"], rng))
 
@@ -167,7 +202,9 @@ def keys_matter(item: str, rng: np.random.Generator) -> int | None:
     if rng.random() < 0.2:
         return None
     good = int(item[1:]) // 4 % 4 < 2
-    return int(rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.05, 0.2, 0.3, 0.4] if good else [0.4, 0.3, 0.2, 0.05, 0.05]))
+    return int(
+        rng.choice([1, 2, 3, 4, 5], p=[0.05, 0.05, 0.2, 0.3, 0.4] if good else [0.4, 0.3, 0.2, 0.05, 0.05])
+    )
 
 
 def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_path: Path) -> None:
@@ -190,7 +227,9 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     shown = export_surveys(folder, tmp_path / "surveys.parquet")
     table = read_table(tmp_path / "surveys.parquet")
     assert table.num_rows == shown["shown"] > shown["answered"] and "is key=D" in table.column_names
-    assert fit_live(folder, quiet, least=200, deploy=False)["proxy"] == done["proxy"]  # the same answers, the same proxy
+    assert (
+        fit_live(folder, quiet, least=200, deploy=False)["proxy"] == done["proxy"]
+    )  # the same answers, the same proxy
 
 
 def test_off_means_off_and_the_pool_is_the_models_own_order(folder: Path) -> None:
@@ -228,7 +267,9 @@ def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(folder: Path
     done = withdraw_proxy(folder)
     assert done["withdrawn"] == mark and done["exit_code"] == 0 and deployed(service.database) is None
     assert withdraw_proxy(folder)["exit_code"] == 1  # nothing left to withdraw
-    after = service.recommend_many([replace_id(one, "after") for one in wished])  # the running server, without a restart
+    after = service.recommend_many(
+        [replace_id(one, "after") for one in wished]
+    )  # the running server, without a restart
     off = plain.recommend_many([replace_id(one, "off") for one in wished])
     for one, other in zip(after, off, strict=True):
         assert one["rows"] == other["rows"] and one["policy_id"] == other["policy_id"]
@@ -248,9 +289,9 @@ def replace_id(one: SimpleNamespace, tag: str) -> SimpleNamespace:
 def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(folder: Path) -> None:
     service, _ = opened(folder, exploration=1.0)
     history = service.recommender.index_of(["t000", "t004"])
-    pool = service.recommender.answer([service._resolve(wish("j", None, 5, ("t000", "t004"))).wish], None, service.ranking.spare)[
-        0
-    ]
+    pool = service.recommender.answer(
+        [service._resolve(wish("j", None, 5, ("t000", "t004"))).wish], None, service.ranking.spare
+    )[0]
     served = service.ranking.serve(None, history, pool, START)
     slate = service.recommend_many([wish("j", None, 5, ("t000", "t004"))])[0]
     place = {service.data.item_ids[item]: row for row, item in enumerate(served.pool.items)}
@@ -272,7 +313,9 @@ def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, t
     for user, slate in zip(users[:13], slates, strict=True):
         assert all((row["retention"] is not None) == (arms[user] == "treatment") for row in slate["rows"])
     bare = service.recommend_many([wish("k-bare", None)])[0]
-    assert all(row["retention"] is None for row in bare["rows"])  # nobody knows who that is: outside the test, unadjusted
+    assert all(
+        row["retention"] is None for row in bare["rows"]
+    )  # nobody knows who that is: outside the test, unadjusted
     result = export_trial(folder, tmp_path / "results.parquet", "rr-1")
     table = read_table(tmp_path / "results.parquet").to_pylist()
     assert {row["user_id"]: row["arm"] for row in table} == arms
@@ -286,15 +329,22 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
     opened_ = Workspace.open(folder)
     mark = deployed(Database(opened_.database))
     assert mark, "an earlier test deployed a proxy"
-    plain, by_proxy = (Chain(replace(opened_, settings={**opened_.settings, "reward": one}), quiet) for one in ("", mark))
-    assert plain.finished("corpus") and not by_proxy.finished("corpus")  # a dial that is not set changes no fingerprint
+    plain, by_proxy = (
+        Chain(replace(opened_, settings={**opened_.settings, "reward": one}), quiet) for one in ("", mark)
+    )
+    assert plain.finished("corpus") and not by_proxy.finished(
+        "corpus"
+    )  # a dial that is not set changes no fingerprint
     rewards = event_rewards(by_proxy)
     train = plain.data.split.train
     assert rewards.shape == train.items.shape and 0 < rewards.min() < rewards.max() < 1
     good = np.array([int(plain.data.item_ids[item][1:]) // 4 % 4 < 2 for item in train.items])
     assert rewards[good].mean() > rewards[~good].mean() + 0.1  # the answers said so
     made, _ = by_proxy.run("corpus", build_corpus)
-    loss = [sum(map(sum, read_table(path / "sft.parquet")["loss_mask"].to_pylist())) for path in (plain.path("corpus"), made)]
+    loss = [
+        sum(map(sum, read_table(path / "sft.parquet")["loss_mask"].to_pylist()))
+        for path in (plain.path("corpus"), made)
+    ]
     expected = rewards.mean() / rewards.max()
     assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
     gone = Chain(replace(opened_, settings={**opened_.settings, "reward": "0" * 32}), quiet)

@@ -22,7 +22,9 @@ def service(tiny_workspace: Path) -> WorkspaceService:
     return open_service(tiny_workspace)
 
 
-def _ask(request_id: str, user_id: str | None = None, history: tuple[str, ...] = (), **other: object) -> SimpleNamespace:
+def _ask(
+    request_id: str, user_id: str | None = None, history: tuple[str, ...] = (), **other: object
+) -> SimpleNamespace:
     plain = {"k": 5, "filters": {}, "exclude": frozenset(), "deadline": None}
     return SimpleNamespace(request_id=request_id, user_id=user_id, history=history, **(plain | other))
 
@@ -54,18 +56,32 @@ def test_the_model_has_learnt_the_cycle(tiny_workspace: Path) -> None:
     assert (Path(result["run"]) / "report.html").read_text().startswith("<!doctype html>")
 
 
-def test_a_command_line_answer_is_logged_with_its_propensities(tiny_workspace: Path, service: WorkspaceService) -> None:
+def test_a_command_line_answer_is_logged_with_its_propensities(
+    tiny_workspace: Path, service: WorkspaceService
+) -> None:
     answer = recommend_once(tiny_workspace, "u001", [], 4, ["type=jig"], [])
-    rows = [row for row in service.database.slates_table().to_pylist() if row["request_id"] == answer["request_id"]]
+    rows = [
+        row
+        for row in service.database.slates_table().to_pylist()
+        if row["request_id"] == answer["request_id"]
+    ]
     assert [row["item_id"] for row in rows] == [row["item_id"] for row in answer["rows"]]
     assert [row["propensity"] for row in rows] == [1.0] * 4
     assert all(int(row["item_id"][1:]) % 4 == 1 for row in rows)
 
 
 def test_likes_and_dislikes_change_the_next_list_and_undo_restores_it(service: WorkspaceService) -> None:
-    def event(event_id: str, kind: str, item: str | None = None, target: str | None = None) -> SimpleNamespace:
+    def event(
+        event_id: str, kind: str, item: str | None = None, target: str | None = None
+    ) -> SimpleNamespace:
         return SimpleNamespace(
-            event_id=event_id, user_id="fresh", kind=kind, item_id=item, value=None, request_id=None, target=target
+            event_id=event_id,
+            user_id="fresh",
+            kind=kind,
+            item_id=item,
+            value=None,
+            request_id=None,
+            target=target,
         )
 
     service.add_events([event("e1", "like", "t000"), event("e2", "like", "t004")])
@@ -87,7 +103,12 @@ def test_likes_and_dislikes_change_the_next_list_and_undo_restores_it(service: W
 
 
 def test_each_request_of_a_batch_gets_its_own_answer_or_error(service: WorkspaceService) -> None:
-    wishes = [_ask("a", "nobody"), _ask("b", history=("t001",)), _ask("c", history=("t999",)), _ask("d", history=(), k=3)]
+    wishes = [
+        _ask("a", "nobody"),
+        _ask("b", history=("t001",)),
+        _ask("c", history=("t999",)),
+        _ask("d", history=(), k=3),
+    ]
     found = service.recommend_many(wishes)
     assert isinstance(found[0], InputError) and "nobody" in str(found[0])
     assert isinstance(found[2], InputError) and "t999" in str(found[2])
@@ -98,7 +119,9 @@ def test_each_request_of_a_batch_gets_its_own_answer_or_error(service: Workspace
     assert alone["rows"][0]["score"] == pytest.approx(found[1]["rows"][0]["score"], abs=1e-4)
 
 
-def test_an_unknown_filter_field_names_the_known_ones_and_an_unknown_value_gives_a_reason(service: WorkspaceService) -> None:
+def test_an_unknown_filter_field_names_the_known_ones_and_an_unknown_value_gives_a_reason(
+    service: WorkspaceService,
+) -> None:
     wrong, empty = service.recommend_many(
         [_ask("f", history=("t001",), filters={"mood": ("sad",)}), _ask("g", filters={"type": ("x",)})]
     )

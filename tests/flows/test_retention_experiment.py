@@ -35,7 +35,9 @@ metrics.skips.better = "down"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """plan.toml, days.parquet (3,000 users x 3 days, true lift), results.parquet, results.csv, scored.parquet."""
+    """plan.toml, days.parquet (3,000 users x 3 days, true lift), results.parquet, results.csv,
+    scored.parquet.
+    """
     out = tmp_path_factory.mktemp("experiment")
     (out / "plan.toml").write_text(PLAN)
     rng, n = generator("experiment"), 3000
@@ -47,7 +49,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for day in range(1, 4):
         chance = 1 / (1 + np.exp(-(taste + 0.5 * (arm == "treatment"))))
         plays = rng.poisson(3, n) + 1.0
-        values = {"returned": (rng.random(n) < chance) * 1.0, "plays": plays, "likes": rng.binomial(plays.astype(int), 0.2) * 1.0}
+        values = {
+            "returned": (rng.random(n) < chance) * 1.0,
+            "plays": plays,
+            "likes": rng.binomial(plays.astype(int), 0.2) * 1.0,
+        }
         values |= {"skips": rng.poisson(3.0, n) * 1.0, "before": before}
         days.append(pa.table({"user_id": users, "arm": arm, "day": np.full(n, day), **values}))
     table = pa.concat_tables(days)
@@ -58,7 +64,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results.write_parquet(out / "results.parquet")
     results.write_csv(out / "results.csv")
     p = rng.beta(2, 1.5, 600)
-    ids = {"request_id": np.repeat([f"r{one}" for one in range(40)], 15), "item_id": [f"i{one % 15}" for one in range(600)]}
+    ids = {
+        "request_id": np.repeat([f"r{one}" for one in range(40)], 15),
+        "item_id": [f"i{one % 15}" for one in range(600)],
+    }
     pq.write_table(pa.table({**ids, "score": rng.normal(size=600), "p_pos": p}), out / "scored.parquet")
     return out
 
@@ -72,16 +81,39 @@ def _run(app: object, *words: object, code: int = 0) -> str:
 
 
 def test_a_true_lift_is_read_and_ships(folder: Path, tmp_path: Path) -> None:
-    words = ("read", folder / "results.parquet", "--plan", folder / "plan.toml", "--days", folder / "days.parquet")
+    words = (
+        "read",
+        folder / "results.parquet",
+        "--plan",
+        folder / "plan.toml",
+        "--days",
+        folder / "days.parquet",
+    )
     found = json.loads(_run(experiment, *words, "--out", tmp_path, "--json", "-q"))
-    assert found["decision"] == "ship" and found["verdict"] == "supported" and found["horizon"] == "days 1 to 3"
+    assert (
+        found["decision"] == "ship" and found["verdict"] == "supported" and found["horizon"] == "days 1 to 3"
+    )
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")
     assert (tmp_path / "report.md").read_text().count("mode") >= 2
-    assert [one["title"] for one in found["corrected"]] == ["Decision", "Sample ratio", "What this test could see"]
+    assert [one["title"] for one in found["corrected"]] == [
+        "Decision",
+        "Sample ratio",
+        "What this test could see",
+    ]
     assert len(found["figures"]) == 2
     csv = json.loads(
-        _run(experiment, "read", folder / "results.csv", "--plan", folder / "plan.toml", "--out", tmp_path, "--json", "-q")
+        _run(
+            experiment,
+            "read",
+            folder / "results.csv",
+            "--plan",
+            folder / "plan.toml",
+            "--out",
+            tmp_path,
+            "--json",
+            "-q",
+        )
     )
     assert csv["corrected"][0] == found["corrected"][0]
 
@@ -94,7 +126,9 @@ def test_an_unsound_test_is_refused_with_exit_1(folder: Path, tmp_path: Path) ->
     assert "do not hold their shares" in said
     words = ("read", tmp_path / "lost.parquet", "--plan", folder / "plan.toml", "--out", tmp_path, "-q")
     assert "Sample-ratio alarm" in _run(experiment, *words, code=1)
-    sound = _run(experiment, "check", folder / "results.parquet", "--plan", folder / "plan.toml", "--runs", 100, "-q")
+    sound = _run(
+        experiment, "check", folder / "results.parquet", "--plan", folder / "plan.toml", "--runs", 100, "-q"
+    )
     assert sound.strip().endswith("passed")
 
 
@@ -112,7 +146,10 @@ def test_bad_files_name_file_row_and_column(folder: Path, tmp_path: Path) -> Non
     assert "arm 'treatment' is empty" in read(table.filter(pl.col("arm") == "control"))
     assert "unit 'u0' comes twice" in read(pl.concat([table, table.head(1)]))
     other = table.head(1).with_columns(
-        pl.when(pl.col("arm") == "control").then(pl.lit("treatment")).otherwise(pl.lit("control")).alias("arm")
+        pl.when(pl.col("arm") == "control")
+        .then(pl.lit("treatment"))
+        .otherwise(pl.lit("control"))
+        .alias("arm")
     )
     assert "unit 'u0' is in two arms" in read(pl.concat([table, other]))
     assert "row 3, column 'plays'" in read(
@@ -147,12 +184,28 @@ def test_bad_plans_name_the_key(tmp_path: Path, text: str, message: str) -> None
 
 def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> None:
     plan = folder / "plan.toml"
-    seen = json.loads(_run(experiment, "watch", folder / "days.parquet", "--plan", plan, "--out", tmp_path, "--json", "-q"))
+    seen = json.loads(
+        _run(experiment, "watch", folder / "days.parquet", "--plan", plan, "--out", tmp_path, "--json", "-q")
+    )
     assert len(seen["corrected"][0]["rows"]) == 3 and seen["verdict"] == "supported"
-    assert len(seen["paper"][0]["rows"]) == 3 and seen["paper"][0]["rows"][-1][-1] == "significant" and seen["figures"]
+    assert (
+        len(seen["paper"][0]["rows"]) == 3
+        and seen["paper"][0]["rows"][-1][-1] == "significant"
+        and seen["figures"]
+    )
     assert "174,419,550 units an arm" in _run(experiment, "power", "--cv", 1, "--lift", 0.0003)
     rows = json.loads(
-        _run(experiment, "power", "--table", folder / "results.parquet", "--plan", plan, "--units", 1500, "--json")
+        _run(
+            experiment,
+            "power",
+            "--table",
+            folder / "results.parquet",
+            "--plan",
+            plan,
+            "--units",
+            1500,
+            "--json",
+        )
     )["rows"]
     assert rows[0]["metric"] == "returned" and 0 < rows[0]["lift"] < 0.1
     arms = tmp_path / "arms.parquet"
@@ -165,8 +218,19 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
         .select((pl.col("arm") == pl.col("hashed")).all())
         .item()
     )
-    words = ("--history", folder / "results.parquet", "--short", "likes", "--short", "plays", "--long", "returned")
-    said = _run(experiment, "surrogate", folder / "results.parquet", *words, "--out", tmp_path / "s", "-q", code=1)
+    words = (
+        "--history",
+        folder / "results.parquet",
+        "--short",
+        "likes",
+        "--short",
+        "plays",
+        "--long",
+        "returned",
+    )
+    said = _run(
+        experiment, "surrogate", folder / "results.parquet", *words, "--out", tmp_path / "s", "-q", code=1
+    )
     assert "surrogacy" in said and "Each short outcome alone" in said
     page = (tmp_path / "s" / "report.html").read_text()
     assert "Paper mode" in page and "Corrected mode" in page and "<svg" in page
@@ -174,14 +238,35 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
 
 def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:
     scored = folder / "scored.parquet"
-    words = ("preview", scored, "--rule", "hinge", "--dial", "a=3", "--most", 4, "--out", tmp_path, "-k", 5, "--json", "-q")
+    words = (
+        "preview",
+        scored,
+        "--rule",
+        "hinge",
+        "--dial",
+        "a=3",
+        "--most",
+        4,
+        "--out",
+        tmp_path,
+        "-k",
+        5,
+        "--json",
+        "-q",
+    )
     found = json.loads(_run(adjusters, *words))
     assert found["verdict"] == "supported" and found["paper"] and found["corrected"]
-    moved = pl.read_parquet(tmp_path / "adjusted.parquet").select((pl.col("rank_after") - pl.col("rank_before")).abs().max())
+    moved = pl.read_parquet(tmp_path / "adjusted.parquet").select(
+        (pl.col("rank_after") - pl.col("rank_before")).abs().max()
+    )
     assert moved.item() <= 4
-    tuned = json.loads(_run(adjusters, "tune", scored, "--cap", 0.02, "--out", tmp_path / "t", "--json", "-q"))
+    tuned = json.loads(
+        _run(adjusters, "tune", scored, "--cap", 0.02, "--out", tmp_path / "t", "--json", "-q")
+    )
     assert 0 < tuned["loss"] <= 0.02
-    assert _run(adjusters, "preview", scored, "--dial", "a=0", "--dial", "b=0", "--out", tmp_path, "-q", code=1)
+    assert _run(
+        adjusters, "preview", scored, "--dial", "a=0", "--dial", "b=0", "--out", tmp_path, "-q", code=1
+    )
     with pytest.raises(InputError, match="has no dial 'gamma'"):
         _run(adjusters, "preview", scored, "--dial", "gamma=1")
     with pytest.raises(InputError, match="rule 'magic' is unknown"):

@@ -1,4 +1,6 @@
-"""Served slates carry the probabilities they were drawn with, fixed before the draw and logged before they are shown."""
+"""Served slates carry the probabilities they were drawn with, fixed before the draw and logged before they
+are shown.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ DRAWS = 1500
 
 def _drawing(tiny_workspace: Path, temperature: float) -> Recommender:
     opened = Workspace.open(tiny_workspace)
-    return Recommender(Chain(replace(opened, settings={**opened.settings, "exploration": temperature}), quiet))
+    return Recommender(
+        Chain(replace(opened, settings={**opened.settings, "exploration": temperature}), quiet)
+    )
 
 
 def test_frequencies_of_the_served_log_match_its_propensities(tiny_workspace: Path) -> None:
@@ -41,10 +45,13 @@ def test_frequencies_of_the_served_log_match_its_propensities(tiny_workspace: Pa
     expected = np.array([DRAWS * chance[name] for name in names])
     expected = np.append(expected, DRAWS - expected.sum())
     keep = expected > 1
-    assert stats.chisquare(counts[keep], expected[keep] * counts[keep].sum() / expected[keep].sum()).pvalue > 1e-4
+    assert (
+        stats.chisquare(counts[keep], expected[keep] * counts[keep].sum() / expected[keep].sum()).pvalue
+        > 1e-4
+    )
     assert "t008" not in tops and "t000" not in tops
-    # Position by position, the mean of 1 / propensity of a fixed event's complement would drift if a row's own were not exact:
-    # the weights of "shown third" against uniform over the rest average 1.
+    # Position by position, the mean of 1 / propensity of a fixed event's complement would drift if a row's
+    # own were not exact: the weights of "shown third" against uniform over the rest average 1.
     size = len(found)
     weights = np.array([1 / (slate["propensity"][2].as_py() * (size - 2)) for slate in logged])
     assert abs(weights.mean() - 1) < 5 * weights.std() / np.sqrt(DRAWS)
@@ -58,7 +65,10 @@ def test_a_replay_by_request_id_gives_the_same_slate(tiny_workspace: Path) -> No
     assert not first["item_id"].equals(other["item_id"])
     assert first["policy_id"][0].as_py().startswith("plackett-luce-0.7-")
     assert all(0 < one <= 1 for one in first["prefix_propensity"].to_pylist())
-    assert all(a >= b for a, b in zip(first["prefix_propensity"].to_pylist(), first["propensity"].to_pylist(), strict=True))
+    assert all(
+        a >= b
+        for a, b in zip(first["prefix_propensity"].to_pylist(), first["propensity"].to_pylist(), strict=True)
+    )
 
 
 @pytest.fixture
@@ -100,7 +110,9 @@ def test_served_slates_and_their_events_become_a_log(tiny_workspace: Path, tmp_p
         service.database.log_slate(slate)
         if number % 3 == 0:
             top, now = slate["item_id"][0].as_py(), datetime.now(UTC)
-            service.database.add_events([Event(f"log-event-{number}", user, "play", now, top, None, f"log-{number}", None)])
+            service.database.add_events(
+                [Event(f"log-event-{number}", user, "play", now, top, None, f"log-{number}", None)]
+            )
     service.database.close()
     told = support(Source(workspace=copy), "uniform", None, 0.95, 0.05)
     assert (told["rows"], told["rewarded"], told["known_actions"]) == (60 + before, 20, 64)

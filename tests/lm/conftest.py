@@ -36,7 +36,9 @@ def tiny() -> Shape:
 
 @pytest.fixture
 def table():
-    """Function from token rows (masks, weights) to an EXAMPLES table; by default all but the first token are predicted."""
+    """Function from token rows (masks, weights) to an EXAMPLES table; by default all but the first token are
+    predicted.
+    """
 
     def build(rows, masks=None, weights=None) -> pa.Table:
         masks = masks or [[0] + [1] * (len(row) - 1) for row in rows]

@@ -120,7 +120,10 @@ def test_a_killed_save_leaves_the_old_version_or_the_new(saved, vocabulary, tiny
 def test_no_code_from_a_folder_runs(saved, tmp_path):
     _, folder = saved
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\n")
     with pytest.raises(ModelError):
@@ -130,7 +133,10 @@ def test_no_code_from_a_folder_runs(saved, tmp_path):
 
 def test_device_defaults_never_choose_bfloat16_without_amx(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for flags, dtype in (("flags : avx2 avx512f avx512_bf16", "float32"), ("flags : avx512f amx_bf16 amx_tile", "bfloat16")):
+    for flags, dtype in (
+        ("flags : avx2 avx512f avx512_bf16", "float32"),
+        ("flags : avx512f amx_bf16 amx_tile", "bfloat16"),
+    ):
         monkeypatch.setattr(base.Path, "read_text", lambda *_, flags=flags, **__: flags)
         chosen = base.device_defaults()
         assert (chosen.device, chosen.dtype) == ("cpu", dtype) and chosen.threads >= 1
@@ -150,7 +156,9 @@ def test_a_converted_smollm2_is_not_converted_again(saved, monkeypatch):
 
 
 def test_gguf_names_and_rotary_order(monkeypatch, tiny, vocabulary):
-    """Writing a small model the way GGUF does (two halves of each head interleaved) and reading it back changes nothing."""
+    """Writing a small model the way GGUF does (two halves of each head interleaved) and reading it back
+    changes nothing.
+    """
     gguf = pytest.importorskip("gguf", reason="the extra smollm2 is not installed")
     model = small(vocabulary, tiny, seed=1)
     names = {theirs: ours for ours, theirs in smollm2.NAMES.items()}
@@ -164,7 +172,13 @@ def test_gguf_names_and_rotary_order(monkeypatch, tiny, vocabulary):
             ours = f"blk.{layer}.{names[part]}.weight"
             if part in ("self_attn.q_proj", "self_attn.k_proj"):
                 values = values.view(tiny.heads, 2, -1, tiny.width).transpose(1, 2).reshape(values.shape)
-        tensors.append(type("Tensor", (), {"name": ours, "data": values.numpy(), "tensor_type": gguf.GGMLQuantizationType.F32}))
+        tensors.append(
+            type(
+                "Tensor",
+                (),
+                {"name": ours, "data": values.numpy(), "tensor_type": gguf.GGMLQuantizationType.F32},
+            )
+        )
     monkeypatch.setattr(gguf, "GGUFReader", lambda path: type("Reader", (), {"tensors": tensors}))
     read = smollm2._weights(base.Path("x"), model.config)
     expected = dict(model.named_parameters())

@@ -44,7 +44,9 @@ def _family(name):
     elif name == "mistral":
         model = hf.MistralForCausalLM(hf.MistralConfig(**COMMON, sliding_window=6))
     else:
-        config = hf.GPT2Config(vocab_size=VOCABULARY.size, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=1)
+        config = hf.GPT2Config(
+            vocab_size=VOCABULARY.size, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=1
+        )
         model = hf.GPT2LMHeadModel(config)
     # Larger weights than at initialisation, so that attention is far from uniform and a wrong mask shows.
     with torch.no_grad():
@@ -72,13 +74,17 @@ def test_beams_equal_rows_read_from_the_start(family):
     assert isinstance(context.engine, llama.LlamaEngine) == (family in ("small", "llama", "qwen2", "qwen3"))
     rows = [tokens[row, : lengths[row]] for row in range(3)]
     for row in range(3):
-        torch.testing.assert_close(context.hidden[row], _oracle(model, rows[row], tokens[0, :0]), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(
+            context.hidden[row], _oracle(model, rows[row], tokens[0, :0]), atol=1e-4, rtol=1e-5
+        )
     paths = [[tokens[0, :0]] for _ in rows]
     for beams in (3, 5, 4):  # the number of beams may change from level to level
         fed = torch.randint(0, VOCABULARY.size, (3, beams), generator=draws)
         parents = torch.randint(0, len(paths[0]), (3, beams), generator=draws)
         hidden = decode.advance(context, fed, parents)
-        paths = [[torch.cat([paths[r][parents[r, b]], fed[r, b : b + 1]]) for b in range(beams)] for r in range(3)]
+        paths = [
+            [torch.cat([paths[r][parents[r, b]], fed[r, b : b + 1]]) for b in range(beams)] for r in range(3)
+        ]
         for row in range(3):
             for beam in range(beams):
                 expected = _oracle(model, rows[row], paths[row][beam])
@@ -114,7 +120,10 @@ def test_batched_equals_alone():
         alone = decode.prefill(model, tokens[row : row + 1, : lengths[row]], lengths[row : row + 1])
         torch.testing.assert_close(together.hidden[row : row + 1], alone.hidden, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(
-            hidden[row : row + 1], decode.advance(alone, fed[row : row + 1], parents[:1]), atol=1e-5, rtol=1e-5
+            hidden[row : row + 1],
+            decode.advance(alone, fed[row : row + 1], parents[:1]),
+            atol=1e-5,
+            rtol=1e-5,
         )
 
 
@@ -126,15 +135,23 @@ def test_sliced_heads_equal_rows_of_the_full_head(family):
     with torch.inference_mode():
         full = model(tokens).logits[:, -1]
     for level, head in enumerate(decode.level_heads(model, VOCABULARY)):
-        torch.testing.assert_close(context.hidden @ head.T, full[:, VOCABULARY.sid_slice(level)], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            context.hidden @ head.T, full[:, VOCABULARY.sid_slice(level)], atol=1e-6, rtol=1e-5
+        )
 
 
 def test_the_probe_falls_back_to_rows_when_the_mask_is_ignored(monkeypatch):
     model = _family("gpt2")
-    assert isinstance(decode.prefill(model, torch.ones(1, 2, dtype=torch.int64), torch.tensor([2])).engine, generic.TreeEngine)
+    assert isinstance(
+        decode.prefill(model, torch.ones(1, 2, dtype=torch.int64), torch.tensor([2])).engine,
+        generic.TreeEngine,
+    )
     other = _family("gpt2")
     monkeypatch.setattr(generic.TreeEngine, "_mask", lambda self, positions, allowed, tree: None)
-    assert isinstance(decode.prefill(other, torch.ones(1, 2, dtype=torch.int64), torch.tensor([2])).engine, generic.RepeatEngine)
+    assert isinstance(
+        decode.prefill(other, torch.ones(1, 2, dtype=torch.int64), torch.tensor([2])).engine,
+        generic.RepeatEngine,
+    )
 
 
 def test_bad_requests_are_refused():

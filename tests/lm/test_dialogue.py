@@ -86,7 +86,9 @@ def test_weights_of_tokens_reach_the_gradient(spoken: tuple) -> None:
         import copy
 
         model = copy.deepcopy(fresh)
-        settings = Settings(steps=1, batch_rows=len(masks), warmup=0, learning_rate=1e-2, weight_decay=0.0, clip=0.0)
+        settings = Settings(
+            steps=1, batch_rows=len(masks), warmup=0, learning_rate=1e-2, weight_decay=0.0, clip=0.0
+        )
         list(train(model, new, table(masks), settings))
         results.append(model.get_input_embeddings().weight.detach().numpy())
     np.testing.assert_allclose(results[0], results[1], atol=2e-5)

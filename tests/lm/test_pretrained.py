@@ -1,4 +1,6 @@
-"""Extending and trimming a pretrained base, shown on a tiny Llama with a BPE tokenizer that is trained here."""
+"""Extending and trimming a pretrained base, shown on a tiny Llama with a BPE tokenizer that is trained
+here.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _byte_level():
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=380, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=380, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(TEXT + OTHER, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     return tokenizer
@@ -53,12 +57,19 @@ def _byte_fallback():
     data = json.loads(tokenizer.to_str())
     vocab = data["model"]["vocab"]
     splits = {
-        (n[:i], n[i:]) for n in vocab for i in range(1, len(n)) if not n.startswith("<") and n[:i] in vocab and n[i:] in vocab
+        (n[:i], n[i:])
+        for n in vocab
+        for i in range(1, len(n))
+        if not n.startswith("<") and n[:i] in vocab and n[i:] in vocab
     }
     data["model"]["merges"] = sorted(map(list, splits), key=lambda pair: (vocab["".join(pair)], pair))
     data["pre_tokenizer"] = None
     data["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
-    steps = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]
+    steps = [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+    ]
     data["decoder"] = {"type": "Sequence", "decoders": steps}
     return Tokenizer.from_str(json.dumps(data))
 
@@ -69,7 +80,10 @@ BUILT = {name: build() for name, build in KINDS.items()}
 
 def _pretrained(kind="byte level", tied=True, padding=0):
     tokenizer = hf.PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(BUILT[kind].to_str()), bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+        tokenizer_object=Tokenizer.from_str(BUILT[kind].to_str()),
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
     )
     tokenizer.chat_template = "{{ messages }}"
     config = hf.LlamaConfig(
@@ -102,14 +116,18 @@ def test_extension_keeps_old_rows_and_puts_new_ones_in_order(tied, padding, tmp_
     assert (model.get_input_embeddings().weight is model.get_output_embeddings().weight) == tied
     assert tokenizer.convert_tokens_to_ids("<sid_1_0>") == vocabulary.sid_slice(1).start
     assert tokenizer.convert_tokens_to_ids("<age_missing>") == vocabulary.bucket_token("age", -1)
-    assert vocabulary.special("bos") == 0 and vocabulary.special("sep") == tokenizer.convert_tokens_to_ids("<|sep|>")
+    assert vocabulary.special("bos") == 0 and vocabulary.special("sep") == tokenizer.convert_tokens_to_ids(
+        "<|sep|>"
+    )
     for name, part in _matrices(model).items():
         assert torch.equal(part.weight[:old], before[name][:old])
         new, known = part.weight[old:].detach(), before[name]
         assert float((new.mean(0) - known[:old].mean(0)).abs().max()) < 0.1 * float(known.std()) * 4 / 5
         assert float(new.std(0).mean() / known.std(0).mean()) == pytest.approx(0.1, rel=0.2)
     if not tied:
-        assert not torch.equal(model.get_input_embeddings().weight[old:], model.get_output_embeddings().weight[old:])
+        assert not torch.equal(
+            model.get_input_embeddings().weight[old:], model.get_output_embeddings().weight[old:]
+        )
     base.save(model, vocabulary, tmp_path / "model", tokenizer)
     loaded, again = base.load(tmp_path / "model")
     assert again == vocabulary and base.weights_hash(loaded) == base.weights_hash(model)
@@ -153,7 +171,11 @@ def test_catalogue_text_cannot_forge_items():
     encode, decode = base.text_functions(vocabulary, tokenizer)
     for text in ("buy <sid_0_1><sid_1_0> now", "</s><s>", "<|sep|>"):
         tokens = encode(text)
-        assert (vocabulary.level_of(tokens) < 0).all() and min(tokens) >= len(SPECIALS) and max(tokens) < vocabulary.base_size
+        assert (
+            (vocabulary.level_of(tokens) < 0).all()
+            and min(tokens) >= len(SPECIALS)
+            and max(tokens) < vocabulary.base_size
+        )
         assert decode(tokens) == text
     with pytest.raises(ModelError, match="load_tokenizer"):
         base.text_functions(vocabulary)
@@ -167,12 +189,19 @@ def test_an_extended_model_trains_in_two_phases(table):
         for a in range(4)
         for b in range(2)
     ]
-    settings = Settings(stage="sft", steps=30, batch_rows=8, learning_rate=1e-2, warmup=2, freeze="old", log_every=10)
+    settings = Settings(
+        stage="sft", steps=30, batch_rows=8, learning_rate=1e-2, warmup=2, freeze="old", log_every=10
+    )
     old = model.get_input_embeddings().weight[: vocabulary.base_size].detach().clone()
     first = list(train(model, vocabulary, table(rows), settings))
     assert torch.equal(model.get_input_embeddings().weight[: vocabulary.base_size], old)
     second = list(
-        train(model, vocabulary, table(rows), Settings(stage="cpt", steps=30, batch_rows=8, learning_rate=3e-3, log_every=10))
+        train(
+            model,
+            vocabulary,
+            table(rows),
+            Settings(stage="cpt", steps=30, batch_rows=8, learning_rate=3e-3, log_every=10),
+        )
     )
     assert first[-1].loss < first[0].loss and second[-1].loss < second[0].loss
 
@@ -191,17 +220,26 @@ def test_trimming_keeps_logits_and_segmentation_of_kept_text(kind, tied, tmp_pat
     assert len(old_tokenizer) - 45 < rows < len(old_tokenizer) - 20
     assert model.get_input_embeddings().weight.shape[0] == model.config.vocab_size == rows
     kept = torch.tensor(
-        [old_tokenizer.convert_tokens_to_ids(name) for name, _ in sorted(trimmed.get_vocab().items(), key=lambda p: p[1])]
+        [
+            old_tokenizer.convert_tokens_to_ids(name)
+            for name, _ in sorted(trimmed.get_vocab().items(), key=lambda p: p[1])
+        ]
     )
     for text in TEXT[:4]:
         old, new = old_tokenizer(text)["input_ids"], trimmed(text)["input_ids"]
         assert kept[new].tolist() == old
         with torch.inference_mode():
             torch.testing.assert_close(
-                model(torch.tensor([new])).logits, original(torch.tensor([old])).logits[..., kept], atol=1e-5, rtol=0
+                model(torch.tensor([new])).logits,
+                original(torch.tensor([old])).logits[..., kept],
+                atol=1e-5,
+                rtol=0,
             )
     assert len(trimmed(OTHER[0])["input_ids"]) > len(old_tokenizer(OTHER[0])["input_ids"])
-    assert (model.config.bos_token_id, model.config.eos_token_id) == (trimmed.bos_token_id, trimmed.eos_token_id)
+    assert (model.config.bos_token_id, model.config.eos_token_id) == (
+        trimmed.bos_token_id,
+        trimmed.eos_token_id,
+    )
     assert trimmed("")["input_ids"] == tokenizer("")["input_ids"] and trimmed.chat_template
     vocabulary = extend(model, trimmed, (4, 2))
     base.save(model, vocabulary, tmp_path / "trimmed", trimmed)
@@ -227,11 +265,15 @@ TRIMMED = {kind: trim(*_pretrained(kind), count_tokens(_pretrained(kind)[1], TEX
 def test_any_text_comes_back_from_a_trimmed_tokenizer(kind, text):
     backend = TRIMMED[kind].backend_tokenizer
     backend.encode_special_tokens = True
-    assert backend.decode(backend.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == text
+    assert (
+        backend.decode(backend.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == text
+    )
 
 
 def test_other_tokenizers_are_refused():
     model, _ = _pretrained()
-    words = hf.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>")))
+    words = hf.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
+    )
     with pytest.raises(ModelError, match="WordLevel"):
         trim(model, words, count_tokens(words, []), 10)

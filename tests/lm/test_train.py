@@ -1,4 +1,6 @@
-"""The loop: losses against slow oracles, every dial has an effect, killed runs end bit for bit like unkilled ones."""
+"""The loop: losses against slow oracles, every dial has an effect, killed runs end bit for bit like unkilled
+ones.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +51,17 @@ def _flat(model):
 @pytest.mark.parametrize("stage", ["cpt", "sft"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("chunk", [losses.CHUNK_LOGITS, 1000])
-def test_loss_and_gradient_equal_a_slow_oracle(stage, smoothing, chunk, vocabulary, histories, tiny, table, monkeypatch):
+def test_loss_and_gradient_equal_a_slow_oracle(
+    stage, smoothing, chunk, vocabulary, histories, tiny, table, monkeypatch
+):
     monkeypatch.setattr(losses, "CHUNK_LOGITS", chunk)
     model = small(vocabulary, tiny, seed=1)
     rows = histories.column("tokens").to_pylist()[:7]
     weights = [1.0, 0.5, 2.0, 1.0, 0.25, 1.0, 3.0]
     data = read_examples(table(rows, weights=weights), vocabulary, stage == "sft", 64)
     total = sum(
-        losses.batch_loss(model, vocabulary, batch, stage, smoothing).loss for batch in micro_batches(data, np.arange(7), 40)
+        losses.batch_loss(model, vocabulary, batch, stage, smoothing).loss
+        for batch in micro_batches(data, np.arange(7), 40)
     )
     expected, level_sums = 0.0, np.zeros(vocabulary.levels)
     for row, weight in zip(rows, weights, strict=True):
@@ -88,14 +93,17 @@ def test_gradients_do_not_depend_on_padding_or_micro_batches(run):
 
 
 def test_the_mean_step_gradient_is_the_gradient_of_the_mean_loss(vocabulary, histories, tiny):
-    """Short and long histories count alike: over an epoch, steps average to the whole data's weighted loss per token."""
+    """Short and long histories count alike: over an epoch, steps average to the whole data's weighted loss
+    per token.
+    """
     model = small(vocabulary, tiny, seed=1)
     data = read_examples(histories, vocabulary, True, 64)
 
     def gradient(rows):
         scale = 1 / (data.mean_target_weight * len(rows))
         loss = sum(
-            losses.batch_loss(model, vocabulary, batch, "sft", 0.0).loss * scale for batch in micro_batches(data, rows, 64)
+            losses.batch_loss(model, vocabulary, batch, "sft", 0.0).loss * scale
+            for batch in micro_batches(data, rows, 64)
         )
         return torch.cat([one.flatten() for one in torch.autograd.grad(loss, list(model.parameters()))])
 
@@ -137,7 +145,14 @@ def test_micro_batches_hold_every_target_once(lengths, limit, seed):
     import pyarrow as pa
 
     data = read_examples(
-        pa.table({"tokens": rows, "loss_mask": masks, "weight": np.arange(1, len(rows) + 1.0), "source": ["x"] * len(rows)}),
+        pa.table(
+            {
+                "tokens": rows,
+                "loss_mask": masks,
+                "weight": np.arange(1, len(rows) + 1.0),
+                "source": ["x"] * len(rows),
+            }
+        ),
         vocabulary,
         False,
         64,
@@ -146,7 +161,9 @@ def test_micro_batches_hold_every_target_once(lengths, limit, seed):
     for batch in micro_batches(data, np.arange(len(rows)), limit):
         width = batch.inputs.shape[1]
         assert batch.inputs.numel() <= limit or len(batch.inputs) == 1
-        for place, target, weight in zip(batch.positions.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True):
+        for place, target, weight in zip(
+            batch.positions.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True
+        ):
             row = int(weight) - 1
             line, column = divmod(place, width)
             assert batch.inputs[line, : column + 1].tolist() == rows[row][: column + 1]
@@ -229,7 +246,8 @@ def test_learning_rate_schedule():
 
 
 @pytest.mark.parametrize(
-    "change", [{"stage": "rl"}, {"dropout": 1.0}, {"learning_rate": 0}, {"batch_rows": 0}, {"betas": (0.9, 1.0)}]
+    "change",
+    [{"stage": "rl"}, {"dropout": 1.0}, {"learning_rate": 0}, {"batch_rows": 0}, {"betas": (0.9, 1.0)}],
 )
 def test_settings_out_of_range_are_refused(change):
     with pytest.raises(ModelError, match=next(iter(change))):
@@ -320,8 +338,8 @@ def killed(partial, target):
     publish(partial, target)
 checkpoint.publish = killed
 model = small(vocabulary, Shape(layers=2, width=32, heads=2, context=64), seed=1)
-settings = Settings(steps=8, batch_rows=8, warmup=2, learning_rate=3e-3, log_every=1, seed=5, dropout=0.1, average=0.9,
-                    stage="sft", checkpoint_every=0.0)
+settings = Settings(steps=8, batch_rows=8, warmup=2, learning_rate=3e-3, log_every=1, seed=5,
+                    dropout=0.1, average=0.9, stage="sft", checkpoint_every=0.0)
 for _ in train(model, vocabulary, pq.read_table(state + "/examples.parquet"), settings, state + "/run"):
     pass
 """
@@ -333,7 +351,9 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one(run, histories, voca
     straight, _ = run(settings)
     pq.write_table(histories, tmp_path / "examples.parquet")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path), vocabulary.to_json()], env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), vocabulary.to_json()], env=environment, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     left = sorted(entry.name[:15] for entry in (tmp_path / "run").iterdir())
     assert left == [".step-000000005", "step-000000004"]
@@ -345,15 +365,21 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one(run, histories, voca
 
 @pytest.mark.parametrize("stop", [1, 4])
 def test_a_stopped_run_goes_on_bit_for_bit(stop, run, tmp_path, vocabulary, histories, tiny):
-    """Frozen rows, average, best weights and patience all survive: here every validation after the first is worse."""
-    settings = replace(QUICK, steps=9, checkpoint_every=0.0, average=0.5, freeze="old", validate_every=2, patience=2)
+    """Frozen rows, average, best weights and patience all survive: here every validation after the first is
+    worse.
+    """
+    settings = replace(
+        QUICK, steps=9, checkpoint_every=0.0, average=0.5, freeze="old", validate_every=2, patience=2
+    )
 
     def validate(model):
         return -float(model.get_input_embeddings().weight.detach()[vocabulary.base_size :].abs().sum())
 
     straight, expected = run(settings, validate=validate)
     assert expected[-1].step == 6 and expected[-1].stopped
-    for metrics in train(small(vocabulary, tiny, seed=1), vocabulary, histories, settings, tmp_path, validate=validate):
+    for metrics in train(
+        small(vocabulary, tiny, seed=1), vocabulary, histories, settings, tmp_path, validate=validate
+    ):
         if metrics.step == stop:
             break
     resumed, metrics = run(settings, state=tmp_path, validate=validate)
@@ -363,7 +389,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(stop, run, tmp_path, vocabulary, hist
 def test_checkpoints_of_another_run_are_refused_with_both_hashes(run, tmp_path, histories, vocabulary, tiny):
     run(state=tmp_path)
     other = replace(QUICK, learning_rate=1e-3)
-    with pytest.raises(ArtifactError, match=f"other settings .*{QUICK.fingerprint()}.*{other.fingerprint()}.*delete"):
+    with pytest.raises(
+        ArtifactError, match=f"other settings .*{QUICK.fingerprint()}.*{other.fingerprint()}.*delete"
+    ):
         run(other, state=tmp_path)
     with pytest.raises(ArtifactError, match="other examples"):
         run(examples=histories.slice(1), state=tmp_path)
@@ -398,14 +426,18 @@ def test_divergence_is_named(vocabulary, histories, tiny):
 def test_it_learns_what_follows_from_the_user_and_not_only_from_the_prefix(vocabulary, tiny, table):
     """First-code loss falls to about nothing, and swapping histories changes what is predicted."""
     draws = np.random.default_rng(0)
-    items = np.stack(np.meshgrid(*[np.arange(size) for size in vocabulary.sizes], indexing="ij"), -1).reshape(-1, 3)
+    items = np.stack(np.meshgrid(*[np.arange(size) for size in vocabulary.sizes], indexing="ij"), -1).reshape(
+        -1, 3
+    )
     items = items[draws.permutation(len(items))[:24]]
     tokens = vocabulary.sid_tokens(items)
     bos = vocabulary.special("bos")
     rows = [[bos, *tokens[i].tolist(), *tokens[(i * 5 + 3) % 24].tolist()] for i in range(24)]
     masks = [[0] * 4 + [1] * 3] * 24
     model = small(vocabulary, tiny, seed=1)
-    settings = Settings(stage="sft", steps=200, batch_rows=24, learning_rate=1e-2, warmup=10, log_every=50, weight_decay=0.0)
+    settings = Settings(
+        stage="sft", steps=200, batch_rows=24, learning_rate=1e-2, warmup=10, log_every=50, weight_decay=0.0
+    )
     metrics = list(train(model, vocabulary, table(rows, masks), settings))
     assert metrics[0].level_losses[0] > 0.5 and metrics[-1].level_losses[0] < 0.05
     context = decode.prefill(model, torch.tensor(rows)[:, :4], torch.full((24,), 4))

@@ -29,7 +29,9 @@ def test_every_token_has_one_place(sizes, buckets, seed):
         rows = vocabulary.sid_slice(level)
         assert rows.stop - rows.start == size
         assert names[rows.start - 256] == f"<sid_{level}_0>"
-    rest = [vocabulary.bucket_token(name, index) for name, count in buckets.items() for index in range(count + 1)]
+    rest = [
+        vocabulary.bucket_token(name, index) for name, count in buckets.items() for index in range(count + 1)
+    ]
     rest += [vocabulary.special(name) for name in SPECIALS]
     assert rest == list(range(vocabulary.sid_starts[-1], vocabulary.size))
     assert (vocabulary.level_of(rest) == -1).all() and (vocabulary.level_of(np.arange(256)) == -1).all()
@@ -87,7 +89,11 @@ def test_errors_name_row_level_and_remedy():
         Vocabulary.from_json("{}")
     with pytest.raises(ModelError, match="level 2"):
         vocabulary.sid_slice(2)
-    for broken in (lambda: build_small(()), lambda: Vocabulary(100, (2,)), lambda: extend_from(5, (2,), aliases={"bos": 5})):
+    for broken in (
+        lambda: build_small(()),
+        lambda: Vocabulary(100, (2,)),
+        lambda: extend_from(5, (2,), aliases={"bos": 5}),
+    ):
         with pytest.raises(ModelError):
             broken()
     with pytest.raises(ModelError, match="tokenizer"):
@@ -96,4 +102,9 @@ def test_errors_name_row_level_and_remedy():
 
 def test_the_vocabulary_loads_no_torch():
     code = "import sys, tastemaker.lm.vocabulary; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tastemaker.lm.calls import Budget, Cache, Engine, EngineSettings, Journal, PaceSettings, Request, Sampling, user
+from tastemaker.lm.calls import (
+    Budget,
+    Cache,
+    Engine,
+    EngineSettings,
+    Journal,
+    PaceSettings,
+    Request,
+    Sampling,
+    user,
+)
 from tastemaker.store import append_line, read_lines, write_bytes
 
 
@@ -49,7 +59,9 @@ def ask(text: str = "which tune?", **about: Any) -> Request[Pick]:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
-    """`make(chat, limits=, settings=, resume=, open_units=, **pace)`: an engine with cache and journal in the test's folder."""
+    """`make(chat, limits=, settings=, resume=, open_units=, **pace)`: an engine with cache and journal in the
+    test's folder.
+    """
 
     def build(
         chat: Any,

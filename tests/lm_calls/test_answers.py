@@ -45,7 +45,11 @@ def test_asking_again_shows_every_try_and_its_reason():
     tries = [{"text": "x", "detail": "not JSON"}, {"text": "", "detail": "item missing"}]
     messages = ask_again(ask("q"), tries).messages
     assert messages[:2] == (user("q"), assistant("x"))
-    assert "not JSON" in messages[2].text and messages[3].text == "(empty)" and "item missing" in messages[4].text
+    assert (
+        "not JSON" in messages[2].text
+        and messages[3].text == "(empty)"
+        and "item missing" in messages[4].text
+    )
     assert ask_again(ask("q"), []) == ask("q")
     assert '"item"' in schema_prompt(ask()) and schema_prompt(Request((user("q"),), str)) == ""
 

@@ -39,7 +39,10 @@ def test_the_key_changes_with_all_that_decides_the_answer_and_with_nothing_else(
 
 def test_the_key_is_the_same_in_every_process():
     """A changed value orphans every cache: raise cache.PROTOCOL knowingly, and write the new one here."""
-    assert call_key("m@1", Request((user("q"),), str)) == "8bc62a9053f2346b12ce7c3ded5b2415b80028241e25ebec197b307da3e7639b"
+    assert (
+        call_key("m@1", Request((user("q"),), str))
+        == "8bc62a9053f2346b12ce7c3ded5b2415b80028241e25ebec197b307da3e7639b"
+    )
 
 
 @settings(max_examples=50)
@@ -54,7 +57,9 @@ def test_entries_belong_to_a_subject_and_go_with_it(tmp_path):
     cache = Cache(tmp_path, write_bytes)
     cache.put("ann@example.org", "ab12", {"text": "secret of ann"})
     cache.put("bob", "ab12", {"text": "b"})
-    assert cache.get("ann@example.org", "ab12") == {"text": "secret of ann"} and cache.get("cy", "ab12") is None
+    assert (
+        cache.get("ann@example.org", "ab12") == {"text": "secret of ann"} and cache.get("cy", "ab12") is None
+    )
     names = " ".join(str(path) for path in tmp_path.rglob("*"))
     assert "ann" not in names
     assert cache.erase("ann@example.org") == 1 and cache.erase("ann@example.org") == 0

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.lm.calls import Budget, BudgetReached, Limits, Media, Meter, Price, Request, Usage, forecast, system, user
+from tastemaker.lm.calls import (
+    Budget,
+    BudgetReached,
+    Limits,
+    Media,
+    Meter,
+    Price,
+    Request,
+    Usage,
+    forecast,
+    system,
+    user,
+)
 from tastemaker.lm.calls.backends.scripted import Scripted
 from tastemaker.lm.calls.cost import estimated_input, maximum
 
@@ -29,7 +41,9 @@ def test_a_limit_of_money_needs_a_price():
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60),
+    st.lists(
+        st.tuples(st.integers(1, 500), st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60
+    ),
     st.integers(1, 5000),
     st.integers(1, 40),
 )
@@ -42,7 +56,11 @@ def test_spend_never_passes_a_limit(calls, tokens, number):
         except BudgetReached:
             continue
         budget.settle(most, Usage(int(share * most_in), int(share * most_out)) if billed else None)
-        assert budget.calls <= number and budget.usage.input + budget.usage.output <= tokens and budget.money <= 0.02
+        assert (
+            budget.calls <= number
+            and budget.usage.input + budget.usage.output <= tokens
+            and budget.money <= 0.02
+        )
 
 
 def test_what_is_under_way_is_waited_for_before_refusing():
@@ -55,13 +73,17 @@ def test_what_is_under_way_is_waited_for_before_refusing():
     waiting.join(5)
     assert not waiting.is_alive()
     budget.settle(Usage(20, 20), Usage(20, 20))
-    with pytest.raises(BudgetReached, match="100 tokens is reached: 60 spent, the next call may need 41 more"):
+    with pytest.raises(
+        BudgetReached, match="100 tokens is reached: 60 spent, the next call may need 41 more"
+    ):
         budget.reserve(Usage(41, 0))
 
 
 @given(st.text(max_size=300))
 def test_the_maximum_bounds_the_estimate(text):
-    request = Request((system(text), user(text, Media(b"x" * 64, "image/png"), Media(b"y" * 90_000, "audio/wav"))), Pick)
+    request = Request(
+        (system(text), user(text, Media(b"x" * 64, "image/png"), Media(b"y" * 90_000, "audio/wav"))), Pick
+    )
     most = maximum(request)
     assert estimated_input(request) <= most.input and most.output == request.sampling.max_tokens
     assert most.input >= len(text.encode()) * 2 + 1600
@@ -78,6 +100,8 @@ def test_forecast_scales_a_trial_and_counts_repeated_prefixes_once():
     assert told.usage.cached == 10 * 2 * (100 + 110)
     low, expected, high = told.money
     assert low < expected < high
-    assert told.seconds[1] == pytest.approx(60 * (1 + 3 / 10)) and told.seconds[0] == pytest.approx(told.seconds[1] / 16)
+    assert told.seconds[1] == pytest.approx(60 * (1 + 3 / 10)) and told.seconds[0] == pytest.approx(
+        told.seconds[1] / 16
+    )
     with pytest.raises(InputError, match="no call"):
         forecast([], 10)

@@ -58,10 +58,18 @@ def test_every_fault_is_survived_and_nothing_invalid_kept(make, clock, tmp_path,
             assert sum(clock.slept) == pytest.approx(3)
         if fault == "429_date":
             assert 2 <= sum(clock.slept) <= 3  # HTTP dates have whole seconds
-        kind = {"truncated": "cut_off", "wrong_schema": "schema", "drop": "dropped", "hang": "timeout", "503": "unavailable"}
+        kind = {
+            "truncated": "cut_off",
+            "wrong_schema": "schema",
+            "drop": "dropped",
+            "hang": "timeout",
+            "503": "unavailable",
+        }
         assert engine.journal.attempts == {"valid": 2, kind.get(fault, "rate_limited"): 1}
     kept = [path for path in (tmp_path / "cache").rglob("*.json") if ".tries" not in path.name]
-    assert len(kept) == 2 and all(Pick.model_validate_json(json.loads(path.read_bytes())["text"]) for path in kept)
+    assert len(kept) == 2 and all(
+        Pick.model_validate_json(json.loads(path.read_bytes())["text"]) for path in kept
+    )
 
 
 def test_a_storm_of_faults_loses_and_repeats_nothing(make, tmp_path, connect):
@@ -73,7 +81,9 @@ def test_a_storm_of_faults_loses_and_repeats_nothing(make, tmp_path, connect):
         units = [Unit(f"c{i}", "s", "x" * (i + 1)) for i in range(60)]
         out = list(map_units(engine, lambda unit: engine.call(ask(unit.value, unit=unit.id)).item, units))
     failed = {one.id for one in out if one.failure}
-    assert [one.value for one in out if not one.failure] == [i + 1 for i in range(60) if f"c{i}" not in failed]
+    assert [one.value for one in out if not one.failure] == [
+        i + 1 for i in range(60) if f"c{i}" not in failed
+    ]
     assert server.faults.total() >= 6 and len(failed) <= 2
     assert engine.journal.attempts["valid"] == 60 - len(failed) and not engine.journal.doubtful
 
@@ -90,7 +100,10 @@ def test_parts_schema_and_sampling_are_sent_as_the_protocol_has_them(connect):
     with Rehearsal(Script(answer)) as server:
         chat = connect(server, revision="2026-11")
         request = Request(
-            (system("s"), user("look", Media(b"png", "image/png"), Media(b"wav", "audio/wav"))), Pick, sample=3, view={"a": 1}
+            (system("s"), user("look", Media(b"png", "image/png"), Media(b"wav", "audio/wav"))),
+            Pick,
+            sample=3,
+            view={"a": 1},
         )
         body = chat.body(request)
     assert chat.model == "model@2026-11" and body["stream"] is False and body["seed"] == 3
@@ -98,7 +111,10 @@ def test_parts_schema_and_sampling_are_sent_as_the_protocol_has_them(connect):
     text, image, audio = body["messages"][1]["content"]
     assert text == {"type": "text", "text": "look"}
     assert image["image_url"]["url"] == "data:image/png;base64," + base64.b64encode(b"png").decode()
-    assert audio == {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"wav").decode(), "format": "wav"}}
+    assert audio == {
+        "type": "input_audio",
+        "input_audio": {"data": base64.b64encode(b"wav").decode(), "format": "wav"},
+    }
     assert body["response_format"]["json_schema"] == {"name": "Pick", "schema": Pick.model_json_schema()}
     assert "response_format" not in chat.body(Request((user("q"),), str)) and "view" not in body
 
@@ -133,8 +149,14 @@ def test_an_endpoint_that_is_not_there(make, connect):
     with Rehearsal(Script(answer)) as server:
         gone = connect(server)
     engine = make(gone)
-    with pytest.raises(StoppedEarly, match=r"answered none of 8 attempts \(unreachable: 127\.0\.0\.1:.*0 of 20 units"):
-        list(map_units(engine, lambda unit: engine.call(ask(unit.id)).item, [Unit(str(i), "", i) for i in range(20)]))
+    with pytest.raises(
+        StoppedEarly, match=r"answered none of 8 attempts \(unreachable: 127\.0\.0\.1:.*0 of 20 units"
+    ):
+        list(
+            map_units(
+                engine, lambda unit: engine.call(ask(unit.id)).item, [Unit(str(i), "", i) for i in range(20)]
+            )
+        )
 
 
 def test_a_body_that_is_no_completion_counts_as_dropped(connect):
@@ -147,7 +169,8 @@ def test_a_body_that_is_no_completion_counts_as_dropped(connect):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"base_url": "localhost:8000"}, {"base_url": "http://a:b@host/v1"}, {"model": ""}, {"deadline": 0.0}]
+    "bad",
+    [{"base_url": "localhost:8000"}, {"base_url": "http://a:b@host/v1"}, {"model": ""}, {"deadline": 0.0}],
 )
 def test_settings_are_checked(bad):
     with pytest.raises(InputError):

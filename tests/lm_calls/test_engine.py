@@ -28,7 +28,11 @@ def chat_of(*replies):
 
 
 def kept_answers(folder):
-    return [path for path in folder.rglob("*.json") if not path.name.endswith(".tries.json") and "unit-" not in path.name]
+    return [
+        path
+        for path in folder.rglob("*.json")
+        if not path.name.endswith(".tries.json") and "unit-" not in path.name
+    ]
 
 
 def test_an_answer_is_paid_once(make):
@@ -41,7 +45,9 @@ def test_asks_again_with_the_reason_at_most_twice(make, tmp_path):
     chat = chat_of("hm", '{"item": "x"}', '{"item": 7}')
     assert make(chat).call(ask()).item == 7
     assert [len(request.messages) for request in chat.asked] == [1, 3, 5]
-    assert "not JSON" in chat.asked[1].messages[-1].text and "valid integer" in chat.asked[2].messages[-1].text
+    assert (
+        "not JSON" in chat.asked[1].messages[-1].text and "valid integer" in chat.asked[2].messages[-1].text
+    )
     assert make(chat).call(ask()).item == 7
 
 
@@ -119,7 +125,9 @@ def test_a_kill_between_answer_and_journal_is_settled_from_the_cache(make, monke
         engine.call(ask())
     again = make(chat)
     assert len(again.journal.doubtful) == 1
-    assert again.call(ask()).item == 1 and not again.journal.doubtful and again.journal.attempts == {"valid": 1}
+    assert (
+        again.call(ask()).item == 1 and not again.journal.doubtful and again.journal.attempts == {"valid": 1}
+    )
 
 
 def test_rejected_tries_survive_a_kill(make):
@@ -145,7 +153,12 @@ def units(number):
 
 def talk(engine, calls=3):
     def work(unit):
-        return {"picks": [engine.call(ask(f"{unit.id} turn {t}", unit=unit.id, subject=unit.subject)).item for t in range(calls)]}
+        return {
+            "picks": [
+                engine.call(ask(f"{unit.id} turn {t}", unit=unit.id, subject=unit.subject)).item
+                for t in range(calls)
+            ]
+        }
 
     return work
 
@@ -177,11 +190,20 @@ def test_failures_keep_apart_and_only_they_are_retried(make):
     assert engine.journal.failures() == {"not_json": 1, "schema": 1}
     asked.clear()
     engine = make(Scripted(say))
-    assert [one.failure for one in map_units(engine, talk(engine), units(6))] == [one.failure for one in first] and not asked
+    assert [one.failure for one in map_units(engine, talk(engine), units(6))] == [
+        one.failure for one in first
+    ] and not asked
     broken.clear()
     engine = make(Scripted(say))
     some = list(map_units(engine, talk(engine), units(6), retry={"schema"}))
-    assert set(asked) == {"c4"} and [one.failure for one in some] == [None, "not_json", None, None, None, None]
+    assert set(asked) == {"c4"} and [one.failure for one in some] == [
+        None,
+        "not_json",
+        None,
+        None,
+        None,
+        None,
+    ]
     engine = make(Scripted(say))
     assert all(one.failure is None for one in map_units(engine, talk(engine), units(6), retry={"not_json"}))
     assert set(asked) == {"c4", "c1"}
@@ -219,7 +241,9 @@ def test_an_endpoint_down_from_the_start_stops_the_run(make):
         raise CallError("unreachable", "127.0.0.1:1: connection refused")
 
     engine = make(Scripted(say))
-    with pytest.raises(StoppedEarly, match=r"answered none of 8 attempts.*connection refused.*0 of 100 units"):
+    with pytest.raises(
+        StoppedEarly, match=r"answered none of 8 attempts.*connection refused.*0 of 100 units"
+    ):
         list(map_units(engine, talk(engine), units(100)))
     assert not engine.journal.units and not engine.journal.doubtful
 

@@ -1,4 +1,6 @@
-"""Killed at random moments and resumed: the same bytes, nothing twice (50 kills: recipes/conversation/engine.py)."""
+"""Killed at random moments and resumed: the same bytes, nothing twice (50 kills:
+recipes/conversation/engine.py).
+"""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class Chosen(BaseModel):
 
 
 TEMPLATE = (
-    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nI was put in by the template<|im_end|>\n{% endif %}"
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nI was put in by the template<|im_end|>\n{%"
+    " endif %}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{%"
+    " endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 REFUSES = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
 NO_SYSTEM = REFUSES + TEMPLATE.split("endif %}", 1)[1]
@@ -48,9 +48,13 @@ def folder(tmp_path_factory):
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
+    )
     words.train_from_iterator(["a slow air"], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<|im_end|>", additional_special_tokens=SPECIALS)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token="<|im_end|>", additional_special_tokens=SPECIALS
+    )
     tokenizer.chat_template = TEMPLATE
     config = LlamaConfig(
         vocab_size=words.get_vocab_size(),
@@ -120,7 +124,10 @@ def test_text_that_spells_special_tokens_stays_text(local):
 
 def test_the_schema_is_told_in_the_system_message(local):
     told = rendered(local, Request((user("q"),), Pick))
-    assert told.startswith("<|im_start|>system\nAnswer with one JSON object") and '"item"' in told.split("<|im_end|>")[0]
+    assert (
+        told.startswith("<|im_start|>system\nAnswer with one JSON object")
+        and '"item"' in told.split("<|im_end|>")[0]
+    )
 
 
 def test_even_a_model_of_random_weights_answers_in_the_shape_asked_for(local):
@@ -140,7 +147,9 @@ def test_even_a_model_of_random_weights_answers_in_the_shape_asked_for(local):
 
 def test_a_template_without_system_role_gets_it_in_the_first_message(local, monkeypatch):
     monkeypatch.setattr(local._tokenizer, "chat_template", NO_SYSTEM)
-    assert rendered(local, plain(system("be kind"), user("hello"))).startswith("<|im_start|>user\nbe kind\nhello<|im_end|>")
+    assert rendered(local, plain(system("be kind"), user("hello"))).startswith(
+        "<|im_start|>user\nbe kind\nhello<|im_end|>"
+    )
     assert rendered(local, plain()).startswith("<|im_start|>user\nwhich air?<|im_end|>")
 
 
@@ -151,7 +160,9 @@ def test_what_it_cannot_do_is_refused(local, folder, tmp_path):
     with pytest.raises(CallError, match="exceed 1024"):
         local.complete(plain(user("la " * 2000)))
     with pytest.raises(CallError, match="within 1e-09 s") as caught:
-        Local(folder, device="cpu", deadline=1e-9).complete(Request((user("x"),), str, Sampling(1.0, 1.0, 400)))
+        Local(folder, device="cpu", deadline=1e-9).complete(
+            Request((user("x"),), str, Sampling(1.0, 1.0, 400))
+        )
     assert caught.value.kind == "timeout"
 
 

@@ -75,7 +75,9 @@ def test_back_off_is_keyed_grows_and_yields_to_retry_after(clock):
     error = CallError("unavailable", "x")
     waits = [pace.back_off(error, "k", turn) for turn in range(9)]
     assert (
-        waits == [pace.back_off(error, "k", turn) for turn in range(9)] != [pace.back_off(error, "l", turn) for turn in range(9)]
+        waits
+        == [pace.back_off(error, "k", turn) for turn in range(9)]
+        != [pace.back_off(error, "l", turn) for turn in range(9)]
     )
     assert all(min(60, 2**turn) / 2 <= wait <= min(60, 2**turn) for turn, wait in enumerate(waits))
     assert pace.back_off(CallError("unavailable", "x", wait=100), "k", 0) == 100

@@ -1,4 +1,6 @@
-"""Calibrators and calibration errors: oracles, golden numbers of other packages, and what must hold for any predictions."""
+"""Calibrators and calibration errors: oracles, golden numbers of other packages, and what must hold for any
+predictions.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def test_beta_agrees_with_betacal() -> None:
 def test_platt_recovers_a_logit_map() -> None:
     p, y, truth = sample(200_000)
     found = fit_calibrator(p, y, None, "platt")
-    assert found.slopes[0] == pytest.approx(1 / 1.6, abs=0.01) and found.intercept == pytest.approx(-0.3 / 1.6, abs=0.015)
+    assert found.slopes[0] == pytest.approx(1 / 1.6, abs=0.01) and found.intercept == pytest.approx(
+        -0.3 / 1.6, abs=0.015
+    )
     assert np.abs(found(p) - truth).max() < 0.01
     assert fit_calibrator(p, y, None, "temperature").intercept == 0
 
@@ -102,7 +106,9 @@ def test_equal_mass_is_the_obvious_quantile_binning() -> None:
 
 
 def test_taking_noise_off_brings_the_error_of_true_probabilities_nearer_to_zero() -> None:
-    plain, debiased = zip(*(calibration_error(*sample(2_000, seed)[2:0:-1], np.ones(2_000)) for seed in range(30)), strict=True)
+    plain, debiased = zip(
+        *(calibration_error(*sample(2_000, seed)[2:0:-1], np.ones(2_000)) for seed in range(30)), strict=True
+    )
     assert np.mean(debiased) < 0.6 * np.mean(plain)
     p, y, truth = sample(50_000)
     gap = np.abs(p - truth).mean()
@@ -117,7 +123,9 @@ def test_the_table_finds_the_cohort_that_is_off() -> None:
     assert found["a"].expected_observed.low < 1 < found["a"].expected_observed.high
     assert found["b"].expected_observed.low > 1.15
     assert found["all"].n == 20_000 and found["all"].expected_observed.n == 5_000
-    assert found["a"].brier == pytest.approx(found["a"].reliability - found["a"].resolution + found["a"].uncertainty, abs=2e-3)
+    assert found["a"].brier == pytest.approx(
+        found["a"].reliability - found["a"].resolution + found["a"].uncertainty, abs=2e-3
+    )
 
 
 def test_expected_over_observed_covers_one() -> None:

@@ -24,7 +24,13 @@ TABLE = Table.of("Numbers", [{"name": "a | b", "r": ESTIMATE, "n": 5000, "p": 1e
 
 
 def claim(**changes: object) -> ClaimReport:
-    given = {"claim": "Water is <wet>", "verdict": "supported", "because": "r = .63.", "paper": (TABLE,), "corrected": (TABLE,)}
+    given = {
+        "claim": "Water is <wet>",
+        "verdict": "supported",
+        "because": "r = .63.",
+        "paper": (TABLE,),
+        "corrected": (TABLE,),
+    }
     return ClaimReport(**(given | changes))  # type: ignore[arg-type]
 
 
@@ -40,18 +46,33 @@ def test_a_claim_needs_a_verdict_a_reason_and_a_table() -> None:
         Table("t", ("a", "b"), ((1,),))
     with pytest.raises(InputError, match="mode 'all' is unknown"):
         shown("all", "paper")  # type: ignore[arg-type]
-    assert [claim(verdict=one).exit_code for one in ("supported", "not supported", "cannot tell")] == [0, 1, 1]
+    assert [claim(verdict=one).exit_code for one in ("supported", "not supported", "cannot tell")] == [
+        0,
+        1,
+        1,
+    ]
 
 
 def test_a_claim_becomes_three_files_that_need_nothing_else(tmp_path: Path) -> None:
     figures = (
-        Intervals.of("Agreement", "r", {"a": ESTIMATE, "none": Estimate(np.nan, np.nan, np.nan, 0, "", reason="constant")}),
+        Intervals.of(
+            "Agreement",
+            "r",
+            {"a": ESTIMATE, "none": Estimate(np.nan, np.nan, np.nan, 0, "", reason="constant")},
+        ),
         Lines("Curve", "x", "y", (("one", (0.0, 1.0), (0.0, 2.0)),)),
         Groups("By cohort", "cohort", "r", ("low", "high"), (("ours", ((0.1, 0.0, 0.2), None)),)),
     )
-    result = write_claim(claim(figures=figures, horizon="day 1", differ=("because",), settings={"seed": 0}), tmp_path)
+    result = write_claim(
+        claim(figures=figures, horizon="day 1", differ=("because",), settings={"seed": 0}), tmp_path
+    )
     page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    assert page.count("<svg") == 3 and "Water is &lt;wet&gt;" in page and "Paper mode" in page and "Corrected mode" in page
+    assert (
+        page.count("<svg") == 3
+        and "Water is &lt;wet&gt;" in page
+        and "Paper mode" in page
+        and "Corrected mode" in page
+    )
     for outside in ("http://", "https://", "src=", "<script", "@import"):
         assert outside not in page.replace("http://www.w3.org", "")
     assert "a \\| b" in text and "0.6312 [0.6219, 0.6403]" in text and "Horizon: day 1." in text
@@ -69,11 +90,16 @@ def test_one_mode_alone_needs_no_columns(tmp_path: Path) -> None:
 @pytest.mark.skipif(find() is None, reason="needs Chromium")
 @pytest.mark.parametrize(("width", "beside"), [(1400, True), (390, False)])
 def test_both_modes_stand_side_by_side_where_there_is_room(tmp_path: Path, width: int, beside: bool) -> None:
-    wide = Table.of("Many columns", [{f"a longer column {n}": "+1.20 % (+0.40 % to +2.00 %)" for n in range(9)}])
+    wide = Table.of(
+        "Many columns", [{f"a longer column {n}": "+1.20 % (+0.40 % to +2.00 %)" for n in range(9)}]
+    )
     write_claim(claim(paper=(TABLE, wide), corrected=(wide, TABLE)), tmp_path / "report")
     with Browser(tmp_path / "profile") as browser:
         browser.open((tmp_path / "report" / "report.html").as_uri(), width)
-        left, right = (browser.run(f"document.getElementById('{name}').getBoundingClientRect().toJSON()") for name in SIDES)
+        left, right = (
+            browser.run(f"document.getElementById('{name}').getBoundingClientRect().toJSON()")
+            for name in SIDES
+        )
         overflow = browser.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0  # wide tables scroll inside their own frame
     assert (left["top"] == right["top"] and left["right"] < right["left"]) == beside
@@ -83,9 +109,16 @@ def test_both_modes_stand_side_by_side_where_there_is_room(tmp_path: Path, width
 def test_an_estimate_without_a_number_shows_its_reason(tmp_path: Path) -> None:
     none = Estimate(np.nan, np.nan, np.nan, 3, "Pearson", reason="everyone gave the same answer")
     one_sided = Estimate(0.5, 0.4, np.inf, 3, "bound")
-    write_claim(claim(paper=(Table.of("t", [{"r": none, "bound": one_sided, "none": None, "yes": True}]),)), tmp_path)
+    write_claim(
+        claim(paper=(Table.of("t", [{"r": none, "bound": one_sided, "none": None, "yes": True}]),)), tmp_path
+    )
     text = (tmp_path / "report.md").read_text()
-    assert "everyone gave the same answer" in text and "0.50 [0.40, ∞]" in text and "| – " in text and "yes" in text
+    assert (
+        "everyone gave the same answer" in text
+        and "0.50 [0.40, ∞]" in text
+        and "| – " in text
+        and "yes" in text
+    )
 
 
 def survey(n: int = 3_000, *, curved: bool = False) -> pa.Table:
@@ -99,7 +132,9 @@ def survey(n: int = 3_000, *, curved: bool = False) -> pa.Table:
 
 
 def test_corrected_mode_sees_what_balanced_means_hide() -> None:
-    """People at both ends answer more: means balance exactly, so paper mode is content; squares stay far off."""
+    """People at both ends answer more: means balance exactly, so paper mode is content; squares stay far
+    off.
+    """
     data = survey(curved=True)
     paper = weights_claim(data, ["x0", "x1"], mode="paper")[1]
     both = weights_claim(data, ["x0", "x1"])[1]
@@ -132,7 +167,9 @@ def test_weights_when_everyone_answered() -> None:
     everyone = survey()
     place = everyone.column_names.index("answer")
     answer = np.nan_to_num(everyone["answer"].to_numpy(), nan=2.0)
-    _, report = weights_claim(everyone.set_column(place, "answer", pa.array(answer)), ["x0", "x1"], threshold=3.0)
+    _, report = weights_claim(
+        everyone.set_column(place, "answer", pa.array(answer)), ["x0", "x1"], threshold=3.0
+    )
     assert report.verdict == "supported" and "Everyone who was asked answered" in report.because
 
 
@@ -149,7 +186,9 @@ def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
         latent["worth"] = latent["return"] + 0.2 * rng.normal(size=n)
     columns = {name: 1 + np.digitize(one, cut) for name, one in latent.items()}
     like = rng.random(n) < 1 / (1 + np.exp(3 - value))
-    return pa.table(columns | {"like": like, "content": rng.choice(["a", "b"], n), "user_id": np.arange(n) // 2})
+    return pa.table(
+        columns | {"like": like, "content": rng.choice(["a", "b"], n), "user_id": np.arange(n) // 2}
+    )
 
 
 def test_validity_is_supported_refused_or_open() -> None:

@@ -1,4 +1,6 @@
-"""The increment: metrics against scikit-learn, folds without leaks, gains and their absence, effects, refusals."""
+"""The increment: metrics against scikit-learn, folds without leaks, gains and their absence, effects,
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_metrics_agree_with_scikit_learn(seed: int, n: int) -> None:
     assert found["log_loss"] == pytest.approx(log_loss(y, p, sample_weight=weight))
     assert found["brier"] == pytest.approx(brier_score_loss(y, p, sample_weight=weight))
     rate = np.average(y, weights=weight)
-    assert found["ne"] == pytest.approx(found["log_loss"] / log_loss(y, np.full(n, rate), sample_weight=weight))
+    assert found["ne"] == pytest.approx(
+        found["log_loss"] / log_loss(y, np.full(n, rate), sample_weight=weight)
+    )
 
 
 def test_a_draw_of_users_counts_as_copies_of_their_rows() -> None:
@@ -78,7 +82,9 @@ def test_the_return_answer_adds_and_the_worth_answer_does_not() -> None:
         assert found.score(cohort, "return").gain["log_loss"].high < 0
         assert abs(found.score(cohort, "worth").gain["auc"].value) < 0.01
         across = found.score(cohort, "return").across_folds
-        assert across is not None and across.low < found.score(cohort, "return").gain["auc"].value < across.high
+        assert (
+            across is not None and across.low < found.score(cohort, "return").gain["auc"].value < across.high
+        )
     assert found.n == 5_000 and found.users == 2_500 and found.dropped == 0
     made = claim(found)
     assert made.verdict == "supported" and made.paper and made.corrected and made.figures
@@ -92,7 +98,11 @@ def test_effects_rise_with_the_answer_and_trees_agree() -> None:
     by_learner = {}
     for learner in ("logistic", "lightgbm"):
         chosen = replace(QUICK, surveys=("return",), learner=learner)
-        moved = {one.level: one for one in increment_table(table, chosen, 1, "corrected").changes if one.cohort == "all"}
+        moved = {
+            one.level: one
+            for one in increment_table(table, chosen, 1, "corrected").changes
+            if one.cohort == "all"
+        }
         points = [moved[level].points.value for level in (1, 2, 4, 5)]
         assert points == sorted(points) and points[0] < -5 and points[-1] > 5
         assert moved[1].log_odds < 0 < moved[5].log_odds
@@ -109,9 +119,17 @@ def test_effects_are_the_obvious_change_of_prediction() -> None:
     total = np.zeros(len(data.outcome))
     for train, test in folds("user", 2, data.users, None, data.outcome, (1,)):
         hot = (data.answers["return"][:, None] == [1, 2, 4, 5]).astype(float)
-        fitted = learn("logistic", np.column_stack([data.features, hot])[train], data.outcome[train], data.weight[train], 0)
+        fitted = learn(
+            "logistic",
+            np.column_stack([data.features, hot])[train],
+            data.outcome[train],
+            data.weight[train],
+            0,
+        )
         five, three = (np.tile([0.0, 0.0, 0.0, v], (len(hot), 1)) for v in (1.0, 0.0))
-        change = fitted.predict(np.column_stack([data.features, five])) - fitted.predict(np.column_stack([data.features, three]))
+        change = fitted.predict(np.column_stack([data.features, five])) - fitted.predict(
+            np.column_stack([data.features, three])
+        )
         total[test] = change[test]
     assert moved[5] == pytest.approx(100 * total.mean(), abs=1e-9)
 
@@ -120,7 +138,9 @@ def test_the_threshold_of_a_count_comes_from_the_training_rows() -> None:
     counts = np.array([0, 1, 2, 3, 4, 100, 200, 300.0])
     train = np.array([True] * 5 + [False] * 3)
     assert labels(counts, train, 0.5).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
-    found = increment_table(rows(), replace(QUICK, outcome="next_day_views", active_quantile=0.05, surveys=("return",)), 1)
+    found = increment_table(
+        rows(), replace(QUICK, outcome="next_day_views", active_quantile=0.05, surveys=("return",)), 1
+    )
     assert found.score("all", "return").gain["auc"].low > 0
 
 
@@ -128,7 +148,10 @@ def test_time_modes_weights_and_derived_cohorts() -> None:
     table = rows(1_500)
     early = increment_table(table, replace(QUICK, time="day", surveys=("return",)), 1, "corrected")
     assert early.paper == () and early.score("all", "return").metrics["auc"].n == 1_500
-    assert claim(increment_table(table, replace(QUICK, surveys=("return",)), 1, "paper")).verdict == "cannot tell"
+    assert (
+        claim(increment_table(table, replace(QUICK, surveys=("return",)), 1, "paper")).verdict
+        == "cannot tell"
+    )
     weighted = table.drop_columns(["low_signal"]).append_column("w", pa.array([1.0, 0.0] * 1_500))
     found = increment_table(weighted, replace(QUICK, weight="w", surveys=("return",)), 1, "corrected")
     assert found.n == 1_500 and found.dropped == 1_500

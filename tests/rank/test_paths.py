@@ -46,7 +46,9 @@ def test_the_clustered_logit_agrees_with_statsmodels() -> None:
     x, y, users = repeated()
     design = np.column_stack([x, np.ones(len(y))])
     b, cov = clustered_logit(design, y, users)
-    found = sm.Logit(y, design).fit(disp=0, cov_type="cluster", cov_kwds={"groups": users, "use_correction": False})
+    found = sm.Logit(y, design).fit(
+        disp=0, cov_type="cluster", cov_kwds={"groups": users, "use_correction": False}
+    )
     groups = users.max() + 1
     assert b == pytest.approx(found.params, abs=1e-8)
     assert cov == pytest.approx(found.cov_params() * groups / (groups - 1), rel=1e-6)
@@ -70,9 +72,13 @@ def test_the_clustered_slope_is_least_squares() -> None:
 
     x, y, users = repeated()
     slope, error = clustered_slope(x[:, 0], y, users)
-    found = sm.OLS(y, sm.add_constant(x[:, 0])).fit(cov_type="cluster", cov_kwds={"groups": users, "use_correction": False})
+    found = sm.OLS(y, sm.add_constant(x[:, 0])).fit(
+        cov_type="cluster", cov_kwds={"groups": users, "use_correction": False}
+    )
     groups = users.max() + 1
-    assert slope == pytest.approx(found.params[1]) and error == pytest.approx(found.bse[1] * np.sqrt(groups / (groups - 1)))
+    assert slope == pytest.approx(found.params[1]) and error == pytest.approx(
+        found.bse[1] * np.sqrt(groups / (groups - 1))
+    )
     assert np.isnan(clustered_slope(np.ones(len(y)), y, users)[0])
 
 
@@ -89,7 +95,8 @@ def test_each_world_gets_its_verdict(path: str) -> None:
 
 
 def test_the_within_user_interval_covers_zero_in_the_user_world() -> None:
-    # 60 worlds here; 400 in recipes.retention.retentive_paths. With one slope for a control's two parts this fails.
+    # 60 worlds here; 400 in recipes.retention.retentive_paths. With one slope for a control's two parts this
+    # fails.
     runs, wrong = 60, 0
     for key in range(runs):
         one = path_tests(rows("user", 1_500, f"w{key}"), settings=CONTROLS).within
@@ -137,7 +144,11 @@ def test_unequal_propensities_need_candidates_and_expectations_use_them() -> Non
     with pytest.raises(InputError, match="unequal propensities; give --candidates"):
         path_tests(table, uneven)
     candidates = pa.table(
-        {"policy_id": ["uniform"] * 300, "item_id": [f"item-{i}" for i in range(300)], "probability": [1 / 300] * 300}
+        {
+            "policy_id": ["uniform"] * 300,
+            "item_id": [f"item-{i}" for i in range(300)],
+            "probability": [1 / 300] * 300,
+        }
     )
     with_them, without = path_tests(table, uneven, candidates=candidates), path_tests(table, slates)
     assert with_them.exposure is not None and without.exposure is not None

@@ -1,4 +1,6 @@
-"""The proxy: the ordinal fit against statsmodels, calibration in the world by cohort, what is kept of it, bad input."""
+"""The proxy: the ordinal fit against statsmodels, calibration in the world by cohort, what is kept of it, bad
+input.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,22 @@ from tastemaker.rank.proxy import (
     predict_arrays,
     to_parts,
 )
-from tastemaker.rank.proxy.claim import calibrate, calibration, calibration_claim, choose_thresholds, threshold_claim
+from tastemaker.rank.proxy.claim import (
+    calibrate,
+    calibration,
+    calibration_claim,
+    choose_thresholds,
+    threshold_claim,
+)
 from tastemaker.rank.proxy.parts import rows_of, user_parts
-from tastemaker.simulate.retention import RANKER_FEATURES, ListenerWorld, ask, draw_listeners, draw_pairs, ranker_features
+from tastemaker.simulate.retention import (
+    RANKER_FEATURES,
+    ListenerWorld,
+    ask,
+    draw_listeners,
+    draw_pairs,
+    ranker_features,
+)
 from tastemaker.simulate.retention.world import PATHS
 
 CUTS = np.array([-1.5, -0.5, 0.4, 1.6])
@@ -39,7 +54,10 @@ def sample(n: int = 3_000, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 def table(n: int = 2_000) -> pa.Table:
     x, answer = sample(n)
-    columns = {f"f{i}": x[:, i] for i in range(4)} | {"return": answer.astype(float), "user_id": [f"u{i // 2}" for i in range(n)]}
+    columns = {f"f{i}": x[:, i] for i in range(4)} | {
+        "return": answer.astype(float),
+        "user_id": [f"u{i // 2}" for i in range(n)],
+    }
     return pa.table(columns)
 
 
@@ -87,7 +105,9 @@ def test_the_binary_fit_agrees_with_scikit_learn() -> None:
     y = (answer >= 4).astype(float)
     b, a = fit_binary(x, y, np.ones(800), 0.01)
     model = LogisticRegression(C=1 / (0.01 * 800), tol=1e-10).fit(x, y)
-    assert b == pytest.approx(model.coef_[0], abs=1e-4) and a == pytest.approx(float(model.intercept_[0]), abs=1e-4)
+    assert b == pytest.approx(model.coef_[0], abs=1e-4) and a == pytest.approx(
+        float(model.intercept_[0]), abs=1e-4
+    )
 
 
 def test_both_kinds_say_probabilities_and_binary_has_two_readings() -> None:
@@ -140,7 +160,9 @@ def test_users_are_kept_apart_and_the_cut_is_stable() -> None:
 
 def ready() -> tuple[Proxy, pa.Table]:
     rows = table(8_000)
-    proxy = calibrate(fit_proxy(rows_of(rows, "fit", 0), ProxySettings(FEATURES)), rows_of(rows, "calibrate", 0), "isotonic")
+    proxy = calibrate(
+        fit_proxy(rows_of(rows, "fit", 0), ProxySettings(FEATURES)), rows_of(rows, "calibrate", 0), "isotonic"
+    )
     return choose_thresholds(proxy, rows_of(rows, "test", 0), {"pos": 0.7})[0], rows
 
 
@@ -159,7 +181,10 @@ def test_the_proxy_survives_json_and_arrow() -> None:
 def test_claims_have_both_modes_a_verdict_and_figures() -> None:
     proxy, rows = ready()
     test = rows_of(rows, "test", 0)
-    tables = {"corrected": calibration(proxy, test, None, "user_id", 0), "paper": calibration(proxy, test, None, "user_id", 0)}
+    tables = {
+        "corrected": calibration(proxy, test, None, "user_id", 0),
+        "paper": calibration(proxy, test, None, "user_id", 0),
+    }
     claim = calibration_claim(tables, proxy)
     assert claim.paper and claim.corrected and claim.figures and claim.verdict in ("supported", "cannot tell")
     safe, paper = choose_thresholds(proxy, test, {"pos": 0.7})
@@ -184,7 +209,10 @@ def test_claims_have_both_modes_a_verdict_and_figures() -> None:
 def test_bad_rows_are_named(change: dict[str, list[float]], words: str) -> None:
     columns = {"f0": list(np.linspace(-1, 1, 10)), "return": [1.0, 2.0, 3.0, 4.0, 5.0] * 2} | change
     with pytest.raises(InputError, match=words):
-        fit_proxy(pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()}), ProxySettings(("f0",)))
+        fit_proxy(
+            pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()}),
+            ProxySettings(("f0",)),
+        )
 
 
 def test_a_feature_that_tells_the_answer_and_a_missing_one_are_refused() -> None:
@@ -195,7 +223,9 @@ def test_a_feature_that_tells_the_answer_and_a_missing_one_are_refused() -> None
     with pytest.raises(InputError, match="feature 'f9' is missing"):
         fit_proxy(rows, ProxySettings(("f9",)))
     with pytest.raises(InputError, match="weights are finite"):
-        fit_proxy(rows.append_column("w", pa.array([-1.0] + [1.0] * 199)), ProxySettings(FEATURES, weight="w"))
+        fit_proxy(
+            rows.append_column("w", pa.array([-1.0] + [1.0] * 199)), ProxySettings(FEATURES, weight="w")
+        )
     with pytest.raises(InputError, match="each named once"):
         ProxySettings(("f0", "f0"))
     with pytest.raises(InputError, match="takes 4 features"):

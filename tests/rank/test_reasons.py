@@ -13,8 +13,13 @@ RARITY = {"type=reel": 1.0, "mode=dorian": 3.0, "book=ryan": 0.5, "type=waltz": 
 
 def test_the_rarest_shared_attribute_and_the_most_co_played_item_are_named() -> None:
     counts = {("new", "old_reel"): 4, ("new", "stranger"): 9}
-    found = reasons("new", ["stranger", "old_reel", "old_dorian"], ATTRIBUTES, lambda a, b: counts.get((a, b), 0), RARITY)
-    assert found == [Reason("co_played", "stranger", count=9), Reason("shared_attributes", "old_dorian", ("mode=dorian",))]
+    found = reasons(
+        "new", ["stranger", "old_reel", "old_dorian"], ATTRIBUTES, lambda a, b: counts.get((a, b), 0), RARITY
+    )
+    assert found == [
+        Reason("co_played", "stranger", count=9),
+        Reason("shared_attributes", "old_dorian", ("mode=dorian",)),
+    ]
 
 
 def test_without_evidence_nothing_is_said() -> None:
@@ -24,7 +29,9 @@ def test_without_evidence_nothing_is_said() -> None:
 
 def test_equal_evidence_names_the_more_recent_item() -> None:
     twins = ATTRIBUTES | {"older": frozenset({"mode=dorian"})}
-    assert reasons("new", ["older", "old_dorian"], twins, lambda a, b: 0, RARITY)[0].because_of == "old_dorian"
+    assert (
+        reasons("new", ["older", "old_dorian"], twins, lambda a, b: 0, RARITY)[0].because_of == "old_dorian"
+    )
 
 
 def test_rarity_is_the_inverse_document_frequency() -> None:

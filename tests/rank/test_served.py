@@ -60,7 +60,9 @@ def test_a_history_is_seen_from_before_each_event() -> None:
     found = history_features(facts, Person(tuple(history), 1, 0, 4))
     for place, item in enumerate(history):
         alone = features(facts, Person(tuple(history[:place]), 1, 0, 4), [item], [0.0])
-        assert {name: column[place] for name, column in found.items()} == {name: alone[name][0] for name in found}
+        assert {name: column[place] for name, column in found.items()} == {
+            name: alone[name][0] for name in found
+        }
     assert "score" not in found and not history_features(facts, Person())["popularity"].size
 
 
@@ -81,7 +83,9 @@ def test_one_request_is_reranked_as_the_table_says(n: int, seed: int, most: int)
     rule = Capped(Constrained() if seed % 2 else Value(), most)
     done = rerank(score, p_pos, p_neg, rule)
     names = [f"i{row}" for row in range(n)]
-    table = pa.table({"request_id": ["r"] * n, "item_id": names, "score": score, "p_pos": p_pos, "p_neg": p_neg})
+    table = pa.table(
+        {"request_id": ["r"] * n, "item_id": names, "score": score, "p_pos": p_pos, "p_neg": p_neg}
+    )
     expected = adjust(table, rule)
     assert (done.after + 1).tolist() == expected["rank_after"].to_pylist()
     assert done.order[done.after].tolist() == list(range(n))
@@ -93,7 +97,10 @@ def test_one_request_is_reranked_as_the_table_says(n: int, seed: int, most: int)
 def test_words_say_direction_shares_and_source() -> None:
     up = sentence(2, 0.684, 0.09, 0.4, False, "412 survey answers")
     assert (
-        up.startswith("Moved up 2 places: of people asked") and "68%" in up and "9%" in up and up.endswith("412 survey answers.")
+        up.startswith("Moved up 2 places: of people asked")
+        and "68%" in up
+        and "9%" in up
+        and up.endswith("412 survey answers.")
     )
     assert sentence(-1, 0.5, 0.2, 0.1, False, "x").startswith("Moved down 1 place as others around it moved:")
     assert sentence(0, 0.5, 0.2, 0.0, False, "x").startswith("Kept its place: of people")
@@ -114,21 +121,44 @@ def test_results_of_a_test_from_its_logs() -> None:
         return {"timestamp": start + timedelta(hours=hours), **more}
 
     exposures = pa.table(
-        {"experiment": ["e1"] * 2, "unit": ["a", "b"], "arm": [arm["a"], arm["b"]], "timestamp": pa.array([start] * 2, times)}
+        {
+            "experiment": ["e1"] * 2,
+            "unit": ["a", "b"],
+            "arm": [arm["a"], arm["b"]],
+            "timestamp": pa.array([start] * 2, times),
+        }
     )
-    acts = [at(-9, user_id="a", kind="like"), at(1, user_id="a", kind="play"), at(5, user_id="a", kind="like"),
-            at(30, user_id="b", kind="not_interested"), at(24 * 20, user_id="b", kind="like")]  # fmt: skip
-    shown = [at(0, user_id="a", request_id="r1"), at(0, user_id="b", request_id="r2"), at(30, user_id="b", request_id="r3")]
+    acts = [
+        at(-9, user_id="a", kind="like"),
+        at(1, user_id="a", kind="play"),
+        at(5, user_id="a", kind="like"),
+        at(30, user_id="b", kind="not_interested"),
+        at(24 * 20, user_id="b", kind="like"),
+    ]
+    shown = [
+        at(0, user_id="a", request_id="r1"),
+        at(0, user_id="b", request_id="r2"),
+        at(30, user_id="b", request_id="r3"),
+    ]
     found = {
         row["user_id"]: row
-        for row in unit_table(exposures, log(acts, "kind"), log(shown, "request_id"), "e1", shares).to_pylist()
+        for row in unit_table(
+            exposures, log(acts, "kind"), log(shown, "request_id"), "e1", shares
+        ).to_pylist()
     }
     counts = {
-        name: [found[user][name] for user in ("a", "b")] for name in found["a"] if name not in ("user_id", "arm", "exposed_at")
+        name: [found[user][name] for user in ("a", "b")]
+        for name in found["a"]
+        if name not in ("user_id", "arm", "exposed_at")
     }
     assert counts == {
-        "lists": [1, 2], "plays": [1, 0], "likes": [1, 0], "skips": [0, 1], "returned": [1, 0], "days_active": [1, 1],
+        "lists": [1, 2],
+        "plays": [1, 0],
+        "likes": [1, 0],
+        "skips": [0, 1],
+        "returned": [1, 0],
+        "days_active": [1, 1],
         "before": [1, 0],
-    }  # fmt: skip
+    }
     with pytest.raises(InputError, match="nobody was exposed"):
         unit_table(exposures.slice(0, 0), log(acts, "kind"), log(shown, "request_id"), "e1", shares)

@@ -1,4 +1,6 @@
-"""`tastemaker survey`: files in, weights and reports out, exit codes, and refusals that name file, row and column."""
+"""`tastemaker survey`: files in, weights and reports out, exit codes, and refusals that name file, row and
+column.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def surveys(tmp_path: Path) -> Path:
             "item_id": ["a"] * n,
             "question": ["return"] * n,
             "asked_probability": np.full(n, 0.25),
-            "answer": pa.array(np.clip(np.round(3 + age / 40 + rng.normal(size=n)), 1, 5).astype(int), mask=~answered),
+            "answer": pa.array(
+                np.clip(np.round(3 + age / 40 + rng.normal(size=n)), 1, 5).astype(int), mask=~answered
+            ),
             "timestamp": ["2025-01-31T12:00:00"] * n,
             "age": age,
             "country": rng.choice(["GB", "SE"], n),
@@ -51,7 +55,16 @@ def surveys(tmp_path: Path) -> Path:
 
 def test_weigh_writes_weights_and_a_report(surveys: Path) -> None:
     out = surveys / "out"
-    given = ("weigh", surveys / "surveys.csv", "--users", surveys / "users.csv", "--covariate", "age", "--covariate", "country")
+    given = (
+        "weigh",
+        surveys / "surveys.csv",
+        "--users",
+        surveys / "users.csv",
+        "--covariate",
+        "age",
+        "--covariate",
+        "country",
+    )
     code, text = run(*given, "--out", out, "--threshold", "3", "--json", "--quiet")
     found = json.loads(text)
     assert code == 0 and found["verdict"] == "supported" and found["exit_code"] == 0
@@ -59,7 +72,12 @@ def test_weigh_writes_weights_and_a_report(surveys: Path) -> None:
     assert weights["user_id"][0].as_py() == "000"  # ids keep their zeros
     assert weights["weight"].to_numpy().sum() == pytest.approx(900 / 0.25)
     page = (out / "report.html").read_text()
-    assert page.count("<svg") == 2 and "Tipping point" in page and "Paper mode" in page and "Corrected mode" in page
+    assert (
+        page.count("<svg") == 2
+        and "Tipping point" in page
+        and "Paper mode" in page
+        and "Corrected mode" in page
+    )
     assert (out / "report.md").exists() and (out / "balance.parquet").exists()
 
 
@@ -79,9 +97,21 @@ def test_weigh_prints_text_and_ends_with_1_when_squares_stay_off(tmp_path: Path)
         }
     )
     pq.write_table(table, tmp_path / "s.parquet")
-    code, text = run("weigh", tmp_path / "s.parquet", "--covariate", "x", "--out", tmp_path / "out", "--quiet")
+    code, text = run(
+        "weigh", tmp_path / "s.parquet", "--covariate", "x", "--out", tmp_path / "out", "--quiet"
+    )
     assert code == 1 and "**Verdict: not supported.**" in text
-    code, text = run("weigh", tmp_path / "s.parquet", "--covariate", "x", "--out", tmp_path / "out", "--quiet", "--mode", "paper")
+    code, text = run(
+        "weigh",
+        tmp_path / "s.parquet",
+        "--covariate",
+        "x",
+        "--out",
+        tmp_path / "out",
+        "--quiet",
+        "--mode",
+        "paper",
+    )
     assert code == 0 and "Corrected mode" not in text
 
 
@@ -100,7 +130,17 @@ def test_weigh_prints_text_and_ends_with_1_when_squares_stay_off(tmp_path: Path)
 def test_bad_input_is_named(surveys: Path, change: tuple[str, str], more: list[str], words: str) -> None:
     file = surveys / "surveys.csv"
     file.write_text(file.read_text().replace(*change, 1))
-    arguments = ["weigh", file, "--users", surveys / "users.csv", "--covariate", "age", "--out", surveys / "out", "--quiet"]
+    arguments = [
+        "weigh",
+        file,
+        "--users",
+        surveys / "users.csv",
+        "--covariate",
+        "age",
+        "--out",
+        surveys / "out",
+        "--quiet",
+    ]
     with pytest.raises(InputError, match=words):
         run(*arguments, *more)
 
@@ -108,7 +148,15 @@ def test_bad_input_is_named(surveys: Path, change: tuple[str, str], more: list[s
 def test_answers_to_what_was_never_logged_are_refused(surveys: Path) -> None:
     pc.write_csv(pa.table({"user_id": ["000"], "item_id": ["a"]}), surveys / "log.csv")
     with pytest.raises(InputError, match=r"row 2: user '001' answers about item 'a', which was never logged"):
-        run("weigh", surveys / "surveys.csv", "--impressions", surveys / "log.csv", "--covariate", "age", "--quiet")
+        run(
+            "weigh",
+            surveys / "surveys.csv",
+            "--impressions",
+            surveys / "log.csv",
+            "--covariate",
+            "age",
+            "--quiet",
+        )
 
 
 def long_answers(path: Path) -> Path:
@@ -126,7 +174,9 @@ def long_answers(path: Path) -> Path:
         rows["timestamp"] += [day] * n
         rows["like"] += like.tolist()
     time = pa.array(np.array(rows.pop("timestamp")) * 86_400_000_000, pa.timestamp("us", tz="UTC"))
-    pq.write_table(pa.table(rows | {"asked_probability": np.ones(3 * n)}).append_column("timestamp", time), path)
+    pq.write_table(
+        pa.table(rows | {"asked_probability": np.ones(3 * n)}).append_column("timestamp", time), path
+    )
     return path
 
 
@@ -145,9 +195,13 @@ def test_validate_takes_a_survey_log_with_repeats(tmp_path: Path) -> None:
 def test_validate_a_battery(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     factors = rng.multivariate_normal([0, 0], [[1, 0.3], [0.3, 1]], size=500)
-    items = np.hstack([factors[:, [0]] + 0.5 * rng.normal(size=(500, 3)), factors[:, [1]] + 0.5 * rng.normal(size=(500, 3))])
+    items = np.hstack(
+        [factors[:, [0]] + 0.5 * rng.normal(size=(500, 3)), factors[:, [1]] + 0.5 * rng.normal(size=(500, 3))]
+    )
     columns = {f"q{i}": column for i, column in enumerate(items.T)}
-    pq.write_table(pa.table(columns | {"country": rng.choice(["GB", "SE"], 500)}), tmp_path / "people.parquet")
+    pq.write_table(
+        pa.table(columns | {"country": rng.choice(["GB", "SE"], 500)}), tmp_path / "people.parquet"
+    )
     given = ("validate", tmp_path / "people.parquet", "--out", tmp_path / "b", "--quiet", "--by", "country")
     code, text = run(*given, "--block", "value=q0,q1,q2", "--block", "joy=q3,q4,q5")
     assert code == 0 and "HTMT of value and joy" in text and "scalar" in text

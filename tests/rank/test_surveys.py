@@ -32,7 +32,11 @@ def test_a_good_table_keeps_its_further_columns() -> None:
 
 def test_own_column_names_are_renamed() -> None:
     given = table().rename_columns(["who", "item_id", "question", "asked_probability", "score", "timestamp"])
-    assert check_surveys(given, columns={"user_id": "who", "answer": "score"})["answer"].to_pylist() == [4, None, 1]
+    assert check_surveys(given, columns={"user_id": "who", "answer": "score"})["answer"].to_pylist() == [
+        4,
+        None,
+        1,
+    ]
     with pytest.raises(InputError, match="column 'stars', given as answer, is missing"):
         check_surveys(given, columns={"answer": "stars"})
 
@@ -41,7 +45,10 @@ def test_own_column_names_are_renamed() -> None:
     ("changes", "words"),
     [
         ({"asked_probability": [0.5, None, 1.0]}, "row 2, column 'asked_probability' is empty"),
-        ({"asked_probability": [0.5, 0.5, 0.0]}, r"row 3, column 'asked_probability' is 0;.*above 0 and at most 1"),
+        (
+            {"asked_probability": [0.5, 0.5, 0.0]},
+            r"row 3, column 'asked_probability' is 0;.*above 0 and at most 1",
+        ),
         ({"asked_probability": [0.5, 1.5, 1.0]}, "row 2, column 'asked_probability' is 1.5"),
         ({"answer": [4, None, 6]}, "row 3, column 'answer' is 6; answers are whole numbers from 1 to 5"),
         ({"answer": [4.0, None, 2.5]}, "row 3, column 'answer' is 2.5"),

@@ -26,7 +26,10 @@ def sample_report() -> dict[str, Any]:
     methods, slices, reach = [], [], []
     for name, r in recall.items():
         values = {"R@5": r * 0.7, "N@5": r * 0.5, "R@10": r, "N@10": r * 0.6}
-        method: dict[str, Any] = {"name": name, "values": {k: interval(v, 0.0012 + 0.03 * v) for k, v in values.items()}}
+        method: dict[str, Any] = {
+            "name": name,
+            "values": {k: interval(v, 0.0012 + 0.03 * v) for k, v in values.items()},
+        }
         if name != "SASRec (cross-entropy)":
             method["differences"] = {k: interval(v - 0.0906 * v / r, 0.0016) for k, v in values.items()}
         methods.append({**method, "highlight": name == "Tastemaker"})
@@ -48,7 +51,9 @@ def sample_report() -> dict[str, Any]:
             {
                 "label": label,
                 "n": n,
-                "values": {m: interval(recall[m] * (0.3 + 0.4 * place), 1.2 / n**0.5 * 0.2) for m in list(recall)[2:]},
+                "values": {
+                    m: interval(recall[m] * (0.3 + 0.4 * place), 1.2 / n**0.5 * 0.2) for m in list(recall)[2:]
+                },
             }
             for place, (label, n) in enumerate(zip(labels, sizes, strict=True))
         ]
@@ -58,7 +63,10 @@ def sample_report() -> dict[str, Any]:
     return {
         "title": "Beauty: leave-one-out, test",
         "subtitle": "22,363 users, 12,101 items, raw order, seen items removed, full ranking",
-        "notices": ["Raw order: within one day the order of events follows the published file, which flatters every method."],
+        "notices": [
+            "Raw order: within one day the order of events follows the published file, which flatters every"
+            " method."
+        ],
         "metrics": {
             "names": ["R@5", "N@5", "R@10", "N@10"],
             "primary": "R@10",
@@ -66,14 +74,29 @@ def sample_report() -> dict[str, Any]:
             "methods": methods,
         },
         "alarms": [
-            {"name": "Collapsed lists", "ok": True, "text": "519 distinct items in all top-10 lists, 4.3 % of the catalogue."},
-            {"name": "Deaf to the user", "ok": False, "text": "The top 10 changed for 0 % of users when histories were swapped."},
+            {
+                "name": "Collapsed lists",
+                "ok": True,
+                "text": "519 distinct items in all top-10 lists, 4.3 % of the catalogue.",
+            },
+            {
+                "name": "Deaf to the user",
+                "ok": False,
+                "text": "The top 10 changed for 0 % of users when histories were swapped.",
+            },
         ],
         "slices": slices,
         "coverage": {"items": 12_101, "methods": reach},
         "sids": {
-            "facts": {"distinct / items": 0.871, "items alone": 0.779, "largest group": 14, "levels": [256, 128, 64, 32]},
-            "levels": [_uses(rng, codes, evenness) for codes, evenness in ((256, 5), (128, 2), (64, 1), (32, 0.4))],
+            "facts": {
+                "distinct / items": 0.871,
+                "items alone": 0.779,
+                "largest group": 14,
+                "levels": [256, 128, 64, 32],
+            },
+            "levels": [
+                _uses(rng, codes, evenness) for codes, evenness in ((256, 5), (128, 2), (64, 1), (32, 0.4))
+            ],
             "group_sizes": {"1": 9430, "2": 812, "3": 204, "4": 70, "9": 6, "14": 1},
         },
         "training": [
@@ -89,14 +112,21 @@ def sample_report() -> dict[str, Any]:
             {
                 "name": "Validation",
                 "y": "N@10",
-                "series": [{"name": "N@10", "x": steps, "y": [0.06 * (1 - np.exp(-s / 1200)) for s in steps]}],
+                "series": [
+                    {"name": "N@10", "x": steps, "y": [0.06 * (1 - np.exp(-s / 1200)) for s in steps]}
+                ],
             },
         ],
         "settings": {
             "small model": {"width": 256, "layers": 4, "dropout": 0.1},
             "training": {"learning rate": 0.001, "batch tokens": 16384, "resume": True},
         },
-        "provenance": {"version": "0.1.0", "data": "items.parquet 0a77…", "seed": 0, "machine": "2 CPU cores, fp32"},
+        "provenance": {
+            "version": "0.1.0",
+            "data": "items.parquet 0a77…",
+            "seed": 0,
+            "machine": "2 CPU cores, fp32",
+        },
         "commands": [
             "tastemaker init beauty",
             "tastemaker ingest beauty --items items.parquet --interactions interactions.parquet",

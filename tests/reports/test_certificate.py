@@ -1,4 +1,6 @@
-"""A certificate for people says what was claimed, what was found and what has to be believed, in both forms."""
+"""A certificate for people says what was claimed, what was found and what has to be believed, in both
+forms.
+"""
 
 import html
 import json
@@ -16,13 +18,21 @@ from tastemaker.reports.certificate.words import claim
 
 @pytest.fixture(scope="module")
 def values():
-    """Two candidates of one gate as JSON holds them: the logger itself, which passes, and one that the log cannot support."""
+    """Two candidates of one gate as JSON holds them: the logger itself, which passes, and one that the log
+    cannot support.
+    """
     draws = np.random.default_rng(0)
     parts = []
     for rows in (200, 400):
         action = draws.integers(0, 4, rows)
         parts.append(
-            Log(np.zeros((rows, 1)), action, (draws.random(rows) < 0.9) * 1.0, np.full(rows, 0.25), ["a", "b<i>", "c", "d", "e"])
+            Log(
+                np.zeros((rows, 1)),
+                action,
+                (draws.random(rows) < 0.9) * 1.0,
+                np.full(rows, 0.25),
+                ["a", "b<i>", "c", "d", "e"],
+            )
         )
     known = np.array([0.25, 0.25, 0.25, 0.25, 0.0])
     ladder = [TablePolicy(known[None, :]), TablePolicy(np.array([[0.0, 0.0, 0.0, 0.1, 0.9]]))]
@@ -36,7 +46,12 @@ def test_both_forms_say_the_same(values):
         text, shown = markdown(values, chosen), page(values, chosen)
         assert text.startswith(f"# {verdict}\n") and f"<h1>{verdict}</h1>" in shown
         plain = html.unescape(re.sub(r"<[^>]+>", " ", shown))
-        for line in (claim(values[chosen]), values[chosen]["reason"], "paired betting", *values[chosen]["assumptions"]):
+        for line in (
+            claim(values[chosen]),
+            values[chosen]["reason"],
+            "paired betting",
+            *values[chosen]["assumptions"],
+        ):
             assert line in text and line in plain
         assert "<script" not in shown
 
@@ -44,10 +59,12 @@ def test_both_forms_say_the_same(values):
 def test_the_claim_is_said_as_it_stands(values):
     good = values[0]
     assert claim(good).startswith(
-        "With probability 0.95, this policy earns at least 95% of what the logger earns, and never less than 90%"
+        "With probability 0.95, this policy earns at least 95% of what the logger earns, and never less"
+        " than 90%"
     )
     assert "at least 0.01 a round more than 95%" in claim(good | {"margin": 0.01})
-    assert "at most 0.02 a round less than 95% of what the logger earns (earlier deployments have banked that)" in claim(
-        good | {"margin": -0.02}
+    assert (
+        "at most 0.02 a round less than 95% of what the logger earns (earlier deployments have banked that)"
+        in claim(good | {"margin": -0.02})
     )
     assert claim(values[1]).startswith("It was not shown that, with probability 0.95,")

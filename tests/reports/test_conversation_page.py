@@ -13,10 +13,31 @@ EVIL = "<script>alert(1)</script> <img src=http://x.example/a>"
 
 
 def page(**turn: object) -> str:
-    one = {"number": 1, "message": EVIL, "media": [("image", "image/png", b"png", EVIL)], "reply": EVIL, "note": EVIL}
-    item = {"title": EVIL, "facts": EVIL, "media": [("audio", "audio/wav", b"RIFF", EVIL), ("image", "image/png", b"x", "c")]}
-    talk = {"heading": EVIL, "goal": EVIL, "profile": (("age_group", EVIL),), "turns": [one | {"item": item} | turn]}
-    report = {"title": EVIL, "notices": [EVIL], "facts": {EVIL: EVIL}, "checks": [(EVIL, False, EVIL)], "conversations": [talk]}
+    one = {
+        "number": 1,
+        "message": EVIL,
+        "media": [("image", "image/png", b"png", EVIL)],
+        "reply": EVIL,
+        "note": EVIL,
+    }
+    item = {
+        "title": EVIL,
+        "facts": EVIL,
+        "media": [("audio", "audio/wav", b"RIFF", EVIL), ("image", "image/png", b"x", "c")],
+    }
+    talk = {
+        "heading": EVIL,
+        "goal": EVIL,
+        "profile": (("age_group", EVIL),),
+        "turns": [one | {"item": item} | turn],
+    }
+    report = {
+        "title": EVIL,
+        "notices": [EVIL],
+        "facts": {EVIL: EVIL},
+        "checks": [(EVIL, False, EVIL)],
+        "conversations": [talk],
+    }
     return render(report)
 
 

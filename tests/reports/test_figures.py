@@ -1,4 +1,6 @@
-"""Figures: valid SVG and PNG, the same bytes twice, text alternatives that tell the numbers, and what is refused."""
+"""Figures: valid SVG and PNG, the same bytes twice, text alternatives that tell the numbers, and what is
+refused.
+"""
 
 from functools import cache
 from xml.etree import ElementTree
@@ -13,7 +15,9 @@ from tastemaker.reports.figures import Row, Series
 ROWS = [Row("SASRec", 0.09, 0.086, 0.094), Row("cash $1 & <more> $2", 0.0125, 0.0119, 0.0131, highlight=True)]
 DRAW = {
     "forest": lambda: figures.forest(ROWS, "By method", "R@10", reference=0.0),
-    "curves": lambda: figures.curves([Series("a", [1, 2], [3.0, 1.0]), Series("b", [1], [2.0])], "Loss", "step", "loss"),
+    "curves": lambda: figures.curves(
+        [Series("a", [1, 2], [3.0, 1.0]), Series("b", [1], [2.0])], "Loss", "step", "loss"
+    ),
     "dots": lambda: figures.dots(["0", "1–5"], {"a": [ROWS[0], None], "b": ROWS}, "Slices", "events", "R@10"),
     "coverage": lambda: figures.coverage({"a": [0.5, 0.94, 0.95, 1.0]}, "Coverage"),
     "code_use": lambda: figures.code_use([[3, 0, 1], list(range(300))], "Codes"),
@@ -47,7 +51,9 @@ def test_text_alternatives_tell_the_numbers() -> None:
     assert drawn("group_sizes").text.endswith("1: 21.4%, 2: 7.1%, 8+: 71.4%")
 
 
-def test_the_effective_vocabulary_is_marked_where_the_share_is_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_effective_vocabulary_is_marked_where_the_share_is_covered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[Series] = []
     monkeypatch.setattr(figures, "curves", lambda series, *_, **__: seen.extend(series))
     long = np.minimum(1.0, np.arange(1, 10_001) / 9_000)

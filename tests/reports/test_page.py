@@ -1,4 +1,6 @@
-"""The page: self-contained, well-formed, escaped, readable without its pictures; and errors that name the place."""
+"""The page: self-contained, well-formed, escaped, readable without its pictures; and errors that name the
+place.
+"""
 
 import copy
 import re
@@ -59,14 +61,22 @@ def test_the_page_stands_alone_and_is_well_formed(page: str) -> None:
     assert {link[1:] for link in found.links} <= set(found.ids)
     assert not {"script", "link", "img", "iframe"} & set(found.tags)
     assert not re.search(r"url\((?!#)|@import", page)
-    assert set(re.findall(r"https?://[^\s\"')]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r"https?://[^\s\"')]+", page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
     references = set(re.findall(r"url\(#([^)]+)\)", page))
     assert references and references <= set(found.ids)
 
 
 def test_figures_follow_light_and_dark(page: str) -> None:
     body = page[page.index("</style>") :]
-    assert "prefers-color-scheme:dark" in page and "var(--ink)" in body and "#1b1f24" not in body and "#0072b2" not in body
+    assert (
+        "prefers-color-scheme:dark" in page
+        and "var(--ink)" in body
+        and "#1b1f24" not in body
+        and "#0072b2" not in body
+    )
 
 
 def test_every_section_and_number_is_there(page: str) -> None:
@@ -97,7 +107,12 @@ def test_every_section_and_number_is_there(page: str) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.1, 0.3, "better than"), (-0.3, -0.1, "worse than"), (-0.1, 0.3, "not told apart"), (-0.3, 0.1, "not told apart")],
+    [
+        (0.1, 0.3, "better than"),
+        (-0.3, -0.1, "worse than"),
+        (-0.1, 0.3, "not told apart"),
+        (-0.3, 0.1, "not told apart"),
+    ],
 )
 def test_the_verdict_follows_the_paired_interval(low: float, high: float, said: str) -> None:
     middle = {"value": (low + high) / 2, "low": low, "high": high}
@@ -107,7 +122,9 @@ def test_the_verdict_follows_the_paired_interval(low: float, high: float, said: 
         "values": {"R@10": {"value": 0.5, "low": 0.4, "high": 0.6}},
         "differences": {"R@10": middle},
     }
-    assert said in render({"title": "t", "metrics": {"names": ["R@10"], "baseline": "b", "methods": [method]}})
+    assert said in render(
+        {"title": "t", "metrics": {"names": ["R@10"], "baseline": "b", "methods": [method]}}
+    )
 
 
 def test_all_text_is_escaped() -> None:
@@ -123,10 +140,20 @@ def test_all_text_is_escaped() -> None:
             "methods": [{"name": EVIL, "highlight": True, "values": {EVIL: one}}],
         },
         "alarms": [{"name": EVIL, "ok": True, "text": EVIL}],
-        "slices": [{"name": EVIL, "metric": EVIL, "groups": [{"label": EVIL, "n": 3, "values": {EVIL: one}}]}],
+        "slices": [
+            {"name": EVIL, "metric": EVIL, "groups": [{"label": EVIL, "n": 3, "values": {EVIL: one}}]}
+        ],
         "coverage": {"methods": [{"name": EVIL, "effective": 3, "distinct": 4, "curve": [0.5, 1.0]}]},
         "sids": {"facts": {EVIL: EVIL}, "levels": [[1, 0]], "group_sizes": {"1": 2}},
-        "training": [{"name": EVIL, "x": EVIL, "y": EVIL, "caption": EVIL, "series": [{"name": EVIL, "x": [1, 2], "y": [2, 1]}]}],
+        "training": [
+            {
+                "name": EVIL,
+                "x": EVIL,
+                "y": EVIL,
+                "caption": EVIL,
+                "series": [{"name": EVIL, "x": [1, 2], "y": [2, 1]}],
+            }
+        ],
         "settings": {EVIL: EVIL, "a": {EVIL: [EVIL]}},
         "provenance": {EVIL: EVIL},
         "commands": [EVIL],
@@ -148,13 +175,23 @@ def test_a_title_is_enough_and_an_absent_section_is_left_out() -> None:
         (("title",), None, "has no 'title'"),
         (("metrics",), [1], "metrics must be an object"),
         (("metrics", "names"), "R@10", "metrics.names must be a list"),
-        (("metrics", "methods", 0, "values", "R@10"), {"value": 1.0}, "method 'popularity', R@10 has no 'low'"),
+        (
+            ("metrics", "methods", 0, "values", "R@10"),
+            {"value": 1.0},
+            "method 'popularity', R@10 has no 'low'",
+        ),
         (("metrics", "methods", 0, "values", "R@10", "low"), float("nan"), "low must be a finite number"),
-        (("training", 0, "series", 0, "y"), [1.0, "x"], r"Continued pre-training.y\[1\] must be a finite number"),
+        (
+            ("training", 0, "series", 0, "y"),
+            [1.0, "x"],
+            r"Continued pre-training.y\[1\] must be a finite number",
+        ),
         (("alarms", 0), {}, "alarms has no 'name'"),
     ],
 )
-def test_another_shape_is_refused_naming_the_place(report: dict[str, Any], path: tuple, value: Any, words: str) -> None:
+def test_another_shape_is_refused_naming_the_place(
+    report: dict[str, Any], path: tuple, value: Any, words: str
+) -> None:
     broken = copy.deepcopy({k: v for k, v in report.items() if k in ("title", path[0])})
     place: Any = broken
     for key in path[:-1]:
@@ -174,7 +211,9 @@ def test_markup_passes_through_and_text_does_not() -> None:
         tag("p onclick")
 
 
-def test_figures_can_be_drawn_once_for_files_and_page(report: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_can_be_drawn_once_for_files_and_page(
+    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = {key: report[key] for key in ("title", "sids", "training")}
     drawn = drawings(few)
     assert list(drawn) == ["sids-codes", "sids-groups", "training-1", "training-2"]

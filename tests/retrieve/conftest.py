@@ -1,4 +1,6 @@
-"""A tiny 'language model' whose state is a function of the prefix alone, so that exhaustive scoring is a loop."""
+"""A tiny 'language model' whose state is a function of the prefix alone, so that exhaustive scoring is a
+loop.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from torch import Tensor
 
 
 class Toy:
-    """state(prefix + c) = tanh(M state(prefix) + E_l[c]); log P = sum of log-softmax over each level's codes."""
+    """state(prefix + c) = tanh(M state(prefix) + E_l[c]); log P = sum of log-softmax over each level's
+    codes.
+    """
 
     def __init__(self, sizes: tuple[int, ...], rows: int, seed: int, width: int = 8) -> None:
         draw = torch.Generator().manual_seed(seed)

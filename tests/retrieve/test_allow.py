@@ -23,7 +23,11 @@ items = st.lists(st.integers(0, 29), max_size=40)
 def test_equals_sets(base: list[bool] | None, exclude: list[int], include: list[int] | None) -> None:
     shared = None if base is None else mask(TRIE, np.array(base))
     one = allow(TRIE, shared, exclude, include)
-    truth = {i for i in range(30) if (base is None or base[i]) and i not in exclude and (include is None or i in include)}
+    truth = {
+        i
+        for i in range(30)
+        if (base is None or base[i]) and i not in exclude and (include is None or i in include)
+    }
     assert one.items == len(truth)
     assert one.leaves == len({tuple(CODES[i]) for i in truth})
     assert (one.reason is None) == bool(truth)
@@ -37,7 +41,8 @@ def test_reasons_name_what_is_left() -> None:
     nobody = mask(TRIE, np.zeros(30, bool), "in stock")
     assert (
         allow(TRIE, nobody).reason
-        == "nothing can be shown: the whole catalogue was asked for, 'in stock' allows 0 items, 0 are excluded"
+        == "nothing can be shown: the whole catalogue was asked for, 'in stock' allows 0 items, 0 are"
+        " excluded"
     )
     assert "2 items were asked for" in str(allow(TRIE, exclude=[1, 2], include=[1, 2]).reason)
     assert "no item was asked for" in str(allow(TRIE, include=[]).reason)

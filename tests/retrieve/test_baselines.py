@@ -49,7 +49,13 @@ def test_pairs_never_cross_users_and_short_training_is_no_error() -> None:
 
 
 def test_word_search_ranks_by_bm25() -> None:
-    texts = ["Slow air in D", "the fast reel", "The slow slow waltz in a very long title of many words", "", "夜の歌"]
+    texts = [
+        "Slow air in D",
+        "the fast reel",
+        "The slow slow waltz in a very long title of many words",
+        "",
+        "夜の歌",
+    ]
     found = Lexical(texts)
     scores = found.search(["slow", "reel the", "nothing", "歌"])
     assert scores.shape == (4, 5)
@@ -58,7 +64,9 @@ def test_word_search_ranks_by_bm25() -> None:
     # By hand: "reel" is in one text of five, once; that text has 3 words, the mean is 4.8.
     mean = (4 + 3 + 12 + 0 + 3) / 5
     rarity = np.log1p((5 - 1 + 0.5) / 1.5)
-    assert found.search(["reel"])[0, 1] == pytest.approx(rarity * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 3 / mean)), rel=1e-5)
+    assert found.search(["reel"])[0, 1] == pytest.approx(
+        rarity * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 3 / mean)), rel=1e-5
+    )
     neighbours = found.score(Lists.of([[1, 0], []]))
     assert neighbours[0].argsort()[::-1][:2].tolist() == [0, 2] and (neighbours[1] == 0).all()
 

@@ -66,13 +66,17 @@ def test_wide_beam_equals_exhaustive_scoring(toy: Any, seed: int, filtered: bool
 
 @given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from(["level", "vocab"]))
 @settings(max_examples=15, deadline=None)
-def test_alone_or_in_a_batch_and_under_a_filter_scores_stay(toy: Any, seed: int, beam: int, normalise: str) -> None:
+def test_alone_or_in_a_batch_and_under_a_filter_scores_stay(
+    toy: Any, seed: int, beam: int, normalise: str
+) -> None:
     trie, model = catalogue(seed, 60), toy(SIZES, 4, seed)
     whole = torch.cat(model.heads) if normalise == "vocab" else None
     allowed = filters(trie, 4, seed)
     together = beam_search(model.hidden, model.search(), model.heads, trie, allowed, beam, normalise, whole)
     for row, one in enumerate(allowed):
-        alone = beam_search(model.hidden[[row]], model.search([row]), model.heads, trie, [one], beam, normalise, whole)
+        alone = beam_search(
+            model.hidden[[row]], model.search([row]), model.heads, trie, [one], beam, normalise, whole
+        )
         (leaves, scores), (again, same) = found_of(alone, 0), found_of(together, row)
         assert leaves == again
         np.testing.assert_allclose(scores, same, atol=1e-4)
@@ -102,7 +106,9 @@ def test_narrow_beam_equals_the_step_as_written(toy: Any, seed: int, beam: int) 
     beams = beam_search(model.hidden, model.search(), model.heads, trie, allowed, beam)
     for row, one in enumerate(allowed):
         leaves, _ = found_of(beams, row)
-        assert [tuple(map(int, trie.leaf_codes()[leaf])) for leaf in leaves] == oracle_beam(model, row, trie, one, beam)
+        assert [tuple(map(int, trie.leaf_codes()[leaf])) for leaf in leaves] == oracle_beam(
+            model, row, trie, one, beam
+        )
 
 
 def test_few_allowed_ids_widen_the_beam_until_it_is_exact(toy: Any) -> None:
@@ -120,14 +126,18 @@ def test_equal_scores_keep_trie_order_at_every_level() -> None:
     trie = build_trie(codes, (50, 3))
     heads = [torch.zeros(50, 4), torch.zeros(3, 4)]
     hidden = torch.ones(2, 4)
-    beams = beam_search(hidden, lambda level, c, p: torch.ones(2, c.shape[1], 4), heads, trie, [allow(trie)] * 2, 7)
+    beams = beam_search(
+        hidden, lambda level, c, p: torch.ones(2, c.shape[1], 4), heads, trie, [allow(trie)] * 2, 7
+    )
     assert beams.leaf.tolist() == [list(range(7))] * 2
 
 
 def test_impossible_codes_are_still_items() -> None:
     trie = build_trie(np.array([(0, 0), (1, 0), (1, 1)]), (2, 2))
     heads = [torch.tensor([[0.0], [-torch.inf]]), torch.zeros(2, 1)]
-    beams = beam_search(torch.ones(1, 1), lambda level, c, p: torch.ones(1, c.shape[1], 1), heads, trie, [allow(trie)], 3)
+    beams = beam_search(
+        torch.ones(1, 1), lambda level, c, p: torch.ones(1, c.shape[1], 1), heads, trie, [allow(trie)], 3
+    )
     assert beams.leaf.tolist() == [[0, 1, 2]] and int(beams.counts[0]) == 3
 
 

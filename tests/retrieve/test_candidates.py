@@ -1,4 +1,6 @@
-"""Items out of Semantic IDs: probabilities that add up, filters that never reorder, reserved slots, fusion."""
+"""Items out of Semantic IDs: probabilities that add up, filters that never reorder, reserved slots,
+fusion.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from hypothesis import strategies as st
 from tastemaker.errors import InputError
 from tastemaker.retrieve.allow import allow, mask
 from tastemaker.retrieve.beam import Beams, beam_search
-from tastemaker.retrieve.candidates import Candidates, by_count, by_vector, choose_weight, expand, fuse, with_new_items
+from tastemaker.retrieve.candidates import (
+    Candidates,
+    by_count,
+    by_vector,
+    choose_weight,
+    expand,
+    fuse,
+    with_new_items,
+)
 from tastemaker.retrieve.trie import build_trie
 
 SIZES = (3, 3, 2)
@@ -63,7 +73,9 @@ def test_fewer_items_come_with_a_reason(toy: Any) -> None:
 
 def test_ties_inside_an_id_go_by_index_and_a_vector_can_break_them() -> None:
     trie = build_trie(np.zeros((4, 1), int), (1,))
-    beams = Beams(torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1), torch.tensor([1]), torch.tensor([True]))
+    beams = Beams(
+        torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1), torch.tensor([1]), torch.tensor([True])
+    )
     plain = expand(beams, trie, [allow(trie)], 4)[0]
     assert plain.items.tolist() == [0, 1, 2, 3] and plain.scores == pytest.approx(np.log(0.25))
     items = np.array([[0.0], [2.0], [1.0], [3.0]])
@@ -75,7 +87,9 @@ def test_ties_inside_an_id_go_by_index_and_a_vector_can_break_them() -> None:
 
 
 def listed(items: list[int]) -> Candidates:
-    return Candidates(np.array(items, np.int64), -np.arange(len(items), dtype=float), ("model",) * len(items), None)
+    return Candidates(
+        np.array(items, np.int64), -np.arange(len(items), dtype=float), ("model",) * len(items), None
+    )
 
 
 def test_new_items_get_their_slots_and_no_more() -> None:
@@ -87,7 +101,10 @@ def test_new_items_get_their_slots_and_no_more() -> None:
     assert with_new_items(main, fresh, 10, 0).items.tolist() == list(range(10))
     assert with_new_items(listed([]), fresh, 2, 1).source == ("new", "new")
     # .07 * 100 is 7.000000000000001 in floating point, which must not make it 8.
-    assert with_new_items(listed(list(range(100))), listed(list(range(100, 120))), 100, 0.07).source.count("new") == 7
+    assert (
+        with_new_items(listed(list(range(100))), listed(list(range(100, 120))), 100, 0.07).source.count("new")
+        == 7
+    )
     with pytest.raises(InputError, match="share of new items"):
         with_new_items(main, fresh, 10, 1.1)
 

@@ -36,7 +36,10 @@ def test_items_and_none_share_one_probability() -> None:
         for codes in CODES:
             sids = vocabulary.sid_tokens(codes)
             logits = model(torch.tensor([[*prompt, item, *sids]])).logits[0]
-            parts = [logits[len(prompt) + level, vocabulary.sid_slice(level)].log_softmax(-1)[codes[level]] for level in (0, 1)]
+            parts = [
+                logits[len(prompt) + level, vocabulary.sid_slice(level)].log_softmax(-1)[codes[level]]
+                for level in (0, 1)
+            ]
             scores.append(float((either[0] + sum(parts)).detach()))
         found = dict(zip(one.items.items.tolist(), one.items.scores.tolist(), strict=True))
         np.testing.assert_allclose([found[row] for row in range(20)], scores, atol=2e-3)

@@ -93,7 +93,9 @@ def test_slices_cover_every_user_once_in_each_family() -> None:
 def test_alarms_ring_for_a_collapsed_and_for_a_blind_recommender() -> None:
     healthy = [np.arange(10) + 10 * user for user in range(30)]
     report = breadth(healthy, 1000, healthy[1:] + healthy[:1])
-    assert report.alarms == () and report.distinct == 300 and report.effective == 285 and report.unchanged == 0
+    assert (
+        report.alarms == () and report.distinct == 300 and report.effective == 285 and report.unchanged == 0
+    )
     blind = [np.arange(10)] * 30
     report = breadth(blind, 2000, blind)
     assert report.unchanged == 1 and len(report.alarms) == 2

@@ -26,7 +26,10 @@ def test_counts_go_forward_by_one_over_distance() -> None:
     np.testing.assert_allclose(table, expected)
 
 
-@given(st.lists(st.lists(st.integers(0, 7), max_size=6), min_size=1, max_size=6), st.lists(st.integers(0, 7), max_size=5))
+@given(
+    st.lists(st.lists(st.integers(0, 7), max_size=6), min_size=1, max_size=6),
+    st.lists(st.integers(0, 7), max_size=5),
+)
 @settings(max_examples=60, deadline=None)
 def test_counts_equal_the_dense_formula(train: list[list[int]], history: list[int]) -> None:
     memory = fit_memory(Lists.of(train), 8, window=3, decay=0.5)
@@ -41,7 +44,9 @@ def test_evidence_is_what_the_formula_says_and_a_filter_reorders_nothing() -> No
     known = np.array([0.0, 0.5, 0.05])
     found = weighed(_candidates([4, 2, 9], [0.5, 0.3, 0.1]), known, 2.0)
     assert found.items.tolist() == [2, 4, 9]
-    np.testing.assert_allclose(found.scores, [np.log(0.3) + 2 * np.log(11), np.log(0.5), np.log(0.1) + 2 * np.log(2)])
+    np.testing.assert_allclose(
+        found.scores, [np.log(0.3) + 2 * np.log(11), np.log(0.5), np.log(0.1) + 2 * np.log(2)]
+    )
     part = weighed(_candidates([4, 9], [0.5, 0.1]), known[[0, 2]], 2.0)
     assert part.items.tolist() == [4, 9]
     assert len(weighed(_candidates([], []), np.zeros(0), 1.0)) == 0
@@ -58,7 +63,9 @@ def test_a_control_gets_the_same_evidence() -> None:
     memory, contexts = fit_memory(TRAIN, 4, window=2, decay=0.5), Lists.of([[3, 0], [2], []])
     both = memory.beside(lambda rows: np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)), 0.25)(contexts)
     np.testing.assert_allclose(
-        both, np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)) + 0.25 * np.log1p(memory.score(contexts) / 0.05), atol=1e-5
+        both,
+        np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)) + 0.25 * np.log1p(memory.score(contexts) / 0.05),
+        atol=1e-5,
     )
 
 

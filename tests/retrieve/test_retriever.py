@@ -34,7 +34,9 @@ def language_model(trie: Trie = TRIE, **more: Any) -> LanguageModelRetriever:
 
 
 def scorer(**more: Any) -> ScoreRetriever:
-    return ScoreRetriever(popularity(Lists.of([np.random.default_rng(0).integers(N, size=300).tolist()]), N), TRIE, **more)
+    return ScoreRetriever(
+        popularity(Lists.of([np.random.default_rng(0).integers(N, size=300).tolist()]), N), TRIE, **more
+    )
 
 
 def request(seed: int) -> Request:
@@ -44,12 +46,17 @@ def request(seed: int) -> Request:
 
 @pytest.mark.parametrize("make", [language_model, scorer])
 class TestConformance:
-    """Every back end: only allowed items, distinct, best first, a reason where there are fewer, the deadline kept."""
+    """Every back end: only allowed items, distinct, best first, a reason where there are fewer, the deadline
+    kept.
+    """
 
     def test_random_requests_and_filters(self, make: Any) -> None:
         retriever = make()
 
-        @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 10**6)), min_size=1, max_size=5), st.integers(1, 12))
+        @given(
+            st.lists(st.tuples(st.integers(0, 99), st.integers(0, 10**6)), min_size=1, max_size=5),
+            st.integers(1, 12),
+        )
         @settings(max_examples=12, deadline=None)
         def holds(rows: list[tuple[int, int]], k: int) -> None:
             filters, truth = [], []
@@ -84,15 +91,22 @@ class TestConformance:
 
 def test_the_deadline_holds_inside_a_search() -> None:
     ticks = count()
-    answer = language_model(clock=lambda: float(next(ticks))).generate([request(1)], 5, 5, [allow(TRIE)], deadline=1.5)[0]
+    answer = language_model(clock=lambda: float(next(ticks))).generate(
+        [request(1)], 5, 5, [allow(TRIE)], deadline=1.5
+    )[0]
     assert len(answer) == 0 and "deadline" in str(answer.reason)
 
 
 def test_order_and_grouping_of_requests_change_nothing() -> None:
-    requests, filters = [request(seed) for seed in range(9)], [allow(TRIE, exclude=[seed]) for seed in range(9)]
+    requests, filters = (
+        [request(seed) for seed in range(9)],
+        [allow(TRIE, exclude=[seed]) for seed in range(9)],
+    )
     together = language_model().generate(requests, 6, 6, filters)
     pairs = language_model(rows_at_once=2).generate(requests, 6, 6, filters)
-    alone = [language_model().generate([one], 6, 6, [its])[0] for one, its in zip(requests, filters, strict=True)]
+    alone = [
+        language_model().generate([one], 6, 6, [its])[0] for one, its in zip(requests, filters, strict=True)
+    ]
     for a, b, c in zip(together, pairs, alone, strict=True):
         assert a.items.tolist() == b.items.tolist() == c.items.tolist()
         np.testing.assert_allclose(a.scores, c.scores, atol=1e-4)
@@ -121,9 +135,13 @@ def test_reserved_slots_hold_allowed_new_items() -> None:
     plain = language_model().generate([request(2)] * 2, 10, 10, [allow(TRIE)] * 2)
     sets = [allow(TRIE, exclude=[61, 62]), allow(TRIE, exclude=np.arange(60, 80))]
     some, none = language_model(new_items=new, new_share=0.2).generate([request(2)] * 2, 10, 10, sets)
-    assert some.source == ("model",) * 8 + ("new",) * 2 and set(some.items[8:].tolist()) <= set(range(60, 80)) - {61, 62}
+    assert some.source == ("model",) * 8 + ("new",) * 2 and set(some.items[8:].tolist()) <= set(
+        range(60, 80)
+    ) - {61, 62}
     # The second search starts from the same prefill as the first, not from where the first ended.
-    wanted = language_model().generate([request(2)], 10, 10, [allow(TRIE, include=np.setdiff1d(new, [61, 62]))])[0]
+    wanted = language_model().generate(
+        [request(2)], 10, 10, [allow(TRIE, include=np.setdiff1d(new, [61, 62]))]
+    )[0]
     next_best = [row for row, item in enumerate(wanted.items) if item not in some.items[:8]][:2]
     assert some.items[8:].tolist() == wanted.items[next_best].tolist()
     np.testing.assert_allclose(some.scores[8:], wanted.scores[next_best], atol=1e-4)
@@ -135,7 +153,9 @@ def test_reserved_slots_hold_allowed_new_items() -> None:
 def test_sharing_inside_an_id_knows_which_request_asks() -> None:
     trie = build_trie(np.zeros((N, 3), int), SIZES)
     favourite = np.array([7, 3, 5])
-    retriever = language_model(trie, within=lambda rows, items: (items == favourite[rows]) * 9.0, rows_at_once=1)
+    retriever = language_model(
+        trie, within=lambda rows, items: (items == favourite[rows]) * 9.0, rows_at_once=1
+    )
     answers = retriever.generate([request(6), request(3), request(1)], 5, 1, [allow(trie)] * 3)
     assert [int(answer.items[0]) for answer in answers] == [7, 3, 5]
 
@@ -150,7 +170,9 @@ def test_a_filter_changed_mid_request_does_not_reach_it() -> None:
         stock[:] = False
         return decoder.advance(context, tokens, parents)
 
-    changing = LanguageModelRetriever(Decoder(decoder.prefill, advance, decoder.heads, decoder.token_starts), TRIE)
+    changing = LanguageModelRetriever(
+        Decoder(decoder.prefill, advance, decoder.heads, decoder.token_starts), TRIE
+    )
     assert changing.generate([request(1)], 5, 5, [one])[0].items.tolist() == before.items.tolist()
     assert allow(TRIE, mask(TRIE, stock)).items == 0
 

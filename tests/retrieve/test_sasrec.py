@@ -28,7 +28,10 @@ class Target:
 def cycles(users: int, seed: int = 0) -> tuple[Lists, Target]:
     """Everybody walks a ring of 20 items: the next item follows from the last."""
     rng = np.random.default_rng(seed)
-    rows = [[int((start + step) % 20) for step in range(rng.integers(1, 9))] for start in rng.integers(20, size=users)]
+    rows = [
+        [int((start + step) % 20) for step in range(rng.integers(1, 9))]
+        for start in rng.integers(20, size=users)
+    ]
     train = Lists.of(rows)
     return train, Target(train, np.array([(row[-1] + 1) % 20 for row in rows]))
 
@@ -84,7 +87,9 @@ def test_equals_the_padded_formula() -> None:
 def test_learns_who_comes_next(loss: str) -> None:
     train, validation = cycles(120)
     seen: list[dict[str, float]] = []
-    settings = SASRecSettings(width=16, length=6, batch=32, epochs=20, patience=20, learning_rate=0.01, loss=loss)  # type: ignore[arg-type]
+    settings = SASRecSettings(
+        width=16, length=6, batch=32, epochs=20, patience=20, learning_rate=0.01, loss=loss
+    )  # type: ignore[arg-type]
     model = fit_sasrec(train, validation, 20, settings, on_epoch=seen.append)
     scores = model.score(Lists.of([[4, 5, 6], [18, 19, 0]]))
     assert rank_of_target(scores, np.array([7, 1])).tolist() == [1, 1]

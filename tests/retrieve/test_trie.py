@@ -39,10 +39,14 @@ def test_equals_a_dictionary_of_prefixes(catalogue: tuple[np.ndarray, tuple[int,
         below = sorted({tuple(map(int, row[: level + 1])) for row in codes})
         for node, prefix in enumerate(prefixes):
             edges = range(trie.starts[level][node], trie.starts[level][node + 1])
-            assert [(*prefix, int(trie.tokens[level][e])) for e in edges] == [p for p in below if p[:level] == prefix]
+            assert [(*prefix, int(trie.tokens[level][e])) for e in edges] == [
+                p for p in below if p[:level] == prefix
+            ]
         for node, prefix in enumerate(below):
             owned = trie.items[trie.bounds[level][node] : trie.bounds[level][node + 1]]
-            assert sorted(owned) == [i for i, row in enumerate(codes) if tuple(map(int, row[: level + 1])) == prefix]
+            assert sorted(owned) == [
+                i for i, row in enumerate(codes) if tuple(map(int, row[: level + 1])) == prefix
+            ]
         prefixes = below
     assert np.array_equal(trie.codes(), codes)
     assert [tuple(map(int, row)) for row in trie.leaf_codes()] == prefixes

@@ -1,4 +1,6 @@
-"""Checks 10 and 11 of the spec: healthy codes on the real catalogues, and nothing of validation or test in them."""
+"""Checks 10 and 11 of the spec: healthy codes on the real catalogues, and nothing of validation or test in
+them.
+"""
 
 from pathlib import Path
 
@@ -27,8 +29,13 @@ def _load(name: str) -> tuple[list[str], Histories]:
     if "attributes" in items.column_names:
         texts = ["; ".join(one or []) for one in items["attributes"].to_pylist()]
     else:
-        texts = [a or b or "" for a, b in zip(items["title"].to_pylist(), items["description"].to_pylist(), strict=True)]
-    return [texts[i] for i in order], histories(pq.read_table(DATA / name / "interactions.parquet"), ids[order])
+        texts = [
+            a or b or ""
+            for a, b in zip(items["title"].to_pylist(), items["description"].to_pylist(), strict=True)
+        ]
+    return [texts[i] for i in order], histories(
+        pq.read_table(DATA / name / "interactions.parquet"), ids[order]
+    )
 
 
 @pytest.fixture(scope="module", params=["amazon-beauty-2014", "amazon-office-2018"])
@@ -36,12 +43,17 @@ def catalogue(request: pytest.FixtureRequest) -> tuple[Views, np.ndarray]:
     torch.set_num_threads(1)
     texts, events = _load(request.param)
     pairs, weights = cooccurring_pairs(leave_one_out(events).train)
-    views = {"text": fit_tfidf(texts, 64, 0)[1], "behaviour": behaviour_vectors(pairs, weights, len(texts), 64, 0)}
+    views = {
+        "text": fit_tfidf(texts, 64, 0)[1],
+        "behaviour": behaviour_vectors(pairs, weights, len(texts), 64, 0),
+    }
     return views, pairs
 
 
 @pytest.mark.parametrize("names", [("text",), ("text", "behaviour")])
-def test_residual_kmeans_on_real_catalogues(catalogue: tuple[Views, np.ndarray], names: tuple[str, ...]) -> None:
+def test_residual_kmeans_on_real_catalogues(
+    catalogue: tuple[Views, np.ndarray], names: tuple[str, ...]
+) -> None:
     views = {name: catalogue[0][name] for name in names}
     n = len(views["text"])
     book = fit_rkmeans(views, codebook_sizes(n), 0)
@@ -54,7 +66,8 @@ def test_residual_kmeans_on_real_catalogues(catalogue: tuple[Views, np.ndarray],
     if "behaviour" in names:
         assert report.distinct_share > 0.9 and report.first_agreement > 0.5
     elif n == 12_101:
-        # Beauty has brand and category words only, shared by 29.5 others on average: no content code can beat .258.
+        # Beauty has brand and category words only, shared by 29.5 others on average: no content code can beat
+        # .258.
         assert report.distinct_share < 0.258
     assert len(np.unique(encode_unique(book, views), axis=0)) == n
 
@@ -71,7 +84,9 @@ def test_rqvae_on_a_real_catalogue(catalogue: tuple[Views, np.ndarray]) -> None:
 
 
 def test_validation_and_test_events_change_no_byte() -> None:
-    """Check 11: codes rest on training events alone, so any edit of the last two events leaves every array as it was."""
+    """Check 11: codes rest on training events alone, so any edit of the last two events leaves every array as
+    it was.
+    """
     rng = np.random.default_rng(0)
     lists = [rng.integers(0, 80, rng.integers(5, 12)).tolist() for _ in range(300)]
     edited = [one[:-2] + rng.integers(0, 80, 2).tolist() for one in lists]
@@ -95,7 +110,9 @@ def test_validation_and_test_events_change_no_byte() -> None:
 def test_published_item_numbers_do_not_matter() -> None:
     """Check 11: renaming items permutes rows by another hash; the quality of the codes stays what it was."""
     rng = np.random.default_rng(1)
-    text = (rng.normal(0, 2, (20, 6))[rng.integers(0, 20, 400)] + rng.normal(0, 0.3, (400, 6))).astype(np.float32)
+    text = (rng.normal(0, 2, (20, 6))[rng.integers(0, 20, 400)] + rng.normal(0, 0.3, (400, 6))).astype(
+        np.float32
+    )
     shares, errors = [], []
     for key in ("one", "two", "three"):
         order = hashed_order([str(i) for i in range(400)], key)

@@ -60,7 +60,10 @@ def test_reassign_is_the_cheapest_way_to_separate(codes: np.ndarray, seed: int) 
         if not clash:
             assert got.tolist() == codes[items, -1].tolist()
         elif len(items) <= 2:
-            best = min(sum(costs[i, c] for i, c in zip(items, p, strict=True)) for p in permutations(range(2), len(items)))
+            best = min(
+                sum(costs[i, c] for i, c in zip(items, p, strict=True))
+                for p in permutations(range(2), len(items))
+            )
             assert costs[items, got].sum() == pytest.approx(best)
         else:
             assert np.bincount(got, minlength=2).max() <= -(-len(items) // 2)  # the surplus is spread evenly

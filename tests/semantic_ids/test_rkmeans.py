@@ -33,7 +33,11 @@ def _slow_encode(book: Codebook, views: dict[str, np.ndarray]) -> np.ndarray:
         for view in book.views:
             row = views.get(view.name, np.full((n, view.dimensions), np.nan))[i].astype(np.float64)
             there = not np.isnan(row).any()
-            x = (row - view.mean) * view.scale * view.weight / np.sqrt(view.dimensions) if there else 0 * view.mean
+            x = (
+                (row - view.mean) * view.scale * view.weight / np.sqrt(view.dimensions)
+                if there
+                else 0 * view.mean
+            )
             parts.append(x)
             known += [there] * view.dimensions
         r, mask = np.concatenate(parts), np.array(known)
@@ -62,7 +66,9 @@ def test_kmeans_is_as_good_as_scikit_learn() -> None:
 def test_empty_clusters_are_given_the_worst_served_rows() -> None:
     x = _clusters(200)
     whole, blocks = np.ones((200, 1), np.float32), (slice(0, 8),)
-    far = np.concatenate([x[:1], np.full((11, 8), 1e3, np.float32)])  # codes nobody is near: Lloyd alone never moves them
+    far = np.concatenate(
+        [x[:1], np.full((11, 8), 1e3, np.float32)]
+    )  # codes nobody is near: Lloyd alone never moves them
     words = _lloyd(x, whole, blocks, far, RkmeansSettings())
     assert len(np.unique(assign(x, whole, words, blocks)[0])) == 12
     two_kinds = np.repeat(x[:2], 50, axis=0)
@@ -71,7 +77,9 @@ def test_empty_clusters_are_given_the_worst_served_rows() -> None:
 
 
 def test_all_codes_of_level_one_are_used_even_from_a_bad_start() -> None:
-    """One far outlier and many near-duplicates: k-means++ alone leaves clusters empty after Lloyd steps now and then."""
+    """One far outlier and many near-duplicates: k-means++ alone leaves clusters empty after Lloyd steps now
+    and then.
+    """
     x = np.concatenate([_clusters(300, 3, 3), np.full((1, 3), 500, np.float32)])
     book = fit_rkmeans({"text": x}, (64, 8), 1)
     assert sid_report(encode(book, {"text": x}), book.sizes).use[0] >= 0.9
@@ -82,7 +90,8 @@ def test_all_codes_of_level_one_are_used_even_from_a_bad_start() -> None:
 def test_each_level_lowers_the_reconstruction_error(missing: str, scaling: str) -> None:
     views = _views()
     errors = reconstruction_errors(
-        fit_rkmeans(views, (32, 16, 8, 4), 0, settings=RkmeansSettings(missing=missing, scaling=scaling)), views
+        fit_rkmeans(views, (32, 16, 8, 4), 0, settings=RkmeansSettings(missing=missing, scaling=scaling)),
+        views,
     )
     assert (np.diff(errors) < 0).all()
 
@@ -100,18 +109,24 @@ def test_an_item_is_encoded_the_same_alone_and_in_company(seed: int, k: int) -> 
     views = _views(200)
     book = fit_rkmeans(views, (16, 8), 0)
     rows = np.random.default_rng(seed).choice(200, k, replace=False)
-    np.testing.assert_array_equal(encode(book, {n: x[rows] for n, x in views.items()}), encode(book, views)[rows])
+    np.testing.assert_array_equal(
+        encode(book, {n: x[rows] for n, x in views.items()}), encode(book, views)[rows]
+    )
 
 
 def test_a_masked_view_does_not_pull_towards_its_mean() -> None:
-    """Cold items keep their first code more often when distances skip the missing view than when it is filled in."""
+    """Cold items keep their first code more often when distances skip the missing view than when it is filled
+    in.
+    """
     n = 2000
     rng = np.random.default_rng(0)
     text = _clusters(n, 8, 16)
     heard = (text[:, :5] + rng.normal(0, 2, (n, 5))).astype(np.float32)
     agree = {}
     for missing in ("mask", "mean"):
-        book = fit_rkmeans({"text": text, "heard": heard}, (32, 16), 0, settings=RkmeansSettings(missing=missing))
+        book = fit_rkmeans(
+            {"text": text, "heard": heard}, (32, 16), 0, settings=RkmeansSettings(missing=missing)
+        )
         warm, cold = encode(book, {"text": text, "heard": heard}), encode(book, {"text": text})
         agree[missing] = sid_report(warm, book.sizes, without_view=cold).first_agreement
     assert agree["mask"] > agree["mean"] > 0.2
@@ -165,7 +180,9 @@ def test_codeword_rows_keep_the_geometry() -> None:
     assert np.square(narrow[0]).mean() == pytest.approx(1, rel=1e-5)
     # Three principal axes must keep more of the spread than any three coordinates do.
     gram = book.codewords[0] @ book.codewords[0].T
-    share = np.linalg.norm(narrow[0] @ narrow[0].T * (np.square(book.codewords[0]).sum() / np.square(narrow[0]).sum()) - gram)
+    share = np.linalg.norm(
+        narrow[0] @ narrow[0].T * (np.square(book.codewords[0]).sum() / np.square(narrow[0]).sum()) - gram
+    )
     plain = book.codewords[0][:, :3]
     assert share < np.linalg.norm(plain @ plain.T - gram)
     np.testing.assert_array_equal(codeword_rows(book, 3)[1], narrow[1])
@@ -201,7 +218,9 @@ def test_bad_views_are_named() -> None:
 
 
 def test_later_levels_fit_what_the_balanced_first_level_leaves() -> None:
-    """Crowded clusters: fitted on the residuals that balancing leaves, the second level serves those items better."""
+    """Crowded clusters: fitted on the residuals that balancing leaves, the second level serves those items
+    better.
+    """
     rng = np.random.default_rng(2)
     crowd = rng.choice(8, 600, p=[0.6, 0.2, 0.05, 0.05, 0.03, 0.03, 0.02, 0.02])
     views = {"text": (rng.normal(0, 4, (8, 6))[crowd] + rng.normal(0, 0.5, (600, 6))).astype(np.float32)}

@@ -1,4 +1,6 @@
-"""RQ-VAE: golden values, every switch moves the gradient, cold items, determinism, and serving without torch."""
+"""RQ-VAE: golden values, every switch moves the gradient, cold items, determinism, and serving without
+torch.
+"""
 
 from dataclasses import replace
 
@@ -15,7 +17,9 @@ from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
 from tastemaker.semantic_ids.views import fit_views
 from tastemaker.stats.random import generator
 
-QUICK = RqvaeSettings(epochs=12, warmup=2, batch=64, pair_batch=32, hidden=24, latent=8, reseed_every=3, learning_rate=5e-3)
+QUICK = RqvaeSettings(
+    epochs=12, warmup=2, batch=64, pair_batch=32, hidden=24, latent=8, reseed_every=3, learning_rate=5e-3
+)
 SIZES = (16, 8, 4)
 
 
@@ -25,7 +29,9 @@ def one_thread() -> None:
 
 
 def _views(n: int = 320) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Text clusters; behaviour that follows four groups of them and is missing for every ninth item; pairs inside a group."""
+    """Text clusters; behaviour that follows four groups of them and is missing for every ninth item; pairs
+    inside a group.
+    """
     rng = np.random.default_rng(0)
     label = rng.integers(0, 16, n)
     text = (rng.normal(0, 2, (16, 10))[label] + rng.normal(0, 0.5, (n, 10))).astype(np.float32)
@@ -166,7 +172,9 @@ def test_pairs_are_drawn_in_proportion_to_their_weights() -> None:
 def test_training_learns_repeats_and_serves_without_torch() -> None:
     views, pairs = _views()
     seen: list[dict] = []
-    book = fit_rqvae(views, SIZES, pairs, QUICK, 0, progress=lambda epoch, epochs, losses: seen.append(dict(losses)))
+    book = fit_rqvae(
+        views, SIZES, pairs, QUICK, 0, progress=lambda epoch, epochs, losses: seen.append(dict(losses))
+    )
     again = fit_rqvae(views, SIZES, pairs, QUICK, 0)
     assert book.version == again.version != fit_rqvae(views, SIZES, pairs, QUICK, 1).version
     codes = encode(book, views)
@@ -201,7 +209,9 @@ def test_cooccurrence_loss_brings_partners_together() -> None:
     views, pairs = _views()
     share = []
     for weight in (0.0, 1.0):
-        book = fit_rqvae({"text": views["text"]}, (4, 8), pairs, replace(QUICK, contrastive=weight, epochs=25), 0)
+        book = fit_rqvae(
+            {"text": views["text"]}, (4, 8), pairs, replace(QUICK, contrastive=weight, epochs=25), 0
+        )
         first = encode(book, {"text": views["text"]})[:, 0]
         share.append(float((first[pairs[:, 0]] == first[pairs[:, 1]]).mean()))
     assert share[1] > share[0] + 0.1
@@ -223,7 +233,14 @@ def test_dead_codes_are_reseeded_early_and_left_alone_at_the_end(monkeypatch: py
     views, _ = _views()
     now = [0]
     monkeypatch.setattr(rqvae, "_reseed", lambda *a: epochs.append(now[0] + 1))
-    fit_rqvae(views, SIZES, None, replace(QUICK, final_share=0.4), 0, progress=lambda epoch, *a: now.__setitem__(0, epoch))
+    fit_rqvae(
+        views,
+        SIZES,
+        None,
+        replace(QUICK, final_share=0.4),
+        0,
+        progress=lambda epoch, *a: now.__setitem__(0, epoch),
+    )
     assert epochs == [3, 6]
 
 

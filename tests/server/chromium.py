@@ -14,19 +14,33 @@ from types import TracebackType
 from typing import Any
 
 FLAGS = (
-    "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio",
-    "--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-component-update",
-    "--hide-scrollbars", "--autoplay-policy=no-user-gesture-required",
-)  # fmt: skip
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--no-first-run",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+    "--autoplay-policy=no-user-gesture-required",
+)
 
 
 def find() -> str | None:
     """The browser's path, if there is one."""
-    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    return next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
+        None,
+    )
 
 
 class Browser:
-    """One page. `run` evaluates JavaScript and waits for promises; `until` waits for an expression to hold."""
+    """One page. `run` evaluates JavaScript and waits for promises; `until` waits for an expression to
+    hold.
+    """
 
     def __init__(self, profile: Path, patience: float = 30.0) -> None:
         path = find()
@@ -85,11 +99,15 @@ class Browser:
         elif message.get("method") == "Runtime.exceptionThrown":
             self.console.append(str(message["params"]["exceptionDetails"]))
         elif message.get("method") == "Runtime.consoleAPICalled" and message["params"]["type"] == "error":
-            self.console.append(str([one.get("description", one.get("value")) for one in message["params"]["args"]]))
+            self.console.append(
+                str([one.get("description", one.get("value")) for one in message["params"]["args"]])
+            )
 
     def run(self, script: str) -> Any:
         """The value of an expression, promises awaited."""
-        result = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        result = self.send(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
         return result["result"].get("value")
@@ -102,9 +120,17 @@ class Browser:
                 raise TimeoutError(f"never true: {script}; the page said {self.console}")
             time.sleep(0.03)
 
-    def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False, still: bool = True) -> None:
+    def open(
+        self, address: str, width: int = 1280, height: int = 900, dark: bool = False, still: bool = True
+    ) -> None:
         """Load a page in a window of the given size and colours; `still` asks for reduced motion."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         features = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
             {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
@@ -119,7 +145,16 @@ class Browser:
         """One key, as a person would press it."""
         text = {"text": key} if len(key) == 1 else {}
         code = {" ": "Space", "Tab": "Tab", "Enter": "Enter", "Escape": "Escape"}.get(key, "")
-        number = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        number = {
+            "Tab": 9,
+            "Enter": 13,
+            "Escape": 27,
+            " ": 32,
+            "ArrowLeft": 37,
+            "ArrowUp": 38,
+            "ArrowRight": 39,
+            "ArrowDown": 40,
+        }
         common = {"key": key, "code": code, "windowsVirtualKeyCode": number.get(key, ord(key[0].upper()))}
         self.send("Input.dispatchKeyEvent", type="keyDown", **common, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", **common)
@@ -132,7 +167,9 @@ class Browser:
     def __enter__(self) -> Browser:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._session = None
         try:
             self.send("Browser.close")

@@ -20,19 +20,43 @@ from tastemaker.server.service import Event, Request
 TYPES, KEYS = ("reel", "jig", "hornpipe", "polka", "waltz"), ("D", "G", "A minor", "E dorian")
 BOOKS = ("Ryan's Mammoth Collection, 1883", "O'Neill's Music of Ireland", "Aird's Airs, 1778")
 NAMES = (
-    "The Blackbird", "The Cuckoo's Nest", "Drowsy Maggie", "The Morning Dew", "Miss McLeod's", "The Lark in the Morning",
-    "Bonaparte Crossing the Rhine", "The Rights of Man", "Jenny's Chickens", "The Wind that Shakes the Barley",
-    "Off to California", "The Humours of Glendart", "Haste to the Wedding", "The Rakes of Mallow", "Soldier's Joy",
-    "The Flogging", "Father O'Flynn", "The Boys of Bluehill", "The Star of Munster", "Planxty Irwin",
-)  # fmt: skip
-PALETTES = (("#e7d7b9", "#b5482f", "#2f3e46"), ("#dfe6e1", "#1f6f5c", "#d9a441"), ("#efe3df", "#5a3a63", "#c9737a"),
-            ("#dbe2ea", "#27496d", "#e08e45"), ("#ece7d3", "#6b7d3a", "#8c4a2f"))  # fmt: skip
+    "The Blackbird",
+    "The Cuckoo's Nest",
+    "Drowsy Maggie",
+    "The Morning Dew",
+    "Miss McLeod's",
+    "The Lark in the Morning",
+    "Bonaparte Crossing the Rhine",
+    "The Rights of Man",
+    "Jenny's Chickens",
+    "The Wind that Shakes the Barley",
+    "Off to California",
+    "The Humours of Glendart",
+    "Haste to the Wedding",
+    "The Rakes of Mallow",
+    "Soldier's Joy",
+    "The Flogging",
+    "Father O'Flynn",
+    "The Boys of Bluehill",
+    "The Star of Munster",
+    "Planxty Irwin",
+)
+PALETTES = (
+    ("#e7d7b9", "#b5482f", "#2f3e46"),
+    ("#dfe6e1", "#1f6f5c", "#d9a441"),
+    ("#efe3df", "#5a3a63", "#c9737a"),
+    ("#dbe2ea", "#27496d", "#e08e45"),
+    ("#ece7d3", "#6b7d3a", "#8c4a2f"),
+)
 
 
 @cache
 def tone(frequency: float, seconds: float = 2.0, rate: int = 8000) -> bytes:
     """A fading tone as 16-bit WAV."""
-    samples = (int(9000 * math.exp(-t / rate) * math.sin(2 * math.pi * frequency * t / rate)) for t in range(int(seconds * rate)))
+    samples = (
+        int(9000 * math.exp(-t / rate) * math.sin(2 * math.pi * frequency * t / rate))
+        for t in range(int(seconds * rate))
+    )
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setnchannels(1)
@@ -55,7 +79,11 @@ def picture(number: int, size: int = 160) -> bytes:
             far = math.hypot(x - centre[0], y - centre[1])
             band = (x * (number % 3) + y * 2) // (size // 2)
             line += (
-                colours[1] if far < width * 2.4 else colours[2] if int(far // width) % 4 == 3 and band % 2 == 0 else colours[0]
+                colours[1]
+                if far < width * 2.4
+                else colours[2]
+                if int(far // width) % 4 == 3 and band % 2 == 0
+                else colours[0]
             )
         rows.append(bytes(line))
 
@@ -74,8 +102,17 @@ def tunes(n: int = 60) -> list[dict[str, Any]]:
         kind, key, book = TYPES[i % 5], KEYS[(i * 7 + i // 5) % 4], BOOKS[(i // 4) % 3]
         name = NAMES[i % len(NAMES)] + ("" if i < len(NAMES) else f" (No. {i // len(NAMES) + 1})")
         attributes = [f"tune_type={kind}", f"key={key}", f"book={book}"]
-        made.append({"item_id": f"tune-{i:03d}", "title": name, "text": f"{name}, a {kind} in {key}", "attributes": attributes,
-                     "creator": None, "has_audio": True, "has_image": True})  # fmt: skip
+        made.append(
+            {
+                "item_id": f"tune-{i:03d}",
+                "title": name,
+                "text": f"{name}, a {kind} in {key}",
+                "attributes": attributes,
+                "creator": None,
+                "has_audio": True,
+                "has_image": True,
+            }
+        )
     return made
 
 
@@ -87,14 +124,24 @@ def goods(n: int = 40) -> list[dict[str, Any]]:
             f"brand={('Acme', 'Lumen', 'Orchard')[i % 3]}",
             f"category={('Shampoo', 'Hand cream', 'Soap', 'Brush')[i % 4]}",
         ]
-        made.append({"item_id": f"shop/{i:03d}", "title": f"Everyday No. {i}" if i % 3 else None, "text": None,
-                     "attributes": attributes, "creator": None, "has_audio": False, "has_image": False})  # fmt: skip
+        made.append(
+            {
+                "item_id": f"shop/{i:03d}",
+                "title": f"Everyday No. {i}" if i % 3 else None,
+                "text": None,
+                "attributes": attributes,
+                "creator": None,
+                "has_audio": False,
+                "has_image": False,
+            }
+        )
     return made
 
 
 @dataclass
 class FakeService:
-    """Scores by shared attributes. `gate` is called inside each recommend call, so that a test can hold it there.
+    """Scores by shared attributes. `gate` is called inside each recommend call, so that a test can hold it
+    there.
 
     `asks`: the survey question follows every like. `moves`: rows say what a survey proxy moved.
     """
@@ -114,7 +161,8 @@ class FakeService:
         self.questions: dict[str, tuple[str, list[int | None]]] = {}
         n = len(self.catalogue)
         self.past = {
-            f"listener-{u:04d}": [self.catalogue[(u + 5 * i) % n]["item_id"] for i in range(3 + u % 5)] for u in range(12)
+            f"listener-{u:04d}": [self.catalogue[(u + 5 * i) % n]["item_id"] for i in range(3 + u % 5)]
+            for u in range(12)
         }
 
     def ready(self) -> tuple[bool, str]:
@@ -122,11 +170,20 @@ class FakeService:
 
     def info(self) -> dict[str, Any]:
         tuneful = any(one["has_audio"] for one in self.catalogue)
-        notice = "Every listener here is simulated: drawn by a program, not recorded from people." if self.simulated else None
-        return {"dataset": "Traditional tunes" if tuneful else "Everyday goods", "item_noun": "tune" if tuneful else "item",
-                "user_noun": "listener" if tuneful else "customer", "simulated": self.simulated, "notice": notice,
-                "versions": {"model": "3f9a1c", "codebook": "b21e07"},
-                "counts": {"items": len(self.catalogue), "users": len(self.past)}}  # fmt: skip
+        notice = (
+            "Every listener here is simulated: drawn by a program, not recorded from people."
+            if self.simulated
+            else None
+        )
+        return {
+            "dataset": "Traditional tunes" if tuneful else "Everyday goods",
+            "item_noun": "tune" if tuneful else "item",
+            "user_noun": "listener" if tuneful else "customer",
+            "simulated": self.simulated,
+            "notice": notice,
+            "versions": {"model": "3f9a1c", "codebook": "b21e07"},
+            "counts": {"items": len(self.catalogue), "users": len(self.past)},
+        }
 
     def fields(self) -> list[dict[str, Any]]:
         counts: dict[str, Counter[str]] = {}
@@ -135,7 +192,11 @@ class FakeService:
                 name, _, value = pair.partition("=")
                 counts.setdefault(name, Counter())[value] += 1
         return [
-            {"name": name, "label": None, "values": [{"value": v, "count": c} for v, c in sorted(values.items())]}
+            {
+                "name": name,
+                "label": None,
+                "values": [{"value": v, "count": c} for v, c in sorted(values.items())],
+            }
             for name, values in counts.items()
         ]
 
@@ -145,9 +206,10 @@ class FakeService:
     def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         words = text.lower().split()
         found = [
-            one for one in self.catalogue
+            one
+            for one in self.catalogue
             if all(word in f"{one['title']} {' '.join(one['attributes'])}".lower() for word in words)
-        ]  # fmt: skip
+        ]
         return found[offset : offset + limit]
 
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
@@ -160,7 +222,9 @@ class FakeService:
     def users(self, limit: int, offset: int) -> list[dict[str, Any]]:
         rows = []
         for number, (user_id, items) in enumerate(self.past.items()):
-            liked = Counter(self.by_id[one]["attributes"][0].partition("=")[2] for one in items if one in self.by_id)
+            liked = Counter(
+                self.by_id[one]["attributes"][0].partition("=")[2] for one in items if one in self.by_id
+            )
             note = f"mostly {liked.most_common(1)[0][0].lower()}" if liked else None
             noun = self.info()["user_noun"].capitalize()
             rows.append(
@@ -177,7 +241,9 @@ class FakeService:
     def history(self, user_id: str) -> list[dict[str, Any]]:
         undone = {one.target for one in self.stored.values() if one.kind == "undo"}
         new = [
-            one for one in self.stored.values() if one.user_id == user_id and one.kind != "undo" and one.event_id not in undone
+            one
+            for one in self.stored.values()
+            if one.user_id == user_id and one.kind != "undo" and one.event_id not in undone
         ]
         if user_id not in self.past and not new:
             raise InputError(f"user '{user_id}' is unknown; list the users with GET /users")
@@ -198,41 +264,63 @@ class FakeService:
 
     def _slate(self, request: Request) -> dict[str, Any]:
         events = (
-            self.history(request.user_id) if request.user_id else [{"item_id": one, "kind": "like"} for one in request.history]
+            self.history(request.user_id)
+            if request.user_id
+            else [{"item_id": one, "kind": "like"} for one in request.history]
         )
         for event in events:
             if event["item_id"] not in self.by_id:
-                raise InputError(f"item '{event['item_id']}' is unknown; find items with GET /items?query=...")
+                raise InputError(
+                    f"item '{event['item_id']}' is unknown; find items with GET /items?query=..."
+                )
         liked = [self.by_id[e["item_id"]] for e in events if e["kind"] != "not_interested"]
         seen = {e["item_id"] for e in events} | request.exclude
         taste = Counter(
-            pair for age, one in enumerate(reversed(liked)) for pair in one["attributes"] for _ in range(3 if age == 0 else 1)
+            pair
+            for age, one in enumerate(reversed(liked))
+            for pair in one["attributes"]
+            for _ in range(3 if age == 0 else 1)
         )
         rows = []
         for one in self.catalogue:
             values = dict(pair.split("=", 1) for pair in one["attributes"])
-            if one["item_id"] not in seen and all(values.get(name) in wanted for name, wanted in request.filters.items()):
+            if one["item_id"] not in seen and all(
+                values.get(name) in wanted for name, wanted in request.filters.items()
+            ):
                 rows.append((sum(taste[pair] for pair in one["attributes"]), one))
         rows.sort(key=lambda row: (-row[0], row[1]["item_id"]))
         return {
-            "request_id": request.request_id, "policy_id": "greedy",
+            "request_id": request.request_id,
+            "policy_id": "greedy",
             "reason": None if len(rows) >= request.k else f"only {len(rows)} items pass the filters",
             "rows": [
-                {"item_id": one["item_id"], "position": position, "score": float(score), "propensity": 1.0, "source": "model",
-                 "reasons": self._reasons(one, liked), "retention": self._moved(position)}
+                {
+                    "item_id": one["item_id"],
+                    "position": position,
+                    "score": float(score),
+                    "propensity": 1.0,
+                    "source": "model",
+                    "reasons": self._reasons(one, liked),
+                    "retention": self._moved(position),
+                }
                 for position, (score, one) in enumerate(rows[: request.k])
             ],
-        }  # fmt: skip
+        }
 
     def _moved(self, position: int) -> dict[str, Any] | None:
         if not self.moves:
             return None
-        text = "Moved up 2 places: of people asked about such a match, 68% are expected to say they would return for more, 9% not"
+        text = (
+            "Moved up 2 places: of people asked about such a match, 68% are expected to say they would return"
+            " for more, 9% not"
+        )
         text += "; learnt from 412 survey answers, all of simulated listeners."
         return {"p_pos": 0.68, "p_neg": 0.09, "moved": 2 - position, "term": 0.4, "text": text}
 
     def _reasons(self, item: dict[str, Any], liked: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        best = max(liked, key=lambda other: len(set(other["attributes"]) & set(item["attributes"])), default=None)
+        best = max(
+            liked, key=lambda other: len(set(other["attributes"]) & set(item["attributes"])), default=None
+        )
         if best is None or not set(best["attributes"]) & set(item["attributes"]):
             return []
         same = [pair.partition("=") for pair in item["attributes"] if pair in best["attributes"]]

@@ -1,4 +1,6 @@
-"""Admission: bounded, batched, fair to neighbours; it sheds at once and recovers. Held by events, not by the clock."""
+"""Admission: bounded, batched, fair to neighbours; it sheds at once and recovers. Held by events, not by the
+clock.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def lane_of(call: Held, clock: list[float] | None = None, **options: object) -> 
 
 
 def test_three_times_the_load_is_shed_at_once_and_the_rest_is_served() -> None:
-    """One in hand, four waiting, thirteen refused while nothing has been answered; then all five are, in three batches."""
+    """One in hand, four waiting, thirteen refused while nothing has been answered; then all five are, in
+    three batches.
+    """
     held = threading.Event()
     entered = threading.Semaphore(0)
 
@@ -227,7 +231,9 @@ def test_everyone_gets_their_own_answer_or_a_refusal(n: int, batch: int, workers
         return [ask + 1000 for ask in asks]
 
     async def scene() -> list[object]:
-        lane: Lane[int, int] = Lane(call, LaneSettings(batch=batch, workers=workers, waiting=waiting, linger=0.0))
+        lane: Lane[int, int] = Lane(
+            call, LaneSettings(batch=batch, workers=workers, waiting=waiting, linger=0.0)
+        )
         await lane.start()
         done = await asyncio.gather(*(lane.run(ask, LONG) for ask in range(n)), return_exceptions=True)
         await lane.stop()
@@ -251,7 +257,9 @@ def test_single_calls_return_what_they_return() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize("wrong", [{"workers": 0}, {"waiting": 0}, {"batch": 0}, {"linger": -1}, {"grace": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"workers": 0}, {"waiting": 0}, {"batch": 0}, {"linger": -1}, {"grace": -1}]
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match="lane recommendations"):
         LaneSettings(**wrong)  # type: ignore[arg-type]

@@ -58,11 +58,20 @@ def test_a_slate_for_a_user_carries_items_evidence_and_timings(client: TestClien
         assert row["propensity"] == 1.0 and row["item"]["item_id"] == row["item_id"] and row["item"]["title"]
     assert body["rows"][0]["reasons"][0]["text"].startswith("You heard ")
     assert body["timings"]["total_ms"] >= body["timings"]["compute_ms"] >= 0 and body["timings"]["batch"] == 1
-    assert response.headers["server-timing"].startswith("queue;dur=") and response.headers["cache-control"] == "no-store"
+    assert (
+        response.headers["server-timing"].startswith("queue;dur=")
+        and response.headers["cache-control"] == "no-store"
+    )
 
 
 def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestClient) -> None:
-    wanted = {"history": ["tune-000"], "k": 100, "filters": {"key": ["D", "G"]}, "exclude": ["tune-005"], "request_id": "mine"}
+    wanted = {
+        "history": ["tune-000"],
+        "k": 100,
+        "filters": {"key": ["D", "G"]},
+        "exclude": ["tune-005"],
+        "request_id": "mine",
+    }
     body = client.post("/recommendations", json=wanted).json()
     ids = {row["item_id"] for row in body["rows"]}
     keys = {pair for row in body["rows"] for pair in row["item"]["attributes"] if pair.startswith("key=")}
@@ -84,27 +93,39 @@ def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestCli
         ({"user_id": "listener-0001", "deadline_ms": 0}, 422, "body.deadline_ms"),
     ],
 )
-def test_a_wrong_request_says_what_and_where(client: TestClient, body: dict[str, Any], status: int, said: str) -> None:
+def test_a_wrong_request_says_what_and_where(
+    client: TestClient, body: dict[str, Any], status: int, said: str
+) -> None:
     assert said in refusal(client.post("/recommendations", json=body), status)["error"]
 
 
 def test_broken_json_and_a_large_body_are_refused_in_one_line(client: TestClient) -> None:
     headers = {"content-type": "application/json"}
     assert "JSON" in refusal(client.post("/events", content=b"{", headers=headers), 422)["error"]
-    assert "larger than 4,096 bytes" in refusal(client.post("/events", content=b"x" * 4097, headers=headers), 413)["error"]
+    assert (
+        "larger than 4,096 bytes"
+        in refusal(client.post("/events", content=b"x" * 4097, headers=headers), 413)["error"]
+    )
     # A chunked body announces no length.
     assert (
-        "larger than" in refusal(client.post("/events", content=iter([b"x" * 4000, b"y" * 4000]), headers=headers), 413)["error"]
+        "larger than"
+        in refusal(client.post("/events", content=iter([b"x" * 4000, b"y" * 4000]), headers=headers), 413)[
+            "error"
+        ]
     )
 
 
-def test_an_event_counts_once_and_an_id_stands_for_one_event(client: TestClient, service: FakeService) -> None:
+def test_an_event_counts_once_and_an_id_stands_for_one_event(
+    client: TestClient, service: FakeService
+) -> None:
     counted = {"accepted": 1, "duplicates": 0, "conflicts": [], "survey": None}
     assert client.post("/events", json={"events": [like("e1")]}).json() == counted
     again = {"events": [like("e1"), like("e1"), like("e2", "tune-002")]}
     assert client.post("/events", json=again).json() == counted | {"duplicates": 2}
     changed = {"events": [like("e3"), like("e1", "tune-009")]}
-    assert "'e1' already stands for another event" in refusal(client.post("/events", json=changed), 409)["error"]
+    assert (
+        "'e1' already stands for another event" in refusal(client.post("/events", json=changed), 409)["error"]
+    )
     within = {"events": [like("e4"), like("e4", "tune-009")]}
     assert "nothing was stored" in refusal(client.post("/events", json=within), 409)["error"]
     assert set(service.stored) == {"e1", "e2"}
@@ -136,17 +157,27 @@ def test_a_wrong_event_is_refused(client: TestClient, event: dict[str, Any], sai
     assert said in refusal(response, 422)["error"]
 
 
-def test_a_survey_question_comes_with_an_event_and_is_answered_once(client: TestClient, service: FakeService) -> None:
+def test_a_survey_question_comes_with_an_event_and_is_answered_once(
+    client: TestClient, service: FakeService
+) -> None:
     assert client.post("/events", json={"events": [like("s0")]}).json()["survey"] is None
     service.asks = service.moves = True
     survey = client.post("/events", json={"events": [like("s1", "tune-002")]}).json()["survey"]
-    assert set(survey) == {"question_id", "item_id", "text", "low", "high"} and survey["item_id"] == "tune-002"
+    assert (
+        set(survey) == {"question_id", "item_id", "text", "low", "high"} and survey["item_id"] == "tune-002"
+    )
     told = {"question_id": survey["question_id"], "user_id": "listener-0001", "answer": 4}
     assert client.post("/surveys", json=told).json() == {"outcome": "stored"}
     assert client.post("/surveys", json=told).json() == {"outcome": "duplicate"}
     assert "another answer" in refusal(client.post("/surveys", json=told | {"answer": None}), 409)["error"]
-    assert "never asked" in refusal(client.post("/surveys", json=told | {"user_id": "listener-0002"}), 404)["error"]
-    assert "never asked" in refusal(client.post("/surveys", json=told | {"question_id": "q-made-up"}), 404)["error"]
+    assert (
+        "never asked"
+        in refusal(client.post("/surveys", json=told | {"user_id": "listener-0002"}), 404)["error"]
+    )
+    assert (
+        "never asked"
+        in refusal(client.post("/surveys", json=told | {"question_id": "q-made-up"}), 404)["error"]
+    )
     for wrong in (0, 6, 2.5, "4", True):
         refusal(client.post("/surveys", json=told | {"answer": wrong}), 422)
     refusal(client.post("/surveys", json={name: told[name] for name in ("question_id", "user_id")}), 422)
@@ -160,7 +191,9 @@ def test_reading_items_users_fields_and_info(client: TestClient) -> None:
     assert [one["title"] for one in found] == ["The Blackbird", "The Blackbird (No. 2)"]
     assert [one["item_id"] for one in client.get("/items?limit=1&offset=3").json()] == ["tune-003"]
     users = client.get("/users?limit=2").json()
-    assert [one["label"] for one in users] == ["Listener 1", "Listener 2"] and all(one["simulated"] for one in users)
+    assert [one["label"] for one in users] == ["Listener 1", "Listener 2"] and all(
+        one["simulated"] for one in users
+    )
     fields = client.get("/fields").json()
     assert [one["name"] for one in fields] == ["tune_type", "key", "book"] and fields[0]["values"][0] == {
         "value": "hornpipe",
@@ -171,7 +204,14 @@ def test_reading_items_users_fields_and_info(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["/items/none", "/items/none/cover", "/users/none/history", "/nowhere", "/items/shop/001/audio", "/items/../../errors.py"],
+    [
+        "/items/none",
+        "/items/none/cover",
+        "/users/none/history",
+        "/nowhere",
+        "/items/shop/001/audio",
+        "/items/../../errors.py",
+    ],
 )
 def test_what_is_not_there_is_404_with_a_remedy(address: str) -> None:
     with client_of(FakeService(goods())) as client:
@@ -181,21 +221,30 @@ def test_what_is_not_there_is_404_with_a_remedy(address: str) -> None:
 
 def test_media_is_tagged_and_served_in_ranges(client: TestClient) -> None:
     whole = client.get("/items/tune-000/audio")
-    assert whole.status_code == 200 and whole.headers["content-type"] == "audio/wav" and whole.content[:4] == b"RIFF"
+    assert (
+        whole.status_code == 200
+        and whole.headers["content-type"] == "audio/wav"
+        and whole.content[:4] == b"RIFF"
+    )
     assert whole.headers["accept-ranges"] == "bytes" and "max-age" in whole.headers["cache-control"]
     tag = whole.headers["etag"]
     assert client.get("/items/tune-000/audio", headers={"if-none-match": f'"x", W/{tag}'}).status_code == 304
     part = client.get("/items/tune-000/audio", headers={"range": "bytes=4-7", "if-range": tag})
     assert part.status_code == 206 and part.content == whole.content[4:8]
     assert part.headers["content-range"] == f"bytes 4-7/{len(whole.content)}"
-    assert client.get("/items/tune-000/audio", headers={"range": "bytes=4-7", "if-range": '"old"'}).status_code == 200
+    assert (
+        client.get("/items/tune-000/audio", headers={"range": "bytes=4-7", "if-range": '"old"'}).status_code
+        == 200
+    )
     beyond = client.get("/items/tune-000/audio", headers={"range": "bytes=9999999-"})
     refusal(beyond, 416)
     assert beyond.headers["content-range"] == f"bytes */{len(whole.content)}"
     assert client.get("/items/tune-000/cover").content[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-@given(content=st.binary(max_size=12), first=st.none() | st.integers(0, 15), last=st.none() | st.integers(0, 15))
+@given(
+    content=st.binary(max_size=12), first=st.none() | st.integers(0, 15), last=st.none() | st.integers(0, 15)
+)
 def test_a_range_is_a_slice(content: bytes, first: int | None, last: int | None) -> None:
     asked = f"bytes={'' if first is None else first}-{'' if last is None else last}"
     response = ranged(content, "x/y", {"range": asked}.get)
@@ -221,19 +270,32 @@ def test_health_tells_alive_from_ready(service: FakeService, client: TestClient)
     )
     assert client.get("/health/live").status_code == 200
     refused = client.post("/recommendations", json={"user_id": "listener-0001"})
-    assert "the model is loading" in refusal(refused, 503)["error"] and int(refused.headers["retry-after"]) >= 1
+    assert (
+        "the model is loading" in refusal(refused, 503)["error"] and int(refused.headers["retry-after"]) >= 1
+    )
 
 
-@pytest.mark.parametrize("address", ["/", "/app.js", "/items/tune-000", "/items/tune-000/cover", "/nowhere", "/openapi.json"])
+@pytest.mark.parametrize(
+    "address", ["/", "/app.js", "/items/tune-000", "/items/tune-000/cover", "/nowhere", "/openapi.json"]
+)
 def test_every_answer_carries_the_protecting_headers(client: TestClient, address: str) -> None:
     headers = client.get(address).headers
-    assert "script-src 'self'" in headers["content-security-policy"] and "unsafe" not in headers["content-security-policy"]
+    assert (
+        "script-src 'self'" in headers["content-security-policy"]
+        and "unsafe" not in headers["content-security-policy"]
+    )
     assert headers["x-content-type-options"] == "nosniff"
-    assert "access-control-allow-origin" not in client.get(address, headers={"origin": "https://elsewhere.example"}).headers
+    assert (
+        "access-control-allow-origin"
+        not in client.get(address, headers={"origin": "https://elsewhere.example"}).headers
+    )
 
 
 def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
-    assert "host 'rebound.example'" in refusal(client.get("/info", headers={"host": "rebound.example:8765"}), 400)["error"]
+    assert (
+        "host 'rebound.example'"
+        in refusal(client.get("/info", headers={"host": "rebound.example:8765"}), 400)["error"]
+    )
     assert client.get("/info", headers={"host": "[::1]:8765"}).status_code == 200
     body = {"events": [like("e1")]}
     refusal(client.post("/events", json=body, headers={"sec-fetch-site": "cross-site"}), 403)
@@ -251,18 +313,43 @@ def test_trouble_inside_is_told_without_a_traceback(service: FakeService) -> Non
     service.gate = break_down
     with client_of(service, raise_server_exceptions=False) as client:
         broken = client.post("/recommendations", json={"history": ["a"]})
-        assert "secret" not in broken.text and refusal(broken, 500) and broken.headers["x-content-type-options"] == "nosniff"
+        assert (
+            "secret" not in broken.text
+            and refusal(broken, 500)
+            and broken.headers["x-content-type-options"] == "nosniff"
+        )
         damaged = client.post("/recommendations", json={"history": ["b"]})
         assert refusal(damaged, 500) == {"error": "the trie is damaged", "remedy": "run tastemaker doctor"}
 
 
 def test_every_address_is_documented_with_an_example(client: TestClient) -> None:
     page = client.get("/openapi.json").json()
-    expected = {"/recommendations", "/events", "/items", "/items/{item_id}", "/items/{item_id}/cover", "/items/{item_id}/audio",
-                "/surveys", "/users", "/users/{user_id}/history", "/fields", "/info", "/health/live",
-                "/health/ready"}  # fmt: skip
+    expected = {
+        "/recommendations",
+        "/events",
+        "/items",
+        "/items/{item_id}",
+        "/items/{item_id}/cover",
+        "/items/{item_id}/audio",
+        "/surveys",
+        "/users",
+        "/users/{user_id}/history",
+        "/fields",
+        "/info",
+        "/health/live",
+        "/health/ready",
+    }
     assert set(page["paths"]) == expected
-    for name in ("RecommendationRequest", "EventsRequest", "Recommendations", "Item", "User", "FilterField", "Info", "Counts"):
+    for name in (
+        "RecommendationRequest",
+        "EventsRequest",
+        "Recommendations",
+        "Item",
+        "User",
+        "FilterField",
+        "Info",
+        "Counts",
+    ):
         assert page["components"]["schemas"][name]["examples"], name
     assert client.get("/docs").status_code == 404  # FastAPI's own page would load scripts from elsewhere
 

@@ -18,7 +18,10 @@ from tastemaker.server import address, bind, create_app
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(chromium.find() is None, reason="no Chromium on the PATH; install the chromium package to test the page"),
+    pytest.mark.skipif(
+        chromium.find() is None,
+        reason="no Chromium on the PATH; install the chromium package to test the page",
+    ),
 ]
 IDS = "[...document.querySelectorAll('.card[data-item]')].map(card => card.dataset.item)"
 SAID = "document.querySelector('#changes').textContent"
@@ -57,7 +60,10 @@ def page(browser: chromium.Browser, service: FakeService) -> Iterator[chromium.B
     browser.console.clear()
     with served(service) as url:
         browser.open(f"{url}/")
-        browser.until("document.querySelectorAll('.person').length && document.querySelectorAll('.found [data-item]').length")
+        browser.until(
+            "document.querySelectorAll('.person').length && document.querySelectorAll('.found"
+            " [data-item]').length"
+        )
         yield browser
         assert browser.console == []
         browser.open("about:blank")
@@ -75,7 +81,9 @@ def click(page: chromium.Browser, selector: str, number: int = 0) -> None:
     page.run(f"document.querySelectorAll({selector!r})[{number}].click()")
 
 
-def test_a_like_changes_the_next_list_and_undo_brings_it_back(page: chromium.Browser, service: FakeService) -> None:
+def test_a_like_changes_the_next_list_and_undo_brings_it_back(
+    page: chromium.Browser, service: FakeService
+) -> None:
     before = pick(page)
     click(page, ".card .like", 3)
     page.until(f"{SAID}.startsWith('Since you liked')")
@@ -86,7 +94,12 @@ def test_a_like_changes_the_next_list_and_undo_brings_it_back(page: chromium.Bro
     assert f"{len(marked)} new" in page.run(SAID)
     assert page.run(PAST)[0].endswith(", liked")
     (event,) = service.stored.values()
-    assert (event.kind, event.item_id, event.user_id, event.position) == ("like", before[3], "listener-0002", 3)
+    assert (event.kind, event.item_id, event.user_id, event.position) == (
+        "like",
+        before[3],
+        "listener-0002",
+        3,
+    )
     assert event.request_id
     click(page, "#toast-undo")
     page.until(f"{SAID}.includes('taken back')")
@@ -131,7 +144,9 @@ def test_quick_verdicts_are_all_kept_and_sent_in_turn(page: chromium.Browser, se
 
 
 def test_it_is_said_everywhere_that_listeners_are_simulated(page: chromium.Browser) -> None:
-    assert page.run("[...document.querySelectorAll('.person')].every(one => one.textContent.includes('simulated'))")
+    assert page.run(
+        "[...document.querySelectorAll('.person')].every(one => one.textContent.includes('simulated'))"
+    )
     assert "simulated" in page.run("document.querySelector('#notice').textContent")
     pick(page)
     assert page.run("document.querySelector('#whom-kind').textContent") == "Simulated listener"
@@ -139,15 +154,21 @@ def test_it_is_said_everywhere_that_listeners_are_simulated(page: chromium.Brows
     assert "simulated" in page.run("document.querySelector('#past-title').textContent")
 
 
-def test_one_sound_at_a_time_with_progress_and_a_play_that_counts(page: chromium.Browser, service: FakeService) -> None:
+def test_one_sound_at_a_time_with_progress_and_a_play_that_counts(
+    page: chromium.Browser, service: FakeService
+) -> None:
     ids = pick(page)
     click(page, ".card .play", 0)
     page.until("Number(document.querySelector('.card.sounding')?.style.getPropertyValue('--heard')) > 0.12")
     click(page, ".card .play", 1)
     page.until(f"document.querySelector('.card.sounding')?.dataset.item === {ids[1]!r}")
     assert page.run("document.querySelectorAll('.sounding').length") == 1
-    assert page.run("document.querySelectorAll('.card .play')[0].getAttribute('aria-label')").startswith("Play ")
-    assert page.run("document.querySelectorAll('.card .play')[1].getAttribute('aria-label')").startswith("Pause ")
+    assert page.run("document.querySelectorAll('.card .play')[0].getAttribute('aria-label')").startswith(
+        "Play "
+    )
+    assert page.run("document.querySelectorAll('.card .play')[1].getAttribute('aria-label')").startswith(
+        "Pause "
+    )
     page.until(f"{PAST}[0].endsWith('played')")
     (event,) = service.stored.values()
     assert (event.kind, event.item_id) == ("play", ids[0]) and 0.1 <= (event.value or 0) <= 1
@@ -182,7 +203,9 @@ def test_the_keyboard_does_everything(page: chromium.Browser) -> None:
     page.press("Escape")
     page.until("!document.querySelector('#help').open")
     page.press("/")
-    assert page.run("document.activeElement.id") == "query" and not page.run("document.querySelector('#start').hidden")
+    assert page.run("document.activeElement.id") == "query" and not page.run(
+        "document.querySelector('#start').hidden"
+    )
     page.press("l")
     assert page.run("document.querySelector('#query').value") == "l"
 
@@ -205,11 +228,16 @@ def test_why_this_one_shows_only_evidence(page: chromium.Browser) -> None:
     assert text.startswith("You heard ") and "found by: model" in text and "always" in text
 
 
-def test_a_fresh_start_follows_from_what_was_searched_and_chosen(page: chromium.Browser, service: FakeService) -> None:
+def test_a_fresh_start_follows_from_what_was_searched_and_chosen(
+    page: chromium.Browser, service: FakeService
+) -> None:
     page.run(
-        "document.querySelector('#query').value = 'polka'; document.querySelector('#query').dispatchEvent(new Event('input'))"
+        "document.querySelector('#query').value = 'polka'; document.querySelector('#query').dispatchEvent(new"
+        " Event('input'))"
     )
-    page.until("[...document.querySelectorAll('.found .hint')].every(one => one.textContent.startsWith('Polka'))")
+    page.until(
+        "[...document.querySelectorAll('.found .hint')].every(one => one.textContent.startsWith('Polka'))"
+    )
     click(page, ".found .add", 1)
     assert page.run("document.querySelector('#begin').textContent") == "Begin with this 1 tune"
     click(page, "#begin")
@@ -225,7 +253,10 @@ def test_filters_narrow_the_list_and_say_when_little_is_left(page: chromium.Brow
     pick(page)
     click(page, ".menu input[value=waltz]")
     click(page, ".menu input[value='E dorian']")
-    page.until("[...document.querySelectorAll('.card .facts')].every(one => one.textContent.startsWith('WaltzE dorian'))")
+    page.until(
+        "[...document.querySelectorAll('.card .facts')].every(one => one.textContent.startsWith('WaltzE"
+        " dorian'))"
+    )
     page.until("document.querySelector('#fewer').textContent.startsWith('Only ')")
     click(page, "#fewer button")
     page.until(f"{IDS}.length === 12")
@@ -260,10 +291,14 @@ def test_everything_that_can_be_pressed_has_a_name_and_its_own_id(page: chromium
     every = "[...document.querySelectorAll('button, input, a, summary')]"
     assert page.run(f"{every}.filter(one => !({named})).map(one => one.outerHTML)") == []
     assert page.run("[...document.querySelectorAll('img')].every(one => one.hasAttribute('alt'))")
-    assert page.run("(ids => ids.length === new Set(ids).size)([...document.querySelectorAll('[id]')].map(one => one.id))")
+    assert page.run(
+        "(ids => ids.length === new Set(ids).size)([...document.querySelectorAll('[id]')].map(one => one.id))"
+    )
 
 
-def test_trouble_is_shown_with_its_remedy_and_can_be_retried(browser: chromium.Browser, service: FakeService) -> None:
+def test_trouble_is_shown_with_its_remedy_and_can_be_retried(
+    browser: chromium.Browser, service: FakeService
+) -> None:
     def refuse(_: Any) -> None:
         raise InputError("the codebook does not match the model; run tastemaker train")
 
@@ -289,8 +324,12 @@ def test_a_shop_without_sound_or_pictures(browser: chromium.Browser) -> None:
         assert browser.run("document.querySelector('#notice').hidden")
         ids = pick(browser)
         assert browser.run("document.querySelectorAll('button.play, .card img').length") == 0
-        assert browser.run("[...document.querySelectorAll('.card .tile')].every(tile => tile.textContent.length > 0)")
-        assert browser.run("document.querySelector('#past-title').textContent") == "What Customer 3 has chosen"
+        assert browser.run(
+            "[...document.querySelectorAll('.card .tile')].every(tile => tile.textContent.length > 0)"
+        )
+        assert (
+            browser.run("document.querySelector('#past-title').textContent") == "What Customer 3 has chosen"
+        )
         assert "simulated" not in browser.run("document.body.innerText.toLowerCase()")
         browser.press("j")
         browser.press(" ")
@@ -300,7 +339,9 @@ def test_a_shop_without_sound_or_pictures(browser: chromium.Browser) -> None:
         browser.open("about:blank")
 
 
-def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(page: chromium.Browser, service: FakeService) -> None:
+def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(
+    page: chromium.Browser, service: FakeService
+) -> None:
     service.asks = True
     pick(page)
     click(page, ".card .like", 1)
@@ -311,7 +352,10 @@ def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(page: chro
     names = page.run(f"[...document.querySelectorAll('#survey button')].map({named})")
     assert names == ["1 of 5, surely not", "2 of 5", "3 of 5", "4 of 5", "5 of 5, surely", "Skip"]
     click(page, "#survey-scale button", 3)
-    page.until("document.querySelector('#survey').hidden && document.querySelector('#survey-said').textContent === 'Thank you.'")
+    page.until(
+        "document.querySelector('#survey').hidden && document.querySelector('#survey-said').textContent ==="
+        " 'Thank you.'"
+    )
     assert [told for _, told in service.questions.values()] == [[4]]
     click(page, ".card .like", 0)
     page.until("!document.querySelector('#survey').hidden")
@@ -320,7 +364,9 @@ def test_the_survey_is_one_small_card_that_can_be_answered_or_skipped(page: chro
     assert [told for _, told in service.questions.values()] == [[4], [None]]
 
 
-def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(page: chromium.Browser, service: FakeService, tmp_path: Path) -> None:
+def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(
+    page: chromium.Browser, service: FakeService, tmp_path: Path
+) -> None:
     service.asks = service.moves = True
     page.open(page.run("location.href"), width=390, height=844, dark=True)
     page.until("document.querySelectorAll('.person').length")
@@ -332,7 +378,9 @@ def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(page: chromium.Browse
     box = page.run(f"(({{left, right, bottom}}) => [left, right, bottom])({card})")
     assert box[0] >= 0 and box[1] <= 390 and box[2] <= 844
     assert page.run("document.documentElement.scrollWidth") == 390
-    assert page.run("[...document.querySelectorAll('#survey-scale button')].every(one => one.offsetHeight >= 44)")
+    assert page.run(
+        "[...document.querySelectorAll('#survey-scale button')].every(one => one.offsetHeight >= 44)"
+    )
     page.press("q")
     assert page.run("document.activeElement.dataset.value") == "3"
     page.press("5")
@@ -340,5 +388,7 @@ def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(page: chromium.Browse
     page.until("document.querySelector('#survey-said').textContent === 'Thank you.'")
     assert [told for _, told in service.questions.values()] == [[5]]
     click(page, ".card summary")
-    assert page.run("document.querySelector('.card .evidence .moved').innerText").startswith("Moved up 2 places")
+    assert page.run("document.querySelector('.card .evidence .moved').innerText").startswith(
+        "Moved up 2 places"
+    )
     page.picture(tmp_path / "phone.png")

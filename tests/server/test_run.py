@@ -28,7 +28,9 @@ def test_a_taken_port_is_one_line_with_a_remedy() -> None:
     with bind(port=0) as held:
         held.listen()
         port = held.getsockname()[1]
-        with pytest.raises(InputError, match=rf"^port {port} on 127.0.0.1 is already taken; .* --port {port + 1}$"):
+        with pytest.raises(
+            InputError, match=rf"^port {port} on 127.0.0.1 is already taken; .* --port {port + 1}$"
+        ):
             serve(None, port=port)  # type: ignore[arg-type]
 
 
@@ -79,6 +81,9 @@ def test_a_signal_stops_the_server_without_a_traceback(kind: signal.Signals) -> 
 
 
 def test_the_server_imports_no_model_library() -> None:
-    code = "import sys, tastemaker.server; print(sorted({'torch', 'transformers', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    code = (
+        "import sys, tastemaker.server; print(sorted({'torch', 'transformers', 'sklearn', 'matplotlib'} &"
+        " set(sys.modules)))"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

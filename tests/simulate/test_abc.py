@@ -1,4 +1,6 @@
-"""The ABC reader against notes worked out by hand, its own round trip, and music21 where that can be imported."""
+"""The ABC reader against notes worked out by hand, its own round trip, and music21 where that can be
+imported.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,18 @@ def test_ties_join_equal_pitches_only_and_carry_an_accidental_over_the_bar() -> 
 def test_chords_sound_together_and_grace_notes_symbols_and_ornaments_do_not_sound() -> None:
     assert notes("[CEG]2 c").tolist() == [[0, 1, 60], [0, 1, 64], [0, 1, 67], [1, 0.5, 72]]
     assert notes("[C2E2] c").tolist() == [[0, 1, 60], [0, 1, 64], [1, 0.5, 72]]
-    assert pitches('{/ab}C "Am7"D !trill!E ~F "^text with CDE"G uA vB Tc .d `e') == [60, 62, 64, 65, 67, 69, 71, 72, 74, 76]
+    assert pitches('{/ab}C "Am7"D !trill!E ~F "^text with CDE"G uA vB Tc .d `e') == [
+        60,
+        62,
+        64,
+        65,
+        67,
+        69,
+        71,
+        72,
+        74,
+        76,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +171,11 @@ def test_metres_tempi_and_default_units() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("X:7\nT:Gone\nM:C\n", "no K: field"), ("X:7\nT:Gone\nK:D\n% CDE\n", "no note"), (HEAD.format(key="C") + "z4|", "no note")],
+    [
+        ("X:7\nT:Gone\nM:C\n", "no K: field"),
+        ("X:7\nT:Gone\nK:D\n% CDE\n", "no note"),
+        (HEAD.format(key="C") + "z4|", "no note"),
+    ],
 )
 def test_a_tune_without_notes_is_named(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -182,7 +199,13 @@ def test_any_body_gives_notes_or_a_named_error(body: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(-1, 2), st.integers(-1, 1), st.integers(1, 8)), min_size=1, max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(-1, 2), st.integers(-1, 1), st.integers(1, 8)),
+        min_size=1,
+        max_size=30,
+    )
+)
 def test_written_notes_are_read_back(tune: list[tuple[int, int, int, int]]) -> None:
     steps = (0, 2, 4, 5, 7, 9, 11)
     text, expected, at = "", [], 0.0
@@ -234,7 +257,9 @@ def collection(book: str) -> list[str]:
     folder = corpus_folder()
     if folder is None:
         pytest.skip("music21, whose collections this reads, is not installed")
-    return [one for path in sorted((folder / book).glob("*.abc")) for one in split_tunes(path.read_text("utf-8"))]
+    return [
+        one for path in sorted((folder / book).glob("*.abc")) for one in split_tunes(path.read_text("utf-8"))
+    ]
 
 
 def test_every_tune_of_the_collections_is_read() -> None:

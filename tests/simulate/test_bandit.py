@@ -5,7 +5,15 @@ import pytest
 
 from tastemaker.errors import InputError
 from tastemaker.explore.policy import SoftmaxPolicy, TablePolicy
-from tastemaker.simulate.bandit import PAIRED_TILTS, BanditWorld, draw_log, paired_world, prefix_world, true_novelty, true_value
+from tastemaker.simulate.bandit import (
+    PAIRED_TILTS,
+    BanditWorld,
+    draw_log,
+    paired_world,
+    prefix_world,
+    true_novelty,
+    true_value,
+)
 
 
 def test_paired_world_has_the_published_values():
@@ -42,7 +50,9 @@ def test_log_follows_the_policy_and_the_truth():
     policy = SoftmaxPolicy(vectors, np.eye(3), prefixes=np.arange(30) % 5)
     scores = contexts @ vectors.T
     table = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    assert true_value(world, policy) == pytest.approx((table * reward(contexts, slice(0, 30))).sum(axis=1).mean(), rel=1e-5)
+    assert true_value(world, policy) == pytest.approx(
+        (table * reward(contexts, slice(0, 30))).sum(axis=1).mean(), rel=1e-5
+    )
     assert true_novelty(world, policy) == pytest.approx(table[:, ~existing].sum(axis=1).mean(), rel=1e-5)
     log = draw_log(world, policy, 20_000, 5)
     rewards = log["reward"].to_numpy()

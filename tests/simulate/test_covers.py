@@ -29,10 +29,18 @@ def to_lab(pixels: np.ndarray) -> np.ndarray:
     """sRGB to CIELAB, written out as the standard gives it: the oracle of `lab_to_linear` and `encode`."""
     value = pixels / 255.0
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    matrix = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+    matrix = np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
     xyz = linear @ matrix.T / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1
+    )
 
 
 def test_colours_go_to_the_screen_and_back() -> None:
@@ -61,20 +69,28 @@ def stated(palette: str) -> np.ndarray:
 
 @pytest.mark.parametrize("palette", PALETTES)
 def test_every_colour_of_a_palette_can_be_shown(palette: str) -> None:
-    """One outside sRGB would be clipped to another: each of the five comes out within ΔE 5 (here 1) of what is stated."""
+    """One outside sRGB would be clipped to another: each of the five comes out within ΔE 5 (here 1) of what
+    is stated.
+    """
     shown = to_lab(encode(palette_colours(palette)).astype(float))
     assert np.linalg.norm(shown - stated(palette), axis=-1).max() < 1
 
 
 @pytest.mark.parametrize("palette", PALETTES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_flat_areas_of_every_cover_lie_within_delta_e_five_of_the_stated_palette(palette: str, shape: str) -> None:
-    """Pixels that equal their neighbours: all of them where inks are opaque, elsewhere the background and an ink at least."""
+def test_flat_areas_of_every_cover_lie_within_delta_e_five_of_the_stated_palette(
+    palette: str, shape: str
+) -> None:
+    """Pixels that equal their neighbours: all of them where inks are opaque, elsewhere the background and an
+    ink at least.
+    """
     seen = set()
     for symmetry, seed in ((1, 1), (4, 2), (6, 3)):
         pixels = draw(CoverSpec(palette, shape, 3, symmetry, seed), 96)
         same = [
-            (pixels[1:-1, 1:-1] == np.roll(pixels, move, axis)[1:-1, 1:-1]).all(axis=-1) for move in (1, -1) for axis in (0, 1)
+            (pixels[1:-1, 1:-1] == np.roll(pixels, move, axis)[1:-1, 1:-1]).all(axis=-1)
+            for move in (1, -1)
+            for axis in (0, 1)
         ]
         flat = np.unique(pixels[1:-1, 1:-1][np.logical_and.reduce(same)], axis=0)
         away = np.linalg.norm(to_lab(flat.astype(float))[:, None] - stated(palette), axis=-1)
@@ -108,7 +124,12 @@ def test_a_flower_of_six_looks_the_same_half_way_round() -> None:
 @pytest.mark.parametrize("target", [0.0, 0.3, 0.5])
 def test_the_correlation_of_mode_and_warmth_is_as_stated(dark: float, target: float) -> None:
     places = np.array([warmth(name) for name in PALETTES])
-    joint = np.stack([dark * palette_probabilities(True, dark, target), (1 - dark) * palette_probabilities(False, dark, target)])
+    joint = np.stack(
+        [
+            dark * palette_probabilities(True, dark, target),
+            (1 - dark) * palette_probabilities(False, dark, target),
+        ]
+    )
     assert joint.sum() == pytest.approx(1.0)
     mode = np.array([0.0, 1.0])
     mean_mode, mean_place = joint.sum(axis=1) @ mode, joint.sum(axis=0) @ places

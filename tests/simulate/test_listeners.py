@@ -39,7 +39,10 @@ def test_the_table_is_well_formed(simulation: Simulation) -> None:
     assert table.schema.equals(INTERACTIONS)
     assert set(table["kind"].to_pylist()) == {"play", "like", "skip"}
     frame = list(
-        zip(*(table[name].to_pylist() for name in ("user_id", "item_id", "position", "timestamp", "value")), strict=True)
+        zip(
+            *(table[name].to_pylist() for name in ("user_id", "item_id", "position", "timestamp", "value")),
+            strict=True,
+        )
     )
     assert len({(user, item) for user, item, *_ in frame}) == len(frame)  # nobody plays a tune twice
     counts: dict[str, int] = {}
@@ -53,7 +56,9 @@ def test_the_table_is_well_formed(simulation: Simulation) -> None:
     assert len(counts) == N_USERS
     assert min(counts.values()) >= 20
     assert max(counts.values()) <= 60
-    assert simulation.profiles["plays"].to_pylist() == [counts[one] for one in simulation.profiles["user_id"].to_pylist()]
+    assert simulation.profiles["plays"].to_pylist() == [
+        counts[one] for one in simulation.profiles["user_id"].to_pylist()
+    ]
 
 
 def test_nobody_can_take_them_for_people(simulation: Simulation) -> None:
@@ -100,7 +105,9 @@ def test_utility_follows_attributes_and_a_stated_hidden_share(facts: pa.Table) -
 
 
 def test_plays_are_drawn_with_the_stated_logit_chances() -> None:
-    """First plays of 20,000 identical listeners against the closed form, averaged over the type of the sitting."""
+    """First plays of 20,000 identical listeners against the closed form, averaged over the type of the
+    sitting.
+    """
     n, users = 6, 20_000
     rng = np.random.default_rng(0)
     utility = np.repeat(rng.standard_normal((1, n)), users, axis=0).astype(np.float32)
@@ -129,7 +136,9 @@ def hit_rate(scores: np.ndarray, target: np.ndarray, k: int = 10) -> float:
     return float(np.mean((scores > scores[np.arange(len(target)), target][:, None]).sum(axis=1) < k))
 
 
-def test_a_sequence_aware_oracle_beats_taste_which_beats_popularity(simulation: Simulation, facts: pa.Table) -> None:
+def test_a_sequence_aware_oracle_beats_taste_which_beats_popularity(
+    simulation: Simulation, facts: pa.Table
+) -> None:
     users, items = arrays(simulation, facts)
     final = np.flatnonzero(np.diff(users, append=N_USERS))
     train = np.setdiff1d(np.arange(len(items)), final)
@@ -150,7 +159,9 @@ def test_a_sequence_aware_oracle_beats_taste_which_beats_popularity(simulation: 
 def test_sets_keep_to_a_type_and_follow_companions(simulation: Simulation, facts: pa.Table) -> None:
     users, items = arrays(simulation, facts)
     world = simulation.world
-    within = (users[1:] == users[:-1]) & (np.diff(simulation.interactions["timestamp"].to_numpy()) < np.timedelta64(1, "h"))
+    within = (users[1:] == users[:-1]) & (
+        np.diff(simulation.interactions["timestamp"].to_numpy()) < np.timedelta64(1, "h")
+    )
     before, after = items[:-1][within], items[1:][within]
     assert np.mean(world.kinds[before] == world.kinds[after]) > 0.5
     followed = np.mean((world.companions[before] == after[:, None]).any(axis=1))

@@ -1,4 +1,6 @@
-"""The world of listeners: it hits the published numbers, its switch works, and the same key gives the same world."""
+"""The world of listeners: it hits the published numbers, its switch works, and the same key gives the same
+world.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,12 @@ def test_every_target_is_hit_on_every_path(path: str) -> None:
 
 def test_a_perturbed_world_misses_and_tuning_restores_it() -> None:
     world = ListenerWorld.of("item", listeners=6_000)
-    off = replace(world, return_value=0.78 * 0.8, worth_value=(0.97 * 0.8, 0.77 * 0.8), interest_value=(0.59 * 0.8, 0.93))
+    off = replace(
+        world,
+        return_value=0.78 * 0.8,
+        worth_value=(0.97 * 0.8, 0.77 * 0.8),
+        interest_value=(0.59 * 0.8, 0.93),
+    )
     # The AUC targets are restored too, in the recipe retentive_paths: 90 s a world.
     targets = {name: TARGETS[name] for name in TARGETS if not name.startswith("auc")}
     assert len(missed(measure(off, 3, auc=False), targets)) >= 4
@@ -62,7 +69,9 @@ def test_answers_have_the_population_shares_and_events_their_rates() -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_a_ranking_rule_moves_returns_only_where_the_item_causes_them(path: str) -> None:
     world = ListenerWorld.of(path, listeners=3_000)
-    table = run_trial(world, lambda score, pos, neg: score + 0.5 * (pos > np.quantile(pos, 0.75)), 2, TrialPlan(days=2))
+    table = run_trial(
+        world, lambda score, pos, neg: score + 0.5 * (pos > np.quantile(pos, 0.75)), 2, TrialPlan(days=2)
+    )
     gain = column(table, "true_return_treatment") - column(table, "true_return_control")
     assert column(table, "changed").mean() > 0.1
     if path == "item":
@@ -89,7 +98,9 @@ def test_non_response_leaves_nulls_and_prefers_the_active() -> None:
     asked, answered = column(table, "asked") > 0, column(table, "answered") > 0
     assert table["return"].null_count == (~answered).sum()
     assert not (answered & ~asked).any()
-    assert column(table, "events_28d")[answered].mean() > column(table, "events_28d")[asked & ~answered].mean()
+    assert (
+        column(table, "events_28d")[answered].mean() > column(table, "events_28d")[asked & ~answered].mean()
+    )
     log = survey_table(table)
     assert log.num_rows == asked.sum() and log["answer"].null_count == (asked & ~answered).sum()
 
@@ -123,7 +134,13 @@ def test_slates_follow_the_pairs() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"share_item": 0.5}, {"answer_shares": (1.0, 0, 0, 0, 0)}, {"return_value": 0.99}, {"ask_rate": 0.0}, {"days": 0}],
+    [
+        {"share_item": 0.5},
+        {"answer_shares": (1.0, 0, 0, 0, 0)},
+        {"return_value": 0.99},
+        {"ask_rate": 0.0},
+        {"days": 0},
+    ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(InputError, match="ListenerWorld"):

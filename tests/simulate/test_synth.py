@@ -58,7 +58,9 @@ def test_partials_are_the_stated_ones() -> None:
 
 
 def test_partials_beyond_the_band_are_dropped() -> None:
-    """Whatever is loud is a multiple of the pitch: a partial beyond half the rate would fold back between them."""
+    """Whatever is loud is a multiple of the pitch: a partial beyond half the rate would fold back between
+    them.
+    """
     for timbre in TIMBRES:
         for midi in (86.0, 91.0, 93.0):
             sound = render(np.array([[0.0, 1.0, midi]]), timbre, room=0.0)
@@ -87,14 +89,21 @@ def test_samples_and_bytes_are_stable_and_a_clip_is_at_most_its_seconds() -> Non
     assert sound.dtype == np.float32
     assert wav_bytes(sound) == wav_bytes(render(notes, "whistle", seconds=3.0))
     with wave.open(io.BytesIO(wav_bytes(sound))) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()) == (1, 2, RATE, 3 * RATE)
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()) == (
+            1,
+            2,
+            RATE,
+            3 * RATE,
+        )
         read = np.frombuffer(file.readframes(3 * RATE), dtype="<i2") / 32767.0
     assert np.abs(read - sound).max() < 1e-4
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 1.5), st.floats(0.01, 1.0), st.integers(40, 100)), min_size=1, max_size=8),
+    st.lists(
+        st.tuples(st.floats(0, 1.5), st.floats(0.01, 1.0), st.integers(40, 100)), min_size=1, max_size=8
+    ),
     st.sampled_from(list(TIMBRES)),
 )
 def test_any_notes_give_finite_sound_at_the_peak(tune: list[tuple[float, float, int]], timbre: str) -> None:
@@ -121,7 +130,9 @@ def test_a_note_that_starts_at_the_very_end_is_left_out(timbre: str) -> None:
 
 
 def heard_alone(notes: np.ndarray, place: int, timbre: str) -> np.ndarray:
-    """What note `place` adds to the clip: the clip less the clip without it, at one gain (what sounds before it is equal)."""
+    """What note `place` adds to the clip: the clip less the clip without it, at one gain (what sounds before
+    it is equal).
+    """
     full = render(notes, timbre).astype(np.float64)
     without = np.zeros_like(full)
     rest = render(np.delete(notes, place, axis=0), timbre).astype(np.float64)[: len(full)]
@@ -130,22 +141,30 @@ def heard_alone(notes: np.ndarray, place: int, timbre: str) -> np.ndarray:
     return full - without * ((full[before] @ without[before]) / (without[before] @ without[before]))
 
 
-JIG = np.array([62, 66, 69, 74, 74, 73, 71, 71, 67, 64, 57, 86, 81, 62], dtype=float)  # repeated notes, leaps, both ends
+JIG = np.array(
+    [62, 66, 69, 74, 74, 73, 71, 71, 67, 64, 57, 86, 81, 62], dtype=float
+)  # repeated notes, leaps, both ends
 
 
 @pytest.mark.parametrize("timbre", TIMBRES)
 def test_every_pitch_is_heard_within_ten_cents(timbre: str) -> None:
     """All semitones from C3 to C7, with rests between, lest the ring of one be taken for the next."""
     pitches = np.arange(48, 97)
-    sound = render(np.array([[0.8 * place, 0.3, midi] for place, midi in enumerate(pitches)]), timbre, seconds=40.0)
+    sound = render(
+        np.array([[0.8 * place, 0.3, midi] for place, midi in enumerate(pitches)]), timbre, seconds=40.0
+    )
     for place, midi in enumerate(pitches):
         part = sound[int((0.8 * place + 0.06) * RATE) : int((0.8 * place + 0.28) * RATE)]
-        equal_tempered = 440.0 * 2 ** ((midi - 69) / 12)  # written out here: the module's own would agree with itself
+        equal_tempered = 440.0 * 2 ** (
+            (midi - 69) / 12
+        )  # written out here: the module's own would agree with itself
         assert abs(1200 * np.log2(pitch(part, equal_tempered) / equal_tempered)) < 10
 
 
 @pytest.mark.parametrize("timbre", TIMBRES)
-def test_every_note_of_a_melody_starts_within_five_milliseconds_and_has_no_step_at_its_edges(timbre: str) -> None:
+def test_every_note_of_a_melody_starts_within_five_milliseconds_and_has_no_step_at_its_edges(
+    timbre: str,
+) -> None:
     """Note by note within a melody whose notes ring into the next, the room's echo included."""
     onsets = np.cumsum([0.0, 0.2, 0.1, 0.3, 0.15, 0.07, 0.23, 0.2, 0.11, 0.4, 0.13, 0.2, 0.2, 0.3])
     notes = np.stack([onsets, np.append(np.diff(onsets), 0.4), JIG], axis=1)
@@ -162,7 +181,9 @@ def test_every_note_of_a_melody_starts_within_five_milliseconds_and_has_no_step_
 def test_no_note_steps_at_the_clip_s_ends_however_short_or_high(timbre: str) -> None:
     for midi in range(48, 97, 4):
         for duration in (0.02, 0.1, 1.0):
-            sound = render(np.array([[0.1, duration, midi]]), timbre, seconds=0.5)  # the longest is cut by the clip's end
+            sound = render(
+                np.array([[0.1, duration, midi]]), timbre, seconds=0.5
+            )  # the longest is cut by the clip's end
             start = round(0.1 * RATE)
             assert np.abs(np.diff(sound[start - 16 : start + 16])).max() < 0.2
             assert np.abs(np.diff(sound[-16:])).max(initial=abs(sound[-1])) < 0.2
@@ -171,13 +192,12 @@ def test_no_note_steps_at_the_clip_s_ends_however_short_or_high(timbre: str) -> 
 def test_another_process_makes_the_same_bytes() -> None:
     """Every timbre's clip and every shape's cover, hashed here and in a new interpreter."""
     code = (
-        "import hashlib, numpy as np\n"
-        "from tastemaker.simulate.covers import PALETTES, SHAPES, CoverSpec, draw, png_bytes\n"
-        "from tastemaker.simulate.synth import TIMBRES, render, wav_bytes\n"
-        "notes = np.array([[0.2 * k, 0.2, 60.0 + 5 * k % 13] for k in range(12)])\n"
-        "made = [wav_bytes(render(notes, one)) for one in TIMBRES]\n"
-        "made += [png_bytes(draw(CoverSpec(palette, shape, seed=3), 64)) for palette in PALETTES for shape in SHAPES]\n"
-        "found = [hashlib.sha256(one).hexdigest() for one in made]\n"
+        "import hashlib, numpy as np\nfrom tastemaker.simulate.covers import PALETTES, SHAPES, CoverSpec,"
+        " draw, png_bytes\nfrom tastemaker.simulate.synth import TIMBRES, render, wav_bytes\nnotes ="
+        " np.array([[0.2 * k, 0.2, 60.0 + 5 * k % 13] for k in range(12)])\nmade = [wav_bytes(render(notes,"
+        " one)) for one in TIMBRES]\nmade += [png_bytes(draw(CoverSpec(palette, shape, seed=3), 64)) for"
+        " palette in PALETTES for shape in SHAPES]\nfound = [hashlib.sha256(one).hexdigest() for one in"
+        " made]\n"
     )
     here: dict[str, list[str]] = {}
     exec(code, here)

@@ -58,7 +58,9 @@ def test_the_text_does_not_tell_what_is_to_be_heard_and_seen(invented: tuple[pa.
         assert f"{fact['tempo_bpm']:.0f}" not in item["text"]
 
 
-def test_the_same_seed_gives_the_same_rows_and_another_seed_others(invented: tuple[pa.Table, pa.Table]) -> None:
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others(
+    invented: tuple[pa.Table, pa.Table],
+) -> None:
     again = tunes.catalogue(120, seed=3, books=INVENTED)
     assert again[0].equals(invented[0])
     assert again[1].equals(invented[1])
@@ -77,7 +79,9 @@ def test_notes_play_at_the_stated_tempo(invented: tuple[pa.Table, pa.Table]) -> 
         assert np.all(np.diff(notes[:, 0]) > 0)
 
 
-@pytest.mark.parametrize("kind", ["reel", "hornpipe", "jig", "slip jig", "polka", "waltz", "march", "strathspey", "air"])
+@pytest.mark.parametrize(
+    "kind", ["reel", "hornpipe", "jig", "slip jig", "polka", "waltz", "march", "strathspey", "air"]
+)
 def test_invented_tunes_fill_their_bars_and_end_on_the_tonic(kind: str) -> None:
     texts = [one for one in procedural_tunes(150, seed=1) if f"\nR:{kind}\n" in one]
     assert texts
@@ -123,7 +127,9 @@ def test_the_whole_collection(collected: tuple[pa.Table, pa.Table]) -> None:
     types = facts["tune_type"].to_pylist()
     assert 0.40 < types.count(None) / len(types) < 0.48
     assert facts["tempo_source"].to_pylist().count("printed") >= 1170
-    assert all(title and not re.search(r"[a-z]--|, The$|[@<>]", title) for title in facts["title"].to_pylist())
+    assert all(
+        title and not re.search(r"[a-z]--|, The$|[@<>]", title) for title in facts["title"].to_pylist()
+    )
     text = " ".join(items["text"].to_pylist())
     assert "@" not in text
     assert not re.search(r"\.(com|org|net)\b", text)
@@ -148,7 +154,9 @@ def test_mode_and_warmth_of_the_cover_correlate_by_a_half(collected: tuple[pa.Ta
             assert abs(np.corrcoef(bright, codes == code)[0, 1]) < 0.05
 
 
-def test_a_sample_has_one_tune_a_family_and_does_not_depend_on_its_size(collected: tuple[pa.Table, pa.Table]) -> None:
+def test_a_sample_has_one_tune_a_family_and_does_not_depend_on_its_size(
+    collected: tuple[pa.Table, pa.Table],
+) -> None:
     large, small = (tunes.catalogue(n, seed=3, books=["airdsAirs"])[1] for n in (300, 100))
     assert large.slice(0, 100).equals(small)
     assert len(set(large["family_id"].to_pylist())) == 300

@@ -1,4 +1,6 @@
-"""Bounds by betting: goldens, a slow oracle, miss rates, and sequences that never exceed the bound of the same rows."""
+"""Bounds by betting: goldens, a slow oracle, miss rates, and sequences that never exceed the bound of the
+same rows.
+"""
 
 import math
 
@@ -29,7 +31,9 @@ def slow_lower(values, delta, low, fractions=betting.FRACTIONS, anchor=-math.inf
 
 
 def test_goldens():
-    assert betting.lower(X, 0.05, 0.0, fractions=betting.SPARSE_FRACTIONS) == pytest.approx(0.267404, abs=5e-7)
+    assert betting.lower(X, 0.05, 0.0, fractions=betting.SPARSE_FRACTIONS) == pytest.approx(
+        0.267404, abs=5e-7
+    )
     assert betting.lower(X, 0.05, 0.0) == pytest.approx(0.292627, abs=5e-7)
     gains = (W - 0.95) * R
     np.testing.assert_allclose(gains, [-0.45, 1.05, 0, 3.05, -0.95, 0], atol=1e-12)
@@ -45,7 +49,10 @@ def test_goldens():
 )
 def test_lower_equals_the_definition(values, anchor, delta):
     array = np.array(values)
-    got, slow = betting.lower(array, delta, -1.0, anchor=anchor), slow_lower(array, delta, -1.0, anchor=anchor)
+    got, slow = (
+        betting.lower(array, delta, -1.0, anchor=anchor),
+        slow_lower(array, delta, -1.0, anchor=anchor),
+    )
     assert got == pytest.approx(max(slow, -1.0), abs=1e-6)
     assert betting.upper(-array, delta, 1.0, anchor=anchor) == pytest.approx(-got, abs=1e-12)
 
@@ -90,9 +97,13 @@ def test_total_holds_under_drift_and_adds_up():
     for _ in range(200):
         means = np.repeat(draws.random(6) * 0.2, 200)
         values = (draws.random(1_200) < means) * 1.0 - 0.1
-        sums = np.cumsum([[np.log1p(s * part).sum() for s in stakes] for part in values.reshape(6, 200)], axis=0)
+        sums = np.cumsum(
+            [[np.log1p(s * part).sum() for s in stakes] for part in values.reshape(6, 200)], axis=0
+        )
         truth = (means - 0.1).reshape(6, 200).sum(axis=1).cumsum()
-        misses += any(betting.lower_total(one, stakes, 0.05) > true for one, true in zip(sums, truth, strict=True))
+        misses += any(
+            betting.lower_total(one, stakes, 0.05) > true for one, true in zip(sums, truth, strict=True)
+        )
     assert misses <= stats.binom.ppf(0.999, 200, 0.05)
     value = betting.lower_total(sums[-1], stakes, 0.05)
     assert np.mean(np.exp(sums[-1] - stakes * value)) == pytest.approx(20, rel=1e-6)

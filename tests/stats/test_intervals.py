@@ -1,4 +1,6 @@
-"""Bootstrap intervals: coverage by simulation with known truth, pairing, memory, and the two ways of resampling."""
+"""Bootstrap intervals: coverage by simulation with known truth, pairing, memory, and the two ways of
+resampling.
+"""
 
 import tracemalloc
 
@@ -10,7 +12,9 @@ from tastemaker.stats import Interval, bootstrap, generator, paired_bootstrap
 
 
 def _tolerance(runs: int, level: float) -> float:
-    """Four standard errors of a simulated coverage, and what a percentile interval of 300 users may honestly be off."""
+    """Four standard errors of a simulated coverage, and what a percentile interval of 300 users may honestly
+    be off.
+    """
     return 4 * (level * (1 - level) / runs) ** 0.5 + 0.01
 
 

@@ -17,7 +17,10 @@ def test_golden_values() -> None:
     assert effective_vocabulary([90, 5, 3, 2]) == 2
 
 
-@given(st.lists(st.one_of(st.integers(0, 30), st.just(math.inf), st.just(math.nan)), max_size=20), st.integers(1, 25))
+@given(
+    st.lists(st.one_of(st.integers(0, 30), st.just(math.inf), st.just(math.nan)), max_size=20),
+    st.integers(1, 25),
+)
 @settings(max_examples=50)
 def test_metrics_equal_the_slow_version(ranks: list[float], k: int) -> None:
     found = [1 <= r <= k for r in ranks]

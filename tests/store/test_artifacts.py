@@ -108,7 +108,9 @@ def test_a_folder_moved_under_another_name_is_refused(tmp_path: Path) -> None:
         Artifacts(tmp_path).get("codebook", "0" * 32)
 
 
-@pytest.mark.parametrize(("kind", "mark"), [("../up", "0" * 32), ("codebook", "../../etc"), ("", "0" * 32), ("codebook", "0")])
+@pytest.mark.parametrize(
+    ("kind", "mark"), [("../up", "0" * 32), ("codebook", "../../etc"), ("", "0" * 32), ("codebook", "0")]
+)
 def test_names_cannot_leave_the_folder(tmp_path: Path, kind: str, mark: str) -> None:
     with pytest.raises(InputError):
         Artifacts(tmp_path).path(kind, mark)
@@ -134,7 +136,12 @@ def test_an_error_leaves_nothing_unless_resumable(tmp_path: Path) -> None:
         store.put("codebook", KEY, fail, resume=True)
     assert [one.name for one in store.partial("codebook", KEY).iterdir()] == ["half"]
     assert not store.has("codebook", KEY)
-    assert sorted(one.name for one in _put(tmp_path).iterdir()) == ["empty", "inner", MANIFEST, "settings.json"]
+    assert sorted(one.name for one in _put(tmp_path).iterdir()) == [
+        "empty",
+        "inner",
+        MANIFEST,
+        "settings.json",
+    ]
 
 
 def test_state_is_kept_between_attempts_and_dropped_at_the_end(tmp_path: Path) -> None:
@@ -204,7 +211,9 @@ def test_prune_keeps_what_it_is_told(tmp_path: Path) -> None:
     store = Artifacts(tmp_path)
     other = store.put("codebook", "f" * 32, _build)
     store.partial("model", "a" * 32)
-    assert sorted(store.prune([("codebook", KEY)])) == sorted([other, tmp_path / "model" / f"{'a' * 32}.partial"])
+    assert sorted(store.prune([("codebook", KEY)])) == sorted(
+        [other, tmp_path / "model" / f"{'a' * 32}.partial"]
+    )
     assert path.exists() and not other.exists()
 
 
@@ -223,7 +232,9 @@ Artifacts(Path(sys.argv[1])).put("codebook", "0" * 32, build)
 
 def test_a_killed_build_is_no_artifact(tmp_path: Path) -> None:
     for mark, fate in (("a", "kill"), ("b", "live")):
-        code = subprocess.run([sys.executable, "-c", BUILDER, str(tmp_path), mark, fate], check=False).returncode
+        code = subprocess.run(
+            [sys.executable, "-c", BUILDER, str(tmp_path), mark, fate], check=False
+        ).returncode
         assert code == (-signal.SIGKILL if fate == "kill" else os.EX_OK)
         assert Artifacts(tmp_path).has("codebook", "0" * 32) == (fate == "live")
     folder = Artifacts(tmp_path).get("codebook", "0" * 32)

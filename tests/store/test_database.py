@@ -1,4 +1,6 @@
-"""The database: events count once, undo is honoured, propensities are never absent, migrations are all or nothing."""
+"""The database: events count once, undo is honoured, propensities are never absent, migrations are all or
+nothing.
+"""
 
 import os
 import signal
@@ -24,7 +26,13 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _event(name: str, at: float = 0, user: str = "u", **more: object) -> Event:
-    given: dict = {"event_id": name, "user_id": user, "kind": "play", "timestamp": START + timedelta(seconds=at), "item_id": "i"}
+    given: dict = {
+        "event_id": name,
+        "user_id": user,
+        "kind": "play",
+        "timestamp": START + timedelta(seconds=at),
+        "item_id": "i",
+    }
     given |= more
     if given["kind"] == "undo":
         given["item_id"] = None
@@ -39,13 +47,24 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def _slate(**change: object) -> pa.Table:
-    row = {"request_id": "r", "user_id": "u", "timestamp": START, "position": 0, "item_id": "i", "propensity": 1.0}
+    row = {
+        "request_id": "r",
+        "user_id": "u",
+        "timestamp": START,
+        "position": 0,
+        "item_id": "i",
+        "propensity": 1.0,
+    }
     row |= {"prefix_propensity": None, "policy_id": "greedy"} | change
     return pa.Table.from_pylist([row])
 
 
 def test_an_event_sent_twice_counts_once(database: Database) -> None:
-    events = [_event("a", value=0.5, request_id="r"), _event("b", 1.000001), _event("a", value=0.5, request_id="r")]
+    events = [
+        _event("a", value=0.5, request_id="r"),
+        _event("b", 1.000001),
+        _event("a", value=0.5, request_id="r"),
+    ]
     assert database.add_events(events) == Added(2, 1)
     assert database.add_events(events) == Added(0, 3)
     assert database.history("u") == events[:2]
@@ -63,7 +82,9 @@ def test_an_event_sent_twice_counts_once(database: Database) -> None:
         {"timestamp": START + timedelta(microseconds=1)},
     ],
 )
-def test_the_same_id_with_other_contents_is_a_conflict_and_nothing_is_stored(database: Database, change: dict) -> None:
+def test_the_same_id_with_other_contents_is_a_conflict_and_nothing_is_stored(
+    database: Database, change: dict
+) -> None:
     database.add_events([_event("a")])
     with pytest.raises(InputError, match="event_id a is there already with other contents"):
         database.add_events([_event("new"), replace(_event("a"), **change)])
@@ -107,12 +128,16 @@ def test_undo_takes_back_and_can_be_taken_back(database: Database) -> None:
 
 def _oracle(events: list[Event], user: str) -> list[str]:
     """Events that stand, by asking of each whether a standing undo names it."""
-    mine = sorted((one for one in events if one.user_id == user), key=lambda one: (one.timestamp, one.event_id))
+    mine = sorted(
+        (one for one in events if one.user_id == user), key=lambda one: (one.timestamp, one.event_id)
+    )
     undos = [one for one in mine if one.kind == "undo"]
 
     def stands(event_id: str, later_than: int) -> bool:
         return not any(
-            undo.refers_to == event_id and stands(undo.event_id, at) for at, undo in enumerate(undos) if at > later_than
+            undo.refers_to == event_id and stands(undo.event_id, at)
+            for at, undo in enumerate(undos)
+            if at > later_than
         )
 
     return [one.event_id for one in mine if one.kind != "undo" and stands(one.event_id, -1)]
@@ -131,7 +156,13 @@ def test_histories_equal_the_slow_way(database: Database, data: st.DataObject) -
             # an undo is later than what it takes back, as a person's must be
             target = data.draw(st.sampled_from(events))
             events.append(
-                _event(f"e{n}", (target.timestamp - START).total_seconds() + 1, user, kind="undo", refers_to=target.event_id)
+                _event(
+                    f"e{n}",
+                    (target.timestamp - START).total_seconds() + 1,
+                    user,
+                    kind="undo",
+                    refers_to=target.event_id,
+                )
             )
         else:
             events.append(_event(f"e{n}", at, user))
@@ -166,7 +197,9 @@ def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, da
     with sqlite3.connect(tmp_path / "tastemaker.sqlite") as raw:
         for wrong in (None, 0.0, 1.1):
             with pytest.raises(sqlite3.IntegrityError):
-                raw.execute("INSERT INTO slates VALUES ('r', 'u', 0, 0, 'i', ?, NULL, 'p', NULL, NULL)", (wrong,))
+                raw.execute(
+                    "INSERT INTO slates VALUES ('r', 'u', 0, 0, 'i', ?, NULL, 'p', NULL, NULL)", (wrong,)
+                )
     raw.close()
 
 
@@ -189,7 +222,10 @@ def test_text_with_quotes_is_only_text(database: Database) -> None:
 def test_deployments_newest_first(database: Database) -> None:
     database.deploy("model", "a" * 32, START)
     database.deploy("model", "b" * 32, START + timedelta(days=1), "retrained")
-    assert [(one.fingerprint[0], one.note) for one in database.deployments()] == [("b", "retrained"), ("a", "")]
+    assert [(one.fingerprint[0], one.note) for one in database.deployments()] == [
+        ("b", "retrained"),
+        ("a", ""),
+    ]
 
 
 def test_many_threads_share_one_database(database: Database) -> None:
@@ -213,7 +249,10 @@ def test_many_threads_share_one_database(database: Database) -> None:
 def test_events_survive_reopening_and_durable_settings_hold(tmp_path: Path, database: Database) -> None:
     database.add_events([_event("a")])
     with database.transaction(write=False) as connection:
-        read = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]
+        read = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
     assert read == ["wal", 2, 1]
     database.close()
     again = Database(tmp_path / "tastemaker.sqlite")
@@ -239,10 +278,14 @@ def test_migrations_run_once_in_order_and_all_or_nothing(
     database.add_events([_event("a")])
     first = module.MIGRATIONS
     monkeypatch.setattr(module, "VERSION", VERSION + 1)
-    monkeypatch.setattr(module, "MIGRATIONS", (*first, ("ALTER TABLE events ADD COLUMN extra TEXT", "CREATE TABLE broken (")))
+    monkeypatch.setattr(
+        module, "MIGRATIONS", (*first, ("ALTER TABLE events ADD COLUMN extra TEXT", "CREATE TABLE broken ("))
+    )
     with pytest.raises(ArtifactError):
         Database(path)
-    monkeypatch.setattr(module, "MIGRATIONS", (*first, ("ALTER TABLE events ADD COLUMN extra TEXT", "CREATE TABLE more (a)")))
+    monkeypatch.setattr(
+        module, "MIGRATIONS", (*first, ("ALTER TABLE events ADD COLUMN extra TEXT", "CREATE TABLE more (a)"))
+    )
     later = Database(path)
     Database(path).close()
     assert later.history("u") == [_event("a")]
@@ -269,7 +312,8 @@ from tastemaker.store.database import Database, Event
 database = Database(Path(sys.argv[1]))
 start = datetime(2026, 1, 1, tzinfo=UTC)
 for n in range(10**6):
-    batch = [Event(f"{sys.argv[2]}-{n}-{k}", "u", "play", start + timedelta(seconds=n), "i") for k in range(3)]
+    at = start + timedelta(seconds=n)
+    batch = [Event(f"{sys.argv[2]}-{n}-{k}", "u", "play", at, "i") for k in range(3)]
     database.add_events(batch)
     print(n, flush=True)
 """

@@ -1,4 +1,6 @@
-"""The atomic writer: old or new after any kill, disk-full and foreign formats named, leftovers told from work in progress."""
+"""The atomic writer: old or new after any kill, disk-full and foreign formats named, leftovers told from work
+in progress.
+"""
 
 import errno
 import json
@@ -21,8 +23,9 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store import files
 from tastemaker.store.folders import seal, verify_folder, write_folder
 
-# For every line "root step" on its input, forks a writer that replaces a file, seals a folder and appends a line, and is killed
-# when Python comes to that many lines of code, in whatever module. Forking spares the imports of an interpreter for each kill.
+# For every line "root step" on its input, forks a writer that replaces a file, seals a folder and appends a
+# line, and is killed when Python comes to that many lines of code, in whatever module. Forking spares the
+# imports of an interpreter for each kill.
 WRITERS = """
 import os, signal, sys
 from pathlib import Path
@@ -61,7 +64,9 @@ def _kills(total: int) -> list[int]:
 
 def test_a_writer_killed_at_any_line_leaves_old_or_new(tmp_path: Path) -> None:
     seen, steps = set(), [10**9]
-    with subprocess.Popen([sys.executable, "-c", WRITERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writers:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writers:
         assert writers.stdin is not None and writers.stdout is not None
         for step in steps:
             (tmp_path / "file.bin").write_bytes(b"old" * 1000)
@@ -90,7 +95,9 @@ def test_a_writer_killed_at_any_line_leaves_old_or_new(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to name descriptors")
-def test_contents_reach_the_disk_before_the_name_and_then_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contents_reach_the_disk_before_the_name_and_then_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
     rename, fsync = os.rename, os.fsync
 
@@ -136,7 +143,9 @@ def test_a_sweep_touches_nothing_else(tmp_path: Path) -> None:
     (gone / "deep").mkdir(parents=True)
     (gone / "deep" / ".inner.0123abcd.tmp").write_text("")
     assert sorted(files.sweep(tmp_path)) == sorted([dead, gone])
-    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["plain.txt", ".hidden", ".almost.tmp", "x.0123abcd.tmp"])
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(
+        ["plain.txt", ".hidden", ".almost.tmp", "x.0123abcd.tmp"]
+    )
 
 
 def test_an_error_in_the_block_leaves_the_old_version_and_no_temporary(tmp_path: Path) -> None:
@@ -151,7 +160,9 @@ def test_an_error_in_the_block_leaves_the_old_version_and_no_temporary(tmp_path:
 
 
 @pytest.mark.parametrize("step", ["write", "fsync"])
-def test_disk_full_is_one_line_and_the_old_version_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_disk_full_is_one_line_and_the_old_version_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     files.write_text(tmp_path / "a.txt", "old")
     files.append_line(tmp_path / "lines.jsonl", 1)
 
@@ -212,7 +223,14 @@ def test_plain_json_of_what_we_compute(tmp_path: Path) -> None:
         "d": _Settings(Path("x/y"), np.inf),
     }
     files.write_json(tmp_path / "a.json", value)
-    expected = {"a": 0.5, "b": [0, 1, 2], "c": None, "4": [1, None], "s": [1, 2], "d": {"where": "x/y", "rate": None}}
+    expected = {
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "c": None,
+        "4": [1, None],
+        "s": [1, 2],
+        "d": {"where": "x/y", "rate": None},
+    }
     assert json.loads((tmp_path / "a.json").read_text()) == expected
 
 
@@ -241,13 +259,16 @@ def test_lines_longer_than_a_block_survive(tmp_path: Path) -> None:
 
 
 NUMBERS = hnp.arrays(
-    st.sampled_from(["<f4", ">f8", "f2", "i8", "u1", "?"]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+    st.sampled_from(["<f4", ">f8", "f2", "i8", "u1", "?"]),
+    hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
 )
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.text("abc_.", min_size=1, max_size=5), NUMBERS, max_size=3), st.booleans())
-def test_arrays_come_back_equal(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray], turn: bool) -> None:
+def test_arrays_come_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray], turn: bool
+) -> None:
     path = tmp_path_factory.mktemp("arrays") / "a.safetensors"
     stored = {name: array.T if turn else array for name, array in arrays.items()}  # not contiguous
     files.write_arrays(path, stored)

@@ -1,4 +1,6 @@
-"""Ingest: every row accepted or refused with file, row, column and reason; nothing lost, nothing crashes but by InputError."""
+"""Ingest: every row accepted or refused with file, row, column and reason; nothing lost, nothing crashes but
+by InputError.
+"""
 
 import csv
 import gzip
@@ -62,7 +64,9 @@ def test_items_under_usual_names() -> None:
 
 def test_items_do_not_lie_in_the_order_of_their_numbers() -> None:
     ids = [str(n) for n in range(1000)]
-    first, second = (ingest_items(pa.table({"item_id": order}))[0]["item_id"].to_pylist() for order in (ids, ids[::-1]))
+    first, second = (
+        ingest_items(pa.table({"item_id": order}))[0]["item_id"].to_pylist() for order in (ids, ids[::-1])
+    )
     assert first == second
     neighbours = sum(abs(int(a) - int(b)) == 1 for a, b in itertools.pairwise(first))
     assert neighbours < 15
@@ -71,7 +75,9 @@ def test_items_do_not_lie_in_the_order_of_their_numbers() -> None:
 def test_bad_items_are_refused_one_by_one() -> None:
     ids = ["a", "", None, " a ", "b\nc", "x" * 600, "d", "e"]
     texts = ["ok"] * 6 + ["y" * 300_000, "ok"]
-    items, report = ingest_items(pa.table({"item_id": ids, "text": texts, "created_at": [None] * 7 + ["soon"]}), "items.csv")
+    items, report = ingest_items(
+        pa.table({"item_id": ids, "text": texts, "created_at": [None] * 7 + ["soon"]}), "items.csv"
+    )
     assert items["item_id"].to_pylist() == ["a"]
     assert _refusals(report) == [(n, "item_id") for n in (2, 3, 4, 5, 6)] + [(7, "text"), (8, "created_at")]
     assert "earlier row" in report.first(3)[2].reason
@@ -81,13 +87,17 @@ def test_bad_items_are_refused_one_by_one() -> None:
 
 
 def test_a_refused_row_does_not_make_the_next_a_duplicate() -> None:
-    items, report = ingest_items(pa.table({"item_id": ["a", "a", "a"], "created_at": ["junk", "2020", "2020-01-01"]}))
+    items, report = ingest_items(
+        pa.table({"item_id": ["a", "a", "a"], "created_at": ["junk", "2020", "2020-01-01"]})
+    )
     assert items["created_at"].to_pylist() == [datetime(2020, 1, 1, tzinfo=UTC)]
     assert _refusals(report) == [(1, "created_at"), (3, "item_id")]
 
 
 def test_whole_number_ids_survive_being_floats() -> None:
-    items, report = ingest_items(pa.table({"item_id": pa.array([1.0, 2.0, float("nan"), None, 2.5, math.inf])}))
+    items, report = ingest_items(
+        pa.table({"item_id": pa.array([1.0, 2.0, float("nan"), None, 2.5, math.inf])})
+    )
     assert sorted(items["item_id"].to_pylist()) == ["1", "2", "2.5"]
     assert [row for row, _ in _refusals(report)] == [3, 4, 6]
 
@@ -204,14 +214,18 @@ def _oracle_positions(rows: list[tuple[str, int]]) -> dict[int, int]:
     """Row number -> position, the slow way."""
     places = {}
     for at, (user, time) in enumerate(rows):
-        places[at] = sum(1 for other, (who, when) in enumerate(rows) if who == user and (when, other) < (time, at))
+        places[at] = sum(
+            1 for other, (who, when) in enumerate(rows) if who == user and (when, other) < (time, at)
+        )
     return places
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("uvw"), st.integers(0, 4)), min_size=1, max_size=25))
 def test_positions_equal_the_slow_way(rows: list[tuple[str, int]]) -> None:
-    table = pa.table({"user": [u for u, _ in rows], "item": [str(n) for n in range(len(rows))], "ts": [t for _, t in rows]})
+    table = pa.table(
+        {"user": [u for u, _ in rows], "item": [str(n) for n in range(len(rows))], "ts": [t for _, t in rows]}
+    )
     accepted, _ = ingest_interactions(table)
     found = {int(row["item_id"]): row["position"] for row in accepted.to_pylist()}
     assert found == _oracle_positions(rows)
@@ -220,7 +234,8 @@ def test_positions_equal_the_slow_way(rows: list[tuple[str, int]]) -> None:
 # ---- junk
 
 TEXT = st.one_of(
-    st.text(max_size=6), st.sampled_from(["a", "b", "1", "2020-01-01", "nan", "-1", "1e400", "[", '["x"]', "\x00", "9" * 25])
+    st.text(max_size=6),
+    st.sampled_from(["a", "b", "1", "2020-01-01", "nan", "-1", "1e400", "[", '["x"]', "\x00", "9" * 25]),
 )
 SCALARS = [
     (pa.string(), TEXT),
@@ -267,7 +282,9 @@ NAMES = (
 
 @st.composite
 def junk(draw: st.DrawFn) -> pa.Table:
-    """A table with our column names and anything in the columns; ids are mostly text, or little would pass the first check."""
+    """A table with our column names and anything in the columns; ids are mostly text, or little would pass
+    the first check.
+    """
     n = draw(st.integers(0, 5))
     columns = {}
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
@@ -328,7 +345,12 @@ def test_the_three_formats_say_the_same(tmp_path: Path, rows: list[tuple[str, st
         csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("item_id", "text"), *rows])
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"item_id": i, "text": t}) + "\n" for i, t in rows))
     pq.write_table(
-        pa.table({"item_id": pa.array([i for i, _ in rows], pa.string()), "text": pa.array([t for _, t in rows], pa.string())}),
+        pa.table(
+            {
+                "item_id": pa.array([i for i, _ in rows], pa.string()),
+                "text": pa.array([t for _, t in rows], pa.string()),
+            }
+        ),
         tmp_path / "a.parquet",
     )
     if not rows:
@@ -373,7 +395,10 @@ def test_a_folder_of_parquet_names_the_file_of_each_row(tmp_path: Path) -> None:
     write_table(tmp_path / "part-1.parquet", pa.table({"item_id": ["", "b"], "title": ["x", "y"]}))
     items, report = ingest_items(read_source(tmp_path))
     assert sorted(items["item_id"].to_pylist()) == ["a", "b"]
-    assert [(Path(one.file).name, one.row) for one in report.first(9)] == [("part-0.parquet", 2), ("part-1.parquet", 1)]
+    assert [(Path(one.file).name, one.row) for one in report.first(9)] == [
+        ("part-0.parquet", 2),
+        ("part-1.parquet", 1),
+    ]
 
 
 def test_text_of_parquet_that_is_not_utf8(tmp_path: Path) -> None:
@@ -474,7 +499,9 @@ def test_a_failed_ingest_keeps_the_tables_in_use(workspace: Workspace, tmp_path:
     ("name", "users", "items", "events"),
     [("amazon-beauty-2014", 22_363, 12_101, 198_502), ("amazon-office-2018", 3_231, 3_459, 22_447)],
 )
-def test_the_benchmark_files_are_taken_whole(workspace: Workspace, name: str, users: int, items: int, events: int) -> None:
+def test_the_benchmark_files_are_taken_whole(
+    workspace: Workspace, name: str, users: int, items: int, events: int
+) -> None:
     if not (SHARED / name).exists():
         pytest.skip(f"needs ../shared/data/{name}")
     made = ingest_files(workspace, SHARED / name / "items.parquet", SHARED / name / "interactions.parquet")

@@ -21,7 +21,9 @@ def _files(folder: Path, users: str = "abc") -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     items, events = folder / "items.csv", folder / "events.csv"
     items.write_text("item_id,title\ni1,One\ni2,Two\n")
-    events.write_text("user_id,item_id,position\n" + "".join(f"person-{one},i{n},{n}\n" for one in users for n in (1, 2)))
+    events.write_text(
+        "user_id,item_id,position\n" + "".join(f"person-{one},i{n},{n}\n" for one in users for n in (1, 2))
+    )
     return items, events
 
 
@@ -71,7 +73,12 @@ def test_a_file_about_nobody_else_gives_empty_tables(tmp_path: Path) -> None:
 def test_what_was_learnt_from_them_is_found_through_others(tmp_path: Path) -> None:
     store = Artifacts(tmp_path)
     build = lambda folder: (folder / "x").write_text("x")  # noqa: E731
-    inputs = {"a": {"tables": "1" * 32}, "b": {"a": "a" * 32}, "c": {"tables": "2" * 32}, "d": {"b": "b" * 32, "c": "c" * 32}}
+    inputs = {
+        "a": {"tables": "1" * 32},
+        "b": {"a": "a" * 32},
+        "c": {"tables": "2" * 32},
+        "d": {"b": "b" * 32, "c": "c" * 32},
+    }
     for name, made_from in inputs.items():
         store.put("stage", name * 32, build, inputs=made_from)
     assert {one.fingerprint[0] for one in outdated(store, ["1" * 32])} == {"a", "b", "d"}
@@ -96,9 +103,17 @@ def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_pa
     path = tmp_path / "tastemaker.sqlite"
     serving = Database(path)
     when = datetime(2026, 1, 1, tzinfo=UTC)
-    serving.add_events([Event("e1", "somebody-secret", "like", when, "i"), Event("e2", "other", "like", when, "i")])
+    serving.add_events(
+        [Event("e1", "somebody-secret", "like", when, "i"), Event("e2", "other", "like", when, "i")]
+    )
     database = Database(path)
-    assert held(database, "somebody-secret") == {"events": 1, "slates": 0, "surveys": 0, "impressions": 0, "exposures": 0}
+    assert held(database, "somebody-secret") == {
+        "events": 1,
+        "slates": 0,
+        "surveys": 0,
+        "impressions": 0,
+        "exposures": 0,
+    }
     assert database.erase("somebody-secret") == 1 and not any(held(database, "somebody-secret").values())
     for file in tmp_path.iterdir():
         assert b"somebody-secret" not in file.read_bytes(), file

@@ -1,4 +1,6 @@
-"""Workspaces: settings validated to the nearest legal name, one lock whose holder is named, versions, and the doctor."""
+"""Workspaces: settings validated to the nearest legal name, one lock whose holder is named, versions, and the
+doctor.
+"""
 
 import fcntl
 import os
@@ -35,7 +37,9 @@ def test_a_new_workspace_has_every_dial_with_its_comment(workspace: Workspace) -
     assert tomllib.loads(text) == {"format": FORMAT} | {dial.name: dial.default for dial in DIALS}
     assert all(f"# {dial.comment}\n{dial.name} = " in text for dial in DIALS)
     assert Workspace.open(workspace.root) == workspace
-    assert [path.is_dir() for path in (workspace.data, workspace.artifacts.root, workspace.runs)] == [True] * 3
+    assert [path.is_dir() for path in (workspace.data, workspace.artifacts.root, workspace.runs)] == [
+        True
+    ] * 3
     with pytest.raises(InputError, match="is a workspace already"):
         Workspace.create(workspace.root)
 
@@ -131,14 +135,20 @@ def test_the_second_process_is_told_who_holds_the_lock(workspace: Workspace) -> 
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
         with (
-            pytest.raises(ArtifactError, match=rf"process {first.pid} on .* for training: .*`kill {first.pid}`") as caught,
+            pytest.raises(
+                ArtifactError, match=rf"process {first.pid} on .* for training: .*`kill {first.pid}`"
+            ) as caught,
             workspace.lock("ingest"),
         ):
             pass
         assert "\n" not in str(caught.value)
         holder = workspace.holder()
         assert holder is not None and (holder["pid"], holder["purpose"]) == (first.pid, "training")
-        assert any(f"process {first.pid}" in finding.message for finding in diagnose(workspace.root) if finding.subject == "lock")
+        assert any(
+            f"process {first.pid}" in finding.message
+            for finding in diagnose(workspace.root)
+            if finding.subject == "lock"
+        )
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
     assert workspace.holder() is None
@@ -150,7 +160,11 @@ def test_the_second_process_is_told_who_holds_the_lock(workspace: Workspace) -> 
 def test_the_lock_is_released_by_an_error(workspace: Workspace) -> None:
     with pytest.raises(ZeroDivisionError), workspace.lock("training"):
         raise ZeroDivisionError
-    with workspace.lock("training"), pytest.raises(ArtifactError, match=f"process {os.getpid()}"), workspace.lock("training"):
+    with (
+        workspace.lock("training"),
+        pytest.raises(ArtifactError, match=f"process {os.getpid()}"),
+        workspace.lock("training"),
+    ):
         pass
 
 
@@ -189,7 +203,9 @@ def test_the_doctor_names_every_damage_and_its_remedy(
     (artifact / "a").write_text("y")
     workspace.artifacts.partial("model", "1" * 32)
     workspace.database.write_bytes(b"not a database" * 99)
-    monkeypatch.setattr(doctor, "PACKAGES", (doctor.Package("no-such-package", "nothing", "pip install no-such-package"),))
+    monkeypatch.setattr(
+        doctor, "PACKAGES", (doctor.Package("no-such-package", "nothing", "pip install no-such-package"),)
+    )
     found = diagnose(workspace.root, least_free=2**62)
     assert _levels(found) == {
         "settings": "ok",
@@ -214,5 +230,8 @@ def test_the_doctor_is_polite_where_there_is_no_workspace(tmp_path: Path) -> Non
 
 
 def test_importing_the_store_loads_no_model_library() -> None:
-    code = "import sys, tastemaker.store; sys.exit(bool({'torch', 'transformers', 'sklearn', 'pandas'} & sys.modules.keys()))"
+    code = (
+        "import sys, tastemaker.store; sys.exit(bool({'torch', 'transformers', 'sklearn', 'pandas'} &"
+        " sys.modules.keys()))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

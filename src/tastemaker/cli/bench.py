@@ -1,4 +1,6 @@
-"""`tastemaker bench turns` and `tastemaker converse learn`: a model that talks, and how well it answers turn by turn."""
+"""`tastemaker bench turns` and `tastemaker converse learn`: a model that talks, and how well it answers turn
+by turn.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def bench() -> None:
 
 
 Seed = Annotated[int, typer.Option(help="Key of the split, the training and the intervals.")]
-Test = Annotated[float, typer.Option(help="Share of the users who are asked; their goals are learnt from nobody.")]
+Test = Annotated[
+    float, typer.Option(help="Share of the users who are asked; their goals are learnt from nobody.")
+]
 Cold = Annotated[float, typer.Option(help="Share of the families that are never spoken of in training.")]
 Passes = Annotated[float, typer.Option(help="Passes over the training conversations.")]
 Rate = Annotated[float, typer.Option("--learning-rate", help="Peak learning rate.")]
@@ -53,11 +57,15 @@ def turns(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Six rankers, the ceiling, and paired intervals, turn by turn; trains the model that talks unless that is done."""
+    """Six rankers, the ceiling, and paired intervals, turn by turn; trains the model that talks unless that
+    is done.
+    """
     from tastemaker.flows.conversation.learn.bench import bench_turns
     from tastemaker.flows.conversation.learn.dialogues import LearnSettings
 
-    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout)
+    settings = LearnSettings(
+        seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout
+    )
     with progress(quiet) as report:
         emit(bench_turns(workspace, name, settings, report, conversations), as_json)
 
@@ -75,11 +83,15 @@ def learn(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Teach the workspace's model to talk: conversations together with behaviour and item texts. A killed run resumes."""
+    """Teach the workspace's model to talk: conversations together with behaviour and item texts. A killed run
+    resumes.
+    """
     from tastemaker.flows.conversation.learn.dialogues import LearnSettings, open_talk
     from tastemaker.flows.conversation.learn.model import train_dialogue
 
-    settings = LearnSettings(seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout)
+    settings = LearnSettings(
+        seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout
+    )
     with progress(quiet) as report:
         talk = open_talk(workspace, name, settings, report)
         folder, reused, summary = train_dialogue(talk, settings, report)
@@ -93,11 +105,15 @@ def report_command(
     name: Name = FIRST_NAME,
     examples: Annotated[int, typer.Option(min=1, help="How many conversations to show.")] = 4,
     seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where to; default: report.html beside the data set.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; default: report.html beside the data set.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """One page of the data set: the last audit, and example conversations with covers and sound inside the page."""
+    """One page of the data set: the last audit, and example conversations with covers and sound inside the
+    page.
+    """
     from tastemaker.flows.conversation.page import report_page
 
     with progress(quiet) as report:

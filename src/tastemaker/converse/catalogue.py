@@ -1,4 +1,6 @@
-"""What a conversation may be about: items with names, families and typed facts, and a table of the facts' fields."""
+"""What a conversation may be about: items with names, families and typed facts, and a table of the facts'
+fields.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ FAMILY = "family"
 
 @dataclass(frozen=True)
 class Field:
-    """One field of the facts: its kind, its values by falling frequency (none for numbers), and the share of items with one."""
+    """One field of the facts: its kind, its values by falling frequency (none for numbers), and the share of
+    items with one.
+    """
 
     name: str
     kind: Kind
@@ -62,9 +66,15 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         """Columns of one length; at least one item."""
-        sizes = {len(one) for one in (self.titles, self.aliases, self.creators, self.families, *self.columns.values())}
+        sizes = {
+            len(one)
+            for one in (self.titles, self.aliases, self.creators, self.families, *self.columns.values())
+        }
         if not self.item_ids or sizes != {len(self.item_ids)}:
-            raise InputError(f"a catalogue needs at least one item and one entry an item everywhere; lengths found: {sizes}")
+            raise InputError(
+                "a catalogue needs at least one item and one entry an item everywhere; lengths found:"
+                f" {sizes}"
+            )
 
     def __len__(self) -> int:
         """Number of items."""
@@ -90,11 +100,15 @@ class Catalogue:
     def folded_names(self) -> tuple[tuple[str, int], ...]:
         """(name in small letters with plain quotes, row) of every name of every item."""
         quotes = str.maketrans("’‘“”", "''\"\"")
-        return tuple((name.translate(quotes).casefold(), row) for row in range(len(self)) for name in self.names(row))
+        return tuple(
+            (name.translate(quotes).casefold(), row) for row in range(len(self)) for name in self.names(row)
+        )
 
     def facts(self, row: int) -> tuple[tuple[str, Value], ...]:
         """What is known of an item, field by field."""
-        return tuple((name, self.columns[name][row]) for name in self.fields if self.columns[name][row] is not None)
+        return tuple(
+            (name, self.columns[name][row]) for name in self.fields if self.columns[name][row] is not None
+        )
 
     def names(self, row: int) -> tuple[str, ...]:
         """Title and further names."""

@@ -1,4 +1,6 @@
-"""Executable requests: what was asked for, turn by turn, and which items of the whole catalogue satisfy it."""
+"""Executable requests: what was asked for, turn by turn, and which items of the whole catalogue satisfy
+it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ RARE, MANY = 3, 20  # how many items fit a first request for one thing, and for 
 
 @dataclass(frozen=True)
 class Clause:
-    """A field compared with a value; `similar_to` and `same_group` compare with an item, whose id is the value."""
+    """A field compared with a value; `similar_to` and `same_group` compare with an item, whose id is the
+    value.
+    """
 
     field: str
     cmp: str
@@ -49,7 +53,9 @@ class Wish:
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a turn's `delta`. `drop` removes every wish about the clause's field, whatever its comparison and value."""
+    """One line of a turn's `delta`. `drop` removes every wish about the clause's field, whatever its
+    comparison and value.
+    """
 
     op: Op
     kind: Strength
@@ -68,7 +74,9 @@ Rows = npt.NDArray[np.int64]
 
 
 def merge(standing: Sequence[Wish], changes: Iterable[Change]) -> tuple[Wish, ...]:
-    """C_t = merge(C_{t-1}, delta_t): added wishes come last; replacing removes what stood on the field first; no wish twice."""
+    """C_t = merge(C_{t-1}, delta_t): added wishes come last; replacing removes what stood on the field first;
+    no wish twice.
+    """
     wishes = list(standing)
     for change in changes:
         if change.op in ("replace", "drop"):
@@ -84,14 +92,18 @@ def demands(wishes: Iterable[Wish]) -> list[Wish]:
 
 
 def kept(wish: Wish, match: Match) -> npt.NDArray[np.int8]:
-    """(N,) 1 where the wish is granted, 0 where it is not, -1 where that is not known (which grants nothing)."""
+    """(N,) 1 where the wish is granted, 0 where it is not, -1 where that is not known (which grants
+    nothing).
+    """
     found = match([wish.clause])
     return np.where(found < 0, found, 1 - found).astype(np.int8) if wish.kind == "must_not" else found
 
 
 @dataclass(frozen=True, eq=False)
 class Adherence:
-    """(N,) holds: every demand is granted. unknown: not so, but only for want of knowledge. failures: demands not granted."""
+    """(N,) holds: every demand is granted. unknown: not so, but only for want of knowledge. failures: demands
+    not granted.
+    """
 
     holds: npt.NDArray[np.bool_]
     unknown: npt.NDArray[np.bool_]
@@ -99,7 +111,9 @@ class Adherence:
 
 
 def adhere(wishes: Sequence[Wish], match: Match, n_items: int) -> Adherence:
-    """Every item against the standing wishes: a must has to be 1, a must_not 0; "not known" fails both and is counted apart."""
+    """Every item against the standing wishes: a must has to be 1, a must_not 0; "not known" fails both and is
+    counted apart.
+    """
     table = np.array([kept(wish, match) for wish in demands(wishes)], np.int8).reshape(-1, n_items)
     failures = (table != 1).sum(axis=0)
     no = (table == 0).any(axis=0)
@@ -108,7 +122,11 @@ def adhere(wishes: Sequence[Wish], match: Match, n_items: int) -> Adherence:
 
 def fit_set(holds: npt.NDArray[np.bool_], families: Rows, played: Collection[int]) -> Rows:
     """F_t: rows that adhere and whose family was not played yet; `families` (N,) codes, `played` codes."""
-    free = ~np.isin(families, np.fromiter(played, np.int64, len(played))) if played else np.ones(len(holds), bool)
+    free = (
+        ~np.isin(families, np.fromiter(played, np.int64, len(played)))
+        if played
+        else np.ones(len(holds), bool)
+    )
     return np.flatnonzero(holds & free)
 
 
@@ -117,8 +135,12 @@ def count_fits(wishes: Sequence[Wish], match: Match, families: Rows, played: Col
     return len(fit_set(adhere(wishes, match, len(families)).holds, families, played))
 
 
-def relaxations(wishes: Sequence[Wish], match: Match, families: Rows, played: Collection[int]) -> tuple[tuple[Wish, int], ...]:
-    """For each demand, the n_t that dropping it alone would leave; only those that leave anything, most first."""
+def relaxations(
+    wishes: Sequence[Wish], match: Match, families: Rows, played: Collection[int]
+) -> tuple[tuple[Wish, int], ...]:
+    """For each demand, the n_t that dropping it alone would leave; only those that leave anything, most
+    first.
+    """
     counts = []
     for wish in demands(wishes):
         rest = [other for other in wishes if other != wish]
@@ -127,12 +149,15 @@ def relaxations(wishes: Sequence[Wish], match: Match, families: Rows, played: Co
 
 
 def feasible(specificity: str, n_first: int) -> bool:
-    """Whether a first request may stand: its second letter L needs many fitting items (20), H one to three."""
+    """Whether a first request may stand: its second letter L needs many fitting items (20), H one to
+    three.
+    """
     return n_first >= MANY if specificity[1] == "L" else 1 <= n_first <= RARE
 
 
 def ceiling(n_fit: int, k: int = 20) -> float:
-    """Best expected nDCG@k when the target is uniform among `n_fit` items: (1/n) sum over r <= min(k, n) of 1/log2(1 + r).
+    """Best expected nDCG@k when the target is uniform among `n_fit` items: (1/n) sum over r <= min(k, n) of
+    1/log2(1 + r).
 
     0 for n_fit = 0: there is no target. Raises InputError on k < 1 or a negative count.
     """

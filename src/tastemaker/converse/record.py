@@ -49,7 +49,9 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Shown:
-    """One candidate: its handle, item, which sources proposed it, and, for a hard negative, the one field it violates."""
+    """One candidate: its handle, item, which sources proposed it, and, for a hard negative, the one field it
+    violates.
+    """
 
     handle: str
     item_id: str
@@ -59,7 +61,9 @@ class Shown:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The search made for a turn: words, the wishes read out of the messages, what came back, how many fit, how many tries."""
+    """The search made for a turn: words, the wishes read out of the messages, what came back, how many fit,
+    how many tries.
+    """
 
     text: str
     wishes: tuple[Wish, ...]
@@ -70,7 +74,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Turn:
-    """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that wish)."""
+    """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that
+    wish).
+    """
 
     turn: int
     message: str
@@ -91,7 +97,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the listener made of the item of `item_turn`; overruled: it was called helpful but does not satisfy the request."""
+    """What the listener made of the item of `item_turn`; overruled: it was called helpful but does not
+    satisfy the request.
+    """
 
     item_turn: int
     label: str | None

@@ -40,7 +40,12 @@ def to_row(one: Conversation) -> dict[str, Any]:
 
 
 def _wish_row(wish: Wish) -> dict[str, Any]:
-    return {"kind": wish.kind, "clause": clause_row(wish.clause), "reference": wish.reference, "medium": wish.medium}
+    return {
+        "kind": wish.kind,
+        "clause": clause_row(wish.clause),
+        "reference": wish.reference,
+        "medium": wish.medium,
+    }
 
 
 def _turn_row(turn: Turn) -> dict[str, Any]:
@@ -80,7 +85,8 @@ def _wish(row: dict[str, Any]) -> Wish:
 def _turn(row: dict[str, Any]) -> Turn:
     tool = row["tool"]
     delta = tuple(
-        Change(one["op"], one["kind"], clause_of(one["clause"]), one["reference"], one["medium"]) for one in row["delta"]
+        Change(one["op"], one["kind"], clause_of(one["clause"]), one["reference"], one["medium"])
+        for one in row["delta"]
     )
     return Turn(
         **{
@@ -88,15 +94,23 @@ def _turn(row: dict[str, Any]) -> Turn:
             "delta": delta,
             "media": tuple(Attachment(**one) for one in row["media"]),
             "relaxations": tuple((one["field"], one["n_fit"]) for one in row["relaxations"]),
-            "candidates": tuple(Shown(**{**one, "sources": tuple(one["sources"])}) for one in row["candidates"]),
-            "tool": ToolCall(**{**tool, "wishes": tuple(map(_wish, tool["wishes"])), "handles": tuple(tool["handles"])}),
+            "candidates": tuple(
+                Shown(**{**one, "sources": tuple(one["sources"])}) for one in row["candidates"]
+            ),
+            "tool": ToolCall(
+                **{**tool, "wishes": tuple(map(_wish, tool["wishes"])), "handles": tuple(tool["handles"])}
+            ),
         }
     )
 
 
 def to_table(conversations: Iterable[Conversation]) -> pa.Table:
     """The conversations as a checked table."""
-    return check(pa.Table.from_pylist([to_row(one) for one in conversations], CONVERSATIONS), CONVERSATIONS, "conversations")
+    return check(
+        pa.Table.from_pylist([to_row(one) for one in conversations], CONVERSATIONS),
+        CONVERSATIONS,
+        "conversations",
+    )
 
 
 def from_table(table: pa.Table, batch: int = 64) -> Iterator[Conversation]:

@@ -1,7 +1,8 @@
-"""What each role may see: one frozen type a role, made by a projection that names its fields. Prompts render views only.
+"""What each role may see: one frozen type a role, made by a projection that names its fields. Prompts render
+views only.
 
-No view holds an item id, a path, a date or another role's secret: items are named, or carry a handle (T1, T2, ...) that means
-the same item throughout a conversation.
+No view holds an item id, a path, a date or another role's secret: items are named, or carry a handle (T1, T2,
+...) that means the same item throughout a conversation.
 """
 
 from __future__ import annotations
@@ -69,8 +70,10 @@ class GoalView:
 class ListenerView:
     """For the listener: itself, its goal, the dialogue, and what to ask for now.
 
-    changes: this turn's delta; items in it are handles, and `names` says what to call them. standing: the wishes before it.
-    judge: whether the last item is to be judged. closing: nothing more is asked. likes: tastes not yet spoken of.
+    changes: this turn's delta; items in it are handles, and `names` says what to call them. standing: the
+    wishes before it.
+    judge: whether the last item is to be judged. closing: nothing more is asked. likes: tastes not yet spoken
+    of.
     """
 
     turn: int
@@ -90,10 +93,12 @@ class ListenerView:
 
 @dataclass(frozen=True)
 class RecommenderView:
-    """For the recommender: the listener's profile, the messages, candidates, and what the search it made came back with.
+    """For the recommender: the listener's profile, the messages, candidates, and what the search it made came
+    back with.
 
-    found: handles that match what was understood, count: how many items of the catalogue do, relaxations: (what would have to be
-    dropped, how many would then match); played: handles that may not be offered again; must_choose: candidates are all there is.
+    found: handles that match what was understood, count: how many items of the catalogue do, relaxations:
+    (what would have to be dropped, how many would then match); played: handles that may not be offered again;
+    must_choose: candidates are all there is.
     """
 
     turn: int
@@ -124,13 +129,23 @@ def offered(catalogue: Catalogue, row: int, handle: str, media: tuple[Media, ...
 
 def profile_lines(profile: Profile) -> tuple[tuple[str, str], ...]:
     """What is known of the listener, field by field; what is not known is left out."""
-    shown = ("age_group", "country_name", "gender", "preferred_language", "culture", "top_creator", "top_genre")
+    shown = (
+        "age_group",
+        "country_name",
+        "gender",
+        "preferred_language",
+        "culture",
+        "top_creator",
+        "top_genre",
+    )
     return tuple((name, str(getattr(profile, name))) for name in shown if getattr(profile, name) is not None)
 
 
 def exchanges(turns: Sequence[Turn], catalogue: Catalogue) -> tuple[Exchange, ...]:
     """The dialogue so far: messages, names, replies; no thoughts, no labels."""
-    played = [None if turn.item_id is None else named(catalogue, catalogue.row[turn.item_id]) for turn in turns]
+    played = [
+        None if turn.item_id is None else named(catalogue, catalogue.row[turn.item_id]) for turn in turns
+    ]
     return tuple(Exchange(turn.message, item, turn.reply) for turn, item in zip(turns, played, strict=True))
 
 
@@ -172,7 +187,9 @@ def for_listener(
     closing: bool = False,
     attachments: Sequence[Media] = (),
 ) -> ListenerView:
-    """Profile, goal, dialogue by name, and the request; never candidates, facts of items, or the recommender's thoughts."""
+    """Profile, goal, dialogue by name, and the request; never candidates, facts of items, or the
+    recommender's thoughts.
+    """
     return ListenerView(
         turn=len(turns) + 1,
         profile=profile_lines(profile),
@@ -182,7 +199,9 @@ def for_listener(
         dialogue=exchanges(turns, catalogue),
         changes=tuple(hide_items(change, handles) for change in changes),
         standing=tuple(hide_wish(wish, handles) for wish in standing),
-        names=tuple(sorted({handles[item]: words for item, words in names.items() if item in handles}.items())),
+        names=tuple(
+            sorted({handles[item]: words for item, words in names.items() if item in handles}.items())
+        ),
         likes=tuple(likes),
         judge=bool(turns) and turns[-1].item_id is not None,
         closing=closing,
@@ -201,7 +220,9 @@ def for_recommender(
     must_choose: bool,
     attachments: Sequence[Media] = (),
 ) -> RecommenderView:
-    """Profile, dialogue, candidates and search result; never the goal, constraints, tracks, or the listener's thoughts."""
+    """Profile, dialogue, candidates and search result; never the goal, constraints, tracks, or the listener's
+    thoughts.
+    """
     return RecommenderView(
         turn=len(turns) + 1,
         profile=profile_lines(profile),

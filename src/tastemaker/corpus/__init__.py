@@ -1,6 +1,14 @@
-"""From tables to training examples: histories, splits, behaviour, metadata, mixing and reward sampling. No file access."""
+"""From tables to training examples: histories, splits, behaviour, metadata, mixing and reward sampling. No
+file access.
+"""
 
-from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples, context_tokens, hours_since_previous, sft_examples
+from tastemaker.corpus.behaviour import (
+    BehaviourSettings,
+    behaviour_examples,
+    context_tokens,
+    hours_since_previous,
+    sft_examples,
+)
 from tastemaker.corpus.buckets import Buckets, fit_buckets
 from tastemaker.corpus.events import Histories, histories
 from tastemaker.corpus.metadata import MetadataSettings, metadata_examples

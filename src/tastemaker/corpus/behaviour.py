@@ -1,8 +1,9 @@
-"""What people did as token sequences: for continued pre-training, for fine-tuning, and as the prompt when serving.
+"""What people did as token sequences: for continued pre-training, for fine-tuning, and as the prompt when
+serving.
 
-All three have one layout, `[bos] event event ...`, an event being its Semantic ID and then its feature tokens, so that a model
-is asked when serving exactly what it was trained on. No text of any item appears here: a title beside its own Semantic ID
-in a behaviour task would give the answer away.
+All three have one layout, `[bos] event event ...`, an event being its Semantic ID and then its feature
+tokens, so that a model is asked when serving exactly what it was trained on. No text of any item appears
+here: a title beside its own Semantic ID in a behaviour task would give the answer away.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from tastemaker.stats.random import generator
 class BehaviourSettings:
     """How histories become sequences.
 
-    max_items: events in one sequence at most. stride: events between the windows of a longer history, half of `max_items`
-    if None. most_recent: keep only the last window of each user. separator: a `sep` token before the target of fine-tuning
-    and at the end of a serving prompt.
+    max_items: events in one sequence at most. stride: events between the windows of a longer history, half of
+    `max_items` if None. most_recent: keep only the last window of each user. separator: a `sep` token before
+    the target of fine-tuning and at the end of a serving prompt.
     """
 
     max_items: int = 50
@@ -38,7 +39,8 @@ class BehaviourSettings:
     def __post_init__(self) -> None:
         if self.max_items < 1 or not 1 <= self.step <= self.max_items:
             raise InputError(
-                f"max_items is {self.max_items} and stride {self.step}; both must be 1 or more, stride at most max_items"
+                f"max_items is {self.max_items} and stride {self.step}; both must be 1 or more, stride at"
+                " most max_items"
             )
 
     @property
@@ -57,8 +59,9 @@ def behaviour_examples(
 ) -> pa.Table:
     """One sequence a user with loss on every Semantic-ID token: each prefix of a history is an example.
 
-    A history longer than `max_items` becomes several windows that end at its last event; where they overlap, only the window
-    that sees more of the past has the loss, so every event is learnt exactly once (unless `most_recent`).
+    A history longer than `max_items` becomes several windows that end at its last event; where they overlap,
+    only the window that sees more of the past has the loss, so every event is learnt exactly once (unless
+    `most_recent`).
 
     Parameters
     ----------
@@ -71,10 +74,11 @@ def behaviour_examples(
     settings
         see `BehaviourSettings`.
     features
-        name -> (E,) bucket of each event (-1 missing), in the order of `train.items`; tokens follow the event's Semantic
-        ID, in the order of the names given, without loss.
+        name -> (E,) bucket of each event (-1 missing), in the order of `train.items`; tokens follow the
+        event's Semantic ID, in the order of the names given, without loss.
     targets
-        (E,) events with loss, all if None; the others are context alone, and a window without any is left out.
+        (E,) events with loss, all if None; the others are context alone, and a window without any is left
+        out.
 
     Returns
     -------
@@ -106,27 +110,35 @@ def sft_examples(
 ) -> pa.Table:
     """One sequence a target event, with loss on the target's Semantic ID alone.
 
-    `events` are indices into `train.items` of the targets, repeats allowed (for example what `sample_by_reward` drew); by
-    default every event that has one before it. The context is the up to `max_items` events before the target. With
-    `settings.separator` a `sep` token stands before the target. Other parameters as in `behaviour_examples`.
+    `events` are indices into `train.items` of the targets, repeats allowed (for example what
+    `sample_by_reward` drew); by default every event that has one before it. The context is the up to
+    `max_items` events before the target. With `settings.separator` a `sep` token stands before the target.
+    Other parameters as in `behaviour_examples`.
 
     Returns an EXAMPLES table in the order of `events`, source "sft".
     """
     settings = settings or BehaviourSettings()
     first = np.repeat(train.offsets[:-1], train.lengths)
-    chosen = np.flatnonzero(np.arange(len(train.items)) > first) if events is None else np.asarray(events, dtype=np.int64)
+    chosen = (
+        np.flatnonzero(np.arange(len(train.items)) > first)
+        if events is None
+        else np.asarray(events, dtype=np.int64)
+    )
     if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(train.items)):
         raise InputError(f"a target event is outside the {len(train.items):,} training events")
     start = np.maximum(chosen - settings.max_items, first[chosen])
     sep = vocabulary.special("sep") if settings.separator else None
-    return _sequences(train, codes, vocabulary, features, start, chosen + 1, chosen, "sft", sep=sep, bare_target=True)
+    return _sequences(
+        train, codes, vocabulary, features, start, chosen + 1, chosen, "sft", sep=sep, bare_target=True
+    )
 
 
 def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histories:
-    """A copy of the histories with random events left out: each user at a rate drawn from U(0, `most`), anew for each `copy`.
+    """A copy of the histories with random events left out: each user at a rate drawn from U(0, `most`), anew
+    for each `copy`.
 
-    What follows what then varies between passes, which holds back memorising on small logs. A user with up to three
-    events, or fewer than two left, keeps all. Raises InputError for a rate outside [0, 1).
+    What follows what then varies between passes, which holds back memorising on small logs. A user with up to
+    three events, or fewer than two left, keeps all. Raises InputError for a rate outside [0, 1).
     """
     if not 0 <= most < 1:
         raise InputError(f"the highest share of events to leave out is {most}; give one from 0 to below 1")
@@ -145,7 +157,8 @@ def context_tokens(
     settings: BehaviourSettings | None = None,
     features: Mapping[str, Ints] | None = None,
 ) -> tuple[Ints, Ints]:
-    """The prompt of each history for serving and evaluation: `[bos]`, the last `max_items` events, `sep` if trained with it.
+    """The prompt of each history for serving and evaluation: `[bos]`, the last `max_items` events, `sep` if
+    trained with it.
 
     Returns
     -------
@@ -160,7 +173,9 @@ def context_tokens(
     flat, _, offsets = _layout(context, codes, vocabulary, features, start, stop, stop, None, False)
     lengths = np.diff(offsets)
     extra = int(settings.separator)
-    tokens = np.full((len(context), int(lengths.max(initial=0)) + extra), vocabulary.special("pad"), dtype=np.int64)
+    tokens = np.full(
+        (len(context), int(lengths.max(initial=0)) + extra), vocabulary.special("pad"), dtype=np.int64
+    )
     tokens[np.repeat(np.arange(len(context)), lengths), _ragged(np.zeros_like(lengths), lengths)] = flat
     if extra:
         tokens[np.arange(len(context)), lengths] = vocabulary.special("sep")
@@ -168,7 +183,9 @@ def context_tokens(
 
 
 def hours_since_previous(h: Histories) -> Floats:
-    """(E,) hours between each event and the same user's event before it; NaN for the first and where a time is unknown."""
+    """(E,) hours between each event and the same user's event before it; NaN for the first and where a time
+    is unknown.
+    """
     if h.times is None:
         return np.full(len(h.items), np.nan)
     gaps = np.diff(h.times, prepend=np.nan) / 3600.0
@@ -177,7 +194,9 @@ def hours_since_previous(h: Histories) -> Floats:
 
 
 def _windows(lengths: Ints, settings: BehaviourSettings) -> tuple[Ints, Ints]:
-    """For each window its user's row and how many strides it ends before the last event; oldest window first."""
+    """For each window its user's row and how many strides it ends before the last event; oldest window
+    first.
+    """
     extra = np.maximum(lengths - settings.max_items, 0)
     number = np.where(lengths > 0, 1 if settings.most_recent else 1 + -(-extra // settings.step), 0)
     owners = np.repeat(np.arange(len(lengths)), number)
@@ -185,9 +204,14 @@ def _windows(lengths: Ints, settings: BehaviourSettings) -> tuple[Ints, Ints]:
 
 
 def _ragged(start: Ints, sizes: Ints) -> Ints:
-    """start[0], start[0] + 1, ... (sizes[0] numbers), then start[1], ...: concatenated ranges without a loop."""
+    """start[0], start[0] + 1, ... (sizes[0] numbers), then start[1], ...: concatenated ranges without a
+    loop.
+    """
     ends = np.cumsum(sizes)
-    return np.asarray(np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(start - (ends - sizes), sizes), dtype=np.int64)
+    return np.asarray(
+        np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(start - (ends - sizes), sizes),
+        dtype=np.int64,
+    )
 
 
 def _event_tokens(
@@ -196,12 +220,15 @@ def _event_tokens(
     """(E, L + F) tokens of each event: its Semantic ID, then its features."""
     if len(h.items) and int(h.items.max()) >= len(codes):
         raise InputError(
-            f"item index {int(h.items.max())} has no Semantic ID: there are codes for {len(codes):,} items; encode the catalogue"
+            f"item index {int(h.items.max())} has no Semantic ID: there are codes for {len(codes):,} items;"
+            " encode the catalogue"
         )
     columns = [vocabulary.sid_tokens(codes)[h.items]]
     for name, buckets in (features or {}).items():
         if len(buckets) != len(h.items):
-            raise InputError(f"feature '{name}' has {len(buckets):,} values for {len(h.items):,} events; give one an event")
+            raise InputError(
+                f"feature '{name}' has {len(buckets):,} values for {len(h.items):,} events; give one an event"
+            )
         columns.append(np.asarray(vocabulary.bucket_token(name, buckets))[:, None])
     return np.concatenate(columns, axis=1).astype(np.int32)
 
@@ -218,16 +245,21 @@ def _layout(
     bare_target: bool,
     targets: Bools | None = None,
 ) -> tuple[npt.NDArray[np.int32], Bools, Ints]:
-    """Tokens (T,), loss (T,) and offsets (W + 1,) of windows [start, stop) over events, loss from event `learn_from` on.
+    """Tokens (T,), loss (T,) and offsets (W + 1,) of windows [start, stop) over events, loss from event
+    `learn_from` on.
 
-    `sep` goes before the last event of each window; `bare_target` drops the features that follow it. Only `targets` have loss.
+    `sep` goes before the last event of each window; `bare_target` drops the features that follow it. Only
+    `targets` have loss.
     """
     per_event = _event_tokens(h, codes, vocabulary, features)
     levels, sizes = codes.shape[1], stop - start
     index = _ragged(start, sizes)
     last = index == np.repeat(stop, sizes) - 1
-    # One row an event: an optional separator, the Semantic ID, features; `keep` drops what a row does not have.
-    rows = np.concatenate([np.full((len(index), 1), -1 if sep is None else sep, dtype=np.int32), per_event[index]], axis=1)
+    # One row an event: an optional separator, the Semantic ID, features; `keep` drops what a row does not
+    # have.
+    rows = np.concatenate(
+        [np.full((len(index), 1), -1 if sep is None else sep, dtype=np.int32), per_event[index]], axis=1
+    )
     keep = np.ones(rows.shape, dtype=np.bool_)
     keep[:, 0] = last & (sep is not None)
     keep[:, 1 + levels :] = ~(last & bare_target)[:, None]
@@ -259,5 +291,7 @@ def _sequences(
     bare_target: bool = False,
     targets: Bools | None = None,
 ) -> pa.Table:
-    tokens, learn, offsets = _layout(h, codes, vocabulary, features, start, stop, learn_from, sep, bare_target, targets)
+    tokens, learn, offsets = _layout(
+        h, codes, vocabulary, features, start, stop, learn_from, sep, bare_target, targets
+    )
     return pack(tokens, learn, offsets, source)

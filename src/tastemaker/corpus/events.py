@@ -23,8 +23,8 @@ Bools = npt.NDArray[np.bool_]
 class Histories:
     """Each user's items in time order, packed: user u owns `items[offsets[u]:offsets[u + 1]]`.
 
-    users (U,) str; offsets (U + 1,) int64 from 0 to E; items (E,) int64 item indices >= 0; times (E,) float64 seconds since
-    1970 with NaN where unknown, or None. Raises InputError when the arrays do not fit together.
+    users (U,) str; offsets (U + 1,) int64 from 0 to E; items (E,) int64 item indices >= 0; times (E,) float64
+    seconds since 1970 with NaN where unknown, or None. Raises InputError when the arrays do not fit together.
     """
 
     users: npt.NDArray[np.str_]
@@ -33,27 +33,40 @@ class Histories:
     times: Floats | None = None
 
     def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.users) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
+        if (
+            len(self.offsets) != len(self.users) + 1
+            or self.offsets[0] != 0
+            or self.offsets[-1] != len(self.items)
+        ):
             raise InputError(
-                f"histories do not fit together: {len(self.users)} users, {len(self.offsets)} offsets, {len(self.items)} events"
+                f"histories do not fit together: {len(self.users)} users, {len(self.offsets)} offsets,"
+                f" {len(self.items)} events"
             )
         if np.any(np.diff(self.offsets) < 0):
             raise InputError("histories do not fit together: offsets must not decrease")
         if len(self.items) and int(self.items.min()) < 0:
             raise InputError(
-                f"event {int(np.argmin(self.items)) + 1} has item index {int(self.items.min())}; indices count from 0"
+                f"event {int(np.argmin(self.items)) + 1} has item index {int(self.items.min())}; indices"
+                " count from 0"
             )
         if self.times is not None and len(self.times) != len(self.items):
             raise InputError(f"histories have {len(self.items)} events but {len(self.times)} times")
 
     @classmethod
     def of_lists(
-        cls, items: Sequence[Sequence[int]], users: Sequence[str] | None = None, times: Sequence[Sequence[float]] | None = None
+        cls,
+        items: Sequence[Sequence[int]],
+        users: Sequence[str] | None = None,
+        times: Sequence[Sequence[float]] | None = None,
     ) -> Histories:
-        """Histories of plain lists of item indices, oldest first: one list a user, users named "0", "1", ... if not given."""
+        """Histories of plain lists of item indices, oldest first: one list a user, users named "0", "1", ...
+        if not given.
+        """
         lengths = [len(one) for one in items]
         return cls(
-            np.array(list(users) if users is not None else [str(row) for row in range(len(items))], dtype=np.str_),
+            np.array(
+                list(users) if users is not None else [str(row) for row in range(len(items))], dtype=np.str_
+            ),
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             np.fromiter((item for one in items for item in one), dtype=np.int64, count=sum(lengths)),
             None if times is None else np.array([time for one in times for time in one], dtype=np.float64),
@@ -90,13 +103,17 @@ class Histories:
         """The same users with only the events marked in `keep` (E,); a user may be left without any."""
         kept = np.concatenate([[0], np.cumsum(keep)])
         offsets = kept[self.offsets].astype(np.int64)
-        return Histories(self.users, offsets, self.items[keep], None if self.times is None else self.times[keep])
+        return Histories(
+            self.users, offsets, self.items[keep], None if self.times is None else self.times[keep]
+        )
 
     def keep_users(self, keep: Bools) -> Histories:
         """Only the users marked in `keep` (U,), with all their events."""
         events = np.repeat(keep, self.lengths)
         offsets = np.concatenate([[0], np.cumsum(self.lengths[keep])]).astype(np.int64)
-        return Histories(self.users[keep], offsets, self.items[events], None if self.times is None else self.times[events])
+        return Histories(
+            self.users[keep], offsets, self.items[events], None if self.times is None else self.times[events]
+        )
 
 
 def histories(
@@ -118,8 +135,8 @@ def histories(
     order
         what sorts a user's events. Equal keys keep the order of `position` if there is one, then of the rows.
     tie_seed
-        with `order="timestamp"`: shuffle events of one user at one time with this key, because the order of rows inside a
-        day often follows item numbers, not time.
+        with `order="timestamp"`: shuffle events of one user at one time with this key, because the order of
+        rows inside a day often follows item numbers, not time.
     name
         what error messages call the table.
 
@@ -129,12 +146,22 @@ def histories(
         on a missing column, an empty cell, or an item that is not in `item_ids`, naming the row (from 1).
     """
     if tie_seed is not None and order != "timestamp":
-        raise InputError("tie_seed shuffles events with equal timestamps; set order to 'timestamp' or leave tie_seed out")
+        raise InputError(
+            "tie_seed shuffles events with equal timestamps; set order to 'timestamp' or leave tie_seed out"
+        )
     items = _item_indices(interactions, item_ids, name)
     users, user_rows = _user_rows(interactions, name)
     has = interactions.column_names
-    times = _seconds(interactions, name, required=order == "timestamp") if "timestamp" in has or order == "timestamp" else None
-    positions = _column(interactions, "position", pa.int64(), name) if "position" in has or order == "position" else None
+    times = (
+        _seconds(interactions, name, required=order == "timestamp")
+        if "timestamp" in has or order == "timestamp"
+        else None
+    )
+    positions = (
+        _column(interactions, "position", pa.int64(), name)
+        if "position" in has or order == "position"
+        else None
+    )
     position = np.arange(len(items)) if positions is None else positions.to_numpy(zero_copy_only=False)
     if order == "position" or times is None:
         sort = np.lexsort((position, user_rows))
@@ -150,7 +177,10 @@ def histories(
 def _column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, nulls: bool = False) -> pa.Array:
     """One column cast to `kind`, as a single array without nulls unless `nulls`."""
     if column not in table.column_names:
-        raise InputError(f"{name}: column '{column}' is missing; the table has {', '.join(table.column_names) or 'no columns'}")
+        raise InputError(
+            f"{name}: column '{column}' is missing; the table has"
+            f" {', '.join(table.column_names) or 'no columns'}"
+        )
     try:
         array = table.column(column).cast(kind).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
@@ -164,13 +194,16 @@ def _column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, nulls
 
 
 def _item_indices(table: pa.Table, item_ids: Sequence[str] | npt.NDArray[np.str_], name: str) -> Ints:
-    found = pc.index_in(_column(table, "item_id", pa.string(), name), value_set=pa.array(list(item_ids), pa.string()))
+    found = pc.index_in(
+        _column(table, "item_id", pa.string(), name), value_set=pa.array(list(item_ids), pa.string())
+    )
     if found.null_count:
         row = pc.index(found.is_null(), True).as_py()
         item = table.column("item_id")[row].as_py()
         more = f" (and {found.null_count - 1:,} further rows)" if found.null_count > 1 else ""
         raise InputError(
-            f"{name}: row {row + 1}, column 'item_id': '{item}' is not in the item table{more}; add the item or remove the row"
+            f"{name}: row {row + 1}, column 'item_id': '{item}' is not in the item table{more}; add the item"
+            " or remove the row"
         )
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
@@ -182,7 +215,9 @@ def _user_rows(table: pa.Table, name: str) -> tuple[npt.NDArray[np.str_], Ints]:
     sort = np.argsort(unsorted)
     place = np.empty_like(sort)
     place[sort] = np.arange(len(sort))
-    return unsorted[sort], place[np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)].astype(np.int64)
+    return unsorted[sort], place[
+        np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+    ].astype(np.int64)
 
 
 def _seconds(table: pa.Table, name: str, *, required: bool) -> Floats | None:
@@ -190,5 +225,7 @@ def _seconds(table: pa.Table, name: str, *, required: bool) -> Floats | None:
     array = _column(table, "timestamp", pa.timestamp("us", tz="UTC"), name, nulls=not required)
     if array.null_count == len(array) and not required:
         return None
-    micros = pc.cast(array.cast(pa.int64()), pa.float64(), safe=False)  # float64 holds microseconds exactly until 2255
+    micros = pc.cast(
+        array.cast(pa.int64()), pa.float64(), safe=False
+    )  # float64 holds microseconds exactly until 2255
     return np.asarray(micros.fill_null(float("nan")).to_numpy(zero_copy_only=False), dtype=np.float64) / 1e6

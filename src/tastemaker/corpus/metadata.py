@@ -1,6 +1,7 @@
 """What items are, as token sequences: from Semantic ID to text, and from text to Semantic ID.
 
-Each example speaks of one item of the catalogue and of no user, so no title of a behaviour target can leak into a behaviour task.
+Each example speaks of one item of the catalogue and of no user, so no title of a behaviour target can leak
+into a behaviour task.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ _PART = re.compile(r"(\{\w+\}|<\|\w+\|>)")
 class MetadataSettings:
     """Which sentences to make of each item.
 
-    templates: words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`, `{creator}`, and special
-    tokens `<|name|>`; a template is used for the items that have all its fields. max_text: tokens of one field at most.
+    templates: words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`,
+    `{creator}`, and special tokens `<|name|>`; a template is used for the items that have all its fields.
+    max_text: tokens of one field at most.
     loss_everywhere: also learn the given side; otherwise the loss is on what is asked for alone.
     """
 
@@ -62,8 +64,8 @@ class MetadataSettings:
             at_an_end = template.startswith("{sid}") or template.endswith("{sid}")
             if unknown or template.count("{sid}") != 1 or not at_an_end or template == "{sid}":
                 raise InputError(
-                    f"template '{template}': needs {{sid}} once, first or last, words beside it, and of {', '.join(FIELDS)}"
-                    + (f"; {{{unknown[0]}}} is unknown" if unknown else "")
+                    f"template '{template}': needs {{sid}} once, first or last, words beside it, and of"
+                    f" {', '.join(FIELDS)}" + (f"; {{{unknown[0]}}} is unknown" if unknown else "")
                 )
 
 
@@ -104,7 +106,9 @@ def metadata_examples(
     """
     settings = settings or MetadataSettings()
     if items.num_rows != len(codes):
-        raise InputError(f"{items.num_rows:,} items but Semantic IDs for {len(codes):,}; encode this catalogue again")
+        raise InputError(
+            f"{items.num_rows:,} items but Semantic IDs for {len(codes):,}; encode this catalogue again"
+        )
     chosen = np.arange(items.num_rows) if rows is None else np.asarray(rows, dtype=np.int64)
     sids = vocabulary.sid_tokens(codes[chosen]).tolist()
     texts = {name: _texts(items, name, chosen) for name in FIELDS}
@@ -113,7 +117,11 @@ def metadata_examples(
     loss: list[int] = []
     ends = [0]
     for place, sid in enumerate(sids):
-        fields = {name: encode_text(column[place])[: settings.max_text] for name, column in texts.items() if column[place]}
+        fields = {
+            name: encode_text(column[place])[: settings.max_text]
+            for name, column in texts.items()
+            if column[place]
+        }
         fields["sid"] = sid
         for sid_first, parts in plans:
             if any(isinstance(part, str) and part not in fields for part in parts):
@@ -123,7 +131,12 @@ def metadata_examples(
             tokens += given + asked
             loss += [0] + [int(settings.loss_everywhere)] * (len(given) - 1) + [1] * len(asked)
             ends.append(len(tokens))
-    return pack(np.array(tokens, dtype=np.int32), np.array(loss, dtype=np.int8), np.array(ends, dtype=np.int64), "metadata")
+    return pack(
+        np.array(tokens, dtype=np.int32),
+        np.array(loss, dtype=np.int8),
+        np.array(ends, dtype=np.int64),
+        "metadata",
+    )
 
 
 def _sides(pieces: list[list[int]], sid_first: bool, vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
@@ -140,11 +153,18 @@ def _texts(items: pa.Table, name: str, rows: Ints) -> list[str]:
     if name not in items.column_names:
         return [""] * len(rows)
     values = items.column(name).take(pa.array(rows)).to_pylist()
-    return [(", ".join(v for v in value if v) if isinstance(value, list) else value or "").strip() for value in values]
+    return [
+        (", ".join(v for v in value if v) if isinstance(value, list) else value or "").strip()
+        for value in values
+    ]
 
 
-def _plan(template: str, vocabulary: Vocabulary, encode_text: Callable[[str], list[int]]) -> tuple[bool, list[str | list[int]]]:
-    """Whether the Semantic ID comes first, and the parts: a field's name, or the tokens of fixed words and tags."""
+def _plan(
+    template: str, vocabulary: Vocabulary, encode_text: Callable[[str], list[int]]
+) -> tuple[bool, list[str | list[int]]]:
+    """Whether the Semantic ID comes first, and the parts: a field's name, or the tokens of fixed words and
+    tags.
+    """
     parts: list[str | list[int]] = []
     for part in filter(None, _PART.split(template)):
         if part.startswith("{") and part.endswith("}"):

@@ -15,14 +15,18 @@ from tastemaker.schema import EXAMPLES
 from tastemaker.stats.random import generator
 
 
-def pack(tokens: npt.NDArray[np.integer], loss_mask: npt.NDArray[np.integer | np.bool_], offsets: Ints, source: str) -> pa.Table:
+def pack(
+    tokens: npt.NDArray[np.integer], loss_mask: npt.NDArray[np.integer | np.bool_], offsets: Ints, source: str
+) -> pa.Table:
     """An EXAMPLES table of n examples: example e is `tokens[offsets[e]:offsets[e + 1]]`, weight 1.
 
-    `tokens` and `loss_mask` (T,), `offsets` (n + 1,). Raises InputError beyond 2^31 - 1 tokens, Arrow's limit for a list column.
+    `tokens` and `loss_mask` (T,), `offsets` (n + 1,). Raises InputError beyond 2^31 - 1 tokens, Arrow's limit
+    for a list column.
     """
     if int(offsets[-1]) > np.iinfo(np.int32).max:
         raise InputError(
-            f"{source}: {int(offsets[-1]):,} tokens are more than one table holds (2^31 - 1); build the examples in parts"
+            f"{source}: {int(offsets[-1]):,} tokens are more than one table holds (2^31 - 1); build the"
+            " examples in parts"
         )
     bounds = pa.array(offsets.astype(np.int32))
     rows = len(offsets) - 1
@@ -43,11 +47,12 @@ def token_counts(examples: pa.Table) -> Ints:
 def mix(
     sources: Mapping[str, pa.Table], shares: Mapping[str, float], tokens: int, seed: int | str
 ) -> tuple[pa.Table, dict[str, int]]:
-    """About `tokens` tokens of whole examples, each source contributing its share of the tokens, evenly interleaved.
+    """About `tokens` tokens of whole examples, each source contributing its share of the tokens, evenly
+    interleaved.
 
-    A source smaller than its part is repeated, reshuffled each time, so that nothing comes a second time before all of it
-    came once; a larger one is sampled without replacement. The achieved count differs from the part asked for by at most
-    half an example's length.
+    A source smaller than its part is repeated, reshuffled each time, so that nothing comes a second time
+    before all of it came once; a larger one is sampled without replacement. The achieved count differs from
+    the part asked for by at most half an example's length.
 
     Parameters
     ----------
@@ -89,16 +94,22 @@ def mix(
 def _check_shares(sources: Mapping[str, pa.Table], shares: Mapping[str, float], tokens: int) -> None:
     if set(sources) != set(shares):
         raise InputError(
-            f"sources are {', '.join(sorted(sources))} but shares name {', '.join(sorted(shares))}; name the same ones"
+            f"sources are {', '.join(sorted(sources))} but shares name {', '.join(sorted(shares))}; name the"
+            " same ones"
         )
     total = sum(shares.values())
     if not sources or min(shares.values()) < 0 or not abs(total - 1) < 1e-6:
-        raise InputError(f"shares must be 0 or more and sum to 1; they are {dict(shares)} and sum to {total:g}")
+        raise InputError(
+            f"shares must be 0 or more and sum to 1; they are {dict(shares)} and sum to {total:g}"
+        )
     if tokens < 1:
         raise InputError(f"a mixture of {tokens} tokens was asked for; give at least 1")
     for name, table in sources.items():
         if shares[name] > 0 and not table.num_rows:
-            raise InputError(f"source '{name}' has no examples but a share of {shares[name]:g}; set its share to 0 or add data")
+            raise InputError(
+                f"source '{name}' has no examples but a share of {shares[name]:g}; set its share to 0 or add"
+                " data"
+            )
 
 
 def _draw(lengths: Ints, budget: float, rng: np.random.Generator) -> Ints:

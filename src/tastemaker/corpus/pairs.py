@@ -24,7 +24,9 @@ def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
 
 
 def near_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """The pairs of `pair_counts`, every occurrence weighed by 1 / distance: (P, 2) item indices and (P,) weights above 0."""
+    """The pairs of `pair_counts`, every occurrence weighed by 1 / distance: (P, 2) item indices and (P,)
+    weights above 0.
+    """
     pairs, steps, place = _occurrences(train, window)
     return pairs, np.asarray(np.bincount(place, 1 / np.maximum(steps, 1), minlength=len(pairs)), np.float64)
 
@@ -48,8 +50,8 @@ def _occurrences(train: Histories, window: int) -> tuple[Ints, Ints, Ints]:
 def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
     """The pairs of `pair_counts`, with the weight to sample each by.
 
-    The weight is n_ab (c_a c_b)^-0.5: how often the pair occurs, damped by how often its items do, so that hits do not
-    pair with everything.
+    The weight is n_ab (c_a c_b)^-0.5: how often the pair occurs, damped by how often its items do, so that
+    hits do not pair with everything.
 
     Returns
     -------

@@ -13,8 +13,8 @@ from tastemaker.stats.random import generator
 def sample_by_reward(rewards: npt.ArrayLike, n: int, seed: int | str) -> tuple[Ints, float]:
     """Draw `n` indices in proportion to `rewards` by systematic resampling, with the effective sample size.
 
-    One keyed uniform places n equally spaced pointers, so example e comes up floor or ceil of n r_e / sum r times: the
-    draw with the least noise that is still unbiased.
+    One keyed uniform places n equally spaced pointers, so example e comes up floor or ceil of n r_e / sum r
+    times: the draw with the least noise that is still unbiased.
 
     Parameters
     ----------
@@ -37,11 +37,15 @@ def sample_by_reward(rewards: npt.ArrayLike, n: int, seed: int | str) -> tuple[I
     InputError
         naming the first row with a reward that is negative or not finite.
 
-    Source: PLUM, arXiv 2510.07784, section 3.3 (sampling by reward); Douc and Cappe, ISPA 2005 (systematic resampling).
+    Source: PLUM, arXiv 2510.07784, section 3.3 (sampling by reward); Douc and Cappe, ISPA 2005 (systematic
+    resampling).
     """
     array = _checked(rewards)
     if array.ndim != 1 or n < 1 or array.max(initial=0.0) == 0:
-        raise InputError(f"{n} draws from {array.size} rewards, of which {np.count_nonzero(array)} are above 0: nothing to draw")
+        raise InputError(
+            f"{n} draws from {array.size} rewards, of which {np.count_nonzero(array)} are above 0: nothing to"
+            " draw"
+        )
     # Scaling by the maximum keeps sums finite for any finite rewards.
     cumulative = np.cumsum(array / array.max())
     pointers = (np.arange(n) + generator(seed, "rewards").random()) / n * cumulative[-1]
@@ -52,10 +56,12 @@ def sample_by_reward(rewards: npt.ArrayLike, n: int, seed: int | str) -> tuple[I
 
 
 def targets_by_reward(rewards: npt.ArrayLike, users: npt.ArrayLike, seed: int | str, copy: int = 0) -> Bools:
-    """Which events (E,) stay targets of training: each with probability reward / largest reward, drawn anew for each `copy`.
+    """Which events (E,) stay targets of training: each with probability reward / largest reward, drawn anew
+    for each `copy`.
 
-    This is sampling targets in proportion to their reward without longer training: an event that is no target is still read as
-    context. The best rewarded event of each user stays, so that no sequence is without a target.
+    This is sampling targets in proportion to their reward without longer training: an event that is no target
+    is still read as context. The best rewarded event of each user stays, so that no sequence is without a
+    target.
 
     rewards: (E,) finite, >= 0, not all 0. users: (E,) row of the user of each event.
 
@@ -65,7 +71,8 @@ def targets_by_reward(rewards: npt.ArrayLike, users: npt.ArrayLike, seed: int | 
     array, whose = _checked(rewards), np.asarray(users, dtype=np.int64)
     if array.shape != whose.shape or array.max(initial=0.0) == 0:
         raise InputError(
-            f"{array.size} rewards of {whose.size} events, of which {np.count_nonzero(array)} are above 0: no target"
+            f"{array.size} rewards of {whose.size} events, of which {np.count_nonzero(array)} are above 0: no"
+            " target"
         )
     keep = generator(seed, "targets", copy).random(len(array)) < array / array.max()
     best = np.lexsort((-array, whose))

@@ -1,4 +1,6 @@
-"""Which events train, which validate and which test: leave-one-out, a cut in time, held-out items, and a stress row."""
+"""Which events train, which validate and which test: leave-one-out, a cut in time, held-out items, and a
+stress row.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,8 @@ class Targets:
 class Split:
     """Training histories and the targets of validation and test.
 
-    `excluded`: users too short to be evaluated (their events still train). `cuts`: for a split in time, the first second
-    of validation and of test.
+    `excluded`: users too short to be evaluated (their events still train). `cuts`: for a split in time, the
+    first second of validation and of test.
     """
 
     train: Histories
@@ -58,14 +60,15 @@ class Split:
 def leave_one_out(h: Histories) -> Split:
     """Each user's last event is the test target, the one before the validation target, the rest trains.
 
-    The test input is all but the last event, validation event included. Users with fewer than 3 events are not evaluated:
-    all their events train and `Split.excluded` counts them. Raises InputError when no user has 3 events.
+    The test input is all but the last event, validation event included. Users with fewer than 3 events are
+    not evaluated: all their events train and `Split.excluded` counts them. Raises InputError when no user has
+    3 events.
     """
     evaluated = h.lengths >= 3
     if not evaluated.any():
         raise InputError(
-            f"none of the {len(h):,} users has 3 or more events; leave-one-out needs one event each for training, "
-            "validation and test: add interactions"
+            f"none of the {len(h):,} users has 3 or more events; leave-one-out needs one event each for"
+            " training, validation and test: add interactions"
         )
     held = np.repeat(evaluated, h.lengths)
     train = h.keep_events(~held | (h.from_end >= 2))
@@ -78,7 +81,9 @@ def leave_one_out(h: Histories) -> Split:
 
 
 def _last_as_target(h: Histories) -> Targets:
-    """Every user's last event as the target, the earlier ones as the context. Every user must have an event."""
+    """Every user's last event as the target, the earlier ones as the context. Every user must have an
+    event.
+    """
     return Targets(h.keep_events(h.from_end >= 1), h.items[h.offsets[1:] - 1])
 
 
@@ -92,26 +97,34 @@ def time_split(
 ) -> Split:
     """Train on everything before one moment, as a deployed system must: no model sees any user's future.
 
-    The cuts are quantiles of the event times: the last `test_share` of events is the test period, the `validation_share`
-    before it the validation period. In each period a user's `target` is the first or last event there; the context is all
-    that the same user did before it, also inside the period. Users with fewer than `min_context` earlier events are not
-    evaluated; `excluded` counts users of the test period for whom that is so.
+    The cuts are quantiles of the event times: the last `test_share` of events is the test period, the
+    `validation_share` before it the validation period. In each period a user's `target` is the first or last
+    event there; the context is all that the same user did before it, also inside the period. Users with fewer
+    than `min_context` earlier events are not evaluated; `excluded` counts users of the test period for whom
+    that is so.
 
-    Raises InputError when times are missing or not in order, shares leave no training part, or a period has nobody to evaluate.
+    Raises InputError when times are missing or not in order, shares leave no training part, or a period has
+    nobody to evaluate.
     Source: Gusak et al., "Time to Split", RecSys 2025 (global temporal split, first or last target).
     """
     if h.times is None or not np.all(np.isfinite(h.times)):
         raise InputError("a split in time needs a timestamp on every event; add them or use leave-one-out")
     if min(validation_share, test_share) <= 0 or validation_share + test_share >= 1 or min_context < 1:
         raise InputError(
-            f"shares of validation {validation_share} and test {test_share} must be above 0 and sum below 1, min_context >= 1"
+            f"shares of validation {validation_share} and test {test_share} must be above 0 and sum below 1,"
+            " min_context >= 1"
         )
     times = h.times
     back = np.flatnonzero((np.diff(times) < 0) & (np.diff(h.user_rows) == 0))
     if len(back):  # a last event by position that is not the last in time would silently become the target
         user = h.users[h.user_rows[back[0]]]
-        raise InputError(f"a split in time needs events in time order; those of user '{user}' are not: order them by timestamp")
-    validation_from, test_from = (float(t) for t in np.quantile(times, [1 - validation_share - test_share, 1 - test_share]))
+        raise InputError(
+            f"a split in time needs events in time order; those of user '{user}' are not: order them by"
+            " timestamp"
+        )
+    validation_from, test_from = (
+        float(t) for t in np.quantile(times, [1 - validation_share - test_share, 1 - test_share])
+    )
     train = h.keep_events(times < validation_from)
     train = train.keep_users(train.lengths > 0)
     before_test = h.keep_events(times < test_from)
@@ -119,8 +132,8 @@ def time_split(
     test, excluded = _period(h, test_from, target, min_context)
     if not len(train) or not len(validation) or not len(test):
         raise InputError(
-            f"the cut in time leaves {len(train):,} users to train on, {len(validation):,} to validate, {len(test):,} to test; "
-            "widen the shares or use leave-one-out"
+            f"the cut in time leaves {len(train):,} users to train on, {len(validation):,} to validate,"
+            f" {len(test):,} to test; widen the shares or use leave-one-out"
         )
     return Split(train, validation, test, excluded, (validation_from, test_from))
 
@@ -132,7 +145,9 @@ def _period(h: Histories, start: float, target: str, min_context: int) -> tuple[
     active = np.bincount(h.user_rows[inside], minlength=len(h)) > 0
     if target == "first":
         # Keep what comes before the period and the first event in it.
-        nth = np.cumsum(inside) - np.repeat(np.concatenate([[0], np.cumsum(inside)])[h.offsets[:-1]], h.lengths)
+        nth = np.cumsum(inside) - np.repeat(
+            np.concatenate([[0], np.cumsum(inside)])[h.offsets[:-1]], h.lengths
+        )
         upto = h.keep_events(~inside | (nth == 1))
     else:
         upto = h
@@ -140,11 +155,15 @@ def _period(h: Histories, start: float, target: str, min_context: int) -> tuple[
     return _last_as_target(upto.keep_users(enough)), int((active & ~enough).sum())
 
 
-def hold_out_items(split: Split, share: float, seed: int, *, sort_key: Ints | None = None) -> tuple[Split, Ints]:
-    """Make items new: draw `share` of the distinct test targets and take them out of everything but the test targets.
+def hold_out_items(
+    split: Split, share: float, seed: int, *, sort_key: Ints | None = None
+) -> tuple[Split, Ints]:
+    """Make items new: draw `share` of the distinct test targets and take them out of everything but the test
+    targets.
 
-    They leave training, and with it whatever is fitted on it (tokenizer, pairs, buckets); validation skips users whose
-    target is held out; contexts of validation and test lose them too, since an item that is new has no past.
+    They leave training, and with it whatever is fitted on it (tokenizer, pairs, buckets); validation skips
+    users whose target is held out; contexts of validation and test lose them too, since an item that is new
+    has no past.
 
     Parameters
     ----------
@@ -155,8 +174,8 @@ def hold_out_items(split: Split, share: float, seed: int, *, sort_key: Ints | No
     seed
         of numpy's `default_rng`.
     sort_key
-        (N,) one integer an item, by which the distinct targets are sorted before the draw; the item index if absent. Give
-        the published numbers of a benchmark to draw the published items.
+        (N,) one integer an item, by which the distinct targets are sorted before the draw; the item index if
+        absent. Give the published numbers of a benchmark to draw the published items.
 
     Returns
     -------
@@ -166,7 +185,8 @@ def hold_out_items(split: Split, share: float, seed: int, *, sort_key: Ints | No
     size = round(share * len(distinct))
     if not 0 < share < 1 or size < 1:
         raise InputError(
-            f"holding out {share:g} of {len(distinct):,} test targets draws {size} items; choose a larger share below 1"
+            f"holding out {share:g} of {len(distinct):,} test targets draws {size} items; choose a larger"
+            " share below 1"
         )
     if sort_key is not None:
         distinct = distinct[np.argsort(sort_key[distinct], kind="stable")]
@@ -186,9 +206,11 @@ def _without(h: Histories, items: Ints) -> Histories:
 
 
 def swap_last_two(h: Histories, share: float, key: int | str) -> Histories:
-    """Swap the items of the last two events of a keyed `share` of users: how much rests on the order inside a day?
+    """Swap the items of the last two events of a keyed `share` of users: how much rests on the order inside a
+    day?
 
-    Times stay where they are. `share` is of the users with 2 or more events. Raises InputError outside [0, 1].
+    Times stay where they are. `share` is of the users with 2 or more events. Raises InputError outside [0,
+    1].
     """
     if not 0 <= share <= 1:
         raise InputError(f"the share of users to swap is {share}; give a number from 0 to 1")

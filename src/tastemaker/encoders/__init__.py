@@ -1,4 +1,6 @@
-"""Items -> vectors: text, audio, image and behaviour views, each an (N, d) float32 array in which a missing view is a NaN row."""
+"""Items -> vectors: text, audio, image and behaviour views, each an (N, d) float32 array in which a missing
+view is a NaN row.
+"""
 
 from tastemaker.encoders.audio import audio_vectors
 from tastemaker.encoders.behaviour import behaviour_vectors

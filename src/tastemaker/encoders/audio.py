@@ -1,4 +1,6 @@
-"""Sound -> vectors without a network: timbre, pitch classes, rhythm and level, computed frame by frame with numpy and scipy."""
+"""Sound -> vectors without a network: timbre, pitch classes, rhythm and level, computed frame by frame with
+numpy and scipy.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +41,21 @@ DIMENSIONS = sum(width for _, width in BLOCKS)
 def audio_vectors(waves: Iterable[npt.NDArray[np.float32] | None], rate: int) -> Float32:
     """(N, 179) float32 features of mono waveforms in [-1, 1] at `rate` samples a second.
 
-    Blocks (`BLOCKS` names their widths): mean and spread over frames of 40 log-mel bands and of 13 cepstral coefficients
-    (timbre); mean and spread of the 12 pitch classes, C first, and how much sound lies 1..6 semitones apart (mode and
-    harmony whatever the key); mean and spread of spectral centroid, width, flatness and 85 % roll-off; onsets a second, mean
-    and spread of onset strength; autocorrelation of onset strength at 30 tempi from 50 to 210 beats a minute; level and its
-    spread in decibels. Level apart, features do not depend on loudness. Standardise before use.
+    Blocks (`BLOCKS` names their widths): mean and spread over frames of 40 log-mel bands and of 13 cepstral
+    coefficients (timbre); mean and spread of the 12 pitch classes, C first, and how much sound lies 1..6
+    semitones apart (mode and harmony whatever the key); mean and spread of spectral centroid, width, flatness
+    and 85 % roll-off; onsets a second, mean and spread of onset strength; autocorrelation of onset strength
+    at 30 tempi from 50 to 210 beats a minute; level and its spread in decibels. Level apart, features do not
+    depend on loudness. Standardise before use.
 
-    A wave that is None, shorter than half a second or silent (below -80 dB) is a NaN row: a missing view. One wave is held at
-    a time, so `waves` may be a generator.
+    A wave that is None, shorter than half a second or silent (below -80 dB) is a NaN row: a missing view. One
+    wave is held at a time, so `waves` may be a generator.
 
     Raises
     ------
     InputError
-        naming the item row, for a wave that is not one-dimensional or holds NaN or infinity; for a rate below 4,000.
+        naming the item row, for a wave that is not one-dimensional or holds NaN or infinity; for a rate below
+        4,000.
     """
     if rate < 4000:
         raise InputError(f"audio at {rate} samples a second is too coarse to describe; use at least 4000")
@@ -65,7 +69,10 @@ def _features(wave: npt.NDArray[np.float32] | None, rate: int, row: int) -> Floa
         return missing
     wave = np.asarray(wave, np.float32)
     if wave.ndim != 1 or not np.isfinite(wave).all():
-        raise InputError(f"audio of item row {row + 1}: shape {wave.shape}, NaN or infinity inside; give finite mono samples")
+        raise InputError(
+            f"audio of item row {row + 1}: shape {wave.shape}, NaN or infinity inside; give finite mono"
+            " samples"
+        )
     if len(wave) < rate // 2 or float(np.sqrt(np.square(wave, dtype=np.float64).mean())) < _SILENCE:
         return missing
     size = 1 << round(np.log2(_FRAME_SECONDS * rate))
@@ -94,7 +101,9 @@ def _mean_spread(x: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
 
 
 def _mel_bank(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(40, bins) triangles evenly spaced in mel = 2595 log10(1 + f / 700), from 40 Hz to the highest frequency."""
+    """(40, bins) triangles evenly spaced in mel = 2595 log10(1 + f / 700), from 40 Hz to the highest
+    frequency.
+    """
     low, high = (2595 * np.log10(1 + f / 700) for f in (40.0, frequency[-1]))
     edges = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
     left, middle, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -105,15 +114,20 @@ def _mel_bank(frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(bank / bank.sum(axis=1, keepdims=True))
 
 
-def _harmony(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
-    """Mean and spread of pitch-class shares (12 each), and the mean share of sound 1..6 semitones apart (6)."""
+def _harmony(
+    power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]
+) -> list[npt.NDArray[np.float64]]:
+    """Mean and spread of pitch-class shares (12 each), and the mean share of sound 1..6 semitones apart
+    (6).
+    """
     low, high = np.searchsorted(frequency, (55.0, 2000.0))
     left, middle, right = (power[:, low + step : high + step] for step in (-1, 0, 1))
     # Peaks only: the skirts of a partial would spill over neighbouring pitch classes at low frequencies.
     strength = np.where((middle >= left) & (middle > right), np.sqrt(middle), 0)
     left, middle, right = np.log(left), np.log(middle), np.log(right)
     curve = left - 2 * middle + right
-    # The top of the parabola through a bin and its neighbours is far closer to the partial than the bin's middle.
+    # The top of the parabola through a bin and its neighbours is far closer to the partial than the bin's
+    # middle.
     shift = np.where(curve < 0, 0.5 * (left - right) / np.where(curve < 0, curve, -1), 0).clip(-0.5, 0.5)
     semitone = 69 + 12 * np.log2((frequency[low:high] + shift * frequency[1]) / 440)
     classes = np.round(semitone).astype(np.int64) % 12
@@ -127,13 +141,17 @@ def _harmony(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64])
 
 
 def _shape(power: npt.NDArray[np.float64], frequency: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(frames, 4) centroid, width and 85 % roll-off as shares of the highest frequency, and flatness in nepers."""
+    """(frames, 4) centroid, width and 85 % roll-off as shares of the highest frequency, and flatness in
+    nepers.
+    """
     share = power / power.sum(axis=1, keepdims=True)
     centre = share @ frequency
     width = np.sqrt(np.maximum(share @ np.square(frequency) - np.square(centre), 0))
     rolloff = frequency[(np.cumsum(share, axis=1) >= 0.85).argmax(axis=1)]
     flatness = np.log(power).mean(axis=1) - np.log(power.mean(axis=1))
-    return np.stack([centre / frequency[-1], width / frequency[-1], rolloff / frequency[-1], flatness], axis=1)
+    return np.stack(
+        [centre / frequency[-1], width / frequency[-1], rolloff / frequency[-1], flatness], axis=1
+    )
 
 
 def _rhythm(mel: npt.NDArray[np.float64], frame_rate: float) -> list[npt.NDArray[np.float64]]:

@@ -23,15 +23,18 @@ def behaviour_vectors(
     damping: Damping = "ppmi",
     smoothing: float = 0.75,
 ) -> npt.NDArray[np.float32]:
-    """(n_items, d) float32 unit-length vectors of items that occur near each other; unseen items are NaN rows.
+    """(n_items, d) float32 unit-length vectors of items that occur near each other; unseen items are NaN
+    rows.
 
-    pairs: (P, 2) item indices, repeated as often as they were seen, in either order (an item paired with itself is
-    ignored); weights: (P,) or None for ones. `damping` says how popularity is taken out of the summed counts A:
-    "ppmi" max(0, log A_ij S / (s_i s_j^smoothing)) (Levy, Goldberg and Dagan 2015, with context smoothing), symmetrised;
-    "root" A_ij / sqrt(s_i s_j); "none" A as it is, for weights that are damped already. Rows are U sqrt(S) of the SVD.
+    pairs: (P, 2) item indices, repeated as often as they were seen, in either order (an item paired with
+    itself is ignored); weights: (P,) or None for ones. `damping` says how popularity is taken out of the
+    summed counts A: "ppmi" max(0, log A_ij S / (s_i s_j^smoothing)) (Levy, Goldberg and Dagan 2015, with
+    context smoothing), symmetrised; "root" A_ij / sqrt(s_i s_j); "none" A as it is, for weights that are
+    damped already. Rows are U sqrt(S) of the SVD.
 
-    An item that was never paired has NO view (NaN), not zeros: zeros would put all unseen items in one place. The result
-    depends on its arguments only, so pairs of training events cannot carry validation or test events.
+    An item that was never paired has NO view (NaN), not zeros: zeros would put all unseen items in one place.
+    The result depends on its arguments only, so pairs of training events cannot carry validation or test
+    events.
 
     Raises
     ------
@@ -39,7 +42,9 @@ def behaviour_vectors(
         for pairs outside [0, n_items), negative or non-finite weights, or fewer than two paired items.
     """
     pairs, mass = _checked(pairs, weights, n_items)
-    counts = sparse.coo_array((np.r_[mass, mass], (np.r_[pairs[:, 0], pairs[:, 1]], np.r_[pairs[:, 1], pairs[:, 0]])))
+    counts = sparse.coo_array(
+        (np.r_[mass, mass], (np.r_[pairs[:, 0], pairs[:, 1]], np.r_[pairs[:, 1], pairs[:, 0]]))
+    )
     counts.resize((n_items, n_items))
     matrix = _damped(counts.tocsr(), damping, smoothing)
     rank = max(1, min(dimensions, int((np.diff(matrix.indptr) > 0).sum()) - 1))
@@ -47,7 +52,9 @@ def behaviour_vectors(
     vectors = (left * np.sqrt(values)).astype(np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     seen = np.bincount(pairs.ravel(), minlength=n_items)[:, None] > 0
-    return np.where(seen & (norms > 1e-6), vectors / np.maximum(norms, 1e-6), np.float32(np.nan)).astype(np.float32)
+    return np.where(seen & (norms > 1e-6), vectors / np.maximum(norms, 1e-6), np.float32(np.nan)).astype(
+        np.float32
+    )
 
 
 def _checked(
@@ -58,17 +65,25 @@ def _checked(
         raise InputError(f"behaviour view: pairs have shape {pairs.shape}, not (P, 2)")
     mass = np.ones(len(pairs)) if weights is None else np.asarray(weights, np.float64)
     if mass.shape != (len(pairs),):
-        raise InputError(f"behaviour view: {len(pairs)} pairs but weights of shape {mass.shape}; give one weight a pair")
+        raise InputError(
+            f"behaviour view: {len(pairs)} pairs but weights of shape {mass.shape}; give one weight a pair"
+        )
     bad = np.flatnonzero(~np.isfinite(mass) | (mass < 0))
     if len(bad):
-        raise InputError(f"behaviour view: pair {bad[0] + 1} has weight {mass[bad[0]]}; weights must be finite and >= 0")
+        raise InputError(
+            f"behaviour view: pair {bad[0] + 1} has weight {mass[bad[0]]}; weights must be finite and >= 0"
+        )
     outside = np.flatnonzero(((pairs < 0) | (pairs >= n_items)).any(axis=1))
     if len(outside):
         one = pairs[outside[0]].tolist()
-        raise InputError(f"behaviour view: pair {outside[0] + 1} is {one}; item indices run from 0 to {n_items - 1}")
+        raise InputError(
+            f"behaviour view: pair {outside[0] + 1} is {one}; item indices run from 0 to {n_items - 1}"
+        )
     useful = (pairs[:, 0] != pairs[:, 1]) & (mass > 0)
     if not useful.any():
-        raise InputError("behaviour view: no two different items occur together; drop the view or give longer histories")
+        raise InputError(
+            "behaviour view: no two different items occur together; drop the view or give longer histories"
+        )
     return pairs[useful], mass[useful]
 
 

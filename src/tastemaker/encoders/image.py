@@ -25,16 +25,19 @@ BLOCKS: tuple[tuple[str, int], ...] = (
 DIMENSIONS = sum(width for _, width in BLOCKS)
 
 # sRGB to XYZ under D65 (IEC 61966-2-1), rows already divided by the white point.
-_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 _TO_XYZ /= _TO_XYZ.sum(axis=1, keepdims=True)
 
 
 def image_vectors(images: Iterable[npt.NDArray[np.uint8] | None]) -> Float32:
     """(N, 308) float32 features of (h, w, 3) uint8 sRGB pictures of any size.
 
-    Blocks (`BLOCKS` names their widths): histogram of CIELAB lightness (8) and joint histogram of a* and b* (8 x 8), square
-    roots of shares; edge directions modulo 180 degrees (8) in 4 x 4 cells, weighted by strength; mean L*, a*, b* in 6 x 6
-    cells, divided by 100. A picture that is None is a NaN row (missing view). One picture is held at a time.
+    Blocks (`BLOCKS` names their widths): histogram of CIELAB lightness (8) and joint histogram of a* and b*
+    (8 x 8), square roots of shares; edge directions modulo 180 degrees (8) in 4 x 4 cells, weighted by
+    strength; mean L*, a*, b* in 6 x 6 cells, divided by 100. A picture that is None is a NaN row (missing
+    view). One picture is held at a time.
 
     Raises
     ------
@@ -46,7 +49,9 @@ def image_vectors(images: Iterable[npt.NDArray[np.uint8] | None]) -> Float32:
 
 
 def lab(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """CIELAB (L* 0..100, a*, b*) under D65 of sRGB values in [0, 1]; the last axis holds the three channels."""
+    """CIELAB (L* 0..100, a*, b*) under D65 of sRGB values in [0, 1]; the last axis holds the three
+    channels.
+    """
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = linear @ _TO_XYZ.T
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
@@ -71,22 +76,30 @@ def _features(image: npt.NDArray[np.uint8] | None, row: int) -> Float32:
     if image is None:
         return np.full(DIMENSIONS, np.nan, np.float32)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise InputError(f"picture of item row {row + 1}: {image.dtype} {image.shape}; it must be (height, width, 3) uint8, RGB")
+        raise InputError(
+            f"picture of item row {row + 1}: {image.dtype} {image.shape}; it must be (height, width, 3)"
+            " uint8, RGB"
+        )
     colours = lab(shrink(image.astype(np.float64) / 255, SIDE))
-    return np.concatenate([*_colours(colours), _edges(colours[..., 0]), shrink(colours, _LAYOUT).ravel() / 100]).astype(
-        np.float32
-    )
+    return np.concatenate(
+        [*_colours(colours), _edges(colours[..., 0]), shrink(colours, _LAYOUT).ravel() / 100]
+    ).astype(np.float32)
 
 
 def _colours(colours: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
     light = (colours[..., 0] * _LIGHT / 100).astype(np.int64).clip(0, _LIGHT - 1)
     a, b = (((colours[..., i] + 80) * _COLOUR / 160).astype(np.int64).clip(0, _COLOUR - 1) for i in (1, 2))
-    counts = np.bincount(light.ravel(), minlength=_LIGHT), np.bincount((a * _COLOUR + b).ravel(), minlength=_COLOUR**2)
+    counts = (
+        np.bincount(light.ravel(), minlength=_LIGHT),
+        np.bincount((a * _COLOUR + b).ravel(), minlength=_COLOUR**2),
+    )
     return [np.sqrt(one / light.size) for one in counts]
 
 
 def _edges(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(4 * 4 * 8,) mean edge strength by direction in each cell; each pixel is shared by the two nearest directions."""
+    """(4 * 4 * 8,) mean edge strength by direction in each cell; each pixel is shared by the two nearest
+    directions.
+    """
     down, across = np.gradient(light)
     strength = np.hypot(down, across)
     angle = np.mod(np.arctan2(down, across), np.pi) * _ANGLES / np.pi

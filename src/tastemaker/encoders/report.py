@@ -1,4 +1,6 @@
-"""Are these vectors fit for Semantic IDs? Standardisation, and a report that refuses or warns before anything is trained."""
+"""Are these vectors fit for Semantic IDs? Standardisation, and a report that refuses or warns before anything
+is trained.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _PAIRS = 20_000
 
 @dataclass(frozen=True)
 class VectorReport:
-    """What one view looks like. `mean_cosine` is over pairs of different items; `warnings` are one line each."""
+    """What one view looks like. `mean_cosine` is over pairs of different items; `warnings` are one line
+    each.
+    """
 
     view: str
     items: int
@@ -30,9 +34,11 @@ class VectorReport:
 
 
 def standardise(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """(N, d) float32 with mean 0 and variance 1 in every dimension; constant dimensions become 0, missing rows stay NaN.
+    """(N, d) float32 with mean 0 and variance 1 in every dimension; constant dimensions become 0, missing
+    rows stay NaN.
 
-    Unstandardised text vectors share one direction (mean cosine .856 with a poor encoder) and collapse Semantic IDs.
+    Unstandardised text vectors share one direction (mean cosine .856 with a poor encoder) and collapse
+    Semantic IDs.
     """
     rows = ~np.isnan(x).any(axis=1)
     if not rows.any():
@@ -48,28 +54,42 @@ def standardise(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def vector_report(x: npt.NDArray[Any], view: str = "vectors", seed: int = 0) -> VectorReport:
     """Check (N, d) vectors of one view; an all-NaN row is a missing view, which is allowed.
 
-    The mean cosine is estimated from 20,000 keyed random pairs; above .6 the texts embed too alike and a warning says so.
+    The mean cosine is estimated from 20,000 keyed random pairs; above .6 the texts embed too alike and a
+    warning says so.
 
     Raises
     ------
     InputError
-        naming view and row (counted from 1) of: a partly NaN or infinite vector, a constant vector (all its entries
-        equal, as when zeros stand in for a missing view), or a view whose present vectors are all the same.
+        naming view and row (counted from 1) of: a partly NaN or infinite vector, a constant vector (all its
+        entries equal, as when zeros stand in for a missing view), or a view whose present vectors are all the
+        same.
     """
     if x.ndim != 2 or not x.size:
-        raise InputError(f"view '{view}': an array of shape {x.shape} holds no vectors; it must be (items, dimensions)")
+        raise InputError(
+            f"view '{view}': an array of shape {x.shape} holds no vectors; it must be (items, dimensions)"
+        )
     missing = np.isnan(x).all(axis=1)
-    _refuse(view, ~np.isfinite(x).all(axis=1) & ~missing, "holds a NaN or infinite number", "a missing view is a row of NaN only")
+    _refuse(
+        view,
+        ~np.isfinite(x).all(axis=1) & ~missing,
+        "holds a NaN or infinite number",
+        "a missing view is a row of NaN only",
+    )
     if missing.all():
         raise InputError(f"view '{view}': every item's vector is missing; drop the view")
     if x.shape[1] > 1:
         constant = (x == x[:, :1]).all(axis=1) & ~missing
-        _refuse(view, constant, "is a constant vector", "encode the item again, or mark its view missing with NaN")
+        _refuse(
+            view, constant, "is a constant vector", "encode the item again, or mark its view missing with NaN"
+        )
     present = x[~missing].astype(np.float64)
     distinct = len(np.unique(present, axis=0))
     if distinct == 1 and len(present) > 1:
         first = int(np.flatnonzero(~missing)[1]) + 1
-        raise InputError(f"view '{view}': item row {first} equals every other row; the encoder ignores its input, drop the view")
+        raise InputError(
+            f"view '{view}': item row {first} equals every other row; the encoder ignores its input, drop the"
+            " view"
+        )
     dead = int((present.std(axis=0) == 0).sum())
     cosine = _mean_cosine(present, seed)
     warnings = _warnings(view, cosine, dead, int(missing.sum()), distinct, len(present))
@@ -78,7 +98,9 @@ def vector_report(x: npt.NDArray[Any], view: str = "vectors", seed: int = 0) -> 
 
 def _refuse(view: str, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> None:
     if bad.any():
-        raise InputError(f"view '{view}': item row {int(bad.argmax()) + 1} {what} ({int(bad.sum())} such rows); {remedy}")
+        raise InputError(
+            f"view '{view}': item row {int(bad.argmax()) + 1} {what} ({int(bad.sum())} such rows); {remedy}"
+        )
 
 
 def _mean_cosine(x: npt.NDArray[np.float64], seed: int) -> float:
@@ -94,14 +116,22 @@ def _mean_cosine(x: npt.NDArray[np.float64], seed: int) -> float:
     return float(np.einsum("nd,nd->n", unit[a], unit[b]).mean())
 
 
-def _warnings(view: str, cosine: float, dead: int, missing: int, distinct: int, present: int) -> tuple[str, ...]:
+def _warnings(
+    view: str, cosine: float, dead: int, missing: int, distinct: int, present: int
+) -> tuple[str, ...]:
     found = []
     if cosine > ALIKE:
-        found.append(f"view '{view}': mean pairwise cosine {cosine:.2f} is above {ALIKE}: too alike to use without standardising")
+        found.append(
+            f"view '{view}': mean pairwise cosine {cosine:.2f} is above {ALIKE}: too alike to use without"
+            " standardising"
+        )
     if dead:
         found.append(f"view '{view}': {dead} dimensions are constant and carry nothing")
     if missing:
         found.append(f"view '{view}': {missing} of {present + missing} items have no vector")
     if distinct < present:
-        found.append(f"view '{view}': {present} vectors, {distinct} distinct: the view alone cannot tell all items apart")
+        found.append(
+            f"view '{view}': {present} vectors, {distinct} distinct: the view alone cannot tell all items"
+            " apart"
+        )
     return tuple(found)

@@ -29,8 +29,8 @@ MAX_TERMS = 50_000
 def terms(text: str, labels: Sequence[str] = ()) -> list[str]:
     """Words and adjacent pairs of words of `text`, lower case, and each label whole; HTML tags are dropped.
 
-    Pairs keep category words such as "nail polish" apart from "nail file" and never cross a phrase break. Whole labels (brand,
-    category) say more than their words where a catalogue has no titles.
+    Pairs keep category words such as "nail polish" apart from "nail file" and never cross a phrase break.
+    Whole labels (brand, category) say more than their words where a catalogue has no titles.
     """
     found = [f"={label.lower()}" for label in labels]
     for phrase in _PHRASE_BREAK.split(_TAG.sub(" ", text.lower())):
@@ -65,11 +65,20 @@ class TfidfEncoder:
 
     @classmethod
     def load(cls, arrays: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> TfidfEncoder:
-        """The encoder that `arrays()` and `settings()` came from; ArtifactError when they do not fit each other."""
+        """The encoder that `arrays()` and `settings()` came from; ArtifactError when they do not fit each
+        other.
+        """
         vocabulary = tuple(settings.get("vocabulary", ()))
         components, idf = arrays.get("components"), arrays.get("idf")
-        if components is None or idf is None or components.shape[1:] != (len(vocabulary),) or idf.shape != (len(vocabulary),):
-            raise ArtifactError("text encoder: its arrays do not match its vocabulary; run the encode stage again")
+        if (
+            components is None
+            or idf is None
+            or components.shape[1:] != (len(vocabulary),)
+            or idf.shape != (len(vocabulary),)
+        ):
+            raise ArtifactError(
+                "text encoder: its arrays do not match its vocabulary; run the encode stage again"
+            )
         return cls(vocabulary, idf.astype(np.float32), components.astype(np.float32))
 
 
@@ -78,8 +87,9 @@ def fit_tfidf(
 ) -> tuple[TfidfEncoder, Float32]:
     """Fit TF-IDF (sub-linear counts, smoothed idf) and its truncated SVD on `texts`, and encode them.
 
-    labels: what each item is filed under, e.g. its attributes. Terms of a single text are left out unless nothing else
-    remains; at most 50,000 terms, the most frequent first. Deterministic for a seed and a thread count.
+    labels: what each item is filed under, e.g. its attributes. Terms of a single text are left out unless
+    nothing else remains; at most 50,000 terms, the most frequent first. Deterministic for a seed and a thread
+    count.
 
     Returns
     -------
@@ -105,15 +115,21 @@ def _documents(texts: Sequence[str], labels: Labels | None) -> list[list[str]]:
 
 def _fit(documents: list[list[str]], dimensions: int, seed: int) -> tuple[TfidfEncoder, sparse.csr_array]:
     if dimensions < 1:
-        raise InputError(f"text vectors need at least 1 dimension, not {dimensions}; raise it in the settings")
+        raise InputError(
+            f"text vectors need at least 1 dimension, not {dimensions}; raise it in the settings"
+        )
     frequency: Counter[str] = Counter()
     for document in documents:
         frequency.update(set(document))
     kept = [term for term, count in frequency.items() if count > 1] or list(frequency)
     if not kept:
-        raise InputError("text view: no item has a word in its title, text or attributes; drop the view or add texts")
+        raise InputError(
+            "text view: no item has a word in its title, text or attributes; drop the view or add texts"
+        )
     kept = sorted(sorted(kept, key=lambda term: (-frequency[term], term))[:MAX_TERMS])
-    idf = (np.log((1 + len(documents)) / (1 + np.array([frequency[term] for term in kept]))) + 1).astype(np.float32)
+    idf = (np.log((1 + len(documents)) / (1 + np.array([frequency[term] for term in kept]))) + 1).astype(
+        np.float32
+    )
     matrix = _tfidf(documents, kept, idf)
     rank = max(1, min(dimensions, matrix.shape[0] - 1, matrix.shape[1] - 1))
     _, _, components = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
@@ -123,8 +139,8 @@ def _fit(documents: list[list[str]], dimensions: int, seed: int) -> tuple[TfidfE
 def sentence_vectors(texts: Sequence[str], embed: Callable[[list[str]], npt.NDArray[Any]]) -> Float32:
     """(N, d) float32 vectors of `embed`, which maps n texts to (n, d); empty texts are NaN rows.
 
-    Equal texts are embedded once (catalogues repeat themselves: Beauty has 3,116 distinct texts for 12,101 items).
-    InputError when `embed` returns another number of rows, or when every text is empty.
+    Equal texts are embedded once (catalogues repeat themselves: Beauty has 3,116 distinct texts for 12,101
+    items). InputError when `embed` returns another number of rows, or when every text is empty.
     """
     distinct = {text: None for text in texts if text.strip()}
     if not distinct:
@@ -132,7 +148,10 @@ def sentence_vectors(texts: Sequence[str], embed: Callable[[list[str]], npt.NDAr
     unique = list(distinct)
     vectors = np.asarray(embed(unique), np.float32)
     if vectors.ndim != 2 or len(vectors) != len(unique):
-        raise InputError(f"sentence encoder: {len(unique)} texts gave an array of shape {vectors.shape}; it must be (texts, d)")
+        raise InputError(
+            f"sentence encoder: {len(unique)} texts gave an array of shape {vectors.shape}; it must be"
+            " (texts, d)"
+        )
     row = {text: i for i, text in enumerate(unique)}
     out = np.full((len(texts), vectors.shape[1]), np.nan, np.float32)
     for i, text in enumerate(texts):

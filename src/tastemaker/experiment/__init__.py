@@ -1,4 +1,6 @@
-"""Experiments: assignment, sample-ratio check, effects, sequential intervals, decisions, power, surrogates."""
+"""Experiments: assignment, sample-ratio check, effects, sequential intervals, decisions, power,
+surrogates.
+"""
 
 from tastemaker.experiment.assign import assign, first_exposures
 from tastemaker.experiment.checks import aa_test, check_units, srm

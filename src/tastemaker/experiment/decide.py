@@ -1,4 +1,6 @@
-"""From effects to a decision that was agreed before the test: corrections, guardrails, and every reason not to ship."""
+"""From effects to a decision that was agreed before the test: corrections, guardrails, and every reason not
+to ship.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def holm(p: npt.ArrayLike) -> Floats:
 
 
 def bh(p: npt.ArrayLike) -> Floats:
-    """Benjamini and Hochberg's adjusted p-values (m,): below q means a share q of the findings is expected to be false.
+    """Benjamini and Hochberg's adjusted p-values (m,): below q means a share q of the findings is expected to
+    be false.
 
     Raises InputError on a p outside [0, 1]. Source: Benjamini and Hochberg, JRSS B 1995.
     """
@@ -50,7 +53,9 @@ def bh(p: npt.ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class NonInferiority:
-    """Whether a metric was shown not to be worse by more than `margin`: its one-sided `bound` (good is positive) and p."""
+    """Whether a metric was shown not to be worse by more than `margin`: its one-sided `bound` (good is
+    positive) and p.
+    """
 
     metric: str
     margin: float
@@ -61,18 +66,25 @@ class NonInferiority:
 
 
 def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInferiority:
-    """One-sided test that the good direction of `effect` lies above -margin (margin in the effect's unit, above 0).
+    """One-sided test that the good direction of `effect` lies above -margin (margin in the effect's unit,
+    above 0).
 
-    An effect without a number never passes: absence of evidence is no safety. Raises InputError on a margin that is not above 0.
+    An effect without a number never passes: absence of evidence is no safety. Raises InputError on a margin
+    that is not above 0.
     """
     if not (math.isfinite(margin) and margin > 0):
-        raise InputError(f"guardrail '{effect.metric}': margin {margin} is not above 0; say how much harm is tolerable")
+        raise InputError(
+            f"guardrail '{effect.metric}': margin {margin} is not above 0; say how much harm is tolerable"
+        )
     if effect.reason:
         return NonInferiority(effect.metric, margin, math.nan, math.nan, False, effect.reason)
     bound = effect.bound(alpha)
     p = float(stats.t.sf((effect.good() + margin) / effect.se, effect.df))
     passed = bound > -margin
-    told = f"at worst {number(bound, effect.kind)} in the good direction, tolerated {number(-margin, effect.kind)}"
+    told = (
+        f"at worst {number(bound, effect.kind)} in the good direction, tolerated"
+        f" {number(-margin, effect.kind)}"
+    )
     return NonInferiority(effect.metric, margin, bound, p, passed, told)
 
 
@@ -80,8 +92,9 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
 class Plan:
     """What was declared before the test started.
 
-    primary: decision metrics (Holm); guardrails: metric -> harm tolerated, in the unit of its effect; exploratory: metrics
-    looked at with BH; cohorts: declared in advance, read with BH, never deciding; horizon: over which days ("day 1").
+    primary: decision metrics (Holm); guardrails: metric -> harm tolerated, in the unit of its effect;
+    exploratory: metrics looked at with BH; cohorts: declared in advance, read with BH, never deciding;
+    horizon: over which days ("day 1").
     """
 
     primary: tuple[str, ...]
@@ -102,12 +115,16 @@ class Plan:
             raise InputError(f"metric '{twice[0]}' is declared twice; primary or exploratory, once")
         for name, margin in self.guardrails.items():
             if not (math.isfinite(margin) and margin > 0):
-                raise InputError(f"guardrail '{name}': margin {margin} is not above 0; say how much harm is tolerable")
+                raise InputError(
+                    f"guardrail '{name}': margin {margin} is not above 0; say how much harm is tolerable"
+                )
 
 
 @dataclass(frozen=True)
 class Line:
-    """One metric of a decision: its role, its effect, p and adjusted p, for guardrails margin and bound, and how it came out."""
+    """One metric of a decision: its role, its effect, p and adjusted p, for guardrails margin and bound, and
+    how it came out.
+    """
 
     role: Literal["primary", "guardrail", "exploratory"]
     effect: Effect
@@ -119,7 +136,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Decision:
-    """Verdict, every reason for it, the lines it rests on, and the plan. 'ship' only when nothing stands against it."""
+    """Verdict, every reason for it, the lines it rests on, and the plan. 'ship' only when nothing stands
+    against it.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -134,13 +153,15 @@ class Decision:
 
 
 def decide(effects: Sequence[Effect], plan: Plan, sample_ratio: SampleRatio | None = None) -> Decision:
-    """Ship if the sample ratio holds, a primary metric wins after Holm, none loses, and every guardrail is non-inferior.
+    """Ship if the sample ratio holds, a primary metric wins after Holm, none loses, and every guardrail is
+    non-inferior.
 
-    effects: one a metric (and declared cohort). sample_ratio: `checks.srm` of the same units; without it nothing ships. Each
-    guardrail is tested at alpha without correction (intersection-union: all must pass). 'cannot tell' when the test itself is
-    unsound or incomplete: sample-ratio alarm or no check, a guardrail or primary without a number, an undeclared metric or
-    cohort. 'do not ship' when a sound test gives no win, a loss, or a guardrail that may be harmed.
-    Raises InputError when a metric comes twice.
+    effects: one a metric (and declared cohort). sample_ratio: `checks.srm` of the same units; without it
+    nothing ships. Each guardrail is tested at alpha without correction (intersection-union: all must pass).
+    'cannot tell' when the test itself is
+    unsound or incomplete: sample-ratio alarm or no check, a guardrail or primary without a number, an
+    undeclared metric or cohort. 'do not ship' when a sound test gives no win, a loss, or a guardrail that may
+    be harmed. Raises InputError when a metric comes twice.
     """
     found: dict[tuple[str, str], Effect] = {}
     for one in effects:
@@ -158,7 +179,13 @@ def decide(effects: Sequence[Effect], plan: Plan, sample_ratio: SampleRatio | No
         against.insert(0, "no primary metric moved in the good direction after Holm's correction")
     if against:
         return Decision("do not ship", tuple(against), lines, plan, sample_ratio)
-    return Decision("ship", (*wins, "every guardrail is non-inferior", "the arms hold their shares"), lines, plan, sample_ratio)
+    return Decision(
+        "ship",
+        (*wins, "every guardrail is non-inferior", "the arms hold their shares"),
+        lines,
+        plan,
+        sample_ratio,
+    )
 
 
 def _of(effect: Effect) -> str:
@@ -169,7 +196,9 @@ def _unsound(found: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleR
     """What makes the test unfit to decide anything."""
     out = []
     if ratio is None:
-        out.append("the sample ratio was not checked: give the units of each arm and the shares they were promised")
+        out.append(
+            "the sample ratio was not checked: give the units of each arm and the shares they were promised"
+        )
     elif ratio.alarm:
         out.append(f"sample-ratio alarm: {ratio.reason}; find what loses units before reading any effect")
     if not plan.guardrails:
@@ -177,9 +206,15 @@ def _unsound(found: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleR
     declared = {*plan.primary, *plan.guardrails, *plan.exploratory}
     for name, cohort in found:
         if name not in declared:
-            out.append(f"metric '{name}' was not declared in the plan; declare it before the next test, or leave it out")
+            out.append(
+                f"metric '{name}' was not declared in the plan; declare it before the next test, or leave"
+                " it out"
+            )
         if cohort and cohort not in plan.cohorts:
-            out.append(f"cohort '{cohort}' was not declared in the plan; declare it before the next test, or leave it out")
+            out.append(
+                f"cohort '{cohort}' was not declared in the plan; declare it before the next test, or leave"
+                " it out"
+            )
     for role, names in (("primary metric", plan.primary), ("guardrail", plan.guardrails)):
         for name in names:
             one = found.get((name, ""))
@@ -201,7 +236,10 @@ def _primary(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[
         lines.append(Line("primary", one, float(adjusted), outcome))
         if sure:
             low, high = (number(end, one.kind) for end in (one.low, one.high))
-            told = f"'{one.metric}' is {outcome}: {number(one.value, one.kind)} ({low} to {high}), Holm p = {adjusted:.2g}"
+            told = (
+                f"'{one.metric}' is {outcome}: {number(one.value, one.kind)} ({low} to {high}), Holm p ="
+                f" {adjusted:.2g}"
+            )
             (wins if one.good() > 0 else losses).append(told)
     return lines, wins, losses
 
@@ -222,10 +260,17 @@ def _guardrails(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[li
 
 def _exploratory(found: Mapping[tuple[str, str], Effect], plan: Plan) -> list[Line]:
     """Exploratory metrics, and every declared cohort of any metric."""
-    looked = [one for (name, cohort), one in found.items() if not one.reason and (cohort or name in plan.exploratory)]
+    looked = [
+        one
+        for (name, cohort), one in found.items()
+        if not one.reason and (cohort or name in plan.exploratory)
+    ]
     adjusted = bh([one.p for one in looked])
     outcomes = [
         ("better" if one.good() > 0 else "worse") if q < plan.alpha else "no difference shown"
         for one, q in zip(looked, adjusted, strict=True)
     ]
-    return [Line("exploratory", one, float(q), told) for one, q, told in zip(looked, adjusted, outcomes, strict=True)]
+    return [
+        Line("exploratory", one, float(q), told)
+        for one, q, told in zip(looked, adjusted, outcomes, strict=True)
+    ]

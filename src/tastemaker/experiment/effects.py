@@ -1,4 +1,6 @@
-"""The effect of an arm on a metric: difference or relative lift, of means or ratios, with or without CUPED."""
+"""The effect of an arm on a metric: difference or relative lift, of means or ratios, with or without
+CUPED.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,11 @@ def number(value: float, kind: Kind, sign: bool = True) -> str:
 class Effect:
     """What an arm did to a metric, treatment against control.
 
-    value with the two-sided interval [low, high] and `p` against no effect; kind 'relative' (a share of the control's value:
-    .01 is one percent) or 'absolute'; n: units of both arms; smallest: units of the smaller arm; se: standard error, with
-    `df` degrees of freedom (infinite: normal); better: the good direction; treatment, control: the two values; variance_kept:
-    share of the variance left by CUPED; cohort: empty for everybody. assumptions: what must hold; reason: why there is no
-    number (value NaN), else empty.
+    value with the two-sided interval [low, high] and `p` against no effect; kind 'relative' (a share of the
+    control's value: .01 is one percent) or 'absolute'; n: units of both arms; smallest: units of the smaller
+    arm; se: standard error, with `df` degrees of freedom (infinite: normal); better: the good direction;
+    treatment, control: the two values; variance_kept: share of the variance left by CUPED; cohort: empty for
+    everybody. assumptions: what must hold; reason: why there is no number (value NaN), else empty.
     """
 
     metric: str
@@ -69,7 +71,9 @@ class Effect:
 
 @dataclass(frozen=True)
 class _Arm:
-    """A metric in one arm: value, mean of its covariate, and the variances and covariance of one unit's linearised parts."""
+    """A metric in one arm: value, mean of its covariate, and the variances and covariance of one unit's
+    linearised parts.
+    """
 
     value: float
     before: float
@@ -89,18 +93,23 @@ def effect(
 ) -> Effect:
     """Effect of `treatment` against `control` on `metric`, with Welch's t interval at 1 - alpha.
 
-    covariate: use the metric's covariate (CUPED) where it names one; theta is pooled within arms. Ratios go through their
-    linearisation (y - R x) / mean x, so CUPED composes with them. Where nothing can be said (an empty arm, a metric that never
-    varies, a control of 0 for a relative lift) value is NaN and `reason` says why. Raises InputError on moments without the
-    metric's columns, or alpha outside (0, 1).
+    covariate: use the metric's covariate (CUPED) where it names one; theta is pooled within arms. Ratios go
+    through their linearisation (y - R x) / mean x, so CUPED composes with them. Where nothing can be said (an
+    empty arm, a metric that never varies, a control of 0 for a relative lift) value is NaN and `reason` says
+    why. Raises InputError on moments without the metric's columns, or alpha outside (0, 1).
 
-    Source: variance of a ratio and of a relative lift by the delta method; CUPED: Deng, Xu, Kohavi and Walker, WSDM 2013.
+    Source: variance of a ratio and of a relative lift by the delta method; CUPED: Deng, Xu, Kohavi and
+    Walker, WSDM 2013.
     """
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}; give a number between 0 and 1")
     if kind not in ("relative", "absolute"):
         raise InputError(f"effect kind '{kind}' is unknown; choose relative or absolute")
-    told: dict[str, Any] = {"kind": kind, "n": treatment.n + control.n, "smallest": min(treatment.n, control.n)}
+    told: dict[str, Any] = {
+        "kind": kind,
+        "n": treatment.n + control.n,
+        "smallest": min(treatment.n, control.n),
+    }
     told |= {"better": metric.better, "cohort": cohort}
     for name, arm in (("treatment", treatment), ("control", control)):
         if arm.n < 2:
@@ -111,12 +120,20 @@ def effect(
         return no_effect(metric.name, f"the denominator '{metric.denominator}' is 0 for a whole arm", **told)
     weight = [treatment.n - 1, control.n - 1]
     spread = sum(w * one.covariate for w, one in zip(weight, arms, strict=True))
-    theta = sum(w * one.cross for w, one in zip(weight, arms, strict=True)) / spread if use and spread > 0 else 0.0
+    theta = (
+        sum(w * one.cross for w, one in zip(weight, arms, strict=True)) / spread
+        if use and spread > 0
+        else 0.0
+    )
     centre = (treatment.n * arms[0].before + control.n * arms[1].before) / told["n"]
     values = [one.value - theta * (one.before - centre) for one in arms]
     left = [max(0.0, one.own - 2 * theta * one.cross + theta**2 * one.covariate) for one in arms]
     own = sum(one.own for one in arms)
-    told |= {"treatment": values[0], "control": values[1], "variance_kept": sum(left) / own if own > 0 else 1.0}
+    told |= {
+        "treatment": values[0],
+        "control": values[1],
+        "variance_kept": sum(left) / own if own > 0 else 1.0,
+    }
     return _measured(metric, values, [left[0] / treatment.n, left[1] / control.n], weight, alpha, told, use)
 
 
@@ -134,12 +151,18 @@ def _measured(
     if vt + vc <= 0:
         same = "0" if mt == mc == 0 else "the same"
         return no_effect(
-            metric.name, f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare", **told
+            metric.name,
+            f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare",
+            **told,
         )
     value, gains = mt - mc, (1.0, 1.0)
     if told["kind"] == "relative":
         if mc == 0:
-            return no_effect(metric.name, "the control's value is 0, so a relative lift has no meaning; ask for absolute", **told)
+            return no_effect(
+                metric.name,
+                "the control's value is 0, so a relative lift has no meaning; ask for absolute",
+                **told,
+            )
         value, gains = mt / mc - 1, (1 / mc**2, mt**2 / mc**4)
     parts = (vt * gains[0], vc * gains[1])
     se = math.sqrt(sum(parts))
@@ -147,8 +170,12 @@ def _measured(
     half = float(stats.t.ppf(1 - alpha / 2, df)) * se
     p = float(2 * stats.t.sf(abs(value) / se, df))
     assumed = [_INDEPENDENT, _MARGINS]
-    assumed += [f"'{metric.covariate}' was measured before the test and cannot be affected by it"] if cuped else []
-    return Effect(metric.name, value, value - half, value + half, p=p, se=se, df=df, assumptions=tuple(assumed), **told)
+    assumed += (
+        [f"'{metric.covariate}' was measured before the test and cannot be affected by it"] if cuped else []
+    )
+    return Effect(
+        metric.name, value, value - half, value + half, p=p, se=se, df=df, assumptions=tuple(assumed), **told
+    )
 
 
 def no_effect(metric: str, reason: str, kind: Kind = "relative", n: int = 0, **told: Any) -> Effect:
@@ -162,25 +189,45 @@ def effect_from_interval(
 ) -> Effect:
     """An effect somebody else published as value and half width of its `level` interval, read as normal.
 
-    Units are the publisher's. Raises InputError unless value and half width are finite and the latter is above 0.
+    Units are the publisher's. Raises InputError unless value and half width are finite and the latter is
+    above 0.
     """
     if not math.isfinite(value) or not math.isfinite(half_width) or half_width <= 0:
-        raise InputError(f"metric '{metric}': {value} with half width {half_width}; both must be finite, the width above 0")
+        raise InputError(
+            f"metric '{metric}': {value} with half width {half_width}; both must be finite, the width above 0"
+        )
     se = half_width / float(stats.norm.ppf((1 + level) / 2))
     p = float(2 * stats.norm.sf(abs(value) / se))
     assumed = ("the published interval is symmetric, normal and two-sided",)
     return Effect(
-        metric, value, value - half_width, value + half_width, n, "relative", p, assumed, se=se, smallest=n // 2, better=better
+        metric,
+        value,
+        value - half_width,
+        value + half_width,
+        n,
+        "relative",
+        p,
+        assumed,
+        se=se,
+        smallest=n // 2,
+        better=better,
     )
 
 
 def effects(
-    read: Mapping[str, Moments], metrics: list[Metric], control: str, treatment: str, kind: Kind = "relative", alpha: float = 0.05
+    read: Mapping[str, Moments],
+    metrics: list[Metric],
+    control: str,
+    treatment: str,
+    kind: Kind = "relative",
+    alpha: float = 0.05,
 ) -> list[Effect]:
     """Effect of one arm against another on every metric. Raises InputError naming an arm that has no unit."""
     for name in (control, treatment):
         if name not in read:
-            raise InputError(f"arm '{name}' is empty: no row has it; arms found: {', '.join(map(str, read)) or 'none'}")
+            raise InputError(
+                f"arm '{name}' is empty: no row has it; arms found: {', '.join(map(str, read)) or 'none'}"
+            )
     return [effect(read[treatment], read[control], metric, kind, alpha=alpha) for metric in metrics]
 
 
@@ -194,7 +241,8 @@ def _arm(read: Moments, metric: Metric, use: bool) -> _Arm:
     before, slope_before = _linear(read, metric.covariate, metric.covariate_denominator)
     if math.isnan(before):
         raise InputError(
-            f"metric '{metric.name}': '{metric.covariate_denominator}' is 0 for a whole arm; leave the covariate out"
+            f"metric '{metric.name}': '{metric.covariate_denominator}' is 0 for a whole arm; leave the"
+            " covariate out"
         )
     covariance = read.covariance(metric.columns)
     k = len(slope)

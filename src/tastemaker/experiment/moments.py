@@ -21,8 +21,9 @@ Floats = npt.NDArray[np.float64]
 class Metric:
     """How one metric is computed from columns with one row a unit.
 
-    A mean of `numerator` (default: the column called `name`), or the ratio of totals numerator / denominator. `covariate` (and
-    `covariate_denominator` for a ratio) hold the same quantity from before the test, for CUPED. `better`: the good direction.
+    A mean of `numerator` (default: the column called `name`), or the ratio of totals numerator / denominator.
+    `covariate` (and `covariate_denominator` for a ratio) hold the same quantity from before the test, for
+    CUPED. `better`: the good direction.
     """
 
     name: str
@@ -49,7 +50,8 @@ class Metric:
 
 @dataclass(frozen=True)
 class Moments:
-    """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations. `a + b` is exact.
+    """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations. `a + b`
+    is exact.
 
     Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979.
     """
@@ -92,12 +94,16 @@ class Moments:
 
     def _place(self, name: str) -> int:
         if name not in self.columns:
-            raise InputError(f"the moments hold no column '{name}'; they were taken of {', '.join(self.columns)}")
+            raise InputError(
+                f"the moments hold no column '{name}'; they were taken of {', '.join(self.columns)}"
+            )
         return self.columns.index(name)
 
 
 def batches_of(table: Any) -> Iterator[pa.RecordBatch]:
-    """Record batches of an Arrow table, a reader, anything that exports an Arrow stream, or an iterable of batches."""
+    """Record batches of an Arrow table, a reader, anything that exports an Arrow stream, or an iterable of
+    batches.
+    """
     if isinstance(table, pa.Table):
         yield from table.to_batches()
     elif hasattr(table, "__arrow_c_stream__"):
@@ -115,10 +121,11 @@ def moments(
 ) -> dict[Any, Moments]:
     """Moments of every column the metrics read, for each arm, in one pass and memory of one batch.
 
-    table: any Arrow stream with one row a unit. by: the column of arms. part: a second column (a cohort, a day): the keys are
-    then (part, arm) instead of arm. report: called with the number of rows read so far. Rows of a day or cohort may repeat a
-    unit across parts, never within one. Raises InputError naming row and column on a missing column, an empty or non-finite
-    value (a unit without events has 0, not nothing), or a table without rows.
+    table: any Arrow stream with one row a unit. by: the column of arms. part: a second column (a cohort, a
+    day): the keys are then (part, arm) instead of arm. report: called with the number of rows read so far.
+    Rows of a day or cohort may repeat a unit across parts, never within one. Raises InputError naming row and
+    column on a missing column, an empty or non-finite value (a unit without events has 0, not nothing), or a
+    table without rows.
     """
     wanted = [metrics] if isinstance(metrics, Metric) else list(metrics)
     columns = tuple(dict.fromkeys(name for metric in wanted for name in metric.columns))
@@ -141,7 +148,9 @@ def moments(
 def column_of(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
     """A column by name. Raises InputError listing the columns there are."""
     if name not in batch.schema.names:
-        raise InputError(f"column '{name}' is missing; the table has {', '.join(batch.schema.names) or 'no columns'}")
+        raise InputError(
+            f"column '{name}' is missing; the table has {', '.join(batch.schema.names) or 'no columns'}"
+        )
     return batch.column(name)
 
 
@@ -157,19 +166,24 @@ def _values(batch: pa.RecordBatch, columns: Iterable[str], start: int) -> Floats
         bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
             raise InputError(
-                f"row {start + int(bad[0]) + 1}, column '{name}' is empty or not finite; a unit without events has the value 0"
+                f"row {start + int(bad[0]) + 1}, column '{name}' is empty or not finite; a unit without"
+                " events has the value 0"
             )
         out.append(numbers)
     return np.column_stack(out)
 
 
-def _groups(batch: pa.RecordBatch, keys: Sequence[str], start: int) -> Iterator[tuple[Any, npt.NDArray[np.bool_]]]:
+def _groups(
+    batch: pa.RecordBatch, keys: Sequence[str], start: int
+) -> Iterator[tuple[Any, npt.NDArray[np.bool_]]]:
     """Each key present in the batch with the mask of its rows."""
     for name in keys:
         column = column_of(batch, name)
         if column.null_count:
             row = pc.index(column.is_null(), True).as_py()
-            raise InputError(f"row {start + row + 1}, column '{name}' is empty; every row needs a value there")
+            raise InputError(
+                f"row {start + row + 1}, column '{name}' is empty; every row needs a value there"
+            )
     codes = np.zeros(batch.num_rows, dtype=np.int64)
     labels: list[tuple[Any, ...]] = [()]
     for name in keys:
@@ -185,8 +199,8 @@ def _groups(batch: pa.RecordBatch, keys: Sequence[str], start: int) -> Iterator[
 def cluster_totals(table: Any, cluster: str, metrics: Metric | Sequence[Metric], by: str = "arm") -> pa.Table:
     """One row a cluster: totals of every column the metrics read, and `units`, its number of rows.
 
-    When whole clusters (households, cities, sessions of a user) were assigned, a mean is a ratio of cluster totals: read it
-    with `clustered(metric)`. Raises InputError naming a cluster that is in two arms.
+    When whole clusters (households, cities, sessions of a user) were assigned, a mean is a ratio of cluster
+    totals: read it with `clustered(metric)`. Raises InputError naming a cluster that is in two arms.
     """
     wanted = [metrics] if isinstance(metrics, Metric) else list(metrics)
     columns = list(dict.fromkeys(name for metric in wanted for name in metric.columns))
@@ -194,13 +208,22 @@ def cluster_totals(table: Any, cluster: str, metrics: Metric | Sequence[Metric],
     row = 0
     for batch in batches_of(table):
         values = _values(batch, columns, row)
-        frame = pl.DataFrame({cluster: pl.Series(column_of(batch, cluster)), by: pl.Series(column_of(batch, by))})
+        frame = pl.DataFrame(
+            {cluster: pl.Series(column_of(batch, cluster)), by: pl.Series(column_of(batch, by))}
+        )
         frame = frame.with_columns([pl.Series(name, values[:, place]) for place, name in enumerate(columns)])
         row += batch.num_rows
-        parts.append(frame.group_by(cluster, by).agg(pl.col(columns).sum(), pl.len().cast(pl.Float64).alias("units")))
+        parts.append(
+            frame.group_by(cluster, by).agg(pl.col(columns).sum(), pl.len().cast(pl.Float64).alias("units"))
+        )
     if not parts:
         raise InputError("the table has no rows; there is nothing to read out")
-    totals = pl.concat(parts).group_by(cluster, by).agg(pl.col(columns).sum(), pl.col("units").sum()).sort(cluster, by)
+    totals = (
+        pl.concat(parts)
+        .group_by(cluster, by)
+        .agg(pl.col(columns).sum(), pl.col("units").sum())
+        .sort(cluster, by)
+    )
     twice = totals.filter(pl.col(cluster).is_duplicated())
     if len(twice):
         name, arms = twice[cluster][0], " and ".join(repr(one) for one in twice[by][:2])
@@ -212,4 +235,6 @@ def clustered(metric: Metric) -> Metric:
     """The same metric read from `cluster_totals`: a mean becomes total / units, a ratio stays one."""
     below = metric.denominator or "units"
     below_covariate = (metric.covariate_denominator or "units") if metric.covariate else ""
-    return Metric(metric.name, metric.numerator or metric.name, below, metric.covariate, below_covariate, metric.better)
+    return Metric(
+        metric.name, metric.numerator or metric.name, below, metric.covariate, below_covariate, metric.better
+    )

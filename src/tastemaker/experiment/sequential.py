@@ -18,7 +18,9 @@ FIRST_LOOK = 500
 
 @dataclass(frozen=True)
 class ConfidenceSequence:
-    """Arrays of the shape of the looks: interval [low, high], half_width, e-value, and p = min(1, 1/e), each look alone."""
+    """Arrays of the shape of the looks: interval [low, high], half_width, e-value, and p = min(1, 1/e), each
+    look alone.
+    """
 
     low: Floats
     high: Floats
@@ -32,9 +34,10 @@ def confidence_sequence(
 ) -> ConfidenceSequence:
     """Interval, e-value and p of each look at an estimate `d`, valid at all looks together.
 
-    variance: Var(d), not of one unit (from CUPED or the delta method as well). n: units of both arms at that look. planned:
-    N*, fixed before the start; the sequence is narrowest there and void when chosen after looking. Arrays broadcast.
-    Raises InputError on n or planned below 1, a variance that is not above 0, alpha outside (0, 1), or a non-finite value.
+    variance: Var(d), not of one unit (from CUPED or the delta method as well). n: units of both arms at that
+    look. planned: N*, fixed before the start; the sequence is narrowest there and void when chosen after
+    looking. Arrays broadcast. Raises InputError on n or planned below 1, a variance that is not above 0,
+    alpha outside (0, 1), or a non-finite value.
 
     Source: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, arXiv 2103.06476, in the form gbstats uses.
     """
@@ -45,7 +48,8 @@ def confidence_sequence(
         raise InputError(f"alpha is {alpha}; give a number between 0 and 1")
     if planned < 1 or np.any(units < 1):
         raise InputError(
-            f"a confidence sequence needs n and planned size of at least 1; got n {units.min():g}, planned {planned}"
+            f"a confidence sequence needs n and planned size of at least 1; got n {units.min():g}, planned"
+            f" {planned}"
         )
     if not (np.all(np.isfinite(value)) and np.all(np.isfinite(spread)) and np.all(spread > 0)):
         raise InputError("a confidence sequence needs finite estimates with a variance above 0")
@@ -60,9 +64,11 @@ def confidence_sequence(
 
 @dataclass(frozen=True)
 class Look:
-    """One look at a running test: `value` with [low, high], the intersection of all looks so far, and p, the smallest so far.
+    """One look at a running test: `value` with [low, high], the intersection of all looks so far, and p, the
+    smallest so far.
 
-    fixed_low, fixed_high: the ordinary interval, valid only for one look fixed in advance. reason: why this look was refused.
+    fixed_low, fixed_high: the ordinary interval, valid only for one look fixed in advance. reason: why this
+    look was refused.
     """
 
     n: int
@@ -76,18 +82,23 @@ class Look:
 
 
 def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int = FIRST_LOOK) -> list[Look]:
-    """The looks taken at one metric so far, oldest first, each with the running intersection of the intervals.
+    """The looks taken at one metric so far, oldest first, each with the running intersection of the
+    intervals.
 
-    planned: N*, units of both arms, written down before the start. Looks with fewer than `n_min` units in an arm, or without a
-    number, are refused with the reason: the guarantee is asymptotic. When an intersection is empty the looks contradict each
-    other (effects that change with time, or a broken assignment); that too is told as a reason.
-    Raises InputError when a later look has fewer units than an earlier one.
+    planned: N*, units of both arms, written down before the start. Looks with fewer than `n_min` units in an
+    arm, or without a
+    number, are refused with the reason: the guarantee is asymptotic. When an intersection is empty the looks
+    contradict each other (effects that change with time, or a broken assignment); that too is told as a
+    reason. Raises InputError when a later look has fewer units than an earlier one.
     """
     found: list[Look] = []
     low, high, p, before = -math.inf, math.inf, 1.0, 0
     for effect in looks:
         if effect.n < before:
-            raise InputError(f"a look with {effect.n} units follows one with {before}; give the looks in time order, cumulated")
+            raise InputError(
+                f"a look with {effect.n} units follows one with {before}; give the looks in time order,"
+                " cumulated"
+            )
         before = effect.n
         reason = effect.reason
         if not reason and effect.smallest < n_min:
@@ -97,6 +108,8 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
             continue
         now = confidence_sequence(effect.value, effect.se**2, effect.n, planned, alpha)
         low, high, p = max(low, float(now.low)), min(high, float(now.high)), min(p, float(now.p))
-        clash = "" if low <= high else "the looks contradict each other: the effect drifts, or assignment broke"
+        clash = (
+            "" if low <= high else "the looks contradict each other: the effect drifts, or assignment broke"
+        )
         found.append(Look(effect.n, effect.value, low, high, p, effect.low, effect.high, clash))
     return found

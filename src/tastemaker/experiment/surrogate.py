@@ -1,4 +1,6 @@
-"""The surrogate index: a long outcome predicted from short ones, and what a test's short data say about it."""
+"""The surrogate index: a long outcome predicted from short ones, and what a test's short data say about
+it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class SurrogateIndex:
-    """E[long | short, x], linear: intercept and coefficients (1 + k,), refits of them on resampled users (B, 1 + k), r2, n."""
+    """E[long | short, x], linear: intercept and coefficients (1 + k,), refits of them on resampled users (B,
+    1 + k), r2, n.
+    """
 
     names: tuple[str, ...]
     coefficients: Floats
@@ -43,8 +47,9 @@ def fit_index(
 ) -> SurrogateIndex:
     """Fit the index on history by least squares, with `resamples` refits on resampled users.
 
-    short: (n, k) short outcomes and covariates of users whose long outcome (n,) is known. Raises InputError when there are
-    not more users than columns, columns depend on each other linearly, or the long outcome never varies.
+    short: (n, k) short outcomes and covariates of users whose long outcome (n,) is known. Raises InputError
+    when there are not more users than columns, columns depend on each other linearly, or the long outcome
+    never varies.
 
     Source: Athey, Chetty, Imbens and Kang, arXiv 1603.09326, with a linear index.
     """
@@ -52,19 +57,27 @@ def fit_index(
     rows, outcome = _rows(short, names), np.asarray(long, dtype=np.float64)
     n, k = rows.shape
     if outcome.shape != (n,) or not np.all(np.isfinite(outcome)):
-        raise InputError(f"the long outcome needs one finite number for each of the {n} rows; got shape {outcome.shape}")
+        raise InputError(
+            f"the long outcome needs one finite number for each of the {n} rows; got shape {outcome.shape}"
+        )
     if n <= k + 1:
         raise InputError(f"{n} users cannot fit {k} short outcomes; give more history")
     if np.ptp(outcome) == 0:
-        raise InputError("the long outcome is the same for every user of the history; there is nothing to predict")
+        raise InputError(
+            "the long outcome is the same for every user of the history; there is nothing to predict"
+        )
     design = np.column_stack([np.ones(n), rows])
     if np.linalg.matrix_rank(design) <= k:
-        raise InputError(f"the short outcomes {', '.join(names)} depend on each other linearly; leave one out")
+        raise InputError(
+            f"the short outcomes {', '.join(names)} depend on each other linearly; leave one out"
+        )
     best = np.linalg.solve(design.T @ design, design.T @ outcome)
     rng = generator(key, "surrogate")
     refits = np.empty((resamples, k + 1))
     for place in range(resamples):
-        weight = np.asarray(rng.poisson(1.0, n), dtype=np.float64)  # the bootstrap of many users, without copying rows
+        weight = np.asarray(
+            rng.poisson(1.0, n), dtype=np.float64
+        )  # the bootstrap of many users, without copying rows
         weighted = design.T * weight
         refits[place] = np.linalg.lstsq(weighted @ design, weighted @ outcome, rcond=None)[0]
     r2 = 1 - float(((outcome - design @ best) ** 2).mean() / outcome.var())
@@ -72,17 +85,24 @@ def fit_index(
 
 
 def index_effect(
-    index: SurrogateIndex, treatment: npt.ArrayLike, control: npt.ArrayLike, metric: str = "surrogate index", alpha: float = 0.05
+    index: SurrogateIndex,
+    treatment: npt.ArrayLike,
+    control: npt.ArrayLike,
+    metric: str = "surrogate index",
+    alpha: float = 0.05,
 ) -> Effect:
     """Effect of the arm on the index (absolute), from short outcomes (n_t, k) and (n_c, k) of the test.
 
-    The variance is the test's noise plus that of the index itself (its refits). Where a surrogacy assumption fails the interval
-    is of the index, not of the long outcome. An arm with fewer than 2 units gives no number, with the reason.
+    The variance is the test's noise plus that of the index itself (its refits). Where a surrogacy assumption
+    fails the interval is of the index, not of the long outcome. An arm with fewer than 2 units gives no
+    number, with the reason.
     """
     arms = [_rows(one, index.names) for one in (treatment, control)]
     n, smallest = len(arms[0]) + len(arms[1]), min(map(len, arms))
     if smallest < 2:
-        return no_effect(metric, f"the smaller arm has {smallest} units; at least 2 are needed", "absolute", n)
+        return no_effect(
+            metric, f"the smaller arm has {smallest} units; at least 2 are needed", "absolute", n
+        )
     scores = [index.predict(one) for one in arms]
     value = float(scores[0].mean() - scores[1].mean())
     noise = sum(float(one.var(ddof=1)) / len(one) for one in scores)
@@ -90,10 +110,14 @@ def index_effect(
     refit = float(np.var(index.refits[:, 1:] @ gap, ddof=1)) if len(index.refits) > 1 else 0.0
     se = math.sqrt(noise + refit)
     if se == 0:
-        return no_effect(metric, "the index is the same for every unit: there is nothing to compare", "absolute", n)
+        return no_effect(
+            metric, "the index is the same for every unit: there is nothing to compare", "absolute", n
+        )
     half, p = float(stats.norm.ppf(1 - alpha / 2)) * se, float(2 * stats.norm.sf(abs(value) / se))
     means = [float(one.mean()) for one in scores]
-    found = Effect(metric, value, value - half, value + half, n, "absolute", p, ASSUMPTIONS, se=se, smallest=smallest)
+    found = Effect(
+        metric, value, value - half, value + half, n, "absolute", p, ASSUMPTIONS, se=se, smallest=smallest
+    )
     return replace(found, treatment=means[0], control=means[1])
 
 
@@ -101,8 +125,9 @@ def index_effect(
 class PastTests:
     """A surrogate against the long outcome over K past tests.
 
-    naive_slope: regression of the observed effects, which shared noise bends; slope, correlation: after taking the noise out
-    (NaN when noise explains all variation); agreement: share of tests with the same inference (better, worse, not sure);
+    naive_slope: regression of the observed effects, which shared noise bends; slope, correlation: after
+    taking the noise out (NaN when noise explains all variation); agreement: share of tests with the same
+    inference (better, worse, not sure);
     recall: share of long-term wins the surrogate finds (NaN without one).
     """
 
@@ -115,19 +140,23 @@ class PastTests:
     reason: str = ""
 
 
-def past_tests(short: npt.ArrayLike, long: npt.ArrayLike, noise: npt.ArrayLike, alpha: float = 0.05) -> PastTests:
+def past_tests(
+    short: npt.ArrayLike, long: npt.ArrayLike, noise: npt.ArrayLike, alpha: float = 0.05
+) -> PastTests:
     """How well effects on a surrogate (K,) foretold effects on the long outcome (K,) in K past tests.
 
-    noise: (K, 2, 2) sampling covariance of (short, long) in each test. Both effects come from the same users, so their noise is
-    correlated and the naive regression is biased towards the user-level slope; subtracting the mean noise covariance from the
-    covariance of the effects ("total covariance") removes that. Raises InputError on fewer than 3 tests or mismatched shapes.
+    noise: (K, 2, 2) sampling covariance of (short, long) in each test. Both effects come from the same users,
+    so their noise is correlated and the naive regression is biased towards the user-level slope; subtracting
+    the mean noise covariance from the covariance of the effects ("total covariance") removes that. Raises
+    InputError on fewer than 3 tests or mismatched shapes.
 
     Source: arXiv 2402.17637.
     """
     a, b, sigma = (np.asarray(one, dtype=np.float64) for one in (short, long, noise))
     if len(a) < 3 or a.shape != b.shape or sigma.shape != (len(a), 2, 2):
         raise InputError(
-            f"past tests need at least 3 pairs of effects and (K, 2, 2) noise; got {a.shape}, {b.shape}, {sigma.shape}"
+            f"past tests need at least 3 pairs of effects and (K, 2, 2) noise; got {a.shape}, {b.shape},"
+            f" {sigma.shape}"
         )
     seen = np.cov(a, b)
     true = seen - sigma.mean(axis=0)
@@ -147,7 +176,9 @@ def past_tests(short: npt.ArrayLike, long: npt.ArrayLike, noise: npt.ArrayLike, 
 def _rows(values: npt.ArrayLike, names: Sequence[str]) -> Floats:
     rows = np.asarray(values, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(names):
-        raise InputError(f"short outcomes need one column for each of {', '.join(names)}; got shape {rows.shape}")
+        raise InputError(
+            f"short outcomes need one column for each of {', '.join(names)}; got shape {rows.shape}"
+        )
     bad = np.argwhere(~np.isfinite(rows))
     if len(bad):
         raise InputError(f"row {bad[0][0] + 1}, column '{names[bad[0][1]]}' is not a finite number")

@@ -33,12 +33,13 @@ def lower_bound(
     resamples: int = 2_000,
     key: str | int = 0,
 ) -> Estimate:
-    """The mean, and a number below the true mean with probability at least 1 - delta; `high` is infinite (one-sided).
+    """The mean, and a number below the true mean with probability at least 1 - delta; `high` is infinite
+    (one-sided).
 
-    hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t and bca are asymptotic;
-    log_smoothing (2405.14335) needs `smoothing` l > 0, chosen on other rows; betting (2010.09686) needs a finite `low` and holds
-    at any stopping time, with `fractions` of what the worst value could take: .01 to .9 for paired values, 1e-4 to .9 where low
-    is 0.
+    hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t and bca are
+    asymptotic; log_smoothing (2405.14335) needs `smoothing` l > 0, chosen on other rows; betting (2010.09686)
+    needs a finite `low` and holds at any stopping time, with `fractions` of what the worst value could take:
+    .01 to .9 for paired values, 1e-4 to .9 where low is 0.
 
     Where the rows say nothing the bound is the smallest possible value and `reason` says why; no error.
 
@@ -53,8 +54,8 @@ def lower_bound(
         raise InputError(f"delta is {delta}; give an error rate above 0 and below 1, for instance .05")
     if contributions.kind == INFLUENCE and method not in ("t", "bca"):
         raise InputError(
-            f"{method} cannot take {contributions.estimator or 'influence values'}: a ratio has no independent rounds of known "
-            "range; use ips, or the bounds t or bca"
+            f"{method} cannot take {contributions.estimator or 'influence values'}: a ratio has no"
+            " independent rounds of known range; use ips, or the bounds t or bca"
         )
     notes = list(contributions.assumptions)
     if method in ("t", "bca"):
@@ -84,7 +85,10 @@ def _nothing(contributions: Contributions, method: str) -> str:
     if method in ("bernstein", "t", "bca") and len(value) < 2:
         return f"{len(value)} row: {method} needs at least two to see any spread"
     if method in ("t", "bca") and float(np.ptp(value)) == 0:
-        return f"all {len(value)} contributions are {value[0]:g}: no row carries information, and {method} would see no spread"
+        return (
+            f"all {len(value)} contributions are {value[0]:g}: no row carries information, and {method} would"
+            " see no spread"
+        )
     return ""
 
 
@@ -92,14 +96,17 @@ def _range(contributions: Contributions, method: str) -> float:
     width = contributions.high - contributions.low
     if not math.isfinite(width):
         raise InputError(
-            f"{method} needs a finite range known before the data, {contributions.estimator or 'this estimate'} has none (the "
-            "largest weight seen is not a bound); use clipped_ips, give max_weight, or use the bound betting"
+            f"{method} needs a finite range known before the data,"
+            f" {contributions.estimator or 'this estimate'} has none (the largest weight seen is not a"
+            " bound); use clipped_ips, give max_weight, or use the bound betting"
         )
     return width
 
 
 def _hoeffding(contributions: Contributions, delta: float) -> float:
-    return contributions.mean - _range(contributions, "hoeffding") * math.sqrt(math.log(1 / delta) / (2 * len(contributions)))
+    return contributions.mean - _range(contributions, "hoeffding") * math.sqrt(
+        math.log(1 / delta) / (2 * len(contributions))
+    )
 
 
 def _bernstein(contributions: Contributions, delta: float) -> float:
@@ -109,42 +116,56 @@ def _bernstein(contributions: Contributions, delta: float) -> float:
 
 
 def _student(contributions: Contributions, delta: float) -> float:
-    return contributions.mean - float(stats.t.ppf(1 - delta, len(contributions) - 1)) * contributions.standard_error
+    return (
+        contributions.mean
+        - float(stats.t.ppf(1 - delta, len(contributions) - 1)) * contributions.standard_error
+    )
 
 
 def _log_smoothing(contributions: Contributions, delta: float, smoothing: float | None) -> float:
     if smoothing is None or not smoothing > 0:
         raise InputError(
-            "log_smoothing needs smoothing, a number above 0 chosen on other rows than these (try 1 / the largest weight)"
+            "log_smoothing needs smoothing, a number above 0 chosen on other rows than these (try 1 / the"
+            " largest weight)"
         )
     if not contributions.low > -1 / smoothing:
-        raise InputError(f"log_smoothing at {smoothing:g} needs contributions above {-1 / smoothing:g}, known before the data")
-    growth = float(np.log1p(smoothing * contributions.value).mean()) - math.log(1 / delta) / len(contributions)
+        raise InputError(
+            f"log_smoothing at {smoothing:g} needs contributions above {-1 / smoothing:g}, known before the"
+            " data"
+        )
+    growth = float(np.log1p(smoothing * contributions.value).mean()) - math.log(1 / delta) / len(
+        contributions
+    )
     return (math.exp(growth) - 1) / smoothing
 
 
 def _betting(contributions: Contributions, delta: float, fractions: tuple[float, ...] | None) -> float:
     if not math.isfinite(contributions.low):
         raise InputError(
-            f"betting needs a smallest contribution known before the data, and {contributions.estimator or 'this estimate'} has "
-            "none; for dr give floor and logger"
+            "betting needs a smallest contribution known before the data, and"
+            f" {contributions.estimator or 'this estimate'} has none; for dr give floor and logger"
         )
     usual = betting.FRACTIONS if contributions.low < 0 else betting.SPARSE_FRACTIONS
-    return float(betting.lower(contributions.value, delta, contributions.low, fractions=fractions or usual, anchor=0.0))
+    return float(
+        betting.lower(contributions.value, delta, contributions.low, fractions=fractions or usual, anchor=0.0)
+    )
 
 
 def _bca(value: Floats, delta: float, resamples: int, key: str | int) -> float:
     """Bias-corrected and accelerated bootstrap of a mean; its jackknife is in closed form (Efron 1987)."""
     if resamples * delta < 5:
         raise InputError(
-            f"{resamples} resamples are too few for a percentile at delta = {delta}; give at least {math.ceil(5 / delta)}"
+            f"{resamples} resamples are too few for a percentile at delta = {delta}; give at least"
+            f" {math.ceil(5 / delta)}"
         )
     rng, n = generator(key, "bca"), len(value)
     step = max(1, _DRAWS // n)
     sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
     means = np.concatenate([value[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
     # Half of the ties count as below, as a mean of few distinct values meets itself.
-    below = (np.count_nonzero(means < value.mean()) + 0.5 * np.count_nonzero(means == value.mean())) / resamples
+    below = (
+        np.count_nonzero(means < value.mean()) + 0.5 * np.count_nonzero(means == value.mean())
+    ) / resamples
     centre = float(stats.norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
     gap = value - value.mean()
     acceleration = float((gap**3).sum() / (6 * (gap**2).sum() ** 1.5))

@@ -15,7 +15,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DesignSettings:
-    """min_plays: expected plays every new item gets (m_min); tolerance: relative gap to the best design; steps: at most."""
+    """min_plays: expected plays every new item gets (m_min); tolerance: relative gap to the best design;
+    steps: at most.
+    """
 
     min_plays: float = 0.0
     tolerance: float = 1e-3
@@ -23,7 +25,9 @@ class DesignSettings:
 
     def __post_init__(self) -> None:
         if self.min_plays < 0 or not 0 < self.tolerance < 1 or self.steps < 1:
-            raise InputError("a design needs min_plays of at least 0, a tolerance in (0, 1) and at least one step")
+            raise InputError(
+                "a design needs min_plays of at least 0, a tolerance in (0, 1) and at least one step"
+            )
 
 
 def allocate(
@@ -44,50 +48,72 @@ def allocate(
     caps
         largest share of one item, or one number each.
     prior
-        (d, d) what is known already: the sum of phi phi^T over logged plays (A0), plus a ridge. None: the D-optimal design.
+        (d, d) what is known already: the sum of phi phi^T over logged plays (A0), plus a ridge. None: the
+        D-optimal design.
 
-    Pairwise Frank-Wolfe with the exact step of a rank-two update; stops when no feasible design can gain more than
-    `tolerance` x d. Raises InputError on caps or minimum plays that cannot be met, and on vectors that do not span their
-    dimensions without a prior. Source: 2111.04835; Lacoste-Julien and Jaggi, 1511.05932 (pairwise steps).
+    Pairwise Frank-Wolfe with the exact step of a rank-two update; stops when no feasible design can gain more
+    than `tolerance` x d. Raises InputError on caps or minimum plays that cannot be met, and on vectors that
+    do not span their dimensions without a prior. Source: 2111.04835; Lacoste-Julien and Jaggi, 1511.05932
+    (pairwise steps).
     """
     phi = np.asarray(vectors, dtype=np.float64)
     if phi.ndim != 2 or not len(phi) or not np.isfinite(phi).all():
-        raise InputError(f"a design needs one finite vector an item, at least one item; got an array of shape {phi.shape}")
+        raise InputError(
+            f"a design needs one finite vector an item, at least one item; got an array of shape {phi.shape}"
+        )
     low, high = _limits(len(phi), budget, caps, settings.min_plays)
-    known = np.zeros((phi.shape[1], phi.shape[1])) if prior is None else np.asarray(prior, dtype=np.float64) / budget
+    known = (
+        np.zeros((phi.shape[1], phi.shape[1]))
+        if prior is None
+        else np.asarray(prior, dtype=np.float64) / budget
+    )
     share = _share_out(np.ones(len(phi)), low, high)
     if np.linalg.matrix_rank(known + (phi * share[:, None]).T @ phi, hermitian=True) < phi.shape[1]:
         raise InputError(
-            f"{len(phi)} vectors do not span their {phi.shape[1]} dimensions; give a prior (a ridge), or fewer dimensions"
+            f"{len(phi)} vectors do not span their {phi.shape[1]} dimensions; give a prior (a ridge), or"
+            " fewer dimensions"
         )
     return _ascend(phi, known, share, low, high, settings)
 
 
 def by_uncertainty(
-    low: Floats, high: Floats, budget: float, caps: float | npt.ArrayLike = 1.0, settings: DesignSettings = DesignSettings()
+    low: Floats,
+    high: Floats,
+    budget: float,
+    caps: float | npt.ArrayLike = 1.0,
+    settings: DesignSettings = DesignSettings(),
 ) -> Floats:
-    """p (n_novel,) proportional to how little is known of an item, qhigh - qlow, within caps and minimum plays."""
+    """p (n_novel,) proportional to how little is known of an item, qhigh - qlow, within caps and minimum
+    plays.
+    """
     if low.shape != high.shape or low.ndim != 1 or np.any(high < low):
         raise InputError("bounds of rewards are needed for every item, the upper one not below the lower")
     return _share_out(np.maximum(high - low, 1e-12), *_limits(len(low), budget, caps, settings.min_plays))
 
 
-def _limits(items: int, budget: float, caps: float | npt.ArrayLike, min_plays: float) -> tuple[Floats, Floats]:
+def _limits(
+    items: int, budget: float, caps: float | npt.ArrayLike, min_plays: float
+) -> tuple[Floats, Floats]:
     if not 0 < budget < np.inf:
         raise InputError(f"the budget is {budget}; give the expected plays of new items, above 0")
     low = np.full(items, min_plays / budget)
     high = np.broadcast_to(np.asarray(caps, dtype=np.float64), (items,)).copy()
     if low.sum() > 1 + 1e-12:
         raise InputError(
-            f"{items} items x {min_plays:g} plays exceed the budget of {budget:g} plays; raise the budget or lower min_plays"
+            f"{items} items x {min_plays:g} plays exceed the budget of {budget:g} plays; raise the budget or"
+            " lower min_plays"
         )
     if np.any(high < low) or high.sum() < 1 - 1e-12:
-        raise InputError(f"caps of sum {high.sum():g} cannot hold a share of 1 and the minimum plays; raise them")
+        raise InputError(
+            f"caps of sum {high.sum():g} cannot hold a share of 1 and the minimum plays; raise them"
+        )
     return low, high
 
 
 def _share_out(wish: Floats, low: Floats, high: Floats) -> Floats:
-    """Shares in [low, high] of sum 1, as proportional to `wish` as they can be: clip(t wish) for the right t."""
+    """Shares in [low, high] of sum 1, as proportional to `wish` as they can be: clip(t wish) for the right
+    t.
+    """
     left, right = 0.0, float((high / wish).max())
     for _ in range(200):
         middle = (left + right) / 2
@@ -97,8 +123,12 @@ def _share_out(wish: Floats, low: Floats, high: Floats) -> Floats:
     return out
 
 
-def _ascend(phi: Floats, known: Floats, share: Floats, low: Floats, high: Floats, settings: DesignSettings) -> Floats:
-    """Move share from the item whose plays teach least to the one whose plays teach most, until nothing is gained."""
+def _ascend(
+    phi: Floats, known: Floats, share: Floats, low: Floats, high: Floats, settings: DesignSettings
+) -> Floats:
+    """Move share from the item whose plays teach least to the one whose plays teach most, until nothing is
+    gained.
+    """
     d = phi.shape[1]
     inverse: npt.NDArray[Any] = np.empty((d, d))
     gain: npt.NDArray[Any] = np.empty(len(phi))

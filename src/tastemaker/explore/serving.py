@@ -1,4 +1,6 @@
-"""From scored candidates to the slate that is shown and logged: the best in order, drawn, or drawn beside a certified policy."""
+"""From scored candidates to the slate that is shown and logged: the best in order, drawn, or drawn beside a
+certified policy.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ BESIDE = "/"  # in a policy id: the deployed policy, then the pi0 it is mixed wi
 
 
 def logger_name(temperature: float, model: str) -> str:
-    """The policy id of what is served without a certified policy: pi0. model: the version of what scored the candidates.
+    """The policy id of what is served without a certified policy: pi0. model: the version of what scored the
+    candidates.
 
     Raises InputError on a temperature below 0.
     """
     if not 0 <= temperature < float("inf"):
-        raise InputError(f"the exploration temperature is {temperature}; give 0 (the best in order) or a number above it")
+        raise InputError(
+            f"the exploration temperature is {temperature}; give 0 (the best in order) or a number above it"
+        )
     return GREEDY_POLICY if temperature == 0 else f"plackett-luce-{temperature:g}-{model}"
 
 
@@ -42,9 +47,10 @@ def serve_slate(
 ) -> pa.Table:
     """A slate of at most k of the candidates, in `schema.SLATES`, with the probabilities it was drawn with.
 
-    item_ids, scores (N,) log-probabilities, prefixes (N,): *all* candidates after every filter, best first. temperature 0 shows
-    the first k; above 0, position by position, an item is drawn in proportion to exp(score / temperature), keyed by the request
-    id, so that a replay gives the same slate. model: as in `logger_name`, which also says what is refused.
+    item_ids, scores (N,) log-probabilities, prefixes (N,): *all* candidates after every filter, best first.
+    temperature 0 shows the first k; above 0, position by position, an item is drawn in proportion to
+    exp(score / temperature), keyed by the request id, so that a replay gives the same slate. model: as in
+    `logger_name`, which also says what is refused.
     """
     shown, policy = min(k, len(item_ids)), logger_name(temperature, model)
     if temperature == 0:
@@ -55,9 +61,11 @@ def serve_slate(
 
 @dataclass(frozen=True, eq=False)
 class Deployed:
-    """A certified policy over the catalogue, to be served with pi0 mixed in. name: the first part of its policy ids.
+    """A certified policy over the catalogue, to be served with pi0 mixed in. name: the first part of its
+    policy ids.
 
-    holdout: share h of requests that pi0 serves; cap: U, the largest pi0/mixture: h rises per request until it holds.
+    holdout: share h of requests that pi0 serves; cap: U, the largest pi0/mixture: h rises per request until
+    it holds.
     """
 
     policy: Policy
@@ -68,7 +76,9 @@ class Deployed:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """What pi0 draws from: candidates (n,) rows of the catalogue, scores (n,), temperature; name: its policy id."""
+    """What pi0 draws from: candidates (n,) rows of the catalogue, scores (n,), temperature; name: its policy
+    id.
+    """
 
     candidates: Ints
     scores: Floats
@@ -88,20 +98,28 @@ def serve_deployed(
     timestamp: datetime,
     prefixes: Ints | None = None,
 ) -> pa.Table:
-    """A slate of at most k, drawn from the deployed policy mixed with pi0, with what each of the three gave every shown item.
+    """A slate of at most k, drawn from the deployed policy mixed with pi0, with what each of the three gave
+    every shown item.
 
-    context (d,); allowed (A,): what this request may be shown, of which the pool is a part; item_ids, prefixes (A,). What the
-    policy would show and this request must not goes to pi0: with rewards of 0 and above, that is worth at least what a
-    certificate on logged actions counts for it, nothing. pi0 is the softmax of the pool's scores / temperature.
+    context (d,); allowed (A,): what this request may be shown, of which the pool is a part; item_ids,
+    prefixes (A,). What the
+    policy would show and this request must not goes to pi0: with rewards of 0 and above, that is worth at
+    least what a certificate on logged actions counts for it, nothing. pi0 is the softmax of the pool's scores
+    / temperature.
 
     Raises InputError when the policy knows another catalogue, as `mixed_slate` otherwise.
     """
     if deployed.policy.n_actions != len(item_ids):
-        raise InputError(f"the deployed policy knows {deployed.policy.n_actions} items, not these {len(item_ids)}; learn again")
+        raise InputError(
+            f"the deployed policy knows {deployed.policy.n_actions} items, not these {len(item_ids)}; learn"
+            " again"
+        )
     sharp = np.exp((pool.scores - pool.scores.max()) / pool.temperature)
     logger = np.zeros(len(item_ids))
     logger[pool.candidates] = sharp / sharp.sum()
-    wanted = np.concatenate([np.exp(block[0], dtype=np.float64) for _, _, block in deployed.policy.blocks(context[None, :])])
+    wanted = np.concatenate(
+        [np.exp(block[0], dtype=np.float64) for _, _, block in deployed.policy.blocks(context[None, :])]
+    )
     policy = np.where(allowed, wanted / wanted.sum(), 0.0)
     policy += max(1.0 - policy.sum(), 0.0) * logger
     policy /= policy.sum()

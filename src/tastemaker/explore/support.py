@@ -23,9 +23,10 @@ Floats = npt.NDArray[np.float64]
 class PolicySupport:
     """How much of a policy a log can speak about.
 
-    mean_weight should be near expected_weight, the policy's mass on actions the logger may play; z is their distance in standard
-    errors. effective_rows: (sum w)^2 / sum w^2. novelty: mass on actions the logger never plays. missing_rewarded: rewarded rows
-    still missing for a certificate at the settings asked for, None where no number of such rows would do.
+    mean_weight should be near expected_weight, the policy's mass on actions the logger may play; z is their
+    distance in standard errors. effective_rows: (sum w)^2 / sum w^2. novelty: mass on actions the logger
+    never plays. missing_rewarded: rewarded rows still missing for a certificate at the settings asked for,
+    None where no number of such rows would do.
     """
 
     mean_weight: float
@@ -39,8 +40,9 @@ class PolicySupport:
 
 @dataclass(frozen=True)
 class SupportReport:
-    """rows, users and rewarded rows of a log, the ranges of reward and propensity, actions logged, known and novel, plays of a
-    logged action (least, median, most), and, given a policy, its support. warnings: in plain words, what should worry a reader.
+    """rows, users and rewarded rows of a log, the ranges of reward and propensity, actions logged, known and
+    novel, plays of a logged action (least, median, most), and, given a policy, its support. warnings: in
+    plain words, what should worry a reader.
     """
 
     rows: int
@@ -68,19 +70,35 @@ class SupportReport:
             f"rows                {self.rows:,} (users: {users})",
             f"rewarded rows       {self.rewarded:,} ({self.rewarded / self.rows:.2%})",
             f"rewards             {self.reward_range[0]:g} to {self.reward_range[1]:g}",
-            f"propensities        {self.propensity_range[0]:.3g} to {self.propensity_range[1]:.3g}, {self.propensities}",
-            f"actions             {self.known_actions:,} known, {self.logged_actions:,} logged, {self.novel_actions:,} novel",
+            (
+                f"propensities        {self.propensity_range[0]:.3g} to {self.propensity_range[1]:.3g},"
+                f" {self.propensities}"
+            ),
+            (
+                f"actions             {self.known_actions:,} known, {self.logged_actions:,} logged,"
+                f" {self.novel_actions:,} novel"
+            ),
             f"plays an action     {self.plays[0]:,} to {self.plays[2]:,}, median {self.plays[1]:,.0f}",
             f"rewarded rows that even the logger itself would need for a certificate: {self.least_rewarded}",
         ]
         if self.policy is not None:
             one = self.policy
-            more = "no number of such rows would do" if one.missing_rewarded is None else f"{one.missing_rewarded:,}"
+            more = (
+                "no number of such rows would do"
+                if one.missing_rewarded is None
+                else f"{one.missing_rewarded:,}"
+            )
             lines += [
-                f"mean weight         {one.mean_weight:.4f}, expected {one.expected_weight:.4f} (z = {one.z:+.1f})",
+                (
+                    f"mean weight         {one.mean_weight:.4f}, expected {one.expected_weight:.4f} (z ="
+                    f" {one.z:+.1f})"
+                ),
                 f"largest weight      {one.max_weight:.4g}",
                 f"effective rows      {one.effective_rows:,.0f}",
-                f"novelty             {one.novelty:.4f} of the policy's plays go to actions the logger never plays",
+                (
+                    f"novelty             {one.novelty:.4f} of the policy's plays go to actions the logger"
+                    " never plays"
+                ),
                 f"rewarded rows still missing for a certificate: {more}",
             ]
         return "\n".join([*lines, *(f"warning: {one}" for one in self.warnings)])
@@ -96,8 +114,9 @@ def support_report(
 ) -> SupportReport:
     """The support of a log, and of a policy on it.
 
-    actions (A,) bool: which actions the logger may play; the others are novel. None: those that occur in the log, which counts an
-    action of small propensity that was never drawn as novel. c, delta: of the certificate whose missing rows are counted.
+    actions (A,) bool: which actions the logger may play; the others are novel. None: those that occur in the
+    log, which counts an action of small propensity that was never drawn as novel. c, delta: of the
+    certificate whose missing rows are counted.
 
     Raises InputError when an action was logged that `actions` says the logger never plays.
     """
@@ -106,7 +125,8 @@ def support_report(
     existing = logged if actions is None else actions
     if existing.shape != logged.shape or np.any(logged & ~existing):
         raise InputError(
-            f"actions must mark, for all {log.n_actions} actions, which the logger may play; one it played is unmarked"
+            f"actions must mark, for all {log.n_actions} actions, which the logger may play; one it played is"
+            " unmarked"
         )
     seen = plays[logged]
     report = None if policy is None else _policy_support(log, existing, policy, c, delta)
@@ -128,7 +148,9 @@ def support_report(
 
 
 def least_rewarded(c: float = 0.95, delta: float = 0.05) -> int:
-    """Rewarded rows (of reward r_max) before the paired betting test passes the logger itself: 102 at c = .95, delta = .05."""
+    """Rewarded rows (of reward r_max) before the paired betting test passes the logger itself: 102 at c =
+    .95, delta = .05.
+    """
     growth = np.log1p(np.asarray(FRACTIONS) * (1 - c) / c)
     return math.ceil(_repeats(growth, delta)) if c < 1 else 2**31 - 1
 
@@ -143,7 +165,9 @@ def _repeats(growth: Floats, delta: float) -> float:
     return high
 
 
-def _policy_support(log: Log, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float) -> PolicySupport:
+def _policy_support(
+    log: Log, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float
+) -> PolicySupport:
     # One pass over the catalogue for both the weights and the paired contributions.
     own = log_probs(log, policy)
     weight = weights(log, own)
@@ -168,22 +192,39 @@ def _policy_support(log: Log, existing: npt.NDArray[np.bool_], policy: Policy, c
 def _warnings(log: Log, policy: PolicySupport | None, least: int) -> list[str]:
     found = []
     if log.source == ESTIMATED:
-        found.append("the propensities are estimated by a fitted logger; every figure below is conditional on that fit")
+        found.append(
+            "the propensities are estimated by a fitted logger; every figure below is conditional on that fit"
+        )
     if log.rewarded == 0:
         found.append("no row is rewarded: nothing can be estimated or certified")
     elif log.rewarded < least:
         found.append(
-            f"{log.rewarded} rewarded rows are fewer than the {least} that the logger itself would need for a certificate"
+            f"{log.rewarded} rewarded rows are fewer than the {least} that the logger itself would need for a"
+            " certificate"
         )
     if bool(np.all(log.propensity == 1.0)):
-        found.append("every propensity is 1: the logger was deterministic, and nothing can be said of any other action")
+        found.append(
+            "every propensity is 1: the logger was deterministic, and nothing can be said of any other action"
+        )
     if log.user is not None and len(log) / len(np.unique(log.user)) > 2:
-        found.append("users return often, and their rows depend on each other: sum contributions by user before bounding")
+        found.append(
+            "users return often, and their rows depend on each other: sum contributions by user before"
+            " bounding"
+        )
     if policy is not None:
         if abs(policy.z) > 3:
-            found.append(f"the mean weight is {policy.z:+.1f} standard errors off: the propensities may not be the logger's")
+            found.append(
+                f"the mean weight is {policy.z:+.1f} standard errors off: the propensities may not be the"
+                " logger's"
+            )
         if policy.effective_rows < 100:
-            found.append(f"the rows are worth {policy.effective_rows:.0f}: the policy is too far from the logger to be judged")
+            found.append(
+                f"the rows are worth {policy.effective_rows:.0f}: the policy is too far from the logger to be"
+                " judged"
+            )
         if policy.novelty > 1e-6:
-            found.append(f"{policy.novelty:.1%} of the policy's plays are on novel actions, which earn nothing on logged support")
+            found.append(
+                f"{policy.novelty:.1%} of the policy's plays are on novel actions, which earn nothing on"
+                " logged support"
+            )
     return found

@@ -24,9 +24,11 @@ LOGGED, ESTIMATED = "logged", "estimated"
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a log table play which part; `r_max` is the largest reward possible, known before the data.
+    """Which columns of a log table play which part; `r_max` is the largest reward possible, known before the
+    data.
 
-    context: names of numeric (or fixed-size list) columns. A name of an optional column that the table lacks is no error.
+    context: names of numeric (or fixed-size list) columns. A name of an optional column that the table lacks
+    is no error.
     """
 
     context: tuple[str, ...] = ()
@@ -45,17 +47,20 @@ class Columns:
 
     def __post_init__(self) -> None:
         if not 0 < self.r_max < float("inf"):
-            raise InputError(f"r_max is {self.r_max}; give the largest reward a row can have, a finite number above 0")
+            raise InputError(
+                f"r_max is {self.r_max}; give the largest reward a row can have, a finite number above 0"
+            )
 
 
 @dataclass(frozen=True)
 class Log:
     """A checked log of n rows over the catalogue `actions` (A,).
 
-    context (n, d); action (n,) row numbers of `actions`; reward (n,) in [0, r_max]; propensity (n,) in (0, 1], what whoever
-    logged the row gave the shown action; the optional columns are (n,) or None. reference, deployed: what pi0, and the policy
-    deployed beside it, gave the shown action where a mixture of both logged the rows; None where pi0 did. source: "logged", or
-    "estimated" when the propensities come from a fitted logger.
+    context (n, d); action (n,) row numbers of `actions`; reward (n,) in [0, r_max]; propensity (n,) in (0,
+    1], what whoever logged the row gave the shown action; the optional columns are (n,) or None. reference,
+    deployed: what pi0, and the policy deployed beside it, gave the shown action where a mixture of both
+    logged the rows; None where pi0 did. source: "logged", or "estimated" when the propensities come from a
+    fitted logger.
     """
 
     context: npt.NDArray[np.floating]
@@ -117,14 +122,15 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
     actions
         ids of all actions there are, novel ones too; `Log.action` holds row numbers of this list.
     fit_logger
-        allow a table without propensities: they are then estimated, and everything that follows is labelled so.
+        allow a table without propensities: they are then estimated, and everything that follows is labelled
+        so.
 
     Raises
     ------
     InputError
-        naming column, first row and remedy: a missing column; a propensity that is empty, NaN, not above 0 or above 1;
-        a reward that is empty, NaN, negative or above `columns.r_max`; an action the catalogue does not have; a context
-        value that is not a finite number.
+        naming column, first row and remedy: a missing column; a propensity that is empty, NaN, not above 0 or
+        above 1; a reward that is empty, NaN, negative or above `columns.r_max`; an action the catalogue does
+        not have; a context value that is not a finite number.
     """
     if table.num_rows == 0:
         raise InputError("the log has no rows; an estimate needs at least one")
@@ -132,14 +138,17 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
     reward = _numbers(table, columns.reward, "no reward is 0, not empty")
     _within(reward, columns.reward, reward < 0, "is negative; shift rewards to 0 and above")
     _within(
-        reward, columns.reward, reward > columns.r_max, f"is above r_max = {columns.r_max:g}; raise r_max or rescale the rewards"
+        reward,
+        columns.reward,
+        reward > columns.r_max,
+        f"is above r_max = {columns.r_max:g}; raise r_max or rescale the rewards",
     )
     context = _context(table, columns.context)
     has_propensity = columns.propensity in table.column_names
     if not has_propensity and not fit_logger:
         raise InputError(
-            f"column '{columns.propensity}' is missing; log the probability of each shown action, or ask for a fitted logger "
-            "(the result is then labelled 'estimated')"
+            f"column '{columns.propensity}' is missing; log the probability of each shown action, or ask for"
+            " a fitted logger (the result is then labelled 'estimated')"
         )
     log = Log(
         context=context,
@@ -153,7 +162,11 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
         request=_texts(table, columns.request),
         timestamp=_integers(table, columns.timestamp),
         policy=_texts(table, columns.policy),
-        prefix_propensity=_propensity(table, columns.prefix_propensity) if _filled(table, columns.prefix_propensity) else None,
+        prefix_propensity=(
+            _propensity(table, columns.prefix_propensity)
+            if _filled(table, columns.prefix_propensity)
+            else None
+        ),
         # Whoever names the propensity itself as pi0's says that pi0 logged the rows.
         reference=None if columns.reference == columns.propensity else _probability(table, columns.reference),
         deployed=_probability(table, columns.deployed),
@@ -166,21 +179,33 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
     return replace(log, propensity=fitted_propensities(log), source=ESTIMATED)
 
 
-def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> tuple[Log, Log, Log, str]:
+def split(
+    log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0
+) -> tuple[Log, Log, Log, str]:
     """S1 to learn on, S2 to choose on, S3 to certify on once, and a digest of this split.
 
-    All rows of one user go to the same part (of one request where no users are known; else each row by its number), by a
-    keyed hash, so that the same key gives the same split whatever the order of users. Raises InputError on shares that are
-    not three positive numbers of sum 1, or when a part stays empty.
+    All rows of one user go to the same part (of one request where no users are known; else each row by its
+    number), by a keyed hash, so that the same key gives the same split whatever the order of users. Raises
+    InputError on shares that are not three positive numbers of sum 1, or when a part stays empty.
     """
     parts = np.asarray(shares, dtype=np.float64)
     if parts.shape != (3,) or not np.all(parts > 0) or abs(parts.sum() - 1) > 1e-9:
-        raise InputError(f"a split needs three positive shares of sum 1, for instance .5, .2, .3; got {tuple(shares)}")
-    units = log.user if log.user is not None else log.request if log.request is not None else np.arange(len(log)).astype(str)
+        raise InputError(
+            f"a split needs three positive shares of sum 1, for instance .5, .2, .3; got {tuple(shares)}"
+        )
+    units = (
+        log.user
+        if log.user is not None
+        else log.request
+        if log.request is not None
+        else np.arange(len(log)).astype(str)
+    )
     names, unit = np.unique(units, return_inverse=True)
     part = np.searchsorted(np.cumsum(parts)[:2], _uniform(names, key), side="right")[unit]
     if min(np.count_nonzero(part == one) for one in range(3)) == 0:
-        raise InputError(f"{len(names)} users or requests are too few for a split by {tuple(shares)}: one part has no row")
+        raise InputError(
+            f"{len(names)} users or requests are too few for a split by {tuple(shares)}: one part has no row"
+        )
     text = f"{log.hash} {key!r} {parts.tolist()}"
     learn, choose, certify = (log.take(part == one) for one in range(3))
     return learn, choose, certify, hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -195,7 +220,9 @@ def _uniform(names: Strings, key: str | int) -> Floats:
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise InputError(f"column '{name}' is missing; the table has {', '.join(table.column_names) or 'no columns'}")
+        raise InputError(
+            f"column '{name}' is missing; the table has {', '.join(table.column_names) or 'no columns'}"
+        )
     return table.column(name)
 
 
@@ -210,9 +237,13 @@ def _numbers(table: pa.Table, name: str, remedy: str) -> Floats:
     try:
         cast = column.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column '{name}' is no number ({error}); convert it first, categories to indicator columns") from None
+        raise InputError(
+            f"column '{name}' is no number ({error}); convert it first, categories to indicator columns"
+        ) from None
     if cast.null_count:
-        raise InputError(f"row {pc.index(cast.is_null(), True).as_py() + 1}, column '{name}' is empty; {remedy}")
+        raise InputError(
+            f"row {pc.index(cast.is_null(), True).as_py() + 1}, column '{name}' is empty; {remedy}"
+        )
     values: Floats = cast.to_numpy()
     _within(values, name, ~np.isfinite(values), f"is not a finite number; {remedy}")
     return values
@@ -242,13 +273,15 @@ def _probability(table: pa.Table, name: str) -> Floats | None:
 
 
 def _actions(table: pa.Table, name: str, actions: Sequence[str]) -> Ints:
-    found = pc.index_in(_cast(_column(table, name), name, pa.string()), value_set=pa.array(actions, pa.string()))
+    found = pc.index_in(
+        _cast(_column(table, name), name, pa.string()), value_set=pa.array(actions, pa.string())
+    )
     if found.null_count:
         row = pc.index(found.is_null(), True).as_py()
         value = table.column(name)[row].as_py()
         raise InputError(
-            f"row {row + 1}, column '{name}': action {value!r} is not among the {len(actions)} known actions; add it to the "
-            "catalogue, or drop the row"
+            f"row {row + 1}, column '{name}': action {value!r} is not among the {len(actions)} known actions;"
+            " add it to the catalogue, or drop the row"
         )
     indices: Ints = found.to_numpy().astype(np.int64)
     return indices
@@ -284,7 +317,9 @@ def _cast(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedAr
     try:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column '{name}' cannot be read as {kind} ({error}); convert it, or drop the column") from None
+        raise InputError(
+            f"column '{name}' cannot be read as {kind} ({error}); convert it, or drop the column"
+        ) from None
 
 
 def _integers(table: pa.Table, name: str) -> Ints | None:

@@ -1,7 +1,7 @@
 """The chain of stages, each an artifact named by the fingerprint of its inputs and settings.
 
-A fingerprint needs no work to compute, so every command knows at once which stages are finished, and a change of one
-dial redoes only what depends on it.
+A fingerprint needs no work to compute, so every command knows at once which stages are finished, and a change
+of one dial redoes only what depends on it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Report = Callable[[str, float, float, str], None]
 class Stage:
     """One step: which stages it reads, which dials it depends on, and the version of its code.
 
-    `resume`: the build keeps its own checkpoints and goes on from them after a kill. `extras`: dials that count once they are
-    set to other than their default, so that a new one leaves what is finished alone.
+    `resume`: the build keeps its own checkpoints and goes on from them after a kill. `extras`: dials that
+    count once they are set to other than their default, so that a new one leaves what is finished alone.
     """
 
     name: str
@@ -62,8 +62,8 @@ class Chain:
         self.tables = workspace.tables_fingerprint()
         if self.tables in workspace.tombstones.held:
             raise ArtifactError(
-                f"{workspace.root}: the tables still hold a person whom `tastemaker forget` was to remove when it was cut off; "
-                "run it for them again"
+                f"{workspace.root}: the tables still hold a person whom `tastemaker forget` was to remove"
+                " when it was cut off; run it for them again"
             )
 
     @cached_property
@@ -78,7 +78,9 @@ class Chain:
     def settings(self, name: str) -> Mapping[str, Any]:
         """The dials the stage depends on."""
         stage, dials = BY_NAME[name], self.workspace.settings
-        return {dial: dials[dial] for dial in stage.dials} | {dial: dials[dial] for dial in stage.extras if dials[dial]}
+        return {dial: dials[dial] for dial in stage.dials} | {
+            dial: dials[dial] for dial in stage.extras if dials[dial]
+        }
 
     def fingerprint(self, name: str) -> str:
         """What the stage's artifact is called."""
@@ -92,11 +94,16 @@ class Chain:
         """The verified artifact; ArtifactError with the command to run when it is not there yet."""
         if not self.finished(name):
             where = self.workspace.root
-            raise ArtifactError(f"{where}: the stage '{name}' is not done with these settings; run `tastemaker train -w {where}`")
+            raise ArtifactError(
+                f"{where}: the stage '{name}' is not done with these settings; run `tastemaker train -w"
+                f" {where}`"
+            )
         return self.workspace.artifacts.get(name, self.fingerprint(name))
 
     def run(self, name: str, build: Callable[[Chain, Path], None]) -> tuple[Path, bool]:
-        """The stage's artifact and whether it was there already; `build(chain, folder)` makes it otherwise."""
+        """The stage's artifact and whether it was there already; `build(chain, folder)` makes it
+        otherwise.
+        """
         reused = self.finished(name)
         folder = self.workspace.artifacts.put(
             name,

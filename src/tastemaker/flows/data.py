@@ -23,7 +23,9 @@ ORDER_KEY = "item order"
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Items in keyed-hash order (which carries no information), positive histories, and the split to evaluate on."""
+    """Items in keyed-hash order (which carries no information), positive histories, and the split to evaluate
+    on.
+    """
 
     items: pa.Table
     item_ids: list[str]
@@ -66,8 +68,13 @@ def positive(interactions: pa.Table) -> pa.Table:
 
 def item_texts(items: pa.Table) -> list[str]:
     """Title, text and attributes of each item in one string; empty where it has none of them."""
-    rows = zip(items["title"].to_pylist(), items["text"].to_pylist(), items["attributes"].to_pylist(), strict=True)
-    return [". ".join(part for part in (title, text, ", ".join(attributes or [])) if part) for title, text, attributes in rows]
+    rows = zip(
+        items["title"].to_pylist(), items["text"].to_pylist(), items["attributes"].to_pylist(), strict=True
+    )
+    return [
+        ". ".join(part for part in (title, text, ", ".join(attributes or [])) if part)
+        for title, text, attributes in rows
+    ]
 
 
 def attribute_words(attributes: list[str] | None) -> Mapping[str, list[str]]:

@@ -15,15 +15,24 @@ from tastemaker.store import Workspace
 from tastemaker.store.settings import SETTINGS_FILE
 
 LOOK: dict[str, dict[str, Any]] = {
-    # The question is off by default (asking people is the owner's decision) and on here, often enough to be met in one sitting.
-    "tunes": {"title": "Traditional tunes", "sft_epochs": 16, "ask_share": 0.5, "ask_hours": 0.0, "ask_lists": 4},
+    # The question is off by default (asking people is the owner's decision) and on here, often enough to be
+    # met in one sitting.
+    "tunes": {
+        "title": "Traditional tunes",
+        "sft_epochs": 16,
+        "ask_share": 0.5,
+        "ask_hours": 0.0,
+        "ask_lists": 4,
+    },
     "movielens": {"title": "MovieLens films", "split": "time"},
 }
 NOTICE = "The tunes are real; every listener is simulated. Nobody's listening is shown or learnt from."
 
 
 def build_demo(folder: Path, dataset: str, tunes: int, report: Report) -> dict[str, Any]:
-    """Everything up to a served model; what an earlier run finished is reused, what it was killed in resumes."""
+    """Everything up to a served model; what an earlier run finished is reused, what it was killed in
+    resumes.
+    """
     started = time.monotonic()
     if not (folder / SETTINGS_FILE).exists():
         Workspace.create(folder, LOOK.get(dataset, {}))
@@ -40,7 +49,11 @@ def build_demo(folder: Path, dataset: str, tunes: int, report: Report) -> dict[s
 
 
 def _evaluate(folder: Path, report: Report) -> str:
-    return "\n" + str(evaluate_workspace(folder, ("popularity", "content", "cooccurrence", "sasrec"), "test", 0, report)["text"])
+    return "\n" + str(
+        evaluate_workspace(folder, ("popularity", "content", "cooccurrence", "sasrec"), "test", 0, report)[
+            "text"
+        ]
+    )
 
 
 def _evaluated(workspace: Workspace) -> str | None:

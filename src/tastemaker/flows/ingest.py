@@ -25,9 +25,13 @@ def create_workspace(folder: Path) -> dict[str, Any]:
     return {"workspace": str(folder), "text": text}
 
 
-def ingest_files(workspace: Path, items: Path | None, interactions: Path | None, strict: bool = False) -> dict[str, Any]:
+def ingest_files(
+    workspace: Path, items: Path | None, interactions: Path | None, strict: bool = False
+) -> dict[str, Any]:
     """`tastemaker ingest`: files into tables, with a report of what was refused and why."""
-    found = ingest.ingest_files(Workspace.open(workspace), items, interactions, ingest.IngestSettings(strict=strict))
+    found = ingest.ingest_files(
+        Workspace.open(workspace), items, interactions, ingest.IngestSettings(strict=strict)
+    )
     lines = found.lines()
     if found.reused:
         lines.append("the same tables as before: nothing changed")
@@ -38,7 +42,9 @@ def ingest_files(workspace: Path, items: Path | None, interactions: Path | None,
 def ingest_dataset(
     workspace: Path, dataset: str, report: Report, tunes: int | None = None, listeners: int = LISTENERS
 ) -> dict[str, Any]:
-    """Tables of a packaged data set: real ratings (movielens), or real tunes with **simulated** listeners (tunes)."""
+    """Tables of a packaged data set: real ratings (movielens), or real tunes with **simulated** listeners
+    (tunes).
+    """
     opened = Workspace.open(workspace)
     source = opened.data / "source"
     report("catalogue", 0, 1, dataset)
@@ -50,7 +56,9 @@ def ingest_dataset(
         items, interactions = _tunes(opened, tunes, listeners)
     else:
         raise InputError(f"--dataset {dataset}: there is no such data set; choose {' or '.join(DATASETS)}")
-    interactions, left = opened.tombstones.without(interactions)  # the workspace keeps a copy of what a package carries
+    interactions, left = opened.tombstones.without(
+        interactions
+    )  # the workspace keeps a copy of what a package carries
     write_table(source / "items.parquet", items)
     write_table(source / "interactions.parquet", interactions)
     report("catalogue", 1, 1, "")
@@ -59,7 +67,9 @@ def ingest_dataset(
 
 
 def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.Table, pa.Table]:
-    """Items and simulated interactions; the facts needed to render sound and covers stay beside the tables."""
+    """Items and simulated interactions; the facts needed to render sound and covers stay beside the
+    tables.
+    """
     from tastemaker.simulate.listeners import simulate
     from tastemaker.simulate.tunes import catalogue
 
@@ -67,5 +77,7 @@ def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.
     items, facts = catalogue(tunes, seed)
     simulated = simulate(facts, listeners, seed)
     write_table(workspace.data / FACTS_FILE, facts)
-    write_table(workspace.data / "listener_profiles.parquet", workspace.tombstones.without(simulated.profiles)[0])
+    write_table(
+        workspace.data / "listener_profiles.parquet", workspace.tombstones.without(simulated.profiles)[0]
+    )
     return items, simulated.interactions

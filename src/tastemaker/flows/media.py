@@ -1,4 +1,6 @@
-"""Sound and covers of items: files inside the workspace, or, for the demo's tunes, rendered when first asked for."""
+"""Sound and covers of items: files inside the workspace, or, for the demo's tunes, rendered when first asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,17 @@ class Media:
     def __init__(self, workspace: Workspace, items: pa.Table) -> None:
         self.root = workspace.root
         columns = (items[name].to_pylist() for name in ("item_id", "audio", "image"))
-        self.paths = {item: {"audio": audio, "cover": image} for item, audio, image in zip(*columns, strict=True)}
+        self.paths = {
+            item: {"audio": audio, "cover": image} for item, audio, image in zip(*columns, strict=True)
+        }
         facts = workspace.data / FACTS_FILE
-        self.facts: dict[str, Any] = {row["item_id"]: row for row in read_table(facts).to_pylist()} if facts.exists() else {}
+        self.facts: dict[str, Any] = (
+            {row["item_id"]: row for row in read_table(facts).to_pylist()} if facts.exists() else {}
+        )
 
     def get(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
-        """Bytes and media type of the 'audio' or 'cover'; None when the item has none. What is rendered is kept by name.
+        """Bytes and media type of the 'audio' or 'cover'; None when the item has none. What is rendered is
+        kept by name.
 
         Raises
         ------
@@ -49,12 +56,18 @@ class Media:
             return None
         path = (self.root / relative).resolve()
         if not path.is_relative_to(self.root.resolve()):
-            raise InputError(f"item {item_id}: {kind} path '{relative}' leaves the workspace; use a path inside it")
+            raise InputError(
+                f"item {item_id}: {kind} path '{relative}' leaves the workspace; use a path inside it"
+            )
         if not path.exists():
             if item_id not in self.facts:
-                raise InputError(f"item {item_id}: {kind} file '{relative}' is not in the workspace; copy it there")
+                raise InputError(
+                    f"item {item_id}: {kind} file '{relative}' is not in the workspace; copy it there"
+                )
             fact = self.facts[item_id]
-            write_bytes(path, wav_bytes(self.wave(item_id)) if kind == "audio" else png_bytes(draw(cover_of(fact))))
+            write_bytes(
+                path, wav_bytes(self.wave(item_id)) if kind == "audio" else png_bytes(draw(cover_of(fact)))
+            )
         return path.read_bytes(), MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
 
     def wave(self, item_id: str) -> Floats:
@@ -77,7 +90,9 @@ class Media:
             with Image.open(io.BytesIO(found[0])) as image:
                 return np.asarray(image.convert("RGB").resize((96, 96)))
         except (UnidentifiedImageError, OSError) as error:
-            raise InputError(f"item {item_id}: its cover is not an image that can be read ({error}); replace the file") from None
+            raise InputError(
+                f"item {item_id}: its cover is not an image that can be read ({error}); replace the file"
+            ) from None
 
 
 def _read_wav(data: bytes, item_id: str) -> Floats:
@@ -88,7 +103,9 @@ def _read_wav(data: bytes, item_id: str) -> Floats:
     try:
         rate, samples = wavfile.read(io.BytesIO(data))
     except ValueError as error:
-        raise InputError(f"item {item_id}: its audio is not a WAV file that can be read ({error}); convert it to WAV") from None
+        raise InputError(
+            f"item {item_id}: its audio is not a WAV file that can be read ({error}); convert it to WAV"
+        ) from None
     scale = float(np.iinfo(samples.dtype).max) if np.issubdtype(samples.dtype, np.integer) else 1.0
     mono = samples.astype(np.float32).reshape(len(samples), -1).mean(axis=1) / np.float32(scale)
     return np.asarray(resample_poly(mono, RATE, rate) if rate != RATE else mono, np.float32)
@@ -101,7 +118,9 @@ def _media(root: Path, chain: Chain) -> Media:
 
 def audio_view(chain: Chain) -> Floats | None:
     """(N, d) audio vectors, NaN rows for items without; None when no item has audio."""
-    return _view(chain, "audio", lambda media, item: media.wave(item), lambda waves: audio_vectors(waves, RATE))
+    return _view(
+        chain, "audio", lambda media, item: media.wave(item), lambda waves: audio_vectors(waves, RATE)
+    )
 
 
 def image_view(chain: Chain) -> Floats | None:

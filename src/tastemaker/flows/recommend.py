@@ -66,9 +66,13 @@ class Recommender:
         self.vocabulary = vocabulary
         self.codes, sizes = load_codes(chain)
         self.trie = build_trie(self.codes, sizes)
-        self.retriever = LanguageModelRetriever(Decoder.of(model, vocabulary), self.trie, normalise="siblings")
+        self.retriever = LanguageModelRetriever(
+            Decoder.of(model, vocabulary), self.trie, normalise="siblings"
+        )
         self.prompt = BehaviourSettings(max_items=self.dials["max_items"])
-        self.versions = {name: chain.fingerprint(name)[:12] for name in ("tokens", "sft")} | {"trie": self.trie.fingerprint[:12]}
+        self.versions = {name: chain.fingerprint(name)[:12] for name in ("tokens", "sft")} | {
+            "trie": self.trie.fingerprint[:12]
+        }
         self.memory, self.weight = load_memory(chain) if remember else (None, 0.0)
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
@@ -76,12 +80,19 @@ class Recommender:
         """Item indices; InputError naming the first unknown id."""
         for item in item_ids:
             if item not in self.data.index:
-                raise InputError(f"item '{item}' is not in the catalogue; look its id up with /items?query= or in the items file")
+                raise InputError(
+                    f"item '{item}' is not in the catalogue; look its id up with /items?query= or in the"
+                    " items file"
+                )
         return [self.data.index[item] for item in item_ids]
 
     def allowed(self, wish: Wish) -> Allowed:
-        """The items a wish may be answered with: passing every filter, not excluded, not seen if the workspace says so."""
-        filters: Filters = tuple(sorted((name, tuple(sorted(values))) for name, values in wish.filters.items() if values))
+        """The items a wish may be answered with: passing every filter, not excluded, not seen if the
+        workspace says so.
+        """
+        filters: Filters = tuple(
+            sorted((name, tuple(sorted(values))) for name, values in wish.filters.items() if values)
+        )
         removed = self.index_of(sorted(wish.exclude))
         if self.dials["remove_seen"]:
             removed += self.index_of(wish.history)
@@ -97,7 +108,9 @@ class Recommender:
             one = np.zeros(len(keep), bool)
             one[np.concatenate(rows)] = True
             keep &= one
-        return mask(self.trie, keep, " and ".join(f"{name} is {' or '.join(values)}" for name, values in filters))
+        return mask(
+            self.trie, keep, " and ".join(f"{name} is {' or '.join(values)}" for name, values in filters)
+        )
 
     @cached_property
     def fields(self) -> dict[str, dict[str, Ints]]:
@@ -107,7 +120,10 @@ class Recommender:
             for name, values in attribute_words(attributes).items():
                 for value in values:
                     found.setdefault(name, {}).setdefault(value, []).append(row)
-        return {name: {value: np.array(rows, np.int64) for value, rows in values.items()} for name, values in found.items()}
+        return {
+            name: {value: np.array(rows, np.int64) for value, rows in values.items()}
+            for name, values in found.items()
+        }
 
     def search(
         self, histories: Histories, allowed: Sequence[Allowed], beam: int, deadline: float | None = None
@@ -133,8 +149,12 @@ class Recommender:
         found = self.search(histories, allowed, max(self.dials["beam"], k), deadline)
         return [first(one, k) for one in self.remember(histories, found)]
 
-    def search_all(self, contexts: Histories, tick: Callable[[int], None] = lambda done: None) -> list[Candidates]:
-        """`search` for any number of histories, in blocks so that memory stays flat; seen items as the workspace says."""
+    def search_all(
+        self, contexts: Histories, tick: Callable[[int], None] = lambda done: None
+    ) -> list[Candidates]:
+        """`search` for any number of histories, in blocks so that memory stays flat; seen items as the
+        workspace says.
+        """
         found: list[Candidates] = []
         for start in range(0, len(contexts), BLOCK):
             keep = np.zeros(len(contexts), bool)
@@ -145,13 +165,23 @@ class Recommender:
             tick(len(found))
         return found
 
-    def answer(self, wishes: Sequence[Wish], deadline: float | None = None, spare: int = 0) -> list[Candidates]:
-        """Candidates for each wish, in order; `spare` more than it asks for, where a later step chooses among them."""
+    def answer(
+        self, wishes: Sequence[Wish], deadline: float | None = None, spare: int = 0
+    ) -> list[Candidates]:
+        """Candidates for each wish, in order; `spare` more than it asks for, where a later step chooses among
+        them.
+        """
         rows = [np.array(self.index_of(wish.history), np.int64) for wish in wishes]
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-        packed = Histories(np.array([str(i) for i in range(len(rows))]), offsets, np.concatenate([np.empty(0, np.int64), *rows]))
+        packed = Histories(
+            np.array([str(i) for i in range(len(rows))]),
+            offsets,
+            np.concatenate([np.empty(0, np.int64), *rows]),
+        )
         deepest = max(wish.k for wish in wishes) + spare
-        found = self.candidates(packed, [self.allowed(wish) for wish in wishes], self.depth(deepest), deadline=deadline)
+        found = self.candidates(
+            packed, [self.allowed(wish) for wish in wishes], self.depth(deepest), deadline=deadline
+        )
         return [first(one, self.depth(wish.k + spare)) for one, wish in zip(found, wishes, strict=True)]
 
     def depth(self, k: int) -> int:
@@ -163,7 +193,13 @@ class Recommender:
         return "+".join(filter(None, (self.versions["sft"], ranker)))
 
     def slate(
-        self, request_id: str, user_id: str, found: Candidates, k: int, at: datetime | None = None, ranker: str = ""
+        self,
+        request_id: str,
+        user_id: str,
+        found: Candidates,
+        k: int,
+        at: datetime | None = None,
+        ranker: str = "",
     ) -> tuple[pa.Table, Candidates]:
         """What is shown of the candidates, as the row that is logged and as candidates in the order shown.
 
@@ -172,19 +208,27 @@ class Recommender:
         ids = [self.data.item_ids[item] for item in found.items]
         prefixes = self.codes[found.items, 0]
         now, heat = at or datetime.now(UTC), self.dials["exploration"]
-        slate = serve_slate(request_id, user_id, ids, found.scores, k, now, heat, self.version(ranker), prefixes)
+        slate = serve_slate(
+            request_id, user_id, ids, found.scores, k, now, heat, self.version(ranker), prefixes
+        )
         place = {item: row for row, item in enumerate(ids)}
         rows = np.array([place[item] for item in slate["item_id"].to_pylist()], np.int64)
-        shown = Candidates(found.items[rows], found.scores[rows], tuple(found.source[row] for row in rows), found.reason)
+        shown = Candidates(
+            found.items[rows], found.scores[rows], tuple(found.source[row] for row in rows), found.reason
+        )
         return slate, shown
 
     @cached_property
     def _evidence(self) -> tuple[dict[str, frozenset[str]], dict[str, float], dict[tuple[int, int], int]]:
         lists = self.data.items["attributes"].to_pylist()
-        attributes = {item: frozenset(values or ()) for item, values in zip(self.data.item_ids, lists, strict=True)}
+        attributes = {
+            item: frozenset(values or ()) for item, values in zip(self.data.item_ids, lists, strict=True)
+        }
         rarity = rarity_of(attributes.values())
         pairs, times = pair_counts(self.data.split.train)
-        counts = {(one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)}
+        counts = {
+            (one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)
+        }
         return attributes, rarity, counts
 
     def evidence(self, item_id: str, history: Sequence[str]) -> list[Reason]:
@@ -218,7 +262,8 @@ class Recommender:
 
 
 def user_history(recommender: Recommender, database: Database, user: str) -> tuple[list[str], list[str]]:
-    """What a user liked or played, oldest first (the table's events, then the server's), and what they do not want.
+    """What a user liked or played, oldest first (the table's events, then the server's), and what they do not
+    want.
 
     Raises InputError for a user that neither knows.
     """
@@ -226,7 +271,10 @@ def user_history(recommender: Recommender, database: Database, user: str) -> tup
     row = data.user_row.get(user)
     events = database.history(user)
     if row is None and not events:
-        raise InputError(f"user '{user}' is not known; pass item ids with --history, or choose a user of the interactions table")
+        raise InputError(
+            f"user '{user}' is not known; pass item ids with --history, or choose a user of the interactions"
+            " table"
+        )
     past = [data.item_ids[item] for item in data.histories.of(row)] if row is not None else []
     known = [event for event in events if event.item_id in data.index]
     unwanted = [str(event.item_id) for event in known if event.kind in ("not_interested", "skip")]
@@ -237,7 +285,9 @@ def user_history(recommender: Recommender, database: Database, user: str) -> tup
 def recommend_once(
     workspace: Path, user: str | None, history: list[str], k: int, where: list[str], exclude: list[str]
 ) -> dict[str, Any]:
-    """One answer for the command line, ranked by the deployed proxy as the server ranks; logged as a slate when for a user."""
+    """One answer for the command line, ranked by the deployed proxy as the server ranks; logged as a slate
+    when for a user.
+    """
     if (user is None) == (not history):
         raise InputError("give either --user or --history (repeat it, oldest first)")
     from tastemaker.flows.exploration.serve import Explorer
@@ -258,12 +308,26 @@ def recommend_once(
     wish = Wish(tuple(past), k, filters, frozenset(exclude) | frozenset(unwanted))
     found = recommender.answer([wish], None, ranking.spare)[0]
     request_id = secrets.token_hex(8)
-    shown = ranking.show(Explorer(recommender, database), request_id, user, wish, found, datetime.now(UTC), log=user is not None)
+    shown = ranking.show(
+        Explorer(recommender, database),
+        request_id,
+        user,
+        wish,
+        found,
+        datetime.now(UTC),
+        log=user is not None,
+    )
     for row in shown.rows:
         row["reasons"] = [recommender.words(reason) for reason in recommender.evidence(row["item_id"], past)]
         row["text"] = recommender._texts[recommender.data.index[row["item_id"]]]
     database.close()
-    told = {"request_id": request_id, "user_id": user, "policy_id": shown.policy_id, "rows": shown.rows, "reason": shown.reason}
+    told = {
+        "request_id": request_id,
+        "user_id": user,
+        "policy_id": shown.policy_id,
+        "rows": shown.rows,
+        "reason": shown.reason,
+    }
     return told | {"text": _as_text(shown.rows, shown.reason)}
 
 

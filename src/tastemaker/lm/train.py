@@ -28,7 +28,12 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
     for name, one in run.trainable.items():
         for key, value in run.optimiser.state[one].items():
             moments[f"{key}.{name}"] = value
-    groups = {"weights": dict(run.trainable), "optimiser": moments, "average": run.average.values, "best": run.best_weights}
+    groups = {
+        "weights": dict(run.trainable),
+        "optimiser": moments,
+        "average": run.average.values,
+        "best": run.best_weights,
+    }
     values = {
         "last": asdict(run.last) if run.last else None,
         "best": run.best,
@@ -36,7 +41,9 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
         "stopped": run.stopped,
         "random": f"keyed by seed {run.settings.seed} and step",
     }
-    checkpoint.write(folder, checkpoint.Checkpoint(run.step, identity, values, {k: v for k, v in groups.items() if v}))
+    checkpoint.write(
+        folder, checkpoint.Checkpoint(run.step, identity, values, {k: v for k, v in groups.items() if v})
+    )
 
 
 @torch.no_grad()
@@ -44,9 +51,14 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
     for name, one in run.trainable.items():
         one.copy_(saved.groups["weights"][name])
         moments = saved.groups["optimiser"]
-        run.optimiser.state[one] = {key: moments[f"{key}.{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")}
+        run.optimiser.state[one] = {
+            key: moments[f"{key}.{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")
+        }
     # In the order of the parameters: safetensors sorts names, and the average walks both side by side.
-    for kept, values in ((run.average.values, saved.groups.get("average")), (run.best_weights, saved.groups.get("best"))):
+    for kept, values in (
+        (run.average.values, saved.groups.get("average")),
+        (run.best_weights, saved.groups.get("best")),
+    ):
         kept.update({name: values[name].to(run.device) for name in run.trainable} if values else {})
     run.step, run.best = saved.step, saved.values["best"]
     run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
@@ -66,29 +78,33 @@ def train(
 ) -> Iterator[Metrics]:
     """Train `model` in place and yield metrics; the weights to keep are in it when the iterator ends.
 
-    A run killed at any moment goes on from its last checkpoint in `state_folder` and ends with the same weights, bit for
-    bit (CPU, same number of threads). A finished run is read back at once. Gradients are those of uniform batches: the
-    loss of a step is its weighted sum over the *expected* weight of predicted tokens, so short and long histories count
-    alike however they are padded.
+    A run killed at any moment goes on from its last checkpoint in `state_folder` and ends with the same
+    weights, bit for bit (CPU, same number of threads). A finished run is read back at once. Gradients are
+    those of uniform batches: the loss of a step is its weighted sum over the *expected* weight of predicted
+    tokens, so short and long histories count alike however they are padded.
 
     Parameters
     ----------
     examples
         EXAMPLES table of `tastemaker.schema`.
     validate
-        Called with the model (in evaluation mode, holding the average); greater is better. The best weights are kept.
+        Called with the model (in evaluation mode, holding the average); greater is better. The best weights
+        are kept.
     siblings
-        Fine-tuning only: normalise over the codes that exist after a prefix instead of over the whole level. Serve
-        with `normalise="siblings"` then.
+        Fine-tuning only: normalise over the codes that exist after a prefix instead of over the whole level.
+        Serve with `normalise="siblings"` then.
 
     Raises
     ------
     InputError
-        for examples that cannot be used; ArtifactError for a checkpoint of another run; ModelError on divergence.
+        for examples that cannot be used; ArtifactError for a checkpoint of another run; ModelError on
+        divergence.
     """
     longest = getattr(model.config, "max_position_embeddings", 1 << 30)
     if siblings is not None and (settings.stage != "sft" or settings.smoothing):
-        raise ModelError("siblings belong to fine-tuning without label smoothing; leave them out of other runs")
+        raise ModelError(
+            "siblings belong to fine-tuning without label smoothing; leave them out of other runs"
+        )
     data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)
     identity = _identity(model, vocabulary, data, settings, siblings)
     folder = Path(state_folder) if state_folder is not None else None
@@ -127,8 +143,12 @@ def _identity(
     }
 
 
-def _steps(run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None) -> Iterator[Metrics]:
-    """Advance to the end, validating, saving and reporting on the way; a finished run only repeats its last report."""
+def _steps(
+    run: Run, folder: Path | None, identity: dict[str, str], validate: Callable[[Any], float] | None
+) -> Iterator[Metrics]:
+    """Advance to the end, validating, saving and reporting on the way; a finished run only repeats its last
+    report.
+    """
     if run.last is not None:
         yield run.last
         return

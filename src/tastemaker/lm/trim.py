@@ -1,4 +1,6 @@
-"""Trim a pretrained vocabulary to what a product's text uses: most parameters of small models are rows nobody reads."""
+"""Trim a pretrained vocabulary to what a product's text uses: most parameters of small models are rows nobody
+reads.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,12 @@ def count_tokens(tokenizer: Any, texts: Iterable[str]) -> Counter[int]:
 
 @torch.no_grad()
 def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[Any, Any]:
-    """Keep about `size` tokens: specials, bytes and the most used ones, each with the parts that BPE merges it from.
+    """Keep about `size` tokens: specials, bytes and the most used ones, each with the parts that BPE merges
+    it from.
 
-    Rows are copied, so logits on kept tokens are the model's own; text that used a dropped token is written with
-    shorter ones, and any Unicode text still comes back. Call before `extend`. The model is changed in place.
+    Rows are copied, so logits on kept tokens are the model's own; text that used a dropped token is written
+    with shorter ones, and any Unicode text still comes back. Call before `extend`. The model is changed in
+    place.
 
     Parameters
     ----------
@@ -50,19 +54,27 @@ def trim(model: Any, tokenizer: Any, counts: Counter[int], size: int) -> tuple[A
     """
     data = json.loads(tokenizer.backend_tokenizer.to_str())
     if data["model"]["type"] != "BPE":
-        raise ModelError(f"only BPE tokenizers can be trimmed, this one is {data['model']['type']}; use the base untrimmed")
+        raise ModelError(
+            f"only BPE tokenizers can be trimmed, this one is {data['model']['type']}; use the base untrimmed"
+        )
     kept = sorted(_kept_ids(data, counts, size))
     renumber = {old: new for new, old in enumerate(kept)}
     trimmed = _rebuild(tokenizer, _filtered(data, renumber))
     for name, row in trimmed.get_vocab().items():
         if renumber.get(tokenizer.convert_tokens_to_ids(name)) != row:
             raise ModelError(
-                f"token '{name}' would move to row {row}: this tokenizer adds tokens of its own; use the base untrimmed"
+                f"token '{name}' would move to row {row}: this tokenizer adds tokens of its own; use the base"
+                " untrimmed"
             )
-    matrices = {id(part.weight): part for part in (model.get_input_embeddings(), model.get_output_embeddings())}
+    matrices = {
+        id(part.weight): part for part in (model.get_input_embeddings(), model.get_output_embeddings())
+    }
     index = torch.tensor(kept, device=model.get_input_embeddings().weight.device)
     rows = {key: part.weight[index].clone() for key, part in matrices.items()}
-    parts = {"input": rows[id(model.get_input_embeddings().weight)], "output": rows[id(model.get_output_embeddings().weight)]}
+    parts = {
+        "input": rows[id(model.get_input_embeddings().weight)],
+        "output": rows[id(model.get_output_embeddings().weight)],
+    }
     model.resize_token_embeddings(len(kept), mean_resizing=False)
     model.get_input_embeddings().weight.copy_(parts["input"])
     model.get_output_embeddings().weight.copy_(parts["output"])
@@ -110,14 +122,19 @@ class _Parts:
         return found
 
     def _last_merge(self, name: str) -> Sequence[str]:
-        """One merge makes a token in trained BPE; converted tokenizers list several, and encoding decides which is used."""
+        """One merge makes a token in trained BPE; converted tokenizers list several, and encoding decides
+        which is used.
+        """
         ways = self.ways.get(name, [])
         if len(ways) < 2:
             return ways[0] if ways else ()
         pieces = list(name)
         last: Sequence[str] = ()
         while len(pieces) > 1:
-            ranked = [(self.rank.get((a, b), len(self.rank)), place) for place, (a, b) in enumerate(pairwise(pieces))]
+            ranked = [
+                (self.rank.get((a, b), len(self.rank)), place)
+                for place, (a, b) in enumerate(pairwise(pieces))
+            ]
             rank, place = min(ranked)
             if rank == len(self.rank):
                 return [part for way in ways for part in way]  # not reachable from characters: keep every way
@@ -146,11 +163,15 @@ def _renumber_processor(part: Any, renumber: dict[int, int]) -> Any:
     """Post-processor with new ids: templates list them as `ids`, BERT and RoBERTa as (token, id) pairs."""
     if isinstance(part, dict):
         return {
-            key: [renumber[row] for row in value]
-            if key == "ids"
-            else [value[0], renumber[value[1]]]
-            if key in ("sep", "cls")
-            else _renumber_processor(value, renumber)
+            key: (
+                [renumber[row] for row in value]
+                if key == "ids"
+                else (
+                    [value[0], renumber[value[1]]]
+                    if key in ("sep", "cls")
+                    else _renumber_processor(value, renumber)
+                )
+            )
             for key, value in part.items()
         }
     if isinstance(part, list):

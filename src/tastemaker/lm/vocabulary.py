@@ -1,4 +1,6 @@
-"""Where each token lives: text first, then Semantic IDs level by level, then numeric buckets, then specials. No torch here."""
+"""Where each token lives: text first, then Semantic IDs level by level, then numeric buckets, then specials.
+No torch here.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,39 @@ TextEncoder = Callable[[str], list[int]]
 
 BYTES = 256
 # Separators and tags that every corpus of this project may use; appended once, so that ids never move.
-SPECIALS = ("pad", "bos", "eos", "sep", "item", "text", "behaviour", "user", "attributes", "positive", "negative", "unknown")
+SPECIALS = (
+    "pad",
+    "bos",
+    "eos",
+    "sep",
+    "item",
+    "text",
+    "behaviour",
+    "user",
+    "attributes",
+    "positive",
+    "negative",
+    "unknown",
+)
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The token ids of one model: `base_size` text tokens, the SID rows level by level, numeric buckets, specials.
+    """The token ids of one model: `base_size` text tokens, the SID rows level by level, numeric buckets,
+    specials.
 
     Parameters
     ----------
     base_size
         Number of text tokens in front: 256 bytes for `kind="bytes"`, the tokenizer's rows otherwise.
     sizes
-        Codes K_l of each Semantic-ID level; level l is one contiguous slice, so its head is one slice of the matrix.
+        Codes K_l of each Semantic-ID level; level l is one contiguous slice, so its head is one slice of the
+        matrix.
     buckets
         (name, number of quantile buckets); each name has one more token for a missing value.
     specials
-        Names of separators and tags; `aliases` may place some of them on rows that the base model already has.
+        Names of separators and tags; `aliases` may place some of them on rows that the base model already
+        has.
     """
 
     base_size: int
@@ -47,16 +65,25 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if self.base_size < 1 or (self.kind == "bytes" and self.base_size != BYTES):
             raise ModelError(
-                f"vocabulary: base_size is {self.base_size}; a byte vocabulary has {BYTES} text tokens, others at least 1"
+                f"vocabulary: base_size is {self.base_size}; a byte vocabulary has {BYTES} text tokens,"
+                " others at least 1"
             )
         if not self.sizes or min(self.sizes) < 1:
-            raise ModelError(f"vocabulary: Semantic-ID sizes are {self.sizes}; give one positive number of codes per level")
+            raise ModelError(
+                f"vocabulary: Semantic-ID sizes are {self.sizes}; give one positive number of codes per level"
+            )
         names = [name for name, _ in self.buckets]
         if len(set(names)) < len(names) or len(set(self.specials)) < len(self.specials):
-            raise ModelError(f"vocabulary: bucket and special names must be distinct, got {names} and {list(self.specials)}")
+            raise ModelError(
+                f"vocabulary: bucket and special names must be distinct, got {names} and"
+                f" {list(self.specials)}"
+            )
         for name, row in self.aliases:
             if name not in self.specials or not 0 <= row < self.base_size:
-                raise ModelError(f"vocabulary: alias '{name}' -> {row} must name a special and a row below {self.base_size}")
+                raise ModelError(
+                    f"vocabulary: alias '{name}' -> {row} must name a special and a row below"
+                    f" {self.base_size}"
+                )
 
     @property
     def levels(self) -> int:
@@ -77,7 +104,9 @@ class Vocabulary:
         """The rows of level `level` (counted from 0)."""
         starts = self.sid_starts
         if not 0 <= level < self.levels:
-            raise ModelError(f"vocabulary: level {level} asked for; this vocabulary has levels 0 to {self.levels - 1}")
+            raise ModelError(
+                f"vocabulary: level {level} asked for; this vocabulary has levels 0 to {self.levels - 1}"
+            )
         return slice(starts[level], starts[level + 1])
 
     def sid_tokens(self, codes: npt.ArrayLike) -> Ints:
@@ -91,15 +120,16 @@ class Vocabulary:
         values = np.asarray(codes, dtype=np.int64)
         if values.shape[-1:] != (self.levels,):
             raise InputError(
-                f"codes: shape {values.shape}; the vocabulary has {self.levels} levels, so the last axis must be that long"
+                f"codes: shape {values.shape}; the vocabulary has {self.levels} levels, so the last axis must"
+                " be that long"
             )
         bad = (values < 0) | (values >= np.asarray(self.sizes))
         if bad.any():
             row, level = (int(part) for part in np.argwhere(np.atleast_2d(bad))[0])
             code = int(np.atleast_2d(values)[row, level])
             raise InputError(
-                f"codes: row {row + 1} has code {code} at level {level + 1}, which has codes 0 to {self.sizes[level] - 1}; "
-                "encode the items with the codebook this model was built with"
+                f"codes: row {row + 1} has code {code} at level {level + 1}, which has codes 0 to"
+                f" {self.sizes[level] - 1}; encode the items with the codebook this model was built with"
             )
         return values + np.asarray(self.sid_starts[:-1], dtype=np.int64)
 
@@ -117,17 +147,24 @@ class Vocabulary:
         return np.where(level < self.levels, level, -1).astype(np.int64)
 
     def bucket_token(self, name: str, index: npt.ArrayLike) -> Any:
-        """Token(s) of bucket `index` (0 .. n-1) of `name`; n or -1 is the token of a missing value. An int gives an int."""
+        """Token(s) of bucket `index` (0 .. n-1) of `name`; n or -1 is the token of a missing value. An int
+        gives an int.
+        """
         start = self.sid_starts[-1]
         for other, count in self.buckets:
             if other == name:
                 values = np.asarray(index, dtype=np.int64)
                 if ((values < -1) | (values > count)).any():
-                    raise InputError(f"bucket '{name}': index outside 0 to {count - 1} (or {count} for missing)")
+                    raise InputError(
+                        f"bucket '{name}': index outside 0 to {count - 1} (or {count} for missing)"
+                    )
                 rows = start + np.where(values == -1, count, values)
                 return int(rows) if rows.ndim == 0 else rows
             start += count + 1
-        raise InputError(f"bucket '{name}' is not in the vocabulary; it has {', '.join(n for n, _ in self.buckets) or 'none'}")
+        raise InputError(
+            f"bucket '{name}' is not in the vocabulary; it has"
+            f" {', '.join(n for n, _ in self.buckets) or 'none'}"
+        )
 
     def special(self, name: str) -> int:
         """Token of the separator or tag `name`, for example `sep`."""
@@ -135,12 +172,16 @@ class Vocabulary:
         if name in aliases:
             return aliases[name]
         if name not in self.specials:
-            raise InputError(f"special token '{name}' is not in the vocabulary; it has {', '.join(self.specials)}")
+            raise InputError(
+                f"special token '{name}' is not in the vocabulary; it has {', '.join(self.specials)}"
+            )
         rows = [one for one in self.specials if one not in aliases]
         return self.sid_starts[-1] + sum(count + 1 for _, count in self.buckets) + rows.index(name)
 
     def added(self) -> list[str]:
-        """Names of all tokens after the text tokens, in id order: `<sid_l_c>`, `<name_b>`, `<name_missing>`, `<|name|>`."""
+        """Names of all tokens after the text tokens, in id order: `<sid_l_c>`, `<name_b>`, `<name_missing>`,
+        `<|name|>`.
+        """
         names = [f"<sid_{level}_{code}>" for level, size in enumerate(self.sizes) for code in range(size)]
         for name, count in self.buckets:
             names += [f"<{name}_{index}>" for index in range(count)] + [f"<{name}_missing>"]
@@ -148,7 +189,9 @@ class Vocabulary:
         return names + [f"<|{name}|>" for name in self.specials if name not in aliases]
 
     def encode_text(self, text: str) -> list[int]:
-        """UTF-8 bytes of `text` as tokens; lone surrogates survive. A pretrained base uses its tokenizer instead."""
+        """UTF-8 bytes of `text` as tokens; lone surrogates survive. A pretrained base uses its tokenizer
+        instead.
+        """
         self._bytes_only()
         return list(text.encode("utf-8", "surrogatepass"))
 
@@ -164,7 +207,8 @@ class Vocabulary:
     def _bytes_only(self) -> None:
         if self.kind != "bytes":
             raise ModelError(
-                "this vocabulary belongs to a pretrained tokenizer: encode text with tastemaker.lm.base.text_functions"
+                "this vocabulary belongs to a pretrained tokenizer: encode text with"
+                " tastemaker.lm.base.text_functions"
             )
 
     def to_json(self) -> str:
@@ -207,7 +251,9 @@ def _bucket_pairs(buckets: Mapping[str, int] | Iterable[str]) -> tuple[tuple[str
 def build_small(
     sizes: Sequence[int], buckets: Mapping[str, int] | Iterable[str] = (), specials: Sequence[str] = SPECIALS
 ) -> Vocabulary:
-    """Vocabulary of the `small` base: bytes, SIDs with K_l = `sizes`, buckets (name -> count, or names of 16 each), specials."""
+    """Vocabulary of the `small` base: bytes, SIDs with K_l = `sizes`, buckets (name -> count, or names of 16
+    each), specials.
+    """
     return Vocabulary(BYTES, tuple(int(size) for size in sizes), _bucket_pairs(buckets), tuple(specials))
 
 
@@ -218,6 +264,15 @@ def extend_from(
     specials: Sequence[str] = SPECIALS,
     aliases: Mapping[str, int] | None = None,
 ) -> Vocabulary:
-    """Vocabulary of a pretrained base with `base_size` rows; `aliases` puts specials (such as bos) on rows it already has."""
+    """Vocabulary of a pretrained base with `base_size` rows; `aliases` puts specials (such as bos) on rows it
+    already has.
+    """
     pairs = tuple((name, int(row)) for name, row in (aliases or {}).items())
-    return Vocabulary(base_size, tuple(int(size) for size in sizes), _bucket_pairs(buckets), tuple(specials), "tokenizer", pairs)
+    return Vocabulary(
+        base_size,
+        tuple(int(size) for size in sizes),
+        _bucket_pairs(buckets),
+        tuple(specials),
+        "tokenizer",
+        pairs,
+    )

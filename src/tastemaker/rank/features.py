@@ -1,4 +1,6 @@
-"""What is known of an item for a person at the moment it is ranked: the features a live proxy learns from and scores with."""
+"""What is known of an item for a person at the moment it is ranked: the features a live proxy learns from and
+scores with.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ PLAIN = (*SERVED, "popularity", "item_likes", "item_skips", "familiar", "co_play
 class Known:
     """What is known of N items before any request.
 
-    popularity, likes, skips: (N,) log(1 + training events), and smoothed shares of an item's events that were likes and skips.
-    attributes: (N, A) 0 or 1; flags: columns of `attributes` that are features of their own, named `labels`. co_played: (i, j),
-    i <= j -> how often both stand close together in training histories, as rows of `partners` (N,) dictionaries.
+    popularity, likes, skips: (N,) log(1 + training events), and smoothed shares of an item's events that were
+    likes and skips.
+    attributes: (N, A) 0 or 1; flags: columns of `attributes` that are features of their own, named `labels`.
+    co_played: (i, j), i <= j -> how often both stand close together in training histories, as rows of
+    `partners` (N,) dictionaries.
     common: shares of likes and skips among all events.
     """
 
@@ -63,8 +67,8 @@ def known_items(
     kinds: Sequence[str | None],
     pairs: Mapping[tuple[int, int], int],
 ) -> Known:
-    """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) and kinds (E) of logged events, every
-    kind; pairs (i, j) -> count.
+    """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) and kinds (E) of
+    logged events, every kind; pairs (i, j) -> count.
 
     Raises InputError when lengths differ.
     """
@@ -72,11 +76,15 @@ def known_items(
     events, told = np.asarray(items, np.int64), np.array([kind or "" for kind in kinds], dtype=object)
     if len(np.asarray(counts)) != n or len(events) != len(told):
         raise InputError(
-            f"{n} items have {len(np.asarray(counts))} counts, {len(events)} events {len(told)} kinds; give one each"
+            f"{n} items have {len(np.asarray(counts))} counts, {len(events)} events {len(told)} kinds; give"
+            " one each"
         )
     total = np.bincount(events, minlength=n)
     liked, skipped = (np.bincount(events[told == kind], minlength=n) for kind in ("like", "skip"))
-    common = (float(smoothed(liked.sum(), total.sum(), 0.1)), float(smoothed(skipped.sum(), total.sum(), 0.1)))
+    common = (
+        float(smoothed(liked.sum(), total.sum(), 0.1)),
+        float(smoothed(skipped.sum(), total.sum(), 0.1)),
+    )
     values = sorted({one for own in attributes for one in own})
     place = {value: column for column, value in enumerate(values)}
     table = np.zeros((n, len(values)))
@@ -101,11 +109,15 @@ def known_items(
 
 def smoothed(part: npt.ArrayLike, whole: npt.ArrayLike, prior: float) -> Floats:
     """Shares part / whole drawn towards `prior` by `PRIOR` events' worth of it."""
-    return np.asarray((np.asarray(part, np.float64) + PRIOR * prior) / (np.asarray(whole, np.float64) + PRIOR))
+    return np.asarray(
+        (np.asarray(part, np.float64) + PRIOR * prior) / (np.asarray(whole, np.float64) + PRIOR)
+    )
 
 
 def features(known: Known, person: Person, items: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, Floats]:
-    """Each feature (n,) of the candidates `items` (n,), in `known.names`; scores (n,) of the ranker, best first."""
+    """Each feature (n,) of the candidates `items` (n,), in `known.names`; scores (n,) of the ranker, best
+    first.
+    """
     rows, score = np.asarray(items, np.int64), np.asarray(scores, np.float64)
     own = known.attributes[rows]
     n = len(rows)
@@ -141,13 +153,17 @@ def history_features(known: Known, person: Person) -> dict[str, Floats]:
 
 
 def matrix(found: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
-    """Features (n, d) in the order of `names`, as a proxy takes them; an attribute that the catalogue lost is 0 everywhere.
+    """Features (n, d) in the order of `names`, as a proxy takes them; an attribute that the catalogue lost is
+    0 everywhere.
 
     Raises InputError on any other name that is not among `found`.
     """
     columns = []
     for name in names:
         if name not in found and not name.startswith("is "):
-            raise InputError(f"feature '{name}' is not known here; the features are {', '.join(found)}; fit the proxy again")
+            raise InputError(
+                f"feature '{name}' is not known here; the features are {', '.join(found)}; fit the proxy"
+                " again"
+            )
         columns.append(found.get(name, np.zeros(n)))
     return np.column_stack(columns).astype(np.float64)

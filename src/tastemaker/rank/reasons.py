@@ -12,8 +12,8 @@ from dataclasses import dataclass
 class Reason:
     """One piece of evidence that ties a recommended item to an item of the history.
 
-    `kind` is 'shared_attributes' or 'co_played'; `because_of` is the history item; `attributes` the values both have;
-    `count` how many training histories hold both items close together (0 for attributes).
+    `kind` is 'shared_attributes' or 'co_played'; `because_of` is the history item; `attributes` the values
+    both have; `count` how many training histories hold both items close together (0 for attributes).
     """
 
     kind: str
@@ -39,10 +39,10 @@ def reasons(
 ) -> list[Reason]:
     """The strongest evidence for `item_id` given a `history` of item ids, oldest first.
 
-    Shared attributes count by `rarity` (attribute -> weight, an inverse document frequency: sharing a rare mode says
-    more than sharing the book half the catalogue is in); co-plays by their count in the training part. Of each
-    kind the best history item is named, the more recent one on equal evidence. An empty list means there is no
-    such evidence, and callers must say that rather than invent some.
+    Shared attributes count by `rarity` (attribute -> weight, an inverse document frequency: sharing a rare
+    mode says more than sharing the book half the catalogue is in); co-plays by their count in the training
+    part. Of each kind the best history item is named, the more recent one on equal evidence. An empty list
+    means there is no such evidence, and callers must say that rather than invent some.
     """
     found: list[Reason] = []
     mine = attributes.get(item_id, frozenset())

@@ -1,6 +1,8 @@
-"""One claim, one report: what is claimed, whether the data carry it, and the numbers in paper mode and corrected mode.
+"""One claim, one report: what is claimed, whether the data carry it, and the numbers in paper mode and
+corrected mode.
 
-Plain values only, so that `flows.retention.report.write_claim` can turn any claim into JSON, Markdown and one HTML page.
+Plain values only, so that `flows.retention.report.write_claim` can turn any claim into JSON, Markdown and one
+HTML page.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ def shown(mode: Mode, side: Literal["paper", "corrected"]) -> bool:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report: `columns`, `rows` of as many cells (an `Estimate` shows with its interval), and a `note` under it."""
+    """A table of a report: `columns`, `rows` of as many cells (an `Estimate` shows with its interval), and a
+    `note` under it.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -38,7 +42,9 @@ class Table:
     def __post_init__(self) -> None:
         for place, row in enumerate(self.rows):
             if len(row) != len(self.columns):
-                raise InputError(f"table '{self.title}', row {place + 1}: {len(row)} cells for {len(self.columns)} columns")
+                raise InputError(
+                    f"table '{self.title}', row {place + 1}: {len(row)} cells for {len(self.columns)} columns"
+                )
 
     @classmethod
     def of(cls, title: str, rows: Sequence[Mapping[str, Cell]], note: str = "") -> Table:
@@ -49,8 +55,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Figure of values with intervals, one row each, first on top: `rows` of (name, value, low, high); `reference` is a line
-    to compare with (0 for differences); names in `marked` stand out.
+    """Figure of values with intervals, one row each, first on top: `rows` of (name, value, low, high);
+    `reference` is a line to compare with (0 for differences); names in `marked` stand out.
     """
 
     title: str
@@ -65,7 +71,9 @@ class Intervals:
     def of(cls, title: str, label: str, estimates: Mapping[str, Estimate], **more: Any) -> Intervals:
         """From estimates by name; those without a number are left out."""
         rows = tuple(
-            (k, e.value, e.low, e.high) for k, e in estimates.items() if all(map(math.isfinite, (e.value, e.low, e.high)))
+            (k, e.value, e.low, e.high)
+            for k, e in estimates.items()
+            if all(map(math.isfinite, (e.value, e.low, e.high)))
         )
         return cls(title, label, rows, **more)
 
@@ -85,7 +93,9 @@ class Lines:
 
 @dataclass(frozen=True)
 class Groups:
-    """Figure of values with intervals by slice: a column a label; `groups` of (name, one (value, low, high) or None a label)."""
+    """Figure of values with intervals by slice: a column a label; `groups` of (name, one (value, low, high)
+    or None a label).
+    """
 
     title: str
     x_label: str
@@ -103,11 +113,15 @@ FigureTable = Intervals | Lines | Groups
 class ClaimReport:
     """A claim and what the data say to it.
 
-    claim: one sentence that could be false. verdict: supported, not supported, cannot tell. because: why, in one or two
-    sentences with the deciding numbers. paper, corrected: the same question answered as published and as it should be.
-    differ: why the two sides differ, one sentence each. figures: what to draw. assumptions: what must hold for the verdict.
-    limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where there is none.
-    settings: every dial and key, by name. Raises InputError on an empty claim, an unknown verdict, or a claim without a table.
+    claim: one sentence that could be false. verdict: supported, not supported, cannot tell. because: why, in
+    one or two sentences with the deciding numbers. paper, corrected: the same question answered as published
+    and as it should be.
+    differ: why the two sides differ, one sentence each. figures: what to draw. assumptions: what must hold
+    for the verdict.
+    limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where
+    there is none.
+    settings: every dial and key, by name. Raises InputError on an empty claim, an unknown verdict, or a claim
+    without a table.
     """
 
     claim: str
@@ -136,5 +150,7 @@ class ClaimReport:
         return 0 if self.verdict == "supported" else 1
 
     def as_mapping(self) -> dict[str, Any]:
-        """The report as JSON can hold it, numbers unrounded: what the page and the Markdown are rendered from."""
+        """The report as JSON can hold it, numbers unrounded: what the page and the Markdown are rendered
+        from.
+        """
         return asdict(self)

@@ -1,4 +1,6 @@
-"""The one way in for survey tables: names, probabilities, answers, duplicates, and whether what was answered was ever shown."""
+"""The one way in for survey tables: names, probabilities, answers, duplicates, and whether what was answered
+was ever shown.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +26,31 @@ def check_surveys(
     impressions: pa.Table | None = None,
     name: str = "surveys",
 ) -> pa.Table:
-    """`table` with the columns of `schema.SURVEYS` cast and verified; further columns (covariates, content) are kept.
+    """`table` with the columns of `schema.SURVEYS` cast and verified; further columns (covariates, content)
+    are kept.
 
-    columns: schema name -> the table's own name. scale: lowest and highest answer. impressions: a table of user_id and
-    item_id of everything that was shown; answers to anything else are refused. name: what errors call the table.
+    columns: schema name -> the table's own name. scale: lowest and highest answer. impressions: a table of
+    user_id and item_id of everything that was shown; answers to anything else are refused. name: what errors
+    call the table.
 
     Raises
     ------
     InputError
-        with table, row, column and remedy: no row; a missing column; an asked_probability that is null or outside (0, 1]; an
-        answer that is no whole number of the scale; the same question asked twice at the same time; an unlogged impression.
+        with table, row, column and remedy: no row; a missing column; an asked_probability that is null or
+        outside (0, 1]; an answer that is no whole number of the scale; the same question asked twice at the
+        same time; an unlogged impression.
     """
     renamed = {theirs: ours for ours, theirs in (columns or {}).items()}
     for theirs, ours in renamed.items():
         if theirs not in table.column_names:
-            raise InputError(f"{name}: column '{theirs}', given as {ours}, is missing; the table has {listed(table)}")
+            raise InputError(
+                f"{name}: column '{theirs}', given as {ours}, is missing; the table has {listed(table)}"
+            )
     table = table.rename_columns([renamed.get(one, one) for one in table.column_names])
     if table.num_rows == 0:
-        raise InputError(f"{name}: the table has no row; a survey table has one row a question shown, answered or not")
+        raise InputError(
+            f"{name}: the table has no row; a survey table has one row a question shown, answered or not"
+        )
     check_answers(table, scale=scale, name=name)
     checked = check(table, SURVEYS, name)
     check_probability(checked, name=name)
@@ -53,19 +62,25 @@ def check_surveys(
     return checked
 
 
-def check_answers(table: pa.Table, *, answer: str = "answer", scale: tuple[int, int] = SCALE, name: str = "surveys") -> None:
-    """Raise InputError with the first row whose answer is no whole number from scale[0] to scale[1]; null is no answer."""
+def check_answers(
+    table: pa.Table, *, answer: str = "answer", scale: tuple[int, int] = SCALE, name: str = "surveys"
+) -> None:
+    """Raise InputError with the first row whose answer is no whole number from scale[0] to scale[1]; null is
+    no answer.
+    """
     values = numbers(table, answer, name)
     wrong = ~np.isnan(values) & ~((values >= scale[0]) & (values <= scale[1]) & (values == np.round(values)))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"{name}: row {row + 1}, column '{answer}' is {values[row]:g}; answers are whole numbers from {scale[0]} to "
-            f"{scale[1]}, empty where the question was shown and not answered"
+            f"{name}: row {row + 1}, column '{answer}' is {values[row]:g}; answers are whole numbers from"
+            f" {scale[0]} to {scale[1]}, empty where the question was shown and not answered"
         )
 
 
-def check_probability(table: pa.Table, *, asked_probability: str = "asked_probability", name: str = "surveys") -> None:
+def check_probability(
+    table: pa.Table, *, asked_probability: str = "asked_probability", name: str = "surveys"
+) -> None:
     """Raise InputError with the first row whose probability of being asked is null or outside (0, 1]."""
     values = numbers(table, asked_probability, name)
     wrong = ~((values > 0) & (values <= 1))
@@ -73,8 +88,8 @@ def check_probability(table: pa.Table, *, asked_probability: str = "asked_probab
         row = int(np.argmax(wrong))
         said = "empty" if np.isnan(values[row]) else f"{values[row]:g}"
         raise InputError(
-            f"{name}: row {row + 1}, column '{asked_probability}' is {said}; log the probability with which the question was "
-            "shown, above 0 and at most 1 (1 where everyone was asked)"
+            f"{name}: row {row + 1}, column '{asked_probability}' is {said}; log the probability with which"
+            " the question was shown, above 0 and at most 1 (1 where everyone was asked)"
         )
 
 
@@ -87,7 +102,9 @@ def of_question(surveys: pa.Table, question: str, name: str = "surveys") -> pa.T
     return found
 
 
-def with_covariates(surveys: pa.Table, users: pa.Table, *, user: str = "user_id", name: str = "users") -> pa.Table:
+def with_covariates(
+    surveys: pa.Table, users: pa.Table, *, user: str = "user_id", name: str = "users"
+) -> pa.Table:
     """`surveys` with the further columns of `users` (one row a user) added to each row, in the same order.
 
     Raises InputError when a user is listed twice, or is asked without being in `users`.
@@ -96,11 +113,15 @@ def with_covariates(surveys: pa.Table, users: pa.Table, *, user: str = "user_id"
     numbered, known = codes(users, user, name)
     if len(known) < users.num_rows:
         row = int(np.flatnonzero(np.bincount(numbered) > 1)[0])
-        raise InputError(f"{name}: user '{known[row]}' has several rows; a table of covariates has one row a user")
+        raise InputError(
+            f"{name}: user '{known[row]}' has several rows; a table of covariates has one row a user"
+        )
     place = {label: row for row, label in enumerate(known)}
     missing = [label for label in labels if label not in place]
     if missing:
-        raise InputError(f"{name}: user '{missing[0]}' was asked but has no row ({len(missing):,} such users); add them")
+        raise InputError(
+            f"{name}: user '{missing[0]}' was asked but has no row ({len(missing):,} such users); add them"
+        )
     taken = users.take(pa.array(np.array([place[label] for label in labels], dtype=np.int64)[asked]))
     for column in [one for one in users.column_names if one not in surveys.column_names]:
         surveys = surveys.append_column(column, taken[column])
@@ -120,7 +141,9 @@ def numbers(table: pa.Table, column: str, name: str) -> npt.NDArray[np.float64]:
 
 
 def codes(table: pa.Table, column: str, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """(n,) a column's distinct values numbered in order of appearance, and those values as text; null is refused."""
+    """(n,) a column's distinct values numbered in order of appearance, and those values as text; null is
+    refused.
+    """
     if column not in table.column_names:
         raise InputError(f"{name}: column '{column}' is missing; the table has {listed(table)}")
     values = table[column].combine_chunks()
@@ -143,8 +166,8 @@ def _no_duplicates(table: pa.Table, name: str) -> None:
     if len(again):
         row = int(again[0])
         raise InputError(
-            f"{name}: row {row + 1} repeats row {rows[row] + 1} (same user_id, item_id, question and timestamp; "
-            f"{len(again):,} such rows); keep one row a question shown"
+            f"{name}: row {row + 1} repeats row {rows[row] + 1} (same user_id, item_id, question and"
+            f" timestamp; {len(again):,} such rows); keep one row a question shown"
         )
 
 
@@ -162,12 +185,15 @@ def _first_rows(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def _logged(table: pa.Table, impressions: pa.Table, name: str) -> None:
-    shown = {(u, i) for u, i in zip(*(impressions[c].to_pylist() for c in ("user_id", "item_id")), strict=True)}
+    shown = {
+        (u, i) for u, i in zip(*(impressions[c].to_pylist() for c in ("user_id", "item_id")), strict=True)
+    }
     pairs = zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
     missing = [row for row, pair in enumerate(pairs) if pair not in shown]
     if missing:
         row = missing[0]
         raise InputError(
-            f"{name}: row {row + 1}: user '{table['user_id'][row]}' answers about item '{table['item_id'][row]}', which was "
-            f"never logged as shown to them ({len(missing):,} such rows); repair the log or leave those rows out"
+            f"{name}: row {row + 1}: user '{table['user_id'][row]}' answers about item"
+            f" '{table['item_id'][row]}', which was never logged as shown to them ({len(missing):,} such"
+            " rows); repair the log or leave those rows out"
         )

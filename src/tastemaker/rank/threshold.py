@@ -19,9 +19,9 @@ N_MIN = 100
 
 @dataclass(frozen=True)
 class Threshold:
-    """tau: act where p >= tau, None where no threshold keeps the promise (reason says why). bound: lower bound of precision at
-    tau, one-sided at 1 − alpha; precision: the point; n: rows at or above tau (effective_n where weighted); prevalence: share of
-    hits among all rows; mode: how tau was chosen.
+    """tau: act where p >= tau, None where no threshold keeps the promise (reason says why). bound: lower
+    bound of precision at tau, one-sided at 1 − alpha; precision: the point; n: rows at or above tau
+    (effective_n where weighted); prevalence: share of hits among all rows; mode: how tau was chosen.
     """
 
     tau: float | None
@@ -38,8 +38,8 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Drift:
-    """alarm: the upper bound of the fresh precision lies below the target, so the promise is broken; precision, upper, n at tau;
-    prevalence now (compare with the threshold's own).
+    """alarm: the upper bound of the fresh precision lies below the target, so the promise is broken;
+    precision, upper, n at tau; prevalence now (compare with the threshold's own).
     """
 
     alarm: bool
@@ -50,20 +50,30 @@ class Drift:
     reason: str
 
 
-def clopper_pearson(hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower") -> Floats:
-    """One-sided 1 − alpha bound of a proportion, exact (Clopper and Pearson 1934); hits and n may be fractional."""
+def clopper_pearson(
+    hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower"
+) -> Floats:
+    """One-sided 1 − alpha bound of a proportion, exact (Clopper and Pearson 1934); hits and n may be
+    fractional.
+    """
     k, m = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
     if side == "lower":
         return np.where(k > 0, beta.ppf(alpha, np.maximum(k, 1e-300), m - k + 1), 0.0)
     return np.where(k < m, beta.ppf(1 - alpha, k + 1, np.maximum(m - k, 1e-300)), 1.0)
 
 
-def wilson(hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower") -> Floats:
-    """One-sided 1 − alpha bound of a proportion by the score test (Wilson 1927); hits and n may be fractional."""
+def wilson(
+    hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower"
+) -> Floats:
+    """One-sided 1 − alpha bound of a proportion by the score test (Wilson 1927); hits and n may be
+    fractional.
+    """
     k, m = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = norm.ppf(1 - alpha) * (1 if side == "upper" else -1)
     p = k / m
-    return np.asarray((p + z * z / (2 * m) + z * np.sqrt(p * (1 - p) / m + z * z / (4 * m * m))) / (1 + z * z / m))
+    return np.asarray(
+        (p + z * z / (2 * m) + z * np.sqrt(p * (1 - p) / m + z * z / (4 * m * m))) / (1 + z * z / m)
+    )
 
 
 def threshold_at_precision(
@@ -79,12 +89,15 @@ def threshold_at_precision(
 ) -> Threshold:
     """The loosest tau of `grid` with P(y = 1 | p >= tau) >= target, wrong with probability alpha at most.
 
-    Neutral answers belong in `y` as 0 (misses). Corrected: from the first tau with `n_min` rows, walked from strict to loose
-    while the lower bound holds the target, stopping at the first that fails: fixed-sequence testing, so alpha needs no share
-    for the number of taus. Bound: Clopper–Pearson; with weights Wilson at the effective number of rows (sum w)²/sum w².
+    Neutral answers belong in `y` as 0 (misses). Corrected: from the first tau with `n_min` rows, walked from
+    strict to loose
+    while the lower bound holds the target, stopping at the first that fails: fixed-sequence testing, so alpha
+    needs no share for the number of taus. Bound: Clopper–Pearson; with weights Wilson at the effective number
+    of rows (sum w)²/sum w².
     Paper: the loosest tau whose *point* precision reaches the target.
 
-    Raises InputError as `fit_calibrator`, or on a target or alpha outside (0, 1), or a grid that does not fall.
+    Raises InputError as `fit_calibrator`, or on a target or alpha outside (0, 1), or a grid that does not
+    fall.
     Source: fixed-sequence testing: Angelopoulos et al., arXiv 2110.01052.
     """
     predicted, truth, w = checked(p, y, weight)
@@ -99,21 +112,31 @@ def threshold_at_precision(
 
     def answer(place: int | None, reason: str) -> Threshold:
         if place is None:
-            return Threshold(None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, mode, reason)
+            return Threshold(
+                None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, mode, reason
+            )
         tau, low, point, size = (float(one[place]) for one in (taus, bound, precision, effective))
         return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, mode, reason)
 
     if not len(enough):
-        return answer(None, f"fewer than {n_min} (effective) rows lie above every threshold; collect more answers")
+        return answer(
+            None, f"fewer than {n_min} (effective) rows lie above every threshold; collect more answers"
+        )
     walked = np.arange(enough[0], len(taus))
     holds = (bound if mode == "corrected" else precision)[walked] >= target
     if mode == "paper":
-        return answer(int(walked[holds][-1]), "") if holds.any() else answer(None, "no threshold reaches the target")
+        return (
+            answer(int(walked[holds][-1]), "")
+            if holds.any()
+            else answer(None, "no threshold reaches the target")
+        )
     kept = int(np.argmin(holds)) if not holds.all() else len(holds)
     if kept == 0:
         first = enough[0]
         return answer(
-            None, f"at the strictest usable threshold {taus[first]:.2f} the bound is {bound[first]:.3f}, below {target:g}"
+            None,
+            f"at the strictest usable threshold {taus[first]:.2f} the bound is {bound[first]:.3f}, below"
+            f" {target:g}",
         )
     return answer(int(walked[kept - 1]), "")
 
@@ -121,12 +144,19 @@ def threshold_at_precision(
 def _usable(target: float, alpha: float, grid: npt.ArrayLike) -> Floats:
     taus = np.asarray(grid, dtype=np.float64)
     if not 0 < target < 1 or not 0 < alpha < 1 or len(taus) < 1 or not (np.diff(taus) < 0).all():
-        raise InputError("a threshold needs target and alpha in (0, 1) and a grid that goes from strict to loose")
+        raise InputError(
+            "a threshold needs target and alpha in (0, 1) and a grid that goes from strict to loose"
+        )
     return taus
 
 
 def drift(
-    threshold: Threshold, p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None = None, *, alpha: float | None = None
+    threshold: Threshold,
+    p: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    *,
+    alpha: float | None = None,
 ) -> Drift:
     """Whether fresh answers show that the threshold's precision has fallen below its target.
 
@@ -141,10 +171,13 @@ def drift(
         return Drift(False, float("nan"), 1.0, 0, prevalence, "no fresh row lies above the threshold")
     effective, precision = total**2 / square, hits / total
     rule = clopper_pearson if weight is None else wilson
-    upper = float(rule(effective * precision, effective, threshold.alpha if alpha is None else alpha, "upper"))
+    upper = float(
+        rule(effective * precision, effective, threshold.alpha if alpha is None else alpha, "upper")
+    )
     alarm = upper < threshold.target
     said = (
-        f"precision {precision:.3f}, at most {upper:.3f}; promised {threshold.target:g}: choose the threshold again"
+        f"precision {precision:.3f}, at most {upper:.3f}; promised {threshold.target:g}: choose the threshold"
+        " again"
         if alarm
         else ""
     )
@@ -152,8 +185,13 @@ def drift(
 
 
 def _above(p: Floats, y: Floats, w: Floats, taus: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sum of weights, of weighted hits, of squared weights, and number of rows (t,) with p >= tau and a weight."""
+    """Sum of weights, of weighted hits, of squared weights, and number of rows (t,) with p >= tau and a
+    weight.
+    """
     order = np.argsort(-p, kind="stable")
     at = np.searchsorted(-p[order], -taus, side="right")
-    sums = (np.concatenate([[0.0], np.cumsum(one[order])])[at] for one in (w, w * y, w * w, (w > 0).astype(np.float64)))
+    sums = (
+        np.concatenate([[0.0], np.cumsum(one[order])])[at]
+        for one in (w, w * y, w * w, (w > 0).astype(np.float64))
+    )
     return next(sums), next(sums), next(sums), next(sums)

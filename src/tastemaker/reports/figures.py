@@ -1,4 +1,6 @@
-"""Figures of an evaluation as bytes: plain numbers in, SVG and PNG out, the same bytes for the same numbers."""
+"""Figures of an evaluation as bytes: plain numbers in, SVG and PNG out, the same bytes for the same
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,8 @@ def _short(value: float, _: Any = None) -> str:
 
 
 def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | None = None) -> Drawing:
-    """Values with intervals, one row a method, first on top; `reference` draws a line to compare with (0 for differences).
+    """Values with intervals, one row a method, first on top; `reference` draws a line to compare with (0 for
+    differences).
 
     Raises InputError when there is no row.
     """
@@ -92,14 +95,24 @@ def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | No
         for place, row in enumerate(rows):
             colour = SERIES[0] if row.highlight else MUTED
             axes.plot(
-                [row.low, row.high], [place, place], color=colour, linewidth=2.6 if row.highlight else 1.8, solid_capstyle="round"
+                [row.low, row.high],
+                [place, place],
+                color=colour,
+                linewidth=2.6 if row.highlight else 1.8,
+                solid_capstyle="round",
             )
             axes.plot([row.value], [place], "o", color=colour, markersize=7 if row.highlight else 5.5)
             axes.annotate(
                 f"{row.value:+.4f}".replace("-", "−") if reference == 0 else f"{row.value:.4f}",
-                (1.0, place), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
-                va="center", fontsize=9, color=INK if row.highlight else MUTED, fontweight="bold" if row.highlight else "normal",
-            )  # fmt: skip
+                (1.0, place),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=INK if row.highlight else MUTED,
+                fontweight="bold" if row.highlight else "normal",
+            )
         if reference is not None:
             axes.axvline(reference, color=INK, linewidth=1, linestyle=(0, (3, 3)))
         axes.set_yticks(range(len(rows)), [textwrap.fill(r.name, 24) for r in rows])
@@ -117,9 +130,16 @@ def forest(rows: Sequence[Row], title: str, label: str, *, reference: float | No
 
 
 def curves(
-    series: Sequence[Series], title: str, x_label: str, y_label: str, *, log_x: bool = False, share: bool = False
+    series: Sequence[Series],
+    title: str,
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    share: bool = False,
 ) -> Drawing:
-    """Lines over a common axis: training curves, coverage. Points in `Series.marks` get dots; `share` runs y from 0 to 1.
+    """Lines over a common axis: training curves, coverage. Points in `Series.marks` get dots; `share` runs y
+    from 0 to 1.
 
     Raises InputError when no series has a point.
     """
@@ -130,7 +150,9 @@ def curves(
     with _canvas(2.65 + 0.17 * rows, f"{title}: {ends}") as (axes, draw):
         for place, one in enumerate(series):
             colour = SERIES[place % len(SERIES)]
-            axes.plot(one.x, one.y, color=colour, label=one.name, linestyle="-" if place < len(SERIES) else "--")
+            axes.plot(
+                one.x, one.y, color=colour, label=one.name, linestyle="-" if place < len(SERIES) else "--"
+            )
             for x, y in one.marks:
                 axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=7)
         if log_x:
@@ -145,15 +167,21 @@ def curves(
         return draw()
 
 
-def dots(labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], title: str, x_label: str, y_label: str) -> Drawing:
-    """Values with intervals by slice: one column a label, one colour and marker a method; None where a slice has no users.
+def dots(
+    labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], title: str, x_label: str, y_label: str
+) -> Drawing:
+    """Values with intervals by slice: one column a label, one colour and marker a method; None where a slice
+    has no users.
 
     Raises InputError when a method does not have one entry a label.
     """
     for name, rows in groups.items():
         if len(rows) != len(labels):
             raise InputError(f"figure '{title}': '{name}' has {len(rows)} values for {len(labels)} slices")
-    parts = [f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}" for name, rows in groups.items()]
+    parts = [
+        f"{name} {', '.join('none' if r is None else f'{r.value:.4f}' for r in rows)}"
+        for name, rows in groups.items()
+    ]
     height = 2.75 + 0.17 * _legend_shape(list(groups))[1]
     with _canvas(height, f"{title} for {', '.join(labels)}: " + "; ".join(parts)) as (axes, draw):
         spread = min(0.16, 0.7 / max(len(groups), 1))
@@ -178,10 +206,12 @@ def dots(labels: Sequence[str], groups: Mapping[str, Sequence[Row | None]], titl
 
 
 def coverage(shares: Mapping[str, npt.ArrayLike], title: str, *, share: float = 0.95) -> Drawing:
-    """How few items fill the slots: for each method the share of slots that its n most recommended items cover.
+    """How few items fill the slots: for each method the share of slots that its n most recommended items
+    cover.
 
-    `shares`: name -> non-decreasing array ending at 1, entry n - 1 for n items (`stats.coverage_curve`). A dot marks the
-    effective vocabulary, where `share` is covered. Long curves are thinned to 400 points, evenly in the logarithm.
+    `shares`: name -> non-decreasing array ending at 1, entry n - 1 for n items (`stats.coverage_curve`). A
+    dot marks the effective vocabulary, where `share` is covered. Long curves are thinned to 400 points,
+    evenly in the logarithm.
     """
     series = []
     for name, values in shares.items():
@@ -196,10 +226,11 @@ def coverage(shares: Mapping[str, npt.ArrayLike], title: str, *, share: float = 
 
 
 def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
-    """One strip a level: its codes from most to least used, stronger for more items, dead codes in the warning colour.
+    """One strip a level: its codes from most to least used, stronger for more items, dead codes in the
+    warning colour.
 
-    `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are shown in 128
-    groups of neighbours; a group is dead when all its codes are.
+    `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are
+    shown in 128 groups of neighbours; a group is dead when all its codes are.
     """
     if not levels or not all(len(one) for one in levels):
         raise InputError(f"figure '{title}': each level needs the use of its codes")
@@ -207,14 +238,27 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
     text = f"{title}: codes in use by level: {', '.join(used)}"
     with _canvas(0.8 + 0.42 * len(levels), text) as (axes, draw):
         for place, counts in enumerate(levels):
-            cells = np.array([part.mean() for part in np.array_split(np.sort(counts)[::-1], min(len(counts), _MOST_CELLS))])
+            cells = np.array(
+                [part.mean() for part in np.array_split(np.sort(counts)[::-1], min(len(counts), _MOST_CELLS))]
+            )
             strength = 0.12 + 0.88 * (cells / max(cells.max(), 1e-12)) ** 0.5
-            colours = [(SERIES[0], float(s)) if c > 0 else (SERIES[1], 1.0) for c, s in zip(cells, strength, strict=True)]
+            colours = [
+                (SERIES[0], float(s)) if c > 0 else (SERIES[1], 1.0)
+                for c, s in zip(cells, strength, strict=True)
+            ]
             left = np.arange(len(cells)) / len(cells)
             axes.barh(place, 1 / len(cells), left=left, height=0.72, color=colours, linewidth=0)
         axes.set_yticks(range(len(levels)), [f"level {n + 1}" for n in range(len(levels))])
         for place, words in enumerate(used):
-            axes.annotate(words, (1.0, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, color=MUTED)
+            axes.annotate(
+                words,
+                (1.0, place),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=MUTED,
+            )
         axes.set_ylim(len(levels) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.set_xticks([])
@@ -227,7 +271,8 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
 
 
 def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
-    """How many items share their Semantic ID: bars of items by the size of their group; sizes of 8 and more together.
+    """How many items share their Semantic ID: bars of items by the size of their group; sizes of 8 and more
+    together.
 
     `sizes`: group size -> number of groups of that size.
     """
@@ -236,13 +281,20 @@ def group_sizes(sizes: Mapping[int, int], title: str) -> Drawing:
     items = [sum(size * n for size, n in sizes.items() if (min(size, 8) == place)) for place in range(1, 9)]
     total = max(sum(items), 1)
     names = [*(str(n) for n in range(1, 8)), "8+"]
-    text = f"{title}: " + ", ".join(f"{name}: {n / total:.1%}" for name, n in zip(names, items, strict=True) if n)
+    text = f"{title}: " + ", ".join(
+        f"{name}: {n / total:.1%}" for name, n in zip(names, items, strict=True) if n
+    )
     with _canvas(2.6, text) as (axes, draw):
         axes.bar(names, [n / total for n in items], color=[SERIES[0], *[SERIES[4]] * 7], width=0.72)
         for place, n in enumerate(items):
             if n:
                 axes.annotate(
-                    f"{n / total:.1%}", (place, n / total), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9
+                    f"{n / total:.1%}",
+                    (place, n / total),
+                    xytext=(0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=9,
                 )
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
         axes.set_ylim(0, max(n / total for n in items) * 1.14)
@@ -258,13 +310,20 @@ def _finish(axes: Axes, title: str, x_label: str, y_label: str, *, legend: bool)
     axes.grid(axis="y")
     axes.spines["left"].set_color(LINE)
     if legend:
-        axes.figure.legend(loc="outside lower center", ncols=_legend_shape(axes.get_legend_handles_labels()[1])[0])
+        axes.figure.legend(
+            loc="outside lower center", ncols=_legend_shape(axes.get_legend_handles_labels()[1])[0]
+        )
 
 
 def _legend_shape(labels: Sequence[str]) -> tuple[int, int]:
-    """Columns that fit the width, and rows that follow: a line holds some 61 characters, a handle takes five."""
+    """Columns that fit the width, and rows that follow: a line holds some 61 characters, a handle takes
+    five.
+    """
     for columns in (3, 2, 1):
-        widths = [max((len(label) for label in part), default=0) + 5 for part in np.array_split(np.array(labels), columns)]
+        widths = [
+            max((len(label) for label in part), default=0) + 5
+            for part in np.array_split(np.array(labels), columns)
+        ]
         if sum(widths) <= 61:
             break
     return columns, -(-len(labels) // columns)

@@ -31,27 +31,37 @@ def join(parts: Iterable[object]) -> Safe:
 
 
 def tag(name: str, *children: object, **attributes: str | None) -> Safe:
-    """An element with its children escaped and attributes quoted; `class_` stands for class, None leaves one out."""
+    """An element with its children escaped and attributes quoted; `class_` stands for class, None leaves one
+    out.
+    """
     if not _NAME.fullmatch(name):
         raise InputError(f"'{name}' is no element name")
     parts = [
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items() if value is not None
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None
     ]
     return Safe(f"<{name}{''.join(parts)}>{join(children)}</{name}>")
 
 
-def table(head: Iterable[object], rows: Iterable[tuple[str | None, list[object]]], class_: str | None = None) -> Safe:
-    """A table that scrolls sideways on a narrow screen; each row is its CSS class or None, and its cells, the first a heading."""
+def table(
+    head: Iterable[object], rows: Iterable[tuple[str | None, list[object]]], class_: str | None = None
+) -> Safe:
+    """A table that scrolls sideways on a narrow screen; each row is its CSS class or None, and its cells, the
+    first a heading.
+    """
     titles = [tag("th", cell, scope="col") for cell in head]
     body = [
-        tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:]), class_=kind) for kind, cells in rows
+        tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:]), class_=kind)
+        for kind, cells in rows
     ]
     parts = [tag("thead", tag("tr", *titles))] if titles else []
     return tag("div", tag("table", *parts, tag("tbody", *body), class_=class_), class_="scroll", tabindex="0")
 
 
 def figure(drawing: Drawing, name: str, caption: str = "") -> Safe:
-    """A drawing set into the page: its colours become CSS variables and its ids get the prefix `name`, unique on the page.
+    """A drawing set into the page: its colours become CSS variables and its ids get the prefix `name`, unique
+    on the page.
 
     The drawing is this package's own output, whose text matplotlib has escaped.
     """

@@ -1,4 +1,6 @@
-"""One self-contained HTML page of an evaluation: no script, no remote asset, light and dark, down to phone width."""
+"""One self-contained HTML page of an evaluation: no script, no remote asset, light and dark, down to phone
+width.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Any, sections.Drawings], Safe]], ...]
 
 
 def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None) -> str:
-    """The page of a report, from values that JSON can hold: write them as `metrics.json` and render them again at any time.
+    """The page of a report, from values that JSON can hold: write them as `metrics.json` and render them
+    again at any time.
 
     `title` is required; every other key is optional and its section left out when absent. An interval `I` is
     `{"value": x, "low": x, "high": x}`, further keys ignored.
@@ -37,14 +40,17 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
     notices
         list of text shown first, for example that the listeners are simulated.
     metrics
-        `{"names": ["R@10", ...], "primary": "N@10", "baseline": "SASRec" | absent, "methods": [{"name", "highlight": bool,
-        "values": {metric: I}, "differences": {metric: I}}]}`; differences are paired, against the baseline.
+        `{"names": ["R@10", ...], "primary": "N@10", "baseline": "SASRec" | absent, "methods": [{"name",
+        "highlight": bool, "values": {metric: I}, "differences": {metric: I}}]}`; differences are paired,
+        against the baseline.
     alarms
         `[{"name", "ok": bool, "text"}]`.
     slices
-        `[{"name": "training events of the target", "metric": "R@10", "groups": [{"label", "n", "values": {method: I}}]}]`.
+        `[{"name": "training events of the target", "metric": "R@10", "groups": [{"label", "n", "values":
+        {method: I}}]}]`.
     coverage
-        `{"items": N, "methods": [{"name", "effective", "distinct", "curve": [share covered by n items, n = 1..]}]}`.
+        `{"items": N, "methods": [{"name", "effective", "distinct", "curve": [share covered by n items, n =
+        1..]}]}`.
     sids
         `{"facts": {name: value}, "levels": [[items of each code, ...], ...], "group_sizes": {size: groups}}`.
     training
@@ -56,15 +62,20 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
     terms
         `{word: meaning}`, added to the common definitions.
 
-    `drawn`: the report's figures if they were drawn already (`plots.drawings`), else they are drawn here. All text is
-    escaped. Raises InputError naming the place when a part has another shape.
+    `drawn`: the report's figures if they were drawn already (`plots.drawings`), else they are drawn here. All
+    text is escaped. Raises InputError naming the place when a part has another shape.
     """
     title = str(need(mapping(report, "the report"), "title", "the report"))
     present = [(key, heading, make) for key, heading, make in _SECTIONS if report.get(key)]
     figures = drawings(report) if drawn is None else drawn
-    notices = [tag("p", one, class_="notice", role="note") for one in sequence(report.get("notices", []), "notices")]
+    notices = [
+        tag("p", one, class_="notice", role="note") for one in sequence(report.get("notices", []), "notices")
+    ]
     links = [tag("a", heading, href=f"#{key}") for key, heading, _ in present]
-    body = [tag("section", tag("h2", heading), make(report[key], figures), id=key) for key, heading, make in present]
+    body = [
+        tag("section", tag("h2", heading), make(report[key], figures), id=key)
+        for key, heading, make in present
+    ]
     words = tag("section", tag("h2", "Words"), sections.terms(report.get("terms", {})), id="terms")
     header = tag("header", tag("h1", title), tag("p", report.get("subtitle", ""), class_="muted"), *notices)
     nav = tag("nav", *links, tag("a", "Words", href="#terms"), aria_label="Sections")
@@ -81,4 +92,8 @@ def document(title: str, children: Iterable[Safe]) -> str:
             Safe(f"<style>{CSS}</style>"),
         ]
     )
-    return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", tag("main", *children)), lang="en") + "\n"
+    return (
+        "<!doctype html>\n"
+        + tag("html", tag("head", head), tag("body", tag("main", *children)), lang="en")
+        + "\n"
+    )

@@ -11,9 +11,11 @@ from tastemaker.reports.read import mapping, need, number, numbers, row, sequenc
 
 
 def drawings(report: Mapping[str, Any]) -> dict[str, Drawing]:
-    """Every figure of a report by name: `results-values`, `results-differences`, `slices-1`, `coverage`, `sids-codes`, ...
+    """Every figure of a report by name: `results-values`, `results-differences`, `slices-1`, `coverage`,
+    `sids-codes`, ...
 
-    The report's shape is told at `tastemaker.reports.page.render`. Raises InputError naming the place of a wrong value.
+    The report's shape is told at `tastemaker.reports.page.render`. Raises InputError naming the place of a
+    wrong value.
     """
     drawn: dict[str, Drawing] = {}
     for key, draw in (
@@ -36,21 +38,29 @@ def primary_of(metrics: Mapping[str, Any]) -> str:
 
 def _results(metrics: Any) -> dict[str, Drawing]:
     primary, baseline = primary_of(metrics), metrics.get("baseline")
-    methods = [mapping(m, "metrics.methods") for m in sequence(need(metrics, "methods", "metrics"), "metrics.methods")]
+    methods = [
+        mapping(m, "metrics.methods")
+        for m in sequence(need(metrics, "methods", "metrics"), "metrics.methods")
+    ]
 
     def rows(part: str) -> list[Row]:
         having = [m for m in methods if primary in mapping(m.get(part, {}), f"metrics.methods.{part}")]
         names = [str(need(m, "name", "metrics.methods")) for m in having]
         marks = [bool(m.get("highlight")) for m in having]
         where = [f"method '{name}', {primary}" for name in names]
-        return [row(n, m[part][primary], w, highlight=h) for n, m, w, h in zip(names, having, where, marks, strict=True)]
+        return [
+            row(n, m[part][primary], w, highlight=h)
+            for n, m, w, h in zip(names, having, where, marks, strict=True)
+        ]
 
     drawn = {}
     if values := rows("values"):
         drawn["results-values"] = figures.forest(values, f"{primary} by method", f"{primary}, 95 % interval")
     if differences := rows("differences"):
         label = f"difference in {primary}, same users, 95 % interval"
-        drawn["results-differences"] = figures.forest(differences, f"Against {baseline}", label, reference=0.0)
+        drawn["results-differences"] = figures.forest(
+            differences, f"Against {baseline}", label, reference=0.0
+        )
     return drawn
 
 
@@ -58,19 +68,37 @@ def _slices(values: Any) -> dict[str, Drawing]:
     drawn = {}
     for place, one in enumerate(sequence(values, "slices")):
         title, metric = str(need(one, "name", "slices")), str(need(one, "metric", "slices"))
-        parts = [mapping(group, f"slice '{title}'") for group in sequence(need(one, "groups", "slices"), "slices.groups")]
-        labels = [f"{need(p, 'label', 'slices')}\nn = {number(need(p, 'n', 'slices'), 'slices.n'):,.0f}" for p in parts]
-        names = list(dict.fromkeys(str(name) for p in parts for name in mapping(p.get("values", {}), "slices.values")))
+        parts = [
+            mapping(group, f"slice '{title}'")
+            for group in sequence(need(one, "groups", "slices"), "slices.groups")
+        ]
+        labels = [
+            f"{need(p, 'label', 'slices')}\nn = {number(need(p, 'n', 'slices'), 'slices.n'):,.0f}"
+            for p in parts
+        ]
+        names = list(
+            dict.fromkeys(str(name) for p in parts for name in mapping(p.get("values", {}), "slices.values"))
+        )
         where = f"slice '{title}'"
-        groups = {n: [row(n, p["values"][n], where) if n in p.get("values", {}) else None for p in parts] for n in names}
+        groups = {
+            n: [row(n, p["values"][n], where) if n in p.get("values", {}) else None for p in parts]
+            for n in names
+        }
         if groups:
             drawn[f"slices-{place + 1}"] = figures.dots(labels, groups, f"{metric} by {title}", title, metric)
     return drawn
 
 
 def _coverage(values: Any) -> dict[str, Drawing]:
-    methods = [mapping(m, "coverage.methods") for m in sequence(need(values, "methods", "coverage"), "coverage.methods")]
-    curves = {str(need(m, "name", "coverage.methods")): numbers(m["curve"], "coverage.curve") for m in methods if m.get("curve")}
+    methods = [
+        mapping(m, "coverage.methods")
+        for m in sequence(need(values, "methods", "coverage"), "coverage.methods")
+    ]
+    curves = {
+        str(need(m, "name", "coverage.methods")): numbers(m["curve"], "coverage.curve")
+        for m in methods
+        if m.get("curve")
+    }
     return {"coverage": figures.coverage(curves, "Coverage of the catalogue")} if curves else {}
 
 
@@ -80,7 +108,10 @@ def _sids(values: Any) -> dict[str, Drawing]:
         counts = [[int(c) for c in numbers(one, "sids.levels")] for one in sequence(levels, "sids.levels")]
         drawn["sids-codes"] = figures.code_use(counts, "Codes in use")
     if sizes := values.get("group_sizes"):
-        by_size = {_size(size): int(number(n, "sids.group_sizes")) for size, n in mapping(sizes, "sids.group_sizes").items()}
+        by_size = {
+            _size(size): int(number(n, "sids.group_sizes"))
+            for size, n in mapping(sizes, "sids.group_sizes").items()
+        }
         drawn["sids-groups"] = figures.group_sizes(by_size, "Items that share a Semantic ID")
     return drawn
 

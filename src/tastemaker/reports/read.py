@@ -46,5 +46,7 @@ def numbers(value: Any, where: str) -> list[float]:
 
 def row(name: str, interval: Any, where: str, *, highlight: bool = False) -> Row:
     """An interval `{value, low, high}` as a figure's row."""
-    value, low, high = (number(need(interval, key, where), f"{where}.{key}") for key in ("value", "low", "high"))
+    value, low, high = (
+        number(need(interval, key, where), f"{where}.{key}") for key in ("value", "low", "high")
+    )
     return Row(name, value, low, high, highlight)

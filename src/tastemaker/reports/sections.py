@@ -26,9 +26,14 @@ def _difference(name: str, one: Any, where: str) -> Safe:
 
 
 def headline(metrics: Any, drawn: Drawings) -> Safe:
-    """The table of methods with intervals and paired differences, the verdict in words, and two forest plots."""
+    """The table of methods with intervals and paired differences, the verdict in words, and two forest
+    plots.
+    """
     names = [str(n) for n in sequence(need(metrics, "names", "metrics"), "metrics.names")]
-    methods = [mapping(m, "metrics.methods") for m in sequence(need(metrics, "methods", "metrics"), "metrics.methods")]
+    methods = [
+        mapping(m, "metrics.methods")
+        for m in sequence(need(metrics, "methods", "metrics"), "metrics.methods")
+    ]
     baseline, primary = metrics.get("baseline"), primary_of(metrics)
     rows: list[tuple[str | None, list[object]]] = []
     for method in methods:
@@ -89,8 +94,14 @@ def alarms(values: Any, _: Drawings) -> Safe:
     lines = [
         tag(
             "li",
-            tag("span", "quiet" if one.get("ok") else "raised", class_="tag ok" if one.get("ok") else "tag raised"),
-            tag("div", tag("b", need(one, "name", "alarms")), tag("div", one.get("text", ""), class_="muted")),
+            tag(
+                "span",
+                "quiet" if one.get("ok") else "raised",
+                class_="tag ok" if one.get("ok") else "tag raised",
+            ),
+            tag(
+                "div", tag("b", need(one, "name", "alarms")), tag("div", one.get("text", ""), class_="muted")
+            ),
         )
         for one in sorted(items, key=lambda one: bool(one.get("ok")))
     ]
@@ -107,20 +118,31 @@ def reach(values: Any, drawn: Drawings) -> Safe:
     total = number(values.get("items", 0), "coverage.items")
     rows: list[tuple[str | None, list[object]]] = []
     for m in values["methods"]:
-        counts = [number(m[key], f"coverage.{key}") if key in m else None for key in ("effective", "distinct")]
+        counts = [
+            number(m[key], f"coverage.{key}") if key in m else None for key in ("effective", "distinct")
+        ]
         cells: list[object] = [need(m, "name", "coverage.methods")]
-        cells += ["–" if c is None else f"{c:,.0f}" + (f" ({c / total:.1%})" if total else "") for c in counts]
+        cells += [
+            "–" if c is None else f"{c:,.0f}" + (f" ({c / total:.1%})" if total else "") for c in counts
+        ]
         rows.append((None, cells))
-    caption = "A mark on each curve shows the effective vocabulary: the items that fill 95 % of the slots. Right is broader."
+    caption = (
+        "A mark on each curve shows the effective vocabulary: the items that fill 95 % of the slots. Right is"
+        " broader."
+    )
     return join(
-        [table(["Method", "Effective vocabulary", "Distinct items"], rows), _grid(drawn, "coverage", {"coverage": caption})]
+        [
+            table(["Method", "Effective vocabulary", "Distinct items"], rows),
+            _grid(drawn, "coverage", {"coverage": caption}),
+        ]
     )
 
 
 def semantic_ids(values: Any, drawn: Drawings) -> Safe:
     """Facts of the Semantic IDs, use of codes by level, and how many items share theirs."""
     facts = [
-        tag("div", tag("dt", key), tag("dd", _plain(one))) for key, one in mapping(values.get("facts", {}), "sids.facts").items()
+        tag("div", tag("dt", key), tag("dd", _plain(one)))
+        for key, one in mapping(values.get("facts", {}), "sids.facts").items()
     ]
     captions = {"sids-codes": "Stronger colour: more items. Orange: codes that no item has."}
     return join([tag("dl", *facts, class_="facts") if facts else "", _grid(drawn, "sids-", captions)])
@@ -128,18 +150,28 @@ def semantic_ids(values: Any, drawn: Drawings) -> Safe:
 
 def training(values: Any, drawn: Drawings) -> Safe:
     """Training curves, one figure a stage or quantity."""
-    return _grid(drawn, "training-", {f"training-{n + 1}": str(one.get("caption", "")) for n, one in enumerate(values)})
+    return _grid(
+        drawn, "training-", {f"training-{n + 1}": str(one.get("caption", "")) for n, one in enumerate(values)}
+    )
 
 
 def _grid(drawn: Drawings, prefix: str, captions: Mapping[str, str] | None = None) -> Safe:
     """The figures whose names start with `prefix`, side by side where there is room."""
-    chosen = [figure(one, name, (captions or {}).get(name, "")) for name, one in drawn.items() if name.startswith(prefix)]
+    chosen = [
+        figure(one, name, (captions or {}).get(name, ""))
+        for name, one in drawn.items()
+        if name.startswith(prefix)
+    ]
     return tag("div", *chosen, class_="figures") if chosen else Safe("")
 
 
 def pairs(values: Any, _: Drawings) -> Safe:
     """Settings or provenance: name and value, one level of groups with headings."""
-    flat = {key: one for key, one in mapping(values, "settings or provenance").items() if not isinstance(one, Mapping)}
+    flat = {
+        key: one
+        for key, one in mapping(values, "settings or provenance").items()
+        if not isinstance(one, Mapping)
+    }
     groups = {key: one for key, one in values.items() if isinstance(one, Mapping)}
     parts = [table([], [(None, [key, _plain(one)]) for key, one in flat.items()], "pairs")] if flat else []
     for key, one in groups.items():
@@ -167,5 +199,7 @@ def commands(values: Any, _: Drawings) -> Safe:
 def terms(extra: Any) -> Safe:
     """Definitions of the words used, those of the report after the common ones."""
     return tag(
-        "dl", *(join([tag("dt", k), tag("dd", v)]) for k, v in {**TERMS, **mapping(extra, "terms")}.items()), class_="terms"
+        "dl",
+        *(join([tag("dt", k), tag("dd", v)]) for k, v in {**TERMS, **mapping(extra, "terms")}.items()),
+        class_="terms",
     )

@@ -1,4 +1,6 @@
-"""One look for every figure and page: colours that colour-blind readers tell apart, and the styles built on them."""
+"""One look for every figure and page: colours that colour-blind readers tell apart, and the styles built on
+them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,16 @@ from typing import Any
 
 # Placeholders that the page replaces by CSS variables, so that figures follow light and dark mode.
 INK, MUTED, LINE = "#1b1f24", "#5d6673", "#d5dae1"
-# Okabe and Ito's palette (jfly.uni-koeln.de/color), the order chosen so that neighbours differ in lightness as well.
+# Okabe and Ito's palette (jfly.uni-koeln.de/color), the order chosen so that neighbours differ in lightness
+# as well.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "D", "^", "v", "P")
-VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", **{colour: f"--c{n + 1}" for n, colour in enumerate(SERIES)}}
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    **{colour: f"--c{n + 1}" for n, colour in enumerate(SERIES)},
+}
 
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",

@@ -1,8 +1,9 @@
 """Which items one request may show: shared masks as prefix sums, personal lists by binary search.
 
-A node of the trie owns a range of item positions, so it is alive when that range holds an allowed item. For a mask
-many requests share (stock, region, age) that is worked out once. The items one person has seen are a short sorted list:
-it can only kill nodes above one of its items, so a request carries the few nodes it kills and nothing of size N.
+A node of the trie owns a range of item positions, so it is alive when that range holds an allowed item. For a
+mask many requests share (stock, region, age) that is worked out once. The items one person has seen are a
+short sorted list: it can only kill nodes above one of its items, so a request carries the few nodes it kills
+and nothing of size N.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ EMPTY = np.empty(0, np.int64)
 class Mask:
     """A mask over the whole catalogue, shared by requests.
 
-    `prefix` (N + 1,) int32 counts the allowed items before each position; `alive` says per level (E_l,) which nodes keep
-    an allowed item; `leaves` Semantic IDs do.
+    `prefix` (N + 1,) int32 counts the allowed items before each position; `alive` says per level (E_l,) which
+    nodes keep an allowed item; `leaves` Semantic IDs do.
     """
 
     trie: Trie
@@ -46,7 +47,9 @@ def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask
     """
     allowed = np.asarray(allowed)
     if allowed.shape != trie.items.shape or allowed.dtype != np.bool_:
-        raise InputError(f"{name}: a mask is {len(trie.items)} truth values, got {allowed.dtype} {allowed.shape}")
+        raise InputError(
+            f"{name}: a mask is {len(trie.items)} truth values, got {allowed.dtype} {allowed.shape}"
+        )
     prefix = np.zeros(len(allowed) + 1, np.int32)
     np.cumsum(allowed[trie.items], out=prefix[1:])
     alive = tuple(np.diff(prefix[bounds]) > 0 for bounds in trie.bounds)
@@ -55,14 +58,16 @@ def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask
 
 @dataclass(frozen=True, eq=False)
 class Allowed:
-    """What one request may show. Immutable: a filter that changes mid-request makes a new one, for the next request.
+    """What one request may show. Immutable: a filter that changes mid-request makes a new one, for the next
+    request.
 
     Attributes
     ----------
     base : the shared mask, or None for the whole catalogue.
     removed : sorted positions that `base` allows and this request does not.
     included : sorted allowed positions when the request names the only items it wants, else None.
-    nodes : per level, sorted: the nodes `removed` leaves without an allowed item, or, where items are included, the
+    nodes : per level, sorted: the nodes `removed` leaves without an allowed item, or, where items are
+    included, the
         nodes above them.
     items, leaves : how many items and how many Semantic IDs are allowed.
     reason : why nothing is allowed, or None.
@@ -93,9 +98,13 @@ class Allowed:
 
 
 def allow(
-    trie: Trie, base: Mask | None = None, exclude: Iterable[int] | Ints = (), include: Iterable[int] | Ints | None = None
+    trie: Trie,
+    base: Mask | None = None,
+    exclude: Iterable[int] | Ints = (),
+    include: Iterable[int] | Ints | None = None,
 ) -> Allowed:
-    """Allow `include` (or all items), within `base`, minus `exclude`; both are item indices in any order, repeats welcome.
+    """Allow `include` (or all items), within `base`, minus `exclude`; both are item indices in any order,
+    repeats welcome.
 
     Costs O(h log h) for lists of h items, however large the catalogue.
 
@@ -105,7 +114,10 @@ def allow(
         when an item index is outside the catalogue, or `base` was made for another trie.
     """
     if base is not None and base.trie is not trie:
-        raise InputError(f"{base.name}: made for trie {base.trie.fingerprint}, used with {trie.fingerprint}; make the mask again")
+        raise InputError(
+            f"{base.name}: made for trie {base.trie.fingerprint}, used with {trie.fingerprint}; make the mask"
+            " again"
+        )
     excluded = _positions(trie, exclude, "exclude")
     if include is not None:
         asked = _positions(trie, include, "include")
@@ -121,7 +133,9 @@ def allow(
     return Allowed(trie, base, removed, None, nodes, items, leaves, reason)
 
 
-def _killed(trie: Trie, base: Mask | None, removed: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.int64]:
+def _killed(
+    trie: Trie, base: Mask | None, removed: npt.NDArray[np.int64], level: int
+) -> npt.NDArray[np.int64]:
     """Nodes of `level` all of whose items that `base` allows are `removed`."""
     touched, taken = np.unique(trie.node_of_position(level, removed), return_counts=True)
     starts, stops = trie.bounds[level][touched], trie.bounds[level][touched + 1]

@@ -1,4 +1,5 @@
-"""The simple recommenders no model may lose to: popularity, content neighbours, co-occurrence, and word search.
+"""The simple recommenders no model may lose to: popularity, content neighbours, co-occurrence, and word
+search.
 
 Each `fit` returns `score(contexts) -> (U, N)`, higher is better, for `retrieve.evaluation`.
 """
@@ -27,17 +28,24 @@ def popularity(train: Sequences, n_items: int) -> Score:
 
 
 def _profile(contexts: Sequences, n_items: int, use: Literal["last", "mean"], decay: float = 1.0) -> Any:
-    """(U, N) sparse weights of each context's items: 1 for the last alone, or decay^age, rows summing to 1."""
+    """(U, N) sparse weights of each context's items: 1 for the last alone, or decay^age, rows summing to
+    1.
+    """
     rows, lengths = row_of_event(contexts), np.diff(contexts.offsets)
     age = np.repeat(contexts.offsets[1:], lengths) - 1 - np.arange(len(contexts.items))
-    weights = (age == 0).astype(np.float32) if use == "last" else np.power(np.float32(decay), age).astype(np.float32)
+    weights = (
+        (age == 0).astype(np.float32)
+        if use == "last"
+        else np.power(np.float32(decay), age).astype(np.float32)
+    )
     total = np.maximum(np.bincount(rows, weights, minlength=len(lengths)), 1e-12)
     shape = (len(lengths), n_items)
     return sparse.csr_array(((weights / total[rows]).astype(np.float32), (rows, contexts.items)), shape=shape)
 
 
 def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score:
-    """Score by cosine of content `vectors` (N, d) to the last item, or to the mean of the history's unit vectors.
+    """Score by cosine of content `vectors` (N, d) to the last item, or to the mean of the history's unit
+    vectors.
 
     An item without a vector (NaN row) has cosine 0 to everything.
     """
@@ -52,23 +60,34 @@ def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score
     return score
 
 
-def cooccurrence(train: Sequences, n_items: int, window: int = 3, damping: float = 5.0, decay: float = 0.8) -> Score:
-    """Score by damped item-item co-occurrence: n_ab / sqrt(c_a c_b) * n_ab / (n_ab + damping), both ways in time.
+def cooccurrence(
+    train: Sequences, n_items: int, window: int = 3, damping: float = 5.0, decay: float = 0.8
+) -> Score:
+    """Score by damped item-item co-occurrence: n_ab / sqrt(c_a c_b) * n_ab / (n_ab + damping), both ways in
+    time.
 
-    `n_ab` counts pairs at most `window` events apart in a training history, `c_a` the pairs item a is in; a history item
-    of age t (0 = last) weighs decay^t. Source: item-item collaborative filtering, Sarwar et al. 2001, with the
-    significance weighting of Herlocker et al. 1999.
+    `n_ab` counts pairs at most `window` events apart in a training history, `c_a` the pairs item a is in; a
+    history item of age t (0 = last) weighs decay^t. Source: item-item collaborative filtering, Sarwar et al.
+    2001, with the significance weighting of Herlocker et al. 1999.
     """
     if window < 1 or damping < 0 or not 0 < decay <= 1:
         raise InputError("co-occurrence needs window >= 1, damping >= 0 and 0 < decay <= 1")
     user, items = row_of_event(train), np.asarray(train.items)
-    apart = [(items[:-step], items[step:], user[:-step] == user[step:]) for step in range(1, window + 1) if step < len(items)]
+    apart = [
+        (items[:-step], items[step:], user[:-step] == user[step:])
+        for step in range(1, window + 1)
+        if step < len(items)
+    ]
     left = np.concatenate([np.empty(0, np.int64), *(a[same] for a, _, same in apart)])
     right = np.concatenate([np.empty(0, np.int64), *(b[same] for _, b, same in apart)])
     differ = left != right
     left, right = left[differ], right[differ]
     ones = np.ones(2 * len(left), np.float32)
-    pairs = sparse.coo_array((ones, (np.r_[left, right], np.r_[right, left])), shape=(n_items, n_items)).tocsr().tocoo()
+    pairs = (
+        sparse.coo_array((ones, (np.r_[left, right], np.r_[right, left])), shape=(n_items, n_items))
+        .tocsr()
+        .tocoo()
+    )
     seen = np.maximum(np.bincount(np.r_[left, right], minlength=n_items), 1).astype(np.float32)
     near, far = pairs.coords
     strength = pairs.data / np.sqrt(seen[near] * seen[far]) * pairs.data / (pairs.data + np.float32(damping))
@@ -100,13 +119,19 @@ class Lexical:
         try:
             counts = self._words.fit_transform(texts).tocoo()
         except ValueError:
-            raise InputError("word search: no item text holds a word; give the items a title or a text") from None
+            raise InputError(
+                "word search: no item text holds a word; give the items a title or a text"
+            ) from None
         rows, words = counts.coords
         lengths = np.bincount(rows, counts.data, minlength=len(texts))
-        held_back = 1 - settings.length_penalty + settings.length_penalty * lengths / max(lengths.mean(), 1e-12)
+        held_back = (
+            1 - settings.length_penalty + settings.length_penalty * lengths / max(lengths.mean(), 1e-12)
+        )
         documents = np.bincount(words, minlength=counts.shape[1])
         rarity = np.log1p((len(texts) - documents + 0.5) / (documents + 0.5))
-        weight = counts.data * (settings.saturation + 1) / (counts.data + settings.saturation * held_back[rows])
+        weight = (
+            counts.data * (settings.saturation + 1) / (counts.data + settings.saturation * held_back[rows])
+        )
         scores = (weight * rarity[words]).astype(np.float32)
         self._table: Any = sparse.csr_array((scores, (words, rows)), shape=counts.shape[::-1])
         self._of_item: Any = sparse.csr_array(counts)

@@ -1,9 +1,10 @@
-"""Beam search over the trie: every beam is the prefix of a Semantic ID that exists and leads to an allowed item.
+"""Beam search over the trie: every beam is the prefix of a Semantic ID that exists and leads to an allowed
+item.
 
-A step scores the children of all live beams of all requests at once, ragged, as tensors. A child's score is its
-parent's plus the log-probability of its code among **all** codes of the level: nothing is renormalised over the
-allowed children, so a filter removes items and never reorders the others (the trie and the step are ours; for the
-unconstrained search it replaces see PLUM, arXiv 2510.07784, and STATIC, arXiv 2602.22647).
+A step scores the children of all live beams of all requests at once, ragged, as tensors. A child's score is
+its parent's plus the log-probability of its code among **all** codes of the level: nothing is renormalised
+over the allowed children, so a filter removes items and never reorders the others (the trie and the step are
+ours; for the unconstrained search it replaces see PLUM, arXiv 2510.07784, and STATIC, arXiv 2602.22647).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ EXACT_WITHIN = 4
 
 @dataclass(frozen=True, eq=False)
 class Beams:
-    """What a search found: request r has `counts[r]` beams, best first; columns after them hold leaf -1 and score -inf.
+    """What a search found: request r has `counts[r]` beams, best first; columns after them hold leaf -1 and
+    score -inf.
 
     Attributes
     ----------
@@ -59,7 +61,9 @@ def _levels(trie: Trie, device: torch.device) -> list[_Level]:
     held = _TENSORS.setdefault(trie, {})
     if device not in held:
         pairs = zip(trie.tokens, trie.starts, strict=True)
-        held[device] = [_Level(torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)) for a, b in pairs]
+        held[device] = [
+            _Level(torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)) for a, b in pairs
+        ]
     return held[device]
 
 
@@ -124,14 +128,17 @@ def beam_search(
     Parameters
     ----------
     hidden : (R, d) state after each request's last token.
-    advance : `advance(level, codes (R, B), parents (R, B)) -> (R, B, d)`, states after code `codes[r, b]` of `level`
+    advance : `advance(level, codes (R, B), parents (R, B)) -> (R, B, d)`, states after code `codes[r, b]` of
+    `level`
         follows beam `parents[r, b]` of the step before. Slots past a request's own beams hold
         some code after its first beam; their states are not read.
     heads : per level (K_l, d) output rows of its codes.
     allowed : R sets, each of this trie; they may differ.
-    normalise : "level" = softmax over the level's K_l codes; "siblings" = over those of them that some item has after the
-        prefix, so that all items' probabilities sum to 1; "vocab" = over all rows of `vocabulary` (V, d), as a language
-        model's own `generate` does (for parity tests). All three are the catalogue's: what a request allows plays no part.
+    normalise : "level" = softmax over the level's K_l codes; "siblings" = over those of them that some item
+    has after the
+        prefix, so that all items' probabilities sum to 1; "vocab" = over all rows of `vocabulary` (V, d), as
+        a language model's own `generate` does (for parity tests). All three are the catalogue's: what a
+        request allows plays no part.
 
     Equal scores are ordered by trie order, on every device. A request whose set is empty gets no beam.
 
@@ -156,7 +163,9 @@ def beam_search(
         if normalise == "siblings":
             mass = _segment_logsumexp(logits[owner, packed.tokens[edge].long()], owner, len(logits))
         else:
-            mass = (logits if vocabulary is None else (states @ vocabulary.T).float().flatten(0, 1)).logsumexp(-1)
+            mass = (
+                logits if vocabulary is None else (states @ vocabulary.T).float().flatten(0, 1)
+            ).logsumexp(-1)
         _check_numbers(mass)
         alive = test.alive(level, owner // nodes.shape[1], edge)
         owner, edge = (owner, edge) if alive is None else (owner[alive], edge[alive])
@@ -169,18 +178,29 @@ def beam_search(
     # Empty slots stand last, so the stable sort leaves them behind even beams of score -inf.
     order = scores.masked_fill(~live, -torch.inf).sort(dim=1, descending=True, stable=True).indices
     leaf = nodes.masked_fill(~live, -1).gather(1, order)
-    return Beams(leaf, scores.masked_fill(~live, -torch.inf).gather(1, order), live.sum(1), leaves <= EXACT_WITHIN * beam)
+    return Beams(
+        leaf,
+        scores.masked_fill(~live, -torch.inf).gather(1, order),
+        live.sum(1),
+        leaves <= EXACT_WITHIN * beam,
+    )
 
 
 def _check_numbers(mass: Tensor) -> None:
     """Refuse outputs that are not numbers."""
     if mass.isnan().any():
-        raise ModelError("the model's outputs are not numbers (NaN); its weights are damaged or its training diverged")
+        raise ModelError(
+            "the model's outputs are not numbers (NaN); its weights are damaged or its training diverged"
+        )
 
 
 def _segment_logsumexp(values: Tensor, owner: Tensor, n: int) -> Tensor:
     """(n,) logsumexp of the values (T,) of each owner; -inf for an owner without any."""
-    top = values.new_full((n,), -torch.inf).scatter_reduce(0, owner, values, "amax").clamp(min=torch.finfo(values.dtype).min)
+    top = (
+        values.new_full((n,), -torch.inf)
+        .scatter_reduce(0, owner, values, "amax")
+        .clamp(min=torch.finfo(values.dtype).min)
+    )
     return top + torch.zeros_like(top).index_add(0, owner, (values - top[owner]).exp()).log()
 
 
@@ -197,10 +217,11 @@ def _children(nodes: Tensor, live: Tensor, packed: _Level) -> tuple[Tensor, Tens
 def _select(
     owner: Tensor, edge: Tensor, reached: Tensor, shape: torch.Size, widths: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Each row's best `widths[r]` children by (score, edge), kept in edge order: nodes, scores, live, parents, all (R, B').
+    """Each row's best `widths[r]` children by (score, edge), kept in edge order: nodes, scores, live,
+    parents, all (R, B').
 
-    Beams stand in edge order, so children do too, and "ties go to the first edge" is "keep the first of the tied":
-    no step relies on the order `topk` leaves equal scores in.
+    Beams stand in edge order, so children do too, and "ties go to the first edge" is "keep the first of the
+    tied": no step relies on the order `topk` leaves equal scores in.
     """
     rows, beams = shape
     row = owner // max(beams, 1)
@@ -240,13 +261,16 @@ def _check(
     if beam < 1:
         raise InputError(f"beam: {beam}; a search keeps at least one beam")
     if normalise not in ("level", "siblings", "vocab") or (normalise == "vocab") != (vocabulary is not None):
-        raise InputError("normalise is 'level' or 'siblings', or 'vocab' together with the whole vocabulary's output rows")
+        raise InputError(
+            "normalise is 'level' or 'siblings', or 'vocab' together with the whole vocabulary's output rows"
+        )
     if not len(allowed):
         raise InputError("a search needs at least one request")
     sizes = tuple(len(head) for head in heads)
     if sizes != trie.sizes:
         raise InputError(
-            f"the model has {sizes} codes a level, trie {trie.fingerprint} has {trie.sizes}; they belong to other codebooks"
+            f"the model has {sizes} codes a level, trie {trie.fingerprint} has {trie.sizes}; they belong to"
+            " other codebooks"
         )
     if len(allowed) != len(hidden) or any(one.trie is not trie for one in allowed):
         raise InputError(f"{len(hidden)} requests need as many allowed sets of this trie, got {len(allowed)}")

@@ -1,7 +1,8 @@
-"""From Semantic IDs to items: sharing an ID's probability among its items, room for new items, mixing in content.
+"""From Semantic IDs to items: sharing an ID's probability among its items, room for new items, mixing in
+content.
 
-P(i | u) = P(sid(i) | u) q(i | sid(i), u), with q normalised over all the items of the ID, allowed or not, so that a
-filter never changes a score.
+P(i | u) = P(sid(i) | u) q(i | sid(i), u), with q normalised over all the items of the ID, allowed or not, so
+that a filter never changes a score.
 """
 
 from __future__ import annotations
@@ -58,27 +59,38 @@ def nothing(reason: str) -> Candidates:
 def first(candidates: Candidates, k: int) -> Candidates:
     """The `k` best of them."""
     cut = slice(0, k)
-    return replace(candidates, items=candidates.items[cut], scores=candidates.scores[cut], source=candidates.source[cut])
+    return replace(
+        candidates, items=candidates.items[cut], scores=candidates.scores[cut], source=candidates.source[cut]
+    )
 
 
 def by_count(counts: Ints, smoothing: float = 1.0) -> Within:
-    """Share an ID's probability by smoothed training counts (N,): q(i | sid) = (n_i + s) / sum over the ID of (n_j + s)."""
+    """Share an ID's probability by smoothed training counts (N,): q(i | sid) = (n_i + s) / sum over the ID of
+    (n_j + s).
+    """
     if smoothing <= 0:
-        raise InputError(f"smoothing {smoothing}: must be above 0, or items never seen could not be recommended")
+        raise InputError(
+            f"smoothing {smoothing}: must be above 0, or items never seen could not be recommended"
+        )
     logits = np.log(np.asarray(counts, np.float64) + smoothing)
     return lambda rows, items: logits[items]
 
 
 def by_vector(users: Floats, items: Floats, temperature: float = 1.0) -> Within:
-    """Share an ID's probability by softmax of users (R, d) . items (N, d) / temperature: a dense score inside the group."""
+    """Share an ID's probability by softmax of users (R, d) . items (N, d) / temperature: a dense score inside
+    the group.
+    """
     return lambda rows, chosen: np.einsum("nd,nd->n", users[rows], items[chosen]) / temperature
 
 
-def expand(beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int, within: Within | None = None) -> list[Candidates]:
-    """The `k` best allowed items of each request's beams; `within(rows (n,), items (n,)) -> (n,)` gives the logits of q.
+def expand(
+    beams: Beams, trie: Trie, allowed: Sequence[Allowed], k: int, within: Within | None = None
+) -> list[Candidates]:
+    """The `k` best allowed items of each request's beams; `within(rows (n,), items (n,)) -> (n,)` gives the
+    logits of q.
 
-    Without `within`, the items of an ID share its probability equally. Equal scores are ordered by Semantic ID, then by
-    item index. Raises InputError when k is below 1.
+    Without `within`, the items of an ID share its probability equally. Equal scores are ordered by Semantic
+    ID, then by item index. Raises InputError when k is below 1.
     """
     if k < 1:
         raise InputError(f"k: {k}; ask for at least one item")
@@ -109,7 +121,12 @@ def _log_shares(logits: npt.NDArray[np.float64], begins: Ints, lengths: Ints) ->
 
 
 def _best(
-    items: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], position: Ints, allowed: Allowed, k: int, exact: bool
+    items: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float64],
+    position: Ints,
+    allowed: Allowed,
+    k: int,
+    exact: bool,
 ) -> Candidates:
     """The k best allowed items of one request, and why there are fewer if so."""
     kept = np.flatnonzero(allowed.allows(items))
@@ -117,16 +134,20 @@ def _best(
     reason = allowed.reason
     if reason is None and len(kept) < k:
         reason = (
-            f"only {allowed.items} items are allowed" if exact else f"the beam reached {len(kept)} items; widen it to get {k}"
+            f"only {allowed.items} items are allowed"
+            if exact
+            else f"the beam reached {len(kept)} items; widen it to get {k}"
         )
     return Candidates(items[kept], scores[kept], (MODEL,) * len(kept), reason)
 
 
 def with_new_items(main: Candidates, fresh: Candidates, k: int, share: float) -> Candidates:
-    """`k` items of which ceil(share k) slots are kept for new ones: the best of `main`, then the best of `fresh` not among them.
+    """`k` items of which ceil(share k) slots are kept for new ones: the best of `main`, then the best of
+    `fresh` not among them.
 
-    `fresh` comes of a second search over the same request restricted to new items; its slots are marked "new" and stand
-    last, for their scores say nothing against the others'. Slots that new items cannot fill go back to `main`.
+    `fresh` comes of a second search over the same request restricted to new items; its slots are marked "new"
+    and stand last, for their scores say nothing against the others'. Slots that new items cannot fill go back
+    to `main`.
 
     Raises
     ------
@@ -146,7 +167,8 @@ def with_new_items(main: Candidates, fresh: Candidates, k: int, share: float) ->
 
 
 def fuse(candidates: Candidates, cosine: Floats, weight: float, temperature: float = 1.0) -> Candidates:
-    """Reorder by weight * log P + (1 - weight) * cosine / temperature; `cosine` (n,) is of the history and each item's content.
+    """Reorder by weight * log P + (1 - weight) * cosine / temperature; `cosine` (n,) is of the history and
+    each item's content.
 
     Raises InputError when the weight is outside [0, 1] or the temperature not above 0.
     """
@@ -165,9 +187,14 @@ def choose_weight(
     temperature: float = 1.0,
     grid: Sequence[float] = WEIGHTS,
 ) -> tuple[float, dict[float, float]]:
-    """The fusion weight with the best N@10 on validation targets (U,), the larger of equals; and N@10 by weight."""
+    """The fusion weight with the best N@10 on validation targets (U,), the larger of equals; and N@10 by
+    weight.
+    """
     found = {}
     for weight in grid:
-        lists = [fuse(one, cosine, weight, temperature).items for one, cosine in zip(candidates, cosines, strict=True)]
+        lists = [
+            fuse(one, cosine, weight, temperature).items
+            for one, cosine in zip(candidates, cosines, strict=True)
+        ]
         found[weight] = float(ndcg_at(rank_in_lists(lists, targets), 10).mean())
     return max(found, key=lambda weight: (found[weight], weight)), found

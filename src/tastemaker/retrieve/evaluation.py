@@ -1,6 +1,7 @@
 """Ranks of held-out targets, slices of users, and the alarms that catch a recommender that ignores its user.
 
-Item indices follow a keyed hash of the item id, so breaking ties by index favours nothing a model could have learnt.
+Item indices follow a keyed hash of the item id, so breaking ties by index favours nothing a model could have
+learnt.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Lists:
         """Pack Python lists."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
         flat = [item for row in rows for item in row]
-        return cls(np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), np.array(flat, dtype=np.int64))
+        return cls(
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), np.array(flat, dtype=np.int64)
+        )
 
 
 Score = Callable[[Sequences], Floats]
@@ -86,7 +89,8 @@ def batches(n: int, size: int) -> Iterator[npt.NDArray[np.int64]]:
 def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None) -> npt.NDArray[np.int64]:
     """(U,) rank of each target, 1 = best; equal scores are ordered by item index.
 
-    `scores` is (U, N). Items in `seen` are removed from the ranking; a target that is itself removed (or has score
+    `scores` is (U, N). Items in `seen` are removed from the ranking; a target that is itself removed (or has
+    score
     -inf) gets rank 0, "not found": it can never be shown.
 
     Raises
@@ -100,7 +104,10 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
     rows = np.arange(len(scores))
     own = scores[rows, targets][:, None]
     if np.isnan(scores).any():
-        raise InputError(f"scores: row {int(np.isnan(scores).any(axis=1).argmax())} holds NaN; the scorer is broken or untrained")
+        raise InputError(
+            f"scores: row {int(np.isnan(scores).any(axis=1).argmax())} holds NaN; the scorer is broken or"
+            " untrained"
+        )
     ranks = 1 + (scores > own).sum(axis=1)
     tied = np.flatnonzero((scores == own).sum(axis=1) > 1)
     before = np.arange(scores.shape[1])[None, :] < np.asarray(targets)[tied, None]
@@ -110,13 +117,19 @@ def rank_of_target(scores: Floats, targets: Ints, seen: Sequences | None = None)
 
 
 def ranks_of_targets(
-    score: Score, contexts: Sequences, targets: Ints, seen: Literal["remove", "keep"] = "remove", batch: int = 512
+    score: Score,
+    contexts: Sequences,
+    targets: Ints,
+    seen: Literal["remove", "keep"] = "remove",
+    batch: int = 512,
 ) -> npt.NDArray[np.int64]:
     """(U,) rank of each user's target under `score(contexts) -> (U, N)`, a batch of users at a time."""
     parts = [np.empty(0, np.int64)]
     for rows in batches(len(targets), batch):
         part = take(contexts, rows)
-        parts.append(rank_of_target(score(part), np.asarray(targets)[rows], part if seen == "remove" else None))
+        parts.append(
+            rank_of_target(score(part), np.asarray(targets)[rows], part if seen == "remove" else None)
+        )
     return np.concatenate(parts)
 
 
@@ -130,7 +143,11 @@ def rank_in_lists(lists: Sequence[Ints], targets: Ints) -> npt.NDArray[np.int64]
 
 
 def top_items(
-    score: Score, contexts: Sequences, k: int = 10, seen: Literal["remove", "keep"] = "remove", batch: int = 512
+    score: Score,
+    contexts: Sequences,
+    k: int = 10,
+    seen: Literal["remove", "keep"] = "remove",
+    batch: int = 512,
 ) -> list[Ints]:
     """Each user's `k` best item indices, best first, ties by index; fewer when fewer can be shown."""
     lists: list[Ints] = []
@@ -145,10 +162,11 @@ def top_items(
 
 
 def slices(targets: Ints, training_counts: Ints, lengths: Ints) -> dict[str, npt.NDArray[np.bool_]]:
-    """Users by how often their target was seen in training (0, 1-5, 6-20, >20) and by the length of their history.
+    """Users by how often their target was seen in training (0, 1-5, 6-20, >20) and by the length of their
+    history.
 
-    `targets` (U,), `training_counts` (N,) events an item, `lengths` (U,). Returns name -> (U,) mask; each of the two
-    families covers every user once.
+    `targets` (U,), `training_counts` (N,) events an item, `lengths` (U,). Returns name -> (U,) mask; each of
+    the two families covers every user once.
     """
     counts = np.asarray(training_counts)[targets]
     return _bands("target count", counts, COUNT_EDGES) | _bands("history", np.asarray(lengths), LENGTH_EDGES)
@@ -165,7 +183,9 @@ def _bands(name: str, values: Ints, edges: tuple[int, ...]) -> dict[str, npt.NDA
 
 
 def swapped(contexts: Sequences, seed: int) -> Lists:
-    """The same histories, each given to another user (a shuffled cycle): what a model that reads them must react to."""
+    """The same histories, each given to another user (a shuffled cycle): what a model that reads them must
+    react to.
+    """
     order = generator(seed, "swap").permutation(len(contexts.offsets) - 1)
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)
@@ -181,8 +201,8 @@ def item_counts(lists: Sequence[Ints], n_items: int) -> npt.NDArray[np.int64]:
 class Breadth:
     """How widely a recommender recommends, and what is alarming about it (empty when nothing is).
 
-    `distinct` items in all lists, the fewest items that fill 95 % of the slots, the share of users whose list stayed the
-    same (as a set) when histories were swapped between users (NaN when that was not tried).
+    `distinct` items in all lists, the fewest items that fill 95 % of the slots, the share of users whose list
+    stayed the same (as a set) when histories were swapped between users (NaN when that was not tried).
     """
 
     distinct: int
@@ -201,5 +221,7 @@ def breadth(lists: Sequence[Ints], n_items: int, after_swap: Sequence[Ints] | No
         same = [set(map(int, a)) == set(map(int, b)) for a, b in zip(lists, after_swap, strict=True)]
         unchanged = float(np.mean(same))
         if unchanged > 0.5:
-            alarms.append(f"ignores the user: {unchanged:.0%} of lists are the same after histories were swapped")
+            alarms.append(
+                f"ignores the user: {unchanged:.0%} of lists are the same after histories were swapped"
+            )
     return Breadth(distinct, effective_vocabulary(counts), unchanged, tuple(alarms))

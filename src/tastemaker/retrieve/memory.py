@@ -1,9 +1,11 @@
-"""What followed what in training, as evidence beside a model: score(i | u) = log P(i | u) + w log(1 + n(u, i) / floor).
+"""What followed what in training, as evidence beside a model: score(i | u) = log P(i | u) + w log(1 + n(u, i)
+/ floor).
 
-A language model generalises but forgets rare transitions that plain counts keep: the idea of the nearest-neighbour language
-model (Khandelwal et al., arXiv 1911.00172), with item transitions as its datastore and a log-linear mix, which did better on
-the Beauty validation part than a linear one. The memory proposes nothing: it only weighs what the search found. An item's
-score depends on the history and the item alone, so filters reorder nothing.
+A language model generalises but forgets rare transitions that plain counts keep: the idea of the
+nearest-neighbour language model (Khandelwal et al., arXiv 1911.00172), with item transitions as its datastore
+and a log-linear mix, which did better on the Beauty validation part than a linear one. The memory proposes
+nothing: it only weighs what the search found. An item's score depends on the history and the item alone, so
+filters reorder nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how mu
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Transitions of the training part: `table` (N, N) sparse, row a holds how strongly each item followed item a.
+    """Transitions of the training part: `table` (N, N) sparse, row a holds how strongly each item followed
+    item a.
 
     `decay`: what an item of the history weighs, per event of age. The latest event weighs 1.
     """
@@ -37,7 +40,9 @@ class Memory:
     decay: float
 
     def counts(self, history: Ints, items: Ints) -> Floats:
-        """n(u, i) (n,) of `items` after `history` (H,) item indices, oldest first; 0 where nothing is remembered."""
+        """n(u, i) (n,) of `items` after `history` (H,) item indices, oldest first; 0 where nothing is
+        remembered.
+        """
         weights = self.decay ** np.arange(len(history) - 1, -1, -1, dtype=np.float64)
         found = np.zeros(len(items))
         order = np.argsort(items, kind="stable")
@@ -60,27 +65,38 @@ class Memory:
 
     def beside(self, score: Score, weight: float) -> Score:
         """Another recommender's logits with the same evidence added, as a control."""
-        return lambda contexts: np.asarray(score(contexts) + weight * np.log1p(self.score(contexts) / FLOOR), np.float32)
+        return lambda contexts: np.asarray(
+            score(contexts) + weight * np.log1p(self.score(contexts) / FLOOR), np.float32
+        )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays to store."""
         table = self.table
-        return {"indptr": table.indptr.astype(np.int64), "indices": table.indices.astype(np.int32), "data": table.data}
+        return {
+            "indptr": table.indptr.astype(np.int64),
+            "indices": table.indices.astype(np.int32),
+            "data": table.data,
+        }
 
     @classmethod
     def load(cls, arrays: Mapping[str, npt.NDArray[Any]], decay: float, n_items: int) -> Memory:
         """What `arrays` came from; ArtifactError when they are not of `n_items` items."""
         if len(arrays["indptr"]) != n_items + 1:
-            raise ArtifactError(f"memory: made for {len(arrays['indptr']) - 1} items, the catalogue has {n_items}; train again")
-        table = sparse.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(n_items, n_items))
+            raise ArtifactError(
+                f"memory: made for {len(arrays['indptr']) - 1} items, the catalogue has {n_items}; train"
+                " again"
+            )
+        table = sparse.csr_array(
+            (arrays["data"], arrays["indices"], arrays["indptr"]), shape=(n_items, n_items)
+        )
         return cls(table, decay)
 
 
 def fit_memory(train: Sequences, n_items: int, window: int = 10, decay: float = 0.6) -> Memory:
     """Count, for every training event, the up to `window` events after it, each by 1 / distance.
 
-    Only forward in time: on the Beauty data, counting backwards too cost validation recall. Raises InputError for a window
-    below 1 or a decay outside (0, 1].
+    Only forward in time: on the Beauty data, counting backwards too cost validation recall. Raises InputError
+    for a window below 1 or a decay outside (0, 1].
     """
     if window < 1 or not 0 < decay <= 1:
         raise InputError(f"memory: window {window} must be at least 1 and decay {decay} in (0, 1]")
@@ -111,9 +127,14 @@ def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates
 
 
 def choose_weight(
-    candidates: Sequence[Candidates], remembered: Sequence[Floats], targets: Ints, grid: Sequence[float] = GRID
+    candidates: Sequence[Candidates],
+    remembered: Sequence[Floats],
+    targets: Ints,
+    grid: Sequence[float] = GRID,
 ) -> tuple[float, dict[float, float]]:
-    """The weight with the best N@10 on validation targets (U,), the smallest of equals; and N@10 by weight."""
+    """The weight with the best N@10 on validation targets (U,), the smallest of equals; and N@10 by
+    weight.
+    """
     found = {}
     for weight in grid:
         lists = [weighed(one, known, weight).items for one, known in zip(candidates, remembered, strict=True)]

@@ -1,4 +1,6 @@
-"""One call for every way of finding candidates: requests and filters in, allowed items out, within a deadline."""
+"""One call for every way of finding candidates: requests and filters in, allowed items out, within a
+deadline.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ LATE = "the deadline passed before this request was answered"
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Who asks: `tokens` (C,) is the prompt a language model reads, `history` (H,) the item indices a scorer reads."""
+    """Who asks: `tokens` (C,) is the prompt a language model reads, `history` (H,) the item indices a scorer
+    reads.
+    """
 
     tokens: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     history: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -37,17 +41,24 @@ class Retriever(Protocol):
     """Anything that finds candidates."""
 
     def generate(
-        self, requests: Sequence[Request], beam: int, k: int, filters: Sequence[Allowed], deadline: float | None = None
+        self,
+        requests: Sequence[Request],
+        beam: int,
+        k: int,
+        filters: Sequence[Allowed],
+        deadline: float | None = None,
     ) -> list[Candidates]:
         """Up to `k` allowed items for each request, best first; `filters[r]` says what request r may show.
 
-        `deadline` is a time of the retriever's clock (seconds); requests not answered by then come back empty, with
-        the reason. A filter read at the start holds for the whole call.
+        `deadline` is a time of the retriever's clock (seconds); requests not answered by then come back
+        empty, with the reason. A filter read at the start holds for the whole call.
         """
 
 
 class SearchContext(Protocol):
-    """What a prefill leaves behind: `hidden` (R, d), and `fork()` for a second search over the same prefill."""
+    """What a prefill leaves behind: `hidden` (R, d), and `fork()` for a second search over the same
+    prefill.
+    """
 
     @property
     def hidden(self) -> Tensor:
@@ -95,11 +106,14 @@ class LanguageModelRetriever:
 
     Attributes
     ----------
-    within : how the items of one Semantic ID share its probability (`rows` count the requests of a call); None = equally.
-    new_items : item indices that count as new; `new_share` of the k slots are kept for them (a second search over the
+    within : how the items of one Semantic ID share its probability (`rows` count the requests of a call);
+    None = equally.
+    new_items : item indices that count as new; `new_share` of the k slots are kept for them (a second search
+    over the
         same prefill, restricted to them).
     normalise : what the model was fine-tuned with, see `beam_search`.
-    rows_at_once : requests searched together; they are grouped by length, which changes no result beyond rounding.
+    rows_at_once : requests searched together; they are grouped by length, which changes no result beyond
+    rounding.
     """
 
     decoder: Decoder
@@ -112,19 +126,29 @@ class LanguageModelRetriever:
     normalise: str = "level"
 
     def generate(
-        self, requests: Sequence[Request], beam: int, k: int, filters: Sequence[Allowed], deadline: float | None = None
+        self,
+        requests: Sequence[Request],
+        beam: int,
+        k: int,
+        filters: Sequence[Allowed],
+        deadline: float | None = None,
     ) -> list[Candidates]:
         """See `Retriever`. Raises InputError for an empty prompt, or as `beam_search` and `expand` do."""
         lengths = np.array([len(one.tokens) for one in requests], dtype=np.int64)
         if len(requests) != len(filters) or (lengths == 0).any():
-            raise InputError(f"{len(requests)} requests, each with a prompt, need as many filters; got {len(filters)} filters")
+            raise InputError(
+                f"{len(requests)} requests, each with a prompt, need as many filters; got {len(filters)}"
+                " filters"
+            )
         found = [nothing(one.reason or LATE) for one in filters]
         open_rows = np.flatnonzero([one.reason is None for one in filters])
         open_rows = open_rows[np.argsort(lengths[open_rows], kind="stable")]
         for part in batches(len(open_rows), self.rows_at_once):
             rows = open_rows[part]
             try:
-                answers = self._answer([requests[r] for r in rows], [filters[r] for r in rows], rows, beam, k, deadline)
+                answers = self._answer(
+                    [requests[r] for r in rows], [filters[r] for r in rows], rows, beam, k, deadline
+                )
             except _Late:
                 break
             for row, answer in zip(rows, answers, strict=True):
@@ -140,7 +164,9 @@ class LanguageModelRetriever:
         k: int,
         deadline: float | None,
     ) -> list[Candidates]:
-        """One batch: prefill once, search, and search again among the new items where slots are kept for them."""
+        """One batch: prefill once, search, and search again among the new items where slots are kept for
+        them.
+        """
         self._in_time(deadline)
         lengths = torch.tensor([len(one.tokens) for one in requests])
         tokens = torch.zeros((len(requests), int(lengths.max())), dtype=torch.int64)
@@ -153,7 +179,13 @@ class LanguageModelRetriever:
 
         def search(branch: Any, sets: Sequence[Allowed], wanted: int) -> list[Candidates]:
             beams = beam_search(
-                branch.hidden, self._advance(branch, deadline), self.decoder.heads, self.trie, sets, beam, self.normalise
+                branch.hidden,
+                self._advance(branch, deadline),
+                self.decoder.heads,
+                self.trie,
+                sets,
+                beam,
+                self.normalise,
             )
             return expand(beams, self.trie, sets, wanted, within)
 
@@ -185,7 +217,9 @@ class LanguageModelRetriever:
 
 @dataclass(frozen=True, eq=False)
 class ScoreRetriever:
-    """Any `score(contexts) -> (U, N)`, such as a baseline, over the same filters; scores are its own, not log-probabilities."""
+    """Any `score(contexts) -> (U, N)`, such as a baseline, over the same filters; scores are its own, not
+    log-probabilities.
+    """
 
     score: Score
     trie: Trie
@@ -193,7 +227,12 @@ class ScoreRetriever:
     clock: Clock = time.monotonic
 
     def generate(
-        self, requests: Sequence[Request], beam: int, k: int, filters: Sequence[Allowed], deadline: float | None = None
+        self,
+        requests: Sequence[Request],
+        beam: int,
+        k: int,
+        filters: Sequence[Allowed],
+        deadline: float | None = None,
     ) -> list[Candidates]:
         """See `Retriever`; exact, so `beam` is not used."""
         if len(requests) != len(filters):

@@ -1,8 +1,8 @@
 """The set of existing Semantic IDs as a level-packed trie, and the items under every node.
 
-Each level is a compressed sparse row: nodes are sorted, so a child's index is its edge's index and no next-state
-column is needed. Items are sorted by their Semantic ID, so every node owns one range of them; that is what makes
-per-request filters cheap (`retrieve.allow`).
+Each level is a compressed sparse row: nodes are sorted, so a child's index is its edge's index and no
+next-state column is needed. Items are sorted by their Semantic ID, so every node owns one range of them; that
+is what makes per-request filters cheap (`retrieve.allow`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Trie:
     ----------
     sizes : K_l, the number of codes of each level.
     tokens : per level (E_l,) int16 (int32 above 32,767 codes): the code on each edge, in trie order.
-    starts : per level (E_{l-1} + 1,) int32: the edges below node n of the level above are starts[n] .. starts[n + 1].
+    starts : per level (E_{l-1} + 1,) int32: the edges below node n of the level above are starts[n] ..
+    starts[n + 1].
     item_starts : (S + 1,) int32: the items of leaf s stand at positions item_starts[s] .. item_starts[s + 1].
     items : (N,) int32 item index at each position, in Semantic ID order, then by index.
     """
@@ -97,7 +98,11 @@ class Trie:
 
     def arrays(self) -> dict[str, Ints]:
         """The arrays to store, by name; `load` brings the trie back."""
-        named: dict[str, Ints] = {"sizes": np.array(self.sizes, np.int64), "item_starts": self.item_starts, "items": self.items}
+        named: dict[str, Ints] = {
+            "sizes": np.array(self.sizes, np.int64),
+            "item_starts": self.item_starts,
+            "items": self.items,
+        }
         for level in range(self.levels):
             named |= {f"tokens_{level}": self.tokens[level], f"starts_{level}": self.starts[level]}
         return named
@@ -141,8 +146,15 @@ def build_trie(codes: Ints, sizes: tuple[int, ...]) -> Trie:
 def _checked(codes: Ints, sizes: tuple[int, ...]) -> Ints:
     """The codes, known to be a non-empty integer matrix inside the ranges of `sizes`."""
     codes = np.asarray(codes)
-    if codes.ndim != 2 or codes.shape[1] != len(sizes) or not len(sizes) or not np.issubdtype(codes.dtype, np.integer):
-        raise InputError(f"item codes: expected integers of shape (items, {len(sizes)}), got {codes.dtype} {codes.shape}")
+    if (
+        codes.ndim != 2
+        or codes.shape[1] != len(sizes)
+        or not len(sizes)
+        or not np.issubdtype(codes.dtype, np.integer)
+    ):
+        raise InputError(
+            f"item codes: expected integers of shape (items, {len(sizes)}), got {codes.dtype} {codes.shape}"
+        )
     if not len(codes) or len(codes) > MOST_ITEMS:
         raise InputError(f"item codes: {len(codes)} items; a trie holds 1 to {MOST_ITEMS:,}")
     for level, size in enumerate(sizes):
@@ -157,7 +169,9 @@ def _checked(codes: Ints, sizes: tuple[int, ...]) -> Ints:
 
 
 def _sorted_by_code(codes: Ints, sizes: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Items by Semantic ID, then by index: one stable sort of a packed 64-bit key where the addresses fit in it."""
+    """Items by Semantic ID, then by index: one stable sort of a packed 64-bit key where the addresses fit in
+    it.
+    """
     if sum(float(np.log2(size)) for size in sizes) >= 63:
         return np.lexsort(codes.T[::-1]).astype(np.int64)
     key = np.zeros(len(codes), np.int64)
@@ -168,8 +182,12 @@ def _sorted_by_code(codes: Ints, sizes: tuple[int, ...]) -> npt.NDArray[np.int64
 
 
 def extend_trie(trie: Trie, codes: Ints) -> Trie:
-    """A new trie with further items N .. N + n - 1 of the given codes (n, L); the old one stays as it is for whoever holds it."""
-    return build_trie(np.concatenate([trie.codes(), np.asarray(codes, dtype=np.int32).reshape(-1, trie.levels)]), trie.sizes)
+    """A new trie with further items N .. N + n - 1 of the given codes (n, L); the old one stays as it is for
+    whoever holds it.
+    """
+    return build_trie(
+        np.concatenate([trie.codes(), np.asarray(codes, dtype=np.int32).reshape(-1, trie.levels)]), trie.sizes
+    )
 
 
 def load_trie(arrays: Mapping[str, Ints], fingerprint: str | None = None) -> Trie:
@@ -178,17 +196,26 @@ def load_trie(arrays: Mapping[str, Ints], fingerprint: str | None = None) -> Tri
     Raises
     ------
     ArtifactError
-        when an array is missing, the arrays do not fit together, or they do not hash to `fingerprint` (both are shown).
+        when an array is missing, the arrays do not fit together, or they do not hash to `fingerprint` (both
+        are shown).
     """
     try:
         sizes = tuple(int(size) for size in arrays["sizes"])
         tokens = tuple(np.array(arrays[f"tokens_{level}"]) for level in range(len(sizes)))
         starts = tuple(np.array(arrays[f"starts_{level}"], dtype=np.int32) for level in range(len(sizes)))
-        trie = Trie(sizes, tokens, starts, np.array(arrays["item_starts"], np.int32), np.array(arrays["items"], np.int32))
+        trie = Trie(
+            sizes,
+            tokens,
+            starts,
+            np.array(arrays["item_starts"], np.int32),
+            np.array(arrays["items"], np.int32),
+        )
     except KeyError as error:
         raise ArtifactError(f"trie: array {error} is missing; build the trie again") from None
     if fingerprint is not None and trie.fingerprint != fingerprint:
-        raise ArtifactError(f"trie: contents hash to {trie.fingerprint}, expected {fingerprint}; build the trie again")
+        raise ArtifactError(
+            f"trie: contents hash to {trie.fingerprint}, expected {fingerprint}; build the trie again"
+        )
     fault = _fault(trie)
     if fault:
         raise ArtifactError(f"trie: {fault}; build the trie again")
@@ -200,7 +227,12 @@ def _fault(trie: Trie) -> str | None:
     nodes = 1
     for level, (tokens, starts) in enumerate(zip(trie.tokens, trie.starts, strict=True)):
         whole = len(starts) == nodes + 1 and starts[0] == 0 and starts[-1] == len(tokens)
-        if not whole or (np.diff(starts) < 1).any() or (tokens < 0).any() or (tokens >= trie.sizes[level]).any():
+        if (
+            not whole
+            or (np.diff(starts) < 1).any()
+            or (tokens < 0).any()
+            or (tokens >= trie.sizes[level]).any()
+        ):
             return f"level {level} is not a packed level"
         nodes = len(tokens)
     spans = trie.item_starts

@@ -1,4 +1,6 @@
-"""Vectors -> Semantic IDs: residual k-means or RQ-VAE, collisions, reports. `fit_rqvae`, which needs torch, is in `.rqvae`."""
+"""Vectors -> Semantic IDs: residual k-means or RQ-VAE, collisions, reports. `fit_rqvae`, which needs torch,
+is in `.rqvae`.
+"""
 
 from tastemaker.semantic_ids.codebook import Codebook, codeword_rows, encode
 from tastemaker.semantic_ids.collisions import Groups, Resolved, encode_unique, last_level_costs, resolve

@@ -29,9 +29,11 @@ _CELLS = 1 << 24  # distances held at once, 64 MB
 class Codebook:
     """Standardisation, encoders and codewords, frozen; a re-fit makes another `version`.
 
-    codewords: one (K_l, D) float32 array a level. projection: (matrix (D, H), bias (D,)) that joins the encoded views
-    (RQ-VAE), or None (residual k-means lays weighted views side by side). missing: how residual k-means compares an
-    item that lacks a view: "mask" on the other views only; "mean" as if the view were average, the others scaled up.
+    codewords: one (K_l, D) float32 array a level. projection: (matrix (D, H), bias (D,)) that joins the
+    encoded views (RQ-VAE), or None (residual k-means lays weighted views side by side). missing: how residual
+    k-means compares an
+    item that lacks a view: "mask" on the other views only; "mean" as if the view were average, the others
+    scaled up.
     """
 
     kind: str
@@ -71,7 +73,9 @@ class Codebook:
             return side_by_side(self.views, parts, self.missing)
         encoded = [view.encode(x, present) for view, (x, present) in zip(self.views, parts, strict=True)]
         matrix, bias = self.projection
-        return (np.concatenate(encoded, axis=1) @ matrix.T + bias).astype(np.float32), np.ones((n, 1), np.float32)
+        return (np.concatenate(encoded, axis=1) @ matrix.T + bias).astype(np.float32), np.ones(
+            (n, 1), np.float32
+        )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Every array under a flat name, ready for safetensors."""
@@ -81,7 +85,10 @@ class Codebook:
             if view.null is not None:
                 out[f"view.{view.name}.null"] = view.null
             for i, (matrix, bias) in enumerate(view.layers):
-                out |= {f"view.{view.name}.layer.{i}.weight": matrix, f"view.{view.name}.layer.{i}.bias": bias}
+                out |= {
+                    f"view.{view.name}.layer.{i}.weight": matrix,
+                    f"view.{view.name}.layer.{i}.bias": bias,
+                }
         if self.projection is not None:
             out |= {"projection.weight": self.projection[0], "projection.bias": self.projection[1]}
         return out
@@ -91,7 +98,10 @@ class Codebook:
         return self._settings() | {"version": self.version}
 
     def _settings(self) -> dict[str, Any]:
-        views = [{"name": v.name, "weight": v.weight, "layers": len(v.layers), "null": v.null is not None} for v in self.views]
+        views = [
+            {"name": v.name, "weight": v.weight, "layers": len(v.layers), "null": v.null is not None}
+            for v in self.views
+        ]
         return {
             "format": _FORMAT,
             "kind": self.kind,
@@ -108,10 +118,13 @@ class Codebook:
         Raises
         ------
         ArtifactError
-            when the format is another one, an array is missing, or the contents do not hash to the recorded version.
+            when the format is another one, an array is missing, or the contents do not hash to the recorded
+            version.
         """
         if settings.get("format") != _FORMAT:
-            raise ArtifactError(f"codebook: format {settings.get('format')} is not {_FORMAT}; fit it again with this version")
+            raise ArtifactError(
+                f"codebook: format {settings.get('format')} is not {_FORMAT}; fit it again with this version"
+            )
         try:
             views = tuple(_load_view(arrays, one) for one in settings["views"])
             levels = tuple(_float32(arrays[f"level.{i}"]) for i in range(len(settings["sizes"])))
@@ -123,16 +136,19 @@ class Codebook:
             raise ArtifactError(f"codebook: {error} is missing from its files; fit it again") from None
         if book.version != settings.get("version"):
             raise ArtifactError(
-                f"codebook: contents hash to {book.version}, settings say {settings.get('version')}; fit it again"
+                f"codebook: contents hash to {book.version}, settings say {settings.get('version')}; fit it"
+                " again"
             )
         return book
 
 
 def encode(codebook: Codebook, views: Views) -> npt.NDArray[np.int32]:
-    """Semantic IDs (N, L) int32 of items: at each level the nearest codeword of the residual, the lowest code on a tie.
+    """Semantic IDs (N, L) int32 of items: at each level the nearest codeword of the residual, the lowest code
+    on a tie.
 
-    views: {name: (N, d)}; a view may be absent altogether or NaN in some rows, so new items encode from content alone.
-    An item without any view gets the code of the average item. InputError for unknown views or other dimensions.
+    views: {name: (N, d)}; a view may be absent altogether or NaN in some rows, so new items encode from
+    content alone. An item without any view gets the code of the average item. InputError for unknown views or
+    other dimensions.
     """
     z, present = codebook.latent(views)
     check_sizes(codebook.sizes)
@@ -158,10 +174,12 @@ def reconstruction_errors(codebook: Codebook, views: Views) -> npt.NDArray[np.fl
 
 
 def codeword_rows(codebook: Codebook, width: int, seed: int = 0) -> tuple[Float32, ...]:
-    """One (K_l, width) array a level to start token embeddings from: codewords on their principal axes, then rotated at random.
+    """One (K_l, width) array a level to start token embeddings from: codewords on their principal axes, then
+    rotated at random.
 
-    With width >= D inner products are kept, else the directions of largest spread are; the rotation spreads each axis over
-    all columns. Scaled so that level 1 has root mean square 1; finer levels are smaller, as their codewords are.
+    With width >= D inner products are kept, else the directions of largest spread are; the rotation spreads
+    each axis over all columns. Scaled so that level 1 has root mean square 1; finer levels are smaller, as
+    their codewords are.
     """
     if width < 1:
         raise InputError(f"token rows need a width of at least 1, not {width}")
@@ -177,9 +195,13 @@ def codeword_rows(codebook: Codebook, width: int, seed: int = 0) -> tuple[Float3
 def side_by_side(
     views: tuple[View, ...], parts: list[tuple[Float32, npt.NDArray[np.bool_]]], missing: Missing
 ) -> tuple[Float32, Float32]:
-    """Weighted views next to each other: view m contributes an expected squared length of weight^2 whatever its width."""
+    """Weighted views next to each other: view m contributes an expected squared length of weight^2 whatever
+    its width.
+    """
     widths = [max(1, int(np.count_nonzero(view.scale))) for view in views]
-    z = np.concatenate([x * (v.weight / math.sqrt(d)) for v, d, (x, _) in zip(views, widths, parts, strict=True)], axis=1)
+    z = np.concatenate(
+        [x * (v.weight / math.sqrt(d)) for v, d, (x, _) in zip(views, widths, parts, strict=True)], axis=1
+    )
     present = np.stack([here for _, here in parts], axis=1).astype(np.float32)
     if missing == "mean":
         squares = np.array([view.weight**2 for view in views])
@@ -214,7 +236,8 @@ def subtract(z: Float32, present: Float32, chosen: Float32, blocks: Blocks) -> F
 def _load_view(arrays: Mapping[str, npt.NDArray[Any]], one: Mapping[str, Any]) -> View:
     stem = f"view.{one['name']}"
     layers = tuple(
-        (_float32(arrays[f"{stem}.layer.{i}.weight"]), _float32(arrays[f"{stem}.layer.{i}.bias"])) for i in range(one["layers"])
+        (_float32(arrays[f"{stem}.layer.{i}.weight"]), _float32(arrays[f"{stem}.layer.{i}.bias"]))
+        for i in range(one["layers"])
     )
     null = _float32(arrays[f"{stem}.null"]) if one["null"] else None
     mean, scale = _float32(arrays[f"{stem}.mean"]), _float32(arrays[f"{stem}.scale"])

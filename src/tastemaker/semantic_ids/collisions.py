@@ -37,13 +37,18 @@ class Groups:
         low, high = 0, len(self.codes)
         for level, value in enumerate(code):
             column = self.codes[low:high, level]
-            low, high = low + int(np.searchsorted(column, value)), low + int(np.searchsorted(column, value, side="right"))
+            low, high = (
+                low + int(np.searchsorted(column, value)),
+                low + int(np.searchsorted(column, value, side="right")),
+            )
         return self.items[self.starts[low] : self.starts[high]]
 
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """codes: (N, L') int32 after the policy; sizes: L' level sizes; moved: items whose code changed ("reassign")."""
+    """codes: (N, L') int32 after the policy; sizes: L' level sizes; moved: items whose code changed
+    ("reassign").
+    """
 
     codes: Int32
     sizes: tuple[int, ...]
@@ -73,16 +78,18 @@ def resolve(
 ) -> Resolved:
     """Apply a collision policy to (N, L) codes.
 
-    "expand" keeps them: a Semantic ID may stand for many items. "suffix" appends a digit that numbers the items of a group in
-    item-index order, which is the keyed-hash order and leaks nothing; its level has `suffix_size` codes, by default the
-    largest group rounded up to a power of two, at least 2. "reassign" moves items of a group of equal codes to other last codes
-    under the same prefix at the least total distance, given `costs` (see `last_level_costs`); where a prefix holds more items
-    than the last level has codes, the surplus is spread evenly and still collides.
+    "expand" keeps them: a Semantic ID may stand for many items. "suffix" appends a digit that numbers the
+    items of a group in item-index order, which is the keyed-hash order and leaks nothing; its level has
+    `suffix_size` codes, by default the largest group rounded up to a power of two, at least 2. "reassign"
+    moves items of a group of equal codes to other last codes under the same prefix at the least total
+    distance, given `costs` (see `last_level_costs`); where a prefix holds more items than the last level has
+    codes, the surplus is spread evenly and still collides.
 
     Raises
     ------
     InputError
-        naming item row and level of a code out of range; for a suffix level too small; for "reassign" without costs.
+        naming item row and level of a code out of range; for a suffix level too small; for "reassign" without
+        costs.
     """
     sizes = check_sizes(sizes)
     checked = check_codes(codes, sizes)
@@ -93,7 +100,9 @@ def resolve(
     if policy != "reassign":
         raise InputError(f"collision policy '{policy}' is unknown; use expand, suffix or reassign")
     if costs is None:
-        raise InputError("collision policy 'reassign' needs distances to the last codes; pass costs=last_level_costs(...)")
+        raise InputError(
+            "collision policy 'reassign' needs distances to the last codes; pass costs=last_level_costs(...)"
+        )
     out = checked.copy()
     parents = groups(checked[:, :-1])
     for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
@@ -106,12 +115,16 @@ def resolve(
 def check_codes(codes: npt.NDArray[Any], sizes: Sequence[int]) -> Int32:
     """(N, L) int32 codes inside `sizes`; InputError naming the first item row and level that is not."""
     if codes.ndim != 2 or codes.shape[1] != len(sizes):
-        raise InputError(f"codes have shape {codes.shape} but there are {len(sizes)} levels; tokenizer and codes do not match")
+        raise InputError(
+            f"codes have shape {codes.shape} but there are {len(sizes)} levels; tokenizer and codes do not"
+            " match"
+        )
     bad = (codes < 0) | (codes >= np.asarray(sizes))
     if bad.any():
         row, level = np.argwhere(bad)[0]
         raise InputError(
-            f"codes: item row {row + 1}, level {level + 1} holds {codes[row, level]}, outside 0..{sizes[level] - 1}; encode again"
+            f"codes: item row {row + 1}, level {level + 1} holds {codes[row, level]}, outside"
+            f" 0..{sizes[level] - 1}; encode again"
         )
     return codes.astype(np.int32)
 
@@ -127,11 +140,11 @@ def last_level_costs(codebook: Codebook, views: Views, codes: npt.NDArray[Any]) 
 def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: float | None = None) -> Int32:
     """Semantic IDs (N, L) for a whole catalogue at once, no two items alike: balanced residual quantisation.
 
-    From the first level down, a prefix takes no more items than its subtree has addresses; of those it attracts it keeps the
-    ones that care most (largest gap to the second-nearest code), and the others move to the nearest code with room. Identical
-    items spread in item-index (hash) order. fill: share of the last codes under a prefix that may be used, < 1 leaves
-    addresses for new items. balance: at most `balance` x N / K_1 items on a first code. An item's code depends on the
-    others, so new items use `encode`.
+    From the first level down, a prefix takes no more items than its subtree has addresses; of those it
+    attracts it keeps the ones that care most (largest gap to the second-nearest code), and the others move to
+    the nearest code with room. Identical items spread in item-index (hash) order. fill: share of the last
+    codes under a prefix that may be used, < 1 leaves addresses for new items. balance: at most `balance` x N
+    / K_1 items on a first code. An item's code depends on the others, so new items use `encode`.
 
     Raises
     ------
@@ -142,7 +155,9 @@ def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: 
     caps = _caps(codebook.sizes, len(z), fill, balance)
     out = np.zeros((len(z), len(caps)), np.int32)
     for level, (words, cap) in enumerate(zip(codebook.codewords, caps, strict=True)):
-        parents = groups(out[:, :level]) if level else Groups(out[:1, :0], np.array([0, len(z)]), np.arange(len(z)))
+        parents = (
+            groups(out[:, :level]) if level else Groups(out[:1, :0], np.array([0, len(z)]), np.arange(len(z)))
+        )
         for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
             rows = parents.items[start:stop]
             costs = _costs(z, present, words, codebook)
@@ -167,7 +182,8 @@ def _caps(sizes: tuple[int, ...], n: int, fill: float, balance: float | None) ->
         caps[0] = min(caps[0], int(np.ceil(balance * n / sizes[0])))
     if sizes[0] * caps[0] < n:
         raise InputError(
-            f"{n} items do not fit in {sizes[0] * caps[0]} addresses of sizes {list(sizes)}; add a level or raise fill"
+            f"{n} items do not fit in {sizes[0] * caps[0]} addresses of sizes {list(sizes)}; add a level or"
+            " raise fill"
         )
     return caps
 
@@ -177,7 +193,9 @@ def _costs(z: Float32, present: Float32, words: Float32, codebook: Codebook) -> 
 
 
 def with_room(costs: Costs, items: Int64, k: int, cap: int) -> Int64:
-    """(n,) nearest codes; where more than `cap` items want one, those of least regret go to the nearest code with room."""
+    """(n,) nearest codes; where more than `cap` items want one, those of least regret go to the nearest code
+    with room.
+    """
     out = np.empty(len(items), np.int64)
     regret = np.empty(len(items), np.float32)
     for rows in chunks(len(items), k):
@@ -213,7 +231,10 @@ def _suffix(codes: Int32, sizes: tuple[int, ...], suffix_size: int | None) -> Re
     largest = int(counts.max(initial=1))
     size = suffix_size or max(2, 1 << (largest - 1).bit_length())
     if size < largest:
-        raise InputError(f"a suffix of {size} codes cannot number the {largest} items of one group; give at least {largest}")
+        raise InputError(
+            f"a suffix of {size} codes cannot number the {largest} items of one group; give at least"
+            f" {largest}"
+        )
     digit = np.empty(len(codes), np.int32)
     digit[found.items] = np.arange(len(codes)) - np.repeat(found.starts[:-1], counts)
     return Resolved(np.column_stack([codes, digit]).astype(np.int32), (*sizes, size), "suffix")

@@ -1,4 +1,6 @@
-"""The RQ-VAE of PLUM's Semantic IDs (arXiv 2510.07784, SID-v2) and its losses. torch, training only: `Codebook` serves."""
+"""The RQ-VAE of PLUM's Semantic IDs (arXiv 2510.07784, SID-v2) and its losses. torch, training only:
+`Codebook` serves.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Quantised:
-    """codes: (B, L); residuals: (B, L, D), what level l quantises; chosen: (B, L, D), its codeword, with gradient."""
+    """codes: (B, L); residuals: (B, L, D), what level l quantises; chosen: (B, L, D), its codeword, with
+    gradient.
+    """
 
     codes: Tensor
     residuals: Tensor
@@ -35,17 +39,26 @@ class Network(nn.Module):
         self.head = _two_layers(latent, hidden, latent)
 
     def encode(self, views: Sequence[Tensor], present: Tensor) -> Tensor:
-        """z (B, D) of standardised views [(B, d_m)]; present (B, M) bool, False puts the learned null in the view's place."""
-        parts = [torch.where(present[:, m, None], encoder(views[m]), self.nulls[m]) for m, encoder in enumerate(self.encoders)]
+        """z (B, D) of standardised views [(B, d_m)]; present (B, M) bool, False puts the learned null in the
+        view's place.
+        """
+        parts = [
+            torch.where(present[:, m, None], encoder(views[m]), self.nulls[m])
+            for m, encoder in enumerate(self.encoders)
+        ]
         out: Tensor = self.project(torch.cat(parts, dim=1))
         return out
 
     def quantise(self, z: Tensor) -> Quantised:
-        """Nearest codeword of the residual, level by level; residuals carry gradient to z only, not to earlier codewords."""
+        """Nearest codeword of the residual, level by level; residuals carry gradient to z only, not to
+        earlier codewords.
+        """
         residual = z
         codes, residuals, chosen = [], [], []
         for words in self.codebooks:
-            nearest = (words.detach().square().sum(dim=1) - 2 * residual.detach() @ words.detach().T).argmin(dim=1)
+            nearest = (words.detach().square().sum(dim=1) - 2 * residual.detach() @ words.detach().T).argmin(
+                dim=1
+            )
             picked = words[nearest]
             codes.append(nearest)
             residuals.append(residual)
@@ -59,13 +72,16 @@ class Network(nn.Module):
 
 
 def straight_through(z: Tensor, quantised: Quantised, kept: Tensor) -> Tensor:
-    """z_hat: the sum of the kept levels' codewords in value, z in gradient. kept: (B, L), 1 where a level counts."""
+    """z_hat: the sum of the kept levels' codewords in value, z in gradient. kept: (B, L), 1 where a level
+    counts.
+    """
     total = (quantised.chosen * kept[:, :, None]).sum(dim=1)
     return z + (total - z).detach()
 
 
 def kept_levels(n: int, levels: int, draws: Tensor) -> Tensor:
-    """(n, levels) progressive mask: r uniform on 1..levels, level l kept when l <= r, so with probability (L - l + 1) / L.
+    """(n, levels) progressive mask: r uniform on 1..levels, level l kept when l <= r, so with probability (L
+    - l + 1) / L.
 
     draws: (n,) uniform in [0, 1).
     """
@@ -73,8 +89,12 @@ def kept_levels(n: int, levels: int, draws: Tensor) -> Tensor:
     return (torch.arange(levels)[None, :].expand(n, levels) <= r[:, None]).float()
 
 
-def reconstruction(decoded: Sequence[Tensor], views: Sequence[Tensor], present: Tensor, weights: Sequence[float]) -> Tensor:
-    """sum over views of w_m / d_m ||x_m - D_m(z_hat)||^2, mean over items; a view that is missing asks for nothing."""
+def reconstruction(
+    decoded: Sequence[Tensor], views: Sequence[Tensor], present: Tensor, weights: Sequence[float]
+) -> Tensor:
+    """sum over views of w_m / d_m ||x_m - D_m(z_hat)||^2, mean over items; a view that is missing asks for
+    nothing.
+    """
     losses = [
         weight * ((x - y).square().mean(dim=1) * present[:, m]).sum()
         for m, (y, x, weight) in enumerate(zip(decoded, views, weights, strict=True))
@@ -90,10 +110,11 @@ def quantisation(quantised: Quantised) -> tuple[Tensor, Tensor]:
 
 
 def info_nce(p: Tensor, temperature: float, blocked: Tensor | None = None, keep_self: bool = False) -> Tensor:
-    """Mean over 2N items of -log(exp(p_i p_i+ / t) / sum_j exp(p_i p_j / t)); rows 2k and 2k + 1 of p (2N, D) are partners.
+    """Mean over 2N items of -log(exp(p_i p_i+ / t) / sum_j exp(p_i p_j / t)); rows 2k and 2k + 1 of p (2N, D)
+    are partners.
 
-    An item is left out of its own denominator (unless `keep_self`, for comparison), and so is any j with blocked[i, j] True
-    (known to occur with i, or i itself again); the partner always stays.
+    An item is left out of its own denominator (unless `keep_self`, for comparison), and so is any j with
+    blocked[i, j] True (known to occur with i, or i itself again); the partner always stays.
     """
     n = len(p)
     index = torch.arange(n)

@@ -1,4 +1,6 @@
-"""Are these Semantic IDs any good? Counts only: choose between tokenizers by downstream recall, never by these numbers."""
+"""Are these Semantic IDs any good? Counts only: choose between tokenizers by downstream recall, never by
+these numbers.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ from tastemaker.semantic_ids.sizes import check_sizes
 class SidReport:
     """Counts over a catalogue of N items and L levels.
 
-    distinct_share: distinct Semantic IDs / N; alone_share: share of items that share theirs with nobody; use: share of each
-    level's codes that occur at inference; entropy: bits of each level's code distribution; prefixes: distinct prefixes of
-    each length; purity: per prefix length, the mean over items of the share of their attribute held by same-prefix
-    items' most common value (None without attributes); group_sizes: {items in a group: how many groups}; largest_group;
+    distinct_share: distinct Semantic IDs / N; alone_share: share of items that share theirs with nobody; use:
+    share of each level's codes that occur at inference; entropy: bits of each level's code distribution;
+    prefixes: distinct prefixes of each length; purity: per prefix length, the mean over items of the share of
+    their attribute held by same-prefix items' most common value (None without attributes); group_sizes:
+    {items in a group: how many groups}; largest_group;
     first_agreement: share of items whose first code is the same without a view (None when not asked).
     """
 
@@ -41,7 +44,10 @@ class SidReport:
         """The report in words, one fact a line."""
         levels = ", ".join(f"{u:.0%} of {k}" for u, k in zip(self.use, self.sizes, strict=True))
         out = [
-            f"{self.items} items, {self.distinct_share:.1%} distinct Semantic IDs, {self.alone_share:.1%} of items on their own",
+            (
+                f"{self.items} items, {self.distinct_share:.1%} distinct Semantic IDs, {self.alone_share:.1%}"
+                " of items on their own"
+            ),
             f"largest group {self.largest_group}; codes in use by level: {levels}",
         ]
         if self.purity is not None:
@@ -57,10 +63,12 @@ def sid_report(
     attributes: Sequence[str | None] | None = None,
     without_view: npt.NDArray[Any] | None = None,
 ) -> SidReport:
-    """Describe (N, L) codes as encoded at inference (never those seen in training, which can be far better spread).
+    """Describe (N, L) codes as encoded at inference (never those seen in training, which can be far better
+    spread).
 
-    attributes: one label an item (None = unknown, left out) for prefix purity; without_view: codes of the same items encoded
-    without one view, to see how many keep their first code. InputError for codes out of range or lengths that differ.
+    attributes: one label an item (None = unknown, left out) for prefix purity; without_view: codes of the
+    same items encoded without one view, to see how many keep their first code. InputError for codes out of
+    range or lengths that differ.
     """
     sizes = check_sizes(sizes)
     codes = check_codes(codes, sizes)
@@ -69,7 +77,9 @@ def sid_report(
     if attributes is not None and len(attributes) != len(codes):
         raise InputError(f"{len(codes)} items but {len(attributes)} attribute labels; give one an item")
     if without_view is not None and len(without_view) != len(codes):
-        raise InputError(f"{len(codes)} items but {len(without_view)} codes without the view; encode the same items")
+        raise InputError(
+            f"{len(codes)} items but {len(without_view)} codes without the view; encode the same items"
+        )
     counts = np.diff(groups(codes).starts)
     held, times = np.unique(counts, return_counts=True)
     spread = [np.bincount(codes[:, level], minlength=k) for level, k in enumerate(sizes)]
@@ -102,7 +112,8 @@ def _purity(codes: npt.NDArray[np.int32], attributes: Sequence[str | None]) -> t
     for length in range(1, codes.shape[1] + 1):
         found = groups(codes[known][:, :length])
         agree = [
-            int(np.bincount(label[found.items[a:b]]).max()) for a, b in zip(found.starts[:-1], found.starts[1:], strict=True)
+            int(np.bincount(label[found.items[a:b]]).max())
+            for a, b in zip(found.starts[:-1], found.starts[1:], strict=True)
         ]
         out.append(sum(agree) / int(known.sum()))
     return tuple(out)

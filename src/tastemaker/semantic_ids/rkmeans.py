@@ -22,10 +22,11 @@ from tastemaker.stats.random import generator
 
 @dataclass(frozen=True)
 class RkmeansSettings:
-    """iterations: Lloyd steps at most; tolerance: stop when a step lowers the error by a smaller share; restarts: the best of
-    so many starts a level; sample: rows a level is fitted on at most; scaling: "dimension" (every dimension to variance 1) or
-    "view" (keep a view's spectrum); missing: see `Codebook`; start: "spread" (k-means++) or "rows" (rows drawn evenly: less
-    drawn to outliers, so clusters are more even); balance: fit later levels on what `encode_unique` with this balance leaves.
+    """iterations: Lloyd steps at most; tolerance: stop when a step lowers the error by a smaller share;
+    restarts: the best of so many starts a level; sample: rows a level is fitted on at most; scaling:
+    "dimension" (every dimension to variance 1) or "view" (keep a view's spectrum); missing: see `Codebook`;
+    start: "spread" (k-means++) or "rows" (rows drawn evenly: less drawn to outliers, so clusters are more
+    even); balance: fit later levels on what `encode_unique` with this balance leaves.
     """
 
     iterations: int = 30
@@ -39,14 +40,17 @@ class RkmeansSettings:
 
     def __post_init__(self) -> None:
         if min(self.iterations, self.restarts, self.sample) < 1 or self.tolerance < 0:
-            raise InputError("residual k-means: iterations, restarts and sample must be at least 1, tolerance at least 0")
+            raise InputError(
+                "residual k-means: iterations, restarts and sample must be at least 1, tolerance at least 0"
+            )
         if (
             self.scaling not in ("dimension", "view")
             or self.missing not in ("mask", "mean")
             or self.start not in ("spread", "rows")
         ):
             raise InputError(
-                "residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean', start is 'spread' or 'rows'"
+                "residual k-means: scaling is 'dimension' or 'view', missing is 'mask' or 'mean', start is"
+                " 'spread' or 'rows'"
             )
 
 
@@ -57,10 +61,12 @@ def fit_rkmeans(
     weights: Mapping[str, float] | None = None,
     settings: RkmeansSettings | None = None,
 ) -> Codebook:
-    """Fit one k-means a level on the residuals of the level before (k-means++ start, Lloyd, empty clusters re-seeded).
+    """Fit one k-means a level on the residuals of the level before (k-means++ start, Lloyd, empty clusters
+    re-seeded).
 
-    views: {name: (N, d)}, NaN rows missing; they are standardised here. weights: {name: w}, default 1: each view's expected
-    squared length is w^2 whatever its width. Deterministic for a seed and a BLAS thread count.
+    views: {name: (N, d)}, NaN rows missing; they are standardised here. weights: {name: w}, default 1: each
+    view's expected squared length is w^2 whatever its width. Deterministic for a seed and a BLAS thread
+    count.
 
     Raises
     ------
@@ -84,7 +90,9 @@ def fit_rkmeans(
         words = kmeans(z, present, frame.blocks, k, (seed, "rkmeans", level), settings)
         if level == 0 and settings.balance is not None:
             cap = max(1, math.ceil(settings.balance * len(z) / k))
-            codes = with_room(partial(_row_distances, z, present, words, frame.blocks), np.arange(len(z)), k, cap)
+            codes = with_room(
+                partial(_row_distances, z, present, words, frame.blocks), np.arange(len(z)), k, cap
+            )
         else:
             codes = assign(z, present, words, frame.blocks)[0]
         z = subtract(z, present, words[codes], frame.blocks)
@@ -93,7 +101,12 @@ def fit_rkmeans(
 
 
 def kmeans(
-    z: Float32, present: Float32, blocks: Blocks, k: int, key: tuple[str | int, ...], settings: RkmeansSettings
+    z: Float32,
+    present: Float32,
+    blocks: Blocks,
+    k: int,
+    key: tuple[str | int, ...],
+    settings: RkmeansSettings,
 ) -> Float32:
     """(k, D) codewords of the best of `restarts` runs by mean squared distance over the present blocks."""
     best: Float32 | None = None
@@ -108,7 +121,9 @@ def kmeans(
     return best
 
 
-def assign(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def assign(
+    z: Float32, present: Float32, words: Float32, blocks: Blocks
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Nearest codeword (N,), lowest index on a tie, and squared distance (N,) over the present blocks."""
     codes = np.empty(len(z), np.int64)
     gap = np.empty(len(z), np.float32)
@@ -120,7 +135,9 @@ def assign(z: Float32, present: Float32, words: Float32, blocks: Blocks) -> tupl
 
 
 def _spread_start(z: Float32, k: int, key: tuple[str | int, ...]) -> Float32:
-    """k-means++ (Arthur and Vassilvitskii 2007): rows drawn in proportion to their squared distance from those drawn."""
+    """k-means++ (Arthur and Vassilvitskii 2007): rows drawn in proportion to their squared distance from
+    those drawn.
+    """
     rng = generator(*key)
     if len(z) > 64 * k:
         z = z[np.sort(rng.choice(len(z), 64 * k, replace=False))]
@@ -146,7 +163,9 @@ def _row_distances(
     return distances(z[rows], present[rows], words, blocks)
 
 
-def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, settings: RkmeansSettings) -> Float32:
+def _lloyd(
+    z: Float32, present: Float32, blocks: Blocks, words: Float32, settings: RkmeansSettings
+) -> Float32:
     """Alternate assignment and per-block means; an empty cluster takes the row that is worst served."""
     before = np.inf
     for _ in range(settings.iterations):
@@ -163,8 +182,12 @@ def _lloyd(z: Float32, present: Float32, blocks: Blocks, words: Float32, setting
     return words
 
 
-def _means(z: Float32, present: Float32, blocks: Blocks, codes: npt.NDArray[np.int64], words: Float32) -> Float32:
-    member = sparse.csr_array((np.ones(len(z), np.float32), (codes, np.arange(len(z)))), shape=(len(words), len(z)))
+def _means(
+    z: Float32, present: Float32, blocks: Blocks, codes: npt.NDArray[np.int64], words: Float32
+) -> Float32:
+    member = sparse.csr_array(
+        (np.ones(len(z), np.float32), (codes, np.arange(len(z)))), shape=(len(words), len(z))
+    )
     sums, counts = member @ z, member @ present
     out = words.copy()
     for i, block in enumerate(blocks):

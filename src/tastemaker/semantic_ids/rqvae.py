@@ -28,12 +28,13 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 class RqvaeSettings:
     """Every switch of SID-v2. Multi-resolution is the choice of `sizes`, multi-embedding that of `views`.
 
-    masking: progressive masking; contrastive: weight lambda of the co-occurrence loss (0 or no pairs: off), to be chosen
-    by validation recall from 0, .03, .1, .3, 1; drop: probability of hiding a view from the encoder, so that cold items
-    encode from the others; warmup: epochs as a plain autoencoder before residual k-means places the codewords, so that
-    they start where the encoder puts items and not where it first happened to; view_weights: w_m of reconstruction,
-    default 1; reseed_every: epochs between re-seedings of unused codes (0: never), none in the last `final_share` of the
-    epochs, so that training use is what inference sees.
+    masking: progressive masking; contrastive: weight lambda of the co-occurrence loss (0 or no pairs: off),
+    to be chosen by validation recall from 0, .03, .1, .3, 1; drop: probability of hiding a view from the
+    encoder, so that cold items encode from the others; warmup: epochs as a plain autoencoder before residual
+    k-means places the codewords, so that they start where the encoder puts items and not where it first
+    happened to; view_weights: w_m of reconstruction, default 1; reseed_every: epochs between re-seedings of
+    unused codes (0: never), none in the last `final_share` of the epochs, so that training use is what
+    inference sees.
     """
 
     epochs: int = 60
@@ -55,9 +56,13 @@ class RqvaeSettings:
     final_share: float = 0.3
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.pair_batch, self.hidden, self.latent) < 1 or min(self.reseed_every, self.warmup) < 0:
+        if (
+            min(self.epochs, self.batch, self.pair_batch, self.hidden, self.latent) < 1
+            or min(self.reseed_every, self.warmup) < 0
+        ):
             raise InputError(
-                "RQ-VAE: epochs, batch, pair_batch, hidden and latent must be at least 1, reseed_every and warmup at least 0"
+                "RQ-VAE: epochs, batch, pair_batch, hidden and latent must be at least 1, reseed_every and"
+                " warmup at least 0"
             )
         if not (self.learning_rate > 0 and self.temperature > 0):
             raise InputError("RQ-VAE: learning_rate and temperature must be positive")
@@ -78,7 +83,9 @@ class _Data:
     together: sparse.csr_array | None
 
     def draw_pairs(self, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], Tensor]:
-        """(2n,) items, partners adjacent, and (2n, 2n) which of them are known to occur together or are equal."""
+        """(2n,) items, partners adjacent, and (2n, 2n) which of them are known to occur together or are
+        equal.
+        """
         drawn = np.searchsorted(self.cumulative, rng.random(n) * self.cumulative[-1], side="right")
         items = self.pairs[np.minimum(drawn, len(self.pairs) - 1)].ravel()
         assert self.together is not None  # pairs exist, so their adjacency does
@@ -96,11 +103,12 @@ def fit_rqvae(
 ) -> Codebook:
     """Train an RQ-VAE on (N, d_m) float32 views and freeze it; `encode` then needs no torch.
 
-    pairs: (P, 2) item indices that occur together in *training* histories, drawn in proportion to pair_weights (P,), default
-    equal; None switches the co-occurrence loss off. NaN rows are missing views: a learned null stands for them. Loss:
-    sum_m w_m/d_m ||x_m - D_m(z_hat)||^2 + codebook_weight ||sg[r] - e||^2 + beta ||r - sg[e]||^2 + lambda InfoNCE, the
-    first and last on the masked z_hat. Codewords start from residual k-means after the warm-up. Deterministic for a seed
-    on one CPU thread count; the caller pins threads.
+    pairs: (P, 2) item indices that occur together in *training* histories, drawn in proportion to
+    pair_weights (P,), default equal; None switches the co-occurrence loss off. NaN rows are missing views: a
+    learned null stands for them. Loss: sum_m w_m/d_m ||x_m - D_m(z_hat)||^2 + codebook_weight ||sg[r] - e||^2
+    + beta ||r - sg[e]||^2 + lambda InfoNCE, the first and last on the masked z_hat. Codewords start from
+    residual k-means after the warm-up. Deterministic for a seed on one CPU thread count; the caller pins
+    threads.
 
     Raises
     ------
@@ -117,7 +125,9 @@ def fit_rqvae(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "rqvae weights").integers(2**31)))
         net = network.Network([view.dimensions for view in known], sizes, settings.hidden, settings.latent)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     rng = generator(seed, "rqvae")
     last_reseed = settings.epochs * (1 - settings.final_share)
     for epoch in range(1, settings.epochs + 1):
@@ -157,15 +167,21 @@ def batch_losses(
     z_hat = z if warm else network.straight_through(z, quantised, _kept(len(rows), net, settings, rng))
     decoded = [decoder(z_hat) for decoder in net.decoders]
     wanted, there = [view[rows] for view in data.views], data.present[rows]
-    losses = {"reconstruction": network.reconstruction(decoded, wanted, there, [view.weight for view in known])}
+    losses = {
+        "reconstruction": network.reconstruction(decoded, wanted, there, [view.weight for view in known])
+    }
     if not warm:
         commitment, codebook = network.quantisation(quantised)
         losses |= {"commitment": settings.beta * commitment, "codebook": settings.codebook_weight * codebook}
     if len(data.pairs) and settings.contrastive:
         items, blocked = data.draw_pairs(settings.pair_batch, rng)
         z = _encode(net, data, known, items, settings, rng)
-        z_hat = z if warm else network.straight_through(z, net.quantise(z), _kept(len(items), net, settings, rng))
-        losses["contrastive"] = settings.contrastive * network.info_nce(net.contrast(z_hat), settings.temperature, blocked)
+        z_hat = (
+            z if warm else network.straight_through(z, net.quantise(z), _kept(len(items), net, settings, rng))
+        )
+        losses["contrastive"] = settings.contrastive * network.info_nce(
+            net.contrast(z_hat), settings.temperature, blocked
+        )
     return losses
 
 
@@ -188,7 +204,11 @@ def _encode(
 
 def _kept(n: int, net: network.Network, settings: RqvaeSettings, rng: np.random.Generator) -> Tensor:
     levels = len(net.codebooks)
-    return network.kept_levels(n, levels, torch.from_numpy(rng.random(n))) if settings.masking else torch.ones(n, levels)
+    return (
+        network.kept_levels(n, levels, torch.from_numpy(rng.random(n)))
+        if settings.masking
+        else torch.ones(n, levels)
+    )
 
 
 def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
@@ -198,18 +218,30 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[npt.NDArra
 
 
 def _data(
-    views: Views, known: Sequence[View], pairs: npt.NDArray[np.int64] | None, weights: npt.NDArray[Any] | None, n: int
+    views: Views,
+    known: Sequence[View],
+    pairs: npt.NDArray[np.int64] | None,
+    weights: npt.NDArray[Any] | None,
+    n: int,
 ) -> _Data:
     parts = [view.standardise(views[view.name], n) for view in known]
-    tensors, present = [torch.from_numpy(x) for x, _ in parts], torch.from_numpy(np.stack([here for _, here in parts], axis=1))
+    tensors, present = (
+        [torch.from_numpy(x) for x, _ in parts],
+        torch.from_numpy(np.stack([here for _, here in parts], axis=1)),
+    )
     if pairs is None or not len(pairs):
         return _Data(tensors, present, np.empty((0, 2), np.int64), np.empty(0), None)
     pairs = np.asarray(pairs, np.int64)
     mass = np.ones(len(pairs)) if weights is None else np.asarray(weights, np.float64)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or mass.shape != (len(pairs),):
-        raise InputError(f"RQ-VAE pairs have shape {pairs.shape} and weights {mass.shape}; give (P, 2) and one weight a pair")
+        raise InputError(
+            f"RQ-VAE pairs have shape {pairs.shape} and weights {mass.shape}; give (P, 2) and one weight a"
+            " pair"
+        )
     if pairs.min() < 0 or pairs.max() >= n:
-        raise InputError(f"RQ-VAE pairs hold item {max(pairs.max(), -pairs.min())}, but items run from 0 to {n - 1}")
+        raise InputError(
+            f"RQ-VAE pairs hold item {max(pairs.max(), -pairs.min())}, but items run from 0 to {n - 1}"
+        )
     if not np.isfinite(mass).all() or mass.min() < 0 or mass.sum() <= 0:
         raise InputError("RQ-VAE pair weights must be finite, not negative, and not all zero")
     ends = np.r_[pairs, pairs[:, ::-1], np.column_stack([np.arange(n), np.arange(n)])]
@@ -222,24 +254,34 @@ def _start_codewords(net: network.Network, data: _Data, seed: int) -> None:
     """Residual k-means of the untrained encoder's outputs (at most 50,000 items)."""
     residual = net.encode(data.views, data.present).numpy()
     if len(residual) > 50_000:
-        residual = residual[np.sort(generator(seed, "rqvae start").choice(len(residual), 50_000, replace=False))]
+        residual = residual[
+            np.sort(generator(seed, "rqvae start").choice(len(residual), 50_000, replace=False))
+        ]
     whole, block = np.ones((len(residual), 1), np.float32), (slice(0, residual.shape[1]),)
     for level, words in enumerate(net.codebooks):
-        start = kmeans(residual, whole, block, len(words), (seed, "rqvae start", level), RkmeansSettings(iterations=10))
+        start = kmeans(
+            residual, whole, block, len(words), (seed, "rqvae start", level), RkmeansSettings(iterations=10)
+        )
         words.copy_(torch.from_numpy(start))
         residual = residual - start[(np.square(start).sum(axis=1) - 2 * residual @ start.T).argmin(axis=1)]
 
 
 @torch.no_grad()
-def _reseed(net: network.Network, data: _Data, optimiser: torch.optim.AdamW, rng: np.random.Generator) -> None:
-    """Move codewords no item uses onto residuals drawn in proportion to their quantisation error; forget their momentum."""
+def _reseed(
+    net: network.Network, data: _Data, optimiser: torch.optim.AdamW, rng: np.random.Generator
+) -> None:
+    """Move codewords no item uses onto residuals drawn in proportion to their quantisation error; forget
+    their momentum.
+    """
     quantised = net.quantise(net.encode(data.views, data.present))
     for level, words in enumerate(net.codebooks):
         dead = torch.bincount(quantised.codes[:, level], minlength=len(words)) == 0
         count = int(dead.sum())
         if not count:
             continue
-        error = (quantised.residuals[:, level] - quantised.chosen[:, level]).square().sum(dim=1).double().numpy() + 1e-12
+        error = (quantised.residuals[:, level] - quantised.chosen[:, level]).square().sum(
+            dim=1
+        ).double().numpy() + 1e-12
         rows = rng.choice(len(error), count, replace=count > len(error), p=error / error.sum())
         words[dead] = quantised.residuals[rows, level]
         for name in ("exp_avg", "exp_avg_sq"):

@@ -13,8 +13,9 @@ SPARE_BITS = 10
 def codebook_sizes(n: int) -> tuple[int, ...]:
     """Default sizes K_1, K_2, ... for `n` items.
 
-    K_1 is the power of two >= 2 sqrt(n), within [64, 2048]; each level halves, not below 16; there are as few levels as
-    give log2 n + 10 address bits, so that a catalogue can grow without new collisions. 12,101 items: 256/128/64/32.
+    K_1 is the power of two >= 2 sqrt(n), within [64, 2048]; each level halves, not below 16; there are as few
+    levels as give log2 n + 10 address bits, so that a catalogue can grow without new collisions. 12,101
+    items: 256/128/64/32.
     """
     if n < 1:
         raise InputError(f"cannot size a codebook for {n} items; ingest items first")
@@ -27,10 +28,12 @@ def codebook_sizes(n: int) -> tuple[int, ...]:
 
 
 def two_level_sizes(n: int) -> tuple[int, ...]:
-    """Two levels for `n` items: K_1 the power of two >= n / 8 within [64, 2048] (and <= n), K_2 the one <= n within [256, 8192].
+    """Two levels for `n` items: K_1 the power of two >= n / 8 within [64, 2048] (and <= n), K_2 the one <= n
+    within [256, 8192].
 
-    Fewer tokens an item make a shorter prompt and an easier tree: with unique assignment and a softmax over existing codes,
-    this reached more on the Beauty validation part than 256/8192 did, and that more than 256/2048 (docs/results.md).
+    Fewer tokens an item make a shorter prompt and an easier tree: with unique assignment and a softmax over
+    existing codes, this reached more on the Beauty validation part than 256/8192 did, and that more than
+    256/2048 (docs/results.md).
     12,101 items: 2048/8192. Where two levels hold fewer than four times the catalogue, `codebook_sizes`.
     """
     codebook_sizes(n)
@@ -40,10 +43,14 @@ def two_level_sizes(n: int) -> tuple[int, ...]:
 
 
 def multi_resolution(first: int, levels: int) -> tuple[int, ...]:
-    """K_l = first / 2^(l-1) for l = 1..levels (PLUM, arXiv 2510.07784, SID-v2); InputError when a level falls below 2."""
+    """K_l = first / 2^(l-1) for l = 1..levels (PLUM, arXiv 2510.07784, SID-v2); InputError when a level falls
+    below 2.
+    """
     sizes = tuple(first >> level for level in range(levels))
     if not sizes or sizes[-1] < 2 or first & (first - 1):
-        raise InputError(f"{levels} levels from {first} codes leave {sizes[-1:] or (0,)}: start from a larger power of two")
+        raise InputError(
+            f"{levels} levels from {first} codes leave {sizes[-1:] or (0,)}: start from a larger power of two"
+        )
     return sizes
 
 

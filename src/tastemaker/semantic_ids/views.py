@@ -20,8 +20,9 @@ Scaling = Literal["dimension", "view"]
 class View:
     """One view as the codebook remembers it.
 
-    mean, scale: (d,), a constant dimension has scale 0; weight: its share in distances and reconstruction; layers: the
-    encoder's (out, in) matrices and (out,) biases, empty for residual k-means; null: (h,) what a missing view encodes to.
+    mean, scale: (d,), a constant dimension has scale 0; weight: its share in distances and reconstruction;
+    layers: the encoder's (out, in) matrices and (out,) biases, empty for residual k-means; null: (h,) what a
+    missing view encodes to.
     """
 
     name: str
@@ -40,13 +41,17 @@ class View:
         if x is None:
             return np.zeros((n, self.dimensions), np.float32), np.zeros(n, bool)
         if x.shape != (n, self.dimensions):
-            raise InputError(f"view '{self.name}': shape {x.shape}, but the codebook was fitted on {(n, self.dimensions)}")
+            raise InputError(
+                f"view '{self.name}': shape {x.shape}, but the codebook was fitted on {(n, self.dimensions)}"
+            )
         present = _present(self.name, x)
         out = (np.where(present[:, None], x, self.mean) - self.mean) * self.scale
         return out.astype(np.float32), present
 
     def encode(self, x: Float32, present: npt.NDArray[np.bool_]) -> Float32:
-        """(n, h): standardised rows through the encoder (ReLU between layers), the learned null where missing."""
+        """(n, h): standardised rows through the encoder (ReLU between layers), the learned null where
+        missing.
+        """
         for i, (matrix, bias) in enumerate(self.layers):
             x = x @ matrix.T + bias
             if i + 1 < len(self.layers):
@@ -57,8 +62,9 @@ class View:
 def fit_view(name: str, x: npt.NDArray[Any], weight: float = 1.0, scaling: Scaling = "dimension") -> View:
     """Learn mean and scale of (N, d) vectors; NaN rows are missing.
 
-    "dimension" gives every dimension variance 1; "view" divides all by one number so that the mean variance is 1 and the
-    spectrum survives. InputError, naming view and row, for partly NaN or infinite rows, no rows at all, or no variation.
+    "dimension" gives every dimension variance 1; "view" divides all by one number so that the mean variance
+    is 1 and the spectrum survives. InputError, naming view and row, for partly NaN or infinite rows, no rows
+    at all, or no variation.
     """
     present = _present(name, x)
     if not present.any():
@@ -69,24 +75,38 @@ def fit_view(name: str, x: npt.NDArray[Any], weight: float = 1.0, scaling: Scali
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     alive = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
     if not alive.any():
-        raise InputError(f"view '{name}': all its vectors are equal (see item row 1); the encoder ignores its input, drop it")
+        raise InputError(
+            f"view '{name}': all its vectors are equal (see item row 1); the encoder ignores its input,"
+            " drop it"
+        )
     if scaling == "view":
         spread = np.where(alive, np.sqrt(np.mean(spread[alive] ** 2)), 0)
     scale = np.where(alive, 1 / np.where(alive, spread, 1), 0)
     return View(name, mean.astype(np.float32), scale.astype(np.float32), float(weight))
 
 
-def fit_views(views: Views, weights: Mapping[str, float] | None, scaling: Scaling = "dimension") -> tuple[View, ...]:
+def fit_views(
+    views: Views, weights: Mapping[str, float] | None, scaling: Scaling = "dimension"
+) -> tuple[View, ...]:
     """One fitted `View` a view, sorted by name; InputError when they disagree on the number of items."""
     if not views:
-        raise InputError("Semantic IDs need at least one view; encode texts, audio, images or behaviour first")
+        raise InputError(
+            "Semantic IDs need at least one view; encode texts, audio, images or behaviour first"
+        )
     unknown = sorted(set(weights or {}) - set(views))
     if unknown:
-        raise InputError(f"weights name views that are not there: {', '.join(unknown)}; views are {', '.join(sorted(views))}")
+        raise InputError(
+            f"weights name views that are not there: {', '.join(unknown)}; views are"
+            f" {', '.join(sorted(views))}"
+        )
     rows = {name: len(x) for name, x in views.items()}
     if len(set(rows.values())) > 1:
-        raise InputError(f"views differ in their number of items: {rows}; each needs one row an item, NaN where missing")
-    return tuple(fit_view(name, views[name], (weights or {}).get(name, 1.0), scaling) for name in sorted(views))
+        raise InputError(
+            f"views differ in their number of items: {rows}; each needs one row an item, NaN where missing"
+        )
+    return tuple(
+        fit_view(name, views[name], (weights or {}).get(name, 1.0), scaling) for name in sorted(views)
+    )
 
 
 def count_items(views: Views, known: tuple[View, ...]) -> int:
@@ -94,10 +114,14 @@ def count_items(views: Views, known: tuple[View, ...]) -> int:
     names = [view.name for view in known]
     unknown = sorted(set(views) - set(names))
     if unknown:
-        raise InputError(f"view '{unknown[0]}' is unknown to this codebook, which has {', '.join(names)}; fit a new one")
+        raise InputError(
+            f"view '{unknown[0]}' is unknown to this codebook, which has {', '.join(names)}; fit a new one"
+        )
     rows = {len(x) for x in views.values()}
     if len(rows) != 1:
-        raise InputError(f"views hold {sorted(rows) or 'no'} rows; give at least one view and the same items in each")
+        raise InputError(
+            f"views hold {sorted(rows) or 'no'} rows; give at least one view and the same items in each"
+        )
     return rows.pop()
 
 
@@ -108,5 +132,8 @@ def _present(name: str, x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     bad = ~np.isfinite(x).all(axis=1) & ~missing
     if bad.any():
         row = int(bad.argmax()) + 1
-        raise InputError(f"view '{name}': item row {row} holds a NaN or infinite number; a missing view is a row of NaN only")
+        raise InputError(
+            f"view '{name}': item row {row} holds a NaN or infinite number; a missing view is a row of NaN"
+            " only"
+        )
     return np.asarray(~missing)

@@ -5,4 +5,14 @@ from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.run import address, bind, serve
 from tastemaker.server.service import Event, Request, Service
 
-__all__ = ["Event", "LaneSettings", "Request", "ServerSettings", "Service", "address", "bind", "create_app", "serve"]
+__all__ = [
+    "Event",
+    "LaneSettings",
+    "Request",
+    "ServerSettings",
+    "Service",
+    "address",
+    "bind",
+    "create_app",
+    "serve",
+]

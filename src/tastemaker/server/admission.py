@@ -1,7 +1,8 @@
-"""Admission: a bounded queue before a few threads, which answers requests in small batches and refuses what it cannot.
+"""Admission: a bounded queue before a few threads, which answers requests in small batches and refuses what
+it cannot.
 
-Work that cannot be done in time is refused at once, so that what is admitted keeps its latency (Little's law: the
-longest wait is the queue's length times the time of one request).
+Work that cannot be done in time is refused at once, so that what is admitted keeps its latency (Little's law:
+the longest wait is the queue's length times the time of one request).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ Answer = TypeVar("Answer")
 
 
 class Refused(TastemakerError):
-    """The server cannot take this request now; `retry_after` seconds from now it may. `status` is 429 or 503."""
+    """The server cannot take this request now; `retry_after` seconds from now it may. `status` is 429 or
+    503.
+    """
 
     def __init__(self, error: str, retry_after: int, status: int) -> None:
         super().__init__(error)
@@ -35,8 +38,8 @@ class Refused(TastemakerError):
 class LaneSettings:
     """How much one lane takes on.
 
-    `workers` threads, `waiting` requests beyond those in hand, up to `batch` answered by one call, which waits up to
-    `linger` seconds for company; `grace` seconds are left to finish when the server stops.
+    `workers` threads, `waiting` requests beyond those in hand, up to `batch` answered by one call, which
+    waits up to `linger` seconds for company; `grace` seconds are left to finish when the server stops.
     """
 
     name: str = "recommendations"
@@ -48,9 +51,13 @@ class LaneSettings:
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.waiting < 1 or self.batch < 1:
-            raise InputError(f"lane {self.name}: workers, waiting and batch are at least 1; raise the one that is lower")
+            raise InputError(
+                f"lane {self.name}: workers, waiting and batch are at least 1; raise the one that is lower"
+            )
         if not (0 <= self.linger <= 1 and self.grace >= 0):
-            raise InputError(f"lane {self.name}: linger lies in [0, 1] s and grace is not negative; change the one outside")
+            raise InputError(
+                f"lane {self.name}: linger lies in [0, 1] s and grace is not negative; change the one outside"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,9 @@ class _Job(Generic[Ask, Answer]):
 class Lane(Generic[Ask, Answer]):
     """Runs `call` on batches of requests in threads. Lives in one event loop, between `start` and `stop`.
 
-    `call` gets up to `batch` requests and returns as many answers, in order; an answer that is an exception is raised
-    for that request alone. When the call itself fails, its requests are tried one by one, so that one bad request
-    cannot take its neighbours down.
+    `call` gets up to `batch` requests and returns as many answers, in order; an answer that is an exception
+    is raised for that request alone. When the call itself fails, its requests are tried one by one, so that
+    one bad request cannot take its neighbours down.
     """
 
     def __init__(
@@ -119,8 +126,8 @@ class Lane(Generic[Ask, Answer]):
         Raises
         ------
         Refused
-            503 when the lane is closed or the answer was not ready in time; 429 when the queue is full, or so long
-            that the request would expire in it.
+            503 when the lane is closed or the answer was not ready in time; 429 when the queue is full, or so
+            long that the request would expire in it.
         """
         if not self._open:
             raise self._refusal("the server is starting or stopping", 503)
@@ -130,7 +137,9 @@ class Lane(Generic[Ask, Answer]):
         if len(self._queue) >= self.settings.waiting:
             raise self._refusal(f"{len(self._queue)} requests are waiting already", 429)
         if self._wait() > seconds:
-            raise self._refusal(f"the wait is longer than the {seconds * 1000:.0f} ms this request allows", 429)
+            raise self._refusal(
+                f"the wait is longer than the {seconds * 1000:.0f} ms this request allows", 429
+            )
         now = self._clock()
         job: _Job[Ask, Answer] = _Job(ask, now, now + seconds, asyncio.get_running_loop().create_future())
         self._queue.append(job)
@@ -165,7 +174,9 @@ class Lane(Generic[Ask, Answer]):
                 await self._answer(jobs, now)
 
     async def _linger(self) -> None:
-        """Give the first request of a batch its few milliseconds of company; a queue that has waited needs none."""
+        """Give the first request of a batch its few milliseconds of company; a queue that has waited needs
+        none.
+        """
         left = self._queue[0].arrived + self.settings.linger - self._clock()
         if self._open and left > 0 and len(self._queue) < self.settings.batch:
             await asyncio.sleep(left)
@@ -201,10 +212,16 @@ class Lane(Generic[Ask, Answer]):
 
 
 class Calls:
-    """Single blocking calls (a look-up, a rendered cover) through a lane of their own, so that they too stay bounded."""
+    """Single blocking calls (a look-up, a rendered cover) through a lane of their own, so that they too stay
+    bounded.
+    """
 
-    def __init__(self, settings: LaneSettings, clock: Callable[[], float] = time.monotonic, seconds: float = 10.0) -> None:
-        self.lane: Lane[Callable[[], object], object] = Lane(lambda calls: [call() for call in calls], settings, clock)
+    def __init__(
+        self, settings: LaneSettings, clock: Callable[[], float] = time.monotonic, seconds: float = 10.0
+    ) -> None:
+        self.lane: Lane[Callable[[], object], object] = Lane(
+            lambda calls: [call() for call in calls], settings, clock
+        )
         self._seconds = seconds
 
     async def __call__(self, call: Callable[[], Answer]) -> Answer:

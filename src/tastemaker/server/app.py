@@ -28,10 +28,14 @@ STATIC = Path(__file__).parent / "static"
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How much the server takes on and whom it listens to; `deadline` is in seconds, for requests that name none."""
+    """How much the server takes on and whom it listens to; `deadline` is in seconds, for requests that name
+    none.
+    """
 
     recommendations: LaneSettings = field(default_factory=LaneSettings)
-    reading: LaneSettings = field(default_factory=lambda: LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0))
+    reading: LaneSettings = field(
+        default_factory=lambda: LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0)
+    )
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     deadline: float = 5.0
 
@@ -57,11 +61,13 @@ def create_app(
 ) -> FastAPI:
     """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.
 
-    No cross-origin access is granted. `clock` gives seconds and `new_id` names requests that bring no id; tests pass
-    their own.
+    No cross-origin access is granted. `clock` gives seconds and `new_id` names requests that bring no id;
+    tests pass their own.
     """
     settings = settings or ServerSettings()
-    lane: RecommendationLane = Lane(lambda requests: answer(service, requests), settings.recommendations, clock)
+    lane: RecommendationLane = Lane(
+        lambda requests: answer(service, requests), settings.recommendations, clock
+    )
     calls = Calls(settings.reading, clock)
 
     @asynccontextmanager

@@ -20,7 +20,10 @@ from tastemaker.server.web import problem_response, unknown
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
-MISSING: dict[int | str, dict[str, object]] = {404: {"model": ProblemOut, "description": "not there"}, **REFUSALS}
+MISSING: dict[int | str, dict[str, object]] = {
+    404: {"model": ProblemOut, "description": "not there"},
+    **REFUSALS,
+}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -49,7 +52,9 @@ def add_items(router: APIRouter, service: Service, calls: Calls) -> None:
 
     @router.get("/items", responses=REFUSALS)
     async def items(
-        query: Annotated[str, Query(max_length=200, examples=["blackbird"])] = "", limit: Limit = 20, offset: Offset = 0
+        query: Annotated[str, Query(max_length=200, examples=["blackbird"])] = "",
+        limit: Limit = 20,
+        offset: Offset = 0,
     ) -> list[Item]:
         """Items that match the words, best first; without words the catalogue, page by page."""
         return await calls(lambda: [Item.model_validate(one) for one in service.search(query, limit, offset)])
@@ -63,7 +68,9 @@ def add_media(router: APIRouter, service: Service, calls: Calls) -> None:
         if found is None:
             if item_id not in await calls(lambda: known_items(service, [item_id])):
                 raise unknown("item", item_id)
-            return problem_response(404, f"item '{item_id[:80]}' has no {kind}", "look at has_audio and has_image of the item")
+            return problem_response(
+                404, f"item '{item_id[:80]}' has no {kind}", "look at has_audio and has_image of the item"
+            )
         return ranged(found[0], found[1], http.headers.get)
 
     @router.get("/items/{item_id:path}/cover", responses=MISSING, response_class=Response)
@@ -86,9 +93,11 @@ def add_media(router: APIRouter, service: Service, calls: Calls) -> None:
 
 
 def ranged(content: bytes, media_type: str, header: Callable[[str], str | None]) -> Response:
-    """`content` whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one range).
+    """`content` whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one
+    range).
 
-    The tag is the content's hash, so it is a strong validator; several ranges at once are answered with the whole.
+    The tag is the content's hash, so it is a strong validator; several ranges at once are answered with the
+    whole.
     """
     tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=3600", "Accept-Ranges": "bytes"}
@@ -102,7 +111,9 @@ def ranged(content: bytes, media_type: str, header: Callable[[str], str | None])
     start = int(first) if first else max(0, size - int(last))
     end = min(int(last), size - 1) if first and last else size - 1
     if start > end:
-        refusal = problem_response(416, f"the range lies outside the {size} bytes there are", "ask from byte 0")
+        refusal = problem_response(
+            416, f"the range lies outside the {size} bytes there are", "ask from byte 0"
+        )
         refusal.headers["Content-Range"] = f"bytes */{size}"
         return refusal
     headers["Content-Range"] = f"bytes {start}-{end}/{size}"
@@ -114,7 +125,9 @@ def add_users(router: APIRouter, service: Service, calls: Calls) -> None:
 
     @router.get("/users", responses=REFUSALS)
     async def users(limit: Limit = 50, offset: Offset = 0) -> list[User]:
-        """Known users; `simulated` says whether they are, and must be shown wherever they could be taken for people."""
+        """Known users; `simulated` says whether they are, and must be shown wherever they could be taken for
+        people.
+        """
         return await calls(lambda: [User.model_validate(one) for one in service.users(limit, offset)])
 
     @router.get("/users/{user_id:path}/history", responses=MISSING)

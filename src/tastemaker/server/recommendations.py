@@ -52,7 +52,10 @@ def answer(service: Service, requests: Sequence[Request]) -> list[Filled | Excep
     ready, reason = service.ready()
     if not ready:
         raise Refused(f"recommendations cannot be served yet: {reason}", 2, 503)
-    slates = [one if isinstance(one, Exception) else Slate.model_validate(one) for one in service.recommend_many(requests)]
+    slates = [
+        one if isinstance(one, Exception) else Slate.model_validate(one)
+        for one in service.recommend_many(requests)
+    ]
     ids = {row.item_id for slate in slates if isinstance(slate, Slate) for row in slate.rows}
     items = known_items(service, sorted(ids))
     return [slate if isinstance(slate, Exception) else (slate, _fill(slate, items)) for slate in slates]
@@ -60,7 +63,8 @@ def answer(service: Service, requests: Sequence[Request]) -> list[Filled | Excep
 
 def _fill(slate: Slate, items: dict[str, Item]) -> list[FullRow]:
     return [
-        FullRow.model_construct(**row.__dict__, item=items.get(row.item_id) or Item(item_id=row.item_id)) for row in slate.rows
+        FullRow.model_construct(**row.__dict__, item=items.get(row.item_id) or Item(item_id=row.item_id))
+        for row in slate.rows
     ]
 
 
@@ -77,12 +81,18 @@ def recommendation_routes(
     new_id: Callable[[], str],
     clock: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
-    """`POST /recommendations`, `POST /events` and `POST /surveys`; `seconds` is the deadline of a request that names none."""
+    """`POST /recommendations`, `POST /events` and `POST /surveys`; `seconds` is the deadline of a request
+    that names none.
+    """
     router = APIRouter(tags=["recommendations"])
 
     @router.post("/recommendations", responses=REFUSALS)
-    async def recommendations(body: RecommendationRequest, http: HttpRequest, response: Response) -> Recommendations:
-        """A slate for a known user or for a bare history, from items that pass the filters and are not excluded."""
+    async def recommendations(
+        body: RecommendationRequest, http: HttpRequest, response: Response
+    ) -> Recommendations:
+        """A slate for a known user or for a bare history, from items that pass the filters and are not
+        excluded.
+        """
         started = clock()
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds
         done = await lane.run(_request(body, new_id, started + allowed), allowed)
@@ -91,10 +101,17 @@ def recommendation_routes(
         response.headers["Cache-Control"] = "no-store"
         response.headers["Server-Timing"] = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
         return Recommendations.model_construct(
-            request_id=slate.request_id, policy_id=slate.policy_id, rows=rows, reason=slate.reason, timings=timings
+            request_id=slate.request_id,
+            policy_id=slate.policy_id,
+            rows=rows,
+            reason=slate.reason,
+            timings=timings,
         )
 
-    @router.post("/events", responses={**REFUSALS, 409: {"model": ProblemOut, "description": "an id stands for another event"}})
+    @router.post(
+        "/events",
+        responses={**REFUSALS, 409: {"model": ProblemOut, "description": "an id stands for another event"}},
+    )
     async def events(body: EventsRequest) -> Counts:
         """Store what happened: all of it or nothing. Sending the same events again is harmless."""
         unique = _unique(body.events)
@@ -112,20 +129,31 @@ def add_surveys(router: APIRouter, service: Service, calls: Calls) -> None:
 
     @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})
     async def surveys(body: AnswerIn) -> AnswerOut:
-        """Answer a question that came with `POST /events`, or skip it with null. Sending the same again is harmless."""
+        """Answer a question that came with `POST /events`, or skip it with null. Sending the same again is
+        harmless.
+        """
         outcome = await calls(lambda: service.answer_survey(body.question_id, body.user_id, body.answer))
         name = body.question_id[:80]
         if outcome == "unknown":
-            raise Problem(404, f"question '{name}' was never asked of this user", "send the question_id and user_id it came with")
+            raise Problem(
+                404,
+                f"question '{name}' was never asked of this user",
+                "send the question_id and user_id it came with",
+            )
         if outcome == "conflict":
-            raise Problem(409, f"question '{name}' has another answer already", "an answer stands once it is given")
+            raise Problem(
+                409, f"question '{name}' has another answer already", "an answer stands once it is given"
+            )
         return AnswerOut.model_validate({"outcome": outcome})
 
 
 def _request(body: RecommendationRequest, new_id: Callable[[], str], deadline: float) -> Request:
     for name, values in body.filters.items():
         if not values:
-            raise InputError(f"filter '{name}' lists no value, so nothing could pass; leave it out, or name a value of /fields")
+            raise InputError(
+                f"filter '{name}' lists no value, so nothing could pass; leave it out, or name a value of"
+                " /fields"
+            )
     return Request(
         request_id=body.request_id or new_id(),
         user_id=body.user_id,
@@ -155,4 +183,8 @@ def _unique(events: Sequence[EventIn]) -> list[Event]:
 def _conflict(ids: Sequence[str]) -> None:
     """A 409, naming the ids."""
     shown = ", ".join(f"'{one[:80]}'" for one in ids[:5])
-    raise Problem(409, f"event id {shown} already stands for another event; nothing was stored", "give each event its own id")
+    raise Problem(
+        409,
+        f"event id {shown} already stands for another event; nothing was stored",
+        "give each event its own id",
+    )

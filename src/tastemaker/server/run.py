@@ -27,7 +27,9 @@ def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f"host {host} cannot be found ({error}); give an address of this machine with --host") from None
+        raise InputError(
+            f"host {host} cannot be found ({error}); give an address of this machine with --host"
+        ) from None
     server = socket.socket(family, kind, protocol)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -40,7 +42,10 @@ def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
 
 def _why(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is already taken; stop what uses it, or choose another with --port {port + 1}"
+        return (
+            f"port {port} on {host} is already taken; stop what uses it, or choose another with --port"
+            f" {port + 1}"
+        )
     if error.errno == errno.EACCES:
         return f"port {port} needs administrator rights; choose one above 1023 with --port"
     return f"cannot serve on {host}:{port}: {error.strerror}; give an address of this machine with --host"
@@ -61,10 +66,11 @@ def serve(
     announce: Callable[[str], None] = print,
     listener: socket.socket | None = None,
 ) -> None:
-    """Serve until interrupted; `announce` gets the URL once the address is held (pass `listener` if `bind` was called before).
+    """Serve until interrupted; `announce` gets the URL once the address is held (pass `listener` if `bind`
+    was called before).
 
-    Requests in hand are finished on SIGINT and SIGTERM, within the lanes' grace. The server has no accounts: on any
-    other host than this machine's loopback, whoever reaches the port can read and write.
+    Requests in hand are finished on SIGINT and SIGTERM, within the lanes' grace. The server has no accounts:
+    on any other host than this machine's loopback, whoever reaches the port can read and write.
 
     Raises
     ------
@@ -79,10 +85,16 @@ def serve(
     app = create_app(service, dataclasses.replace(settings, edge=edge))
     grace = max(1, round(settings.recommendations.grace))
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, ws="none", server_header=False, timeout_graceful_shutdown=grace
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=grace,
     )
     with server:
-        server.listen()  # whoever follows the address at once waits in the backlog instead of being turned away
+        # whoever follows the address at once waits in the backlog instead of being turned away
+        server.listen()
         announce(address(server))
         try:
             uvicorn.Server(config).run(sockets=[server])

@@ -1,7 +1,7 @@
 """What the server needs from whatever stands behind it: a few plain calls, and the two values it passes in.
 
-The layer below cannot import this one, so `Service` asks only for shapes: what a call returns may be a dictionary or
-an object with the same names, and `server.models` checks it at the edge.
+The layer below cannot import this one, so `Service` asks only for shapes: what a call returns may be a
+dictionary or an object with the same names, and `server.models` checks it at the edge.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Protocol
 class Request:
     """One wish for a slate, already validated.
 
-    `user_id` is None when the caller sent a bare history; `history` (item ids, oldest first) is then what is known of
-    them, and may be empty. An item passes `filters` when, for every field, it has one of the values. `deadline` is a
-    reading of the server's monotonic clock, seconds.
+    `user_id` is None when the caller sent a bare history; `history` (item ids, oldest first) is then what is
+    known of them, and may be empty. An item passes `filters` when, for every field, it has one of the values.
+    `deadline` is a reading of the server's monotonic clock, seconds.
     """
 
     request_id: str
@@ -31,7 +31,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to an item, under an id the client chose; `target` is what an `undo` takes back."""
+    """Something that happened to an item, under an id the client chose; `target` is what an `undo` takes
+    back.
+    """
 
     event_id: str
     user_id: str
@@ -57,7 +59,9 @@ class Service(Protocol):
         """Names, notice, versions and counts: the fields of `models.Info`."""
 
     def fields(self) -> Sequence[object]:
-        """Filterable fields in order of importance: the fields of `models.Field`, each with values and counts."""
+        """Filterable fields in order of importance: the fields of `models.Field`, each with values and
+        counts.
+        """
 
     def items(self, ids: Sequence[str]) -> Sequence[object]:
         """The known ones among `ids`, in any order: the fields of `models.Item`."""
@@ -72,7 +76,9 @@ class Service(Protocol):
         """Known users: the fields of `models.User`, among them whether they are simulated."""
 
     def history(self, user_id: str) -> Sequence[object]:
-        """The user's events that still stand (undone ones left out), oldest first: the fields of `models.PastEvent`."""
+        """The user's events that still stand (undone ones left out), oldest first: the fields of
+        `models.PastEvent`.
+        """
 
     def recommend_many(self, requests: Sequence[Request]) -> Sequence[object]:
         """For each request, in order, a slate (the fields of `models.Slate`) or the `TastemakerError` it met.
@@ -83,9 +89,11 @@ class Service(Protocol):
     def add_events(self, events: Sequence[Event]) -> object:
         """Store all or none: the fields of `models.Counts`, at times with a survey question.
 
-        An id already stored with the same content is a duplicate and harmless; with other content it is a conflict,
-        and then nothing is stored. A user not seen before is created by their first event.
+        An id already stored with the same content is a duplicate and harmless; with other content it is a
+        conflict, and then nothing is stored. A user not seen before is created by their first event.
         """
 
     def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
-        """Store 1 to 5, or None for skipped: "stored", "duplicate" (the same again), "conflict" or "unknown" (never asked)."""
+        """Store 1 to 5, or None for skipped: "stored", "duplicate" (the same again), "conflict" or "unknown"
+        (never asked).
+        """

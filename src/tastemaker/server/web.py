@@ -1,4 +1,6 @@
-"""The HTTP edge that every route shares: one shape of error, a limit on bodies, and headers that protect the page."""
+"""The HTTP edge that every route shares: one shape of error, a limit on bodies, and headers that protect the
+page.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ log = logging.getLogger("tastemaker.server")
 
 # Everything the page needs is its own: no inline script, no frame, no form target, no foreign origin.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src"
+    " 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -79,16 +81,21 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def overloaded(_: Request, error: Refused) -> JSONResponse:
-        return problem_response(error.status, str(error), f"try again in {error.retry_after} s", error.retry_after)
+        return problem_response(
+            error.status, str(error), f"try again in {error.retry_after} s", error.retry_after
+        )
 
     @app.exception_handler(TastemakerError)
     async def mistaken(_: Request, error: TastemakerError) -> JSONResponse:
-        # Anything but the caller's input is the server's own trouble: a damaged artifact, a model that will not load.
+        # Anything but the caller's input is the server's own trouble: a damaged artifact, a model that will
+        # not load.
         return problem_response(400 if isinstance(error, InputError) else 500, *_split(str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return problem_response(422, _readable(error), "compare the request with the examples of /openapi.json")
+        return problem_response(
+            422, _readable(error), "compare the request with the examples of /openapi.json"
+        )
 
     @app.exception_handler(HTTPException)
     async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
@@ -98,12 +105,16 @@ def add_handlers(app: FastAPI) -> None:
             413: "send it in smaller parts",
         }
         detail = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        return problem_response(error.status_code, detail, remedy.get(error.status_code, "compare with /openapi.json"))
+        return problem_response(
+            error.status_code, detail, remedy.get(error.status_code, "compare with /openapi.json")
+        )
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed: %r", request.method, request.url.path, error)
-        return problem_response(500, "the server failed on this request", "the server's log names the cause; report it")
+        return problem_response(
+            500, "the server failed on this request", "the server's log names the cause; report it"
+        )
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,9 @@ class EdgeSettings:
 class Edge:
     """Refuses large bodies, unknown host names and writes from other sites; adds the protecting headers.
 
-    A page elsewhere could point its own name at this machine and read what is served here (DNS rebinding); checking
-    the Host header ends that. Writes that a browser marks as coming from another site are refused likewise.
+    A page elsewhere could point its own name at this machine and read what is served here (DNS rebinding);
+    checking the Host header ends that. Writes that a browser marks as coming from another site are refused
+    likewise.
     """
 
     def __init__(self, app: ASGIApp, settings: EdgeSettings) -> None:
@@ -141,16 +153,25 @@ class Edge:
         host = headers.get("host", "")
         name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
         if "*" not in self.settings.hosts and name not in self.settings.hosts:
-            return problem_response(400, f"host '{name[:80]}' is not served here", "use the address that was printed at start")
-        if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            return problem_response(403, "a page of another site sent this", "call from this server's own page or a program")
+            return problem_response(
+                400, f"host '{name[:80]}' is not served here", "use the address that was printed at start"
+            )
+        if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site") in (
+            "cross-site",
+            "same-site",
+        ):
+            return problem_response(
+                403, "a page of another site sent this", "call from this server's own page or a program"
+            )
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             return problem_response(400, "content-length is not a number", "send the body's length in bytes")
         return self._too_large() if int(length) > self.settings.body else None
 
     def _too_large(self) -> JSONResponse:
-        return problem_response(413, f"the body is larger than {self.settings.body:,} bytes", "send it in smaller parts")
+        return problem_response(
+            413, f"the body is larger than {self.settings.body:,} bytes", "send it in smaller parts"
+        )
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the bytes too: a chunked body announces no length."""

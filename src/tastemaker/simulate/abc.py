@@ -1,8 +1,9 @@
 """A reader of ABC notation: one tune of text in, its headers and its notes out.
 
-Follows the ABC standard 2.1 (Walshaw and others, 2011): accidentals last for the bar and hold in every octave, a tie
-carries them over a bar line, the first voice is played, repeats and numbered endings are expanded. Grace notes,
-ornaments, chord symbols, words, part orders (`P:`) and da capos are not played. Titles and tune types are put in order here.
+Follows the ABC standard 2.1 (Walshaw and others, 2011): accidentals last for the bar and hold in every
+octave, a tie carries them over a bar line, the first voice is played, repeats and numbered endings are
+expanded. Grace notes, ornaments, chord symbols, words, part orders (`P:`) and da capos are not played. Titles
+and tune types are put in order here.
 """
 
 from __future__ import annotations
@@ -21,25 +22,50 @@ _FIELD = re.compile(r"^([A-Za-z]):(?![|:])(.*)$")
 _TEMPO = re.compile(r"(\d+)\s*/\s*(\d+)\s*=\s*(\d+(?:\.\d+)?)")
 
 TUNE_TYPES = (
-    "reel", "hornpipe", "jig", "slip jig", "slide", "strathspey", "highland fling", "clog", "march", "quickstep", "waltz",
-    "minuet", "gavotte", "polka", "planxty", "lament", "air",
-)  # fmt: skip
+    "reel",
+    "hornpipe",
+    "jig",
+    "slip jig",
+    "slide",
+    "strathspey",
+    "highland fling",
+    "clog",
+    "march",
+    "quickstep",
+    "waltz",
+    "minuet",
+    "gavotte",
+    "polka",
+    "planxty",
+    "lament",
+    "air",
+)
 _TYPE_WORDS = {
     **{word: word for word in TUNE_TYPES},
-    "slipjig": "slip jig", "fling": "highland fling", "quick step": "quickstep", "strathsy": "strathspey",
-    "strathspe": "strathspey", "quick march": "march", "double jig": "jig", "single jig": "jig", "lamentation": "lament",
-}  # fmt: skip
-TYPE_PATTERN = re.compile(r"\b(" + "|".join(sorted(_TYPE_WORDS, key=len, reverse=True)) + r")s?\b", re.IGNORECASE)
+    "slipjig": "slip jig",
+    "fling": "highland fling",
+    "quick step": "quickstep",
+    "strathsy": "strathspey",
+    "strathspe": "strathspey",
+    "quick march": "march",
+    "double jig": "jig",
+    "single jig": "jig",
+    "lamentation": "lament",
+}
+TYPE_PATTERN = re.compile(
+    r"\b(" + "|".join(sorted(_TYPE_WORDS, key=len, reverse=True)) + r")s?\b", re.IGNORECASE
+)
 _SMALL_WORDS = "a an and as at by de for from in of on or o' o'er the to wi' with"
 _SMALL = frozenset(_SMALL_WORDS.split())
 
 
 @dataclass(frozen=True)
 class Tune:
-    """One tune: its headers, and `notes` (n, 3) float64 [onset s, duration s, MIDI number] at `tempo` quarters a minute.
+    """One tune: its headers, and `notes` (n, 3) float64 [onset s, duration s, MIDI number] at `tempo`
+    quarters a minute.
 
-    `metre` is canonical ("4/4", "2/2", "free"); `titles`, `rhythm` (R) and `book` (B) are as printed. Contributors'
-    lines (Z) hold e-mail addresses and are never kept.
+    `metre` is canonical ("4/4", "2/2", "free"); `titles`, `rhythm` (R) and `book` (B) are as printed.
+    Contributors' lines (Z) hold e-mail addresses and are never kept.
     """
 
     number: str
@@ -59,7 +85,9 @@ class Tune:
 
 
 def read_tempo(text: str, metre: str) -> float | None:
-    """A `Q:` field in quarters a minute; a bare number counts the metre's beats; None when there is no number."""
+    """A `Q:` field in quarters a minute; a bare number counts the metre's beats; None when there is no
+    number.
+    """
     match = _TEMPO.search(text)
     if match:
         return float(match[3]) * 4.0 * int(match[1]) / max(int(match[2]), 1) or None
@@ -73,7 +101,9 @@ def split_tunes(text: str) -> list[str]:
 
 
 def _headers(text: str) -> tuple[dict[str, list[str]], str]:
-    """The fields up to and including the first `K:`, and the body as one string with its own fields inline."""
+    """The fields up to and including the first `K:`, and the body as one string with its own fields
+    inline.
+    """
     fields: dict[str, list[str]] = {}
     body: list[str] = []
     for line in text.splitlines():
@@ -97,7 +127,8 @@ def read_abc(text: str, repeats: bool = True) -> Tune:
     Raises
     ------
     InputError
-        naming the tune (X and first title) when it has no `K:` field or no note, or when its repeats never end.
+        naming the tune (X and first title) when it has no `K:` field or no note, or when its repeats never
+        end.
     """
     fields, body = _headers(text)
     first = {name: values[0] for name, values in fields.items()}
@@ -153,7 +184,9 @@ def clean_title(text: str) -> str:
 
 
 def _capitals(word: str, place: int, shouted: bool) -> str:
-    """One word of a title: small words small except the first, the rest with a capital; "O'NEILL'S" is "O'Neill's"."""
+    """One word of a title: small words small except the first, the rest with a capital; "O'NEILL'S" is
+    "O'Neill's".
+    """
     if shouted:
         word = word.lower()
     if place and word.lower() in _SMALL:
@@ -161,11 +194,15 @@ def _capitals(word: str, place: int, shouted: bool) -> str:
     if not word or not (word[0].islower() or shouted):
         return word
     word = word[0].upper() + word[1:]
-    return re.sub(r"((?:^|-)(?:O'|Mac(?=[^aehk])|Mc)?)([a-z])", lambda match: match[1] + match[2].upper(), word)
+    return re.sub(
+        r"((?:^|-)(?:O'|Mac(?=[^aehk])|Mc)?)([a-z])", lambda match: match[1] + match[2].upper(), word
+    )
 
 
 def tune_type(tune: Tune) -> str | None:
-    """The printed rhythm, else a whole word of a title; None when neither names a type (never guessed from the metre)."""
+    """The printed rhythm, else a whole word of a title; None when neither names a type (never guessed from
+    the metre).
+    """
     for text in (tune.rhythm, *tune.titles):
         match = TYPE_PATTERN.search(text)
         if match:

@@ -1,6 +1,7 @@
 """The notes of an ABC tune body: keys, metres, lengths, broken rhythm, tuplets, ties, bars and repeats.
 
-Follows the ABC standard 2.1 (Walshaw and others, 2011); `tastemaker.simulate.abc` says what is and is not played.
+Follows the ABC standard 2.1 (Walshaw and others, 2011); `tastemaker.simulate.abc` says what is and is not
+played.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ from tastemaker.errors import InputError
 
 MODES = {"maj": 0, "ion": 0, "mix": -1, "dor": -2, "min": -3, "aeo": -3, "phr": -4, "loc": -5, "lyd": 1}
 MODE_NAMES = {
-    "maj": "major", "ion": "major", "mix": "mixolydian", "dor": "dorian", "min": "minor", "aeo": "minor", "phr": "phrygian",
-    "loc": "locrian", "lyd": "lydian",
-}  # fmt: skip
+    "maj": "major",
+    "ion": "major",
+    "mix": "mixolydian",
+    "dor": "dorian",
+    "min": "minor",
+    "aeo": "minor",
+    "phr": "phrygian",
+    "loc": "locrian",
+    "lyd": "lydian",
+}
 _FIFTHS = "FCGDAEB"
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ACCIDENTALS = {"": None, "=": 0, "^": 1, "^^": 2, "_": -1, "__": -2}
 _TUPLETS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
-_MAXIMUM_EVENTS = 20_000  # expanded notes; a tune of nested repeats beyond this is refused, not played for ever
+_MAXIMUM_EVENTS = (
+    20_000  # expanded notes; a tune of nested repeats beyond this is refused, not played for ever
+)
 
 _TOKEN = re.compile(
     r"""(?P<text>"[^"]*"|\{[^}]*\}|![^!\s]{1,30}!)
@@ -49,7 +59,9 @@ class Key:
 
 
 def read_key(text: str) -> Key:
-    """A `K:` field: tonic, mode by its first three letters, explicit accidentals; `Hp` is the Highland pipes' A mixolydian."""
+    """A `K:` field: tonic, mode by its first three letters, explicit accidentals; `Hp` is the Highland pipes'
+    A mixolydian.
+    """
     if text.strip()[:2].lower() == "hp":
         text = "Amix"
     match = _KEY.match(text)
@@ -58,7 +70,9 @@ def read_key(text: str) -> Key:
     letter, sign, word, rest = match.groups()
     mode = word.lower()[:3]
     # A lone capital M is a minor in the collections read here (E M, closing on E with natural Gs).
-    mode = mode if mode in MODES else "min" if mode == "m" or (word[:1] == "m" and word[:2] != "mi") else "maj"
+    mode = (
+        mode if mode in MODES else "min" if mode == "m" or (word[:1] == "m" and word[:2] != "mi") else "maj"
+    )
     shift = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}[sign]
     sharps = _FIFTHS.index(letter) - 1 + 7 * shift + MODES[mode]
     alterations = {name: (sharps + 6 - place) // 7 for place, name in enumerate(_FIFTHS)}
@@ -68,7 +82,9 @@ def read_key(text: str) -> Key:
 
 
 def read_metre(text: str) -> tuple[str, float]:
-    """An `M:` field as (canonical name, quarters a bar): C is 4/4, C| is 2/2, anything without a fraction ("free", 4)."""
+    """An `M:` field as (canonical name, quarters a bar): C is 4/4, C| is 2/2, anything without a fraction
+    ("free", 4).
+    """
     text = {"C": "4/4", "C|": "2/2"}.get(text.strip(), text.strip())
     match = re.match(r"^(\d+)\s*/\s*(\d+)$", text)
     if match is None or not int(match[1]) or not int(match[2]):
@@ -94,7 +110,9 @@ def _length(text: str) -> float:
 
 @dataclass
 class _Segment:
-    """A stretch of bars between repeat marks; `notes` hold [onset, duration, MIDI, tied] in quarters from its start."""
+    """A stretch of bars between repeat marks; `notes` hold [onset, duration, MIDI, tied] in quarters from its
+    start.
+    """
 
     notes: list[list[float]]
     length: float = 0.0
@@ -104,12 +122,16 @@ class _Segment:
 
 
 class _Body:
-    """The state of reading a body: key, bar accidentals, unit, tuplet, broken rhythm, and the segments so far."""
+    """The state of reading a body: key, bar accidentals, unit, tuplet, broken rhythm, and the segments so
+    far.
+    """
 
     def __init__(self, key: Key, unit: float, metre: str, bar: float) -> None:
         self.key, self.unit, self.metre, self.bar = key, unit, metre, bar
         self.altered: dict[str, int] = {}
-        self.written: dict[tuple[str, int], int] = {}  # alterations of the last group, by letter and octave ...
+        self.written: dict[
+            tuple[str, int], int
+        ] = {}  # alterations of the last group, by letter and octave ...
         self.carried: dict[tuple[str, int], int] = {}  # ... and the same while a tie holds them
         self.tuplet_left, self.tuplet_factor, self.broken = 0, 1.0, 1.0
         self.last: tuple[int, float] = (0, 0.0)  # first note of the last group, its length
@@ -132,7 +154,9 @@ class _Body:
         return 12.0 * octave + _SEMITONES[name] + sign, place
 
     def place(self, pitches: list[tuple[float, tuple[str, int]]], units: float, tied: bool = False) -> None:
-        """Append a note, a chord or (no pitches) a rest, `units` of the unit length long before tuplet and dot."""
+        """Append a note, a chord or (no pitches) a rest, `units` of the unit length long before tuplet and
+        dot.
+        """
         segment = self.segments[-1]
         duration = units * self.unit * self.broken
         self.broken = 1.0
@@ -163,7 +187,9 @@ class _Body:
             note[3] = 1.0
 
     def mark(self, bar: str, ending: str) -> None:
-        """A bar line or numbered ending: accidentals end; a repeat mark, double bar or ending starts a segment."""
+        """A bar line or numbered ending: accidentals end; a repeat mark, double bar or ending starts a
+        segment.
+        """
         if bar:
             self.altered = {}
         opens = bar.endswith(":") or "||" in bar or "]" in bar or "[" in bar or bar.startswith(":")
@@ -173,7 +199,9 @@ class _Body:
         if "-" in ending and len(numbers) == 2:
             numbers = set(range(min(numbers), max(numbers) + 1))
         last = self.segments[-1]
-        if len(self.segments) > 1 and not last.length and not last.endings:  # two marks in a row, as in `:| [2`
+        if (
+            len(self.segments) > 1 and not last.length and not last.endings
+        ):  # two marks in a row, as in `:| [2`
             self.segments[-2].repeats |= bar.startswith(":")
             last.opens, last.endings = last.opens or opens, frozenset(numbers)
             return
@@ -208,7 +236,9 @@ def _step(body: _Body, match: re.Match[str]) -> None:
     elif body.muted:
         return
     elif match["letter"]:
-        body.place([body.pitch(match["accidental"], match["letter"], match["octave"])], _length(match["length"]))
+        body.place(
+            [body.pitch(match["accidental"], match["letter"], match["octave"])], _length(match["length"])
+        )
     elif match["bar"]:
         body.mark(match["bar"], match["after"] or "")
     elif match["broken"]:
@@ -233,7 +263,9 @@ def _step(body: _Body, match: re.Match[str]) -> None:
 
 
 def _expand(segments: list[_Segment]) -> list[_Segment]:
-    """The segments in playing order: repeats twice (or as often as the endings count), each pass with its own ending."""
+    """The segments in playing order: repeats twice (or as often as the endings count), each pass with its own
+    ending.
+    """
     played: list[_Segment] = []
     place, start, turn = 0, 0, 1
     while place < len(segments):
@@ -246,7 +278,9 @@ def _expand(segments: list[_Segment]) -> list[_Segment]:
             continue
         played.append(segment)
         if sum(len(one.notes) for one in played) > _MAXIMUM_EVENTS:
-            raise InputError(f"its repeats expand to more than {_MAXIMUM_EVENTS:,} notes; check the repeat marks")
+            raise InputError(
+                f"its repeats expand to more than {_MAXIMUM_EVENTS:,} notes; check the repeat marks"
+            )
         # A first ending printed without its repeat mark goes back all the same.
         ends = segment.repeats or (bool(segment.endings) and not last and bool(segments[place + 1].endings))
         passes = max([2, *(max(one.endings) for one in _alternatives(segments, place))])
@@ -272,10 +306,13 @@ def _alternatives(segments: list[_Segment], place: int) -> list[_Segment]:
     return run
 
 
-def read_body(text: str, key: Key, unit: float, metre: str, bar: float, repeats: bool) -> list[tuple[float, float, float]]:
+def read_body(
+    text: str, key: Key, unit: float, metre: str, bar: float, repeats: bool
+) -> list[tuple[float, float, float]]:
     """The notes of a body as (onset, duration, MIDI), in quarters, ties joined.
 
-    `unit` is the unit note length and `bar` the bar, in quarters. Without `repeats` every bar is played once, as written.
+    `unit` is the unit note length and `bar` the bar, in quarters. Without `repeats` every bar is played once,
+    as written.
     """
     body = _Body(key, unit, metre, bar)
     for match in _TOKEN.finditer(text):

@@ -1,7 +1,7 @@
 """Cover art: flat geometric posters from a palette, a shape, a count, a symmetry and a seed, known exactly.
 
-Colours are mixed in CIELAB and painted in linear light with analytic antialiasing (a shape's signed distance, in pixels,
-is its coverage), so a cover looks the same at every size.
+Colours are mixed in CIELAB and painted in linear light with analytic antialiasing (a shape's signed distance,
+in pixels, is its coverage), so a cover looks the same at every size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ PALETTES: dict[str, tuple[tuple[float, float, float], ...]] = {
 }
 SHAPES = ("rings", "arcs", "petals", "facets", "hills", "rays", "orbs", "bars")
 _TO_LINEAR = np.array(
-    [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
+    [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.9692660, 1.8760108, 0.0415560],
+        [0.0556434, -0.2040259, 1.0572252],
+    ]
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 
@@ -52,24 +56,30 @@ class CoverSpec:
         """Unknown names and counts out of range are refused."""
         if self.palette not in PALETTES or self.shape not in SHAPES:
             raise InputError(
-                f"cover of palette '{self.palette}' and shape '{self.shape}': choose a palette from {', '.join(PALETTES)} "
-                f"and a shape from {', '.join(SHAPES)}"
+                f"cover of palette '{self.palette}' and shape '{self.shape}': choose a palette from"
+                f" {', '.join(PALETTES)} and a shape from {', '.join(SHAPES)}"
             )
         if not 2 <= self.count <= 6 or not 1 <= self.symmetry <= 6:
             raise InputError(f"cover count {self.count} must lie in 2-6 and symmetry {self.symmetry} in 1-6")
 
 
 def lab_to_linear(lab: Array) -> Array:
-    """CIELAB (..., 3), D65, to linear sRGB in [0, 1]; out-of-gamut colours are clipped (IEC 61966-2-1, CIE 15)."""
+    """CIELAB (..., 3), D65, to linear sRGB in [0, 1]; out-of-gamut colours are clipped (IEC 61966-2-1, CIE
+    15).
+    """
     lightness, a, b = lab[..., 0], lab[..., 1], lab[..., 2]
-    f = np.stack([(lightness + 16) / 116 + a / 500, (lightness + 16) / 116, (lightness + 16) / 116 - b / 200], axis=-1)
+    f = np.stack(
+        [(lightness + 16) / 116 + a / 500, (lightness + 16) / 116, (lightness + 16) / 116 - b / 200], axis=-1
+    )
     xyz = _WHITE * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
     return np.asarray(np.clip(xyz @ _TO_LINEAR.T, 0.0, 1.0))
 
 
 def encode(linear: Array) -> npt.NDArray[np.uint8]:
     """Linear light to 8-bit sRGB."""
-    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.clip(linear, 0.0031308, 1.0) ** (1 / 2.4) - 0.055)
+    curved = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * np.clip(linear, 0.0031308, 1.0) ** (1 / 2.4) - 0.055
+    )
     return np.round(curved * 255.0).astype(np.uint8)
 
 
@@ -87,11 +97,12 @@ def warmth(palette: str) -> float:
 
 @lru_cache(maxsize=256)
 def palette_probabilities(dark: bool, dark_share: float, correlation: float = 0.5) -> Array:
-    """Chances of each palette for a tune in a dark or a bright mode, so that mode and warmth correlate as stated.
+    """Chances of each palette for a tune in a dark or a bright mode, so that mode and warmth correlate as
+    stated.
 
-    p(k) ∝ exp(q b w_k) for bright and exp(-(1-q) b w_k) for dark modes, w_k the warmth and q the share of dark tunes, so
-    that neither end takes over; b is found by bisection of corr = √(q(1-q)) (m₁ - m₀) / σ, m the means of the two and
-    σ² = q s₀² + (1-q) s₁² + q(1-q)(m₁ - m₀)².
+    p(k) ∝ exp(q b w_k) for bright and exp(-(1-q) b w_k) for dark modes, w_k the warmth and q the share of
+    dark tunes, so that neither end takes over; b is found by bisection of corr = √(q(1-q)) (m₁ - m₀) / σ, m
+    the means of the two and σ² = q s₀² + (1-q) s₁² + q(1-q)(m₁ - m₀)².
     """
     places = np.array([warmth(name) for name in PALETTES])
     q, low, high = dark_share, 0.0, 60.0
@@ -107,10 +118,14 @@ def palette_probabilities(dark: bool, dark_share: float, correlation: float = 0.
 
 
 class _Canvas:
-    """A square in linear light with coordinates in [-1, 1]; shapes are painted by signed distance (negative inside)."""
+    """A square in linear light with coordinates in [-1, 1]; shapes are painted by signed distance (negative
+    inside).
+    """
 
     def __init__(self, size: int, colours: Array, rng: np.random.Generator) -> None:
-        axis = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(np.float32)  # half the memory traffic, no visible change
+        axis = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(
+            np.float32
+        )  # half the memory traffic, no visible change
         self.x, self.y = np.meshgrid(axis, axis)
         self.pixel = 2.0 / size
         self.colours, self.rng = colours.astype(np.float32), rng
@@ -121,7 +136,9 @@ class _Canvas:
         rows = np.flatnonzero((distance < self.pixel).any(axis=1))
         if len(rows):
             part = slice(rows[0], rows[-1] + 1)
-            cover = (opacity * np.clip(0.5 - distance[part] / self.pixel, 0.0, 1.0)).astype(np.float32)[..., None]
+            cover = (opacity * np.clip(0.5 - distance[part] / self.pixel, 0.0, 1.0)).astype(np.float32)[
+                ..., None
+            ]
             self.image[part] += cover * (self.colours[ink] - self.image[part])
 
     def turned(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Array, Array]:
@@ -141,12 +158,18 @@ def _rings(canvas: _Canvas, spec: CoverSpec) -> None:
         rings = spec.count + 2
         outer = 0.78 if centres == 1 else 0.5
         for ring in range(rings, 0, -1):
-            canvas.paint(radius - outer * ring / rings, (ring + number) % 4 + 1 if (rings - ring) % 2 == 0 else 0)
+            canvas.paint(
+                radius - outer * ring / rings, (ring + number) % 4 + 1 if (rings - ring) % 2 == 0 else 0
+            )
         canvas.paint(radius - outer * 0.45 / rings, 4)
 
 
-def _grid(canvas: _Canvas, spec: CoverSpec, cells: int, kinds: int) -> tuple[Array, Array, npt.NDArray[np.int64], int]:
-    """A mirrored random grid: coordinates inside each cell in [0, 1], a random kind a pixel's cell, and the cell count."""
+def _grid(
+    canvas: _Canvas, spec: CoverSpec, cells: int, kinds: int
+) -> tuple[Array, Array, npt.NDArray[np.int64], int]:
+    """A mirrored random grid: coordinates inside each cell in [0, 1], a random kind a pixel's cell, and the
+    cell count.
+    """
     choice = canvas.rng.integers(0, kinds, size=(cells, cells))
     if spec.symmetry >= 2:
         choice = np.where(np.arange(cells)[None, :] < cells / 2, choice, choice[:, ::-1])
@@ -186,7 +209,9 @@ def _petals(canvas: _Canvas, spec: CoverSpec) -> None:
             along, across = canvas.turned(angle)
             half, width = length / 2, length * np.tan(min(0.5, 1.1 / fold)) * 0.62
             bulge = (half**2 - width**2) / (2 * width)
-            canvas.paint(np.hypot(along - half, np.abs(across) + bulge) - (bulge + width), layer % 4 + 1, 0.86)
+            canvas.paint(
+                np.hypot(along - half, np.abs(across) + bulge) - (bulge + width), layer % 4 + 1, 0.86
+            )
     canvas.paint(np.hypot(canvas.x, canvas.y) - 0.1, 4 if spec.count % 2 else 0)
 
 
@@ -229,7 +254,9 @@ def _rays(canvas: _Canvas, spec: CoverSpec) -> None:
     canvas.paint(np.maximum(edge, radius - reach), int(beam))
     size = canvas.rng.uniform(0.3, 0.5)
     canvas.paint(radius - size - 0.06, 0)
-    for share, ink in zip((1.0, canvas.rng.uniform(0.6, 0.8), canvas.rng.uniform(0.25, 0.5)), inks, strict=True):
+    for share, ink in zip(
+        (1.0, canvas.rng.uniform(0.6, 0.8), canvas.rng.uniform(0.25, 0.5)), inks, strict=True
+    ):
         canvas.paint(radius - size * share, int(ink))
 
 
@@ -251,7 +278,10 @@ def _bars(canvas: _Canvas, spec: CoverSpec) -> None:
     heights = canvas.rng.uniform(0.16, 0.8, size=bars)
     inks = canvas.rng.integers(1, 5, size=bars)
     if spec.symmetry % 2 == 0:
-        heights, inks = np.maximum(heights[::-1], heights), np.where(np.arange(bars) < bars / 2, inks, inks[::-1])
+        heights, inks = (
+            np.maximum(heights[::-1], heights),
+            np.where(np.arange(bars) < bars / 2, inks, inks[::-1]),
+        )
     width = 0.78 / bars
     for number in range(bars):
         x = -0.85 + 1.7 * (number + 0.5) / bars
@@ -260,9 +290,15 @@ def _bars(canvas: _Canvas, spec: CoverSpec) -> None:
 
 
 _DRAW: dict[str, Callable[[_Canvas, CoverSpec], None]] = {
-    "rings": _rings, "arcs": _arcs, "petals": _petals, "facets": _facets, "hills": _hills, "rays": _rays, "orbs": _orbs,
+    "rings": _rings,
+    "arcs": _arcs,
+    "petals": _petals,
+    "facets": _facets,
+    "hills": _hills,
+    "rays": _rays,
+    "orbs": _orbs,
     "bars": _bars,
-}  # fmt: skip
+}
 
 
 def draw(spec: CoverSpec, size: int = 256) -> npt.NDArray[np.uint8]:

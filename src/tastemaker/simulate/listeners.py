@@ -1,9 +1,10 @@
 """Simulated listeners of the demo catalogue, with the truth about them kept.
 
-A listener has tastes over what a tune is (type, mode, timbre, speed, metre, book), a part that no description tells, and
-sessions. In a session the next tune is chosen by a multinomial logit (McFadden, 1974) of the listener's utility, the tune's
-exposure, and the set so far: musicians play sets of one type in related keys, and some tunes have customary companions.
-So popularity, content, collaborative and sequential signal are all there, in known amounts.
+A listener has tastes over what a tune is (type, mode, timbre, speed, metre, book), a part that no description
+tells, and sessions. In a session the next tune is chosen by a multinomial logit (McFadden, 1974) of the
+listener's utility, the tune's
+exposure, and the set so far: musicians play sets of one type in related keys, and some tunes have customary
+companions. So popularity, content, collaborative and sequential signal are all there, in known amounts.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ _FIFTHS = "FCGDAEB"
 class ListenerSettings:
     """The world's dials; strengths are in logits of the choice, shares in [0, 1].
 
-    `events_low`..`events_high` bound a listener's plays; `session` is their mean number in one sitting; `latent` is the
-    share of taste variance that no attribute tells; `drift` the chance that a sitting turns to another type at a play.
+    `events_low`..`events_high` bound a listener's plays; `session` is their mean number in one sitting;
+    `latent` is the share of taste variance that no attribute tells; `drift` the chance that a sitting turns
+    to another type at a play.
     """
 
     events_low: int = 20
@@ -53,18 +55,26 @@ class ListenerSettings:
     def __post_init__(self) -> None:
         """Bounds that make no world are refused."""
         if not 2 <= self.events_low <= self.events_high:
-            raise InputError(f"events_low {self.events_low} and events_high {self.events_high} must satisfy 2 <= low <= high")
-        if not (0 <= self.latent <= 1 and 0 <= self.drift <= 1 and self.session >= 1 and self.companions >= 0):
-            raise InputError("latent and drift must lie in 0-1, session be at least 1 and companions at least 0")
+            raise InputError(
+                f"events_low {self.events_low} and events_high {self.events_high} must satisfy 2 <= low <="
+                " high"
+            )
+        if not (
+            0 <= self.latent <= 1 and 0 <= self.drift <= 1 and self.session >= 1 and self.companions >= 0
+        ):
+            raise InputError(
+                "latent and drift must lie in 0-1, session be at least 1 and companions at least 0"
+            )
 
 
 @dataclass(frozen=True)
 class World:
     """What is true: U listeners, N items in the order of the facts.
 
-    `utility` (U, N) is the liking that drives choice and response; `exposure` (N,) the log of how often an item is put
-    before anybody; `kinds` (N,) the dance type that sets keep to, `kind_tastes` (U, K) the chances of each at a sitting's
-    start; `dark` (N,) bool; `keys` (N,) on the circle of fifths; `companions` (N, c) item indices, -1 for none.
+    `utility` (U, N) is the liking that drives choice and response; `exposure` (N,) the log of how often an
+    item is put before anybody; `kinds` (N,) the dance type that sets keep to, `kind_tastes` (U, K) the
+    chances of each at a sitting's start; `dark` (N,) bool; `keys` (N,) on the circle of fifths; `companions`
+    (N, c) item indices, -1 for none.
     """
 
     settings: ListenerSettings
@@ -77,7 +87,9 @@ class World:
     companions: Ints
 
     def scores(self, users: Ints, kind: Ints, last: Ints) -> Floats:
-        """Choice logits (len(users), N) of the next play in a sitting of type `kind` after item `last` (-1 at its start)."""
+        """Choice logits (len(users), N) of the next play in a sitting of type `kind` after item `last` (-1 at
+        its start).
+        """
         dials = self.settings
         scores = dials.taste * self.utility[users] + self.exposure
         scores += dials.same_type * (self.kinds[None, :] == kind[:, None])
@@ -94,7 +106,9 @@ class World:
 
 @dataclass(frozen=True)
 class Simulation:
-    """`interactions` (schema `INTERACTIONS`), `profiles` (user_id, name, tastes in words, simulated = true) and the truth."""
+    """`interactions` (schema `INTERACTIONS`), `profiles` (user_id, name, tastes in words, simulated = true)
+    and the truth.
+    """
 
     interactions: pa.Table
     profiles: pa.Table
@@ -111,15 +125,20 @@ def _columns(facts: pa.Table) -> dict[str, list[str]]:
     """The attribute of each item by field; a tune of unknown type counts as a type of its own metre."""
     columns = {field: [str(one) for one in facts.column(field).to_pylist()] for field in FIELDS}
     types = facts.column("tune_type").to_pylist()
-    columns["tune_type"] = [kind or f"other {metre}" for kind, metre in zip(types, columns["metre"], strict=True)]
+    columns["tune_type"] = [
+        kind or f"other {metre}" for kind, metre in zip(types, columns["metre"], strict=True)
+    ]
     return columns
 
 
-def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[npt.NDArray[np.float64], list[dict[str, str]]]:
-    """Attribute utility (n, N) before scaling, and every listener's favourite value of each field, dearest field first.
+def _tastes(
+    columns: dict[str, list[str]], n: int, seed: int
+) -> tuple[npt.NDArray[np.float64], list[dict[str, str]]]:
+    """Attribute utility (n, N) before scaling, and every listener's favourite value of each field, dearest
+    field first.
 
-    A listener spreads attention over the fields (Dirichlet, type and timbre first) and likes each value of a field by a
-    standard normal draw.
+    A listener spreads attention over the fields (Dirichlet, type and timbre first) and likes each value of a
+    field by a standard normal draw.
     """
     rng = generator(seed, "tastes")
     attention = np.sqrt(rng.dirichlet([3.0, 1.5, 2.0, 1.5, 1.0, 0.7], size=n))
@@ -136,7 +155,9 @@ def _tastes(columns: dict[str, list[str]], n: int, seed: int) -> tuple[npt.NDArr
 
 
 def _companions(kinds: Ints, keys: Ints, count: int, seed: int) -> Ints:
-    """(N, count) customary followers of each tune: of its own type, in a near key when there is one, drawn by seed."""
+    """(N, count) customary followers of each tune: of its own type, in a near key when there is one, drawn by
+    seed.
+    """
     rng = generator(seed, "companions")
     chosen = np.full((len(kinds), count), -1, dtype=np.int64)
     for item in range(len(kinds)):
@@ -149,14 +170,18 @@ def _companions(kinds: Ints, keys: Ints, count: int, seed: int) -> Ints:
     return chosen
 
 
-def make_world(facts: pa.Table, n_listeners: int, seed: int, settings: ListenerSettings) -> tuple[World, list[dict[str, str]]]:
+def make_world(
+    facts: pa.Table, n_listeners: int, seed: int, settings: ListenerSettings
+) -> tuple[World, list[dict[str, str]]]:
     """Draw the truth, and each listener's favourites in words."""
     columns = _columns(facts)
     attribute, words = _tastes(columns, n_listeners, seed)
     n_items = facts.num_rows
     rng = generator(seed, "items")
     hidden = generator(seed, "hidden").standard_normal((n_listeners, 8)) @ rng.standard_normal((8, n_items))
-    utility = np.sqrt(1 - settings.latent) * _standardised(attribute) + np.sqrt(settings.latent) * _standardised(hidden)
+    utility = np.sqrt(1 - settings.latent) * _standardised(attribute) + np.sqrt(
+        settings.latent
+    ) * _standardised(hidden)
     utility += settings.quality * rng.standard_normal(n_items)
     names, kinds = np.unique(columns["tune_type"], return_inverse=True)
     keys = np.array([_fifth(key) for key in facts.column("key").to_pylist()], dtype=np.int64)
@@ -207,7 +232,9 @@ def _play(world: World, lengths: Ints, seed: int) -> _Log:
         new = (draws[:, [2]] > cumulative[users]).sum(axis=1)
         kind[users] = np.where(turns, np.minimum(new, cumulative.shape[1] - 1), kind[users])
         scores = world.scores(users, kind[users], np.where(fresh, -1, last[users]))
-        scores -= np.log(rng.standard_exponential(scores.shape, dtype=np.float32) + np.float32(1e-30))  # Gumbel: a logit choice
+        scores -= np.log(
+            rng.standard_exponential(scores.shape, dtype=np.float32) + np.float32(1e-30)
+        )  # Gumbel: a logit choice
         scores[played[users]] = -np.inf
         chosen = scores.argmax(axis=1)
         played[users, chosen] = True
@@ -222,9 +249,13 @@ def _play(world: World, lengths: Ints, seed: int) -> _Log:
 
 
 def _timestamps(user: Ints, fresh: npt.NDArray[np.bool_], share: npt.NDArray[np.float64], seed: int) -> Ints:
-    """Seconds since 1970 of events sorted by listener and step: days between sittings, the time listened within one."""
+    """Seconds since 1970 of events sorted by listener and step: days between sittings, the time listened
+    within one.
+    """
     rng = generator(seed, "times")
-    gaps = np.where(fresh, 7_200.0 + rng.exponential(2.2 * 86_400.0, len(user)), 4.0 + rng.exponential(6.0, len(user)))
+    gaps = np.where(
+        fresh, 7_200.0 + rng.exponential(2.2 * 86_400.0, len(user)), 4.0 + rng.exponential(6.0, len(user))
+    )
     gaps[1:] += np.where(fresh[1:], 0.0, _PLAY_SECONDS * share[:-1])
     first = np.flatnonzero(np.diff(user, prepend=-1))
     gaps[first] = rng.uniform(0.0, 60.0 * 86_400.0, len(first))
@@ -234,11 +265,13 @@ def _timestamps(user: Ints, fresh: npt.NDArray[np.bool_], share: npt.NDArray[np.
     return np.asarray(_START + total - start, dtype=np.int64)
 
 
-def simulate(facts: pa.Table, n_listeners: int = 1000, seed: int = 0, settings: ListenerSettings | None = None) -> Simulation:
+def simulate(
+    facts: pa.Table, n_listeners: int = 1000, seed: int = 0, settings: ListenerSettings | None = None
+) -> Simulation:
     """Listeners, their plays and the truth, for a `FACTS` table (`tunes.catalogue`).
 
-    One interaction a play: `value` is the share listened, `kind` is like, skip (under 30 %) or play. Nobody plays an
-    item twice, so a held-out play is always new. Timestamps are simulated too, from January 2025 on.
+    One interaction a play: `value` is the share listened, `kind` is like, skip (under 30 %) or play. Nobody
+    plays an item twice, so a held-out play is always new. Timestamps are simulated too, from January 2025 on.
 
     Raises
     ------
@@ -252,9 +285,13 @@ def simulate(facts: pa.Table, n_listeners: int = 1000, seed: int = 0, settings: 
             "needs at least one listener and more items than plays; lower events_high or take more tunes"
         )
     world, words = make_world(facts, n_listeners, seed, settings)
-    spread = generator(seed, "lengths").beta(1.2, 2.0, n_listeners) * (settings.events_high - settings.events_low + 1)
+    spread = generator(seed, "lengths").beta(1.2, 2.0, n_listeners) * (
+        settings.events_high - settings.events_low + 1
+    )
     log = _play(
-        world, settings.events_low + np.minimum(spread.astype(np.int64), settings.events_high - settings.events_low), seed
+        world,
+        settings.events_low + np.minimum(spread.astype(np.int64), settings.events_high - settings.events_low),
+        seed,
     )
     users = np.concatenate(log.user)
     order = np.argsort(users, kind="stable")
@@ -267,7 +304,9 @@ def simulate(facts: pa.Table, n_listeners: int = 1000, seed: int = 0, settings: 
             "user_id": pa.array(ids).take(pa.array(user)),
             "item_id": facts.column("item_id").combine_chunks().take(pa.array(item)),
             "position": np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts),
-            "timestamp": pa.array(_timestamps(user, fresh, share, seed) * 1_000_000).cast(pa.timestamp("us", tz="UTC")),
+            "timestamp": (
+                pa.array(_timestamps(user, fresh, share, seed) * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
+            ),
             "kind": np.where(liked, "like", np.where(share < 0.3, "skip", "play")),
             "value": np.round(share, 4),
         }
@@ -291,5 +330,7 @@ def _profiles(ids: list[str], words: list[dict[str, str]], counts: Ints) -> pa.T
         first, second, third, *_ = (phrases[field] for field in likes)
         text = f"Simulated: leans first to {first}, then to {second} and {third}."
         who = {"user_id": one, "name": f"Listener {one.split('-')[1]} (simulated)", "text": text}
-        rows.append(who | {"plays": int(count), "simulated": True} | {field: likes[field] for field in FIELDS})
+        rows.append(
+            who | {"plays": int(count), "simulated": True} | {field: likes[field] for field in FIELDS}
+        )
     return pa.Table.from_pylist(rows)

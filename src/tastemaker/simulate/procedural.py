@@ -1,7 +1,8 @@
-"""Invented tunes for when no collection is installed: written as ABC, so that they go through the same reader.
+"""Invented tunes for when no collection is installed: written as ABC, so that they go through the same
+reader.
 
-A tune has two parts of eight bars (AABB), each a question and an answer that share their opening; strong beats lean on
-the chord of the bar, the melody moves mostly by step, and each part closes on the tonic.
+A tune has two parts of eight bars (AABB), each a question and an answer that share their opening; strong
+beats lean on the chord of the bar, the melody moves mostly by step, and each part closes on the tonic.
 """
 
 from __future__ import annotations
@@ -31,18 +32,24 @@ _TONICS = {"": "GDACF", "mix": "DAG", "dor": "EAD", "m": "EABD"}
 _CHORDS = {"": (0, 3, 4, 0), "mix": (0, 6, 3, 0), "dor": (0, 6, 3, 0), "m": (0, 6, 5, 0)}
 _LETTERS = "CDEFGAB"
 _FIRST_WORDS = (
-    "Copper Larkspur Hollow Amber Winding Northern Quiet Silver Thistle Harbour Merry Lantern Rowan Frosty Wandering Saffron "
-    "Hidden Orchard Russet Tidal Bramble Gilded Hazel Drowsy Velvet"
+    "Copper Larkspur Hollow Amber Winding Northern Quiet Silver Thistle Harbour Merry Lantern Rowan Frosty"
+    " Wandering Saffron Hidden Orchard Russet Tidal Bramble Gilded Hazel Drowsy Velvet"
 )
 _SECOND_WORDS = (
-    "Kettle Ferry Weaver Sparrow Causeway Gate Miller Fiddle Lighthouse Meadow Piper Bridge Cobbler Heron Chimney Tinker "
-    "Anchor Shepherd Market Fox Spindle Ploughman Garland Turnstile Ribbon"
+    "Kettle Ferry Weaver Sparrow Causeway Gate Miller Fiddle Lighthouse Meadow Piper Bridge Cobbler Heron"
+    " Chimney Tinker Anchor Shepherd Market Fox Spindle Ploughman Garland Turnstile Ribbon"
 )
 _FIRST, _SECOND = _FIRST_WORDS.split(), _SECOND_WORDS.split()
 _TITLES = (
-    "The {0} {1}", "{0} {1}", "The {1}'s {0}", "{0} {1} Fair", "The {0} {1} Road", "Farewell to the {0} {1}",
-    "The {1} of {0} Hill", "Miss {0}'s {1}",
-)  # fmt: skip
+    "The {0} {1}",
+    "{0} {1}",
+    "The {1}'s {0}",
+    "{0} {1} Fair",
+    "The {0} {1} Road",
+    "Farewell to the {0} {1}",
+    "The {1} of {0} Hill",
+    "Miss {0}'s {1}",
+)
 
 
 def _place(degree: int, tonic: str) -> str:
@@ -55,9 +62,15 @@ def _place(degree: int, tonic: str) -> str:
     return name.lower() + "'" * (octave - 1)
 
 
-def _bar(rng: np.random.Generator, rhythm: str, chord: int, degree: int) -> tuple[list[tuple[int, float]], int]:
-    """Notes (degree, length) of one bar from `degree` on: chord notes on the strong places, steps between them."""
-    lengths = [length for sign in rhythm for length in _CELLS.get(sign, (float(sign) if sign.isdigit() else 1.0,))]
+def _bar(
+    rng: np.random.Generator, rhythm: str, chord: int, degree: int
+) -> tuple[list[tuple[int, float]], int]:
+    """Notes (degree, length) of one bar from `degree` on: chord notes on the strong places, steps between
+    them.
+    """
+    lengths = [
+        length for sign in rhythm for length in _CELLS.get(sign, (float(sign) if sign.isdigit() else 1.0,))
+    ]
     notes, position = [], 0.0
     for length in lengths:
         if position % 3 < 0.1 or position % 4 < 0.1:

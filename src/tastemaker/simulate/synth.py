@@ -24,8 +24,9 @@ class Timbre:
     """Weights of the partials 1, 2, ... and an envelope; times in seconds.
 
     `decay` (None = sustained) is the fundamental's time constant, and partial k's is decay / (1 + .6(k - 1));
-    `ring` is how long a note sounds on after its written end; vibrato is `depth` cents at `speed` Hz, once a note has
-    lasted a while; `breath` is the level of noise, `gap` the share of the written duration left silent.
+    `ring` is how long a note sounds on after its written end; vibrato is `depth` cents at `speed` Hz, once a
+    note has lasted a while; `breath` is the level of noise, `gap` the share of the written duration left
+    silent.
     """
 
     partials: tuple[float, ...]
@@ -41,12 +42,23 @@ class Timbre:
     def __post_init__(self) -> None:
         """Envelopes that would click are refused."""
         if self.attack < 0.005 or self.release < 0.02:
-            raise InputError("a timbre needs an attack of at least 5 ms and a release of at least 20 ms, else its notes click")
+            raise InputError(
+                "a timbre needs an attack of at least 5 ms and a release of at least 20 ms, else its notes"
+                " click"
+            )
 
 
 TIMBRES: dict[str, Timbre] = {
-    "plucked": Timbre((1.0, 0.62, 0.42, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05, 0.03), 0.005, 0.09, decay=0.55, ring=0.25, gap=0.0),
-    "bowed": Timbre((1.0, 0.72, 0.58, 0.46, 0.42, 0.3, 0.22, 0.16, 0.11, 0.08, 0.05, 0.03), 0.035, 0.06, depth=7.0, gap=0.03),
+    "plucked": Timbre(
+        (1.0, 0.62, 0.42, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05, 0.03), 0.005, 0.09, decay=0.55, ring=0.25, gap=0.0
+    ),
+    "bowed": Timbre(
+        (1.0, 0.72, 0.58, 0.46, 0.42, 0.3, 0.22, 0.16, 0.11, 0.08, 0.05, 0.03),
+        0.035,
+        0.06,
+        depth=7.0,
+        gap=0.03,
+    ),
     "whistle": Timbre((1.0, 0.16, 0.07, 0.02), 0.02, 0.04, depth=5.0, speed=4.8, breath=0.02, gap=0.07),
     "reed": Timbre((1.0, 0.25, 0.75, 0.2, 0.55, 0.15, 0.35, 0.1, 0.2, 0.06, 0.1), 0.015, 0.03, gap=0.08),
     "organ": Timbre((1.0, 0.8, 0.35, 0.6, 0.0, 0.3, 0.0, 0.35), 0.012, 0.08, gap=0.02),
@@ -68,7 +80,9 @@ def _envelope(time: npt.NDArray[np.float64], sounding: float, timbre: Timbre) ->
 
 
 def _note(midi: float, duration: float, timbre: Timbre, rate: int) -> npt.NDArray[np.float64]:
-    """One note. Partials come from sin kθ = 2 cos θ sin (k-1)θ - sin (k-2)θ: two calls to a sine whatever their number."""
+    """One note. Partials come from sin kθ = 2 cos θ sin (k-1)θ - sin (k-2)θ: two calls to a sine whatever
+    their number.
+    """
     pitch = frequency(midi)
     sounding = max(duration * (1.0 - timbre.gap), 0.03) + timbre.ring
     time = np.arange(int((sounding + timbre.release) * rate) + 1) / rate
@@ -108,9 +122,11 @@ def _room(rate: int) -> npt.NDArray[np.float64]:
 def render(
     notes: npt.NDArray[np.float64], timbre: str, rate: int = RATE, seconds: float = 12.0, room: float = 0.1
 ) -> npt.NDArray[np.float32]:
-    """Play `notes` (n, 3) [onset s, duration s, MIDI] for at most `seconds`; (samples,) float32, peak -3 dBFS.
+    """Play `notes` (n, 3) [onset s, duration s, MIDI] for at most `seconds`; (samples,) float32, peak -3
+    dBFS.
 
-    `room` is the level of a small room's echo; 0 leaves the partials alone. The same notes give the same samples.
+    `room` is the level of a small room's echo; 0 leaves the partials alone. The same notes give the same
+    samples.
 
     Raises
     ------
@@ -120,7 +136,9 @@ def render(
     if timbre not in TIMBRES:
         raise InputError(f"timbre '{timbre}' is not known; choose from {', '.join(TIMBRES)}")
     notes = np.asarray(notes, dtype=np.float64).reshape(-1, 3)
-    notes = notes[(np.rint(notes[:, 0] * rate) < int(seconds * rate)) & (notes[:, 1] > 0)]  # each sounds for a sample at least
+    notes = notes[
+        (np.rint(notes[:, 0] * rate) < int(seconds * rate)) & (notes[:, 1] > 0)
+    ]  # each sounds for a sample at least
     if not len(notes):
         raise InputError(f"no note starts within the first {seconds:g} seconds; there is nothing to render")
     settings = TIMBRES[timbre]
@@ -131,10 +149,14 @@ def render(
         start = round(onset * rate)
         wave_form = _note(midi, min(duration, seconds - onset), settings, rate)[: length - start]
         if settings.breath:
-            wave_form = wave_form + settings.breath * np.abs(wave_form).max() * _breathed(wave_form, duration, settings, rate)
+            wave_form = wave_form + settings.breath * np.abs(wave_form).max() * _breathed(
+                wave_form, duration, settings, rate
+            )
         sound[start : start + len(wave_form)] += wave_form
     if room:
-        size = 1 << int(length + _ROOM_SECONDS * rate).bit_length()  # long enough that the echo does not wrap round
+        size = (
+            1 << int(length + _ROOM_SECONDS * rate).bit_length()
+        )  # long enough that the echo does not wrap round
         sound += room * np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(_room(rate), size), size)[:length]
     fade = min(int(0.05 * rate), length)
     sound[length - fade :] *= 0.5 * (1.0 + np.cos(np.pi * np.arange(1, fade + 1) / fade))
@@ -142,7 +164,9 @@ def render(
     return (sound * (PEAK / peak if peak else 0.0)).astype(np.float32)
 
 
-def _breathed(wave_form: npt.NDArray[np.float64], duration: float, timbre: Timbre, rate: int) -> npt.NDArray[np.float64]:
+def _breathed(
+    wave_form: npt.NDArray[np.float64], duration: float, timbre: Timbre, rate: int
+) -> npt.NDArray[np.float64]:
     """Breath under one note, shaped by the note's own envelope."""
     time = np.arange(len(wave_form)) / rate
     noise = _noise(1 << 16, rate)

@@ -1,7 +1,8 @@
-"""The demo catalogue: traditional tunes, each with facts, a description, and what its sound and cover are made of.
+"""The demo catalogue: traditional tunes, each with facts, a description, and what its sound and cover are
+made of.
 
-The tunes are read, at run time, from the ABC collections that the installed music21 package carries; nothing of them is
-kept in this project. Without that package `tastemaker.simulate.procedural` makes tunes of its own.
+The tunes are read, at run time, from the ABC collections that the installed music21 package carries; nothing
+of them is kept in this project. Without that package `tastemaker.simulate.procedural` makes tunes of its own.
 """
 
 from __future__ import annotations
@@ -59,14 +60,29 @@ FACTS = pa.schema(
 )
 # Pulses a minute from which an unprinted tempo is drawn; the pulse is the half note in 2/2 and 4/4.
 _TEMPI = {
-    "reel": (96, 116), "hornpipe": (72, 92), "jig": (104, 124), "slip jig": (108, 126), "slide": (116, 132),
-    "strathspey": (60, 72), "highland fling": (64, 78), "clog": (66, 80), "march": (76, 96), "quickstep": (96, 112),
-    "waltz": (120, 150), "minuet": (100, 120), "gavotte": (66, 80), "polka": (112, 132),
-    "planxty": (84, 104), "lament": (50, 66), "air": (56, 76),
-}  # fmt: skip
+    "reel": (96, 116),
+    "hornpipe": (72, 92),
+    "jig": (104, 124),
+    "slip jig": (108, 126),
+    "slide": (116, 132),
+    "strathspey": (60, 72),
+    "highland fling": (64, 78),
+    "clog": (66, 80),
+    "march": (76, 96),
+    "quickstep": (96, 112),
+    "waltz": (120, 150),
+    "minuet": (100, 120),
+    "gavotte": (66, 80),
+    "polka": (112, 132),
+    "planxty": (84, 104),
+    "lament": (50, 66),
+    "air": (56, 76),
+}
 _UNKNOWN_TEMPO = (76, 112)
 # Words that many unrelated titles share: alone they identify no tune.
-_COMMON_WORDS = "do favorite favourite new old setting irish german scotch highland french regt first second quick"
+_COMMON_WORDS = (
+    "do favorite favourite new old setting irish german scotch highland french regt first second quick"
+)
 _COMMON = frozenset(_COMMON_WORDS.split())
 # A demo that anybody may open does not print the minstrel stage's slurs and mock dialect on its cards.
 _LEFT_OUT = re.compile(r"\b(coon|darkey|darkie|walk ?arounds?)s?\b", re.IGNORECASE)
@@ -92,7 +108,9 @@ def beat(metre: str) -> float:
 
 
 def corpus_folder() -> Path | None:
-    """Where the installed music21 keeps its scores, found without importing it; None when it is not installed."""
+    """Where the installed music21 keeps its scores, found without importing it; None when it is not
+    installed.
+    """
     found = importlib.util.find_spec("music21")
     folder = Path(found.origin).parent / "corpus" if found and found.origin else None
     return folder if folder and folder.is_dir() else None
@@ -104,15 +122,23 @@ def read_books(books: Iterable[str], folder: Path) -> list[Entry]:
     for book in books:
         if book not in BOOKS:
             raise InputError(f"book '{book}' is not known; choose from {', '.join(BOOKS)}")
-        texts = [one for path in sorted((folder / book).glob("*.abc")) for one in split_tunes(path.read_text("utf-8", "replace"))]
+        texts = [
+            one
+            for path in sorted((folder / book).glob("*.abc"))
+            for one in split_tunes(path.read_text("utf-8", "replace"))
+        ]
         if not texts:
             raise InputError(f"{folder / book}: has no tune; install the complete package: {INSTALL}")
         for place, text in enumerate(texts):
             tune = read_abc(text)
             if entries and re.fullmatch(r"(A )?Do\.?", tune.titles[0] if tune.titles else "Do"):
-                tune = replace(tune, titles=(f"Another {_bare(entries[-1].tune.titles[0])}",))  # "ditto" in print
+                tune = replace(
+                    tune, titles=(f"Another {_bare(entries[-1].tune.titles[0])}",)
+                )  # "ditto" in print
             if not _LEFT_OUT.search(" ".join([tune.rhythm, *tune.titles])):
-                entries.append(Entry(f"{book.rstrip('0123456789').lower()}-{place + 1:04d}", BOOKS[book], tune))
+                entries.append(
+                    Entry(f"{book.rstrip('0123456789').lower()}-{place + 1:04d}", BOOKS[book], tune)
+                )
     return entries
 
 
@@ -124,7 +150,9 @@ def _title_key(title: str) -> str:
 
 
 def families(entries: list[Entry]) -> list[str]:
-    """A family for each entry: the first item with the same identifying title, or the same intervals throughout."""
+    """A family for each entry: the first item with the same identifying title, or the same intervals
+    throughout.
+    """
     leaders: dict[tuple[str, str], int] = {}
     parent = list(range(len(entries)))
 
@@ -199,7 +227,9 @@ def _fact(entry: Entry, family: str, dark_share: float, seed: int) -> dict[str, 
 
 
 def describe(title: str, aliases: list[str], entry: Entry, kind: str | None) -> str:
-    """A few sentences from what is printed and written: no timbre, no tempo, no cover, which are to be heard and seen."""
+    """A few sentences from what is printed and written: no timbre, no tempo, no cover, which are to be heard
+    and seen.
+    """
     notes = entry.tune.notes
     steps = np.abs(np.diff(notes[:, 2]))
     stepwise = float(np.mean(steps <= 2)) if len(steps) else 1.0
@@ -213,7 +243,10 @@ def describe(title: str, aliases: list[str], entry: Entry, kind: str | None) -> 
     pace = "in dotted rhythm" if dotted > 0.4 else pace
     reach = "a narrow range" if span <= 12 else "a wide range" if span >= 19 else "a middling range"
     time = f"{entry.tune.metre} time" if entry.tune.metre != "free" else "free time"
-    text = f"{title} is {article} {name} in {entry.tune.key.tonic} {entry.tune.key.mode}, {time}, from {entry.book}."
+    text = (
+        f"{title} is {article} {name} in {entry.tune.key.tonic} {entry.tune.key.mode}, {time}, from"
+        f" {entry.book}."
+    )
     text += f" The melody has {reach}, moves {motion} and goes {pace}."
     return text + (f" Also known as {'; '.join(aliases)}." if aliases else "")
 
@@ -221,7 +254,9 @@ def describe(title: str, aliases: list[str], entry: Entry, kind: str | None) -> 
 def _attributes(fact: dict[str, Any]) -> list[str]:
     """`field=value` strings; an unknown type gives none."""
     fields = ("tune_type", "key", "mode", "metre", "book", "timbre", "speed", "cover_palette", "cover_shape")
-    return [f"{field}={fact[field]}" for field in fields if fact[field] is not None] + [f"tempo_bpm={fact['tempo_bpm']:.0f}"]
+    return [f"{field}={fact[field]}" for field in fields if fact[field] is not None] + [
+        f"tempo_bpm={fact['tempo_bpm']:.0f}"
+    ]
 
 
 def catalogue(
@@ -229,10 +264,11 @@ def catalogue(
 ) -> tuple[pa.Table, pa.Table]:
     """`n` tunes (None = all) as an `ITEMS` table and a `FACTS` table, row by row the same items.
 
-    `books` names collections (`BOOKS`), or is ("procedural",) for invented tunes; None takes the three collections when
-    music21 is installed and invented tunes when it is not (then `n` defaults to 400). With `one_per_family` no two items
-    are versions of one tune. `audio` and `image` are paths such as media/<item_id>.wav, rendered on demand from the facts
-    (`notes_of`, `cover_of`). Item i does not depend on `n`, nor on the other items but for the share of dark modes.
+    `books` names collections (`BOOKS`), or is ("procedural",) for invented tunes; None takes the three
+    collections when music21 is installed and invented tunes when it is not (then `n` defaults to 400). With
+    `one_per_family` no two items are versions of one tune. `audio` and `image` are paths such as
+    media/<item_id>.wav, rendered on demand from the facts (`notes_of`, `cover_of`). Item i does not depend on
+    `n`, nor on the other items but for the share of dark modes.
 
     Raises
     ------
@@ -247,7 +283,9 @@ def catalogue(
         first = {groups[one]: one for one in reversed(order)}
         order = [one for one in order if first[groups[one]] == one]
     if n is not None and n > len(order):
-        raise InputError(f"{n:,} tunes were asked for and there are {len(order):,}; ask for fewer, or for more books")
+        raise InputError(
+            f"{n:,} tunes were asked for and there are {len(order):,}; ask for fewer, or for more books"
+        )
     order = order[:n]
     facts = [_fact(entries[one], groups[one], min(max(dark_share, 0.02), 0.98), seed) for one in order]
     rows = [
@@ -271,18 +309,27 @@ def _entries(n: int | None, seed: int, books: Iterable[str] | None) -> list[Entr
     chosen = tuple(books) if books is not None else tuple(BOOKS) if folder else ("procedural",)
     if chosen == ("procedural",):
         texts = procedural_tunes(400 if n is None else n + n // 10 + 20, seed)
-        return [Entry(f"invented-{place + 1:04d}", PROCEDURAL_BOOK, read_abc(text)) for place, text in enumerate(texts)]
+        return [
+            Entry(f"invented-{place + 1:04d}", PROCEDURAL_BOOK, read_abc(text))
+            for place, text in enumerate(texts)
+        ]
     if folder is None:
-        raise InputError(f"the collections {', '.join(chosen)} come with music21, which is not installed: {INSTALL}")
+        raise InputError(
+            f"the collections {', '.join(chosen)} come with music21, which is not installed: {INSTALL}"
+        )
     return read_books(chosen, folder)
 
 
 def notes_of(fact: dict[str, Any]) -> npt.NDArray[np.float64]:
-    """The notes (n, 3) [onset s, duration s, MIDI] of one row of facts, at its tempo, up to `CLIP_SECONDS`."""
+    """The notes (n, 3) [onset s, duration s, MIDI] of one row of facts, at its tempo, up to
+    `CLIP_SECONDS`.
+    """
     return np.asarray(fact["notes"], dtype=np.float64).reshape(-1, 3)
 
 
 def cover_of(fact: dict[str, Any], seed: int = 0) -> CoverSpec:
     """The cover of one row of facts; the drawing's own randomness is keyed by the item."""
     key = int(generator(seed, "cover", fact["item_id"]).integers(1 << 31))
-    return CoverSpec(fact["cover_palette"], fact["cover_shape"], int(fact["cover_count"]), int(fact["cover_symmetry"]), key)
+    return CoverSpec(
+        fact["cover_palette"], fact["cover_shape"], int(fact["cover_count"]), int(fact["cover_symmetry"]), key
+    )

@@ -1,8 +1,9 @@
 """Lower bounds of a mean by betting: valid at any stopping time, for values bounded on one side only.
 
-A bettor who doubts "the mean is at most m" stakes a fixed fraction f of what the worst value could take. If the doubt is wrong,
-the wealth W(m) exceeds 1/delta at any time with probability at most delta. The bets never depend on the rows, so every row may
-have a distribution of its own. Source: Waudby-Smith and Ramdas, 2010.09686, with constant bets and their average as portfolio.
+A bettor who doubts "the mean is at most m" stakes a fixed fraction f of what the worst value could take. If
+the doubt is wrong, the wealth W(m) exceeds 1/delta at any time with probability at most delta. The bets never
+depend on the rows, so every row may have a distribution of its own. Source: Waudby-Smith and Ramdas,
+2010.09686, with constant bets and their average as portfolio.
 """
 
 from __future__ import annotations
@@ -38,9 +39,14 @@ def _checked(values: npt.ArrayLike, low: float, fractions: Sequence[float]) -> t
     wrong = ~(array >= low - 1e-9 * max(1.0, abs(low)))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"row {row + 1} holds {array[row]:g}, below the smallest possible value {low:g}, or is not a number")
+        raise InputError(
+            f"row {row + 1} holds {array[row]:g}, below the smallest possible value {low:g}, or is not a"
+            " number"
+        )
     if np.isinf(array).any():
-        raise InputError(f"row {int(np.argmax(np.isinf(array))) + 1} is infinite: betting needs finite values")
+        raise InputError(
+            f"row {int(np.argmax(np.isinf(array))) + 1} is infinite: betting needs finite values"
+        )
     return array, bets
 
 
@@ -56,7 +62,8 @@ def _log_mean(logs: Floats) -> Floats:
 
 def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats) -> Floats:
     """(fractions,) log wealth of every bet after the rows `values` and `zeros` rows of value 0."""
-    # Products of short runs keep the number of logarithms small; runs are shortened where products could overflow.
+    # Products of short runs keep the number of logarithms small; runs are shortened where products could
+    # overflow.
     top = 1.0 + float(stakes.max()) * max(float(values.max(initial=m)) - m, 0.0)
     run = int(min(_RUN, max(1.0, 600.0 / max(math.log(top), 1e-9))))
     out = zeros * np.log1p(-stakes * m) if zeros else np.zeros(len(stakes))
@@ -73,25 +80,39 @@ def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats) -> Floats
 
 
 def log_wealth(
-    values: npt.ArrayLike, m: float, low: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+    values: npt.ArrayLike,
+    m: float,
+    low: float,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    anchor: float = -math.inf,
 ) -> float:
     """log W(m), W(m) = mean over f of prod_i (1 + l_f (x_i - m)), l_f = f / (max(m, anchor) - low).
 
-    `values` (n,) finite, each at least `low`, a constant known beforehand; `m` above `low` (or `anchor` above it). Under "the
-    mean is at most m" W(m) reaches 1/delta at any time with probability at most delta; where the rows' means drift, what counts
-    is their average. Raises InputError on a value below `low`.
+    `values` (n,) finite, each at least `low`, a constant known beforehand; `m` above `low` (or `anchor` above
+    it). Under "the mean is at most m" W(m) reaches 1/delta at any time with probability at most delta; where
+    the rows' means drift, what counts is their average. Raises InputError on a value below `low`.
     """
     array, bets = _checked(values, low, fractions)
     if max(m, anchor) <= low:
         return math.inf
     nonzero = array[array != 0.0]
-    return float(_log_mean(_log_wealths(nonzero, len(array) - len(nonzero), m, _stakes(m, low, bets, anchor))))
+    return float(
+        _log_mean(_log_wealths(nonzero, len(array) - len(nonzero), m, _stakes(m, low, bets, anchor)))
+    )
 
 
 def wealth_path(
-    values: npt.ArrayLike, m: float, low: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+    values: npt.ArrayLike,
+    m: float,
+    low: float,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    anchor: float = -math.inf,
 ) -> Floats:
-    """log W(m) after every row, (n,): the first row at or above log(1/delta) is the alarm. Arguments as `log_wealth`."""
+    """log W(m) after every row, (n,): the first row at or above log(1/delta) is the alarm. Arguments as
+    `log_wealth`.
+    """
     array, bets = _checked(values, low, fractions)
     if max(m, anchor) <= low:
         return np.full(len(array), math.inf)
@@ -103,12 +124,19 @@ def wealth_path(
 
 
 def lower(
-    values: npt.ArrayLike, delta: float, low: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+    values: npt.ArrayLike,
+    delta: float,
+    low: float,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    anchor: float = -math.inf,
 ) -> float:
-    """inf{m : W(m) < 1/delta}: with probability at least 1 - delta the mean is above it, whenever the rows stopped.
+    """inf{m : W(m) < 1/delta}: with probability at least 1 - delta the mean is above it, whenever the rows
+    stopped.
 
-    `values` (n,) at least `low`; the bound is `low` itself where the rows say nothing. Falls short of the root by at most 1e-9 of
-    its distance from `low`, never beyond it. Raises InputError as `log_wealth`, and on delta outside (0, 1).
+    `values` (n,) at least `low`; the bound is `low` itself where the rows say nothing. Falls short of the
+    root by at most 1e-9 of its distance from `low`, never beyond it. Raises InputError as `log_wealth`, and
+    on delta outside (0, 1).
     """
     array, bets = _checked(values, low, fractions)
     if not 0 < delta < 1:
@@ -119,16 +147,20 @@ def lower(
     zeros = len(array) - len(nonzero)
 
     def excess(m: float) -> float:
-        return float(_log_mean(_log_wealths(nonzero, zeros, m, _stakes(m, low, bets, anchor)))) + math.log(delta)
+        return float(_log_mean(_log_wealths(nonzero, zeros, m, _stakes(m, low, bets, anchor)))) + math.log(
+            delta
+        )
 
     return _root(excess, low, float(array.max()))
 
 
 def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) -> float:
-    """Lower bound of the sum of the rows' means, whatever each of them is, at all looks together with probability 1 - delta.
+    """Lower bound of the sum of the rows' means, whatever each of them is, at all looks together with
+    probability 1 - delta.
 
-    log_sums (fractions,): sum_i log(1 + l x_i) for every constant stake l of `stakes`; they add up over batches. Solves
-    mean over l of exp(log_sum - l B) = 1/delta: E[1 + l x] <= exp(l E x) makes this a supermartingale under any drift.
+    log_sums (fractions,): sum_i log(1 + l x_i) for every constant stake l of `stakes`; they add up over
+    batches. Solves mean over l of exp(log_sum - l B) = 1/delta: E[1 + l x] <= exp(l E x) makes this a
+    supermartingale under any drift.
     """
     sums, bets = np.asarray(log_sums, dtype=np.float64), np.asarray(stakes, dtype=np.float64)
     if not 0 < delta < 1:
@@ -144,7 +176,9 @@ def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) ->
 
 
 def _root(excess: Callable[[float], float], low: float, top: float) -> float:
-    """The left end of a tiny bracket around the root of a decreasing function on (low, top], `low` if it has none."""
+    """The left end of a tiny bracket around the root of a decreasing function on (low, top], `low` if it has
+    none.
+    """
     left = low + 1e-9 * (top - low)
     at_left = excess(left)
     if at_left < 0:
@@ -153,9 +187,14 @@ def _root(excess: Callable[[float], float], low: float, top: float) -> float:
     for step in range(200):
         if right - left <= 1e-9 * (right - low):
             break
-        # Three steps of false position, then one of bisection in the distance from low, so that the bracket always shrinks.
+        # Three steps of false position, then one of bisection in the distance from low, so that the bracket
+        # always shrinks.
         share = at_left / (at_left - at_right)
-        guess = left + (right - left) * min(max(share, 0.02), 0.98) if step % 4 else low + math.sqrt((left - low) * (right - low))
+        guess = (
+            left + (right - left) * min(max(share, 0.02), 0.98)
+            if step % 4
+            else low + math.sqrt((left - low) * (right - low))
+        )
         value = excess(guess)
         if value >= 0:
             left, at_left = guess, value
@@ -165,9 +204,16 @@ def _root(excess: Callable[[float], float], low: float, top: float) -> float:
 
 
 def upper(
-    values: npt.ArrayLike, delta: float, high: float, *, fractions: Sequence[float] = FRACTIONS, anchor: float = -math.inf
+    values: npt.ArrayLike,
+    delta: float,
+    high: float,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    anchor: float = -math.inf,
 ) -> float:
-    """The mean's upper bound, for values of at most `high`: `lower` of the mirrored values (`anchor` too is mirrored)."""
+    """The mean's upper bound, for values of at most `high`: `lower` of the mirrored values (`anchor` too is
+    mirrored).
+    """
     return -lower(-np.asarray(values, dtype=np.float64), delta, -high, fractions=fractions, anchor=anchor)
 
 
@@ -180,11 +226,13 @@ def lower_sequence(
     anchor: float = -math.inf,
     running: bool = False,
 ) -> Floats:
-    """`lower` after every row, (n,), in time that grows with the rows: with probability 1 - delta all of them are below the mean.
+    """`lower` after every row, (n,), in time that grows with the rows: with probability 1 - delta all of them
+    are below the mean.
 
-    Wealth is kept at up to 24 values of m, placed where the bound will be; between them the bound is extended conservatively
-    (log W is convex in m), so that it never exceeds `lower` of the same rows. running: best bound so far, for rows of one
-    common mean only; without it a row's bound speaks of that row's prefix. Raises InputError as `lower`.
+    Wealth is kept at up to 24 values of m, placed where the bound will be; between them the bound is extended
+    conservatively (log W is convex in m), so that it never exceeds `lower` of the same rows. running: best
+    bound so far, for rows of one common mean only; without it a row's bound speaks of that row's prefix.
+    Raises InputError as `lower`.
     """
     array, bets = _checked(values, low, fractions)
     if not 0 < delta < 1:
@@ -197,7 +245,8 @@ def lower_sequence(
     wealth, out, room = np.ones(len(bet)), np.empty(len(array)), np.empty((len(bet), _BLOCK))
     for start in range(0, len(array), _BLOCK):
         rows = array[start : start + _BLOCK]
-        # Consecutive rows stand in one group; all groups are multiplied up side by side, which is faster than row by row.
+        # Consecutive rows stand in one group; all groups are multiplied up side by side, which is faster than
+        # row by row.
         groups = _GROUPS if len(rows) == _BLOCK else 1
         path, wealth = _multiplied_up(rows.reshape(groups, -1).T, bet, rest, wealth, room[:, : len(rows)])
         wealth = np.minimum(wealth, _RICH)
@@ -210,8 +259,11 @@ def lower_sequence(
     return np.maximum.accumulate(out) if running else out
 
 
-def _multiplied_up(rows: Floats, bet: Floats, rest: Floats, wealth: Floats, room: Floats) -> tuple[Floats, Floats]:
-    """Wealth (bets, rows) after every row, from `wealth` (bets,) on, in `room`, and after the last; factors are bet x row + rest.
+def _multiplied_up(
+    rows: Floats, bet: Floats, rest: Floats, wealth: Floats, room: Floats
+) -> tuple[Floats, Floats]:
+    """Wealth (bets, rows) after every row, from `wealth` (bets,) on, in `room`, and after the last; factors
+    are bet x row + rest.
 
     rows (in a group, groups): they come group by group, and within one downwards.
     """
@@ -244,13 +296,16 @@ def upper_sequence(
 
 
 def _place_knots(values: Floats, delta: float, low: float, bets: Floats, anchor: float) -> Floats:
-    """Increasing values of m near which the bound passes at n, n/2, n/4 ... rows. Any choice is valid; a good one is sharp."""
+    """Increasing values of m near which the bound passes at n, n/2, n/4 ... rows. Any choice is valid; a good
+    one is sharp.
+    """
     above = values - low
     sums, squares = np.cumsum(above), np.cumsum(above * above)
     top, count = float(values.max()), len(values)
     knots: list[float] = []
     while count >= 8 and len(knots) < _KNOTS:
-        # The wealth if rows took two values, the smallest one and another, with the mean and variance seen so far.
+        # The wealth if rows took two values, the smallest one and another, with the mean and variance seen so
+        # far.
         share = sums[count - 1] ** 2 / max(squares[count - 1], 1e-300) / count
         jump = squares[count - 1] / max(sums[count - 1], 1e-300)
 
@@ -265,7 +320,9 @@ def _place_knots(values: Floats, delta: float, low: float, bets: Floats, anchor:
 
 
 def _between(total: Floats, knots: Floats, delta: float, low: float, anchor: float) -> Floats:
-    """(rows,) bounds from the wealth (knots, rows): the last knot still refuted, moved right as far as convexity allows."""
+    """(rows,) bounds from the wealth (knots, rows): the last knot still refuted, moved right as far as
+    convexity allows.
+    """
     goal = 1.0 / delta
     last = (np.logical_and.accumulate(total >= goal, axis=0)).sum(axis=0) - 1
     out = np.where(last >= 0, knots[np.maximum(last, 0)], low)

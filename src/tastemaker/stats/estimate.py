@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """value with the interval [low, high] (one-sided ones have an infinite end); n: units it rests on; kind: which method;
+    """value with the interval [low, high] (one-sided ones have an infinite end); n: units it rests on; kind:
+    which method;
     assumptions: what must hold, in plain words; reason: why there is no number (value NaN), else empty.
     """
 

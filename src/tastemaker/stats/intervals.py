@@ -28,7 +28,9 @@ class Interval:
 
     def __post_init__(self) -> None:
         if self.n < 1 or not self.low <= self.high:
-            raise InputError(f"an interval needs n >= 1 and low <= high; got n = {self.n}, [{self.low}, {self.high}]")
+            raise InputError(
+                f"an interval needs n >= 1 and low <= high; got n = {self.n}, [{self.low}, {self.high}]"
+            )
 
     def excludes(self, value: float = 0.0) -> bool:
         """Whether `value` lies outside the interval."""
@@ -39,8 +41,9 @@ def _resampled_means(values: Floats, rng: np.random.Generator, resamples: int) -
     """Means of `resamples` samples of n of the n values with replacement, in chunks of flat memory."""
     n = len(values)
     distinct, counts = np.unique(values, return_counts=True)
-    # Resampling users and counting how often each distinct value came up is one multinomial draw over distinct values.
-    # Recall has 2 of them and NDCG@10 has 11, so this is hundreds of times cheaper and exactly the same distribution.
+    # Resampling users and counting how often each distinct value came up is one multinomial draw over
+    # distinct values. Recall has 2 of them and NDCG@10 has 11, so this is hundreds of times cheaper and
+    # exactly the same distribution.
     by_value = len(distinct) * 8 < n
     width = len(distinct) if by_value else n
     step = max(1, _CHUNK // width)
@@ -52,7 +55,9 @@ def _resampled_means(values: Floats, rng: np.random.Generator, resamples: int) -
             yield values[rng.integers(0, n, size=(size, n))].mean(axis=1)
 
 
-def bootstrap(values: npt.ArrayLike, seed: int | str, *, resamples: int = 1_000, level: float = 0.95) -> Interval:
+def bootstrap(
+    values: npt.ArrayLike, seed: int | str, *, resamples: int = 1_000, level: float = 0.95
+) -> Interval:
     """Mean of `values` (U,), one number a user, with a percentile interval from resampling users.
 
     Parameters
@@ -75,11 +80,17 @@ def bootstrap(values: npt.ArrayLike, seed: int | str, *, resamples: int = 1_000,
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
-        raise InputError(f"a bootstrap needs one number a user and at least one user; got an array of shape {array.shape}")
+        raise InputError(
+            f"a bootstrap needs one number a user and at least one user; got an array of shape {array.shape}"
+        )
     if not np.all(np.isfinite(array)):
-        raise InputError(f"the metric of user row {int(np.flatnonzero(~np.isfinite(array))[0]) + 1} is not a finite number")
+        raise InputError(
+            f"the metric of user row {int(np.flatnonzero(~np.isfinite(array))[0]) + 1} is not a finite number"
+        )
     if resamples < 1 or not 0 < level < 1:
-        raise InputError(f"a bootstrap needs resamples >= 1 and a level in (0, 1); got {resamples} and {level}")
+        raise InputError(
+            f"a bootstrap needs resamples >= 1 and a level in (0, 1); got {resamples} and {level}"
+        )
     means = np.concatenate(list(_resampled_means(array, generator(seed, "bootstrap"), resamples)))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(array.mean()), float(low), float(high), len(array))
@@ -88,12 +99,15 @@ def bootstrap(values: npt.ArrayLike, seed: int | str, *, resamples: int = 1_000,
 def paired_bootstrap(
     a: npt.ArrayLike, b: npt.ArrayLike, seed: int | str, *, resamples: int = 1_000, level: float = 0.95
 ) -> Interval:
-    """Mean of `a - b` over the same users in the same order, with a percentile interval: is `a` better than `b`?
+    """Mean of `a - b` over the same users in the same order, with a percentile interval: is `a` better than
+    `b`?
 
-    `a`, `b` (U,). Pairing removes what makes one user harder than another for both, so the interval is far narrower than
-    two separate ones. Raises InputError when the shapes differ, else as `bootstrap`.
+    `a`, `b` (U,). Pairing removes what makes one user harder than another for both, so the interval is far
+    narrower than two separate ones. Raises InputError when the shapes differ, else as `bootstrap`.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
-        raise InputError(f"a paired difference needs the same users on both sides; got {first.shape} and {second.shape}")
+        raise InputError(
+            f"a paired difference needs the same users on both sides; got {first.shape} and {second.shape}"
+        )
     return bootstrap(first - second, seed, resamples=resamples, level=level)

@@ -1,4 +1,6 @@
-"""Metrics of ranked lists, one number a user, so that means, slices and bootstraps can be taken of the same arrays."""
+"""Metrics of ranked lists, one number a user, so that means, slices and bootstraps can be taken of the same
+arrays.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def _hits(ranks: npt.ArrayLike, k: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
     if np.any(array < 0):
         where = int(np.flatnonzero(array < 0)[0])
         raise InputError(
-            f"rank {array.flat[where]:g} of row {where + 1} is negative; ranks count from 1, 0 or inf means not found"
+            f"rank {array.flat[where]:g} of row {where + 1} is negative; ranks count from 1, 0 or inf means"
+            " not found"
         )
     return array, (array >= 1) & (array <= k)
 
@@ -26,8 +29,8 @@ def _hits(ranks: npt.ArrayLike, k: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
 def recall_at(ranks: npt.ArrayLike, k: int) -> Floats:
     """1 where the target is among the first `k`, else 0.
 
-    `ranks` (U,) count from 1; 0, inf and NaN mean that the target was not found. With one target a user this is
-    also the hit rate. Raises InputError on a negative rank or `k` below 1.
+    `ranks` (U,) count from 1; 0, inf and NaN mean that the target was not found. With one target a user this
+    is also the hit rate. Raises InputError on a negative rank or `k` below 1.
     """
     return _hits(ranks, k)[1].astype(np.float64)
 
@@ -51,8 +54,8 @@ def _descending(counts: npt.ArrayLike) -> Floats:
 def coverage_curve(counts: npt.ArrayLike) -> Floats:
     """Share of all recommended slots that the n most recommended items cover, for n = 1..N.
 
-    `counts` (N,): how often each item was recommended. Returns (N,), non-decreasing, ending at 1 (zeros if nothing was
-    recommended).
+    `counts` (N,): how often each item was recommended. Returns (N,), non-decreasing, ending at 1 (zeros if
+    nothing was recommended).
     """
     array = _descending(counts)
     total = array.sum()
@@ -62,8 +65,8 @@ def coverage_curve(counts: npt.ArrayLike) -> Floats:
 def effective_vocabulary(counts: npt.ArrayLike, share: float = 0.95) -> int:
     """Fewest items that cover `share` of the recommended slots; 0 when nothing was recommended.
 
-    `counts` (N,): how often each item was recommended. Source: PLUM, arXiv 2510.07784, section 4. Raises InputError on a
-    share outside (0, 1] or a negative count.
+    `counts` (N,): how often each item was recommended. Source: PLUM, arXiv 2510.07784, section 4. Raises
+    InputError on a share outside (0, 1] or a negative count.
     """
     if not 0 < share <= 1:
         raise InputError(f"the share to cover is {share}; give a number above 0 and at most 1")

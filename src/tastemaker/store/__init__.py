@@ -1,4 +1,6 @@
-"""Everything that is kept: atomic files, sealed folders, artifacts, tables, the database, and the workspace that holds them."""
+"""Everything that is kept: atomic files, sealed folders, artifacts, tables, the database, and the workspace
+that holds them.
+"""
 
 from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint, require_input
 from tastemaker.store.database import Database
@@ -17,7 +19,14 @@ from tastemaker.store.files import (
     write_text,
 )
 from tastemaker.store.folders import read_manifest, verify_folder, write_folder
-from tastemaker.store.ingest import Ingested, IngestSettings, Report, ingest_files, ingest_interactions, ingest_items
+from tastemaker.store.ingest import (
+    Ingested,
+    IngestSettings,
+    Report,
+    ingest_files,
+    ingest_interactions,
+    ingest_items,
+)
 from tastemaker.store.tables import read_any, read_table, write_table
 from tastemaker.store.workspace import Workspace
 

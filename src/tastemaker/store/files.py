@@ -1,7 +1,9 @@
-"""The one atomic writer: after a kill, a power cut or a full disk, a path holds its old version or its new one.
+"""The one atomic writer: after a kill, a power cut or a full disk, a path holds its old version or its new
+one.
 
-Everything is built in a temporary sibling (same file system), flushed to disk, and renamed into place. The writer holds an
-advisory lock on its sibling, so `sweep` can tell the leftovers of a killed writer from work in progress.
+Everything is built in a temporary sibling (same file system), flushed to disk, and renamed into place. The
+writer holds an advisory lock on its sibling, so `sweep` can tell the leftovers of a killed writer from work
+in progress.
 """
 
 from __future__ import annotations
@@ -37,11 +39,21 @@ _FOREIGN = {
     b"GGUF": "a GGUF file",
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_DENIED = {errno.EACCES, errno.EEXIST, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_DENIED = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+}
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: dataclasses, arrays, paths and dates converted; NaN and infinities become null."""
+    """`value` as JSON can hold it: dataclasses, arrays, paths and dates converted; NaN and infinities become
+    null.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -61,7 +73,9 @@ def plain(value: Any) -> Any:
 
 def canonical(value: Any) -> bytes:
     """The one byte string of a JSON value: sorted keys, no spaces; what fingerprints are taken of."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -93,13 +107,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace the file at `path` by `value` as indented JSON, as `write_bytes` does; see `plain` for what is converted."""
+    """Replace the file at `path` by `value` as indented JSON, as `write_bytes` does; see `plain` for what is
+    converted.
+    """
     write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling, with the same suffix, to write to with any library; it replaces `path` when the block ends well.
+    """A temporary sibling, with the same suffix, to write to with any library; it replaces `path` when the
+    block ends well.
 
     Raises
     ------
@@ -145,7 +162,8 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """Every JSON line of a file written by `append_line`; a last line without its newline was torn by a kill and is left out.
+    """Every JSON line of a file written by `append_line`; a last line without its newline was torn by a kill
+    and is left out.
 
     Raises
     ------
@@ -161,8 +179,11 @@ def read_lines(path: Path) -> list[Any]:
     return values
 
 
-def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, str] | None = None) -> None:
-    """Replace the safetensors file at `path` by named numeric arrays of any shape; `about` goes into its header.
+def write_arrays(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, str] | None = None
+) -> None:
+    """Replace the safetensors file at `path` by named numeric arrays of any shape; `about` goes into its
+    header.
 
     Raises
     ------
@@ -172,8 +193,13 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Mapp
     packed = {}
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
-            raise InputError(f"{path}: array '{name}' has type {array.dtype}; only numbers can be stored, put text in a table")
-        packed[name] = np.array(array, dtype=array.dtype.newbyteorder("<"), order="C")  # ascontiguousarray loses 0-d shapes
+            raise InputError(
+                f"{path}: array '{name}' has type {array.dtype}; only numbers can be stored, put text in a"
+                " table"
+            )
+        packed[name] = np.array(
+            array, dtype=array.dtype.newbyteorder("<"), order="C"
+        )  # ascontiguousarray loses 0-d shapes
     write_bytes(path, safetensors.numpy.save(packed, metadata=dict(about) if about else None))
 
 
@@ -189,8 +215,12 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with path.open("rb") as stream:
             head = stream.read(9)
         for magic, what in _FOREIGN.items():
-            if head.startswith(magic) and head[8:] != b"{":  # a safetensors header may have a length that looks like one
-                raise ArtifactError(f"{path}: is {what}; only safetensors files are read, so convert it where you trust it")
+            if (
+                head.startswith(magic) and head[8:] != b"{"
+            ):  # a safetensors header may have a length that looks like one
+                raise ArtifactError(
+                    f"{path}: is {what}; only safetensors files are read, so convert it where you trust it"
+                )
         return dict(safetensors.numpy.load_file(path))
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error}); build it again") from None
@@ -199,7 +229,9 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Temporary files and folders under `root` whose writer is gone; those still being written are not listed."""
+    """Temporary files and folders under `root` whose writer is gone; those still being written are not
+    listed.
+    """
     found = []
     for inner, folders, names in os.walk(root):
         for name in [one for one in folders if _LEFTOVER.match(one)]:
@@ -272,7 +304,9 @@ def _last_newline(path: Path) -> int:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system, or a library that writes for us, says about a write into one line for the user."""
+    """Turn what the operating system, or a library that writes for us, says about a write into one line for
+    the user.
+    """
     try:
         yield
     except Exception as error:
@@ -280,8 +314,8 @@ def explained(path: Path) -> Iterator[None]:
         culprit = str(getattr(error, "filename", None) or path)
         if number in _FULL or "No space left on device" in str(error):
             raise ArtifactError(
-                f"{path}: the disk is full; the previous version is intact. Free some space (old folders under runs/ and "
-                "artifacts/ are the first candidates) and run the command again"
+                f"{path}: the disk is full; the previous version is intact. Free some space (old folders"
+                " under runs/ and artifacts/ are the first candidates) and run the command again"
             ) from error
         if number in _DENIED and culprit.startswith(str(path.parent)):
             raise ArtifactError(

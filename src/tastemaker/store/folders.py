@@ -1,4 +1,6 @@
-"""Sealed folders: written once, with a manifest, written last, that holds the size and SHA-256 of every file and of itself."""
+"""Sealed folders: written once, with a manifest, written last, that holds the size and SHA-256 of every file
+and of itself.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import ArtifactError
-from tastemaker.store.files import canonical, explained, flush, plain, reserve, sha256_bytes, sha256_file, write_bytes
+from tastemaker.store.files import (
+    canonical,
+    explained,
+    flush,
+    plain,
+    reserve,
+    sha256_bytes,
+    sha256_file,
+    write_bytes,
+)
 
 MANIFEST = "manifest.json"
 REBUILD = "delete the folder and run the command that made it again"
@@ -19,7 +30,8 @@ REBUILD = "delete the folder and run the command that made it again"
 
 @contextmanager
 def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator[Path]:
-    """A temporary folder to fill; sealed with a manifest (see `seal`) and renamed to `path` when the block ends well.
+    """A temporary folder to fill; sealed with a manifest (see `seal`) and renamed to `path` when the block
+    ends well.
 
     Folders are written once: what changes is a small file that points to a folder.
 
@@ -29,7 +41,10 @@ def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator
         when `path` exists, the disk is full, or the path cannot be written; nothing is left at `path` then.
     """
     if path.exists():
-        raise ArtifactError(f"{path}: exists already; folders are written once, so choose another name or delete this one first")
+        raise ArtifactError(
+            f"{path}: exists already; folders are written once, so choose another name or delete this one"
+            " first"
+        )
     with explained(path):
         temporary, holder = reserve(path, is_folder=True)
         try:
@@ -52,13 +67,17 @@ def remove_folder(path: Path) -> None:
 
 
 def seal(folder: Path, about: Mapping[str, Any], skip: str | None = None) -> None:
-    """Flush every file of `folder` to disk and then write its manifest: size and SHA-256 of each file, `about`, own checksum.
+    """Flush every file of `folder` to disk and then write its manifest: size and SHA-256 of each file,
+    `about`, own checksum.
 
     A top-level entry named `skip` is left out, and must be gone before the folder is verified.
     """
     entries = {}
     for path in _contents(folder, skip):
-        entries[path.relative_to(folder).as_posix()] = {"sha256": sha256_file(path), "size": path.stat().st_size}
+        entries[path.relative_to(folder).as_posix()] = {
+            "sha256": sha256_file(path),
+            "size": path.stat().st_size,
+        }
         flush(path)
     for inner, _, _ in os.walk(folder):
         flush(Path(inner))
@@ -78,11 +97,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); the folder was not finished: {REBUILD}") from None
+        raise ArtifactError(
+            f"{path}: cannot be read ({error.strerror}); the folder was not finished: {REBUILD}"
+        ) from None
     try:
         document = json.loads(raw)
         claimed = document.pop("checksum")
-        genuine = sha256_bytes(canonical(document)) == claimed and canonical(document | {"checksum": claimed}) == raw
+        genuine = (
+            sha256_bytes(canonical(document)) == claimed
+            and canonical(document | {"checksum": claimed}) == raw
+        )
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         genuine = False
     if not genuine:
@@ -91,7 +115,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> dict[str, Any]:
-    """Check a sealed folder against its manifest, which is returned; `full=False` compares names and sizes only.
+    """Check a sealed folder against its manifest, which is returned; `full=False` compares names and sizes
+    only.
 
     Raises
     ------
@@ -110,7 +135,9 @@ def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> d
         if full and sha256_file(path) != entry["sha256"]:
             raise ArtifactError(f"{path}: damaged (its SHA-256 is not the manifest's); {REBUILD}")
     for path in found.values():
-        raise ArtifactError(f"{path}: not in the manifest of its folder, which is immutable; remove this file")
+        raise ArtifactError(
+            f"{path}: not in the manifest of its folder, which is immutable; remove this file"
+        )
     return manifest
 
 
@@ -122,7 +149,9 @@ def _contents(folder: Path, skip: str | None = None) -> list[Path]:
         if relative.parts[0] == skip or relative.as_posix() == MANIFEST:
             continue
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise ArtifactError(f"{path}: a link or special file; folders of this kind hold plain files only, so remove it")
+            raise ArtifactError(
+                f"{path}: a link or special file; folders of this kind hold plain files only, so remove it"
+            )
         if path.is_file():
             found.append(path)
     return found

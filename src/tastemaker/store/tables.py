@@ -1,4 +1,6 @@
-"""Tables in and out: Parquet, CSV and JSON lines as people have them, with every row that cannot be read named."""
+"""Tables in and out: Parquet, CSV and JSON lines as people have them, with every row that cannot be read
+named.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ class Refusal:
 class Source:
     """The readable rows of a file or folder, where each came from, and the rows that could not be read.
 
-    `rows` (n,) int64 is each row's number in its file, `file_of` (n,) int64 the position of that file in `files`.
+    `rows` (n,) int64 is each row's number in its file, `file_of` (n,) int64 the position of that file in
+    `files`.
     """
 
     files: tuple[str, ...]
@@ -61,7 +64,8 @@ class Source:
 
 
 def read_any(path: Path | str) -> pa.Table:
-    """The table in a Parquet, CSV or JSON lines file (these two also as .gz), or in a folder of Parquet files.
+    """The table in a Parquet, CSV or JSON lines file (these two also as .gz), or in a folder of Parquet
+    files.
 
     CSV columns are read as text, so that ids keep their leading zeros.
 
@@ -85,9 +89,15 @@ def read_source(path: Path) -> Source:
         when the file is missing, empty, of another format, or damaged as a whole.
     """
     if path.is_dir():
-        paths = sorted(one for one in path.rglob("*") if one.suffix.lower() in _PARQUET and not one.name.startswith((".", "_")))
+        paths = sorted(
+            one
+            for one in path.rglob("*")
+            if one.suffix.lower() in _PARQUET and not one.name.startswith((".", "_"))
+        )
         if not paths:
-            raise InputError(f"{path}: no Parquet file in this folder; give a file, or a folder of .parquet files")
+            raise InputError(
+                f"{path}: no Parquet file in this folder; give a file, or a folder of .parquet files"
+            )
         return _joined([_read_one(one) for one in paths])
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path")
@@ -122,7 +132,9 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path}: missing or damaged ({_line(error)}); run the command that made it again") from None
+        raise ArtifactError(
+            f"{path}: missing or damaged ({_line(error)}); run the command that made it again"
+        ) from None
     return table if schema is None else schemas.check(table, schema, str(path))
 
 
@@ -130,10 +142,15 @@ def _read_one(path: Path) -> Source:
     name, compressed = path.name.lower(), path.name.lower().endswith(".gz")
     suffix = Path(name.removesuffix(".gz")).suffix
     readers: dict[str, Callable[[Path, bool], Source]] = {}
-    readers |= dict.fromkeys(_CSV, _read_csv) | dict.fromkeys(_JSON, _read_json) | dict.fromkeys(_PARQUET, _read_parquet)
+    readers |= (
+        dict.fromkeys(_CSV, _read_csv)
+        | dict.fromkeys(_JSON, _read_json)
+        | dict.fromkeys(_PARQUET, _read_parquet)
+    )
     if suffix not in readers or (compressed and suffix in _PARQUET):
         raise InputError(
-            f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines ({', '.join(readers)})"
+            f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines"
+            f" ({', '.join(readers)})"
         )
     try:
         return readers[suffix](path, compressed)
@@ -151,11 +168,16 @@ def _read_csv(path: Path, compressed: bool) -> Source:
     refused: list[Refusal] = []
 
     def refuse(row: Any) -> str:
-        reason = f"the row has {row.actual_columns} columns and the header {row.expected_columns}; check quotes and delimiters"
+        reason = (
+            f"the row has {row.actual_columns} columns and the header {row.expected_columns}; check quotes"
+            " and delimiters"
+        )
         refused.append(Refusal(str(path), row.number - 1, "(whole row)", reason))
         return "skip"
 
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.binary()), null_values=[""], strings_can_be_null=True)
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.binary()), null_values=[""], strings_can_be_null=True
+    )
     parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse)
     read = pa.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1, block_size=_BLOCK)
     try:
@@ -179,7 +201,9 @@ def _csv_header(path: Path, compressed: bool) -> tuple[list[str], str]:
     try:
         names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
     except csv.Error as error:
-        raise InputError(f"{path}: the first line cannot be read ({error}); it must name the columns") from None
+        raise InputError(
+            f"{path}: the first line cannot be read ({error}); it must name the columns"
+        ) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one in the first line")
@@ -212,12 +236,18 @@ def _column(values: list[Any]) -> pa.Array:
     """One Arrow column; values of mixed types become text, anything nested but a list of words JSON."""
     try:
         column = pa.array(values, from_pandas=False)
-        if not pa.types.is_struct(column.type) and not pa.types.is_nested(getattr(column.type, "value_type", pa.null())):
+        if not pa.types.is_struct(column.type) and not pa.types.is_nested(
+            getattr(column.type, "value_type", pa.null())
+        ):
             return column
     except (pa.ArrowException, OverflowError):
         pass
     return pa.array(
-        [one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in values], pa.string()
+        [
+            one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+            for one in values
+        ],
+        pa.string(),
     )
 
 
@@ -235,7 +265,9 @@ def _decoded(table: pa.Table, name: str, rows: npt.NDArray[np.int64], refused: I
         except pa.ArrowInvalid:
             values, bad = _decode_each(raw.to_pylist())
             reason = "the text is not UTF-8; save the file as UTF-8"
-            unreadable += [Refusal(name, int(rows[at]), field.name, reason) for at in np.flatnonzero(bad & good)]
+            unreadable += [
+                Refusal(name, int(rows[at]), field.name, reason) for at in np.flatnonzero(bad & good)
+            ]
             good &= ~bad
             decoded = pa.chunked_array([pa.array(values, pa.large_string())])
         table = table.set_column(index, field.name, decoded)
@@ -260,7 +292,9 @@ def _joined(parts: list[Source]) -> Source:
     try:
         table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
     except pa.ArrowException as error:
-        raise InputError(f"{parts[0].name}: the files of this folder have different columns ({_line(error)})") from None
+        raise InputError(
+            f"{parts[0].name}: the files of this folder have different columns ({_line(error)})"
+        ) from None
     return Source(
         tuple(part.files[0] for part in parts),
         table,

@@ -1,4 +1,6 @@
-"""Tombstones: who asked to be forgotten, as keyed hashes of their ids, so that no later ingest brings them back."""
+"""Tombstones: who asked to be forgotten, as keyed hashes of their ids, so that no later ingest brings them
+back.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,12 @@ class Left:
 
 @dataclass(frozen=True)
 class Tombstones:
-    """people: HMAC-SHA256 of each id under `key`, which is drawn once a workspace; the ids themselves are kept nowhere.
+    """people: HMAC-SHA256 of each id under `key`, which is drawn once a workspace; the ids themselves are
+    kept nowhere.
 
-    held: fingerprints of the tables and conversations that one of them was in; what was learnt from these is outdated.
-    The key lies beside the hashes, so whoever has the file can test an id they guess; they cannot list the ids.
+    held: fingerprints of the tables and conversations that one of them was in; what was learnt from these is
+    outdated. The key lies beside the hashes, so whoever has the file can test an id they guess; they cannot
+    list the ids.
     """
 
     path: Path
@@ -64,14 +68,18 @@ class Tombstones:
         except FileNotFoundError:
             return cls(path, secrets.token_hex(32))
         except (ValueError, KeyError, TypeError):
-            raise ArtifactError(f"{path}: damaged, so nobody can say who asked to be forgotten; restore it from a copy") from None
+            raise ArtifactError(
+                f"{path}: damaged, so nobody can say who asked to be forgotten; restore it from a copy"
+            ) from None
 
     def holds(self, user_id: str) -> bool:
         """Whether the person asked to be forgotten."""
         return self._hash(user_id) in self.people
 
     def add(self, user_id: str, held: Iterable[str]) -> Tombstones:
-        """With one more person and what they were in; on disk, for the owner alone to read, when this returns."""
+        """With one more person and what they were in; on disk, for the owner alone to read, when this
+        returns.
+        """
         more = replace(self, people=self.people | {self._hash(user_id)}, held=self.held | frozenset(held))
         document = {"format": 1, "key": more.key, "people": sorted(more.people), "held": sorted(more.held)}
         with replacing(self.path) as temporary:

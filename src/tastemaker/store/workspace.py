@@ -1,4 +1,6 @@
-"""A workspace: one folder with a catalogue's tables, artifacts, runs, database and a settings file of few dials."""
+"""A workspace: one folder with a catalogue's tables, artifacts, runs, database and a settings file of few
+dials.
+"""
 
 from __future__ import annotations
 
@@ -160,7 +162,8 @@ class Workspace:
 
     @contextmanager
     def lock(self, purpose: str, command: str = "") -> Iterator[None]:
-        """Hold the workspace's one training lock; the operating system releases it when the process ends, however it ends.
+        """Hold the workspace's one training lock; the operating system releases it when the process ends,
+        however it ends.
 
         command: what others are told runs here, and a kill leaves on disk; default: the command line.
 
@@ -174,8 +177,8 @@ class Workspace:
             if not _taken(descriptor):
                 who = _holder(descriptor)
                 raise ArtifactError(
-                    f"{self.root}: {describe_holder(who)} holds the lock; wait for it to end, or stop it with "
-                    f"`kill {who.get('pid', 'PID')}`: its work resumes later"
+                    f"{self.root}: {describe_holder(who)} holds the lock; wait for it to end, or stop it with"
+                    f" `kill {who.get('pid', 'PID')}`: its work resumes later"
                 )
             note = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname()}
             note["command"] = command or " ".join(sys.argv)[:200]

@@ -30,7 +30,15 @@ from tastemaker.rank.adjust import (
 )
 from tastemaker.rank.adjust.requests import read_requests
 
-RULES = (Step(), Hinge(), Value(), Constrained(0.1), Capped(Step(2.0, 3.0), 1), Mmr(0.6), Capped(Mmr(0.5, Value()), 2))
+RULES = (
+    Step(),
+    Hinge(),
+    Value(),
+    Constrained(0.1),
+    Capped(Step(2.0, 3.0), 1),
+    Mmr(0.6),
+    Capped(Mmr(0.5, Value()), 2),
+)
 
 
 def scored(seed: int, sizes: list[int], coarse: bool = False) -> pa.Table:
@@ -81,7 +89,9 @@ def test_every_row_says_by_how_much_and_why() -> None:
     assert found["rank_before"] == [1, 2, 3, 4, 1, 3, 2]
     assert found["rank_after"] == [1, 3, 2, 4, 1, 3, 2]
     mad = 1.4826
-    assert found["adjusted_score"][:4] == pytest.approx([1.5 / mad, 0.5 / mad - 0.56, -0.5 / mad + 1, -1.5 / mad])
+    assert found["adjusted_score"][:4] == pytest.approx(
+        [1.5 / mad, 0.5 / mad - 0.56, -0.5 / mad + 1, -1.5 / mad]
+    )
     assert found["adjustment"] == pytest.approx([0, -0.56, 1, 0, 0, 0, 0])
     assert found["reason"][:4] == [
         "unchanged",
@@ -126,7 +136,9 @@ def test_equal_scores_and_probabilities_follow_item_id(case: tuple[int, list[int
 
 @given(CASES, st.integers(0, 8), st.sampled_from([Step(3.0, 3.0), Value(5.0), Mmr(0.2), Constrained(1.0)]))
 @settings(max_examples=120, deadline=None)
-def test_capped_items_stay_near_their_place(case: tuple[int, list[int], bool], most: int, rule: object) -> None:
+def test_capped_items_stay_near_their_place(
+    case: tuple[int, list[int], bool], most: int, rule: object
+) -> None:
     table = scored(*case)
     capped = adjust(table, Capped(rule, most))  # type: ignore[arg-type]
     before, after = (np.array(capped[name].to_pylist()) for name in ("rank_before", "rank_after"))
@@ -137,7 +149,9 @@ def test_capped_items_stay_near_their_place(case: tuple[int, list[int], bool], m
 
 
 def test_capping_is_the_greedy_choice_by_brute_force() -> None:
-    """Among all orders within the cap, the one whose list of wanted ranks is smallest, position by position."""
+    """Among all orders within the cap, the one whose list of wanted ranks is smallest, position by
+    position.
+    """
     for seed in range(40):
         table = scored(seed, [6])
         wanted = {row["rank_before"]: row["rank_after"] for row in adjust(table, Value(5.0)).to_pylist()}
@@ -148,13 +162,17 @@ def test_capping_is_the_greedy_choice_by_brute_force() -> None:
                 if all(abs(rank - place) <= most for place, rank in enumerate(order, start=1))
             )
             best = min(feasible, key=lambda order: [wanted[rank] for rank in order])
-            rows = sorted(adjust(table, Capped(Value(5.0), most)).to_pylist(), key=lambda row: row["rank_after"])
+            rows = sorted(
+                adjust(table, Capped(Value(5.0), most)).to_pylist(), key=lambda row: row["rank_after"]
+            )
             assert tuple(row["rank_before"] for row in rows) == best
 
 
 @given(st.integers(0, 10**6), st.integers(2, 7), st.floats(0, 1), st.booleans())
 @settings(max_examples=80, deadline=None)
-def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(seed: int, size: int, eps: float, coarse: bool) -> None:
+def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(
+    seed: int, size: int, eps: float, coarse: bool
+) -> None:
     table = scored(seed, [size, 3], coarse)
     rule = Constrained(eps, 8.0)
     after = adjust(table, rule)
@@ -170,17 +188,28 @@ def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(seed: int, siz
         assert reached >= best - eps * (best - worst) - 1e-9
         if requests.flat[number]:
             continue
-        crossings = [(z[i] - z[j]) / (v[j] - v[i]) for i, j in itertools.combinations(range(len(z)), 2) if v[i] != v[j]]
+        crossings = [
+            (z[i] - z[j]) / (v[j] - v[i]) for i, j in itertools.combinations(range(len(z)), 2) if v[i] != v[j]
+        ]
         edges = sorted({0.0, 8.0, *(mu for mu in crossings if 0 < mu < 8)})
-        orders = [np.lexsort((np.arange(len(z)), -(z + mu * v))) for mu in [*map(np.mean, itertools.pairwise(edges)), 8.0]]
-        fits = [order for order in [np.arange(len(z)), *orders] if e @ z[order] >= best - eps * (best - worst) - 1e-12]
+        orders = [
+            np.lexsort((np.arange(len(z)), -(z + mu * v)))
+            for mu in [*map(np.mean, itertools.pairwise(edges)), 8.0]
+        ]
+        fits = [
+            order
+            for order in [np.arange(len(z)), *orders]
+            if e @ z[order] >= best - eps * (best - worst) - 1e-12
+        ]
         found = e @ v[np.argsort(new[part])]
         assert found == pytest.approx(e @ v[fits[-1]], abs=1e-6) or min(np.diff(edges)) < 1e-6
 
 
 @given(CASES, st.floats(1e-6, 0.05), st.integers(0, 100))
 @settings(max_examples=60, deadline=None)
-def test_hinge_and_value_are_lipschitz_in_p(case: tuple[int, list[int], bool], change: float, at: int) -> None:
+def test_hinge_and_value_are_lipschitz_in_p(
+    case: tuple[int, list[int], bool], change: float, at: int
+) -> None:
     table = scored(*case)
     row = at % table.num_rows
     p = np.array(table["p_pos"].to_pylist())
@@ -199,7 +228,9 @@ def test_arrays_and_tables_are_ranked_alike(rule: Capped) -> None:
         "request_id": [f"r{i}" for i in range(9) for _ in range(6)],
         "item_id": [f"i{i}" for _ in range(9) for i in range(6)],
     }
-    table = adjust(pa.table({**names, "score": score.ravel(), "p_pos": p.ravel(), "p_neg": (1 - p.ravel()) / 2}), rule)
+    table = adjust(
+        pa.table({**names, "score": score.ravel(), "p_pos": p.ravel(), "p_neg": (1 - p.ravel()) / 2}), rule
+    )
     assert grid_ranks(score, p, (1 - p) / 2, rule).ravel().tolist() == table["rank_after"].to_pylist()
     with pytest.raises(InputError, match="one shape"):
         grid_ranks(score, p[:3], p, rule)
@@ -213,7 +244,9 @@ def test_diverse_order_by_its_definition() -> None:
 
         def gain(row: dict[str, object]) -> float:
             mine = set(row["attributes"])  # type: ignore[call-overload]
-            alike = [len(mine & set(c["attributes"])) / max(1, len(mine | set(c["attributes"]))) for c in chosen]
+            alike = [
+                len(mine & set(c["attributes"])) / max(1, len(mine | set(c["attributes"]))) for c in chosen
+            ]
             return 0.4 * row["adjusted_score"] - 0.6 * max(alike, default=0.0)  # type: ignore[operator]
 
         chosen.append(max(left, key=gain))
@@ -266,7 +299,10 @@ def test_ablations_and_tuning() -> None:
     table = scored(5, [12] * 60)
     halves = ablations(table, Step(1.0, 2.0), k=5)
     assert list(halves) == ["both", "boost only", "demote only"]
-    assert halves["both"].proxy_gain.value >= max(halves[name].proxy_gain.value for name in ("boost only", "demote only")) - 0.02
+    assert (
+        halves["both"].proxy_gain.value
+        >= max(halves[name].proxy_gain.value for name in ("boost only", "demote only")) - 0.02
+    )
     assert ablation(Capped(Mmr(0.5, Value(2.0)), 3), "boost") == Capped(Mmr(0.5, Value(2.0, part="boost")), 3)
     losses = [compare(table, {"v": Value(w)}, 5)["v"].engagement_loss.value for w in (0.0, 0.5, 1.0, 2.0)]
     assert losses[0] == 0 and losses == sorted(losses)
@@ -299,6 +335,11 @@ def test_unusable_candidates_name_row_and_column() -> None:
     table = pa.table(good)
     with pytest.raises(InputError, match="adjusters never filter"):
         rank_effects(table, adjust(table, Step()).slice(0, 1))
-    for rule in (lambda: Step(-1.0), lambda: Step(tau_boost=0.2), lambda: Constrained(2.0), lambda: Capped(Step(), -1)):
+    for rule in (
+        lambda: Step(-1.0),
+        lambda: Step(tau_boost=0.2),
+        lambda: Constrained(2.0),
+        lambda: Capped(Step(), -1),
+    ):
         with pytest.raises(InputError):
             rule()

@@ -41,7 +41,9 @@ def test_missing_answers_are_left_out_and_constants_said() -> None:
 
 @pytest.mark.parametrize("method", ["steiger", "hittner"])
 def test_dependent_correlations_keep_their_level(method: str) -> None:
-    """2,000 samples of two correlations that are equal in truth: the test errs in 5 %, the naive one in far fewer."""
+    """2,000 samples of two correlations that are equal in truth: the test errs in 5 %, the naive one in far
+    fewer.
+    """
     rng = np.random.default_rng(2)
     cov = np.array([[1, 0.7, 0.5], [0.7, 1, 0.5], [0.5, 0.5, 1]])
     x = rng.multivariate_normal(np.zeros(3), cov, size=(2_000, 100))

@@ -34,8 +34,13 @@ def test_the_plug_in_value_is_the_usual_one_and_within_bounds(seed: int, n: int)
 
 def test_the_correction_removes_the_bias_of_unrelated_answers() -> None:
     rng = np.random.default_rng(0)
-    found = [mutual_information(rng.integers(1, 6, 400), rng.random(400) < 0.4, resamples=1, permutations=1) for _ in range(300)]
-    plain, corrected = (np.array(values) for values in zip(*((f.nats, f.corrected.value) for f in found), strict=True))
+    found = [
+        mutual_information(rng.integers(1, 6, 400), rng.random(400) < 0.4, resamples=1, permutations=1)
+        for _ in range(300)
+    ]
+    plain, corrected = (
+        np.array(values) for values in zip(*((f.nats, f.corrected.value) for f in found), strict=True)
+    )
     assert plain.mean() > 0.004
     assert abs(corrected.mean()) < 4 * corrected.std() / np.sqrt(300)
 
@@ -43,7 +48,9 @@ def test_the_correction_removes_the_bias_of_unrelated_answers() -> None:
 def test_the_permutation_null_keeps_its_level() -> None:
     rng = np.random.default_rng(1)
     p = [
-        mutual_information(rng.integers(1, 6, 120), rng.random(120) < 0.3, resamples=1, permutations=39, key=(i,)).p
+        mutual_information(
+            rng.integers(1, 6, 120), rng.random(120) < 0.3, resamples=1, permutations=39, key=(i,)
+        ).p
         for i in range(300)
     ]
     assert abs(np.mean(np.array(p) <= 0.05) - 0.05) <= 3 * np.sqrt(0.05 * 0.95 / 300)
@@ -52,7 +59,9 @@ def test_the_permutation_null_keeps_its_level() -> None:
 def test_weights_count_like_repeated_rows_and_constants_are_said() -> None:
     rng = np.random.default_rng(2)
     a, b, w = rng.integers(1, 6, 100), rng.integers(0, 2, 100), rng.integers(1, 4, 100)
-    assert mutual_information(a, b, w, resamples=2).nats == pytest.approx(mutual_info_score(np.repeat(a, w), np.repeat(b, w)))
+    assert mutual_information(a, b, w, resamples=2).nats == pytest.approx(
+        mutual_info_score(np.repeat(a, w), np.repeat(b, w))
+    )
     assert mutual_information(a, np.zeros(100)).corrected.reason == "one side never varies"
     with pytest.raises(InputError, match="needs 2 complete rows"):
         mutual_information([1.0], [1.0])

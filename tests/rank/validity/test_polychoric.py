@@ -59,7 +59,9 @@ def test_no_bias_over_200_runs() -> None:
     for _ in range(200):
         a = rng.normal(size=5_000)
         b = 0.63 * a + np.sqrt(1 - 0.63**2) * rng.normal(size=5_000)
-        tables.append(np.bincount(np.digitize(a, CUTS) * 5 + np.digitize(b, CUTS), minlength=25).reshape(5, 5))
+        tables.append(
+            np.bincount(np.digitize(a, CUTS) * 5 + np.digitize(b, CUTS), minlength=25).reshape(5, 5)
+        )
     assert abs(fit_polychoric(np.array(tables)).mean() - 0.63) < 0.01
 
 
@@ -85,7 +87,9 @@ def test_weights_count_like_repeated_rows() -> None:
     a, b = rng.integers(1, 6, 300), rng.integers(1, 6, 300)
     times = rng.integers(1, 4, 300)
     weighted = polychoric(a, b, times, resamples=20)
-    assert weighted.value == pytest.approx(polychoric(np.repeat(a, times), np.repeat(b, times), resamples=20).value, abs=1e-9)
+    assert weighted.value == pytest.approx(
+        polychoric(np.repeat(a, times), np.repeat(b, times), resamples=20).value, abs=1e-9
+    )
 
 
 def test_what_cannot_be_fitted_is_said() -> None:

@@ -59,7 +59,9 @@ def test_answers_given_twice() -> None:
     found = retest(surveys(first, second), "return", weight="w")
     assert found.pairs == 300
     times = np.arange(300) % 3 + 1  # the weight is that of the first answer
-    assert found.pearson.value == pytest.approx(np.corrcoef(np.repeat(first, times), np.repeat(second, times))[0, 1])
+    assert found.pearson.value == pytest.approx(
+        np.corrcoef(np.repeat(first, times), np.repeat(second, times))[0, 1]
+    )
     assert found.polychoric.value > found.pearson.value
 
 

@@ -1,4 +1,6 @@
-"""Means of answers: coverage when one of the two models is wrong, clusters of a user's rows, and the tipping point."""
+"""Means of answers: coverage when one of the two models is wrong, clusters of a user's rows, and the tipping
+point.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def table(x: npt.ArrayLike, answered: npt.ArrayLike, y: npt.ArrayLike, users: np
 
 @pytest.mark.parametrize("wrong", ["response_wrong", "answer_wrong"])
 def test_the_interval_covers_when_one_model_is_wrong(wrong: str) -> None:
-    found = [aipw_mean(world(seed, **{wrong: True}), ["x0", "x1"], folds=2, key=(seed,)) for seed in range(RUNS)]
+    found = [
+        aipw_mean(world(seed, **{wrong: True}), ["x0", "x1"], folds=2, key=(seed,)) for seed in range(RUNS)
+    ]
     covered = np.mean([one.low <= 3 <= one.high for one in found])
     assert abs(covered - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / RUNS)
     errors = np.array([one.value - 3 for one in found])
@@ -53,7 +57,10 @@ def test_without_an_answer_model_it_is_the_weighted_mean() -> None:
     nothing = aipw_mean(data, ["x0", "x1"], learner=lambda x, y, weight: lambda rows: np.zeros(len(rows)))
     assert nothing.value == pytest.approx(weighted_mean(data, ["x0", "x1"]).value)
     # Its interval knows that pi was fitted on covariates that predict the answer, so it is the narrower one.
-    assert nothing.high - nothing.low < weighted_mean(data, ["x0", "x1"]).high - weighted_mean(data, ["x0", "x1"]).low
+    assert (
+        nothing.high - nothing.low
+        < weighted_mean(data, ["x0", "x1"]).high - weighted_mean(data, ["x0", "x1"]).low
+    )
 
 
 def test_rows_of_one_user_are_one_unit() -> None:

@@ -17,7 +17,10 @@ from tastemaker.rank.weights import WeightSettings, response_weights
 
 
 def survey(
-    x: npt.ArrayLike, answered: npt.ArrayLike, asked: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None
+    x: npt.ArrayLike,
+    answered: npt.ArrayLike,
+    asked: npt.ArrayLike | None = None,
+    y: npt.ArrayLike | None = None,
 ) -> pa.Table:
     x, answered = np.asarray(x, dtype=float), np.asarray(answered, dtype=bool)
     n = len(x)
@@ -37,7 +40,9 @@ def names(p: int) -> list[str]:
     return [f"x{j}" for j in range(p)]
 
 
-def drawn(n: int, p: int, seed: int, strength: float = 0.7) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def drawn(
+    n: int, p: int, seed: int, strength: float = 0.7
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, p))
     slope = strength * rng.choice([-1.0, 1.0], size=p) / np.sqrt(np.arange(1, p + 1))
@@ -115,7 +120,9 @@ def test_separation_is_refused_and_the_covariate_named(case: str) -> None:
     data = survey(np.column_stack([x, third]), answered)
     covariates = names(3)
     if case == "category":
-        data = data.append_column("country", pa.array(np.where(answered, "GB", rng.choice(["GB", "SE"], 400))))
+        data = data.append_column(
+            "country", pa.array(np.where(answered, "GB", rng.choice(["GB", "SE"], 400)))
+        )
         covariates = [*names(2), "country"]
     with pytest.raises(InputError, match=r"covariate 'country=SE'|covariate 'x2'"):
         response_weights(data, covariates)
@@ -130,7 +137,9 @@ def test_a_direction_that_separates_is_named_by_its_columns() -> None:
 
 
 def test_weights_that_exist_only_at_infinity_are_refused() -> None:
-    """Those who did not answer lie on the edge of the hull: balance is approached as the others' weights fall to d, never met."""
+    """Those who did not answer lie on the edge of the hull: balance is approached as the others' weights fall
+    to d, never met.
+    """
     rng = np.random.default_rng(16)
     x = rng.normal(size=(800, 3))
     answered = rng.random(800) < 0.7
@@ -164,7 +173,9 @@ def test_text_and_switches_become_indicators() -> None:
     x, answered = drawn(600, 1, 11)
     rng = np.random.default_rng(12)
     country, flag = rng.choice(["GB", "SE", "IE"], 600, p=[0.5, 0.3, 0.2]), rng.random(600) < 0.4
-    data = survey(x, answered).append_column("country", pa.array(country)).append_column("flag", pa.array(flag))
+    data = (
+        survey(x, answered).append_column("country", pa.array(country)).append_column("flag", pa.array(flag))
+    )
     found = response_weights(data, ["country", "flag"])
     assert set(found.coefficients) == {"(intercept)", "country=SE", "country=IE", "flag=True"}
     for value in ("SE", "IE", "GB"):
@@ -183,13 +194,17 @@ def test_squares_and_products_of_the_balance_table() -> None:
     for name, moment in (("x0²", z[:, 0] ** 2), ("x0 × x1", z[:, 0] * z[:, 1])):
         after = (found.weight @ moment / found.weight.sum() - moment.mean()) / moment.std()
         assert rows[name]["smd_after"] == pytest.approx(after)
-        assert rows[name]["smd_before"] == pytest.approx((moment[answered].mean() - moment.mean()) / moment.std())
+        assert rows[name]["smd_before"] == pytest.approx(
+            (moment[answered].mean() - moment.mean()) / moment.std()
+        )
     assert found.worst("product") == pytest.approx(abs(rows["x0 × x1"]["smd_after"]))
 
 
 def test_trimming_caps_the_weights_and_keeps_their_sum() -> None:
     x, answered = drawn(2_000, 2, 14, strength=1.5)
-    free, cut = (response_weights(survey(x, answered), names(2), WeightSettings(trim)) for trim in (None, 3.0))
+    free, cut = (
+        response_weights(survey(x, answered), names(2), WeightSettings(trim)) for trim in (None, 3.0)
+    )
     assert cut.trimmed > 0 and cut.largest < free.largest and cut.deff < free.deff
     assert cut.weight.sum() == pytest.approx(free.weight.sum())
     assert cut.worst() > 1e-3  # and that the balance is no longer exact is shown

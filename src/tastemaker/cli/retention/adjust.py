@@ -14,13 +14,12 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Re-rank by the retention proxy, offline: what changes, for whom, at which price.\n\n"
-        "A table of candidates (Parquet, CSV or JSON lines) has request_id, item_id, score and p_pos (and p_neg where the proxy "
-        "gives it); creator, cohort, attributes, user_id are used where they exist.\n\n"
-        "  tastemaker adjust preview scored.parquet --rule hinge --dial a=4 --most 5 --out preview\n\n"
-        "  tastemaker adjust tune scored.parquet --cap 0.02 --out tuned\n\n"
-        "Each writes report.html, report.md and report.json. Exit codes: 0 the proxy gains, 1 it does not (the reason is "
-        "printed), 2 bad input."
+        "Re-rank by the retention proxy, offline: what changes, for whom, at which price.\n\nA table of"
+        " candidates (Parquet, CSV or JSON lines) has request_id, item_id, score and p_pos (and p_neg where"
+        " the proxy gives it); creator, cohort, attributes, user_id are used where they exist.\n\n "
+        " tastemaker adjust preview scored.parquet --rule hinge --dial a=4 --most 5 --out preview\n\n "
+        " tastemaker adjust tune scored.parquet --cap 0.02 --out tuned\n\nEach writes report.html, report.md"
+        " and report.json. Exit codes: 0 the proxy gains, 1 it does not (the reason is printed), 2 bad input."
     ),
 )
 
@@ -31,15 +30,22 @@ Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many items a p
 @app.command()
 def preview(
     scored: Scored,
-    rule: Annotated[str, typer.Option(help="step (as published), hinge, value, constrained or mmr.")] = "hinge",
-    dial: Annotated[list[str] | None, typer.Option(help="A dial of the rule, for example alpha=0.5; repeat.")] = None,
-    most: Annotated[int | None, typer.Option(min=0, help="Cap: no item moves more positions than this.")] = None,
+    rule: Annotated[
+        str, typer.Option(help="step (as published), hinge, value, constrained or mmr.")
+    ] = "hinge",
+    dial: Annotated[
+        list[str] | None, typer.Option(help="A dial of the rule, for example alpha=0.5; repeat.")
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option(min=0, help="Cap: no item moves more positions than this.")
+    ] = None,
     out: Out = Path("adjust-preview"),
     top: Top = 10,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Apply one rule: churn, exposure, diversity, proxy gained, engagement given up, and each half of the rule alone.
+    """Apply one rule: churn, exposure, diversity, proxy gained, engagement given up, and each half of the
+    rule alone.
 
     Example: tastemaker adjust preview scored.parquet --rule constrained --dial eps=0.02
     """
@@ -47,7 +53,9 @@ def preview(
 
     chosen = rule_of(rule, pairs(dial, "--dial"), most)
     with progress(quiet) as report:
-        result = preview_rule(scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top)
+        result = preview_rule(
+            scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top
+        )
     finish(result, as_json)
 
 
@@ -55,7 +63,9 @@ def preview(
 def tune(
     scored: Scored,
     cap: Annotated[float, typer.Option(help="Largest mean share of the engagement range to give up.")] = 0.02,
-    penalty: Annotated[float, typer.Option(min=0, help="Weight of a predicted negative answer against a positive one.")] = 1.0,
+    penalty: Annotated[
+        float, typer.Option(min=0, help="Weight of a predicted negative answer against a positive one.")
+    ] = 1.0,
     out: Out = Path("adjust-tuned"),
     top: Top = 10,
     as_json: AsJson = False,

@@ -15,37 +15,35 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Experiments, from the split to the decision.\n\n"
-        "A plan is written before the test, as TOML:\n\n"
-        '  id = "rr-1"                     # salt of the split\n\n'
-        '  primary = ["returned"]          # decides (Holm)\n\n'
-        '  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)\n\n'
-        "  planned = 20000                 # units of both arms, for looks while it runs\n\n"
-        "  shares = { control = 0.5, treatment = 0.5 }\n\n"
-        "  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control\n\n"
-        '  metrics.returned.covariate = "returned_before"   # CUPED\n\n'
-        '  metrics.likes.denominator = "plays"              # a ratio of totals\n\n'
-        '  metrics.skips.better = "down"\n\n'
-        "Then:\n\n"
-        "  tastemaker experiment power --cv 1.2 --lift 0.01\n\n"
-        "  tastemaker experiment assign users.csv --plan plan.toml --out arms.parquet\n\n"
-        "  tastemaker experiment check results.parquet --plan plan.toml\n\n"
-        "  tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n"
-        "  tastemaker experiment export -w shop --out results.parquet   # from the logs of a served workspace\n\n"
-        "Results have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1 refused (the "
-        "reason is printed); 2 bad input."
+        "Experiments, from the split to the decision.\n\nA plan is written before the test, as TOML:\n\n  id"
+        ' = "rr-1"                     # salt of the split\n\n  primary = ["returned"]          # decides'
+        ' (Holm)\n\n  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)\n\n  planned = 20000  '
+        "               # units of both arms, for looks while it runs\n\n  shares = { control = 0.5,"
+        " treatment = 0.5 }\n\n  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control\n\n "
+        ' metrics.returned.covariate = "returned_before"   # CUPED\n\n  metrics.likes.denominator = "plays"  '
+        '            # a ratio of totals\n\n  metrics.skips.better = "down"\n\nThen:\n\n  tastemaker'
+        " experiment power --cv 1.2 --lift 0.01\n\n  tastemaker experiment assign users.csv --plan plan.toml"
+        " --out arms.parquet\n\n  tastemaker experiment check results.parquet --plan plan.toml\n\n "
+        " tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n  tastemaker"
+        " experiment export -w shop --out results.parquet   # from the logs of a served workspace\n\nResults"
+        " have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1"
+        " refused (the reason is printed); 2 bad input."
     ),
 )
 
 Plan = Annotated[Path, typer.Option(help="The plan, TOML or JSON.")]
-Results = Annotated[Path, typer.Argument(help="One row a unit: user_id, arm, and the columns of the metrics.")]
+Results = Annotated[
+    Path, typer.Argument(help="One row a unit: user_id, arm, and the columns of the metrics.")
+]
 
 
 @app.command()
 def assign(
     units: Annotated[Path, typer.Argument(help="A table with a column of unit ids.")],
     plan: Plan,
-    out: Annotated[Path, typer.Option(help="The Parquet table to write: unit, arm, position.")] = Path("assignment.parquet"),
+    out: Annotated[Path, typer.Option(help="The Parquet table to write: unit, arm, position.")] = Path(
+        "assignment.parquet"
+    ),
     unit: Annotated[str, typer.Option(help="The column of unit ids.")] = "user_id",
     as_json: AsJson = False,
 ) -> None:
@@ -63,12 +61,15 @@ def check(
     results: Results,
     plan: Plan,
     runs: Annotated[int, typer.Option(help="A/A trials of each metric (100 or more; 0: none).")] = 0,
-    exposures: Annotated[Path | None, typer.Option(help="The log of exposures: experiment, unit, arm, timestamp.")] = None,
+    exposures: Annotated[
+        Path | None, typer.Option(help="The log of exposures: experiment, unit, arm, timestamp.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Is the test sound? Each unit once and in one arm, shares as promised, exposures as hashed, metrics that pass A/A trials.
+    """Is the test sound? Each unit once and in one arm, shares as promised, exposures as hashed, metrics that
+    pass A/A trials.
 
     Example: tastemaker experiment check results.parquet --plan plan.toml --runs 2000
     """
@@ -84,11 +85,14 @@ def read(
     results: Results,
     plan: Plan,
     out: Out = Path("readout"),
-    days: Annotated[Path | None, typer.Option(help="One row a unit and day: adds the effect of each day.")] = None,
+    days: Annotated[
+        Path | None, typer.Option(help="One row a unit and day: adds the effect of each day.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """The read-out and its decision: ship (exit 0), or every reason not to (exit 1), as one page for everybody.
+    """The read-out and its decision: ship (exit 0), or every reason not to (exit 1), as one page for
+    everybody.
 
     Example: tastemaker experiment read results.parquet --plan plan.toml --out readout
     """
@@ -101,13 +105,17 @@ def read(
 
 @app.command()
 def watch(
-    days: Annotated[Path, typer.Argument(help="One row a unit and day: user_id, arm, day, and the columns of the metrics.")],
+    days: Annotated[
+        Path,
+        typer.Argument(help="One row a unit and day: user_id, arm, day, and the columns of the metrics."),
+    ],
     plan: Plan,
     out: Out = Path("watch"),
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look while the test runs: an interval of the first primary metric that stays valid however often one looks.
+    """Look while the test runs: an interval of the first primary metric that stays valid however often one
+    looks.
 
     Example: tastemaker experiment watch days.parquet --plan plan.toml
     """
@@ -121,13 +129,18 @@ def watch(
 @app.command()
 def power(
     lift: Annotated[
-        float | None, typer.Option(help="Relative lift to see: .01 is one percent. Answers with units an arm.")
+        float | None,
+        typer.Option(help="Relative lift to see: .01 is one percent. Answers with units an arm."),
     ] = None,
-    units: Annotated[float | None, typer.Option(help="Units an arm. Answers with the lift that is seen.")] = None,
+    units: Annotated[
+        float | None, typer.Option(help="Units an arm. Answers with the lift that is seen.")
+    ] = None,
     cv: Annotated[float | None, typer.Option(help="SD / mean of the metric by unit.")] = None,
     correlation: Annotated[float, typer.Option(help="Of the metric with its covariate (CUPED).")] = 0.0,
     table: Annotated[Path | None, typer.Option(help="Instead of --cv: past results, with --plan.")] = None,
-    plan: Annotated[Path | None, typer.Option(help="The plan whose primary metrics are measured in --table.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="The plan whose primary metrics are measured in --table.")
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Chance of a false alarm, two-sided.")] = 0.05,
     chance: Annotated[float, typer.Option("--power", help="Chance to see the lift.")] = 0.8,
     as_json: AsJson = False,
@@ -138,7 +151,12 @@ def power(
     """
     from tastemaker.flows.retention.experiment.run import plan_power
 
-    emit(plan_power(cv, lift, units, correlation=correlation, alpha=alpha, power=chance, table=table, plan=plan), as_json)
+    emit(
+        plan_power(
+            cv, lift, units, correlation=correlation, alpha=alpha, power=chance, table=table, plan=plan
+        ),
+        as_json,
+    )
 
 
 @app.command()
@@ -158,13 +176,24 @@ def surrogate(
 ) -> None:
     """What the short outcomes of a test foretell of a long one, under assumptions that are printed.
 
-    Example: tastemaker experiment surrogate results.parquet --history past.parquet --short plays --short likes --long day63
+    Example: tastemaker experiment surrogate results.parquet --history past.parquet --short plays --short
+    likes --long day63
     """
     from tastemaker.flows.retention.experiment.run import read_surrogate
 
     with progress(quiet) as report:
         result = read_surrogate(
-            history, results, short, long, out, report, arm=arm, control=control, treatment=treatment, horizon=horizon, seed=seed
+            history,
+            results,
+            short,
+            long,
+            out,
+            report,
+            arm=arm,
+            control=control,
+            treatment=treatment,
+            horizon=horizon,
+            seed=seed,
         )
     finish(result, as_json)
 
@@ -172,14 +201,17 @@ def surrogate(
 @app.command()
 def export(
     workspace: Workspace = Path("workspace"),
-    out: Annotated[Path, typer.Option(help="The Parquet table to write; exposures.parquet goes beside it.")] = Path(
-        "results.parquet"
-    ),
-    experiment: Annotated[str, typer.Option(help="Id of the test; the one in tastemaker.toml if not given.")] = "",
+    out: Annotated[
+        Path, typer.Option(help="The Parquet table to write; exposures.parquet goes beside it.")
+    ] = Path("results.parquet"),
+    experiment: Annotated[
+        str, typer.Option(help="Id of the test; the one in tastemaker.toml if not given.")
+    ] = "",
     days: Annotated[int, typer.Option(min=1, help="Days from each person's first exposure on.")] = 14,
     as_json: AsJson = False,
 ) -> None:
-    """The results of a test that a server ran: one row a person exposed, with arm, plays, likes, skips and returns.
+    """The results of a test that a server ran: one row a person exposed, with arm, plays, likes, skips and
+    returns.
 
     Example: tastemaker experiment export -w shop --out results.parquet
     """

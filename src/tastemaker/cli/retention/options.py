@@ -12,7 +12,13 @@ from tastemaker.cli.output import emit
 from tastemaker.errors import InputError
 
 Workspace = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="TASTEMAKER_WORKSPACE", help="The workspace folder (see `tastemaker init`).")
+    Path,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="TASTEMAKER_WORKSPACE",
+        help="The workspace folder (see `tastemaker init`).",
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
 Mode = Annotated[str, typer.Option(help="paper (as published), corrected, or both side by side.")]

@@ -1,4 +1,6 @@
-"""`tastemaker proxy`: a model of the answer for every impression, calibrated, with thresholds that keep their promise."""
+"""`tastemaker proxy`: a model of the answer for every impression, calibrated, with thresholds that keep their
+promise.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,16 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "A proxy of the survey answer: fit, calibrate, choose thresholds, score.\n\n"
-        "Users are cut by a keyed hash: half to fit on, a quarter to calibrate on, a quarter for thresholds and reports: give "
-        "the same table to every step.\n\n"
-        "  tastemaker simulate listeners --out world\n\n"
-        "  tastemaker proxy fit world/rows.parquet --feature base_score --feature p_like --feature item_rate --out fitted\n\n"
-        "  tastemaker proxy calibrate fitted world/rows.parquet --out calibrated\n\n"
-        "  tastemaker proxy thresholds calibrated world/rows.parquet --out ready\n\n"
-        "  tastemaker proxy score ready world/rows.parquet --out scored.parquet\n\n"
-        "Or all of it on the answers that a server gathered, and let the proxy rank:\n\n"
-        "  tastemaker proxy live -w shop\n\n"
-        "  tastemaker proxy withdraw -w shop   # and take it back\n\n"
-        "Exit codes: 0 done and the claim holds, 1 it does not or cannot be told (the proxy is written, the reason printed), "
-        "2 bad input."
+        "A proxy of the survey answer: fit, calibrate, choose thresholds, score.\n\nUsers are cut by a keyed"
+        " hash: half to fit on, a quarter to calibrate on, a quarter for thresholds and reports: give the"
+        " same table to every step.\n\n  tastemaker simulate listeners --out world\n\n  tastemaker proxy fit"
+        " world/rows.parquet --feature base_score --feature p_like --feature item_rate --out fitted\n\n "
+        " tastemaker proxy calibrate fitted world/rows.parquet --out calibrated\n\n  tastemaker proxy"
+        " thresholds calibrated world/rows.parquet --out ready\n\n  tastemaker proxy score ready"
+        " world/rows.parquet --out scored.parquet\n\nOr all of it on the answers that a server gathered, and"
+        " let the proxy rank:\n\n  tastemaker proxy live -w shop\n\n  tastemaker proxy withdraw -w shop   #"
+        " and take it back\n\nExit codes: 0 done and the claim holds, 1 it does not or cannot be told (the"
+        " proxy is written, the reason printed), 2 bad input."
     ),
 )
 
@@ -40,11 +39,17 @@ def fit(
     rows: Rows,
     feature: Annotated[list[str], typer.Option(help="A feature column; repeat. The order is kept.")],
     out: Out = Path("proxy"),
-    answer: Annotated[str, typer.Option(help="The answer column, 1 to 5, empty where there is none.")] = "return",
-    kind: Annotated[str, typer.Option(help="ordinal keeps every answer; binary drops neutrals, as published.")] = "ordinal",
+    answer: Annotated[
+        str, typer.Option(help="The answer column, 1 to 5, empty where there is none.")
+    ] = "return",
+    kind: Annotated[
+        str, typer.Option(help="ordinal keeps every answer; binary drops neutrals, as published.")
+    ] = "ordinal",
     weight: Annotated[str | None, typer.Option(help="The column of non-response weights.")] = None,
     l2: Annotated[float, typer.Option(help="Penalty on the slopes of standardised features.")] = 1e-3,
-    cohort: Annotated[str | None, typer.Option(help="A column: calibration is shown in each of its values.")] = None,
+    cohort: Annotated[
+        str | None, typer.Option(help="A column: calibration is shown in each of its values.")
+    ] = None,
     user: Annotated[str, typer.Option(help="The column of users.")] = "user_id",
     window: Annotated[str, typer.Option(help="When the answers were given, kept with the proxy.")] = "",
     seed: Seed = 0,
@@ -53,11 +58,19 @@ def fit(
 ) -> None:
     """Fit on half of the users and show calibration on others, the published binary proxy beside.
 
-    Example: tastemaker proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal --out fitted
+    Example: tastemaker proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal --out
+    fitted
     """
     from tastemaker.flows.retention.proxy import fit as run
 
-    settings = {"features": tuple(feature), "kind": kind, "answer": answer, "weight": weight, "l2": l2, "window": window}
+    settings = {
+        "features": tuple(feature),
+        "kind": kind,
+        "answer": answer,
+        "weight": weight,
+        "l2": l2,
+        "window": window,
+    }
     with progress(quiet) as report:
         result = run(rows, out, report, settings, cohort, user, seed)
     finish(result, as_json)
@@ -108,12 +121,15 @@ def thresholds(
 @app.command()
 def drift(
     proxy: Folder,
-    rows: Annotated[Path, typer.Argument(help="Rows answered since the thresholds were chosen: features and the answer.")],
+    rows: Annotated[
+        Path, typer.Argument(help="Rows answered since the thresholds were chosen: features and the answer.")
+    ],
     out: Out = Path("proxy-drift"),
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do the thresholds still keep their promise? Exit 1 when fresh answers show that one does not: choose it again.
+    """Do the thresholds still keep their promise? Exit 1 when fresh answers show that one does not: choose it
+    again.
 
     Example: tastemaker proxy drift ready march.parquet
     """
@@ -146,11 +162,14 @@ def score(
 def live(
     workspace: Workspace = Path("workspace"),
     least: Annotated[int, typer.Option(min=40, help="Answers needed before anything is fitted.")] = 400,
-    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Let it rank when nothing speaks against it.")] = True,
+    deploy: Annotated[
+        bool, typer.Option("--deploy/--no-deploy", help="Let it rank when nothing speaks against it.")
+    ] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Weigh, fit, calibrate and judge a proxy on the workspace's own answers; a running server ranks by it at once.
+    """Weigh, fit, calibrate and judge a proxy on the workspace's own answers; a running server ranks by it at
+    once.
 
     Exit code 1, with the reason, while there are too few answers or the proxy knows nothing of unseen users.
     Example: tastemaker proxy live -w shop
@@ -165,7 +184,9 @@ def live(
 @app.command()
 def withdraw(
     workspace: Workspace = Path("workspace"),
-    to: Annotated[str, typer.Option(help="Let this earlier proxy rank again: its fingerprint, or the start of it.")] = "",
+    to: Annotated[
+        str, typer.Option(help="Let this earlier proxy rank again: its fingerprint, or the start of it.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Take the deployed proxy back; a running server keeps the model's own order from the next request on.

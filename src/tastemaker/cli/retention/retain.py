@@ -1,4 +1,6 @@
-"""`tastemaker retain`: what an answer adds to a model of returning, and whether the item, the user or the day is behind it."""
+"""`tastemaker retain`: what an answer adds to a model of returning, and whether the item, the user or the day
+is behind it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Do answers tell who returns, and is it the item's doing?\n\n"
-        "A table has one row a shown item: user_id, item_id, day, request_id, features known before the question, answers (1 to "
-        "5, empty where there is none) in columns such as return, and the outcome (0 or 1) in returned.\n\n"
-        "  tastemaker simulate listeners --world item --out world\n\n"
-        "  tastemaker retain increment world/rows.parquet --baseline history --baseline sameday --baseline like\n\n"
-        "  tastemaker retain paths world/rows.parquet --slates world/slates.parquet --control history --control sameday\n\n"
-        "Exit codes: 0 supported (paths: a verdict was reached), 1 not supported or cannot be told (the reason is printed), "
-        "2 bad input."
+        "Do answers tell who returns, and is it the item's doing?\n\nA table has one row a shown item:"
+        " user_id, item_id, day, request_id, features known before the question, answers (1 to 5, empty where"
+        " there is none) in columns such as return, and the outcome (0 or 1) in returned.\n\n  tastemaker"
+        " simulate listeners --world item --out world\n\n  tastemaker retain increment world/rows.parquet"
+        " --baseline history --baseline sameday --baseline like\n\n  tastemaker retain paths"
+        " world/rows.parquet --slates world/slates.parquet --control history --control sameday\n\nExit codes:"
+        " 0 supported (paths: a verdict was reached), 1 not supported or cannot be told (the reason is"
+        " printed), 2 bad input."
     ),
 )
 
@@ -31,35 +33,64 @@ def increment(
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
     baseline: Annotated[list[str], typer.Option(help="A feature column known before the question; repeat.")],
     out: Out = Path("increment"),
-    survey: Annotated[list[str] | None, typer.Option(help="Answer columns, the claimed one first (default: return).")] = None,
-    outcome: Annotated[str, typer.Option(help="The outcome column: 0 or 1, or a count with --active-quantile.")] = "returned",
+    survey: Annotated[
+        list[str] | None, typer.Option(help="Answer columns, the claimed one first (default: return).")
+    ] = None,
+    outcome: Annotated[
+        str, typer.Option(help="The outcome column: 0 or 1, or a count with --active-quantile.")
+    ] = "returned",
     active_quantile: Annotated[
-        float | None, typer.Option(help="Outcome = count above this quantile of active users' counts (published: .05).")
+        float | None,
+        typer.Option(help="Outcome = count above this quantile of active users' counts (published: .05)."),
     ] = None,
     user: Annotated[str, typer.Option(help="The column of users.")] = "user_id",
-    time: Annotated[str | None, typer.Option(help="A column of time: predict later rows from earlier ones.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="A column of time: predict later rows from earlier ones.")
+    ] = None,
     weight: Annotated[str | None, typer.Option(help="The column of non-response weights.")] = None,
     cohort: Annotated[str, typer.Option(help="A true / false column of low-signal users.")] = "low_signal",
     stamp: Annotated[
-        list[str] | None, typer.Option(help="feature=column of the time it was computed; refused if after --survey-time; repeat.")
+        list[str] | None,
+        typer.Option(
+            help="feature=column of the time it was computed; refused if after --survey-time; repeat."
+        ),
     ] = None,
     survey_time: Annotated[str, typer.Option(help="The column of the time of the question.")] = "timestamp",
-    learner: Annotated[str, typer.Option(help="logistic (seconds) or lightgbm (minutes, with TreeSHAP).")] = "logistic",
+    learner: Annotated[
+        str, typer.Option(help="logistic (seconds) or lightgbm (minutes, with TreeSHAP).")
+    ] = "logistic",
     folds: Annotated[int, typer.Option(help="Folds by user.")] = 5,
     mode: Mode = "both",
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Baseline against baseline + answer, on the same rows, with folds by user and paired intervals; the published way beside.
+    """Baseline against baseline + answer, on the same rows, with folds by user and paired intervals; the
+    published way beside.
 
-    Example: tastemaker retain increment rows.parquet --baseline history --baseline like --survey return --survey worth
+    Example: tastemaker retain increment rows.parquet --baseline history --baseline like --survey return
+    --survey worth
     """
     from tastemaker.flows.retention.increment import increment as run
 
-    settings: dict[str, Any] = {"baseline": tuple(baseline), "surveys": tuple(survey or ["return"]), "outcome": outcome}
-    settings |= {"active_quantile": active_quantile, "user": user, "time": time, "weight": weight, "cohort": cohort}
-    settings |= {"feature_times": pairs(stamp, "--stamp"), "survey_time": survey_time, "learner": learner, "folds": folds}
+    settings: dict[str, Any] = {
+        "baseline": tuple(baseline),
+        "surveys": tuple(survey or ["return"]),
+        "outcome": outcome,
+    }
+    settings |= {
+        "active_quantile": active_quantile,
+        "user": user,
+        "time": time,
+        "weight": weight,
+        "cohort": cohort,
+    }
+    settings |= {
+        "feature_times": pairs(stamp, "--stamp"),
+        "survey_time": survey_time,
+        "learner": learner,
+        "folds": folds,
+    }
     with progress(quiet) as report:
         result = run(rows, out, report, settings, mode_of(mode), seed)
     finish(result, as_json)
@@ -70,12 +101,18 @@ def paths(
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
     out: Out = Path("paths"),
     slates: Annotated[
-        Path | None, typer.Option(help="Slates drawn with known probability: request_id, item_id, propensity, policy_id.")
+        Path | None,
+        typer.Option(help="Slates drawn with known probability: request_id, item_id, propensity, policy_id."),
     ] = None,
     candidates: Annotated[
-        Path | None, typer.Option(help="policy_id, item_id, probability: what each policy could have dealt (default: uniform).")
+        Path | None,
+        typer.Option(
+            help="policy_id, item_id, probability: what each policy could have dealt (default: uniform)."
+        ),
     ] = None,
-    control: Annotated[list[str] | None, typer.Option(help="A column known before the question; repeat.")] = None,
+    control: Annotated[
+        list[str] | None, typer.Option(help="A column known before the question; repeat.")
+    ] = None,
     survey: Annotated[str, typer.Option(help="The answer column.")] = "return",
     outcome: Annotated[str, typer.Option(help="The outcome column, 0 or 1.")] = "returned",
     day: Annotated[str, typer.Option(help="The column of days.")] = "day",
@@ -84,7 +121,8 @@ def paths(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Verdict item, user, state or unknown: between and within users, and randomised exposure where slates are given.
+    """Verdict item, user, state or unknown: between and within users, and randomised exposure where slates
+    are given.
 
     Example: tastemaker retain paths rows.parquet --slates slates.parquet --control history --json
     """
@@ -93,6 +131,13 @@ def paths(
     settings = {"survey": survey, "outcome": outcome, "day": day, "alpha": alpha}
     with progress(quiet) as report:
         result = run(
-            rows, out, report, slates=slates, candidates=candidates, controls=control or (), settings=settings, seed=seed
-        )  # fmt: skip
+            rows,
+            out,
+            report,
+            slates=slates,
+            candidates=candidates,
+            controls=control or (),
+            settings=settings,
+            seed=seed,
+        )
     finish(result, as_json)

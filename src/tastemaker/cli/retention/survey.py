@@ -15,20 +15,21 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Surveys: weights against non-response, and what the answers measure.\n\n"
-        "A survey table (Parquet, CSV or JSON lines) has one row a question shown: user_id, item_id, question, "
-        "asked_probability, answer (1 to 5, empty where it was not answered), timestamp.\n\n"
-        "  tastemaker survey weigh surveys.parquet --users users.parquet --covariate age --covariate country --out weights\n\n"
-        "  tastemaker survey export -w shop --out surveys.parquet\n\n"
-        "  tastemaker survey asked -w shop --out asked   # does being asked change what people do?\n\n"
-        "  tastemaker survey validate answers.parquet --event like --event save --by content --out validity\n\n"
-        "Each writes report.html, report.md and report.json. Exit codes: 0 the claim is supported, 1 it is not or cannot be told "
-        "(the reason is printed), 2 bad input."
+        "Surveys: weights against non-response, and what the answers measure.\n\nA survey table (Parquet, CSV"
+        " or JSON lines) has one row a question shown: user_id, item_id, question, asked_probability, answer"
+        " (1 to 5, empty where it was not answered), timestamp.\n\n  tastemaker survey weigh surveys.parquet"
+        " --users users.parquet --covariate age --covariate country --out weights\n\n  tastemaker survey"
+        " export -w shop --out surveys.parquet\n\n  tastemaker survey asked -w shop --out asked   # does"
+        " being asked change what people do?\n\n  tastemaker survey validate answers.parquet --event like"
+        " --event save --by content --out validity\n\nEach writes report.html, report.md and report.json."
+        " Exit codes: 0 the claim is supported, 1 it is not or cannot be told (the reason is printed), 2 bad"
+        " input."
     ),
 )
 
 Columns = Annotated[
-    list[str] | None, typer.Option("--column", help="Your name of a column: ours=yours, e.g. answer=score; repeat.")
+    list[str] | None,
+    typer.Option("--column", help="Your name of a column: ours=yours, e.g. answer=score; repeat."),
 ]
 
 
@@ -37,7 +38,9 @@ def weigh(
     surveys: Annotated[Path, typer.Argument(help="The survey table.")],
     covariate: Annotated[list[str], typer.Option(help="A column to balance (number or text); repeat.")],
     out: Out = Path("survey-weights"),
-    users: Annotated[Path | None, typer.Option(help="A table of one row a user that holds the covariates.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="A table of one row a user that holds the covariates.")
+    ] = None,
     impressions: Annotated[
         Path | None, typer.Option(help="user_id and item_id of what was shown; other answers are refused.")
     ] = None,
@@ -46,7 +49,8 @@ def weigh(
         float | None, typer.Option(help="A mean answer that would change a decision: its tipping point.")
     ] = None,
     trim: Annotated[
-        float | None, typer.Option(help="Cut weights above this multiple of their mean (balance is then inexact).")
+        float | None,
+        typer.Option(help="Cut weights above this multiple of their mean (balance is then inexact)."),
     ] = None,
     mode: Mode = "both",
     column: Columns = None,
@@ -54,33 +58,55 @@ def weigh(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Weights that make those who answered stand for everyone who was asked, with balance, cost, and tipping point.
+    """Weights that make those who answered stand for everyone who was asked, with balance, cost, and tipping
+    point.
 
-    Example: tastemaker survey weigh surveys.csv --users users.csv --covariate tenure --covariate country --threshold 3.5
+    Example: tastemaker survey weigh surveys.csv --users users.csv --covariate tenure --covariate country
+    --threshold 3.5
     """
     from tastemaker.flows.retention.survey import weigh_surveys
 
     with progress(quiet) as report:
         result = weigh_surveys(
-            surveys, covariate, out, report, users=users, impressions=impressions, question=question, trim=trim,
-            threshold=threshold, columns=pairs(column, "--column"), mode=mode_of(mode), seed=seed,
-        )  # fmt: skip
+            surveys,
+            covariate,
+            out,
+            report,
+            users=users,
+            impressions=impressions,
+            question=question,
+            trim=trim,
+            threshold=threshold,
+            columns=pairs(column, "--column"),
+            mode=mode_of(mode),
+            seed=seed,
+        )
     finish(result, as_json)
 
 
 @app.command()
 def validate(
-    answers: Annotated[Path, typer.Argument(help="A survey table, or one row a user and item with a column a question.")],
+    answers: Annotated[
+        Path, typer.Argument(help="A survey table, or one row a user and item with a column a question.")
+    ],
     out: Out = Path("survey-validity"),
     question: Annotated[
         list[str] | None, typer.Option(help="The questions, the one to validate first (default: all three).")
     ] = None,
-    event: Annotated[list[str] | None, typer.Option(help="A 0 / 1 column of engagement, such as like; repeat.")] = None,
-    by: Annotated[str | None, typer.Option(help="A column of content (or of groups, for a battery) to compare.")] = None,
-    weight: Annotated[str | None, typer.Option(help="The column of weights, such as `survey weigh` writes.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option(help="A 0 / 1 column of engagement, such as like; repeat.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="A column of content (or of groups, for a battery) to compare.")
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="The column of weights, such as `survey weigh` writes.")
+    ] = None,
     block: Annotated[
         list[str] | None,
-        typer.Option(help="Instead: a battery, factor=item,item,item; repeat. One row a person, a column an item."),
+        typer.Option(
+            help="Instead: a battery, factor=item,item,item; repeat. One row a person, a column an item."
+        ),
     ] = None,
     mode: Mode = "both",
     column: Columns = None,
@@ -88,7 +114,8 @@ def validate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do the answers agree with their neighbours, repeat none, and differ from engagement? Or: does a battery hold together?
+    """Do the answers agree with their neighbours, repeat none, and differ from engagement? Or: does a battery
+    hold together?
 
     Examples: tastemaker survey validate answers.parquet --event like --by content --weight weight
 
@@ -102,9 +129,17 @@ def validate(
             result = validate_battery(answers, blocks, out, report, by=by, seed=seed)
         else:
             result = validate_answers(
-                answers, out, report, questions=question or ("return", "worth", "interest"), events=event or [], by=by,
-                weight=weight, columns=pairs(column, "--column"), mode=mode_of(mode), seed=seed,
-            )  # fmt: skip
+                answers,
+                out,
+                report,
+                questions=question or ("return", "worth", "interest"),
+                events=event or [],
+                by=by,
+                weight=weight,
+                columns=pairs(column, "--column"),
+                mode=mode_of(mode),
+                seed=seed,
+            )
     finish(result, as_json)
 
 
@@ -126,29 +161,47 @@ def export(
 @app.command()
 def asked(
     table: Annotated[
-        Path | None, typer.Argument(help="One row a person: user_id, arm (asked, unasked), metrics. Without it: the workspace.")
+        Path | None,
+        typer.Argument(
+            help="One row a person: user_id, arm (asked, unasked), metrics. Without it: the workspace."
+        ),
     ] = None,
     workspace: Workspace = Path("workspace"),
     out: Out = Path("survey-asked"),
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Table: a column of an outcome; repeat, the one that decides first (default: returned)."),
+        typer.Option(
+            help="Table: a column of an outcome; repeat, the one that decides first (default: returned)."
+        ),
     ] = None,
     before: Annotated[
         list[str] | None, typer.Option(help="Table: metric=column with the same from before (CUPED); repeat.")
     ] = None,
-    down: Annotated[list[str] | None, typer.Option(help="Table: a metric of which less is good; repeat.")] = None,
-    shown: Annotated[str, typer.Option(help="Table: a 0 / 1 column, whether the person was shown a question.")] = "",
-    holdout: Annotated[float | None, typer.Option(help="Table: the share of people who are never asked.")] = None,
-    tolerated: Annotated[float, typer.Option(help="Harm accepted, as a share of what the never asked have.")] = 0.02,
-    least: Annotated[int, typer.Option(min=2, help="People needed in each group before anything is estimated.")] = 100,
-    days: Annotated[int, typer.Option(min=1, help="Workspace: days from each person's first occasion on.")] = 14,
+    down: Annotated[
+        list[str] | None, typer.Option(help="Table: a metric of which less is good; repeat.")
+    ] = None,
+    shown: Annotated[
+        str, typer.Option(help="Table: a 0 / 1 column, whether the person was shown a question.")
+    ] = "",
+    holdout: Annotated[
+        float | None, typer.Option(help="Table: the share of people who are never asked.")
+    ] = None,
+    tolerated: Annotated[
+        float, typer.Option(help="Harm accepted, as a share of what the never asked have.")
+    ] = 0.02,
+    least: Annotated[
+        int, typer.Option(min=2, help="People needed in each group before anything is estimated.")
+    ] = 100,
+    days: Annotated[
+        int, typer.Option(min=1, help="Workspace: days from each person's first occasion on.")
+    ] = 14,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """What the question itself does: people who may be asked against the group that never is (`ask_holdout`).
 
-    Exit code 0 when asking is shown to cost no more than --tolerated, 1 when it may, or when the groups are too small to tell.
+    Exit code 0 when asking is shown to cost no more than --tolerated, 1 when it may, or when the groups are
+    too small to tell.
 
     Examples: tastemaker survey asked -w shop --out asked
 
@@ -158,7 +211,17 @@ def asked(
 
     with progress(quiet) as report:
         result = read_asked(
-            out, report, workspace=workspace, table=table, metrics=metric or (), before=pairs(before, "--before"),
-            down=down or (), shown=shown, holdout=holdout, tolerated=tolerated, least=least, days=days,
-        )  # fmt: skip
+            out,
+            report,
+            workspace=workspace,
+            table=table,
+            metrics=metric or (),
+            before=pairs(before, "--before"),
+            down=down or (),
+            shown=shown,
+            holdout=holdout,
+            tolerated=tolerated,
+            least=least,
+            days=days,
+        )
     finish(result, as_json)

@@ -28,7 +28,9 @@ class GoalAnswer(_Strict):
 
 
 class ListenerAnswer(_Strict):
-    """A message, the thought behind it, and what the last item did for the goal (null when there is none to judge)."""
+    """A message, the thought behind it, and what the last item did for the goal (null when there is none to
+    judge).
+    """
 
     thought: str = Field(max_length=600)
     message: str = Field(min_length=3, max_length=800)

@@ -29,7 +29,9 @@ Wanted = set[tuple[Strength, Clause]]
 def goal_words(draft: Draft) -> tuple[str, ...]:
     """Words of a goal that rewording must keep: its values."""
     values = [
-        change.clause.value for change in draft.delta if change.medium == "text" and change.clause.cmp in ("eq", "contains")
+        change.clause.value
+        for change in draft.delta
+        if change.medium == "text" and change.clause.cmp in ("eq", "contains")
     ]
     return tuple(spoken(str(value)) for value in values)
 
@@ -59,7 +61,10 @@ def _told(pairs: Wanted, lexicon: Lexicon) -> str:
     lines = []
     for kind, clause in pairs:
         about_item = clause.cmp in ("same_group", "similar_to")
-        lines.append(("not " if kind == "must_not" else "") + (clause.field if about_item else fact_words(clause, lexicon)))
+        lines.append(
+            ("not " if kind == "must_not" else "")
+            + (clause.field if about_item else fact_words(clause, lexicon))
+        )
     return "; ".join(sorted(lines))
 
 
@@ -72,11 +77,17 @@ def listener(
     lexicon: Lexicon,
     catalogue: Catalogue,
 ) -> Callable[[ListenerAnswer], str | None]:
-    """A label when there is something to judge, the standing wishes recoverable from the words, nothing given away."""
+    """A label when there is something to judge, the standing wishes recoverable from the words, nothing given
+    away.
+    """
 
     def check(answer: ListenerAnswer) -> str | None:
         if (answer.progress is not None) != view.judge:
-            return "progress must judge the last item" if view.judge else "there is no item to judge: progress must be null"
+            return (
+                "progress must judge the last item"
+                if view.judge
+                else "there is no item to judge: progress must be null"
+            )
         faults = message_faults(answer.message, view.goal, catalogue.item_ids)
         if faults:
             return _FAULTS[faults[0]]
@@ -96,25 +107,38 @@ def recommender(view: RecommenderView) -> Callable[[RecommenderAnswer], str | No
         if answer.nothing_fits:
             if answer.handle is not None:
                 return "nothing_fits goes without a handle"
-            return "nothing_fits is wrong: the catalogue has matching items" if view.count or view.must_choose else None
+            return (
+                "nothing_fits is wrong: the catalogue has matching items"
+                if view.count or view.must_choose
+                else None
+            )
         if answer.handle not in handles:
-            return f"{answer.handle!r} is no handle of a candidate; choose one of {', '.join(sorted(handles))}"
+            return (
+                f"{answer.handle!r} is no handle of a candidate; choose one of {', '.join(sorted(handles))}"
+            )
         return f"{answer.handle} was played already" if answer.handle in view.played else None
 
     return check
 
 
 def choices(view: Any) -> dict[str, tuple[str | bool | None, ...]]:
-    """What the fields of an answer to this view may hold, where that is known beforehand; the checks say the same afterwards."""
+    """What the fields of an answer to this view may hold, where that is known beforehand; the checks say the
+    same afterwards.
+    """
     if isinstance(view, ListenerView):
         return {"progress": (MOVES, STAYS) if view.judge else (None,)}
     if not isinstance(view, RecommenderView):
         return {}
     handles = tuple(dict.fromkeys(one.handle for one in view.candidates if one.handle not in view.played))
     must = bool(handles and (view.count or view.must_choose))
-    return {"handle": handles if must else (*handles, None), "nothing_fits": (False,) if must else (True, False)}
+    return {
+        "handle": handles if must else (*handles, None),
+        "nothing_fits": (False,) if must else (True, False),
+    }
 
 
 def closing(view: ListenerView) -> Callable[[ClosingAnswer], str | None]:
     """A label when there is something to judge."""
-    return lambda answer: None if (answer.progress is not None) == view.judge else "progress must judge the last item"
+    return lambda answer: (
+        None if (answer.progress is not None) == view.judge else "progress must judge the last item"
+    )

@@ -1,4 +1,6 @@
-"""One conversation from its plan: roles asked in turn through their views, every answer checked before it counts."""
+"""One conversation from its plan: roles asked in turn through their views, every answer checked before it
+counts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from tastemaker.converse.agents import checks
-from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, ProfileAnswer, RecommenderAnswer
+from tastemaker.converse.agents.answers import (
+    ClosingAnswer,
+    GoalAnswer,
+    ListenerAnswer,
+    ProfileAnswer,
+    RecommenderAnswer,
+)
 from tastemaker.converse.agents.plan import Plan, PlanSettings
 from tastemaker.converse.agents.state import State
 from tastemaker.converse.agents.steering import Situation, next_changes
@@ -33,14 +41,25 @@ from tastemaker.converse.record import (
     Turn,
     set_hash,
 )
-from tastemaker.converse.views import Offered, View, for_goal, for_listener, for_profile, for_recommender, named, offered
+from tastemaker.converse.views import (
+    Offered,
+    View,
+    for_goal,
+    for_listener,
+    for_profile,
+    for_recommender,
+    named,
+    offered,
+)
 from tastemaker.lm.calls import Media
 
 A = TypeVar("A", bound=BaseModel)
 
 
 class Ask(Protocol):
-    """Asks a role: its view, the shape of the answer, and a check that says in a sentence what is wrong with one."""
+    """Asks a role: its view, the shape of the answer, and a check that says in a sentence what is wrong with
+    one.
+    """
 
     def __call__(self, role: str, view: View, answer: type[A], check: Callable[[A], str | None]) -> A: ...
 
@@ -70,7 +89,11 @@ def converse(plan: Plan, world: World, ask: Ask) -> Conversation:
             break
         _turn(plan, world, state, changes, ask)
         liked = sum(one.label == MOVES for one in state.progress)
-        if len(state.turns) >= world.settings.turns[0] and liked >= plan.patience and state.turns[-1].item_id is not None:
+        if (
+            len(state.turns) >= world.settings.turns[0]
+            and liked >= plan.patience
+            and state.turns[-1].item_id is not None
+        ):
             break
     _close(plan, world, state, ask)
     return Conversation(
@@ -90,7 +113,9 @@ def _open(plan: Plan, world: World, ask: Ask) -> State:
     catalogue = world.catalogue
     tracks = tuple(named(catalogue, row, world.tools.show(row)) for row in plan.tracks)
     taste = ask("profile", for_profile(plan.profile, tracks), ProfileAnswer, lambda answer: None)
-    profile = replace(plan.profile, culture=taste.culture, top_creator=taste.top_creator, top_genre=taste.top_genre)
+    profile = replace(
+        plan.profile, culture=taste.culture, top_creator=taste.top_creator, top_genre=taste.top_genre
+    )
     keep = checks.goal_words(plan.draft)
     reworded = ask("goal", for_goal(plan.draft, keep), GoalAnswer, checks.goal(keep))
     template = plan.draft.template
@@ -141,9 +166,18 @@ def _turn(plan: Plan, world: World, state: State, changes: tuple[Change, ...], a
     attached = _attach(plan, world, changes)
     names = _names(plan, state, turn)
     view = for_listener(
-        state.turns, world.catalogue, state.profile, state.tracks, state.goal, changes, state.wishes, state.handles, names,
-        plan.likes, attachments=attached,
-    )  # fmt: skip
+        state.turns,
+        world.catalogue,
+        state.profile,
+        state.tracks,
+        state.goal,
+        changes,
+        state.wishes,
+        state.handles,
+        names,
+        plan.likes,
+        attachments=attached,
+    )
     heard, recognised = tuple(state.heard), _recognised(world, attached)
     check = checks.listener(view, wishes, state.said, heard, recognised, world.lexicon, world.catalogue)
     answer = ask("listener", view, ListenerAnswer, check)
@@ -155,7 +189,9 @@ def _turn(plan: Plan, world: World, state: State, changes: tuple[Change, ...], a
     reply = _recommend(world, state, answer.message, shown, call, relaxed, attached, ask)
     state.turns.append(_written(world, state, changes, answer, reply, attached, shown, call, relaxed, found))
     if reply.handle is not None:
-        row = next(one.row for one in shown if state.handles[world.catalogue.item_ids[one.row]] == reply.handle)
+        row = next(
+            one.row for one in shown if state.handles[world.catalogue.item_ids[one.row]] == reply.handle
+        )
         state.rows.append(row)
         state.adhered.append(bool(found.holds[row]))
         state.heard.append(Heard(reply.handle, world.catalogue.item_ids[row], world.catalogue.names(row)))
@@ -184,7 +220,9 @@ def _names(plan: Plan, state: State, turn: int) -> dict[str, str]:
 def _search(
     plan: Plan, world: World, state: State, found: Adherence
 ) -> tuple[tuple[Candidate, ...], ToolCall, tuple[tuple[str, int], ...]]:
-    """Read the wishes out of the words, search by them, compose candidates; the constraints only mark near misses."""
+    """Read the wishes out of the words, search by them, compose candidates; the constraints only mark near
+    misses.
+    """
     catalogue, tools, turn = world.catalogue, world.tools, len(state.turns) + 1
     understood = read(state.said, world.lexicon)
     played = _families(world, state)
@@ -195,17 +233,31 @@ def _search(
     query = Query(text, state.said[-1].text, tuple(state.rows))
     misses = near_misses(state.wishes, tools.match, found)
     shown = compose(
-        query, rows, misses, barred, tools, world.settings.candidates, plan.rng("candidates", turn), len(catalogue), plan.pool
+        query,
+        rows,
+        misses,
+        barred,
+        tools,
+        world.settings.candidates,
+        plan.rng("candidates", turn),
+        len(catalogue),
+        plan.pool,
     )
     handles = {one.row: state.handle(catalogue.item_ids[one.row]) for one in shown}
-    # Only the uniform draw counts as found: fits that came by company or fame would make targets guessable without words.
-    fitting = {one.row for one in shown if "match" in one.sources} if plan.pool is None else set(rows.tolist())
+    # Only the uniform draw counts as found: fits that came by company or fame would make targets guessable
+    # without words.
+    fitting = (
+        {one.row for one in shown if "match" in one.sources} if plan.pool is None else set(rows.tolist())
+    )
     relaxed: tuple[tuple[str, int], ...] = ()
     if not len(rows):
         relaxed = tuple(
-            (wish.clause.field, n) for wish, n in relaxations(understood, tools.match, catalogue.family_codes, played)
+            (wish.clause.field, n)
+            for wish, n in relaxations(understood, tools.match, catalogue.family_codes, played)
         )
-    call = ToolCall(text, understood, tuple(handles[one.row] for one in shown if one.row in fitting), len(rows))
+    call = ToolCall(
+        text, understood, tuple(handles[one.row] for one in shown if one.row in fitting), len(rows)
+    )
     return shown, call, relaxed
 
 
@@ -221,10 +273,13 @@ def _recommend(
 ) -> RecommenderAnswer:
     catalogue = world.catalogue
     offers: list[Offered] = [
-        offered(catalogue, one.row, state.handles[catalogue.item_ids[one.row]], world.tools.show(one.row)) for one in shown
+        offered(catalogue, one.row, state.handles[catalogue.item_ids[one.row]], world.tools.show(one.row))
+        for one in shown
     ]
     only_pool = world.settings.candidates.pool == "session"
-    view = for_recommender(state.turns, catalogue, state.profile, message, offers, call, relaxed, only_pool, attached)
+    view = for_recommender(
+        state.turns, catalogue, state.profile, message, offers, call, relaxed, only_pool, attached
+    )
     return ask("recommender", view, RecommenderAnswer, checks.recommender(view))
 
 
@@ -242,7 +297,10 @@ def _written(
 ) -> Turn:
     catalogue = world.catalogue
     ids = [catalogue.item_ids[one.row] for one in shown]
-    candidates = [Shown(state.handles[item], item, one.sources, one.violates) for item, one in zip(ids, shown, strict=True)]
+    candidates = [
+        Shown(state.handles[item], item, one.sources, one.violates)
+        for item, one in zip(ids, shown, strict=True)
+    ]
     by_handle: dict[Any, str] = {one.handle: one.item_id for one in candidates}
     return Turn(
         turn=len(state.turns) + 1,
@@ -264,7 +322,9 @@ def _written(
 
 
 def _judge(state: State, label: str | None) -> None:
-    """Keep the label of the item just played; a positive one on an item that does not satisfy the request is overruled."""
+    """Keep the label of the item just played; a positive one on an item that does not satisfy the request is
+    overruled.
+    """
     if not state.turns or state.turns[-1].item_id is None:
         return
     overruled = label == MOVES and not state.adhered[-1]
@@ -276,7 +336,16 @@ def _close(plan: Plan, world: World, state: State, ask: Ask) -> None:
     if not state.turns or state.turns[-1].item_id is None:
         return
     view = for_listener(
-        state.turns, world.catalogue, state.profile, state.tracks, state.goal, (), state.wishes, state.handles, {}, plan.likes,
+        state.turns,
+        world.catalogue,
+        state.profile,
+        state.tracks,
+        state.goal,
+        (),
+        state.wishes,
+        state.handles,
+        {},
+        plan.likes,
         closing=True,
-    )  # fmt: skip
+    )
     _judge(state, ask("closing", view, ClosingAnswer, checks.closing(view)).progress)

@@ -1,4 +1,6 @@
-"""What is fixed before the first word: who talks, about what, for how long. Keyed by the seed and the conversation's number."""
+"""What is fixed before the first word: who talks, about what, for how long. Keyed by the seed and the
+conversation's number.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SHORTEST, LONGEST = 3, 12
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of turns nothing fits."""
+    """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of
+    turns nothing fits.
+    """
 
     seed: int = 0
     turns: tuple[int, int] = (8, 8)
@@ -33,7 +37,9 @@ class PlanSettings:
     def __post_init__(self) -> None:
         """Lengths within 3-12, a share below a half, sessions of 16-32 items."""
         if not SHORTEST <= self.turns[0] <= self.turns[1] <= LONGEST:
-            raise InputError(f"turns {self.turns[0]}-{self.turns[1]}: choose from {SHORTEST} to {LONGEST}, as 8 or 3-12")
+            raise InputError(
+                f"turns {self.turns[0]}-{self.turns[1]}: choose from {SHORTEST} to {LONGEST}, as 8 or 3-12"
+            )
         if not 0 <= self.nothing < 0.5 or self.tracks < 0 or not 16 <= self.session <= 32:
             raise InputError("plan: nothing must lie in [0, .5), tracks be at least 0 and session 16 to 32")
 
@@ -49,7 +55,9 @@ class Listeners:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """One conversation to be. likes: tastes of the listener not in its goal; pool: rows of a session, in the leaky mode only."""
+    """One conversation to be. likes: tastes of the listener not in its goal; pool: rows of a session, in the
+    leaky mode only.
+    """
 
     conversation_id: str
     index: int
@@ -79,7 +87,9 @@ def user_row(seed: int, index: int, n_users: int) -> int:
     return int(generator(seed, "listener", index).integers(n_users))
 
 
-def make_plan(index: int, sampler: Sampler, listeners: Listeners, settings: PlanSettings, settings_hash: str) -> Plan:
+def make_plan(
+    index: int, sampler: Sampler, listeners: Listeners, settings: PlanSettings, settings_hash: str
+) -> Plan:
     """The plan of conversation `index`; it depends on no other conversation."""
     rng = generator(settings.seed, "plan", index)
     catalogue = sampler.catalogue
@@ -93,7 +103,9 @@ def make_plan(index: int, sampler: Sampler, listeners: Listeners, settings: Plan
         pool = rng.permutation(rest)[: settings.session]
     first, last = settings.turns
     turns = int(rng.integers(first, last + 1))
-    nothing = frozenset(turn for turn in range(2, turns) if rng.random() < settings.nothing * turns / max(turns - 2, 1))
+    nothing = frozenset(
+        turn for turn in range(2, turns) if rng.random() < settings.nothing * turns / max(turns - 2, 1)
+    )
     nothing -= {turn for turn in nothing if turn - 1 in nothing}
     draft = _session_goal(index, sampler, pool) if pool is not None else sampler.draw(index)
     return Plan(
@@ -115,14 +127,18 @@ def make_plan(index: int, sampler: Sampler, listeners: Listeners, settings: Plan
 def _session_goal(index: int, sampler: Sampler, pool: Rows) -> Draft:
     """A goal as published data have it: drawn from an item of the session's own pool."""
     if not len(pool):
-        raise InputError("pool session: a listener's log is too short for a session; use listeners with at least 16 items")
+        raise InputError(
+            "pool session: a listener's log is too short for a session; use listeners with at least 16 items"
+        )
     found = Sampler.__new__(Sampler)
     found.__dict__.update(sampler.__dict__)
     found.rows = np.sort(pool)
     return found.draw(index)
 
 
-def _likes(catalogue: Catalogue, tracks: Sequence[int], draft: Draft, rng: np.random.Generator) -> tuple[Clause, ...]:
+def _likes(
+    catalogue: Catalogue, tracks: Sequence[int], draft: Draft, rng: np.random.Generator
+) -> tuple[Clause, ...]:
     """Up to two tastes that the profiling tracks share most, on fields that the goal leaves open."""
     asked = {change.clause.field for change in draft.delta}
     counts: dict[tuple[str, str], int] = {}

@@ -12,7 +12,9 @@ from tastemaker.converse.views import Named
 
 @dataclass
 class State:
-    """Grows turn by turn; `rows`, `heard` and `adhered` hold an entry for each item played, `barred` rows named in messages."""
+    """Grows turn by turn; `rows`, `heard` and `adhered` hold an entry for each item played, `barred` rows
+    named in messages.
+    """
 
     profile: Profile
     tracks: tuple[Named, ...]
@@ -28,5 +30,7 @@ class State:
     barred: set[int] = field(default_factory=set)
 
     def handle(self, item_id: str) -> str:
-        """The item's handle: given at first sight, kept for the whole conversation, never given to another."""
+        """The item's handle: given at first sight, kept for the whole conversation, never given to
+        another.
+        """
         return self.handles.setdefault(item_id, f"T{len(self.handles) + 1}")

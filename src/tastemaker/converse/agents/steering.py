@@ -1,4 +1,6 @@
-"""What the listener asks for next, as executable changes that are known to be satisfiable, or, when planted, known not to be."""
+"""What the listener asks for next, as executable changes that are known to be satisfiable, or, when planted,
+known not to be.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ TRIES = 24
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Where a conversation stands. last: (handle, row) of the item just played, liked: whether it was; failed: fields that were
-    asked for in vain.
+    """Where a conversation stands. last: (handle, row) of the item just played, liked: whether it was;
+    failed: fields that were asked for in vain.
     """
 
     catalogue: Catalogue
@@ -44,10 +46,11 @@ class Situation:
 
 
 def next_changes(now: Situation, rng: np.random.Generator, plant: bool) -> tuple[Change, ...]:
-    """The delta of a later turn: something that leaves at least one item, or, with `plant`, none; empty repeats the wishes.
+    """The delta of a later turn: something that leaves at least one item, or, with `plant`, none; empty
+    repeats the wishes.
 
-    After "nothing fits" the wish that was too much goes; after a rejection a taste is spoken; after a success one wish is added,
-    changed, refused, or tied to the last item.
+    After "nothing fits" the wish that was too much goes; after a rejection a taste is spoken; after a success
+    one wish is added, changed, refused, or tied to the last item.
     """
     if now.failed:
         return _relax(now, rng)
@@ -90,20 +93,34 @@ def _refuse(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """Not that value again: something the last item has and the wishes do not ask for."""
     if now.last is None:
         return ()
-    options = [name for name in now.fields() if name not in now.standing() and now.catalogue.fields[name].kind == "word"]
+    options = [
+        name
+        for name in now.fields()
+        if name not in now.standing() and now.catalogue.fields[name].kind == "word"
+    ]
     field = _pick([name for name in options if now.catalogue.columns[name][now.last[1]] is not None], rng)
-    return (Change("add", "must_not", Clause(field, "eq", str(now.catalogue.columns[field][now.last[1]]))),) if field else ()
+    return (
+        (Change("add", "must_not", Clause(field, "eq", str(now.catalogue.columns[field][now.last[1]]))),)
+        if field
+        else ()
+    )
 
 
 def _tie(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """The same value as the last item, whatever it is."""
     if now.last is None:
         return ()
-    options = [name for name in now.fields() if name not in now.standing() and now.catalogue.fields[name].kind == "word"]
+    options = [
+        name
+        for name in now.fields()
+        if name not in now.standing() and now.catalogue.fields[name].kind == "word"
+    ]
     field = _pick([name for name in options if now.catalogue.columns[name][now.last[1]] is not None], rng)
     if field is None:
         return ()
-    return (Change("add", "must", Clause(field, "same_group", now.catalogue.item_ids[now.last[1]]), now.last[0]),)
+    return (
+        Change("add", "must", Clause(field, "same_group", now.catalogue.item_ids[now.last[1]]), now.last[0]),
+    )
 
 
 def _like(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
@@ -129,7 +146,9 @@ def _afresh(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     fields = [name for name in now.fields() if name not in now.standing()]
     row = int(rng.integers(len(now.catalogue)))
     chosen = [fields[int(place)] for place in rng.permutation(len(fields))[: int(rng.integers(1, 3))]]
-    clauses = [clause for name in chosen if (clause := clause_about(now.catalogue, name, row, rng)) is not None]
+    clauses = [
+        clause for name in chosen if (clause := clause_about(now.catalogue, name, row, rng)) is not None
+    ]
     drops = tuple(Change("drop", "must", Clause(name, "eq", "")) for name in sorted(now.standing()))
     return (*drops, *(Change("add", "must", clause) for clause in clauses)) if clauses else ()
 
@@ -147,7 +166,11 @@ def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """One wish more than can be granted: alone it is common enough, with the others nothing fits."""
     if not now.fits(()):
         return ()
-    options = [name for name in now.fields() if name not in now.standing() and now.catalogue.fields[name].kind == "word"]
+    options = [
+        name
+        for name in now.fields()
+        if name not in now.standing() and now.catalogue.fields[name].kind == "word"
+    ]
     for _ in range(4 * TRIES):
         field = _pick(options, rng)
         clause = _words(now, field, rng) if field else None
@@ -163,7 +186,9 @@ def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """Drop what was too much: the fields that failed, else one field, else all that it takes until something fits."""
+    """Drop what was too much: the fields that failed, else one field, else all that it takes until something
+    fits.
+    """
     fields = [name for name in now.failed if name in now.standing()] or sorted(now.standing())
     order = [fields[int(place)] for place in rng.permutation(len(fields))]
     rest = [name for name in sorted(now.standing()) if name not in order]
@@ -188,5 +213,5 @@ MOVES: tuple[tuple[Move, float], ...] = (
     (_drop, 0.14),
     (_afresh, 0.24),
 )
-"""What a pleased listener does next, and how often. Without fresh starts the wishes pile up, and what was played before tells
-what comes next without a word."""
+"""What a pleased listener does next, and how often. Without fresh starts the wishes pile up, and what was
+played before tells what comes next without a word."""

@@ -1,4 +1,6 @@
-"""What a message must not give away: titles, ids, handles, the goal's own sentences, media that were only talked about."""
+"""What a message must not give away: titles, ids, handles, the goal's own sentences, media that were only
+talked about.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ _WORD = re.compile(r"\w+")
 
 
 def names_item(text: str, names: Sequence[str]) -> str | None:
-    """The first of an item's names that the text holds; a name of one word counts only when it is quoted or capitalised inside a
-    sentence, since such words are common.
+    """The first of an item's names that the text holds; a name of one word counts only when it is quoted or
+    capitalised inside a sentence, since such words are common.
     """
     text = plain(text)
     for name in names:
@@ -58,7 +60,9 @@ def message_faults(text: str, goal: str, item_ids: Sequence[str] = ()) -> list[s
 
 
 def scrubbed(text: str, lexicon: Lexicon) -> str:
-    """The text without values of the catalogue's fields: "Music of Ireland", a book, does not name the tune Ireland."""
+    """The text without values of the catalogue's fields: "Music of Ireland", a book, does not name the tune
+    Ireland.
+    """
     text = plain(text)
     folded = text.casefold()
     for key, pattern, _, _ in lexicon.surfaces:

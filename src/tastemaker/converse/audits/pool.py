@@ -32,7 +32,8 @@ class Played:
 class PoolAudit:
     """identified: share of conversations whose source is among at most 5 users who had all the played items.
 
-    recovered: nDCG@20 of co-occurrence with the played items minus that of popularity, no words, over conversations.
+    recovered: nDCG@20 of co-occurrence with the played items minus that of popularity, no words, over
+    conversations.
     """
 
     conversations: int
@@ -47,7 +48,9 @@ class PoolAudit:
         return self.identified <= MOST_IDENTIFIED and self.recovered.high <= MOST_RECOVERED
 
 
-def identified(played: Sequence[Played], histories: Sequence[npt.NDArray[np.int64]], n_items: int) -> npt.NDArray[np.bool_]:
+def identified(
+    played: Sequence[Played], histories: Sequence[npt.NDArray[np.int64]], n_items: int
+) -> npt.NDArray[np.bool_]:
     """(C,) whether the source is among the users, at most 5, whose log holds every played item."""
     lengths = [len(one) for one in histories]
     owners = np.repeat(np.arange(len(histories)), lengths)
@@ -65,7 +68,9 @@ def identified(played: Sequence[Played], histories: Sequence[npt.NDArray[np.int6
 
 
 def rank_of(scores: npt.NDArray[np.floating], target: int, before: Sequence[int]) -> float:
-    """Rank of the target among rows not played before; ties share their mean place, so that equal scores give nothing away."""
+    """Rank of the target among rows not played before; ties share their mean place, so that equal scores give
+    nothing away.
+    """
     free = np.ones(len(scores), bool)
     free[list(before)] = False
     value, others = scores[target], scores[free]
@@ -73,10 +78,14 @@ def rank_of(scores: npt.NDArray[np.floating], target: int, before: Sequence[int]
 
 
 def recoverability(rows: Sequence[int], scores: Scores) -> float | None:
-    """Mean nDCG@20 of the items after the first, ranked by `scores(items before)`; None when fewer than two were played."""
+    """Mean nDCG@20 of the items after the first, ranked by `scores(items before)`; None when fewer than two
+    were played.
+    """
     if len(rows) < 2:
         return None
-    ranks = [rank_of(np.asarray(scores(rows[:place])), rows[place], rows[:place]) for place in range(1, len(rows))]
+    ranks = [
+        rank_of(np.asarray(scores(rows[:place])), rows[place], rows[:place]) for place in range(1, len(rows))
+    ]
     return float(np.mean(ndcg_at(ranks, 20)))
 
 
@@ -88,17 +97,23 @@ def pool_audit(
     popular: npt.NDArray[np.floating],
     seed: int = 0,
 ) -> PoolAudit:
-    """Re-identification and text-free recoverability. together: scores (N,) of items by company with rows played before.
+    """Re-identification and text-free recoverability. together: scores (N,) of items by company with rows
+    played before.
 
     Raises
     ------
     InputError
         when no conversation played two items.
     """
-    pairs = [(recoverability(one.rows, together), recoverability(one.rows, lambda before: popular)) for one in played]
+    pairs = [
+        (recoverability(one.rows, together), recoverability(one.rows, lambda before: popular))
+        for one in played
+    ]
     kept = [(first, second) for first, second in pairs if first is not None and second is not None]
     if not kept:
-        raise InputError("the pool audit needs conversations that played at least two items; generate some first")
+        raise InputError(
+            "the pool audit needs conversations that played at least two items; generate some first"
+        )
     first, second = np.array(kept).T
     share = float(identified(played, histories, n_items).mean())
     interval = paired_bootstrap(first, second, f"pool audit {seed}")

@@ -1,4 +1,6 @@
-"""Whether what is learnt and what is asked carry the same labels: a data set split before it was made often does not."""
+"""Whether what is learnt and what is asked carry the same labels: a data set split before it was made often
+does not.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ DRAWS = 1999
 
 @dataclass(frozen=True)
 class Shift:
-    """Shares of each label in the two parts, Pearson's chi-square of part by label, and its p-value over redrawn splits."""
+    """Shares of each label in the two parts, Pearson's chi-square of part by label, and its p-value over
+    redrawn splits.
+    """
 
     labels: tuple[str, ...]
     train: tuple[float, ...]
@@ -32,11 +36,14 @@ class Shift:
         return self.p > LEAST_P
 
 
-def label_shift(counts: npt.ArrayLike, test: npt.ArrayLike, labels: Sequence[str], seed: int = 0, draws: int = DRAWS) -> Shift:
+def label_shift(
+    counts: npt.ArrayLike, test: npt.ArrayLike, labels: Sequence[str], seed: int = 0, draws: int = DRAWS
+) -> Shift:
     """Chi-square test of part by label, its distribution taken from redrawing which groups are asked.
 
-    Labels of one user go together, so that the chi-square distribution, which takes them for independent, would find shifts
-    where there are none (Rao & Scott 1981); redrawing whole groups, as the split did, keeps the level exactly.
+    Labels of one user go together, so that the chi-square distribution, which takes them for independent,
+    would find shifts where there are none (Rao & Scott 1981); redrawing whole groups, as the split did, keeps
+    the level exactly.
 
     Parameters
     ----------
@@ -61,13 +68,22 @@ def label_shift(counts: npt.ArrayLike, test: npt.ArrayLike, labels: Sequence[str
     extreme = int((_chi_square(drawn, total) >= statistic * (1 - 1e-12)).sum())
     shares = parts / parts.sum(axis=1, keepdims=True)
     return Shift(
-        tuple(labels), tuple(shares[0].tolist()), tuple(shares[1].tolist()), statistic, (1 + extreme) / (1 + draws), len(table)
+        tuple(labels),
+        tuple(shares[0].tolist()),
+        tuple(shares[1].tolist()),
+        statistic,
+        (1 + extreme) / (1 + draws),
+        len(table),
     )
 
 
 def _chi_square(second: npt.NDArray[np.float64], total: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Pearson's statistic of each 2 x K table with rows (total - second, second); labels that never occur are left out."""
+    """Pearson's statistic of each 2 x K table with rows (total - second, second); labels that never occur are
+    left out.
+    """
     tables = np.stack([total - second, second], axis=1)
     expected = tables.sum(axis=2, keepdims=True) * total / total.sum()
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(expected > 0, np.square(tables - expected) / expected, 0.0).sum(axis=(1, 2)))
+        return np.asarray(
+            np.where(expected > 0, np.square(tables - expected) / expected, 0.0).sum(axis=(1, 2))
+        )

@@ -1,4 +1,6 @@
-"""Each conversation against the catalogue: constraints, labels, wording, leaks, handles; every fault under its own name."""
+"""Each conversation against the catalogue: constraints, labels, wording, leaks, handles; every fault under
+its own name.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Known:
 
 @dataclass(frozen=True)
 class Facts:
-    """A turn beside what is true of it: the wishes that stand, the fits, and whether the played item satisfies them."""
+    """A turn beside what is true of it: the wishes that stand, the fits, and whether the played item
+    satisfies them.
+    """
 
     turn: Turn
     wishes: tuple[Wish, ...]
@@ -155,14 +159,20 @@ def _handle_faults(conversation: Conversation) -> int:
     for turn in conversation.turns:
         ids = [shown.item_id for shown in turn.candidates]
         faults += set_hash(ids) != turn.candidates_hash
-        faults += sum(meaning.setdefault(shown.handle, shown.item_id) != shown.item_id for shown in turn.candidates)
-        faults += turn.item_id is not None and (turn.handle is None or meaning.get(turn.handle) != turn.item_id)
+        faults += sum(
+            meaning.setdefault(shown.handle, shown.item_id) != shown.item_id for shown in turn.candidates
+        )
+        faults += turn.item_id is not None and (
+            turn.handle is None or meaning.get(turn.handle) != turn.item_id
+        )
     return faults
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A data set's audit. faults: name -> (conversations with it, times); nothing: (said rightly, said, due)."""
+    """A data set's audit. faults: name -> (conversations with it, times); nothing: (said rightly, said,
+    due).
+    """
 
     conversations: int
     turns: int
@@ -195,7 +205,9 @@ class Summary:
         return 1.0 - self.unread / self.demands if self.demands else None
 
 
-def audit(conversations: Iterable[Conversation], known: Known, report: Callable[[int], None] = lambda done: None) -> Summary:
+def audit(
+    conversations: Iterable[Conversation], known: Known, report: Callable[[int], None] = lambda done: None
+) -> Summary:
     """Every conversation checked anew, one at a time."""
     faulty: Counter[str] = Counter()
     times: Counter[str] = Counter()

@@ -15,9 +15,11 @@ from tastemaker.converse.record import MOVES, Conversation
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """A turn to answer. conversation: its number; target: row played, None where nothing fitted; played: rows before it.
+    """A turn to answer. conversation: its number; target: row played, None where nothing fitted; played: rows
+    before it.
 
-    excluded: rows of families played before; fits: F_t, rows that satisfy all that was asked and are not excluded.
+    excluded: rows of families played before; fits: F_t, rows that satisfy all that was asked and are not
+    excluded.
     """
 
     conversation: int
@@ -30,7 +32,9 @@ class Ask:
 
 
 def asks(number: int, one: Conversation, catalogue: Catalogue, match: Match) -> list[Ask]:
-    """The questions of a conversation, turn by turn; the wishes are used for `fits` alone, no ranker sees them."""
+    """The questions of a conversation, turn by turn; the wishes are used for `fits` alone, no ranker sees
+    them.
+    """
     standing: Sequence[Wish] = ()
     played: list[int] = []
     found = []
@@ -42,7 +46,15 @@ def asks(number: int, one: Conversation, catalogue: Catalogue, match: Match) -> 
         excluded = np.flatnonzero(np.isin(catalogue.family_codes, families))
         target = None if turn.item_id is None else catalogue.row[turn.item_id]
         found.append(
-            Ask(number, turn.turn, target, one.label(turn.turn) == MOVES, tuple(played), excluded, np.asarray(fits, np.int64))
+            Ask(
+                number,
+                turn.turn,
+                target,
+                one.label(turn.turn) == MOVES,
+                tuple(played),
+                excluded,
+                np.asarray(fits, np.int64),
+            )
         )
         if target is not None:
             played.append(target)

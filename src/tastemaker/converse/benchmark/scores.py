@@ -22,8 +22,9 @@ METRICS = (*(f"nDCG@{k}" for k in CUTS), *(f"Hit@{k}" for k in CUTS), "MRR@20", 
 def score(some: Sequence[Ask], lists: Sequence[Sequence[int]]) -> dict[str, Floats]:
     """Each metric (n,) of the rankings `lists`, best first, for questions that have a target.
 
-    nDCG, Hit and MRR know the played item alone; fit-nDCG counts every item that fits; the ceiling is the best expected nDCG@20
-    of any ranker when the played item is a uniform draw of what fits (1 when it is the only one).
+    nDCG, Hit and MRR know the played item alone; fit-nDCG counts every item that fits; the ceiling is the
+    best expected nDCG@20 of any ranker when the played item is a uniform draw of what fits (1 when it is the
+    only one).
 
     Raises
     ------
@@ -35,9 +36,14 @@ def score(some: Sequence[Ask], lists: Sequence[Sequence[int]]) -> dict[str, Floa
     for place, (one, items) in enumerate(zip(some, lists, strict=True)):
         head = list(items[: max(CUTS)])
         if one.target is None:
-            raise InputError(f"conversation {one.conversation}, turn {one.turn}: nothing was played, so there is no target")
+            raise InputError(
+                f"conversation {one.conversation}, turn {one.turn}: nothing was played, so there is no target"
+            )
         if len(set(head)) < len(head) or np.isin(head, one.excluded).any():
-            raise InputError(f"conversation {one.conversation}, turn {one.turn}: an item is listed twice or was played before")
+            raise InputError(
+                f"conversation {one.conversation}, turn {one.turn}: an item is listed twice or was played"
+                " before"
+            )
         ranks[place] = head.index(one.target) + 1 if one.target in head else np.inf
         fitting[place] = fit_ndcg(head, frozenset(one.fits.tolist()), max(CUTS))
         best[place] = ceiling(max(1, len(one.fits)), max(CUTS))
@@ -64,13 +70,18 @@ def by_turn(some: Sequence[Ask], values: Floats) -> dict[int, float]:
 
 @lru_cache(maxsize=4)
 def _draws(conversations: int, seed: int | str, resamples: int) -> Floats:
-    """(resamples, C) how often each conversation is drawn: the same for every metric, so that all intervals are comparable."""
+    """(resamples, C) how often each conversation is drawn: the same for every metric, so that all intervals
+    are comparable.
+    """
     rng = generator(seed, "conversations")
-    return rng.multinomial(conversations, np.full(conversations, 1 / conversations), size=resamples).astype(np.float64)
+    return rng.multinomial(conversations, np.full(conversations, 1 / conversations), size=resamples).astype(
+        np.float64
+    )
 
 
 def macro(some: Sequence[Ask], values: Floats, seed: int | str, resamples: int = 2000) -> Interval:
-    """Mean over conversations within a turn number, then over turn numbers; percentile interval from resampling conversations.
+    """Mean over conversations within a turn number, then over turn numbers; percentile interval from
+    resampling conversations.
 
     A difference of two rankers' values gives the paired interval. Raises InputError without questions.
     """
@@ -89,13 +100,20 @@ def summary(some: Sequence[Ask], scores: Mapping[str, Floats], seed: int | str) 
     return {name: macro(some, values, seed) for name, values in scores.items()}
 
 
-def compare(some: Sequence[Ask], ours: Mapping[str, Floats], other: Mapping[str, Floats], seed: int | str) -> dict[str, Interval]:
+def compare(
+    some: Sequence[Ask], ours: Mapping[str, Floats], other: Mapping[str, Floats], seed: int | str
+) -> dict[str, Interval]:
     """Macro difference of each metric but the ceiling, paired turn by turn, over resampled conversations."""
-    return {name: macro(some, ours[name] - other[name], seed) for name in ours if not name.startswith("ceiling")}
+    return {
+        name: macro(some, ours[name] - other[name], seed) for name in ours if not name.startswith("ceiling")
+    }
 
 
 def nothing_fits(due: Sequence[bool], said: Sequence[bool]) -> dict[str, float | int | None]:
     """Precision and recall of saying that nothing fits; None where it was never said or never due."""
     right = sum(a and b for a, b in zip(due, said, strict=True))
-    shares = {"precision": right / sum(said) if any(said) else None, "recall": right / sum(due) if any(due) else None}
+    shares = {
+        "precision": right / sum(said) if any(said) else None,
+        "recall": right / sum(due) if any(due) else None,
+    }
     return {"right": right, "said": sum(said), "due": sum(due)} | shares

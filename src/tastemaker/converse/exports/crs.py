@@ -44,7 +44,12 @@ class Prediction:
 def targets(conversations: Iterable[Conversation], key: str) -> list[Target]:
     """Every turn that played something, under the names of the TalkPlay export."""
     return [
-        Target(pseudonym("session", one.conversation_id, key), pseudonym("user", one.user_id, key), turn.turn, turn.item_id)
+        Target(
+            pseudonym("session", one.conversation_id, key),
+            pseudonym("user", one.user_id, key),
+            turn.turn,
+            turn.item_id,
+        )
         for one in conversations
         for turn in one.turns
         if turn.item_id is not None
@@ -63,8 +68,9 @@ def read_predictions(
     Raises
     ------
     InputError
-        naming file and record, with the remedy: a missing field or turn, a turn answered twice or not asked, an item twice,
-        more than 20 items, an item that is not in the catalogue, and, in a blind phase, an empty reply.
+        naming file and record, with the remedy: a missing field or turn, a turn answered twice or not asked,
+        an item twice, more than 20 items, an item that is not in the catalogue, and, in a blind phase, an
+        empty reply.
     """
     found: dict[tuple[str, int], Prediction] = {}
     due = {(one.session_id, one.turn_number) for one in wanted}
@@ -72,26 +78,38 @@ def read_predictions(
         one = _prediction(row, f"{file}, record {number}", catalogue, blind)
         place = (one.session_id, one.turn_number)
         if place in found:
-            raise InputError(f"{file}, record {number}: session {place[0]} turn {place[1]} is answered twice; keep one of them")
+            raise InputError(
+                f"{file}, record {number}: session {place[0]} turn {place[1]} is answered twice; keep one of"
+                " them"
+            )
         if place not in due:
-            raise InputError(f"{file}, record {number}: session {place[0]} turn {place[1]} was not asked for; remove the record")
+            raise InputError(
+                f"{file}, record {number}: session {place[0]} turn {place[1]} was not asked for; remove the"
+                " record"
+            )
         found[place] = one
     missing = [one for one in wanted if (one.session_id, one.turn_number) not in found]
     if missing:
         first = missing[0]
         raise InputError(
-            f"{file}, after record {len(rows)}: session {first.session_id} turn {first.turn_number} has no prediction "
-            f"({len(missing)} of {len(wanted)} are missing); answer every turn, if with an empty list"
+            f"{file}, after record {len(rows)}: session {first.session_id} turn {first.turn_number} has no"
+            f" prediction ({len(missing)} of {len(wanted)} are missing); answer every turn, if with an empty"
+            " list"
         )
     return [found[one.session_id, one.turn_number] for one in wanted]
 
 
-def _prediction(row: Mapping[str, Any], where: str, catalogue: frozenset[str] | None, blind: bool) -> Prediction:
+def _prediction(
+    row: Mapping[str, Any], where: str, catalogue: frozenset[str] | None, blind: bool
+) -> Prediction:
     if not isinstance(row, dict):
         raise InputError(f"{where}: is no JSON object; write one prediction an object")
     for name in Prediction.__dataclass_fields__:
         if name not in row:
-            raise InputError(f"{where}: field '{name}' is missing; every record has {', '.join(Prediction.__dataclass_fields__)}")
+            raise InputError(
+                f"{where}: field '{name}' is missing; every record has"
+                f" {', '.join(Prediction.__dataclass_fields__)}"
+            )
     items = tuple(row["predicted_track_ids"])
     if len(items) > MOST_ITEMS:
         raise InputError(f"{where}: {len(items)} items predicted; give at most {MOST_ITEMS}")
@@ -103,7 +121,9 @@ def _prediction(row: Mapping[str, Any], where: str, catalogue: frozenset[str] | 
         raise InputError(f"{where}: item '{unknown[0]}' is not in the catalogue; predict items that are")
     if blind and not str(row["predicted_response"]).strip():
         raise InputError(f"{where}: the reply is empty; a blind phase needs words in predicted_response")
-    return Prediction(row["session_id"], row["user_id"], int(row["turn_number"]), items, str(row["predicted_response"]))
+    return Prediction(
+        row["session_id"], row["user_id"], int(row["turn_number"]), items, str(row["predicted_response"])
+    )
 
 
 def prediction_rows(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
@@ -130,7 +150,9 @@ def by_turn(turns: Sequence[int], values: Sequence[float]) -> float:
 
 
 def distinct_two(replies: Iterable[str]) -> float:
-    """Distinct bigrams over all bigrams of all replies: lower-cased, split at white space, shorter replies skipped; 0 if none."""
+    """Distinct bigrams over all bigrams of all replies: lower-cased, split at white space, shorter replies
+    skipped; 0 if none.
+    """
     pairs = []
     for reply in replies:
         words = reply.lower().split()
@@ -144,17 +166,26 @@ def catalogue_diversity(predicted: Iterable[Sequence[str]], n_items: int) -> flo
 
 
 def evaluate(wanted: Sequence[Target], predictions: Sequence[Prediction], n_items: int) -> dict[str, float]:
-    """nDCG at 1, 10 and 20, catalogue and lexical diversity; predictions in the order of `wanted`. Never a composite."""
-    ranks = [rank_in(one.predicted_track_ids, target.item_id) for one, target in zip(predictions, wanted, strict=True)]
+    """nDCG at 1, 10 and 20, catalogue and lexical diversity; predictions in the order of `wanted`. Never a
+    composite.
+    """
+    ranks = [
+        rank_in(one.predicted_track_ids, target.item_id)
+        for one, target in zip(predictions, wanted, strict=True)
+    ]
     turns = [target.turn_number for target in wanted]
     result = {f"ndcg@{k}": by_turn(turns, [ndcg(rank, k) for rank in ranks]) for k in CUTS}
-    result["catalogue_diversity"] = catalogue_diversity((one.predicted_track_ids for one in predictions), n_items)
+    result["catalogue_diversity"] = catalogue_diversity(
+        (one.predicted_track_ids for one in predictions), n_items
+    )
     result["lexical_diversity"] = distinct_two(one.predicted_response for one in predictions)
     return result
 
 
 def composite(ndcg_20: float, catalogue: float, lexical: float, judge: float) -> float:
-    """The challenge's weighted sum, for comparison with its tables only: it can be raised by rewording (secondary source)."""
+    """The challenge's weighted sum, for comparison with its tables only: it can be raised by rewording
+    (secondary source).
+    """
     return 0.5 * ndcg_20 + 0.1 * catalogue + 0.1 * lexical + 0.3 * (judge - 1.0) / 4.0
 
 

@@ -1,4 +1,6 @@
-"""TalkPlay rows: user, music, assistant for each turn; labels shifted by one. Schema of TalkPlayData 2 (arXiv 2509.09685)."""
+"""TalkPlay rows: user, music, assistant for each turn; labels shifted by one. Schema of TalkPlayData 2 (arXiv
+2509.09685).
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,12 @@ class LeftOut:
     itemless: int = 0
 
 
-def to_rows(conversations: Iterable[Conversation], key: str, extended: bool = False) -> tuple[list[dict[str, Any]], LeftOut]:
-    """One row a conversation. The evaluator reads by position within a turn, so a turn without an item has no place:
-    such conversations are left out and counted, or with `extended` kept, their music row's content empty.
+def to_rows(
+    conversations: Iterable[Conversation], key: str, extended: bool = False
+) -> tuple[list[dict[str, Any]], LeftOut]:
+    """One row a conversation. The evaluator reads by position within a turn, so a turn without an item has no
+    place: such conversations are left out and counted, or with `extended` kept, their music row's content
+    empty.
     """
     rows, left = [], 0
     for one in conversations:
@@ -35,7 +40,9 @@ def to_rows(conversations: Iterable[Conversation], key: str, extended: bool = Fa
 
 
 def to_row(one: Conversation, key: str) -> dict[str, Any]:
-    """The conversation as TalkPlay has it, with keyed ids and no date. The label of item t is stored at turn t + 1."""
+    """The conversation as TalkPlay has it, with keyed ids and no date. The label of item t is stored at turn
+    t + 1.
+    """
     user = pseudonym("user", one.user_id, key)
     lines = []
     for turn in one.turns:
@@ -50,7 +57,9 @@ def to_row(one: Conversation, key: str) -> dict[str, Any]:
         "session_id": pseudonym("session", one.conversation_id, key),
         "user_id": user,
         "session_date": None,
-        "user_profile": profile | {"preferred_musical_culture": one.profile.culture, "user_id": user, "user_split": None},
+        "user_profile": (
+            profile | {"preferred_musical_culture": one.profile.culture, "user_id": user, "user_split": None}
+        ),
         "conversation_goal": {
             "category": one.goal.category,
             "specificity": one.goal.specificity,
@@ -58,14 +67,17 @@ def to_row(one: Conversation, key: str) -> dict[str, Any]:
         },
         "conversations": lines,
         "goal_progress_assessments": [
-            {"turn_number": turn.turn, "goal_progress_assessment": one.label(turn.turn - 1)} for turn in one.turns
+            {"turn_number": turn.turn, "goal_progress_assessment": one.label(turn.turn - 1)}
+            for turn in one.turns
         ],
     }
 
 
 @dataclass(frozen=True)
 class TalkPlayTurn:
-    """One turn read back: message, item, reply, and the label of this turn's item (None when it was never judged)."""
+    """One turn read back: message, item, reply, and the label of this turn's item (None when it was never
+    judged).
+    """
 
     turn: int
     message: str
@@ -84,11 +96,15 @@ class TalkPlaySession:
 
 
 def item_labels(assessments: Sequence[str | None], closing: str | None = None) -> list[str | None]:
-    """Labels by the item they judge: what is stored at turn t + 1 judges item t; the last item has a closing label or none."""
+    """Labels by the item they judge: what is stored at turn t + 1 judges item t; the last item has a closing
+    label or none.
+    """
     return [*assessments[1:], closing]
 
 
-def from_row(row: dict[str, Any], file: str = "conversations", record: int = 1, closing: str | None = None) -> TalkPlaySession:
+def from_row(
+    row: dict[str, Any], file: str = "conversations", record: int = 1, closing: str | None = None
+) -> TalkPlaySession:
     """Read a row and check it.
 
     Raises
@@ -104,23 +120,36 @@ def from_row(row: dict[str, Any], file: str = "conversations", record: int = 1, 
             raise InputError(f"{where}: field '{name}' is missing; every TalkPlay row has it")
     lines = row["conversations"]
     if len(lines) % len(ROLES):
-        raise InputError(f"{where}: {len(lines)} lines; a turn is three lines ({', '.join(ROLES)}): complete the last turn")
+        raise InputError(
+            f"{where}: {len(lines)} lines; a turn is three lines ({', '.join(ROLES)}): complete the last turn"
+        )
     labels = {one["turn_number"]: one["goal_progress_assessment"] for one in row["goal_progress_assessments"]}
     turns = []
     for place in range(0, len(lines), len(ROLES)):
         three, number = lines[place : place + len(ROLES)], place // len(ROLES) + 1
         if tuple(line["role"] for line in three) != ROLES:
-            raise InputError(f"{where}: turn {number} has roles {[line['role'] for line in three]}; order them as {list(ROLES)}")
+            raise InputError(
+                f"{where}: turn {number} has roles {[line['role'] for line in three]}; order them as"
+                f" {list(ROLES)}"
+            )
         if {line["turn_number"] for line in three} != {number}:
-            raise InputError(f"{where}: turn {number} is missing or out of order; number the turns 1, 2, ... without gaps")
+            raise InputError(
+                f"{where}: turn {number} is missing or out of order; number the turns 1, 2, ... without gaps"
+            )
         label = labels.get(number + 1, closing if place + len(ROLES) == len(lines) else None)
         if label not in (None, MOVES, STAYS):
-            raise InputError(f"{where}: label '{label}' at turn {number + 1} is not known; use {MOVES}, {STAYS} or null")
-        turns.append(TalkPlayTurn(number, three[0]["content"], three[1]["content"], three[2]["content"], label))
+            raise InputError(
+                f"{where}: label '{label}' at turn {number + 1} is not known; use {MOVES}, {STAYS} or null"
+            )
+        turns.append(
+            TalkPlayTurn(number, three[0]["content"], three[1]["content"], three[2]["content"], label)
+        )
     return TalkPlaySession(row["session_id"], row["user_id"], tuple(turns))
 
 
-def from_rows(rows: Iterable[Any], file: str, catalogue: Container[str] | None = None) -> Iterator[TalkPlaySession]:
+def from_rows(
+    rows: Iterable[Any], file: str, catalogue: Container[str] | None = None
+) -> Iterator[TalkPlaySession]:
     """Read rows and check them together. An empty item is a turn that played nothing (`extended`).
 
     Raises
@@ -133,12 +162,14 @@ def from_rows(rows: Iterable[Any], file: str, catalogue: Container[str] | None =
         one = from_row(row, file, record)
         if one.session_id in first:
             raise InputError(
-                f"{file}, record {record}: session {one.session_id} is record {first[one.session_id]} again; keep one of them"
+                f"{file}, record {record}: session {one.session_id} is record {first[one.session_id]} again;"
+                " keep one of them"
             )
         first[one.session_id] = record
         for turn in one.turns:
             if catalogue is not None and turn.item_id and turn.item_id not in catalogue:
                 raise InputError(
-                    f"{file}, record {record}: turn {turn.turn} plays '{turn.item_id}', which is not in the catalogue"
+                    f"{file}, record {record}: turn {turn.turn} plays '{turn.item_id}', which is not in the"
+                    " catalogue"
                 )
         yield one

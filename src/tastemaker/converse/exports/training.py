@@ -1,4 +1,6 @@
-"""Rows to train on: chat turns, preferences, retrieval pairs, tool traces. No thought, goal or constraint enters a chat."""
+"""Rows to train on: chat turns, preferences, retrieval pairs, tool traces. No thought, goal or constraint
+enters a chat.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ Part = dict[str, str]
 def _user(turn: Turn) -> dict[str, Any]:
     """A listener's message; attachments by content hash."""
     parts: list[Part] = [{"type": "text", "text": turn.message}]
-    return {"role": "user", "content": parts + [{"type": one.kind, "sha256": one.sha256} for one in turn.media]}
+    return {
+        "role": "user",
+        "content": parts + [{"type": one.kind, "sha256": one.sha256} for one in turn.media],
+    }
 
 
 def _assistant(turn: Turn, item_id: str | None, reply: str) -> dict[str, Any]:
@@ -34,11 +39,15 @@ def context(one: Conversation, turn: int) -> list[dict[str, Any]]:
 
 
 def _ids(one: Conversation, key: str) -> dict[str, str]:
-    return {"conversation_id": pseudonym("session", one.conversation_id, key), "user_id": pseudonym("user", one.user_id, key)}
+    return {
+        "conversation_id": pseudonym("session", one.conversation_id, key),
+        "user_id": pseudonym("user", one.user_id, key),
+    }
 
 
 def chat(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
-    """One row a conversation: messages of parts, text or {item_id}; the loss goes on assistant parts (`train` true).
+    """One row a conversation: messages of parts, text or {item_id}; the loss goes on assistant parts (`train`
+    true).
 
     `accepted` says, by answer, whether its item satisfied the listener; null where nothing was played.
     """
@@ -52,7 +61,8 @@ def chat(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, 
 
 
 def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
-    """Pairs of one context: the accepted item against a near miss that was shown beside it; else an unpaired labelled row.
+    """Pairs of one context: the accepted item against a near miss that was shown beside it; else an unpaired
+    labelled row.
 
     Pairs carry items, not words: the near miss was never spoken of.
     """
@@ -62,10 +72,18 @@ def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict
             if turn.item_id is None or label is None:
                 continue
             row = _ids(one, key) | {"turn": turn.turn, "context": context(one, turn.turn)}
-            missed = [shown for shown in turn.candidates if shown.violates is not None and shown.item_id != turn.item_id]
+            missed = [
+                shown
+                for shown in turn.candidates
+                if shown.violates is not None and shown.item_id != turn.item_id
+            ]
             if label == MOVES and missed:
                 for shown in missed:
-                    yield row | {"chosen": turn.item_id, "rejected": shown.item_id, "violates": shown.violates}
+                    yield row | {
+                        "chosen": turn.item_id,
+                        "rejected": shown.item_id,
+                        "violates": shown.violates,
+                    }
             else:
                 yield row | {"item_id": turn.item_id, "label": label}
 
@@ -81,7 +99,12 @@ def retrieval(conversations: Iterable[Conversation], key: str) -> Iterator[dict[
                 if shown.violates is not None and shown.item_id != turn.item_id:
                     hard.setdefault(shown.violates, []).append(shown.item_id)
             lines = [earlier.message for earlier in one.turns[: turn.turn]]
-            yield _ids(one, key) | {"turn": turn.turn, "dialogue": lines, "positive": turn.item_id, "negatives": hard}
+            yield _ids(one, key) | {
+                "turn": turn.turn,
+                "dialogue": lines,
+                "positive": turn.item_id,
+                "negatives": hard,
+            }
 
 
 def _wish(wish: Wish) -> dict[str, Any]:
@@ -89,7 +112,9 @@ def _wish(wish: Wish) -> dict[str, Any]:
 
 
 def tools(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
-    """One row a search: the call, its arguments, what it returned, whether it was valid, and how many tries it took."""
+    """One row a search: the call, its arguments, what it returned, whether it was valid, and how many tries
+    it took.
+    """
     for one in conversations:
         for turn in one.turns:
             yield _ids(one, key) | {
@@ -113,8 +138,11 @@ _FIELDS = {
 _ITEMS = {"preference": ("chosen", "rejected", "item_id"), "retrieval": ("positive",)}
 
 
-def read_rows(kind: str, rows: Iterable[Any], file: str, catalogue: Container[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of one of these exports, each checked for its fields, roles, parts and labels, and that its items are known.
+def read_rows(
+    kind: str, rows: Iterable[Any], file: str, catalogue: Container[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows of one of these exports, each checked for its fields, roles, parts and labels, and that its items
+    are known.
 
     Raises
     ------
@@ -129,14 +157,22 @@ def read_rows(kind: str, rows: Iterable[Any], file: str, catalogue: Container[st
             raise InputError(f"{where}: is no JSON object; write one object a line")
         for name in _FIELDS[kind]:
             if name not in row:
-                raise InputError(f"{where}: field '{name}' is missing; a {kind} row has {', '.join(_FIELDS[kind])}")
+                raise InputError(
+                    f"{where}: field '{name}' is missing; a {kind} row has {', '.join(_FIELDS[kind])}"
+                )
         for message in row.get("messages") or row.get("context") or []:
             _check_message(message, where)
-        if kind == "preference" and not ({"chosen", "rejected"} <= set(row) or row.get("label") in (MOVES, STAYS)):
-            raise InputError(f"{where}: has neither chosen and rejected nor a label {MOVES} or {STAYS}; add one of them")
+        if kind == "preference" and not (
+            {"chosen", "rejected"} <= set(row) or row.get("label") in (MOVES, STAYS)
+        ):
+            raise InputError(
+                f"{where}: has neither chosen and rejected nor a label {MOVES} or {STAYS}; add one of them"
+            )
         for item in _items(kind, row):
             if catalogue is not None and item not in catalogue:
-                raise InputError(f"{where}: item '{item}' is not in the catalogue; export again from its workspace")
+                raise InputError(
+                    f"{where}: item '{item}' is not in the catalogue; export again from its workspace"
+                )
         yield row
 
 
@@ -158,4 +194,7 @@ def _check_message(message: Any, where: str) -> None:
         raise InputError(f"{where}: a message needs a role user or assistant and a list of parts as content")
     for part in message["content"]:
         if not ("text" in part or "item_id" in part or "sha256" in part):
-            raise InputError(f"{where}: a part is {{type, text}}, {{type, item_id}} or {{type, sha256}}; found {sorted(part)}")
+            raise InputError(
+                f"{where}: a part is {{type, text}}, {{type, item_id}} or {{type, sha256}}; found"
+                f" {sorted(part)}"
+            )

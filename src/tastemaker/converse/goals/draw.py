@@ -1,4 +1,6 @@
-"""Goals by keyed draws: a template, a seed item, and clauses about it that leave as many fitting items as the letters ask."""
+"""Goals by keyed draws: a template, a seed item, and clauses about it that leave as many fitting items as the
+letters ask.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Recognises = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class Draft:
-    """A goal before an agent rewords it: its template, text, first wishes, how many items fit, and the item it was drawn from."""
+    """A goal before an agent rewords it: its template, text, first wishes, how many items fit, and the item
+    it was drawn from.
+    """
 
     template: Template
     text: str
@@ -36,7 +40,9 @@ class Draft:
 
 
 def clause_about(catalogue: Catalogue, field: str, row: int, rng: np.random.Generator) -> Clause | None:
-    """A clause that item `row` satisfies: its word, one of its words, or a range of a tenth of the span around its number."""
+    """A clause that item `row` satisfies: its word, one of its words, or a range of a tenth of the span
+    around its number.
+    """
     value = catalogue.columns[field][row]
     if value is None:
         return None
@@ -47,7 +53,9 @@ def clause_about(catalogue: Catalogue, field: str, row: int, rng: np.random.Gene
     about = catalogue.fields[field]
     margin = max((about.high - about.low) / 10.0, 1.0)
     low, high = float(np.floor(value - margin / 2)), float(np.ceil(value + margin / 2))
-    return (Clause(field, "between", (low, high)), Clause(field, "ge", low), Clause(field, "le", high))[int(rng.integers(3))]
+    return (Clause(field, "between", (low, high)), Clause(field, "ge", low), Clause(field, "le", high))[
+        int(rng.integers(3))
+    ]
 
 
 class Sampler:
@@ -80,12 +88,15 @@ class Sampler:
             self.skipped[template.name] = f"the model or the catalogue has no {template.media}"
             return False
         if self._fill(template, generator(self.seed, "goal feasible", template.name)) is None:
-            self.skipped[template.name] = f"no request with the wanted number of fitting items in {ATTEMPTS} draws"
+            self.skipped[template.name] = (
+                f"no request with the wanted number of fitting items in {ATTEMPTS} draws"
+            )
             return False
         return True
 
     def draw(self, index: int) -> Draft:
-        """Goal number `index`. A template whose draws all fail this time is counted in `redrawn` and another takes its place.
+        """Goal number `index`. A template whose draws all fail this time is counted in `redrawn` and another
+        takes its place.
 
         Raises
         ------
@@ -95,7 +106,8 @@ class Sampler:
         if not self.feasible:
             reasons = "; ".join(sorted(set(self.skipped.values())))
             raise InputError(
-                f"no conversation goal can be drawn from this catalogue: {reasons}; give the items attributes field=value"
+                f"no conversation goal can be drawn from this catalogue: {reasons}; give the items attributes"
+                " field=value"
             )
         rng = generator(self.seed, "goal", index)
         for place in rng.permutation(len(self.feasible)):
@@ -103,7 +115,10 @@ class Sampler:
             if (draft := self._fill(template, rng)) is not None:
                 return draft
             self.redrawn[template.name] += 1
-        raise InputError(f"goal {index}: no template could be filled; the catalogue has too few items that share attributes")
+        raise InputError(
+            f"goal {index}: no template could be filled; the catalogue has too few items that share"
+            " attributes"
+        )
 
     def _fill(self, template: Template, rng: np.random.Generator) -> Draft | None:
         for _ in range(ATTEMPTS):
@@ -122,23 +137,41 @@ class Sampler:
     def _wishes(
         self, template: Template, row: int, rng: np.random.Generator
     ) -> tuple[tuple[Wish, ...] | None, dict[str, Clause]]:
-        """Wishes about item `row`: one a slot, then further facts until the letters are met or the template's most is reached."""
+        """Wishes about item `row`: one a slot, then further facts until the letters are met or the template's
+        most is reached.
+        """
         if template.media:
             if self.recognises is not None and not self.recognises(template.media, row):
                 return None, {}
-            return (Wish("must", Clause(FAMILY, "same_group", self.catalogue.item_ids[row]), template.media),), {}
+            return (
+                Wish("must", Clause(FAMILY, "same_group", self.catalogue.item_ids[row]), template.media),
+            ), {}
         slots: dict[str, Clause] = {}
         for name, role in template.slots.items():
-            options = [one for one in fields_of_role(role, self.catalogue.fields) if one not in {c.field for c in slots.values()}]
-            clause = clause_about(self.catalogue, options[int(rng.integers(len(options)))], row, rng) if options else None
+            options = [
+                one
+                for one in fields_of_role(role, self.catalogue.fields)
+                if one not in {c.field for c in slots.values()}
+            ]
+            clause = (
+                clause_about(self.catalogue, options[int(rng.integers(len(options)))], row, rng)
+                if options
+                else None
+            )
             if clause is None:
                 return None, {}
             slots[name] = clause
         wishes = tuple(Wish("must", clause) for clause in slots.values())
         most = (
-            int(rng.integers(template.extra[0], template.extra[1] + 1)) if template.specificity[1] == "L" else template.extra[1]
+            int(rng.integers(template.extra[0], template.extra[1] + 1))
+            if template.specificity[1] == "L"
+            else template.extra[1]
         )
-        others = [name for name in fields_of_role("any", self.catalogue.fields) if name not in {c.field for c in slots.values()}]
+        others = [
+            name
+            for name in fields_of_role("any", self.catalogue.fields)
+            if name not in {c.field for c in slots.values()}
+        ]
         for place in rng.permutation(len(others)):
             added = len(wishes) - len(slots)
             enough = added >= template.extra[0] and feasible(template.specificity, self._fits(wishes))
@@ -149,13 +182,28 @@ class Sampler:
         return (wishes, slots) if len(wishes) - len(slots) >= template.extra[0] else (None, {})
 
     def _draft(
-        self, template: Template, row: int, wishes: tuple[Wish, ...], slots: dict[str, Clause], n: int, rng: np.random.Generator
+        self,
+        template: Template,
+        row: int,
+        wishes: tuple[Wish, ...],
+        slots: dict[str, Clause],
+        n: int,
+        rng: np.random.Generator,
     ) -> Draft:
         named = {name: fact_words(clause, self.lexicon) for name, clause in slots.items()}
-        more = [fact_words(wish.clause, self.lexicon) for wish in wishes[len(slots) :]] if not template.media else []
+        more = (
+            [fact_words(wish.clause, self.lexicon) for wish in wishes[len(slots) :]]
+            if not template.media
+            else []
+        )
         text = template.fill(int(rng.integers(len(template.variants))), named, more)
         delta = tuple(Change("add", wish.kind, wish.clause, wish.reference, wish.medium) for wish in wishes)
-        key = "\n".join([template.name, *sorted(f"{w.clause.field} {w.clause.cmp} {value_json(w.clause.value)}" for w in wishes)])
+        key = "\n".join(
+            [
+                template.name,
+                *sorted(f"{w.clause.field} {w.clause.cmp} {value_json(w.clause.value)}" for w in wishes),
+            ]
+        )
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
         return Draft(template, text, delta, n, row, seed, ("novice", "expert")[int(rng.integers(2))])
 

@@ -1,4 +1,6 @@
-"""The 44 goal templates: 11 categories by 4 specificities, each with typed slots, its need of media, and variants."""
+"""The 44 goal templates: 11 categories by 4 specificities, each with typed slots, its need of media, and
+variants.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ LEAST_COVERAGE = 0.3  # a field fewer items have is no basis for a request
 
 @dataclass(frozen=True)
 class Template:
-    """One kind of goal. slots: name -> role of a field; extra: fewest and most further facts; media: what has to be attached."""
+    """One kind of goal. slots: name -> role of a field; extra: fewest and most further facts; media: what has
+    to be attached.
+    """
 
     category: str
     title: str
@@ -34,7 +38,9 @@ class Template:
     def __post_init__(self) -> None:
         """A letter out of range or a pattern that names no slot is refused."""
         if self.category not in CATEGORIES or self.specificity not in SPECIFICITIES or not self.variants:
-            raise InputError(f"goal template {self.category}-{self.specificity}: unknown letters or no variant")
+            raise InputError(
+                f"goal template {self.category}-{self.specificity}: unknown letters or no variant"
+            )
         for variant in self.variants:
             if unknown := set(re.findall(r"\{(?:, )?(\w+)\}", variant)) - set(self.slots) - {"more"}:
                 raise InputError(f"goal template {self.category}-{self.specificity}: {unknown} names no slot")
@@ -59,12 +65,15 @@ def templates() -> tuple[Template, ...]:
     """All templates of the data file, in its order."""
     data = json.loads(files("tastemaker.converse.goals").joinpath("templates.json").read_text("utf-8"))
     return tuple(
-        Template(**{**one, "extra": tuple(one["extra"]), "variants": tuple(one["variants"])}) for one in data["templates"]
+        Template(**{**one, "extra": tuple(one["extra"]), "variants": tuple(one["variants"])})
+        for one in data["templates"]
     )
 
 
 def fields_of_role(role: str, fields: Mapping[str, Field]) -> list[str]:
-    """The catalogue's fields that may fill a role, in its order of preference; "any" is every field, "fact" those without one."""
+    """The catalogue's fields that may fill a role, in its order of preference; "any" is every field, "fact"
+    those without one.
+    """
     usable = [name for name, field in fields.items() if field.coverage >= LEAST_COVERAGE and varied(field)]
     roles = language_file()["roles"]
     if role == "any":

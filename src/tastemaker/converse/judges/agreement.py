@@ -19,7 +19,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rated:
-    """One judge's answer on one aspect of one turn; score None when no valid answer came. item: what was judged."""
+    """One judge's answer on one aspect of one turn; score None when no valid answer came. item: what was
+    judged.
+    """
 
     judge: str
     conversation: str
@@ -31,7 +33,9 @@ class Rated:
 
 @dataclass(frozen=True)
 class Mean:
-    """A judge's mean on an aspect: None, with the reason, unless at least 95 % of what was asked has a valid answer."""
+    """A judge's mean on an aspect: None, with the reason, unless at least 95 % of what was asked has a valid
+    answer.
+    """
 
     judge: str
     aspect: str
@@ -51,7 +55,10 @@ def means(ratings: Sequence[Rated]) -> list[Mean]:
         scores = [one.score for one in rows if one.score is not None]
         share = len(scores) / len(rows)
         if share < LEAST_VALID:
-            reason = f"only {share:.1%} of {len(rows)} answers are valid; at least {LEAST_VALID:.0%} are needed for a mean"
+            reason = (
+                f"only {share:.1%} of {len(rows)} answers are valid; at least {LEAST_VALID:.0%} are needed"
+                " for a mean"
+            )
             found.append(Mean(judge, aspect, len(rows), len(scores), None, reason))
         else:
             found.append(Mean(judge, aspect, len(rows), len(scores), float(np.mean(scores))))
@@ -59,7 +66,8 @@ def means(ratings: Sequence[Rated]) -> list[Mean]:
 
 
 def weighted_kappa(a: Sequence[int], b: Sequence[int], grades: int = GRADES) -> float | None:
-    """kappa = 1 - sum w O / sum w E with w_ij = ((i - j)/(K - 1))^2; None when the denominator is 0 (Cohen 1968).
+    """kappa = 1 - sum w O / sum w E with w_ij = ((i - j)/(K - 1))^2; None when the denominator is 0 (Cohen
+    1968).
 
     a, b: grades 1..K of the same units.
     """
@@ -84,7 +92,8 @@ def _kappas(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Estimate:
     """Weighted kappa of two judges on what both answered, with a percentile bootstrap over conversations.
 
-    The value is NaN, with a reason, when chance alone leaves no disagreement (a judge that always says the same).
+    The value is NaN, with a reason, when chance alone leaves no disagreement (a judge that always says the
+    same).
     """
     pairs = _pairs(ratings, first, second, aspect)
     names = sorted({conversation for conversation, _, _ in pairs})
@@ -94,14 +103,20 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
         tables[place[conversation], a - 1, b - 1] += 1
     value = float(_kappas(tables.sum(axis=0)[None])[0]) if pairs else float("nan")
     if np.isnan(value):
-        why = "no answer of both judges" if not pairs else "a judge gives one grade throughout: chance leaves no disagreement"
+        why = (
+            "no answer of both judges"
+            if not pairs
+            else "a judge gives one grade throughout: chance leaves no disagreement"
+        )
         return Estimate(value, float("nan"), float("nan"), len(pairs), "weighted kappa", reason=why)
     rng = generator(seed, "kappa", first, second, aspect)
     counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     drawn = _kappas(np.tensordot(counts, tables, axes=1))
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (float("nan"), float("nan"))
-    return Estimate(value, float(low), float(high), len(pairs), "weighted kappa", ("conversations are independent",))
+    return Estimate(
+        value, float(low), float(high), len(pairs), "weighted kappa", ("conversations are independent",)
+    )
 
 
 def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> list[tuple[str, int, int]]:
@@ -110,6 +125,8 @@ def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> li
     return [
         (one.conversation, one.score, other)
         for one in ratings
-        if one.aspect == aspect and one.judge == first and one.score is not None
+        if one.aspect == aspect
+        and one.judge == first
+        and one.score is not None
         and (other := scores.get((second, one.item))) is not None
-    ]  # fmt: skip
+    ]

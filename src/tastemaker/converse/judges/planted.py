@@ -40,7 +40,11 @@ def plant(one: Conversation, turn: int, defect: str, known: Known) -> Conversati
     if defect == "swapped_item":
         wishes = list(replay(one, known))[turn - 1].wishes
         wrong = np.flatnonzero(~adhere(wishes, known.match, len(known.catalogue)).holds)
-        return _with_turn(one, turn, item_id=known.catalogue.item_ids[int(rng.choice(wrong))]) if len(wrong) else None
+        return (
+            _with_turn(one, turn, item_id=known.catalogue.item_ids[int(rng.choice(wrong))])
+            if len(wrong)
+            else None
+        )
     return _false_fact(one, turn, known, rng)
 
 
@@ -54,7 +58,10 @@ def _flip(one: Conversation, turn: int) -> Conversation | None:
     if one.label(turn) is None:
         return None
     other = {MOVES: STAYS, STAYS: MOVES}
-    progress = [replace(line, label=other[str(line.label)]) if line.item_turn == turn else line for line in one.progress]
+    progress = [
+        replace(line, label=other[str(line.label)]) if line.item_turn == turn else line
+        for line in one.progress
+    ]
     return replace(one, progress=tuple(progress))
 
 
@@ -62,20 +69,25 @@ def _false_fact(one: Conversation, turn: int, known: Known, rng: np.random.Gener
     """One value in the reply replaced by another of its field that the item does not have."""
     now = one.turns[turn - 1]
     names = known.catalogue.names(known.catalogue.row[now.item_id or ""])
-    told = [c for c in changes(Said(now.reply, (Heard("T0", "", names),)), known.lexicon) if c.clause.cmp == "eq"]
+    told = [
+        c for c in changes(Said(now.reply, (Heard("T0", "", names),)), known.lexicon) if c.clause.cmp == "eq"
+    ]
     told = [c for c in told if spoken(str(c.clause.value)) in now.reply and len(str(c.clause.value)) > 2]
     if not told:
         return None
     clause = told[int(rng.integers(len(told)))].clause
     others = [value for value in known.catalogue.fields[clause.field].values if value != clause.value]
     return _with_turn(
-        one, turn, reply=now.reply.replace(spoken(str(clause.value)), spoken(others[int(rng.integers(len(others)))]))
+        one,
+        turn,
+        reply=now.reply.replace(spoken(str(clause.value)), spoken(others[int(rng.integers(len(others)))])),
     )
 
 
 @dataclass(frozen=True)
 class Detection:
-    """How well a judge notices a defect. hit, false_alarm: shares graded 2 or less, planted and not; difference with interval.
+    """How well a judge notices a defect. hit, false_alarm: shares graded 2 or less, planted and not;
+    difference with interval.
 
     reported: whether the aspect may be reported, that is, the interval of the difference lies above 0.
     """
@@ -95,14 +107,19 @@ class Detection:
         return self.low > 0
 
 
-def detection(clean: Sequence[Rated], planted: Sequence[Rated], judge: str, defect: str, seed: int = 0) -> Detection:
+def detection(
+    clean: Sequence[Rated], planted: Sequence[Rated], judge: str, defect: str, seed: int = 0
+) -> Detection:
     """Grades of the same turns without and with the defect, paired; bootstrap over conversations."""
     aspect = ASPECT_OF[defect]
     before = {one.item: one.score for one in clean if one.judge == judge and one.aspect == aspect}
     pairs = [
         (one.conversation, one.score <= NOTICED, int(before[one.item] or 0) <= NOTICED)
         for one in planted
-        if one.judge == judge and one.aspect == aspect and one.score is not None and before.get(one.item) is not None
+        if one.judge == judge
+        and one.aspect == aspect
+        and one.score is not None
+        and before.get(one.item) is not None
     ]
     if not pairs:
         return Detection(judge, defect, aspect, float("nan"), float("nan"), float("nan"), float("nan"), 0)

@@ -1,4 +1,6 @@
-"""The lexicon: what a catalogue's fields and values are called, from a data file and from the values themselves."""
+"""The lexicon: what a catalogue's fields and values are called, from a data file and from the values
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _SHORTEST_BARE = 3  # letters from which a value is recognised without its field
 
 @dataclass(frozen=True)
 class Words:
-    """How one field is spoken of. must, must_not: phrases with {value}; unit: for numbers; surfaces: (regex, value) pairs."""
+    """How one field is spoken of. must, must_not: phrases with {value}; unit: for numbers; surfaces: (regex,
+    value) pairs.
+    """
 
     name: str
     kind: Kind
@@ -33,8 +37,9 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """The words of every field, the phrases that point at an attachment, and every (folded value, regex, value, field),
-    longest first."""
+    """The words of every field, the phrases that point at an attachment, and every (folded value, regex,
+    value, field), longest first.
+    """
 
     fields: Mapping[str, Words]
     media: Mapping[str, tuple[str, ...]]
@@ -44,7 +49,9 @@ class Lexicon:
 @lru_cache(maxsize=1)
 def language_file() -> dict[str, Any]:
     """The data file: phrases by field, roles of fields, phrases for attachments."""
-    found: dict[str, Any] = json.loads(files("tastemaker.converse.language").joinpath("lexicon.json").read_text("utf-8"))
+    found: dict[str, Any] = json.loads(
+        files("tastemaker.converse.language").joinpath("lexicon.json").read_text("utf-8")
+    )
     return found
 
 
@@ -68,10 +75,14 @@ def build(fields: Mapping[str, Field]) -> Lexicon:
     shared = Counter(spoken(value).casefold() for field in fields.values() for value in field.values)
     words = {name: _words(field, shared) for name, field in fields.items()}
     surfaces = [
-        (spoken(value).casefold(), pattern, value, name) for name, one in words.items() for pattern, value in one.surfaces
+        (spoken(value).casefold(), pattern, value, name)
+        for name, one in words.items()
+        for pattern, value in one.surfaces
     ]
     surfaces.sort(key=lambda one: (-len(one[1].pattern), one[2], one[3], one[1].pattern))
-    return Lexicon(words, {kind: tuple(said) for kind, said in language_file()["media"].items()}, tuple(surfaces))
+    return Lexicon(
+        words, {kind: tuple(said) for kind, said in language_file()["media"].items()}, tuple(surfaces)
+    )
 
 
 def _words(field: Field, shared: Counter[str]) -> Words:
@@ -79,7 +90,9 @@ def _words(field: Field, shared: Counter[str]) -> Words:
     known, default = data["fields"].get(field.name, {}), data["default"]
     nouns = tuple(known.get("nouns", [field.name.replace("_", " ")]))
     must, must_not = (tuple(known.get(kind, default[kind])) for kind in ("must", "must_not"))
-    surfaces = [one for value in field.values for one in _surfaces(value, known, nouns, must + must_not, shared)]
+    surfaces = [
+        one for value in field.values for one in _surfaces(value, known, nouns, must + must_not, shared)
+    ]
     units = (known["unit"], *known.get("more_units", [])) if "unit" in known else ()
     return Words(field.name, field.kind, nouns, must, must_not, known.get("unit", ""), units, tuple(surfaces))
 
@@ -87,14 +100,18 @@ def _words(field: Field, shared: Counter[str]) -> Words:
 def _surfaces(
     value: str, known: dict[str, Any], nouns: tuple[str, ...], phrases: tuple[str, ...], shared: Counter[str]
 ) -> list[tuple[re.Pattern[str], str]]:
-    """Every way the value is read: forms of the data file, else beside the noun, and alone when that is unmistakable."""
+    """Every way the value is read: forms of the data file, else beside the noun, and alone when that is
+    unmistakable.
+    """
     said = spoken(value)
     text = re.escape(said)
     plural = rf"{text}(?:e?s)?" if said[-1:].isalpha() and not said.endswith("s") else text
     forms = [bounded(form.replace("{value}", text)) for form in known.get("forms", [])]
     if not forms:
         fixed = [re.escape(one.replace("{noun}", nouns[0])).replace(r"\{value\}", text) for one in phrases]
-        beside = [f"{text} {re.escape(noun)}" for noun in nouns] + [f"{re.escape(noun)} (?:is |of )?{text}" for noun in nouns]
+        beside = [f"{text} {re.escape(noun)}" for noun in nouns] + [
+            f"{re.escape(noun)} (?:is |of )?{text}" for noun in nouns
+        ]
         forms = [bounded(one) for one in fixed + beside]
         if shared[said.casefold()] == 1 and len(said) >= _SHORTEST_BARE:
             forms = [bounded(plural)]

@@ -1,4 +1,6 @@
-"""Words into wishes: a lexicon parser that audits messages and reads them for the search. It never sees a constraint."""
+"""Words into wishes: a lexicon parser that audits messages and reads them for the search. It never sees a
+constraint.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from tastemaker.converse.constraints import Change, Clause, Strength, Wish, merg
 from tastemaker.converse.language.lexicon import Lexicon, Words, bounded, plain
 
 _NOT = re.compile(
-    r"\b(?:(?:no|not)(?! (?:less|more) than)|nothing|never|without|except|anything but|other than|avoid|skip|leave out|"
+    r"\b(?:(?:no|not)(?! (?:less|more) than)|nothing|never|without|except|anything but|other"
+    r" than|avoid|skip|leave out|"
     r"don't want|do not want|isn't)\b"
     r"(?:(?!\bbut\b|\bjust\b|\bonly\b)[^.,;:!?])*$",
     re.IGNORECASE,
@@ -36,7 +39,9 @@ class Heard:
 
 @dataclass(frozen=True)
 class Said:
-    """One message of the listener: its words, the items played before it, and what its attachments were recognised as."""
+    """One message of the listener: its words, the items played before it, and what its attachments were
+    recognised as.
+    """
 
     text: str
     played: tuple[Heard, ...] = ()
@@ -53,14 +58,20 @@ def read(messages: Sequence[Said], lexicon: Lexicon) -> tuple[Wish, ...]:
 
 
 def _merge_one(wishes: tuple[Wish, ...], change: Change, lexicon: Lexicon) -> tuple[Wish, ...]:
-    """As `merge`; a second value for a field that holds one replaces the first, for nothing could satisfy both."""
+    """As `merge`; a second value for a field that holds one replaces the first, for nothing could satisfy
+    both.
+    """
     words = lexicon.fields.get(change.clause.field)
     single = words is not None and words.kind == "word" and change.op == "add" and change.kind == "must"
     if single and change.clause.cmp in ("eq", "in"):
         wishes = tuple(
             one
             for one in wishes
-            if not (one.clause.field == change.clause.field and one.kind == "must" and one.clause.cmp in ("eq", "in"))
+            if not (
+                one.clause.field == change.clause.field
+                and one.kind == "must"
+                and one.clause.cmp in ("eq", "in")
+            )
         )
     return merge(wishes, [change])
 
@@ -70,7 +81,9 @@ def changes(message: Said, lexicon: Lexicon) -> tuple[Change, ...]:
     """What one message changes, in the order of its sentences."""
     text = plain(message.text)
     found: list[Change] = []
-    for name in sorted({name for one in message.played for name in one.names}, key=lambda name: (-len(name), name)):
+    for name in sorted(
+        {name for one in message.played for name in one.names}, key=lambda name: (-len(name), name)
+    ):
         handle = next(one.handle for one in reversed(message.played) if name in one.names)
         said = re.escape(plain(name))
         text = re.sub(rf'"{said}"|(?<!\w){said}(?!\w)', f"\x02{handle}\x03", text)
@@ -114,7 +127,10 @@ def _drops(text: str, lexicon: Lexicon) -> tuple[str, list[Change]]:
     found = []
     for name, words in lexicon.fields.items():
         nouns = "|".join(re.escape(noun) for noun in words.nouns)
-        pattern = rf"\bany (?:{nouns}) (?:will do|is fine)|\bthe (?:{nouns}) (?:no longer matters|doesn't matter|does not matter)"
+        pattern = (
+            rf"\bany (?:{nouns}) (?:will do|is fine)|\bthe (?:{nouns}) (?:no longer matters|doesn't"
+            r" matter|does not matter)"
+        )
         while match := re.search(pattern, text, re.IGNORECASE):
             found.append(Change("drop", "must", Clause(name, "eq", "")))
             text = _blank(text, match)
@@ -167,13 +183,19 @@ def _bounds(text: str, words: Words) -> tuple[str, list[Change]]:
         ):
             while match := re.search(before + bounded(body) + after, text, re.IGNORECASE):
                 first, last = float(match.group(1)), float(match.groups()[-1])
-                found.append(Change("add", "must", Clause(words.name, cmp, (first, last) if cmp == "between" else first)))
+                found.append(
+                    Change(
+                        "add", "must", Clause(words.name, cmp, (first, last) if cmp == "between" else first)
+                    )
+                )
                 text = _blank(text, match)
     return text, found
 
 
 def _values(text: str, lexicon: Lexicon) -> list[Change]:
-    """Values by name, longest first, with the polarity of their place in the sentence; "a or b" of one field is one wish."""
+    """Values by name, longest first, with the polarity of their place in the sentence; "a or b" of one field
+    is one wish.
+    """
     spots: list[tuple[int, int, str, str]] = []
     left, folded = text, text.casefold()
     for key, pattern, value, name in lexicon.surfaces:

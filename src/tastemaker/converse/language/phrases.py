@@ -22,16 +22,23 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def phrase(wish: Wish, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:
-    """The wish as a phrase after "something"; `names` says what to call an item a clause refers to (item id -> words)."""
+    """The wish as a phrase after "something"; `names` says what to call an item a clause refers to (item id
+    -> words).
+    """
     clause = wish.clause
     if wish.medium != "text" and wish.reference is None:
         return f"that goes with {_pick(lexicon.media[wish.medium], rng)}"
     if clause.cmp == "similar_to":
-        verb = {"audio": "that sounds like", "image": "with a cover like that of"}.get(clause.field, "much like")
+        verb = {"audio": "that sounds like", "image": "with a cover like that of"}.get(
+            clause.field, "much like"
+        )
         return f"{verb} {names[str(clause.value)]}"
     words = lexicon.fields[clause.field]
     if clause.cmp == "same_group":
-        return f"{'not ' * (wish.kind == 'must_not')}with the same {words.nouns[0]} as {names[str(clause.value)]}"
+        return (
+            f"{'not ' * (wish.kind == 'must_not')}with the same {words.nouns[0]} as"
+            f" {names[str(clause.value)]}"
+        )
     if clause.cmp in ("le", "ge", "between"):
         return _measure(clause, words, rng)
     options = words.must_not if wish.kind == "must_not" else words.must
@@ -73,22 +80,34 @@ def sentence(change: Change, lexicon: Lexicon, rng: np.random.Generator, names: 
     if change.kind == "prefer":
         return f"Ideally something {said}."
     if change.op == "replace":
-        return _pick((f"Now something {said} instead.", f"Let us change that: something {said} instead."), rng)
-    return _pick((f"Please make it something {said}.", f"Next, something {said}.", f"Could it be something {said}?"), rng)
+        return _pick(
+            (f"Now something {said} instead.", f"Let us change that: something {said} instead."), rng
+        )
+    return _pick(
+        (f"Please make it something {said}.", f"Next, something {said}.", f"Could it be something {said}?"),
+        rng,
+    )
 
 
 def listed(granted: Sequence[str], refused: Sequence[str]) -> str:
-    """Phrases in a row: a, b and c, then what is not wanted, each behind a comma so that its "not" ends there."""
+    """Phrases in a row: a, b and c, then what is not wanted, each behind a comma so that its "not" ends
+    there.
+    """
     head = ", ".join(granted[:-1]) + (" and " if len(granted) > 1 else "") + "".join(granted[-1:])
     return ", ".join(([head] if head else []) + list(refused))
 
 
 def fact_words(clause: Clause, lexicon: Lexicon) -> str:
-    """A clause as a fact sheet has it: "key D". Used in goals, so that a message that follows its goal does not copy it."""
+    """A clause as a fact sheet has it: "key D". Used in goals, so that a message that follows its goal does
+    not copy it.
+    """
     words = lexicon.fields.get(clause.field)
     noun = words.nouns[-1] if words else clause.field
     if isinstance(clause.value, tuple):
         parts = [number(one) if isinstance(one, float) else spoken(str(one)) for one in clause.value]
         return f"{noun} {(' to ' if clause.cmp == 'between' else ' / ').join(parts)}"
     sign = {"le": "up to ", "ge": "from "}.get(clause.cmp, "")
-    return f"{noun} {sign}{number(clause.value) if isinstance(clause.value, float) else spoken(str(clause.value))}"
+    return (
+        f"{noun}"
+        f" {sign}{number(clause.value) if isinstance(clause.value, float) else spoken(str(clause.value))}"
+    )

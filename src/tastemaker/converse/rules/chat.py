@@ -1,4 +1,6 @@
-"""A model without a model: a `Chat` that plays every role by rules, reading nothing but the request's view."""
+"""A model without a model: a `Chat` that plays every role by rules, reading nothing but the request's
+view.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, ProfileAnswer, RecommenderAnswer
+from tastemaker.converse.agents.answers import (
+    ClosingAnswer,
+    GoalAnswer,
+    ListenerAnswer,
+    ProfileAnswer,
+    RecommenderAnswer,
+)
 from tastemaker.converse.constraints import Wish, demands
 from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.parse import Heard, Said, changes
@@ -24,7 +32,9 @@ PICKY = 0.6  # how often a listener minds that an item misses an unspoken taste
 
 
 class RuleChat:
-    """Plays profile, goal, listener and recommender from their views; free of charge, no network, same view same answer."""
+    """Plays profile, goal, listener and recommender from their views; free of charge, no network, same view
+    same answer.
+    """
 
     model = "rules@1"
 
@@ -40,7 +50,9 @@ class RuleChat:
     def _answer(self, request: Request[Any]) -> Any:
         view = request.view
         turn = getattr(view, "turn", 0)
-        rng = generator(self.seed, "rules", request.unit, request.kind, turn, request.sample, len(request.messages))
+        rng = generator(
+            self.seed, "rules", request.unit, request.kind, turn, request.sample, len(request.messages)
+        )
         if isinstance(view, ProfileView):
             return self._profile(view)
         if isinstance(view, GoalView):
@@ -53,7 +65,9 @@ class RuleChat:
             return ListenerAnswer(thought=why, message=message, progress=label)  # type: ignore[arg-type]
         if isinstance(view, RecommenderView):
             return self._recommend(view, rng)
-        raise InputError(f"the rule-based model plays the roles of conversations only; it got a view {type(view).__name__}")
+        raise InputError(
+            f"the rule-based model plays the roles of conversations only; it got a view {type(view).__name__}"
+        )
 
     def _profile(self, view: ProfileView) -> ProfileAnswer:
         """The creator that most tracks share; culture and genre are not to be told from names."""
@@ -62,7 +76,9 @@ class RuleChat:
         return ProfileAnswer(culture=None, top_creator=best, top_genre=None)
 
     def _label(self, view: ListenerView, rng: np.random.Generator) -> tuple[str, str]:
-        """What the reply says of the last item, against the standing wishes and the listener's unspoken tastes."""
+        """What the reply says of the last item, against the standing wishes and the listener's unspoken
+        tastes.
+        """
         last = view.dialogue[-1]
         names = (last.played.title,) if last.played else ()
         told = {
@@ -79,7 +95,9 @@ class RuleChat:
         return MOVES, "That is what I had in mind; on from here."
 
     def _recommend(self, view: RecommenderView, rng: np.random.Generator) -> RecommenderAnswer:
-        """The first candidate that the search found; nothing_fits when there is none in the whole catalogue."""
+        """The first candidate that the search found; nothing_fits when there is none in the whole
+        catalogue.
+        """
         if not view.candidates or not (view.count or view.must_choose):
             return RecommenderAnswer(
                 thought="The search matches nothing; I say so and offer a way out.",

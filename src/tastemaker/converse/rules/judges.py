@@ -31,13 +31,21 @@ class _Judge:
     def complete(self, request: Request[Any]) -> Reply:
         """All aspects. Raises InputError for another role's view."""
         if isinstance(request.view, PairView):
-            first, second = (self.suits(request.view, item) for item in (request.view.first, request.view.second))
+            first, second = (
+                self.suits(request.view, item) for item in (request.view.first, request.view.second)
+            )
             choice = "equal" if first == second else "first" if first > second else "second"
             return Reply(json.dumps({"choice": choice, "reason": f"by {self.model}"}))
         if not isinstance(request.view, JudgeView):
-            raise InputError(f"this model judges turns and pairs only; it got a view {type(request.view).__name__}")
+            raise InputError(
+                f"this model judges turns and pairs only; it got a view {type(request.view).__name__}"
+            )
         scores = self.grades(request.view)
-        return Reply(json.dumps({name: {"score": scores.get(name, 3), "reason": f"by {self.model}"} for name in ASPECTS}))
+        return Reply(
+            json.dumps(
+                {name: {"score": scores.get(name, 3), "reason": f"by {self.model}"} for name in ASPECTS}
+            )
+        )
 
     def grades(self, view: JudgeView) -> dict[str, int]:
         """Grades of the aspects this judge knows how to tell; the others get 3."""
@@ -52,7 +60,8 @@ def names_new_item(view: JudgeView) -> bool:
     """Whether the message names the item that is only about to be played."""
     said = plain(view.message).casefold()
     return any(
-        (len(name.split()) > 1 and plain(name).casefold() in said) or f'"{plain(name).casefold()}"' in said for name in view.names
+        (len(name.split()) > 1 and plain(name).casefold() in said) or f'"{plain(name).casefold()}"' in said
+        for name in view.names
     )
 
 
@@ -68,7 +77,9 @@ class FactJudge(_Judge):
         broken = [wish for wish in wishes if view.item is not None and not _meets(wish, facts)]
         told = changes(Said(view.reply, (Heard("T0", "", view.names),)), self.lexicon) if view.item else ()
         false = [
-            one for one in told if one.clause.cmp == "eq" and facts.get(one.clause.field, one.clause.value) != one.clause.value
+            one
+            for one in told
+            if one.clause.cmp == "eq" and facts.get(one.clause.field, one.clause.value) != one.clause.value
         ]
         fits = not broken and view.item is not None
         grades = {"item_fits": 4 if fits else 1, "statements_true": 1 if false else 4}
@@ -76,7 +87,9 @@ class FactJudge(_Judge):
         if view.label is not None:
             minded = "I would like" in view.verdict
             expected = MOVES if fits and not minded else STAYS
-            untold = not view.verdict and fits and view.label == STAYS  # the last verdict comes without its thought
+            untold = (
+                not view.verdict and fits and view.label == STAYS
+            )  # the last verdict comes without its thought
             grades["label_right"] = 3 if untold else 4 if view.label == expected else 1
         grades["queries_help"] = 4 if view.counted else 3
         grades["goal_fulfilled"] = 4 if fits else 2

@@ -21,13 +21,20 @@ _OPENERS = (
 _AGAIN = ("That is not what I meant: I want something {wish}.", "No, once more: something {wish}, please.")
 _AFRESH = ("Let us start afresh.", "Forget what I asked for so far.")
 _PLEASED = ("That is lovely.", "Oh yes, thank you.", "I enjoyed that.", "Good choice.")
-_UNMOVED = ("Hm, that one leaves me cold.", "That is not quite it.", "It does not take me where I want to go.")
+_UNMOVED = (
+    "Hm, that one leaves me cold.",
+    "That is not quite it.",
+    "It does not take me where I want to go.",
+)
 _FOUND = (
     "How about “{title}”? It is something {facts}.",
     "Try “{title}”: something {facts}.",
     "Here is “{title}”, something {facts}.",
 )
-_NOTHING = ("Nothing in the catalogue is all of that at once.", "I looked through everything, and nothing fits all of it.")
+_NOTHING = (
+    "Nothing in the catalogue is all of that at once.",
+    "I looked through everything, and nothing fits all of it.",
+)
 FACTS_TOLD = 6
 
 
@@ -35,21 +42,29 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def wish_words(wishes: Sequence[Wish], lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:
+def wish_words(
+    wishes: Sequence[Wish], lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
+) -> str:
     """All wishes as phrases after "something"."""
     granted = [phrase(wish, lexicon, rng, names) for wish in wishes if wish.kind == "must"]
     refused = [phrase(wish, lexicon, rng, names) for wish in wishes if wish.kind == "must_not"]
     return listed(granted, refused) or "you like yourself"
 
 
-def listener_message(view: ListenerView, label: str | None, lexicon: Lexicon, rng: np.random.Generator) -> str:
+def listener_message(
+    view: ListenerView, label: str | None, lexicon: Lexicon, rng: np.random.Generator
+) -> str:
     """An opening, a change with a word on the last item, or the wishes once more."""
     names = dict(view.names)
     if view.turn == 1:
-        return _pick(_OPENERS, rng).format(wish=wish_words([one.wish for one in view.changes], lexicon, rng, names))
+        return _pick(_OPENERS, rng).format(
+            wish=wish_words([one.wish for one in view.changes], lexicon, rng, names)
+        )
     mood = "" if label is None else _pick(_PLEASED if label == MOVES else _UNMOVED, rng) + " "
     if not view.changes:
-        again = _pick(_AGAIN, rng) if view.judge and label != MOVES else "Another one, please: something {wish}."
+        again = (
+            _pick(_AGAIN, rng) if view.judge and label != MOVES else "Another one, please: something {wish}."
+        )
         return again.format(wish=wish_words(view.standing, lexicon, rng, names))
     said = [change for change in view.changes if change.op != "drop"]
     dropped = {change.clause.field for change in view.changes if change.op == "drop"}
@@ -67,10 +82,13 @@ def closing_thought(why: str) -> str:
 
 def found_reply(chosen: Offered, lexicon: Lexicon, rng: np.random.Generator) -> str:
     """The item's title and some of its facts, each as the catalogue has it."""
-    facts = [(name, value) for name, value in chosen.facts if isinstance(value, str) and name in lexicon.fields]
+    facts = [
+        (name, value) for name, value in chosen.facts if isinstance(value, str) and name in lexicon.fields
+    ]
     order = rng.permutation(len(facts))[:FACTS_TOLD]
     told = [
-        phrase(Wish("must", Clause(facts[int(at)][0], "eq", str(facts[int(at)][1]))), lexicon, rng, {}) for at in sorted(order)
+        phrase(Wish("must", Clause(facts[int(at)][0], "eq", str(facts[int(at)][1]))), lexicon, rng, {})
+        for at in sorted(order)
     ]
     title = f"“{chosen.title}”"
     if not told:

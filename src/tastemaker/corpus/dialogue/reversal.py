@@ -1,8 +1,9 @@
 """What was said of an item, learnt backwards: from the words of a reply to the item it spoke of.
 
-In a conversation the item comes before the words about it, so a causal model learns to describe items but not to find one by its
-description (the reversal curse, Berglund et al., arXiv 2309.12288); learning the same facts in the other order mends that
-(Golovneva et al., arXiv 2403.13799). Here the reply stands where a listener's message would.
+In a conversation the item comes before the words about it, so a causal model learns to describe items but not
+to find one by its description (the reversal curse, Berglund et al., arXiv 2309.12288); learning the same
+facts in the other order mends that (Golovneva et al., arXiv 2403.13799). Here the reply stands where a
+listener's message would.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ def reversed_examples(
     encode_text: Callable[[str], list[int]],
     max_text: int = 160,
 ) -> pa.Table:
-    """One example for every item played: `[bos] user REPLY item CODES`, the item's title taken out, the loss on its codes.
+    """One example for every item played: `[bos] user REPLY item CODES`, the item's title taken out, the loss
+    on its codes.
 
-    Rejected items are there too: a description of one is as true as of another, and says nothing of anybody's taste.
+    Rejected items are there too: a description of one is as true as of another, and says nothing of anybody's
+    taste.
 
     Parameters
     ----------
@@ -44,7 +47,8 @@ def reversed_examples(
 
     Returns
     -------
-    EXAMPLES table, source "reversed", in the order given; a reply that says nothing but the title is left out.
+    EXAMPLES table, source "reversed", in the order given; a reply that says nothing but the title is left
+    out.
 
     Raises
     ------
@@ -58,7 +62,9 @@ def reversed_examples(
     tokens: list[int] = []
     mask: list[int] = []
     ends = [0]
-    for row, reply in ((one.item, one.reply) for dialogue in dialogues for one in dialogue.exchanges if one.item is not None):
+    for row, reply in (
+        (one.item, one.reply) for dialogue in dialogues for one in dialogue.exchanges if one.item is not None
+    ):
         if row >= len(sids):
             raise InputError(f"item index {row} has no Semantic ID: there are codes for {len(sids):,} items")
         words = _without(reply, titles[row])

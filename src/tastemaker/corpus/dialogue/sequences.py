@@ -2,8 +2,9 @@
 
     [bos] text PROFILE  ( user MESSAGE (media CODES)*  (item CODES | none) text REPLY sep )*
 
-Text is encoded as plain text whatever it spells, so neither an item's nor a listener's words can forge an item or an end.
-No thought, label, goal or constraint is in a sequence; a label decides only whether an item is learnt.
+Text is encoded as plain text whatever it spells, so neither an item's nor a listener's words can forge an
+item or an end. No thought, label, goal or constraint is in a sequence; a label decides only whether an item
+is learnt.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ STRONGEST = 127  # loss_mask is int8: a token's weight in units of the weakest
 
 @dataclass(frozen=True)
 class Exchange:
-    """A message, the rows that its attachments were recognised as, the row answered with (None: nothing fits), and the reply.
+    """A message, the rows that its attachments were recognised as, the row answered with (None: nothing
+    fits), and the reply.
 
     accepted: the item is one to learn; a rejected one stays as context.
     """
@@ -49,8 +51,9 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class DialogueSettings:
-    """weight: lambda, the share of the loss that item tokens get, the rest goes to the replies. longest: tokens of one sequence;
-    longer conversations become windows that each repeat the profile. max_text: tokens of one message or reply at most.
+    """weight: lambda, the share of the loss that item tokens get, the rest goes to the replies. longest:
+    tokens of one sequence; longer conversations become windows that each repeat the profile. max_text: tokens
+    of one message or reply at most.
     """
 
     weight: float = 0.5
@@ -62,7 +65,9 @@ class DialogueSettings:
         if not 0 < self.weight <= 1:
             raise InputError(f"the item's share of the loss is {self.weight}; give one above 0 and at most 1")
         if self.longest < 16 or self.max_text < 1:
-            raise InputError(f"longest is {self.longest} and max_text {self.max_text}; give at least 16 and 1")
+            raise InputError(
+                f"longest is {self.longest} and max_text {self.max_text}; give at least 16 and 1"
+            )
 
 
 class _Writer:
@@ -77,7 +82,10 @@ class _Writer:
     ) -> None:
         missing = [name for name in SPECIALS if name not in vocabulary.specials]
         if missing:
-            raise InputError(f"the vocabulary has no '{missing[0]}' token; prepare the model with tastemaker.lm.dialogue.speak")
+            raise InputError(
+                f"the vocabulary has no '{missing[0]}' token; prepare the model with"
+                " tastemaker.lm.dialogue.speak"
+            )
         self.sids = vocabulary.sid_tokens(codes).tolist()
         self.settings, self._encode = settings, encode_text
         names = ("bos", "text", "user", "media", "item", "none", "sep")
@@ -105,7 +113,9 @@ class _Writer:
 
     def _sid(self, row: int) -> list[int]:
         if not 0 <= row < len(self.sids):
-            raise InputError(f"item index {row} has no Semantic ID: there are codes for {len(self.sids):,} items")
+            raise InputError(
+                f"item index {row} has no Semantic ID: there are codes for {len(self.sids):,} items"
+            )
         return list(self.sids[row])
 
 
@@ -116,11 +126,12 @@ def dialogue_examples(
     encode_text: Callable[[str], list[int]],
     settings: DialogueSettings | None = None,
 ) -> pa.Table:
-    """Loss = lambda mean NLL(item tokens) + (1 - lambda) mean NLL(reply tokens), as weights of tokens in `loss_mask`.
+    """Loss = lambda mean NLL(item tokens) + (1 - lambda) mean NLL(reply tokens), as weights of tokens in
+    `loss_mask`.
 
-    Item tokens are `item` or `none` and the codes; rejected items and messages have no loss. The means are over all
-    dialogues given; weights are whole numbers up to 127, so lambda is met to about a hundredth. An item's token weighs 1 in
-    all, as it does in behaviour examples, so that the two can be mixed.
+    Item tokens are `item` or `none` and the codes; rejected items and messages have no loss. The means are
+    over all dialogues given; weights are whole numbers up to 127, so lambda is met to about a hundredth. An
+    item's token weighs 1 in all, as it does in behaviour examples, so that the two can be mixed.
 
     Parameters
     ----------
@@ -157,7 +168,9 @@ def dialogue_examples(
 
 
 def _levels(kinds: npt.NDArray[np.int8], share: float) -> npt.NDArray[np.int8]:
-    """Whole-number weights of no loss, item and reply tokens, the latter two as share / n_item : (1 - share) / n_reply."""
+    """Whole-number weights of no loss, item and reply tokens, the latter two as share / n_item : (1 - share)
+    / n_reply.
+    """
     items, replies = int((kinds == 1).sum()), int((kinds == 2).sum())
     heavy = share / max(items, 1), (1 - share) / max(replies, 1)
     unit = STRONGEST / max(heavy)
@@ -165,7 +178,9 @@ def _levels(kinds: npt.NDArray[np.int8], share: float) -> npt.NDArray[np.int8]:
 
 
 def _windows(one: Dialogue, writer: _Writer, where: str) -> list[tuple[list[int], list[int]]]:
-    """The conversation in as few sequences as fit; a later one repeats the profile and the turn before it, without loss."""
+    """The conversation in as few sequences as fit; a later one repeats the profile and the turn before it,
+    without loss.
+    """
     start = writer.start(one.profile)
     found: list[tuple[list[int], list[int]]] = []
     tokens, kinds = list(start), [0] * len(start)
@@ -179,7 +194,9 @@ def _windows(one: Dialogue, writer: _Writer, where: str) -> list[tuple[list[int]
             kept = before if len(start) + len(before) + len(turn) <= writer.settings.longest else []
             tokens, kinds = [*start, *kept], [0] * (len(start) + len(kept))
         if len(tokens) + len(turn) > writer.settings.longest:
-            raise InputError(f"{where}: a turn has {len(turn)} tokens, sequences {writer.settings.longest}; lower max_text")
+            raise InputError(
+                f"{where}: a turn has {len(turn)} tokens, sequences {writer.settings.longest}; lower max_text"
+            )
         tokens += turn
         kinds += [0] * len(asked) + loss
         before = turn
@@ -193,7 +210,8 @@ def prompts(
     encode_text: Callable[[str], list[int]],
     settings: DialogueSettings | None = None,
 ) -> list[list[int]]:
-    """What the model reads before each answer: all turns before it and the message, the oldest turns dropped when too long.
+    """What the model reads before each answer: all turns before it and the message, the oldest turns dropped
+    when too long.
 
     `longest` leaves room for the answer's Semantic ID.
     """

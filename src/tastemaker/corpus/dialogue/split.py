@@ -1,4 +1,6 @@
-"""What is learnt from and what is asked: no user and no goal on both sides, and families that are never spoken of in training."""
+"""What is learnt from and what is asked: no user and no goal on both sides, and families that are never
+spoken of in training.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ from tastemaker.stats.random import generator
 
 @dataclass(frozen=True, eq=False)
 class DialogueSplit:
-    """train: what may be learnt from. test: numbers of the dialogues to ask. cold: (N,) items of families held out.
+    """train: what may be learnt from. test: numbers of the dialogues to ask. cold: (N,) items of families
+    held out.
 
-    dropped: dialogues that share a goal with a test but not its user; cut: turns left out of train because of a cold item.
+    dropped: dialogues that share a goal with a test but not its user; cut: turns left out of train because of
+    a cold item.
     """
 
     train: tuple[Dialogue, ...]
@@ -28,9 +32,14 @@ class DialogueSplit:
 
 
 def split_dialogues(
-    dialogues: Sequence[Dialogue], families: npt.NDArray[np.integer], test: float, cold: float, seed: int | str
+    dialogues: Sequence[Dialogue],
+    families: npt.NDArray[np.integer],
+    test: float,
+    cold: float,
+    seed: int | str,
 ) -> DialogueSplit:
-    """Users drawn by key are asked, and their goals are learnt from nobody; a training dialogue ends before its first cold item.
+    """Users drawn by key are asked, and their goals are learnt from nobody; a training dialogue ends before
+    its first cold item.
 
     Parameters
     ----------
@@ -45,7 +54,9 @@ def split_dialogues(
         for other shares, or when one side is empty.
     """
     if not (0 < test < 1 and 0 <= cold < 1):
-        raise InputError(f"the split needs a test share in (0, 1) and a cold share in [0, 1); got {test} and {cold}")
+        raise InputError(
+            f"the split needs a test share in (0, 1) and a cold share in [0, 1); got {test} and {cold}"
+        )
     users = sorted({one.user for one in dialogues})
     draw = generator(seed, "test users").random(len(users))
     asked_users = {user for user, value in zip(users, draw, strict=True) if value < test}
@@ -67,8 +78,8 @@ def split_dialogues(
             train.append(kept)
     if not asked or not train:
         raise InputError(
-            f"{len(dialogues):,} conversations of {len(users):,} users leave {len(train):,} to learn from and {len(asked):,} to "
-            "ask; generate more, or change the shares"
+            f"{len(dialogues):,} conversations of {len(users):,} users leave {len(train):,} to learn from and"
+            f" {len(asked):,} to ask; generate more, or change the shares"
         )
     return DialogueSplit(tuple(train), asked, is_cold, dropped, cut)
 

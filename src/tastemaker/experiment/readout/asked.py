@@ -1,4 +1,6 @@
-"""What being asked a survey question does to people: those who may be asked against a hash-assigned group that never is."""
+"""What being asked a survey question does to people: those who may be asked against a hash-assigned group
+that never is.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ from tastemaker.experiment.effects import Effect, effects, no_effect, number
 from tastemaker.experiment.moments import Metric, Moments, moments
 from tastemaker.experiment.readout.logs import occasions, unit_table
 
-UNASKED, ASKED, SHOWN = "unasked", "asked", "asked"  # the arms, and the column that says who was shown a question
+UNASKED, ASKED, SHOWN = (
+    "unasked",
+    "asked",
+    "asked",
+)  # the arms, and the column that says who was shown a question
 Verdict = Literal["supported", "not supported", "cannot tell"]
 
 
@@ -27,10 +33,10 @@ Verdict = Literal["supported", "not supported", "cannot tell"]
 class AskingSettings:
     """How the read-out is made.
 
-    metrics: the first is the one the claim is about. holdout: the share of people who are never asked. tolerated: harm to the
-    first metric that is accepted, as a share of its value among the never asked (.02 is two percent). least: people of each group
-    below which nothing is estimated. shown: a 0 / 1 column that says who was shown a question, where there is one.
-    Raises InputError where one is out of range.
+    metrics: the first is the one the claim is about. holdout: the share of people who are never asked.
+    tolerated: harm to the first metric that is accepted, as a share of its value among the never asked (.02
+    is two percent). least: people of each group below which nothing is estimated. shown: a 0 / 1 column that
+    says who was shown a question, where there is one. Raises InputError where one is out of range.
     """
 
     metrics: tuple[Metric, ...] = (Metric("returned"),)
@@ -55,10 +61,12 @@ class AskingSettings:
 
 @dataclass(frozen=True)
 class AskingReading:
-    """Sample ratio, effects of asking on each metric (asked against never asked), and what they say of the first.
+    """Sample ratio, effects of asking on each metric (asked against never asked), and what they say of the
+    first.
 
-    each: the effect on the first metric for each person shown a question, absolute; None without that column. alone: those shown
-    a question against everybody else, which nobody randomised. moments: by group. Empty where the verdict needs no numbers.
+    each: the effect on the first metric for each person shown a question, absolute; None without that column.
+    alone: those shown a question against everybody else, which nobody randomised. moments: by group. Empty
+    where the verdict needs no numbers.
     """
 
     ratio: SampleRatio
@@ -81,32 +89,43 @@ def people_table(
     anonymous: str,
     days: int = 14,
 ) -> pa.Table:
-    """One row a person, from the first event that a question could have followed: `unit_table` and `asked`, whether one was
-    shown on that day.
+    """One row a person, from the first event that a question could have followed: `unit_table` and `asked`,
+    whether one was shown on that day.
 
-    events, slates: of the database. questions: user_id and timestamp of each question shown. salt: of the never-asked hash.
-    heard, anonymous: see `occasions`. Counted from the UTC day of the first question on, and only people whose next day is in the
+    events, slates: of the database. questions: user_id and timestamp of each question shown. salt: of the
+    never-asked hash.
+    heard, anonymous: see `occasions`. Counted from the UTC day of the first question on, and only people
+    whose next day is in the
     log: both groups are cut alike.
 
-    Raises InputError when no question was shown, when somebody of the never-asked group was asked, or when no day is complete.
+    Raises InputError when no question was shown, when somebody of the never-asked group was asked, or when no
+    day is complete.
     """
     asked = pl.DataFrame(questions.select(["user_id", "timestamp"]))
     if asked.is_empty():
         raise InputError("no question was shown yet; set ask_share above 0 in tastemaker.toml and serve")
     _nobody_protected(asked["user_id"].unique().sort().to_list(), salt, settings)
     found = occasions(events, slates, heard, anonymous)
-    last = pl.concat([pl.DataFrame(one.select(["timestamp"])) for one in (events, slates)])["timestamp"].dt.truncate("1d").max()
+    last = (
+        pl.concat([pl.DataFrame(one.select(["timestamp"])) for one in (events, slates)])["timestamp"]
+        .dt.truncate("1d")
+        .max()
+    )
     first = asked["timestamp"].dt.truncate("1d").min()
     within = (pl.col("timestamp") >= pl.lit(first)) & (pl.col("timestamp") < pl.lit(last))
     log = found.filter(within).group_by("unit").agg(pl.col("timestamp").min()).sort("unit")
     if log.is_empty():
-        raise InputError("nobody's next day is in the log yet; read this out a day after the first questions, or later")
+        raise InputError(
+            "nobody's next day is in the log yet; read this out a day after the first questions, or later"
+        )
     arms = assign(log["unit"].to_list(), salt, settings.shares)["arm"].to_pylist()
     log = log.with_columns(pl.lit(salt).alias("experiment"), pl.Series("arm", arms, pl.String))
     units = pl.DataFrame(unit_table(log.to_arrow(), events, slates, salt, settings.shares, days))
     day = pl.col("timestamp").dt.date() == pl.col("exposed_at").dt.date()
     shown = asked.join(units.select("user_id", "exposed_at"), on="user_id").filter(day)["user_id"]
-    return units.with_columns(pl.col("user_id").is_in(shown.unique().to_list()).cast(pl.Int64).alias(SHOWN)).to_arrow()
+    return units.with_columns(
+        pl.col("user_id").is_in(shown.unique().to_list()).cast(pl.Int64).alias(SHOWN)
+    ).to_arrow()
 
 
 def _nobody_protected(people: list[str], salt: str, settings: AskingSettings) -> None:
@@ -114,31 +133,38 @@ def _nobody_protected(people: list[str], salt: str, settings: AskingSettings) ->
     wrong = [person for person, arm in zip(people, arms, strict=True) if arm == UNASKED]
     if wrong:
         raise InputError(
-            f"{len(wrong):,} of the never-asked group were asked, first '{wrong[0]}': ask_holdout or seed was changed, so the "
-            "groups are not those of the start; read only what was logged since, as a table"
+            f"{len(wrong):,} of the never-asked group were asked, first '{wrong[0]}': ask_holdout or seed was"
+            " changed, so the groups are not those of the start; read only what was logged since, as a table"
         )
 
 
-def read_asking(table: pa.Table, settings: AskingSettings, unit: str = "user_id", arm: str = "arm") -> AskingReading:
+def read_asking(
+    table: pa.Table, settings: AskingSettings, unit: str = "user_id", arm: str = "arm"
+) -> AskingReading:
     """What asking does, from a table with one row a person.
 
-    table: `unit`, `arm` ('asked': may be asked; 'unasked': never is), the columns of the metrics, and `settings.shown`. Nothing
-    is estimated ('cannot tell') when the groups do not hold their shares or one has fewer than `settings.least` people. The claim
-    is that asking costs at most `tolerated` of the first metric: 'supported' when more harm is excluded at one-sided alpha, 'not
-    supported' when harm is shown, else 'cannot tell', with the lift that this many people can show.
+    table: `unit`, `arm` ('asked': may be asked; 'unasked': never is), the columns of the metrics, and
+    `settings.shown`. Nothing is estimated ('cannot tell') when the groups do not hold their shares or one has
+    fewer than `settings.least` people. The claim is that asking costs at most `tolerated` of the first
+    metric: 'supported' when more harm is excluded at one-sided alpha, 'not supported' when harm is shown,
+    else 'cannot tell', with the lift that this many people can show.
 
-    Raises InputError on a missing column, a person twice or in both groups, an unknown group, or an empty value.
+    Raises InputError on a missing column, a person twice or in both groups, an unknown group, or an empty
+    value.
     """
     counts = check_units(lambda: table, unit, arm)
     ratio = srm(counts, settings.shares)
     small = next((name for name in (UNASKED, ASKED) if ratio.counts[name] < settings.least), None)
     if ratio.alarm:
         return AskingReading(
-            ratio, "cannot tell", f"Sample-ratio alarm: {ratio.reason}; find what loses people before reading any effect"
+            ratio,
+            "cannot tell",
+            f"Sample-ratio alarm: {ratio.reason}; find what loses people before reading any effect",
         )
     if small:
         told = (
-            f"the {small} group has {ratio.counts[small]:,} people and {settings.least:,} are needed; wait, or raise ask_holdout"
+            f"the {small} group has {ratio.counts[small]:,} people and {settings.least:,} are needed; wait,"
+            " or raise ask_holdout"
         )
         return AskingReading(ratio, "cannot tell", told)
     columns = list(settings.metrics) + ([Metric(settings.shown)] if settings.shown else [])
@@ -147,7 +173,10 @@ def read_asking(table: pa.Table, settings: AskingSettings, unit: str = "user_id"
     each = _each(read, settings) if settings.shown else None
     alone: tuple[Effect, ...] = ()
     if settings.shown:
-        by_shown = {str(int(name)): one for name, one in moments(table, list(settings.metrics), settings.shown).items()}
+        by_shown = {
+            str(int(name)): one
+            for name, one in moments(table, list(settings.metrics), settings.shown).items()
+        }
         if {"0", "1"} == set(by_shown):
             alone = tuple(effects(by_shown, list(settings.metrics), "0", "1", "relative", settings.alpha))
     harm = non_inferior(found[0], settings.tolerated, settings.alpha)
@@ -167,8 +196,9 @@ def _judged(found: Effect, harm: NonInferiority) -> tuple[Verdict, str]:
     """Verdict and its reason for the first metric."""
     if found.reason:
         return "cannot tell", found.reason
-    said = f"Asking moves '{found.metric}' by {number(found.value, 'relative')} " + (
-        f"({number(found.low, 'relative')} to {number(found.high, 'relative')})"
+    said = (
+        f"Asking moves '{found.metric}' by {number(found.value, 'relative')} "
+        + f"({number(found.low, 'relative')} to {number(found.high, 'relative')})"
     )
     if harm.passed:
         return "supported", f"{said}; {harm.reason}"
@@ -177,15 +207,21 @@ def _judged(found: Effect, harm: NonInferiority) -> tuple[Verdict, str]:
 
 
 def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
-    """Absolute effect on the first metric for each person shown a question: the difference of the groups over the share shown.
+    """Absolute effect on the first metric for each person shown a question: the difference of the groups over
+    the share shown.
 
-    Source: Wald's estimator with the variance of its linearised parts, y - effect * shown (Imbens and Angrist 1994).
+    Source: Wald's estimator with the variance of its linearised parts, y - effect * shown (Imbens and Angrist
+    1994).
     """
     metric, many, none = settings.metrics[0], read[ASKED], read[UNASKED]
     name, share = metric.numerator or metric.name, many.mean_of(settings.shown) - none.mean_of(settings.shown)
     label = f"{metric.name}, for each person shown a question"
     if metric.denominator or share <= 0:
-        return no_effect(label, "a ratio has no such effect" if metric.denominator else "nobody was shown a question", "absolute")
+        return no_effect(
+            label,
+            "a ratio has no such effect" if metric.denominator else "nobody was shown a question",
+            "absolute",
+        )
     value = (many.mean_of(name) - none.mean_of(name)) / share
     parts = []
     for one in (many, none):
@@ -197,5 +233,15 @@ def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
     told = ("asking acts on nobody who is shown no question",)
     n, smallest = many.n + none.n, min(many.n, none.n)
     return Effect(
-        label, value, value - half, value + half, n, "absolute", p, told, se=se, smallest=smallest, better=metric.better
+        label,
+        value,
+        value - half,
+        value + half,
+        n,
+        "absolute",
+        p,
+        told,
+        se=se,
+        smallest=smallest,
+        better=metric.better,
     )

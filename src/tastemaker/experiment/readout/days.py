@@ -22,14 +22,23 @@ def cumulated(
 ) -> Iterator[tuple[Any, pa.Table]]:
     """For each day, in order, a table with one row a unit seen so far: its totals since its first day.
 
-    table: one row a unit and day. Numerators and denominators are added up; covariates are from before the test, so each unit's
-    first value stands. Raises InputError on a missing column, a unit that changes arm, or a unit twice on one day.
+    table: one row a unit and day. Numerators and denominators are added up; covariates are from before the
+    test, so each unit's first value stands. Raises InputError on a missing column, a unit that changes arm,
+    or a unit twice on one day.
     """
     sums = list(
-        dict.fromkeys(name for metric in metrics for name in (metric.numerator or metric.name, metric.denominator) if name)
+        dict.fromkeys(
+            name
+            for metric in metrics
+            for name in (metric.numerator or metric.name, metric.denominator)
+            if name
+        )
     )
     firsts = [
-        name for metric in metrics for name in (metric.covariate, metric.covariate_denominator) if name and name not in sums
+        name
+        for metric in metrics
+        for name in (metric.covariate, metric.covariate_denominator)
+        if name and name not in sums
     ]
     firsts = list(dict.fromkeys(firsts))
     for name in (unit, by, day, *sums, *firsts):
@@ -38,27 +47,42 @@ def cumulated(
     frame = pl.DataFrame(table.select([unit, by, day, *sums, *firsts]))
     twice = frame.filter(pl.struct(unit, day).is_duplicated())
     if len(twice):
-        raise InputError(f"unit '{twice[unit][0]}' has two rows on day {twice[day][0]}; add up its rows of a day first")
+        raise InputError(
+            f"unit '{twice[unit][0]}' has two rows on day {twice[day][0]}; add up its rows of a day first"
+        )
     mixed = frame.group_by(unit).agg(pl.col(by).n_unique().alias("arms")).filter(pl.col("arms") > 1)
     if len(mixed):
-        raise InputError(f"unit '{mixed[unit].sort()[0]}' is in two arms; a unit belongs to one arm for the whole test")
+        raise InputError(
+            f"unit '{mixed[unit].sort()[0]}' is in two arms; a unit belongs to one arm for the whole test"
+        )
     for moment in frame[day].unique().sort():
         so_far = frame.filter(pl.col(day) <= moment).sort(unit, day)
-        totals = so_far.group_by(unit, maintain_order=True).agg(pl.first(by), pl.col(sums).sum(), pl.col(firsts).first())
+        totals = so_far.group_by(unit, maintain_order=True).agg(
+            pl.first(by), pl.col(sums).sum(), pl.col(firsts).first()
+        )
         yield moment, totals.to_arrow()
 
 
 def day_bars(effects: Sequence[Effect]) -> tuple[Bar | None, ...]:
     """(value, low, high) of each day's effect, relative ones in percent; None where there is no number."""
-    return tuple(None if one.reason else _scaled(one.kind == "relative", one.value, one.low, one.high) for one in effects)
+    return tuple(
+        None if one.reason else _scaled(one.kind == "relative", one.value, one.low, one.high)
+        for one in effects
+    )
 
 
 def look_bars(looks: Sequence[Look], relative: bool = True) -> dict[str, tuple[Bar | None, ...]]:
-    """(value, low, high) of each look by kind of interval, relative ones in percent; None for a refused look."""
+    """(value, low, high) of each look by kind of interval, relative ones in percent; None for a refused
+    look.
+    """
     kinds = {"valid at every look": ("low", "high"), "valid for one look only": ("fixed_low", "fixed_high")}
     return {
         name: tuple(
-            None if one.value != one.value else _scaled(relative, one.value, *(getattr(one, end) for end in ends))
+            (
+                None
+                if one.value != one.value
+                else _scaled(relative, one.value, *(getattr(one, end) for end in ends))
+            )
             for one in looks
         )
         for name, ends in kinds.items()
@@ -70,9 +94,11 @@ def _scaled(relative: bool, value: float, low: float, high: float) -> Bar:
     return scale * value, scale * low, scale * high
 
 
-def look_rows(days: Sequence[Any], looks: Sequence[Look], relative: bool = True, fixed: bool = False) -> list[Row]:
-    """One row a look: units, effect, interval, and what it says. By the interval valid at every look and its p, or with `fixed`
-    by the ordinary one, called a finding whenever it leaves out 0.
+def look_rows(
+    days: Sequence[Any], looks: Sequence[Look], relative: bool = True, fixed: bool = False
+) -> list[Row]:
+    """One row a look: units, effect, interval, and what it says. By the interval valid at every look and its
+    p, or with `fixed` by the ordinary one, called a finding whenever it leaves out 0.
     """
     scale, unit = (100.0, " %") if relative else (1.0, "")
     out: list[Row] = []
@@ -85,8 +111,12 @@ def look_rows(days: Sequence[Any], looks: Sequence[Look], relative: bool = True,
         else:
             told, span = f"{scale * one.value:+.2f}{unit}", f"{scale * low:+.2f} to {scale * high:+.2f}{unit}"
             said = (
-                ("significant" if shown else "not significant") if fixed else one.reason or ("effect shown" if shown else "go on")
+                ("significant" if shown else "not significant")
+                if fixed
+                else one.reason or ("effect shown" if shown else "go on")
             )
         row |= {"effect": told, "valid for one look only" if fixed else "valid at every look": span}
-        out.append(row | ({"called": said} if fixed else {"p": p_words(one.p) if span else "", "so far": said}))
+        out.append(
+            row | ({"called": said} if fixed else {"p": p_words(one.p) if span else "", "so far": said})
+        )
     return out

@@ -13,7 +13,18 @@ from tastemaker.experiment.effects import Kind
 from tastemaker.experiment.moments import Metric, clustered
 
 _TEXTS = ("id", "unit", "arm", "day", "cohort", "control", "treatment", "kind", "horizon", "cluster")
-_KNOWN = {*_TEXTS, "alpha", "planned", "n_min", "primary", "exploratory", "cohorts", "shares", "metrics", "guardrails"}
+_KNOWN = {
+    *_TEXTS,
+    "alpha",
+    "planned",
+    "n_min",
+    "primary",
+    "exploratory",
+    "cohorts",
+    "shares",
+    "metrics",
+    "guardrails",
+}
 
 EXAMPLE = """\
 id = "rr-1"                       # salt of the assignment
@@ -36,7 +47,9 @@ better = "down"
 
 @dataclass(frozen=True)
 class Design:
-    """Salt, names of columns and arms, the metrics, and the plan they are judged by; planned: units of both arms, for looks."""
+    """Salt, names of columns and arms, the metrics, and the plan they are judged by; planned: units of both
+    arms, for looks.
+    """
 
     id: str
     plan: Plan
@@ -62,11 +75,15 @@ class Design:
     def columns(self) -> tuple[str, ...]:
         """Every column a read-out needs."""
         extra = (self.cohort if self.plan.cohorts else "", self.cluster)
-        return tuple(dict.fromkeys([self.arm, *(c for one in self.metrics for c in one.columns), *filter(None, extra)]))
+        return tuple(
+            dict.fromkeys([self.arm, *(c for one in self.metrics for c in one.columns), *filter(None, extra)])
+        )
 
 
 def design_of(given: Any) -> Design:
-    """Check a mapping as TOML or JSON gives it (see `EXAMPLE`). Raises InputError naming the key that is wrong."""
+    """Check a mapping as TOML or JSON gives it (see `EXAMPLE`). Raises InputError naming the key that is
+    wrong.
+    """
     if not isinstance(given, dict):
         raise InputError("a plan is a mapping of keys; see `tastemaker experiment --help`")
     unknown = sorted(set(given) - _KNOWN)
@@ -75,22 +92,30 @@ def design_of(given: Any) -> Design:
     texts = {name: _typed(given, name, str) for name in _TEXTS if name in given}
     numbers = {name: _typed(given, name, int) for name in ("planned", "n_min") if name in given}
     lists = {name: _names(given, name) for name in ("primary", "exploratory", "cohorts")}
-    guardrails = {name: _share(value, f"guardrails.{name}") for name, value in _table(given, "guardrails").items()}
+    guardrails = {
+        name: _share(value, f"guardrails.{name}") for name, value in _table(given, "guardrails").items()
+    }
     alpha = _share(given.get("alpha", 0.05), "alpha")
-    plan = Plan(lists["primary"], guardrails, lists["exploratory"], lists["cohorts"], alpha, texts.pop("horizon", ""))
+    plan = Plan(
+        lists["primary"], guardrails, lists["exploratory"], lists["cohorts"], alpha, texts.pop("horizon", "")
+    )
     shares = {name: _share(value, f"shares.{name}") for name, value in _table(given, "shares").items()}
     shares = shares or {"control": 0.5, "treatment": 0.5}
     check_shares(shares)
     arms = {"control": texts.pop("control", "control"), "treatment": texts.pop("treatment", "treatment")}
     for role, arm in arms.items():
         if arm not in shares:
-            raise InputError(f"{role} arm '{arm}' has no share; shares are {', '.join(shares)}: set {role} = \"...\"")
+            raise InputError(
+                f"{role} arm '{arm}' has no share; shares are {', '.join(shares)}: set {role} = \"...\""
+            )
     metrics = _metrics(_table(given, "metrics"), (*plan.primary, *plan.guardrails, *plan.exploratory))
     kind: Any = texts.pop("kind", "relative")
     if kind not in ("relative", "absolute"):
         raise InputError(f"kind is '{kind}'; say relative or absolute")
     rest: dict[str, Any] = {**texts, **numbers}
-    return Design(str(rest.pop("id", "")), plan, metrics, shares, arms["control"], arms["treatment"], kind, **rest)
+    return Design(
+        str(rest.pop("id", "")), plan, metrics, shares, arms["control"], arms["treatment"], kind, **rest
+    )
 
 
 def _metrics(tables: Mapping[str, Any], declared: tuple[str, ...]) -> tuple[Metric, ...]:
@@ -99,7 +124,11 @@ def _metrics(tables: Mapping[str, Any], declared: tuple[str, ...]) -> tuple[Metr
     for name in dict.fromkeys((*declared, *tables)):
         about = tables.get(name, {})
         legal = {"numerator", "denominator", "covariate", "covariate_denominator", "better"}
-        if not isinstance(about, dict) or set(about) - legal or not all(isinstance(one, str) for one in about.values()):
+        if (
+            not isinstance(about, dict)
+            or set(about) - legal
+            or not all(isinstance(one, str) for one in about.values())
+        ):
             raise InputError(f"metrics.{name}: give text for any of {', '.join(sorted(legal))}")
         found.append(Metric(name, **about))
     return tuple(found)

@@ -1,4 +1,6 @@
-"""The read-out itself: units and split checked, one pass of moments, effects of everybody and of declared cohorts, decision."""
+"""The read-out itself: units and split checked, one pass of moments, effects of everybody and of declared
+cohorts, decision.
+"""
 
 from __future__ import annotations
 
@@ -30,24 +32,31 @@ class Reading:
 
 
 def check_split(open_table: Open, design: Design) -> tuple[SampleRatio, dict[str, int]]:
-    """Sample ratio (of clusters where these were assigned) and rows of each arm. Raises InputError as `check_units`."""
+    """Sample ratio (of clusters where these were assigned) and rows of each arm. Raises InputError as
+    `check_units`.
+    """
     rows = check_units(lambda: open_table((design.unit, design.arm)), design.unit, design.arm)
     if not design.cluster:
         return srm(rows, design.shares), rows
-    arms = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)[design.arm]
+    arms = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)[
+        design.arm
+    ]
     return srm({one["values"]: one["counts"] for one in arms.value_counts().to_pylist()}, design.shares), rows
 
 
 def read_out(open_table: Open, design: Design, report: Callable[[int], object] | None = None) -> Reading:
-    """Read a finished test: every metric of the design, in two passes over the table and memory of one batch + 8 bytes a unit.
+    """Read a finished test: every metric of the design, in two passes over the table and memory of one batch
+    + 8 bytes a unit.
 
-    open_table: gives the Arrow stream of the columns named, anew each time. Raises InputError on a unit in two arms or twice, an
-    arm without units, a missing or empty value (row and column).
+    open_table: gives the Arrow stream of the columns named, anew each time. Raises InputError on a unit in
+    two arms or twice, an arm without units, a missing or empty value (row and column).
     """
     ratio, rows = check_split(open_table, design)
     if design.cluster:
         read = moments(
-            cluster_totals(open_table(design.columns), design.cluster, design.metrics, design.arm), design.read_as, design.arm
+            cluster_totals(open_table(design.columns), design.cluster, design.metrics, design.arm),
+            design.read_as,
+            design.arm,
         )
     elif design.plan.cohorts:
         parts = moments(open_table(design.columns), design.metrics, design.arm, design.cohort, report)
@@ -56,7 +65,9 @@ def read_out(open_table: Open, design: Design, report: Callable[[int], object] |
             read[arm] = read[arm] + one if arm in read else one
     else:
         read = moments(open_table(design.columns), design.metrics, design.arm, report=report)
-    found = effects(read, list(design.read_as), design.control, design.treatment, design.kind, design.plan.alpha)
+    found = effects(
+        read, list(design.read_as), design.control, design.treatment, design.kind, design.plan.alpha
+    )
     if design.plan.cohorts and not design.cluster:
         found += _cohorts(parts, design)
     return Reading(rows, read, tuple(found), decide(found, design.plan, ratio))
@@ -69,17 +80,28 @@ def _cohorts(parts: Mapping[Any, Moments], design: Design) -> list[Effect]:
         pair = [parts.get((cohort, arm)) for arm in (design.treatment, design.control)]
         if pair[0] is not None and pair[1] is not None:
             primary = [one for one in design.metrics if one.name in design.plan.primary]
-            out += [effect(pair[0], pair[1], one, design.kind, alpha=design.plan.alpha, cohort=cohort) for one in primary]
+            out += [
+                effect(pair[0], pair[1], one, design.kind, alpha=design.plan.alpha, cohort=cohort)
+                for one in primary
+            ]
     return out
 
 
 def by_day(table: pa.Table, design: Design) -> tuple[list[Any], list[Effect]]:
-    """The days of a table with one row a unit and day, and the effect of each day alone on the first primary metric."""
+    """The days of a table with one row a unit and day, and the effect of each day alone on the first primary
+    metric.
+    """
     metric = next(one for one in design.metrics if one.name == design.plan.primary[0])
     parts = moments(table, metric, design.arm, part=design.day)
     days = sorted({day for day, _ in parts})
-    pairs = [{arm: parts[day, arm] for arm in (design.control, design.treatment) if (day, arm) in parts} for day in days]
-    found = [effects(one, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0] for one in pairs]
+    pairs = [
+        {arm: parts[day, arm] for arm in (design.control, design.treatment) if (day, arm) in parts}
+        for day in days
+    ]
+    found = [
+        effects(one, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0]
+        for one in pairs
+    ]
     return days, found
 
 
@@ -92,6 +114,8 @@ def look_back(table: pa.Table, design: Design) -> tuple[list[Any], list[Look]]:
     days, taken = [], []
     for day, so_far in cumulated(table, [metric], design.unit, design.arm, design.day):
         read = moments(so_far, metric, design.arm)
-        taken.append(effects(read, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0])
+        taken.append(
+            effects(read, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0]
+        )
         days.append(day)
     return days, watch(taken, design.planned, design.plan.alpha, design.n_min)

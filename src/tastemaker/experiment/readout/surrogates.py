@@ -24,10 +24,11 @@ def index_on_tables(
     treatment: str = "treatment",
     key: str | int = 0,
 ) -> tuple[SurrogateIndex, Effect, list[Effect]]:
-    """Fit on `history` (one row a unit: short outcomes and `long`), read the effect in `test` (one row a unit: arm, short).
+    """Fit on `history` (one row a unit: short outcomes and `long`), read the effect in `test` (one row a
+    unit: arm, short).
 
-    Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a missing column or
-    value, or an arm without units.
+    Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a
+    missing column or value, or an arm without units.
     """
     if not short:
         raise InputError("a surrogate index needs at least one short outcome")
@@ -37,9 +38,20 @@ def index_on_tables(
     arms = np.array(column_of(test, arm).to_pylist(), dtype=object)
     for name in (control, treatment):
         if not (arms == name).any():
-            raise InputError(f"arm '{name}' is empty: no row has it; arms found: {', '.join(sorted(set(map(str, arms))))}")
-    alone = effects(moments(test, [Metric(name) for name in short], arm), [Metric(name) for name in short], control, treatment)
-    return index, index_effect(index, now[arms == treatment], now[arms == control], f"{long} (predicted)"), alone
+            raise InputError(
+                f"arm '{name}' is empty: no row has it; arms found: {', '.join(sorted(set(map(str, arms))))}"
+            )
+    alone = effects(
+        moments(test, [Metric(name) for name in short], arm),
+        [Metric(name) for name in short],
+        control,
+        treatment,
+    )
+    return (
+        index,
+        index_effect(index, now[arms == treatment], now[arms == control], f"{long} (predicted)"),
+        alone,
+    )
 
 
 def index_rows(index: SurrogateIndex) -> list[dict[str, str | int | float | bool | None]]:

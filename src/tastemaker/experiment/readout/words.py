@@ -51,11 +51,15 @@ def summary(decision: Decision, treatment: str = "treatment") -> str:
 
 
 def decision_rows(decision: Decision) -> list[Row]:
-    """One row a metric, in the order primary, guardrails, exploratory: effect, adjusted p, outcome, and what it was held to."""
+    """One row a metric, in the order primary, guardrails, exploratory: effect, adjusted p, outcome, and what
+    it was held to.
+    """
     rows: list[Row] = []
     for line in decision.lines:
         kind = line.effect.kind
-        held = {"primary": "decides (Holm)", "exploratory": "explores (Benjamini-Hochberg)"}.get(line.role, "")
+        held = {"primary": "decides (Holm)", "exploratory": "explores (Benjamini-Hochberg)"}.get(
+            line.role, ""
+        )
         if line.role == "guardrail":
             held = f"guards: worst {number(line.bound, kind)}, tolerated {number(-line.margin, kind)}"
         named = name_of(line.effect) + (" (less is good)" if line.effect.better == "down" else "")
@@ -65,7 +69,9 @@ def decision_rows(decision: Decision) -> list[Row]:
 
 
 def naive_rows(effects: Sequence[Effect], alpha: float = 0.05) -> list[Row]:
-    """As published tables read: each metric alone, p < alpha called a finding, nothing corrected, nothing checked first."""
+    """As published tables read: each metric alone, p < alpha called a finding, nothing corrected, nothing
+    checked first.
+    """
     rows: list[Row] = []
     for one in effects:
         called = "no number" if one.reason else "significant" if one.p < alpha else "not significant"
@@ -94,11 +100,17 @@ def ratio_rows(ratio: SampleRatio) -> list[Row]:
     ]
 
 
-def sensitivity_rows(read: Mapping[str, Moments], control: str, metrics: Sequence[Metric], alpha: float = 0.05) -> list[Row]:
-    """What lift of each metric this many units see with 80 % power; metrics without variation are left out."""
+def sensitivity_rows(
+    read: Mapping[str, Moments], control: str, metrics: Sequence[Metric], alpha: float = 0.05
+) -> list[Row]:
+    """What lift of each metric this many units see with 80 % power; metrics without variation are left
+    out.
+    """
     rows: list[Row] = []
     smallest = min(one.n for one in read.values())
-    matched = len(read) / sum(1 / max(one.n, 1) for one in read.values())  # equal arms of this size would see as much
+    matched = len(read) / sum(
+        1 / max(one.n, 1) for one in read.values()
+    )  # equal arms of this size would see as much
     for metric in metrics:
         plain = read[control]
         try:
@@ -111,7 +123,9 @@ def sensitivity_rows(read: Mapping[str, Moments], control: str, metrics: Sequenc
                 "units in the smaller arm": f"{smallest:,}",
                 "spread (SD / mean)": f"{cv:.2f}",
                 "explained by the past": f"{100 * rho**2:.0f} %",
-                "lift seen 4 times of 5": number(detectable(cv, matched, alpha, correlation=rho), "relative", sign=False),
+                "lift seen 4 times of 5": number(
+                    detectable(cv, matched, alpha, correlation=rho), "relative", sign=False
+                ),
             }
         )
     return rows
@@ -128,15 +142,28 @@ def forest(effects: Sequence[Effect]) -> list[tuple[str, float, float, float]]:
 
 
 def power_rows(
-    past: Mapping[str, tuple[float, float]], lift: float | None, units: float | None, alpha: float = 0.05, power: float = 0.8
+    past: Mapping[str, tuple[float, float]],
+    lift: float | None,
+    units: float | None,
+    alpha: float = 0.05,
+    power: float = 0.8,
 ) -> list[Row]:
-    """One row a metric of `past` (name -> spread, correlation with the past): units for `lift`, or the lift that `units` see."""
+    """One row a metric of `past` (name -> spread, correlation with the past): units for `lift`, or the lift
+    that `units` see.
+    """
     rows: list[Row] = []
     for name, (cv, rho) in past.items():
         needed = sample_size(cv, lift, alpha, power, rho) if lift is not None else float(units or 0)
         seen = lift if lift is not None else detectable(cv, needed, alpha, power, rho)
         rows.append(
-            {"metric": name, "cv": cv, "correlation": rho, "lift": seen, "units_per_arm": math.ceil(needed), "power": power}
+            {
+                "metric": name,
+                "cv": cv,
+                "correlation": rho,
+                "lift": seen,
+                "units_per_arm": math.ceil(needed),
+                "power": power,
+            }
         )
     return rows
 

@@ -18,9 +18,10 @@ MEAN, INFLUENCE, MODEL = "mean", "influence", "model"
 class Contributions:
     """value (n,): the estimate is their mean; weight (n,): the importance weight of each round.
 
-    low, high: range of a value, known before the data (infinite where there is none). kind: "mean" (independent rounds),
-    "influence" (a ratio's linearisation: only asymptotic bounds hold), "model" (rests on a fitted reward model, whose own
-    error no bound around these values sees). assumptions: what must hold, in plain words. estimator: its name.
+    low, high: range of a value, known before the data (infinite where there is none). kind: "mean"
+    (independent rounds), "influence" (a ratio's linearisation: only asymptotic bounds hold), "model" (rests
+    on a fitted reward model, whose own error no bound around these values sees). assumptions: what must hold,
+    in plain words. estimator: its name.
     """
 
     value: Floats
@@ -33,7 +34,10 @@ class Contributions:
 
     def __post_init__(self) -> None:
         if self.value.ndim != 1 or self.value.shape != self.weight.shape or not len(self.value):
-            raise InputError(f"contributions need one value and one weight a round; got {self.value.shape}, {self.weight.shape}")
+            raise InputError(
+                f"contributions need one value and one weight a round; got {self.value.shape},"
+                f" {self.weight.shape}"
+            )
         if not np.all(np.isfinite(self.value)):
             row = int(np.argmin(np.isfinite(self.value)))
             raise InputError(f"{self.estimator}: the contribution of row {row + 1} is not a finite number")
@@ -53,14 +57,18 @@ class Contributions:
         return float(self.value.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
 
     def by_unit(self, units: npt.NDArray[np.generic], most: int) -> Contributions:
-        """One value a unit (user): the sum of its rows over `most`, the largest number of rows a unit may have, fixed beforehand.
+        """One value a unit (user): the sum of its rows over `most`, the largest number of rows a unit may
+        have, fixed beforehand.
 
-        Rows of one user depend on each other, users do not; the sign of the mean, hence a gate at margin 0, is the same. units is
-        (n,). Raises InputError when a unit has more rows than `most`.
+        Rows of one user depend on each other, users do not; the sign of the mean, hence a gate at margin 0,
+        is the same. units is (n,). Raises InputError when a unit has more rows than `most`.
         """
         names, place, rows = np.unique(units, return_inverse=True, return_counts=True)
         if rows.max() > most:
-            raise InputError(f"{names[rows.argmax()]} has {rows.max()} rows, above the {most} a unit may have; raise the limit")
+            raise InputError(
+                f"{names[rows.argmax()]} has {rows.max()} rows, above the {most} a unit may have; raise the"
+                " limit"
+            )
         value, weight = (np.bincount(place, one) / most for one in (self.value, self.weight))
         low, high = min(self.low, self.low / most), max(self.high, self.high / most)
         return replace(self, value=value, weight=weight, low=low, high=high)

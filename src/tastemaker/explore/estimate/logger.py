@@ -1,4 +1,6 @@
-"""A logger fitted to the log, for tables without propensities. Everything that follows is labelled "estimated"."""
+"""A logger fitted to the log, for tables without propensities. Everything that follows is labelled
+"estimated".
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,19 @@ MOST_ACTIONS = 1_000
 
 
 def fitted_propensities(log: Log, folds: int = 3) -> Floats:
-    """(n,) probability of each row's action given its context, by multinomial logistic regression fitted on other rows.
+    """(n,) probability of each row's action given its context, by multinomial logistic regression fitted on
+    other rows.
 
-    Cross-fitting (every third row, in turn, is left out) keeps a row from raising its own propensity. An action that the other
-    folds do not know gets the smallest probability they give to any. Raises InputError where more than 1,000 actions were
+    Cross-fitting (every third row, in turn, is left out) keeps a row from raising its own propensity. An
+    action that the other folds do not know gets the smallest probability they give to any. Raises InputError
+    where more than 1,000 actions were
     logged: a fit of that size would be noise.
     """
     logged, label = np.unique(log.action, return_inverse=True)
     if len(logged) > MOST_ACTIONS:
         raise InputError(
-            f"{len(logged)} logged actions are too many for a fitted logger (at most {MOST_ACTIONS}); log propensities"
+            f"{len(logged)} logged actions are too many for a fitted logger (at most {MOST_ACTIONS}); log"
+            " propensities"
         )
     fold = np.arange(len(log)) % folds
     found = np.empty(len(log))
@@ -35,7 +40,10 @@ def fitted_propensities(log: Log, folds: int = 3) -> Floats:
 
 
 def _predict(
-    context: npt.NDArray[np.floating], label: npt.NDArray[np.int64], rest: npt.NDArray[np.bool_], mine: npt.NDArray[np.bool_]
+    context: npt.NDArray[np.floating],
+    label: npt.NDArray[np.int64],
+    rest: npt.NDArray[np.bool_],
+    mine: npt.NDArray[np.bool_],
 ) -> Floats:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

@@ -55,7 +55,9 @@ class _Pairs(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Linear:
-    """link(b + x.u + phi.v + (x*m).phi): all actions of a row in one matrix product; top: r_max of a logistic link, else None."""
+    """link(b + x.u + phi.v + (x*m).phi): all actions of a row in one matrix product; top: r_max of a logistic
+    link, else None.
+    """
 
     vectors: Floats
     constant: float
@@ -72,14 +74,20 @@ class _Linear:
         return self._link(score)
 
     def at(self, context: Floats, actions: Ints) -> Floats:
-        score = self.constant + (context @ self.by_context)[:, None] + (self.vectors @ self.by_vector)[actions]
+        score = (
+            self.constant + (context @ self.by_context)[:, None] + (self.vectors @ self.by_vector)[actions]
+        )
         if self.by_product is not None:
             query = context * self.by_product
-            score = score + np.stack([np.einsum("nk,nk->n", query, self.vectors[one]) for one in actions.T], axis=1)
+            score = score + np.stack(
+                [np.einsum("nk,nk->n", query, self.vectors[one]) for one in actions.T], axis=1
+            )
         return self._link(score)
 
     def _link(self, score: Floats) -> Floats:
-        return score if self.top is None else np.asarray(self.top / (1.0 + np.exp(-np.clip(score, -700, 700))))
+        return (
+            score if self.top is None else np.asarray(self.top / (1.0 + np.exp(-np.clip(score, -700, 700))))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +115,9 @@ class _Trees:
 
 @dataclass(frozen=True, eq=False)
 class FittedRewards:
-    """One model a fold; row i is predicted by the models of the other folds (`fold` (n,)), new rows by the mean of all (-1)."""
+    """One model a fold; row i is predicted by the models of the other folds (`fold` (n,)), new rows by the
+    mean of all (-1).
+    """
 
     models: tuple[_Pairs, ...]
     fold: Ints
@@ -119,7 +129,9 @@ class FittedRewards:
         found = np.empty(actions.shape)
         for one in np.unique(self.fold):
             mine = self.fold == one
-            found[mine] = np.mean([model.at(self.context[mine], actions[mine]) for model in self._models(one)], axis=0)
+            found[mine] = np.mean(
+                [model.at(self.context[mine], actions[mine]) for model in self._models(one)], axis=0
+            )
         return np.clip(found, 0.0, self.r_max)
 
     def block(self, rows: slice, actions: slice) -> Floats:
@@ -128,7 +140,9 @@ class FittedRewards:
         found = np.empty((len(fold), actions.stop - actions.start))
         for one in np.unique(fold):
             mine = fold == one
-            found[mine] = np.mean([model.block(context[mine], actions) for model in self._models(one)], axis=0)
+            found[mine] = np.mean(
+                [model.block(context[mine], actions) for model in self._models(one)], axis=0
+            )
         return np.clip(found, 0.0, self.r_max)
 
     def on(self, log: Log) -> FittedRewards:
@@ -140,27 +154,42 @@ class FittedRewards:
 
 
 def fit_reward_model(
-    log: Log, vectors: npt.NDArray[Any] | None = None, *, learner: Learner = "auto", folds: int = 3, key: str | int = 0
+    log: Log,
+    vectors: npt.NDArray[Any] | None = None,
+    *,
+    learner: Learner = "auto",
+    folds: int = 3,
+    key: str | int = 0,
 ) -> FittedRewards:
-    """qhat(x, a) from context and action vectors (A, k), cross-fitted over `folds` parts by user (row, where none is known).
+    """qhat(x, a) from context and action vectors (A, k), cross-fitted over `folds` parts by user (row, where
+    none is known).
 
-    vectors None: indicators of the actions, up to 512 of them. learner: "logistic" for rewards that are 0 or r_max, "linear"
-    (ridge) for others, "auto" picks between the two, "boosting" is LightGBM. The linear ones add x*phi where both are as long.
-    Raises InputError on vectors of another length, more than 512 actions without vectors, or folds outside 2..n.
+    vectors None: indicators of the actions, up to 512 of them. learner: "logistic" for rewards that are 0 or
+    r_max, "linear" (ridge) for others, "auto" picks between the two, "boosting" is LightGBM. The linear ones
+    add x*phi where both are as long. Raises InputError on vectors of another length, more than 512 actions
+    without vectors, or folds outside 2..n.
     Source: Chernozhukov et al. 2018 (cross-fitting); 1503.02834 (DR).
     """
     if vectors is None and log.n_actions > 512:
-        raise InputError(f"{log.n_actions} actions without vectors: a reward model needs action vectors to share evidence")
+        raise InputError(
+            f"{log.n_actions} actions without vectors: a reward model needs action vectors to share evidence"
+        )
     phi = np.eye(log.n_actions) if vectors is None else np.asarray(vectors, dtype=np.float64)
     if phi.ndim != 2 or len(phi) != log.n_actions:
-        raise InputError(f"action vectors have shape {phi.shape}; give one row for each of the {log.n_actions} actions")
+        raise InputError(
+            f"action vectors have shape {phi.shape}; give one row for each of the {log.n_actions} actions"
+        )
     units = np.arange(len(log)) if log.user is None else np.unique(log.user, return_inverse=True)[1]
     if not 2 <= folds <= units.max() + 1:
-        raise InputError(f"{folds} folds of {units.max() + 1} users or rows do not exist; give 2 or more, and no more than those")
+        raise InputError(
+            f"{folds} folds of {units.max() + 1} users or rows do not exist; give 2 or more, and no more than"
+            " those"
+        )
     binary = bool(np.isin(log.reward, (0.0, log.r_max)).all())
     if learner == "logistic" and not binary:
         raise InputError(
-            f"a logistic model needs rewards that are 0 or r_max = {log.r_max:g}; use learner 'linear' or 'boosting'"
+            f"a logistic model needs rewards that are 0 or r_max = {log.r_max:g}; use learner 'linear' or"
+            " 'boosting'"
         )
     kind = ("logistic" if binary else "linear") if learner == "auto" else learner
     part = generator(key, "folds").permutation(units.max() + 1) % folds
@@ -173,7 +202,9 @@ def _fit(context: Floats, log: Log, phi: Floats, kind: str) -> _Pairs:
     if kind == "boosting":
         from lightgbm import LGBMRegressor
 
-        trees = LGBMRegressor(n_estimators=100, num_leaves=15, min_child_samples=50, learning_rate=0.05, n_jobs=1, verbose=-1)
+        trees = LGBMRegressor(
+            n_estimators=100, num_leaves=15, min_child_samples=50, learning_rate=0.05, n_jobs=1, verbose=-1
+        )
         return _Trees(phi, trees.fit(np.concatenate([context, phi[log.action]], axis=1), log.reward).booster_)
     return _fit_linear(context, log, phi, kind == "logistic")
 
@@ -199,4 +230,6 @@ def _fit_linear(context: Floats, log: Log, phi: Floats, logistic: bool) -> _Line
     if np.isfinite(constant):
         constant -= float(centre @ weight) if np.any(weight) else 0.0
     product = weight[width + size :] if width == size else None
-    return _Linear(phi, constant, weight[:width], weight[width : width + size], product, log.r_max if logistic else None)
+    return _Linear(
+        phi, constant, weight[:width], weight[width : width + size], product, log.r_max if logistic else None
+    )

@@ -1,4 +1,6 @@
-"""Estimators that weigh rewards and need no model: IPS and its relatives, and the paired test's contributions."""
+"""Estimators that weigh rewards and need no model: IPS and its relatives, and the paired test's
+contributions.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,23 @@ Support = Literal["logged", "prefix"]
 
 
 def ips(log: Log, policy: Policy | Floats, *, max_weight: float | None = None) -> Contributions:
-    """w_i r_i: unbiased for the part of the policy's value on actions the logger shows (Horvitz and Thompson 1952).
+    """w_i r_i: unbiased for the part of the policy's value on actions the logger shows (Horvitz and Thompson
+    1952).
 
-    policy: a policy, or its log-probabilities (n,) of the logged actions. max_weight: a bound on w known before the data, for
-    bounds that need a range; raises InputError when a row exceeds it.
+    policy: a policy, or its log-probabilities (n,) of the logged actions. max_weight: a bound on w known
+    before the data, for bounds that need a range; raises InputError when a row exceeds it.
     """
     weight = weights(log, policy)
     high = _ceiling(weight, max_weight) * log.r_max
-    return Contributions(weight * log.reward, weight, 0.0, high, assumptions=(*assumptions(log), SUPPORT), estimator="ips")
+    return Contributions(
+        weight * log.reward, weight, 0.0, high, assumptions=(*assumptions(log), SUPPORT), estimator="ips"
+    )
 
 
 def clipped_ips(log: Log, policy: Policy | Floats, tau: float = 100.0) -> Contributions:
-    """min(w_i, tau) r_i: never too high in expectation, so lower bounds stay valid; tau is fixed beforehand (Ionides 2008)."""
+    """min(w_i, tau) r_i: never too high in expectation, so lower bounds stay valid; tau is fixed beforehand
+    (Ionides 2008).
+    """
     if not tau > 0:
         raise InputError(f"tau is {tau}; weights are clipped at a number above 0")
     weight = np.minimum(weights(log, policy), tau)
@@ -47,13 +54,17 @@ def clipped_ips(log: Log, policy: Policy | Floats, tau: float = 100.0) -> Contri
         SUPPORT,
         f"weights are clipped at {tau:g}: the estimate is too low, never too high, in expectation",
     )
-    return Contributions(weight * log.reward, weight, 0.0, tau * log.r_max, assumptions=notes, estimator="clipped_ips")
+    return Contributions(
+        weight * log.reward, weight, 0.0, tau * log.r_max, assumptions=notes, estimator="clipped_ips"
+    )
 
 
 def snips(log: Log, policy: Policy | Floats) -> Contributions:
-    """V + w_i (r_i - V) / mean(w), V = sum(w r) / sum(w): the influence values of self-normalised IPS, of mean V.
+    """V + w_i (r_i - V) / mean(w), V = sum(w r) / sum(w): the influence values of self-normalised IPS, of
+    mean V.
 
-    A ratio: only asymptotic bounds apply. Raises InputError when every weight is 0. Source: Swaminathan and Joachims 2015.
+    A ratio: only asymptotic bounds apply. Raises InputError when every weight is 0. Source: Swaminathan and
+    Joachims 2015.
     """
     weight = weights(log, policy)
     if not weight.any():
@@ -70,8 +81,9 @@ def snips(log: Log, policy: Policy | Floats) -> Contributions:
 def balanced(log: Log, policy: Policy | Floats, loggers: Mapping[str, Policy]) -> Contributions:
     """pi / (sum_j (n_j/N) pi_j) r over rows pooled from several loggers (1703.06180, eq. 6).
 
-    loggers: the policy behind each `policy_id` of the log. A later logger that was learnt on earlier rows enters earlier weights:
-    for learning, not for certificates. Raises InputError on a log without policy ids, or an id without a policy.
+    loggers: the policy behind each `policy_id` of the log. A later logger that was learnt on earlier rows
+    enters earlier weights: for learning, not for certificates. Raises InputError on a log without policy ids,
+    or an id without a policy.
     """
     if log.policy is None:
         raise InputError("balanced weights need to know who logged each row; add a column 'policy_id'")
@@ -79,10 +91,13 @@ def balanced(log: Log, policy: Policy | Floats, loggers: Mapping[str, Policy]) -
     unknown = [str(one) for one in names if str(one) not in loggers]
     if unknown:
         row = int(np.argmax(log.policy == unknown[0]))
-        raise InputError(f"row {row + 1}, column 'policy_id': {unknown[0]!r} has no policy among the loggers; hand it in")
+        raise InputError(
+            f"row {row + 1}, column 'policy_id': {unknown[0]!r} has no policy among the loggers; hand it in"
+        )
     shares = counts / len(log)
     mixed = sum(
-        share * np.exp(loggers[str(name)].log_prob(log.context, log.action)) for name, share in zip(names, shares, strict=True)
+        share * np.exp(loggers[str(name)].log_prob(log.context, log.action))
+        for name, share in zip(names, shares, strict=True)
     )
     weight = np.asarray(np.exp(log_probs(log, policy)) / mixed)
     notes = (
@@ -104,26 +119,32 @@ def paired(
     credit: Floats | None = None,
     max_weight: float | None = None,
 ) -> Contributions:
-    """g_i = (w_i - c u_i) r_i >= -c r_max U: of mean V(pi) - c V0, so a policy within share c of pi0 has a mean above 0.
+    """g_i = (w_i - c u_i) r_i >= -c r_max U: of mean V(pi) - c V0, so a policy within share c of pi0 has a
+    mean above 0.
 
     Parameters
     ----------
     c
         share of the reference's value to be kept, in (0, 1].
     cap
-        U, a bound on u_i = pi0(a_i|x_i) / p_i known before the data (`Mixture(cap=U)` enforces it); 1 where pi0 wrote the rows.
+        U, a bound on u_i = pi0(a_i|x_i) / p_i known before the data (`Mixture(cap=U)` enforces it); 1 where
+        pi0 wrote the rows.
     support
         "logged": w by action; "prefix": w by prefix, with `logger` as in `prefix_weights`.
     credit
-        (n,) sum over novel actions of pi(a|x_i) qlow(x_i, a), 0 <= qlow: what a feature model is believed to promise at least.
+        (n,) sum over novel actions of pi(a|x_i) qlow(x_i, a), 0 <= qlow: what a feature model is believed to
+        promise at least.
 
-    Raises InputError on c outside (0, 1], u above U, a negative credit. Source: section 3.2 of the exploration specification.
+    Raises InputError on c outside (0, 1], u above U, a negative credit. Source: section 3.2 of the
+    exploration specification.
     """
     if not 0 < c <= 1:
         raise InputError(f"c is {c}; the share of the logger's value to keep is above 0 and at most 1")
     if support == "prefix":
         if isinstance(policy, np.ndarray):
-            raise InputError("support 'prefix' needs the policy itself, not its log-probabilities of the logged actions")
+            raise InputError(
+                "support 'prefix' needs the policy itself, not its log-probabilities of the logged actions"
+            )
         weight = prefix_weights(log, policy, logger)
     else:
         weight = weights(log, policy)
@@ -135,7 +156,9 @@ def paired(
         value = value + credit
         notes.append("novel actions are worth at least what the feature model's lower estimate says")
     high = (_ceiling(weight, max_weight) + (0.0 if credit is None else 1.0)) * log.r_max
-    return Contributions(value, weight, -c * log.r_max * cap, high, assumptions=tuple(notes), estimator="paired")
+    return Contributions(
+        value, weight, -c * log.r_max * cap, high, assumptions=tuple(notes), estimator="paired"
+    )
 
 
 def _ceiling(weight: Floats, max_weight: float | None) -> float:
@@ -144,6 +167,7 @@ def _ceiling(weight: Floats, max_weight: float | None) -> float:
     if weight.max() > max_weight * (1 + 1e-5):
         row = int(weight.argmax())
         raise InputError(
-            f"row {row + 1}: weight {weight[row]:g} is above max_weight {max_weight:g}; a range must hold for every row"
+            f"row {row + 1}: weight {weight[row]:g} is above max_weight {max_weight:g}; a range must hold for"
+            " every row"
         )
     return max_weight

@@ -1,4 +1,6 @@
-"""Importance weights: how much likelier the new policy shows what the logger showed, by action or by prefix."""
+"""Importance weights: how much likelier the new policy shows what the logger showed, by action or by
+prefix.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,17 @@ from tastemaker.explore.table import ESTIMATED, Log
 Floats = npt.NDArray[np.float64]
 
 KNOWN = "the logged propensities are the probabilities with which the logger drew"
-FITTED = "the propensities are estimated: a fitted logger stands in for the true one, and its error is in no interval"
-SUPPORT = "actions the logger never shows count 0: the estimate is the logged-support part of the policy's value"
-PREFIX = "the prefix carries an action's whole effect on the reward, and the logger covers every prefix the policy plays"
+FITTED = (
+    "the propensities are estimated: a fitted logger stands in for the true one, and its error is in no"
+    " interval"
+)
+SUPPORT = (
+    "actions the logger never shows count 0: the estimate is the logged-support part of the policy's value"
+)
+PREFIX = (
+    "the prefix carries an action's whole effect on the reward, and the logger covers every prefix the policy"
+    " plays"
+)
 
 # Rounding may lift a log-probability this far above 0; anything more is a mistake.
 _SLACK = 1e-9
@@ -35,16 +45,21 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
     if isinstance(policy, np.ndarray):
         found = np.asarray(policy, dtype=np.float64)
         if found.shape != (len(log),):
-            raise InputError(f"log_prob has shape {found.shape}; give one log-probability for each of the {len(log)} rows")
+            raise InputError(
+                f"log_prob has shape {found.shape}; give one log-probability for each of the {len(log)} rows"
+            )
     else:
         if policy.n_actions != log.n_actions:
-            raise InputError(f"the policy knows {policy.n_actions} actions and the log {log.n_actions}; use one catalogue")
+            raise InputError(
+                f"the policy knows {policy.n_actions} actions and the log {log.n_actions}; use one catalogue"
+            )
         found = policy.log_prob(log.context, log.action)
     wrong = ~(found <= _SLACK)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"row {row + 1}: log_prob is {found[row]:g}; a log-probability is at most 0 (pass logs, not probabilities)"
+            f"row {row + 1}: log_prob is {found[row]:g}; a log-probability is at most 0 (pass logs, not"
+            " probabilities)"
         )
     return np.minimum(found, 0.0)
 
@@ -64,23 +79,31 @@ def reference_weights(log: Log, cap: float) -> Floats:
     found = log.reference / log.propensity
     if np.any(found > cap * (1 + 1e-5)):
         row = int(np.argmax(found))
-        raise InputError(f"row {row + 1}: the weight of pi0 is {found[row]:g}, above U = {cap:g}; give the cap the mixture has")
+        raise InputError(
+            f"row {row + 1}: the weight of pi0 is {found[row]:g}, above U = {cap:g}; give the cap the"
+            " mixture has"
+        )
     return np.asarray(np.minimum(found, cap))
 
 
 def served_by(log: Log, logger: Policy) -> Log:
-    """The log of a mixture with what pi0 = `logger` gave each shown action, for whoever has pi0 as a policy."""
+    """The log of a mixture with what pi0 = `logger` gave each shown action, for whoever has pi0 as a
+    policy.
+    """
     return replace(log, reference=np.exp(log_probs(log, logger)))
 
 
 def prefix_weights(log: Log, policy: Policy, logger: Policy | None = None) -> Floats:
     """(n,) w(x, e) = P_pi(e|x) / P_logger(e|x) of the prefix e of each logged action (2202.06317, eq. 8).
 
-    The row's own propensity does not determine the denominator: it comes from the log's `prefix_propensity`, or from `logger`,
-    the policy that wrote the log. Raises InputError when neither is there, or a prefix has less probability than its action.
+    The row's own propensity does not determine the denominator: it comes from the log's `prefix_propensity`,
+    or from `logger`, the policy that wrote the log. Raises InputError when neither is there, or a prefix has
+    less probability than its action.
     """
     if policy.prefixes is None:
-        raise InputError("the policy knows no prefixes; build it with prefixes, the prefix number of every action")
+        raise InputError(
+            "the policy knows no prefixes; build it with prefixes, the prefix number of every action"
+        )
     prefix = policy.prefixes[log.action]
     if log.prefix_propensity is not None:
         below = log.prefix_propensity
@@ -88,14 +111,16 @@ def prefix_weights(log: Log, policy: Policy, logger: Policy | None = None) -> Fl
         below = np.exp(logger.prefix_log_prob(log.context, prefix))
     else:
         raise InputError(
-            "support 'prefix' needs the logger's probability of each row's prefix: add a column 'prefix_propensity', or give the "
-            "logger's policy; the row's own propensity does not determine it"
+            "support 'prefix' needs the logger's probability of each row's prefix: add a column"
+            " 'prefix_propensity', or give the logger's policy; the row's own propensity does not"
+            " determine it"
         )
     wrong = below < log.propensity * (1 - 1e-5)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"row {row + 1}: prefix probability {below[row]:g} is below the action's own propensity {log.propensity[row]:g}; "
-            "check that both come from the policy that wrote the log, and that prefixes match"
+            f"row {row + 1}: prefix probability {below[row]:g} is below the action's own propensity"
+            f" {log.propensity[row]:g}; check that both come from the policy that wrote the log, and that"
+            " prefixes match"
         )
     return np.asarray(np.exp(policy.prefix_log_prob(log.context, prefix)) / below)

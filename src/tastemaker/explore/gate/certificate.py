@@ -13,7 +13,9 @@ from tastemaker.errors import InputError
 
 @dataclass(frozen=True)
 class Beside:
-    """Another test of the same claim on the same rows, for comparison only. lcb: of V(pi) - c V0; nan where it does not apply."""
+    """Another test of the same claim on the same rows, for comparison only. lcb: of V(pi) - c V0; nan where
+    it does not apply.
+    """
 
     test: str
     lcb: float
@@ -23,12 +25,15 @@ class Beside:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The claim "V(pi) - c V0 >= margin, and V(pi) >= floor V0", tested once at level delta on rows opened for it.
+    """The claim "V(pi) - c V0 >= margin, and V(pi) >= floor V0", tested once at level delta on rows opened
+    for it.
 
-    policy_hash, log_hash (of the rows it was tested on), split_hash: what was tested on what. lcb: lower bound of V(pi) - c V0 in
-    reward units; e_value: wealth against the claim's opposite, passing from 1/delta on. ratio: estimate of V(pi)/V0, no bound.
-    support: which evidence counts ("logged", "prefix", "features"). on_support_mass, novelty: share of pi on actions that the
-    logger plays, and on those it never plays. cap: largest weight of the logger pi0 in these rows, 1 where pi0 logged them.
+    policy_hash, log_hash (of the rows it was tested on), split_hash: what was tested on what. lcb: lower
+    bound of V(pi) - c V0 in reward units; e_value: wealth against the claim's opposite, passing from 1/delta
+    on. ratio: estimate of V(pi)/V0, no bound.
+    support: which evidence counts ("logged", "prefix", "features"). on_support_mass, novelty: share of pi on
+    actions that the logger plays, and on those it never plays. cap: largest weight of the logger pi0 in these
+    rows, 1 where pi0 logged them.
     tested: whether the rows of the last part were opened for this candidate.
     """
 
@@ -60,7 +65,9 @@ class Certificate:
 
     def __post_init__(self) -> None:
         if self.passed and not (self.tested and self.lcb >= self.margin and self.floor_lcb >= 0):
-            raise InputError("a certificate says passed although its bounds do not: it was altered; certify again")
+            raise InputError(
+                "a certificate says passed although its bounds do not: it was altered; certify again"
+            )
 
     @property
     def hash(self) -> str:
@@ -73,12 +80,16 @@ class Certificate:
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
-        """The certificate of `to_json`. Raises InputError on anything else, and on one that contradicts itself."""
+        """The certificate of `to_json`. Raises InputError on anything else, and on one that contradicts
+        itself.
+        """
         try:
             found = json.loads(text)
             beside = tuple(Beside(**{**one, "lcb": float(one["lcb"])}) for one in found.pop("beside", ()))
             numbers = {one.name for one in fields(cls) if one.type == "float"}
-            given: dict[str, Any] = {name: float(value) if name in numbers else value for name, value in found.items()}
+            given: dict[str, Any] = {
+                name: float(value) if name in numbers else value for name, value in found.items()
+            }
             given["assumptions"] = tuple(given["assumptions"])
             return cls(**given, beside=beside)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

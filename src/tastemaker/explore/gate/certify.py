@@ -1,4 +1,6 @@
-"""The gate: candidates in order from the logger towards novelty, each tested once at level delta on rows opened for it."""
+"""The gate: candidates in order from the logger towards novelty, each tested once at level delta on rows
+opened for it.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,17 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 TEST = "paired betting"
-CLIP = 100.0  # weights beyond it count as this much in the bounds that need a range; the bound stays one from below
+# weights beyond it count as this much in the bounds that need a range; the bound stays one from below
+CLIP = 100.0
 
 
 @dataclass(frozen=True)
 class GateSettings:
-    """What is claimed: V(pi) - c V0 >= margin and V(pi) >= floor V0, each candidate at level delta. support: what counts.
+    """What is claimed: V(pi) - c V0 >= margin and V(pi) >= floor V0, each candidate at level delta. support:
+    what counts.
 
-    cap: U, a constant no smaller than pi0/mixture on any row that a mixture logged, known before the rows. Raises InputError on c
-    or floor outside (0, 1], delta outside (0, 1), cap below 1.
+    cap: U, a constant no smaller than pi0/mixture on any row that a mixture logged, known before the rows.
+    Raises InputError on c or floor outside (0, 1], delta outside (0, 1), cap below 1.
     """
 
     c: float = 0.95
@@ -45,7 +49,9 @@ class GateSettings:
     def __post_init__(self) -> None:
         for name, value in (("c", self.c), ("floor", self.floor)):
             if not 0 < value <= 1:
-                raise InputError(f"{name} is {value}; give the share of the logger's value to keep, above 0 and at most 1")
+                raise InputError(
+                    f"{name} is {value}; give the share of the logger's value to keep, above 0 and at most 1"
+                )
         if not 0 < self.delta < 1:
             raise InputError(f"delta is {self.delta}; give an error probability above 0 and below 1")
         if not math.isfinite(self.margin) or not 1 <= self.cap < math.inf:
@@ -63,15 +69,18 @@ def certify(
     existing: Flags | None = None,
     believed: Believed | None = None,
 ) -> list[Certificate]:
-    """One certificate a candidate, in their order; the last one that passed is the most novel policy that may go live.
+    """One certificate a candidate, in their order; the last one that passed is the most novel policy that may
+    go live.
 
-    Fixed-sequence testing: S2 picks where to start (largest mean log-growth of the wealth), then candidates are tested on S3 in
-    their order, each at the full delta, until the first failure. The probability that any unsafe one passes is at most delta.
+    Fixed-sequence testing: S2 picks where to start (largest mean log-growth of the wealth), then candidates
+    are tested on S3 in their order, each at the full delta, until the first failure. The probability that any
+    unsafe one passes is at most delta.
 
     Parameters
     ----------
     candidates
-        in an order fixed without S3: from the logger towards novelty, for instance a path of falling regularisation.
+        in an order fixed without S3: from the logger towards novelty, for instance a path of falling
+        regularisation.
     s2, s3
         rows to choose on, and rows to open once. Neither may have taught a candidate.
     split_hash
@@ -83,18 +92,22 @@ def certify(
     believed
         see `features.believe`; fitted on rows outside S3.
 
-    Raises InputError when S3 was opened before, or as `GateSettings` and `collect`. Source: Angelopoulos et al., 2110.01052
-    (fixed-sequence testing); Waudby-Smith and Ramdas, 2010.09686 (betting); the specification, sections 3.2 and 3.3.
+    Raises InputError when S3 was opened before, or as `GateSettings` and `collect`. Source: Angelopoulos et
+    al., 2110.01052 (fixed-sequence testing); Waudby-Smith and Ramdas, 2010.09686 (betting); the
+    specification, sections 3.2 and 3.3.
     """
     if not candidates:
         raise InputError("there is no candidate to certify")
     for mark in (s3.hash, split_hash):
         if mark in spent:
             raise InputError(
-                f"the rows of S3 ({mark[:12]}) were opened before; a test on them again means nothing. Collect new rows"
+                f"the rows of S3 ({mark[:12]}) were opened before; a test on them again means nothing."
+                " Collect new rows"
             )
     if settings.support == "features" and existing is None:
-        raise InputError('support "features" needs `existing`, the actions that the logger plays: new items are all others')
+        raise InputError(
+            'support "features" needs `existing`, the actions that the logger plays: new items are all others'
+        )
     known = _seen(s2, s3) if existing is None else existing
     judge = _Judge(settings, s3, split_hash, known, believed)
     if not s3.rewarded or not s2.rewarded:
@@ -103,7 +116,9 @@ def certify(
     found, stopped = [], False
     for place, policy in enumerate(candidates):
         if place < start:
-            found.append(judge.untested(policy, f"not tested: S2 starts the sequence at candidate {start + 1}"))
+            found.append(
+                judge.untested(policy, f"not tested: S2 starts the sequence at candidate {start + 1}")
+            )
         elif stopped:
             found.append(judge.untested(policy, "not tested: a candidate before it failed"))
         else:
@@ -130,8 +145,9 @@ class _Judge:
     def no_rewards(self, s2: Log) -> str:
         needed = least_rewarded(min(self.settings.c, 0.999), self.settings.delta)
         return (
-            f"refused: {self.s3.rewarded} of {len(self.s3)} rows of S3 and {s2.rewarded} of {len(s2)} of S2 have a reward; no "
-            f"test can pass without. Policies close to the logger need about {needed} fully rewarded rows in S3"
+            f"refused: {self.s3.rewarded} of {len(self.s3)} rows of S3 and {s2.rewarded} of {len(s2)} of S2"
+            f" have a reward; no test can pass without. Policies close to the logger need about {needed}"
+            " fully rewarded rows in S3"
         )
 
     def untested(self, policy: Policy, reason: str) -> Certificate:
@@ -140,9 +156,31 @@ class _Judge:
         at, nan = self.settings, float("nan")
         cap = 1.0 if self.s3.reference is None else at.cap
         return Certificate(
-            policy.fingerprint(), self.s3.hash, self.split_hash, at.c, at.floor, at.margin, at.delta, TEST, nan, nan, nan, nan,
-            at.support, mass, 1.0 - mass, nan, nan, len(self.s3), self.s3.rewarded, cap, False, False, reason, (),
-        )  # fmt: skip
+            policy.fingerprint(),
+            self.s3.hash,
+            self.split_hash,
+            at.c,
+            at.floor,
+            at.margin,
+            at.delta,
+            TEST,
+            nan,
+            nan,
+            nan,
+            nan,
+            at.support,
+            mass,
+            1.0 - mass,
+            nan,
+            nan,
+            len(self.s3),
+            self.s3.rewarded,
+            cap,
+            False,
+            False,
+            reason,
+            (),
+        )
 
     def tested(self, policy: Policy) -> Certificate:
         at, found = self.settings, self.evidence(policy, self.s3)
@@ -179,17 +217,24 @@ def log_growth(gains: Floats, margin: float, low: float) -> float:
 
 def _verdict(lcb: float, floor_lcb: float, at: GateSettings) -> str:
     if lcb < at.margin:
-        return f"refused: the lower bound of V(pi) - {at.c:g} V0 is {lcb:.6g}, below the margin {at.margin:.6g}"
+        return (
+            f"refused: the lower bound of V(pi) - {at.c:g} V0 is {lcb:.6g}, below the margin {at.margin:.6g}"
+        )
     if floor_lcb < 0:
-        return f"refused: the lower bound of V(pi) - {at.floor:g} V0 is {floor_lcb:.6g}, below 0, the floor of any deployment"
+        return (
+            f"refused: the lower bound of V(pi) - {at.floor:g} V0 is {floor_lcb:.6g}, below 0, the floor of"
+            " any deployment"
+        )
     return f"passed: V(pi) - {at.c:g} V0 is at least {lcb:.6g} with probability {1 - at.delta:g}"
 
 
 def beside(found: Evidence, at: GateSettings) -> tuple[Beside, ...]:
     """Student t, paired t, Bernstein and Hoeffding of the same claim; they decide nothing.
 
-    The first takes c times the mean logged reward as a known number, as published tests do. Bernstein and Hoeffding need a
-    range: weights are clipped at 100, which can only lower them. Source: Maurer and Pontil, 0907.3740, theorem 4.
+    The first takes c times the mean logged reward as a known number, as published tests do. Bernstein and
+    Hoeffding need a
+    range: weights are clipped at 100, which can only lower them. Source: Maurer and Pontil, 0907.3740,
+    theorem 4.
     """
     gains, threshold = found.paired(at.c), at.c * float(found.logger.mean())
     clipped = np.minimum(found.own, CLIP * found.r_max) - at.c * found.logger

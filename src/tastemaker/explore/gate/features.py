@@ -1,4 +1,6 @@
-"""Lower bounds of the rewards of items never shown, from their vectors: Bayesian linear regression, checked on items left out."""
+"""Lower bounds of the rewards of items never shown, from their vectors: Bayesian linear regression, checked
+on items left out.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Believed:
-    """low (A,): believed lower bound of the reward, 0 for items that the logger shows; kappa: its distance in deviations.
+    """low (A,): believed lower bound of the reward, 0 for items that the logger shows; kappa: its distance in
+    deviations.
 
     items: shown items it was checked on; covered: the share of them above their bound when left out.
     """
@@ -31,15 +34,17 @@ class Believed:
 
     def block(self, rows: slice, actions: slice) -> npt.NDArray[np.floating[Any]]:
         """(r, a) the bounds, the same in every context: what `Policy.expect` averages."""
-        wide: npt.NDArray[np.floating[Any]] = np.broadcast_to(self.low[actions], (rows.stop - rows.start, len(self.low[actions])))
+        wide: npt.NDArray[np.floating[Any]] = np.broadcast_to(
+            self.low[actions], (rows.stop - rows.start, len(self.low[actions]))
+        )
         return wide
 
     @property
     def note(self) -> str:
         """The sentence on the certificate."""
         return (
-            f"new items are credited with their predicted reward less {self.kappa:.2f} deviations; on {self.items} shown items "
-            f"left out in turn, {self.covered:.0%} were worth their bound"
+            f"new items are credited with their predicted reward less {self.kappa:.2f} deviations; on"
+            f" {self.items} shown items left out in turn, {self.covered:.0%} were worth their bound"
         )
 
 
@@ -63,14 +68,17 @@ def believe(
     folds: int = 10,
     seed: int | str = 0,
 ) -> Believed:
-    """Believed lower bounds of the rewards of the items that `existing` (A,) leaves out, from rows that no test uses.
+    """Believed lower bounds of the rewards of the items that `existing` (A,) leaves out, from rows that no
+    test uses.
 
     vectors (A, d). Arguments, method and errors as `believe_items`, from the plays and rewards of the log.
     """
     plays = np.bincount(log.action, minlength=log.n_actions).astype(np.int64)
     sums = np.bincount(log.action, weights=log.reward, minlength=log.n_actions).astype(np.float64)
     noise = float(log.reward.var())
-    return believe_items(plays, sums, noise, vectors, existing, delta, r_min=r_min, r_max=log.r_max, folds=folds, seed=seed)
+    return believe_items(
+        plays, sums, noise, vectors, existing, delta, r_min=r_min, r_max=log.r_max, folds=folds, seed=seed
+    )
 
 
 def believe_items(
@@ -86,15 +94,19 @@ def believe_items(
     folds: int = 10,
     seed: int | str = 0,
 ) -> Believed:
-    """`believe` from counts: plays (A,) and summed rewards (A,) of every item, noise: the variance of one reward.
+    """`believe` from counts: plays (A,) and summed rewards (A,) of every item, noise: the variance of one
+    reward.
 
-    Reward of an item = linear in its vector + an item's own deviation (its variance by moments) + noise. kappa starts at the
-    normal quantile of 1 - delta and is raised until the bound holds for a share 1 - delta of shown items, each predicted by a
-    fit without its fold; with fewer than 1/delta items there is no such kappa and new items get `r_min`. Raises InputError on
-    vectors that do not fit. Source: the specification, 3.1; Bishop, Pattern Recognition, section 3.3.
+    Reward of an item = linear in its vector + an item's own deviation (its variance by moments) + noise.
+    kappa starts at the normal quantile of 1 - delta and is raised until the bound holds for a share 1 - delta
+    of shown items, each predicted by a fit without its fold; with fewer than 1/delta items there is no such
+    kappa and new items get `r_min`. Raises InputError on vectors that do not fit. Source: the specification,
+    3.1; Bishop, Pattern Recognition, section 3.3.
     """
     if vectors.ndim != 2 or len(vectors) != len(plays) or existing.shape != plays.shape:
-        raise InputError(f"one vector and one flag for each of {len(plays)} actions are needed; got {vectors.shape}")
+        raise InputError(
+            f"one vector and one flag for each of {len(plays)} actions are needed; got {vectors.shape}"
+        )
     wrong = ~np.isfinite(vectors).all(axis=1)
     if wrong.any():
         raise InputError(f"the vector of action {int(np.argmax(wrong))} is not finite; encode it again")
@@ -112,7 +124,9 @@ def believe_items(
 
 
 def _calibrated(items: _Items, delta: float, folds: int, seed: int | str) -> tuple[float, float]:
-    """kappa and the share of left-out items whose mean reward is above prediction - kappa deviations (its noise included)."""
+    """kappa and the share of left-out items whose mean reward is above prediction - kappa deviations (its
+    noise included).
+    """
     fold = generator(seed, "left out").permutation(len(items.mean)) % folds
     scores = np.empty(len(items.mean))
     for one in range(folds):
@@ -120,7 +134,8 @@ def _calibrated(items: _Items, delta: float, folds: int, seed: int | str) -> tup
         rest = _Items(items.design[~out], items.mean[~out], items.plays[~out], items.noise)
         mean, sd = _predict(rest, items.design[out])
         scores[out] = (mean - items.mean[out]) / np.sqrt(sd**2 + items.noise / items.plays[out])
-    # The (m+1)(1-delta)-th smallest score bounds a further item's with probability 1 - delta when items are exchangeable.
+    # The (m+1)(1-delta)-th smallest score bounds a further item's with probability 1 - delta when items are
+    # exchangeable.
     rank = int(np.ceil((len(scores) + 1) * (1 - delta)))
     needed = float(np.sort(scores)[rank - 1]) if rank <= len(scores) else float("inf")
     kappa = max(float(stats.norm.ppf(1 - delta)), needed)
@@ -132,7 +147,9 @@ def _predict(items: _Items, design: Floats) -> tuple[Floats, Floats]:
     variance = items.noise / items.plays
     between = _between_items(items)
     weight = 1.0 / (variance + between)
-    prior = 1e-6 * weight.sum() * np.diag(np.r_[0.0, np.ones(design.shape[1] - 1)]) + 1e-12 * np.eye(design.shape[1])
+    prior = 1e-6 * weight.sum() * np.diag(np.r_[0.0, np.ones(design.shape[1] - 1)]) + 1e-12 * np.eye(
+        design.shape[1]
+    )
     precision = (items.design * weight[:, None]).T @ items.design + prior
     covariance = np.linalg.inv(precision)
     mean = design @ (covariance @ (items.design.T @ (weight * items.mean)))
@@ -144,5 +161,7 @@ def _between_items(items: _Items) -> float:
     weight = items.plays / items.noise
     root = np.sqrt(weight)
     left = np.linalg.lstsq(items.design * root[:, None], items.mean * root, rcond=None)[0]
-    excess = float((weight * (items.mean - items.design @ left) ** 2).sum()) - (len(items.mean) - items.design.shape[1])
+    excess = float((weight * (items.mean - items.design @ left) ** 2).sum()) - (
+        len(items.mean) - items.design.shape[1]
+    )
     return float(max(excess / weight.sum(), 0.0))

@@ -1,4 +1,6 @@
-"""Safe OPG and DEPSUE with what the papers lack: one look at held-out rows, the ratio as the claim, and a ledger."""
+"""Safe OPG and DEPSUE with what the papers lack: one look at held-out rows, the ratio as the claim, and a
+ledger.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ Serve = Callable[[Policy, int, int], Log]
 
 @dataclass(frozen=True)
 class PathSettings:
-    """lambdas: of the path from imitation to value; shares: nu of the ladder towards new items, ascending from 0; learner and
+    """lambdas: of the path from imitation to value; shares: nu of the ladder towards new items, ascending
+    from 0; learner and
     objective: as in `fit`; parts: of the rows to learn, choose and certify on.
     """
 
@@ -37,13 +40,19 @@ class PathSettings:
     parts: tuple[float, float, float] = (0.5, 0.2, 0.3)
 
     def __post_init__(self) -> None:
-        if not self.shares or list(self.shares) != sorted(set(self.shares)) or not 0 <= self.shares[0] <= self.shares[-1] < 1:
+        if (
+            not self.shares
+            or list(self.shares) != sorted(set(self.shares))
+            or not 0 <= self.shares[0] <= self.shares[-1] < 1
+        ):
             raise InputError("shares of new items must rise from 0 or above and stay below 1")
 
 
 @dataclass(frozen=True)
 class Found:
-    """policies and their certificates, in the order of the test; weights: of the path point that the ladder starts from."""
+    """policies and their certificates, in the order of the test; weights: of the path point that the ladder
+    starts from.
+    """
 
     policies: tuple[Policy, ...]
     certificates: tuple[Certificate, ...]
@@ -68,12 +77,13 @@ def safe_opg(
     learn_on: Rows | None = None,
     start: Weights | None = None,
 ) -> Found:
-    """Learn a path on S1, let S2 choose its best point, certify on S3 a ladder from that point towards new items.
+    """Learn a path on S1, let S2 choose its best point, certify on S3 a ladder from that point towards new
+    items.
 
-    parts: what `split` gave. existing (A,): actions that pi0 plays. The point is the one whose wealth grows fastest on S2; the
-    ladder mixes it, on existing actions, with itself on new ones, (1 - nu) pi_A + nu pi_N, nu ascending, so that novelty is exact
-    and the sequence fixed. learn_on: rows to learn on instead of S1 (pooled rounds);
-    they must not hold rows of S2 or S3. Raises InputError as `certify`.
+    parts: what `split` gave. existing (A,): actions that pi0 plays. The point is the one whose wealth grows
+    fastest on S2; the ladder mixes it, on existing actions, with itself on new ones, (1 - nu) pi_A + nu pi_N,
+    nu ascending, so that novelty is exact and the sequence fixed. learn_on: rows to learn on instead of S1
+    (pooled rounds); they must not hold rows of S2 or S3. Raises InputError as `certify`.
     """
     rows = space.rows(parts[0]) if learn_on is None else learn_on
     trained = learn_path(rows, settings.lambdas, settings.objective, settings.learner, key, start)
@@ -99,7 +109,9 @@ def judge_path(
 
 
 def choose(trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings) -> Weights:
-    """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions alone."""
+    """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions
+    alone.
+    """
     growths = []
     for one in trained:
         found = collect(space.policy(one, existing), s2, "logged", cap=gate.cap)
@@ -118,8 +130,8 @@ def climb(space: Space, weights: Weights, existing: Flags, shares: Sequence[floa
 
 @dataclass(frozen=True)
 class Round:
-    """found: candidates and certificates of this round's gate; admitted: whether it let a new one pass; serving: the policy in
-    force beside the holdout (None: pi0); margin: what a candidate had to earn a round.
+    """found: candidates and certificates of this round's gate; admitted: whether it let a new one pass;
+    serving: the policy in force beside the holdout (None: pi0); margin: what a candidate had to earn a round.
     """
 
     found: Found
@@ -141,15 +153,21 @@ def depsue(
     key: str | int = 0,
     first: Callable[[GateSettings], Found] | None = None,
 ) -> tuple[list[Round], Ledger]:
-    """K rounds: certify on the newest rows against what the ledger has banked, serve with a holdout, bank, and learn on all.
+    """K rounds: certify on the newest rows against what the ledger has banked, serve with a holdout, bank,
+    and learn on all.
 
-    log: by `logger` (pi0). serve(policy, rounds, k): the log of that many requests served by the policy, its propensities
-    those of the policy given (the mixture with the holdout). rounds: live requests of all K = `ledger.K` rounds. A policy is
-    deployed for all rounds that are left; where the gate refuses, the one before stays, pi0 at first. first: the first gate,
-    for whoever has its path trained already.
+    log: by `logger` (pi0). serve(policy, rounds, k): the log of that many requests served by the policy, its
+    propensities those of the policy given (the mixture with the holdout). rounds: live requests of all K =
+    `ledger.K` rounds. A policy is deployed for all rounds that are left; where the gate refuses, the one
+    before stays, pi0 at first. first: the first gate, for whoever has its path trained already.
     """
     newest, by, pooled, players = split(log, settings.parts, key), logger, list[Rows](), list[Policy]()
-    each, out, start, serving = rounds // ledger.K, list[Round](), None, None  # type: int, list[Round], Weights | None, Policy | None
+    each, out, start, serving = (
+        rounds // ledger.K,
+        list[Round](),
+        None,
+        None,
+    )  # type: int, list[Round], Weights | None, Policy | None
     for k in range(1, ledger.K + 1):
         pooled.append(space.rows(newest[0]))
         players.append(by)
@@ -161,9 +179,16 @@ def depsue(
         else:
             rows = balanced(pooled, [_asked(one) for one in players])
             found = safe_opg(
-                newest, space, existing, gate, settings, key=f"{key}/{k}",
-                spent=ledger.spent, learn_on=rows, start=start,
-            )  # fmt: skip
+                newest,
+                space,
+                existing,
+                gate,
+                settings,
+                key=f"{key}/{k}",
+                spent=ledger.spent,
+                learn_on=rows,
+                start=start,
+            )
         ledger, start, place = record(ledger, found.certificates), found.weights, found.passed
         if place is not None:
             ledger, serving = admit(ledger, found.certificates[place], planned), found.policies[place]

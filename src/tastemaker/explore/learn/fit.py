@@ -29,10 +29,13 @@ def fit(
 ) -> SoftmaxPolicy:
     """A linear softmax over action `vectors` (A, k) that maximises `objective` - `regulariser` x R(pi, pi0).
 
-    objective: one of `objectives.NAMES`; R = -mean log pi(a_i|x_i), so a large regulariser imitates the logger. prefixes (A,)
-    are handed on to the policy. Raises InputError on an unknown objective, a log without rewards, or vectors that do not fit.
+    objective: one of `objectives.NAMES`; R = -mean log pi(a_i|x_i), so a large regulariser imitates the
+    logger. prefixes (A,) are handed on to the policy. Raises InputError on an unknown objective, a log
+    without rewards, or vectors that do not fit.
     """
-    return learn(_rewarded(Rows.of(log, vectors)), objective, regulariser, settings, key).policy(vectors, prefixes)
+    return learn(_rewarded(Rows.of(log, vectors)), objective, regulariser, settings, key).policy(
+        vectors, prefixes
+    )
 
 
 def path(
@@ -44,7 +47,8 @@ def path(
     key: str | int = 0,
     prefixes: npt.NDArray[np.int64] | None = None,
 ) -> list[SoftmaxPolicy]:
-    """`fit` for each of `lambdas`, largest first, each started from the one before: a road from the logger towards value.
+    """`fit` for each of `lambdas`, largest first, each started from the one before: a road from the logger
+    towards value.
 
     Raises InputError as `fit`, and when lambdas are not positive and falling.
     """
@@ -53,7 +57,12 @@ def path(
 
 
 def learn(
-    rows: Rows, objective: Name, regulariser: float, settings: Settings, key: str | int, start: Weights | None = None
+    rows: Rows,
+    objective: Name,
+    regulariser: float,
+    settings: Settings,
+    key: str | int,
+    start: Weights | None = None,
 ) -> Weights:
     """`fit` on rows, for those who reuse them: weights instead of a policy, from `start` where given."""
     if objective not in NAMES:
@@ -63,7 +72,12 @@ def learn(
 
 
 def learn_path(
-    rows: Rows, lambdas: Sequence[float], objective: Name, settings: Settings, key: str | int, start: Weights | None = None
+    rows: Rows,
+    lambdas: Sequence[float],
+    objective: Name,
+    settings: Settings,
+    key: str | int,
+    start: Weights | None = None,
 ) -> list[Weights]:
     """`path` on rows. Later points are near the ones before and take a third of the steps."""
     if not lambdas or min(lambdas) < 0 or list(lambdas) != sorted(lambdas, reverse=True):
@@ -86,5 +100,7 @@ def imitate(rows: Rows, settings: Settings, key: str | int, start: Weights | Non
 
 def _rewarded(rows: Rows) -> Rows:
     if not rows.reward.any():
-        raise InputError("no row of the log has a reward above 0; there is nothing to learn from. Collect more rows first")
+        raise InputError(
+            "no row of the log has a reward above 0; there is nothing to learn from. Collect more rows first"
+        )
     return rows

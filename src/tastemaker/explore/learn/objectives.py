@@ -1,6 +1,8 @@
-"""What a policy is trained for: OPG by IPS, clipped IPS and doubly robust, weighted log-likelihood, CQL, imitation, entropy.
+"""What a policy is trained for: OPG by IPS, clipped IPS and doubly robust, weighted log-likelihood, CQL,
+imitation, entropy.
 
-Each is divided by the log's mean reward, so that 1 means "as good as the logger" and one weight serves every log.
+Each is divided by the log's mean reward, so that 1 means "as good as the logger" and one weight serves every
+log.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ NAMES: tuple[Name, ...] = ("ips", "clipped_ips", "dr", "cql", "log_likelihood")
 def value(name: Name, rows: Rows, settings: Settings) -> Objective:
     """The objective called `name`.
 
-    ips: mean w r, its gradient mean w r grad log pi (REINFORCE). clipped_ips: w no larger than `settings.clip`. dr: with a
-    linear reward model, mean E_pi f + w (r - f). cql: the same with a model held down where the log shows nothing.
+    ips: mean w r, its gradient mean w r grad log pi (REINFORCE). clipped_ips: w no larger than
+    `settings.clip`. dr: with a linear reward model, mean E_pi f + w (r - f). cql: the same with a model held
+    down where the log shows nothing.
     log_likelihood: mean r log pi(a|x), Ustimenko et al., arXiv 2509.03456.
     """
     unit = 1.0 / max(float(rows.reward.mean()), 1e-12)
@@ -58,9 +61,13 @@ def regularised(main: Objective, imitation: float, entropy: float) -> Objective:
 
 
 def reward_model(rows: Rows, settings: Settings, conservatism: float) -> RewardModel:
-    """Fit f(x, a) = [x, 1] M v_a + b_a by squared loss plus conservatism (logsumexp_a f - f(a_i)), CQL's penalty (2006.04779)."""
+    """Fit f(x, a) = [x, 1] M v_a + b_a by squared loss plus conservatism (logsumexp_a f - f(a_i)), CQL's
+    penalty (2006.04779).
+    """
     shift, scale = standardise(rows, settings.spread)
-    inputs = torch.tensor(np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32)
+    inputs = torch.tensor(
+        np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32
+    )
     vectors = torch.tensor(rows.vectors, dtype=torch.float32)
     matrix = torch.zeros(inputs.shape[1], vectors.shape[1], requires_grad=True)
     bias = torch.full((1,), float(rows.reward.mean()), requires_grad=True)
@@ -84,7 +91,9 @@ def reward_model(rows: Rows, settings: Settings, conservatism: float) -> RewardM
 class RewardModel:
     """f(x, a) for the contexts of a log: (B, A)."""
 
-    def __init__(self, inputs: torch.Tensor, vectors: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor) -> None:
+    def __init__(
+        self, inputs: torch.Tensor, vectors: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor
+    ) -> None:
         self.inputs, self.vectors, self.matrix, self.bias = inputs, vectors, matrix, bias
 
     def __call__(self, batch: Batch) -> torch.Tensor:
@@ -98,4 +107,6 @@ class RewardModel:
     def weights(self, rows: Rows, settings: Settings, slope: float) -> Weights:
         """The softmax of slope x f, in the form of a trained policy."""
         shift, scale = standardise(rows, settings.spread)
-        return Weights(np.float32(slope) * self.matrix.numpy(), np.zeros(len(self.vectors), np.float32), shift, scale)
+        return Weights(
+            np.float32(slope) * self.matrix.numpy(), np.zeros(len(self.vectors), np.float32), shift, scale
+        )

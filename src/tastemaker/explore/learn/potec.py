@@ -19,7 +19,9 @@ from tastemaker.explore.table import Log
 
 @dataclass(frozen=True, eq=False)
 class TwoStage(Blocked):
-    """pi(a|x) = pi1(e(a)|x) pi2(a|x, e(a)): first over prefixes, second over items, renormalised within each prefix."""
+    """pi(a|x) = pi1(e(a)|x) pi2(a|x, e(a)): first over prefixes, second over items, renormalised within each
+    prefix.
+    """
 
     first: SoftmaxPolicy
     second: SoftmaxPolicy
@@ -53,21 +55,30 @@ def potec(
     sharpness: float = 20.0,
     key: str | int = 0,
 ) -> TwoStage:
-    """Learn pi1 over prefixes (A,) by mean[w(x,e) (r - f) grad log pi1(e|x) + E_pi1(f grad log pi1)], pi2 from f alone.
+    """Learn pi1 over prefixes (A,) by mean[w(x,e) (r - f) grad log pi1(e|x) + E_pi1(f grad log pi1)], pi2
+    from f alone.
 
-    f: a linear reward model of x and the action vectors (A, k), averaged by pi2 within a prefix where it stands for the prefix.
-    sharpness: pi2 is proportional to exp(sharpness f / mean reward). A prefix is described by the mean vector of its items.
-    Raises InputError when the log has no `prefix_propensity`: the row's own propensity does not determine it.
+    f: a linear reward model of x and the action vectors (A, k), averaged by pi2 within a prefix where it
+    stands for the prefix.
+    sharpness: pi2 is proportional to exp(sharpness f / mean reward). A prefix is described by the mean vector
+    of its items. Raises InputError when the log has no `prefix_propensity`: the row's own propensity does not
+    determine it.
     """
     if log.prefix_propensity is None:
-        raise InputError("POTEC needs the logger's probability of each row's prefix: add a column 'prefix_propensity'")
+        raise InputError(
+            "POTEC needs the logger's probability of each row's prefix: add a column 'prefix_propensity'"
+        )
     if prefixes.shape != (log.n_actions,) or len(np.unique(prefixes)) != int(prefixes.max()) + 1:
-        raise InputError(f"prefixes must number, from 0 without gaps, the prefix of each of the {log.n_actions} actions")
+        raise InputError(
+            f"prefixes must number, from 0 without gaps, the prefix of each of the {log.n_actions} actions"
+        )
     items = Rows.of(log, vectors)
     model = reward_model(items, settings, 0.0)
     count = int(prefixes.max()) + 1
     centres = np.stack([vectors[prefixes == one].mean(axis=0) for one in range(count)])
-    groups = Rows(items.contexts, centres, items.context, prefixes[items.action], items.reward, log.prefix_propensity)
+    groups = Rows(
+        items.contexts, centres, items.context, prefixes[items.action], items.reward, log.prefix_propensity
+    )
     unit = max(float(log.reward.mean()), 1e-12)
     values = _Within(model, torch.tensor(prefixes), count, sharpness / unit)
     residual = torch.tensor(items.reward - values.own(items), dtype=torch.float32)
@@ -77,7 +88,11 @@ def potec(
         return (batch.mean(weight * residual[batch.row]) + batch.expected(values(batch.number))) / unit
 
     trained = ascend(groups, objective, settings, key)
-    return TwoStage(trained.policy(centres), _second(model, vectors, sharpness / unit, prefixes, items, settings), prefixes)
+    return TwoStage(
+        trained.policy(centres),
+        _second(model, vectors, sharpness / unit, prefixes, items, settings),
+        prefixes,
+    )
 
 
 class _Within:
@@ -106,7 +121,9 @@ class _Within:
         return out
 
 
-def _second(model: RewardModel, vectors: Floats, slope: float, prefixes: Ints, rows: Rows, settings: Settings) -> SoftmaxPolicy:
+def _second(
+    model: RewardModel, vectors: Floats, slope: float, prefixes: Ints, rows: Rows, settings: Settings
+) -> SoftmaxPolicy:
     """pi2 before its renormalisation: a softmax of slope x f."""
     weights = model.weights(rows, settings, slope)
     return weights.policy(vectors, prefixes)

@@ -1,4 +1,6 @@
-"""A log as the learners read it: rows grouped by context, so that rows that share a context share one softmax."""
+"""A log as the learners read it: rows grouped by context, so that rows that share a context share one
+softmax.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context, action (n,) row numbers of them; reward (n,);
-    propensity (n,) of the logger. numbered: the log's one context column holds row numbers of `contexts`.
+    """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context, action (n,) row numbers of
+    them; reward (n,); propensity (n,) of the logger. numbered: the log's one context column holds row numbers
+    of `contexts`.
     """
 
     contexts: Floats
@@ -34,12 +37,14 @@ class Rows:
     def of(cls, log: Log, vectors: Floats, contexts: Floats | None = None) -> Rows:
         """The rows of a log over actions with `vectors` (A, k).
 
-        contexts (C, d): the features of a finite population, where the log's only context column holds row numbers of it;
-        without it the log's own columns are the features. Raises InputError when shapes do not fit.
+        contexts (C, d): the features of a finite population, where the log's only context column holds row
+        numbers of it; without it the log's own columns are the features. Raises InputError when shapes do not
+        fit.
         """
         if len(vectors) != log.n_actions:
             raise InputError(
-                f"{len(vectors)} action vectors for a catalogue of {log.n_actions} actions; give one vector an action"
+                f"{len(vectors)} action vectors for a catalogue of {log.n_actions} actions; give one vector"
+                " an action"
             )
         numbered = contexts is not None
         if contexts is None:
@@ -47,7 +52,10 @@ class Rows:
             contexts, place = distinct.astype(np.float64), place.reshape(-1)
         else:
             if log.context.shape[1] != 1 or log.context.max() >= len(contexts):
-                raise InputError(f"the log's context must be one column of numbers below {len(contexts)}, the contexts given")
+                raise InputError(
+                    f"the log's context must be one column of numbers below {len(contexts)}, the contexts"
+                    " given"
+                )
             place = log.context[:, 0].astype(np.int64)
         return cls(contexts, vectors, place, log.action, log.reward, log.propensity, numbered)
 
@@ -76,17 +84,23 @@ class Rows:
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
-    """One after the other. The parts share a catalogue and, when their contexts are numbered, a population."""
+    """One after the other. The parts share a catalogue and, when their contexts are numbered, a
+    population.
+    """
     first = parts[0]
     if any(one.numbered != first.numbered or one.vectors.shape != first.vectors.shape for one in parts):
-        raise InputError("logs can be pooled for learning when they share one catalogue and one kind of contexts")
+        raise InputError(
+            "logs can be pooled for learning when they share one catalogue and one kind of contexts"
+        )
     if first.numbered:
         contexts, place = first.contexts, np.concatenate([one.context for one in parts])
     else:
         stacked = np.concatenate([one.contexts for one in parts])
         contexts, number = np.unique(stacked, axis=0, return_inverse=True)
         shifts = np.cumsum([0, *(len(one.contexts) for one in parts[:-1])])
-        place = number.reshape(-1)[np.concatenate([one.context + shift for one, shift in zip(parts, shifts, strict=True)])]
+        place = number.reshape(-1)[
+            np.concatenate([one.context + shift for one, shift in zip(parts, shifts, strict=True)])
+        ]
     action, reward, propensity = (
         np.concatenate([getattr(one, name) for one in parts]) for name in ("action", "reward", "propensity")
     )

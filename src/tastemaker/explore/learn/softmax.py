@@ -1,4 +1,6 @@
-"""The linear softmax that every learner trains, log pi(a|x) = [x, 1] W v_a + scale b_a - log-normaliser, and its ascent."""
+"""The linear softmax that every learner trains, log pi(a|x) = [x, 1] W v_a + scale b_a - log-normaliser, and
+its ascent.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ Floats = npt.NDArray[np.float64]
 class Settings:
     """How a policy is trained.
 
-    steps of Adam at `learning_rate`; `bias`: scale of the free parameter of each action (0: none), small so that the vectors
-    explain what they can; `spread`: standard deviation the contexts' columns are scaled to; `batch`: contexts a step, all
-    of them when there are fewer; `clip`: largest weight in a clipped objective; `entropy`: weight of the policy's mean
-    entropy, in units of the log's mean reward; `conservatism`: alpha of CQL.
+    steps of Adam at `learning_rate`; `bias`: scale of the free parameter of each action (0: none), small so
+    that the vectors explain what they can; `spread`: standard deviation the contexts' columns are scaled to;
+    `batch`: contexts a step, all of them when there are fewer; `clip`: largest weight in a clipped objective;
+    `entropy`: weight of the policy's mean entropy, in units of the log's mean reward; `conservatism`: alpha
+    of CQL.
     """
 
     steps: int = 100
@@ -37,15 +40,24 @@ class Settings:
     conservatism: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not 0 < self.learning_rate < 10 or self.spread <= 0 or self.clip <= 0:
-            raise InputError("learner settings: steps and batch from 1, learning_rate, spread and clip above 0")
+        if (
+            self.steps < 1
+            or self.batch < 1
+            or not 0 < self.learning_rate < 10
+            or self.spread <= 0
+            or self.clip <= 0
+        ):
+            raise InputError(
+                "learner settings: steps and batch from 1, learning_rate, spread and clip above 0"
+            )
         if min(self.bias, self.entropy, self.conservatism) < 0:
             raise InputError("learner settings: bias, entropy and conservatism are 0 or above")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained policy: `matrix` (d + 1, k), the last row for the constant; `bias` (A,), already scaled; `shift`, `scale` (d,)
+    """A trained policy: `matrix` (d + 1, k), the last row for the constant; `bias` (A,), already scaled;
+    `shift`, `scale` (d,)
     standardise a context: (x - shift) * scale.
     """
 
@@ -65,7 +77,9 @@ class Weights:
         prefixes: npt.NDArray[np.int64] | None = None,
         allowed: npt.NDArray[np.bool_] | None = None,
     ) -> SoftmaxPolicy:
-        """The same policy over any contexts; what does not depend on the context goes into the actions' biases."""
+        """The same policy over any contexts; what does not depend on the context goes into the actions'
+        biases.
+        """
         matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
         bias = vectors @ self.matrix[-1].astype(np.float64) + self.bias
         return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes, shift=self.shift)
@@ -81,9 +95,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective sees of some contexts: `number` (B,) their numbers, `share` (B,) the part of the batch's rows each has,
-    `log_probs` (B, A); of their m rows: `row` (m,) numbers in the log, `place` (m,) of the context in the batch, `action`,
-    `reward`, `propensity` (m,).
+    """What an objective sees of some contexts: `number` (B,) their numbers, `share` (B,) the part of the
+    batch's rows each has, `log_probs` (B, A); of their m rows: `row` (m,) numbers in the log, `place` (m,) of
+    the context in the batch, `action`, `reward`, `propensity` (m,).
     """
 
     number: npt.NDArray[np.int64]
@@ -146,7 +160,9 @@ def ascend(
     matrix = torch.tensor(first, dtype=torch.float32, requires_grad=True)
     bias = torch.tensor(np.zeros(n_actions) if start is None else start.bias / unit, dtype=torch.float32)
     bias.requires_grad_(settings.bias > 0)
-    inputs = torch.tensor(np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32)
+    inputs = torch.tensor(
+        np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32
+    )
     vectors = torch.tensor(rows.vectors, dtype=torch.float32)
     adam = torch.optim.Adam([one for one in (matrix, bias) if one.requires_grad], lr=settings.learning_rate)
 
@@ -165,7 +181,9 @@ def ascend(
 
 
 def batches(rows: Rows, settings: Settings, key: str | int) -> Iterator[Batch]:
-    """One batch a step: every context that has rows, or `settings.batch` of them in a keyed shuffled order."""
+    """One batch a step: every context that has rows, or `settings.batch` of them in a keyed shuffled
+    order.
+    """
     order, starts = rows.order
     busy = np.flatnonzero(np.diff(starts))
     if len(busy) <= settings.batch:
@@ -182,12 +200,25 @@ def batches(rows: Rows, settings: Settings, key: str | int) -> Iterator[Batch]:
         queue = queue[settings.batch :]
 
 
-def _batch(rows: Rows, contexts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Batch:
+def _batch(
+    rows: Rows, contexts: npt.NDArray[np.int64], order: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+) -> Batch:
     counts = starts[contexts + 1] - starts[contexts]
     place = np.repeat(np.arange(len(contexts)), counts)
     inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     chosen = order[np.repeat(starts[contexts], counts) + inside]
     share = torch.tensor(counts / counts.sum(), dtype=torch.float32)
-    reward, propensity = (torch.tensor(one[chosen], dtype=torch.float32) for one in (rows.reward, rows.propensity))
+    reward, propensity = (
+        torch.tensor(one[chosen], dtype=torch.float32) for one in (rows.reward, rows.propensity)
+    )
     empty = torch.empty(0)
-    return Batch(contexts, share, empty, chosen, torch.tensor(place), torch.tensor(rows.action[chosen]), reward, propensity)
+    return Batch(
+        contexts,
+        share,
+        empty,
+        chosen,
+        torch.tensor(place),
+        torch.tensor(rows.action[chosen]),
+        reward,
+        propensity,
+    )

@@ -1,4 +1,6 @@
-"""Where a learner's weights become a policy: over feature vectors, or over a finite population of numbered contexts."""
+"""Where a learner's weights become a policy: over feature vectors, or over a finite population of numbered
+contexts.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """The log's one context column numbers the rows of `contexts` (C, d): policies are tables (C, A), answers look-ups."""
+    """The log's one context column numbers the rows of `contexts` (C, d): policies are tables (C, A), answers
+    look-ups.
+    """
 
     contexts: Floats
     vectors: Floats
@@ -78,15 +82,21 @@ class Population:
     def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> NumberedPolicy:
         """The mixture as a table."""
         if not isinstance(first, NumberedPolicy) or not isinstance(second, NumberedPolicy):
-            raise InputError("policies of a numbered population are mixed with policies of the same population")
-        shares = Mixture(first, second, share, cap).shares(np.arange(len(self.contexts), dtype=np.float64)[:, None])[:, None]
+            raise InputError(
+                "policies of a numbered population are mixed with policies of the same population"
+            )
+        shares = Mixture(first, second, share, cap).shares(
+            np.arange(len(self.contexts), dtype=np.float64)[:, None]
+        )[:, None]
         table = (1 - shares) * first.probabilities + shares * second.probabilities
         return NumberedPolicy(table / table.sum(axis=1, keepdims=True), self.prefixes)
 
 
 @dataclass(frozen=True, eq=False)
 class NumberedPolicy(TablePolicy):
-    """A table of probabilities (C, A) that is looked up instead of normalised anew; prefix masses are summed once."""
+    """A table of probabilities (C, A) that is looked up instead of normalised anew; prefix masses are summed
+    once.
+    """
 
     def log_prob(self, ctx: Context, action: Ints, without: Ints | None = None) -> Floats:
         """(n,) log pi(action_i|x_i)."""
@@ -107,7 +117,9 @@ class NumberedPolicy(TablePolicy):
     @cached_property
     def _by_prefix(self) -> Floats:
         if self.prefixes is None:
-            raise InputError("the policy knows no prefixes; build it with prefixes, the prefix number of every action")
+            raise InputError(
+                "the policy knows no prefixes; build it with prefixes, the prefix number of every action"
+            )
         return self.probabilities @ np.eye(int(self.prefixes.max()) + 1)[self.prefixes]
 
 

@@ -16,10 +16,12 @@ TABLE_KIND = "exploration"
 
 @dataclass(frozen=True)
 class Entry:
-    """One step. kind: "gate" (S3 opened, passed or not), "deployed", "served" (rounds banked), "alarm" (back to pi0).
+    """One step. kind: "gate" (S3 opened, passed or not), "deployed", "served" (rounds banked), "alarm" (back
+    to pi0).
 
-    policy: digest of the policy; spent: digests that must not be used again; certificate: its digest; rounds: planned
-    ("deployed") or served ("served"); rows, log_sums: how many rows were banked and, a betting fraction each, sum log(1 + l g).
+    policy: digest of the policy; spent: digests that must not be used again; certificate: its digest; rounds:
+    planned ("deployed") or served ("served"); rows, log_sums: how many rows were banked and, a betting
+    fraction each, sum log(1 + l g).
     """
 
     kind: Kind
@@ -35,12 +37,19 @@ class Entry:
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.rounds < 0 or self.rows < 0:
             raise InputError(
-                f"a ledger entry of kind '{self.kind}' with {self.rounds} rounds and {self.rows} rows does not exist"
+                f"a ledger entry of kind '{self.kind}' with {self.rounds} rounds and {self.rows} rows does"
+                " not exist"
             )
 
     def to_row(self) -> dict[str, str]:
-        """kind, fingerprint, note (JSON): the columns that the store's table `deployments` has beside the time."""
-        return {"kind": TABLE_KIND, "fingerprint": self.policy, "note": json.dumps(asdict(self), sort_keys=True)}
+        """kind, fingerprint, note (JSON): the columns that the store's table `deployments` has beside the
+        time.
+        """
+        return {
+            "kind": TABLE_KIND,
+            "fingerprint": self.policy,
+            "note": json.dumps(asdict(self), sort_keys=True),
+        }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Entry:

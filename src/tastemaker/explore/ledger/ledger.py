@@ -1,4 +1,6 @@
-"""The ledger: what deployments have earned with certainty, what the next one may spend, and what it must pass."""
+"""The ledger: what deployments have earned with certainty, what the next one may spend, and what it must
+pass.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ledger:
-    """Promises made once: after every deployment, sum_j rounds_j (V(pi_j) - c V0) >= 0 with probability at least 1 - delta.
+    """Promises made once: after every deployment, sum_j rounds_j (V(pi_j) - c V0) >= 0 with probability at
+    least 1 - delta.
 
-    K: gates there will ever be (passed or not). holdout: share h of requests that pi0 always serves. cap: U, the largest
-    pi0/pi_j the served mixture allows, at most 1/h. share: of each round's rows, at least this many are banked (outside S3).
+    K: gates there will ever be (passed or not). holdout: share h of requests that pi0 always serves. cap: U,
+    the largest pi0/pi_j the served mixture allows, at most 1/h. share: of each round's rows, at least this
+    many are banked (outside S3).
     A ledger never changes: every function returns the next one. Raises InputError on settings out of range.
     """
 
@@ -42,11 +46,19 @@ class Ledger:
 
     def __post_init__(self) -> None:
         if not 0 < self.c <= 1 or not 0 < self.floor <= self.c:
-            raise InputError(f"c is {self.c} and floor {self.floor}; both are shares of the logger's value, 0 < floor <= c <= 1")
+            raise InputError(
+                f"c is {self.c} and floor {self.floor}; both are shares of the logger's value, 0 < floor <= c"
+                " <= 1"
+            )
         if not 0 < self.delta < 1 or self.K < 1:
-            raise InputError(f"delta is {self.delta} and K {self.K}; give a probability in (0, 1) and at least one gate")
+            raise InputError(
+                f"delta is {self.delta} and K {self.K}; give a probability in (0, 1) and at least one gate"
+            )
         if not 0 < self.holdout < 1 or not 1 <= self.cap <= 1 / self.holdout + 1e-9:
-            raise InputError(f"holdout {self.holdout} and cap {self.cap}: the holdout is in (0, 1), the cap from 1 to 1/holdout")
+            raise InputError(
+                f"holdout {self.holdout} and cap {self.cap}: the holdout is in (0, 1), the cap from 1 to"
+                " 1/holdout"
+            )
         if not 0 < self.share <= 1 or not 0 < self.r_max < math.inf:
             raise InputError(f"share {self.share} must be in (0, 1] and r_max {self.r_max} above 0")
 
@@ -57,7 +69,9 @@ class Ledger:
 
     @property
     def largest_holdout(self) -> float:
-        """The most that pi0's share is ever raised to: at 1/U, pi0/mixture is at most U whatever the policy."""
+        """The most that pi0's share is ever raised to: at 1/U, pi0/mixture is at most U whatever the
+        policy.
+        """
         return max(self.holdout, 1 / self.cap)
 
     @property
@@ -83,16 +97,24 @@ class Ledger:
 
     @property
     def left(self) -> int:
-        """Planned rounds of the last deployment that are not settled yet; its margin covers no more than these."""
+        """Planned rounds of the last deployment that are not settled yet; its margin covers no more than
+        these.
+        """
         return 0 if self.latest is None else self.unsettled(self.latest.policy)
 
     def unsettled(self, policy: str) -> int:
-        """Planned rounds of a policy's last deployment less those banked since; 0 if it never was deployed."""
-        places = [place for place, one in enumerate(self.entries) if one.kind == "deployed" and one.policy == policy]
+        """Planned rounds of a policy's last deployment less those banked since; 0 if it never was
+        deployed.
+        """
+        places = [
+            place for place, one in enumerate(self.entries) if one.kind == "deployed" and one.policy == policy
+        ]
         if not places:
             return 0
         since = self.entries[places[-1] + 1 :]
-        return self.entries[places[-1]].rounds - sum(one.rounds for one in since if (one.kind, one.policy) == ("served", policy))
+        return self.entries[places[-1]].rounds - sum(
+            one.rounds for one in since if (one.kind, one.policy) == ("served", policy)
+        )
 
     @property
     def stakes(self) -> Floats:
@@ -113,10 +135,12 @@ class Ledger:
 
 
 def bank(ledger: Ledger) -> Estimate:
-    """Lower bound of what all rounds earned so far, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0 before any round.
+    """Lower bound of what all rounds earned so far, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0
+    before any round.
 
-    Solves mean_f exp(sum_i log(1 + l_f s_j g_i) - l_f B) = 2/delta, s_j = rounds_j / rows_j: since E[1 + l g] <= exp(l E g), it
-    holds at all looks together however the means drift between rounds. n counts the banked rows.
+    Solves mean_f exp(sum_i log(1 + l_f s_j g_i) - l_f B) = 2/delta, s_j = rounds_j / rows_j: since E[1 + l g]
+    <= exp(l E g), it holds at all looks together however the means drift between rounds. n counts the banked
+    rows.
     """
     served = [one for one in ledger.entries if one.kind == "served"]
     if not served:
@@ -125,14 +149,18 @@ def bank(ledger: Ledger) -> Estimate:
     sums = np.sum([one.log_sums for one in served], axis=0)
     worst = -ledger.c * ledger.r_max * rounds
     low = max(betting.lower_total(sums, ledger.stakes, ledger.delta / 2), worst)
-    assumptions = ("rounds of pi0's holdout and of the policy run at the same time, assigned at random per request",)
+    assumptions = (
+        "rounds of pi0's holdout and of the policy run at the same time, assigned at random per request",
+    )
     return Estimate(low, low, math.inf, sum(one.rows for one in served), "bank", assumptions)
 
 
 def margin(ledger: Ledger, planned: int, waiting: int = 0) -> float:
-    """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back (positive).
+    """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back
+    (positive).
 
-    waiting: rounds that the last deployment served and nobody banked; its certificate says that they earned at least its margin.
+    waiting: rounds that the last deployment served and nobody banked; its certificate says that they earned
+    at least its margin.
     """
     if planned < 1:
         raise InputError(f"{planned} rounds are planned; a deployment needs at least one")
@@ -141,20 +169,29 @@ def margin(ledger: Ledger, planned: int, waiting: int = 0) -> float:
 
 
 def live_gains(log: Log, ledger: Ledger) -> Floats:
-    """g (n,) = (pi/mixture - c pi0/mixture) r of served rows: what `settle` banks. Raises InputError as `live_ratios`."""
+    """g (n,) = (pi/mixture - c pi0/mixture) r of served rows: what `settle` banks. Raises InputError as
+    `live_ratios`.
+    """
     own, logger = live_ratios(log)
     return (own - ledger.c * logger) * log.reward
 
 
-def settle(ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note: str = "", mark: str = "") -> Ledger:
-    """Bank a served stretch: gains (n,) = (pi_k/logger - c pi0/logger) r of its rows outside S3; rounds: requests served in all.
+def settle(
+    ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note: str = "", mark: str = ""
+) -> Ledger:
+    """Bank a served stretch: gains (n,) = (pi_k/logger - c pi0/logger) r of its rows outside S3; rounds:
+    requests served in all.
 
-    mark: digest of those rows, so that they are banked once. Raises InputError where gains are below -c r_max U, fewer than
-    `share` of the rounds' rows were kept, rows were banked before, rounds exceed the planned ones, or nothing is deployed.
+    mark: digest of those rows, so that they are banked once. Raises InputError where gains are below -c r_max
+    U, fewer than `share` of the rounds' rows were kept, rows were banked before, rounds exceed the planned
+    ones, or nothing is deployed.
     """
     values = np.asarray(gains, dtype=np.float64)
     if not any(one.kind == "deployed" and one.policy == policy for one in ledger.entries):
-        raise InputError(f"policy {policy[:12]} was never deployed by this ledger; only rounds of its deployments are banked")
+        raise InputError(
+            f"policy {policy[:12]} was never deployed by this ledger; only rounds of its deployments are"
+            " banked"
+        )
     if mark in ledger.spent:
         raise InputError(f"these rows ({mark[:12]}) were banked before; bank only what was served since")
     if values.ndim != 1 or not np.isfinite(values).all():
@@ -162,27 +199,34 @@ def settle(ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note:
     left = ledger.unsettled(policy)
     if rounds > left:
         raise InputError(
-            f"{rounds:,} rounds are to be banked and {left:,} planned ones are left: the certificate's margin covers no more. "
-            f"Bank the first {left:,}; for more rounds, certify and deploy anew"
+            f"{rounds:,} rounds are to be banked and {left:,} planned ones are left: the certificate's margin"
+            f" covers no more. Bank the first {left:,}; for more rounds, certify and deploy anew"
         )
     if rounds < len(values) or len(values) < ledger.share * rounds:
-        raise InputError(f"{len(values)} rows of {rounds} rounds: bank at least {ledger.share:.0%} of them, and none twice")
+        raise InputError(
+            f"{len(values)} rows of {rounds} rounds: bank at least {ledger.share:.0%} of them, and none twice"
+        )
     low = -ledger.c * ledger.r_max * ledger.cap
     if values.min(initial=0.0) < low * (1 + 1e-9):
         row = int(values.argmin())
         raise InputError(
-            f"row {row + 1}: gain {values[row]:g} is below {low:g}, impossible with U = {ledger.cap:g}; serve the cap"
+            f"row {row + 1}: gain {values[row]:g} is below {low:g}, impossible with U = {ledger.cap:g}; serve"
+            " the cap"
         )
     scaled = values * (rounds / max(len(values), 1))
     sums = tuple(float(np.log1p(stake * scaled).sum()) for stake in ledger.stakes)
     marks = (mark,) if mark else ()
-    return ledger.plus(Entry("served", policy, marks, rounds=rounds, rows=len(values), log_sums=sums, note=note))
+    return ledger.plus(
+        Entry("served", policy, marks, rounds=rounds, rows=len(values), log_sums=sums, note=note)
+    )
 
 
 def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
-    """Enter an opened gate, passed or not: its rows are spent from now on. All certificates are of one call of `certify`.
+    """Enter an opened gate, passed or not: its rows are spent from now on. All certificates are of one call
+    of `certify`.
 
-    Raises InputError on rows spent before, on more than K gates, and on certificates of other promises than the ledger's.
+    Raises InputError on rows spent before, on more than K gates, and on certificates of other promises than
+    the ledger's.
     """
     if not certificates:
         raise InputError("there is no certificate to record")
@@ -193,40 +237,57 @@ def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
         raise InputError(f"the rows of S3 ({first.log_hash[:12]}) were opened before; collect new rows")
     if ledger.gates >= ledger.K:
         raise InputError(
-            f"all {ledger.K} gates of this ledger are used; the promise covers no more. Start a ledger with a larger K"
+            f"all {ledger.K} gates of this ledger are used; the promise covers no more. Start a ledger with a"
+            " larger K"
         )
     passed = [one for one in certificates if one.passed]
     mark = passed[-1].policy_hash if passed else first.policy_hash
     hashes = ",".join(one.hash for one in certificates)
     note = f"{len(passed)} of {len(certificates)} passed"
-    return ledger.plus(Entry("gate", mark, (first.log_hash, first.split_hash), hashes, first.margin, note=note))
+    return ledger.plus(
+        Entry("gate", mark, (first.log_hash, first.split_hash), hashes, first.margin, note=note)
+    )
 
 
 def admit(ledger: Ledger, certificate: Certificate, planned: int, waiting: int = 0) -> Ledger:
     """Deploy the certified policy for `planned` rounds; waiting: as in `margin`.
 
-    Raises InputError without a passed certificate, when its gate was not recorded, when it was deployed before, and when it was
-    certified for another c, for a lower floor, at a larger delta or a lower margin than the ledger asks for now.
+    Raises InputError without a passed certificate, when its gate was not recorded, when it was deployed
+    before, and when it was certified for another c, for a lower floor, at a larger delta or a lower margin
+    than the ledger asks for now.
     """
     if not certificate.passed:
         raise InputError(
-            f"policy {certificate.policy_hash[:12]} has no passed certificate ({certificate.reason}); nothing is deployed"
+            f"policy {certificate.policy_hash[:12]} has no passed certificate ({certificate.reason}); nothing"
+            " is deployed"
         )
     gates = [one for one in ledger.entries if one.kind == "gate"]
     if not gates or certificate.hash not in gates[-1].certificate.split(","):
         raise InputError("the certificate is not of the latest recorded gate; record it first, then deploy")
     if any(one.kind == "deployed" and one.certificate == certificate.hash for one in ledger.entries):
-        raise InputError("this certificate was deployed before, and its margin is spent once; certify on new rows")
+        raise InputError(
+            "this certificate was deployed before, and its margin is spent once; certify on new rows"
+        )
     needed = margin(ledger, planned, waiting)
     for wrong, what in (
         (certificate.c != ledger.c, f"c = {certificate.c:g}, the ledger promises {ledger.c:g}"),
-        (certificate.floor < ledger.floor, f"floor {certificate.floor:g}, the ledger asks for {ledger.floor:g}"),
-        (certificate.delta > ledger.gate_delta * (1 + 1e-9), f"delta {certificate.delta:g}, a gate has {ledger.gate_delta:g}"),
+        (
+            certificate.floor < ledger.floor,
+            f"floor {certificate.floor:g}, the ledger asks for {ledger.floor:g}",
+        ),
+        (
+            certificate.delta > ledger.gate_delta * (1 + 1e-9),
+            f"delta {certificate.delta:g}, a gate has {ledger.gate_delta:g}",
+        ),
         (certificate.lcb < needed, f"lower bound {certificate.lcb:g}, {planned} rounds need {needed:g}"),
     ):
         if wrong:
-            raise InputError(f"the certificate does not fit the ledger: {what}; certify with the ledger's settings")
-    entry = Entry("deployed", certificate.policy_hash, certificate=certificate.hash, margin=needed, rounds=planned)
+            raise InputError(
+                f"the certificate does not fit the ledger: {what}; certify with the ledger's settings"
+            )
+    entry = Entry(
+        "deployed", certificate.policy_hash, certificate=certificate.hash, margin=needed, rounds=planned
+    )
     return ledger.plus(entry)
 
 

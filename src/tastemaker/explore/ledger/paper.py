@@ -12,7 +12,8 @@ from tastemaker.errors import InputError
 def depsue_paper(target: float, live_means: Sequence[float]) -> list[float]:
     """Thresholds C_1 .. C_K, C_k = k C - sum of the live means of the deployments before k.
 
-    target: C; live_means: Von(pi_1) .. Von(pi_{K-1}), the newest last. Equal traffic is assumed, as in the paper.
+    target: C; live_means: Von(pi_1) .. Von(pi_{K-1}), the newest last. Equal traffic is assumed, as in the
+    paper.
     """
     if target < 0:
         raise InputError(f"the target C is {target}; give a value of at least 0, for instance .95 V0")
@@ -28,5 +29,7 @@ def paper_violation(deployments: int, delta: float = 0.05) -> float:
     Under equal, independent Gaussian errors of the gate and of each banked mean (the specification, 3.4).
     """
     if deployments < 1 or not 0 < delta < 1:
-        raise InputError(f"{deployments} deployments at delta {delta}: give at least one and a probability in (0, 1)")
+        raise InputError(
+            f"{deployments} deployments at delta {delta}: give at least one and a probability in (0, 1)"
+        )
     return float(stats.norm.sf(stats.norm.ppf(1 - delta) / deployments**0.5))

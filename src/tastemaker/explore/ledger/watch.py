@@ -17,9 +17,10 @@ Floats = npt.NDArray[np.float64]
 def watch(rewards: npt.ArrayLike, least: float, delta: float = 0.05, r_max: float = 1.0) -> int | None:
     """First row (from 1) at which the mean reward is surely below `least` = floor x V0, or None.
 
-    Wealth mean_f prod(1 + l_f (least - r_t)), l_f = f / (r_max - least); alarm at 1/delta. If the mean is `least` or more, a
-    false alarm ever comes with probability at most delta. A fixed V0 has an error of its own: prefer `watch_holdout`.
-    Raises InputError on rewards outside [0, r_max] or `least` outside (0, r_max).
+    Wealth mean_f prod(1 + l_f (least - r_t)), l_f = f / (r_max - least); alarm at 1/delta. If the mean is
+    `least` or more, a false alarm ever comes with probability at most delta. A fixed V0 has an error of its
+    own: prefer `watch_holdout`. Raises InputError on rewards outside [0, r_max] or `least` outside (0,
+    r_max).
     """
     values = np.asarray(rewards, dtype=np.float64)
     if not 0 < least < r_max:
@@ -37,11 +38,13 @@ def watch_holdout(
     delta: float = 0.05,
     r_max: float = 1.0,
 ) -> int | None:
-    """First row (from 1) at which V(pi) is surely below floor x V0, both estimated from the same live rows, or None.
+    """First row (from 1) at which V(pi) is surely below floor x V0, both estimated from the same live rows,
+    or None.
 
-    policy_ratio, reference_ratio (n,): pi/mixture and pi0/mixture of each served action; holdout: the largest share of pi0 in any
-    context (`Ledger.largest_holdout`), so that the first ratio is at most 1/(1-holdout) and -g = (floor pi0 - pi)/mixture r at
-    least -r_max/(1-holdout); no other bound is needed. Raises InputError on a larger ratio.
+    policy_ratio, reference_ratio (n,): pi/mixture and pi0/mixture of each served action; holdout: the largest
+    share of pi0 in any context (`Ledger.largest_holdout`), so that the first ratio is at most 1/(1-holdout)
+    and -g = (floor pi0 - pi)/mixture r at least -r_max/(1-holdout); no other bound is needed. Raises
+    InputError on a larger ratio.
     """
     values = np.asarray(rewards, dtype=np.float64)
     own, logger = np.asarray(policy_ratio, dtype=np.float64), np.asarray(reference_ratio, dtype=np.float64)
@@ -53,7 +56,8 @@ def watch_holdout(
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"row {row + 1}: pi/mixture is {own[row]:g}, at most {most:g} with a holdout of {holdout:g}; log the mixture"
+            f"row {row + 1}: pi/mixture is {own[row]:g}, at most {most:g} with a holdout of {holdout:g}; log"
+            " the mixture"
         )
     losses = (floor * logger - np.minimum(own, most)) * values
     return _alarm(betting.wealth_path(losses, 0.0, -r_max * most), delta)
@@ -67,8 +71,9 @@ def live_ratios(log: Log) -> tuple[Floats, Floats]:
     if log.deployed is None or log.reference is None:
         name = Columns.deployed if log.deployed is None else Columns.reference
         raise InputError(
-            f"column '{name}' is missing: beside 'propensity' (what was served) live rows need {Columns.deployed} and "
-            f"{Columns.reference}, the probabilities that the policy and pi0 gave the shown action"
+            f"column '{name}' is missing: beside 'propensity' (what was served) live rows need"
+            f" {Columns.deployed} and {Columns.reference}, the probabilities that the policy and pi0 gave the"
+            " shown action"
         )
     return log.deployed / log.propensity, log.reference / log.propensity
 
@@ -77,7 +82,10 @@ def _in_range(values: Floats, r_max: float) -> None:
     wrong = ~((values >= 0) & (values <= r_max))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"row {row + 1}: reward {values[row]:g} is not in [0, {r_max:g}]; raise r_max or rescale the rewards")
+        raise InputError(
+            f"row {row + 1}: reward {values[row]:g} is not in [0, {r_max:g}]; raise r_max or rescale the"
+            " rewards"
+        )
 
 
 def _alarm(path: Floats, delta: float) -> int | None:

@@ -1,4 +1,6 @@
-"""What a policy answers, and how: log-probabilities streamed over blocks of rows x actions, never n x |A| at once."""
+"""What a policy answers, and how: log-probabilities streamed over blocks of rows x actions, never n x |A| at
+once.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ BLOCK = 2048
 
 
 class Policy(Protocol):
-    """pi(a|x) over actions 0..A-1. ctx is (n, d), action (n,) int64, prefix (n,) int64; `prefixes` (A,) maps one to the other."""
+    """pi(a|x) over actions 0..A-1. ctx is (n, d), action (n,) int64, prefix (n,) int64; `prefixes` (A,) maps
+    one to the other.
+    """
 
     @property
     def n_actions(self) -> int:
@@ -36,7 +40,9 @@ class Policy(Protocol):
         ...
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
-        """(rows, actions, log-probabilities (r, a)) of every block, row block by row block, actions ascending."""
+        """(rows, actions, log-probabilities (r, a)) of every block, row block by row block, actions
+        ascending.
+        """
         ...
 
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
@@ -95,7 +101,9 @@ class Blocked:
         """(n,) log of the mass of prefix_i. Raises InputError when the policy knows no prefixes."""
         _aligned(ctx, prefix)
         if self.prefixes is None:
-            raise InputError("the policy knows no prefixes; build it with prefixes, the prefix number of every action")
+            raise InputError(
+                "the policy knows no prefixes; build it with prefixes, the prefix number of every action"
+            )
         found = np.zeros(len(ctx))
         for rows, actions, block in self.blocks(ctx):
             same = self.prefixes[actions][None, :] == prefix[rows][:, None]
@@ -140,7 +148,9 @@ class Blocked:
     def top_k(self, ctx: Context, k: int) -> tuple[Ints, Floats]:
         """The k most likely actions (n, k), best first, and their probabilities; one running list a row."""
         if not 1 <= k <= self.n_actions:
-            raise InputError(f"top {k} of {self.n_actions} actions does not exist; give a k from 1 to {self.n_actions}")
+            raise InputError(
+                f"top {k} of {self.n_actions} actions does not exist; give a k from 1 to {self.n_actions}"
+            )
         ids = np.zeros((len(ctx), k), dtype=np.int64)
         best = np.full((len(ctx), k), -np.inf)
         for rows, actions, block in self.blocks(ctx):
@@ -149,7 +159,10 @@ class Blocked:
             scores = np.concatenate([best[rows], np.take_along_axis(block, chosen, axis=1)], axis=1)
             names = np.concatenate([ids[rows], chosen + actions.start], axis=1)
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            best[rows], ids[rows] = np.take_along_axis(scores, order, axis=1), np.take_along_axis(names, order, axis=1)
+            best[rows], ids[rows] = (
+                np.take_along_axis(scores, order, axis=1),
+                np.take_along_axis(names, order, axis=1),
+            )
         return ids, np.exp(best)
 
     def fingerprint(self) -> str:
@@ -176,7 +189,9 @@ def _bytes(value: Any) -> bytes:
 
 
 def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
-    """(r, m) first action whose cumulative mass exceeds each uniform (r, m); start (r,) is the mass before the block."""
+    """(r, m) first action whose cumulative mass exceeds each uniform (r, m); start (r,) is the mass before
+    the block.
+    """
     cumulative = start[:, None] + np.cumsum(probability, axis=1, dtype=np.float64)
     found: Ints = np.stack([(cumulative <= one[:, None]).sum(axis=1) for one in uniform.T], axis=1)
     inside: Ints = np.where(found < probability.shape[1], found, probability.argmax(axis=1)[:, None])

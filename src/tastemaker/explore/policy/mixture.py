@@ -1,4 +1,6 @@
-"""A policy with another mixed in: the logger's holdout, and the cap on how far a policy may starve what the logger played."""
+"""A policy with another mixed in: the logger's holdout, and the cap on how far a policy may starve what the
+logger played.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from tastemaker.stats.random import generator
 
 @dataclass(frozen=True, eq=False)
 class Mixture(Blocked):
-    """(1 - h) first + h second, h = `share`, raised per context until second/mixture <= `cap` for every action.
+    """(1 - h) first + h second, h = `share`, raised per context until second/mixture <= `cap` for every
+    action.
 
-    With `cap` U, a later logger can re-weight rows of this mixture to `second` with weights at most U, a constant known
-    before any data (section 3.4 of the specification; without it, U = 1/share). cap=None leaves h = share.
+    With `cap` U, a later logger can re-weight rows of this mixture to `second` with weights at most U, a
+    constant known before any data (section 3.4 of the specification; without it, U = 1/share). cap=None
+    leaves h = share.
     """
 
     first: Policy
@@ -27,9 +31,14 @@ class Mixture(Blocked):
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or (self.cap is not None and not self.cap >= 1):
-            raise InputError(f"a mixture needs a share in [0, 1] and a cap of at least 1; got {self.share} and {self.cap}")
+            raise InputError(
+                f"a mixture needs a share in [0, 1] and a cap of at least 1; got {self.share} and {self.cap}"
+            )
         if self.first.n_actions != self.second.n_actions:
-            raise InputError(f"{self.first.n_actions} and {self.second.n_actions} actions cannot be mixed; use one catalogue")
+            raise InputError(
+                f"{self.first.n_actions} and {self.second.n_actions} actions cannot be mixed; use one"
+                " catalogue"
+            )
 
     @property
     def n_actions(self) -> int:
@@ -44,13 +53,15 @@ class Mixture(Blocked):
     def shares(self, ctx: Context) -> Floats:
         """(n,) the share h of `second` in each context.
 
-        With rho = min_a first/second over what second plays, max second/mixture = 1 / ((1-h) rho + h), at most U
-        from h = (1/U - rho) / (1 - rho) on.
+        With rho = min_a first/second over what second plays, max second/mixture = 1 / ((1-h) rho + h), at
+        most U from h = (1/U - rho) / (1 - rho) on.
         """
         if self.cap is None or self.share >= 1 / self.cap:
             return np.full(len(ctx), self.share)
         rho = np.ones(len(ctx))
-        for (rows, _, first), (_, _, second) in zip(self.first.blocks(ctx), self.second.blocks(ctx), strict=True):
+        for (rows, _, first), (_, _, second) in zip(
+            self.first.blocks(ctx), self.second.blocks(ctx), strict=True
+        ):
             played = np.isfinite(second)
             gap = np.where(played, first - np.where(played, second, 0.0), np.inf)
             rho[rows] = np.minimum(rho[rows], np.exp(np.minimum(gap.min(axis=1), 0.0)))
@@ -60,19 +71,25 @@ class Mixture(Blocked):
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
         """(rows, actions, log-probabilities) of every block."""
         logs = _logs(self.shares(ctx))
-        for (rows, actions, first), (_, _, second) in zip(self.first.blocks(ctx), self.second.blocks(ctx), strict=True):
+        for (rows, actions, first), (_, _, second) in zip(
+            self.first.blocks(ctx), self.second.blocks(ctx), strict=True
+        ):
             yield rows, actions, np.logaddexp(logs[0][rows, None] + first, logs[1][rows, None] + second)
 
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
         """(n,) log of the mixture, each part in its own way."""
         logs = _logs(self.shares(ctx))
-        mixed = np.logaddexp(logs[0] + self.first.log_prob(ctx, action), logs[1] + self.second.log_prob(ctx, action))
+        mixed = np.logaddexp(
+            logs[0] + self.first.log_prob(ctx, action), logs[1] + self.second.log_prob(ctx, action)
+        )
         return np.minimum(mixed, 0.0)
 
     def sample(self, ctx: Context, m: int, key: str | int) -> Ints:
         """(n, m) draws: which part first, then that part's draw."""
         second = generator(key, "mixture").random((len(ctx), m)) < self.shares(ctx)[:, None]
-        return np.where(second, self.second.sample(ctx, m, f"{key}/second"), self.first.sample(ctx, m, f"{key}/first"))
+        return np.where(
+            second, self.second.sample(ctx, m, f"{key}/second"), self.first.sample(ctx, m, f"{key}/first")
+        )
 
 
 def _logs(share: Floats) -> tuple[Floats, Floats]:

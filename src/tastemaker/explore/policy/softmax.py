@@ -1,4 +1,6 @@
-"""Policies given by scores: linear softmax over action vectors, any scoring function, a table of probabilities."""
+"""Policies given by scores: linear softmax over action vectors, any scoring function, a table of
+probabilities.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ from tastemaker.explore.policy.base import BLOCK, Block, Blocked, Context, Float
 
 
 class Scored(Blocked):
-    """pi(a|x) proportional to exp(score(x, a)); a subclass gives `scores`, -inf for an action that is never played."""
+    """pi(a|x) proportional to exp(score(x, a)); a subclass gives `scores`, -inf for an action that is never
+    played.
+    """
 
     def scores(self, ctx: Context, actions: slice) -> Block:
         """(r, a) scores of the rows of `ctx` and a slice of the actions."""
         raise TypeError(f"{type(self).__name__} has no scores")
 
     def blocks(self, ctx: Context) -> Iterator[tuple[slice, slice, Block]]:
-        """(rows, actions, log-probabilities) of every block; scores are computed twice unless one block holds all actions."""
+        """(rows, actions, log-probabilities) of every block; scores are computed twice unless one block holds
+        all actions.
+        """
         for rows in _slices(len(ctx)):
             part = ctx[rows]
             if self.n_actions <= BLOCK:
@@ -38,9 +44,12 @@ class Scored(Blocked):
     def log_prob(self, ctx: Context, action: Ints, without: Ints | None = None) -> Floats:
         """(n,) log pi(action_i|x_i) in one pass.
 
-        without (n, j): actions already drawn for the row (-1: none), left out of the denominator, as Plackett-Luce needs.
+        without (n, j): actions already drawn for the row (-1: none), left out of the denominator, as
+        Plackett-Luce needs.
         """
-        if action.shape != (len(ctx),) or (len(action) and not 0 <= action.min() <= action.max() < self.n_actions):
+        if action.shape != (len(ctx),) or (
+            len(action) and not 0 <= action.min() <= action.max() < self.n_actions
+        ):
             raise InputError(f"one action from 0 to {self.n_actions - 1} a row is needed for {len(ctx)} rows")
         found = np.empty(len(ctx))
         for rows in _slices(len(ctx)):
@@ -49,7 +58,9 @@ class Scored(Blocked):
             for actions in _slices(self.n_actions):
                 block = self.scores(part, actions)
                 if without is not None:
-                    row, column = np.nonzero((without[rows] >= actions.start) & (without[rows] < actions.stop))
+                    row, column = np.nonzero(
+                        (without[rows] >= actions.start) & (without[rows] < actions.stop)
+                    )
                     block[row, without[rows][row, column] - actions.start] = -np.inf
                 here = np.flatnonzero((wanted >= actions.start) & (wanted < actions.stop))
                 own[here] = block[here, wanted[here] - actions.start]
@@ -69,8 +80,9 @@ class Scored(Blocked):
 class SoftmaxPolicy(Scored):
     """pi(a|x) proportional to exp((x - shift) matrix phi_a + bias_a) over the allowed actions.
 
-    vectors (A, k) are the phi_a; matrix (d, k); bias (A,) and shift (d,), 0 if None; allowed (A,) bool, all if None; prefixes
-    (A,) int64. precision: dtype of the blocks; float32 is exact to about 1e-6 relative. A shift keeps contexts far from 0 so.
+    vectors (A, k) are the phi_a; matrix (d, k); bias (A,) and shift (d,), 0 if None; allowed (A,) bool, all
+    if None; prefixes (A,) int64. precision: dtype of the blocks; float32 is exact to about 1e-6 relative. A
+    shift keeps contexts far from 0 so.
     """
 
     vectors: npt.NDArray[np.floating[Any]]
@@ -83,14 +95,21 @@ class SoftmaxPolicy(Scored):
 
     def __post_init__(self) -> None:
         if self.shift is not None and self.shift.shape != self.matrix.shape[:1]:
-            raise InputError(f"shift has shape {self.shift.shape}; one number for each of {len(self.matrix)} columns is needed")
+            raise InputError(
+                f"shift has shape {self.shift.shape}; one number for each of {len(self.matrix)} columns is"
+                " needed"
+            )
         if self.vectors.ndim != 2 or self.matrix.ndim != 2 or self.vectors.shape[1] != self.matrix.shape[1]:
-            raise InputError(f"vectors (A, k) and matrix (d, k) are needed; got {self.vectors.shape} and {self.matrix.shape}")
+            raise InputError(
+                f"vectors (A, k) and matrix (d, k) are needed; got {self.vectors.shape} and"
+                f" {self.matrix.shape}"
+            )
         for name in ("bias", "allowed", "prefixes"):
             value = getattr(self, name)
             if value is not None and value.shape != (len(self.vectors),):
                 raise InputError(
-                    f"{name} has shape {value.shape}; one value for each of the {len(self.vectors)} actions is needed"
+                    f"{name} has shape {value.shape}; one value for each of the {len(self.vectors)} actions"
+                    " is needed"
                 )
         if self.allowed is not None and not self.allowed.any():
             raise InputError("no action is allowed; a policy needs at least one")
@@ -114,7 +133,8 @@ class SoftmaxPolicy(Scored):
 
 @dataclass(frozen=True, eq=False)
 class FunctionPolicy(Scored):
-    """pi(a|x) proportional to exp(function(ctx, actions)): scores (r, a) of context rows and a slice of the actions.
+    """pi(a|x) proportional to exp(function(ctx, actions)): scores (r, a) of context rows and a slice of the
+    actions.
 
     name: what tells this function from others; it is the policy's fingerprint.
     """
@@ -136,7 +156,9 @@ class FunctionPolicy(Scored):
 
 @dataclass(frozen=True, eq=False)
 class TablePolicy(Scored):
-    """Probabilities (C, A) as a table; the first context column is the row (C = 1: the same for every context)."""
+    """Probabilities (C, A) as a table; the first context column is the row (C = 1: the same for every
+    context).
+    """
 
     probabilities: Floats
     prefixes: Ints | None = None
@@ -144,7 +166,9 @@ class TablePolicy(Scored):
     def __post_init__(self) -> None:
         table = self.probabilities
         if table.ndim != 2 or np.any(table < 0) or not np.allclose(table.sum(axis=1), 1.0, atol=1e-9):
-            raise InputError("a table policy needs probabilities (contexts, actions), none negative, each row of sum 1")
+            raise InputError(
+                "a table policy needs probabilities (contexts, actions), none negative, each row of sum 1"
+            )
 
     @property
     def n_actions(self) -> int:
@@ -153,15 +177,21 @@ class TablePolicy(Scored):
 
     def scores(self, ctx: Context, actions: slice) -> Block:
         """(r, a) log-probabilities."""
-        row = np.zeros(len(ctx), dtype=np.int64) if len(self.probabilities) == 1 else ctx[:, 0].astype(np.int64)
+        row = (
+            np.zeros(len(ctx), dtype=np.int64) if len(self.probabilities) == 1 else ctx[:, 0].astype(np.int64)
+        )
         if len(row) and not 0 <= row.min() <= row.max() < len(self.probabilities):
-            raise InputError(f"the first context column must be a row 0..{len(self.probabilities) - 1} of the table")
+            raise InputError(
+                f"the first context column must be a row 0..{len(self.probabilities) - 1} of the table"
+            )
         with np.errstate(divide="ignore"):
             logs: Block = np.log(self.probabilities[:, actions])
         return logs[row]
 
 
-def uniform_policy(n_actions: int, allowed: npt.NDArray[np.bool_] | None = None, prefixes: Ints | None = None) -> TablePolicy:
+def uniform_policy(
+    n_actions: int, allowed: npt.NDArray[np.bool_] | None = None, prefixes: Ints | None = None
+) -> TablePolicy:
     """Every allowed action (A,) bool equally likely, whatever the context."""
     mask = np.ones(n_actions, dtype=bool) if allowed is None else allowed
     return TablePolicy((mask / mask.sum())[None, :], prefixes)
@@ -180,15 +210,17 @@ class _Normaliser:
         base = np.where(np.isfinite(peak), peak, 0.0)
         shifted = np.subtract(block, base[:, None].astype(block.dtype))
         np.exp(shifted, out=shifted)
-        self.total = self.total * np.exp(np.where(np.isfinite(self.peak), self.peak - base, -np.inf)) + shifted.sum(
-            axis=1, dtype=np.float64
-        )
+        self.total = self.total * np.exp(
+            np.where(np.isfinite(self.peak), self.peak - base, -np.inf)
+        ) + shifted.sum(axis=1, dtype=np.float64)
         self.peak = peak
         return self
 
     def log_sum(self) -> Floats:
         if not np.all(self.total > 0):
-            raise InputError(f"row {int(np.argmin(self.total > 0)) + 1}: no action has a positive probability")
+            raise InputError(
+                f"row {int(np.argmin(self.total > 0)) + 1}: no action has a positive probability"
+            )
         found: Floats = self.peak + np.log(self.total)
         return found
 

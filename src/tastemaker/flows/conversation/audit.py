@@ -53,7 +53,9 @@ def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
     shift = audit_shift(setting, place)
     result = {
         "ok": found.ok and pool.ok and (shift is None or shift.ok),
-        "turns": asdict(found) | {"precision": found.precision, "recall": found.recall, "wording": found.wording},
+        "turns": (
+            asdict(found) | {"precision": found.precision, "recall": found.recall, "wording": found.wording}
+        ),
         "pool": asdict(pool) | {"ok": pool.ok},
         "shift": None if shift is None else asdict(shift) | {"ok": shift.ok, "says": shift_text(shift)},
         "meaning": FAULTS,
@@ -67,17 +69,24 @@ def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:
     catalogue, data = setting.world.catalogue, setting.chain.data
     users = {user: row for row, user in enumerate(setting.listeners.user_ids)}
     played = [
-        Played(tuple(catalogue.row[turn.item_id] for turn in one.turns if turn.item_id is not None), users[one.user_id])
+        Played(
+            tuple(catalogue.row[turn.item_id] for turn in one.turns if turn.item_id is not None),
+            users[one.user_id],
+        )
         for one in read_conversations(place)
     ]
     score = cooccurrence(data.histories, len(catalogue))
     together = lambda before: score(Lists(np.array([0, len(before)]), np.array(before, np.int64)))[0]  # noqa: E731
     popular = data.histories.counts(len(catalogue)).astype(np.float64)
-    return pool_audit(played, setting.listeners.histories, len(catalogue), together, popular, setting.settings.seed)
+    return pool_audit(
+        played, setting.listeners.histories, len(catalogue), together, popular, setting.settings.seed
+    )
 
 
 def audit_shift(setting: Setting, place: RunFolder) -> Shift | None:
-    """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to split."""
+    """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to
+    split.
+    """
     from tastemaker.flows.conversation.learn.dialogues import LearnSettings
 
     dials, catalogue = LearnSettings(), setting.world.catalogue
@@ -103,11 +112,14 @@ def _without_words(one: Conversation, rows: Mapping[str, int]) -> Dialogue:
     """What the split looks at: user, goal, items played and attached, labels."""
     exchanges = tuple(
         Exchange(
-            "", tuple(rows[item] for _, item in shown_wishes(turn) if item in rows),
-            None if turn.item_id is None else rows[turn.item_id], one.label(turn.turn) == MOVES, "",
+            "",
+            tuple(rows[item] for _, item in shown_wishes(turn) if item in rows),
+            None if turn.item_id is None else rows[turn.item_id],
+            one.label(turn.turn) == MOVES,
+            "",
         )
         for turn in one.turns
-    )  # fmt: skip
+    )
     return Dialogue(one.user_id, one.goal.seed, "", exchanges)
 
 
@@ -120,27 +132,35 @@ def shift_text(shift: Shift | None) -> str:
     if shift is None:
         return "too few conversations to split into learnt and asked"
     shares = ", ".join(
-        f"{label} {first:.1%} / {second:.1%}" for label, first, second in zip(shift.labels, shift.train, shift.test, strict=True)
+        f"{label} {first:.1%} / {second:.1%}"
+        for label, first, second in zip(shift.labels, shift.train, shift.test, strict=True)
     )
-    return f"{shares}; chi-square {shift.statistic:.2f}, p {shift.p:.3f} over redrawn users (above {LEAST_P:g})"
+    return (
+        f"{shares}; chi-square {shift.statistic:.2f}, p {shift.p:.3f} over redrawn users (above {LEAST_P:g})"
+    )
 
 
 def audit_text(found: Summary, pool: PoolAudit, shift: Shift | None) -> str:
     """The audit for people."""
-    lines = [f"{found.conversations:,} conversations, {found.turns:,} turns: {'no fault' if found.ok else 'FAULTS'}"]
+    lines = [
+        f"{found.conversations:,} conversations, {found.turns:,} turns:"
+        f" {'no fault' if found.ok else 'FAULTS'}"
+    ]
     for name, (conversations, times) in found.faults.items():
         lines.append(f"  {name:<15} {times:>6,} in {conversations:,} conversations: {FAULTS[name]}")
     right, said, due = found.nothing
-    lines.append(f"wording: {_share(found.wording)} of {found.demands:,} standing wishes read out of the messages")
+    lines.append(
+        f"wording: {_share(found.wording)} of {found.demands:,} standing wishes read out of the messages"
+    )
     shares = f"precision {_share(found.precision)}, recall {_share(found.recall)}"
     lines.append(f"nothing fits: said {said}, due {due}, rightly {right}; {shares}")
     labels = ", ".join(f"{label} {count:,}" for label, count in found.labels.items())
     lines.append(f"labels: {labels}; overruled {found.overruled}")
     gained = pool.recovered
     lines.append(
-        f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without words co-occurrence finds "
-        f"items {gained.value:+.4f} [{gained.low:+.4f}, {gained.high:+.4f}] better than popularity in nDCG@20 (at most .05): "
-        + ("passed" if pool.ok else "NOT passed")
+        f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without words"
+        f" co-occurrence finds items {gained.value:+.4f} [{gained.low:+.4f}, {gained.high:+.4f}] better than"
+        " popularity in nDCG@20 (at most .05): " + ("passed" if pool.ok else "NOT passed")
     )
     verdict = "" if shift is None else ": passed" if shift.ok else ": NOT passed"
     lines.append(f"labels of what is learnt / asked: {shift_text(shift)}{verdict}")

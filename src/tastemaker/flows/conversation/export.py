@@ -25,8 +25,11 @@ LINES: dict[str, Callable[[Iterable[Conversation], str], Iterator[dict[str, Any]
 FORMATS = ("talkplay", *LINES, "crs")
 
 
-def export_run(folder: Path, name: str, kind: str, extended: bool = False, out: Path | None = None) -> dict[str, Any]:
-    """Write one export: JSON lines, or for crs the JSON list of targets. Ids of people and sessions are keyed pseudonyms.
+def export_run(
+    folder: Path, name: str, kind: str, extended: bool = False, out: Path | None = None
+) -> dict[str, Any]:
+    """Write one export: JSON lines, or for crs the JSON list of targets. Ids of people and sessions are keyed
+    pseudonyms.
 
     Raises
     ------
@@ -50,7 +53,9 @@ def export_run(folder: Path, name: str, kind: str, extended: bool = False, out: 
         count = write_lines(path, LINES[kind](conversations, key))
     text = f"{count:,} rows in {path}"
     if left:
-        text += f"\n{left:,} conversations left out: they have a turn that played nothing (--extended keeps them)"
+        text += (
+            f"\n{left:,} conversations left out: they have a turn that played nothing (--extended keeps them)"
+        )
     return {"format": kind, "file": str(path), "rows": count, "left_out": left, "text": text}
 
 
@@ -109,7 +114,8 @@ def export_key(place: RunFolder) -> str:
 
 
 def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = False) -> dict[str, Any]:
-    """Read a file of one of the formats back, every record checked against the catalogue; crs predictions are scored as well.
+    """Read a file of one of the formats back, every record checked against the catalogue; crs predictions are
+    scored as well.
 
     Raises
     ------
@@ -134,9 +140,13 @@ def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = Fa
         found = crs.evaluate(wanted, crs.read_predictions(rows, str(path), wanted, items, blind), len(items))
         result |= {"metrics": found, "version": crs.VERSION}
         told = "; ".join(f"{metric} {value:.4f}" for metric, value in found.items())
-        return result | {"text": f"{len(rows):,} predictions in {path}: every record can be used\n{told} ({crs.VERSION})"}
+        return result | {
+            "text": f"{len(rows):,} predictions in {path}: every record can be used\n{told} ({crs.VERSION})"
+        }
     if kind == "talkplay":
-        labels = Counter(str(turn.label) for one in talkplay.from_rows(rows, str(path), items) for turn in one.turns)
+        labels = Counter(
+            str(turn.label) for one in talkplay.from_rows(rows, str(path), items) for turn in one.turns
+        )
         result["labels"] = dict(sorted(labels.items()))
     else:
         result["rows"] = sum(1 for _ in training.read_rows(kind, rows, str(path), items))

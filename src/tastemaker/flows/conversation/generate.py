@@ -1,4 +1,6 @@
-"""`tastemaker converse plan | run | resume | retry | status`: conversations, each finished once, whatever happens in between."""
+"""`tastemaker converse plan | run | resume | retry | status`: conversations, each finished once, whatever
+happens in between.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +63,22 @@ class Paying:
 
 
 def ask_with(engine: Engine, settings: RunSettings, unit: str, subject: str) -> Ask:
-    """A role's question put to the engine: the prompt is rendered from the view, which also travels beside it."""
+    """A role's question put to the engine: the prompt is rendered from the view, which also travels beside
+    it.
+    """
     sampling = Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens)
 
     def ask(role: str, view: Any, answer: Any, checked: Any) -> Any:
         request = Request(
-            prompts.render(view), answer, sampling,
-            subject=subject, unit=unit, kind=role, view=view, choices=checks.choices(view),
-        )  # fmt: skip
+            prompts.render(view),
+            answer,
+            sampling,
+            subject=subject,
+            unit=unit,
+            kind=role,
+            view=view,
+            choices=checks.choices(view),
+        )
         return engine.call(request, checked)
 
     return cast(Ask, ask)
@@ -78,7 +88,10 @@ def units(setting: Setting) -> list[Unit[int]]:
     """One unit a conversation."""
     users, seed = setting.listeners.user_ids, setting.settings.seed
     name = setting.settings_hash
-    return [Unit(conversation_id(name, at), users[user_row(seed, at, len(users))], at) for at in range(setting.settings.n)]
+    return [
+        Unit(conversation_id(name, at), users[user_row(seed, at, len(users))], at)
+        for at in range(setting.settings.n)
+    ]
 
 
 def work_on(setting: Setting, engine: Engine, folder: RunFolder | None) -> Callable[[Unit[int]], Any]:
@@ -110,19 +123,31 @@ def _keep_media(setting: Setting, folder: RunFolder, made: Conversation) -> None
 
 
 def open_engine(setting: Setting, chat: Chat, folder: RunFolder, paying: Paying, resume: Any) -> Engine:
-    """Cache, journal and budget of a data set's folder. Rules are free: only finished conversations are kept."""
+    """Cache, journal and budget of a data set's folder. Rules are free: only finished conversations are
+    kept.
+    """
     free = setting.settings.model == RULES
     lines = read_lines(folder.journal) if folder.journal.exists() else []
     journal = Journal(partial(append_line, folder.journal), lines, setting.identity, resume)
     usage, calls = journal.spent()
     budget = Budget(paying.limits, paying.price, usage, calls)
-    pace = PaceSettings(start=1, most=1) if free else PaceSettings(start=min(4, paying.at_once), most=paying.at_once)
-    engine_settings = EngineSettings(pace=pace, keep_calls=not free, open_units=1 if free else 2, seed=setting.settings.seed)
-    return Engine(chat, cache=Cache(folder.cache, write_bytes), journal=journal, budget=budget, settings=engine_settings)
+    pace = (
+        PaceSettings(start=1, most=1)
+        if free
+        else PaceSettings(start=min(4, paying.at_once), most=paying.at_once)
+    )
+    engine_settings = EngineSettings(
+        pace=pace, keep_calls=not free, open_units=1 if free else 2, seed=setting.settings.seed
+    )
+    return Engine(
+        chat, cache=Cache(folder.cache, write_bytes), journal=journal, budget=budget, settings=engine_settings
+    )
 
 
 def plan_run(folder: Path, settings: RunSettings, paying: Paying, report: Report) -> dict[str, Any]:
-    """A few conversations tried with rules and scaled up: calls, tokens with and without prefix reuse, money, time."""
+    """A few conversations tried with rules and scaled up: calls, tokens with and without prefix reuse, money,
+    time.
+    """
     setting = open_setting(folder, settings, report)
     meter = Meter(RuleChat(setting.world.lexicon, settings.seed))
     engine = Engine(meter, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False))
@@ -132,14 +157,23 @@ def plan_run(folder: Path, settings: RunSettings, paying: Paying, report: Report
     expected = forecast(meter.calls, settings.n, price=paying.price, at_once=paying.at_once)
     fields = {name: asdict(one) for name, one in setting.world.catalogue.fields.items()}
     goals = {"feasible": [one.name for one in setting.sampler.feasible], "skipped": setting.sampler.skipped}
-    result = {"settings": asdict(settings), "settings_hash": setting.settings_hash, "forecast": asdict(expected), "goals": goals}
+    result = {
+        "settings": asdict(settings),
+        "settings_hash": setting.settings_hash,
+        "forecast": asdict(expected),
+        "goals": goals,
+    }
     covered = expected.covered(paying.limits)
-    return dict(plain(result | {"fields": fields, "covered": covered})) | {"text": _plan_text(setting, expected, covered)}
+    return dict(plain(result | {"fields": fields, "covered": covered})) | {
+        "text": _plan_text(setting, expected, covered)
+    }
 
 
 def _plan_text(setting: Setting, expected: Any, covered: int) -> str:
     catalogue, sampler = setting.world.catalogue, setting.sampler
-    lines = [f"{len(catalogue):,} items, {len(setting.listeners.user_ids):,} listeners; fields one can ask by:"]
+    lines = [
+        f"{len(catalogue):,} items, {len(setting.listeners.user_ids):,} listeners; fields one can ask by:"
+    ]
     for one in catalogue.fields.values():
         values = ", ".join(one.values[:6]) if one.values else f"{one.low:g} to {one.high:g}"
         lines.append(f"  {one.name:<15} {one.kind:<7} {one.coverage:>4.0%} of items  {values}")
@@ -150,14 +184,15 @@ def _plan_text(setting: Setting, expected: Any, covered: int) -> str:
     lines += [f"  skipped {', '.join(names)}: {why}" for why, names in reasons.items()]
     used, longest = expected.usage, expected.longest
     lines.append(
-        f"{expected.units:,} conversations: about {expected.calls:,} calls, {used.input:,} input tokens ({used.cached:,} of them "
-        f"re-read prefixes), {used.output:,} output tokens (at most {longest.output:,})"
+        f"{expected.units:,} conversations: about {expected.calls:,} calls, {used.input:,} input tokens"
+        f" ({used.cached:,} of them re-read prefixes), {used.output:,} output tokens (at most"
+        f" {longest.output:,})"
     )
     if expected.money is not None:
         low, middle, high = expected.money
         lines.append(
-            f"cost: {low:.2f} {expected.currency} with prefix reuse, {middle:.2f} without, at most {high:.2f} "
-            f"(price of {expected.price_as_of})"
+            f"cost: {low:.2f} {expected.currency} with prefix reuse, {middle:.2f} without, at most {high:.2f}"
+            f" (price of {expected.price_as_of})"
         )
     fast, slow = (seconds / 60 for seconds in expected.seconds)
     lines.append(f"time: {fast:.0f} to {slow:.0f} min at an endpoint of usual speed; rules need no endpoint")
@@ -165,7 +200,8 @@ def _plan_text(setting: Setting, expected: Any, covered: int) -> str:
         lines.append("limits: smaller than one conversation; raise them")
     elif covered < expected.units:
         lines.append(
-            f"limits: enough for about {covered:,} of {expected.units:,} conversations; `resume` with larger ones goes on"
+            f"limits: enough for about {covered:,} of {expected.units:,} conversations; `resume` with larger"
+            " ones goes on"
         )
     return "\n".join(lines)
 
@@ -182,8 +218,10 @@ def generate(
 ) -> dict[str, Any]:
     """Make every conversation that is not finished, and the table of all that are.
 
-    resume: "never" refuses a folder that holds a run, "same" goes on if the settings are equal, "always" in any case.
-    retry: kinds of failures to try again ("all" for every kind). chat: a back end to use in place of the one the settings name.
+    resume: "never" refuses a folder that holds a run, "same" goes on if the settings are equal, "always" in
+    any case.
+    retry: kinds of failures to try again ("all" for every kind). chat: a back end to use in place of the one
+    the settings name.
 
     Raises
     ------
@@ -192,7 +230,9 @@ def generate(
     """
     kinds = tuple(FAILURES) if "all" in retry else tuple(retry)
     if unknown := set(kinds) - set(FAILURES):
-        raise InputError(f"failure kind '{', '.join(sorted(unknown))}' is not known; choose from {', '.join(FAILURES)}")
+        raise InputError(
+            f"failure kind '{', '.join(sorted(unknown))}' is not known; choose from {', '.join(FAILURES)}"
+        )
     setting = open_setting(folder, settings, report)
     place = RunFolder.of(setting.workspace, name)
     chat = chat or open_chat(settings.model, setting.world.lexicon, settings.seed)
@@ -219,7 +259,10 @@ def _reporter(report: Report) -> Callable[[Progress], None]:
     def tell(now: Progress) -> None:
         money = "" if now.money is None else f", {now.money:.2f} spent"
         failed = f", {now.failed} failed" if now.failed else ""
-        note = f"{now.usage.input + now.usage.output:,} tokens{money}{failed}, {now.under_way} of {now.allowed} calls under way"
+        note = (
+            f"{now.usage.input + now.usage.output:,} tokens{money}{failed}, {now.under_way} of {now.allowed}"
+            " calls under way"
+        )
         report("conversations", now.finished, now.total, note)
 
     return tell
@@ -234,17 +277,28 @@ def _finished(setting: Setting, place: RunFolder, engine: Engine, failed: dict[s
     usage = engine.budget.usage
     text += f"\n{engine.budget.calls:,} calls, {usage.input:,} input and {usage.output:,} output tokens"
     return {
-        "workspace": str(setting.workspace.root), "table": str(place.table), "conversations": done, "failed": failed,
-        "calls": engine.budget.calls, "usage": asdict(usage), "money": engine.budget.money, "text": text,
-    }  # fmt: skip
+        "workspace": str(setting.workspace.root),
+        "table": str(place.table),
+        "conversations": done,
+        "failed": failed,
+        "calls": engine.budget.calls,
+        "usage": asdict(usage),
+        "money": engine.budget.money,
+        "text": text,
+    }
 
 
 @contextmanager
 def table_writer(path: Path) -> Iterator[Callable[[Any], None]]:
-    """Writes rows to a Parquet file a row group at a time; what was written stands even when the run ends early."""
+    """Writes rows to a Parquet file a row group at a time; what was written stands even when the run ends
+    early.
+    """
     rows: list[Any] = []
     failure: BaseException | None = None
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, CONVERSATIONS, compression="zstd") as writer:
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, CONVERSATIONS, compression="zstd") as writer,
+    ):
 
         def flush() -> None:
             if rows:
@@ -271,22 +325,33 @@ def status(folder: Path, name: str) -> dict[str, Any]:
     place = RunFolder.of(workspace, name)
     if not place.journal.exists():
         raise ArtifactError(
-            f"{place.root}: holds no conversations; begin with `tastemaker converse run -w {folder} --name {name}`"
+            f"{place.root}: holds no conversations; begin with `tastemaker converse run -w {folder} --name"
+            f" {name}`"
         )
     settings = saved_settings(place)
     journal = Journal(lambda line: None, read_lines(place.journal), {}, "always")
     done = sum(outcome == "done" for outcome in journal.units.values())
     usage, calls = journal.spent()
     failures = dict(journal.failures())
-    told = "; ".join(f"{count} {kind} ({FAILURES.get(kind, kind)})" for kind, count in failures.items()) or "none"
+    told = (
+        "; ".join(f"{count} {kind} ({FAILURES.get(kind, kind)})" for kind, count in failures.items())
+        or "none"
+    )
     text = f"{done:,} of {settings.n:,} conversations finished; failed: {told}"
     text += f"\n{calls:,} paid calls, {usage.input + usage.output:,} tokens"
     if journal.doubtful:
         text += f"; {len(journal.doubtful)} calls were cut off and may have been billed"
     return {
-        "name": name, "finished": done, "asked": settings.n, "failed": failures, "calls": calls, "usage": asdict(usage),
-        "doubtful": len(journal.doubtful), "settings": asdict(settings), "text": text,
-    }  # fmt: skip
+        "name": name,
+        "finished": done,
+        "asked": settings.n,
+        "failed": failures,
+        "calls": calls,
+        "usage": asdict(usage),
+        "doubtful": len(journal.doubtful),
+        "settings": asdict(settings),
+        "text": text,
+    }
 
 
 def saved_settings(place: RunFolder) -> RunSettings:

@@ -1,4 +1,6 @@
-"""`tastemaker converse judge`: at least two judges on the same turns, with planted defects; deterministic checks come first."""
+"""`tastemaker converse judge`: at least two judges on the same turns, with planted defects; deterministic
+checks come first.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,19 @@ from tastemaker.store.files import plain
 
 
 def judge_run(
-    folder: Path, name: str, judges: Sequence[str], sample: int, paying: Paying, report: Report, repeats: int = 1
+    folder: Path,
+    name: str,
+    judges: Sequence[str],
+    sample: int,
+    paying: Paying,
+    report: Report,
+    repeats: int = 1,
 ) -> dict[str, Any]:
-    """Judge one turn of each of `sample` conversations, clean and with each defect, and one pair of items in both orders.
+    """Judge one turn of each of `sample` conversations, clean and with each defect, and one pair of items in
+    both orders.
 
-    repeats: how often a judge is asked for the same grades, by sample index. The result is kept beside the data set.
+    repeats: how often a judge is asked for the same grades, by sample index. The result is kept beside the
+    data set.
 
     Raises
     ------
@@ -60,22 +70,29 @@ def judge_run(
 
 def _independent(judges: Sequence[str], model: str) -> None:
     if len(set(judges)) < 2:
-        raise InputError("judging needs at least two judges; give --judge twice, as --judge facts --judge overlap")
+        raise InputError(
+            "judging needs at least two judges; give --judge twice, as --judge facts --judge overlap"
+        )
     for judge in judges:
         if judge not in OFFLINE and family(judge) == family(model):
             raise InputError(
-                f"judge '{judge}' is of the same family as the generator '{model}'; choose a model of another family"
+                f"judge '{judge}' is of the same family as the generator '{model}'; choose a model of another"
+                " family"
             )
 
 
 def questions(
     place: RunFolder, known: Known, sample: int, seed: int
 ) -> tuple[list[Question], dict[str, list[Question]], list[Pair]]:
-    """One keyed turn of each of the first `sample` conversations, the same with each defect planted, and a keyed pair."""
+    """One keyed turn of each of the first `sample` conversations, the same with each defect planted, and a
+    keyed pair.
+    """
     clean, planted, pairs = [], {defect: [] for defect in ASPECT_OF}, []  # type: ignore[var-annotated]
     for one in islice(read_conversations(place), sample):
         rng = generator(seed, "judged turn", one.conversation_id)
-        played = [turn.turn for turn in one.turns if turn.item_id is not None and one.label(turn.turn) is not None]
+        played = [
+            turn.turn for turn in one.turns if turn.item_id is not None and one.label(turn.turn) is not None
+        ]
         if not played:
             continue
         turn = played[int(rng.integers(len(played)))]
@@ -107,11 +124,19 @@ def _agreements(rated: list[Rated], seed: int) -> list[dict[str, Any]]:
 
 
 def summarise(
-    judges: Sequence[str], rated: list[Rated], spoiled: dict[str, list[Rated]], chosen: list[Chosen], seed: int
+    judges: Sequence[str],
+    rated: list[Rated],
+    spoiled: dict[str, list[Rated]],
+    chosen: list[Chosen],
+    seed: int,
 ) -> dict[str, Any]:
-    """Means, agreement, detection, consistency; an aspect whose defect a judge does not notice is marked as not reported."""
+    """Means, agreement, detection, consistency; an aspect whose defect a judge does not notice is marked as
+    not reported.
+    """
     models = sorted({one.judge for one in rated})
-    found = [detection(rated, spoiled[defect], judge, defect, seed) for judge in models for defect in ASPECT_OF]
+    found = [
+        detection(rated, spoiled[defect], judge, defect, seed) for judge in models for defect in ASPECT_OF
+    ]
     blind = {(one.judge, one.aspect) for one in found if not one.reported}
     rows = [asdict(one) | {"reported": (one.judge, one.aspect) not in blind} for one in means(rated)]
     pairs = [consistency(chosen, judge, seed) for judge in models]
@@ -130,8 +155,16 @@ def judge_text(result: dict[str, Any]) -> str:
     lines = [f"{judged}; faults by deterministic checks: {result['faults_by_check']}"]
     for row in result["means"]:
         mean = "no mean" if row["mean"] is None else f"{row['mean']:.2f}"
-        note = row["reason"] if row["mean"] is None else "" if row["reported"] else "not reported: planted defects go unnoticed"
-        lines.append(f"  {row['judge']:<12} {row['aspect']:<20} {mean:>7}  {row['valid']}/{row['asked']} valid  {note}")
+        note = (
+            row["reason"]
+            if row["mean"] is None
+            else ""
+            if row["reported"]
+            else "not reported: planted defects go unnoticed"
+        )
+        lines.append(
+            f"  {row['judge']:<12} {row['aspect']:<20} {mean:>7}  {row['valid']}/{row['asked']} valid  {note}"
+        )
     lines.append("agreement (weighted kappa):")
     for row in result["agreement"]:
         value = row["reason"] or f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] on {row['n']}"
@@ -143,7 +176,8 @@ def judge_text(result: dict[str, Any]) -> str:
             continue
         difference = f"difference [{row['low']:+.2f}, {row['high']:+.2f}]"
         lines.append(
-            f"  {row['judge']:<12} {row['defect']:<14} {row['hit']:.0%} ({row['false_alarm']:.0%}), {difference}, n {row['n']}"
+            f"  {row['judge']:<12} {row['defect']:<14} {row['hit']:.0%} ({row['false_alarm']:.0%}),"
+            f" {difference}, n {row['n']}"
         )
     lines.append("pairs of items in both orders:")
     for row in result["pairs"]:
@@ -153,7 +187,7 @@ def judge_text(result: dict[str, Any]) -> str:
         right = "none decided" if row["right"] is None else f"{row['right']:.0%} of the decided right"
         note = "" if row["reported"] else "; not reported: it goes by the place"
         lines.append(
-            f"  {row['judge']:<12} consistent {row['consistent']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of {row['valid']}, "
-            f"first place {row['first']:.0%}, {right}{note}"
+            f"  {row['judge']:<12} consistent {row['consistent']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"
+            f" of {row['valid']}, first place {row['first']:.0%}, {right}{note}"
         )
     return "\n".join(lines)

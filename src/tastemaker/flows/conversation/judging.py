@@ -1,4 +1,6 @@
-"""Putting questions to judges: turns to be graded, and pairs of items in both orders; what is paid for is kept."""
+"""Putting questions to judges: turns to be graded, and pairs of items in both orders; what is paid for is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ WARM = 0.7  # repeats at temperature 0 would say nothing
 
 @dataclass(frozen=True)
 class Question:
-    """One turn to be judged, as it is or with a planted defect; sample: 0, 1, ... asks the same judge again."""
+    """One turn to be judged, as it is or with a planted defect; sample: 0, 1, ... asks the same judge
+    again.
+    """
 
     conversation: Conversation
     turn: int
@@ -54,16 +58,27 @@ class Question:
         return f"{self.conversation.conversation_id}/{self.turn}" + (f"#{self.sample}" if self.sample else "")
 
 
-def open_judges(judges: Sequence[str], setting: Setting, place: RunFolder, paying: Paying) -> dict[str, Engine]:
-    """One engine a judge, all on one budget; what is paid for is kept under judging/, rules are free and kept nowhere."""
+def open_judges(
+    judges: Sequence[str], setting: Setting, place: RunFolder, paying: Paying
+) -> dict[str, Engine]:
+    """One engine a judge, all on one budget; what is paid for is kept under judging/, rules are free and kept
+    nowhere.
+    """
     lexicon, folder = setting.world.lexicon, place.judging
     journals = {}
     for judge in dict.fromkeys(one for one in judges if one not in OFFLINE):
         path = folder / f"journal-{family(judge)}.jsonl"
         lines = read_lines(path) if path.exists() else []
-        journals[judge] = Journal(partial(append_line, path), lines, {"judge": judge, "data": setting.settings_hash}, "same")
+        journals[judge] = Journal(
+            partial(append_line, path), lines, {"judge": judge, "data": setting.settings_hash}, "same"
+        )
     spent = [journal.spent() for journal in journals.values()]
-    budget = Budget(paying.limits, paying.price, sum((usage for usage, _ in spent), Usage()), sum(calls for _, calls in spent))
+    budget = Budget(
+        paying.limits,
+        paying.price,
+        sum((usage for usage, _ in spent), Usage()),
+        sum(calls for _, calls in spent),
+    )
     engines = {}
     for judge in judges:
         if judge in OFFLINE:
@@ -81,7 +96,9 @@ def open_judges(judges: Sequence[str], setting: Setting, place: RunFolder, payin
     return engines
 
 
-def ask_turns(engine: Engine, asked: Sequence[Question], known: Known, warm: bool, report: Report) -> list[Rated]:
+def ask_turns(
+    engine: Engine, asked: Sequence[Question], known: Known, warm: bool, report: Report
+) -> list[Rated]:
     """One judge's grades; an answer that stays unusable counts as asked and not valid."""
     sampling = Sampling(temperature=WARM if warm else 0.0, max_tokens=1024)
 
@@ -101,7 +118,9 @@ def ask_turns(engine: Engine, asked: Sequence[Question], known: Known, warm: boo
             ),
         )
 
-    units = [Unit(f"{engine.chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked]
+    units = [
+        Unit(f"{engine.chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked
+    ]
     rated: list[Rated] = []
     for at, (outcome, one) in enumerate(zip(map_units(engine, work, units), asked, strict=True), start=1):
         rated += [_rated(engine.chat.model, one, aspect, outcome.value) for aspect in ASPECTS]
@@ -118,12 +137,24 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
         view = for_pair(pair, known, swapped)
         return _answered(
             engine,
-            Request(render_pair(view), PairAnswer, sampling, subject=unit.subject, unit=unit.id, kind="pair", view=view),
+            Request(
+                render_pair(view),
+                PairAnswer,
+                sampling,
+                subject=unit.subject,
+                unit=unit.id,
+                kind="pair",
+                view=view,
+            ),
         )
 
     model = engine.chat.model
     units = [
-        Unit(f"{model}/{one.name}/{'swapped' if swapped else 'straight'}", one.conversation.user_id, (one, swapped))
+        Unit(
+            f"{model}/{one.name}/{'swapped' if swapped else 'straight'}",
+            one.conversation.user_id,
+            (one, swapped),
+        )
         for one in pairs
         for swapped in (False, True)
     ]

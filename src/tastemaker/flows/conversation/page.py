@@ -32,7 +32,9 @@ ASKED = {
 NOTICE = "Every listener here is simulated; the words were written by {model}. Nobody's listening is shown."
 
 
-def report_page(folder: Path, name: str, examples: int, seed: int, report: Report, out: Path | None = None) -> dict[str, Any]:
+def report_page(
+    folder: Path, name: str, examples: int, seed: int, report: Report, out: Path | None = None
+) -> dict[str, Any]:
     """Write the page of a data set: facts, the last audit, and `examples` conversations drawn by key.
 
     One with an attachment and one where nothing fitted come first, if there are any.
@@ -92,12 +94,19 @@ def _checks(place: RunFolder) -> list[tuple[str, bool, str]]:
     found = json.loads(place.audit.read_text())
     turns = found["turns"]
     rows = [
-        (name.replace("_", " "), times == 0, f"{_often(times, conversations)}: {found['meaning'].get(name, '')}")
+        (
+            name.replace("_", " "),
+            times == 0,
+            f"{_often(times, conversations)}: {found['meaning'].get(name, '')}",
+        )
         for name, (conversations, times) in turns["faults"].items()
     ]
     pool = found["pool"]
     recovered = pool["recovered"]
-    says = f"{recovered['value']:+.4f} [{recovered['low']:+.4f}, {recovered['high']:+.4f}] in nDCG@20 without words (at most .05)"
+    says = (
+        f"{recovered['value']:+.4f} [{recovered['low']:+.4f}, {recovered['high']:+.4f}] in nDCG@20 without"
+        " words (at most .05)"
+    )
     rows.append(("pool leak", bool(pool["ok"]), says))
     if shift := found.get("shift"):
         rows.append(("label shift", bool(shift["ok"]), shift["says"]))
@@ -130,7 +139,11 @@ def _turn(setting: Setting, place: RunFolder, one: Conversation, turn: Turn) -> 
     return {
         "number": turn.turn,
         "message": turn.message,
-        "media": [medium for shown in turn.media if (medium := _attached(place, shown.kind, shown.sha256)) is not None],
+        "media": [
+            medium
+            for shown in turn.media
+            if (medium := _attached(place, shown.kind, shown.sha256)) is not None
+        ],
         "reply": turn.reply,
         "note": f"Turn {turn.turn}: " + ", ".join(notes),
         "item": None if turn.item_id is None else _item(setting, turn.item_id),
@@ -153,10 +166,18 @@ def _item(setting: Setting, item_id: str) -> dict[str, Any]:
         media.append(("image", cover[1], cover[0], f"cover of {catalogue.titles[row]}"))
     if items.paths[item_id]["audio"] is not None:
         opening = items.wave(item_id)[: CLIP_SECONDS * RATE : HALF]
-        media.append(("audio", "audio/wav", wav_bytes(opening, RATE // HALF), f"opening of {catalogue.titles[row]}"))
+        media.append(
+            ("audio", "audio/wav", wav_bytes(opening, RATE // HALF), f"opening of {catalogue.titles[row]}")
+        )
     facts = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in catalogue.facts(row))
     return {"title": catalogue.titles[row], "facts": facts, "media": media}
 
 
 def _shown(value: Any) -> str:
-    return " and ".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        " and ".join(value)
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

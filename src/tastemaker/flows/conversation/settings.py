@@ -17,8 +17,9 @@ RULES = "rules"
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What decides the bytes of a data set. turns: "8" or "3-12"; model: rules, a Hugging Face folder, or NAME@URL of an
-    OpenAI-compatible endpoint; media: kinds of attachment the model takes; pool: catalogue, or session (the published leak).
+    """What decides the bytes of a data set. turns: "8" or "3-12"; model: rules, a Hugging Face folder, or
+    NAME@URL of an OpenAI-compatible endpoint; media: kinds of attachment the model takes; pool: catalogue, or
+    session (the published leak).
     """
 
     n: int = 200
@@ -50,10 +51,14 @@ class RunSettings:
         """The dials of plans."""
         first, _, last = self.turns.partition("-")
         turns = (int(first), int(last or first))
-        return PlanSettings(seed=self.seed, turns=turns, nothing=self.nothing, candidates=CandidateSettings(pool=self.pool))
+        return PlanSettings(
+            seed=self.seed, turns=turns, nothing=self.nothing, candidates=CandidateSettings(pool=self.pool)
+        )
 
     def identity(self, tables: str, vectors: str) -> dict[str, Any]:
-        """Everything the bytes follow from but the number of conversations: more of them leave the first ones as they are."""
+        """Everything the bytes follow from but the number of conversations: more of them leave the first ones
+        as they are.
+        """
         return {**asdict(self), "n": None, "tables": tables, "vectors": vectors, "version": 1}
 
 

@@ -1,4 +1,6 @@
-"""Full-ranking evaluation of the chain beside its baselines: one run folder with metrics, figures and a report."""
+"""Full-ranking evaluation of the chain beside its baselines: one run folder with metrics, figures and a
+report.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one system did: `ranks` (U,) of the targets (0 = not found), its top-10 `lists`, and those of the swap check."""
+    """What one system did: `ranks` (U,) of the targets (0 = not found), its top-10 `lists`, and those of the
+    swap check.
+    """
 
     name: str
     ranks: Ints
@@ -44,12 +48,18 @@ class Outcome:
     seconds: float
 
 
-def evaluate_workspace(workspace: Path, baselines: Sequence[str], part: str, users: int, report: Report) -> dict[str, Any]:
-    """`tastemaker evaluate`: every system on the same users and targets; metrics.json and report.html in a new run folder."""
+def evaluate_workspace(
+    workspace: Path, baselines: Sequence[str], part: str, users: int, report: Report
+) -> dict[str, Any]:
+    """`tastemaker evaluate`: every system on the same users and targets; metrics.json and report.html in a
+    new run folder.
+    """
     unknown = sorted(set(baselines) - set(BASELINES))
     if unknown or part not in ("test", "validation"):
         what = f"--baselines {unknown[0]}" if unknown else f"--part {part}"
-        raise InputError(f"{what} is unknown; baselines are {', '.join(BASELINES)} or none, parts are test and validation")
+        raise InputError(
+            f"{what} is unknown; baselines are {', '.join(BASELINES)} or none, parts are test and validation"
+        )
     opened = Workspace.open(workspace)
     with opened.lock("evaluation"):
         chain = Chain(opened, report)
@@ -59,7 +69,11 @@ def evaluate_workspace(workspace: Path, baselines: Sequence[str], part: str, use
         for name in baselines:
             outcomes += _baseline(chain, name, targets, report)
         document = _document(chain, outcomes, targets, part)
-        stress = _stress(recommender, users, report) if part == "test" and opened.settings["split"] != "time" else None
+        stress = (
+            _stress(recommender, users, report)
+            if part == "test" and opened.settings["split"] != "time"
+            else None
+        )
         if stress is not None:
             document["metrics"]["methods"].append(stress)
         folder = opened.new_run(f"evaluate-{part}")
@@ -82,16 +96,22 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
 
 
 def ours(recommender: Recommender, targets: Targets, report: Report) -> list[Outcome]:
-    """The chain's own answers, and the language model's without the memory: the same searches, ranked twice."""
+    """The chain's own answers, and the language model's without the memory: the same searches, ranked
+    twice.
+    """
     started = time.monotonic()
-    found = recommender.search_all(targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), ""))
+    found = recommender.search_all(
+        targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), "")
+    )
     few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
     moved = replace(few.context, offsets=other.offsets, items=other.items, times=None)
     searched = [(contexts, recommender.search_all(contexts)) for contexts in (few.context, moved)]
     seconds = time.monotonic() - started
 
-    def outcome(name: str, remember: Callable[[Histories, Sequence[Candidates]], Sequence[Candidates]]) -> Outcome:
+    def outcome(
+        name: str, remember: Callable[[Histories, Sequence[Candidates]], Sequence[Candidates]]
+    ) -> Outcome:
         lists = [one.items for one in remember(targets.context, found)]
         before, after = ([one.items[:10] for one in remember(contexts, some)] for contexts, some in searched)
         ranks = evaluation.rank_in_lists(lists, targets.target)
@@ -126,7 +146,12 @@ def _baseline(chain: Chain, name: str, targets: Targets, report: Report) -> list
         memory = fit_memory(train, n)
         weight = _control_weight(chain, model.score, memory)
         outcomes.append(
-            _scored(chain, f"SASRec with the same memory, weight {weight:g}", memory.beside(model.score, weight), targets)
+            _scored(
+                chain,
+                f"SASRec with the same memory, weight {weight:g}",
+                memory.beside(model.score, weight),
+                targets,
+            )
         )
         outcomes.append(_scored(chain, "memory of transitions alone", memory.score, targets))
     elif name == "popularity":
@@ -141,12 +166,16 @@ def _baseline(chain: Chain, name: str, targets: Targets, report: Report) -> list
 
 
 def _control_weight(chain: Chain, score: evaluation.Score, memory: Memory) -> float:
-    """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation users."""
+    """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation
+    users.
+    """
     targets = chain.data.split.validation.sample(4000, chain.workspace.settings["seed"])
     seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
     found = {}
     for weight in GRID:
-        ranks = evaluation.ranks_of_targets(memory.beside(score, weight), targets.context, targets.target, seen)
+        ranks = evaluation.ranks_of_targets(
+            memory.beside(score, weight), targets.context, targets.target, seen
+        )
         found[weight] = float(ndcg_at(ranks, 10).mean())
     return max(found, key=lambda weight: (found[weight], -weight))
 
@@ -164,7 +193,9 @@ def sasrec(chain: Chain, report: Report) -> Any:
             report("SASRec", metrics["epoch"], settings.epochs, words + ", stops by itself")
 
         split = chain.data.split
-        model = fit_sasrec(split.train, split.validation, len(chain.data.item_ids), settings, folder / "state", note)
+        model = fit_sasrec(
+            split.train, split.validation, len(chain.data.item_ids), settings, folder / "state", note
+        )
         write_arrays(folder / "sasrec.safetensors", model.arrays())
         write_json(folder / "summary.json", {"says": "SASRec", "settings": asdict(settings)})
 
@@ -173,11 +204,17 @@ def sasrec(chain: Chain, report: Report) -> Any:
 
 
 def _stress(recommender: Recommender, users: int, report: Report) -> dict[str, Any]:
-    """The same model with the last two events of a keyed 29.3 % of users swapped: what does the order inside a day carry?"""
+    """The same model with the last two events of a keyed 29.3 % of users swapped: what does the order inside
+    a day carry?
+    """
     swapped = swap_last_two(recommender.data.histories, 0.293, "stress")
     targets = leave_one_out(swapped).test.sample(users, recommender.dials["seed"])
-    found = recommender.search_all(targets.context, lambda done: report("evaluate swapped ends", done, len(targets), ""))
-    ranks = evaluation.rank_in_lists([one.items for one in recommender.remember(targets.context, found)], targets.target)
+    found = recommender.search_all(
+        targets.context, lambda done: report("evaluate swapped ends", done, len(targets), "")
+    )
+    ranks = evaluation.rank_in_lists(
+        [one.items for one in recommender.remember(targets.context, found)], targets.target
+    )
     outcome = Outcome(f"{OURS}, last two events swapped for 29.3 % of users", ranks, [], [], 0.0)
     return dict(headline([outcome], None)["methods"][0]) | {"highlight": False}
 
@@ -186,7 +223,10 @@ def _alarm(one: Outcome, n_items: int) -> dict[str, Any]:
     """Whether a system collapsed or ignores the user."""
     half = len(one.swapped) // 2
     found = evaluation.breadth(one.swapped[:half], n_items, one.swapped[half:])
-    fine = f"{found.distinct:,} distinct items for {half:,} users; {found.unchanged:.1%} of lists stay when histories are swapped"
+    fine = (
+        f"{found.distinct:,} distinct items for {half:,} users; {found.unchanged:.1%} of lists stay when"
+        " histories are swapped"
+    )
     return {"name": one.name, "ok": not found.alarms, "text": "; ".join(found.alarms) or fine}
 
 
@@ -194,22 +234,36 @@ def _document(chain: Chain, outcomes: Sequence[Outcome], targets: Targets, part:
     """Everything the run folder keeps, as `reports.render` takes it."""
     data, dials = chain.data, chain.workspace.settings
     simulated = any(str(user).startswith("simulated-") for user in data.histories.users[:1])
-    order = "events in the order of `position` (raw order)" if data.histories.times is None else "events in order of time"
-    rules = f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
+    order = (
+        "events in the order of `position` (raw order)"
+        if data.histories.times is None
+        else "events in order of time"
+    )
+    rules = (
+        f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
+    )
     rules += "removed" if dials["remove_seen"] else "kept"
     baseline = SASREC if any(one.name == SASREC for one in outcomes) else None
     return {
         "title": f"Evaluation of {dials['title']}",
         "subtitle": f"{rules}; {dials['split'].replace('_', ' ')}; {order}.",
-        "notices": ["Every listener in this data set is simulated; no real person's listening is shown."] if simulated else [],
+        "notices": (
+            ["Every listener in this data set is simulated; no real person's listening is shown."]
+            if simulated
+            else []
+        ),
         "metrics": headline(outcomes, baseline),
         "alarms": [_alarm(one, len(data.item_ids)) for one in outcomes],
-        "slices": sliced(outcomes, evaluation.slices(targets.target, data.training_counts, targets.context.lengths)),
+        "slices": sliced(
+            outcomes, evaluation.slices(targets.target, data.training_counts, targets.context.lengths)
+        ),
         "coverage": reach(outcomes, len(data.item_ids)),
         "sids": semantic_ids(chain),
         "training": curves(chain),
         "settings": {name: str(value) for name, value in dials.items()},
-        "provenance": {"tastemaker": __version__, "tables": chain.tables}
-        | {name: chain.fingerprint(name) for name in ("tokens", "sft")},
+        "provenance": (
+            {"tastemaker": __version__, "tables": chain.tables}
+            | {name: chain.fingerprint(name) for name in ("tokens", "sft")}
+        ),
         "commands": [shlex.join(["tastemaker", *sys.argv[1:]])],
     }

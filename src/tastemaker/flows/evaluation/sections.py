@@ -41,8 +41,12 @@ def headline(outcomes: Sequence[Ranked], baseline: str | None) -> dict[str, Any]
         for metric, (measure, k) in METRICS.items():
             values[metric] = asdict(bootstrap(measure(one.ranks, k), seed=0))
             if reference is not None and one is not reference:
-                differences[metric] = asdict(paired_bootstrap(measure(one.ranks, k), measure(reference.ranks, k), seed=0))
-        methods.append({"name": one.name, "highlight": place == 0, "values": values, "differences": differences})
+                differences[metric] = asdict(
+                    paired_bootstrap(measure(one.ranks, k), measure(reference.ranks, k), seed=0)
+                )
+        methods.append(
+            {"name": one.name, "highlight": place == 0, "values": values, "differences": differences}
+        )
     found: dict[str, Any] = {"names": list(METRICS), "primary": "N@10", "methods": methods}
     return found | ({"baseline": baseline} if reference is not None else {})
 
@@ -55,8 +59,12 @@ def sliced(outcomes: Sequence[Ranked], masks: Mapping[str, npt.NDArray[np.bool_]
         groups = []
         for name, mask in masks.items():
             if name.startswith(prefix) and mask.any():
-                values = {one.name: asdict(bootstrap(recall_at(one.ranks, 10)[mask], seed=0)) for one in outcomes}
-                groups.append({"label": name.removeprefix(prefix).strip(), "n": int(mask.sum()), "values": values})
+                values = {
+                    one.name: asdict(bootstrap(recall_at(one.ranks, 10)[mask], seed=0)) for one in outcomes
+                }
+                groups.append(
+                    {"label": name.removeprefix(prefix).strip(), "n": int(mask.sum()), "values": values}
+                )
         found.append({"name": words, "metric": "R@10", "groups": groups})
     return found
 
@@ -105,7 +113,10 @@ def curves(chain: Chain) -> list[dict[str, Any]]:
         first = [row["level_losses"][0] for row in rows]
         if all(value is not None for value in first):
             series.append({"name": "first code", "x": steps, "y": first})
-        caption = "Loss in nats per predicted token. The first code is the one to watch: later codes follow from it."
+        caption = (
+            "Loss in nats per predicted token. The first code is the one to watch: later codes follow"
+            " from it."
+        )
         if rows:
             found.append({"name": words, "x": "step", "y": "loss", "caption": caption, "series": series})
     return found
@@ -127,6 +138,9 @@ def table_text(document: Mapping[str, Any]) -> str:
                 f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]"
                 for d in (one["differences"][m] for m in metrics["names"])
             ]
-            lines.append(f"{'  minus ' + metrics['baseline']:{width}}"[:width] + "".join(f"{cell:>26}" for cell in cells))
+            lines.append(
+                f"{'  minus ' + metrics['baseline']:{width}}"[:width]
+                + "".join(f"{cell:>26}" for cell in cells)
+            )
     lines += [f"ALARM {one['name']}: {one['text']}" for one in document["alarms"] if not one["ok"]]
     return "\n".join(lines)

@@ -20,9 +20,18 @@ FILE = "certificates.json"
 
 
 def certify(
-    source: Source, study: Path, out: Path, ledger: Path | None, promise: Ledger, support: str, planned: int, report: Report
+    source: Source,
+    study: Path,
+    out: Path,
+    ledger: Path | None,
+    promise: Ledger,
+    support: str,
+    planned: int,
+    report: Report,
 ) -> dict[str, Any]:
-    """Open S3 once: certificates of the study's ladder, recorded in the ledger; a page in `out`. `passed` says how it ended."""
+    """Open S3 once: certificates of the study's ladder, recorded in the ledger; a page in `out`. `passed`
+    says how it ended.
+    """
     path = ledger_file(source.workspace, ledger)
     report("certify", 0, 2, "reading")
     loaded = load(learnt_from(study, source))
@@ -36,7 +45,14 @@ def certify(
     believed = believe(s1, loaded.vectors, loaded.existing, gate.delta) if support == "features" else None
     report("certify", 1, 2, f"{len(s3):,} rows, {len(found.ladder)} candidates")
     certificates = run_gate(
-        found.ladder, s2, s3, gate, split_hash=split_hash, spent=book.spent, existing=loaded.existing, believed=believed
+        found.ladder,
+        s2,
+        s3,
+        gate,
+        split_hash=split_hash,
+        spent=book.spent,
+        existing=loaded.existing,
+        believed=believed,
     )
     after = record(book, certificates)
     append_entries(path, book, after)
@@ -46,14 +62,16 @@ def certify(
 
 
 def _comparable(source: Source, book: Ledger, path: Path) -> None:
-    """After a deployment, plain rows must say what pi0 gave: the claim is about V0, not about what was served."""
+    """After a deployment, plain rows must say what pi0 gave: the claim is about V0, not about what was
+    served.
+    """
     if source.log is None or book.latest is None:
         return
     name = source.columns().reference
     if name not in read_any(source.log).column_names:
         raise InputError(
-            f"{source.log}: column '{name}' is missing. {path} says that a policy was deployed, so rows need what pi0 gave the "
-            "shown action; where pi0 served them all, say --column reference=propensity"
+            f"{source.log}: column '{name}' is missing. {path} says that a policy was deployed, so rows need"
+            " what pi0 gave the shown action; where pi0 served them all, say --column reference=propensity"
         )
 
 
@@ -67,7 +85,8 @@ def _told(certificates: list[Certificate], out: Path) -> dict[str, Any]:
     write_text(out / "certificate.md", markdown(values, place))
     write_text(out / "certificate.html", page(values, place))
     text = (
-        f"{chosen.reason}\ncandidate {place + 1} of {len(certificates)}, novelty {chosen.novelty:.3f}; {out / 'certificate.html'}"
+        f"{chosen.reason}\ncandidate {place + 1} of {len(certificates)}, novelty {chosen.novelty:.3f};"
+        f" {out / 'certificate.html'}"
     )
     return {
         "passed": bool(passed),
@@ -78,8 +97,12 @@ def _told(certificates: list[Certificate], out: Path) -> dict[str, Any]:
     }
 
 
-def deploy(study: Path, certificates: Path, workspace: Path | None, ledger: Path | None, planned: int) -> dict[str, Any]:
-    """Admit the most novel policy that passed, for `planned` rounds. `passed` is false with the reason when none may go live."""
+def deploy(
+    study: Path, certificates: Path, workspace: Path | None, ledger: Path | None, planned: int
+) -> dict[str, Any]:
+    """Admit the most novel policy that passed, for `planned` rounds. `passed` is false with the reason when
+    none may go live.
+    """
     path = ledger_file(workspace, ledger)
     ladder, _ = read_ladder(study)
     try:
@@ -98,13 +121,17 @@ def deploy(study: Path, certificates: Path, workspace: Path | None, ledger: Path
         return {"passed": False, "reason": str(error), "text": f"not deployed: {error}"}
     place, chosen = found.index(passed[-1]) + 1, passed[-1]
     if place > len(ladder) or ladder[place - 1].fingerprint() != chosen.policy_hash:
-        raise InputError(f"{certificates}: certifies policy {chosen.policy_hash[:12]}, which is not in {study}; give its study")
+        raise InputError(
+            f"{certificates}: certifies policy {chosen.policy_hash[:12]}, which is not in {study}; give its"
+            " study"
+        )
     if workspace is not None:
         keep_policy(Workspace.open(workspace), study, place, chosen.policy_hash)
     append_entries(path, book, after)
     text = (
-        f"deployed candidate {place} of {study} (policy {chosen.policy_hash[:12]}, novelty {chosen.novelty:.3f}) for {planned:,} "
-        f"rounds; serve it mixed with pi0: {book.holdout:.0%} of requests at random, more where pi0/mixture exceeds {book.cap:g}"
+        f"deployed candidate {place} of {study} (policy {chosen.policy_hash[:12]}, novelty"
+        f" {chosen.novelty:.3f}) for {planned:,} rounds; serve it mixed with pi0: {book.holdout:.0%} of"
+        f" requests at random, more where pi0/mixture exceeds {book.cap:g}"
     )
     return {
         "passed": True,

@@ -51,8 +51,18 @@ def learn(
     report("learn", 3, 3, "done")
     point = settings.lambdas[[one is best for one in trained].index(True)]
     lines = [f"candidate {n}: novelty {nu:.3f}" for n, nu in enumerate(novelty, start=1)]
-    text = f"study {out}: path point lambda = {point:g} of {len(trained)}, {len(ladder)} candidates\n" + "\n".join(lines)
-    return {"passed": True, "study": str(out), "lambda": point, "candidates": len(ladder), "novelty": novelty, "text": text}
+    text = (
+        f"study {out}: path point lambda = {point:g} of {len(trained)}, {len(ladder)} candidates\n"
+        + "\n".join(lines)
+    )
+    return {
+        "passed": True,
+        "study": str(out),
+        "lambda": point,
+        "candidates": len(ladder),
+        "novelty": novelty,
+        "text": text,
+    }
 
 
 def design(source: Source, out: Path, budget: float, cap: float, min_plays: float) -> dict[str, Any]:
@@ -70,6 +80,9 @@ def design(source: Source, out: Path, budget: float, cap: float, min_plays: floa
     write_table(out, table)
     best = np.argsort(-share)[:5]
     head = ", ".join(f"{loaded.ids[new[one]]} {share[one]:.3f}" for one in best)
-    text = f"{out}: {len(new):,} new actions share {budget:,.0f} plays; at least {share.min() * budget:.3g} each; most: {head}"
+    text = (
+        f"{out}: {len(new):,} new actions share {budget:,.0f} plays; at least {share.min() * budget:.3g}"
+        f" each; most: {head}"
+    )
     rows = {loaded.ids[new[one]]: float(share[one]) for one in range(len(new))}
     return {"table": str(out), "new_actions": len(new), "budget": budget, "shares": rows, "text": text}

@@ -34,16 +34,25 @@ def show(workspace: Path | None, ledger: Path | None, hand_back: bool = False) -
 
 
 def _other_pi0(workspace: Workspace, policy: str) -> str:
-    """Why a workspace does not serve the policy in force although the ledger says so; nothing where it does."""
-    pi0 = logger_name(workspace.settings["exploration"], Chain(workspace, lambda *_: None).fingerprint("sft")[:12])
+    """Why a workspace does not serve the policy in force although the ledger says so; nothing where it
+    does.
+    """
+    pi0 = logger_name(
+        workspace.settings["exploration"], Chain(workspace, lambda *_: None).fingerprint("sft")[:12]
+    )
     known = read_about(workspace.artifacts.get(KIND, policy))["loggers"]
     if any(one.startswith(pi0) for one in known):
         return ""
-    return f"\nNOT SERVED: pi0 is now {pi0}; the policy was certified against {', '.join(known)}. Learn and certify anew"
+    return (
+        f"\nNOT SERVED: pi0 is now {pi0}; the policy was certified against {', '.join(known)}. Learn and"
+        " certify anew"
+    )
 
 
 def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key: str) -> dict[str, Any]:
-    """Bank a served stretch, without the part that `key` keeps to certify on. Of a workspace: what is not banked yet."""
+    """Bank a served stretch, without the part that `key` keeps to certify on. Of a workspace: what is not
+    banked yet.
+    """
     path = ledger_file(workspace, ledger)
     book = read_ledger(path)
     if book.latest is None:
@@ -56,7 +65,9 @@ def bank_served(source: Source, workspace: Path | None, ledger: Path | None, key
         log = log.take(np.arange(done, min(len(log), book.latest.rounds)))
     kept = [live_gains(part, book) for part in split(log, PARTS, key)[:2]]
     note = str(source.log or source.workspace)
-    return _told(_entered(path, book, settle(book, book.latest.policy, np.concatenate(kept), len(log), note, log.hash)))
+    return _told(
+        _entered(path, book, settle(book, book.latest.policy, np.concatenate(kept), len(log), note, log.hash))
+    )
 
 
 def _rows(source: Source, book: Ledger) -> Log:
@@ -76,25 +87,46 @@ def _entered(path: Path, before: Ledger, after: Ledger) -> Ledger:
 def _told(book: Ledger) -> dict[str, Any]:
     earned = bank(book)
     entries = [
-        {"kind": one.kind, "policy": one.policy[:12], "rounds": one.rounds, "margin": one.margin, "note": one.note}
+        {
+            "kind": one.kind,
+            "policy": one.policy[:12],
+            "rounds": one.rounds,
+            "margin": one.margin,
+            "note": one.note,
+        }
         for one in book.entries
     ]
     serving = None if book.serving is None else book.serving.policy[:12]
     return {
-        "c": book.c, "floor": book.floor, "delta": book.delta, "gates": book.gates, "gates_allowed": book.K,
-        "holdout": book.holdout, "cap": book.cap, "bank": earned.low, "serving": serving, "rounds_left": book.left,
-        "entries": entries, "text": _text(book, earned.low, serving, entries),
-    }  # fmt: skip
+        "c": book.c,
+        "floor": book.floor,
+        "delta": book.delta,
+        "gates": book.gates,
+        "gates_allowed": book.K,
+        "holdout": book.holdout,
+        "cap": book.cap,
+        "bank": earned.low,
+        "serving": serving,
+        "rounds_left": book.left,
+        "entries": entries,
+        "text": _text(book, earned.low, serving, entries),
+    }
 
 
 def _text(book: Ledger, earned: float, serving: str | None, entries: list[dict[str, Any]]) -> str:
     lines = [
-        f"promise: the sum over rounds of V(pi) - {book.c:g} V0 is never below 0, with probability {1 - book.delta:g}",
-        f"gates {book.gates} of {book.K}; banked (lower bound, reward x rounds) {earned:.6g}; serving {serving or 'pi0'}, "
-        f"{book.left:,} planned rounds not banked",
+        (
+            f"promise: the sum over rounds of V(pi) - {book.c:g} V0 is never below 0, with probability"
+            f" {1 - book.delta:g}"
+        ),
+        (
+            f"gates {book.gates} of {book.K}; banked (lower bound, reward x rounds) {earned:.6g}; serving"
+            f" {serving or 'pi0'}, {book.left:,} planned rounds not banked"
+        ),
     ]
     lines += [
-        f"{n:>3} {one['kind']:9} {one['policy']:12} rounds {one['rounds']:,} {one['note']}" for n, one in enumerate(entries, 1)
+        f"{n:>3} {one['kind']:9} {one['policy']:12} rounds {one['rounds']:,} {one['note']}"
+        for n, one in enumerate(entries, 1)
     ]
     return "\n".join(lines)
 
@@ -108,7 +140,9 @@ def watch(
     delta: float,
     hand_back: bool,
 ) -> dict[str, Any]:
-    """The kill-switch over live rows in their order: against pi0 on the same rows, or against a known V0 where one is given."""
+    """The kill-switch over live rows in their order: against pi0 on the same rows, or against a known V0
+    where one is given.
+    """
     known = reference is not None and source.workspace is None and not hand_back
     path = None if known else ledger_file(workspace, ledger)
     book = None if path is None else read_ledger(path)

@@ -7,7 +7,17 @@ from typing import Any
 
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import lower_bound
-from tastemaker.explore.estimate import clipped_ips, dm, dr, fit_reward_model, ips, mips, offcem, paired, snips
+from tastemaker.explore.estimate import (
+    clipped_ips,
+    dm,
+    dr,
+    fit_reward_model,
+    ips,
+    mips,
+    offcem,
+    paired,
+    snips,
+)
 from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.policy import Policy, uniform_policy
 from tastemaker.explore.support import support_report
@@ -19,7 +29,9 @@ UNIFORM = "uniform"
 
 
 def policy_of(name: str, loaded: Loaded, candidate: int | None) -> Policy:
-    """`uniform` over the actions the logger may play, or a candidate of a study (default: its most novel one)."""
+    """`uniform` over the actions the logger may play, or a candidate of a study (default: its most novel
+    one).
+    """
     if name == UNIFORM:
         return uniform_policy(len(loaded.ids), loaded.existing, loaded.prefixes)
     ladder = open_study(Path(name), loaded).ladder
@@ -33,7 +45,9 @@ def _load(source: Source, policy: str | None) -> Loaded:
     return load(source if policy in (None, UNIFORM) else learnt_from(Path(str(policy)), source))
 
 
-def support(source: Source, policy: str | None, candidate: int | None, c: float, delta: float) -> dict[str, Any]:
+def support(
+    source: Source, policy: str | None, candidate: int | None, c: float, delta: float
+) -> dict[str, Any]:
     """The support report of a log, and of a policy on it."""
     loaded = _load(source, policy)
     chosen = None if policy is None else policy_of(policy, loaded, candidate)
@@ -43,11 +57,18 @@ def support(source: Source, policy: str | None, candidate: int | None, c: float,
 
 
 def estimate(source: Source, policy: str, candidate: int | None, delta: float) -> dict[str, Any]:
-    """Every estimator that the log allows, with lower bounds by Student's t and, where a least value is known, by betting."""
+    """Every estimator that the log allows, with lower bounds by Student's t and, where a least value is
+    known, by betting.
+    """
     loaded = _load(source, policy)
     log, chosen = loaded.log, policy_of(policy, loaded, candidate)
     cap = 1.0 if log.reference is None else Ledger.cap
-    found = [ips(log, chosen), clipped_ips(log, chosen), snips(log, chosen), paired(log, chosen, 0.95, cap=cap)]
+    found = [
+        ips(log, chosen),
+        clipped_ips(log, chosen),
+        snips(log, chosen),
+        paired(log, chosen, 0.95, cap=cap),
+    ]
     if log.rewarded:
         model = fit_reward_model(log, loaded.vectors)
         found += [dm(log, chosen, model), dr(log, chosen, model)]
@@ -80,6 +101,9 @@ def _text(rows: list[dict[str, Any]], logged: float, delta: float) -> str:
     ]
     for row in rows:
         betting = "-" if row["betting"] is None else f"{row['betting']:.6g}"
-        lines.append(f"{row['estimator']:14} {row['value']:11.6g} {row['t']:11.6g} {betting:>11} {row['effective_rows']:11,.0f}")
+        lines.append(
+            f"{row['estimator']:14} {row['value']:11.6g} {row['t']:11.6g} {betting:>11}"
+            f" {row['effective_rows']:11,.0f}"
+        )
     notes = dict.fromkeys(note for row in rows for note in row["assumptions"])
     return "\n".join([*lines, "assumed, each where it applies:", *(f"- {note}" for note in notes)])

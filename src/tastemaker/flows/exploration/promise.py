@@ -1,4 +1,6 @@
-"""The ledger on disk: promises made once and every step since, rows of the table `deployments` of a SQLite file."""
+"""The ledger on disk: promises made once and every step since, rows of the table `deployments` of a SQLite
+file.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ PROMISE = "exploration-promise"
 def ledger_file(workspace: Path | None, ledger: Path | None) -> Path:
     """The workspace's own database, or the file given. Raises InputError unless it is exactly one of them."""
     if ledger is not None and workspace is not None:
-        raise InputError(f"{workspace} keeps its ledger in its own database, which the server reads; leave out --ledger {ledger}")
+        raise InputError(
+            f"{workspace} keeps its ledger in its own database, which the server reads; leave out --ledger"
+            f" {ledger}"
+        )
     if ledger is not None:
         return ledger
     if workspace is None:
@@ -27,12 +32,16 @@ def ledger_file(workspace: Path | None, ledger: Path | None) -> Path:
 
 
 def read_ledger(path: Path, promise: Ledger | None = None) -> Ledger:
-    """The ledger as it stands; a file without one gets `promise`. Raises InputError when there is none and none is given."""
+    """The ledger as it stands; a file without one gets `promise`. Raises InputError when there is none and
+    none is given.
+    """
     database = Database(path)
     found = ledger_in(database)
     if found is None and promise is not None:
         terms = _terms(promise)
-        database.deploy(PROMISE, fingerprint(PROMISE, {}, terms), datetime.now(UTC), json.dumps(terms, sort_keys=True))
+        database.deploy(
+            PROMISE, fingerprint(PROMISE, {}, terms), datetime.now(UTC), json.dumps(terms, sort_keys=True)
+        )
         found = promise
     database.close()
     if found is None:
@@ -53,7 +62,9 @@ def deployment_name(entry: Entry) -> str:
 
 
 def waiting(book: Ledger, workspace: Path | None) -> int:
-    """Rounds of the last deployment that were served and not banked; without a workspace, all planned ones may have been."""
+    """Rounds of the last deployment that were served and not banked; without a workspace, all planned ones
+    may have been.
+    """
     if book.latest is None or workspace is None:
         return book.left
     database = Database(ledger_file(workspace, None))

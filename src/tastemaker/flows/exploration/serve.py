@@ -24,7 +24,9 @@ EXPLORED = "exploration"  # how an item was found that the beam search did not b
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """A deployment in force. vectors (A, k): what contexts are means of; loggers: names of the pi0 it was certified against."""
+    """A deployment in force. vectors (A, k): what contexts are means of; loggers: names of the pi0 it was
+    certified against.
+    """
 
     entry: Entry
     deployed: Deployed
@@ -35,8 +37,10 @@ class Standing:
 class Explorer:
     """Makes every slate of a workspace: pi0 alone, or with the deployed policy beside it.
 
-    The ledger is asked anew for each slate, so that deploying and handing back need no restart. The policy is served for as many
-    rounds as were planned, and only beside a pi0 that it was certified against: another model or temperature is another pi0.
+    The ledger is asked anew for each slate, so that deploying and handing back need no restart. The policy is
+    served for as many
+    rounds as were planned, and only beside a pi0 that it was certified against: another model or temperature
+    is another pi0.
     """
 
     def __init__(self, recommender: Recommender, database: Database) -> None:
@@ -56,13 +60,17 @@ class Explorer:
                 name = deployment_name(entry)
                 policy, vectors, loggers = kept_policy(self.recommender.chain.workspace, entry.policy)
                 self._served = self.database.served(name)
-                self._standing = Standing(entry, Deployed(policy, name, book.holdout, book.cap), vectors, loggers)
+                self._standing = Standing(
+                    entry, Deployed(policy, name, book.holdout, book.cap), vectors, loggers
+                )
             return self._standing
 
     def slate(
         self, request_id: str, user_id: str, wish: Wish, found: Candidates, at: datetime, ranker: str = ""
     ) -> tuple[pa.Table, Candidates]:
-        """What is shown, as the row that is logged and as candidates in the order shown; arguments as `Recommender.slate`."""
+        """What is shown, as the row that is logged and as candidates in the order shown; arguments as
+        `Recommender.slate`.
+        """
         recommender, standing = self.recommender, self.standing()
         heat = recommender.dials["exploration"]
         name = logger_name(heat, recommender.version(ranker))

@@ -1,4 +1,6 @@
-"""The log and the catalogue of `tastemaker explore`: from plain tables, or from a workspace's slates and events."""
+"""The log and the catalogue of `tastemaker explore`: from plain tables, or from a workspace's slates and
+events.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ ROLES = tuple(one.name for one in fields(Columns) if one.name not in ("context",
 class Source:
     """Where the data is: a log table (with a catalogue table) or a workspace; which columns play which part.
 
-    context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be. Of a workspace: what
-    it served after `since` (default: the last gate) up to `until` (default: now), and, where one is named, by that deployment.
+    context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be. Of
+    a workspace: what it served after `since` (default: the last gate) up to `until` (default: now), and,
+    where one is named, by that deployment.
     """
 
     log: Path | None = None
@@ -48,13 +51,17 @@ class Source:
         """The columns as `check_log` takes them. Raises InputError on a role that does not exist."""
         for role, _ in self.renamed:
             if role not in ROLES:
-                raise InputError(f"--column {role}=...: there is no such role; choose one of {', '.join(ROLES)}")
+                raise InputError(
+                    f"--column {role}=...: there is no such role; choose one of {', '.join(ROLES)}"
+                )
         return Columns(context=self.context, r_max=self.r_max, **dict(self.renamed))
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """log; ids of all actions; vectors (A, k); existing (A,): what pi0 may play; prefixes (A,) or None; source: as read."""
+    """log; ids of all actions; vectors (A, k); existing (A,): what pi0 may play; prefixes (A,) or None;
+    source: as read.
+    """
 
     log: Log
     ids: tuple[str, ...]
@@ -90,14 +97,20 @@ def _seen(table: pa.Table, name: str) -> pa.Table:
 def _loaded(table: pa.Table, catalogue: pa.Table, columns: Columns, source: Source) -> Loaded:
     if "action" not in catalogue.column_names:
         raise InputError(
-            "the table of actions needs a column 'action' with the ids (and 'vector' or v0, v1 ..., 'prefix', 'new')"
+            "the table of actions needs a column 'action' with the ids (and 'vector' or v0, v1 ..., 'prefix',"
+            " 'new')"
         )
     ids = tuple(str(one) for one in catalogue.column("action").to_pylist())
     if len(set(ids)) != len(ids):
         raise InputError("the table of actions names one twice; keep one row each")
     log = check_log(table, columns, ids, fit_logger=source.fit_logger)
     # Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
-    existing = np.bincount(log.action if log.reference is None else log.action[log.reference > 0], minlength=len(ids)) > 0
+    existing = (
+        np.bincount(
+            log.action if log.reference is None else log.action[log.reference > 0], minlength=len(ids)
+        )
+        > 0
+    )
     if "new" in catalogue.column_names:
         existing = ~np.asarray(catalogue.column("new").to_pylist(), dtype=bool)
     prefixes = None
@@ -118,12 +131,17 @@ def _vectors(catalogue: pa.Table, count: int) -> npt.NDArray[np.float64]:
     if names:
         return np.column_stack([catalogue.column(name).to_numpy() for name in names]).astype(np.float64)
     if count > 512:
-        raise InputError(f"{count} actions without vectors: add a column 'vector' to --actions, so that actions share evidence")
+        raise InputError(
+            f"{count} actions without vectors: add a column 'vector' to --actions, so that actions share"
+            " evidence"
+        )
     return np.eye(count)
 
 
 def _from_workspace(source: Source, root: Path) -> Loaded:
-    """Slates at the first position, joined to events by request and item: 1 for an event that counts as a success."""
+    """Slates at the first position, joined to events by request and item: 1 for an event that counts as a
+    success.
+    """
     from tastemaker.flows.chain import Chain
     from tastemaker.flows.stages.tokens import load_codes
 
@@ -136,7 +154,9 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     context = contexts([row["user_id"] for row in rows], chain.data, vectors)
     names = tuple(f"x{number}" for number in range(context.shape[1]))
     # Nobody knows who sends a bare history, so each such request is a unit of its own.
-    raw = pa.Table.from_pylist([row | {"user_id": row["request_id"]} if row["user_id"] == ANONYMOUS else row for row in rows])
+    raw = pa.Table.from_pylist(
+        [row | {"user_id": row["request_id"]} if row["user_id"] == ANONYMOUS else row for row in rows]
+    )
     beside = raw["reference_propensity"]
     if 0 < beside.null_count < len(raw):  # where pi0 served alone, the propensity is what it gave
         raw = raw.drop_columns(["policy_propensity", "reference_propensity"])
@@ -148,21 +168,30 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
 
 
 def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str, Any]]]:
-    """First rows of slates in the order they were served, with their rewards; and the source with its times filled in."""
+    """First rows of slates in the order they were served, with their rewards; and the source with its times
+    filled in.
+    """
     database = Database(workspace.database)
     since, until = source.since or last_gate(database) or BEGINNING, source.until or datetime.now(UTC)
     slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
     database.close()
-    good = {(one["request_id"], one["item_id"]) for one in events if one["kind"] in REWARDING and one["timestamp"] <= until}
+    good = {
+        (one["request_id"], one["item_id"])
+        for one in events
+        if one["kind"] in REWARDING and one["timestamp"] <= until
+    }
     rows = [
         row | {"action": row["item_id"], "reward": float((row["request_id"], row["item_id"]) in good)}
         for row in slates
-        if row["position"] == 0 and since < row["timestamp"] <= until and row["policy_id"].startswith(source.deployment)
+        if row["position"] == 0
+        and since < row["timestamp"] <= until
+        and row["policy_id"].startswith(source.deployment)
     ]
     if not rows:
         what = f"by deployment {source.deployment}" if source.deployment else f"since {since:%Y-%m-%d %H:%M}"
         raise InputError(
-            f"{workspace.root}: no slate was served {what}; serve with `exploration` above 0 in tastemaker.toml and collect some"
+            f"{workspace.root}: no slate was served {what}; serve with `exploration` above 0 in"
+            " tastemaker.toml and collect some"
         )
     return replace(source, since=since, until=until), rows
 
@@ -181,4 +210,6 @@ def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[n
 def contexts(users: Sequence[str], data: Data, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(n, k) mean vector of what each user's ingested history holds; zeros for a bare history."""
     rows = [data.histories.of(data.user_row[user]) if user in data.user_row else () for user in users]
-    return np.stack([vectors[np.asarray(row)].mean(axis=0) if len(row) else np.zeros(vectors.shape[1]) for row in rows])
+    return np.stack(
+        [vectors[np.asarray(row)].mean(axis=0) if len(row) else np.zeros(vectors.shape[1]) for row in rows]
+    )

@@ -1,1 +1,3 @@
-"""A person erased from a workspace: everywhere they are held, the removal, and what to do again afterwards."""
+"""A person erased from a workspace: everywhere they are held, the removal, and what to do again
+afterwards.
+"""

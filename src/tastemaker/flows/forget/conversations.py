@@ -1,4 +1,6 @@
-"""Where data sets of conversations hold a person: answers of models, rows, attachments, and all that was made from these."""
+"""Where data sets of conversations hold a person: answers of models, rows, attachments, and all that was made
+from these.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def _rows(place: RunFolder) -> Iterator[Mapping[str, Any]]:
         for part in pq.ParquetFile(place.table).iter_batches(ROW_GROUP):
             yield from part.to_pylist()
     except (OSError, pa.ArrowException):
-        raise ArtifactError(f"{place.table}: cannot be read, so whom it names is unknown; delete it, or make it again") from None
+        raise ArtifactError(
+            f"{place.table}: cannot be read, so whom it names is unknown; delete it, or make it again"
+        ) from None
 
 
 def _found(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
@@ -59,11 +63,15 @@ def _found(place: RunFolder, user_id: str) -> tuple[int, set[str]]:
 
 
 def _derived(place: RunFolder, media: set[str], command: str) -> Iterator[Holding]:
-    """Files made from the conversations. Exports name people by pseudonyms and pages by nothing, so they go as a whole."""
+    """Files made from the conversations. Exports name people by pseudonyms and pages by nothing, so they go
+    as a whole.
+    """
     for path in sorted(one for one in place.media.glob("*") if one.stem in media):
         yield Holding(path, "attachment", 1, _unlink(path))
     made = {place.judgements: "judge", place.page: "report", place.audit: "audit"}
-    made |= {path: f"export --format {path.stem}" for path in sorted(place.exports.glob("*")) if path.is_file()}
+    made |= {
+        path: f"export --format {path.stem}" for path in sorted(place.exports.glob("*")) if path.is_file()
+    }
     for path, verb in made.items():
         if path.exists():
             first, _, options = verb.partition(" ")

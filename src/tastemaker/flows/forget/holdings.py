@@ -12,7 +12,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.errors import ArtifactError
-from tastemaker.store import Database, IngestSettings, Workspace, ingest_files, read_manifest, read_table, write_table
+from tastemaker.store import (
+    Database,
+    IngestSettings,
+    Workspace,
+    ingest_files,
+    read_manifest,
+    read_table,
+    write_table,
+)
 from tastemaker.store.database.personal import held as rows_held
 from tastemaker.store.folders import MANIFEST, remove_folder
 
@@ -23,7 +31,8 @@ PEOPLE = ("user_id", "unit")  # columns that name people
 class Holding:
     """One place that holds a person: `count` of `what`. `remove` can be called again after a kill.
 
-    inputs: the fingerprint under which artifacts were learnt from it. again: the command that makes the place anew.
+    inputs: the fingerprint under which artifacts were learnt from it. again: the command that makes the place
+    anew.
     """
 
     where: Path
@@ -41,7 +50,9 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     opened = Database(workspace.database)
     for table, count in rows_held(opened, user_id).items():
         if count:
-            yield Holding(workspace.database, f"{table} in the database", count, partial(_erase, opened, user_id))
+            yield Holding(
+                workspace.database, f"{table} in the database", count, partial(_erase, opened, user_id)
+            )
     opened.close()
 
 
@@ -72,11 +83,18 @@ def builds(workspace: Workspace) -> Iterator[Holding]:
     found = sorted(workspace.artifacts.root.glob("*/*.partial"))
     if found:
         finished = [(one.kind, one.fingerprint) for one in workspace.artifacts.finished()]
-        yield Holding(workspace.artifacts.root, "unfinished builds", len(found), partial(workspace.artifacts.prune, finished))
+        yield Holding(
+            workspace.artifacts.root,
+            "unfinished builds",
+            len(found),
+            partial(workspace.artifacts.prune, finished),
+        )
 
 
 def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:
-    """Any other Parquet table inside the workspace that names people: profiles, copies of sources, tables of reports."""
+    """Any other Parquet table inside the workspace that names people: profiles, copies of sources, tables of
+    reports.
+    """
     for path in sorted(workspace.root.rglob("*.parquet")):
         inside = path.relative_to(workspace.root).parts
         if inside[0] in ("artifacts", "conversations") or (path.parent / MANIFEST).exists():
@@ -105,7 +123,9 @@ def _rows(path: Path, user_id: str, name: str = "user_id") -> int:
             return 0
         column = pq.read_table(path, columns=[name])[name]
     except (OSError, pa.ArrowException):
-        raise ArtifactError(f"{path}: cannot be read, so whom it names is unknown; delete it, or make it again") from None
+        raise ArtifactError(
+            f"{path}: cannot be read, so whom it names is unknown; delete it, or make it again"
+        ) from None
     return pc.sum(_theirs(column, user_id)).as_py() or 0
 
 

@@ -19,8 +19,9 @@ TEXT = frozenset((".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".md", "
 def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
     """Remove a person from everything the workspace keeps, or, with `dry_run`, say where they are.
 
-    The tombstone comes first and every step can be done again, so that a kill leaves nothing that a second call does not end,
-    and no ingest in between brings the person back. The result does not name the person: what prints it may be kept.
+    The tombstone comes first and every step can be done again, so that a kill leaves nothing that a second
+    call does not end, and no ingest in between brings the person back. The result does not name the person:
+    what prints it may be kept.
 
     Raises
     ------
@@ -41,12 +42,17 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
             one.remove()
         if left := list(holdings(workspace, user_id)):
             where = ", ".join(sorted({str(one.where) for one in left}))
-            raise ArtifactError(f"{where}: holds the person again; stop `serve` and `converse` on this workspace and repeat this")
+            raise ArtifactError(
+                f"{where}: holds the person again; stop `serve` and `converse` on this workspace and repeat"
+                " this"
+            )
     return _told(workspace, user_id, found, known, dry_run=False)
 
 
 def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
-    """Every place that holds the person, in the order of removal: what is found by something else goes before it."""
+    """Every place that holds the person, in the order of removal: what is found by something else goes before
+    it.
+    """
     yield from database(workspace, user_id)
     talked = list(conversations(workspace, user_id))
     learnt = list(tables(workspace, user_id))
@@ -62,7 +68,8 @@ def _asked(workspace: Workspace, user_id: str) -> tuple[list[Holding], bool]:
     found, known = list(holdings(workspace, user_id)), workspace.tombstones.holds(user_id)
     if not user_id or not (found or known):
         raise InputError(
-            f"--user '{user_id}': nothing in {workspace.root} is about this person; ids are taken exactly, case included"
+            f"--user '{user_id}': nothing in {workspace.root} is about this person; ids are taken exactly,"
+            " case included"
         )
     return found, known
 
@@ -72,15 +79,22 @@ def _inputs(found: Iterable[Holding]) -> frozenset[str]:
 
 
 def mentions(workspace: Workspace, user_id: str) -> list[str]:
-    """Text files in the workspace that hold the id as a word: notes or sources somebody put there, for somebody to look at."""
+    """Text files in the workspace that hold the id as a word: notes or sources somebody put there, for
+    somebody to look at.
+    """
     word = re.compile(rb"(?<![\w.@-])" + re.escape(user_id.encode()) + rb"(?![\w@-])")
     paths = sorted(one for one in workspace.root.rglob("*") if one.suffix in TEXT and one.is_file())
     return [path.relative_to(workspace.root).as_posix() for path in paths if word.search(path.read_bytes())]
 
 
-def _told(workspace: Workspace, user_id: str, found: list[Holding], known: bool, dry_run: bool) -> dict[str, Any]:
+def _told(
+    workspace: Workspace, user_id: str, found: list[Holding], known: bool, dry_run: bool
+) -> dict[str, Any]:
     stale = outdated(workspace.artifacts, workspace.tombstones.held | _inputs(found))
-    removed = [{"where": one.where.relative_to(workspace.root).as_posix(), "what": one.what, "count": one.count} for one in found]
+    removed = [
+        {"where": one.where.relative_to(workspace.root).as_posix(), "what": one.what, "count": one.count}
+        for one in found
+    ]
     result = {
         "workspace": str(workspace.root),
         "dry_run": dry_run,
@@ -100,7 +114,11 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"{folder}: {'would be removed' if dry else 'removed'}"
         yield from (f"  {one['count']:>6,} {one['what']:<34} {one['where']}" for one in result["removed"])
-        yield "a tombstone, a keyed hash of the id, " + ("would keep" if dry else "keeps") + " the person out of later ingests"
+        yield (
+            "a tombstone, a keyed hash of the id, "
+            + ("would keep" if dry else "keeps")
+            + " the person out of later ingests"
+        )
     if result["outdated"]:
         yield (
             f"NOT changed: {len(result['outdated'])} learned artifacts made before, which saw this person; "
@@ -112,4 +130,7 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     if result["mentions"]:
         yield f"text files that hold the id as a word, to be looked at: {', '.join(result['mentions'])}"
     if result["removed"]:
-        yield "not reached: copies outside the workspace (your sources, `--out` files, backups), and what a running server read"
+        yield (
+            "not reached: copies outside the workspace (your sources, `--out` files, backups), and what a"
+            " running server read"
+        )

@@ -23,7 +23,9 @@ RULES: dict[str, type[Step | Hinge | Value | Constrained | Mmr]] = {
 
 
 def rule_of(name: str, dials: Mapping[str, str], most: int | None = None) -> Rule:
-    """The rule called `name` with `dials` (field -> number), capped at `most` positions where given. Raises InputError."""
+    """The rule called `name` with `dials` (field -> number), capped at `most` positions where given. Raises
+    InputError.
+    """
     if name not in RULES:
         raise InputError(f"rule '{name}' is unknown; choose {', '.join(RULES)}")
     legal = [field for field in RULES[name].__dataclass_fields__ if field not in ("rule", "part")]
@@ -40,8 +42,12 @@ def rule_of(name: str, dials: Mapping[str, str], most: int | None = None) -> Rul
     return cast(Rule, rule) if most is None else Capped(rule, most)
 
 
-def preview_rule(scored: Path, rule: Rule, name: str, out: Path, report: Report, k: int = 10) -> dict[str, Any]:
-    """Apply a rule to `scored` (request_id, item_id, score, p_pos ...): adjusted.parquet and the report in `out`."""
+def preview_rule(
+    scored: Path, rule: Rule, name: str, out: Path, report: Report, k: int = 10
+) -> dict[str, Any]:
+    """Apply a rule to `scored` (request_id, item_id, score, p_pos ...): adjusted.parquet and the report in
+    `out`.
+    """
     from tastemaker.flows.retention.experiment.load import in_file
     from tastemaker.rank.adjust import adjust
     from tastemaker.rank.adjust.claim import preview
@@ -57,8 +63,12 @@ def preview_rule(scored: Path, rule: Rule, name: str, out: Path, report: Report,
     return written | {"adjusted": str(out / "adjusted.parquet"), "exit_code": claim.exit_code}
 
 
-def tune_rule(scored: Path, cap: float, out: Path, report: Report, k: int = 10, penalty: float = 1.0) -> dict[str, Any]:
-    """The largest global weight whose mean engagement loss stays within `cap`, by dual updates, with its report in `out`."""
+def tune_rule(
+    scored: Path, cap: float, out: Path, report: Report, k: int = 10, penalty: float = 1.0
+) -> dict[str, Any]:
+    """The largest global weight whose mean engagement loss stays within `cap`, by dual updates, with its
+    report in `out`.
+    """
     from tastemaker.flows.retention.experiment.load import in_file
     from tastemaker.rank.adjust import tune_weight
     from tastemaker.rank.adjust.claim import preview, tuned_claim

@@ -1,4 +1,6 @@
-"""`tastemaker survey asked`: what the question itself does to people, from a workspace's logs or from a table."""
+"""`tastemaker survey asked`: what the question itself does to people, from a workspace's logs or from a
+table.
+"""
 
 from __future__ import annotations
 
@@ -36,17 +38,29 @@ LOGGED = (
     Metric("skips", covariate="before", better="down"),
 )
 _DIFFER = (
-    "the published account tells of nobody left unasked; without such a group one can only set those shown a question beside the "
-    "rest, and whoever plays more is asked more, and would have returned more anyway",
+    (
+        "the published account tells of nobody left unasked; without such a group one can only set those"
+        " shown a question beside the rest, and whoever plays more is asked more, and would have returned"
+        " more anyway"
+    ),
     "a group that is never asked, chosen by a hash, differs from the others in nothing but the question",
 )
 _ASSUMED = (
-    "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their values",
+    (
+        "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their"
+        " values"
+    ),
     "people do not affect each other",
-    "the first event that a question could follow happens before any question, so it says nothing of the group",
+    (
+        "the first event that a question could follow happens before any question, so it says nothing of the"
+        " group"
+    ),
 )
 _LIMITS = (
-    "the effect of the whole practice of asking, at the share and pace it had; another pace has another effect",
+    (
+        "the effect of the whole practice of asking, at the share and pace it had; another pace has another"
+        " effect"
+    ),
     "nothing is said of people who never played or liked what a list showed",
 )
 
@@ -67,19 +81,27 @@ def read_asked(
     days: int = 14,
     arm: str = "arm",
 ) -> dict[str, Any]:
-    """Effect of being asked on returning and on every other metric, with its report in `out`; exit code 0, 1 or 2 as the others.
+    """Effect of being asked on returning and on every other metric, with its report in `out`; exit code 0, 1
+    or 2 as the others.
 
-    workspace: read its logs over `days` days from each person's first occasion (people.parquet in `out`). table: instead, one row
-    a person with `arm` (asked, unasked) and the columns `metrics`, the first being what the claim is about; `before` names a
-    covariate, `down` those where less is good, `shown` a 0 / 1 column of who was shown a question, `holdout` the promised share.
-    Raises InputError with file, row, column and remedy.
+    workspace: read its logs over `days` days from each person's first occasion (people.parquet in `out`).
+    table: instead, one row a person with `arm` (asked, unasked) and the columns `metrics`, the first being
+    what the claim is about; `before` names a covariate, `down` those where less is good, `shown` a 0 / 1
+    column of who was shown a question, `holdout` the promised share. Raises InputError with file, row, column
+    and remedy.
     """
     report("asked", 0, 3, "reading")
     if table is not None:
         known = before or {}
-        chosen = [Metric(n, covariate=known.get(n, ""), better="down" if n in down else "up") for n in metrics or ("returned",)]
+        chosen = [
+            Metric(n, covariate=known.get(n, ""), better="down" if n in down else "up")
+            for n in metrics or ("returned",)
+        ]
         if holdout is None:
-            raise InputError("give --holdout, the share of people who are never asked: without it nobody can tell lost people")
+            raise InputError(
+                "give --holdout, the share of people who are never asked: without it nobody can tell lost"
+                " people"
+            )
         settings = AskingSettings(tuple(chosen), holdout, tolerated, least, shown)
         with in_file(table):
             report("asked", 1, 3, "effects")
@@ -95,7 +117,11 @@ def read_asked(
     claim = asked_claim(reading, settings, horizon)
     written = write_claim(claim, out)
     report("asked", 3, 3, "")
-    found = {one.metric: {"value": one.value, "low": one.low, "high": one.high} for one in reading.effects if not one.reason}
+    found = {
+        one.metric: {"value": one.value, "low": one.low, "high": one.high}
+        for one in reading.effects
+        if not one.reason
+    }
     return written | {"counts": dict(reading.ratio.counts), "effects": found, "exit_code": claim.exit_code}
 
 
@@ -106,7 +132,10 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
     opened = Workspace.open(workspace)
     dials = opened.settings
     if dials["ask_holdout"] <= 0:
-        raise InputError(f"{workspace}: ask_holdout is 0, so nobody is left unasked to compare with; set it in tastemaker.toml")
+        raise InputError(
+            f"{workspace}: ask_holdout is 0, so nobody is left unasked to compare with; set it in"
+            " tastemaker.toml"
+        )
     settings = AskingSettings(LOGGED, dials["ask_holdout"], tolerated, least, SHOWN)
     database = Database(opened.database)
     try:
@@ -136,7 +165,10 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
     known = tuple(words.forest(reading.effects))
     title, label = "What asking does", "change against the never asked, percent"
     split = Intervals(
-        "Share of people never asked", "share, and what was promised", (unasked_share(reading.ratio),), settings.holdout
+        "Share of people never asked",
+        "share, and what was promised",
+        (unasked_share(reading.ratio),),
+        settings.holdout,
     )
     return ClaimReport(
         f"Asking costs at most {settings.tolerated:.1%} of '{first}'",
@@ -149,7 +181,12 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
         _ASSUMED,
         _LIMITS,
         horizon,
-        {"holdout": settings.holdout, "tolerated": settings.tolerated, "alpha": settings.alpha, "least": settings.least},
+        {
+            "holdout": settings.holdout,
+            "tolerated": settings.tolerated,
+            "alpha": settings.alpha,
+            "least": settings.least,
+        },
     )
 
 

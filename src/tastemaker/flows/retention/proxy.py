@@ -1,4 +1,6 @@
-"""The proxy of the answer: fit, calibrate, choose thresholds, score; each step reads a folder and writes another."""
+"""The proxy of the answer: fit, calibrate, choose thresholds, score; each step reads a folder and writes
+another.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ FOLDER = "proxy"
 
 
 def save_proxy(proxy: Proxy, folder: Path) -> Path:
-    """Write `folder` once, sealed: proxy.json and coefficients.parquet. Raises ArtifactError when it exists."""
+    """Write `folder` once, sealed: proxy.json and coefficients.parquet. Raises ArtifactError when it
+    exists.
+    """
     values, table = to_parts(proxy)
     with write_folder(folder, {"kind": "proxy"}) as temporary:
         write_json(temporary / "proxy.json", values)
@@ -38,12 +42,16 @@ def save_proxy(proxy: Proxy, folder: Path) -> Path:
 
 
 def load_proxy(folder: Path) -> Proxy:
-    """The proxy in `folder`, or in its subfolder 'proxy', checked. Raises ArtifactError when it is missing or damaged."""
+    """The proxy in `folder`, or in its subfolder 'proxy', checked. Raises ArtifactError when it is missing or
+    damaged.
+    """
     place = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     if not place.is_dir():
         raise ArtifactError(f"{folder}: there is no proxy; run `tastemaker proxy fit` first")
     verify_folder(place)
-    return from_parts(json.loads((place / "proxy.json").read_text()), read_table(place / "coefficients.parquet"))
+    return from_parts(
+        json.loads((place / "proxy.json").read_text()), read_table(place / "coefficients.parquet")
+    )
 
 
 def fit(
@@ -55,21 +63,31 @@ def fit(
     user: str = "user_id",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker proxy fit`: on half of the users; the binary proxy beside the ordinal one on users neither has seen."""
+    """`tastemaker proxy fit`: on half of the users; the binary proxy beside the ordinal one on users neither
+    has seen.
+    """
     report("proxy", 0, 3, "reading")
     table, name = read_typed(rows), str(rows)
     training = rows_of(table, "fit", seed, user, name)
     report("proxy", 1, 3, "fitting")
     chosen = ProxySettings(**settings)
-    both = {"corrected": fit_proxy(training, chosen, name), "paper": fit_proxy(training, replace(chosen, kind="binary"), name)}
+    both = {
+        "corrected": fit_proxy(training, chosen, name),
+        "paper": fit_proxy(training, replace(chosen, kind="binary"), name),
+    }
     proxy = replace(both["corrected"], about={"seed": seed, "user": user, "cohort": cohort or ""})
     report("proxy", 2, 3, "calibration on other users")
     unseen = rows_of(table, "calibrate", seed, user, name)
-    tables = {side: calibration(one, unseen, cohort, user, seed, name, side == "paper") for side, one in both.items()}
+    tables = {
+        side: calibration(one, unseen, cohort, user, seed, name, side == "paper")
+        for side, one in both.items()
+    }
     return _finish(proxy, calibration_claim(tables, proxy), out, report)
 
 
-def fit_calibration(folder: Path, rows: Path, out: Path, report: Report, method: str = "platt") -> dict[str, Any]:
+def fit_calibration(
+    folder: Path, rows: Path, out: Path, report: Report, method: str = "platt"
+) -> dict[str, Any]:
     """`tastemaker proxy calibrate`: on a quarter of the users, shown on another quarter."""
     report("proxy", 0, 3, "reading")
     proxy, table, name = load_proxy(folder), read_typed(rows), str(rows)
@@ -84,7 +102,12 @@ def fit_calibration(folder: Path, rows: Path, out: Path, report: Report, method:
 
 
 def thresholds(
-    folder: Path, rows: Path, out: Path, report: Report, targets: Mapping[str, float] | None = None, alpha: float = 0.05
+    folder: Path,
+    rows: Path,
+    out: Path,
+    report: Report,
+    targets: Mapping[str, float] | None = None,
+    alpha: float = 0.05,
 ) -> dict[str, Any]:
     """`tastemaker proxy thresholds`: on users that neither fitted nor calibrated it."""
     report("proxy", 0, 3, "reading")
@@ -103,14 +126,23 @@ def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
     p_pos, p_neg = predict(proxy, table, name=str(rows))
     scored = {"p_pos": p_pos, "p_neg": p_neg, "retention": proxy.value(p_pos, p_neg)}
     for name, values in scored.items():
-        table = (table.drop_columns([name]) if name in table.column_names else table).append_column(name, pa.array(values))
+        table = (table.drop_columns([name]) if name in table.column_names else table).append_column(
+            name, pa.array(values)
+        )
     write_table(out, table)
     report("proxy", 2, 2, "")
-    return {"rows": table.num_rows, "table": str(out), "text": f"{table.num_rows:,} rows scored: {out}", "exit_code": 0}
+    return {
+        "rows": table.num_rows,
+        "table": str(out),
+        "text": f"{table.num_rows:,} rows scored: {out}",
+        "exit_code": 0,
+    }
 
 
 def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
-    """`tastemaker proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one misses its promise."""
+    """`tastemaker proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one misses its
+    promise.
+    """
     from tastemaker.rank.proxy.watch import drift_claim
 
     report("drift", 0, 1, "reading")

@@ -1,4 +1,6 @@
-"""A claim into a folder: report.json, report.md with its figures beside it, and report.html, which needs no other file."""
+"""A claim into a folder: report.json, report.md with its figures beside it, and report.html, which needs no
+other file.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from tastemaker.store.files import plain
 
 
 def write_claim(report: ClaimReport, folder: Path) -> dict[str, Any]:
-    """Write the report and return what a command prints: claim, verdict, because, tables, files, and `text` for people.
+    """Write the report and return what a command prints: claim, verdict, because, tables, files, and `text`
+    for people.
 
     Raises ArtifactError when the folder cannot be written, InputError naming a figure that cannot be drawn.
     """

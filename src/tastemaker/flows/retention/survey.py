@@ -32,29 +32,46 @@ def weigh_surveys(
     mode: Mode = "both",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker survey weigh`: `weights.parquet` (the survey's rows with probability and weight), `balance.parquet`, report.
+    """`tastemaker survey weigh`: `weights.parquet` (the survey's rows with probability and weight),
+    `balance.parquet`, report.
 
-    surveys: rows of `schema.SURVEYS`; users: a table of one row a user whose columns may be covariates; impressions: user_id and
-    item_id of what was shown, against which answers are checked. Raises InputError with file, row, column and remedy.
+    surveys: rows of `schema.SURVEYS`; users: a table of one row a user whose columns may be covariates;
+    impressions: user_id and item_id of what was shown, against which answers are checked. Raises InputError
+    with file, row, column and remedy.
     """
     from tastemaker.rank.weights.claim import weights_claim
 
     report("survey weights", 0, 3, "reading")
     shown = None if impressions is None else read_typed(impressions)
-    table = of_question(check_surveys(read_typed(surveys), columns=columns, impressions=shown, name=str(surveys)), question)
+    table = of_question(
+        check_surveys(read_typed(surveys), columns=columns, impressions=shown, name=str(surveys)), question
+    )
     if users is not None:
         table = with_covariates(table, read_typed(users), name=str(users))
     report("survey weights", 1, 3, "balancing")
     found, claim = weights_claim(
-        table, covariates, WeightSettings(trim), threshold=threshold, mode=mode, key=(seed, "weigh"), name=str(surveys)
+        table,
+        covariates,
+        WeightSettings(trim),
+        threshold=threshold,
+        mode=mode,
+        key=(seed, "weigh"),
+        name=str(surveys),
     )
     report("survey weights", 2, 3, "writing")
-    weighted = table.append_column("probability", pa.array(found.probability)).append_column("weight", pa.array(found.weight))
+    weighted = table.append_column("probability", pa.array(found.probability)).append_column(
+        "weight", pa.array(found.weight)
+    )
     write_table(out / "weights.parquet", weighted)
     write_table(out / "balance.parquet", found.balance)
     written = write_claim(claim, out)
     report("survey weights", 3, 3, "")
-    return written | {"weights": str(out / "weights.parquet"), "ess": found.ess, "deff": found.deff, "exit_code": claim.exit_code}
+    return written | {
+        "weights": str(out / "weights.parquet"),
+        "ess": found.ess,
+        "deff": found.deff,
+        "exit_code": claim.exit_code,
+    }
 
 
 def validate_answers(
@@ -71,10 +88,11 @@ def validate_answers(
     resamples: int = 300,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker survey validate`: agreement of questions, distance from engagement, test-retest; tables and report in `out`.
+    """`tastemaker survey validate`: agreement of questions, distance from engagement, test-retest; tables and
+    report in `out`.
 
-    answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a question. Raises
-    InputError with file, row, column and remedy.
+    answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a
+    question. Raises InputError with file, row, column and remedy.
     """
     from tastemaker.rank.validity.claim import validity_claim
     from tastemaker.rank.validity.reliability import retest
@@ -86,13 +104,25 @@ def validate_answers(
     if (columns or {}).get("question", "question") in table.column_names:
         table = check_surveys(table, columns=columns, name=name)
         asked = set(table["question"].unique().to_pylist())
-        retests = {one: retest(table, one, weight=weight, key=(seed, "retest", one)) for one in questions if one in asked}
+        retests = {
+            one: retest(table, one, weight=weight, key=(seed, "retest", one))
+            for one in questions
+            if one in asked
+        }
         table = widen(table, [*events, *([by] if by else []), *([weight] if weight else [])])
     report("survey validity", 1, 2, "intervals by user")
     found, claim = validity_claim(
-        table, events, by, questions=questions, weight=weight, retests={k: v for k, v in retests.items() if v.pairs}, mode=mode,
-        key=(seed, "validity"), resamples=resamples, name=name,
-    )  # fmt: skip
+        table,
+        events,
+        by,
+        questions=questions,
+        weight=weight,
+        retests={k: v for k, v in retests.items() if v.pairs},
+        mode=mode,
+        key=(seed, "validity"),
+        resamples=resamples,
+        name=name,
+    )
     for title, one in (("pairs", found.pairs), ("contrasts", found.contrasts), ("events", found.events)):
         if one.num_rows:
             write_table(out / f"{title}.parquet", one)
@@ -102,12 +132,18 @@ def validate_answers(
 
 
 def validate_battery(
-    answers: Path, blocks: Mapping[str, Sequence[str]], out: Path, report: Report, *, by: str | None = None, seed: int = 0
+    answers: Path,
+    blocks: Mapping[str, Sequence[str]],
+    out: Path,
+    report: Report,
+    *,
+    by: str | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """`tastemaker survey validate --block`: factor analysis of several items a thing; report in `out`.
 
-    answers: one row a person with a column an item; people with a missing item are left out and counted. by: a column whose
-    groups are compared (invariance). Raises InputError with file, row, column and remedy.
+    answers: one row a person with a column an item; people with a missing item are left out and counted. by:
+    a column whose groups are compared (invariance). Raises InputError with file, row, column and remedy.
     """
     from tastemaker.rank.validity.factor.claim import battery_claim
     from tastemaker.rank.validity.factor.rows import battery

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 def follow(run: Iterable[Metrics], path: Path, report: Report, name: str) -> Metrics | None:
     """Run to the end; the last metrics, None when there are none.
 
-    A run that goes on from a checkpoint keeps the lines before its first new step, so the curve is that of an unbroken run.
+    A run that goes on from a checkpoint keeps the lines before its first new step, so the curve is that of an
+    unbroken run.
     """
     last = None
     for metrics in run:
         if last is None:
-            before = [line for line in (read_lines(path) if path.exists() else []) if line["step"] < metrics.step]
+            before = [
+                line for line in (read_lines(path) if path.exists() else []) if line["step"] < metrics.step
+            ]
             write_text(path, "".join(json.dumps(line) + "\n" for line in before))
         last = metrics
-        note = f"loss {last.loss:.3f}, first code {last.level_losses[0]:.3f}, {last.tokens_per_second:,.0f} tokens/s"
+        note = (
+            f"loss {last.loss:.3f}, first code {last.level_losses[0]:.3f}, {last.tokens_per_second:,.0f}"
+            " tokens/s"
+        )
         report(name, last.step, last.total, note)
         append_line(path, last)
     return last

@@ -23,7 +23,9 @@ def build_memory(chain: Chain, folder: Path) -> None:
     if dials["memory"]:
         recommender = Recommender(chain, remember=False)
         targets = data.split.validation.sample(USERS, dials["seed"])
-        found = recommender.search_all(targets.context, lambda done: chain.report("memory", done, len(targets), ""))
+        found = recommender.search_all(
+            targets.context, lambda done: chain.report("memory", done, len(targets), "")
+        )
         known = [memory.counts(targets.context.of(row), one.items) for row, one in enumerate(found)]
         weight, by_weight = choose_weight(found, known, targets.target)
     write_arrays(folder / "memory.safetensors", memory.arrays())

@@ -23,7 +23,9 @@ NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning"}
 
 
 def build_base(chain: Chain, folder: Path) -> None:
-    """The untrained language model with a row for every code: `small` from a config, or a pretrained folder, extended."""
+    """The untrained language model with a row for every code: `small` from a config, or a pretrained folder,
+    extended.
+    """
     from tastemaker.lm.base import Shape, save, small
     from tastemaker.lm.extend import place_codewords
 
@@ -32,7 +34,11 @@ def build_base(chain: Chain, folder: Path) -> None:
     if dials["base"] == "small":
         vocabulary = build_small(sizes)
         width = dials["width"]
-        model = small(vocabulary, Shape(layers=dials["layers"], width=width, heads=max(1, width // 32), mlp=2.0), dials["seed"])
+        model = small(
+            vocabulary,
+            Shape(layers=dials["layers"], width=width, heads=max(1, width // 32), mlp=2.0),
+            dials["seed"],
+        )
         place_codewords(model, vocabulary, load_codebook(chain).codewords, dials["seed"])
         tokenizer = None
     else:
@@ -44,7 +50,9 @@ def build_base(chain: Chain, folder: Path) -> None:
 
 
 def _extended(chain: Chain, sizes: tuple[int, ...]) -> tuple[Any, Vocabulary, Any]:
-    """A pretrained model whose vocabulary is trimmed to the catalogue's language (if asked) and given the Semantic IDs."""
+    """A pretrained model whose vocabulary is trimmed to the catalogue's language (if asked) and given the
+    Semantic IDs.
+    """
     from tastemaker.lm.base import load, load_tokenizer
     from tastemaker.lm.extend import extend
     from tastemaker.lm.trim import count_tokens, trim
@@ -53,7 +61,9 @@ def _extended(chain: Chain, sizes: tuple[int, ...]) -> tuple[Any, Vocabulary, An
     model, _ = load(dials["base"])
     tokenizer = load_tokenizer(dials["base"])
     if dials["keep_tokens"]:
-        model, tokenizer = trim(model, tokenizer, count_tokens(tokenizer, item_texts(chain.data.items)), dials["keep_tokens"])
+        model, tokenizer = trim(
+            model, tokenizer, count_tokens(tokenizer, item_texts(chain.data.items)), dials["keep_tokens"]
+        )
     vocabulary = extend(model, tokenizer, sizes, seed=dials["seed"])
     return model, vocabulary, tokenizer
 
@@ -77,32 +87,54 @@ def build_corpus(chain: Chain, folder: Path) -> None:
     epochs_of_cpt = dials["cpt_epochs"] or (1.0 if pretrained else 0.02)
     tokens = int(token_counts(behaviour).sum() * epochs_of_cpt / max(1 - share, 0.05))
     shares = {"behaviour": 1 - share, "metadata": share}
-    mixture, achieved = mix({"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"])
+    mixture, achieved = mix(
+        {"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"]
+    )
     write_table(folder / "cpt.parquet", mixture)
-    passes = [thinned(chain.data.split.train, dials["thinning"], dials["seed"], copy) for copy in range(dials["sft_epochs"])]
+    passes = [
+        thinned(chain.data.split.train, dials["thinning"], dials["seed"], copy)
+        for copy in range(dials["sft_epochs"])
+    ]
     targets = _rewarded(chain) if dials["reward"] else [None] * len(passes)
-    epochs = [behaviour_examples(one, codes, vocabulary, settings, targets=t) for one, t in zip(passes, targets, strict=True)]
+    epochs = [
+        behaviour_examples(one, codes, vocabulary, settings, targets=t)
+        for one, t in zip(passes, targets, strict=True)
+    ]
     write_table(folder / "sft.parquet", pa.concat_tables(epochs))
     total = max(1, sum(achieved.values()))
     says = ", ".join(f"{name} {count:,} tokens ({count / total:.0%})" for name, count in achieved.items())
-    says += f"; fine-tuning {sum(int(token_counts(one).sum()) for one in epochs):,} tokens in {len(epochs)} passes"
+    says += (
+        f"; fine-tuning {sum(int(token_counts(one).sum()) for one in epochs):,} tokens in {len(epochs)}"
+        " passes"
+    )
     write_json(folder / "summary.json", {"says": says, "achieved": achieved})
 
 
 def _rewarded(chain: Chain) -> list[Any]:
-    """For each pass, which events of its thinned histories are targets: drawn by the proxy that the dial `reward` names."""
+    """For each pass, which events of its thinned histories are targets: drawn by the proxy that the dial
+    `reward` names.
+    """
     from tastemaker.corpus.rewards import targets_by_reward
     from tastemaker.flows.retention.live.rewards import event_rewards
 
     dials, train = chain.workspace.settings, chain.data.split.train
     rewards = event_rewards(chain)
-    numbered = replace(train, items=np.arange(len(train.items)))  # thinned alike, it tells which events are left
+    numbered = replace(
+        train, items=np.arange(len(train.items))
+    )  # thinned alike, it tells which events are left
     left = [thinned(numbered, dials["thinning"], dials["seed"], copy) for copy in range(dials["sft_epochs"])]
-    return [targets_by_reward(rewards[one.items], one.user_rows, dials["seed"], copy) for copy, one in enumerate(left)]
+    return [
+        targets_by_reward(rewards[one.items], one.user_rows, dials["seed"], copy)
+        for copy, one in enumerate(left)
+    ]
 
 
-def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any = None, **settings: Any) -> None:
-    """One stage of training with checkpoints in `folder/state`, curves in `curve.jsonl`, and the model in `folder/model`."""
+def _train(
+    chain: Chain, folder: Path, stage: str, source: Path, siblings: Any = None, **settings: Any
+) -> None:
+    """One stage of training with checkpoints in `folder/state`, curves in `curve.jsonl`, and the model in
+    `folder/model`.
+    """
     from tastemaker.lm.base import load, load_tokenizer, save
     from tastemaker.lm.train import Settings, train
 
@@ -113,10 +145,17 @@ def _train(chain: Chain, folder: Path, stage: str, source: Path, siblings: Any =
     batch = dials["batch"] or min(128, max(16, len(chain.data.split.train) // 170))
     common = {"batch_rows": batch, "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
     common |= {"weight_decay": dials["weight_decay"], "epochs": 1.0}
-    chosen = Settings(stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings))  # type: ignore[arg-type]
+    chosen = Settings(
+        stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings)
+    )  # type: ignore[arg-type]
     run = train(model, vocabulary, examples, chosen, folder / "state", siblings=siblings)
     metrics = follow(run, folder / "curve.jsonl", chain.report, NAMES[stage])
-    save(model, vocabulary, folder / "model", load_tokenizer(source) if vocabulary.kind == "tokenizer" else None)
+    save(
+        model,
+        vocabulary,
+        folder / "model",
+        load_tokenizer(source) if vocabulary.kind == "tokenizer" else None,
+    )
     says = f"{metrics.total:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
     write_json(folder / "summary.json", {"says": says})
 
@@ -132,4 +171,14 @@ def build_sft(chain: Chain, folder: Path) -> None:
 
     siblings = Siblings.of(*load_codes(chain))
     passes = int(chain.workspace.settings["sft_epochs"])
-    _train(chain, folder, "sft", chain.path("cpt") / "model", siblings, average=0.997, floor=0.02, clip=0.5, passes=passes)
+    _train(
+        chain,
+        folder,
+        "sft",
+        chain.path("cpt") / "model",
+        siblings,
+        average=0.997,
+        floor=0.02,
+        clip=0.5,
+        passes=passes,
+    )

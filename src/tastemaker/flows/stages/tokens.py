@@ -22,7 +22,8 @@ from tastemaker.semantic_ids.sizes import two_level_sizes
 from tastemaker.store import read_arrays, read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
-# Of a first code at most so many times the items of an even share: a few crowded codes would carry no information.
+# Of a first code at most so many times the items of an even share: a few crowded codes would carry no
+# information.
 BALANCE = 1.5
 
 
@@ -31,21 +32,32 @@ def build_tokens(chain: Chain, folder: Path) -> None:
     dials = chain.workspace.settings
     views = load_views(chain.path("vectors"))
     n = len(chain.data.item_ids)
-    sizes = tuple(int(size) for size in str(dials["levels"]).split("/")) if dials["levels"] else two_level_sizes(n)
+    sizes = (
+        tuple(int(size) for size in str(dials["levels"]).split("/"))
+        if dials["levels"]
+        else two_level_sizes(n)
+    )
     book = _fit(chain, views, sizes)
     codes, sizes = _resolve(dials["collisions"], book, views)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
     warm = chain.data.training_counts > 0
     found = sid_report(
-        codes, sizes, _labels(chain), encode(book, content)[:, : codes.shape[1]] if len(views) > len(content) else None
+        codes,
+        sizes,
+        _labels(chain),
+        encode(book, content)[:, : codes.shape[1]] if len(views) > len(content) else None,
     )
     write_arrays(folder / "codebook.safetensors", book.arrays())
     write_json(folder / "codebook.json", book.settings() | {"resolved_sizes": list(sizes)})
     column = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel(), pa.int32()), codes.shape[1])
     table = pa.table({"item_id": chain.data.item_ids, "codes": column, "version": [book.version] * n})
-    write_table(folder / "item_tokens.parquet", schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens"))
+    write_table(
+        folder / "item_tokens.parquet",
+        schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens"),
+    )
     says = (
-        f"{'/'.join(map(str, sizes))} codes, {found.distinct_share:.1%} of Semantic IDs distinct, {int(warm.sum()):,} warm items"
+        f"{'/'.join(map(str, sizes))} codes, {found.distinct_share:.1%} of Semantic IDs distinct,"
+        f" {int(warm.sum()):,} warm items"
     )
     write_json(folder / "summary.json", {"says": says, "version": book.version, "report": found})
 
@@ -61,7 +73,9 @@ def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> C
             sizes,
             dials["seed"],
             chosen,
-            RkmeansSettings(scaling="view", start="rows", balance=BALANCE if dials["collisions"] == "unique" else None),
+            RkmeansSettings(
+                scaling="view", start="rows", balance=BALANCE if dials["collisions"] == "unique" else None
+            ),
         )
     else:
         from tastemaker.semantic_ids.rqvae import fit_rqvae
@@ -72,7 +86,9 @@ def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> C
     return book
 
 
-def _resolve(policy: str, book: Codebook, views: Mapping[str, Floats]) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
+def _resolve(
+    policy: str, book: Codebook, views: Mapping[str, Floats]
+) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
     if policy == "unique":
         return encode_unique(book, views, balance=BALANCE), book.sizes
     resolved = resolve(encode(book, views), book.sizes, "suffix" if policy == "suffix" else "expand")
@@ -81,7 +97,9 @@ def _resolve(policy: str, book: Codebook, views: Mapping[str, Floats]) -> tuple[
 
 def _labels(chain: Chain) -> list[str | None]:
     """The most telling single attribute of each item, for prefix purity: its last, else nothing."""
-    return [attributes[0] if attributes else None for attributes in chain.data.items["attributes"].to_pylist()]
+    return [
+        attributes[0] if attributes else None for attributes in chain.data.items["attributes"].to_pylist()
+    ]
 
 
 def load_codes(chain: Chain) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
@@ -95,4 +113,6 @@ def load_codes(chain: Chain) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
 def load_codebook(chain: Chain) -> Codebook:
     """The frozen codebook."""
     folder = chain.path("tokens")
-    return Codebook.load(read_arrays(folder / "codebook.safetensors"), json.loads((folder / "codebook.json").read_text()))
+    return Codebook.load(
+        read_arrays(folder / "codebook.safetensors"), json.loads((folder / "codebook.json").read_text())
+    )

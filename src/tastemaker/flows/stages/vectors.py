@@ -49,7 +49,9 @@ def build_vectors(chain: Chain, folder: Path) -> None:
 
 
 def _text_view(chain: Chain, folder: Path, texts: list[str]) -> Floats:
-    """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for new items."""
+    """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for
+    new items.
+    """
     chosen = chain.workspace.settings["text_view"]
     if chosen != "tfidf":
         from tastemaker.lm.sentences import sentence_encoder
@@ -85,7 +87,9 @@ def load_views(folder: Path) -> dict[str, Floats]:
     for path in sorted(folder.glob("*.parquet")):
         column = read_table(path)["vector"].combine_chunks()
         vectors = (
-            column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size) if not column.null_count else None
+            column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
+            if not column.null_count
+            else None
         )
         if vectors is None:
             width = column.type.list_size

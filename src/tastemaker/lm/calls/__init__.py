@@ -1,4 +1,6 @@
-"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and back ends. Importing it loads no torch."""
+"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and back ends. Importing it loads no
+torch.
+"""
 
 from tastemaker.lm.calls.cache import Cache, call_key, canonical, subject_tag
 from tastemaker.lm.calls.cost import Budget, Forecast, Limits, Meter, Price, forecast

@@ -1,4 +1,6 @@
-"""From a reply to an answer that may be used: parse, schema, domain; and how to ask again when one of them fails."""
+"""From a reply to an answer that may be used: parse, schema, domain; and how to ask again when one of them
+fails.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,17 @@ _TOLD = 3
 
 
 def read_answer(reply: Reply, request: Request[A], check: Check[A] | None = None) -> A:
-    """The validated answer in `reply`; a Markdown fence around the whole of it is taken off, nothing else is repaired.
+    """The validated answer in `reply`; a Markdown fence around the whole of it is taken off, nothing else is
+    repaired.
 
     Raises
     ------
     CallError
         `cut_off`, `not_json`, `schema` or `domain`; the detail is the sentence the model is told.
     """
-    value = cast(A, _plain(reply) if request.answer is str else _parsed(reply, cast("type[BaseModel]", request.answer)))
+    value = cast(
+        A, _plain(reply) if request.answer is str else _parsed(reply, cast("type[BaseModel]", request.answer))
+    )
     problem = check(value) if check is not None else None
     if problem is not None:
         raise CallError("domain", problem)
@@ -50,22 +55,36 @@ def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
     if problems[0]["type"] == "json_invalid":
         if reply.cut_off:
             raise CallError("cut_off", "the JSON was cut off because it was too long; answer in fewer words")
-        raise CallError("not_json", f"the answer is not JSON ({problems[0]['msg']}); answer with one JSON object only")
-    told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in problems[:_TOLD])
+        raise CallError(
+            "not_json", f"the answer is not JSON ({problems[0]['msg']}); answer with one JSON object only"
+        )
+    told = "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in problems[:_TOLD]
+    )
     more = f" (and {len(problems) - _TOLD} more)" if len(problems) > _TOLD else ""
     raise CallError("schema", f"the JSON does not fit the schema: {told}{more}")
 
 
 def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A]:
-    """The request with every rejected answer and the reason shown to the model, in order; without tries, the request itself."""
+    """The request with every rejected answer and the reason shown to the model, in order; without tries, the
+    request itself.
+    """
     messages = request.messages
     for one in tries:
-        messages += (assistant(one["text"] or "(empty)"), user(f"That answer cannot be used: {one['detail']}. Answer again."))
+        messages += (
+            assistant(one["text"] or "(empty)"),
+            user(f"That answer cannot be used: {one['detail']}. Answer again."),
+        )
     return replace(request, messages=messages) if tries else request
 
 
 def schema_prompt(request: Request[Any]) -> str:
-    """The sentence that tells a model without native schema decoding what shape to answer in; empty for plain text."""
+    """The sentence that tells a model without native schema decoding what shape to answer in; empty for plain
+    text.
+    """
     if request.schema is None:
         return ""
-    return f"Answer with one JSON object that fits this JSON schema, and nothing else:\n{json.dumps(request.schema)}"
+    return (
+        "Answer with one JSON object that fits this JSON schema, and nothing"
+        f" else:\n{json.dumps(request.schema)}"
+    )

@@ -1,4 +1,6 @@
-"""Validated answers by content: the key of a call, and a folder of answers that one subject's erasure empties."""
+"""Validated answers by content: the key of a call, and a folder of answers that one subject's erasure
+empties.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,15 @@ from typing import Any
 from tastemaker.lm.calls.protocol import Media, Request
 
 PROTOCOL = 1
-"""Part of every key: raised when requests are put to a model in another way, so that old answers no longer count."""
+"""Part of every key: raised when requests are put to a model in another way, so that old answers no longer
+count."""
 
 
 def canonical(value: Any) -> bytes:
     """The one byte string of a JSON value: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 _HASHES: dict[Any, str] = {}
@@ -32,12 +37,17 @@ def _schema_hash(request: Request[Any]) -> str | None:
 
 
 def call_key(model: str, request: Request[Any]) -> str:
-    """SHA-256 of what decides the answer: protocol, model with revision, sampling, messages, schema, sample index.
+    """SHA-256 of what decides the answer: protocol, model with revision, sampling, messages, schema, sample
+    index.
 
-    Media enter by their own sha256. Whom the call is about, its unit, kind and view, keys, addresses and time do not enter.
+    Media enter by their own sha256. Whom the call is about, its unit, kind and view, keys, addresses and time
+    do not enter.
     """
     messages = [
-        [one.role, [[part.media_type, part.sha256] if isinstance(part, Media) else part for part in one.parts]]
+        [
+            one.role,
+            [[part.media_type, part.sha256] if isinstance(part, Media) else part for part in one.parts],
+        ]
         for one in request.messages
     ]
     sampling = request.sampling
@@ -58,9 +68,11 @@ def subject_tag(subject: str) -> str:
 
 
 class Cache:
-    """One JSON file an entry, under the folder of its subject: a person's erasure is the removal of one folder.
+    """One JSON file an entry, under the folder of its subject: a person's erasure is the removal of one
+    folder.
 
-    Equal questions about two subjects are two entries, so that erasing one never touches, and never reveals, the other's.
+    Equal questions about two subjects are two entries, so that erasing one never touches, and never reveals,
+    the other's.
     write: replaces a file by bytes, atomically (`tastemaker.store.write_bytes`).
     """
 

@@ -1,4 +1,6 @@
-"""The call engine: every answer validated, kept, paid once, paced and within budget; units of work mapped over it."""
+"""The call engine: every answer validated, kept, paid once, paced and within budget; units of work mapped
+over it.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,12 @@ A = TypeVar("A")
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """reasks: how often a model is asked again after an unusable answer. keep_calls: cache and journal single calls.
+    """reasks: how often a model is asked again after an unusable answer. keep_calls: cache and journal single
+    calls.
 
     Without `keep_calls` only finished units are kept: right for models that are free and faster than a disk.
-    open_units: units of work open for every call allowed at once. With 2, while one writes its answer to disk another's call
-    is under way; with 1 and one call at a time, units are done one after the other.
+    open_units: units of work open for every call allowed at once. With 2, while one writes its answer to disk
+    another's call is under way; with 1 and one call at a time, units are done one after the other.
     """
 
     pace: PaceSettings = field(default_factory=PaceSettings)
@@ -37,15 +40,17 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         if self.reasks < 0 or self.open_units < 1:
-            raise InputError(f"reasks {self.reasks}: must be 0 or more; open_units {self.open_units}: 1 or more")
+            raise InputError(
+                f"reasks {self.reasks}: must be 0 or more; open_units {self.open_units}: 1 or more"
+            )
 
 
 class Engine:
     """Asks `chat`, and answers a question it has answered before from `cache`.
 
-    Order of events, so that a kill at any moment repeats no call whose answer arrived: reserve budget, journal "sent", wait
-    for a place, call, keep the answer, journal "answered", return. A call killed in between is in doubt: it is booked at its
-    maximum, and asked again under the same idempotency key.
+    Order of events, so that a kill at any moment repeats no call whose answer arrived: reserve budget,
+    journal "sent", wait for a place, call, keep the answer, journal "answered", return. A call killed in
+    between is in doubt: it is booked at its maximum, and asked again under the same idempotency key.
     """
 
     def __init__(
@@ -94,7 +99,9 @@ class Engine:
             return self._ask(request, check, key)
 
     def _ask(self, request: Request[A], check: Check[A] | None, key: str) -> A:
-        tries: list[dict[str, Any]] = (self._calls.get(request.subject, f"{key}.tries") if self._calls else None) or []
+        tries: list[dict[str, Any]] = (
+            self._calls.get(request.subject, f"{key}.tries") if self._calls else None
+        ) or []
         if tries:
             self._settle_doubt(key, tries[-1], tries[-1]["kind"])
         if len(tries) > self.settings.reasks and (not request.unit or request.unit in self.retrying):
@@ -117,9 +124,11 @@ class Engine:
         raise CallError(tries[-1]["kind"], tries[-1]["detail"])
 
     def _send(self, request: Request[Any], key: str) -> tuple[Reply, int]:
-        """One reply, through as many attempts as its passing failures need; returns it with the attempt's number.
+        """One reply, through as many attempts as its passing failures need; returns it with the attempt's
+        number.
 
-        While the endpoint has answered nothing at all no call is given up: `give_up` then ends the run, not the unit.
+        While the endpoint has answered nothing at all no call is given up: `give_up` then ends the run, not
+        the unit.
         """
         most = maximum(request)
         for turn in count():
@@ -179,7 +188,9 @@ class Engine:
             self._notes.failed(key, attempt, kind, settled or Usage())
 
     def _settle_doubt(self, key: str, kept: dict[str, Any], outcome: str) -> None:
-        """Book an answer that was kept just before the process was killed, if the journal did not get to say so."""
+        """Book an answer that was kept just before the process was killed, if the journal did not get to say
+        so.
+        """
         if self._notes is not None and (key, kept["attempt"]) in self._notes.doubtful:
             self._notes.answered(key, kept["attempt"], outcome, Usage(*kept["usage"]))
 

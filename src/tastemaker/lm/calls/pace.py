@@ -38,13 +38,16 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class PaceSettings:
-    """Adaptive concurrency: halved once per cool-down when slowed, +1 after as many successes as calls are allowed at once.
+    """Adaptive concurrency: halved once per cool-down when slowed, +1 after as many successes as calls are
+    allowed at once.
 
-    Before the endpoint has slowed us for the first time there is nothing to be careful about yet: +1 after every success, so
-    that the number doubles with every round of answers (slow start, RFC 5681, 3.1).
-    back_off, longest: first and longest wait of the exponential back-off. patience: a longer Retry-After stops the run.
-    tries: attempts of one call, once the endpoint has answered anything at all. window, share: the run stops when more than
-    `share` of the last `window` attempts failed (429 excluded), or when `give_up` attempts failed before the first one succeeded.
+    Before the endpoint has slowed us for the first time there is nothing to be careful about yet: +1 after
+    every success, so that the number doubles with every round of answers (slow start, RFC 5681, 3.1).
+    back_off, longest: first and longest wait of the exponential back-off. patience: a longer Retry-After
+    stops the run.
+    tries: attempts of one call, once the endpoint has answered anything at all. window, share: the run stops
+    when more than `share` of the last `window` attempts failed (429 excluded), or when `give_up` attempts
+    failed before the first one succeeded.
     """
 
     start: int = 4
@@ -99,7 +102,8 @@ class Pace:
 
     @contextmanager
     def place(self) -> Iterator[Place]:
-        """One attempt: waits for a place and for the end of a pause the endpoint asked for; the block says how it ended.
+        """One attempt: waits for a place and for the end of a pause the endpoint asked for; the block says
+        how it ended.
 
         Raises
         ------
@@ -155,7 +159,9 @@ class Pace:
             self.allowed = max(1, self.allowed // 2)
             self._halved_at, self._successes = now, 0
         if error.wait > self.settings.patience:
-            self._end(f"the endpoint asks to wait {error.wait:.0f} s, more than {self.settings.patience:.0f} s")
+            self._end(
+                f"the endpoint asks to wait {error.wait:.0f} s, more than {self.settings.patience:.0f} s"
+            )
         elif error.wait > 0:
             self._not_before = max(self._not_before, now + error.wait)
 
@@ -187,7 +193,9 @@ class Pace:
 
     def _end(self, reason: str) -> None:
         if self.stopped is None:
-            self.stopped = StoppedEarly(f"stopped early: {reason}. Finished work is kept; resume when the cause is gone")
+            self.stopped = StoppedEarly(
+                f"stopped early: {reason}. Finished work is kept; resume when the cause is gone"
+            )
 
     def stop(self, reason: str) -> None:
         """End the run: attempts under way finish, no new one leaves."""
@@ -206,7 +214,9 @@ class Pace:
         return self._answered
 
     def back_off(self, error: CallError, key: str, attempt: int) -> float:
-        """Seconds to wait before attempt + 1: the larger of Retry-After and an exponential back-off with keyed jitter."""
+        """Seconds to wait before attempt + 1: the larger of Retry-After and an exponential back-off with
+        keyed jitter.
+        """
         settings = self.settings
         jitter = float(generator(self.seed, "back-off", key, attempt).uniform(0.5, 1.0))
         return max(error.wait, jitter * min(settings.longest, settings.back_off * 2.0**attempt))

@@ -27,11 +27,14 @@ FAILURES = {
     "schema": "the answer is JSON of another shape",
     "domain": "the answer has the right shape but is not allowed",
 }
-"""Kinds of failed calls. The first five pass with time, `refused` does not; the last four are answered by asking again."""
+"""Kinds of failed calls. The first five pass with time, `refused` does not; the last four are answered by
+asking again."""
 
 
 class CallError(TastemakerError):
-    """One call failed; `kind` is one of FAILURES, `wait` the seconds of Retry-After, `paid` whether it may be billed."""
+    """One call failed; `kind` is one of FAILURES, `wait` the seconds of Retry-After, `paid` whether it may be
+    billed.
+    """
 
     def __init__(self, kind: str, detail: str, *, wait: float = 0.0, paid: bool = False) -> None:
         super().__init__(f"{kind}: {detail}")
@@ -45,7 +48,9 @@ class StoppedEarly(TastemakerError):
 
 
 class BudgetReached(TastemakerError):
-    """The next call could pass the budget; finished work is kept, and `resume` with a larger limit goes on."""
+    """The next call could pass the budget; finished work is kept, and `resume` with a larger limit goes
+    on.
+    """
 
     exit_code = 4
 
@@ -60,7 +65,9 @@ class Media:
 
     def __post_init__(self) -> None:
         if self.media_type not in MEDIA_TYPES:
-            raise InputError(f"media type {self.media_type!r} is not sent; convert it to one of {', '.join(MEDIA_TYPES)}")
+            raise InputError(
+                f"media type {self.media_type!r} is not sent; convert it to one of {', '.join(MEDIA_TYPES)}"
+            )
 
     @property
     def medium(self) -> Medium:
@@ -125,13 +132,14 @@ def _schema(answer: type[BaseModel]) -> dict[str, Any]:
 class Request(Generic[A]):
     """One question to a model.
 
-    answer: a pydantic model (its JSON schema is sent along and the answer must satisfy it), or `str` for plain text.
+    answer: a pydantic model (its JSON schema is sent along and the answer must satisfy it), or `str` for
+    plain text.
     sample: 0, 1, ... draws another answer to the same question.
     subject: whom the answer is about, for erasure. unit: the piece of work (conversation) it belongs to.
     kind: what it is for ("listener", "judge"), for reports and forecasts.
     view: what the messages were rendered from, for chats that read data instead of prose.
-    choices: the values that a field of the answer may have this time, for models that decode by a schema. It only says more
-    strictly what the messages say; none of the last five is in the cache key.
+    choices: the values that a field of the answer may have this time, for models that decode by a schema. It
+    only says more strictly what the messages say; none of the last five is in the cache key.
     """
 
     messages: tuple[Message, ...]
@@ -142,7 +150,9 @@ class Request(Generic[A]):
     unit: str = ""
     kind: str = ""
     view: Any = field(default=None, compare=False, repr=False)
-    choices: Mapping[str, tuple[str | bool | None, ...]] = field(default_factory=dict, compare=False, repr=False)
+    choices: Mapping[str, tuple[str | bool | None, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if not self.messages or self.messages[-1].role != "user":

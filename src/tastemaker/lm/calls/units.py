@@ -1,4 +1,6 @@
-"""Units of work (conversations, judgements) mapped over an engine: each done once, failures kept apart, results in order."""
+"""Units of work (conversations, judgements) mapped over an engine: each done once, failures kept apart,
+results in order.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Unit(Generic[T]):
-    """One piece of work: a stable id (a hash of settings and index), whom it is about, and what `work` needs."""
+    """One piece of work: a stable id (a hash of settings and index), whom it is about, and what `work`
+    needs.
+    """
 
     id: str
     subject: str
@@ -30,7 +34,9 @@ class Unit(Generic[T]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended: its value (JSON), or the kind and detail of its failure; `replayed` when an earlier sitting did it."""
+    """How a unit ended: its value (JSON), or the kind and detail of its failure; `replayed` when an earlier
+    sitting did it.
+    """
 
     id: str
     value: Any = None
@@ -41,7 +47,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """The heartbeat of a run. oldest: age of the oldest attempt under way, in seconds; allowed: how many may be under way."""
+    """The heartbeat of a run. oldest: age of the oldest attempt under way, in seconds; allowed: how many may
+    be under way.
+    """
 
     finished: int
     failed: int
@@ -63,11 +71,13 @@ def map_units(
     beat: float = 1.0,
     noun: str = "unit",
 ) -> Iterator[Outcome]:
-    """Run `work(unit)` (returns JSON) on every unit not yet done, several at once; outcomes come in the order of `units`.
+    """Run `work(unit)` (returns JSON) on every unit not yet done, several at once; outcomes come in the order
+    of `units`.
 
-    A unit that failed in an earlier sitting is not touched unless its kind is in `retry`; a unit that was done is read back.
-    When the run stops early or reaches its budget, what finishes still comes, and then the reason is raised. Interrupting
-    (Ctrl-C, closing the iterator) lets calls under way finish, so that what was paid is kept. noun: what messages call a unit.
+    A unit that failed in an earlier sitting is not touched unless its kind is in `retry`; a unit that was
+    done is read back. When the run stops early or reaches its budget, what finishes still comes, and then the
+    reason is raised. Interrupting (Ctrl-C, closing the iterator) lets calls under way finish, so that what
+    was paid is kept. noun: what messages call a unit.
 
     Raises
     ------
@@ -86,7 +96,11 @@ def map_units(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="unit")
     try:
         while True:
-            while run.reason is None and len(waiting) < _AHEAD * workers and (unit := next(rest, None)) is not None:
+            while (
+                run.reason is None
+                and len(waiting) < _AHEAD * workers
+                and (unit := next(rest, None)) is not None
+            ):
                 waiting.append(pool.submit(run.one, unit))
             if not waiting:
                 break
@@ -154,15 +168,29 @@ class _Run:
         return Outcome(unit.id, value)
 
 
-def _tell(report: Callable[[Progress], None] | None, engine: Engine, finished: int, failed: int, total: int) -> None:
+def _tell(
+    report: Callable[[Progress], None] | None, engine: Engine, finished: int, failed: int, total: int
+) -> None:
     if report is not None:
         under_way, oldest = engine.pace.under_way()
         report(
-            Progress(finished, failed, total, under_way, oldest, engine.pace.allowed, engine.budget.usage, engine.budget.money)
+            Progress(
+                finished,
+                failed,
+                total,
+                under_way,
+                oldest,
+                engine.pace.allowed,
+                engine.budget.usage,
+                engine.budget.money,
+            )
         )
 
 
 def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int, noun: str) -> str:
     if isinstance(reason, BudgetReached) and done == 0:
-        return f"{reason}. Not one of {total} {noun}s was finished: the budget is smaller than one {noun}; raise it and resume"
+        return (
+            f"{reason}. Not one of {total} {noun}s was finished: the budget is smaller than one {noun}; raise"
+            " it and resume"
+        )
     return f"{reason} ({done} of {total} {noun}s finished; resume goes on from there)"

@@ -18,7 +18,9 @@ class TreeEngine:
         self.cache = DynamicCache()  # without a config: no layer forgets keys, the mask does the windowing
 
     def copy(self) -> TreeEngine:
-        """A second engine over the same context; transformers' cache replaces tensors, it does not write into them."""
+        """A second engine over the same context; transformers' cache replaces tensors, it does not write into
+        them.
+        """
         other = TreeEngine(self.model)
         for index, layer in enumerate(self.cache.layers):
             other.cache.update(layer.keys, layer.values, index)
@@ -29,8 +31,12 @@ class TreeEngine:
         output = self.model.base_model(input_ids=tokens, past_key_values=self.cache, use_cache=True)
         return last_hidden(output.last_hidden_state, lengths)
 
-    def level(self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree) -> torch.Tensor:
-        """Hidden states (R, B, d) of beam `tokens` (R, B) at `positions`, looking where `allowed` (R, B, K)."""
+    def level(
+        self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree
+    ) -> torch.Tensor:
+        """Hidden states (R, B, d) of beam `tokens` (R, B) at `positions`, looking where `allowed` (R, B,
+        K).
+        """
         output = self.model.base_model(
             input_ids=tokens,
             attention_mask=self._mask(positions, allowed, tree),
@@ -56,7 +62,9 @@ class TreeEngine:
 
 
 class RepeatEngine:
-    """Every beam is a row of its own that is read from the start at each level: slow, right for every causal LM."""
+    """Every beam is a row of its own that is read from the start at each level: slow, right for every causal
+    LM.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -72,9 +80,13 @@ class RepeatEngine:
     def prefill(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Hidden state (R, d) after each row of right-padded `tokens` (R, C)."""
         self.context, self.lengths, self.fed = tokens, lengths, tokens[:, :0]
-        return last_hidden(self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state, lengths)
+        return last_hidden(
+            self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state, lengths
+        )
 
-    def level(self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree) -> torch.Tensor:
+    def level(
+        self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree
+    ) -> torch.Tensor:
         """Hidden states (R, B, d) of beam `tokens` (R, B); the paths come from the tree's ancestors."""
         rows, beams = tokens.shape
         self.fed = torch.cat([self.fed, tokens], dim=1)
@@ -85,5 +97,7 @@ class RepeatEngine:
         lengths = self.lengths.repeat_interleave(beams)
         places = lengths.unsqueeze(1) + torch.arange(tree.depth, device=lengths.device)
         full = full.scatter(1, places, path)
-        hidden = self.model.base_model(input_ids=full[:, : width + tree.depth], use_cache=False).last_hidden_state
+        hidden = self.model.base_model(
+            input_ids=full[:, : width + tree.depth], use_cache=False
+        ).last_hidden_state
         return last_hidden(hidden, lengths + tree.depth).view(rows, beams, -1)

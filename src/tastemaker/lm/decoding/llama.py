@@ -1,4 +1,6 @@
-"""Llama-shaped trunks (Llama, Qwen2, Qwen3) by hand: about the same arithmetic as transformers with far less around it."""
+"""Llama-shaped trunks (Llama, Qwen2, Qwen3) by hand: about the same arithmetic as transformers with far less
+around it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ FAMILIES = ("llama", "qwen2", "qwen3")
 
 
 def fits(model: Any) -> bool:
-    """Whether the model is one of `FAMILIES` with full attention in every layer and nothing unusual around it."""
+    """Whether the model is one of `FAMILIES` with full attention in every layer and nothing unusual around
+    it.
+    """
     config = model.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     rope = getattr(config, "rope_parameters", None) or {}
@@ -70,13 +74,22 @@ class LlamaEngine:
         last = (lengths - 1).unsqueeze(1)
         seen = (places <= last).unsqueeze(1)
         query = self._query(
-            layer.self_attn, last_hidden(h, lengths).unsqueeze(1), cos[0, 0][last].unsqueeze(1), sin[0, 0][last].unsqueeze(1)
+            layer.self_attn,
+            last_hidden(h, lengths).unsqueeze(1),
+            cos[0, 0][last].unsqueeze(1),
+            sin[0, 0][last].unsqueeze(1),
         )
-        x = self._finish(layer, last_hidden(x, lengths).unsqueeze(1), query, keys, values, additive(seen, x.dtype))
+        x = self._finish(
+            layer, last_hidden(x, lengths).unsqueeze(1), query, keys, values, additive(seen, x.dtype)
+        )
         return _norm(self.trunk.norm, x).squeeze(1)
 
-    def level(self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree) -> torch.Tensor:
-        """Hidden states (R, B, d) of beam `tokens` (R, B) at `positions`, looking where `allowed` (R, B, K)."""
+    def level(
+        self, tokens: torch.Tensor, positions: torch.Tensor, allowed: torch.Tensor, tree: Tree
+    ) -> torch.Tensor:
+        """Hidden states (R, B, d) of beam `tokens` (R, B) at `positions`, looking where `allowed` (R, B,
+        K).
+        """
         x = self.trunk.embed_tokens(tokens)
         cos, sin = (part.unsqueeze(1) for part in self.trunk.rotary_emb(x, positions))
         mask = additive(allowed, x.dtype)

@@ -8,14 +8,17 @@ import torch
 class Tree:
     """Bookkeeping of tree attention: R rows with a context of C places, then one block of slots per level.
 
-    The cache of a row is [context (C) | slots of level 1 (B_1) | slots of level 2 (B_2) | ...]; nothing is ever moved.
+    The cache of a row is [context (C) | slots of level 1 (B_1) | slots of level 2 (B_2) | ...]; nothing is
+    ever moved.
     """
 
     def __init__(self, lengths: torch.Tensor, width: int) -> None:
         self.lengths, self.width = lengths, width
         self.depth = 0
         self.slots = 0
-        self.ancestors: torch.Tensor | None = None  # (R, B, depth) slot numbers, oldest first, of the newest level
+        self.ancestors: torch.Tensor | None = (
+            None  # (R, B, depth) slot numbers, oldest first, of the newest level
+        )
         self.slot_depth: list[int] = []
 
     def copy(self) -> Tree:
@@ -26,9 +29,11 @@ class Tree:
         return other
 
     def grow(self, beams: int, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add a level of `beams` slots a row whose `parents` (R, B) index the level before (ignored at the first level).
+        """Add a level of `beams` slots a row whose `parents` (R, B) index the level before (ignored at the
+        first level).
 
-        Returns positions (R, B), the same for all beams of a row, and a mask (R, B, C + slots), true where a beam may look.
+        Returns positions (R, B), the same for all beams of a row, and a mask (R, B, C + slots), true where a
+        beam may look.
         """
         rows = len(self.lengths)
         device = self.lengths.device
@@ -42,8 +47,14 @@ class Tree:
         self.slot_depth += [self.depth] * beams
         positions = (self.lengths + self.depth).unsqueeze(1).expand(rows, beams)
         self.depth += 1
-        context = (torch.arange(self.width, device=device) < self.lengths.unsqueeze(1)).unsqueeze(1).expand(rows, beams, -1)
-        slots = torch.zeros(rows, beams, self.slots, dtype=torch.bool, device=device).scatter_(2, self.ancestors, True)
+        context = (
+            (torch.arange(self.width, device=device) < self.lengths.unsqueeze(1))
+            .unsqueeze(1)
+            .expand(rows, beams, -1)
+        )
+        slots = torch.zeros(rows, beams, self.slots, dtype=torch.bool, device=device).scatter_(
+            2, self.ancestors, True
+        )
         return positions, torch.cat([context, slots], dim=2)
 
     def key_positions(self) -> torch.Tensor:

@@ -12,7 +12,9 @@ from tastemaker.lm.vocabulary import Vocabulary
 
 @torch.inference_mode()
 def reply(model: Any, vocabulary: Vocabulary, prompt: Sequence[int], longest: int = 64) -> list[int]:
-    """Text tokens that follow `prompt` (which ends with the `text` token), greedily, up to `sep`; never an item."""
+    """Text tokens that follow `prompt` (which ends with the `text` token), greedily, up to `sep`; never an
+    item.
+    """
     end, base = vocabulary.special("sep"), vocabulary.base_size
     allowed = torch.tensor([*range(base), end])
     tokens, past, out = torch.tensor([list(prompt)]), None, []

@@ -1,4 +1,6 @@
-"""Give a trained model words: a byte model gets pieces learnt from the catalogue's text, any model the tokens of a dialogue."""
+"""Give a trained model words: a byte model gets pieces learnt from the catalogue's text, any model the tokens
+of a dialogue.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,26 @@ NOISE = 0.1  # of the old rows' standard deviation
 
 
 def speak(
-    model: Any, vocabulary: Vocabulary, tokenizer: Any, texts: Iterable[str], specials: Sequence[str], pieces: int, seed: int
+    model: Any,
+    vocabulary: Vocabulary,
+    tokenizer: Any,
+    texts: Iterable[str],
+    specials: Sequence[str],
+    pieces: int,
+    seed: int,
 ) -> tuple[Any, Vocabulary, Any]:
-    """A copy of the model with rows for `specials`, and, if it reads bytes, about `pieces` pieces of words learnt from `texts`.
+    """A copy of the model with rows for `specials`, and, if it reads bytes, about `pieces` pieces of words
+    learnt from `texts`.
 
-    Byte-level BPE (Sennrich et al. 2016; any text comes back), so a conversation is several times shorter. A piece starts at
-    the mean of its bytes' rows, a new special at the mean row, each with a tenth of the rows' spread as noise; Semantic IDs
-    and old specials keep their rows.
+    Byte-level BPE (Sennrich et al. 2016; any text comes back), so a conversation is several times shorter. A
+    piece starts at the mean of its bytes' rows, a new special at the mean row, each with a tenth of the rows'
+    spread as noise; Semantic IDs and old specials keep their rows.
 
     Raises
     ------
     ModelError
-        when the model already has one of the specials, or the tokenizer numbers tokens otherwise than in order.
+        when the model already has one of the specials, or the tokenizer numbers tokens otherwise than in
+        order.
     """
     taken = sorted(set(specials) & set(vocabulary.specials))
     if taken:
@@ -45,7 +55,9 @@ def speak(
     else:
         tokenizer = copy.deepcopy(tokenizer)
         names = wider.added()[len(vocabulary.added()) :]
-    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
+    tokenizer.add_tokens(
+        [AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True
+    )
     check_ids(tokenizer, wider)
     sources = _sources(vocabulary, wider, tokenizer)
     _move_rows(fresh, sources, wider.size, seed)
@@ -58,7 +70,9 @@ def _learn_pieces(texts: Iterable[str], pieces: int) -> Any:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=max(pieces, BYTES), initial_alphabet=alphabet, show_progress=False, min_frequency=2)
+    trainer = trainers.BpeTrainer(
+        vocab_size=max(pieces, BYTES), initial_alphabet=alphabet, show_progress=False, min_frequency=2
+    )
     raw.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=raw, clean_up_tokenization_spaces=False)
 
@@ -67,7 +81,10 @@ def _sources(old: Vocabulary, new: Vocabulary, tokenizer: Any) -> list[list[int]
     """For each new row the old rows whose mean it starts at; none for the mean of all."""
     if old.kind == "bytes":
         letters = {letter: byte for byte, letter in _byte_letters().items()}
-        text = [[letters[letter] for letter in piece] for piece in tokenizer.convert_ids_to_tokens(range(new.base_size))]
+        text = [
+            [letters[letter] for letter in piece]
+            for piece in tokenizer.convert_ids_to_tokens(range(new.base_size))
+        ]
     else:
         text = [[row] for row in range(new.base_size)]
     known = {name: old.base_size + place for place, name in enumerate(old.added())}
@@ -78,14 +95,18 @@ def _byte_letters() -> dict[int, str]:
     """The letter that byte-level BPE writes for each byte (the table of GPT-2)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(BYTES) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(BYTES + place) for place, byte in enumerate(others)}
+    return {byte: chr(byte) for byte in printable} | {
+        byte: chr(BYTES + place) for place, byte in enumerate(others)
+    }
 
 
 @torch.no_grad()
 def _move_rows(model: Any, sources: Sequence[Sequence[int]], size: int, seed: int) -> None:
     """Resize both matrices and fill each row from the mean of its sources."""
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    old = [part.weight.detach().clone() for part in (model.get_input_embeddings(), model.get_output_embeddings())]
+    old = [
+        part.weight.detach().clone() for part in (model.get_input_embeddings(), model.get_output_embeddings())
+    ]
     model.resize_token_embeddings(size, mean_resizing=False)
     parts = [model.get_input_embeddings(), model.get_output_embeddings()][: 1 if tied else 2]
     for number, part in enumerate(parts):

@@ -18,7 +18,8 @@ from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.schema import EXAMPLES, check
 from tastemaker.stats.random import generator
 
-# A micro-batch of ENOUGH padded tokens takes no row shorter than WASTE of its longest: one more pass costs less than padding.
+# A micro-batch of ENOUGH padded tokens takes no row shorter than WASTE of its longest: one more pass costs
+# less than padding.
 WASTE, ENOUGH = 0.75, 512
 
 
@@ -26,8 +27,8 @@ WASTE, ENOUGH = 0.75, 512
 class Examples:
     """Training examples: tokens (T,) int32, target (T,) bool, offsets (N + 1,) int64, weight (N,) float32.
 
-    `parents` (T,) int64: node of the tree of Semantic IDs that each of their tokens follows, when siblings are known.
-    `emphasis` (T,) float32: weight of each token inside its example, when they differ.
+    `parents` (T,) int64: node of the tree of Semantic IDs that each of their tokens follows, when siblings
+    are known. `emphasis` (T,) float32: weight of each token inside its example, when they differ.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -45,7 +46,11 @@ class Examples:
     @cached_property
     def mean_target_weight(self) -> float:
         """Sum of weights of predicted tokens over all examples, divided by N."""
-        each = self.target.astype(np.float64) if self.emphasis is None else self.target * self.emphasis.astype(np.float64)
+        each = (
+            self.target.astype(np.float64)
+            if self.emphasis is None
+            else self.target * self.emphasis.astype(np.float64)
+        )
         per_row = np.add.reduceat(each, self.offsets[:-1])
         return float((per_row * self.weight).sum() / self.count)
 
@@ -61,7 +66,8 @@ class Examples:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Padded input (R, C) int64 and the n tokens to predict: flat position of the token before, target id, weight.
+    """Padded input (R, C) int64 and the n tokens to predict: flat position of the token before, target id,
+    weight.
 
     `tokens` is the number of input tokens without the padding; `parents` (n,) see `Examples`.
     """
@@ -76,7 +82,8 @@ class MicroBatch:
     def to(self, device: torch.device) -> MicroBatch:
         """The same batch on `device`."""
         inputs, positions, targets, weights = (
-            tensor.to(device, non_blocking=True) for tensor in (self.inputs, self.positions, self.targets, self.weights)
+            tensor.to(device, non_blocking=True)
+            for tensor in (self.inputs, self.positions, self.targets, self.weights)
         )
         parents = None if self.parents is None else self.parents.to(device)
         return MicroBatch(inputs, positions, targets, weights, self.tokens, parents)
@@ -99,7 +106,8 @@ def read_examples(
     Raises
     ------
     InputError
-        naming the row: token out of range, mask and tokens of different length, negative or NaN weight, nothing to predict.
+        naming the row: token out of range, mask and tokens of different length, negative or NaN weight,
+        nothing to predict.
     """
     checked = check(table, EXAMPLES, "examples").combine_chunks()
     tokens, offsets = _lists(checked, "tokens")
@@ -113,7 +121,8 @@ def read_examples(
     if len(bad):
         row = int(np.searchsorted(offsets, bad[0], side="right"))
         raise InputError(
-            f"examples: row {row} has token {tokens[bad[0]]}, but the vocabulary has {vocabulary.size} tokens; rebuild them"
+            f"examples: row {row} has token {tokens[bad[0]]}, but the vocabulary has {vocabulary.size}"
+            " tokens; rebuild them"
         )
     _refuse_tokens(mask < 0, mask_offsets, "loss_mask has a negative weight")
     target = mask > 0
@@ -141,7 +150,9 @@ def _refuse(bad: npt.NDArray[np.bool_], reason: str) -> None:
 
 def _refuse_tokens(bad: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64], reason: str) -> None:
     if bad.any():
-        raise InputError(f"examples: row {int(np.searchsorted(offsets, np.argmax(bad), side='right'))} {reason}")
+        raise InputError(
+            f"examples: row {int(np.searchsorted(offsets, np.argmax(bad), side='right'))} {reason}"
+        )
 
 
 def _with_targets(examples: Examples) -> Examples:
@@ -153,12 +164,17 @@ def _with_targets(examples: Examples) -> Examples:
         return examples
     inside = np.repeat(keep, np.diff(examples.offsets))
     offsets = np.concatenate([[0], np.cumsum(np.diff(examples.offsets)[keep])]).astype(np.int64)
-    parents, emphasis = (None if one is None else one[inside] for one in (examples.parents, examples.emphasis))
-    return Examples(examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep], parents, emphasis)  # type: ignore[arg-type]
+    parents, emphasis = (
+        None if one is None else one[inside] for one in (examples.parents, examples.emphasis)
+    )
+    return Examples(
+        examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep], parents, emphasis
+    )  # type: ignore[arg-type]
 
 
 class Batches:
-    """Row numbers of each step: an endless run of permutations cut into equal batches, so step -> rows is a function.
+    """Row numbers of each step: an endless run of permutations cut into equal batches, so step -> rows is a
+    function.
 
     With `passes` the examples are so many equal parts, shuffled inside each part and never across.
     """
@@ -187,10 +203,12 @@ class Batches:
 
 
 def micro_batches(examples: Examples, rows: npt.NDArray[np.int64], limit: int) -> Iterator[MicroBatch]:
-    """Split the rows of one step into padded inputs of at most `limit` tokens, rows of similar length together.
+    """Split the rows of one step into padded inputs of at most `limit` tokens, rows of similar length
+    together.
 
-    Sorting happens inside the step only: the step's gradient is that of its uniform sample, without the padding.
-    Inputs end before the last predicted token; padding is at the right, where causal attention never looks.
+    Sorting happens inside the step only: the step's gradient is that of its uniform sample, without the
+    padding. Inputs end before the last predicted token; padding is at the right, where causal attention never
+    looks.
     """
     used = [_used(examples, int(row)) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: -used[index])
@@ -222,7 +240,11 @@ def _pad(examples: Examples, rows: list[int], used: list[int], width: int) -> Mi
         places = np.flatnonzero(examples.target[start : start + length + 1])
         positions.append(index * width + places - 1)
         targets.append(examples.tokens[start + places])
-        each = np.ones(len(places), np.float32) if examples.emphasis is None else examples.emphasis[start + places]
+        each = (
+            np.ones(len(places), np.float32)
+            if examples.emphasis is None
+            else examples.emphasis[start + places]
+        )
         weights.append(examples.weight[row] * each)
         if examples.parents is not None:
             parents.append(examples.parents[start + places])

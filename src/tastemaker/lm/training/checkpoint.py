@@ -1,4 +1,6 @@
-"""Checkpoints of a training run: one folder a step, written beside the old one and named last, hashes in its manifest."""
+"""Checkpoints of a training run: one folder a step, written beside the old one and named last, hashes in its
+manifest.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass
 class Checkpoint:
-    """Everything a run needs to go on: `groups` (weights, optimiser, average, best) of named tensors, and plain values.
+    """Everything a run needs to go on: `groups` (weights, optimiser, average, best) of named tensors, and
+    plain values.
 
-    The data cursor is `step` itself (batches are a function of it), and so is the random state: draws are keyed by step.
+    The data cursor is `step` itself (batches are a function of it), and so is the random state: draws are
+    keyed by step.
     """
 
     step: int
@@ -33,7 +37,9 @@ class Checkpoint:
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `folder`/step-N and then delete older steps; a kill at any moment leaves the last complete one."""
+    """Write `folder`/step-N and then delete older steps; a kill at any moment leaves the last complete
+    one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(".step-*"):
         shutil.rmtree(stale, ignore_errors=True)
@@ -44,7 +50,12 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         path = partial / f"{group}.safetensors"
         save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, path)
         files[path.name] = file_hash(path)
-    manifest = {"step": checkpoint.step, "identity": checkpoint.identity, "values": checkpoint.values, "files": files}
+    manifest = {
+        "step": checkpoint.step,
+        "identity": checkpoint.identity,
+        "values": checkpoint.values,
+        "files": files,
+    }
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     publish(partial, folder / name)
     for old in folder.glob("step-*"):
@@ -58,7 +69,8 @@ def read_latest(folder: Path, identity: dict[str, str]) -> Checkpoint | None:
     Raises
     ------
     ArtifactError
-        when it belongs to another run (settings, examples, model or vocabulary; both hashes are shown) or is damaged.
+        when it belongs to another run (settings, examples, model or vocabulary; both hashes are shown) or is
+        damaged.
     """
     names = sorted(entry.name for entry in folder.glob("step-*")) if folder.is_dir() else []
     if not names:
@@ -69,15 +81,16 @@ def read_latest(folder: Path, identity: dict[str, str]) -> Checkpoint | None:
         found = manifest["identity"].get(what)
         if found != expected:
             raise ArtifactError(
-                f"{path}: this checkpoint was made with other {what} (hash {found}, this run has {expected}); "
-                "restore what changed, or delete the folder to train from the beginning"
+                f"{path}: this checkpoint was made with other {what} (hash {found}, this run has {expected});"
+                " restore what changed, or delete the folder to train from the beginning"
             )
     groups = {}
     for name, digest in manifest["files"].items():
         found = file_hash(path / name) if (path / name).exists() else "missing"
         if found != digest:
             raise ArtifactError(
-                f"{path / name}: damaged (hash {found}, recorded {digest}); delete {path} to train from the beginning"
+                f"{path / name}: damaged (hash {found}, recorded {digest}); delete {path} to train from the"
+                " beginning"
             )
         groups[name.removesuffix(".safetensors")] = load_file(path / name)
     return Checkpoint(int(manifest["step"]), identity, manifest["values"], groups)
@@ -89,5 +102,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         if not {"step", "identity", "values", "files"} <= manifest.keys():
             raise ValueError("entries are missing")
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path / MANIFEST}: cannot be read ({error}); delete {path} to train from the beginning") from None
+        raise ArtifactError(
+            f"{path / MANIFEST}: cannot be read ({error}); delete {path} to train from the beginning"
+        ) from None
     return manifest

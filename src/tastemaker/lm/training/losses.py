@@ -19,7 +19,8 @@ CHUNK_LOGITS = 32_000_000  # floats of logits alive at once: 128 MB
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over predicted tokens: weighted loss (a scalar with gradient), and for reports loss and weight per level.
+    """Sums over predicted tokens: weighted loss (a scalar with gradient), and for reports loss and weight per
+    level.
 
     `levels` and `counts` are (L + 1,): one place a level, the last for tokens that are no Semantic ID.
     """
@@ -35,32 +36,54 @@ def head_weight(model: Any) -> torch.Tensor:
     Raises
     ------
     ModelError
-        for families that scale or soft-cap logits or add a bias: a slice of the matrix would not be their head.
+        for families that scale or soft-cap logits or add a bias: a slice of the matrix would not be their
+        head.
     """
     head = model.get_output_embeddings()
     config = model.config
     scale = [getattr(config, name, None) for name in ("logit_scale", "logits_scaling")]
-    if head is None or getattr(head, "bias", None) is not None or any(value not in (None, 1, 1.0) for value in scale):
-        raise ModelError(f"{config.model_type}: its output head is no plain matrix, which sliced heads need; use another base")
+    if (
+        head is None
+        or getattr(head, "bias", None) is not None
+        or any(value not in (None, 1, 1.0) for value in scale)
+    ):
+        raise ModelError(
+            f"{config.model_type}: its output head is no plain matrix, which sliced heads need; use another"
+            " base"
+        )
     if getattr(config, "final_logit_softcapping", None):
-        raise ModelError(f"{config.model_type}: it soft-caps its logits, which sliced heads cannot reproduce; use another base")
+        raise ModelError(
+            f"{config.model_type}: it soft-caps its logits, which sliced heads cannot reproduce; use another"
+            " base"
+        )
     weight: torch.Tensor = head.weight
     return weight
 
 
 def batch_loss(
-    model: Any, vocabulary: Vocabulary, batch: MicroBatch, stage: str, smoothing: float, siblings: Siblings | None = None
+    model: Any,
+    vocabulary: Vocabulary,
+    batch: MicroBatch,
+    stage: str,
+    smoothing: float,
+    siblings: Siblings | None = None,
 ) -> Sums:
     """Weighted cross-entropy of one micro-batch.
 
-    `cpt` normalises over the whole vocabulary; `sft` over the K_l rows of the target's level, or with `siblings` over
-    those of them that exist after the prefix: exactly what beam search scores with. Hidden states are gathered first, so
-    the head is computed only where a token is predicted.
+    `cpt` normalises over the whole vocabulary; `sft` over the K_l rows of the target's level, or with
+    `siblings` over
+    those of them that exist after the prefix: exactly what beam search scores with. Hidden states are
+    gathered first, so the head is computed only where a token is predicted.
     """
     hidden = model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
     hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.positions)
     weight = head_weight(model)
-    levels = torch.bucketize(batch.targets, torch.tensor(vocabulary.sid_starts, device=batch.targets.device), right=True) - 1
+    levels = (
+        torch.bucketize(
+            batch.targets, torch.tensor(vocabulary.sid_starts, device=batch.targets.device), right=True
+        )
+        - 1
+    )
     levels = torch.where((levels >= 0) & (levels < vocabulary.levels), levels, vocabulary.levels)
     if stage == "cpt":
         order = torch.arange(len(levels), device=levels.device)
@@ -99,8 +122,12 @@ def _by_level(
     return torch.cat(places), torch.cat(losses)
 
 
-def _cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Cross-entropy (n,) of softmax(hidden W'); logits of large vocabularies are made twice in pieces instead of kept."""
+def _cross_entropy(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    """Cross-entropy (n,) of softmax(hidden W'); logits of large vocabularies are made twice in pieces instead
+    of kept.
+    """
 
     def piece(some: torch.Tensor, those: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
         logits = F.linear(some, matrix).float()

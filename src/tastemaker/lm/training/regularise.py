@@ -15,7 +15,8 @@ MLP = ("mlp", "feed_forward", "ffn")
 
 
 class Dropout:
-    """Dropout on embeddings and on the outputs of attention and MLP blocks, by forward hooks; Llama has none of its own.
+    """Dropout on embeddings and on the outputs of attention and MLP blocks, by forward hooks; Llama has none
+    of its own.
 
     Draws come from a generator seeded per step (`seed`), so a resumed run needs no generator state.
     """
@@ -34,7 +35,11 @@ class Dropout:
         if not module.training:
             return output
         tensor = output[0] if isinstance(output, tuple) else output
-        keep = torch.empty_like(tensor).bernoulli_(1.0 - self.rate, generator=self.generator).div_(1.0 - self.rate)
+        keep = (
+            torch.empty_like(tensor)
+            .bernoulli_(1.0 - self.rate, generator=self.generator)
+            .div_(1.0 - self.rate)
+        )
         dropped = tensor * keep
         return (dropped, *output[1:]) if isinstance(output, tuple) else dropped
 
@@ -52,12 +57,16 @@ def _places(model: Any) -> list[torch.nn.Module]:
         for names in (ATTENTION, MLP):
             found += [getattr(layer, name) for name in names if hasattr(layer, name)][:1]
     if layers is None or len(found) != 1 + 2 * len(layers):
-        raise ModelError(f"{model.config.model_type}: no place for dropout is known in this family; set dropout to 0")
+        raise ModelError(
+            f"{model.config.model_type}: no place for dropout is known in this family; set dropout to 0"
+        )
     return found
 
 
 class Average:
-    """Moving average of the trainable weights: a_t = d a_(t-1) + (1 - d) w_t, d = min(decay, (1 + t)/(10 + t))."""
+    """Moving average of the trainable weights: a_t = d a_(t-1) + (1 - d) w_t, d = min(decay, (1 + t)/(10 +
+    t)).
+    """
 
     def __init__(self, parameters: dict[str, torch.nn.Parameter], decay: float) -> None:
         self.decay = decay
@@ -68,7 +77,9 @@ class Average:
         """Move towards the weights after step `step` (counted from 1)."""
         if self.decay:
             decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(self.values.values()), [one.detach() for one in self.parameters.values()], 1 - decay)
+            torch._foreach_lerp_(
+                list(self.values.values()), [one.detach() for one in self.parameters.values()], 1 - decay
+            )
 
     @contextmanager
     def in_model(self) -> Iterator[None]:

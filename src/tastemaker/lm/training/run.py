@@ -40,7 +40,9 @@ class Window:
             tokens_per_second=self.tokens / elapsed,
             learning_rate=run.settings.rate(max(0, run.step - 1), run.total),
             gradient_norm=self.norm,
-            seconds_left=elapsed / self.steps * (run.total - run.step) if self.steps and not run.stopped else 0.0,
+            seconds_left=(
+                elapsed / self.steps * (run.total - run.step) if self.steps and not run.stopped else 0.0
+            ),
             best=run.best,
             stopped=run.stopped,
         )
@@ -50,7 +52,12 @@ class Run:
     """State of one training run."""
 
     def __init__(
-        self, model: Any, vocabulary: Vocabulary, data: Examples, settings: Settings, siblings: Siblings | None = None
+        self,
+        model: Any,
+        vocabulary: Vocabulary,
+        data: Examples,
+        settings: Settings,
+        siblings: Siblings | None = None,
     ) -> None:
         self.siblings = siblings
         self.model, self.vocabulary, self.data, self.settings = model, vocabulary, data, settings
@@ -60,7 +67,9 @@ class Run:
         self.best: float | None = None
         self.last: Metrics | None = None
         self.best_weights: checkpoint.Tensors = {}
-        self.matrices = list({id(one): one for one in (model.get_input_embeddings().weight, head_weight(model))}.values())
+        self.matrices = list(
+            {id(one): one for one in (model.get_input_embeddings().weight, head_weight(model))}.values()
+        )
         chosen = self.matrices if settings.freeze == "old" else list(model.parameters())
         for one in model.parameters():
             one.requires_grad_(any(one is other for other in chosen))
@@ -83,7 +92,9 @@ class Run:
         for batch in micro_batches(self.data, rows, settings.micro_tokens):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
                 here = batch.to(self.device)
-                sums = batch_loss(self.model, self.vocabulary, here, settings.stage, settings.smoothing, self.siblings)
+                sums = batch_loss(
+                    self.model, self.vocabulary, here, settings.stage, settings.smoothing, self.siblings
+                )
             (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
             self.window.losses += sums.levels
             self.window.counts += sums.counts
@@ -95,7 +106,8 @@ class Run:
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), settings.clip or math.inf)
         if not torch.isfinite(norm):
             raise ModelError(
-                f"training diverged at step {self.step + 1}: the gradient is {norm}; lower learning_rate (now {rate:.2g})"
+                f"training diverged at step {self.step + 1}: the gradient is {norm}; lower learning_rate (now"
+                f" {rate:.2g})"
             )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -137,4 +149,6 @@ def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) ->
         {"params": [one for one in parameters.values() if one.ndim > 1], "weight_decay": decay},
         {"params": [one for one in parameters.values() if one.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, betas=settings.betas, fused=True)
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=settings.learning_rate, betas=settings.betas, fused=True
+    )

@@ -10,7 +10,8 @@ from typing import Literal
 
 from tastemaker.errors import ModelError
 
-# Settings that change when or where things are done, not what comes out: a checkpoint does not depend on them.
+# Settings that change when or where things are done, not what comes out: a checkpoint does not depend on
+# them.
 CADENCE = ("threads", "checkpoint_every", "log_every")
 
 
@@ -21,23 +22,26 @@ class Settings:
     Parameters
     ----------
     stage
-        `cpt`: every token of the loss mask, softmax over the vocabulary; `sft`: only Semantic-ID tokens, softmax over
-        the level's own rows, as in serving.
+        `cpt`: every token of the loss mask, softmax over the vocabulary; `sft`: only Semantic-ID tokens,
+        softmax over the level's own rows, as in serving.
     epochs, steps
         Length; `steps` counts when given.
     passes
-        The examples are so many passes over the same users, one after another, each a variant of the last: shuffled inside a
-        pass only, so that nobody is met twice in a short while.
+        The examples are so many passes over the same users, one after another, each a variant of the last:
+        shuffled inside a pass only, so that nobody is met twice in a short while.
     batch_rows, micro_tokens
-        Examples per optimiser step (uniform draws) and padded tokens per forward pass (memory and speed only).
+        Examples per optimiser step (uniform draws) and padded tokens per forward pass (memory and speed
+        only).
     warmup, schedule, floor
         Steps of linear warm-up; then constant, cosine or linear down to `floor` times the learning rate.
     dropout, smoothing, average
-        Hidden dropout rate, label smoothing, decay of the moving average of weights (0: none; else it is what is kept).
+        Hidden dropout rate, label smoothing, decay of the moving average of weights (0: none; else it is what
+        is kept).
     freeze
         `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model).
     validate_every, patience
-        Steps between calls of `validate` (0: once an epoch), and calls without improvement before stopping (0: never).
+        Steps between calls of `validate` (0: once an epoch), and calls without improvement before stopping
+        (0: never).
     checkpoint_every, log_every
         Seconds between checkpoints; steps between metrics.
     """
@@ -77,7 +81,10 @@ class Settings:
             "steps": self.steps is None or self.steps > 0,
             "learning_rate": 0 < self.learning_rate < math.inf,
             "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            **{name: getattr(self, name) >= 1 for name in ("passes", "batch_rows", "micro_tokens", "log_every")},
+            **{
+                name: getattr(self, name) >= 1
+                for name in ("passes", "batch_rows", "micro_tokens", "log_every")
+            },
             **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "smoothing", "average")},
             **{
                 name: getattr(self, name) >= 0
@@ -98,15 +105,19 @@ class Settings:
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         share = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
-        fall = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1.0 - share}[self.schedule]
+        fall = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1.0 - share}[
+            self.schedule
+        ]
         return self.learning_rate * (self.floor + (1 - self.floor) * fall)
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Progress since the last report: losses in nats per predicted token; `level_losses` holds NaN where nothing was predicted.
+    """Progress since the last report: losses in nats per predicted token; `level_losses` holds NaN where
+    nothing was predicted.
 
-    Watch `level_losses[0]`: later codes follow from the prefix, so the total can fall while the user is ignored.
+    Watch `level_losses[0]`: later codes follow from the prefix, so the total can fall while the user is
+    ignored.
     """
 
     step: int

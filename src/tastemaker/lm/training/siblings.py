@@ -1,7 +1,8 @@
-"""Which codes exist after which prefix, so that a softmax spends no probability on Semantic IDs that no item has.
+"""Which codes exist after which prefix, so that a softmax spends no probability on Semantic IDs that no item
+has.
 
-With this normalisation the probabilities of all items of the catalogue sum to 1. It depends on the catalogue alone,
-never on what a request may show, so filters still reorder nothing.
+With this normalisation the probabilities of all items of the catalogue sum to 1. It depends on the catalogue
+alone, never on what a request may show, so filters still reorder nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 
 Ints = npt.NDArray[np.int64]
-FEW = 8  # gathering rows beats one product over all of them when the level has more than so many times as many
+FEW = (
+    8  # gathering rows beats one product over all of them when the level has more than so many times as many
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +75,16 @@ class Siblings:
             if wrong.any():
                 at = int(places[np.argmax(wrong)])
                 raise InputError(
-                    f"examples: token {at + 1} of the stream continues no Semantic ID of the catalogue; rebuild the corpus"
+                    f"examples: token {at + 1} of the stream continues no Semantic ID of the catalogue;"
+                    " rebuild the corpus"
                 )
             parents[places], nodes[places] = above, found
         return parents
 
     def children(self, level: int, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes (n, m) that exist under each parent node (n,), ascending, and a mask (n, m) of the places in use."""
+        """Codes (n, m) that exist under each parent node (n,), ascending, and a mask (n, m) of the places in
+        use.
+        """
         size, keys = self.sizes[level], torch.from_numpy(self.keys[level]).to(parents.device)
         begin = torch.searchsorted(keys, parents * size)
         counts = torch.searchsorted(keys, (parents + 1) * size) - begin

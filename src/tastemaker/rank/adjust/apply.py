@@ -26,7 +26,9 @@ _APART, _HELD = "; set apart from similar items", "; held near its place"
 
 @dataclass(frozen=True)
 class Ranked:
-    """Places (n,) in their new order, with retention, term and adjusted score (n,) of each place; who was set apart or held."""
+    """Places (n,) in their new order, with retention, term and adjusted score (n,) of each place; who was set
+    apart or held.
+    """
 
     order: Ints
     retention: Floats
@@ -46,12 +48,14 @@ class Ranked:
 def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
     """Re-rank every request of `scored` by `rule`; rows stay in their order, none is dropped.
 
-    scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent), and attributes or vector for `Mmr`.
-    standardise: score in median absolute deviations of its request, so that the rule means the same on a drifting score scale;
-    False adds to the raw score (as published). Adds `retention` (what the rule looked at), `adjustment` (what it added, in units
-    of the score it was added to), `adjusted_score`, `rank_before` and `rank_after` (from 1; equal scores in the order of
-    item_id), and `reason`. The order is `rank_after`: caps and diversity move items beyond their score. A request whose scores
-    do not vary (MAD 0) is left alone and says so. Raises InputError as `read_requests`, and without similarities for `Mmr`.
+    scored: request_id, item_id, score, p_pos, optionally p_neg (1 - p_pos where absent), and attributes or
+    vector for `Mmr`.
+    standardise: score in median absolute deviations of its request, so that the rule means the same on a
+    drifting score scale; False adds to the raw score (as published). Adds `retention` (what the rule looked
+    at), `adjustment` (what it added, in units of the score it was added to), `adjusted_score`, `rank_before`
+    and `rank_after` (from 1; equal scores in the order of item_id), and `reason`. The order is `rank_after`:
+    caps and diversity move items beyond their score. A request whose scores do not vary (MAD 0) is left alone
+    and says so. Raises InputError as `read_requests`, and without similarities for `Mmr`.
     """
     requests = read_requests(scored, standardise)
     ranked = rank(requests, rule, scored)
@@ -69,15 +73,18 @@ def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
     }
     kept = scored.drop_columns([name for name in added if name in scored.column_names])
     for name, column in added.items():
-        kept = kept.append_column(name, column if isinstance(column, pa.Array) else pa.array(column, pa.string()))
+        kept = kept.append_column(
+            name, column if isinstance(column, pa.Array) else pa.array(column, pa.string())
+        )
     return kept
 
 
 def grid_ranks(score: Floats, p_pos: Floats, p_neg: Floats, rule: Rule, standardise: bool = True) -> Ints:
-    """New ranks (Q, n), from 1, of Q requests with n candidates each, given as arrays (Q, n): `adjust` without the table.
+    """New ranks (Q, n), from 1, of Q requests with n candidates each, given as arrays (Q, n): `adjust`
+    without the table.
 
-    For simulations and servers that hold arrays. `Mmr` is refused: arrays carry no attributes. Raises InputError as told there
-    and by `grid_requests`.
+    For simulations and servers that hold arrays. `Mmr` is refused: arrays carry no attributes. Raises
+    InputError as told there and by `grid_requests`.
     """
     requests = grid_requests(score, p_pos, p_neg, standardise)
     ranked = rank(requests, rule, None)

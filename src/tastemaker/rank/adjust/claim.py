@@ -1,4 +1,6 @@
-"""What a rule does to real candidates, as a report: the published step beside it, its halves, exposure and diversity."""
+"""What a rule does to real candidates, as a report: the published step beside it, its halves, exposure and
+diversity.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from tastemaker.rank.report import Cell, ClaimReport, Intervals, Lines, Table
 from tastemaker.stats.estimate import Estimate
 
 _DIFFER = (
-    "paper mode adds to the raw score, so its strength drifts with the scores' scale; corrected mode standardises each request",
+    (
+        "paper mode adds to the raw score, so its strength drifts with the scores' scale; corrected mode"
+        " standardises each request"
+    ),
     "the published step jumps by alpha at its threshold; hinge, value and constrained rules are continuous",
 )
 _LIMITS = (
@@ -40,7 +45,10 @@ def movement_row(name: str, one: RankEffects) -> dict[str, Cell]:
     """One rule as a row: churn and, where items have attributes, diversity."""
     row: dict[str, Cell] = {"rule": name, f"lists changed (top {one.k})": one.changed, "Kendall tau": one.tau}
     if not math.isnan(one.distance_before):
-        row |= {"diversity before": round(one.distance_before, 4), "diversity after": round(one.distance_after, 4)}
+        row |= {
+            "diversity before": round(one.distance_before, 4),
+            "diversity after": round(one.distance_after, 4),
+        }
     return row
 
 
@@ -50,7 +58,14 @@ def exposure_rows(effects: RankEffects) -> list[dict[str, Cell]]:
     for name, one in effects.exposure.items():
         value, before, after = one.moves[0]
         moved = f"{value}: {100 * before:.2f} % to {100 * after:.2f} %"
-        rows.append({"exposure by": name, "Gini before": one.gini_before, "Gini after": one.gini_after, "largest move": moved})
+        rows.append(
+            {
+                "exposure by": name,
+                "Gini before": one.gini_before,
+                "Gini after": one.gini_after,
+                "largest move": moved,
+            }
+        )
     return rows
 
 
@@ -69,7 +84,9 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     rows = [effect_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
     churn = [movement_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
     rest = Table.of("Exposure (1 / log2(1 + position) within the top)", exposure_rows(full))
-    every = {f"paper: {key}": one for key, one in paper.items()} | {f"{name}, {part}": one for part, one in parts.items()}
+    every = {f"paper: {key}": one for key, one in paper.items()} | {
+        f"{name}, {part}": one for part, one in parts.items()
+    }
     gains = {key: one.proxy_gain for key, one in every.items()}
     picture = Intervals.of("Proxy gain", f"change of mean p in the top {k}", gains, reference=0.0)
     return full, ClaimReport(
@@ -80,17 +97,24 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
         (Table.of("This rule, and each half alone", rows), Table.of("Churn and diversity", churn), rest),
         _DIFFER,
         (picture,),
-        ("the proxy is calibrated on the candidates ranked here", "requests of different users are independent"),
+        (
+            "the proxy is calibrated on the candidates ranked here",
+            "requests of different users are independent",
+        ),
         _LIMITS,
         settings={"rule": type(rule).__name__, **asdict(rule), "k": k, "requests": full.requests},
-    )  # fmt: skip
+    )
 
 
 def frontier(effects: Mapping[str, Mapping[str, RankEffects]]) -> Lines:
-    """Proxy gained against engagement lost: one line a family of rules (name -> setting -> effects), points by loss."""
+    """Proxy gained against engagement lost: one line a family of rules (name -> setting -> effects), points
+    by loss.
+    """
     series = []
     for name, family in effects.items():
-        points = sorted((100 * one.engagement_loss.value, 100 * one.proxy_gain.value) for one in family.values())
+        points = sorted(
+            (100 * one.engagement_loss.value, 100 * one.proxy_gain.value) for one in family.values()
+        )
         series.append((name, tuple(x for x, _ in points), tuple(y for _, y in points)))
     title = "What each rule gains for what it costs"
     return Lines(title, "engagement given up, percent of its range", "proxy gain, points", tuple(series))
@@ -101,13 +125,24 @@ def _points(one: Estimate) -> str:
 
 
 def tuned_claim(claim: ClaimReport, tuned: Tuned, cap: float) -> ClaimReport:
-    """The preview of a tuned rule, with how its weight was found; a weight of 0 means that the cap allows none."""
+    """The preview of a tuned rule, with how its weight was found; a weight of 0 means that the cap allows
+    none.
+    """
     x = tuple(float(place + 1) for place in range(len(tuned.rounds)))
     series = (
         ("weight", x, tuple(one for one, _ in tuned.rounds)),
         ("loss, percent", x, tuple(100 * one for _, one in tuned.rounds)),
     )
-    told = f"Weight {tuned.rule.weight:.3f} gives up {100 * tuned.loss:.2f} % of the engagement range (cap {100 * cap:g} %). "
+    told = (
+        f"Weight {tuned.rule.weight:.3f} gives up {100 * tuned.loss:.2f} % of the engagement range (cap"
+        f" {100 * cap:g} %). "
+    )
     found: Any = claim.verdict if tuned.rule.weight > 0 else "not supported"
     figures = (*claim.figures, Lines("Dual updates", "round", "weight, loss", series))
-    return replace(claim, verdict=found, because=told + claim.because, figures=figures, settings={**claim.settings, "cap": cap})
+    return replace(
+        claim,
+        verdict=found,
+        because=told + claim.because,
+        figures=figures,
+        settings={**claim.settings, "cap": cap},
+    )

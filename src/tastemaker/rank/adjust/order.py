@@ -53,8 +53,8 @@ def constrained(requests: Requests, rule: Constrained) -> tuple[Floats, Ints]:
 def capped(requests: Requests, wanted: Ints, most: int) -> Ints:
     """Places (n,) in an order as `wanted` as possible where nobody moves more than `most` positions.
 
-    One pass over positions: the item whose last allowed position this is, else the most wanted one that may come this early. At
-    most one item is ever due, because base ranks differ.
+    One pass over positions: the item whose last allowed position this is, else the most wanted one that may
+    come this early. At most one item is ever due, because base ranks differ.
     """
     out = np.empty_like(wanted)
     preference = np.empty_like(wanted)
@@ -81,9 +81,13 @@ def capped(requests: Requests, wanted: Ints, most: int) -> Ints:
 
 
 def diverse(requests: Requests, score: Floats, similarity: Similarity, balance: float) -> Ints:
-    """Places (n,) chosen one by one: argmax balance score - (1 - balance) (largest similarity to those already chosen)."""
+    """Places (n,) chosen one by one: argmax balance score - (1 - balance) (largest similarity to those
+    already chosen).
+    """
     out = []
-    for number, (start, end) in enumerate(zip(requests.offsets[:-1].tolist(), requests.offsets[1:].tolist(), strict=True)):
+    for number, (start, end) in enumerate(
+        zip(requests.offsets[:-1].tolist(), requests.offsets[1:].tolist(), strict=True)
+    ):
         places = np.arange(start, end)
         if requests.flat[number]:
             out.append(places)

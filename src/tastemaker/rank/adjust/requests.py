@@ -24,9 +24,9 @@ NORMAL = 1.4826
 class Requests:
     """n candidates of Q requests; a "place" is a row of this layout.
 
-    rows (n,): row of the table at each place; offsets (Q + 1,); request (n,): number of its request; z (n,): score in median
-    absolute deviations of its request (the raw score where not standardised); p_pos, p_neg (n,); flat (Q,): scores of the
-    request do not vary (MAD 0). Equal scores are in the order of item_id.
+    rows (n,): row of the table at each place; offsets (Q + 1,); request (n,): number of its request; z (n,):
+    score in median absolute deviations of its request (the raw score where not standardised); p_pos, p_neg
+    (n,); flat (Q,): scores of the request do not vary (MAD 0). Equal scores are in the order of item_id.
     """
 
     rows: Ints
@@ -63,7 +63,10 @@ class Requests:
 def numbers_of(table: pa.Table, name: str, low: float = -np.inf, high: float = np.inf) -> Floats:
     """A column (n,) of finite numbers within [low, high]. Raises InputError naming row and column."""
     if name not in table.column_names:
-        raise InputError(f"scored: column '{name}' is missing; the table has {', '.join(table.column_names) or 'no columns'}")
+        raise InputError(
+            f"scored: column '{name}' is missing; the table has"
+            f" {', '.join(table.column_names) or 'no columns'}"
+        )
     try:
         values = np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -71,14 +74,19 @@ def numbers_of(table: pa.Table, name: str, low: float = -np.inf, high: float = n
     bad = np.flatnonzero(~np.isfinite(values) | (values < low) | (values > high))
     if len(bad):
         wanted = "a finite number" if not np.isfinite(low) else f"a number between {low:g} and {high:g}"
-        raise InputError(f"scored: row {bad[0] + 1}, column '{name}' is {values[bad[0]]}; every row needs {wanted}")
+        raise InputError(
+            f"scored: row {bad[0] + 1}, column '{name}' is {values[bad[0]]}; every row needs {wanted}"
+        )
     return values
 
 
 def ids_of(table: pa.Table, name: str) -> pl.Series:
     """A column of ids. Raises InputError where it is missing or empty."""
     if name not in table.column_names:
-        raise InputError(f"scored: column '{name}' is missing; the table has {', '.join(table.column_names) or 'no columns'}")
+        raise InputError(
+            f"scored: column '{name}' is missing; the table has"
+            f" {', '.join(table.column_names) or 'no columns'}"
+        )
     if table[name].null_count:
         row = pc.index(table[name].is_null(), True).as_py()
         raise InputError(f"scored: row {row + 1}, column '{name}' is empty; every row needs a value there")
@@ -86,10 +94,11 @@ def ids_of(table: pa.Table, name: str) -> pl.Series:
 
 
 def read_requests(scored: pa.Table, standardise: bool = True) -> Requests:
-    """Lay `scored` out: request_id, item_id, score, p_pos, and p_neg (1 - p_pos where there is no such column).
+    """Lay `scored` out: request_id, item_id, score, p_pos, and p_neg (1 - p_pos where there is no such
+    column).
 
-    Raises InputError naming row and column on a missing column, an empty id, a score that is not finite, a probability
-    outside [0, 1], an item twice in a request, or a table without rows.
+    Raises InputError naming row and column on a missing column, an empty id, a score that is not finite, a
+    probability outside [0, 1], an item twice in a request, or a table without rows.
     """
     if not scored.num_rows:
         raise InputError("scored: the table has no rows; there is nothing to adjust")
@@ -98,26 +107,38 @@ def read_requests(scored: pa.Table, standardise: bool = True) -> Requests:
     p_neg = numbers_of(scored, "p_neg", 0, 1) if "p_neg" in scored.column_names else 1 - p_pos
     over = np.flatnonzero(p_pos + p_neg > 1 + 1e-6)
     if len(over):
-        raise InputError(f"scored: row {over[0] + 1}: p_pos and p_neg add to more than 1; both are shares of the same answers")
+        raise InputError(
+            f"scored: row {over[0] + 1}: p_pos and p_neg add to more than 1; both are shares of the same"
+            " answers"
+        )
     names, items = ids_of(scored, "request_id"), ids_of(scored, "item_id")
-    frame = pl.DataFrame({"request": names.rank("dense"), "item": items.rank("dense"), "score": -score}).with_row_index("row")
+    frame = pl.DataFrame(
+        {"request": names.rank("dense"), "item": items.rank("dense"), "score": -score}
+    ).with_row_index("row")
     frame = frame.sort("request", "score", "item")
     request = frame["request"].to_numpy().astype(np.int64) - 1
     rows = frame["row"].to_numpy().astype(np.int64)
     _refuse_twice(frame, names, items)
     offsets = np.searchsorted(request, np.arange(request[-1] + 2))
-    z, flat = _standardised(score[rows], request, offsets) if standardise else (score[rows], np.zeros(len(offsets) - 1, bool))
+    z, flat = (
+        _standardised(score[rows], request, offsets)
+        if standardise
+        else (score[rows], np.zeros(len(offsets) - 1, bool))
+    )
     return Requests(rows, offsets, request, z, p_pos[rows], p_neg[rows], flat)
 
 
 def grid_requests(score: Floats, p_pos: Floats, p_neg: Floats, standardise: bool = True) -> Requests:
-    """The layout of requests that all have n candidates: scores and probabilities (Q, n), row = request x n + candidate.
+    """The layout of requests that all have n candidates: scores and probabilities (Q, n), row = request x n +
+    candidate.
 
-    Equal scores keep the order of candidates. Raises InputError on shapes that differ or a number that is not finite.
+    Equal scores keep the order of candidates. Raises InputError on shapes that differ or a number that is not
+    finite.
     """
     if score.ndim != 2 or not score.size or score.shape != p_pos.shape or score.shape != p_neg.shape:
         raise InputError(
-            f"scores and probabilities need one shape (requests, items); got {score.shape}, {p_pos.shape}, {p_neg.shape}"
+            f"scores and probabilities need one shape (requests, items); got {score.shape}, {p_pos.shape},"
+            f" {p_neg.shape}"
         )
     for name, values in (("score", score), ("p_pos", p_pos), ("p_neg", p_neg)):
         if not np.all(np.isfinite(values)):
@@ -135,7 +156,8 @@ def _refuse_twice(frame: pl.DataFrame, names: pl.Series, items: pl.Series) -> No
     if pairs.n_unique() < len(frame):
         row = int(frame.filter(pairs.is_duplicated())["row"].sort()[0])
         raise InputError(
-            f"scored: row {row + 1}: item '{items[row]}' comes twice in request '{names[row]}'; keep one row a request and item"
+            f"scored: row {row + 1}: item '{items[row]}' comes twice in request '{names[row]}'; keep one row"
+            " a request and item"
         )
 
 
@@ -151,4 +173,6 @@ def _standardised(score: Floats, request: Ints, offsets: Ints) -> tuple[Floats, 
 def _medians(ordered: Floats, offsets: Ints) -> Floats:
     """Medians (Q,) of values that are sorted within each request."""
     n = np.diff(offsets)
-    return np.asarray((ordered[offsets[:-1] + (n - 1) // 2] + ordered[offsets[:-1] + n // 2]) / 2, dtype=np.float64)
+    return np.asarray(
+        (ordered[offsets[:-1] + (n - 1) // 2] + ordered[offsets[:-1] + n // 2]) / 2, dtype=np.float64
+    )

@@ -18,7 +18,10 @@ Part = Literal["both", "boost", "demote"]
 def _least(name: str, value: float, low: float, high: float = math.inf, above: bool = False) -> None:
     if not (math.isfinite(value) and low <= value <= high and not (above and value == low)):
         told = f"above {low:g}" if above else f"at least {low:g}"
-        raise InputError(f"{name} is {value}; give a number {told}" + (f" and at most {high:g}" if math.isfinite(high) else ""))
+        raise InputError(
+            f"{name} is {value}; give a number {told}"
+            + (f" and at most {high:g}" if math.isfinite(high) else "")
+        )
 
 
 class _OfProbability:
@@ -34,7 +37,8 @@ class _OfProbability:
         _least("tau_demote", self.tau_demote, 0, 1)
         if self.tau_demote > self.tau_boost:
             raise InputError(
-                f"tau_demote {self.tau_demote} lies above tau_boost {self.tau_boost}; an item would be raised and lowered at once"
+                f"tau_demote {self.tau_demote} lies above tau_boost {self.tau_boost}; an item would be raised"
+                " and lowered at once"
             )
 
     def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
@@ -50,12 +54,16 @@ class _OfValue:
 
     def retention(self, p_pos: Floats, p_neg: Floats) -> Floats:
         """v = p_pos - penalty p_neg; of the part 'boost' only what raises, of 'demote' only what lowers."""
-        return np.asarray((self.part != "demote") * p_pos - (self.part != "boost") * self.penalty * p_neg, dtype=np.float64)
+        return np.asarray(
+            (self.part != "demote") * p_pos - (self.part != "boost") * self.penalty * p_neg, dtype=np.float64
+        )
 
 
 @dataclass(frozen=True)
 class Step(_OfProbability):
-    """As published: + alpha where p > tau_boost, - beta (tau_demote - p) where p < tau_demote. It jumps by alpha at tau_boost."""
+    """As published: + alpha where p > tau_boost, - beta (tau_demote - p) where p < tau_demote. It jumps by
+    alpha at tau_boost.
+    """
 
     alpha: float = 1.0
     beta: float = 2.0
@@ -74,7 +82,9 @@ class Step(_OfProbability):
 
 @dataclass(frozen=True)
 class Hinge(_OfProbability):
-    """+ a max(0, p - tau_boost) - b max(0, tau_demote - p): continuous, so a small change of p never makes a rank jump."""
+    """+ a max(0, p - tau_boost) - b max(0, tau_demote - p): continuous, so a small change of p never makes a
+    rank jump.
+    """
 
     a: float = 4.0
     b: float = 2.0
@@ -86,7 +96,9 @@ class Hinge(_OfProbability):
 
     def term(self, p_pos: Floats, p_neg: Floats) -> Floats:
         """What is added to each score (n,)."""
-        return self.a * np.maximum(0.0, p_pos - self.tau_boost) - self.b * np.maximum(0.0, self.tau_demote - p_pos)
+        return self.a * np.maximum(0.0, p_pos - self.tau_boost) - self.b * np.maximum(
+            0.0, self.tau_demote - p_pos
+        )
 
 
 @dataclass(frozen=True)
@@ -108,10 +120,11 @@ class Value(_OfValue):
 
 @dataclass(frozen=True)
 class Constrained(_OfValue):
-    """Sort by z + mu v with the largest mu <= mu_max that costs a request at most the share `eps` of its engagement range.
+    """Sort by z + mu v with the largest mu <= mu_max that costs a request at most the share `eps` of its
+    engagement range.
 
-    sum_j e_j z_(j) >= best - eps (best - worst), e_j = 1/log2(1 + j), v = p_pos - penalty p_neg. Each mu gives the exact
-    optimum of its weighted sum, and the loss grows with mu, so bisection finds it.
+    sum_j e_j z_(j) >= best - eps (best - worst), e_j = 1/log2(1 + j), v = p_pos - penalty p_neg. Each mu
+    gives the exact optimum of its weighted sum, and the loss grows with mu, so bisection finds it.
     """
 
     eps: float = 0.05
@@ -127,10 +140,11 @@ class Constrained(_OfValue):
 
 @dataclass(frozen=True)
 class Mmr:
-    """After `rule` (None: base scores): pick next the item with the largest balance z - (1 - balance) (most similarity so far).
+    """After `rule` (None: base scores): pick next the item with the largest balance z - (1 - balance) (most
+    similarity so far).
 
-    Similarity is Jaccard of the column `attributes`, or cosine of `vector` where there is no such column. Source: Carbonell and
-    Goldstein, SIGIR 1998.
+    Similarity is Jaccard of the column `attributes`, or cosine of `vector` where there is no such column.
+    Source: Carbonell and Goldstein, SIGIR 1998.
     """
 
     balance: float = 0.7

@@ -22,7 +22,8 @@ _EDGE = 1e-9
 
 @dataclass(frozen=True)
 class Calibrator:
-    """method, and its numbers: slopes and intercept of the map in logits, or for isotonic the knots x and y (k,).
+    """method, and its numbers: slopes and intercept of the map in logits, or for isotonic the knots x and y
+    (k,).
 
     note: a warning that belongs with its use, empty if there is none.
     """
@@ -43,7 +44,9 @@ class Calibrator:
             return np.asarray(np.interp(values, self.knots_x, self.knots_y), dtype=np.float64)
         inside = np.clip(values, _EDGE, 1 - _EDGE)
         if self.method == "beta":
-            return np.asarray(expit(self.slopes[0] * np.log(inside) - self.slopes[1] * np.log1p(-inside) + self.intercept))
+            return np.asarray(
+                expit(self.slopes[0] * np.log(inside) - self.slopes[1] * np.log1p(-inside) + self.intercept)
+            )
         return np.asarray(expit(self.slopes[0] * (np.log(inside) - np.log1p(-inside)) + self.intercept))
 
     def as_mapping(self) -> dict[str, Any]:
@@ -61,22 +64,31 @@ class Calibrator:
     def of(cls, values: Mapping[str, Any]) -> Calibrator:
         """Back from `as_mapping`. Raises InputError on a method nobody knows."""
         if values.get("method") not in METHODS:
-            raise InputError(f"calibrator method '{values.get('method')}' is unknown; choose {', '.join(METHODS)}")
+            raise InputError(
+                f"calibrator method '{values.get('method')}' is unknown; choose {', '.join(METHODS)}"
+            )
         lists = {name: tuple(float(one) for one in values[name]) for name in ("slopes", "knots_x", "knots_y")}
-        return cls(values["method"], intercept=float(values["intercept"]), note=str(values.get("note", "")), **lists)
+        return cls(
+            values["method"], intercept=float(values["intercept"]), note=str(values.get("note", "")), **lists
+        )
 
 
-def fit_calibrator(p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None = None, method: str = "platt") -> Calibrator:
-    """The calibrator of predictions p (n,) of outcomes y (n,) 0 or 1, on **users the model was not trained on**.
+def fit_calibrator(
+    p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None = None, method: str = "platt"
+) -> Calibrator:
+    """The calibrator of predictions p (n,) of outcomes y (n,) 0 or 1, on **users the model was not trained
+    on**.
 
-    platt: logit slope and intercept (Platt 1999, without his target smoothing); temperature: slope only (Guo et al. 2017); beta:
-    slopes >= 0 on log p and −log(1 − p) and an intercept (Kull et al. 2017); isotonic: a monotone step function, joined by
-    lines, noted when fewer than 1,000 positives carry it (its ties harm ranking).
+    platt: logit slope and intercept (Platt 1999, without his target smoothing); temperature: slope only (Guo
+    et al. 2017); beta: slopes >= 0 on log p and −log(1 − p) and an intercept (Kull et al. 2017); isotonic: a
+    monotone step function, joined by lines, noted when fewer than 1,000 positives carry it (its ties harm
+    ranking).
 
     Raises
     ------
     InputError
-        on an unknown method, unequal lengths, p outside [0, 1], y other than 0 and 1, one class, or a negative weight.
+        on an unknown method, unequal lengths, p outside [0, 1], y other than 0 and 1, one class, or a
+        negative weight.
     """
     if method not in METHODS:
         raise InputError(f"calibrator method '{method}' is unknown; choose {', '.join(METHODS)}")
@@ -84,7 +96,10 @@ def fit_calibrator(p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | N
     if method == "none":
         return Calibrator("none")
     if truth.min() == truth.max():
-        raise InputError(f"every one of the {len(truth):,} outcomes is {truth[0]:g}; a calibrator needs both; take more users")
+        raise InputError(
+            f"every one of the {len(truth):,} outcomes is {truth[0]:g}; a calibrator needs both; take more"
+            " users"
+        )
     if method == "isotonic":
         return _isotonic(predicted, truth, w)
     inside = np.clip(predicted, _EDGE, 1 - _EDGE)
@@ -94,16 +109,23 @@ def fit_calibrator(p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | N
         return Calibrator("beta", (float(b[0]), float(b[1])), float(b[2]))
     columns = [odds, np.ones(len(odds))] if method == "platt" else [odds]
     b = _logit_fit(np.column_stack(columns), truth, w, 1)
-    return Calibrator("platt" if method == "platt" else "temperature", (float(b[0]),), float(b[1]) if method == "platt" else 0.0)
+    return Calibrator(
+        "platt" if method == "platt" else "temperature",
+        (float(b[0]),),
+        float(b[1]) if method == "platt" else 0.0,
+    )
 
 
-def checked(p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+def checked(
+    p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None
+) -> tuple[Floats, Floats, Floats]:
     """Arrays of one length as float64; InputError naming the first row that is wrong."""
     predicted, truth = np.asarray(p, dtype=np.float64), np.asarray(y, dtype=np.float64)
     w = np.ones(len(truth)) if weight is None else np.asarray(weight, dtype=np.float64)
     if not len(predicted) == len(truth) == len(w) or not len(truth):
         raise InputError(
-            f"predictions, outcomes and weights have {len(predicted)}, {len(truth)} and {len(w)} rows; give one a row"
+            f"predictions, outcomes and weights have {len(predicted)}, {len(truth)} and {len(w)} rows; give"
+            " one a row"
         )
     for name, wrong, rule in (
         ("prediction", ~((predicted >= 0) & (predicted <= 1)), "lies in [0, 1]"),
@@ -118,7 +140,9 @@ def checked(p: npt.ArrayLike, y: npt.ArrayLike, weight: npt.ArrayLike | None) ->
 
 
 def _logit_fit(x: Floats, y: Floats, w: Floats, slopes: int) -> Floats:
-    """Weighted logistic coefficients with the first `slopes` of them at least 0, so that no calibrator turns a ranking over."""
+    """Weighted logistic coefficients with the first `slopes` of them at least 0, so that no calibrator turns
+    a ranking over.
+    """
 
     def loss(b: Floats) -> tuple[float, Floats]:
         z = x @ b
@@ -129,7 +153,12 @@ def _logit_fit(x: Floats, y: Floats, w: Floats, slopes: int) -> Floats:
     start = np.concatenate([np.ones(slopes), np.zeros(x.shape[1] - slopes)])
     bounds = [(0.0, None)] * slopes + [(None, None)] * (x.shape[1] - slopes)
     found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500}
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
     )
     return np.asarray(found.x, dtype=np.float64)
 

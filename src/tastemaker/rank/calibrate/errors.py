@@ -1,4 +1,6 @@
-"""How far probabilities are from what happens: expected over observed, equal-mass and smooth error, Murphy's parts."""
+"""How far probabilities are from what happens: expected over observed, equal-mass and smooth error, Murphy's
+parts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _GRID = 4096
 
 
 def equal_mass(p: Floats, weight: Floats, bins: int = BINS) -> npt.NDArray[np.int64]:
-    """(n,) bin of each prediction, cut so that bins carry about the same weight; equal predictions share a bin."""
+    """(n,) bin of each prediction, cut so that bins carry about the same weight; equal predictions share a
+    bin.
+    """
     order = np.argsort(p, kind="stable")
     mass = np.cumsum(weight[order]) - weight[order] / 2
     bin_sorted = np.minimum((mass / weight.sum() * bins).astype(np.int64), bins - 1)
@@ -25,7 +29,9 @@ def equal_mass(p: Floats, weight: Floats, bins: int = BINS) -> npt.NDArray[np.in
 
 
 def binned(p: Floats, y: Floats, weight: Floats, bins: int = BINS) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weight share, mean prediction, mean outcome and effective number of rows (b,) of each bin that has weight."""
+    """Weight share, mean prediction, mean outcome and effective number of rows (b,) of each bin that has
+    weight.
+    """
     place = equal_mass(p, weight, bins)
     mass = np.bincount(place, weight, bins)
     used = mass > 0
@@ -35,22 +41,24 @@ def binned(p: Floats, y: Floats, weight: Floats, bins: int = BINS) -> tuple[Floa
 
 
 def calibration_error(p: Floats, y: Floats, weight: Floats, bins: int = BINS) -> tuple[float, float]:
-    """Equal-mass ECE, and the same with the bias of noise taken off: each |gap| is lowered by how much a normal gap of that size
-    and the bin's standard error exceeds itself in absolute value. Sources: Naeini 2015; Kumar, Liang and Ma 2019, section 4
-    (their L1 correction, in closed form).
+    """Equal-mass ECE, and the same with the bias of noise taken off: each |gap| is lowered by how much a
+    normal gap of that size and the bin's standard error exceeds itself in absolute value. Sources: Naeini
+    2015; Kumar, Liang and Ma 2019, section 4 (their L1 correction, in closed form).
     """
     share, expected, observed, n = binned(p, y, weight, bins)
     gap = np.abs(observed - expected)
     error = np.sqrt(np.maximum(observed * (1 - observed), 1e-12) / np.maximum(n - 1, 1))
-    folded = error * np.sqrt(2 / np.pi) * np.exp(-(gap**2) / (2 * error**2)) + gap * (1 - 2 * norm.cdf(-gap / error))
+    folded = error * np.sqrt(2 / np.pi) * np.exp(-(gap**2) / (2 * error**2)) + gap * (
+        1 - 2 * norm.cdf(-gap / error)
+    )
     return float(share @ gap), max(0.0, float(share @ (2 * gap - folded)))
 
 
 def smooth_error(p: Floats, y: Floats, weight: Floats) -> float:
     """smECE: the integral of |smoothed residual| at the kernel width that equals it; no bins to choose.
 
-    Reflected Gaussian kernel on [0, 1], residuals split over a grid of 4,096 cells. Source: Błasiok and Nakkiran,
-    arXiv 2309.12236, definition 4 and algorithm 1.
+    Reflected Gaussian kernel on [0, 1], residuals split over a grid of 4,096 cells. Source: Błasiok and
+    Nakkiran, arXiv 2309.12236, definition 4 and algorithm 1.
     """
     position = p * (_GRID - 1)
     left = np.minimum(position.astype(np.int64), _GRID - 2)
@@ -72,8 +80,8 @@ def smooth_error(p: Floats, y: Floats, weight: Floats) -> float:
 
 
 def murphy(p: Floats, y: Floats, weight: Floats, bins: int = BINS) -> tuple[float, float, float]:
-    """Reliability, resolution and uncertainty of the Brier score: Brier is about rel − res + unc (exactly, when predictions are
-    equal inside bins). Source: Murphy 1973.
+    """Reliability, resolution and uncertainty of the Brier score: Brier is about rel − res + unc (exactly,
+    when predictions are equal inside bins). Source: Murphy 1973.
     """
     share, expected, observed, _ = binned(p, y, weight, bins)
     base = float(share @ observed)

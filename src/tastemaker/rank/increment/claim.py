@@ -8,20 +8,28 @@ from tastemaker.rank.increment.table import BASELINE, Increment
 from tastemaker.rank.report import Cell, ClaimReport, Intervals, Table, Verdict
 
 DIFFER = (
-    "Paper folds put rows of one user on both sides; here a user's rows lie in one fold, and later rows are predicted from "
-    "earlier ones where a time is named.",
-    "SDs, p and Cohen's d over folds treat folds that share training rows as independent; here users are drawn with replacement.",
+    (
+        "Paper folds put rows of one user on both sides; here a user's rows lie in one fold, and later rows"
+        " are predicted from earlier ones where a time is named."
+    ),
+    (
+        "SDs, p and Cohen's d over folds treat folds that share training rows as independent; here users are"
+        " drawn with replacement."
+    ),
     "Every model is fitted and scored on the same rows, so differences are paired.",
 )
 LIMITS = (
-    "A gain in AUC says that the answer predicts, not that the item causes: the path tests tell item, user and state apart.",
+    (
+        "A gain in AUC says that the answer predicts, not that the item causes: the path tests tell item,"
+        " user and state apart."
+    ),
     "TreeSHAP log-odds are not percentage points and cannot be compared with published percentage points.",
 )
 
 
 def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> ClaimReport:
-    """'The answer to `survey` improves the prediction of the outcome': supported when the paired interval of the AUC gain lies
-    above 0 in every cohort.
+    """'The answer to `survey` improves the prediction of the outcome': supported when the paired interval of
+    the AUC gain lies above 0 in every cohort.
     """
     settings = found.settings
     verdict: Verdict = "cannot tell"
@@ -29,15 +37,21 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
     gains = {one.cohort: one.gain["auc"] for one in found.scores if one.model == survey}
     if gains:
         verdict = "supported" if all(one.low > 0 for one in gains.values()) else "not supported"
-        said = [f"{cohort} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" for cohort, one in gains.items()]
+        said = [
+            f"{cohort} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" for cohort, one in gains.items()
+        ]
         because = f"AUC gain over the baseline with folds by user: {'; '.join(said)}."
     figures: tuple[Intervals, ...] = ()
     if found.scores:
-        rows = {f"{one.model}, {one.cohort}": one.gain["auc"] for one in found.scores if one.model != BASELINE}
+        rows = {
+            f"{one.model}, {one.cohort}": one.gain["auc"] for one in found.scores if one.model != BASELINE
+        }
         figures = (Intervals.of("What each answer adds to the baseline", "AUC gain", rows, reference=0.0),)
     return ClaimReport(
-        claim=f"The answer to '{survey}' improves the prediction of '{settings.outcome}' beyond "
-        f"{len(settings.baseline)} baseline features.",
+        claim=(
+            f"The answer to '{survey}' improves the prediction of '{settings.outcome}' beyond "
+            f"{len(settings.baseline)} baseline features."
+        ),
         verdict=verdict,
         because=because,
         paper=(_paper_table(found),) if found.paper else (),
@@ -51,7 +65,12 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
         ),
         limits=LIMITS,
         horizon=horizon,
-        settings=asdict(settings) | {"rows": found.n, "users": found.users, "rows without an answer": found.dropped},
+        settings=asdict(settings)
+        | {
+            "rows": found.n,
+            "users": found.users,
+            "rows without an answer": found.dropped,
+        },
     )
 
 
@@ -61,9 +80,15 @@ def _corrected_table(found: Increment) -> Table:
         row: dict[str, Cell] = {"cohort": one.cohort, "model": one.model, "AUC": one.metrics["auc"]}
         row |= {"AUC gain": one.gain.get("auc"), "gain, t over folds": one.across_folds}
         row |= {"log loss gain": one.gain.get("log_loss"), "PR-AUC": one.metrics["pr_auc"].value}
-        row |= {name: one.metrics[key].value for name, key in (("NE", "ne"), ("Brier", "brier"), ("accuracy", "accuracy"))}
+        row |= {
+            name: one.metrics[key].value
+            for name, key in (("NE", "ne"), ("Brier", "brier"), ("accuracy", "accuracy"))
+        }
         rows.append(row)
-    note = f"{found.n:,} rows of {found.users:,} users, folds by {found.settings.fold_kind}, {found.settings.learner}."
+    note = (
+        f"{found.n:,} rows of {found.users:,} users, folds by {found.settings.fold_kind},"
+        f" {found.settings.learner}."
+    )
     return Table.of("What an answer adds", rows, note)
 
 
@@ -93,5 +118,7 @@ def _paper_table(found: Increment) -> Table:
         for one in found.paper
     ]
     return Table.of(
-        "The published way: folds of rows", rows, f"{found.settings.paper_folds} stratified folds of rows, ± SD over folds."
+        "The published way: folds of rows",
+        rows,
+        f"{found.settings.paper_folds} stratified folds of rows, ± SD over folds.",
     )

@@ -1,4 +1,6 @@
-"""What an answer moves in the prediction: percentage points of probability, with log-odds contributions beside them."""
+"""What an answer moves in the prediction: percentage points of probability, with log-odds contributions
+beside them.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ Design = Callable[[Rows, Floats | None, str], Floats]
 
 @dataclass(frozen=True)
 class Change:
-    """Setting the answer to `survey` to `level` instead of 3, in a cohort: mean change of the predicted probability in percentage
-    points (interval: users and refitting), and the mean log-odds that the answer contributes where it was given (TreeSHAP, or
-    coefficient times distance from the mean), NaN if it never was.
+    """Setting the answer to `survey` to `level` instead of 3, in a cohort: mean change of the predicted
+    probability in percentage points (interval: users and refitting), and the mean log-odds that the answer
+    contributes where it was given (TreeSHAP, or coefficient times distance from the mean), NaN if it never
+    was.
     """
 
     cohort: str
@@ -36,8 +39,9 @@ class Change:
 def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Design) -> Iterator[Change]:
     """Every cohort, survey and answer 1, 2, 4, 5, out of fold.
 
-    Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the jackknife over the
-    users that each fold leaves out. A change of a prediction is not an effect of the item: see `tastemaker.rank.paths`.
+    Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the
+    jackknife over the users that each fold leaves out. A change of a prediction is not an effect of the item:
+    see `tastemaker.rank.paths`.
     """
     n, given = len(data.outcome), list(data.answers)
     moved = {(one, level): np.full(n, np.nan) for one in given for level in (1, 2, 4, 5)}
@@ -54,7 +58,9 @@ def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Des
             shares[survey][test] = fitted.contributions(x[test])[:, columns].sum(axis=1)
             neutral = fitted.predict(_with(data, test, NEUTRAL, design, settings.learner))
             for level in (1, 2, 4, 5):
-                moved[survey, level][test] = fitted.predict(_with(data, test, level, design, settings.learner)) - neutral
+                moved[survey, level][test] = (
+                    fitted.predict(_with(data, test, level, design, settings.learner)) - neutral
+                )
     yield from _summaries(data, settings, key, moved, shares, fold)
 
 
@@ -63,7 +69,9 @@ def _with(data: Rows, rows: np.ndarray, level: int, design: Design, learner: str
     part = replace(data, features=data.features[rows], low=data.low[rows], outcome=data.outcome[rows])
     x = design(part, np.full(int(rows.sum()), float(level)), learner)
     both = 0 < data.low.sum() < len(data.low)
-    if both and not 0 < part.low.sum() < len(part.low):  # a fold of one cohort only: its columns are still there
+    if both and not 0 < part.low.sum() < len(
+        part.low
+    ):  # a fold of one cohort only: its columns are still there
         low = part.low[:, None].astype(np.float64)
         x = np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
     return x
@@ -87,7 +95,8 @@ def _summaries(
 ) -> Iterator[Change]:
     people, count = int(data.users.max()) + 1, int(fold.max()) + 1
     rng = generator(key, "increment", "changes")
-    # Means of drawn users' sums; Poisson(1) counts are the bootstrap of many users without holding who was drawn.
+    # Means of drawn users' sums; Poisson(1) counts are the bootstrap of many users without holding who was
+    # drawn.
     draws = rng.poisson(1.0, size=(settings.resamples, people)).astype(np.float64)
     z = float(t.ppf((1 + settings.level) / 2, count - 1))
     for cohort, member in data.cohorts().items():
@@ -100,6 +109,16 @@ def _summaries(
             half = z * sqrt(float(((draws @ top) / (draws @ bottom)).var()) + refit)
             mean = float(top.sum() / bottom.sum())
             said = rows & (data.answers[survey] == level)
-            odds = float(np.average(shares[survey][said], weights=data.weight[said])) if said.any() else float("nan")
+            odds = (
+                float(np.average(shares[survey][said], weights=data.weight[said]))
+                if said.any()
+                else float("nan")
+            )
             kind = "users drawn with replacement, and refitting"
-            yield Change(cohort, survey, level, Estimate(mean, mean - half, mean + half, int((bottom > 0).sum()), kind), odds)
+            yield Change(
+                cohort,
+                survey,
+                level,
+                Estimate(mean, mean - half, mean + half, int((bottom > 0).sum()), kind),
+                odds,
+            )

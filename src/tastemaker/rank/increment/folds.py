@@ -1,4 +1,6 @@
-"""Which rows train and which are predicted: by user, by user and time, and the published way (rows at random)."""
+"""Which rows train and which are predicted: by user, by user and time, and the published way (rows at
+random).
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ def folds(
 ) -> Iterator[tuple[Mask, Mask]]:
     """(train, test) masks (n,) of each of `count` folds.
 
-    'user': a user's rows lie in one fold. 'user+time': besides, training rows come before the median time and test rows at or
-    after it, so that nothing is predicted from its future. 'rows': stratified by outcome, users on both sides (as published).
+    'user': a user's rows lie in one fold. 'user+time': besides, training rows come before the median time and
+    test rows at or after it, so that nothing is predicted from its future. 'rows': stratified by outcome,
+    users on both sides (as published).
 
     Raises InputError on fewer users than folds, or no time where it is needed.
     """

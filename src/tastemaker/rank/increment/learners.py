@@ -1,4 +1,6 @@
-"""Two learners behind one call: logistic regression (quick, exact) and LightGBM (trees, with TreeSHAP built in)."""
+"""Two learners behind one call: logistic regression (quick, exact) and LightGBM (trees, with TreeSHAP built
+in).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ Name = Literal["logistic", "lightgbm"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """predict: features (n, d) -> probability (n,). contributions: features (n, d) -> additive log-odds (n, d): coefficient
-    times distance from the training mean, or TreeSHAP.
+    """predict: features (n, d) -> probability (n,). contributions: features (n, d) -> additive log-odds (n,
+    d): coefficient times distance from the training mean, or TreeSHAP.
     """
 
     predict: Callable[[Floats], Floats]
@@ -32,8 +34,8 @@ def learn(name: Name, x: Floats, y: Floats, weight: Floats, seed: int) -> Fitted
     """
     if y.min() == y.max():
         raise InputError(
-            f"the outcome is {y[0]:g} in all {len(y):,} training rows; a model needs both outcomes: check the outcome column "
-            "and its threshold"
+            f"the outcome is {y[0]:g} in all {len(y):,} training rows; a model needs both outcomes: check the"
+            " outcome column and its threshold"
         )
     if name == "logistic":
         return _logistic(x, y, weight)
@@ -47,9 +49,15 @@ def _logistic(x: Floats, y: Floats, weight: Floats) -> Fitted:
 
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale == 0] = 1.0
-    # One unit of L2 on standardised features: nothing at these sizes, yet finite where a column separates the outcomes.
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=100).fit((x - mean) / scale, y, weight)
-    slopes, intercept = model.coef_[0] / scale, float(model.intercept_[0] - (model.coef_[0] * mean / scale).sum())
+    # One unit of L2 on standardised features: nothing at these sizes, yet finite where a column separates the
+    # outcomes.
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=100).fit(
+        (x - mean) / scale, y, weight
+    )
+    slopes, intercept = (
+        model.coef_[0] / scale,
+        float(model.intercept_[0] - (model.coef_[0] * mean / scale).sum()),
+    )
     return Fitted(lambda z: 1 / (1 + np.exp(-(z @ slopes + intercept))), lambda z: (z - mean) * slopes)
 
 

@@ -1,4 +1,6 @@
-"""A table into arrays: the rows that every model can use, their outcome, features, answers, users and cohorts."""
+"""A table into arrays: the rows that every model can use, their outcome, features, answers, users and
+cohorts.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,13 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class IncrementSettings:
-    """baseline: feature columns known before the question. surveys: answer columns (1 to 5), each added alone. outcome: 0 or 1,
-    or a count where `active_quantile` is set: y = 1 above that quantile of the positive counts of the training folds.
-    user, time, weight: columns; time orders rows for folds by user and time. cohort: a boolean column; where it is missing,
-    the `low_share` of users with the fewest `events` are the low-signal cohort. feature_times: feature -> column of the time
-    it was computed, checked against `survey_time`. paper_folds, folds: numbers of folds. resamples, level: bootstrap of users.
+    """baseline: feature columns known before the question. surveys: answer columns (1 to 5), each added
+    alone. outcome: 0 or 1, or a count where `active_quantile` is set: y = 1 above that quantile of the
+    positive counts of the training folds.
+    user, time, weight: columns; time orders rows for folds by user and time. cohort: a boolean column; where
+    it is missing, the `low_share` of users with the fewest `events` are the low-signal cohort. feature_times:
+    feature -> column of the time it was computed, checked against `survey_time`. paper_folds, folds: numbers
+    of folds. resamples, level: bootstrap of users.
     """
 
     baseline: tuple[str, ...]
@@ -50,9 +54,14 @@ class IncrementSettings:
         if not self.baseline or not self.surveys:
             raise InputError("an increment needs at least one baseline column and one survey column")
         if self.folds < 2 or self.paper_folds < 2 or self.resamples < 50 or not 0.5 < self.level < 1:
-            raise InputError("an increment needs at least 2 folds, 50 resamples, and a level between .5 and 1")
+            raise InputError(
+                "an increment needs at least 2 folds, 50 resamples, and a level between .5 and 1"
+            )
         if self.active_quantile is not None and not 0 <= self.active_quantile < 1:
-            raise InputError(f"active_quantile is {self.active_quantile}; give a quantile of the active users' counts, in [0, 1)")
+            raise InputError(
+                f"active_quantile is {self.active_quantile}; give a quantile of the active users' counts, in"
+                " [0, 1)"
+            )
 
     @property
     def fold_kind(self) -> Kind:
@@ -62,8 +71,8 @@ class IncrementSettings:
 
 @dataclass(frozen=True)
 class Rows:
-    """n rows that have an outcome and every answer: outcome, weight, low (n,), users (n,) from 0, features (n, d), answers by
-    survey (n,), time (n,) or None; dropped: rows without an outcome or one of the answers.
+    """n rows that have an outcome and every answer: outcome, weight, low (n,), users (n,) from 0, features
+    (n, d), answers by survey (n,), time (n,) or None; dropped: rows without an outcome or one of the answers.
     """
 
     outcome: Floats
@@ -87,8 +96,9 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
     Raises
     ------
     InputError
-        naming the column (and row): an unknown column, an answer outside 1 to 5, a feature that is missing in a row or was
-        computed after the question, a negative weight, no row left, an outcome that is neither 0 nor 1 nor a count.
+        naming the column (and row): an unknown column, an answer outside 1 to 5, a feature that is missing in
+        a row or was computed after the question, a negative weight, no row left, an outcome that is neither 0
+        nor 1 nor a count.
     """
     answers = {one: _answers(table, one, name) for one in settings.surveys}
     outcome = numbers(table, settings.outcome, name)
@@ -101,7 +111,8 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
     kept = ~np.isnan(outcome) & (weight > 0) & np.all([~np.isnan(one) for one in answers.values()], axis=0)
     if not kept.any():
         raise InputError(
-            f"{name}: no row has an outcome and an answer to each of {', '.join(settings.surveys)}; nothing to compare"
+            f"{name}: no row has an outcome and an answer to each of {', '.join(settings.surveys)}; nothing"
+            " to compare"
         )
     if settings.active_quantile is None and not np.isin(outcome[kept], (0.0, 1.0)).all():
         row = int(np.argmax(kept & ~np.isin(outcome, (0.0, 1.0))))
@@ -111,13 +122,23 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
         )
     who = np.unique(users[kept], return_inverse=True)[1].astype(np.int64)
     return Rows(
-        outcome[kept], weight[kept], who, low[kept], features[kept], {one: a[kept] for one, a in answers.items()},
-        None if time is None else time[kept], int((~kept).sum()),
-    )  # fmt: skip
+        outcome[kept],
+        weight[kept],
+        who,
+        low[kept],
+        features[kept],
+        {one: a[kept] for one, a in answers.items()},
+        None if time is None else time[kept],
+        int((~kept).sum()),
+    )
 
 
-def low_signal(table: pa.Table, cohort: str, events: str, share: float, users: Ints, name: str = "rows") -> Mask:
-    """(n,) the cohort column, or else the `share` of users (n,) with the fewest events; nobody where neither column exists."""
+def low_signal(
+    table: pa.Table, cohort: str, events: str, share: float, users: Ints, name: str = "rows"
+) -> Mask:
+    """(n,) the cohort column, or else the `share` of users (n,) with the fewest events; nobody where neither
+    column exists.
+    """
     if cohort in table.column_names:
         values = table[cohort]
         if pa.types.is_boolean(values.type):
@@ -136,7 +157,10 @@ def labels(outcome: Floats, train: Mask, active_quantile: float | None) -> Float
         return outcome
     active = outcome[train & (outcome > 0)]
     if not len(active):
-        raise InputError("no training row has a positive count, so no threshold of activity can be set; check the outcome column")
+        raise InputError(
+            "no training row has a positive count, so no threshold of activity can be set; check the outcome"
+            " column"
+        )
     return (outcome > np.quantile(active, active_quantile)).astype(np.float64)
 
 
@@ -149,7 +173,10 @@ def _feature(table: pa.Table, column: str, name: str) -> Floats:
         values = numbers(table, column, name)
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values)))
-        raise InputError(f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the column out")
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the"
+            " column out"
+        )
     return values
 
 
@@ -158,7 +185,10 @@ def _answers(table: pa.Table, column: str, name: str) -> Floats:
     wrong = ~np.isnan(values) & ~np.isin(values, (1, 2, 3, 4, 5))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; answers are whole numbers from 1 to 5")
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; answers are whole numbers from 1"
+            " to 5"
+        )
     return values
 
 
@@ -167,14 +197,18 @@ def _weights(table: pa.Table, column: str, name: str) -> Floats:
     wrong = ~(values >= 0) | np.isinf(values)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; weights are finite and at least 0")
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; weights are finite and at least 0"
+        )
     return values
 
 
 def _as_numbers(table: pa.Table, column: str) -> pa.Table:
     if column in table.column_names and pa.types.is_timestamp(table[column].type):
         place = table.column_names.index(column)
-        return table.set_column(place, column, table[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()))
+        return table.set_column(
+            place, column, table[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+        )
     return table
 
 
@@ -185,6 +219,7 @@ def _in_time(table: pa.Table, settings: IncrementSettings, name: str) -> None:
         if (made > asked).any():
             row = int(np.argmax(made > asked))
             raise InputError(
-                f"{name}: row {row + 1}, column '{feature}' was computed after the question ('{column}' is later than "
-                f"'{settings.survey_time}'); compute it from what was known when the question was asked"
+                f"{name}: row {row + 1}, column '{feature}' was computed after the question ('{column}' is"
+                f" later than '{settings.survey_time}'); compute it from what was known when the question was"
+                " asked"
             )

@@ -1,4 +1,6 @@
-"""What a survey answer adds to a model of returning: the same rows, folds by user, paired intervals; the published way beside."""
+"""What a survey answer adds to a model of returning: the same rows, folds by user, paired intervals; the
+published way beside.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class Score:
-    """One model in one cohort: every metric of METRICS with its interval; `gain` over the baseline (paired; empty for the
-    baseline); `across_folds`: the AUC gain by Nadeau and Bengio's corrected t over folds.
+    """One model in one cohort: every metric of METRICS with its interval; `gain` over the baseline (paired;
+    empty for the baseline); `across_folds`: the AUC gain by Nadeau and Bengio's corrected t over folds.
     """
 
     cohort: str
@@ -36,7 +38,9 @@ class Score:
 
 @dataclass(frozen=True)
 class PaperScore:
-    """The published way: mean and SD over folds of rows, paired t-test and Cohen's d over folds that share training rows."""
+    """The published way: mean and SD over folds of rows, paired t-test and Cohen's d over folds that share
+    training rows.
+    """
 
     cohort: str
     model: str
@@ -48,7 +52,9 @@ class PaperScore:
 
 @dataclass(frozen=True)
 class Increment:
-    """n rows of `users` users, dropped: rows that lacked an answer; `scores` (corrected), `paper`, `changes` in pp by answer."""
+    """n rows of `users` users, dropped: rows that lacked an answer; `scores` (corrected), `paper`, `changes`
+    in pp by answer.
+    """
 
     n: int
     users: int
@@ -69,7 +75,9 @@ class Increment:
 
 @dataclass(frozen=True)
 class Predicted:
-    """p (n,) out-of-fold probabilities (NaN where a row is in no test fold), y (n,), and test masks and train sizes by fold."""
+    """p (n,) out-of-fold probabilities (NaN where a row is in no test fold), y (n,), and test masks and train
+    sizes by fold.
+    """
 
     p: dict[str, Floats]
     y: Floats
@@ -82,11 +90,13 @@ def increment_table(
 ) -> Increment:
     """Baseline against baseline + each survey, in all rows and the low-signal cohort.
 
-    Corrected: folds by user (and time), AUC and the others on pooled out-of-fold predictions, paired percentile intervals from
-    drawing users with replacement; the models are not refitted in a draw, so the interval is about these fitted models. Paper:
-    folds of rows at random with SDs, p and d over folds. Effects: change of the predicted probability when the answer is set.
+    Corrected: folds by user (and time), AUC and the others on pooled out-of-fold predictions, paired
+    percentile intervals from drawing users with replacement; the models are not refitted in a draw, so the
+    interval is about these fitted models. Paper: folds of rows at random with SDs, p and d over folds.
+    Effects: change of the predicted probability when the answer is set.
 
-    Raises InputError as `read_rows`, `folds` and `learn`. Source: arXiv 2510.07621 (design); Nadeau and Bengio 2003, eq. 8.
+    Raises InputError as `read_rows`, `folds` and `learn`. Source: arXiv 2510.07621 (design); Nadeau and
+    Bengio 2003, eq. 8.
     """
     data = read_rows(rows, settings, name)
     corrected: tuple[Score, ...] = ()
@@ -98,11 +108,13 @@ def increment_table(
     paper = tuple(_paper(data, settings, key)) if shown(mode, "paper") else ()
     return Increment(
         len(data.outcome), int(data.users.max()) + 1, data.dropped, corrected, paper, moved, settings, mode
-    )  # fmt: skip
+    )
 
 
 def design(data: Rows, answer: Floats | None, learner: str) -> Floats:
-    """(n, d) features. Logistic: answers one-hot (3 is the reference), everything also times the cohort; trees: as they are."""
+    """(n, d) features. Logistic: answers one-hot (3 is the reference), everything also times the cohort;
+    trees: as they are.
+    """
     parts = [data.features]
     if answer is not None and learner == "lightgbm":
         parts.append(answer[:, None])
@@ -115,8 +127,12 @@ def design(data: Rows, answer: Floats | None, learner: str) -> Floats:
     return np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
 
 
-def predict_folds(data: Rows, settings: IncrementSettings, kind: Kind, count: int, key: int | str) -> Predicted:
-    """Out-of-fold predictions of every model on the same folds; the outcome's threshold comes from the training rows."""
+def predict_folds(
+    data: Rows, settings: IncrementSettings, kind: Kind, count: int, key: int | str
+) -> Predicted:
+    """Out-of-fold predictions of every model on the same folds; the outcome's threshold comes from the
+    training rows.
+    """
     designs = {BASELINE: design(data, None, settings.learner)}
     designs |= {name: design(data, answer, settings.learner) for name, answer in data.answers.items()}
     n = len(data.outcome)
@@ -128,7 +144,9 @@ def predict_folds(data: Rows, settings: IncrementSettings, kind: Kind, count: in
         truth = labels(data.outcome, train, settings.active_quantile)
         y[test] = truth[test]
         for model, x in designs.items():
-            p[model][test] = learn(settings.learner, x[train], truth[train], data.weight[train], len(tests)).predict(x[test])
+            p[model][test] = learn(
+                settings.learner, x[train], truth[train], data.weight[train], len(tests)
+            ).predict(x[test])
         tests.append(test)
         ratios.append(test.sum() / train.sum())
     return Predicted(p, y, tests, float(np.mean(ratios)))
@@ -142,7 +160,10 @@ def _corrected(data: Rows, at: Predicted, settings: IncrementSettings, key: int 
         rows = tested & member
         y, w, who = at.y[rows], data.weight[rows], data.users[rows]
         if y.min() == y.max():
-            raise InputError(f"cohort '{cohort}': the outcome is {y[0]:g} in all {len(y):,} rows; nothing can be told apart")
+            raise InputError(
+                f"cohort '{cohort}': the outcome is {y[0]:g} in all {len(y):,} rows; nothing can be told"
+                " apart"
+            )
         base: tuple[Floats, Floats] | None = None
         for model, p in at.p.items():
             prepared = prepare(p[rows], y)
@@ -152,10 +173,18 @@ def _corrected(data: Rows, at: Predicted, settings: IncrementSettings, key: int 
             if base is None:
                 base = (point, drawn)
             else:
-                gain = _estimates(point - base[0], drawn - base[1], n, settings.level, "paired bootstrap of users")
+                gain = _estimates(
+                    point - base[0], drawn - base[1], n, settings.level, "paired bootstrap of users"
+                )
             found = _estimates(point, drawn, n, settings.level, "bootstrap of users")
             out.append(
-                Score(cohort, model, found, gain, _nadeau_bengio(data, at, model, member, settings.level) if gain else None)
+                Score(
+                    cohort,
+                    model,
+                    found,
+                    gain,
+                    _nadeau_bengio(data, at, model, member, settings.level) if gain else None,
+                )
             )
     return out
 

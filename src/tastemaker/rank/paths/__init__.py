@@ -1,4 +1,6 @@
-"""Is it the item, the user, or the user's day? The one question that decides whether ranking by the answers can help."""
+"""Is it the item, the user, or the user's day? The one question that decides whether ranking by the answers
+can help.
+"""
 
 from tastemaker.rank.paths.claim import claim
 from tastemaker.rank.paths.exposure import clustered_slope, dealt_effect, item_means

@@ -17,7 +17,8 @@ def group_means(values: Floats, users: Ints) -> Floats:
 
 
 def clustered_logit(x: Floats, y: Floats, users: Ints, rounds: int = 30) -> tuple[Floats, Floats]:
-    """Coefficients (d,) and their covariance (d, d), robust to dependence inside users; x (n, d) with its own intercept column.
+    """Coefficients (d,) and their covariance (d, d), robust to dependence inside users; x (n, d) with its own
+    intercept column.
 
     Newton on the logistic likelihood; sandwich with the factor G/(G-1) for G users (Liang and Zeger 1986).
     Raises InputError when a column separates the outcomes or is a sum of others.
@@ -35,19 +36,25 @@ def clustered_logit(x: Floats, y: Floats, users: Ints, rounds: int = 30) -> tupl
             inverse = _solve(bread, np.eye(len(b)))
             groups = len(score)
             return b, inverse @ (score.T @ score) @ inverse * groups / (groups - 1)
-    raise InputError("the logit does not settle: a feature tells the outcome without error in these rows; leave it out")
+    raise InputError(
+        "the logit does not settle: a feature tells the outcome without error in these rows; leave it out"
+    )
 
 
 def conditional_logit(x: Floats, y: Floats, users: Ints, rounds: int = 30) -> tuple[Floats, Floats]:
-    """Coefficients (d,) and covariance (d, d) of the logit conditional on each user's number of returns; x (n, d) varies inside
-    users. Users whose outcome never changes carry no information and are left out.
+    """Coefficients (d,) and covariance (d, d) of the logit conditional on each user's number of returns; x
+    (n, d) varies inside users. Users whose outcome never changes carry no information and are left out.
 
-    Users with as many rows are stacked, and the sum over all ways to place k returns is built row by row, with its gradient.
-    Source: Chamberlain 1980; Gail, Lubin and Rubinstein 1981. Raises InputError when no user's outcome changes.
+    Users with as many rows are stacked, and the sum over all ways to place k returns is built row by row,
+    with its gradient.
+    Source: Chamberlain 1980; Gail, Lubin and Rubinstein 1981. Raises InputError when no user's outcome
+    changes.
     """
     groups = list(_stacks(x, y, users))
     if not groups:
-        raise InputError("no user both returned and stayed away, so nothing varies inside users; collect more days")
+        raise InputError(
+            "no user both returned and stayed away, so nothing varies inside users; collect more days"
+        )
     b = np.zeros(x.shape[1])
     for _ in range(rounds):
         gradient, hessian = np.zeros(len(b)), np.zeros((len(b), len(b)))
@@ -59,7 +66,9 @@ def conditional_logit(x: Floats, y: Floats, users: Ints, rounds: int = 30) -> tu
         b = b + np.clip(step, -2, 2)
         if np.abs(step).max() < 1e-9:
             return b, _solve(hessian, np.eye(len(b)))
-    raise InputError("the conditional logit does not settle: a feature tells a user's returns without error; leave it out")
+    raise InputError(
+        "the conditional logit does not settle: a feature tells a user's returns without error; leave it out"
+    )
 
 
 def _stacks(x: Floats, y: Floats, users: Ints) -> list[tuple[Floats, Floats]]:
@@ -79,8 +88,8 @@ def _stacks(x: Floats, y: Floats, users: Ints) -> list[tuple[Floats, Floats]]:
 
 
 def _moments(rows: Floats, wanted: Ints, b: Floats) -> tuple[Floats, Floats]:
-    """Mean (g, d) of the sum of rows over the ways to choose `wanted` (g,) of them, weighted by exp(sum x'b), and the total of
-    its covariances (d, d): zeroth, first and second moments by adding one row at a time.
+    """Mean (g, d) of the sum of rows over the ways to choose `wanted` (g,) of them, weighted by exp(sum x'b),
+    and the total of its covariances (d, d): zeroth, first and second moments by adding one row at a time.
     """
     count, size, d = rows.shape
     top = int(wanted.max())
@@ -109,5 +118,6 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
         return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise InputError(
-            "two features say the same (their columns add up to each other, or one is constant); leave one out"
+            "two features say the same (their columns add up to each other, or one is constant); leave"
+            " one out"
         ) from None

@@ -1,4 +1,6 @@
-"""A proxy as plain values and one Arrow table, and back: coefficients, feature order, calibrators, thresholds, window."""
+"""A proxy as plain values and one Arrow table, and back: coefficients, feature order, calibrators,
+thresholds, window.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ VERSION = 1
 
 
 def to_parts(proxy: Proxy) -> tuple[dict[str, Any], pa.Table]:
-    """What JSON holds (settings, cuts, calibrators, thresholds, about), and the table feature, slope, neutral_slope."""
+    """What JSON holds (settings, cuts, calibrators, thresholds, about), and the table feature, slope,
+    neutral_slope.
+    """
     neutral = proxy.neutral_slopes or tuple(0.0 for _ in proxy.slopes)
     about = {
         "version": VERSION,
@@ -29,16 +33,28 @@ def to_parts(proxy: Proxy) -> tuple[dict[str, Any], pa.Table]:
         "thresholds": {side: asdict(one) for side, one in proxy.thresholds.items()},
         "about": dict(proxy.about),
     }
-    table = pa.table({"feature": list(proxy.settings.features), "slope": list(proxy.slopes), "neutral_slope": list(neutral)})
+    table = pa.table(
+        {
+            "feature": list(proxy.settings.features),
+            "slope": list(proxy.slopes),
+            "neutral_slope": list(neutral),
+        }
+    )
     return about, table
 
 
 def from_parts(about: Mapping[str, Any], table: pa.Table) -> Proxy:
-    """The proxy back. Raises ArtifactError where the parts do not belong together or are of another version."""
+    """The proxy back. Raises ArtifactError where the parts do not belong together or are of another
+    version.
+    """
     try:
-        settings = ProxySettings(**(dict(about["settings"]) | {"features": tuple(about["settings"]["features"])}))
+        settings = ProxySettings(
+            **(dict(about["settings"]) | {"features": tuple(about["settings"]["features"])})
+        )
         if about["version"] != VERSION or tuple(table["feature"].to_pylist()) != settings.features:
-            raise ArtifactError("the proxy's parts are of another version or do not list the same features; fit it again")
+            raise ArtifactError(
+                "the proxy's parts are of another version or do not list the same features; fit it again"
+            )
         neutral = tuple(table["neutral_slope"].to_pylist()) if settings.kind == "binary" else ()
         return Proxy(
             settings,
@@ -52,4 +68,6 @@ def from_parts(about: Mapping[str, Any], table: pa.Table) -> Proxy:
             dict(about["about"]),
         )
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise ArtifactError(f"the proxy cannot be read ({type(error).__name__}: {error}); fit it again") from None
+        raise ArtifactError(
+            f"the proxy cannot be read ({type(error).__name__}: {error}); fit it again"
+        ) from None

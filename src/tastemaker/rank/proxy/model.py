@@ -1,4 +1,6 @@
-"""The proxy: features of an impression -> how likely a good and a bad answer would be; fitting and scoring."""
+"""The proxy: features of an impression -> how likely a good and a bad answer would be; fitting and
+scoring.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,10 @@ SIDES = ("pos", "neg")
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """features: columns, in order. kind: ordinal (all answers) or binary (as published: neutrals dropped, beside a model of not
-    answering 3). answer, weight: columns. l2: penalty on slopes of standardised features. value_lambda: price of a bad answer
-    in value = p_pos − lambda p_neg. window: the days the answers come from, as the user writes them.
+    """features: columns, in order. kind: ordinal (all answers) or binary (as published: neutrals dropped,
+    beside a model of not answering 3). answer, weight: columns. l2: penalty on slopes of standardised
+    features. value_lambda: price of a bad answer in value = p_pos − lambda p_neg. window: the days the
+    answers come from, as the user writes them.
     """
 
     features: tuple[str, ...]
@@ -48,8 +51,9 @@ class ProxySettings:
 
 @dataclass(frozen=True)
 class Proxy:
-    """slopes (d,) on raw features; cuts: ordinal thresholds (4,), or for binary (intercept,); neutral_slopes, neutral_cut: the
-    model of an answer other than 3 (binary only). calibrators and thresholds by side ('pos', 'neg'); n: answers it was fitted on;
+    """slopes (d,) on raw features; cuts: ordinal thresholds (4,), or for binary (intercept,); neutral_slopes,
+    neutral_cut: the model of an answer other than 3 (binary only). calibrators and thresholds by side ('pos',
+    'neg'); n: answers it was fitted on;
     about: anything else worth keeping, such as the rank correlation with the base score.
     """
 
@@ -70,7 +74,9 @@ class Proxy:
     def calibrated(self, calibrators: Mapping[str, Calibrator]) -> Proxy:
         """The same proxy with calibrators for 'pos' and 'neg'; thresholds of the old scale are dropped."""
         if set(calibrators) - set(SIDES):
-            raise InputError(f"calibrators are for {' and '.join(SIDES)}; got {', '.join(sorted(calibrators))}")
+            raise InputError(
+                f"calibrators are for {' and '.join(SIDES)}; got {', '.join(sorted(calibrators))}"
+            )
         return replace(self, calibrators=dict(calibrators), thresholds={})
 
 
@@ -80,8 +86,8 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
     Raises
     ------
     InputError
-        naming row and column: unknown column, feature missing, answer outside 1 to 5, negative weight, nobody answered,
-        everybody the same, or a feature that tells the answer without error.
+        naming row and column: unknown column, feature missing, answer outside 1 to 5, negative weight, nobody
+        answered, everybody the same, or a feature that tells the answer without error.
     """
     check_answers(rows, answer=settings.answer, name=name)
     answer = numbers(rows, settings.answer, name)
@@ -89,7 +95,8 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
     if not (weight >= 0).all() or np.isinf(weight).any():
         row = int(np.argmax(~(weight >= 0) | np.isinf(weight)))
         raise InputError(
-            f"{name}: row {row + 1}, column '{settings.weight}' is {weight[row]:g}; weights are finite and at least 0"
+            f"{name}: row {row + 1}, column '{settings.weight}' is {weight[row]:g}; weights are finite and at"
+            " least 0"
         )
     kept = ~np.isnan(answer) & (weight > 0)
     if not kept.any():
@@ -107,18 +114,28 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
         return Proxy(settings, _numbers(b / scale), _numbers(theta + float(b @ (mean / scale))), n=len(y))
     told = y != 3
     b, cut = fit_binary(z[told], (y[told] >= 4).astype(np.float64), w[told], settings.l2)
-    other, other_cut = (np.zeros(len(b)), 30.0) if told.all() else fit_binary(z, told.astype(np.float64), w, settings.l2)
+    other, other_cut = (
+        (np.zeros(len(b)), 30.0) if told.all() else fit_binary(z, told.astype(np.float64), w, settings.l2)
+    )
     return Proxy(
-        settings, _numbers(b / scale), (cut - float(b @ (mean / scale)),), _numbers(other / scale),
-        other_cut - float(other @ (mean / scale)), len(y),
-    )  # fmt: skip
+        settings,
+        _numbers(b / scale),
+        (cut - float(b @ (mean / scale)),),
+        _numbers(other / scale),
+        other_cut - float(other @ (mean / scale)),
+        len(y),
+    )
 
 
-def predict(proxy: Proxy, rows: pa.Table, *, published: bool = False, name: str = "rows") -> tuple[Floats, Floats]:
-    """p_pos = P(answer >= 4) and p_neg = P(answer <= 2), each (n,), calibrated where the proxy has calibrators.
+def predict(
+    proxy: Proxy, rows: pa.Table, *, published: bool = False, name: str = "rows"
+) -> tuple[Floats, Floats]:
+    """p_pos = P(answer >= 4) and p_neg = P(answer <= 2), each (n,), calibrated where the proxy has
+    calibrators.
 
-    published: of a binary proxy, p = P(positive | not neutral) and 1 − p, as the study uses them. Columns are read one by one,
-    so a table of any width costs one number a row. Raises InputError on a feature that is absent or missing in a row.
+    published: of a binary proxy, p = P(positive | not neutral) and 1 − p, as the study uses them. Columns are
+    read one by one, so a table of any width costs one number a row. Raises InputError on a feature that is
+    absent or missing in a row.
     """
     main, other = np.zeros(rows.num_rows), np.zeros(rows.num_rows)
     for place, column in enumerate(proxy.settings.features):
@@ -133,7 +150,8 @@ def predict_arrays(proxy: Proxy, x: Floats, *, published: bool = False) -> tuple
     """As `predict`, of features (n, d) in the proxy's order."""
     if x.ndim != 2 or x.shape[1] != len(proxy.slopes):
         raise InputError(
-            f"the proxy takes {len(proxy.slopes)} features in the order of its settings; got an array of shape {x.shape}"
+            f"the proxy takes {len(proxy.slopes)} features in the order of its settings; got an array of"
+            f" shape {x.shape}"
         )
     other = x @ np.array(proxy.neutral_slopes) if proxy.neutral_slopes else np.zeros(len(x))
     return _from_scores(proxy, x @ np.array(proxy.slopes), other, published)
@@ -149,12 +167,17 @@ def _from_scores(proxy: Proxy, main: Floats, other: Floats, published: bool) -> 
             return p_pos, p_neg
         told = expit(other + proxy.neutral_cut)
         p_pos, p_neg = told * p_pos, told * p_neg
-    done = [proxy.calibrators[side](p) if side in proxy.calibrators else p for side, p in zip(SIDES, (p_pos, p_neg), strict=True)]
+    done = [
+        proxy.calibrators[side](p) if side in proxy.calibrators else p
+        for side, p in zip(SIDES, (p_pos, p_neg), strict=True)
+    ]
     return np.asarray(done[0], dtype=np.float64), np.asarray(done[1], dtype=np.float64)
 
 
 def feature(rows: pa.Table, column: str, name: str) -> Floats:
-    """(n,) a feature as float64, booleans as 0 and 1; InputError where it is absent, or with the row where it is missing."""
+    """(n,) a feature as float64, booleans as 0 and 1; InputError where it is absent, or with the row where it
+    is missing.
+    """
     if column not in rows.column_names:
         raise InputError(f"{name}: feature '{column}' is missing; the table has {listed(rows)}")
     values = rows[column]
@@ -164,7 +187,10 @@ def feature(rows: pa.Table, column: str, name: str) -> Floats:
     # One sum tells whether anything is NaN or infinite, at a fifth of the cost of looking at every number.
     if not np.isfinite(found.sum()) and not np.isfinite(found).all():
         row = int(np.argmax(~np.isfinite(found)))
-        raise InputError(f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the feature out")
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the"
+            " feature out"
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""Ordinal and binary logistic regression with survey weights and an L2 penalty, by L-BFGS with exact gradients."""
+"""Ordinal and binary logistic regression with survey weights and an L2 penalty, by L-BFGS with exact
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,19 @@ LEVELS = 5
 def fit_ordinal(x: Floats, answer: Ints, weight: Floats, l2: float) -> tuple[Floats, Floats]:
     """Slopes b (d,) and rising thresholds theta (4,) of P(Y <= k | x) = expit(theta_k − x'b), answers 1 to 5.
 
-    Minimises the weighted mean negative log-likelihood + l2/2 |b|²; thresholds are not penalised. They are fitted as a first
-    one and logs of the gaps, so that they rise. Source: McCullagh 1980.
+    Minimises the weighted mean negative log-likelihood + l2/2 |b|²; thresholds are not penalised. They are
+    fitted as a first one and logs of the gaps, so that they rise. Source: McCullagh 1980.
 
-    Raises InputError when an answer never occurs (its threshold is not identified), or when the fit does not settle.
+    Raises InputError when an answer never occurs (its threshold is not identified), or when the fit does not
+    settle.
     """
     share = np.bincount(answer, weight, LEVELS + 1)[1:] / weight.sum()
     if (share <= 0).any():
         missing = int(np.argmax(share <= 0)) + 1
-        raise InputError(f"nobody answered {missing}, so the ordinal model has no threshold for it; collect more, or use binary")
+        raise InputError(
+            f"nobody answered {missing}, so the ordinal model has no threshold for it; collect more, or use"
+            " binary"
+        )
     d, total = x.shape[1], float(weight.sum())
     start = logit(np.clip(np.cumsum(share)[:-1], 1e-6, 1 - 1e-6))
     first = np.concatenate([np.zeros(d), start[:1], np.log(np.maximum(np.diff(start), 1e-4))])
@@ -55,9 +61,13 @@ def fit_ordinal(x: Floats, answer: Ints, weight: Floats, l2: float) -> tuple[Flo
 
 
 def fit_binary(x: Floats, y: Floats, weight: Floats, l2: float) -> tuple[Floats, float]:
-    """Slopes (d,) and intercept of P(y = 1 | x) = expit(a + x'b), weighted mean loss + l2/2 |b|²; InputError on one class."""
+    """Slopes (d,) and intercept of P(y = 1 | x) = expit(a + x'b), weighted mean loss + l2/2 |b|²; InputError
+    on one class.
+    """
     if y.min() == y.max():
-        raise InputError(f"all {len(y):,} answers fall on one side; a binary proxy needs positive and negative answers")
+        raise InputError(
+            f"all {len(y):,} answers fall on one side; a binary proxy needs positive and negative answers"
+        )
     total, d = float(weight.sum()), x.shape[1]
     design = np.column_stack([x, np.ones(len(y))])
     penalty = np.concatenate([np.full(d, l2), [0.0]])
@@ -79,5 +89,7 @@ def _minimise(loss: Callable[[Floats], tuple[float, Floats]], start: Floats) -> 
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8, "maxcor": 20}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     if not np.isfinite(found.x).all() or np.abs(found.x).max() > 50:
-        raise InputError("the proxy does not settle: a feature tells the answer without error; leave it out, or raise l2")
+        raise InputError(
+            "the proxy does not settle: a feature tells the answer without error; leave it out, or raise l2"
+        )
     return np.asarray(found.x, dtype=np.float64)

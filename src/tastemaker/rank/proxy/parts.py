@@ -16,24 +16,33 @@ PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
 SHARES = (0.5, 0.25, 0.25)
 
 
-def user_parts(users: list[str], seed: int | str, shares: tuple[float, float, float] = SHARES) -> npt.NDArray[np.int64]:
-    """(n,) 0, 1 or 2: the part of PARTS that each user belongs to, by a keyed hash: the same in every run and table.
+def user_parts(
+    users: list[str], seed: int | str, shares: tuple[float, float, float] = SHARES
+) -> npt.NDArray[np.int64]:
+    """(n,) 0, 1 or 2: the part of PARTS that each user belongs to, by a keyed hash: the same in every run and
+    table.
 
     Raises InputError when the three shares are not above 0 with sum 1.
     """
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InputError(f"shares are {shares}; give three above 0 that sum to 1")
     key = str(seed).encode()
-    digests = {one: hashlib.blake2b(one.encode(), digest_size=8, key=key[:64]).digest() for one in dict.fromkeys(users)}
+    digests = {
+        one: hashlib.blake2b(one.encode(), digest_size=8, key=key[:64]).digest()
+        for one in dict.fromkeys(users)
+    }
     place = {one: int.from_bytes(digest, "big") / 2.0**64 for one, digest in digests.items()}
     return np.searchsorted(np.cumsum(shares)[:-1], [place[one] for one in users], side="right")
 
 
-def rows_of(table: pa.Table, part: Part, seed: int | str, user: str = "user_id", name: str = "rows") -> pa.Table:
+def rows_of(
+    table: pa.Table, part: Part, seed: int | str, user: str = "user_id", name: str = "rows"
+) -> pa.Table:
     """The rows of the users of a part. Raises InputError without a user column, or when no row is left."""
     if user not in table.column_names:
         raise InputError(
-            f"{name}: column '{user}' is missing; users must be known, so that those calibrated on are not trained on"
+            f"{name}: column '{user}' is missing; users must be known, so that those calibrated on are not"
+            " trained on"
         )
     mine = user_parts([str(one) for one in table[user].to_pylist()], seed) == PARTS.index(part)
     found = table.filter(pa.array(mine))

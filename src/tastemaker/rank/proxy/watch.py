@@ -1,4 +1,6 @@
-"""Whether a proxy's thresholds still keep their promise on answers given since: the drift alarm, as a claim."""
+"""Whether a proxy's thresholds still keep their promise on answers given since: the drift alarm, as a
+claim.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from tastemaker.rank.threshold import Drift, drift, wilson
 
 
 def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows") -> ClaimReport:
-    """'No threshold is shown to miss its promise on fresh answers', from rows answered after the thresholds were chosen.
+    """'No threshold is shown to miss its promise on fresh answers', from rows answered after the thresholds
+    were chosen.
 
-    Not supported: on a side the one-sided upper bound of the fresh precision lies below the target. Cannot tell: no fresh answer
-    above a threshold. Raises InputError when the proxy has no threshold, or as `outcomes` and `predict`.
+    Not supported: on a side the one-sided upper bound of the fresh precision lies below the target. Cannot
+    tell: no fresh answer above a threshold. Raises InputError when the proxy has no threshold, or as
+    `outcomes` and `predict`.
     """
     chosen = {side: one for side, one in proxy.thresholds.items() if one.tau is not None}
     if not chosen:
@@ -33,17 +37,29 @@ def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows") -> ClaimReport
         because="; ".join(alarms or empty or [fine]) + ".",
         paper=(_points(proxy, found),),
         corrected=(_bounds(proxy, found),),
-        differ=("A point precision below its target is chance half of the time; an upper bound below it is chance in 5 %.",),
+        differ=(
+            (
+                "A point precision below its target is chance half of the time; an upper bound below it is"
+                " chance in 5 %."
+            ),
+        ),
         figures=(_figure(proxy, found),),
         assumptions=("The answers were given after the thresholds were chosen, and asking did not change.",),
-        limits=("No alarm is no proof: few fresh answers show little. Choose the thresholds again on schedule.",),
+        limits=(
+            "No alarm is no proof: few fresh answers show little. Choose the thresholds again on schedule.",
+        ),
     )
 
 
 def _points(proxy: Proxy, found: dict[str, Drift]) -> Table:
     """As published thresholds would be watched: the point."""
     rows: list[dict[str, Cell]] = [
-        {"side": NAMES[side], "target": proxy.thresholds[side].target, "precision now": one.precision, "rows": one.n}
+        {
+            "side": NAMES[side],
+            "target": proxy.thresholds[side].target,
+            "precision now": one.precision,
+            "rows": one.n,
+        }
         for side, one in found.items()
     ]
     return Table.of("Point precision", rows, "No rule for watching them is published.")

@@ -31,8 +31,9 @@ def pearson(
 ) -> Estimate:
     """Weighted Pearson correlation of a and b (n,) with a percentile interval from resampling users.
 
-    Rows where a or b is NaN are left out; `users` (n,) says whose row it is. n of the result counts users. Where one side does
-    not vary the value is NaN, with the reason. Raises InputError on unequal lengths or a negative weight.
+    Rows where a or b is NaN are left out; `users` (n,) says whose row it is. n of the result counts users.
+    Where one side does not vary the value is NaN, with the reason. Raises InputError on unequal lengths or a
+    negative weight.
     """
     (x, y), w, kept = checked(a, b, weight=weight, names=("a", "b"))
     owners = None if users is None else np.asarray(users)[kept]
@@ -56,7 +57,9 @@ def _from_sums(s: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Comparison:
-    """difference of two correlations with the interval [low, high]; z and two-sided p; n it was reckoned with; method."""
+    """difference of two correlations with the interval [low, high]; z and two-sided p; n it was reckoned
+    with; method.
+    """
 
     difference: float
     low: float
@@ -76,20 +79,28 @@ def compare_dependent(
     *,
     level: float = 0.95,
 ) -> Comparison:
-    """Is r(a, c) different from r(b, c) among the same n respondents? They share c, so they are not independent.
+    """Is r(a, c) different from r(b, c) among the same n respondents? They share c, so they are not
+    independent.
 
-    z = (atanh r_ac - atanh r_bc) sqrt(n - 3) / sqrt(2 - 2 s), with s the covariance of the two Fisher z at a common r: their
-    mean (Steiger), or the mean of the Fisher z taken back (Hittner, May and Silver). Give n = effective size when weighted. The
-    interval is Zou's. Raises InputError on |r| >= 1, an impossible triple, or n <= 3.
+    z = (atanh r_ac - atanh r_bc) sqrt(n - 3) / sqrt(2 - 2 s), with s the covariance of the two Fisher z at a
+    common r: their mean (Steiger), or the mean of the Fisher z taken back (Hittner, May and Silver). Give n =
+    effective size when weighted. The interval is Zou's. Raises InputError on |r| >= 1, an impossible triple,
+    or n <= 3.
 
-    Source: Steiger, Psychological Bulletin 1980; Hittner, May and Silver, J. General Psychology 2003; Zou, Psych. Methods 2007.
+    Source: Steiger, Psychological Bulletin 1980; Hittner, May and Silver, J. General Psychology 2003; Zou,
+    Psych. Methods 2007.
     """
     if method not in ("hittner", "steiger"):
         raise InputError(f"method '{method}' is unknown; choose hittner or steiger")
     if not max(abs(r_ac), abs(r_bc), abs(r_ab)) < 1 or not n > 3:
-        raise InputError(f"correlations lie between -1 and 1 and n is above 3; got {r_ac}, {r_bc}, {r_ab} and n = {n}")
+        raise InputError(
+            f"correlations lie between -1 and 1 and n is above 3; got {r_ac}, {r_bc}, {r_ab} and n = {n}"
+        )
     if 1 - r_ac**2 - r_bc**2 - r_ab**2 + 2 * r_ac * r_bc * r_ab <= 0:
-        raise InputError(f"no three variables have the correlations {r_ac}, {r_bc} and {r_ab}; were they taken of other rows?")
+        raise InputError(
+            f"no three variables have the correlations {r_ac}, {r_bc} and {r_ab}; were they taken of other"
+            " rows?"
+        )
     za, zb = np.arctanh(r_ac), np.arctanh(r_bc)
     common = np.tanh((za + zb) / 2) if method == "hittner" else (r_ac + r_bc) / 2
     s = (r_ab * (1 - 2 * common**2) - common**2 * (1 - 2 * common**2 - r_ab**2) / 2) / (1 - common**2) ** 2
@@ -116,18 +127,29 @@ def _zou(r_ac: float, r_bc: float, r_ab: float, n: float, level: float) -> tuple
 
 
 def compare_independent(r_1: float, n_1: float, r_2: float, n_2: float, *, level: float = 0.95) -> Comparison:
-    """Is a correlation different between two groups of different people? Fisher z, as published for the by-content rows.
+    """Is a correlation different between two groups of different people? Fisher z, as published for the
+    by-content rows.
 
     Raises InputError on |r| >= 1 or n <= 3. Source: Fisher 1921; interval Zou 2007.
     """
     if not max(abs(r_1), abs(r_2)) < 1 or not min(n_1, n_2) > 3:
-        raise InputError(f"correlations lie between -1 and 1 and n is above 3; got {r_1}, {r_2}, n = {n_1}, {n_2}")
+        raise InputError(
+            f"correlations lie between -1 and 1 and n is above 3; got {r_1}, {r_2}, n = {n_1}, {n_2}"
+        )
     z = float((np.arctanh(r_1) - np.arctanh(r_2)) / np.sqrt(1 / (n_1 - 3) + 1 / (n_2 - 3)))
     ends = [_fisher(r, n, level) for r, n in ((r_1, n_1), (r_2, n_2))]
     down = np.hypot(r_1 - ends[0][0], ends[1][1] - r_2)
     up = np.hypot(ends[0][1] - r_1, r_2 - ends[1][0])
     d = r_1 - r_2
-    return Comparison(d, float(d - down), float(d + up), z, float(2 * ndtr(-abs(z))), n_1 + n_2, "Fisher z of independent groups")
+    return Comparison(
+        d,
+        float(d - down),
+        float(d + up),
+        z,
+        float(2 * ndtr(-abs(z))),
+        n_1 + n_2,
+        "Fisher z of independent groups",
+    )
 
 
 def difference_by_user(
@@ -141,25 +163,40 @@ def difference_by_user(
     resamples: int = 500,
     level: float = 0.95,
 ) -> Estimate:
-    """r(first) - r(second) when both may come from the same users: the interval resamples users for both at once.
+    """r(first) - r(second) when both may come from the same users: the interval resamples users for both at
+    once.
 
-    first, second: pairs of arrays (n,); rows: two masks (n,), the rows each is taken over; users (n,). Raises InputError as
-    `pearson` does. NaN with the reason where a side does not vary.
+    first, second: pairs of arrays (n,); rows: two masks (n,), the rows each is taken over; users (n,). Raises
+    InputError as `pearson` does. NaN with the reason where a side does not vary.
     """
     owner = np.unique(np.asarray(users), return_inverse=True)[1]
     parts = []
     for pair, mask in zip((first, second), rows, strict=True):
-        w = np.asarray(mask, dtype=np.float64) * (1.0 if weight is None else np.asarray(weight, dtype=np.float64))
+        w = np.asarray(mask, dtype=np.float64) * (
+            1.0 if weight is None else np.asarray(weight, dtype=np.float64)
+        )
         (x, y), kept_weight, kept = checked(*pair, weight=w, names=("a", "b"))
         if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
-            return Estimate(float("nan"), float("nan"), float("nan"), len(x), "difference of correlations", (USERS,), CONSTANT)
+            return Estimate(
+                float("nan"),
+                float("nan"),
+                float("nan"),
+                len(x),
+                "difference of correlations",
+                (USERS,),
+                CONSTANT,
+            )
         x, y = x - x.mean(), y - y.mean()
         block = kept_weight[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
-        parts.append(np.column_stack([np.bincount(owner[kept], c, minlength=int(owner.max()) + 1) for c in block.T]))
+        parts.append(
+            np.column_stack([np.bincount(owner[kept], c, minlength=int(owner.max()) + 1) for c in block.T])
+        )
     sums: Floats = np.hstack(parts).astype(np.float64)
 
     def gap(s: Floats) -> Floats:
         return _from_sums(s[:, :6]) - _from_sums(s[:, 6:])
 
     low, high = bounds(sums, gap, key, resamples, level)
-    return Estimate(float(gap(sums.sum(axis=0)[None])[0]), low, high, len(sums), "difference of correlations", (USERS,))
+    return Estimate(
+        float(gap(sums.sum(axis=0)[None])[0]), low, high, len(sums), "difference of correlations", (USERS,)
+    )

@@ -29,11 +29,12 @@ def polychoric(
     resamples: int = 300,
     level: float = 0.95,
 ) -> Estimate:
-    """Two-step polychoric correlation of ordered answers a, b (n,) with a percentile interval from resampling users.
+    """Two-step polychoric correlation of ordered answers a, b (n,) with a percentile interval from resampling
+    users.
 
-    Thresholds come from the weighted margins, then rho from the one-dimensional likelihood. Rows where a or b is NaN are left
-    out. NaN with the reason where one side does not vary. Raises InputError on unequal lengths, a negative weight, or more
-    than 20 distinct values.
+    Thresholds come from the weighted margins, then rho from the one-dimensional likelihood. Rows where a or b
+    is NaN are left out. NaN with the reason where one side does not vary. Raises InputError on unequal
+    lengths, a negative weight, or more than 20 distinct values.
 
     Source: Olsson, Psychometrika 1979, the two-step estimator.
     """
@@ -44,7 +45,8 @@ def polychoric(
         return Estimate(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), CONSTANT)
     if max(len(rows), len(columns)) > 20:
         raise InputError(
-            f"{len(rows)} and {len(columns)} distinct values are too many for ordered answers; give at most 20 a side"
+            f"{len(rows)} and {len(columns)} distinct values are too many for ordered answers; give at most"
+            " 20 a side"
         )
     shape = (len(rows), len(columns))
     indicator = np.zeros((len(x), shape[0] * shape[1]))
@@ -56,7 +58,8 @@ def polychoric(
 
 
 def fit_polychoric(counts: npt.ArrayLike) -> Floats:
-    """rho (...) that maximises the likelihood of each table of (weighted) counts (..., r, c), thresholds from its margins.
+    """rho (...) that maximises the likelihood of each table of (weighted) counts (..., r, c), thresholds from
+    its margins.
 
     Fisher scoring on atanh rho, halving steps; rho is kept within ± .99999, where a perfect association ends.
     """
@@ -93,7 +96,9 @@ def _likelihood(n: Floats, h: Floats, k: Floats, rho: Floats) -> tuple[Floats, F
     """(m,) log-likelihood a unit of weight, its derivative in rho, and the expected information."""
     h_grid, k_grid, r = h[:, :, None], k[:, None, :], rho[:, None, None]
     p = np.maximum(_cells(_corners(bivariate_normal(h_grid, k_grid, r), ndtr(h), ndtr(k))), 1e-300)
-    density = np.exp(-(h_grid**2 - 2 * r * h_grid * k_grid + k_grid**2) / (2 * (1 - r**2))) / (2 * np.pi * np.sqrt(1 - r**2))
+    density = np.exp(-(h_grid**2 - 2 * r * h_grid * k_grid + k_grid**2) / (2 * (1 - r**2))) / (
+        2 * np.pi * np.sqrt(1 - r**2)
+    )
     slope = _cells(_corners(density, np.zeros_like(h), np.zeros_like(k), top=0.0))
     seen = n > 0
     value = np.where(seen, n * np.log(p), 0.0).sum(axis=(1, 2))
@@ -103,7 +108,9 @@ def _likelihood(n: Floats, h: Floats, k: Floats, rho: Floats) -> tuple[Floats, F
 
 
 def _corners(inner: Floats, row_end: Floats, column_end: Floats, top: float = 1.0) -> Floats:
-    """(m, r + 1, c + 1) values at every corner of the cells, given those at the inner ones and along the far edges."""
+    """(m, r + 1, c + 1) values at every corner of the cells, given those at the inner ones and along the far
+    edges.
+    """
     m, r, c = inner.shape
     out = np.zeros((m, r + 2, c + 2))
     out[:, 1:-1, 1:-1] = inner

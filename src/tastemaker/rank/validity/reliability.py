@@ -19,33 +19,46 @@ from tastemaker.stats.estimate import Estimate
 Floats = npt.NDArray[np.float64]
 GRID = (0.5, 0.6, 0.7, 0.8, 0.9)
 ONE_ITEM = (
-    "one item: alpha, omega and a factor model of it alone are not identified; ask it again of the same people (test-retest)"
+    "one item: alpha, omega and a factor model of it alone are not identified; ask it again of the same"
+    " people (test-retest)"
 )
 
 
 def alpha(covariance: npt.ArrayLike, n: int, *, level: float = 0.95) -> Estimate:
     """Cronbach's alpha of the k items with this covariance (k, k) over n respondents, with Feldt's interval.
 
-    alpha = k / (k - 1) (1 - trace / sum). One item: NaN, with the reason. Raises InputError on a matrix that is not square and
-    symmetric, n below 2, or items without spread. Source: Cronbach 1951; Feldt, Psychometrika 1965.
+    alpha = k / (k - 1) (1 - trace / sum). One item: NaN, with the reason. Raises InputError on a matrix that
+    is not square and symmetric, n below 2, or items without spread. Source: Cronbach 1951; Feldt,
+    Psychometrika 1965.
     """
     s = np.asarray(covariance, dtype=np.float64)
     if s.ndim != 2 or s.shape[0] != s.shape[1] or not np.allclose(s, s.T) or n < 2:
-        raise InputError(f"alpha needs a symmetric covariance of the items and n of at least 2; got shape {s.shape} and n = {n}")
+        raise InputError(
+            f"alpha needs a symmetric covariance of the items and n of at least 2; got shape {s.shape} and n"
+            f" = {n}"
+        )
     k = len(s)
     if k == 1:
         return Estimate(float("nan"), float("nan"), float("nan"), n, "Cronbach alpha", (), ONE_ITEM)
     if not s.sum() > 0:
         raise InputError("alpha needs items whose sum varies; everyone has the same total")
     value = float(k / (k - 1) * (1 - np.trace(s) / s.sum()))
-    low, high = (1 - (1 - value) * f_distribution.ppf(q, n - 1, (n - 1) * (k - 1)) for q in ((1 + level) / 2, (1 - level) / 2))
-    assumptions = ("items measure one thing equally well, with independent errors", "respondents are independent")
+    low, high = (
+        1 - (1 - value) * f_distribution.ppf(q, n - 1, (n - 1) * (k - 1))
+        for q in ((1 + level) / 2, (1 - level) / 2)
+    )
+    assumptions = (
+        "items measure one thing equally well, with independent errors",
+        "respondents are independent",
+    )
     return Estimate(value, float(low), float(high), n, "Cronbach alpha", assumptions)
 
 
 @dataclass(frozen=True)
 class Disattenuated:
-    """What a correlation would be without measurement error, if the two reliabilities were these; above 1 is impossible."""
+    """What a correlation would be without measurement error, if the two reliabilities were these; above 1 is
+    impossible.
+    """
 
     reliability_a: float
     reliability_b: float
@@ -54,7 +67,8 @@ class Disattenuated:
 
 
 def reliability_grid(r: float, grid: Sequence[float] = GRID) -> list[Disattenuated]:
-    """r / sqrt(reliability_a reliability_b) over all pairs of `grid`: how far a single item's unknown reliability matters.
+    """r / sqrt(reliability_a reliability_b) over all pairs of `grid`: how far a single item's unknown
+    reliability matters.
 
     Raises InputError on a reliability outside (0, 1] or |r| > 1. Source: Spearman 1904.
     """
@@ -66,7 +80,9 @@ def reliability_grid(r: float, grid: Sequence[float] = GRID) -> list[Disattenuat
 
 @dataclass(frozen=True)
 class Retest:
-    """Agreement of two answers of one person to one question about one item: as numbers, and as ordered answers."""
+    """Agreement of two answers of one person to one question about one item: as numbers, and as ordered
+    answers.
+    """
 
     pairs: int
     pearson: Estimate
@@ -74,13 +90,19 @@ class Retest:
 
 
 def retest(
-    surveys: pa.Table, question: str, *, weight: str | None = None, key: Sequence[str | int] = (0,), level: float = 0.95
+    surveys: pa.Table,
+    question: str,
+    *,
+    weight: str | None = None,
+    key: Sequence[str | int] = (0,),
+    level: float = 0.95,
 ) -> Retest:
-    """Correlation of the first and the second answer where the same user was asked `question` about the same item again.
+    """Correlation of the first and the second answer where the same user was asked `question` about the same
+    item again.
 
-    surveys: rows of `schema.SURVEYS`; `weight`: a column, taken from the first answer. Give the re-asked a random choice, or the
-    result speaks only for those who were asked twice. Without a pair the values are NaN, with the reason.
-    Raises InputError when a question is unknown or its timestamps are missing.
+    surveys: rows of `schema.SURVEYS`; `weight`: a column, taken from the first answer. Give the re-asked a
+    random choice, or the result speaks only for those who were asked twice. Without a pair the values are
+    NaN, with the reason. Raises InputError when a question is unknown or its timestamps are missing.
     """
     frame = pl.DataFrame(pl.from_arrow(surveys)).filter(pl.col("question") == question)
     if frame.is_empty():
@@ -88,7 +110,9 @@ def retest(
         raise InputError(f"question '{question}' was never asked; the table has {known}")
     answered = frame.filter(pl.col("answer").is_not_null()).sort("timestamp", nulls_last=True)
     if answered["timestamp"].null_count():
-        raise InputError(f"question '{question}': some answers have no timestamp, so which came first cannot be told")
+        raise InputError(
+            f"question '{question}': some answers have no timestamp, so which came first cannot be told"
+        )
     columns = ["answer"] if weight is None else ["answer", weight]
     twice = answered.group_by("user_id", "item_id", maintain_order=True).agg(
         pl.len().alias("times"),

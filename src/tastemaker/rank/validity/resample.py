@@ -1,4 +1,6 @@
-"""Bootstrap over users of anything that is a function of sums: the sums are kept by user and drawn again together."""
+"""Bootstrap over users of anything that is a function of sums: the sums are kept by user and drawn again
+together.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +37,25 @@ def resampled(sums: Floats, key: Sequence[str | int], resamples: int) -> Floats:
     step = max(1, _HELD // n)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + (np.arange(size, dtype=np.int64) * n)[:, None]
+        drawn = (
+            rng.integers(0, n, size=(size, n), dtype=np.int32)
+            + (np.arange(size, dtype=np.int64) * n)[:, None]
+        )
         counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         out[start : start + size] = counts @ sums
     return out
 
 
 def bounds(
-    sums: Floats, statistic: Callable[[Floats], Floats], key: Sequence[str | int], resamples: int, level: float
+    sums: Floats,
+    statistic: Callable[[Floats], Floats],
+    key: Sequence[str | int],
+    resamples: int,
+    level: float,
 ) -> tuple[float, float]:
-    """Percentile interval of `statistic`, which maps totals (r, k) to values (r,); resamples without a value are left out."""
+    """Percentile interval of `statistic`, which maps totals (r, k) to values (r,); resamples without a value
+    are left out.
+    """
     if not 0 < level < 1:
         raise InputError(f"level is {level}; give the coverage of the interval, above 0 and below 1")
     values = statistic(resampled(sums, key, resamples))
@@ -55,8 +66,11 @@ def bounds(
     return float(low), float(high)
 
 
-def checked(*arrays: npt.ArrayLike, weight: npt.ArrayLike | None, names: Sequence[str]) -> tuple[list[Floats], Floats, Ints]:
-    """Arrays of equal length as float64 without the rows where one is NaN or has no weight; the weights; the rows kept.
+def checked(
+    *arrays: npt.ArrayLike, weight: npt.ArrayLike | None, names: Sequence[str]
+) -> tuple[list[Floats], Floats, Ints]:
+    """Arrays of equal length as float64 without the rows where one is NaN or has no weight; the weights; the
+    rows kept.
 
     Raises InputError on unequal lengths, no row left, a negative or infinite weight.
     """
@@ -64,7 +78,8 @@ def checked(*arrays: npt.ArrayLike, weight: npt.ArrayLike | None, names: Sequenc
     w = np.ones(len(found[0])) if weight is None else np.asarray(weight, dtype=np.float64)
     if len({len(one) for one in [*found, w]}) > 1:
         raise InputError(
-            f"{', '.join(names)} and the weights have {[len(one) for one in [*found, w]]} rows; give one value a row"
+            f"{', '.join(names)} and the weights have {[len(one) for one in [*found, w]]} rows; give one"
+            " value a row"
         )
     wrong = ~(w >= 0) | np.isinf(w)
     if wrong.any():

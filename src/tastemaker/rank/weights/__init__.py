@@ -1,6 +1,13 @@
 """Who answered against who was asked: exact balance weights, doubly robust means, tipping points."""
 
-from tastemaker.rank.weights.aipw import TippingPoint, aipw_mean, answered_mean, linear, tipping_point, weighted_mean
+from tastemaker.rank.weights.aipw import (
+    TippingPoint,
+    aipw_mean,
+    answered_mean,
+    linear,
+    tipping_point,
+    weighted_mean,
+)
 from tastemaker.rank.weights.claim import weights_claim
 from tastemaker.rank.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
 

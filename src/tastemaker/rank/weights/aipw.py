@@ -1,4 +1,6 @@
-"""Means of answers for everyone shown: weighting alone (as published), doubly robust (default), and how wrong it could be."""
+"""Means of answers for everyone shown: weighting alone (as published), doubly robust (default), and how wrong
+it could be.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ POSITIVE = "everyone shown could have answered"
 
 
 def linear(x: Floats, y: Floats, weight: Floats) -> Predict:
-    """Weighted least squares of y (m,) on an intercept and x (m, p); the default outcome model of `aipw_mean`."""
+    """Weighted least squares of y (m,) on an intercept and x (m, p); the default outcome model of
+    `aipw_mean`.
+    """
     z = np.column_stack([np.ones(len(x)), x])
     slope = np.linalg.lstsq(gram(z, weight), (weight * y) @ z, rcond=None)[0]
     return lambda rows: np.asarray(slope[0] + rows @ slope[1:], dtype=np.float64)
@@ -41,7 +45,8 @@ def answered_mean(
     level: float = 0.95,
     name: str = "surveys",
 ) -> Estimate:
-    """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not answer.
+    """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not
+    answer.
 
     Variance from sums by user. Raises InputError as `response_weights` does.
     """
@@ -50,7 +55,9 @@ def answered_mean(
     filled = np.nan_to_num(values, nan=0.0)
     mean = float(weight @ filled / weight.sum())
     rests = ("those who did not answer would have answered like those who did",)
-    return _interval(mean, weight * (filled - mean) / weight.sum(), owner, values, "mean of the answers", level, rests)
+    return _interval(
+        mean, weight * (filled - mean) / weight.sum(), owner, values, "mean of the answers", level, rests
+    )
 
 
 def weighted_mean(
@@ -63,17 +70,26 @@ def weighted_mean(
     level: float = 0.95,
     name: str = "surveys",
 ) -> Estimate:
-    """Paper mode: mean of the answers under the response weights, weights taken as known, variance from sums by user.
+    """Paper mode: mean of the answers under the response weights, weights taken as known, variance from sums
+    by user.
 
     Raises InputError as `response_weights` does.
     """
-    given = prepare(shown, covariates, WeightSettings(), answer=answer, asked_probability=asked_probability, name=name)
+    given = prepare(
+        shown, covariates, WeightSettings(), answer=answer, asked_probability=asked_probability, name=name
+    )
     owner = codes(shown, user, name)[0]
     filled = np.where(given.answered, given.values, 0.0)
     weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
     mean = float(weight @ filled / weight.sum())
     return _interval(
-        mean, weight * (filled - mean) / weight.sum(), owner, given.values, "weighted mean", level, (MISSING_AT_RANDOM, POSITIVE)
+        mean,
+        weight * (filled - mean) / weight.sum(),
+        owner,
+        given.values,
+        "weighted mean",
+        level,
+        (MISSING_AT_RANDOM, POSITIVE),
     )
 
 
@@ -90,33 +106,51 @@ def aipw_mean(
     level: float = 0.95,
     name: str = "surveys",
 ) -> Estimate:
-    """Doubly robust mean of the answers over everyone shown: right when either the answer model or the response model is.
+    """Doubly robust mean of the answers over everyone shown: right when either the answer model or the
+    response model is.
 
-    mu = (1/D) sum d [m(x) + (R/pi)(y - m(x))], D = sum d, pi as in `response_weights`, m by `learner` cross-fitted over `folds`
-    of users drawn by `key`. Variance from user sums of the influence terms, which include the estimation of pi: its term
-    -d (R/pi - 1) x'g, with g the regression of the residuals on x among those who answered, weighted by d (1 - pi)/pi.
+    mu = (1/D) sum d [m(x) + (R/pi)(y - m(x))], D = sum d, pi as in `response_weights`, m by `learner`
+    cross-fitted over `folds` of users drawn by `key`. Variance from user sums of the influence terms, which
+    include the estimation of pi: its term
+    -d (R/pi - 1) x'g, with g the regression of the residuals on x among those who answered, weighted by d (1
+    - pi)/pi.
 
     Raises InputError as `response_weights` does, and when there are fewer users with an answer than folds.
-    Source: Robins, Rotnitzky and Zhao, JASA 1994; cross-fitting: Chernozhukov et al., Econometrics Journal 2018.
+    Source: Robins, Rotnitzky and Zhao, JASA 1994; cross-fitting: Chernozhukov et al., Econometrics Journal
+    2018.
     """
     if folds < 2:
-        raise InputError(f"folds is {folds}; the answer model needs at least 2 folds of users to be fitted on other people")
-    given = prepare(shown, covariates, WeightSettings(), answer=answer, asked_probability=asked_probability, name=name)
+        raise InputError(
+            f"folds is {folds}; the answer model needs at least 2 folds of users to be fitted on other people"
+        )
+    given = prepare(
+        shown, covariates, WeightSettings(), answer=answer, asked_probability=asked_probability, name=name
+    )
     owner = codes(shown, user, name)[0]
     predicted = _cross_fit(given, owner, folds, learner, key, name)
     value, influence = _influence(given, predicted)
-    rests = (f"{MISSING_AT_RANDOM}, or the answer model is right", POSITIVE, "users are independent of each other")
+    rests = (
+        f"{MISSING_AT_RANDOM}, or the answer model is right",
+        POSITIVE,
+        "users are independent of each other",
+    )
     return _interval(value, influence, owner, given.values, "AIPW", level, rests)
 
 
 def _cross_fit(
-    given: Prepared, owner: npt.NDArray[np.int64], folds: int, learner: Learner, key: Sequence[str | int], name: str
+    given: Prepared,
+    owner: npt.NDArray[np.int64],
+    folds: int,
+    learner: Learner,
+    key: Sequence[str | int],
+    name: str,
 ) -> Floats:
     """(n,) predictions of each row by a model that saw none of its user's rows."""
     people = np.unique(owner[given.answered])
     if len(people) < folds:
         raise InputError(
-            f"{name}: {len(people)} users answered, fewer than the {folds} folds of the answer model; give fewer folds"
+            f"{name}: {len(people)} users answered, fewer than the {folds} folds of the answer model; give"
+            " fewer folds"
         )
     fold_of = np.empty(int(owner.max()) + 1, dtype=np.int64)
     rng = generator(*key, "folds of users")
@@ -127,7 +161,9 @@ def _cross_fit(
     predicted = np.empty(len(owner))
     for one in range(folds):
         train = given.answered & (fold != one)
-        predict = learner(given.design.x[train], given.values[train], given.d[train] / given.fit.probability[train])
+        predict = learner(
+            given.design.x[train], given.values[train], given.d[train] / given.fit.probability[train]
+        )
         predicted[fold == one] = predict(given.design.x[fold == one])
     return predicted
 
@@ -159,7 +195,10 @@ def _interval(
     users = int(owner.max()) + 1
     answers = values[~np.isnan(values)]
     if answers.min() == answers.max():
-        reason = f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer cannot be told"
+        reason = (
+            f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer"
+            " cannot be told"
+        )
         return Estimate(float("nan"), float("nan"), float("nan"), users, kind, assumptions, reason)
     sums = np.bincount(owner, influence, minlength=users)
     half = float(ndtri((1 + level) / 2) * np.sqrt((sums**2).sum() * users / max(users - 1, 1)))
@@ -168,10 +207,12 @@ def _interval(
 
 @dataclass(frozen=True)
 class TippingPoint:
-    """How far those who did not answer must be from what their covariates say, to move the mean to `threshold`.
+    """How far those who did not answer must be from what their covariates say, to move the mean to
+    `threshold`.
 
-    shift: in points of the answer, for the estimate itself; shift_interval: for the interval's nearer end (0 when the interval
-    already holds the threshold); in_sd: `shift_interval` over the answers' standard deviation. Infinite when everyone answered.
+    shift: in points of the answer, for the estimate itself; shift_interval: for the interval's nearer end (0
+    when the interval already holds the threshold); in_sd: `shift_interval` over the answers' standard
+    deviation. Infinite when everyone answered.
     """
 
     threshold: float
@@ -182,10 +223,12 @@ class TippingPoint:
 
 
 def tipping_point(estimate: Estimate, threshold: float, response_rate: float, sd: float) -> TippingPoint:
-    """Pattern-mixture bound: with a shift s of those who did not answer the mean moves by (1 - response_rate) s.
+    """Pattern-mixture bound: with a shift s of those who did not answer the mean moves by (1 - response_rate)
+    s.
 
-    estimate: of the mean; threshold: the value that would overturn the result; response_rate: share of design weight that
-    answered, in (0, 1]; sd: standard deviation of the answers, above 0. Raises InputError on values out of range.
+    estimate: of the mean; threshold: the value that would overturn the result; response_rate: share of design
+    weight that answered, in (0, 1]; sd: standard deviation of the answers, above 0. Raises InputError on
+    values out of range.
     """
     if not 0 < response_rate <= 1 or not sd > 0 or not np.isfinite(estimate.value):
         raise InputError(
@@ -198,4 +241,6 @@ def tipping_point(estimate: Estimate, threshold: float, response_rate: float, sd
     missing = 1 - response_rate
     if missing == 0:
         return TippingPoint(threshold, response_rate, *(float(np.copysign(np.inf, gap)),) * 3)
-    return TippingPoint(threshold, response_rate, gap / missing, gap_interval / missing, gap_interval / missing / sd)
+    return TippingPoint(
+        threshold, response_rate, gap / missing, gap_interval / missing, gap_interval / missing / sd
+    )

@@ -1,4 +1,6 @@
-"""How like the target the weighted answers are: standardised differences of means, squares and pairwise products."""
+"""How like the target the weighted answers are: standardised differences of means, squares and pairwise
+products.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def balance_table(design: Design, target: Floats, before: Floats, after: Floats) -> pa.Table:
-    """One row a moment: covariate, kind (mean, square, product), target, answered and weighted mean, smd_before, smd_after.
+    """One row a moment: covariate, kind (mean, square, product), target, answered and weighted mean,
+    smd_before, smd_after.
 
-    target, before, after (n,): weights of everyone shown, of those who answered, and of those who answered after weighting (0
-    for others). A standardised difference divides by the standard deviation under `target`. Means are in the data's units;
-    squares and products of standardised covariates. Columns of two values have no square, exclusive categories no product.
+    target, before, after (n,): weights of everyone shown, of those who answered, and of those who answered
+    after weighting (0 for others). A standardised difference divides by the standard deviation under
+    `target`. Means are in the data's units; squares and products of standardised covariates. Columns of two
+    values have no square, exclusive categories no product.
     """
     x, p = design.x, len(design.names)
     sides = [weight / weight.sum() for weight in (target, before, after)]

@@ -1,4 +1,6 @@
-"""The claim that weighted answers stand for everyone who was asked, with the evidence in paper mode and corrected mode."""
+"""The claim that weighted answers stand for everyone who was asked, with the evidence in paper mode and
+corrected mode.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,14 @@ from tastemaker.rank.weights.weigh import LIMIT, ResponseWeights, WeightSettings
 from tastemaker.stats.estimate import Estimate
 
 _DIFFER = (
-    "Exact balance makes differences of means zero by construction, so they prove little; squares and products are not "
-    "touched by the weights and show whether the distributions agree.",
-    "The weighted mean is right only if the response model is; the doubly robust one also when only the answer model is.",
+    (
+        "Exact balance makes differences of means zero by construction, so they prove little; squares and"
+        " products are not touched by the weights and show whether the distributions agree."
+    ),
+    (
+        "The weighted mean is right only if the response model is; the doubly robust one also when only the"
+        " answer model is."
+    ),
 )
 _MOST = 15  # rows of a figure or a table of worst moments
 
@@ -33,33 +40,58 @@ def weights_claim(
 ) -> tuple[ResponseWeights, ClaimReport]:
     """Weights of `response_weights`, and the report on whether they do what they are for.
 
-    surveys: rows of `schema.SURVEYS` of one question, with the columns `covariates`. threshold: a mean answer that would change
-    a decision, for the tipping point. Paper mode accepts when every |SMD| of a mean is below .1, which exact balance makes true
-    by construction; corrected mode asks the same of squares and pairwise products. Raises InputError as `response_weights`.
+    surveys: rows of `schema.SURVEYS` of one question, with the columns `covariates`. threshold: a mean answer
+    that would change a decision, for the tipping point. Paper mode accepts when every |SMD| of a mean is
+    below .1, which exact balance makes true by construction; corrected mode asks the same of squares and
+    pairwise products. Raises InputError as `response_weights`.
     """
     questions = sorted(set(surveys["question"].to_pylist())) if "question" in surveys.column_names else []
     if len(questions) > 1:
-        raise InputError(f"{name}: weights are of one question at a time; the table holds {', '.join(questions)}: choose one")
+        raise InputError(
+            f"{name}: weights are of one question at a time; the table holds {', '.join(questions)}:"
+            " choose one"
+        )
     found = response_weights(surveys, covariates, settings, name=name)
     paper, corrected = shown(mode, "paper"), shown(mode, "corrected")
-    means = {"as they came": answered_mean(surveys, name=name), "weighted": weighted_mean(surveys, covariates, name=name)}
+    means = {
+        "as they came": answered_mean(surveys, name=name),
+        "weighted": weighted_mean(surveys, covariates, name=name),
+    }
     if corrected:
         means["doubly robust"] = aipw_mean(surveys, covariates, key=key, name=name)
     verdict, because = _verdict(found, corrected)
-    left, right = (Table.of("Mean answer", _means(means, names)) for names in (("as they came", "weighted"), tuple(means)))
+    left, right = (
+        Table.of("Mean answer", _means(means, names))
+        for names in (("as they came", "weighted"), tuple(means))
+    )
     report = ClaimReport(
         claim="Weighted, those who answered look like everyone who was asked",
         verdict=verdict,
         because=because,
         paper=(_means_balance(found), left) if paper else (),
-        corrected=(_worst(found), right, _health(found), *_tipping(means, found, surveys, threshold)) if corrected else (),
+        corrected=(
+            (_worst(found), right, _health(found), *_tipping(means, found, surveys, threshold))
+            if corrected
+            else ()
+        ),
         differ=_DIFFER if mode == "both" else (),
         figures=_figures(found, means),
-        assumptions=("given the covariates, who answers does not depend on the answer", "everyone asked could have answered"),
-        limits=(
-            "Whether those who did not answer feel differently for reasons the covariates do not hold: see the tipping point.",
+        assumptions=(
+            "given the covariates, who answers does not depend on the answer",
+            "everyone asked could have answered",
         ),
-        settings={"covariates": list(covariates), "trim": settings.trim, "limit of |SMD|": LIMIT, "threshold": threshold},
+        limits=(
+            (
+                "Whether those who did not answer feel differently for reasons the covariates do not hold:"
+                " see the tipping point."
+            ),
+        ),
+        settings={
+            "covariates": list(covariates),
+            "trim": settings.trim,
+            "limit of |SMD|": LIMIT,
+            "threshold": threshold,
+        },
     )
     return found, report
 
@@ -72,19 +104,29 @@ def _verdict(found: ResponseWeights, corrected: bool) -> tuple[Verdict, str]:
         verdict: Verdict = "supported" if worst["mean"] < LIMIT else "not supported"
         return (
             verdict,
-            f"The largest |SMD| of a mean is {worst['mean']:.1g} after weighting, {found.worst(when='before'):.2f} before.",
+            (
+                f"The largest |SMD| of a mean is {worst['mean']:.1g} after weighting,"
+                f" {found.worst(when='before'):.2f} before."
+            ),
         )
     fine = max(worst.values()) < LIMIT
-    words = f"After weighting the largest |SMD| is {worst['mean']:.1g} of a mean, {worst['square']:.3f} of a square and "
+    words = (
+        f"After weighting the largest |SMD| is {worst['mean']:.1g} of a mean, {worst['square']:.3f} of a"
+        " square and "
+    )
     words += (
-        f"{worst['product']:.3f} of a product; {LIMIT} is the limit. Before, the worst mean was {found.worst(when='before'):.2f}."
+        f"{worst['product']:.3f} of a product; {LIMIT} is the limit. Before, the worst mean was"
+        f" {found.worst(when='before'):.2f}."
     )
     return ("supported" if fine else "not supported"), words
 
 
 def _means_balance(found: ResponseWeights) -> Table:
     rows = [row for row in found.balance.to_pylist() if row["kind"] == "mean"]
-    note = f"SMD: difference from everyone asked, in their standard deviations; accepted when below {LIMIT} everywhere."
+    note = (
+        f"SMD: difference from everyone asked, in their standard deviations; accepted when below {LIMIT}"
+        " everywhere."
+    )
     return Table.of("Balance of means", [_moment(row) for row in rows], note)
 
 
@@ -93,8 +135,16 @@ def _worst(found: ResponseWeights) -> Table:
     rows.sort(key=lambda row: -abs(row["smd_after"]))
     cells: list[dict[str, Cell]] = [{"moment": row["covariate"]} | _smd(row) for row in rows[:_MOST]]
     if not cells:
-        cells = [{"moment": "none: a single two-valued covariate has only its mean", "SMD before": None, "SMD after": None}]
-    note = f"Of {len(rows)} moments that the weights were not fitted to; below {LIMIT} everywhere is asked for."
+        cells = [
+            {
+                "moment": "none: a single two-valued covariate has only its mean",
+                "SMD before": None,
+                "SMD after": None,
+            }
+        ]
+    note = (
+        f"Of {len(rows)} moments that the weights were not fitted to; below {LIMIT} everywhere is asked for."
+    )
     return Table.of("Balance of squares and pairwise products, worst first", cells, note)
 
 
@@ -123,11 +173,17 @@ def _health(found: ResponseWeights) -> Table:
         {"quantity": "largest weight over the mean one", "value": found.largest},
         {"quantity": "weights trimmed", "value": found.trimmed},
     ]
-    note = f"Left out as constant or a combination of others: {', '.join(found.dropped)}." if found.dropped else ""
+    note = (
+        f"Left out as constant or a combination of others: {', '.join(found.dropped)}."
+        if found.dropped
+        else ""
+    )
     return Table.of("What the weights cost", rows, note)
 
 
-def _tipping(means: dict[str, Estimate], found: ResponseWeights, surveys: pa.Table, threshold: float | None) -> tuple[Table, ...]:
+def _tipping(
+    means: dict[str, Estimate], found: ResponseWeights, surveys: pa.Table, threshold: float | None
+) -> tuple[Table, ...]:
     robust = means["doubly robust"]
     if threshold is None or not np.isfinite(robust.value):
         return ()
@@ -139,7 +195,13 @@ def _tipping(means: dict[str, Estimate], found: ResponseWeights, surveys: pa.Tab
         {"quantity": "shift that moves the nearer end of the interval there", "value": point.shift_interval},
         {"quantity": "the same in standard deviations of the answers", "value": point.in_sd},
     ]
-    return (Table.of("Tipping point", rows, "Shifts are against what the covariates predict for those who did not answer."),)
+    return (
+        Table.of(
+            "Tipping point",
+            rows,
+            "Shifts are against what the covariates predict for those who did not answer.",
+        ),
+    )
 
 
 def _figures(found: ResponseWeights, means: dict[str, Estimate]) -> tuple[Intervals, ...]:
@@ -151,11 +213,16 @@ def _figures(found: ResponseWeights, means: dict[str, Estimate]) -> tuple[Interv
 def _balance_figure(found: ResponseWeights) -> Intervals:
     rows = found.balance.to_pylist()
     rows.sort(key=lambda row: -max(abs(row["smd_before"]), abs(row["smd_after"])))
-    lines = [(str(r["covariate"]), abs(float(r["smd_after"])), abs(float(r["smd_before"]))) for r in rows[:_MOST]]
+    lines = [
+        (str(r["covariate"]), abs(float(r["smd_after"])), abs(float(r["smd_before"]))) for r in rows[:_MOST]
+    ]
     return Intervals(
         title="Balance, worst moments first",
         label="|SMD|: dot after weighting, line from before",
         rows=tuple((name, after, min(after, before), max(after, before)) for name, after, before in lines),
         reference=LIMIT,
-        caption=f"Dashed: the limit {LIMIT}. The {len(lines)} moments of {len(rows)} that differ most, before or after.",
+        caption=(
+            f"Dashed: the limit {LIMIT}. The {len(lines)} moments of {len(rows)} that differ most, before or"
+            " after."
+        ),
     )

@@ -1,4 +1,6 @@
-"""Covariate columns of a table -> standardised numbers: categories become indicators, combinations of others are dropped."""
+"""Covariate columns of a table -> standardised numbers: categories become indicators, combinations of others
+are dropped.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ _REDUNDANT = 1e-9  # share of a column's variance that the columns before it lea
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """x (n, p): columns of weighted mean 0 and variance 1; names (p,); mean, scale (p,) that were taken out; dropped: columns
-    left out because they are constant or a combination of others, which balances them all the same.
+    """x (n, p): columns of weighted mean 0 and variance 1; names (p,); mean, scale (p,) that were taken out;
+    dropped: columns left out because they are constant or a combination of others, which balances them all
+    the same.
     """
 
     x: Floats
@@ -34,13 +37,18 @@ class Design:
 def design(table: pa.Table, covariates: Sequence[str], d: Floats, most: int, name: str) -> Design:
     """The covariates of `table` as a `Design` under the weights d (n,).
 
-    Raises InputError on no covariate, a repeated or missing one, an empty or infinite cell (row and column), or a text column of
-    too many categories.
+    Raises InputError on no covariate, a repeated or missing one, an empty or infinite cell (row and column),
+    or a text column of too many categories.
     """
     if not covariates:
-        raise InputError(f"{name}: give at least one covariate to balance; the table has {', '.join(table.column_names)}")
+        raise InputError(
+            f"{name}: give at least one covariate to balance; the table has {', '.join(table.column_names)}"
+        )
     if len(set(covariates)) < len(covariates):
-        raise InputError(f"{name}: covariate '{next(c for c in covariates if list(covariates).count(c) > 1)}' is given twice")
+        raise InputError(
+            f"{name}: covariate '{next(c for c in covariates if list(covariates).count(c) > 1)}' is given"
+            " twice"
+        )
     columns: list[Floats] = []
     names: list[str] = []
     for covariate in covariates:
@@ -57,7 +65,9 @@ def design(table: pa.Table, covariates: Sequence[str], d: Floats, most: int, nam
     kept = _independent(gram(x, d / d.sum()), live)
     dropped = tuple(one for one, keep in zip(names, kept, strict=True) if not keep)
     if not kept.any():
-        raise InputError(f"{name}: every covariate is constant ({', '.join(covariates)}); there is nothing to balance")
+        raise InputError(
+            f"{name}: every covariate is constant ({', '.join(covariates)}); there is nothing to balance"
+        )
     if not kept.all():
         x, mean, scale = x[:, kept], mean[kept], scale[kept]
     return Design(x, tuple(one for one, keep in zip(names, kept, strict=True) if keep), mean, scale, dropped)
@@ -71,16 +81,23 @@ def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tupl
         if wrong.any():
             row = int(np.argmax(wrong))
             said = "empty" if np.isnan(values[row]) else f"{values[row]}"
-            raise InputError(f"{name}: row {row + 1}, column '{covariate}' is {said}; fill it in, or leave the covariate out")
+            raise InputError(
+                f"{name}: row {row + 1}, column '{covariate}' is {said}; fill it in, or leave the"
+                " covariate out"
+            )
         return [(covariate, values)]
     numbered, labels = codes(table, covariate, name)
     if len(labels) > most:
         raise InputError(
-            f"{name}: column '{covariate}' has {len(labels):,} categories, more than {most}; merge rare ones, or give "
-            "it as a number"
+            f"{name}: column '{covariate}' has {len(labels):,} categories, more than {most}; merge rare ones,"
+            " or give it as a number"
         )
     commonest = int(np.argmax(np.bincount(numbered, minlength=len(labels))))
-    return [(f"{covariate}={label}", (numbered == i).astype(np.float64)) for i, label in enumerate(labels) if i != commonest]
+    return [
+        (f"{covariate}={label}", (numbered == i).astype(np.float64))
+        for i, label in enumerate(labels)
+        if i != commonest
+    ]
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -1,4 +1,6 @@
-"""Exact covariate balance: the minimum of a convex function, and what stands in its way named in the data's own words."""
+"""Exact covariate balance: the minimum of a convex function, and what stands in its way named in the data's
+own words.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +41,17 @@ def gram(x: Floats, weight: Floats, y: Floats | None = None) -> Floats:
 
 
 def balance(x: Floats, answered: Bools, d: Floats, names: list[str]) -> Balanced:
-    """Minimise F(b) = sum d [R exp(-x'b) + (1 - R) x'b], whose stationary point gives sum d (R / expit(x'b) - 1) x = 0.
+    """Minimise F(b) = sum d [R exp(-x'b) + (1 - R) x'b], whose stationary point gives sum d (R / expit(x'b) -
+    1) x = 0.
 
-    x (n, p) standardised columns, no intercept (added here) and none a combination of others; answered (n,); d (n,) positive
-    design weights; names of the columns. Newton's method with halving of steps.
+    x (n, p) standardised columns, no intercept (added here) and none a combination of others; answered (n,);
+    d (n,) positive design weights; names of the columns. Newton's method with halving of steps.
 
     Raises
     ------
     InputError
-        naming the covariate, when no finite b balances: those who did not answer lie outside the hull of those who did.
+        naming the covariate, when no finite b balances: those who did not answer lie outside the hull of
+        those who did.
 
     Source: Imai and Ratkovic, JRSS B 2014, in the exactly balancing form; the convex function is ours.
     """
@@ -66,7 +70,9 @@ def balance(x: Floats, answered: Bools, d: Floats, names: list[str]) -> Balanced
 
 
 def _newton(z: Floats, dr: Floats, rest: Floats, b: Floats, names: list[str]) -> tuple[Floats, int]:
-    """z (m, p + 1) answered rows, dr (m,) their shares of the design weight, rest (p + 1,) the sum over the others."""
+    """z (m, p + 1) answered rows, dr (m,) their shares of the design weight, rest (p + 1,) the sum over the
+    others.
+    """
     value, odds = _objective(z, dr, rest, b)
     for step in range(_STEPS):
         gradient = rest - odds @ z
@@ -81,7 +87,8 @@ def _newton(z: Floats, dr: Floats, rest: Floats, b: Floats, names: list[str]) ->
         size = 1.0
         for _ in range(_HALVINGS):
             new_value, new_odds = _objective(z, dr, rest, b + size * move)
-            # Near the minimum the decrease drowns in rounding: there the full step is right, and the gradient decides.
+            # Near the minimum the decrease drowns in rounding: there the full step is right, and the gradient
+            # decides.
             if new_value <= value + 1e-4 * size * (gradient @ move) + 1e-15 * abs(value):
                 break
             size /= 2
@@ -97,7 +104,9 @@ def _objective(z: Floats, dr: Floats, rest: Floats, b: Floats) -> tuple[float, F
 
 
 def _refuse_one_sided(inside: Floats, outside: Floats, d: Floats, names: list[str]) -> None:
-    """The commonest separation, found at once: a column where the others' mean is at or beyond the end of those who answered."""
+    """The commonest separation, found at once: a column where the others' mean is at or beyond the end of
+    those who answered.
+    """
     mean = d @ outside / d.sum()
     low, high = inside.min(axis=0), inside.max(axis=0)
     wrong = (mean <= low + 1e-12) | (mean >= high - 1e-12)
@@ -117,6 +126,7 @@ def _separated(names: list[str]) -> str:
     few = ", ".join(f"'{name}'" for name in names[:3])
     kind = "covariate" if len(names) == 1 else "covariates"
     return (
-        f"{kind} {few} separate{'s' if len(names) == 1 else ''} who answered from who did not: no weights of those who answered "
-        "can stand for those who did not; leave it out, merge its rare values, or restrict the claim to people who could answer"
+        f"{kind} {few} separate{'s' if len(names) == 1 else ''} who answered from who did not: no weights of"
+        " those who answered can stand for those who did not; leave it out, merge its rare values, or"
+        " restrict the claim to people who could answer"
     )

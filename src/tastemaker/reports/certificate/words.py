@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SUPPORTS = {
-    "logged": "Only actions that the logger itself may show count. Plays of new items count as worth nothing.",
-    "prefix": "New items count what items of the same Semantic-ID prefix earned. If a prefix does not carry the whole effect of "
-    "an item, this certificate can be wrong.",
-    "features": "New items count a cautious prediction from their vectors. If their rewards follow another rule than those of "
-    "shown items, this certificate can be wrong.",
+    "logged": (
+        "Only actions that the logger itself may show count. Plays of new items count as worth nothing."
+    ),
+    "prefix": (
+        "New items count what items of the same Semantic-ID prefix earned. If a prefix does not carry the"
+        " whole effect of an item, this certificate can be wrong."
+    ),
+    "features": (
+        "New items count a cautious prediction from their vectors. If their rewards follow another rule than"
+        " those of shown items, this certificate can be wrong."
+    ),
 }
 
 
@@ -34,7 +40,10 @@ def claim(one: Mapping[str, Any]) -> str:
         earns = f"at least {number(margin)} a round more than {share}"
     elif margin < 0:
         earns = f"at most {number(-margin)} a round less than {share} (earlier deployments have banked that)"
-    sure = f"with probability {1 - one['delta']:g}, this policy earns {earns}, and never less than {one['floor']:.0%} of it"
+    sure = (
+        f"with probability {1 - one['delta']:g}, this policy earns {earns}, and never less than"
+        f" {one['floor']:.0%} of it"
+    )
     said = sure[0].upper() + sure[1:] if one["passed"] else f"It was not shown that, {sure}"
     return f"{said}. Tested once, on {one['n']:,} rows that had no part in learning or choosing."
 
@@ -58,7 +67,10 @@ def facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def candidates(all_of: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """One line a candidate: number, novelty, bound, verdict."""
-    return [(str(place), f"{one['novelty']:.2%}", number(one["lcb"]), _outcome(one)) for place, one in enumerate(all_of, start=1)]
+    return [
+        (str(place), f"{one['novelty']:.2%}", number(one["lcb"]), _outcome(one))
+        for place, one in enumerate(all_of, start=1)
+    ]
 
 
 def _outcome(one: Mapping[str, Any]) -> str:
@@ -82,7 +94,9 @@ def markdown(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
     ]
     lines += ["", SUPPORTS[one["support"]], "", "## The figures", "", "| figure | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts(one)]
-    lines += ["", "## What has to be true", ""] + [f"- {note}" for note in one["assumptions"] or ("nothing was tested",)]
+    lines += ["", "## What has to be true", ""] + [
+        f"- {note}" for note in one["assumptions"] or ("nothing was tested",)
+    ]
     lines += ["", "## Every candidate", "", "| candidate | novelty | lower bound | |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in candidates(all_of)]
     if one["beside"]:
@@ -94,7 +108,8 @@ def markdown(all_of: Sequence[Mapping[str, Any]], chosen: int) -> str:
             "|---|---|---|---|",
         ]
         lines += [
-            f"| {other['test']} | {number(other['lcb'])} | would {'pass' if other['passed'] else 'refuse'} | {other['note']} |"
+            f"| {other['test']} | {number(other['lcb'])} | would {'pass' if other['passed'] else 'refuse'} |"
+            f" {other['note']} |"
             for other in one["beside"]
         ]
     return "\n".join(lines) + "\n"

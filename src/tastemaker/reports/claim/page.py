@@ -1,4 +1,6 @@
-"""A claim as one self-contained page: the verdict first, then both modes, figures, what must hold and what this cannot show."""
+"""A claim as one self-contained page: the verdict first, then both modes, figures, what must hold and what
+this cannot show.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from tastemaker.reports.read import need, numbers, sequence
 from tastemaker.reports.sections import pairs
 
 _COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
-_LISTS = (("differ", "Why the two modes differ"), ("assumptions", "What must hold"), ("limits", "What this cannot show"))
+_LISTS = (
+    ("differ", "Why the two modes differ"),
+    ("assumptions", "What must hold"),
+    ("limits", "What this cannot show"),
+)
 
 
 def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
@@ -23,7 +29,10 @@ def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
 
     Raises InputError naming the figure when its kind is unknown or a number is missing.
     """
-    return {f"figure-{place + 1}": _draw(one) for place, one in enumerate(sequence(claim.get("figures", ()), "figures"))}
+    return {
+        f"figure-{place + 1}": _draw(one)
+        for place, one in enumerate(sequence(claim.get("figures", ()), "figures"))
+    }
 
 
 def _draw(one: Mapping[str, Any]) -> Drawing:
@@ -35,7 +44,9 @@ def _draw(one: Mapping[str, Any]) -> Drawing:
         series = [Series(str(name), numbers(x, title), numbers(y, title)) for name, x, y in one["series"]]
         return figures.curves(series, title, one["x_label"], one["y_label"], log_x=one["log_x"])
     if kind == "groups":
-        groups = {str(n): [None if v is None else _row(n, v, title) for v in values] for n, values in one["groups"]}
+        groups = {
+            str(n): [None if v is None else _row(n, v, title) for v in values] for n, values in one["groups"]
+        }
         return figures.dots(one["labels"], groups, title, one["x_label"], one["y_label"])
     raise InputError(f"figure '{title}': kind '{kind}' is unknown; choose intervals, lines or groups")
 
@@ -46,10 +57,16 @@ def _row(name: Any, values: Any, title: str, *, marked: bool = False) -> Row:
 
 
 def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
-    """The page of a claim; claim as in `drawings`, which gives `drawn`. All text is escaped; nothing is fetched."""
+    """The page of a claim; claim as in `drawings`, which gives `drawn`. All text is escaped; nothing is
+    fetched.
+    """
     title = str(need(claim, "claim", "the claim"))
     verdict = str(claim["verdict"])
-    head: list[object] = [tag("b", verdict.capitalize() + ".", class_=_COLOURS.get(verdict)), " ", _unbroken(claim["because"])]
+    head: list[object] = [
+        tag("b", verdict.capitalize() + ".", class_=_COLOURS.get(verdict)),
+        " ",
+        _unbroken(claim["because"]),
+    ]
     horizon = [tag("p", f"Horizon: {claim['horizon']}.", class_="muted")] if claim.get("horizon") else []
     parts = [tag("header", tag("h1", title), tag("p", *head, class_="verdict"), *horizon)]
     sides = [
@@ -60,18 +77,26 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     parts.append(tag("div", *sides, class_="sides" if len(sides) > 1 else None))
     if drawn:
         captions = [one.get("caption", "") for one in claim["figures"]]
-        pictures = [figure(d, name, caption) for (name, d), caption in zip(drawn.items(), captions, strict=True)]
-        parts.append(tag("section", tag("h2", "Figures"), tag("div", *pictures, class_="figures"), id="figures"))
+        pictures = [
+            figure(d, name, caption) for (name, d), caption in zip(drawn.items(), captions, strict=True)
+        ]
+        parts.append(
+            tag("section", tag("h2", "Figures"), tag("div", *pictures, class_="figures"), id="figures")
+        )
     for key, heading in _LISTS:
         if claim.get(key):
-            parts.append(tag("section", tag("h2", heading), tag("ul", *(tag("li", one) for one in claim[key])), id=key))
+            parts.append(
+                tag("section", tag("h2", heading), tag("ul", *(tag("li", one) for one in claim[key])), id=key)
+            )
     if claim.get("settings"):
         parts.append(tag("section", tag("h2", "Settings"), pairs(claim["settings"], {}), id="settings"))
     return document(title, parts)
 
 
 def _table(one: Mapping[str, Any]) -> Safe:
-    rows: list[tuple[str | None, list[object]]] = [(None, [_unbroken(cell(v)) for v in row]) for row in one["rows"]]
+    rows: list[tuple[str | None, list[object]]] = [
+        (None, [_unbroken(cell(v)) for v in row]) for row in one["rows"]
+    ]
     note = [tag("p", tag("small", one["note"]), class_="wide")] if one.get("note") else []
     return join([tag("h3", one["title"]), table(one["columns"], rows), *note])
 

@@ -12,7 +12,9 @@ SIDES = (("paper", "Paper mode"), ("corrected", "Corrected mode"))
 
 
 def cell(value: Any) -> str:
-    """A table's value as people read it: four significant digits; an estimate with as many decimals as its interval carries."""
+    """A table's value as people read it: four significant digits; an estimate with as many decimals as its
+    interval carries.
+    """
     if isinstance(value, Mapping):
         return _estimate(value)
     if value is None:
@@ -48,8 +50,15 @@ def _estimate(value: Mapping[str, Any]) -> str:
 
 
 def markdown(claim: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    """The report as Markdown. claim: `ClaimReport.as_mapping()` as JSON holds it; figures: path of each picture by its text."""
-    lines = [f"# {need(claim, 'claim', 'the claim')}", "", f"**Verdict: {claim['verdict']}.** {claim['because']}", ""]
+    """The report as Markdown. claim: `ClaimReport.as_mapping()` as JSON holds it; figures: path of each
+    picture by its text.
+    """
+    lines = [
+        f"# {need(claim, 'claim', 'the claim')}",
+        "",
+        f"**Verdict: {claim['verdict']}.** {claim['because']}",
+        "",
+    ]
     if claim.get("horizon"):
         lines += [f"Horizon: {claim['horizon']}.", ""]
     for key, heading in SIDES:
@@ -69,7 +78,12 @@ def markdown(claim: Mapping[str, Any], figures: Mapping[str, str]) -> str:
         if claim.get(key):
             lines += [f"## {heading}", "", *(f"- {one}" for one in sequence(claim[key], key)), ""]
     if claim.get("settings"):
-        lines += ["## Settings", "", *(f"- {name}: {_plain(value)}" for name, value in claim["settings"].items()), ""]
+        lines += [
+            "## Settings",
+            "",
+            *(f"- {name}: {_plain(value)}" for name, value in claim["settings"].items()),
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -83,7 +97,10 @@ def _plain(value: Any) -> str:
 def _table(table: Mapping[str, Any]) -> list[str]:
     """Title, the rows with columns of equal width, the note."""
     columns: Sequence[str] = sequence(need(table, "columns", "a table"), "columns")
-    rows = [[cell(value).replace("|", "\\|").replace("\n", " ") for value in row] for row in [columns, *table["rows"]]]
+    rows = [
+        [cell(value).replace("|", "\\|").replace("\n", " ") for value in row]
+        for row in [columns, *table["rows"]]
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     text = ["| " + " | ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) + " |" for row in rows]
     text.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")

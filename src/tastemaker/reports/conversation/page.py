@@ -1,4 +1,6 @@
-"""One self-contained page of a data set of conversations: facts, checks, and examples with covers and sound inside the page."""
+"""One self-contained page of a data set of conversations: facts, checks, and examples with covers and sound
+inside the page.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +33,27 @@ def render(report: Mapping[str, Any]) -> str:
     """The page of a data set.
 
     report
-        `title`; `notices` [text]; `facts` {name: value}; `checks` [(name, ok, what it says)]; `conversations`, each
-        {`heading`, `goal`, `about`, `profile`, `turns`}; a turn is {`number`, `message`, `media` [medium], `reply`, `note`,
-        `item` {`title`, `facts`, `media` [medium]} or None}; a medium is (kind, media type, bytes, what it is).
+        `title`; `notices` [text]; `facts` {name: value}; `checks` [(name, ok, what it says)];
+        `conversations`, each {`heading`, `goal`, `about`, `profile`, `turns`}; a turn is {`number`,
+        `message`, `media` [medium], `reply`, `note`, `item` {`title`, `facts`, `media` [medium]} or None}; a
+        medium is (kind, media type, bytes, what it is).
 
-    All text is escaped; sound and pictures are inside the page, nothing is fetched. Raises InputError for a missing part or a
-    medium that is neither sound nor picture.
+    All text is escaped; sound and pictures are inside the page, nothing is fetched. Raises InputError for a
+    missing part or a medium that is neither sound nor picture.
     """
     title = str(need(report, "title", "the report"))
     notices = [tag("p", one, class_="notice", role="note") for one in report.get("notices", ())]
     facts = [tag("div", tag("dt", name), tag("dd", value)) for name, value in report.get("facts", {}).items()]
     parts = [tag("header", tag("h1", title), *notices, Safe(f"<style>{STYLE}</style>"))]
     if facts:
-        parts.append(tag("section", tag("h2", "What it holds"), tag("dl", *facts, class_="facts"), id="facts"))
+        parts.append(
+            tag("section", tag("h2", "What it holds"), tag("dl", *facts, class_="facts"), id="facts")
+        )
     if report.get("checks"):
         parts.append(tag("section", tag("h2", "Checks"), _checks(report["checks"]), id="checks"))
-    for number, one in enumerate(sequence(need(report, "conversations", "the report"), "conversations"), start=1):
+    for number, one in enumerate(
+        sequence(need(report, "conversations", "the report"), "conversations"), start=1
+    ):
         parts.append(_conversation(one, f"conversation-{number}"))
     return document(title, parts)
 
@@ -62,11 +69,19 @@ def _checks(checks: Sequence[tuple[str, bool, str]]) -> Safe:
 def _conversation(one: Mapping[str, Any], name: str) -> Safe:
     """Goal and profile above the turns: what the listener knows and the recommender does not."""
     profile = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in one.get("profile", ()))
-    head: list[object] = [tag("h2", need(one, "heading", name)), tag("p", need(one, "goal", name), class_="goal")]
+    head: list[object] = [
+        tag("h2", need(one, "heading", name)),
+        tag("p", need(one, "goal", name), class_="goal"),
+    ]
     for line in (one.get("about", ""), profile):
         if line:
             head.append(tag("p", line, class_="muted"))
-    return tag("section", *head, *(_turn(turn, f"{name}, turn {turn.get('number')}") for turn in one["turns"]), id=name)
+    return tag(
+        "section",
+        *head,
+        *(_turn(turn, f"{name}, turn {turn.get('number')}") for turn in one["turns"]),
+        id=name,
+    )
 
 
 def _turn(turn: Mapping[str, Any], where: str) -> Safe:
@@ -89,7 +104,8 @@ def _medium(one: Sequence[Any], where: str) -> Safe:
     kind, media_type, data, label = one
     if media_type not in KINDS.get(kind, ()):
         raise InputError(
-            f"{where}: medium {kind} of type '{media_type}' cannot be shown; use WAV sound or PNG, JPEG, WebP pictures"
+            f"{where}: medium {kind} of type '{media_type}' cannot be shown; use WAV sound or PNG, JPEG, WebP"
+            " pictures"
         )
     source = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
     if kind == "image":

@@ -23,7 +23,8 @@ from tastemaker.retrieve.trie import Trie
 class Answer:
     """Items best first with log-probabilities, and `none`, the log-probability of saying that nothing fits.
 
-    All leaves together, `none` among them, have probability 1 over the whole catalogue; a filter takes items away.
+    All leaves together, `none` among them, have probability 1 over the whole catalogue; a filter takes items
+    away.
     """
 
     items: Candidates
@@ -49,8 +50,8 @@ def answer(
 ) -> list[Answer]:
     """The `k` best allowed items after each prompt (up to the listener's message), and how likely `none` is.
 
-    The next token is `none` or `item`, one softmax over the two; after `item` the codes are searched among those that exist.
-    Exact when at most 4 x `beam` items are allowed.
+    The next token is `none` or `item`, one softmax over the two; after `item` the codes are searched among
+    those that exist. Exact when at most 4 x `beam` items are allowed.
 
     Raises
     ------
@@ -62,7 +63,9 @@ def answer(
     finished = 0
     for part in batches(len(prompts), rows_at_once):
         rows = order[part]
-        some = _answer(model, vocabulary, trie, [prompts[r] for r in rows], [allowed[r] for r in rows], beam, k)
+        some = _answer(
+            model, vocabulary, trie, [prompts[r] for r in rows], [allowed[r] for r in rows], beam, k
+        )
         for row, one in zip(rows, some, strict=True):
             found[row] = one
         finished += len(rows)
@@ -94,7 +97,9 @@ def _answer(
     def advance(level: int, codes: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         return decode.advance(context, codes + starts[level], parents)
 
-    beams = beam_search(hidden, advance, decode.level_heads(model, vocabulary), trie, allowed, beam, "siblings")
+    beams = beam_search(
+        hidden, advance, decode.level_heads(model, vocabulary), trie, allowed, beam, "siblings"
+    )
     lists = expand(beams, trie, allowed, k)
     return [
         Answer(Candidates(one.items, one.scores + odds[0], one.source, one.reason), float(odds[1]))

@@ -10,7 +10,8 @@ from tastemaker.errors import InputError
 def fuse_ranks(
     lists: Sequence[Sequence[int]], k: int, weights: Sequence[float] | None = None, damping: float = 60.0
 ) -> list[int]:
-    """The `k` items of largest sum of w / (60 + rank) over the lists (reciprocal rank fusion, Cormack et al. 2009); ties by item.
+    """The `k` items of largest sum of w / (60 + rank) over the lists (reciprocal rank fusion, Cormack et al.
+    2009); ties by item.
 
     Raises InputError for other numbers of lists and weights.
     """

@@ -17,7 +17,9 @@ YES, NO, UNKNOWN = 1, 0, -1
 
 
 class ClauseLike(Protocol):
-    """A field, one of `COMPARISONS`, and what to compare with; similar_to and same_group compare with an item id."""
+    """A field, one of `COMPARISONS`, and what to compare with; similar_to and same_group compare with an item
+    id.
+    """
 
     @property
     def field(self) -> str: ...
@@ -36,8 +38,8 @@ def _words(value: Any) -> frozenset[str]:
 class Matcher:
     """Clauses over `columns` (field -> N values: text, number, several texts, or None for not known).
 
-    `similar(field, row)` -> (N,) bool, the items near item `row` in what the field names ("audio", "image", "text"), or None when
-    that item has nothing to compare; without it, similar_to is unknown everywhere.
+    `similar(field, row)` -> (N,) bool, the items near item `row` in what the field names ("audio", "image",
+    "text"), or None when that item has nothing to compare; without it, similar_to is unknown everywhere.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Matcher:
     ) -> None:
         for name, column in columns.items():
             if len(column) != len(item_ids):
-                raise InputError(f"field '{name}' has {len(column):,} values for {len(item_ids):,} items; give one an item")
+                raise InputError(
+                    f"field '{name}' has {len(column):,} values for {len(item_ids):,} items; give one an item"
+                )
         self._row = {item: row for row, item in enumerate(item_ids)}
         self._columns, self._similar, self._kept = columns, similar, kept
         self._numbers: dict[str, npt.NDArray[np.float64]] = {}
@@ -57,7 +61,8 @@ class Matcher:
         self._cache: dict[tuple[str, str, str], Ternary] = {}
 
     def __call__(self, clauses: Sequence[ClauseLike]) -> Ternary:
-        """(N,) int8: 1 where all clauses hold, 0 where one fails, -1 where none fails but one is not known (Kleene's "and").
+        """(N,) int8: 1 where all clauses hold, 0 where one fails, -1 where none fails but one is not known
+        (Kleene's "and").
 
         Raises
         ------
@@ -67,7 +72,11 @@ class Matcher:
         result = np.ones(len(self._row), np.int8)
         for clause in clauses:
             one = self._one(clause)
-            result = np.where((result == NO) | (one == NO), NO, np.where((result == UNKNOWN) | (one == UNKNOWN), UNKNOWN, YES))
+            result = np.where(
+                (result == NO) | (one == NO),
+                NO,
+                np.where((result == UNKNOWN) | (one == UNKNOWN), UNKNOWN, YES),
+            )
         return result.astype(np.int8)
 
     def _one(self, clause: ClauseLike) -> Ternary:
@@ -86,7 +95,9 @@ class Matcher:
             near = self._similar(clause.field, self._item(clause.value)) if self._similar else None
             return np.full(len(self._row), UNKNOWN, np.int8) if near is None else near.astype(np.int8)
         if clause.field not in self._columns:
-            raise InputError(f"field '{clause.field}' is not known; the catalogue has {', '.join(sorted(self._columns))}")
+            raise InputError(
+                f"field '{clause.field}' is not known; the catalogue has {', '.join(sorted(self._columns))}"
+            )
         if clause.cmp in ("le", "ge", "between"):
             return self._within(clause)
         groups = self._sets(clause.field)
@@ -99,7 +110,10 @@ class Matcher:
     def _within(self, clause: ClauseLike) -> Ternary:
         numbers = self._number(clause.field)
         low, high = clause.value if clause.cmp == "between" else (clause.value, clause.value)
-        low, high = (-np.inf if clause.cmp == "le" else float(low)), (np.inf if clause.cmp == "ge" else float(high))
+        low, high = (
+            (-np.inf if clause.cmp == "le" else float(low)),
+            (np.inf if clause.cmp == "ge" else float(high)),
+        )
         with np.errstate(invalid="ignore"):
             inside = (numbers >= low) & (numbers <= high)
         return np.where(np.isnan(numbers), UNKNOWN, inside).astype(np.int8)

@@ -13,7 +13,9 @@ Floats = npt.NDArray[np.float32]
 
 
 class Near:
-    """Cosine neighbours in standardised `vectors` (N, d); NaN rows are items without a vector, near to nothing."""
+    """Cosine neighbours in standardised `vectors` (N, d); NaN rows are items without a vector, near to
+    nothing.
+    """
 
     def __init__(self, vectors: Floats) -> None:
         self.known = np.asarray(~np.isnan(vectors).any(axis=1), np.bool_)
@@ -44,12 +46,16 @@ class Near:
         """The k rows nearest to a query (d,), nearest first; a query without a vector (NaN) finds none."""
         if np.isnan(query).any():
             return np.empty(0, np.int64)
-        scores = np.where(self.known, self._unit @ self._unit_rows(query[None].astype(np.float64))[0], -np.inf)
+        scores = np.where(
+            self.known, self._unit @ self._unit_rows(query[None].astype(np.float64))[0], -np.inf
+        )
         return np.argsort(-scores, kind="stable")[:k]
 
 
 def same_melody(chroma: Floats) -> Callable[[Floats], int]:
-    """A finder of the row whose pitch classes (N, b, 12) equal a query's (b, 12) best in any of the 12 transpositions."""
+    """A finder of the row whose pitch classes (N, b, 12) equal a query's (b, 12) best in any of the 12
+    transpositions.
+    """
     table = np.nan_to_num(chroma.astype(np.float64), nan=np.inf)
 
     def find(query: Floats) -> int:

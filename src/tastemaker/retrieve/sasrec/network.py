@@ -1,7 +1,7 @@
 """SASRec, the baseline that counts: a two-block self-attentive recommender with the softmax over every item.
 
-Source: Kang & McAuley 2018 (arXiv 1808.09781) for the network; Klenitskiy & Vasilev 2023 (arXiv 2309.07602) for
-the full cross-entropy, without which it loses to generative retrieval and with which it wins.
+Source: Kang & McAuley 2018 (arXiv 1808.09781) for the network; Klenitskiy & Vasilev 2023 (arXiv 2309.07602)
+for the full cross-entropy, without which it loses to generative retrieval and with which it wins.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class SASRecSettings:
         if self.loss not in ("ce", "bce"):
             raise InputError(f"SASRec loss is 'ce' or 'bce', not '{self.loss}'")
         if min(self.blocks, self.width, self.heads, self.length, self.batch, self.patience, self.epochs) < 1:
-            raise InputError("SASRec blocks, width, heads, length, batch, patience and epochs must be at least 1")
+            raise InputError(
+                "SASRec blocks, width, heads, length, batch, patience and epochs must be at least 1"
+            )
         if self.width % self.heads:
             raise InputError(f"SASRec width {self.width} must be a multiple of its {self.heads} heads")
         if not 0 <= self.dropout < 1 or self.learning_rate <= 0:
@@ -98,7 +100,9 @@ class SASRec(nn.Module):
         with torch.random.fork_rng(devices=[]):
             self.item = nn.Embedding(n_items, settings.width)
             self.position = nn.Embedding(settings.length, settings.width)
-            self.blocks = nn.ModuleList(_Block(settings.width, settings.heads, settings.dropout) for _ in range(settings.blocks))
+            self.blocks = nn.ModuleList(
+                _Block(settings.width, settings.heads, settings.dropout) for _ in range(settings.blocks)
+            )
             torch.manual_seed(torch_seed(settings.seed, "weights"))
             for parameter in self.parameters():
                 if parameter.dim() > 1:
@@ -110,16 +114,23 @@ class SASRec(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def hidden(self, sequences: Sequences) -> Tensor:
-        """(E, d) one vector an event, made from it and the events before it in its row (rows at most `length` long).
+        """(E, d) one vector an event, made from it and the events before it in its row (rows at most `length`
+        long).
 
-        Rows are packed, not padded; a position is counted from the right end of its row, as left padding would have it.
+        Rows are packed, not padded; a position is counted from the right end of its row, as left padding
+        would have it.
         """
         lengths = np.diff(sequences.offsets)
-        rows, columns = row_of_event(sequences), np.arange(len(sequences.items)) - np.repeat(sequences.offsets[:-1], lengths)
+        rows, columns = (
+            row_of_event(sequences),
+            np.arange(len(sequences.items)) - np.repeat(sequences.offsets[:-1], lengths),
+        )
         widest = int(lengths.max(initial=1))
         from_right = torch.from_numpy(np.repeat(lengths, lengths) - 1 - columns)
         slots = torch.from_numpy(rows * widest + columns)
-        x = self.item(torch.from_numpy(sequences.items)) * self.settings.width**0.5 + self.position(from_right)
+        x = self.item(torch.from_numpy(sequences.items)) * self.settings.width**0.5 + self.position(
+            from_right
+        )
         x = self.drop(x)
         for block in self.blocks:
             x = block(x, slots, (len(lengths), widest))
@@ -155,7 +166,9 @@ class SASRec(nn.Module):
 
 
 class _FullSoftmax(torch.autograd.Function):
-    """Mean cross-entropy over all items, its gradient worked out a slab at a time so that slabs stay in cache."""
+    """Mean cross-entropy over all items, its gradient worked out a slab at a time so that slabs stay in
+    cache.
+    """
 
     @staticmethod
     def forward(context: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Training SASRec: every position of every history against all items, early stopping, resumable after every epoch."""
+"""Training SASRec: every position of every history against all items, early stopping, resumable after every
+epoch.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.retrieve.evaluation import Ints, Lists, Sequences, batches, last_events, ranks_of_targets, row_of_event, take
+from tastemaker.retrieve.evaluation import (
+    Ints,
+    Lists,
+    Sequences,
+    batches,
+    last_events,
+    ranks_of_targets,
+    row_of_event,
+    take,
+)
 from tastemaker.retrieve.sasrec.network import SASRec, SASRecSettings, full_softmax_loss, torch_seed
 from tastemaker.stats.random import generator
 from tastemaker.stats.ranking import ndcg_at, recall_at
@@ -39,8 +50,12 @@ class HeldOut(Protocol):
         """(U,) item index."""
 
 
-def _loss(model: SASRec, sequences: Lists, known: Lists, settings: SASRecSettings, draws: np.random.Generator) -> Tensor:
-    """Mean loss of predicting every next event of `sequences`; `known` holds the users' whole histories (for bce)."""
+def _loss(
+    model: SASRec, sequences: Lists, known: Lists, settings: SASRecSettings, draws: np.random.Generator
+) -> Tensor:
+    """Mean loss of predicting every next event of `sequences`; `known` holds the users' whole histories (for
+    bce).
+    """
     lengths = np.diff(sequences.offsets)
     first, last = np.zeros(len(sequences.items), bool), np.zeros(len(sequences.items), bool)
     first[sequences.offsets[:-1]], last[sequences.offsets[1:] - 1] = True, True
@@ -55,7 +70,9 @@ def _loss(model: SASRec, sequences: Lists, known: Lists, settings: SASRecSetting
     return functional.softplus(-logits[:, 0]).mean() + functional.softplus(logits[:, 1]).mean()
 
 
-def _unseen(rows: npt.NDArray[np.int64], known: Lists, n_items: int, draws: np.random.Generator) -> npt.NDArray[np.int64]:
+def _unseen(
+    rows: npt.NDArray[np.int64], known: Lists, n_items: int, draws: np.random.Generator
+) -> npt.NDArray[np.int64]:
     """One uniform item a row that its user has not met (after 100 tries, any item)."""
     met = np.unique(row_of_event(known) * n_items + known.items)
     chosen = draws.integers(n_items, size=len(rows))
@@ -67,15 +84,23 @@ def _unseen(rows: npt.NDArray[np.int64], known: Lists, n_items: int, draws: np.r
     return chosen
 
 
-def _save_state(folder: Path, model: SASRec, best: dict[str, Tensor], adam: torch.optim.Adam, progress: dict[str, Any]) -> None:
-    """Weights, best weights, both Adam moments and the progress, in one file that appears whole or not at all."""
+def _save_state(
+    folder: Path, model: SASRec, best: dict[str, Tensor], adam: torch.optim.Adam, progress: dict[str, Any]
+) -> None:
+    """Weights, best weights, both Adam moments and the progress, in one file that appears whole or not at
+    all.
+    """
     tensors = {f"weights.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for number, entry in adam.state_dict()["state"].items():
         tensors |= {f"adam.{number}.{name}": tensor for name, tensor in entry.items()}
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{STATE_FILE}.{os.getpid()}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"progress": json.dumps(progress)})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        partial,
+        {"progress": json.dumps(progress)},
+    )
     partial.replace(folder / STATE_FILE)
 
 
@@ -89,12 +114,18 @@ def _load_state(
             progress: dict[str, Any] = json.loads(file.metadata()["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path}: not a SASRec training state ({error}); delete it to start again") from None
+        raise ArtifactError(
+            f"{path}: not a SASRec training state ({error}); delete it to start again"
+        ) from None
     if progress["setup"] != setup:
-        raise ArtifactError(f"{path}: trained with other settings or data; delete it or choose another folder")
+        raise ArtifactError(
+            f"{path}: trained with other settings or data; delete it or choose another folder"
+        )
 
     def part(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+        }
 
     model.load_state_dict(part("weights."))
     moments: dict[int, dict[str, Tensor]] = {}
@@ -106,7 +137,9 @@ def _load_state(
 
 
 def _epoch(model: SASRec, train: Sequences, usable: Ints, adam: torch.optim.Adam, epoch: int) -> float:
-    """One pass in random order; everything random is keyed by (seed, epoch), so a resumed run repeats it bit by bit."""
+    """One pass in random order; everything random is keyed by (seed, epoch), so a resumed run repeats it bit
+    by bit.
+    """
     settings = model.settings
     model.train()
     draws, losses = generator(settings.seed, "epoch", epoch), []
@@ -131,10 +164,12 @@ def fit_sasrec(
     state_folder: Path | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> SASRec:
-    """Train until validation N@10 (seen items removed) has not risen for `patience` epochs; returns the best epoch's model.
+    """Train until validation N@10 (seen items removed) has not risen for `patience` epochs; returns the best
+    epoch's model.
 
-    With a `state_folder` each epoch's end is saved there, and a later call continues from it, with the same result
-    to the bit (same machine and threads). `on_epoch` receives epoch, loss, validation recall@10 and ndcg@10.
+    With a `state_folder` each epoch's end is saved there, and a later call continues from it, with the same
+    result to the bit (same machine and threads). `on_epoch` receives epoch, loss, validation recall@10 and
+    ndcg@10.
 
     Raises
     ------
@@ -148,12 +183,18 @@ def fit_sasrec(
         raise InputError("SASRec needs at least one user with two training events")
     model = SASRec(n_items, settings)
     adam = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=settings.betas)
-    setup = asdict(settings) | {"betas": list(settings.betas), "items": n_items, "events": zlib.crc32(train.items.tobytes())}
+    setup = asdict(settings) | {
+        "betas": list(settings.betas),
+        "items": n_items,
+        "events": zlib.crc32(train.items.tobytes()),
+    }
     best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     progress: dict[str, Any] = {"setup": setup, "epoch": 0, "best_epoch": 0, "best": -1.0}
     if state_folder is not None and (state_folder / STATE_FILE).exists():
         best, progress = _load_state(state_folder, model, adam, setup)
-    while progress["epoch"] < settings.epochs and progress["epoch"] - progress["best_epoch"] < settings.patience:
+    while (
+        progress["epoch"] < settings.epochs and progress["epoch"] - progress["best_epoch"] < settings.patience
+    ):
         loss = _epoch(model, train, usable, adam, progress["epoch"])
         progress["epoch"] += 1
         ranks = ranks_of_targets(model.score, validation.context, validation.target)

@@ -2,7 +2,15 @@
 
 from tastemaker.server.models.base import Identifier, ProblemOut
 from tastemaker.server.models.catalogue import FieldValue, FilterField, Health, Info, Item, PastEvent, User
-from tastemaker.server.models.events import AnswerIn, AnswerOut, Counts, EventIn, EventsRequest, Kind, Question
+from tastemaker.server.models.events import (
+    AnswerIn,
+    AnswerOut,
+    Counts,
+    EventIn,
+    EventsRequest,
+    Kind,
+    Question,
+)
 from tastemaker.server.models.recommendations import (
     FullRow,
     Reason,

@@ -34,7 +34,13 @@ class User(Out):
         from_attributes=True,
         json_schema_extra={
             "examples": [
-                {"user_id": "listener-0007", "label": "Listener 7", "simulated": True, "events": 31, "note": "mostly reels in D"}
+                {
+                    "user_id": "listener-0007",
+                    "label": "Listener 7",
+                    "simulated": True,
+                    "events": 31,
+                    "note": "mostly reels in D",
+                }
             ]
         },
     )
@@ -67,7 +73,9 @@ class FilterField(Out):
 
     model_config = ConfigDict(
         from_attributes=True,
-        json_schema_extra={"examples": [{"name": "tune_type", "label": "Type", "values": [{"value": "reel", "count": 1204}]}]},
+        json_schema_extra={
+            "examples": [{"name": "tune_type", "label": "Type", "values": [{"value": "reel", "count": 1204}]}]
+        },
     )
 
 

@@ -19,7 +19,9 @@ class EventIn(In):
     kind: Kind
     item_id: Identifier | None = None
     target: Identifier | None = Field(default=None, description="for 'undo': the event_id to take back")
-    value: float | None = Field(default=None, allow_inf_nan=False, description="for 'play': the share heard, 0 to 1")
+    value: float | None = Field(
+        default=None, allow_inf_nan=False, description="for 'play': the share heard, 0 to 1"
+    )
     request_id: Identifier | None = Field(default=None, description="the slate it came from")
     position: int | None = Field(default=None, ge=0, description="the row of that slate")
 
@@ -41,15 +43,30 @@ class EventsRequest(In):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"events": [{"event_id": "e-1", "user_id": "listener-0007", "kind": "like", "item_id": "ryans-0707"}]},
-                {"events": [{"event_id": "e-2", "user_id": "listener-0007", "kind": "undo", "target": "e-1"}]},
+                {
+                    "events": [
+                        {
+                            "event_id": "e-1",
+                            "user_id": "listener-0007",
+                            "kind": "like",
+                            "item_id": "ryans-0707",
+                        }
+                    ]
+                },
+                {
+                    "events": [
+                        {"event_id": "e-2", "user_id": "listener-0007", "kind": "undo", "target": "e-1"}
+                    ]
+                },
             ]
         },
     )
 
 
 class Question(Out):
-    """A survey question to show once, beside the item: answers are 1 (`low`) to 5 (`high`), or it is skipped."""
+    """A survey question to show once, beside the item: answers are 1 (`low`) to 5 (`high`), or it is
+    skipped.
+    """
 
     question_id: str
     item_id: str
@@ -59,20 +76,27 @@ class Question(Out):
 
 
 class Counts(Out):
-    """How many events were new, how many were known, and the ids whose content differs from what is stored."""
+    """How many events were new, how many were known, and the ids whose content differs from what is
+    stored.
+    """
 
     accepted: int
     duplicates: int = 0
     conflicts: list[str] = Field(default_factory=list)
-    survey: Question | None = Field(default=None, description="a question to show now; at times, and never to some")
+    survey: Question | None = Field(
+        default=None, description="a question to show now; at times, and never to some"
+    )
 
     model_config = ConfigDict(
-        from_attributes=True, json_schema_extra={"examples": [{"accepted": 1, "duplicates": 0, "conflicts": []}]}
+        from_attributes=True,
+        json_schema_extra={"examples": [{"accepted": 1, "duplicates": 0, "conflicts": []}]},
     )
 
 
 class AnswerIn(In):
-    """The answer to a question of `POST /events`: 1 to 5, or null for skipped. Sending it again is harmless."""
+    """The answer to a question of `POST /events`: 1 to 5, or null for skipped. Sending it again is
+    harmless.
+    """
 
     question_id: Identifier
     user_id: Identifier
@@ -80,7 +104,9 @@ class AnswerIn(In):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"question_id": "q-51c0a9", "user_id": "listener-0007", "answer": 4}]},
+        json_schema_extra={
+            "examples": [{"question_id": "q-51c0a9", "user_id": "listener-0007", "answer": 4}]
+        },
     )
 
 

@@ -10,7 +10,10 @@ from pydantic.config import JsonDict
 from tastemaker.server.models.base import ITEM_EXAMPLE, Identifier, In, Out
 from tastemaker.server.models.catalogue import Item
 
-_REASON: JsonDict = {"text": "You liked The Cuckoo's Nest: same type hornpipe, same key D", "item_id": "ryans-0707"}
+_REASON: JsonDict = {
+    "text": "You liked The Cuckoo's Nest: same type hornpipe, same key D",
+    "item_id": "ryans-0707",
+}
 
 
 def _as_reason(value: object) -> object:
@@ -24,7 +27,9 @@ class RecommendationRequest(In):
     history: list[Identifier] | None = Field(default=None, max_length=1000)
     k: int = Field(default=10, ge=1, le=100, description="rows wanted")
     filters: dict[str, list[str]] = Field(default_factory=dict, description="per field, the values that pass")
-    exclude: list[Identifier] = Field(default_factory=list, max_length=5000, description="item ids never to show")
+    exclude: list[Identifier] = Field(
+        default_factory=list, max_length=5000, description="item ids never to show"
+    )
     request_id: Identifier | None = Field(default=None, description="yours, or one is made")
     deadline_ms: int | None = Field(default=None, ge=1, le=60_000, description="give up after this long")
 
@@ -55,8 +60,9 @@ class Reason(Out):
 class Retention(Out):
     """What the survey proxy did to a row.
 
-    `p_pos`, `p_neg`: shares of people asked about such a match who are expected to answer 4 or 5, and 1 or 2. `moved`: places
-    up (down below 0). `term`: what was added to the score, in median absolute deviations of the list's scores.
+    `p_pos`, `p_neg`: shares of people asked about such a match who are expected to answer 4 or 5, and 1 or 2.
+    `moved`: places up (down below 0). `term`: what was added to the score, in median absolute deviations of
+    the list's scores.
     """
 
     p_pos: float
@@ -75,7 +81,9 @@ class Row(Out):
     propensity: float
     source: str = "model"
     reasons: list[Annotated[Reason, BeforeValidator(_as_reason)]] = Field(default_factory=list)
-    retention: Retention | None = Field(default=None, description="what the survey proxy did; null where none is deployed")
+    retention: Retention | None = Field(
+        default=None, description="what the survey proxy did; null where none is deployed"
+    )
 
 
 class Slate(Out):
@@ -94,7 +102,9 @@ class FullRow(Row):
 
 
 class Timings(BaseModel):
-    """Milliseconds spent waiting for a turn, computing, and in all; `batch` requests were answered together."""
+    """Milliseconds spent waiting for a turn, computing, and in all; `batch` requests were answered
+    together.
+    """
 
     queue_ms: float
     compute_ms: float

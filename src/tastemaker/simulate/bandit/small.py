@@ -1,4 +1,6 @@
-"""Two worlds small enough to know everything about: rates of certification can be compared with published digits."""
+"""Two worlds small enough to know everything about: rates of certification can be compared with published
+digits.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ PREFIX_SHARES = (0.3, 1.31, 0.5033)  # nu, V(pi_A)/V0, V(pi_N)/V0
 
 @dataclass(frozen=True, eq=False)
 class SmallWorld:
-    """A world without contexts: q (A,) rewards, logger (A,) probabilities of pi0, levels (A,) u_a of every item."""
+    """A world without contexts: q (A,) rewards, logger (A,) probabilities of pi0, levels (A,) u_a of every
+    item.
+    """
 
     world: BanditWorld
     q: Floats
@@ -39,7 +43,9 @@ class SmallWorld:
         return out
 
     def worth(self, ratio: float, base: Floats | None = None) -> Floats:
-        """The exponential tilt of `base` (default pi0) with V = ratio x V0. Raises InputError where no tilt reaches it."""
+        """The exponential tilt of `base` (default pi0) with V = ratio x V0. Raises InputError where no tilt
+        reaches it.
+        """
         start = self.logger if base is None else base
         goal = ratio * self.value(self.logger)
 
@@ -52,7 +58,9 @@ class SmallWorld:
 
 
 def paired_world(items: int = 80, rate: float = 0.007) -> SmallWorld:
-    """80 items, no context, u_a = Phi^-1((a+.5)/80), q_a = rate exp(u_a/2)/mean exp(u/2), pi0 uniform (the specification, 6)."""
+    """80 items, no context, u_a = Phi^-1((a+.5)/80), q_a = rate exp(u_a/2)/mean exp(u/2), pi0 uniform (the
+    specification, 6).
+    """
     levels = stats.norm.ppf((np.arange(items) + 0.5) / items)
     q = rate * np.exp(levels / 2) / np.exp(levels / 2).mean()
     world = BanditWorld(np.zeros((1, 1)), _constant(q), np.ones(items, dtype=bool))
@@ -67,7 +75,8 @@ class PrefixWorld(SmallWorld):
 
 
 def prefix_world(worthless: bool = False, rate: float = 0.007) -> PrefixWorld:
-    """16 prefixes of 4 existing and 1 new item; the reward depends on the prefix only, pi0 is uniform on existing items.
+    """16 prefixes of 4 existing and 1 new item; the reward depends on the prefix only, pi0 is uniform on
+    existing items.
 
     worthless: new items earn 0, so that the prefix no longer carries the whole effect (the broken twin).
     """
@@ -80,9 +89,13 @@ def prefix_world(worthless: bool = False, rate: float = 0.007) -> PrefixWorld:
     q = np.where(existing, full, 0.0) if worthless else full
     logger, new = existing / existing.sum(), ~existing / (~existing).sum()
     nu, old_worth, new_worth = PREFIX_SHARES
-    plain = SmallWorld(BanditWorld(np.zeros((1, 1)), _constant(full), existing, prefixes), full, logger, levels)
+    plain = SmallWorld(
+        BanditWorld(np.zeros((1, 1)), _constant(full), existing, prefixes), full, logger, levels
+    )
     policy = (1 - nu) * plain.worth(old_worth) + nu * plain.worth(new_worth, new)
-    return PrefixWorld(BanditWorld(np.zeros((1, 1)), _constant(q), existing, prefixes), q, logger, levels, policy)
+    return PrefixWorld(
+        BanditWorld(np.zeros((1, 1)), _constant(q), existing, prefixes), q, logger, levels, policy
+    )
 
 
 def _tilt(base: Floats, levels: Floats, b: float) -> Floats:

@@ -1,4 +1,6 @@
-"""Worlds whose true rewards are known, the logs a policy leaves in them, and its true value. No n x actions array anywhere."""
+"""Worlds whose true rewards are known, the logs a policy leaves in them, and its true value. No n x actions
+array anywhere.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,11 @@ class Plays(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BanditWorld:
-    """Users arrive with one of C equally likely contexts (C, d); item a earns reward 1 with probability q(x, a), else 0.
+    """Users arrive with one of C equally likely contexts (C, d); item a earns reward 1 with probability q(x,
+    a), else 0.
 
-    reward: function of context rows (r, d) and a slice of the items, giving (r, a) in [0, 1]. existing (A,): what a logger may
-    play; the others are new. prefixes (A,): of the items' Semantic IDs, None without.
+    reward: function of context rows (r, d) and a slice of the items, giving (r, a) in [0, 1]. existing (A,):
+    what a logger may play; the others are new. prefixes (A,): of the items' Semantic IDs, None without.
     """
 
     contexts: Context
@@ -48,11 +51,15 @@ class BanditWorld:
 
     def __post_init__(self) -> None:
         if self.contexts.ndim != 2 or not len(self.contexts):
-            raise InputError(f"a world needs contexts (C, d), at least one; got an array of shape {self.contexts.shape}")
+            raise InputError(
+                f"a world needs contexts (C, d), at least one; got an array of shape {self.contexts.shape}"
+            )
         if self.existing.ndim != 1 or not self.existing.any():
             raise InputError("a world needs at least one existing item")
         if self.prefixes is not None and self.prefixes.shape != self.existing.shape:
-            raise InputError(f"{len(self.prefixes)} prefixes for {len(self.existing)} items: one each is needed")
+            raise InputError(
+                f"{len(self.prefixes)} prefixes for {len(self.existing)} items: one each is needed"
+            )
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -79,8 +86,9 @@ class BanditWorld:
 
 
 def draw_log(world: BanditWorld, policy: Plays, n: int, key: str | int) -> pa.Table:
-    """n rows of `policy` in the world: context columns, action, reward, propensity, user_id, policy_id, prefix_propensity where
-    the world has prefixes. Each row is a user of its own. Raises InputError on n below 1.
+    """n rows of `policy` in the world: context columns, action, reward, propensity, user_id, policy_id,
+    prefix_propensity where the world has prefixes. Each row is a user of its own. Raises InputError on n
+    below 1.
     """
     if n < 1:
         raise InputError(f"{n} rows cannot be drawn; ask for at least one")

@@ -1,4 +1,6 @@
-"""Listeners who watch, like, answer surveys and come back, with the reason why they do as a switch: item, user or state."""
+"""Listeners who watch, like, answer surveys and come back, with the reason why they do as a switch: item,
+user or state.
+"""
 
 from tastemaker.simulate.retention.draws import draw_listeners, draw_pairs, draw_slates
 from tastemaker.simulate.retention.meetings import expected_return, meetings

@@ -1,4 +1,6 @@
-"""Listeners, the items they meet, and the events that follow. Columns named true_* are what no real log shows."""
+"""Listeners, the items they meet, and the events that follow. Columns named true_* are what no real log
+shows.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,16 @@ from tastemaker.simulate.retention.world import Floats, ListenerWorld, by_cohort
 from tastemaker.stats.random import generator
 
 Ints = npt.NDArray[np.int64]
-# Median 28-day events of (high-signal, low-signal) listeners: far enough apart that the lowest 30 % are the low-signal ones.
+# Median 28-day events of (high-signal, low-signal) listeners: far enough apart that the lowest 30 % are the
+# low-signal ones.
 EVENTS = (60.0, 5.0)
 
 
 def names(prefix: str, numbers: npt.ArrayLike) -> pa.Array:
     """(n,) strings prefix0, prefix17 ... of whole numbers."""
-    return pc.binary_join_element_wise(prefix, pa.array(np.asarray(numbers, dtype=np.int64)).cast(pa.string()), "")
+    return pc.binary_join_element_wise(
+        prefix, pa.array(np.asarray(numbers, dtype=np.int64)).cast(pa.string()), ""
+    )
 
 
 def column(table: pa.Table, name: str) -> Floats:
@@ -30,10 +35,11 @@ def column(table: pa.Table, name: str) -> Floats:
 
 
 def draw_listeners(world: ListenerWorld, key: int | str) -> pa.Table:
-    """One row a listener: what a log knows of them (events_28d, history, tenure_days) and the truth (true_base, true_trait).
+    """One row a listener: what a log knows of them (events_28d, history, tenure_days) and the truth
+    (true_base, true_trait).
 
-    `history` is what a model sees of the listener's inclination to return: base + spread D, with noise. `number` (int64) is
-    the listener's row. Same world and key, same listeners.
+    `history` is what a model sees of the listener's inclination to return: base + spread D, with noise.
+    `number` (int64) is the listener's row. Same world and key, same listeners.
     """
     rng = generator(key, "listeners")
     n = world.listeners
@@ -63,8 +69,12 @@ def item_quality(world: ListenerWorld, key: int | str) -> Floats:
     return generator(key, "items").normal(size=world.items)
 
 
-def retention_latent(world: ListenerWorld, quality: Floats, trait: Floats, state: Floats, rng: np.random.Generator) -> Floats:
-    """(n,) Q of each pair: the item's quality with this listener's affinity and noise, the listener's trait, the day's state."""
+def retention_latent(
+    world: ListenerWorld, quality: Floats, trait: Floats, state: Floats, rng: np.random.Generator
+) -> Floats:
+    """(n,) Q of each pair: the item's quality with this listener's affinity and noise, the listener's trait,
+    the day's state.
+    """
     own, affinity, noise = (np.sqrt(part) for part in world.item_parts)
     item = own * quality + affinity * rng.normal(size=len(quality)) + noise * rng.normal(size=len(quality))
     parts = ((world.share_item, item), (world.share_user, trait), (world.share_state, state))
@@ -72,10 +82,12 @@ def retention_latent(world: ListenerWorld, quality: Floats, trait: Floats, state
 
 
 def draw_pairs(world: ListenerWorld, listeners: pa.Table, key: int | str) -> pa.Table:
-    """One row a listener and day: the item met (uniform among `world.items`), what the log shows, and the truth.
+    """One row a listener and day: the item met (uniform among `world.items`), what the log shows, and the
+    truth.
 
-    Columns: user_id, item_id, request_id, day, low_signal, events_28d, history, tenure_days, practical, sameday, like, save,
-    reshare, true_value (Z), true_latent (Q), true_base, true_inclination, true_trait. Rows are sorted by listener, then day.
+    Columns: user_id, item_id, request_id, day, low_signal, events_28d, history, tenure_days, practical,
+    sameday, like, save, reshare, true_value (Z), true_latent (Q), true_base, true_inclination, true_trait.
+    Rows are sorted by listener, then day.
     """
     rng = generator(key, "pairs")
     who = np.repeat(np.arange(listeners.num_rows), world.days)
@@ -103,17 +115,24 @@ def draw_pairs(world: ListenerWorld, listeners: pa.Table, key: int | str) -> pa.
 def events(world: ListenerWorld, value: Floats, rng: np.random.Generator) -> dict[str, npt.NDArray[np.int8]]:
     """like, save and reshare (n,) 0 or 1, each by its logit in the shared value Z (n,)."""
     settings = {"like": world.like, "save": world.save, "reshare": world.reshare}
-    return {name: (rng.random(len(value)) < expit(a + b * value)).astype(np.int8) for name, (a, b) in settings.items()}
+    return {
+        name: (rng.random(len(value)) < expit(a + b * value)).astype(np.int8)
+        for name, (a, b) in settings.items()
+    }
 
 
 def draw_slates(pairs: pa.Table, items: int) -> pa.Table:
-    """The explored slates behind `pairs`: one slot, every item with propensity 1/items, as `schema.SLATES` has them."""
+    """The explored slates behind `pairs`: one slot, every item with propensity 1/items, as `schema.SLATES`
+    has them.
+    """
     n = pairs.num_rows
     return pa.table(
         {
             "request_id": pairs["request_id"],
             "user_id": pairs["user_id"],
-            "timestamp": pa.array(column(pairs, "day").astype(np.int64) * 86_400_000_000, pa.timestamp("us", tz="UTC")),
+            "timestamp": pa.array(
+                column(pairs, "day").astype(np.int64) * 86_400_000_000, pa.timestamp("us", tz="UTC")
+            ),
             "position": np.zeros(n, dtype=np.int32),
             "item_id": pairs["item_id"],
             "propensity": np.full(n, 1.0 / items),

@@ -1,4 +1,6 @@
-"""Listeners of a simulated catalogue who answer and return by what a real server showed them; the truth is kept."""
+"""Listeners of a simulated catalogue who answer and return by what a real server showed them; the truth is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,14 @@ def meetings(
     day: int,
     key: int | str,
 ) -> pa.Table:
-    """One row a listener who met an item, with the columns that `ask` and `returns` read; all of this is simulated.
+    """One row a listener who met an item, with the columns that `ask` and `returns` read; all of this is
+    simulated.
 
-    listeners: of `draw_listeners`. who (n,): their rows. items: n ids. liking (n,): the listener's taste for the item, unit
-    variance. quality (n,): the item's own part, unit variance. The shared value is Z = .8 liking + .6 noise; the affinity in the
-    retention latent Q is the liking, so that a ranking which finds what a listener likes also brings them back, as far as
-    `world.share_item` says. A listener's state is one draw a day.
+    listeners: of `draw_listeners`. who (n,): their rows. items: n ids. liking (n,): the listener's taste for
+    the item, unit variance. quality (n,): the item's own part, unit variance. The shared value is Z = .8
+    liking + .6 noise; the affinity in the retention latent Q is the liking, so that a ranking which finds
+    what a listener likes also brings them back, as far as `world.share_item` says. A listener's state is one
+    draw a day.
 
     Raises InputError when lengths differ.
     """
@@ -41,7 +45,8 @@ def meetings(
     likes, own = np.asarray(liking, np.float64), np.asarray(quality, np.float64)
     if not len(items) == len(likes) == len(own) == n:
         raise InputError(
-            f"{n} listeners met {len(items)} items with {len(likes)} likings and {len(own)} qualities; give one each"
+            f"{n} listeners met {len(items)} items with {len(likes)} likings and {len(own)} qualities; give"
+            " one each"
         )
     rng = generator(key, "meetings", day)
     state = generator(key, "states", day).normal(size=listeners.num_rows)[who]
@@ -61,13 +66,19 @@ def meetings(
 
 
 def expected_return(world: ListenerWorld, met: pa.Table, asked: npt.ArrayLike = 0.0) -> Floats:
-    """(n,) the true probability of returning after a meeting, before its noise: what a ranking can influence."""
+    """(n,) the true probability of returning after a meeting, before its noise: what a ranking can
+    influence.
+    """
     n = met.num_rows
     base, latent, low = (column(met, name) for name in ("true_base", "true_expected", "low_signal"))
-    return np.asarray(expit(return_logit(world, base, latent, np.zeros(n), low, np.broadcast_to(np.asarray(asked), n))))
+    return np.asarray(
+        expit(return_logit(world, base, latent, np.zeros(n), low, np.broadcast_to(np.asarray(asked), n)))
+    )
 
 
-def _latent(world: ListenerWorld, own: Floats, liking: Floats, trait: Floats, state: Floats, noise: Floats) -> Floats:
+def _latent(
+    world: ListenerWorld, own: Floats, liking: Floats, trait: Floats, state: Floats, noise: Floats
+) -> Floats:
     quality, affinity, rest = (np.sqrt(part) for part in world.item_parts)
     item = quality * own + affinity * liking + rest * noise
     parts = ((world.share_item, item), (world.share_user, trait), (world.share_state, state))

@@ -21,10 +21,12 @@ def cuts(world: ListenerWorld) -> Floats:
 
 
 def ask(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa.Table:
-    """`pairs` with asked (bool), asked_probability, answered (bool), and return, worth, interest (int 1 to 5, null if no answer).
+    """`pairs` with asked (bool), asked_probability, answered (bool), and return, worth, interest (int 1 to 5,
+    null if no answer).
 
-    All three questions are asked of the same pair, so that they can be correlated. A listener's style shifts and stretches
-    all of their answers alike; the cuts follow the population's scale, so the answer shares hold on average.
+    All three questions are asked of the same pair, so that they can be correlated. A listener's style shifts
+    and stretches all of their answers alike; the cuts follow the population's scale, so the answer shares
+    hold on average.
     """
     rng = generator(key, "ask")
     n = pairs.num_rows
@@ -33,7 +35,9 @@ def ask(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa.Table:
     shift, stretch = _styles(world, pairs, key)
     value, latent = column(pairs, "true_value"), column(pairs, "true_latent")
     interest = (column(pairs, "practical") == 0).astype(np.int64)
-    out = pairs.append_column("asked", pa.array(asked)).append_column("asked_probability", pa.array(np.full(n, world.ask_rate)))
+    out = pairs.append_column("asked", pa.array(asked)).append_column(
+        "asked_probability", pa.array(np.full(n, world.ask_rate))
+    )
     out = out.append_column("answered", pa.array(answered))
     scale = np.sqrt(np.exp(2 * world.style_stretch**2) + world.style_shift**2)
     for question in QUESTIONS:
@@ -46,8 +50,8 @@ def ask(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa.Table:
 
 
 def survey_table(asked: pa.Table, question: str = "return") -> pa.Table:
-    """The asked rows as a survey log: user_id, item_id, question, asked_probability, answer (null = shown, not answered),
-    timestamp (UTC microseconds, noon of the day), request_id.
+    """The asked rows as a survey log: user_id, item_id, question, asked_probability, answer (null = shown,
+    not answered), timestamp (UTC microseconds, noon of the day), request_id.
     """
     rows = asked.filter(asked["asked"])
     time = column(rows, "day").astype(np.int64) * DAY + ANSWER_HOUR
@@ -68,7 +72,9 @@ def _answer_probability(world: ListenerWorld, pairs: pa.Table) -> Floats:
     if world.answer_rate == 1:
         return np.ones(pairs.num_rows)
     activity = np.log1p(column(pairs, "events_28d"))
-    lean = world.answer_by_activity * (activity - activity.mean()) + world.answer_by_base * column(pairs, "true_inclination")
+    lean = world.answer_by_activity * (activity - activity.mean()) + world.answer_by_base * column(
+        pairs, "true_inclination"
+    )
     return np.asarray(expit(logit(world.answer_rate) + lean), dtype=np.float64)
 
 

@@ -1,4 +1,6 @@
-"""A simulated A/B trial of a ranking rule, with both potential outcomes of every listener and day kept as the truth."""
+"""A simulated A/B trial of a ranking rule, with both potential outcomes of every listener and day kept as the
+truth.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ Rule = Callable[[Floats, Floats, Floats], Floats]
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """days: length. slate: candidates a request, the top one is shown. proxy_explains: share of the variance of RR* that the
-    proxy knows; its p_pos and p_neg are calibrated by construction. treated: share of listeners in arm 'treatment'.
+    """days: length. slate: candidates a request, the top one is shown. proxy_explains: share of the variance
+    of RR* that the proxy knows; its p_pos and p_neg are calibrated by construction. treated: share of
+    listeners in arm 'treatment'.
     """
 
     days: int = 14
@@ -35,17 +38,19 @@ class TrialPlan:
     def __post_init__(self) -> None:
         if self.days < 1 or self.slate < 2 or not 0 <= self.proxy_explains < 1 or not 0 < self.treated < 1:
             raise InputError(
-                f"TrialPlan({self.days}, {self.slate}, {self.proxy_explains}, {self.treated}): needs days >= 1, slate >= 2, "
-                "proxy_explains in [0, 1) and treated in (0, 1)"
+                f"TrialPlan({self.days}, {self.slate}, {self.proxy_explains}, {self.treated}): needs days >="
+                " 1, slate >= 2, proxy_explains in [0, 1) and treated in (0, 1)"
             )
 
 
 def run_trial(world: ListenerWorld, rule: Rule, key: int | str, plan: TrialPlan | None = None) -> pa.Table:
-    """One row a listener and day: user_id, arm, day, low_signal, events_28d, returns_before (0 to 14: days of return in the
-    fortnight before, for CUPED), impressions, likes, skips, reports, sessions, returned, changed (whether the rule showed
-    another item than the base score), true_return_control, true_return_treatment (probabilities under both arms).
+    """One row a listener and day: user_id, arm, day, low_signal, events_28d, returns_before (0 to 14: days of
+    return in the fortnight before, for CUPED), impressions, likes, skips, reports, sessions, returned,
+    changed (whether the rule showed another item than the base score), true_return_control,
+    true_return_treatment (probabilities under both arms).
 
-    Base score of a candidate: .8 Z + .6 noise. Both arms share all draws, so a rule that moves nothing has effect exactly 0.
+    Base score of a candidate: .8 Z + .6 noise. Both arms share all draws, so a rule that moves nothing has
+    effect exactly 0.
 
     Raises
     ------
@@ -77,8 +82,12 @@ def run_trial(world: ListenerWorld, rule: Rule, key: int | str, plan: TrialPlan 
     return pa.concat_tables(days)
 
 
-def _candidates(world: ListenerWorld, plan: TrialPlan, trait: Floats, rng: np.random.Generator) -> tuple[Floats, ...]:
-    """Z, Q, base score, p_pos and p_neg of every candidate, each (listeners, slate); trait and state are shared in a slate."""
+def _candidates(
+    world: ListenerWorld, plan: TrialPlan, trait: Floats, rng: np.random.Generator
+) -> tuple[Floats, ...]:
+    """Z, Q, base score, p_pos and p_neg of every candidate, each (listeners, slate); trait and state are
+    shared in a slate.
+    """
     shape = (len(trait), plan.slate)
     value, item = rng.normal(size=shape), rng.normal(size=shape)
     state = rng.normal(size=len(trait))
@@ -96,13 +105,20 @@ def _candidates(world: ListenerWorld, plan: TrialPlan, trait: Floats, rng: np.ra
 
 
 def _one_day(
-    world: ListenerWorld, rule: Rule, plan: TrialPlan, listeners: pa.Table, treated: np.ndarray, rng: np.random.Generator
+    world: ListenerWorld,
+    rule: Rule,
+    plan: TrialPlan,
+    listeners: pa.Table,
+    treated: np.ndarray,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     base, low = column(listeners, "true_base"), column(listeners, "low_signal")
     value, latent, score, p_pos, p_neg = _candidates(world, plan, column(listeners, "true_trait"), rng)
     adjusted = np.asarray(rule(score, p_pos, p_neg), dtype=np.float64)
     if adjusted.shape != score.shape or not np.all(np.isfinite(adjusted)):
-        raise InputError(f"the rule must return finite scores of shape {score.shape}; it returned shape {adjusted.shape}")
+        raise InputError(
+            f"the rule must return finite scores of shape {score.shape}; it returned shape {adjusted.shape}"
+        )
     rows = np.arange(len(base))
     picks = score.argmax(axis=1), adjusted.argmax(axis=1)
     sameday, asked = rng.normal(size=len(base)), np.zeros(len(base))

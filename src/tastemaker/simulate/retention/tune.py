@@ -19,7 +19,8 @@ from tastemaker.simulate.retention.returns import returns
 from tastemaker.simulate.retention.surveys import ask
 from tastemaker.simulate.retention.world import QUESTIONS, Floats, ListenerWorld
 
-# Published numbers (secondary sources) and how near a world must come: correlations .02, mutual information .005, AUC .010.
+# Published numbers (secondary sources) and how near a world must come: correlations .02, mutual information
+# .005, AUC .010.
 TARGETS: dict[str, tuple[float, float]] = {
     "r_worth": (0.63, 0.02),
     "r_interest": (0.58, 0.02),
@@ -51,9 +52,11 @@ class Tuned:
 
 
 def measure(world: ListenerWorld, key: int | str, auc: bool = True) -> dict[str, float]:
-    """Every number of TARGETS in one draw of `world`: Pearson correlations, mutual information (nats), AUC of next-day return.
+    """Every number of TARGETS in one draw of `world`: Pearson correlations, mutual information (nats), AUC of
+    next-day return.
 
-    AUC: logistic, one-hot answers, interactions with the cohort, two folds by listener; only with `auc`, being most of the work.
+    AUC: logistic, one-hot answers, interactions with the cohort, two folds by listener; only with `auc`,
+    being most of the work.
     """
     pairs = draw_pairs(world, draw_listeners(world, key), key)
     table = returns(world, ask(world, pairs, key), key)
@@ -87,17 +90,21 @@ def tune(
     key: int | str = 0,
     rounds: int = 6,
 ) -> Tuned:
-    """Loadings, event slopes, effect and spread moved by damped least squares until `measure` meets `targets`.
+    """Loadings, event slopes, effect and spread moved by damped least squares until `measure` meets
+    `targets`.
 
-    targets: name -> (value, tolerance), default TARGETS; residuals are in tolerances. Every evaluation uses the same draws,
-    and a weak pull (.1 tolerance a 20 % move) keeps what no target speaks about. rounds: Gauss-Newton steps at most.
+    targets: name -> (value, tolerance), default TARGETS; residuals are in tolerances. Every evaluation uses
+    the same draws, and a weak pull (.1 tolerance a 20 % move) keeps what no target speaks about. rounds:
+    Gauss-Newton steps at most.
 
     Raises InputError on an unknown target, or a tolerance that is not above 0.
     """
     targets = TARGETS if targets is None else targets
     for name, (_, near) in targets.items():
         if name not in TARGETS or not near > 0:
-            raise InputError(f"target '{name}' with tolerance {near}: choose among {', '.join(TARGETS)}, tolerance above 0")
+            raise InputError(
+                f"target '{name}' with tolerance {near}: choose among {', '.join(TARGETS)}, tolerance above 0"
+            )
     start, auc = _dials(world), any(name.startswith("auc") for name in targets)
 
     def residuals(dials: Floats) -> Floats:
@@ -107,7 +114,13 @@ def tune(
 
     ceiling = np.where(np.arange(len(start)) < 7, 0.99, 10.0)
     solved = least_squares(
-        residuals, np.minimum(start, 0.98), bounds=(0.0, ceiling), diff_step=0.04, max_nfev=rounds, x_scale=start, method="trf"
+        residuals,
+        np.minimum(start, 0.98),
+        bounds=(0.0, ceiling),
+        diff_step=0.04,
+        max_nfev=rounds,
+        x_scale=start,
+        method="trf",
     )
     best = _with_dials(world, solved.x)
     found = measure(best, key, auc)
@@ -116,7 +129,13 @@ def tune(
 
 def _dials(world: ListenerWorld) -> Floats:
     """(14,) what `tune` may move; the first seven are loadings."""
-    surveys = (world.return_value, world.return_quality, *world.worth_value, *world.interest_value, world.interest_quality)
+    surveys = (
+        world.return_value,
+        world.return_quality,
+        *world.worth_value,
+        *world.interest_value,
+        world.interest_quality,
+    )
     slopes = (world.like[1], world.save[1], world.reshare[1])
     return np.array([*surveys, *slopes, *world.effect, *world.spread])
 
@@ -154,7 +173,11 @@ def _two_folds(x: Floats, y: Floats, fold: npt.NDArray[np.int64]) -> Floats:
     p = np.empty(len(y))
     for part in (0, 1):
         held = fold == part
-        p[held] = LogisticRegression(C=100.0, solver="newton-cholesky").fit(x[~held], y[~held]).predict_proba(x[held])[:, 1]
+        p[held] = (
+            LogisticRegression(C=100.0, solver="newton-cholesky")
+            .fit(x[~held], y[~held])
+            .predict_proba(x[held])[:, 1]
+        )
     return p
 
 

@@ -19,24 +19,28 @@ QUESTIONS = ("return", "worth", "interest")
 
 @dataclass(frozen=True)
 class ListenerWorld:
-    """A world tuned to the published correlations and AUCs. Pairs of numbers are (high-signal, low-signal) listeners unless said.
+    """A world tuned to the published correlations and AUCs. Pairs of numbers are (high-signal, low-signal)
+    listeners unless said.
 
     share_item, share_user, share_state: **the causal switch**, shares of the variance of the retention latent
     Q = sqrt(share_item) I + sqrt(share_user) T + sqrt(share_state) M; they sum to 1.
-    item_parts: variance shares of I that are the item's own quality, the listener's affinity to it, and noise.
-    return_*, worth_*, interest_*: loadings of each question on the shared value Z and on Q; `worth_value` and `interest_value`
-    are (practical, interest) content. answer_shares: population shares of answers 1 to 5.
-    base, spread, history_noise, effect, sameday: logit of returning = base + spread D + effect Q + sameday S + asked_effect
-    asked; a model sees base + spread D only with noise of SD history_noise.
+    item_parts: variance shares of I that are the item's own quality, the listener's affinity to it, and
+    noise. return_*, worth_*, interest_*: loadings of each question on the shared value Z and on Q;
+    `worth_value` and `interest_value` are (practical, interest) content. answer_shares: population shares of
+    answers 1 to 5.
+    base, spread, history_noise, effect, sameday: logit of returning = base + spread D + effect Q + sameday S
+    + asked_effect asked; a model sees base + spread D only with noise of SD history_noise.
     like, save, reshare: (intercept, slope on Z) of the logit of each event.
-    ask_rate: probability of being asked. answer_rate, answer_by_activity, answer_by_base: probability of answering when asked,
-    and the slopes of its logit on log activity and on D; rate 1 means that everybody answers.
-    style_shift, style_stretch: SD of a listener's habit to answer high, and of the log of their habit to answer in extremes.
+    ask_rate: probability of being asked. answer_rate, answer_by_activity, answer_by_base: probability of
+    answering when asked, and the slopes of its logit on log activity and on D; rate 1 means that everybody
+    answers.
+    style_shift, style_stretch: SD of a listener's habit to answer high, and of the log of their habit to
+    answer in extremes.
     listeners, items, days: sizes; each listener has one pair (impression) on each day.
 
-    Against the source specification, `return_quality` is .575 (not .60) and the low-signal `history_noise` 1.65 (not 1.5): with
-    those values the low-signal AUCs came out up to .012 above the published ones, out of the .010 aimed at.
-    Raises InputError where a setting is out of range.
+    Against the source specification, `return_quality` is .575 (not .60) and the low-signal `history_noise`
+    1.65 (not 1.5): with those values the low-signal AUCs came out up to .012 above the published ones, out of
+    the .010 aimed at. Raises InputError where a setting is out of range.
     """
 
     share_item: float = 1.0
@@ -72,27 +76,37 @@ class ListenerWorld:
 
     def __post_init__(self) -> None:
         shares = (self.share_item, self.share_user, self.share_state)
-        for name, parts in (("share_*", shares), ("item_parts", self.item_parts), ("answer_shares", self.answer_shares)):
+        for name, parts in (
+            ("share_*", shares),
+            ("item_parts", self.item_parts),
+            ("answer_shares", self.answer_shares),
+        ):
             if min(parts) < 0 or not math.isclose(sum(parts), 1.0, abs_tol=1e-9):
                 raise InputError(f"ListenerWorld.{name} are {parts}; shares are at least 0 and sum to 1")
         if len(self.answer_shares) != 5 or min(self.answer_shares) <= 0:
-            raise InputError("ListenerWorld.answer_shares needs five shares above 0, one for each answer 1 to 5")
+            raise InputError(
+                "ListenerWorld.answer_shares needs five shares above 0, one for each answer 1 to 5"
+            )
         for question in QUESTIONS:
             for content, (value, quality) in enumerate(zip(*self.loadings(question), strict=True)):
                 if value * value + quality * quality > 1:
                     raise InputError(
-                        f"ListenerWorld: loadings of '{question}' on {('practical', 'interest')[content]} content are {value:g} "
-                        f"and {quality:g}; their squares may sum to 1 at most"
+                        f"ListenerWorld: loadings of '{question}' on {('practical', 'interest')[content]}"
+                        f" content are {value:g} and {quality:g}; their squares may sum to 1 at most"
                     )
         for name in ("practical_share", "low_share", "ask_rate", "answer_rate"):
             if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"ListenerWorld.{name} is {getattr(self, name)}; give a share above 0 and at most 1")
+                raise InputError(
+                    f"ListenerWorld.{name} is {getattr(self, name)}; give a share above 0 and at most 1"
+                )
         if min(self.listeners, self.items, self.days) < 1:
             raise InputError("ListenerWorld needs at least 1 listener, 1 item and 1 day")
 
     @classmethod
     def of(cls, path: str, **settings: Any) -> ListenerWorld:
-        """The world where the retention latent is wholly the `item`, the `user`, or the user's `state` of the day."""
+        """The world where the retention latent is wholly the `item`, the `user`, or the user's `state` of the
+        day.
+        """
         if path not in PATHS:
             raise InputError(f"world '{path}' is unknown; choose {', '.join(PATHS)}")
         return cls(**{f"share_{name}": float(name == path) for name in PATHS} | settings)

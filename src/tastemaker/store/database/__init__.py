@@ -1,8 +1,21 @@
-"""SQLite for what changes: events by client-given id, slates with their propensities, surveys, exposures, deployments."""
+"""SQLite for what changes: events by client-given id, slates with their propensities, surveys, exposures,
+deployments.
+"""
 
 from tastemaker.store.database.database import Added, Database, Deployment, check_database
 from tastemaker.store.database.events import KINDS, Event
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 from tastemaker.store.database.surveys import Question, Surveys
 
-__all__ = ["KINDS", "MIGRATIONS", "VERSION", "Added", "Database", "Deployment", "Event", "Question", "Surveys", "check_database"]
+__all__ = [
+    "KINDS",
+    "MIGRATIONS",
+    "VERSION",
+    "Added",
+    "Database",
+    "Deployment",
+    "Event",
+    "Question",
+    "Surveys",
+    "check_database",
+]

@@ -1,6 +1,7 @@
 """SQLite for what changes: events by client-given id, slates with their propensities, deployments.
 
-Every write is one durable transaction (write-ahead log, synchronous=FULL); a connection belongs to one thread.
+Every write is one durable transaction (write-ahead log, synchronous=FULL); a connection belongs to one
+thread.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Database:
     Raises
     ------
     ArtifactError
-        when the file is damaged, made by a newer version, on a full disk, or locked for more than five seconds.
+        when the file is damaged, made by a newer version, on a full disk, or locked for more than five
+        seconds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,12 +78,15 @@ class Database:
         names = [field.name for field in fields(Event)]
         rows = [astuple(event) for event in events]
         at = names.index("timestamp")
-        return self._add("events", names, ("event_id",), [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows])
+        return self._add(
+            "events", names, ("event_id",), [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows]
+        )
 
     def log_slate(self, slate: pa.Table, features: str | None = None) -> Added:
         """Store rows of schema.SLATES, all or none; rows that are there already are counted as duplicates.
 
-        features: JSON of what the ranker knew of each row, kept beside the slate in the same transaction (see `Surveys.rows`).
+        features: JSON of what the ranker knew of each row, kept beside the slate in the same transaction (see
+        `Surveys.rows`).
 
         Raises
         ------
@@ -92,11 +97,18 @@ class Database:
         for name in ("propensity", "prefix_propensity"):
             for row, value in enumerate(table[name].to_pylist(), start=1):
                 if value is not None and not 0 < value <= 1:
-                    raise InputError(f"slate: row {row}, column '{name}' is {value}; a probability above 0 and up to 1 is needed")
+                    raise InputError(
+                        f"slate: row {row}, column '{name}' is {value}; a probability above 0 and up to 1 is"
+                        " needed"
+                    )
         table = table.set_column(2, "timestamp", table["timestamp"].cast(pa.int64()))
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
         known = features is not None and bool(rows)
-        beside = [("INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features))] if known else []
+        beside = (
+            [("INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features))]
+            if known
+            else []
+        )
         return self._add("slates", table.column_names, ("request_id", "position"), rows, beside)
 
     def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
@@ -109,11 +121,15 @@ class Database:
         return {row["event_id"]: Event(**row | {"timestamp": moment(row["timestamp"])}) for row in known}
 
     def history(self, user_id: str) -> list[Event]:
-        """A user's events in time order, without undos and what they took back; an undo can itself be undone."""
+        """A user's events in time order, without undos and what they took back; an undo can itself be
+        undone.
+        """
         return list(self._events("WHERE user_id = ?", (user_id,)))
 
     def events_table(self) -> pa.Table:
-        """Every user's history as an `interactions` table (schema.INTERACTIONS), positions counted from 0 within a user."""
+        """Every user's history as an `interactions` table (schema.INTERACTIONS), positions counted from 0
+        within a user.
+        """
         columns: dict[str, list[Any]] = {name: [] for name in schema.INTERACTIONS.names}
         position, user = -1, None
         for event in self._events("", ()):
@@ -136,7 +152,12 @@ class Database:
             ).fetchall()
         columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
         return schema.check(
-            pa.table({name: pa.array(values, _stored(schema.SLATES.field(name).type)) for name, values in columns.items()}),
+            pa.table(
+                {
+                    name: pa.array(values, _stored(schema.SLATES.field(name).type))
+                    for name, values in columns.items()
+                }
+            ),
             schema.SLATES,
             "slates",
         )
@@ -154,7 +175,9 @@ class Database:
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (user_id,)).rowcount
                 for table, column in PERSONAL.items()
             )
-        self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still has the rows as they were
+        self._connection().execute(
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        )  # the log still has the rows as they were
         return count
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
@@ -179,7 +202,8 @@ class Database:
         rows: Sequence[tuple[Any, ...]],
         beside: Sequence[tuple[str, tuple[Any, ...]]] = (),
     ) -> Added:
-        """Insert rows of which those with a known key must equal what is there; table and column names are ours.
+        """Insert rows of which those with a known key must equal what is there; table and column names are
+        ours.
 
         beside: further statements of the same transaction.
         """
@@ -190,14 +214,20 @@ class Database:
             for statement, values in beside:
                 connection.execute(statement, values)
             for row in rows:
-                new = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row).rowcount
+                new = connection.execute(
+                    f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row
+                ).rowcount
                 inserted += new
                 if not new:
                     which = tuple(row[names.index(name)] for name in key)
-                    if connection.execute(f"SELECT {columns} FROM {table} WHERE {same}", which).fetchone() != row:
+                    if (
+                        connection.execute(f"SELECT {columns} FROM {table} WHERE {same}", which).fetchone()
+                        != row
+                    ):
                         label = ", ".join(f"{name} {value}" for name, value in zip(key, which, strict=True))
                         raise InputError(
-                            f"{table}: {label} is there already with other contents; give the new one an id of its own"
+                            f"{table}: {label} is there already with other contents; give the new one an id"
+                            " of its own"
                         )
         return Added(inserted, len(rows) - inserted)
 
@@ -234,7 +264,9 @@ class Database:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                self._path, timeout=5.0, isolation_level=None, check_same_thread=False
+            )
             with self._guard:
                 self._opened.append(connection)
             for pragma in (
@@ -250,7 +282,9 @@ class Database:
 
 
 def check_database(path: Path) -> str | None:
-    """What is wrong with the database at `path`, in one line; None when it is whole and of a version we know."""
+    """What is wrong with the database at `path`, in one line; None when it is whole and of a version we
+    know.
+    """
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
@@ -293,7 +327,9 @@ def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
         return ArtifactError(f"{path}: another process is writing to it; try again, or stop that process")
     if "unable to open" in said or "readonly" in said:
         return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
-    return ArtifactError(f"{path}: damaged or not a database ({said}); restore it from a copy, or move it away to start afresh")
+    return ArtifactError(
+        f"{path}: damaged or not a database ({said}); restore it from a copy, or move it away to start afresh"
+    )
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

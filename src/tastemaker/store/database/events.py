@@ -12,7 +12,19 @@ from typing import Any
 
 from tastemaker.errors import InputError
 
-KINDS = ("view", "play", "like", "dislike", "skip", "not_interested", "save", "rating", "click", "purchase", "undo")
+KINDS = (
+    "view",
+    "play",
+    "like",
+    "dislike",
+    "skip",
+    "not_interested",
+    "save",
+    "rating",
+    "click",
+    "purchase",
+    "undo",
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -21,7 +33,8 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 class Event:
     """One thing a person did; `event_id` is chosen by the client, so that sending twice counts once.
 
-    `timestamp` carries its zone. An `undo` names the event it takes back in `refers_to`; every other kind names its item.
+    `timestamp` carries its zone. An `undo` names the event it takes back in `refers_to`; every other kind
+    names its item.
     """
 
     event_id: str
@@ -40,20 +53,32 @@ class Event:
             raise InputError(f"event {self.event_id}: unknown kind '{self.kind}'; {legal}")
         for name in ("event_id", "user_id", "item_id", "request_id", "refers_to"):
             text = getattr(self, name)
-            if text is not None and not (isinstance(text, str) and 0 < len(text) <= 512 and not _UNFIT.search(text)):
-                raise InputError(f"event {self.event_id!r}: {name} must be 1 to 512 characters, none of them a control character")
-        if (self.kind == "undo") != (self.refers_to is not None) or (self.kind != "undo" and self.item_id is None):
+            if text is not None and not (
+                isinstance(text, str) and 0 < len(text) <= 512 and not _UNFIT.search(text)
+            ):
+                raise InputError(
+                    f"event {self.event_id!r}: {name} must be 1 to 512 characters, none of them a control"
+                    " character"
+                )
+        if (self.kind == "undo") != (self.refers_to is not None) or (
+            self.kind != "undo" and self.item_id is None
+        ):
             raise InputError(
-                f"event {self.event_id}: an undo gives refers_to (the event it takes back), every other kind gives item_id"
+                f"event {self.event_id}: an undo gives refers_to (the event it takes back), every other kind"
+                " gives item_id"
             )
         if self.timestamp.tzinfo is None:
             raise InputError(f"event {self.event_id}: timestamp has no time zone; write 2026-01-31T12:00:00Z")
         if self.value is not None and not math.isfinite(self.value):
-            raise InputError(f"event {self.event_id}: value is {self.value}; it must be a finite number or absent")
+            raise InputError(
+                f"event {self.event_id}: value is {self.value}; it must be a finite number or absent"
+            )
 
 
 def undone(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
-    """(user, event) pairs taken back. The latest undo speaks first, so one that was itself undone has no effect."""
+    """(user, event) pairs taken back. The latest undo speaks first, so one that was itself undone has no
+    effect.
+    """
     gone: set[tuple[str, str]] = set()
     undos = [row for row in rows if row["kind"] == "undo"]
     for undo in sorted(undos, key=lambda row: (row["timestamp"], row["event_id"]), reverse=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Each entry brings the database from version i to i + 1; entries are only ever appended. Times are microseconds since 1970, UTC.
+# Each entry brings the database from version i to i + 1; entries are only ever appended. Times are
+# microseconds since 1970, UTC.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE events (
@@ -29,7 +30,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             timestamp INTEGER NOT NULL, answer INTEGER CHECK (answer BETWEEN 1 AND 5), closed_at INTEGER,
             CHECK (answer IS NULL OR closed_at IS NOT NULL)) WITHOUT ROWID""",
         "CREATE INDEX surveys_by_user ON surveys (user_id, timestamp)",
-        # What the ranker knew of each shown row when the slate was served: a proxy learns from this and nothing later.
+        # What the ranker knew of each shown row when the slate was served: a proxy learns from this and
+        # nothing later.
         """CREATE TABLE impressions (
             request_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, timestamp INTEGER NOT NULL,
             features TEXT NOT NULL) WITHOUT ROWID""",
@@ -40,9 +42,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # What a certified policy, and pi0 beside it, gave the shown item: a mixture of both was served.
         "ALTER TABLE slates ADD COLUMN policy_propensity REAL CHECK (policy_propensity BETWEEN 0 AND 1)",
-        "ALTER TABLE slates ADD COLUMN reference_propensity REAL CHECK (reference_propensity BETWEEN 0 AND 1)",
+        (
+            "ALTER TABLE slates ADD COLUMN reference_propensity REAL CHECK (reference_propensity BETWEEN 0"
+            " AND 1)"
+        ),
     ),
 )
 VERSION = len(MIGRATIONS)
 # Tables that hold something about a person, and the column that names them: what erasing empties.
-PERSONAL = {"events": "user_id", "slates": "user_id", "surveys": "user_id", "impressions": "user_id", "exposures": "unit"}
+PERSONAL = {
+    "events": "user_id",
+    "slates": "user_id",
+    "surveys": "user_id",
+    "impressions": "user_id",
+    "exposures": "unit",
+}

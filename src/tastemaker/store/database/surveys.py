@@ -1,4 +1,6 @@
-"""Survey questions that were shown and what became of them, the features logged with slates, and exposures to experiments."""
+"""Survey questions that were shown and what became of them, the features logged with slates, and exposures to
+experiments.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ EXPOSURES = pa.schema(
 
 @dataclass(frozen=True)
 class Question:
-    """A question shown about an item of a logged slate; `asked_probability`: how likely it was to be shown, given the past."""
+    """A question shown about an item of a logged slate; `asked_probability`: how likely it was to be shown,
+    given the past.
+    """
 
     question_id: str
     user_id: str
@@ -52,12 +56,16 @@ class Surveys:
         return str(row[0]) if row else None
 
     def may_ask(self, user_id: str, at: datetime, hours: float, lists: int) -> bool:
-        """Whether nothing was asked of the user in the `hours` before `at`, and `lists` slates were shown since the last time."""
+        """Whether nothing was asked of the user in the `hours` before `at`, and `lists` slates were shown
+        since the last time.
+        """
         with self._database.transaction(write=False) as connection:
             return _may_ask(connection, user_id, at, hours, lists)
 
     def ask(self, question: Question, hours: float, lists: int) -> bool:
-        """Log a question as shown, unless the limits of `may_ask` forbid it by now; says whether it was logged."""
+        """Log a question as shown, unless the limits of `may_ask` forbid it by now; says whether it was
+        logged.
+        """
         names = [one.name for one in fields(Question)]
         values = [micros(one) if isinstance(one, datetime) else one for one in astuple(question)]
         with self._database.transaction() as connection:
@@ -72,11 +80,13 @@ class Surveys:
         with self._database.transaction(write=False) as connection:
             sql = f"SELECT {', '.join(names)} FROM surveys WHERE question_id = ? AND closed_at IS NULL"
             row = connection.execute(sql, (question_id,)).fetchone()
-        return Question(**dict(zip(names, row, strict=True)) | {"timestamp": moment(row[-1])}) if row else None
+        return (
+            Question(**dict(zip(names, row, strict=True)) | {"timestamp": moment(row[-1])}) if row else None
+        )
 
     def answer(self, question_id: str, user_id: str, answer: int | None, at: datetime) -> Outcome:
-        """Close a question with 1 to 5, or None for skipped. The same again is a duplicate, another answer a conflict;
-        a question that was never shown to this user is unknown.
+        """Close a question with 1 to 5, or None for skipped. The same again is a duplicate, another answer a
+        conflict; a question that was never shown to this user is unknown.
         """
         with self._database.transaction() as connection:
             sql = "SELECT answer, closed_at FROM surveys WHERE question_id = ? AND user_id = ?"
@@ -96,7 +106,8 @@ class Surveys:
         return int(shown), int(answered)
 
     def rows(self) -> pa.Table:
-        """Every question shown: `schema.SURVEYS`, question_id, request_id, and as float64 each feature logged with the slate.
+        """Every question shown: `schema.SURVEYS`, question_id, request_id, and as float64 each feature logged
+        with the slate.
 
         Rows are in order of time. A feature that a slate did not log is null there.
         """
@@ -106,11 +117,24 @@ class Surveys:
                 s.timestamp, i.features FROM surveys s LEFT JOIN impressions i USING (request_id)
                 ORDER BY s.timestamp, s.question_id"""
             ).fetchall()
-        names = ("question_id", "request_id", "user_id", "item_id", "question", "asked_probability", "answer", "timestamp")
-        columns: dict[str, list[Any]] = {name: [row[place] for row in found] for place, name in enumerate(names)}
+        names = (
+            "question_id",
+            "request_id",
+            "user_id",
+            "item_id",
+            "question",
+            "asked_probability",
+            "answer",
+            "timestamp",
+        )
+        columns: dict[str, list[Any]] = {
+            name: [row[place] for row in found] for place, name in enumerate(names)
+        }
         known = [_of_item(row[-1], row[3]) for row in found]
         kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
-        table = pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()})
+        table = pa.table(
+            {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
+        )
         checked = schema.check(table, schema.SURVEYS, "surveys")
         for name in ("question_id", "request_id"):
             checked = checked.append_column(name, table[name])
@@ -121,21 +145,32 @@ class Surveys:
     def expose(self, experiment: str, unit: str, arm: str, at: datetime) -> None:
         """Log that a unit met an arm; only the first time counts, and a second arm shows in the log."""
         with self._database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO exposures VALUES (?, ?, ?, ?)", (experiment, unit, arm, micros(at)))
+            connection.execute(
+                "INSERT OR IGNORE INTO exposures VALUES (?, ?, ?, ?)", (experiment, unit, arm, micros(at))
+            )
 
     def exposures(self, experiment: str) -> pa.Table:
-        """First meetings of each unit with each arm of an experiment, in order of time: experiment, unit, arm, timestamp."""
+        """First meetings of each unit with each arm of an experiment, in order of time: experiment, unit,
+        arm, timestamp.
+        """
         with self._database.transaction(write=False) as connection:
-            sql = "SELECT experiment, unit, arm, timestamp FROM exposures WHERE experiment = ? ORDER BY timestamp, unit, arm"
+            sql = (
+                "SELECT experiment, unit, arm, timestamp FROM exposures WHERE experiment = ? ORDER BY"
+                " timestamp, unit, arm"
+            )
             found = connection.execute(sql, (experiment,)).fetchall()
         columns = list(zip(*found, strict=True)) if found else [()] * 4
         kinds = (pa.string(), pa.string(), pa.string(), pa.int64())
-        table = pa.table([pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)], names=EXPOSURES.names)
+        table = pa.table(
+            [pa.array(one, kind) for one, kind in zip(columns, kinds, strict=True)], names=EXPOSURES.names
+        )
         return schema.check(table, EXPOSURES, "exposures")
 
 
 def _may_ask(connection: Any, user_id: str, at: datetime, hours: float, lists: int) -> bool:
-    last = connection.execute("SELECT max(timestamp) FROM surveys WHERE user_id = ?", (user_id,)).fetchone()[0]
+    last = connection.execute("SELECT max(timestamp) FROM surveys WHERE user_id = ?", (user_id,)).fetchone()[
+        0
+    ]
     if last is None:
         return True
     if at < moment(last) + timedelta(hours=hours):

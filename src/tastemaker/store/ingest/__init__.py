@@ -1,4 +1,6 @@
-"""From people's tables to ours: what is accepted, and for every row that is not, the file, row, column and reason."""
+"""From people's tables to ours: what is accepted, and for every row that is not, the file, row, column and
+reason.
+"""
 
 from tastemaker.store.ingest.commit import Ingested, ingest_files
 from tastemaker.store.ingest.rows import IngestSettings, Report

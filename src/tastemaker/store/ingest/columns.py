@@ -1,4 +1,6 @@
-"""Columns as people have them, made into the columns we need: names, ids, text, numbers, times, lists of words."""
+"""Columns as people have them, made into the columns we need: names, ids, text, numbers, times, lists of
+words.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,28 @@ ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
     "creator": ("artist", "author", "brand", "director", "channel", "composer", "publisher"),
     "audio": ("audio_path",),
     "image": ("image_path", "cover", "cover_path"),
-    "created_at": ("created", "release_date", "released", "published_at", "published", "publication_date", "date", "year"),
+    "created_at": (
+        "created",
+        "release_date",
+        "released",
+        "published_at",
+        "published",
+        "publication_date",
+        "date",
+        "year",
+    ),
 }
-_TIMES = ("time", "ts", "datetime", "date", "unix_review_time", "event_time", "created_at", "rated_at", "played_at")
+_TIMES = (
+    "time",
+    "ts",
+    "datetime",
+    "date",
+    "unix_review_time",
+    "event_time",
+    "created_at",
+    "rated_at",
+    "played_at",
+)
 INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
     "user_id": (
         "user",
@@ -65,7 +86,8 @@ _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 def resolve_names(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Which of the `present` columns serves as each of ours: {our name: their name}.
 
-    Case, spaces, hyphens and underscores do not matter (`movieId` is `movie_id`); our own name comes before its aliases.
+    Case, spaces, hyphens and underscores do not matter (`movieId` is `movie_id`); our own name comes before
+    its aliases.
     """
     squeezed = {_squeeze(name): name for name in reversed(list(present))}
     found: dict[str, str] = {}
@@ -99,7 +121,9 @@ def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
 
 
 def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
-    """Float64 numbers, and which values are not: text that is no number, NaN, infinities. Empty is null and not bad."""
+    """Float64 numbers, and which values are not: text that is no number, NaN, infinities. Empty is null and
+    not bad.
+    """
     series = _series(column, name)
     if series.dtype == pl.String:
         series = series.str.strip_chars()
@@ -121,9 +145,10 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
 def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl.Series, pl.Series]:
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
-    Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), and numbers since 1970, whose size tells
-    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With `years`,
-    whole numbers from 1000 to 2999 are years.
+    Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), and numbers since 1970, whose size
+    tells
+    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With
+    `years`, whole numbers from 1000 to 2999 are years.
     """
     series = _series(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -155,7 +180,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
 
 
 def as_words(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """Lists of words. Text is read as a JSON list, or split at the first of | ; , that occurs anywhere in the column."""
+    """Lists of words. Text is read as a JSON list, or split at the first of | ; , that occurs anywhere in the
+    column.
+    """
     series = _series(column, name)
     if not isinstance(series.dtype, pl.List):
         series = _split(as_text(column, name))
@@ -186,7 +213,9 @@ def _squeeze(name: str) -> str:
 
 
 def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """A polars series of one of the types we can make something of; polars aborts on some exotic ones, so those stop here."""
+    """A polars series of one of the types we can make something of; polars aborts on some exotic ones, so
+    those stop here.
+    """
     kind = column.type
     if pt.is_dictionary(kind):
         column = column.cast(kind.value_type)
@@ -201,13 +230,20 @@ def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
         or pt.is_duration(inner)
         or not (pt.is_primitive(inner) or pt.is_string(inner) or pt.is_large_string(inner))
     ):
-        raise InputError(f"column '{name}' holds {kind}, which cannot be read; export it as text, numbers or lists of words")
+        raise InputError(
+            f"column '{name}' holds {kind}, which cannot be read; export it as text, numbers or lists of"
+            " words"
+        )
     if pt.is_temporal(inner) and inner is not kind:
-        raise InputError(f"column '{name}' holds {kind}, lists of times; export it as text, numbers or lists of words")
+        raise InputError(
+            f"column '{name}' holds {kind}, lists of times; export it as text, numbers or lists of words"
+        )
     if pt.is_timestamp(kind) and kind.unit == "s":  # polars has no seconds and would multiply without looking
         far = pa.scalar(10**14)
         seconds = pc.min_element_wise(
-            pc.max_element_wise(column.cast(pa.int64()), pa.scalar(-(10**14)), skip_nulls=False), far, skip_nulls=False
+            pc.max_element_wise(column.cast(pa.int64()), pa.scalar(-(10**14)), skip_nulls=False),
+            far,
+            skip_nulls=False,
         )
         column = seconds.cast(kind)
     if pt.is_float16(inner):
@@ -221,11 +257,15 @@ def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
 
 
 def _in_calendar(series: pl.Series) -> pl.Series:
-    """Dates and times outside the years 1 to 9999, on which polars aborts, as null; other columns as they are."""
+    """Dates and times outside the years 1 to 9999, on which polars aborts, as null; other columns as they
+    are.
+    """
     if series.dtype != pl.Date and not isinstance(series.dtype, pl.Datetime):
         return series
     per_day = (
-        86_400 * {"ms": 10**3, "us": 10**6, "ns": 10**9}[series.dtype.time_unit] if isinstance(series.dtype, pl.Datetime) else 1
+        86_400 * {"ms": 10**3, "us": 10**6, "ns": 10**9}[series.dtype.time_unit]
+        if isinstance(series.dtype, pl.Datetime)
+        else 1
     )
     first, last = (max(-(2**63), min(2**63 - 1, day * per_day)) for day in (-719_161, 2_932_895))
     return series.set(~series.to_physical().cast(pl.Int64).is_between(first, last).fill_null(True), None)
@@ -253,7 +293,13 @@ def _whole_since_1970(numbers: pl.Series) -> pl.Series:
     n = pl.col("n")
     size = n.cast(pl.Float64).abs()
     micros = (
-        pl.when(size < 1e11).then(n * 1_000_000).when(size < 1e14).then(n * 1_000).when(size < 1e17).then(n).otherwise(n // 1_000)
+        pl.when(size < 1e11)
+        .then(n * 1_000_000)
+        .when(size < 1e14)
+        .then(n * 1_000)
+        .when(size < 1e17)
+        .then(n)
+        .otherwise(n // 1_000)
     )
     made = pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"]
     made = made.set(~made.is_between(-(5 * 10**16), 2 * 10**17).fill_null(True), None)
@@ -261,7 +307,11 @@ def _whole_since_1970(numbers: pl.Series) -> pl.Series:
 
 
 def _iso(text: pl.Series) -> pl.Series:
-    text = text.str.replace(r"^(\S+) +", "${1}T").str.replace(r"[zZ]$", "+00:00").str.replace(r" (UTC|GMT)$", "+00:00")
+    text = (
+        text.str.replace(r"^(\S+) +", "${1}T")
+        .str.replace(r"[zZ]$", "+00:00")
+        .str.replace(r" (UTC|GMT)$", "+00:00")
+    )
     made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
     for pattern in (*_FORMATS, *_ZONED):
         zone = "UTC" if pattern in _ZONED else None

@@ -1,4 +1,6 @@
-"""From files to the tables of a workspace: both replaced at once, by a new sealed folder and a pointer to it."""
+"""From files to the tables of a workspace: both replaced at once, by a new sealed folder and a pointer to
+it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ VERSION = 1  # of the rules for rows; a new one makes a re-ingest of the same fi
 
 @dataclass(frozen=True)
 class Ingested:
-    """The outcome of `ingest_files`: the folder of tables now in use, and a `Report.summary` for each table."""
+    """The outcome of `ingest_files`: the folder of tables now in use, and a `Report.summary` for each
+    table.
+    """
 
     folder: Path
     reused: bool
@@ -36,9 +40,14 @@ class Ingested:
         """What to print: counts, reasons, the first refused rows and where all of them are."""
         made = []
         for name, report in self.reports.items():
-            made.append(f"{name}: {report['accepted']} of {report['rows']} rows accepted from {report['source']}")
+            made.append(
+                f"{name}: {report['accepted']} of {report['rows']} rows accepted from {report['source']}"
+            )
             made += [f"  note: {note}" for note in report["notes"]]
-            made += [f"  {one['rows']} refused: column '{one['column']}': {one['reason']}" for one in report["reasons"]]
+            made += [
+                f"  {one['rows']} refused: column '{one['column']}': {one['reason']}"
+                for one in report["reasons"]
+            ]
             made += [f"    {one}" for one in report["first"]]
         if any(report["refused"] for report in self.reports.values()):
             made.append(f"every refused row: {self.folder / 'refused.csv'}")
@@ -46,12 +55,15 @@ class Ingested:
 
 
 def ingest_files(
-    workspace: Workspace, items: Path | None = None, interactions: Path | None = None, settings: IngestSettings | None = None
+    workspace: Workspace,
+    items: Path | None = None,
+    interactions: Path | None = None,
+    settings: IngestSettings | None = None,
 ) -> Ingested:
     """Make the workspace's tables from files: both are replaced at once, by a new folder and a pointer to it.
 
-    A table whose file is not given stays, its interactions checked against the new items. The same files again change nothing.
-    People with a tombstone are left out, counted in the report.
+    A table whose file is not given stays, its interactions checked against the new items. The same files
+    again change nothing. People with a tombstone are left out, counted in the report.
 
     Raises
     ------
@@ -63,7 +75,10 @@ def ingest_files(
     settings = settings or IngestSettings()
     if items is None and (interactions is None or not workspace.has_tables()):
         raise InputError("no items: give the file of your items, with or before that of the interactions")
-    sources = {"items": _given(workspace, "items", items), "interactions": _given(workspace, "interactions", interactions)}
+    sources = {
+        "items": _given(workspace, "items", items),
+        "interactions": _given(workspace, "interactions", interactions),
+    }
     forgotten = workspace.tombstones
     inputs = {name: _file_hash(path) for name, path in sources.items() if path is not None} | forgotten.mark()
     folder = workspace.data / f"tables-{fingerprint('tables', inputs, settings, VERSION)}"
@@ -78,7 +93,11 @@ def ingest_files(
 
 
 def _write_tables(
-    folder: Path, sources: Mapping[str, Source], inputs: Mapping[str, str], settings: IngestSettings, forgotten: Tombstones
+    folder: Path,
+    sources: Mapping[str, Source],
+    inputs: Mapping[str, str],
+    settings: IngestSettings,
+    forgotten: Tombstones,
 ) -> None:
     items, about_items = ingest_items(sources["items"], settings=settings)
     empty = as_source(schema.INTERACTIONS.empty_table(), "(none given)")
@@ -90,12 +109,17 @@ def _write_tables(
     events, left = forgotten.without(events)
     if left.rows:
         about_events = replace(about_events, accepted=events.num_rows, notes=(*about_events.notes, str(left)))
-    refused = pl.concat([pl.DataFrame(pl.from_arrow(report.refused)) for report in (about_items, about_events)])
+    refused = pl.concat(
+        [pl.DataFrame(pl.from_arrow(report.refused)) for report in (about_items, about_events)]
+    )
     with write_folder(folder, {"kind": "tables", "inputs": inputs, "settings": settings}) as temporary:
         write_table(temporary / "items.parquet", items)
         write_table(temporary / "interactions.parquet", events)
         write_bytes(temporary / "refused.csv", refused.write_csv().encode())
-        write_json(temporary / "report.json", {"items": about_items.summary(), "interactions": about_events.summary()})
+        write_json(
+            temporary / "report.json",
+            {"items": about_items.summary(), "interactions": about_events.summary()},
+        )
 
 
 def _given(workspace: Workspace, name: str, path: Path | None) -> Path | None:
@@ -110,7 +134,9 @@ def _given(workspace: Workspace, name: str, path: Path | None) -> Path | None:
 def _file_hash(path: Path) -> str:
     if path.is_dir():
         return fingerprint(
-            "folder", {one.relative_to(path).as_posix(): sha256_file(one) for one in path.rglob("*") if one.is_file()}, None
+            "folder",
+            {one.relative_to(path).as_posix(): sha256_file(one) for one in path.rglob("*") if one.is_file()},
+            None,
         )
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path")

@@ -32,8 +32,8 @@ class IngestSettings:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason) for each; rows
-    about forgotten people are neither, and counted in a note.
+    """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason)
+    for each; rows about forgotten people are neither, and counted in a note.
 
     `columns` says which of the file's columns serves as each of ours; `notes` what else the user should know.
     """
@@ -51,11 +51,25 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """Counts for a JSON report, refusals counted by column and reason."""
-        reasons = Counter(zip(self.refused["column"].to_pylist(), self.refused["reason"].to_pylist(), strict=True))
-        counts = [{"column": column, "reason": reason, "rows": n} for (column, reason), n in reasons.most_common()]
+        reasons = Counter(
+            zip(self.refused["column"].to_pylist(), self.refused["reason"].to_pylist(), strict=True)
+        )
+        counts = [
+            {"column": column, "reason": reason, "rows": n} for (column, reason), n in reasons.most_common()
+        ]
         shown = [str(one) for one in self.first(5)]
-        counted = {"source": self.source, "rows": self.rows, "accepted": self.accepted, "refused": self.refused.num_rows}
-        return counted | {"reasons": counts, "first": shown, "columns": dict(self.columns), "notes": list(self.notes)}
+        counted = {
+            "source": self.source,
+            "rows": self.rows,
+            "accepted": self.accepted,
+            "refused": self.refused.num_rows,
+        }
+        return counted | {
+            "reasons": counts,
+            "first": shown,
+            "columns": dict(self.columns),
+            "notes": list(self.notes),
+        }
 
 
 class Rows:
@@ -71,7 +85,10 @@ class Rows:
             if name not in self.names:
                 have = ", ".join(source.table.column_names) or "no columns"
                 accepted = ", ".join((name, *names[name][:4]))
-                raise InputError(f"{source.name}: no column for '{name}' (any of {accepted}, ... would do); the table has {have}")
+                raise InputError(
+                    f"{source.name}: no column for '{name}' (any of {accepted}, ... would do); the table has"
+                    f" {have}"
+                )
 
     def column(self, name: str) -> pa.ChunkedArray | None:
         """The file's column for our `name`, if it has one."""
@@ -95,7 +112,9 @@ class Rows:
             return pl.Series([None] * self.n, dtype=pl.String)
         text = cols.as_text(column, self.names[name])
         self.refuse(
-            text.str.len_chars() > settings.longest_text, name, f"longer than {settings.longest_text} characters; shorten it"
+            text.str.len_chars() > settings.longest_text,
+            name,
+            f"longer than {settings.longest_text} characters; shorten it",
         )
         return text
 
@@ -106,9 +125,15 @@ class Rows:
         ids = cols.as_text(column, self.names[name])
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
         self.refuse(
-            ids.str.len_chars() > settings.longest_id, name, f"an id longer than {settings.longest_id} characters; shorten it"
+            ids.str.len_chars() > settings.longest_id,
+            name,
+            f"an id longer than {settings.longest_id} characters; shorten it",
         )
-        self.refuse(ids.str.contains(r"\p{Cc}"), name, "an id with a control character (such as a line break); remove it")
+        self.refuse(
+            ids.str.contains(r"\p{Cc}"),
+            name,
+            "an id with a control character (such as a line break); remove it",
+        )
         return ids
 
     def time(self, name: str, years: bool = False) -> pl.Series:
@@ -136,7 +161,11 @@ class Rows:
             return None
         positions, bad = cols.as_whole(column, self.names["position"])
         self.refuse(bad, "position", "not a whole number from 0; positions count a user's events from 0")
-        self.refuse(positions.is_null(), "position", "empty; give every row a position, or drop the column and give timestamps")
+        self.refuse(
+            positions.is_null(),
+            "position",
+            "empty; give every row a position, or drop the column and give timestamps",
+        )
         return positions
 
     def report(self, settings: IngestSettings) -> Report:
@@ -155,7 +184,9 @@ class Rows:
         refused = pa.concat_tables([pa.Table.from_pylist(unread, schema=made.schema), made]).sort_by(
             [("file", "ascending"), ("row", "ascending")]
         )
-        report = Report(source.name, self.n + len(unread), int(self.good.sum()), refused, self.names, tuple(self.notes))
+        report = Report(
+            source.name, self.n + len(unread), int(self.good.sum()), refused, self.names, tuple(self.notes)
+        )
         if settings.strict and refused.num_rows:
             raise InputError(f"{report.first(1)[0]} (strict: nothing was ingested)")
         return report

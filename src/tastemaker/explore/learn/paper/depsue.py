@@ -1,4 +1,6 @@
-"""DEPSUE as published (arXiv 2510.07635): Safe OPG over K deployments that bank the margins measured so far."""
+"""DEPSUE as published (arXiv 2510.07635): Safe OPG over K deployments that bank the margins measured so
+far.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tastemaker.errors import InputError
-from tastemaker.explore.learn.paper.safe_opg import PaperPolicy, PaperSettings, own_probability, safe_opg_paper
+from tastemaker.explore.learn.paper.safe_opg import (
+    PaperPolicy,
+    PaperSettings,
+    own_probability,
+    safe_opg_paper,
+)
 from tastemaker.explore.learn.rows import Floats, Rows, joined
 from tastemaker.explore.learn.softmax import Weights
 from tastemaker.explore.ledger import depsue_paper as thresholds
@@ -20,7 +27,9 @@ Deploy = Callable[[Weights | None, int, int], Rows]
 
 @dataclass(frozen=True)
 class Deployment:
-    """found: what Safe OPG gave against this round's threshold (its weights None: the logger served); live: mean live reward."""
+    """found: what Safe OPG gave against this round's threshold (its weights None: the logger served); live:
+    mean live reward.
+    """
 
     found: PaperPolicy
     live: float
@@ -46,10 +55,11 @@ def depsue_paper(
 ) -> list[Deployment]:
     """K deployments: pi_k must pass Vlow(pi_k; S2 of D_{k-1}) > C_k = k C - sum of the live means before it.
 
-    log: D_0 by the logger; logger(rows): its probability of each row's action, wherever the row was drawn. deploy(weights or
-    None for the logger, rounds, k): serve it and return the rows. rounds: live rounds of all deployments together; target: C.
-    first: the policy of k = 1 where it is known (it is Safe OPG on `log` with the same key). Learning pools the S1 halves with
-    balanced weights, pi / sum_j (n_j / N) pi_j (Agarwal et al., 1703.06180).
+    log: D_0 by the logger; logger(rows): its probability of each row's action, wherever the row was drawn.
+    deploy(weights or None for the logger, rounds, k): serve it and return the rows. rounds: live rounds of
+    all deployments together; target: C.
+    first: the policy of k = 1 where it is known (it is Safe OPG on `log` with the same key). Learning pools
+    the S1 halves with balanced weights, pi / sum_j (n_j / N) pi_j (Agarwal et al., 1703.06180).
     """
     if deployments < 1 or rounds < deployments:
         raise InputError(f"{deployments} deployments need at least one round each; got {rounds} rounds")
@@ -77,7 +87,9 @@ def player(weights: Weights) -> Probability:
 
 
 def balanced(parts: Sequence[Rows], players: Sequence[Probability]) -> Rows:
-    """Rows of several loggers as one log, each row's denominator the average of all loggers, by their share of the rows."""
+    """Rows of several loggers as one log, each row's denominator the average of all loggers, by their share
+    of the rows.
+    """
     rows = joined(parts)
     propensity = np.zeros(len(rows))
     for part, probability in zip(parts, players, strict=True):

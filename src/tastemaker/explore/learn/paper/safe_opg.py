@@ -1,4 +1,5 @@
-"""Safe OPG as published (arXiv 2510.07635): policy and multiplier take turns until a clipped Student lower bound passes.
+"""Safe OPG as published (arXiv 2510.07635): policy and multiplier take turns until a clipped Student lower
+bound passes.
 
 What the paper leaves open is filled here and printed in every report (`GAPS`).
 """
@@ -21,17 +22,25 @@ from tastemaker.explore.learn.softmax import Batch, Settings, Weights, ascend
 GAPS = (
     "delta = .05 and the lower bound is Student's t of the clipped weighted rewards, tau = 100",
     "R(pi, pi0) is minus the mean log-likelihood of the logged actions",
-    "the policy is a linear softmax over action vectors with a small free bias an action, trained by Adam from imitation",
+    (
+        "the policy is a linear softmax over action vectors with a small free bias an action, trained by Adam"
+        " from imitation"
+    ),
     "the gradient is that of clipped IPS over S1, half of the rows; S2 is the other half",
     "the last policy that met the constraint is deployed; when none did, the logger stays",
-    "DEPSUE starts from the same log as Safe OPG and shares as many live rounds as that log has rows among its K deployments",
+    (
+        "DEPSUE starts from the same log as Safe OPG and shares as many live rounds as that log has rows"
+        " among its K deployments"
+    ),
     "DEPSUE learns on all rounds pooled with balanced weights and tests on the S2 half of the newest round",
 )
 
 
 @dataclass(frozen=True)
 class PaperSettings:
-    """tau: clip of the bound; delta: its level; multiplier: first lambda; rate: eta_lambda, the threshold counted as 1."""
+    """tau: clip of the bound; delta: its level; multiplier: first lambda; rate: eta_lambda, the threshold
+    counted as 1.
+    """
 
     delta: float = 0.05
     tau: float = 100.0
@@ -46,7 +55,8 @@ class PaperSettings:
 
 @dataclass(frozen=True)
 class PaperPolicy:
-    """weights: the policy, None when no iterate passed; bound: its Vlow on S2 (nan then), `mean` - `width`; threshold C;
+    """weights: the policy, None when no iterate passed; bound: its Vlow on S2 (nan then), `mean` - `width`;
+    threshold C;
     multiplier: the last lambda; passing: how many iterates met the constraint.
     """
 
@@ -104,7 +114,11 @@ class _Turn:
 
     def __init__(self, judge: Rows, threshold: float, settings: PaperSettings, unit: float) -> None:
         self.judge, self.threshold, self.settings, self.unit = judge, threshold, settings, unit
-        self.multiplier, self.best, self.passing = settings.multiplier, None, 0  # type: float, Weights | None, int
+        self.multiplier, self.best, self.passing = (
+            settings.multiplier,
+            None,
+            0,
+        )  # type: float, Weights | None, int
         self.bound = (float("nan"), float("nan"))
 
     def __call__(self, step: int, current: Callable[[], Weights]) -> None:
@@ -126,5 +140,7 @@ def own_probability(weights: Weights, rows: Rows) -> Floats:
         last = min(first + 1024, len(rows.contexts))
         here = order[starts[first] : starts[last]]
         if len(here):
-            out[here] = weights.table(rows.contexts[first:last], rows.vectors)[rows.context[here] - first, rows.action[here]]
+            out[here] = weights.table(rows.contexts[first:last], rows.vectors)[
+                rows.context[here] - first, rows.action[here]
+            ]
     return out

@@ -1,4 +1,6 @@
-"""`tastemaker bench turns`: six rankers and the ceiling, turn by turn, on conversations that no ranker learnt from."""
+"""`tastemaker bench turns`: six rankers and the ceiling, turn by turn, on conversations that no ranker learnt
+from.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ PARTS = {"accepted": "turns whose item was accepted", "all": "all turns that pla
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """The benchmark's raw outcome: questions with a target, each ranker's lists, and the model's answers to every question."""
+    """The benchmark's raw outcome: questions with a target, each ranker's lists, and the model's answers to
+    every question.
+    """
 
     talk: Talk
     some: Sequence[Ask]
@@ -38,8 +42,11 @@ class Played:
     talker: Talker
 
 
-def bench_turns(folder: Path, name: str, settings: LearnSettings, report: Report, most: int = 0) -> dict[str, Any]:
-    """Train the data set's model unless that is done, rank every test turn, and write table, figures and JSON to a run folder.
+def bench_turns(
+    folder: Path, name: str, settings: LearnSettings, report: Report, most: int = 0
+) -> dict[str, Any]:
+    """Train the data set's model unless that is done, rank every test turn, and write table, figures and JSON
+    to a run folder.
 
     most: test conversations at most (0: all).
     """
@@ -64,7 +71,9 @@ def play(talk: Talk, talker: Talker, settings: LearnSettings, report: Report, mo
     texts = [text or "?" for text in item_texts(talk.setting.chain.data.items)]
     lists = rankers.simple_lists(talk, some, texts, report)
     answers = rankers.model_answers(talk, every, talker, settings, report)
-    lists[rankers.MODEL] = [a.items.items.tolist() for one, a in zip(every, answers, strict=True) if one.target is not None]
+    lists[rankers.MODEL] = [
+        a.items.items.tolist() for one, a in zip(every, answers, strict=True) if one.target is not None
+    ]
     return Played(talk, some, lists, every, answers, talker)
 
 
@@ -72,7 +81,11 @@ def questions(talk: Talk, most: int = 0) -> list[Ask]:
     """Every turn of the test conversations, or of the first `most` of them."""
     world = talk.setting.world
     chosen = talk.split.test[:most] if most else talk.split.test
-    return [one for number in chosen for one in asks(number, talk.conversations[number], world.catalogue, world.tools.match)]
+    return [
+        one
+        for number in chosen
+        for one in asks(number, talk.conversations[number], world.catalogue, world.tools.match)
+    ]
 
 
 def results(played: Played, settings: LearnSettings) -> dict[str, Any]:
@@ -91,7 +104,10 @@ def results(played: Played, settings: LearnSettings) -> dict[str, Any]:
         if rows:
             parts[part] = _part(some, scores, rows, seed)
     n = len(played.talk.setting.world.catalogue)
-    coverage = {name: catalogue_diversity([list(map(str, one)) for one in lists], n) for name, lists in played.lists.items()}
+    coverage = {
+        name: catalogue_diversity([list(map(str, one)) for one in lists], n)
+        for name, lists in played.lists.items()
+    }
     due = [one.target is None for one in played.every]
     return {
         "conversations": len({one.conversation for one in some}),
@@ -109,11 +125,16 @@ def results(played: Played, settings: LearnSettings) -> dict[str, Any]:
 def _part(some: Sequence[Ask], scores: Mapping[str, Any], rows: Sequence[int], seed: int) -> dict[str, Any]:
     """Macro values, values by turn, and the model against every other ranker, on some of the turns."""
     chosen = [some[row] for row in rows]
-    mine = {name: {metric: values[rows] for metric, values in found.items()} for name, found in scores.items()}
+    mine = {
+        name: {metric: values[rows] for metric, values in found.items()} for name, found in scores.items()
+    }
     ours = mine[rankers.MODEL]
     return {
         "turns": len(chosen),
-        "macro": {name: {m: asdict(v) for m, v in summary(chosen, found, seed).items()} for name, found in mine.items()},
+        "macro": {
+            name: {m: asdict(v) for m, v in summary(chosen, found, seed).items()}
+            for name, found in mine.items()
+        },
         "by_turn": {name: by_turn(chosen, found["nDCG@20"]) for name, found in mine.items()},
         "ceiling_by_turn": by_turn(chosen, ours["ceiling@20"]),
         "model_minus": {
@@ -135,7 +156,9 @@ def _distinct(played: Played, settings: LearnSettings) -> dict[str, float]:
     for row in rows:
         one, items = played.some[row], played.lists[rankers.MODEL][row]
         dialogue = talk.dialogues[one.conversation]
-        prompt = prompts(dialogue, talker.codes, talker.vocabulary, talker.encode, settings.sequences)[one.turn - 1]
+        prompt = prompts(dialogue, talker.codes, talker.vocabulary, talker.encode, settings.sequences)[
+            one.turn - 1
+        ]
         codes = talker.vocabulary.sid_tokens(talker.codes[items[0]]).tolist()
         prompt = [*prompt, talker.vocabulary.special("item"), *codes, talker.vocabulary.special("text")]
         written.append(talker.decode(reply(talker.model, talker.vocabulary, prompt)))
@@ -145,29 +168,49 @@ def _distinct(played: Played, settings: LearnSettings) -> dict[str, float]:
 
 def table_text(document: Mapping[str, Any]) -> str:
     """The results for people, as Markdown."""
-    lines = [f"{document['conversations']:,} test conversations, {document['turns']:,} turns, {document['items']:,} items"]
+    lines = [
+        f"{document['conversations']:,} test conversations, {document['turns']:,} turns,"
+        f" {document['items']:,} items"
+    ]
     for part, about in PARTS.items():
         found = document["parts"].get(part)
         if found is None:
             continue
-        lines += ["", f"### {about.capitalize()} ({found['turns']:,})", "", _row(["ranker", *SHOWN, "coverage"])]
+        lines += [
+            "",
+            f"### {about.capitalize()} ({found['turns']:,})",
+            "",
+            _row(["ranker", *SHOWN, "coverage"]),
+        ]
         lines.append(_row(["---", *["---:"] * (len(SHOWN) + 1)]))
         for name, values in found["macro"].items():
             cells = [f"{values[metric]['value']:.4f}" for metric in SHOWN]
             lines.append(_row([name, *cells, f"{document['coverage'][name]:.1%}"]))
         best = found["macro"][rankers.MODEL]["ceiling@20"]["value"]
         lines.append(_row(["ceiling", "", "", f"{best:.4f}", *[""] * (len(SHOWN) - 2)]))
-        lines += ["", "Language model minus, nDCG@20 with paired 95 % intervals over conversations: " + _against(found)]
+        lines += [
+            "",
+            "Language model minus, nDCG@20 with paired 95 % intervals over conversations: " + _against(found),
+        ]
     for part in ("accepted warm", "accepted cold"):
         found = document["parts"].get(part)
         if found is not None:
-            told = ", ".join(f"{name} {values['nDCG@20']['value']:.4f}" for name, values in found["macro"].items())
+            told = ", ".join(
+                f"{name} {values['nDCG@20']['value']:.4f}" for name, values in found["macro"].items()
+            )
             lines += ["", f"{part} items ({found['turns']:,} turns), nDCG@20: {told}"]
     none = document["nothing_fits"]
-    shares = ", ".join(f"{name} {'–' if none[name] is None else format(none[name], '.3f')}" for name in ("precision", "recall"))
+    shares = ", ".join(
+        f"{name} {'–' if none[name] is None else format(none[name], '.3f')}"
+        for name in ("precision", "recall")
+    )
     told = ", ".join(f"{name} {value:.3f}" for name, value in document["distinct_2"].items())
     return "\n".join(
-        [*lines, "", f"nothing fits: said {none['said']}, due {none['due']}; {shares}. Distinct-2 of replies: {told}"]
+        [
+            *lines,
+            "",
+            f"nothing fits: said {none['said']}, due {none['due']}; {shares}. Distinct-2 of replies: {told}",
+        ]
     )
 
 
@@ -193,7 +236,10 @@ def draw(document: Mapping[str, Any], run: Path) -> None:
             continue
         shown = [rankers.MODEL, rankers.BM25, rankers.LAST, rankers.FUSED, rankers.DENSE]
         lines = {"ceiling": found["ceiling_by_turn"], **{name: found["by_turn"][name] for name in shown}}
-        series = [Series(name, [int(turn) for turn in values], list(values.values())) for name, values in lines.items()]
+        series = [
+            Series(name, [int(turn) for turn in values], list(values.values()))
+            for name, values in lines.items()
+        ]
         made = curves(series, f"nDCG@20 by turn: {about}", "turn", "nDCG@20")
         write_bytes(run / f"turns-{part}.png", made.png)
         write_bytes(run / f"turns-{part}.svg", made.svg)

@@ -20,11 +20,13 @@ LABELS = ("checked", "raw", "shuffled")
 
 @dataclass(frozen=True)
 class LearnSettings:
-    """How a model learns to talk. seed, test, cold: the split; passes: over the dialogues; behaviour, metadata, reversed: shares
-    of tokens, the last one of replies learnt backwards, from what is said of an item to the item.
+    """How a model learns to talk. seed, test, cold: the split; passes: over the dialogues; behaviour,
+    metadata, reversed: shares of tokens, the last one of replies learnt backwards, from what is said of an
+    item to the item.
 
-    pieces: of words for a byte model; weight: the item's share of the loss; media: whether attachments are seen, comma-separated
-    kinds; labels: learn accepted items (checked), all items (raw), or a random as many (shuffled).
+    pieces: of words for a byte model; weight: the item's share of the loss; media: whether attachments are
+    seen, comma-separated kinds; labels: learn accepted items (checked), all items (raw), or a random as many
+    (shuffled).
     """
 
     seed: int = 0
@@ -47,7 +49,8 @@ class LearnSettings:
         shares = (self.behaviour, self.metadata, self.reversed)
         if min(shares) < 0 or sum(shares) > 0.9 or self.passes <= 0:
             raise InputError(
-                "behaviour, metadata and reversed are shares of the tokens that leave at least .1 to dialogues; passes above 0"
+                "behaviour, metadata and reversed are shares of the tokens that leave at least .1 to"
+                " dialogues; passes above 0"
             )
         if self.labels not in LABELS:
             raise InputError(f"labels '{self.labels}' are not known; choose from {', '.join(LABELS)}")
@@ -84,12 +87,18 @@ def open_talk(folder: object, name: str, settings: LearnSettings, report: Report
         dialogues.append(as_dialogue(one, rows, recognise))
         if done % 50 == 0 or done == len(conversations):
             report("reading conversations", done, len(conversations), "")
-    split = split_dialogues(dialogues, setting.world.catalogue.family_codes, settings.test, settings.cold, settings.seed)
+    split = split_dialogues(
+        dialogues, setting.world.catalogue.family_codes, settings.test, settings.cold, settings.seed
+    )
     return Talk(setting, place, conversations, tuple(dialogues), split)
 
 
-def as_dialogue(one: Conversation, rows: dict[str, int], recognise: Callable[[str, str], int | None]) -> Dialogue:
-    """What a model may learn from: words, recognised attachments, items, replies; labels only say which items to learn."""
+def as_dialogue(
+    one: Conversation, rows: dict[str, int], recognise: Callable[[str, str], int | None]
+) -> Dialogue:
+    """What a model may learn from: words, recognised attachments, items, replies; labels only say which items
+    to learn.
+    """
     exchanges = []
     for turn in one.turns:
         shown = tuple(row for media in turn.media if (row := recognise(media.kind, media.sha256)) is not None)
@@ -125,8 +134,15 @@ def relabelled(dialogues: tuple[Dialogue, ...], labels: str, seed: int) -> list[
         return list(dialogues)
     turns = [exchange for one in dialogues for exchange in one.exchanges if exchange.item is not None]
     known = [exchange.accepted for exchange in turns]
-    drawn = iter([True] * len(known) if labels == "raw" else generator(seed, "labels").permutation(known).tolist())
+    drawn = iter(
+        [True] * len(known) if labels == "raw" else generator(seed, "labels").permutation(known).tolist()
+    )
     return [
-        replace(one, exchanges=tuple(e if e.item is None else replace(e, accepted=bool(next(drawn))) for e in one.exchanges))
+        replace(
+            one,
+            exchanges=tuple(
+                e if e.item is None else replace(e, accepted=bool(next(drawn))) for e in one.exchanges
+            ),
+        )
         for one in dialogues
     ]

@@ -1,4 +1,6 @@
-"""The stage `dialogue`: the workspace's model taught to talk, on conversations together with behaviour and item texts."""
+"""The stage `dialogue`: the workspace's model taught to talk, on conversations together with behaviour and
+item texts.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def train_dialogue(talk: Talk, settings: LearnSettings, report: Report) -> tuple
     chain = talk.setting.chain
     if not chain.finished(SOURCE):
         raise ArtifactError(
-            f"{chain.workspace.root}: no fine-tuned model to teach; run `tastemaker train -w {chain.workspace.root}`"
+            f"{chain.workspace.root}: no fine-tuned model to teach; run `tastemaker train -w"
+            f" {chain.workspace.root}`"
         )
     inputs = {SOURCE: chain.fingerprint(SOURCE), "conversations": sha256_file(talk.place.table)}
     name = fingerprint(STAGE, inputs, settings.identity(), VERSION)
@@ -77,17 +80,30 @@ def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) ->
     assert vocabulary is not None
     threads = chain.workspace.settings["threads"] or None
     chosen = Settings(
-        stage="cpt", batch_rows=settings.batch, learning_rate=settings.learning_rate, dropout=settings.dropout, warmup=40,
-        seed=settings.seed, floor=0.05, micro_tokens=4096, threads=threads, checkpoint_every=60.0,
-    )  # fmt: skip
+        stage="cpt",
+        batch_rows=settings.batch,
+        learning_rate=settings.learning_rate,
+        dropout=settings.dropout,
+        warmup=40,
+        seed=settings.seed,
+        floor=0.05,
+        micro_tokens=4096,
+        threads=threads,
+        checkpoint_every=60.0,
+    )
     run = train(model, vocabulary, read_table(folder / "examples.parquet"), chosen, folder / "state")
     last = follow(run, folder / "curve.jsonl", report, "learning to talk")
     save(model, vocabulary, folder / "model", load_tokenizer(start))
     achieved = json.loads((folder / "achieved.json").read_text())
     split = talk.split
-    says = f"{len(split.train):,} conversations ({split.dropped} left out for their goal, {split.cut} turns for cold items), "
+    says = (
+        f"{len(split.train):,} conversations ({split.dropped} left out for their goal, {split.cut} turns for"
+        " cold items), "
+    )
     says += ", ".join(f"{name} {count:,} tokens" for name, count in achieved.items())
-    write_json(folder / "summary.json", {"says": says, "achieved": achieved, "steps": last.total if last else 0})
+    write_json(
+        folder / "summary.json", {"says": says, "achieved": achieved, "steps": last.total if last else 0}
+    )
 
 
 def _prepare(talk: Talk, settings: LearnSettings, start: Path) -> None:
@@ -100,14 +116,20 @@ def _prepare(talk: Talk, settings: LearnSettings, start: Path) -> None:
     model, vocabulary = load(source)
     assert vocabulary is not None
     tokenizer = load_tokenizer(source) if vocabulary.kind == "tokenizer" else None
-    lines = [words for one in talk.split.train for turn in one.exchanges for words in (turn.message, turn.reply)]
+    lines = [
+        words for one in talk.split.train for turn in one.exchanges for words in (turn.message, turn.reply)
+    ]
     texts = lines + [text for text in item_texts(chain.data.items) if text]
-    model, vocabulary, tokenizer = speak(model, vocabulary, tokenizer, texts, SPECIALS, settings.pieces, settings.seed)
+    model, vocabulary, tokenizer = speak(
+        model, vocabulary, tokenizer, texts, SPECIALS, settings.pieces, settings.seed
+    )
     save(model, vocabulary, start, tokenizer)
 
 
 def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> dict[str, int]:
-    """Dialogues, their replies reversed, behaviour without cold items, and item texts, mixed by tokens; the achieved counts."""
+    """Dialogues, their replies reversed, behaviour without cold items, and item texts, mixed by tokens; the
+    achieved counts.
+    """
     chain = talk.setting.chain
     talker = load_talker(chain, start)
     codes, vocabulary = talker.codes, talker.vocabulary
@@ -121,7 +143,9 @@ def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> d
         "dialogue": dialogue_examples(dialogues, codes, vocabulary, talker.encode, settings.sequences),
         "behaviour": behaviour_examples(train, codes, vocabulary, dials),
         "metadata": metadata_examples(chain.data.items, codes, vocabulary, talker.encode, templates),
-        "reversed": reversed_examples(dialogues, chain.data.items.column("title").to_pylist(), codes, vocabulary, talker.encode),
+        "reversed": reversed_examples(
+            dialogues, chain.data.items.column("title").to_pylist(), codes, vocabulary, talker.encode
+        ),
     }
     shares = {"behaviour": settings.behaviour, "metadata": settings.metadata, "reversed": settings.reversed}
     shares = {name: share if sources[name].num_rows else 0.0 for name, share in shares.items()}

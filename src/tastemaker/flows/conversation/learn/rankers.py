@@ -1,4 +1,6 @@
-"""The six rankers of the benchmark: each takes the questions and gives rows, best first, none of a family played before."""
+"""The six rankers of the benchmark: each takes the questions and gives rows, best first, none of a family
+played before.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,22 @@ K = 20
 DEEP = 200  # how far each ranking is read when rankings are fused
 BEAM = 100
 RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL = (
-    "random", "popularity", "BM25, whole dialogue", "BM25, last message", "dense", "fused", "language model",
-)  # fmt: skip
+    "random",
+    "popularity",
+    "BM25, whole dialogue",
+    "BM25, last message",
+    "dense",
+    "fused",
+    "language model",
+)
 RANKERS = (RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL)
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a question's words are: everything said before the answer, newest first, and the last message alone."""
+    """What a question's words are: everything said before the answer, newest first, and the last message
+    alone.
+    """
 
     whole: str
     last: str
@@ -57,8 +67,12 @@ def _without(order: Sequence[int] | npt.NDArray[np.int64], ask: Ask, k: int) -> 
     return found
 
 
-def simple_lists(talk: Talk, some: Sequence[Ask], texts: Sequence[str], report: Report) -> dict[str, list[list[int]]]:
-    """Random by key, popularity in training, BM25 twice, dense (TF-IDF reduced by SVD), and all but random fused."""
+def simple_lists(
+    talk: Talk, some: Sequence[Ask], texts: Sequence[str], report: Report
+) -> dict[str, list[list[int]]]:
+    """Random by key, popularity in training, BM25 twice, dense (TF-IDF reduced by SVD), and all but random
+    fused.
+    """
     n = len(texts)
     lexical = Lexical(texts)
     counts = popularity(talk, n)
@@ -68,7 +82,9 @@ def simple_lists(talk: Talk, some: Sequence[Ask], texts: Sequence[str], report: 
     encoder, vectors = fit_tfidf(list(texts), seed=talk.setting.settings.seed)
     near, queries = Near(vectors), encoder.vectors([one.whole for one in said])
     for done, (ask, words) in enumerate(zip(some, said, strict=True), start=1):
-        shuffled = generator(talk.setting.settings.seed, "random ranker", ask.conversation, ask.turn).permutation(n)
+        shuffled = generator(
+            talk.setting.settings.seed, "random ranker", ask.conversation, ask.turn
+        ).permutation(n)
         scores = lexical.search([words.whole, words.last])
         orders: dict[str, Sequence[int] | npt.NDArray[np.int64]] = {
             RANDOM: shuffled,
@@ -78,7 +94,9 @@ def simple_lists(talk: Talk, some: Sequence[Ask], texts: Sequence[str], report: 
             DENSE: list(near.ranked(queries[done - 1], n)),
         }
         lists = {name: _without(order, ask, DEEP) for name, order in orders.items()}
-        lists[FUSED] = fuse_ranks([lists[name] for name in (POPULAR, BM25, LAST, DENSE)], K, (0.25, 1.0, 1.0, 1.0))
+        lists[FUSED] = fuse_ranks(
+            [lists[name] for name in (POPULAR, BM25, LAST, DENSE)], K, (0.25, 1.0, 1.0, 1.0)
+        )
         for name, items in lists.items():
             found[name].append(items[:K])
         if done % 100 == 0 or done == len(some):
@@ -93,15 +111,26 @@ def popularity(talk: Talk, n: int) -> npt.NDArray[np.float64]:
     return np.asarray(np.bincount(rows, minlength=n) + logged, np.float64)
 
 
-def model_answers(talk: Talk, some: Sequence[Ask], talker: Talker, settings: LearnSettings, report: Report) -> list[Answer]:
+def model_answers(
+    talk: Talk, some: Sequence[Ask], talker: Talker, settings: LearnSettings, report: Report
+) -> list[Answer]:
     """The language model's answers by constrained search; exact for catalogues of up to 400 items."""
     trie = build_trie(talker.codes, talker.sizes)
     by_conversation = {
-        number: prompts(talk.dialogues[number], talker.codes, talker.vocabulary, talker.encode, settings.sequences)
+        number: prompts(
+            talk.dialogues[number], talker.codes, talker.vocabulary, talker.encode, settings.sequences
+        )
         for number in {one.conversation for one in some}
     }
     asked = [by_conversation[one.conversation][one.turn - 1] for one in some]
     allowed = [allow(trie, exclude=one.excluded) for one in some]
     return answer(
-        talker.model, talker.vocabulary, trie, asked, allowed, BEAM, K, done=lambda n: report("language model", n, len(some), "")
+        talker.model,
+        talker.vocabulary,
+        trie,
+        asked,
+        allowed,
+        BEAM,
+        K,
+        done=lambda n: report("language model", n, len(some), ""),
     )

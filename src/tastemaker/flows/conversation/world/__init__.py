@@ -1,1 +1,3 @@
-"""What conversations need of a workspace: its catalogue and listeners, media, models, and all of them wired together."""
+"""What conversations need of a workspace: its catalogue and listeners, media, models, and all of them wired
+together.
+"""

@@ -23,7 +23,8 @@ SHOWN_VALUES = 400  # a field of more values than this is a name, not a fact one
 
 
 def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
-    """Items in the order of `data`, their attributes typed, with families, further names and how well known each is.
+    """Items in the order of `data`, their attributes typed, with families, further names and how well known
+    each is.
 
     Raises
     ------
@@ -34,26 +35,36 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     facts = _facts(workspace)
     words = [attribute_words(one) for one in items["attributes"].to_pylist()]
     names = list(dict.fromkeys(name for one in words for name in one if name not in FAMILY_FIELDS))
-    columns: dict[str, tuple[Value, ...]] = {name: _column([one.get(name) for one in words]) for name in names}
+    columns: dict[str, tuple[Value, ...]] = {
+        name: _column([one.get(name) for one in words]) for name in names
+    }
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
     if not set(columns) - {"popularity"}:
         raise InputError(
-            f"{workspace.root}: no item has an attribute as field=value that others share, so no request can be made; "
-            "add some to the items' `attributes` and ingest again"
+            f"{workspace.root}: no item has an attribute as field=value that others share, so no request can"
+            " be made; add some to the items' `attributes` and ingest again"
         )
     titles = [title or f"item {row + 1}" for row, title in enumerate(items["title"].to_pylist())]
     families = [
-        str(facts.get(item, {}).get("family_id") or next((one[name][0] for name in FAMILY_FIELDS if name in one), item))
+        str(
+            facts.get(item, {}).get("family_id")
+            or next((one[name][0] for name in FAMILY_FIELDS if name in one), item)
+        )
         for item, one in zip(data.item_ids, words, strict=True)
     ]
     aliases = [tuple(facts.get(item, {}).get("aliases") or ()) for item in data.item_ids]
     columns[FAMILY] = tuple(families)
     return Catalogue(
-        tuple(data.item_ids), tuple(titles), tuple(aliases), tuple(creators), tuple(families), columns,
+        tuple(data.item_ids),
+        tuple(titles),
+        tuple(aliases),
+        tuple(creators),
+        tuple(families),
+        columns,
         np.asarray(data.training_counts, np.int64),
-    )  # fmt: skip
+    )
 
 
 def _facts(workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -61,7 +72,10 @@ def _facts(workspace: Workspace) -> dict[str, dict[str, Any]]:
     path = workspace.data / FACTS_FILE
     if not path.exists():
         return {}
-    return {row["item_id"]: row for row in read_table(path).select(["item_id", "family_id", "aliases"]).to_pylist()}
+    return {
+        row["item_id"]: row
+        for row in read_table(path).select(["item_id", "family_id", "aliases"]).to_pylist()
+    }
 
 
 def _number(text: str) -> float | None:
@@ -81,8 +95,12 @@ def _column(values: list[list[str] | None]) -> tuple[Value, ...]:
     return tuple(value[0] if value else None for value in values)
 
 
-def _derived(creators: list[str | None], columns: dict[str, tuple[Value, ...]], data: Data) -> dict[str, tuple[Value, ...]]:
-    """The creator unless another field says the same; how well known an item is; the decade it appeared in."""
+def _derived(
+    creators: list[str | None], columns: dict[str, tuple[Value, ...]], data: Data
+) -> dict[str, tuple[Value, ...]]:
+    """The creator unless another field says the same; how well known an item is; the decade it appeared
+    in.
+    """
     found: dict[str, tuple[Value, ...]] = {}
     if any(creators) and tuple(creators) not in columns.values():
         found["creator"] = tuple(creators)
@@ -99,14 +117,21 @@ def _derived(creators: list[str | None], columns: dict[str, tuple[Value, ...]], 
 
 def _askable(column: tuple[Value, ...]) -> bool:
     """Whether some value is shared by items, and there are few enough to speak of."""
-    known = [one for value in column if value is not None for one in (value if isinstance(value, tuple) else (value,))]
+    known = [
+        one
+        for value in column
+        if value is not None
+        for one in (value if isinstance(value, tuple) else (value,))
+    ]
     if known and isinstance(known[0], float):
         return len(set(known)) > 1
     return 1 < len(set(known)) < min(SHOWN_VALUES, max(len(known), 2))
 
 
 def build_listeners(workspace: Workspace, data: Data) -> Listeners:
-    """The logs' users with what the data say of them; a catalogue without logs gets listeners without a past."""
+    """The logs' users with what the data say of them; a catalogue without logs gets listeners without a
+    past.
+    """
     users = [str(one) for one in data.histories.users]
     if not users:
         return Listeners(("listener-1",), (Profile(),), (np.empty(0, np.int64),))
@@ -114,7 +139,10 @@ def build_listeners(workspace: Workspace, data: Data) -> Listeners:
     path = workspace.data / PROFILES_FILE
     if path.exists():
         fields = set(Profile.__dataclass_fields__) - {"culture", "top_creator", "top_genre"}
-        known |= {row["user_id"]: {k: v for k, v in row.items() if k in fields} for row in read_table(path).to_pylist()}
+        known |= {
+            row["user_id"]: {k: v for k, v in row.items() if k in fields}
+            for row in read_table(path).to_pylist()
+        }
     bounds = data.histories.offsets
     rows = tuple(data.histories.items[start:stop] for start, stop in pairwise(bounds))
     return Listeners(tuple(users), tuple(Profile(**known[user]) for user in users), rows)

@@ -27,9 +27,11 @@ CLIP = 8.0
 
 
 class Artefacts:
-    """Clips at another tempo or transposition, covers at another size, both without metadata; and their recognition by vectors.
+    """Clips at another tempo or transposition, covers at another size, both without metadata; and their
+    recognition by vectors.
 
-    Only items whose notes and cover are known exactly (the demo's) can be rendered anew; others have no artefact.
+    Only items whose notes and cover are known exactly (the demo's) can be rendered anew; others have no
+    artefact.
     """
 
     def __init__(self, chain: Chain, seed: int) -> None:
@@ -56,7 +58,13 @@ class Artefacts:
             if len(self._kept) > 256:
                 self._kept.clear()
             fact = self.items.facts.get(self.item_ids[row])
-            made = None if fact is None else self._clip(fact, row) if kind == "audio" else self._picture(fact, row)
+            made = (
+                None
+                if fact is None
+                else self._clip(fact, row)
+                if kind == "audio"
+                else self._picture(fact, row)
+            )
             self._kept[kind, row] = made
         return self._kept[kind, row]
 
@@ -83,7 +91,9 @@ class Artefacts:
     def _chroma(vectors: Any) -> Any:
         """The two blocks of pitch classes of audio vectors, (N, 2, 12)."""
         ends = dict(zip([name for name, _ in BLOCKS], np.cumsum([width for _, width in BLOCKS]), strict=True))
-        return np.stack([vectors[:, ends[name] - 12 : ends[name]] for name in ("chroma_mean", "chroma_spread")], axis=1)
+        return np.stack(
+            [vectors[:, ends[name] - 12 : ends[name]] for name in ("chroma_mean", "chroma_spread")], axis=1
+        )
 
     def recognise(self, media: Media) -> int | None:
         """The item a clip or picture shows, by its vector; None when there is nothing to compare with."""
@@ -109,7 +119,9 @@ class Artefacts:
             return self.near["image"].best(image_vectors([np.asarray(image.convert("RGB"))])[0])
 
     def recognises(self, kind: str, row: int) -> bool:
-        """Whether an item's artefact is recognised as that item: else a request by it could not be answered."""
+        """Whether an item's artefact is recognised as that item: else a request by it could not be
+        answered.
+        """
         made = self.attach(kind, row)
         return made is not None and self.recognise(made) == row
 

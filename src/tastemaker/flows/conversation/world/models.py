@@ -15,7 +15,8 @@ KEY_VARIABLE = "TASTEMAKER_API_KEY"
 
 
 def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
-    """The back end that a model's name stands for. An endpoint's key comes from TASTEMAKER_API_KEY, if that is set.
+    """The back end that a model's name stands for. An endpoint's key comes from TASTEMAKER_API_KEY, if that
+    is set.
 
     Raises
     ------
@@ -35,12 +36,15 @@ def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
 
         return Local(Path(model))
     raise InputError(
-        f"model '{model}': give rules, a Hugging Face model folder, or NAME@URL, such as qwen3@http://localhost:8000/v1"
+        f"model '{model}': give rules, a Hugging Face model folder, or NAME@URL, such as"
+        " qwen3@http://localhost:8000/v1"
     )
 
 
 def family(model: str) -> str:
-    """A model's family: its name up to the first digit, dash, slash, colon or @. Judges must not be of the generator's."""
+    """A model's family: its name up to the first digit, dash, slash, colon or @. Judges must not be of the
+    generator's.
+    """
     name = model.split("@")[0].rstrip("/").rsplit("/", 1)[-1].casefold()
     for place, letter in enumerate(name):
         if not letter.isalpha():

@@ -1,4 +1,6 @@
-"""Everything a conversation needs, wired from a workspace once: catalogue, matching, sources, media, goals, listeners."""
+"""Everything a conversation needs, wired from a workspace once: catalogue, matching, sources, media, goals,
+listeners.
+"""
 
 from __future__ import annotations
 

@@ -30,14 +30,21 @@ _DIFFER = (
     "paper mode calls every p < .05 a finding; among many metrics some are false",
     "paper mode does not ask whether the split held, and takes 'no significant harm' for 'no harm'",
 )
-_LIMITS = ("the effect over this horizon says nothing about a later one", "a metric that was not declared proves nothing here")
+_LIMITS = (
+    "the effect over this horizon says nothing about a later one",
+    "a metric that was not declared proves nothing here",
+)
 
 
-def readout_claim(design: Design, reading: Reading, daily: tuple[Sequence[Any], Sequence[Any]] | None = None) -> ClaimReport:
+def readout_claim(
+    design: Design, reading: Reading, daily: tuple[Sequence[Any], Sequence[Any]] | None = None
+) -> ClaimReport:
     """The report of a finished test; daily: days and the effect of each day alone."""
     rows = words.sensitivity_rows(reading.moments, design.control, design.read_as, design.plan.alpha)
     sensitivity = (
-        [Table.of("What this test could see", rows, "The smallest lift these units find four times of five.")] if rows else []
+        [Table.of("What this test could see", rows, "The smallest lift these units find four times of five.")]
+        if rows
+        else []
     )
     claim = decision_claim(design, reading.decision, reading.effects, sensitivity)
     if daily is None:
@@ -50,21 +57,36 @@ def readout_claim(design: Design, reading: Reading, daily: tuple[Sequence[Any], 
     return replace(claim, figures=(*claim.figures, bars))
 
 
-def decision_claim(design: Design, decision: Decision, found: Sequence[Any], more: Sequence[Table] = ()) -> ClaimReport:
+def decision_claim(
+    design: Design, decision: Decision, found: Sequence[Any], more: Sequence[Table] = ()
+) -> ClaimReport:
     """The report of a decision, however its effects were found."""
     plan = design.plan
     corrected = [
-        Table.of("Decision", words.decision_rows(decision), "A guardrail passes when harm beyond what is tolerated is excluded.")
+        Table.of(
+            "Decision",
+            words.decision_rows(decision),
+            "A guardrail passes when harm beyond what is tolerated is excluded.",
+        )
     ]
     if decision.sample_ratio is not None:
-        corrected.append(Table.of("Sample ratio", words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason))
+        corrected.append(
+            Table.of("Sample ratio", words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason)
+        )
     paper = Table.of(
-        "Each metric alone", words.naive_rows(found, plan.alpha), "No correction, no guardrail, no check of the split."
+        "Each metric alone",
+        words.naive_rows(found, plan.alpha),
+        "No correction, no guardrail, no check of the split.",
     )
     known = tuple(words.forest(found))
     picture = (Intervals("Effect on each metric", _unit(design), known, 0.0, plan.primary),) if known else ()
     assumed = tuple(dict.fromkeys((*_TRUST, *(text for one in found for text in one.assumptions))))
-    settings = {"experiment": design.id, "alpha": plan.alpha, "guardrails": dict(plan.guardrails), "shares": dict(design.shares)}
+    settings = {
+        "experiment": design.id,
+        "alpha": plan.alpha,
+        "guardrails": dict(plan.guardrails),
+        "shares": dict(design.shares),
+    }
     return ClaimReport(
         f"'{design.treatment}' improves {', '.join(plan.primary)} and harms no guardrail",
         words.CLAIMS[decision.verdict],
@@ -89,7 +111,11 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
     last, relative = looks[-1], design.kind == "relative"
     shown = not last.reason and (last.low > 0 or last.high < 0)
     verdict: Any = "cannot tell" if last.reason else "supported" if shown else "not supported"
-    told = "The interval that is valid at every look excludes no effect" if shown else "No effect is not excluded yet; go on"
+    told = (
+        "The interval that is valid at every look excludes no effect"
+        if shown
+        else "No effect is not excluded yet; go on"
+    )
     groups = tuple(look_bars(looks, relative).items())
     bars = Groups(f"{metric} as the test ran", "day", _unit(design), tuple(map(str, days)), groups)
     return ClaimReport(
@@ -97,42 +123,86 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
         verdict,
         f"{last.reason or told}.",
         paper=(
-            Table.of("Looks by the ordinary interval", look_rows(days, looks, relative, fixed=True), "No price for looking."),
+            Table.of(
+                "Looks by the ordinary interval",
+                look_rows(days, looks, relative, fixed=True),
+                "No price for looking.",
+            ),
         ),
         corrected=(
-            Table.of("Looks so far", look_rows(days, looks, relative), f"Planned before the start: {design.planned:,} units."),
+            Table.of(
+                "Looks so far",
+                look_rows(days, looks, relative),
+                f"Planned before the start: {design.planned:,} units.",
+            ),
         ),
-        differ=("the ordinary interval holds for one look fixed in advance; looked at daily it errs far more often than 5 %",),
+        differ=(
+            (
+                "the ordinary interval holds for one look fixed in advance; looked at daily it errs far more"
+                " often than 5 %"
+            ),
+        ),
         figures=(bars,),
         assumptions=(*_TRUST, *_WATCHED),
         horizon=design.plan.horizon,
-        settings={"experiment": design.id, "planned": design.planned, "n_min": design.n_min, "alpha": design.plan.alpha},
+        settings={
+            "experiment": design.id,
+            "planned": design.planned,
+            "n_min": design.n_min,
+            "alpha": design.plan.alpha,
+        },
     )
 
 
 def surrogate_claim(
     index: SurrogateIndex, effect: Effect, alone: Sequence[Effect], long: str, treatment: str, horizon: str
 ) -> ClaimReport:
-    """The report of a surrogate index: never more than its assumptions; alone: the effect on each short outcome."""
+    """The report of a surrogate index: never more than its assumptions; alone: the effect on each short
+    outcome.
+    """
     sure = not effect.reason and (effect.low > 0 or effect.high < 0)
     verdict: Any = "cannot tell" if effect.reason else "supported" if sure else "not supported"
-    estimate = Estimate(effect.value, effect.low, effect.high, effect.n, "surrogate index", effect.assumptions, effect.reason)
-    note = f"History: {index.n:,} units, r2 of the index {index.r2:.3f}. Variance: noise of the test plus refits of the index."
+    estimate = Estimate(
+        effect.value, effect.low, effect.high, effect.n, "surrogate index", effect.assumptions, effect.reason
+    )
+    note = (
+        f"History: {index.n:,} units, r2 of the index {index.r2:.3f}. Variance: noise of the test plus refits"
+        " of the index."
+    )
     rows: list[Any] = [{"outcome": long, "effect": estimate, "units": effect.n}]
     return ClaimReport(
         f"'{treatment}' changes {long} in the long run",
         verdict,
-        effect.reason or f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below.",
-        paper=(Table.of("Each short outcome alone", words.naive_rows(alone), "Taken for the long one without a model of it."),),
+        effect.reason
+        or f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below.",
+        paper=(
+            Table.of(
+                "Each short outcome alone",
+                words.naive_rows(alone),
+                "Taken for the long one without a model of it.",
+            ),
+        ),
         corrected=(Table.of("Effect on the index", rows, note), Table.of("The index", index_rows(index))),
         differ=("a short outcome that moves says neither whether the long one moves nor by how much",),
         assumptions=effect.assumptions,
         limits=(
-            "a surrogate that predicts users does not thereby predict effects: compare with past long tests (arXiv 2402.17637)",
+            (
+                "a surrogate that predicts users does not thereby predict effects: compare with past long"
+                " tests (arXiv 2402.17637)"
+            ),
         ),
-        figures=(Intervals("Effect on the index", f"change of {long}", ((long, effect.value, effect.low, effect.high),), 0.0),)
-        if not effect.reason
-        else (),
+        figures=(
+            (
+                Intervals(
+                    "Effect on the index",
+                    f"change of {long}",
+                    ((long, effect.value, effect.low, effect.high),),
+                    0.0,
+                ),
+            )
+            if not effect.reason
+            else ()
+        ),
         horizon=horizon,
         settings={"short outcomes": list(index.names), "long outcome": long},
     )

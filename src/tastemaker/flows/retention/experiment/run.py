@@ -22,18 +22,27 @@ def assign_units(units: Path, plan: Path, out: Path, column: str = "user_id") ->
     with in_file(units):
         table = read_typed(units, text=(column,))
         if column not in table.column_names:
-            raise InputError(f"column '{column}' is missing; the table has {', '.join(table.column_names)}; give --unit")
+            raise InputError(
+                f"column '{column}' is missing; the table has {', '.join(table.column_names)}; give --unit"
+            )
         assigned = assign(table[column].unique(), design.id, design.shares)
     write_table(out, assigned)
     counts = {one["values"]: one["counts"] for one in assigned["arm"].value_counts().to_pylist()}
     ratio = srm(counts, design.shares)
-    return {"table": str(out), "counts": dict(ratio.counts), "p": ratio.p, "text": f"{ratio.reason}\ntable: {out}"}
+    return {
+        "table": str(out),
+        "counts": dict(ratio.counts),
+        "p": ratio.p,
+        "text": f"{ratio.reason}\ntable: {out}",
+    }
 
 
 def check_experiment(
     table: Path, plan: Path, report: Report, *, runs: int = 0, exposures: Path | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Each unit once and in one arm, sample ratio, exposures against the hash, and `runs` A/A trials of each metric."""
+    """Each unit once and in one arm, sample ratio, exposures against the hash, and `runs` A/A trials of each
+    metric.
+    """
     from tastemaker.experiment import aa_test, first_exposures
     from tastemaker.experiment.readout.read import check_split
 
@@ -45,25 +54,43 @@ def check_experiment(
     lines, trials, passed = [ratio.reason], {}, not ratio.alarm
     if exposures is not None:
         with in_file(exposures):
-            seen = first_exposures(read_typed(exposures, text=("unit", "arm", "experiment")), design.id, design.shares)
+            seen = first_exposures(
+                read_typed(exposures, text=("unit", "arm", "experiment")), design.id, design.shares
+            )
         lines.append(f"{seen.num_rows:,} exposed units, all in the arm that their hash says")
     for place, metric in enumerate(design.metrics if runs else ()):
         report("A/A trials", place, len(design.metrics), metric.name)
         with in_file(table):
             found = aa_test(read_typed(table), metric, seed, runs, design.plan.alpha)
-        trials[metric.name] = {"rate": found.rate, "limit": found.limit, "uniform_p": found.uniform_p, "passed": found.passed}
+        trials[metric.name] = {
+            "rate": found.rate,
+            "limit": found.limit,
+            "uniform_p": found.uniform_p,
+            "passed": found.passed,
+        }
         lines.append(f"{metric.name}: {found.reason}{'' if found.passed else '; REFUSED'}")
         report("A/A trials", place + 1, len(design.metrics), metric.name)
         passed = passed and found.passed
     lines.append("passed" if passed else "refused: find the cause before reading any effect from this test")
-    told = {"rows": rows, "counts": dict(ratio.counts), "p": ratio.p, "alarm": ratio.alarm, "trials": trials, "passed": passed}
+    told = {
+        "rows": rows,
+        "counts": dict(ratio.counts),
+        "p": ratio.p,
+        "alarm": ratio.alarm,
+        "trials": trials,
+        "passed": passed,
+    }
     return told | {"text": "\n".join(lines), "exit_code": 0 if passed else 1}
 
 
-def read_experiment(table: Path, plan: Path, out: Path, report: Report, days: Path | None = None) -> dict[str, Any]:
-    """The whole read-out of a table with one row a unit, and its decision, as report.md and report.html in `out`.
+def read_experiment(
+    table: Path, plan: Path, out: Path, report: Report, days: Path | None = None
+) -> dict[str, Any]:
+    """The whole read-out of a table with one row a unit, and its decision, as report.md and report.html in
+    `out`.
 
-    days: optionally a table with one row a unit and day, for the effect of each day. Raises InputError with file, row, column.
+    days: optionally a table with one row a unit and day, for the effect of each day. Raises InputError with
+    file, row, column.
     """
     from tastemaker.experiment.readout.read import by_day, read_out
     from tastemaker.flows.retention.experiment.readout import readout_claim
@@ -82,17 +109,25 @@ def read_experiment(table: Path, plan: Path, out: Path, report: Report, days: Pa
     written = write_claim(claim, out)
     report("read-out", 2, 2, "")
     decision = reading.decision
-    return written | {"decision": decision.verdict, "reasons": list(decision.reasons), "exit_code": decision.exit_code}
+    return written | {
+        "decision": decision.verdict,
+        "reasons": list(decision.reasons),
+        "exit_code": decision.exit_code,
+    }
 
 
 def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[str, Any]:
-    """The first primary metric at every day so far, by an interval valid at all looks together; days: one row a unit and day."""
+    """The first primary metric at every day so far, by an interval valid at all looks together; days: one row
+    a unit and day.
+    """
     from tastemaker.experiment.readout.read import look_back
     from tastemaker.flows.retention.experiment.readout import watch_claim
 
     design = read_design(plan)
     if design.planned < 1:
-        raise InputError(f"{plan}: 'planned' is missing; looks while a test runs need the size planned before it started")
+        raise InputError(
+            f"{plan}: 'planned' is missing; looks while a test runs need the size planned before it started"
+        )
     report("looks", 0, 1, "")
     with in_file(days):
         seen, looks = look_back(read_typed(days, text=(design.unit, design.arm)), design)
@@ -103,34 +138,63 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
 
 
 def plan_power(
-    cv: float | None, lift: float | None, n: float | None, *, correlation: float, alpha: float, power: float,
-    table: Path | None = None, plan: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Units for a lift, or the lift that units see; spread and correlation given, or taken from past data by metric."""
+    cv: float | None,
+    lift: float | None,
+    n: float | None,
+    *,
+    correlation: float,
+    alpha: float,
+    power: float,
+    table: Path | None = None,
+    plan: Path | None = None,
+) -> dict[str, Any]:
+    """Units for a lift, or the lift that units see; spread and correlation given, or taken from past data by
+    metric.
+    """
     from tastemaker.experiment import moments
     from tastemaker.experiment.power import variation
     from tastemaker.experiment.readout.words import power_rows, power_text
 
     if (lift is None) == (n is None):
-        raise InputError("give either --lift (to learn how many units) or --units (to learn which lift is seen)")
+        raise InputError(
+            "give either --lift (to learn how many units) or --units (to learn which lift is seen)"
+        )
     if table is not None and plan is not None:
         design = read_design(plan)
         with in_file(table):
             columns = [name for one in design.metrics for name in one.columns]
-            arms = moments(open_table(table, [design.arm, *columns], (design.arm,)), design.metrics, design.arm)
-            past = {one.name: variation(arms[design.control], one) for one in design.metrics if one.name in design.plan.primary}
+            arms = moments(
+                open_table(table, [design.arm, *columns], (design.arm,)), design.metrics, design.arm
+            )
+            past = {
+                one.name: variation(arms[design.control], one)
+                for one in design.metrics
+                if one.name in design.plan.primary
+            }
     elif cv is not None:
         past = {"metric": (cv, correlation)}
     else:
-        raise InputError("give --cv (SD / mean of the metric by unit), or --table and --plan to measure it on past data")
+        raise InputError(
+            "give --cv (SD / mean of the metric by unit), or --table and --plan to measure it on past data"
+        )
     rows = power_rows(past, lift, n, alpha, power)
     return {"rows": rows, "text": power_text(rows)}
 
 
 def read_surrogate(
-    history: Path, table: Path, short: Sequence[str], long: str, out: Path, report: Report, *,
-    arm: str = "arm", control: str = "control", treatment: str = "treatment", horizon: str = "", seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    history: Path,
+    table: Path,
+    short: Sequence[str],
+    long: str,
+    out: Path,
+    report: Report,
+    *,
+    arm: str = "arm",
+    control: str = "control",
+    treatment: str = "treatment",
+    horizon: str = "",
+    seed: int = 0,
+) -> dict[str, Any]:
     """Fit the surrogate index on history, read its effect in a test, and report it with its assumptions."""
     from tastemaker.experiment.readout.surrogates import index_on_tables
     from tastemaker.flows.retention.experiment.readout import surrogate_claim
@@ -139,7 +203,9 @@ def read_surrogate(
     with in_file(history):
         past = read_typed(history)
     with in_file(table):
-        index, effect, alone = index_on_tables(past, read_typed(table), short, long, arm, control, treatment, seed)
+        index, effect, alone = index_on_tables(
+            past, read_typed(table), short, long, arm, control, treatment, seed
+        )
     report("surrogate index", 1, 2, "report")
     claim = surrogate_claim(index, effect, alone, long, treatment, horizon)
     written = write_claim(claim, out)

@@ -1,1 +1,3 @@
-"""The survey in the running product: asking, learning from the answers, ranking by them, and testing what that does."""
+"""The survey in the running product: asking, learning from the answers, ranking by them, and testing what
+that does.
+"""

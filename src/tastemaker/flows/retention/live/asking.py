@@ -25,9 +25,10 @@ def never_salt(seed: int) -> str:
 class Asker:
     """Asks after plays and likes of what a logged slate showed.
 
-    Whether a person is ever asked is a hash of their id; whether this event is followed by the question is a draw keyed by the
-    event, so sending it again changes nothing. `asked_probability` is the chance of that draw given that the limits (hours and
-    lists since the last question) allowed it: the limits depend on the logged past alone.
+    Whether a person is ever asked is a hash of their id; whether this event is followed by the question is a
+    draw keyed by the event, so sending it again changes nothing. `asked_probability` is the chance of that
+    draw given that the limits (hours and lists since the last question) allowed it: the limits depend on the
+    logged past alone.
     """
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
@@ -38,11 +39,15 @@ class Asker:
         return bool(position(user_id, never_salt(self.dials["seed"])) < self.dials["ask_holdout"])
 
     def after(self, events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
-        """The question to show after these events, logged as shown; None for none. The same events give the same question."""
+        """The question to show after these events, logged as shown; None for none. The same events give the
+        same question.
+        """
         if self.dials["ask_share"] <= 0:
             return None
         for event in events:
-            if event.kind == "like" or (event.kind == "play" and (event.value is None or event.value >= HEARD)):
+            if event.kind == "like" or (
+                event.kind == "play" and (event.value is None or event.value >= HEARD)
+            ):
                 question = self._about(event, now)
                 if question is not None:
                     return {"question_id": question.question_id, "item_id": question.item_id, **WORDS}

@@ -1,4 +1,6 @@
-"""What the proxy may know of a person and an item when a list is made, from a workspace's tables and its database."""
+"""What the proxy may know of a person and an item when a list is made, from a workspace's tables and its
+database.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Context:
         """The facts of every item, counted once."""
         table, data = self.workspace.table("interactions", full=False), self.data
         pairs, times = pair_counts(data.split.train)
-        counts = {(one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)}
+        counts = {
+            (one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)
+        }
         rows = [data.index[item] for item in table["item_id"].to_pylist()]
         attributes = [values or [] for values in data.items["attributes"].to_pylist()]
         return known_items(data.training_counts, attributes, rows, table["kind"].to_pylist(), counts)

@@ -28,11 +28,22 @@ LEAST = 400
 COVARIATES = ("activity", "popularity", "user_likes")
 SIMULATED = re.compile(r"^simulated-")
 NAME = "surveys of the workspace"
-PLAIN = ("question_id", "request_id", "user_id", "item_id", "question", "asked_probability", "answer", "timestamp")
+PLAIN = (
+    "question_id",
+    "request_id",
+    "user_id",
+    "item_id",
+    "question",
+    "asked_probability",
+    "answer",
+    "timestamp",
+)
 
 
 def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
-    """`tastemaker survey export`: every question shown, with its answer and the features logged with its slate."""
+    """`tastemaker survey export`: every question shown, with its answer and the features logged with its
+    slate.
+    """
     database = Database(Workspace.open(workspace).database)
     table = Surveys(database).rows()
     database.close()
@@ -43,11 +54,12 @@ def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
 
 
 def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool = True) -> dict[str, Any]:
-    """`tastemaker proxy live`: weigh, fit, calibrate and choose thresholds on the workspace's own answers, then let it rank.
+    """`tastemaker proxy live`: weigh, fit, calibrate and choose thresholds on the workspace's own answers,
+    then let it rank.
 
-    Half of the users fit, a quarter calibrates, a quarter judges. Refused with the reason (exit code 1, nothing deployed): fewer
-    than `least` answers, answers that cannot be learnt from, a proxy that knows no more of unseen users' answers than their
-    average, or one whose probabilities are shown to be wrong.
+    Half of the users fit, a quarter calibrates, a quarter judges. Refused with the reason (exit code 1,
+    nothing deployed): fewer than `least` answers, answers that cannot be learnt from, a proxy that knows no
+    more of unseen users' answers than their average, or one whose probabilities are shown to be wrong.
     """
     opened = Workspace.open(workspace)
     report(KIND, 0, 4, "reading the answers")
@@ -56,7 +68,10 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     database.close()
     answers = rows.num_rows - rows["answer"].null_count
     if answers < least:
-        return _refused(f"{answers:,} answers so far, of {rows.num_rows:,} questions shown; {least - answers:,} more are needed")
+        return _refused(
+            f"{answers:,} answers so far, of {rows.num_rows:,} questions shown; {least - answers:,} more are"
+            " needed"
+        )
     try:
         rows, weighing = _weighed(rows)
         report(KIND, 1, 4, "fitting")
@@ -72,10 +87,25 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
         database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
         database.close()
     report(KIND, 4, 4, "")
-    state = f"not deployed: {wrong}" if wrong else "deployed: it ranks from the next request on" if deploy else "not deployed"
-    said = f"{answers:,} answers; {weighing}; log loss on unseen users {skill:.3f} of knowing only their average"
+    state = (
+        f"not deployed: {wrong}"
+        if wrong
+        else "deployed: it ranks from the next request on"
+        if deploy
+        else "not deployed"
+    )
+    said = (
+        f"{answers:,} answers; {weighing}; log loss on unseen users {skill:.3f} of knowing only their average"
+    )
     told = {"answers": answers, "proxy": mark, "skill": skill, "deployed": deploy and wrong is None}
-    return written | told | {"text": f"{written['text']}\n{said}\nproxy {mark} {state}", "exit_code": 0 if wrong is None else 1}
+    return (
+        written
+        | told
+        | {
+            "text": f"{written['text']}\n{said}\nproxy {mark} {state}",
+            "exit_code": 0 if wrong is None else 1,
+        }
+    )
 
 
 def _rows(surveys: Surveys) -> pa.Table:
@@ -93,23 +123,41 @@ def _weighed(rows: pa.Table) -> tuple[pa.Table, str]:
         found = response_weights(rows, COVARIATES)
         weight, said = (
             found.weight,
-            f"{found.response_rate:.0%} of those asked answered, weighted to match on {len(COVARIATES)} counts",
+            (
+                f"{found.response_rate:.0%} of those asked answered, weighted to match on {len(COVARIATES)}"
+                " counts"
+            ),
         )
     except InputError as error:
-        weight, said = 1.0 / rows["asked_probability"].to_numpy(), f"weighted by the chance of being asked alone ({error})"
+        weight, said = (
+            1.0 / rows["asked_probability"].to_numpy(),
+            f"weighted by the chance of being asked alone ({error})",
+        )
     return rows.append_column("weight", pa.array(weight)), said
 
 
 def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]:
-    """The calibrated proxy with thresholds, the claim about users it never saw, and its normalised entropy there."""
+    """The calibrated proxy with thresholds, the claim about users it never saw, and its normalised entropy
+    there.
+    """
     features = tuple(name for name in rows.column_names if name not in (*PLAIN, "weight"))
     days = sorted(str(one.date()) for one in rows["timestamp"].to_pylist())
     window = f"{days[0]} to {days[-1]}"
     settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
     training = rows_of(rows, "fit", seed, name=NAME)
-    simulated = sum(bool(SIMULATED.match(user)) for user in rows.filter(pc.is_valid(rows["answer"]))["user_id"].to_pylist())
+    simulated = sum(
+        bool(SIMULATED.match(user))
+        for user in rows.filter(pc.is_valid(rows["answer"]))["user_id"].to_pylist()
+    )
     means = {name: pc.mean(training[name]).as_py() for name in features}
-    about = {"seed": seed, "user": "user_id", "cohort": "", "answers": answers, "simulated": simulated, "means": means}
+    about = {
+        "seed": seed,
+        "user": "user_id",
+        "cohort": "",
+        "answers": answers,
+        "simulated": simulated,
+        "means": means,
+    }
     proxy = replace(fit_proxy(training, settings, NAME), about=about)
     published = fit_proxy(training, replace(settings, kind="binary"), NAME)
     proxy = calibrate(proxy, rows_of(rows, "calibrate", seed, name=NAME), "platt", NAME)

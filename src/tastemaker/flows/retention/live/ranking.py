@@ -1,4 +1,6 @@
-"""The deployed proxy between retrieval and exploration: which proxy, which arm, what moved, and what is logged."""
+"""The deployed proxy between retrieval and exploration: which proxy, which arm, what moved, and what is
+logged.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,12 @@ SHARES = {"control": 0.5, "treatment": 0.5}
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """Candidates in the order they are to be drawn or shown in; `pool.scores` go by place (see `rank.served.by_place`).
+    """Candidates in the order they are to be drawn or shown in; `pool.scores` go by place (see
+    `rank.served.by_place`).
 
-    scores: the model's own score of each item. moves: what the proxy did, by item; empty where none ranks. features: what was
-    known of each item of the pool, to be logged with the slate; empty where nothing is to be learnt. ranker: the version of the
-    proxy that ordered the pool.
+    scores: the model's own score of each item. moves: what the proxy did, by item; empty where none ranks.
+    features: what was known of each item of the pool, to be logged with the slate; empty where nothing is to
+    be learnt. ranker: the version of the proxy that ordered the pool.
     """
 
     pool: Candidates
@@ -47,18 +50,27 @@ class Served:
     ranker: str = ""
 
     def log(self, items: Sequence[int], item_ids: Sequence[str]) -> str | None:
-        """The features of the items shown, as JSON for `Database.log_slate`; of items from outside the pool none are known."""
+        """The features of the items shown, as JSON for `Database.log_slate`; of items from outside the pool
+        none are known.
+        """
         if not self.features:
             return None
-        shown = [(self.known.index(item), name) for item, name in zip(items, item_ids, strict=True) if item in self.known]
-        columns = {name: [round(float(values[row]), 6) for row, _ in shown] for name, values in self.features.items()}
+        shown = [
+            (self.known.index(item), name)
+            for item, name in zip(items, item_ids, strict=True)
+            if item in self.known
+        ]
+        columns = {
+            name: [round(float(values[row]), 6) for row, _ in shown] for name, values in self.features.items()
+        }
         return json.dumps({"item_id": [name for _, name in shown]} | columns, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A slate as it is told: the policy that drew it, its rows (item_id, position, score, propensity, source, retention), and why
-    it is short or empty, if it is. A score is None where the model did not bring the item.
+    """A slate as it is told: the policy that drew it, its rows (item_id, position, score, propensity, source,
+    retention), and why it is short or empty, if it is. A score is None where the model did not bring the
+    item.
     """
 
     policy_id: str
@@ -67,7 +79,9 @@ class Shown:
 
 
 class Ranking:
-    """The newest deployed proxy of a workspace, looked up anew for each batch, so that a deployment needs no restart."""
+    """The newest deployed proxy of a workspace, looked up anew for each batch, so that a deployment needs no
+    restart.
+    """
 
     def __init__(self, workspace: Workspace, context: Context, database: Database) -> None:
         self.workspace, self.context, self.database = workspace, context, database
@@ -80,7 +94,9 @@ class Ranking:
         self._exposed: set[str] = set()
 
     def proxy(self) -> tuple[str, Proxy] | None:
-        """Fingerprint and proxy in use, or None. Raises ArtifactError when the deployed one is gone or damaged."""
+        """Fingerprint and proxy in use, or None. Raises ArtifactError when the deployed one is gone or
+        damaged.
+        """
         if self.rule is None:
             return None
         with self._guard:
@@ -97,7 +113,9 @@ class Ranking:
         return 0 if self.proxy() is None else int(self.workspace.settings["adjust_places"])
 
     def arm(self, user_id: str | None) -> str | None:
-        """The arm of a person in the running test; nobody knows who sends a bare history, so that stays outside."""
+        """The arm of a person in the running test; nobody knows who sends a bare history, so that stays
+        outside.
+        """
         if not self.experiment or user_id is None:
             return None
         return arm_at(position(user_id, self.experiment), SHARES)
@@ -137,9 +155,11 @@ class Ranking:
         at: datetime,
         log: bool = True,
     ) -> Shown:
-        """The slate of a wish from its candidates: after the proxy, drawn by the explorer, and logged where `log` says.
+        """The slate of a wish from its candidates: after the proxy, drawn by the explorer, and logged where
+        `log` says.
 
-        What the server shows and what the command line shows are made here. Raises InputError on a request id used before.
+        What the server shows and what the command line shows are made here. Raises InputError on a request id
+        used before.
         """
         served = self.serve(user_id, explorer.recommender.index_of(wish.history), found, at)
         slate, chosen = explorer.slate(request_id, user_id or ANONYMOUS, wish, served.pool, at, served.ranker)
@@ -176,7 +196,11 @@ def learnt_from(proxy: Proxy) -> str:
     total = int(proxy.about.get("answers", proxy.n))
     if simulated == 0:
         return f"{total:,} survey answers"
-    return f"{total:,} survey answers, " + ("all" if simulated == total else f"{simulated:,}") + " of simulated listeners"
+    return (
+        f"{total:,} survey answers, "
+        + ("all" if simulated == total else f"{simulated:,}")
+        + " of simulated listeners"
+    )
 
 
 def load_deployed(workspace: Workspace, mark: str) -> Proxy:

@@ -12,10 +12,11 @@ from tastemaker.rank.proxy import predict_arrays
 
 
 def event_rewards(chain: Chain) -> Floats:
-    """(E,) how likely a good answer would be for each training event, p_pos of the proxy that the dial `reward` names.
+    """(E,) how likely a good answer would be for each training event, p_pos of the proxy that the dial
+    `reward` names.
 
-    Features that only a served list has (score, lead, place) stand at their mean among the answers: there is no score yet when
-    examples are made. Raises ArtifactError when there is no such proxy.
+    Features that only a served list has (score, lead, place) stand at their mean among the answers: there is
+    no score yet when examples are made. Raises ArtifactError when there is no such proxy.
     """
     proxy = load_deployed(chain.workspace, chain.workspace.settings["reward"])
     context, train = Context(chain.workspace, chain.data, None), chain.data.split.train
@@ -24,7 +25,11 @@ def event_rewards(chain: Chain) -> Floats:
     for row, user in enumerate(train.users):
         found = history_features(context.known, context.person(str(user), train.of(row).tolist()))
         n = len(train.of(row))
-        found |= {name: np.full(n, float(means.get(name, 0.0))) for name in proxy.settings.features if name not in found}
+        found |= {
+            name: np.full(n, float(means.get(name, 0.0)))
+            for name in proxy.settings.features
+            if name not in found
+        }
         parts.append(predict_arrays(proxy, matrix(found, proxy.settings.features, n))[0])
         chain.report("rewards", row + 1, len(train.users), "")
     return np.concatenate(parts)

@@ -12,11 +12,16 @@ from tastemaker.store import Database, Surveys, Workspace, write_table
 
 
 def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 14) -> dict[str, Any]:
-    """`tastemaker experiment export`: one row a person exposed; exposures.parquet beside it, for `experiment check`."""
+    """`tastemaker experiment export`: one row a person exposed; exposures.parquet beside it, for `experiment
+    check`.
+    """
     opened = Workspace.open(workspace)
     name = experiment or opened.settings["experiment"]
     if not name:
-        raise InputError(f'{workspace}: no test is set; write experiment = "rr-1" into tastemaker.toml, or give --experiment')
+        raise InputError(
+            f'{workspace}: no test is set; write experiment = "rr-1" into tastemaker.toml, or give'
+            " --experiment"
+        )
     database = Database(opened.database)
     exposures = Surveys(database).exposures(name)
     table = unit_table(exposures, database.events_table(), database.slates_table(), name, SHARES, days)
@@ -26,4 +31,9 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
     write_table(log, exposures)
     counts = {one["values"]: one["counts"] for one in table["arm"].value_counts().to_pylist()}
     told = ", ".join(f"{arm} {count:,}" for arm, count in sorted(counts.items()))
-    return {"table": str(out), "exposures": str(log), "counts": counts, "text": f"'{name}': {told}\ntable: {out}\nlog: {log}"}
+    return {
+        "table": str(out),
+        "exposures": str(log),
+        "counts": counts,
+        "text": f"'{name}': {told}\ntable: {out}\nlog: {log}",
+    }

@@ -1,1 +1,3 @@
-"""Chats: `endpoint` (OpenAI-compatible), `local` (a Hugging Face folder), `scripted`; `rehearsal` serves a bad endpoint."""
+"""Chats: `endpoint` (OpenAI-compatible), `local` (a Hugging Face folder), `scripted`; `rehearsal` serves a
+bad endpoint.
+"""

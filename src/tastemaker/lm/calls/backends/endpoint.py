@@ -1,4 +1,6 @@
-"""Any OpenAI-compatible endpoint: text, image and audio parts, native JSON schema, one deadline for the whole answer."""
+"""Any OpenAI-compatible endpoint: text, image and audio parts, native JSON schema, one deadline for the whole
+answer.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class EndpointSettings:
     """Where and how to ask.
 
     base_url: up to and with `/v1`; revision: what fixes the model's weights, part of every cache key.
-    key_variable: name of the environment variable that holds the API key; the key itself is in no setting, file or message.
+    key_variable: name of the environment variable that holds the API key; the key itself is in no setting,
+    file or message.
     deadline: seconds for the first byte, and for the whole answer once it drips.
     schema: send the JSON schema for native decoding (some servers refuse it).
     """
@@ -43,15 +46,22 @@ class EndpointSettings:
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"endpoint {self.base_url!r}: give an http(s) address, such as http://localhost:8000/v1")
+            raise InputError(
+                f"endpoint {self.base_url!r}: give an http(s) address, such as http://localhost:8000/v1"
+            )
         if parts.username or parts.password:
-            raise InputError("the endpoint's address holds a password; put the key into an environment variable instead")
+            raise InputError(
+                "the endpoint's address holds a password; put the key into an environment variable instead"
+            )
         if not self.model or self.deadline <= 0:
-            raise InputError(f"endpoint: needs a model's name and a deadline above 0 (got {self.model!r}, {self.deadline})")
+            raise InputError(
+                f"endpoint: needs a model's name and a deadline above 0 (got {self.model!r}, {self.deadline})"
+            )
 
 
 class Endpoint:
-    """A `Chat` over `POST {base_url}/chat/completions`, without streaming. Thread-safe; use it in a `with` block, or `close` it.
+    """A `Chat` over `POST {base_url}/chat/completions`, without streaming. Thread-safe; use it in a `with`
+    block, or `close` it.
 
     wall: Unix time, for Retry-After given as a date. clock: seconds, for the deadline.
 
@@ -72,7 +82,10 @@ class Endpoint:
         self.settings, self._wall, self._clock = settings, wall, clock
         self._key = os.environ.get(settings.key_variable, "") if settings.key_variable else ""
         if settings.key_variable and not self._key:
-            raise InputError(f"the environment variable {settings.key_variable} is not set; put the endpoint's API key there")
+            raise InputError(
+                f"the environment variable {settings.key_variable} is not set; put the endpoint's API key"
+                " there"
+            )
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once),
@@ -99,12 +112,19 @@ class Endpoint:
         Raises
         ------
         CallError
-            rate_limited, unavailable, timeout, dropped, unreachable or refused; `paid` where the endpoint may have worked.
+            rate_limited, unavailable, timeout, dropped, unreachable or refused; `paid` where the endpoint may
+            have worked.
         """
         end = self._clock() + self.settings.deadline
         url = self.settings.base_url.rstrip("/") + "/chat/completions"
-        once = {"Idempotency-Key": call_key(self.model, request)}  # where honoured, a call repeated after a kill is not billed
-        sent: dict[str, Any] = {"json": self.body(request), "headers": once, "timeout": self.settings.deadline}
+        once = {
+            "Idempotency-Key": call_key(self.model, request)
+        }  # where honoured, a call repeated after a kill is not billed
+        sent: dict[str, Any] = {
+            "json": self.body(request),
+            "headers": once,
+            "timeout": self.settings.deadline,
+        }
         try:
             # Reading piece by piece lets the deadline hold for an answer that drips, too.
             with self._client.stream("POST", url, **sent) as response:
@@ -112,7 +132,9 @@ class Endpoint:
                 for piece in response.iter_bytes():
                     content += piece
                     if self._clock() > end:
-                        raise CallError("timeout", f"the answer took more than {self.settings.deadline:g} s", paid=True)
+                        raise CallError(
+                            "timeout", f"the answer took more than {self.settings.deadline:g} s", paid=True
+                        )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise CallError("unreachable", f"{urlsplit(url).netloc}: {self._said(str(error))}") from None
         except httpx.TimeoutException:
@@ -159,7 +181,9 @@ class Endpoint:
 
 
 def retry_after(value: str, now: float) -> float:
-    """Seconds to wait by a Retry-After header, given as seconds or as an HTTP date (RFC 9110, 10.2.3); 0 when it says nothing."""
+    """Seconds to wait by a Retry-After header, given as seconds or as an HTTP date (RFC 9110, 10.2.3); 0 when
+    it says nothing.
+    """
     try:
         return max(0.0, float(value))
     except ValueError:
@@ -174,7 +198,9 @@ def retry_after(value: str, now: float) -> float:
 def _message(message: Message) -> dict[str, Any]:
     if all(isinstance(part, str) for part in message.parts):
         return {"role": message.role, "content": message.text}
-    parts = [{"type": "text", "text": part} if isinstance(part, str) else _media(part) for part in message.parts]
+    parts = [
+        {"type": "text", "text": part} if isinstance(part, str) else _media(part) for part in message.parts
+    ]
     return {"role": message.role, "content": parts}
 
 

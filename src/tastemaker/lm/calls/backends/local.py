@@ -1,4 +1,6 @@
-"""A Hugging Face causal language model in this process, text only: any folder whose tokenizer has a chat template."""
+"""A Hugging Face causal language model in this process, text only: any folder whose tokenizer has a chat
+template.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,13 @@ _MARK = "\ue000part{}\ue001"
 
 
 class Local:
-    """A `Chat` over a model folder; one answer at a time. The same request draws the same answer, seeded by its key.
+    """A `Chat` over a model folder; one answer at a time. The same request draws the same answer, seeded by
+    its key.
 
-    Texts are tokenised as plain text, so that one which spells `<|im_end|>` cannot end its message (only the template
-    writes special tokens). A request without a system message gets an empty one, because some templates, SmolLM2's among
-    them, would otherwise put in a text of their own.
-    An answer with a schema is written in its shape, token by token; what it says is the model's own.
+    Texts are tokenised as plain text, so that one which spells `<|im_end|>` cannot end its message (only the
+    template writes special tokens). A request without a system message gets an empty one, because some
+    templates, SmolLM2's among them, would otherwise put in a text of their own. An answer with a schema is
+    written in its shape, token by token; what it says is the model's own.
     deadline: seconds after which an answer is given up.
 
     Raises
@@ -35,7 +38,12 @@ class Local:
     """
 
     def __init__(
-        self, folder: str | Path, *, name: str | None = None, device: str | None = None, deadline: float = 120.0
+        self,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        device: str | None = None,
+        deadline: float = 120.0,
     ) -> None:
         path = Path(folder)
         defaults = device_defaults()
@@ -66,7 +74,8 @@ class Local:
         room = self._context - len(tokens)
         if room < request.sampling.max_tokens:
             raise CallError(
-                "refused", f"{len(tokens)} tokens and an answer of {request.sampling.max_tokens} exceed {self._context}"
+                "refused",
+                f"{len(tokens)} tokens and an answer of {request.sampling.max_tokens} exceed {self._context}",
             )
         with self._lock:
             made = self._generate(tokens, request)
@@ -100,9 +109,13 @@ class Local:
     def _frame(self, roles: list[str]) -> str:
         marked = [{"role": role, "content": _MARK.format(place)} for place, role in enumerate(roles)]
         try:
-            return str(self._tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True))
+            return str(
+                self._tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+            )
         except Exception as error:  # templates raise what they like
-            raise CallError("refused", f"the chat template refuses these messages: {str(error).splitlines()[0]}") from None
+            raise CallError(
+                "refused", f"the chat template refuses these messages: {str(error).splitlines()[0]}"
+            ) from None
 
     def _encode(self, text: str, special: bool) -> list[int]:
         with self._lock:
@@ -116,7 +129,11 @@ class Local:
         sampling = request.sampling
         seed = int(call_key(self.model, request)[:15], 16)
         drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        options = drawn if sampling.temperature > 0 else {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        options = (
+            drawn
+            if sampling.temperature > 0
+            else {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        )
         stops = sorted(self._stops())
         prompt = torch.tensor([tokens], device=self._device)
         shape = [] if request.schema is None else [Shape(self._table, request.schema, len(tokens))]
@@ -144,7 +161,10 @@ class Local:
 
 def _text(parts: tuple[Any, ...]) -> str:
     if not all(isinstance(part, str) for part in parts):
-        raise CallError("refused", "this model reads text only; leave images and sounds out, or use an endpoint that takes them")
+        raise CallError(
+            "refused",
+            "this model reads text only; leave images and sounds out, or use an endpoint that takes them",
+        )
     return "\n".join(parts)
 
 

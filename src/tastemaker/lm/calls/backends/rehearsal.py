@@ -36,8 +36,10 @@ DATE_STEP = 1.0
 class Script:
     """What the endpoint does. answer: body of the request -> text. latency: seconds before each answer.
 
-    faults: kind of FAULTS -> probability, drawn by seed, request and how often it was seen, so reruns misbehave alike.
-    plan: the first attempts' behaviour in order of arrival, before probabilities apply: a kind of FAULTS, or "" for an answer.
+    faults: kind of FAULTS -> probability, drawn by seed, request and how often it was seen, so reruns
+    misbehave alike.
+    plan: the first attempts' behaviour in order of arrival, before probabilities apply: a kind of FAULTS, or
+    "" for an answer.
     retry_after: seconds asked for with 429. hang: seconds a hanging answer takes.
     """
 
@@ -53,14 +55,16 @@ class Script:
         unknown = {*self.faults, *self.plan} - {*FAULTS, ""}
         if unknown or sum(self.faults.values()) > 1:
             raise InputError(
-                f"script: faults are {', '.join(FAULTS)} with probabilities that add up to at most 1 (got {unknown})"
+                f"script: faults are {', '.join(FAULTS)} with probabilities that add up to at most 1 (got"
+                f" {unknown})"
             )
 
 
 class Rehearsal:
     """Serves a script at `base_url` between `with` and its end; counts what was asked and what was answered.
 
-    asked, answered, faults: by sha256 of the request's body, and by kind. log: (seconds since start, kind) of every arrival.
+    asked, answered, faults: by sha256 of the request's body, and by kind. log: (seconds since start, kind) of
+    every arrival.
     """
 
     def __init__(self, script: Script) -> None:
@@ -81,10 +85,14 @@ class Rehearsal:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Rehearsal:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._released.set()
         self._server.shutdown()
         self._server.server_close()
@@ -195,7 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, code: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
         data = json.dumps(body).encode()
         self.send_response(code)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

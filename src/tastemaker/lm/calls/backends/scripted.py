@@ -10,7 +10,9 @@ from tastemaker.lm.calls.protocol import Reply, Request, Usage
 
 
 class Scripted:
-    """Answers `say(request)`, with estimated usage; `say` may raise CallError. `model` is its name in every cache key."""
+    """Answers `say(request)`, with estimated usage; `say` may raise CallError. `model` is its name in every
+    cache key.
+    """
 
     def __init__(self, say: Callable[[Request[Any]], str], model: str = "scripted@1") -> None:
         self._say, self._model = say, model

@@ -18,7 +18,8 @@ LONGEST = 160  # letters of a text, whatever more the schema allows: a small mod
 class Shape(LogitsProcessor):  # type: ignore[misc]
     """For one answer to a prompt of `start` tokens: logits of tokens that would leave the schema become -inf.
 
-    tokens: what `token_table` made of the model's tokenizer. Raises ValueError for a schema that cannot be followed.
+    tokens: what `token_table` made of the model's tokenizer. Raises ValueError for a schema that cannot be
+    followed.
     """
 
     def __init__(self, tokens: Any, schema: Mapping[str, Any], start: int) -> None:

@@ -12,7 +12,9 @@ from tastemaker.lm.calls.protocol import BudgetReached, Usage
 
 @dataclass(frozen=True)
 class Price:
-    """Money per million tokens on a day; `cached` is for input the endpoint had already read (None: as other input)."""
+    """Money per million tokens on a day; `cached` is for input the endpoint had already read (None: as other
+    input).
+    """
 
     input: float
     output: float
@@ -23,7 +25,9 @@ class Price:
     def of(self, usage: Usage) -> float:
         """Money for `usage`."""
         cached = self.input if self.cached is None else self.cached
-        return ((usage.input - usage.cached) * self.input + usage.cached * cached + usage.output * self.output) / 1e6
+        return (
+            (usage.input - usage.cached) * self.input + usage.cached * cached + usage.output * self.output
+        ) / 1e6
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,11 @@ class Limits:
 
 
 class Budget:
-    """Reserves the maximum of a call before it leaves, and settles what it used; `spent + reserved` never passes a limit.
+    """Reserves the maximum of a call before it leaves, and settles what it used; `spent + reserved` never
+    passes a limit.
 
-    usage, calls: what earlier sittings spent (`Journal.spent`). A reply without usage is settled at its maximum.
+    usage, calls: what earlier sittings spent (`Journal.spent`). A reply without usage is settled at its
+    maximum.
 
     Raises
     ------
@@ -51,11 +57,13 @@ class Budget:
         for a limit of money without a price.
     """
 
-    def __init__(self, limits: Limits = Limits(), price: Price | None = None, usage: Usage = Usage(), calls: int = 0) -> None:
+    def __init__(
+        self, limits: Limits = Limits(), price: Price | None = None, usage: Usage = Usage(), calls: int = 0
+    ) -> None:
         if limits.money is not None and price is None:
             raise InputError(
-                "a limit of money needs the price of the model, per million tokens and with its date; give one, "
-                "or limit calls or tokens"
+                "a limit of money needs the price of the model, per million tokens and with its date; give"
+                " one, or limit calls or tokens"
             )
         self.limits, self.price, self.usage, self.calls = limits, price, usage, calls
         self._reserved: list[Usage] = []
@@ -101,9 +109,14 @@ class Budget:
         ]
         held: list[float] = [len(self._reserved), reserved.input + reserved.output]
         if self.price is not None:
-            needs.append((self.price.currency, self.limits.money, self.price.of(self.usage), self.price.of(most)))
+            needs.append(
+                (self.price.currency, self.limits.money, self.price.of(self.usage), self.price.of(most))
+            )
             held.append(self.price.of(reserved))
         for (name, limit, spent, need), aside in zip(needs, held, strict=True):
             if limit is not None and spent + aside + need > limit:
-                return f"the budget of {limit:g} {name} is reached: {spent:g} spent, the next call may need {need:g} more"
+                return (
+                    f"the budget of {limit:g} {name} is reached: {spent:g} spent, the next call may need"
+                    f" {need:g} more"
+                )
         return None

@@ -16,7 +16,9 @@ from tastemaker.lm.calls.protocol import Chat, Message, Reply, Request, Usage
 
 @dataclass(frozen=True)
 class Measured:
-    """One call of the trial: estimated tokens, `reused` the part of the input that began the same kind's earlier call."""
+    """One call of the trial: estimated tokens, `reused` the part of the input that began the same kind's
+    earlier call.
+    """
 
     unit: str
     kind: str
@@ -27,7 +29,9 @@ class Measured:
 
 
 class Meter:
-    """A chat that measures what passes through it; give it to an engine in place of `chat`, then read `calls`."""
+    """A chat that measures what passes through it; give it to an engine in place of `chat`, then read
+    `calls`.
+    """
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -60,14 +64,17 @@ def _shared(before: Sequence[Message], now: Sequence[Message]) -> int:
             continue
         if old.role == new.role:
             a, b = old.text.encode(), new.text.encode()
-            total += next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+            total += next(
+                (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+            )
         break
     return total
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected use of a whole run. money: (all prefixes reused, no reuse, every answer as long as allowed); None without a price.
+    """Expected use of a whole run. money: (all prefixes reused, no reuse, every answer as long as allowed);
+    None without a price.
 
     seconds: (most calls at once, one at a time), at the latency and speed assumed.
     """
@@ -86,8 +93,10 @@ class Forecast:
         """How many of the units are likely to be finished within `limits`; money as without prefix reuse."""
         money = None if self.money is None else self.money[1]
         needs = (
-            (limits.calls, self.calls), (limits.tokens, self.usage.input + self.usage.output), (limits.money, money),
-        )  # fmt: skip
+            (limits.calls, self.calls),
+            (limits.tokens, self.usage.input + self.usage.output),
+            (limits.money, money),
+        )
         shares = [limit / need for limit, need in needs if limit is not None and need]
         return min(self.units, *(int(self.units * share) for share in shares)) if shares else self.units
 
@@ -117,7 +126,9 @@ def forecast(
     kinds: dict[str, float] = defaultdict(float)
     for one in calls:
         kinds[one.kind] += scale
-    total = [sum(getattr(one, name) for one in calls) * scale for name in ("input", "output", "reused", "most")]
+    total = [
+        sum(getattr(one, name) for one in calls) * scale for name in ("input", "output", "reused", "most")
+    ]
     whole, output, reused, most = (round(value) for value in total)
     plain, best, worst = Usage(whole, output), Usage(whole, output, reused), Usage(whole, most)
     seconds = sum(latency + one.output / tokens_a_second for one in calls) * scale

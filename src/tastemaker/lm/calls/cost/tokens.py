@@ -50,6 +50,8 @@ def estimated_output(text: str) -> int:
 
 
 def maximum(request: Request[Any]) -> Usage:
-    """The most a request can use: byte-level tokenizers never make more tokens than bytes, and max_tokens bounds the answer."""
+    """The most a request can use: byte-level tokenizers never make more tokens than bytes, and max_tokens
+    bounds the answer.
+    """
     text, fixed = _sizes(request)
     return Usage(text + fixed, request.sampling.max_tokens)

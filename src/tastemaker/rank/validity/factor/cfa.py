@@ -1,4 +1,6 @@
-"""Confirmatory factor analysis of a battery of items: loadings, correlations of the factors, reliability, fit."""
+"""Confirmatory factor analysis of a battery of items: loadings, correlations of the factors, reliability,
+fit.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ CUTOFFS = {"cfi": 0.95, "tli": 0.95, "rmsea": 0.06, "srmr": 0.08, "ave": 0.5, "h
 
 @dataclass(frozen=True, eq=False)
 class CfaFit:
-    """blocks: factor -> its items. loadings (p,) standardised, in the items' order; phi (q, q) correlations of the factors;
-    residual (p,) unexplained shares; reliability (q,) = CR and ave (q,) by factor; fit; improper: why the solution cannot be
-    taken at face value (a negative residual, a correlation of 1 or more), else empty.
+    """blocks: factor -> its items. loadings (p,) standardised, in the items' order; phi (q, q) correlations
+    of the factors; residual (p,) unexplained shares; reliability (q,) = CR and ave (q,) by factor; fit;
+    improper: why the solution cannot be taken at face value (a negative residual, a correlation of 1 or
+    more), else empty.
     """
 
     blocks: Mapping[str, tuple[int, ...]]
@@ -31,7 +34,9 @@ class CfaFit:
     improper: str = ""
 
     def fornell_larcker(self) -> npt.NDArray[np.bool_]:
-        """(q,) whether each factor's AVE is above its squared correlation with every other. Source: Fornell and Larcker 1981."""
+        """(q,) whether each factor's AVE is above its squared correlation with every other. Source: Fornell
+        and Larcker 1981.
+        """
         squares = self.phi**2 - np.eye(len(self.phi))
         return np.asarray(self.ave > squares.max(axis=1, initial=0.0), dtype=np.bool_)
 
@@ -39,14 +44,16 @@ class CfaFit:
 def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int]]) -> CfaFit:
     """Maximum-likelihood CFA in which each item loads on its own factor and factors correlate freely.
 
-    covariance (p, p) of the items with divisor n (a polychoric matrix may be given; its chi2 is then too large); blocks: factor
-    -> rows of its items; every item in one block. Factor variances are 1; F = ln|Sigma| + tr(S Sigma^-1) - ln|S| - p.
+    covariance (p, p) of the items with divisor n (a polychoric matrix may be given; its chi2 is then too
+    large); blocks: factor
+    -> rows of its items; every item in one block. Factor variances are 1; F = ln|Sigma| + tr(S Sigma^-1) -
+    ln|S| - p.
 
     Raises
     ------
     InputError
-        when the matrix is not a covariance, an item is in no or two blocks, or the model is not identified: one item alone, or
-        two items with no other factor.
+        when the matrix is not a covariance, an item is in no or two blocks, or the model is not identified:
+        one item alone, or two items with no other factor.
     ModelError
         when it does not converge.
     """
@@ -56,8 +63,9 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
     if (sizes == 1).any() or (len(sizes) == 1 and sizes[0] < 3):
         name = list(blocks)[int(np.argmin(sizes))]
         raise InputError(
-            f"factor '{name}' has {sizes.min()} item{'s' if sizes.min() > 1 else ''}: its loadings are not identified; a factor "
-            "needs three items, or two beside another factor; for one question use test-retest and the reliability grid"
+            f"factor '{name}' has {sizes.min()} item{'s' if sizes.min() > 1 else ''}: its loadings are not"
+            " identified; a factor needs three items, or two beside another factor; for one question use"
+            " test-retest and the reliability grid"
         )
     seen = Moments(s[None], np.zeros((1, len(s))), np.array([float(n)]))
     q, p = len(sizes), len(s)
@@ -65,7 +73,9 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
     def model(theta: Floats) -> tuple[Floats, Floats]:
         load = np.zeros((*theta.shape[:-1], p, q))
         load[..., range(p), owner] = theta[..., :p]
-        sigma = load @ correlations(theta[..., 2 * p :], q) @ load.swapaxes(-1, -2) + theta[..., p : 2 * p, None] * np.eye(p)
+        sigma = load @ correlations(theta[..., 2 * p :], q) @ load.swapaxes(-1, -2) + theta[
+            ..., p : 2 * p, None
+        ] * np.eye(p)
         return sigma[..., None, :, :], np.broadcast_to(seen.mean, (*theta.shape[:-1], *seen.mean.shape))
 
     theta, _ = minimise(model, start_values(s, owner), seen)
@@ -80,7 +90,9 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
 
 
 def composite_reliability(loadings: Floats, owner: npt.NDArray[np.int64]) -> Floats:
-    """(q,) CR = (sum l)² / ((sum l)² + sum (1 - l²)) by factor, of standardised loadings (p,); owner (p,) their factors."""
+    """(q,) CR = (sum l)² / ((sum l)² + sum (1 - l²)) by factor, of standardised loadings (p,); owner (p,)
+    their factors.
+    """
     total, noise = np.bincount(owner, loadings) ** 2, np.bincount(owner, 1 - loadings**2)
     return np.asarray(total / (total + noise), dtype=np.float64)
 
@@ -94,11 +106,13 @@ def checked_covariance(covariance: npt.ArrayLike, n: int) -> Floats:
     """(p, p) a finite, symmetric, positive definite covariance of more than p people, else InputError."""
     s = np.asarray(covariance, dtype=np.float64)
     if s.ndim != 2 or s.shape[0] != s.shape[1] or not np.isfinite(s).all() or not np.allclose(s, s.T):
-        raise InputError(f"a factor model needs a finite symmetric covariance of the items; got shape {s.shape}")
+        raise InputError(
+            f"a factor model needs a finite symmetric covariance of the items; got shape {s.shape}"
+        )
     if n <= len(s) or np.linalg.eigvalsh(s)[0] <= 1e-10 * np.trace(s):
         raise InputError(
-            f"the covariance of {len(s)} items over {n} people is not positive definite: too few people, an item that repeats "
-            "others, or one that everyone answered the same"
+            f"the covariance of {len(s)} items over {n} people is not positive definite: too few people, an"
+            " item that repeats others, or one that everyone answered the same"
         )
     return s
 
@@ -109,12 +123,16 @@ def owners(blocks: Mapping[str, Sequence[int]], p: int) -> npt.NDArray[np.int64]
     for factor, (name, items) in enumerate(blocks.items()):
         for item in items:
             if not 0 <= item < p:
-                raise InputError(f"factor '{name}': item {item} does not exist; items count from 0 to {p - 1}")
+                raise InputError(
+                    f"factor '{name}': item {item} does not exist; items count from 0 to {p - 1}"
+                )
             if owner[item] >= 0:
                 raise InputError(f"item {item} is in two blocks; each item loads on one factor")
             owner[item] = factor
     if (owner < 0).any():
-        raise InputError(f"item {int(np.argmin(owner))} is in no block; give its factor, or leave it out of the covariance")
+        raise InputError(
+            f"item {int(np.argmin(owner))} is in no block; give its factor, or leave it out of the covariance"
+        )
     return owner
 
 
@@ -127,12 +145,16 @@ def correlations(below: Floats, q: int) -> Floats:
 
 
 def start_values(s: Floats, owner: npt.NDArray[np.int64]) -> Floats:
-    """Loadings from each item's mean correlation in its block, half the variance unexplained, small factor correlations."""
+    """Loadings from each item's mean correlation in its block, half the variance unexplained, small factor
+    correlations.
+    """
     sd, q = np.sqrt(np.diag(s)), int(owner.max()) + 1
     r = s / np.outer(sd, sd)
     same = (owner[:, None] == owner[None, :]) & ~np.eye(len(s), dtype=bool)
     sign = np.array([np.sign(r[i, np.flatnonzero(owner == owner[i])[0]]) for i in range(len(s))])
-    level: Floats = np.clip(np.sqrt((np.abs(r) * same).sum(axis=1) / np.maximum(same.sum(axis=1), 1)), 0.3, 0.9)
+    level: Floats = np.clip(
+        np.sqrt((np.abs(r) * same).sum(axis=1) / np.maximum(same.sum(axis=1), 1)), 0.3, 0.9
+    )
     return np.concatenate([sign * level * sd, (1 - level**2) * sd**2, np.full(q * (q - 1) // 2, 0.2)])
 
 

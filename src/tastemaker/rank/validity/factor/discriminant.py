@@ -16,10 +16,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def htmt(covariance: npt.ArrayLike, blocks: Mapping[str, Sequence[int]]) -> dict[tuple[str, str], float]:
-    """Heterotrait-monotrait ratio of each pair of blocks: mean |r| between, over the geometric mean of mean |r| within.
+    """Heterotrait-monotrait ratio of each pair of blocks: mean |r| between, over the geometric mean of mean
+    |r| within.
 
-    covariance or correlation (p, p); blocks: factor -> rows of its items. Below .85 two blocks are two things. Raises InputError
-    when a block has one item. Source: Henseler, Ringle and Sarstedt, J. Acad. Marketing Science 2015.
+    covariance or correlation (p, p); blocks: factor -> rows of its items. Below .85 two blocks are two
+    things. Raises InputError when a block has one item. Source: Henseler, Ringle and Sarstedt, J. Acad.
+    Marketing Science 2015.
     """
     values = _ratios(np.asarray(covariance, dtype=np.float64)[None], blocks)
     return {pair: float(one[0]) for pair, one in values.items()}
@@ -34,13 +36,17 @@ def htmt_bounds(
     resamples: int = 500,
     level: float = 0.95,
 ) -> dict[tuple[str, str], Estimate]:
-    """`htmt` of answers (n, p) with percentile intervals from resampling users; an upper bound of 1 or more says "one thing".
+    """`htmt` of answers (n, p) with percentile intervals from resampling users; an upper bound of 1 or more
+    says "one thing".
 
     Raises InputError on missing answers (leave such people out) or as `htmt`.
     """
     x = np.asarray(answers, dtype=np.float64)
     if x.ndim != 2 or not np.isfinite(x).all():
-        raise InputError(f"HTMT needs complete answers (people, items); got shape {x.shape} with {np.isnan(x).sum()} missing")
+        raise InputError(
+            f"HTMT needs complete answers (people, items); got shape {x.shape} with {np.isnan(x).sum()}"
+            " missing"
+        )
     x = x - x.mean(axis=0)
     p = x.shape[1]
     rows, columns = np.triu_indices(p)
@@ -58,7 +64,9 @@ def htmt_bounds(
     found = {}
     for pair, value in values.items():
         low, high = np.quantile(drawn[pair], [(1 - level) / 2, (1 + level) / 2])
-        found[pair] = Estimate(float(value[0]), float(low), float(high), len(sums), "HTMT", ("users are independent",))
+        found[pair] = Estimate(
+            float(value[0]), float(low), float(high), len(sums), "HTMT", ("users are independent",)
+        )
     return found
 
 
@@ -66,11 +74,15 @@ def _ratios(covariance: Floats, blocks: Mapping[str, Sequence[int]]) -> dict[tup
     """Ratios (m,) of each pair of blocks from covariances (m, p, p)."""
     for name, items in blocks.items():
         if len(items) < 2:
-            raise InputError(f"HTMT: block '{name}' has {len(items)} item; it needs at least two to compare within and between")
+            raise InputError(
+                f"HTMT: block '{name}' has {len(items)} item; it needs at least two to compare within and"
+                " between"
+            )
     sd = np.sqrt(np.einsum("mii->mi", covariance))
     r = np.abs(covariance / (sd[:, :, None] * sd[:, None, :]))
     within = {
-        name: r[:, items][:, :, items][:, *np.triu_indices(len(items), 1)].mean(axis=1) for name, items in _lists(blocks).items()
+        name: r[:, items][:, :, items][:, *np.triu_indices(len(items), 1)].mean(axis=1)
+        for name, items in _lists(blocks).items()
     }
     out = {}
     for (a, first), (b, second) in combinations(_lists(blocks).items(), 2):

@@ -1,4 +1,6 @@
-"""Maximum likelihood of covariance structures over groups: Fisher scoring on any smooth model of covariances and means."""
+"""Maximum likelihood of covariance structures over groups: Fisher scoring on any smooth model of covariances
+and means.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,12 @@ class Moments:
 
 
 def minimise(model: Model, start: Floats, seen: Moments) -> tuple[Floats, float]:
-    """Parameters that minimise F = sum n_g/n [ln|Sigma| + tr(S Sigma^-1) - ln|S| - p + (m - mu)' Sigma^-1 (m - mu)], and F.
+    """Parameters that minimise F = sum n_g/n [ln|Sigma| + tr(S Sigma^-1) - ln|S| - p + (m - mu)' Sigma^-1 (m
+    - mu)], and F.
 
-    model: parameters (..., k) -> covariances (..., G, p, p) and means (..., G, p), at most quadratic in each single parameter
-    (derivatives are then exact central differences). Raises ModelError when it does not converge.
+    model: parameters (..., k) -> covariances (..., G, p, p) and means (..., G, p), at most quadratic in each
+    single parameter (derivatives are then exact central differences). Raises ModelError when it does not
+    converge.
     """
     theta, share = start.astype(np.float64), seen.n / seen.n.sum()
     value = discrepancy(model(theta), seen)
@@ -55,7 +59,10 @@ def minimise(model: Model, start: Floats, seen: Moments) -> tuple[Floats, float]
         else:
             return theta, value  # no step lowers F any more: rounding has the last word
         theta, value = theta + size * step, fresh
-    raise ModelError(f"the factor model did not converge in {_STEPS} steps; a block may hold items that have little in common")
+    raise ModelError(
+        f"the factor model did not converge in {_STEPS} steps; a block may hold items that have little in"
+        " common"
+    )
 
 
 def discrepancy(implied: tuple[Floats, Floats], seen: Moments) -> float:
@@ -79,7 +86,9 @@ def _scoring(model: Model, theta: Floats, seen: Moments, share: Floats) -> tuple
     d_sigma, d_mu = (up - down) / 2, (up_mu - down_mu) / 2
     around = inverse - inverse @ (seen.covariance + gap[:, :, None] * gap[:, None, :]) @ inverse
     pull = np.einsum("gij,gj->gi", inverse, gap)
-    gradient = np.einsum("g,gij,kgji->k", share, around, d_sigma) - 2 * np.einsum("g,gi,kgi->k", share, pull, d_mu)
+    gradient = np.einsum("g,gij,kgji->k", share, around, d_sigma) - 2 * np.einsum(
+        "g,gi,kgi->k", share, pull, d_mu
+    )
     half, k = inverse @ d_sigma, len(theta)
     information = (share[:, None, None] * half).reshape(k, -1) @ half.transpose(0, 1, 3, 2).reshape(k, -1).T
     information += 2 * np.einsum("g,kgi,gij,lgj->kl", share, d_mu, inverse, d_mu)
@@ -88,8 +97,9 @@ def _scoring(model: Model, theta: Floats, seen: Moments, share: Floats) -> tuple
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a model fits: chi2 = nF with df and p; the baseline of unrelated items; CFI, TLI; RMSEA with its 90 % interval and
-    the p of close fit (RMSEA <= .05); SRMR; GFI (Joreskog); log-likelihood, AIC, BIC; n; parameters.
+    """How well a model fits: chi2 = nF with df and p; the baseline of unrelated items; CFI, TLI; RMSEA with
+    its 90 % interval and the p of close fit (RMSEA <= .05); SRMR; GFI (Joreskog); log-likelihood, AIC, BIC;
+    n; parameters.
     """
 
     chi2: float
@@ -115,19 +125,25 @@ class Fit:
 def fit_of(implied: tuple[Floats, Floats], seen: Moments, parameters: int, *, means: bool) -> Fit:
     """Fit measures of implied covariances and means; `means`: whether the model restricts the means.
 
-    Source: chi2 = nF, n not n - 1; CFI Bentler 1990; TLI Tucker and Lewis 1973; RMSEA Steiger 1990, sqrt(G) times as large for G
-    groups; SRMR Hu and Bentler 1999, over variances and covariances (and means); GFI Joreskog and Sorbom 1984.
+    Source: chi2 = nF, n not n - 1; CFI Bentler 1990; TLI Tucker and Lewis 1973; RMSEA Steiger 1990, sqrt(G)
+    times as large for G groups; SRMR Hu and Bentler 1999, over variances and covariances (and means); GFI
+    Joreskog and Sorbom 1984.
     """
     groups, p = seen.mean.shape
     n = float(seen.n.sum())
     moments = groups * p * (p + 1) // 2 + (groups * p if means else 0)
     statistic, df = n * discrepancy(implied, seen), moments - parameters
     if df < 0:
-        raise InputError(f"the factor model has {parameters} parameters for {moments} moments; it is not identified")
+        raise InputError(
+            f"the factor model has {parameters} parameters for {moments} moments; it is not identified"
+        )
     diagonal = np.einsum("gi,ij->gij", np.einsum("gii->gi", seen.covariance), np.eye(p))
     base, base_df = n * discrepancy((diagonal, seen.mean), seen), groups * p * (p - 1) // 2
     excess, base_excess = max(statistic - df, 0.0), max(base - base_df, statistic - df, 0.0)
-    half = -0.5 * float(seen.n @ (p * np.log(2 * np.pi) + np.linalg.slogdet(seen.covariance)[1] + p)) - statistic / 2
+    half = (
+        -0.5 * float(seen.n @ (p * np.log(2 * np.pi) + np.linalg.slogdet(seen.covariance)[1] + p))
+        - statistic / 2
+    )
     low, high = (_noncentral(statistic, df, q) for q in (0.95, 0.05))
     scale = groups / (df * n) if df else 0.0
     return Fit(
@@ -157,7 +173,9 @@ def _tli(statistic: float, df: int, base: float, base_df: int) -> float:
 
 
 def _noncentral(statistic: float, df: int, level: float) -> float:
-    """The noncentrality at which `statistic` is the `level` quantile from below; 0 where none is that small."""
+    """The noncentrality at which `statistic` is the `level` quantile from below; 0 where none is that
+    small.
+    """
     if df == 0 or chi2.cdf(statistic, df) < level:
         return 0.0
     return float(brentq(lambda lam: ncx2.cdf(statistic, df, lam) - level, 1e-9, 4 * statistic + 100))

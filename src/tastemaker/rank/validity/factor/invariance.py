@@ -1,4 +1,6 @@
-"""Whether groups of people answer a battery alike: the same factors, the same loadings, the same intercepts."""
+"""Whether groups of people answer a battery alike: the same factors, the same loadings, the same
+intercepts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.rank.validity.factor.cfa import CUTOFFS, checked_covariance, correlations, owners, start_values
+from tastemaker.rank.validity.factor.cfa import (
+    CUTOFFS,
+    checked_covariance,
+    correlations,
+    owners,
+    start_values,
+)
 from tastemaker.rank.validity.factor.fit import Fit, Floats, Moments, fit_of, minimise
 
 Level = Literal["configural", "metric", "scalar"]
@@ -19,7 +27,9 @@ LEVELS: tuple[Level, ...] = ("configural", "metric", "scalar")
 
 @dataclass(frozen=True)
 class Invariance:
-    """A level of equality across groups, its fit, the CFI lost against the level before, and whether that is at most .01."""
+    """A level of equality across groups, its fit, the CFI lost against the level before, and whether that is
+    at most .01.
+    """
 
     level: Level
     fit: Fit
@@ -30,12 +40,15 @@ class Invariance:
 def invariance(
     groups: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike, int]], blocks: Mapping[str, Sequence[int]]
 ) -> list[Invariance]:
-    """Do groups of people answer a battery alike? Configural (same factors), metric (same loadings), scalar (same intercepts).
+    """Do groups of people answer a battery alike? Configural (same factors), metric (same loadings), scalar
+    (same intercepts).
 
-    groups: name -> covariance (p, p) with divisor n, means (p,), n; at least two. Comparing loadings needs metric, comparing
-    means needs scalar invariance; a level holds when its CFI is at most .01 below the one before (and that one holds).
+    groups: name -> covariance (p, p) with divisor n, means (p,), n; at least two. Comparing loadings needs
+    metric, comparing means needs scalar invariance; a level holds when its CFI is at most .01 below the one
+    before (and that one holds).
 
-    Raises InputError as `fit_cfa`, or with fewer than two groups. Source: Cheung and Rensvold, Structural Eq. Modeling 2002.
+    Raises InputError as `fit_cfa`, or with fewer than two groups. Source: Cheung and Rensvold, Structural Eq.
+    Modeling 2002.
     """
     if len(groups) < 2:
         raise InputError(f"invariance compares groups; got {', '.join(groups) or 'none'}, give at least two")
@@ -43,7 +56,9 @@ def invariance(
     if len({(s.shape, m.shape) for s, m, _ in parts}) > 1 or parts[0][1].shape != (len(parts[0][0]),):
         raise InputError("every group needs the covariance and the means of the same items")
     seen = Moments(
-        np.array([s for s, _, _ in parts]), np.array([m for _, m, _ in parts]), np.array([float(n) for *_, n in parts])
+        np.array([s for s, _, _ in parts]),
+        np.array([m for _, m, _ in parts]),
+        np.array([float(n) for *_, n in parts]),
     )
     owner = owners(blocks, seen.mean.shape[1])
     if (np.bincount(owner) < 2).any():
@@ -60,8 +75,8 @@ def invariance(
 
 
 class _Layout:
-    """Where the parameters of a multi-group model lie. Factor variances are 1 and means 0 in the first group; in the others they
-    are free as soon as loadings (metric) and intercepts (scalar) are held equal.
+    """Where the parameters of a multi-group model lie. Factor variances are 1 and means 0 in the first group;
+    in the others they are free as soon as loadings (metric) and intercepts (scalar) are held equal.
     """
 
     def __init__(self, level: Level, groups: int, owner: npt.NDArray[np.int64]) -> None:
@@ -77,7 +92,11 @@ class _Layout:
         p, rest = self.p, (self.groups - 1) * self.q
         each = np.array([start_values(s, self.owner) for s in seen.covariance])
         loads, means = each[:, :p], seen.mean
-        parts = [loads.mean(axis=0) if self.metric else loads.ravel(), each[:, p : 2 * p].ravel(), each[:, 2 * p :].ravel()]
+        parts = [
+            loads.mean(axis=0) if self.metric else loads.ravel(),
+            each[:, p : 2 * p].ravel(),
+            each[:, 2 * p :].ravel(),
+        ]
         parts.append(means.mean(axis=0) if self.scalar else means.ravel())
         return np.concatenate([*parts, np.ones(rest * self.metric), np.zeros(rest * self.scalar)])
 

@@ -19,8 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Battery:
-    """covariance (p, p) with divisor n; n people; blocks: factor -> rows of its items; names (p,); groups: name -> covariance,
-    means, n; bounds: HTMT with intervals; left_out: people with a missing item.
+    """covariance (p, p) with divisor n; n people; blocks: factor -> rows of its items; names (p,); groups:
+    name -> covariance, means, n; bounds: HTMT with intervals; left_out: people with a missing item.
     """
 
     covariance: Floats
@@ -41,7 +41,8 @@ def battery(
     resamples: int = 500,
     name: str = "answers",
 ) -> Battery:
-    """Moments of the items named in `blocks` (factor -> columns), of everyone who answered all of them, and by group.
+    """Moments of the items named in `blocks` (factor -> columns), of everyone who answered all of them, and
+    by group.
 
     Raises InputError on a missing column, no complete person, or an item that everyone answered the same.
     """
@@ -50,7 +51,8 @@ def battery(
     complete = ~np.isnan(x).any(axis=1)
     if complete.sum() <= len(names) or not names:
         raise InputError(
-            f"{name}: {int(complete.sum())} people answered all of {', '.join(names) or 'no item'}: too few for a battery"
+            f"{name}: {int(complete.sum())} people answered all of {', '.join(names) or 'no item'}: too few"
+            " for a battery"
         )
     same = np.flatnonzero(np.ptp(x[complete], axis=0) == 0)
     if len(same):
@@ -62,7 +64,13 @@ def battery(
     if by is not None:
         group, labels = codes(answers, by, name)
         parts = {f"{by}={label}": x[complete & (group == place)] for place, label in enumerate(labels)}
-        groups = {label: (np.cov(part.T, bias=True), part.mean(axis=0), len(part)) for label, part in parts.items() if len(part)}
+        groups = {
+            label: (np.cov(part.T, bias=True), part.mean(axis=0), len(part))
+            for label, part in parts.items()
+            if len(part)
+        }
     many = len(blocks) > 1 and all(len(items) > 1 for items in blocks.values())
     bounds = htmt_bounds(rows, numbered, key=key, resamples=resamples) if many else {}
-    return Battery(np.cov(rows.T, bias=True), len(rows), numbered, names, groups, bounds, int((~complete).sum()))
+    return Battery(
+        np.cov(rows.T, bias=True), len(rows), numbered, names, groups, bounds, int((~complete).sum())
+    )
