@@ -1,3 +1,3 @@
-"""Full experiments, one command each: `python -m recipes.exploration.bounds --help`; each prints a table and
+"""Full experiments, one command each: `python -m recipes.explore.bounds --help`; each prints a table and
 saves a figure.
 """

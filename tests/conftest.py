@@ -16,7 +16,7 @@ import pytest
 
 ITEMS, USERS = 64, 90
 KINDS, KEYS = ("reel", "jig", "waltz", "polka"), ("D", "G", "A", "Em")
-DIALS = {
+TINY = {
     "title": "Tiny",
     "text_view": "tfidf",
     "threads": 1,
@@ -82,7 +82,7 @@ def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -
     from tastemaker.store import Workspace
 
     folder = tmp_path_factory.mktemp("tiny") / "workspace"
-    Workspace.create(folder, DIALS)
+    Workspace.create(folder, TINY)
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     run_stages(folder, quiet)
     yield folder

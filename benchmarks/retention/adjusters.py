@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from tastemaker.rank.adjust import (
+from tastemaker.retention.adjust import (
     Capped,
     Constrained,
     Hinge,

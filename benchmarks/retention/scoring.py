@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.rank.proxy import ProxySettings, fit_proxy, predict, predict_arrays
-from tastemaker.rank.proxy.claim import calibrate
+from tastemaker.retention.proxy import ProxySettings, fit_proxy, predict, predict_arrays
+from tastemaker.retention.proxy.claim import calibrate
 
 ROWS, FEATURES, REPEATS = 1_000_000, 30, 5
 

@@ -33,10 +33,10 @@ from fastapi.testclient import TestClient
 
 from tastemaker.explore import greedy_slate
 from tastemaker.flows.service import WorkspaceService
-from tastemaker.rank.adjust import Capped, Constrained
-from tastemaker.rank.features import Person, features, known_items, matrix
-from tastemaker.rank.proxy import Proxy, ProxySettings, predict_arrays, to_parts
-from tastemaker.rank.served import rerank, sentence
+from tastemaker.retention.adjust import Capped, Constrained
+from tastemaker.retention.features import Person, features, known_items, matrix
+from tastemaker.retention.proxy import Proxy, ProxySettings, predict_arrays, to_parts
+from tastemaker.retention.served import rerank, sentence
 from tastemaker.server import create_app
 from tastemaker.stats.random import generator
 from tastemaker.store import Database, Workspace, write_json, write_table
@@ -134,9 +134,7 @@ def whole(folder: Path, requests: int) -> dict[str, list[tuple[float, float]]]:
     """Seconds (processor time of the process, clock) of whole requests, without and with a proxy, in turn."""
     opened = Workspace.open(folder)
     services = {
-        name: WorkspaceService(
-            replace(opened, settings={**opened.settings, "ask_share": 0.0, "adjust": rule})
-        )
+        name: WorkspaceService(replace(opened, settings=replace(opened.settings, ask_share=0.0, adjust=rule)))
         for name, rule in (("without", "off"), ("with", "constrained"))
     }
     deploy(opened, services["with"])

@@ -26,10 +26,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm
 
-from tastemaker.rank.validity import alpha
-from tastemaker.rank.validity.factor import fit_cfa
-from tastemaker.rank.validity.polychoric import fit_polychoric
-from tastemaker.rank.weights import aipw_mean, response_weights
+from tastemaker.retention.validity import alpha
+from tastemaker.retention.validity.factor import fit_cfa
+from tastemaker.retention.validity.polychoric import fit_polychoric
+from tastemaker.retention.weights import aipw_mean, response_weights
 
 Floats = npt.NDArray[np.float64]
 PEERS = {"balance": "balance==0.23.0", "semopy": "semopy==2.3.11", "pingouin": "pingouin==0.7.0"}

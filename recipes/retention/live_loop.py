@@ -28,6 +28,7 @@ from scipy.stats import t as student
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.cli.progress import progress
+from tastemaker.demo.listeners import simulate
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.media import FACTS_FILE
 from tastemaker.flows.retention.experiment.run import check_experiment, read_experiment
@@ -35,7 +36,6 @@ from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.service import WorkspaceService
 from tastemaker.flows.train import run_stages
-from tastemaker.simulate.listeners import simulate
 from tastemaker.simulate.retention import (
     ListenerWorld,
     ask,
@@ -177,7 +177,9 @@ def settle(folder: Path, listeners: int, path: str, seed: int) -> Town:
 def serve(folder: Path, town: Town, dials: dict[str, Any]) -> WorkspaceService:
     """The server's service under the town's clock."""
     opened = Workspace.open(folder)
-    return WorkspaceService(replace(opened, settings={**opened.settings, **dials}), lambda: town.clock[0])
+    return WorkspaceService(
+        replace(opened, settings=replace(opened.settings, **dials)), lambda: town.clock[0]
+    )
 
 
 def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str, Any]:

@@ -25,8 +25,18 @@ from matplotlib.figure import Figure
 
 from recipes.common import DATA, Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.adjust import Capped, Constrained, Hinge, Mmr, Rule, Step, Value, compare, grid_ranks
-from tastemaker.rank.adjust.claim import preview
+from tastemaker.retention.adjust import (
+    Capped,
+    Constrained,
+    Hinge,
+    Mmr,
+    Rule,
+    Step,
+    Value,
+    compare,
+    grid_ranks,
+)
+from tastemaker.retention.adjust.claim import preview
 from tastemaker.simulate.retention import ListenerWorld, TrialPlan, run_trial
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.increment import Increment, IncrementSettings, claim, increment_table
+from tastemaker.retention.increment import Increment, IncrementSettings, claim, increment_table
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
 
 NAME = "retentive_increment"

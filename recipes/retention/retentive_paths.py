@@ -21,7 +21,7 @@ from scipy.stats import binom
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.retentive_increment import world_rows
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.paths import PathSettings, claim, dealt_effect, item_means, path_tests
+from tastemaker.retention.paths import PathSettings, claim, dealt_effect, item_means, path_tests
 from tastemaker.simulate.retention import TARGETS, ListenerWorld, draw_slates, measure, missed, tune
 from tastemaker.simulate.retention.draws import item_quality, retention_latent
 from tastemaker.simulate.retention.returns import return_logit

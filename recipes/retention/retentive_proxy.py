@@ -22,9 +22,9 @@ from scipy.stats import beta, binom, spearmanr
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.calibrate import Calibration
-from tastemaker.rank.proxy import Proxy, ProxySettings, fit_proxy, predict
-from tastemaker.rank.proxy.claim import (
+from tastemaker.retention.calibrate import Calibration
+from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
+from tastemaker.retention.proxy.claim import (
     PUBLISHED,
     TARGETS,
     calibrate,
@@ -34,8 +34,8 @@ from tastemaker.rank.proxy.claim import (
     outcomes,
     threshold_claim,
 )
-from tastemaker.rank.proxy.parts import rows_of
-from tastemaker.rank.threshold import threshold_at_precision
+from tastemaker.retention.proxy.parts import rows_of
+from tastemaker.retention.threshold import threshold_at_precision
 from tastemaker.simulate.retention import (
     RANKER_FEATURES,
     ListenerWorld,

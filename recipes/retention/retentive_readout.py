@@ -38,7 +38,7 @@ from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import by_day, look_back, read_out
 from tastemaker.flows.retention.experiment.readout import decision_claim, readout_claim, watch_claim
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.adjust import Value, grid_ranks
+from tastemaker.retention.adjust import Value, grid_ranks
 from tastemaker.simulate.retention import ListenerWorld, TrialPlan, run_trial
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator

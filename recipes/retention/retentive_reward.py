@@ -27,8 +27,8 @@ from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.retention.live.ranking import load_deployed
 from tastemaker.flows.train import BUILDERS, ORDER
-from tastemaker.rank.features import SERVED, matrix
-from tastemaker.rank.proxy import predict_arrays
+from tastemaker.retention.features import SERVED, matrix
+from tastemaker.retention.proxy import predict_arrays
 from tastemaker.retrieve.evaluation import rank_in_lists
 from tastemaker.simulate.retention import expected_return, meetings
 from tastemaker.stats.intervals import bootstrap
@@ -75,7 +75,7 @@ def compare(arguments: Any, seed: int, size: tuple[int, int], days: int) -> dict
     opened = Workspace.open(folder)
     plain = measured(opened, town, fitted["proxy"])
     sampled = measured(
-        replace(opened, settings={**opened.settings, "reward": fitted["proxy"]}), town, fitted["proxy"]
+        replace(opened, settings=replace(opened.settings, reward=fitted["proxy"])), town, fitted["proxy"]
     )
     out: dict[str, Any] = {"skill": fitted["skill"], "listeners": len(plain["recall"])}
     for name in MEASURES:

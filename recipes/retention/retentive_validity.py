@@ -18,10 +18,16 @@ from matplotlib.ticker import MaxNLocator
 
 from recipes.common import parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.validity import Associations
-from tastemaker.rank.validity.claim import validity_claim
-from tastemaker.rank.validity.factor.claim import battery_claim
-from tastemaker.rank.weights import ResponseWeights, aipw_mean, answered_mean, weighted_mean, weights_claim
+from tastemaker.retention.validity import Associations
+from tastemaker.retention.validity.claim import validity_claim
+from tastemaker.retention.validity.factor.claim import battery_claim
+from tastemaker.retention.weights import (
+    ResponseWeights,
+    aipw_mean,
+    answered_mean,
+    weighted_mean,
+    weights_claim,
+)
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs
 from tastemaker.stats.random import generator
 

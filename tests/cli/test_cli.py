@@ -278,14 +278,14 @@ def test_a_killed_training_resumes_to_the_same_weights(
     tiny_workspace: Path, tiny_files: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of the chain, run again: the model is that of the run nobody killed."""
-    from tests.conftest import DIALS, quiet
+    from tests.conftest import TINY, quiet
 
     from tastemaker.flows.chain import Chain
     from tastemaker.flows.ingest import ingest_files
     from tastemaker.store import Workspace
 
     folder = tmp_path / "killed"
-    Workspace.create(folder, DIALS)
+    Workspace.create(folder, TINY)
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     command = [
         sys.executable,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tastemaker.chat import Engine, EngineSettings, Media, PaceSettings, Request
 from tastemaker.converse.agents import prompts
 from tastemaker.converse.agents.dialogue import World, converse
 from tastemaker.converse.agents.plan import Listeners, PlanSettings, make_plan
@@ -19,10 +20,9 @@ from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import build
 from tastemaker.converse.record import Conversation, Profile
 from tastemaker.converse.rules import RuleChat
-from tastemaker.lm.calls import Engine, EngineSettings, Media, PaceSettings, Request
+from tastemaker.demo.tunes import catalogue as tune_catalogue
 from tastemaker.retrieve.baselines import Lexical
 from tastemaker.retrieve.facts import Matcher, top
-from tastemaker.simulate.tunes import catalogue as tune_catalogue
 
 N = 240
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from tastemaker.chat import Request
 from tastemaker.converse.judges.agreement import Rated, agreement, means, weighted_kappa
 from tastemaker.converse.judges.pairs import Chosen, PairAnswer, consistency, for_pair, pairs_of, render_pair
 from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
 from tastemaker.converse.rules import FactJudge, WordJudge
-from tastemaker.lm.calls import Request
 
 if TYPE_CHECKING:
     from tests.converse.conftest import Small

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.corpus import Histories, histories
+from tastemaker.corpus.events import taste
 from tastemaker.errors import InputError
+from tastemaker.schema import EventRules
 
 IDS = ["a", "b", "c", "d"]
 DAY = datetime(2020, 1, 1, tzinfo=UTC)
@@ -132,3 +134,38 @@ def test_arrays_that_do_not_fit_are_refused(offsets, items, times) -> None:
 def test_an_empty_table_packs_to_nothing() -> None:
     h = histories(table([]), IDS)
     assert len(h) == 0 and len(h.items) == 0
+
+
+def slow_taste(rows: list[tuple[str, str, str]]) -> tuple[list[int], list[int]]:
+    """One event after the other, as a person would keep the two lists."""
+    wanted: list[int] = []
+    unwanted: list[int] = []
+    for row, (user, item, kind) in enumerate(rows):
+        same = {other for other, (who, what, _) in enumerate(rows) if (who, what) == (user, item)}
+        sign = EventRules().sign(kind)
+        if sign > 0:
+            wanted.append(row)
+            unwanted = [other for other in unwanted if other not in same]
+        elif sign < 0:
+            wanted = [other for other in wanted if other not in same]
+            unwanted.append(row)
+    return wanted, unwanted
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("uv"),
+            st.sampled_from("abc"),
+            st.sampled_from(["like", "dislike", "view", "SKIP"]),
+        )
+    )
+)
+def test_taste_equals_keeping_two_lists(rows: list[tuple[str, str, str]]) -> None:
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(("user_id", "item_id", "kind"))}
+    types = [pa.field(name, pa.string()) for name in columns]
+    table = pa.table(columns, schema=pa.schema(types))
+    table = table.append_column("position", pa.array(range(len(rows)), pa.int64()))
+    wanted, unwanted = taste(table, EventRules())
+    assert (wanted["position"].to_pylist(), unwanted["position"].to_pylist()) == slow_taste(rows)

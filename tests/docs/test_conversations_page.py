@@ -17,9 +17,7 @@ def test_from_a_catalogue_to_an_exported_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    parts = re.findall(
-        r"^```(sh|python)\n(.*?)^```", (DOCS / "conversations.md").read_text(), flags=re.M | re.S
-    )
+    parts = re.findall(r"^```(sh|python)\n(.*?)^```", (DOCS / "converse.md").read_text(), flags=re.M | re.S)
     assert [kind for kind, _ in parts].count("python") == 2 and len(parts) >= 8
     for number, (kind, text) in enumerate(parts):
         if kind == "python":

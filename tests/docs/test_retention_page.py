@@ -1,4 +1,4 @@
-"""docs/retentive-relevance.md runs as written: every shell line, the Python block, the dials and the plan."""
+"""docs/retention.md runs as written: every shell line, the Python block, the dials and the plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tastemaker.cli.main import main
 from tastemaker.store import read_table
 
-PAGE = (Path(__file__).parents[2] / "docs" / "retentive-relevance.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "retention.md").read_text()
 # What may also refuse: the claims of a small rehearsal. Everything else has to succeed.
 MAY_REFUSE = ("survey weigh", "survey asked", "experiment read")
 
@@ -31,9 +31,7 @@ def test_the_page_runs_as_written(
         elif language == "plan":
             (tmp_path / "plan.toml").write_text(text)
         elif language == "python":
-            exec(
-                compile(text, "docs/retentive-relevance.md", "exec"), session
-            )  # one session, as a reader has it
+            exec(compile(text, "docs/retention.md", "exec"), session)  # one session, as a reader has it
         elif language == "sh":
             for line in filter(None, text.splitlines()):
                 run_count += run(line, monkeypatch)

@@ -25,7 +25,7 @@ def banking():
         patch.syspath_prepend(str(Path(__file__).parents[2]))
         for name in [name for name in sys.modules if name == "recipes"]:
             patch.delitem(sys.modules, name)
-        from recipes.exploration import banking as found
+        from recipes.explore import banking as found
 
         patch.setattr(found, "ROUNDS", ROUNDS)
         yield found

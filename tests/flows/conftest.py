@@ -14,8 +14,8 @@ import pytest
 @pytest.fixture(scope="session")
 def make_tunes() -> Callable[[Path], Path]:
     """`make_tunes(folder)`: a workspace of 160 tunes and 40 users in folder/w."""
+    from tastemaker.demo.tunes import catalogue
     from tastemaker.flows.ingest import ingest_files
-    from tastemaker.simulate.tunes import catalogue
     from tastemaker.store import Workspace
 
     items, _ = catalogue(160, books=("procedural",))

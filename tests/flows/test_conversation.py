@@ -16,24 +16,24 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from tastemaker.chat import BudgetReached, CallError, Limits
 from tastemaker.cli.converse import app
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.conversation import audit as audit_flow
-from tastemaker.flows.conversation.audit import (
+from tastemaker.flows.converse import audit as audit_flow
+from tastemaker.flows.converse.audit import (
     audit_run,
     audit_shift,
     open_data_set,
     read_conversations,
     shift_text,
 )
-from tastemaker.flows.conversation.export import FORMATS, export_run, read_export, read_json
-from tastemaker.flows.conversation.generate import Paying, generate, plan_run, status
-from tastemaker.flows.conversation.judge import judge_run
-from tastemaker.flows.conversation.learn.dialogues import LearnSettings
-from tastemaker.flows.conversation.settings import RunFolder, RunSettings
-from tastemaker.lm.calls import BudgetReached, CallError, Limits
+from tastemaker.flows.converse.export import FORMATS, export_run, read_export, read_json
+from tastemaker.flows.converse.generate import Paying, generate, plan_run, status
+from tastemaker.flows.converse.judge import judge_run
+from tastemaker.flows.converse.learn.dialogues import LearnSettings
+from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace
 
@@ -62,7 +62,7 @@ class Dying:
     model = RuleChat.model
 
     def __init__(self, workspace: Path, last: int, error: BaseException) -> None:
-        from tastemaker.flows.conversation.world.setting import open_setting
+        from tastemaker.flows.converse.world.setting import open_setting
 
         self.chat = RuleChat(open_setting(workspace, SETTINGS, quiet).world.lexicon)
         self.calls, self.last, self.error = 0, last, error

@@ -1,5 +1,5 @@
 """`converse run` killed with SIGKILL and resumed: the bytes of a run left alone (50 kills:
-recipes.conversation.flow_kills).
+recipes.converse.flow_kills).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def test_the_command_killed_and_resumed_ends_in_the_same_bytes(make_tunes, tmp_p
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     for name in [name for name in sys.modules if name == "recipes"]:
         monkeypatch.delitem(sys.modules, name)
-    from recipes.conversation.flow_kills import kill_the_flow
+    from recipes.converse.flow_kills import kill_the_flow
 
     told, rows, ids = kill_the_flow(make_tunes(tmp_path), kills=2, conversations=2, seed=1)
     assert told.kills == 2 and told.sittings == 3

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.exploration.promise import read_ledger
-from tastemaker.flows.exploration.serve import Explorer
-from tastemaker.flows.exploration.study import kept_policy
-from tastemaker.flows.exploration.tables import Source, contexts, load
+from tastemaker.flows.explore.promise import read_ledger
+from tastemaker.flows.explore.serve import Explorer
+from tastemaker.flows.explore.study import kept_policy
+from tastemaker.flows.explore.tables import Source, contexts, load
 from tastemaker.flows.recommend import Wish
 from tastemaker.flows.service import WorkspaceService, open_service
 from tastemaker.stats.random import generator
@@ -42,7 +42,7 @@ class Shop:
     service: WorkspaceService
 
     def __post_init__(self) -> None:
-        self.service.recommender.dials = {**self.service.recommender.dials, "beam": 64}
+        self.service.recommender.settings = replace(self.service.recommender.settings, beam=64)
         self.users = [str(user) for user in self.service.data.histories.users]
         self.wishes = [Wish(tuple(self._history(user)), 3) for user in self.users]
         self.found = self.service.recommender.answer(self.wishes)
@@ -217,7 +217,8 @@ def test_another_pi0_is_not_what_the_policy_was_certified_against(
 ) -> None:
     dials, served = shop.root / "tastemaker.toml", shop.service.database.served("certified-")
     assert shop.run("ledger")["served"]
-    monkeypatch.setitem(shop.service.recommender.dials, "exploration", 2.0)
+    warmer = replace(shop.service.recommender.settings, exploration=2.0)
+    monkeypatch.setattr(shop.service.recommender, "settings", warmer)
     assert shop.serve("hotter", 1)["policy_id"][0].as_py().startswith("plackett-luce-2-")
     assert shop.service.database.served("certified-") == served
     text = dials.read_text()

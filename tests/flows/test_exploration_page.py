@@ -1,4 +1,4 @@
-"""docs/safe-exploration.md runs as it stands, and the commands behind it refuse what they must."""
+"""docs/explore.md runs as it stands, and the commands behind it refuse what they must."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.explore.ledger import bank
-from tastemaker.flows.exploration.promise import read_ledger
+from tastemaker.flows.explore.promise import read_ledger
 from tastemaker.store import read_any, write_table
 
-PAGE = Path(__file__).parents[2] / "docs" / "safe-exploration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explore.md"
 RUNNER = CliRunner()
 
 

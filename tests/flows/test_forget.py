@@ -17,19 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tastemaker.chat import Cache
 from tastemaker.converse.agents.plan import user_row
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows import train
 from tastemaker.flows.chain import Chain
-from tastemaker.flows.conversation.export import export_run
-from tastemaker.flows.conversation.generate import Paying, generate, table_writer
-from tastemaker.flows.conversation.judge import judge_run
-from tastemaker.flows.conversation.settings import RunFolder, RunSettings
+from tastemaker.flows.converse.export import export_run
+from tastemaker.flows.converse.generate import Paying, generate, table_writer
+from tastemaker.flows.converse.judge import judge_run
+from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.forget import person
 from tastemaker.flows.forget.holdings import Holding
 from tastemaker.flows.forget.person import forget
 from tastemaker.flows.ingest import ingest_files
-from tastemaker.lm.calls import Cache
 from tastemaker.store import (
     Database,
     Event,
@@ -163,7 +163,10 @@ def _others(root: Path) -> dict[str, Any]:
     """What everybody else has."""
     workspace = Workspace.open(root)
     place = RunFolder.of(workspace, "talk")
-    keep = lambda table: [row for row in table.to_pylist() if row.get("user_id", row.get("unit")) != USER]  # noqa: E731
+
+    def keep(table: pa.Table) -> list[dict[str, Any]]:
+        return [row for row in table.to_pylist() if row.get("user_id", row.get("unit")) != USER]
+
     paths = [
         "data/listener_profiles.parquet",
         "runs/asked/people.parquet",

@@ -62,7 +62,7 @@ def folder(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def opened(folder: Path, **dials: Any) -> tuple[WorkspaceService, Clock]:
     clock, workspace = Clock(), Workspace.open(folder)
     return (
-        WorkspaceService(replace(workspace, settings={**workspace.settings, **ASKING, **dials}), clock),
+        WorkspaceService(replace(workspace, settings=replace(workspace.settings, **(ASKING | dials))), clock),
         clock,
     )
 
@@ -139,7 +139,7 @@ def test_limits_and_holdout_hold(folder: Path) -> None:
     gaps = np.diff([one.timestamp() for one in asked]) / 3600
     assert len(asked) >= 4 and gaps.min() >= 20
     never = Asker(
-        replace(service.workspace, settings={**service.workspace.settings, "ask_holdout": 0.25}),
+        replace(service.workspace, settings=replace(service.workspace.settings, ask_holdout=0.25)),
         service.database,
     )
     share = np.mean([never.never(f"someone-{number}") for number in range(4000)])
@@ -156,7 +156,7 @@ def test_the_chance_of_being_asked_is_the_one_that_is_logged(folder: Path) -> No
     service, _ = opened(folder, ask_share=0.3)
     drawn = 0
     for number in range(300):
-        drawn += generator(service.asker.dials["seed"], "ask", f"d-{number}").random() < 0.3
+        drawn += generator(service.asker.settings.seed, "ask", f"d-{number}").random() < 0.3
     assert abs(drawn - 90) < 4 * np.sqrt(300 * 0.3 * 0.7)
     asked = 0
     service.recommend_many([wish(f"d{number}", f"u{number:03d}") for number in range(20, 60)])
@@ -330,7 +330,7 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
     mark = deployed(Database(opened_.database))
     assert mark, "an earlier test deployed a proxy"
     plain, by_proxy = (
-        Chain(replace(opened_, settings={**opened_.settings, "reward": one}), quiet) for one in ("", mark)
+        Chain(replace(opened_, settings=replace(opened_.settings, reward=one)), quiet) for one in ("", mark)
     )
     assert plain.finished("corpus") and not by_proxy.finished(
         "corpus"
@@ -347,7 +347,7 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
     ]
     expected = rewards.mean() / rewards.max()
     assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
-    gone = Chain(replace(opened_, settings={**opened_.settings, "reward": "0" * 32}), quiet)
+    gone = Chain(replace(opened_, settings=replace(opened_.settings, reward="0" * 32)), quiet)
     with pytest.raises(ArtifactError, match="tastemaker proxy live"):
         event_rewards(gone)
 

@@ -16,9 +16,9 @@ from scipy import stats
 from tests.conftest import quiet
 
 from tastemaker.flows.chain import Chain
-from tastemaker.flows.exploration.learn import learn
-from tastemaker.flows.exploration.look import estimate, support
-from tastemaker.flows.exploration.tables import Source
+from tastemaker.flows.explore.learn import learn
+from tastemaker.flows.explore.look import estimate, support
+from tastemaker.flows.explore.tables import Source
 from tastemaker.flows.recommend import Recommender, Wish
 from tastemaker.flows.service import WorkspaceService, open_service
 from tastemaker.store import Event, Workspace
@@ -29,14 +29,14 @@ DRAWS = 1500
 def _drawing(tiny_workspace: Path, temperature: float) -> Recommender:
     opened = Workspace.open(tiny_workspace)
     return Recommender(
-        Chain(replace(opened, settings={**opened.settings, "exploration": temperature}), quiet)
+        Chain(replace(opened, settings=replace(opened.settings, exploration=temperature)), quiet)
     )
 
 
 def test_frequencies_of_the_served_log_match_its_propensities(tiny_workspace: Path) -> None:
     recommender = _drawing(tiny_workspace, 1.0)
     found = recommender.answer([Wish(("t000", "t004"), 3, exclude=frozenset({"t008"}))])[0]
-    assert len(found) == recommender.dials["beam"]
+    assert len(found) == recommender.settings.beam
     logged = [recommender.slate(f"request-{number}", "u", found, 3)[0] for number in range(DRAWS)]
     tops = [slate["item_id"][0].as_py() for slate in logged]
     chance = {slate["item_id"][0].as_py(): slate["propensity"][0].as_py() for slate in logged}
@@ -74,7 +74,7 @@ def test_a_replay_by_request_id_gives_the_same_slate(tiny_workspace: Path) -> No
 @pytest.fixture
 def exploring(tiny_workspace: Path) -> WorkspaceService:
     service = open_service(tiny_workspace)
-    service.recommender.dials = {**service.recommender.dials, "exploration": 1.0}
+    service.recommender.settings = replace(service.recommender.settings, exploration=1.0)
     return service
 
 
@@ -101,7 +101,7 @@ def test_served_slates_and_their_events_become_a_log(tiny_workspace: Path, tmp_p
     copy = tmp_path / "workspace"
     shutil.copytree(tiny_workspace, copy)
     service = open_service(copy)
-    service.recommender.dials = {**service.recommender.dials, "exploration": 1.0}
+    service.recommender.settings = replace(service.recommender.settings, exploration=1.0)
     found = service.recommender.answer([Wish(("t000", "t004"), 4)])[0]
     users = [str(user) for user in service.data.histories.users[:60]]
     before = sum(row["position"] == 0 for row in service.database.slates_table().to_pylist())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from tastemaker.store.database import Database
 from tastemaker.store.doctor import Finding, diagnose
 from tastemaker.store.files import write_text
 from tastemaker.store.ingest import ingest_files
-from tastemaker.store.settings import DIALS, FORMAT, SETTINGS_FILE
+from tastemaker.store.settings import ADVANCED, FIELDS, FORMAT, SETTINGS_FILE, TOP, Settings
 from tastemaker.store.tables import write_table
 from tastemaker.store.workspace import Workspace
 
@@ -32,10 +33,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace.create(tmp_path / "ws")
 
 
-def test_a_new_workspace_has_every_dial_with_its_comment(workspace: Workspace) -> None:
+def test_a_new_workspace_has_every_setting_with_its_comment(workspace: Workspace) -> None:
     text = (workspace.root / SETTINGS_FILE).read_text()
-    assert tomllib.loads(text) == {"format": FORMAT} | {dial.name: dial.default for dial in DIALS}
-    assert all(f"# {dial.comment}\n{dial.name} = " in text for dial in DIALS)
+    given = tomllib.loads(text)
+    below = given.pop(ADVANCED)
+    assert given | below == {"format": FORMAT} | asdict(Settings()) and len(TOP) <= 16
+    assert all(f"# {field.metadata['comment']}\n{name} = " in text for name, field in FIELDS.items())
     assert Workspace.open(workspace.root) == workspace
     assert [path.is_dir() for path in (workspace.data, workspace.artifacts.root, workspace.runs)] == [
         True
@@ -49,14 +52,14 @@ def test_a_new_workspace_has_every_dial_with_its_comment(workspace: Workspace) -
 def test_any_text_survives_the_settings_file(tmp_path: Path, title: str) -> None:
     file = tmp_path / "one" / SETTINGS_FILE
     file.unlink(missing_ok=True)
-    assert Workspace.create(tmp_path / "one", {"title": title, "seed": 7}).settings["title"] == title
-    assert Workspace.open(tmp_path / "one").settings["seed"] == 7
+    assert Workspace.create(tmp_path / "one", {"title": title, "seed": 7}).settings.title == title
+    assert Workspace.open(tmp_path / "one").settings.seed == 7
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("sede = 1", "unknown setting 'sede'; the nearest that exists is 'seed'"),
+        ("sede = 1", "unknown setting 'sede'; did you mean 'seed'?"),
         ("seed = -1", "'seed' is -1; it must lie between 0 and"),
         ("seed = 1.5", "'seed' is 1.5; it must be a whole number, as in seed = 0"),
         ("seed = true", "must be a whole number"),
@@ -78,7 +81,7 @@ def test_a_bad_setting_is_one_line_with_the_remedy(workspace: Workspace, line: s
 def test_settings_may_be_left_out_and_whole_numbers_serve_as_fractions(workspace: Workspace) -> None:
     write_text(workspace.root / SETTINGS_FILE, "format = 1\nlearning_rate = 1\n")
     opened = Workspace.open(workspace.root)
-    assert opened.settings == {dial.name: dial.default for dial in DIALS} | {"learning_rate": 1.0}
+    assert opened.settings == Settings(learning_rate=1.0)
 
 
 def test_no_workspace_newer_workspace_and_no_format(tmp_path: Path, workspace: Workspace) -> None:

@@ -60,8 +60,8 @@ def turns(
     """Six rankers, the ceiling, and paired intervals, turn by turn; trains the model that talks unless that
     is done.
     """
-    from tastemaker.flows.conversation.learn.bench import bench_turns
-    from tastemaker.flows.conversation.learn.dialogues import LearnSettings
+    from tastemaker.flows.converse.learn.bench import bench_turns
+    from tastemaker.flows.converse.learn.dialogues import LearnSettings
 
     settings = LearnSettings(
         seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout
@@ -86,8 +86,8 @@ def learn(
     """Teach the workspace's model to talk: conversations together with behaviour and item texts. A killed run
     resumes.
     """
-    from tastemaker.flows.conversation.learn.dialogues import LearnSettings, open_talk
-    from tastemaker.flows.conversation.learn.model import train_dialogue
+    from tastemaker.flows.converse.learn.dialogues import LearnSettings, open_talk
+    from tastemaker.flows.converse.learn.model import train_dialogue
 
     settings = LearnSettings(
         seed=seed, test=test, cold=cold, passes=passes, learning_rate=rate, dropout=dropout
@@ -114,7 +114,7 @@ def report_command(
     """One page of the data set: the last audit, and example conversations with covers and sound inside the
     page.
     """
-    from tastemaker.flows.conversation.page import report_page
+    from tastemaker.flows.converse.page import report_page
 
     with progress(quiet) as report:
         emit(report_page(workspace, name, examples, seed, report, out), as_json)

@@ -17,8 +17,8 @@ from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
-    from tastemaker.flows.conversation.generate import Paying
-    from tastemaker.flows.conversation.settings import RunSettings
+    from tastemaker.flows.converse.generate import Paying
+    from tastemaker.flows.converse.settings import RunSettings
 
 app = typer.Typer(
     name="converse",
@@ -73,7 +73,7 @@ def _settings(
         int, typer.Option(min=1, help="Longest answer, and with it what a call can cost.")
     ] = 512,
 ) -> RunSettings:
-    from tastemaker.flows.conversation.settings import RunSettings
+    from tastemaker.flows.converse.settings import RunSettings
 
     return RunSettings(
         n=n,
@@ -97,14 +97,14 @@ def _paying(
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Most calls at once.")] = 16,
 ) -> Paying:
-    from tastemaker.flows.conversation.generate import Paying
-    from tastemaker.lm.calls import Limits
+    from tastemaker.chat import Limits
+    from tastemaker.flows.converse.generate import Paying
 
     return Paying(Limits(calls=calls, tokens=tokens, money=money), _price(price), at_once)
 
 
 def _price(text: str | None) -> Any:
-    from tastemaker.lm.calls import Price
+    from tastemaker.chat import Price
 
     if text is None:
         return None
@@ -154,7 +154,7 @@ def plan(
     """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called
     or kept.
     """
-    from tastemaker.flows.conversation.generate import plan_run
+    from tastemaker.flows.converse.generate import plan_run
 
     with progress(quiet) as report:
         emit(plan_run(workspace, settings, paying, report), as_json)
@@ -174,7 +174,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again."""
-    from tastemaker.flows.conversation.generate import generate, plan_run
+    from tastemaker.flows.converse.generate import generate, plan_run
 
     with progress(quiet) as report:
         if dry_run:
@@ -231,8 +231,8 @@ def _go_on(
 ) -> None:
     from dataclasses import replace
 
-    from tastemaker.flows.conversation.generate import generate, saved_settings
-    from tastemaker.flows.conversation.settings import RunFolder
+    from tastemaker.flows.converse.generate import generate, saved_settings
+    from tastemaker.flows.converse.settings import RunFolder
     from tastemaker.store import Workspace as Store
 
     if resume not in ("same", "always"):
@@ -248,7 +248,7 @@ def _go_on(
 @app.command()
 def status(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False) -> None:
     """How far a data set is, what failed and why, what was spent."""
-    from tastemaker.flows.conversation.generate import status as read_status
+    from tastemaker.flows.converse.generate import status as read_status
 
     emit(read_status(workspace, name), as_json)
 
@@ -260,7 +260,7 @@ def audit(
     """Check every turn and every message anew, and what the choice of items gives away; exit 1 when something
     fails.
     """
-    from tastemaker.flows.conversation.audit import audit_run
+    from tastemaker.flows.converse.audit import audit_run
 
     with progress(quiet) as report:
         found = audit_run(workspace, name, report)
@@ -283,7 +283,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the data set in the shape that a trainer or an evaluator reads."""
-    from tastemaker.flows.conversation.export import export_run
+    from tastemaker.flows.converse.export import export_run
 
     emit(export_run(workspace, name, kind, extended, out), as_json)
 
@@ -304,7 +304,7 @@ def read(
     """Check every record of a file in one of the export formats; crs predictions are scored against the data
     set.
     """
-    from tastemaker.flows.conversation.export import read_export
+    from tastemaker.flows.converse.export import read_export
 
     emit(read_export(workspace, name, kind, file, blind), as_json)
 
@@ -330,7 +330,7 @@ def judge(
     """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in
     either order?
     """
-    from tastemaker.flows.conversation.judge import judge_run
+    from tastemaker.flows.converse.judge import judge_run
 
     with progress(quiet) as report:
         emit(

@@ -61,7 +61,7 @@ def _source(
     r_max: RMax = 1.0,
     fit_logger: FitLogger = False,
 ) -> Any:
-    from tastemaker.flows.exploration.tables import Source
+    from tastemaker.flows.explore.tables import Source
 
     pairs = [tuple(one.split("=", 1)) for one in column or []]
     if any(len(one) != 2 for one in pairs):
@@ -117,7 +117,7 @@ def support(
     Example: tastemaker explore support clicks.csv --column action=item_id --column reward=click --policy
     uniform
     """
-    from tastemaker.flows.exploration import look
+    from tastemaker.flows.explore import look
 
     emit(look.support(source, policy, candidate, c, delta), as_json)
 
@@ -137,7 +137,7 @@ def estimate(
 
     Example: tastemaker explore estimate log.parquet --actions items.parquet --context x0,x1 --policy study
     """
-    from tastemaker.flows.exploration import look
+    from tastemaker.flows.explore import look
 
     emit(look.estimate(source, policy, candidate, delta), as_json)
 
@@ -163,7 +163,7 @@ def learn(
 
     Example: tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out study
     """
-    from tastemaker.flows.exploration.learn import learn as run
+    from tastemaker.flows.explore.learn import learn as run
 
     with progress(quiet) as report:
         result = run(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
@@ -188,7 +188,7 @@ def design(
 
     Example: tastemaker explore design log.parquet --actions items.parquet --budget 500 --min-plays 2
     """
-    from tastemaker.flows.exploration.learn import design as run
+    from tastemaker.flows.explore.learn import design as run
 
     emit(run(source, out, budget, cap, min_plays), as_json)
 
@@ -226,7 +226,7 @@ def certify(
     --ledger book.sqlite
     """
     from tastemaker.explore.ledger import Ledger as Promise
-    from tastemaker.flows.exploration.certify import certify as run
+    from tastemaker.flows.explore.certify import certify as run
 
     promise = Promise(c, floor, delta, gates, r_max=source.r_max)
     with progress(quiet) as report:
@@ -251,7 +251,7 @@ def deploy(
     Example: tastemaker explore deploy --study study --certificate certificate --ledger book.sqlite --rounds
     10000
     """
-    from tastemaker.flows.exploration.certify import deploy as run
+    from tastemaker.flows.explore.certify import deploy as run
 
     _ended(run(study, certificate, workspace, ledger, rounds), as_json)
 
@@ -281,7 +281,7 @@ def ledger(
 
     Example: tastemaker explore ledger --ledger book.sqlite --settle served.parquet
     """
-    from tastemaker.flows.exploration.live import bank_served, show
+    from tastemaker.flows.explore.live import bank_served, show
 
     if settle is not None or settle_live:
         source = _source(settle, workspace if settle_live else None, column=column, r_max=r_max)
@@ -317,7 +317,7 @@ def watch(
 
     Example: tastemaker explore watch served.parquet --ledger book.sqlite --hand-back
     """
-    from tastemaker.flows.exploration.live import watch as run
+    from tastemaker.flows.explore.live import watch as run
 
     source = _source(log, workspace if log is None else None, column=column, r_max=r_max)
     result = run(source, workspace, ledger, floor, reference, delta, hand_back)

@@ -225,8 +225,8 @@ def serve(
     from tastemaker.server import serve as run_server
 
     service = open_service(workspace)
-    dials = service.recommender.dials
-    run_server(service, host or str(dials["host"]), port or int(dials["port"]), announce=_announce)
+    settings = service.recommender.settings
+    run_server(service, host or str(settings.host), port or int(settings.port), announce=_announce)
 
 
 @app.command()

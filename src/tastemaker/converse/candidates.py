@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tastemaker.chat import Media
 from tastemaker.converse.constraints import Adherence, Match, Rows, Wish, demands, kept
 from tastemaker.errors import InputError
-from tastemaker.lm.calls import Media
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tastemaker.chat import Media
 from tastemaker.converse.catalogue import Catalogue, Value
 from tastemaker.converse.constraints import Change, Clause, Wish
 from tastemaker.converse.goals import Draft
 from tastemaker.converse.record import Goal, Profile, ToolCall, Turn
-from tastemaker.lm.calls import Media
 
 ATTACHED = "attached"
 

@@ -8,10 +8,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.schema import EventRules
 from tastemaker.stats.random import generator
 
 Ints = npt.NDArray[np.int64]
@@ -172,6 +174,42 @@ def histories(
             sort = sort[np.lexsort((noise, times[sort], user_rows[sort]))]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(users)))]).astype(np.int64)
     return Histories(users, offsets, items[sort], None if times is None else times[sort])
+
+
+def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table]:
+    """What people want and what they do not want: the rows of `interactions` that say the one and the other.
+
+    A row stands until a later one of the same person about the same item says the opposite: a dislike takes
+    an earlier like out of the taste, and a like after a dislike brings the item back. Rows that say neither
+    are in neither table. "Later" is by `position`, for equal ones by row.
+
+    interactions: user_id, item_id, position, and kind and value where there are any.
+    """
+    n = interactions.num_rows
+    kinds, values = (
+        interactions[name].to_pylist() if name in interactions.column_names else [None] * n
+        for name in ("kind", "value")
+    )
+    frame = pl.DataFrame(
+        {
+            "row": np.arange(n),
+            "sign": rules.signs(kinds, values),
+            "position": interactions["position"].to_numpy(),
+            "user": pl.from_arrow(interactions["user_id"].cast(pa.large_string())),
+            "item": pl.from_arrow(interactions["item_id"].cast(pa.large_string())),
+        }
+    ).filter(pl.col("sign") != 0)
+    frame = frame.sort("position", "row")
+    group = ["user", "item"]
+    last_unwanted = pl.when(pl.col("sign") < 0).then(pl.col("place")).max().over(group).fill_null(-1)
+    last_sign = pl.col("sign").last().over(group)
+    frame = frame.with_row_index("place").with_columns(
+        pl.col("place").cast(pl.Int64), last_sign.alias("last_sign")
+    )
+    frame = frame.with_columns(last_unwanted.alias("last_unwanted")).sort("row")
+    wanted = frame.filter((pl.col("sign") > 0) & (pl.col("place") > pl.col("last_unwanted")))["row"]
+    unwanted = frame.filter((pl.col("sign") < 0) & (pl.col("last_sign") < 0))["row"]
+    return interactions.take(wanted.to_arrow()), interactions.take(unwanted.to_arrow())
 
 
 def _column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, nulls: bool = False) -> pa.Array:

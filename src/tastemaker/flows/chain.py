@@ -1,13 +1,13 @@
 """The chain of stages, each an artifact named by the fingerprint of its inputs and settings.
 
 A fingerprint needs no work to compute, so every command knows at once which stages are finished, and a change
-of one dial redoes only what depends on it.
+of one setting redoes only what depends on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ Report = Callable[[str, float, float, str], None]
 
 @dataclass(frozen=True)
 class Stage:
-    """One step: which stages it reads, which dials it depends on, and the version of its code.
+    """One step: which stages it reads, which settings it depends on, and the version of its code.
 
-    `resume`: the build keeps its own checkpoints and goes on from them after a kill. `extras`: dials that
+    `resume`: the build keeps its own checkpoints and goes on from them after a kill. `extras`: settings that
     count once they are set to other than their default, so that a new one leaves what is finished alone.
     """
 
     name: str
     inputs: tuple[str, ...]
-    dials: tuple[str, ...]
+    settings: tuple[str, ...]
     version: int = 1
     resume: bool = False
     extras: tuple[str, ...] = ()
@@ -76,11 +76,10 @@ class Chain:
         return {"tables": self.tables} | {one: self.fingerprint(one) for one in BY_NAME[name].inputs}
 
     def settings(self, name: str) -> Mapping[str, Any]:
-        """The dials the stage depends on."""
-        stage, dials = BY_NAME[name], self.workspace.settings
-        return {dial: dials[dial] for dial in stage.dials} | {
-            dial: dials[dial] for dial in stage.extras if dials[dial]
-        }
+        """The settings the stage depends on."""
+        stage, chosen = BY_NAME[name], asdict(self.workspace.settings)
+        extras = [name for name in stage.extras if chosen[name]]
+        return {name: chosen[name] for name in (*stage.settings, *extras)}
 
     def fingerprint(self, name: str) -> str:
         """What the stage's artifact is called."""

@@ -9,27 +9,30 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tastemaker.corpus.events import Histories, histories
+from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.corpus.splits import Split, leave_one_out, time_split
+from tastemaker.schema import EventRules
 from tastemaker.stats.random import hashed_order
 from tastemaker.store import Workspace
 
-# Events that say what a person did not want; they exclude items from slates but are no example of taste.
-NEGATIVE_KINDS = ("skip", "not_interested")
 ORDER_KEY = "item order"
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Items in keyed-hash order (which carries no information), positive histories, and the split to evaluate
+    """Items in keyed-hash order (which carries no information), what people wanted, and the split to evaluate
     on.
+
+    histories: wanted items of each user, oldest first. unwanted: user id -> items they do not want, by the
+    tables. rules: how the workspace's events are read.
     """
 
     items: pa.Table
     item_ids: list[str]
     histories: Histories
+    unwanted: Mapping[str, frozenset[str]]
+    rules: EventRules
     split: Split
 
     @cached_property
@@ -54,16 +57,21 @@ def load_data(workspace: Workspace) -> Data:
     order = hashed_order(items["item_id"].to_pylist(), ORDER_KEY)
     items = items.take(pa.array(order))
     item_ids = items["item_id"].to_pylist()
-    interactions = positive(workspace.table("interactions"))
-    packed = histories(interactions, item_ids)
-    split = time_split(packed) if workspace.settings["split"] == "time" else leave_one_out(packed)
-    return Data(items, item_ids, packed, split)
+    rules = workspace.event_rules()
+    wanted, unwanted = taste(workspace.table("interactions"), rules)
+    packed = histories(wanted, item_ids)
+    refused: dict[str, set[str]] = {}
+    for user, item in zip(unwanted["user_id"].to_pylist(), unwanted["item_id"].to_pylist(), strict=True):
+        refused.setdefault(user, set()).add(item)
+    split = time_split(packed) if workspace.settings.split == "time" else leave_one_out(packed)
+    return Data(
+        items, item_ids, packed, {user: frozenset(ids) for user, ids in refused.items()}, rules, split
+    )
 
 
 def positive(interactions: pa.Table) -> pa.Table:
-    """Without the events that say what a person did not want."""
-    negative = pc.is_in(interactions["kind"], value_set=pa.array(NEGATIVE_KINDS))
-    return interactions.filter(pc.invert(negative))
+    """The events that say what a person wants, and still stand."""
+    return taste(interactions, EventRules())[0]
 
 
 def item_texts(items: pa.Table) -> list[str]:

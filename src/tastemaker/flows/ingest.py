@@ -20,7 +20,7 @@ DATASETS = ("movielens", "tunes")
 def create_workspace(folder: Path) -> dict[str, Any]:
     """`tastemaker init`: an empty workspace."""
     Workspace.create(folder)
-    text = f"{folder} is a workspace now; its dials are in {folder / SETTINGS_FILE}.\n"
+    text = f"{folder} is a workspace now; its settings are in {folder / SETTINGS_FILE}.\n"
     text += f"Next: tastemaker ingest -w {folder} --items FILE --interactions FILE"
     return {"workspace": str(folder), "text": text}
 
@@ -49,7 +49,7 @@ def ingest_dataset(
     source = opened.data / "source"
     report("catalogue", 0, 1, dataset)
     if dataset == "movielens":
-        from tastemaker.simulate.movielens import load
+        from tastemaker.demo.movielens import load
 
         items, interactions = load()
     elif dataset == "tunes":
@@ -70,10 +70,10 @@ def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.
     """Items and simulated interactions; the facts needed to render sound and covers stay beside the
     tables.
     """
-    from tastemaker.simulate.listeners import simulate
-    from tastemaker.simulate.tunes import catalogue
+    from tastemaker.demo.listeners import simulate
+    from tastemaker.demo.tunes import catalogue
 
-    seed = workspace.settings["seed"]
+    seed = workspace.settings.seed
     items, facts = catalogue(tunes, seed)
     simulated = simulate(facts, listeners, seed)
     write_table(workspace.data / FACTS_FILE, facts)

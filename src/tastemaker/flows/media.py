@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tastemaker.demo.covers import draw, png_bytes
+from tastemaker.demo.synth import RATE, render, wav_bytes
+from tastemaker.demo.tunes import cover_of, notes_of
 from tastemaker.encoders.audio import audio_vectors
 from tastemaker.encoders.image import image_vectors
 from tastemaker.errors import InputError
 from tastemaker.flows.chain import Chain
-from tastemaker.simulate.covers import draw, png_bytes
-from tastemaker.simulate.synth import RATE, render, wav_bytes
-from tastemaker.simulate.tunes import cover_of, notes_of
 from tastemaker.store import Workspace, read_table, write_bytes
 
 Floats = npt.NDArray[np.float32]

@@ -23,7 +23,7 @@ from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import attribute_words, item_texts
 from tastemaker.flows.stages.memory import load_memory
 from tastemaker.flows.stages.tokens import load_codes
-from tastemaker.rank import Reason, rarity_of, reasons
+from tastemaker.retention import Reason, rarity_of, reasons
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
 from tastemaker.retrieve.candidates import Candidates, first
 from tastemaker.retrieve.memory import weighed
@@ -58,9 +58,9 @@ class Recommender:
         from tastemaker.lm.base import load
         from tastemaker.retrieve.retriever import Decoder, LanguageModelRetriever
 
-        self.chain, self.data, self.dials = chain, chain.data, chain.workspace.settings
-        if self.dials["threads"]:
-            torch.set_num_threads(self.dials["threads"])
+        self.chain, self.data, self.settings = chain, chain.data, chain.workspace.settings
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
         model, vocabulary = load(chain.path("sft") / "model")
         assert vocabulary is not None
         self.vocabulary = vocabulary
@@ -69,7 +69,7 @@ class Recommender:
         self.retriever = LanguageModelRetriever(
             Decoder.of(model, vocabulary), self.trie, normalise="siblings"
         )
-        self.prompt = BehaviourSettings(max_items=self.dials["max_items"])
+        self.prompt = BehaviourSettings(max_items=self.settings.max_items)
         self.versions = {name: chain.fingerprint(name)[:12] for name in ("tokens", "sft")} | {
             "trie": self.trie.fingerprint[:12]
         }
@@ -94,7 +94,7 @@ class Recommender:
             sorted((name, tuple(sorted(values))) for name, values in wish.filters.items() if values)
         )
         removed = self.index_of(sorted(wish.exclude))
-        if self.dials["remove_seen"]:
+        if self.settings.remove_seen:
             removed += self.index_of(wish.history)
         return allow(self.trie, self._mask(filters) if filters else None, np.array(removed, np.int64))
 
@@ -146,7 +146,7 @@ class Recommender:
         self, histories: Histories, allowed: Sequence[Allowed], k: int, deadline: float | None = None
     ) -> list[Candidates]:
         """The `k` best allowed items for each history."""
-        found = self.search(histories, allowed, max(self.dials["beam"], k), deadline)
+        found = self.search(histories, allowed, max(self.settings.beam, k), deadline)
         return [first(one, k) for one in self.remember(histories, found)]
 
     def search_all(
@@ -160,8 +160,8 @@ class Recommender:
             keep = np.zeros(len(contexts), bool)
             keep[start : start + BLOCK] = True
             part = contexts.keep_users(keep)
-            seen = [part.of(row) if self.dials["remove_seen"] else EMPTY for row in range(len(part))]
-            found += self.search(part, [allow(self.trie, None, one) for one in seen], self.dials["beam"])
+            seen = [part.of(row) if self.settings.remove_seen else EMPTY for row in range(len(part))]
+            found += self.search(part, [allow(self.trie, None, one) for one in seen], self.settings.beam)
             tick(len(found))
         return found
 
@@ -186,7 +186,7 @@ class Recommender:
 
     def depth(self, k: int) -> int:
         """Candidates a slate of k is made from: a draw needs all that the beam found."""
-        return max(int(self.dials["beam"]), k) if self.dials["exploration"] else k
+        return max(int(self.settings.beam), k) if self.settings.exploration else k
 
     def version(self, ranker: str = "") -> str:
         """What scores candidates: the model, and the version of what re-ranked them where one did."""
@@ -207,9 +207,9 @@ class Recommender:
         """
         ids = [self.data.item_ids[item] for item in found.items]
         prefixes = self.codes[found.items, 0]
-        now, heat = at or datetime.now(UTC), self.dials["exploration"]
+        now, temperature = at or datetime.now(UTC), self.settings.exploration
         slate = serve_slate(
-            request_id, user_id, ids, found.scores, k, now, heat, self.version(ranker), prefixes
+            request_id, user_id, ids, found.scores, k, now, temperature, self.version(ranker), prefixes
         )
         place = {item: row for row, item in enumerate(ids)}
         rows = np.array([place[item] for item in slate["item_id"].to_pylist()], np.int64)
@@ -276,10 +276,18 @@ def user_history(recommender: Recommender, database: Database, user: str) -> tup
             " table"
         )
     past = [data.item_ids[item] for item in data.histories.of(row)] if row is not None else []
-    known = [event for event in events if event.item_id in data.index]
-    unwanted = [str(event.item_id) for event in known if event.kind in ("not_interested", "skip")]
-    past += [str(event.item_id) for event in known if event.kind not in ("not_interested", "skip")]
-    return past, unwanted
+    unwanted = set(data.unwanted.get(user, ()))
+    for event in events:
+        if event.item_id is None or event.item_id not in data.index:
+            continue
+        sign = data.rules.sign(event.kind, event.value)
+        if sign > 0:
+            past.append(event.item_id)
+            unwanted.discard(event.item_id)
+        elif sign < 0:
+            past = [item for item in past if item != event.item_id]
+            unwanted.add(event.item_id)
+    return past, sorted(unwanted)
 
 
 def recommend_once(
@@ -290,7 +298,7 @@ def recommend_once(
     """
     if (user is None) == (not history):
         raise InputError("give either --user or --history (repeat it, oldest first)")
-    from tastemaker.flows.exploration.serve import Explorer
+    from tastemaker.flows.explore.serve import Explorer
     from tastemaker.flows.retention.live.context import Context
     from tastemaker.flows.retention.live.ranking import Ranking
 

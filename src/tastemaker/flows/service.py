@@ -16,7 +16,7 @@ import numpy as np
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
-from tastemaker.flows.exploration.serve import Explorer
+from tastemaker.flows.explore.serve import Explorer
 from tastemaker.flows.media import Media
 from tastemaker.flows.recommend import Recommender, Wish, user_history
 from tastemaker.flows.retention.live.asking import Asker
@@ -105,7 +105,7 @@ class WorkspaceService:
             "events": len(self.data.histories.items),
         }
         return {
-            "dataset": self.workspace.settings["title"],
+            "dataset": self.workspace.settings.title,
             "item_noun": "tune" if self._simulated else "item",
             "user_noun": "listener" if self._simulated else "user",
             "simulated": self._simulated,

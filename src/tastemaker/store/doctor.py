@@ -77,7 +77,7 @@ def diagnose(root: Path, full: bool = True, least_free: int = 512 * _MIB) -> lis
         _packages,
     )
     return [
-        Finding("ok", "settings", "every dial is legal"),
+        Finding("ok", "settings", "every setting is legal"),
         *(finding for part in parts for finding in part()),
     ]
 

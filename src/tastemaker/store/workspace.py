@@ -1,5 +1,5 @@
 """A workspace: one folder with a catalogue's tables, artifacts, runs, database and a settings file of few
-dials.
+settings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,14 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import Artifacts
 from tastemaker.store.files import sweep, write_json, write_text
 from tastemaker.store.folders import verify_folder
-from tastemaker.store.settings import FORMAT, SETTINGS_FILE, parse_settings, read_settings, settings_text
+from tastemaker.store.settings import (
+    FORMAT,
+    SETTINGS_FILE,
+    Settings,
+    parse_settings,
+    read_settings,
+    settings_text,
+)
 from tastemaker.store.tables import read_table
 from tastemaker.store.tombstones import Tombstones
 
@@ -34,10 +41,10 @@ TABLES = {"items": schema.ITEMS, "interactions": schema.INTERACTIONS}
 
 @dataclass(frozen=True)
 class Workspace:
-    """An opened workspace: `settings` holds every dial, defaults filled in."""
+    """An opened workspace: `settings` has every field, defaults filled in."""
 
     root: Path
-    settings: Mapping[str, Any]
+    settings: Settings
 
     @classmethod
     def create(cls, path: Path | str, settings: Mapping[str, Any] | None = None) -> Workspace:
@@ -129,6 +136,15 @@ class Workspace:
         verify_folder(folder, full)
         return read_table(folder / f"{name}.parquet", TABLES[name])
 
+    def event_rules(self) -> schema.EventRules:
+        """How the events of the tables in use are to be read, as ingest understood them."""
+        path = self.tables_folder() / "events.json"
+        if not path.exists():  # tables of version 0.1
+            return schema.EventRules()
+        about = json.loads(path.read_text())
+        wanted = about["wanted"]
+        return schema.EventRules(tuple(about["scale"]), None if wanted is None else frozenset(wanted))
+
     def tables_fingerprint(self) -> str:
         """Fingerprint of the tables in use: the input of every artifact made from them."""
         return self.tables_folder().name.removeprefix("tables-")
@@ -142,7 +158,9 @@ class Workspace:
                 folder.mkdir(parents=True)
             except FileExistsError:
                 continue
-            write_json(folder / "settings.json", {"purpose": purpose, "started": stamp, **self.settings})
+            write_json(
+                folder / "settings.json", {"purpose": purpose, "started": stamp, **asdict(self.settings)}
+            )
             return folder
         raise ArtifactError(f"{self.runs}: 1000 runs began in this second; wait and run the command again")
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
+from tastemaker.chat import Media
 from tastemaker.converse.agents import checks
 from tastemaker.converse.agents.answers import (
     ClosingAnswer,
@@ -51,7 +52,6 @@ from tastemaker.converse.views import (
     named,
     offered,
 )
-from tastemaker.lm.calls import Media
 
 A = TypeVar("A", bound=BaseModel)
 

@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from tastemaker.chat import Message, system, user
 from tastemaker.converse.agents.prompts import quoted
 from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.judges.rubric import told_before
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.views import Exchange, exchanges
-from tastemaker.lm.calls import Message, system, user
 from tastemaker.stats.random import generator
 
 RESAMPLES = 1000

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tastemaker.chat import Message, system, user
 from tastemaker.converse.agents.prompts import quoted
 from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.record import Conversation
 from tastemaker.converse.views import Exchange, exchanges, profile_lines
-from tastemaker.lm.calls import Message, system, user
 
 ASPECTS = {
     "profile": "the profile follows from what is known of the listener",

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tastemaker.chat import Reply, Request, Usage
+from tastemaker.chat.cost import estimated_input, estimated_output
 from tastemaker.converse.agents.answers import (
     ClosingAnswer,
     GoalAnswer,
@@ -24,8 +26,6 @@ from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules.words import closing_thought, found_reply, listener_message, nothing_reply
 from tastemaker.converse.views import GoalView, ListenerView, ProfileView, RecommenderView
 from tastemaker.errors import InputError
-from tastemaker.lm.calls import Reply, Request, Usage
-from tastemaker.lm.calls.cost import estimated_input, estimated_output
 from tastemaker.stats.random import generator
 
 PICKY = 0.6  # how often a listener minds that an item misses an unspoken taste

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from tastemaker.chat import Reply, Request
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Wish, demands
 from tastemaker.converse.judges.pairs import PairView
@@ -14,7 +15,6 @@ from tastemaker.converse.language.lexicon import Lexicon, plain
 from tastemaker.converse.language.parse import Heard, Said, changes, read
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.errors import InputError
-from tastemaker.lm.calls import Reply, Request
 
 _WORD = re.compile(r"\w+")
 Facts = tuple[tuple[str, Value], ...]

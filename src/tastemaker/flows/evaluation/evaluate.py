@@ -64,14 +64,14 @@ def evaluate_workspace(
     with opened.lock("evaluation"):
         chain = Chain(opened, report)
         recommender = Recommender(chain)
-        targets = getattr(chain.data.split, part).sample(users, opened.settings["seed"])
+        targets = getattr(chain.data.split, part).sample(users, opened.settings.seed)
         outcomes = ours(recommender, targets, report)
         for name in baselines:
             outcomes += _baseline(chain, name, targets, report)
         document = _document(chain, outcomes, targets, part)
         stress = (
             _stress(recommender, users, report)
-            if part == "test" and opened.settings["split"] != "time"
+            if part == "test" and opened.settings.split != "time"
             else None
         )
         if stress is not None:
@@ -126,7 +126,7 @@ def ours(recommender: Recommender, targets: Targets, report: Report) -> list[Out
 def _scored(chain: Chain, label: str, score: evaluation.Score, targets: Targets) -> Outcome:
     """A recommender that scores every item."""
     started = time.monotonic()
-    seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
+    seen: Any = "remove" if chain.workspace.settings.remove_seen else "keep"
     ranks = evaluation.ranks_of_targets(score, targets.context, targets.target, seen)
     few = targets.sample(1000, 0)
     before = evaluation.top_items(score, few.context, seen=seen)
@@ -169,8 +169,8 @@ def _control_weight(chain: Chain, score: evaluation.Score, memory: Memory) -> fl
     """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation
     users.
     """
-    targets = chain.data.split.validation.sample(4000, chain.workspace.settings["seed"])
-    seen: Any = "remove" if chain.workspace.settings["remove_seen"] else "keep"
+    targets = chain.data.split.validation.sample(4000, chain.workspace.settings.seed)
+    seen: Any = "remove" if chain.workspace.settings.remove_seen else "keep"
     found = {}
     for weight in GRID:
         ranks = evaluation.ranks_of_targets(
@@ -184,8 +184,8 @@ def sasrec(chain: Chain, report: Report) -> Any:
     """The SASRec baseline as a stage of its own: trained once, resumed when killed."""
     from tastemaker.retrieve.sasrec import SASRec, SASRecSettings, fit_sasrec
 
-    dials = chain.workspace.settings
-    settings = SASRecSettings(seed=dials["seed"], epochs=dials["sasrec_epochs"])
+    chosen = chain.workspace.settings
+    settings = SASRecSettings(seed=chosen.seed, epochs=chosen.sasrec_epochs)
 
     def build(chain: Chain, folder: Path) -> None:
         def note(metrics: dict[str, float]) -> None:
@@ -208,7 +208,7 @@ def _stress(recommender: Recommender, users: int, report: Report) -> dict[str, A
     a day carry?
     """
     swapped = swap_last_two(recommender.data.histories, 0.293, "stress")
-    targets = leave_one_out(swapped).test.sample(users, recommender.dials["seed"])
+    targets = leave_one_out(swapped).test.sample(users, recommender.settings.seed)
     found = recommender.search_all(
         targets.context, lambda done: report("evaluate swapped ends", done, len(targets), "")
     )
@@ -232,7 +232,7 @@ def _alarm(one: Outcome, n_items: int) -> dict[str, Any]:
 
 def _document(chain: Chain, outcomes: Sequence[Outcome], targets: Targets, part: str) -> dict[str, Any]:
     """Everything the run folder keeps, as `reports.render` takes it."""
-    data, dials = chain.data, chain.workspace.settings
+    data, settings = chain.data, chain.workspace.settings
     simulated = any(str(user).startswith("simulated-") for user in data.histories.users[:1])
     order = (
         "events in the order of `position` (raw order)"
@@ -242,11 +242,11 @@ def _document(chain: Chain, outcomes: Sequence[Outcome], targets: Targets, part:
     rules = (
         f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
     )
-    rules += "removed" if dials["remove_seen"] else "kept"
+    rules += "removed" if settings.remove_seen else "kept"
     baseline = SASREC if any(one.name == SASREC for one in outcomes) else None
     return {
-        "title": f"Evaluation of {dials['title']}",
-        "subtitle": f"{rules}; {dials['split'].replace('_', ' ')}; {order}.",
+        "title": f"Evaluation of {settings.title}",
+        "subtitle": f"{rules}; {settings.split.replace('_', ' ')}; {order}.",
         "notices": (
             ["Every listener in this data set is simulated; no real person's listening is shown."]
             if simulated
@@ -260,7 +260,7 @@ def _document(chain: Chain, outcomes: Sequence[Outcome], targets: Targets, part:
         "coverage": reach(outcomes, len(data.item_ids)),
         "sids": semantic_ids(chain),
         "training": curves(chain),
-        "settings": {name: str(value) for name, value in dials.items()},
+        "settings": {name: str(value) for name, value in asdict(settings).items()},
         "provenance": (
             {"tastemaker": __version__, "tables": chain.tables}
             | {name: chain.fingerprint(name) for name in ("tokens", "sft")}

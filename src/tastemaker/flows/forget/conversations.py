@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tastemaker.chat import Cache
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.conversation.settings import RunFolder
+from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.forget.holdings import Holding
-from tastemaker.lm.calls import Cache
 from tastemaker.store import Workspace, sha256_file, write_bytes
 
 ROW_GROUP = 64
@@ -84,7 +84,7 @@ def _unlink(path: Path) -> Callable[[], None]:
 
 
 def _rewrite(place: RunFolder, user_id: str) -> None:
-    from tastemaker.flows.conversation.generate import table_writer
+    from tastemaker.flows.converse.generate import table_writer
 
     with table_writer(place.table) as write:
         for row in _rows(place):

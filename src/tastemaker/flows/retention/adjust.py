@@ -10,7 +10,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
-from tastemaker.rank.adjust import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
+from tastemaker.retention.adjust import Capped, Constrained, Hinge, Mmr, Rule, Step, Value
 from tastemaker.store import write_table
 
 RULES: dict[str, type[Step | Hinge | Value | Constrained | Mmr]] = {
@@ -49,8 +49,8 @@ def preview_rule(
     `out`.
     """
     from tastemaker.flows.retention.experiment.load import in_file
-    from tastemaker.rank.adjust import adjust
-    from tastemaker.rank.adjust.claim import preview
+    from tastemaker.retention.adjust import adjust
+    from tastemaker.retention.adjust.claim import preview
 
     report("adjust", 0, 2, "applying the rule")
     with in_file(scored):
@@ -70,8 +70,8 @@ def tune_rule(
     report in `out`.
     """
     from tastemaker.flows.retention.experiment.load import in_file
-    from tastemaker.rank.adjust import tune_weight
-    from tastemaker.rank.adjust.claim import preview, tuned_claim
+    from tastemaker.retention.adjust import tune_weight
+    from tastemaker.retention.adjust.claim import preview, tuned_claim
 
     report("tune", 0, 2, "dual updates")
     with in_file(scored):

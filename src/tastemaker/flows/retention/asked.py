@@ -26,7 +26,7 @@ from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
-from tastemaker.rank.report import ClaimReport, Intervals, Table
+from tastemaker.retention.report import ClaimReport, Intervals, Table
 from tastemaker.store import Database, Surveys, Workspace, write_table
 
 LOGGED = (
@@ -102,19 +102,19 @@ def read_asked(
                 "give --holdout, the share of people who are never asked: without it nobody can tell lost"
                 " people"
             )
-        settings = AskingSettings(tuple(chosen), holdout, tolerated, least, shown)
+        design = AskingSettings(tuple(chosen), holdout, tolerated, least, shown)
         with in_file(table):
             report("asked", 1, 3, "effects")
-            reading = read_asking(read_typed(table, text=("user_id", arm)), settings, arm=arm)
+            reading = read_asking(read_typed(table, text=("user_id", arm)), design, arm=arm)
     else:
         assert workspace is not None
-        people, settings, window = _logged(workspace, tolerated, least, days)
+        people, design, window = _logged(workspace, tolerated, least, days)
         report("asked", 1, 3, "effects")
         write_table(out / "people.parquet", people)
-        reading = read_asking(people, settings)
+        reading = read_asking(people, design)
     report("asked", 2, 3, "report")
-    horizon = f"{settings.metrics[0].name} as in the table" if table is not None else window
-    claim = asked_claim(reading, settings, horizon)
+    horizon = f"{design.metrics[0].name} as in the table" if table is not None else window
+    claim = asked_claim(reading, design, horizon)
     written = write_claim(claim, out)
     report("asked", 3, 3, "")
     found = {
@@ -130,21 +130,21 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
     from tastemaker.flows.retention.live.asking import ANONYMOUS, HEARD, never_salt
 
     opened = Workspace.open(workspace)
-    dials = opened.settings
-    if dials["ask_holdout"] <= 0:
+    settings = opened.settings
+    if settings.ask_holdout <= 0:
         raise InputError(
             f"{workspace}: ask_holdout is 0, so nobody is left unasked to compare with; set it in"
             " tastemaker.toml"
         )
-    settings = AskingSettings(LOGGED, dials["ask_holdout"], tolerated, least, SHOWN)
+    design = AskingSettings(LOGGED, settings.ask_holdout, tolerated, least, SHOWN)
     database = Database(opened.database)
     try:
         logs = database.events_table(), database.slates_table(), Surveys(database).rows()
     finally:
         database.close()
     with in_file(workspace):
-        people = people_table(*logs, never_salt(dials["seed"]), settings, HEARD, ANONYMOUS, days)
-    return people, settings, f"day 1 after the first occasion; counts over {days} days"
+        people = people_table(*logs, never_salt(settings.seed), design, HEARD, ANONYMOUS, days)
+    return people, design, f"day 1 after the first occasion; counts over {days} days"
 
 
 def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) -> ClaimReport:

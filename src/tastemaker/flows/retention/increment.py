@@ -10,7 +10,7 @@ from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import IDS, read_typed
-from tastemaker.rank.report import Mode
+from tastemaker.retention.report import Mode
 
 
 def increment(
@@ -20,7 +20,7 @@ def increment(
 
     Raises InputError with file, row, column and remedy.
     """
-    from tastemaker.rank.increment import IncrementSettings, claim, increment_table
+    from tastemaker.retention.increment import IncrementSettings, claim, increment_table
 
     report("increment", 0, 2, "reading")
     chosen = IncrementSettings(**settings)
@@ -49,7 +49,7 @@ def paths(
 
     Raises InputError with file, row, column and remedy.
     """
-    from tastemaker.rank.paths import PathSettings, claim, path_tests
+    from tastemaker.retention.paths import PathSettings, claim, path_tests
 
     report("paths", 0, 2, "reading")
     ids = (*IDS, "policy_id")

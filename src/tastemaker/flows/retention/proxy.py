@@ -16,15 +16,15 @@ from tastemaker.errors import ArtifactError
 from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
-from tastemaker.rank.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
-from tastemaker.rank.proxy.claim import (
+from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
+from tastemaker.retention.proxy.claim import (
     calibrate,
     calibration,
     calibration_claim,
     choose_thresholds,
     threshold_claim,
 )
-from tastemaker.rank.proxy.parts import rows_of
+from tastemaker.retention.proxy.parts import rows_of
 from tastemaker.store import read_table, verify_folder, write_folder, write_json, write_table
 
 FOLDER = "proxy"
@@ -143,7 +143,7 @@ def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
     """`tastemaker proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one misses its
     promise.
     """
-    from tastemaker.rank.proxy.watch import drift_claim
+    from tastemaker.retention.proxy.watch import drift_claim
 
     report("drift", 0, 1, "reading")
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tastemaker.rank.report import ClaimReport
+from tastemaker.retention.report import ClaimReport
 from tastemaker.store import write_bytes, write_json, write_text
 from tastemaker.store.files import plain
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
-from tastemaker.rank.report import Mode
-from tastemaker.rank.surveys import check_surveys, of_question, with_covariates
-from tastemaker.rank.weights.weigh import WeightSettings
+from tastemaker.retention.report import Mode
+from tastemaker.retention.surveys import check_surveys, of_question, with_covariates
+from tastemaker.retention.weights.weigh import WeightSettings
 from tastemaker.store import write_table
 
 
@@ -39,7 +39,7 @@ def weigh_surveys(
     impressions: user_id and item_id of what was shown, against which answers are checked. Raises InputError
     with file, row, column and remedy.
     """
-    from tastemaker.rank.weights.claim import weights_claim
+    from tastemaker.retention.weights.claim import weights_claim
 
     report("survey weights", 0, 3, "reading")
     shown = None if impressions is None else read_typed(impressions)
@@ -94,9 +94,9 @@ def validate_answers(
     answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a
     question. Raises InputError with file, row, column and remedy.
     """
-    from tastemaker.rank.validity.claim import validity_claim
-    from tastemaker.rank.validity.reliability import retest
-    from tastemaker.rank.validity.table import widen
+    from tastemaker.retention.validity.claim import validity_claim
+    from tastemaker.retention.validity.reliability import retest
+    from tastemaker.retention.validity.table import widen
 
     report("survey validity", 0, 2, "reading")
     table, name = read_typed(answers), str(answers)
@@ -145,8 +145,8 @@ def validate_battery(
     answers: one row a person with a column an item; people with a missing item are left out and counted. by:
     a column whose groups are compared (invariance). Raises InputError with file, row, column and remedy.
     """
-    from tastemaker.rank.validity.factor.claim import battery_claim
-    from tastemaker.rank.validity.factor.rows import battery
+    from tastemaker.retention.validity.factor.claim import battery_claim
+    from tastemaker.retention.validity.factor.rows import battery
 
     report("battery", 0, 2, "reading")
     table, name = read_typed(answers), str(answers)

@@ -17,12 +17,12 @@ def build_memory(chain: Chain, folder: Path) -> None:
     """Count transitions, then weigh them against the model by N@10 of a sample of validation users."""
     from tastemaker.flows.recommend import Recommender
 
-    data, dials = chain.data, chain.workspace.settings
+    data, settings = chain.data, chain.workspace.settings
     memory = fit_memory(data.split.train, len(data.item_ids))
     weight, by_weight = 0.0, dict[float, float]()
-    if dials["memory"]:
+    if settings.memory:
         recommender = Recommender(chain, remember=False)
-        targets = data.split.validation.sample(USERS, dials["seed"])
+        targets = data.split.validation.sample(USERS, settings.seed)
         found = recommender.search_all(
             targets.context, lambda done: chain.report("memory", done, len(targets), "")
         )

@@ -29,23 +29,23 @@ def build_base(chain: Chain, folder: Path) -> None:
     from tastemaker.lm.base import Shape, save, small
     from tastemaker.lm.extend import place_codewords
 
-    dials = chain.workspace.settings
+    settings = chain.workspace.settings
     _, sizes = load_codes(chain)
-    if dials["base"] == "small":
+    if settings.base == "small":
         vocabulary = build_small(sizes)
-        width = dials["width"]
+        width = settings.width
         model = small(
             vocabulary,
-            Shape(layers=dials["layers"], width=width, heads=max(1, width // 32), mlp=2.0),
-            dials["seed"],
+            Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0),
+            settings.seed,
         )
-        place_codewords(model, vocabulary, load_codebook(chain).codewords, dials["seed"])
+        place_codewords(model, vocabulary, load_codebook(chain).codewords, settings.seed)
         tokenizer = None
     else:
         model, vocabulary, tokenizer = _extended(chain, sizes)
     save(model, vocabulary, folder / "model", tokenizer)
     parameters = sum(one.numel() for one in model.parameters())
-    says = f"{dials['base']}: {parameters / 1e6:.1f}M parameters, {vocabulary.size:,} tokens"
+    says = f"{settings.base}: {parameters / 1e6:.1f}M parameters, {vocabulary.size:,} tokens"
     write_json(folder / "summary.json", {"says": says, "parameters": parameters, "tokens": vocabulary.size})
 
 
@@ -57,14 +57,14 @@ def _extended(chain: Chain, sizes: tuple[int, ...]) -> tuple[Any, Vocabulary, An
     from tastemaker.lm.extend import extend
     from tastemaker.lm.trim import count_tokens, trim
 
-    dials = chain.workspace.settings
-    model, _ = load(dials["base"])
-    tokenizer = load_tokenizer(dials["base"])
-    if dials["keep_tokens"]:
+    settings = chain.workspace.settings
+    model, _ = load(settings.base)
+    tokenizer = load_tokenizer(settings.base)
+    if settings.keep_tokens:
         model, tokenizer = trim(
-            model, tokenizer, count_tokens(tokenizer, item_texts(chain.data.items)), dials["keep_tokens"]
+            model, tokenizer, count_tokens(tokenizer, item_texts(chain.data.items)), settings.keep_tokens
         )
-    vocabulary = extend(model, tokenizer, sizes, seed=dials["seed"])
+    vocabulary = extend(model, tokenizer, sizes, seed=settings.seed)
     return model, vocabulary, tokenizer
 
 
@@ -72,32 +72,32 @@ def build_corpus(chain: Chain, folder: Path) -> None:
     """Examples for both stages; shares are counted in tokens and the achieved ones printed."""
     from tastemaker.lm.base import load_tokenizer, text_functions
 
-    dials = chain.workspace.settings
+    settings = chain.workspace.settings
     model = chain.path("base") / "model"
     vocabulary = Vocabulary.from_json((model / "vocabulary.json").read_text())
     pretrained = vocabulary.kind == "tokenizer"
     encode_text, _ = text_functions(vocabulary, load_tokenizer(model) if pretrained else None)
     codes, _ = load_codes(chain)
-    settings = BehaviourSettings(max_items=dials["max_items"])
-    behaviour = behaviour_examples(chain.data.split.train, codes, vocabulary, settings)
+    prompt = BehaviourSettings(max_items=settings.max_items)
+    behaviour = behaviour_examples(chain.data.split.train, codes, vocabulary, prompt)
     templates = MetadataSettings(templates=SENTENCES if pretrained else TAGS)
     metadata = metadata_examples(chain.data.items, codes, vocabulary, encode_text, templates)
-    share = dials["metadata_share"] if metadata.num_rows else 0.0
+    share = settings.metadata_share if metadata.num_rows else 0.0
     # The small model's rows start at their codewords, which a long first stage wears away (docs/results.md).
-    epochs_of_cpt = dials["cpt_epochs"] or (1.0 if pretrained else 0.02)
+    epochs_of_cpt = settings.cpt_epochs or (1.0 if pretrained else 0.02)
     tokens = int(token_counts(behaviour).sum() * epochs_of_cpt / max(1 - share, 0.05))
     shares = {"behaviour": 1 - share, "metadata": share}
     mixture, achieved = mix(
-        {"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), dials["seed"]
+        {"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), settings.seed
     )
     write_table(folder / "cpt.parquet", mixture)
     passes = [
-        thinned(chain.data.split.train, dials["thinning"], dials["seed"], copy)
-        for copy in range(dials["sft_epochs"])
+        thinned(chain.data.split.train, settings.thinning, settings.seed, copy)
+        for copy in range(settings.sft_epochs)
     ]
-    targets = _rewarded(chain) if dials["reward"] else [None] * len(passes)
+    targets = _rewarded(chain) if settings.reward else [None] * len(passes)
     epochs = [
-        behaviour_examples(one, codes, vocabulary, settings, targets=t)
+        behaviour_examples(one, codes, vocabulary, prompt, targets=t)
         for one, t in zip(passes, targets, strict=True)
     ]
     write_table(folder / "sft.parquet", pa.concat_tables(epochs))
@@ -111,26 +111,26 @@ def build_corpus(chain: Chain, folder: Path) -> None:
 
 
 def _rewarded(chain: Chain) -> list[Any]:
-    """For each pass, which events of its thinned histories are targets: drawn by the proxy that the dial
+    """For each pass, which events of its thinned histories are targets: drawn by the proxy that the setting
     `reward` names.
     """
     from tastemaker.corpus.rewards import targets_by_reward
     from tastemaker.flows.retention.live.rewards import event_rewards
 
-    dials, train = chain.workspace.settings, chain.data.split.train
+    settings, train = chain.workspace.settings, chain.data.split.train
     rewards = event_rewards(chain)
     numbered = replace(
         train, items=np.arange(len(train.items))
     )  # thinned alike, it tells which events are left
-    left = [thinned(numbered, dials["thinning"], dials["seed"], copy) for copy in range(dials["sft_epochs"])]
+    left = [thinned(numbered, settings.thinning, settings.seed, copy) for copy in range(settings.sft_epochs)]
     return [
-        targets_by_reward(rewards[one.items], one.user_rows, dials["seed"], copy)
+        targets_by_reward(rewards[one.items], one.user_rows, settings.seed, copy)
         for copy, one in enumerate(left)
     ]
 
 
 def _train(
-    chain: Chain, folder: Path, stage: str, source: Path, siblings: Any = None, **settings: Any
+    chain: Chain, folder: Path, stage: str, source: Path, siblings: Any = None, **stage_settings: Any
 ) -> None:
     """One stage of training with checkpoints in `folder/state`, curves in `curve.jsonl`, and the model in
     `folder/model`.
@@ -138,16 +138,19 @@ def _train(
     from tastemaker.lm.base import load, load_tokenizer, save
     from tastemaker.lm.train import Settings, train
 
-    dials = chain.workspace.settings
+    settings = chain.workspace.settings
     model, vocabulary = load(source)
     assert vocabulary is not None
     examples = read_table(chain.path("corpus") / f"{stage}.parquet")
-    batch = dials["batch"] or min(128, max(16, len(chain.data.split.train) // 170))
-    common = {"batch_rows": batch, "learning_rate": dials["learning_rate"], "dropout": dials["dropout"]}
-    common |= {"weight_decay": dials["weight_decay"], "epochs": 1.0}
-    chosen = Settings(
-        stage=stage, seed=dials["seed"], threads=dials["threads"] or None, **(common | settings)
-    )  # type: ignore[arg-type]
+    batch = settings.batch or min(128, max(16, len(chain.data.split.train) // 170))
+    common: dict[str, Any] = {
+        "batch_rows": batch,
+        "learning_rate": settings.learning_rate,
+        "dropout": settings.dropout,
+    }
+    common |= {"weight_decay": settings.weight_decay, "epochs": 1.0}
+    common |= {"stage": stage, "seed": settings.seed, "threads": settings.threads or None}
+    chosen = Settings(**(common | stage_settings))
     run = train(model, vocabulary, examples, chosen, folder / "state", siblings=siblings)
     metrics = follow(run, folder / "curve.jsonl", chain.report, NAMES[stage])
     save(
@@ -170,7 +173,7 @@ def build_sft(chain: Chain, folder: Path) -> None:
     from tastemaker.lm.train import Siblings
 
     siblings = Siblings.of(*load_codes(chain))
-    passes = int(chain.workspace.settings["sft_epochs"])
+    passes = int(chain.workspace.settings.sft_epochs)
     _train(
         chain,
         folder,

@@ -29,16 +29,16 @@ BALANCE = 1.5
 
 def build_tokens(chain: Chain, folder: Path) -> None:
     """The codebook, every item's Semantic ID, and a report of how well the codes are used."""
-    dials = chain.workspace.settings
+    settings = chain.workspace.settings
     views = load_views(chain.path("vectors"))
     n = len(chain.data.item_ids)
     sizes = (
-        tuple(int(size) for size in str(dials["levels"]).split("/"))
-        if dials["levels"]
+        tuple(int(size) for size in str(settings.levels).split("/"))
+        if settings.levels
         else two_level_sizes(n)
     )
     book = _fit(chain, views, sizes)
-    codes, sizes = _resolve(dials["collisions"], book, views)
+    codes, sizes = _resolve(settings.collisions, book, views)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
     warm = chain.data.training_counts > 0
     found = sid_report(
@@ -63,25 +63,25 @@ def build_tokens(chain: Chain, folder: Path) -> None:
 
 
 def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> Codebook:
-    dials = chain.workspace.settings
-    chain.report("Semantic IDs", 0, 1, str(dials["tokenizer"]))
-    if dials["tokenizer"] == "rkmeans":
+    settings = chain.workspace.settings
+    chain.report("Semantic IDs", 0, 1, str(settings.tokenizer))
+    if settings.tokenizer == "rkmeans":
         weights = {"text": 0.5, "audio": 0.5, "image": 0.25, "behaviour": 1.0}
         chosen = {name: weights[name] for name in views}
         book = fit_rkmeans(
             views,
             sizes,
-            dials["seed"],
+            settings.seed,
             chosen,
             RkmeansSettings(
-                scaling="view", start="rows", balance=BALANCE if dials["collisions"] == "unique" else None
+                scaling="view", start="rows", balance=BALANCE if settings.collisions == "unique" else None
             ),
         )
     else:
         from tastemaker.semantic_ids.rqvae import fit_rqvae
 
         pairs, weights_of_pairs = cooccurring_pairs(chain.data.split.train)
-        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, None, dials["seed"], weights_of_pairs)
+        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, None, settings.seed, weights_of_pairs)
     chain.report("Semantic IDs", 1, 1, "")
     return book
 

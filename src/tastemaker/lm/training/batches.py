@@ -167,9 +167,8 @@ def _with_targets(examples: Examples) -> Examples:
     parents, emphasis = (
         None if one is None else one[inside] for one in (examples.parents, examples.emphasis)
     )
-    return Examples(
-        examples.tokens[inside], examples.target[inside], offsets, examples.weight[keep], parents, emphasis
-    )  # type: ignore[arg-type]
+    tokens, target = examples.tokens[inside], examples.target[inside]
+    return Examples(tokens, target, offsets, examples.weight[keep], parents, emphasis)  # type: ignore[arg-type]
 
 
 class Batches:

@@ -14,7 +14,7 @@ from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import Reading
 from tastemaker.experiment.readout.surrogates import index_rows
 from tastemaker.experiment.surrogate import SurrogateIndex
-from tastemaker.rank.report import ClaimReport, Groups, Intervals, Table
+from tastemaker.retention.report import ClaimReport, Groups, Intervals, Table
 from tastemaker.stats.estimate import Estimate
 
 _TRUST = (

@@ -32,17 +32,17 @@ class Asker:
     """
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
-        self.dials, self.surveys = workspace.settings, Surveys(database)
+        self.settings, self.surveys = workspace.settings, Surveys(database)
 
     def never(self, user_id: str) -> bool:
         """Whether the person belongs to those who are never asked."""
-        return bool(position(user_id, never_salt(self.dials["seed"])) < self.dials["ask_holdout"])
+        return bool(position(user_id, never_salt(self.settings.seed)) < self.settings.ask_holdout)
 
     def after(self, events: Sequence[Event], now: datetime) -> dict[str, Any] | None:
         """The question to show after these events, logged as shown; None for none. The same events give the
         same question.
         """
-        if self.dials["ask_share"] <= 0:
+        if self.settings.ask_share <= 0:
             return None
         for event in events:
             if event.kind == "like" or (
@@ -54,7 +54,7 @@ class Asker:
         return None
 
     def _about(self, event: Event, now: datetime) -> Question | None:
-        share, seed = self.dials["ask_share"], self.dials["seed"]
+        share, seed = self.settings.ask_share, self.settings.seed
         if event.item_id is None or event.request_id is None or self.never(event.user_id):
             return None
         if generator(seed, "ask", event.event_id).random() >= share:
@@ -64,6 +64,6 @@ class Asker:
             return None
         name = "q-" + hashlib.blake2b(f"{seed}/{event.event_id}".encode(), digest_size=12).hexdigest()
         made = Question(name, event.user_id, event.item_id, event.request_id, QUESTION, share, now)
-        if self.surveys.ask(made, self.dials["ask_hours"], self.dials["ask_lists"]):
+        if self.surveys.ask(made, self.settings.ask_hours, self.settings.ask_lists):
             return made
         return self.surveys.open_question(name)  # sent again, it is still open

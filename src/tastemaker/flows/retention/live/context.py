@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tastemaker.corpus.pairs import pair_counts
 from tastemaker.flows.data import Data
-from tastemaker.rank.features import Floats, Known, Person, features, known_items
+from tastemaker.retention.features import Floats, Known, Person, features, known_items
 from tastemaker.store import Database, Workspace
 
 

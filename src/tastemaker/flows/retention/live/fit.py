@@ -18,10 +18,10 @@ from tastemaker.flows.chain import Report
 from tastemaker.flows.retention.live.asking import QUESTION
 from tastemaker.flows.retention.live.ranking import KIND
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.rank.proxy import Proxy, ProxySettings, fit_proxy, to_parts
-from tastemaker.rank.proxy.claim import calibrate, calibration, calibration_claim, choose_thresholds
-from tastemaker.rank.proxy.parts import rows_of
-from tastemaker.rank.weights import response_weights
+from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
+from tastemaker.retention.proxy.claim import calibrate, calibration, calibration_claim, choose_thresholds
+from tastemaker.retention.proxy.parts import rows_of
+from tastemaker.retention.weights import response_weights
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
 
 LEAST = 400
@@ -75,7 +75,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     try:
         rows, weighing = _weighed(rows)
         report(KIND, 1, 4, "fitting")
-        proxy, claim, skill = _fitted(rows, opened.settings["seed"], answers)
+        proxy, claim, skill = _fitted(rows, opened.settings.seed, answers)
     except InputError as error:
         return _refused(f"{answers:,} answers cannot be learnt from: {error}")
     report(KIND, 2, 4, "saving")

@@ -18,14 +18,14 @@ from tastemaker.flows.retention.adjust import rule_of
 from tastemaker.flows.retention.live.asking import ANONYMOUS
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.proxy import load_proxy
-from tastemaker.rank.features import Floats, matrix
-from tastemaker.rank.proxy import Proxy, predict_arrays
-from tastemaker.rank.served import by_place, rerank, sentence
+from tastemaker.retention.features import Floats, matrix
+from tastemaker.retention.proxy import Proxy, predict_arrays
+from tastemaker.retention.served import by_place, rerank, sentence
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.store import Database, Surveys, Workspace
 
 if TYPE_CHECKING:
-    from tastemaker.flows.exploration.serve import Explorer
+    from tastemaker.flows.explore.serve import Explorer
     from tastemaker.flows.recommend import Wish
 
 KIND, WITHDRAWN = "proxy", ""  # a deployment of no proxy takes back the one before
@@ -35,7 +35,7 @@ SHARES = {"control": 0.5, "treatment": 0.5}
 @dataclass(frozen=True, eq=False)
 class Served:
     """Candidates in the order they are to be drawn or shown in; `pool.scores` go by place (see
-    `rank.served.by_place`).
+    `retention.served.by_place`).
 
     scores: the model's own score of each item. moves: what the proxy did, by item; empty where none ranks.
     features: what was known of each item of the pool, to be logged with the slate; empty where nothing is to
@@ -86,9 +86,9 @@ class Ranking:
     def __init__(self, workspace: Workspace, context: Context, database: Database) -> None:
         self.workspace, self.context, self.database = workspace, context, database
         self.surveys = Surveys(database)
-        dials = workspace.settings
-        self.rule = None if dials["adjust"] == "off" else rule_of(dials["adjust"], {}, dials["adjust_places"])
-        self.asking, self.experiment = dials["ask_share"] > 0, dials["experiment"]
+        settings = workspace.settings
+        self.rule = None if settings.adjust == "off" else rule_of(settings.adjust, {}, settings.adjust_places)
+        self.asking, self.experiment = settings.ask_share > 0, settings.experiment
         self._proxy: tuple[str, Proxy] | None = None
         self._guard = threading.Lock()
         self._exposed: set[str] = set()
@@ -110,7 +110,7 @@ class Ranking:
     @property
     def spare(self) -> int:
         """Candidates wanted beyond those shown, so that the proxy can bring one up from below."""
-        return 0 if self.proxy() is None else int(self.workspace.settings["adjust_places"])
+        return 0 if self.proxy() is None else int(self.workspace.settings.adjust_places)
 
     def arm(self, user_id: str | None) -> str | None:
         """The arm of a person in the running test; nobody knows who sends a bare history, so that stays

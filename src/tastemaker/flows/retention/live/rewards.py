@@ -7,8 +7,8 @@ import numpy as np
 from tastemaker.flows.chain import Chain
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.ranking import load_deployed
-from tastemaker.rank.features import Floats, history_features, matrix
-from tastemaker.rank.proxy import predict_arrays
+from tastemaker.retention.features import Floats, history_features, matrix
+from tastemaker.retention.proxy import predict_arrays
 
 
 def event_rewards(chain: Chain) -> Floats:
@@ -18,7 +18,7 @@ def event_rewards(chain: Chain) -> Floats:
     Features that only a served list has (score, lead, place) stand at their mean among the answers: there is
     no score yet when examples are made. Raises ArtifactError when there is no such proxy.
     """
-    proxy = load_deployed(chain.workspace, chain.workspace.settings["reward"])
+    proxy = load_deployed(chain.workspace, chain.workspace.settings.reward)
     context, train = Context(chain.workspace, chain.data, None), chain.data.split.train
     means = proxy.about.get("means", {})
     parts = []

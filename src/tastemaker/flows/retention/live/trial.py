@@ -16,7 +16,7 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
     check`.
     """
     opened = Workspace.open(workspace)
-    name = experiment or opened.settings["experiment"]
+    name = experiment or opened.settings.experiment
     if not name:
         raise InputError(
             f'{workspace}: no test is set; write experiment = "rr-1" into tastemaker.toml, or give'

@@ -38,9 +38,9 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
         database.close()
     now = f"proxy {back} ranks" if to else "lists keep the model's own order"
     lines = [f"{f'proxy {mark} withdrawn: ' if mark else ''}{now} from the next request on"]
-    if opened.settings["experiment"]:
+    if opened.settings.experiment:
         lines.append(
-            f"the test '{opened.settings['experiment']}' is still set: from now on its treatment is not what"
+            f"the test '{opened.settings.experiment}' is still set: from now on its treatment is not what"
             " it was; end it"
         )
     return {"withdrawn": mark, "deployed": back or None, "text": "\n".join(lines), "exit_code": 0}

@@ -1,0 +1,108 @@
+"""What each view hides is worth something: how much a word search gains when it is shown what its role may
+not see.
+
+Views kept: the dialogue's words alone. Goal shown: the listener's goal is added to the query. Pool shown:
+only the turn's candidates are ranked. Target shown: the item's title is in the message. Inflation is nDCG@20
+above the views as kept; 95 % intervals, conversations resampled, paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from recipes.common import save_figure, show_table
+from recipes.converse.world import arguments, build, conversations, interval
+from tastemaker.cli.progress import progress
+from tastemaker.converse.benchmark import Ask, asks, score
+from tastemaker.converse.benchmark.scores import macro
+from tastemaker.converse.record import Conversation
+from tastemaker.flows.converse.audit import open_data_set, read_conversations
+from tastemaker.flows.converse.world.setting import Setting
+from tastemaker.flows.data import item_texts
+from tastemaker.retrieve.baselines import Lexical
+
+NAME = "asymmetry"
+LEAKS = ("views kept", "goal shown", "pool shown", "target shown")
+
+
+def said(one: Conversation, turn: int) -> str:
+    """Every word before the answer."""
+    before = [words for other in one.turns[: turn - 1] for words in (other.message, other.reply)]
+    return " ".join([*before, one.turns[turn - 1].message])
+
+
+def ranked(setting: Setting, lexical: Lexical, one: Conversation, ask: Ask, leak: str) -> list[int]:
+    """Twenty rows by BM25 with one leak."""
+    catalogue, turn = setting.world.catalogue, one.turns[ask.turn - 1]
+    query = said(one, ask.turn)
+    if leak == "goal shown":
+        query += " " + one.goal.text
+    if leak == "target shown" and ask.target is not None:
+        query += " " + catalogue.titles[ask.target]
+    scores = lexical.search([query])[0]
+    scores[ask.excluded] = -np.inf
+    if leak == "pool shown":
+        keep = np.zeros(len(scores), bool)
+        keep[[catalogue.row[shown.item_id] for shown in turn.candidates]] = True
+        scores = np.where(keep, scores, -np.inf)
+    order = np.argsort(-scores, kind="stable")[:20]
+    return [int(row) for row in order if np.isfinite(scores[row])]
+
+
+def draw(values: Sequence[tuple[str, float, float, float]]) -> Figure:
+    """Inflation per leak."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, value, low, high) in enumerate(values):
+        axes.plot([low, high], [place, place], color="#0072b2", linewidth=2)
+        axes.plot([value], [place], "o", color="#0072b2")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(values)), [name for name, *_ in values])
+    axes.invert_yaxis()
+    axes.set_xlabel("nDCG@20 of word search above the views as kept")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def main() -> None:
+    """Generate, rank with each leak, show."""
+    given = arguments(main, "asymmetry", 200, 30)
+    folder = build(given, until="vectors")
+    conversations(folder, NAME, given.conversations, given.seed)
+    with progress(False) as report:
+        setting, place = open_data_set(folder, NAME, report)
+    world = setting.world
+    lexical = Lexical([text or "?" for text in item_texts(setting.chain.data.items)])
+    pairs = [
+        (one, ask)
+        for number, one in enumerate(read_conversations(place))
+        for ask in asks(number, one, world.catalogue, world.tools.match)
+        if ask.target is not None
+    ]
+    some = [ask for _, ask in pairs]
+    found = {
+        leak: score(some, [ranked(setting, lexical, one, ask, leak) for one, ask in pairs])["nDCG@20"]
+        for leak in LEAKS
+    }
+    rows, drawn = [], []
+    for leak in LEAKS:
+        value, more = (
+            macro(some, found[leak], given.seed),
+            macro(some, found[leak] - found[LEAKS[0]], given.seed),
+        )
+        rows.append(
+            {"leak": leak, "nDCG@20": interval(vars(value)), "inflation": interval(vars(more), signed=True)}
+        )
+        if leak != LEAKS[0]:
+            drawn.append((leak, more.value, more.low, more.high))
+    size = f"{given.conversations} conversations, {len(some):,} turns, {len(world.catalogue)} items"
+    title = f"Leaks, BM25 over the whole dialogue: {size}"
+    show_table(given.out, rows, title)
+    save_figure(given.out, draw(drawn))
+
+
+if __name__ == "__main__":
+    main()

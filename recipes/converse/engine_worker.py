@@ -1,0 +1,85 @@
+"""One sitting of a run against a rehearsed endpoint, in a process that may be killed.
+
+Every unit makes four calls, each of which quotes the answer before. The results go to FOLDER/results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tastemaker.chat import (
+    Budget,
+    Cache,
+    Engine,
+    EngineSettings,
+    Journal,
+    PaceSettings,
+    Request,
+    Sampling,
+    Unit,
+    map_units,
+    user,
+)
+from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
+from tastemaker.store import append_line, read_lines, write_bytes, write_json
+
+CALLS = 4
+
+
+class Said(BaseModel):
+    """What the rehearsed endpoint answers."""
+
+    said: str
+
+
+def say(body: dict[str, Any]) -> str:
+    """The endpoint's answer: a function of the question alone, so that a re-ask or a lost call leads to the
+    same words.
+    """
+    words = body["messages"][0]["content"]
+    return json.dumps({"said": f"{len(words)} letters, of which {words.count('e')} are e"})
+
+
+def engine_of(folder: Path, chat: Endpoint, pace: PaceSettings) -> Engine:
+    """An engine whose cache and journal are in `folder`, continued if there is one."""
+    path = folder / "journal.jsonl"
+    journal = Journal(partial(append_line, path), read_lines(path) if path.exists() else [], {"calls": CALLS})
+    budget = Budget(usage=journal.spent()[0], calls=journal.spent()[1])
+    cache = Cache(folder / "cache", write_bytes)
+    return Engine(chat, cache=cache, journal=journal, budget=budget, settings=EngineSettings(pace))
+
+
+def talk(engine: Engine, unit: Unit[int], calls: int = CALLS) -> dict[str, Any]:
+    """The work of one unit: `calls` calls, one after the other."""
+    said: list[str] = []
+    for turn in range(calls):
+        asked = user(f"unit {unit.value}, turn {turn}; before: {said[-1] if said else 'nothing'}")
+        about = {"unit": unit.id, "subject": unit.subject, "kind": "turn"}
+        said.append(engine.call(Request((asked,), Said, Sampling(max_tokens=64), **about)).said)
+    return {"said": said}
+
+
+def sitting(folder: Path, url: str, units: int, most: int = 8) -> None:
+    """Run or resume, and write the results when all is done."""
+    pace = PaceSettings(start=4, most=most, cool_down=0.2, back_off=0.02, longest=0.2)
+    with Endpoint(EndpointSettings(url, "rehearsal", deadline=1.0)) as chat:
+        engine = engine_of(folder, chat, pace)
+        todo = [Unit(f"c{i:04d}", f"subject {i % 7}", i) for i in range(units)]
+        out = list(map_units(engine, partial(talk, engine), todo))
+    write_json(folder / "results.json", [[one.id, one.value, one.failure] for one in out])
+
+
+if __name__ == "__main__":
+    reader = argparse.ArgumentParser(description=__doc__)
+    reader.add_argument("folder", type=Path)
+    reader.add_argument("url")
+    reader.add_argument("units", type=int)
+    reader.add_argument("--most", type=int, default=8)
+    told = reader.parse_args()
+    sitting(told.folder, told.url, told.units, told.most)

@@ -1,0 +1,186 @@
+"""Safe OPG and DEPSUE, as published and certified, against the logger's quality beta.
+
+    python -m recipes.explore.beta_sweep
+    python -m recipes.explore.beta_sweep --quick
+    python -m recipes.explore.beta_sweep --data FOLDER --variant worse
+
+World: 1,000 Beauty items (800 existing, 200 new), 100 users, Bernoulli rewards, pi0 proportional to exp(beta
+q) on existing items; a log of 10,000 rows, then 10,000 live rounds shared among a method's K deployments. V0
+is the logger's value, C = .95 V0.
+Stop it and start it again: finished runs are kept, and betas take turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recipes.common import Journal, parser, read_arguments
+from recipes.explore.beta_report import report
+from recipes.explore.catalogue import draw, load_catalogue
+from tastemaker.explore.gate import GateSettings
+from tastemaker.explore.learn.certified import PathSettings, depsue, judge_path
+from tastemaker.explore.learn.fit import imitate, learn, learn_path
+from tastemaker.explore.learn.paper import (
+    GAPS,
+    PaperPolicy,
+    PaperSettings,
+    depsue_paper,
+    halves,
+    safe_opg_paper,
+)
+from tastemaker.explore.learn.rows import Rows
+from tastemaker.explore.learn.softmax import Settings, Weights
+from tastemaker.explore.learn.space import NumberedPolicy, Population
+from tastemaker.explore.ledger import Ledger
+from tastemaker.explore.table import Log, split
+from tastemaker.simulate.bandit.catalogue import SHIFTS, CatalogueSettings, CatalogueWorld
+from tastemaker.stats.random import generator
+
+BETAS, ROWS, C, CAP, COUNTS = (-24, -16, -8, 0, 8, 16, 24), 10_000, 0.95, 2.0, (2, 3, 4, 5)
+LEARNER = Settings(steps=60, learning_rate=0.1, bias=0.4, entropy=0.1)
+PAPER = PaperSettings(learner=LEARNER)
+LATER = PaperSettings(learner=replace(LEARNER, steps=20))
+PATH = PathSettings(lambdas=(3.0, 1.0, 0.3), learner=replace(LEARNER, steps=30))
+Outcome = dict[str, list[list[float]]]
+
+
+class Run:
+    """One log of one logger, and every method on it. Outcomes: per deployment, V/V0 and novelty."""
+
+    def __init__(self, world: CatalogueWorld, beta: int, seed: int) -> None:
+        self.world, self.key = world, f"beta {beta} run {seed}"
+        self.draws = generator(seed, "beta sweep", beta)
+        self.space = Population(world.contexts, world.vectors, world.prefixes)
+        self.names = list(world.world.actions)
+        self.logger = NumberedPolicy(world.logger(beta), world.prefixes)
+        self.base = self.value(self.logger)
+        self.log = self.serve(self.logger, ROWS, 0)
+        self.rows = self.space.rows(self.log)
+        self.out: Outcome = {}
+
+    def value(self, policy: NumberedPolicy) -> float:
+        return float((policy.probabilities * self.world.q).sum(axis=1).mean())
+
+    def score(self, policies: list[NumberedPolicy]) -> list[list[float]]:
+        """[V/V0, novelty] of each deployment."""
+        new = ~self.world.existing
+        return [
+            [self.value(one) / self.base, float(one.probabilities[:, new].sum(axis=1).mean())]
+            for one in policies
+        ]
+
+    def serve(self, policy: Any, rounds: int, k: int) -> Log:
+        return draw(self.world, policy, rounds, self.draws, self.names)
+
+    def policy(self, weights: Weights | None) -> NumberedPolicy:
+        return self.logger if weights is None else self.space.policy(weights)
+
+    def unsafe(self) -> None:
+        for name, objective in (("OPG", "ips"), ("OPG+CQL", "cql")):
+            self.out[name] = self.score([self.policy(learn(self.rows, objective, 0.0, LEARNER, self.key))])
+
+    def paper(self, start: Weights) -> None:
+        target = C * float(self.rows.reward.mean())
+        s1, s2 = halves(self.rows, self.key)
+        first = safe_opg_paper(s1, s2, target, PAPER, self.key, start)
+        self.out["Safe OPG"] = self.score([self.policy(first.weights)])
+        self.ceiling(first)
+
+        def deploy(weights: Weights | None, rounds: int, k: int) -> Rows:
+            return self.space.rows(self.serve(self.policy(weights), rounds, k))
+
+        def probability(rows: Rows) -> Any:
+            return self.logger.probabilities[rows.context, rows.action]
+
+        for count in COUNTS:
+            found = depsue_paper(self.rows, probability, deploy, count, ROWS, target, LATER, self.key, first)
+            self.out[f"DEPSUE K={count}"] = self.score([self.policy(one.found.weights) for one in found])
+
+    def ceiling(self, found: PaperPolicy) -> None:
+        """Novelty of a passing Safe OPG policy beside its ceiling 1 - (C + width)/V(pi_A), V(pi_A) as
+        estimated on S2.
+        """
+        if found.weights is not None:
+            nu = self.out["Safe OPG"][0][1]
+            self.out["ceiling"] = [[nu, 1 - (found.threshold + found.width) * (1 - nu) / found.mean]]
+
+    def certified(self, start: Weights) -> None:
+        parts = split(self.log, PATH.parts, self.key)
+        trained = learn_path(
+            self.space.rows(parts[0]), PATH.lambdas, PATH.objective, PATH.learner, self.key, start
+        )
+        known = self.world.existing
+        for name in ("logged", "prefix"):
+            gate = GateSettings(C, 0.05, support=name)  # type: ignore[arg-type]
+            found = judge_path(trained, parts, self.space, known, gate, PATH)
+            best = self.logger if found.passed is None else found.policies[found.passed]
+            self.out[f"certified Safe OPG ({name})"] = self.score([best])  # type: ignore[list-item]
+        for count in COUNTS:
+            rounds, _ = depsue(
+                self.log,
+                self.logger,
+                self.serve,
+                ROWS,
+                self.space,
+                known,
+                Ledger(c=C, K=count, cap=CAP),
+                PATH,
+                key=self.key,
+                first=lambda gate: judge_path(trained, parts, self.space, known, gate, PATH),
+            )
+            served = [self.logger if one.serving is None else one.serving for one in rounds]
+            self.out[f"certified DEPSUE K={count}"] = self.score(served)  # type: ignore[arg-type]
+            self.out[f"admitted K={count}"] = [
+                [float(one.admitted), one.margin / self.base] for one in rounds
+            ]
+
+
+def one(world: CatalogueWorld, beta: int, seed: int) -> Outcome:
+    """Every method on one log."""
+    run = Run(world, beta, seed)
+    run.unsafe()
+    start = imitate(run.space.rows(run.log.take(np.arange(ROWS // 2))), LEARNER, run.key)
+    run.paper(start)
+    run.certified(start)
+    return {name: [[round(number, 5) for number in row] for row in rows] for name, rows in run.out.items()}
+
+
+def main() -> None:
+    """Run, print the table, draw three panels."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    found = parser(main, "3 betas, 20 runs: inconclusive")
+    found.add_argument(
+        "--data", type=Path, help="folder with items.parquet and interactions.parquet instead of Beauty"
+    )
+    found.add_argument(
+        "--variant", choices=list(SHIFTS), default="same", help="are new items as good as the others?"
+    )
+    found.add_argument("--runs", type=int, default=200, help="runs a beta")
+    arguments = read_arguments(found, "explore/beta_sweep")
+    betas, runs = ((-16, 0, 16), 20) if arguments.quick else (BETAS, arguments.runs)
+    world = load_catalogue(arguments.data, arguments.seed, CatalogueSettings(variant=arguments.variant))
+    settings = {
+        "recipe": "beta_sweep",
+        "seed": arguments.seed,
+        "variant": arguments.variant,
+        "paper": PAPER,
+        "path": PATH,
+    }
+    journal = Journal(
+        arguments.out, settings | {"data": str(arguments.data or "amazon-beauty-2014"), "gaps": GAPS}
+    )
+    keys = [[beta, run] for run in range(runs) for beta in betas]
+    outcomes = journal.run(
+        keys, lambda key: one(world, key[0], arguments.seed * 100_000 + key[1]), "beta sweep"
+    )
+    report(arguments.out, betas, keys, outcomes, GAPS, arguments.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What it costs to choose and judge on the same rows: false certificates against the number of unsafe
+candidates.
+
+    python -m recipes.explore.split_reuse
+    python -m recipes.explore.split_reuse --quick
+
+50 policies of the paired world, all worth .90 to .949 V0, so that every certificate (V > .95 V0) is false.
+Same rows: any of m candidates passes on 10,000 rows. Fixed sequence: 4,000 rows choose where to start, 6,000
+certify once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.explore.draws import rate, rewarded_actions, student, wealth
+from tastemaker.simulate.bandit import paired_world
+from tastemaker.stats.random import generator
+
+C, DELTA, ROWS, BATCH = 0.95, 0.05, 10_000, 20
+COUNTS = (1, 2, 5, 10, 20, 30, 40, 50)
+RULES = ("paired t, same rows", "paired t, Bonferroni", "paired betting, same rows", "fixed sequence")
+
+
+def candidates() -> npt.NDArray[np.float64]:
+    """(50, 80) weights pi/pi0 of softmax(.5 xi_j + b_j u), xi_j in order from default_rng(0), b_j solved for
+    V/V0 .90 to .949.
+    """
+    small, draws = paired_world(), np.random.default_rng(0)
+    out = []
+    for worth in np.linspace(0.90, 0.949, 50):
+        base = np.exp(0.5 * draws.standard_normal(80))
+        out.append(small.worth(worth, base / base.sum()) / small.logger)
+    return np.array(out)
+
+
+def judge(seed: int, batch: int) -> dict[str, Any]:
+    """BATCH runs: for each rule, in how many any of the first m (in random order) was certified; and each
+    candidate alone.
+    """
+    small, weights, draws = paired_world(), candidates(), generator(seed, "split reuse", batch)
+    hits = {rule: [0] * len(COUNTS) for rule in RULES}
+    alone = np.zeros(len(weights), dtype=int)
+    goal = -np.log(DELTA)
+    for _ in range(BATCH):
+        order = draws.permutation(len(weights))
+        same, choose, judged = (
+            weights[order][:, rewarded_actions(small.q, small.logger, n, draws)] - C
+            for n in (ROWS, 4_000, 6_000)
+        )
+        total, squares = same.sum(axis=1), (same**2).sum(axis=1)
+        plain = student(total, squares, ROWS, DELTA) > 0
+        alone[order] += plain
+        bets = np.array([wealth(one, ROWS, C) >= goal for one in same])
+        growth = np.array([wealth(one, 4_000, C) for one in choose])
+        for place, m in enumerate(COUNTS):
+            hits[RULES[0]][place] += bool(plain[:m].any())
+            hits[RULES[1]][place] += bool((student(total[:m], squares[:m], ROWS, DELTA / m) > 0).any())
+            hits[RULES[2]][place] += bool(bets[:m].any())
+            # All candidates are unsafe: a false certificate is given exactly if the first one tested passes.
+            hits[RULES[3]][place] += bool(wealth(judged[int(np.argmax(growth[:m]))], 6_000, C) >= goal)
+    return {"hits": hits, "alone": alone.tolist()}
+
+
+def main() -> None:
+    """Run, print the table, draw the curves."""
+    arguments = read_arguments(parser(main, "100 runs: inconclusive"), "explore/split_reuse")
+    runs = 100 if arguments.quick else 1_000
+    journal = Journal(arguments.out, {"recipe": "split_reuse", "seed": arguments.seed, "batch": BATCH})
+    found = journal.run(range(runs // BATCH), lambda batch: judge(arguments.seed, batch), "split reuse")
+    hits = {rule: np.sum([one["hits"][rule] for one in found], axis=0) for rule in RULES}
+    rows = [
+        {"candidates": m, **{rule: rate(int(hits[rule][place]), runs) for rule in RULES}}
+        for place, m in enumerate(COUNTS)
+    ]
+    alone = np.sum([one["alone"] for one in found], axis=0)
+    note = (
+        f"In percent of {runs} runs, with 95 % Clopper-Pearson intervals; delta = 5 %. One fixed candidate,"
+        f" paired t: {rate(int(alone.sum()), runs * 50)} on average, {rate(int(alone[-1]), runs)} for the one"
+        " worth .949 V0." + (" A quick run: inconclusive." if arguments.quick else "")
+    )
+    show_table(arguments.out, rows, "False certificates", note)
+    save_figure(arguments.out, draw(hits, runs))
+
+
+def draw(hits: dict[str, npt.NDArray[np.int64]], runs: int) -> Figure:
+    """False certificates against the number of candidates."""
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for rule, style in zip(RULES, ("o--", "s:", "^-.", "D-"), strict=True):
+        axes.plot(COUNTS, 100 * hits[rule] / runs, style, label=rule)
+    axes.axhline(100 * DELTA, color="0.4", linewidth=0.8)
+    axes.text(50, 100 * DELTA + 0.6, "delta", fontsize=8, color="0.3", ha="right")
+    axes.set(xlabel="unsafe candidates", ylabel="false certificates, % of runs", ylim=(0, None))
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""From a reply to an answer that may be used: parse, schema, domain; and how to ask again when one of them
+fails.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from tastemaker.chat.protocol import CallError, Check, Reply, Request, assistant, user
+
+A = TypeVar("A")
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+_TOLD = 3
+
+
+def read_answer(reply: Reply, request: Request[A], check: Check[A] | None = None) -> A:
+    """The validated answer in `reply`; a Markdown fence around the whole of it is taken off, nothing else is
+    repaired.
+
+    Raises
+    ------
+    CallError
+        `cut_off`, `not_json`, `schema` or `domain`; the detail is the sentence the model is told.
+    """
+    value = cast(
+        A, _plain(reply) if request.answer is str else _parsed(reply, cast("type[BaseModel]", request.answer))
+    )
+    problem = check(value) if check is not None else None
+    if problem is not None:
+        raise CallError("domain", problem)
+    return value
+
+
+def _plain(reply: Reply) -> str:
+    if reply.cut_off:
+        raise CallError("cut_off", "the answer was too long; say it in fewer words")
+    if not reply.text.strip():
+        raise CallError("schema", "the answer was empty")
+    return reply.text.strip()
+
+
+def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
+    fenced = _FENCE.fullmatch(reply.text)
+    text = fenced[1] if fenced else reply.text
+    try:
+        return answer.model_validate_json(text)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        if reply.cut_off:
+            raise CallError("cut_off", "the JSON was cut off because it was too long; answer in fewer words")
+        raise CallError(
+            "not_json", f"the answer is not JSON ({problems[0]['msg']}); answer with one JSON object only"
+        )
+    told = "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in problems[:_TOLD]
+    )
+    more = f" (and {len(problems) - _TOLD} more)" if len(problems) > _TOLD else ""
+    raise CallError("schema", f"the JSON does not fit the schema: {told}{more}")
+
+
+def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A]:
+    """The request with every rejected answer and the reason shown to the model, in order; without tries, the
+    request itself.
+    """
+    messages = request.messages
+    for one in tries:
+        messages += (
+            assistant(one["text"] or "(empty)"),
+            user(f"That answer cannot be used: {one['detail']}. Answer again."),
+        )
+    return replace(request, messages=messages) if tries else request
+
+
+def schema_prompt(request: Request[Any]) -> str:
+    """The sentence that tells a model without native schema decoding what shape to answer in; empty for plain
+    text.
+    """
+    if request.schema is None:
+        return ""
+    return (
+        "Answer with one JSON object that fits this JSON schema, and nothing"
+        f" else:\n{json.dumps(request.schema)}"
+    )

@@ -1,0 +1,214 @@
+"""The call engine: every answer validated, kept, paid once, paced and within budget; units of work mapped
+over it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeVar
+
+from tastemaker.chat.answers import ask_again, read_answer
+from tastemaker.chat.cache import Cache, call_key
+from tastemaker.chat.cost import Budget, maximum
+from tastemaker.chat.journal import Journal
+from tastemaker.chat.pace import PASSING, Clock, Pace, PaceSettings, SystemClock
+from tastemaker.chat.protocol import CallError, Chat, Check, Reply, Request, StoppedEarly, Usage
+from tastemaker.errors import InputError
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """reasks: how often a model is asked again after an unusable answer. keep_calls: cache and journal single
+    calls.
+
+    Without `keep_calls` only finished units are kept: right for models that are free and faster than a disk.
+    open_units: units of work open for every call allowed at once. With 2, while one writes its answer to disk
+    another's call is under way; with 1 and one call at a time, units are done one after the other.
+    """
+
+    pace: PaceSettings = field(default_factory=PaceSettings)
+    reasks: int = 2
+    keep_calls: bool = True
+    open_units: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reasks < 0 or self.open_units < 1:
+            raise InputError(
+                f"reasks {self.reasks}: must be 0 or more; open_units {self.open_units}: 1 or more"
+            )
+
+
+class Engine:
+    """Asks `chat`, and answers a question it has answered before from `cache`.
+
+    Order of events, so that a kill at any moment repeats no call whose answer arrived: reserve budget,
+    journal "sent", wait for a place, call, keep the answer, journal "answered", return. A call killed in
+    between is in doubt: it is booked at its maximum, and asked again under the same idempotency key.
+    """
+
+    def __init__(
+        self,
+        chat: Chat,
+        *,
+        cache: Cache | None = None,
+        journal: Journal | None = None,
+        budget: Budget | None = None,
+        clock: Clock | None = None,
+        settings: EngineSettings = EngineSettings(),
+    ) -> None:
+        self.chat, self.settings = chat, settings
+        self.cache, self.journal = cache, journal
+        self.budget = budget or Budget()
+        self.pace = Pace(settings.pace, clock or SystemClock(), settings.seed)
+        self.retrying: frozenset[str] = frozenset()
+        self.hits = 0
+        self._calls = cache if settings.keep_calls else None
+        self._notes = journal if settings.keep_calls else None
+        self._locks: dict[str, tuple[threading.Lock, int]] = {}
+        self._guard = threading.Lock()
+
+    def call(self, request: Request[A], check: Check[A] | None = None) -> A:
+        """A validated answer to `request`: parsed, of its schema, and accepted by `check`.
+
+        Raises
+        ------
+        CallError
+            when no attempt brought a usable answer; its kind is the last attempt's.
+        StoppedEarly, BudgetReached
+            when the run has ended; what is finished is kept.
+        """
+        key = call_key(self.chat.model, request)
+        with self._alone(f"{request.subject}\x1f{key}"):
+            kept = self._calls.get(request.subject, key) if self._calls else None
+            if kept is not None:
+                try:
+                    answer = read_answer(Reply(kept["text"]), request, check)
+                except CallError:
+                    pass  # the check has become stricter since: ask again
+                else:
+                    self.hits += 1
+                    self._settle_doubt(key, kept, "valid")
+                    return answer
+            return self._ask(request, check, key)
+
+    def _ask(self, request: Request[A], check: Check[A] | None, key: str) -> A:
+        tries: list[dict[str, Any]] = (
+            self._calls.get(request.subject, f"{key}.tries") if self._calls else None
+        ) or []
+        if tries:
+            self._settle_doubt(key, tries[-1], tries[-1]["kind"])
+        if len(tries) > self.settings.reasks and (not request.unit or request.unit in self.retrying):
+            tries = []
+        while len(tries) <= self.settings.reasks:
+            reply, attempt = self._send(ask_again(request, tries), key)
+            used = reply.usage or maximum(request)
+            entry = {"text": reply.text, "usage": [used.input, used.output, used.cached], "attempt": attempt}
+            try:
+                answer = read_answer(reply, request, check)
+            except CallError as error:
+                tries.append({**entry, "kind": error.kind, "detail": error.detail})
+                self._keep(request.subject, f"{key}.tries", tries)
+                self._note(key, attempt, error.kind, used)
+            else:
+                self._keep(request.subject, key, entry)
+                self._note(key, attempt, "valid", used)
+                return answer
+        self.pace.invalid()
+        raise CallError(tries[-1]["kind"], tries[-1]["detail"])
+
+    def _send(self, request: Request[Any], key: str) -> tuple[Reply, int]:
+        """One reply, through as many attempts as its passing failures need; returns it with the attempt's
+        number.
+
+        While the endpoint has answered nothing at all no call is given up: `give_up` then ends the run, not
+        the unit.
+        """
+        most = maximum(request)
+        for turn in count():
+            outcome = self._attempt(request, key, most)
+            if not isinstance(outcome, CallError):
+                return outcome
+            if outcome.kind not in PASSING or (turn + 1 >= self.settings.pace.tries and self.pace.answered):
+                raise outcome
+            self.pace.sleep(self.pace.back_off(outcome, key, turn))
+        raise AssertionError("count() does not end")
+
+    def _attempt(self, request: Request[Any], key: str, most: Usage) -> tuple[Reply, int] | CallError:
+        """One attempt, or how it failed. Whatever else is raised leaves the attempt in doubt.
+
+        Announced before there is a place for it: the disk is then waited for while other calls are under way.
+        """
+        self.budget.reserve(most)
+        used: Usage | None = None
+        try:
+            attempt = self._announce(request, key, most)
+            used = most
+            reply = self._placed(request)
+            used = reply.usage or most
+            return reply, attempt
+        except StoppedEarly:  # it never left
+            used = None
+            self._note_failure(key, attempt, "stopped", used)
+            raise
+        except CallError as error:
+            used = most if error.paid else None
+            self._note_failure(key, attempt, error.kind, used)
+            return error
+        finally:
+            self.budget.settle(most, used)
+
+    def _placed(self, request: Request[Any]) -> Reply:
+        with self.pace.place() as place:
+            try:
+                reply = self.chat.complete(request)
+            except CallError as error:
+                place.failed(error)
+                raise
+            place.answered()
+            return reply
+
+    def _announce(self, request: Request[Any], key: str, most: Usage) -> int:
+        if self._notes is None:
+            return -1
+        return self._notes.sent(key, most, {"unit": request.unit, "kind": request.kind})
+
+    def _note(self, key: str, attempt: int, outcome: str, used: Usage) -> None:
+        if self._notes is not None:
+            self._notes.answered(key, attempt, outcome, used)
+
+    def _note_failure(self, key: str, attempt: int, kind: str, settled: Usage | None) -> None:
+        if self._notes is not None:
+            self._notes.failed(key, attempt, kind, settled or Usage())
+
+    def _settle_doubt(self, key: str, kept: dict[str, Any], outcome: str) -> None:
+        """Book an answer that was kept just before the process was killed, if the journal did not get to say
+        so.
+        """
+        if self._notes is not None and (key, kept["attempt"]) in self._notes.doubtful:
+            self._notes.answered(key, kept["attempt"], outcome, Usage(*kept["usage"]))
+
+    def _keep(self, subject: str, key: str, entry: Any) -> None:
+        if self._calls is not None:
+            self._calls.put(subject, key, entry)
+
+    @contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """One thread at a time for one question, so that equal questions asked at once are paid once."""
+        with self._guard:
+            lock, users = self._locks.get(key, (threading.Lock(), 0))
+            self._locks[key] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                lock, users = self._locks.pop(key)
+                if users > 1:
+                    self._locks[key] = (lock, users - 1)

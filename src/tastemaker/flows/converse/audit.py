@@ -1,0 +1,167 @@
+"""`tastemaker converse audit`: every conversation checked anew, and what the choice of items gives away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tastemaker.converse.audits.pool import Played, PoolAudit, pool_audit
+from tastemaker.converse.audits.shift import LEAST_P, Shift, label_shift
+from tastemaker.converse.audits.turns import FAULTS, Known, Summary, audit, shown_wishes
+from tastemaker.converse.record import MOVES, Conversation
+from tastemaker.converse.rows import from_row
+from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows.chain import Report
+from tastemaker.flows.converse.generate import ROW_GROUP, saved_settings
+from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.converse.world.setting import Setting, open_setting
+from tastemaker.retrieve.baselines import cooccurrence
+from tastemaker.retrieve.evaluation import Lists
+from tastemaker.store import Workspace, write_json
+from tastemaker.store.files import plain
+
+LABELS = ("accepted", "rejected")
+
+
+def read_conversations(place: RunFolder) -> Iterator[Conversation]:
+    """The conversations of a data set, a few in memory at a time."""
+    if not place.table.exists():
+        raise ArtifactError(f"{place.root}: holds no conversations; make some with `tastemaker converse run`")
+    for part in pq.ParquetFile(place.table).iter_batches(ROW_GROUP):
+        yield from map(from_row, part.to_pylist())
+
+
+def open_data_set(folder: Path, name: str, report: Report) -> tuple[Setting, RunFolder]:
+    """A data set's world, as it was generated."""
+    place = RunFolder.of(Workspace.open(folder), name)
+    return open_setting(folder, saved_settings(place), report), place
+
+
+def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
+    """Audit a data set; the result is kept beside it. `ok` says whether it passed."""
+    setting, place = open_data_set(folder, name, report)
+    known = Known(setting.world.catalogue, setting.world.tools.match, setting.world.lexicon)
+    total = pq.ParquetFile(place.table).metadata.num_rows if place.table.exists() else 0
+    found = audit(read_conversations(place), known, lambda done: report("audit", done, total, ""))
+    pool = audit_pool(setting, place)
+    shift = audit_shift(setting, place)
+    result = {
+        "ok": found.ok and pool.ok and (shift is None or shift.ok),
+        "turns": (
+            asdict(found) | {"precision": found.precision, "recall": found.recall, "wording": found.wording}
+        ),
+        "pool": asdict(pool) | {"ok": pool.ok},
+        "shift": None if shift is None else asdict(shift) | {"ok": shift.ok, "says": shift_text(shift)},
+        "meaning": FAULTS,
+    }
+    write_json(place.audit, result)
+    return dict(plain(result)) | {"text": audit_text(found, pool, shift)}
+
+
+def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:
+    """Re-identification against the workspace's users, and recoverability from its co-occurrences."""
+    catalogue, data = setting.world.catalogue, setting.chain.data
+    users = {user: row for row, user in enumerate(setting.listeners.user_ids)}
+    played = [
+        Played(
+            tuple(catalogue.row[turn.item_id] for turn in one.turns if turn.item_id is not None),
+            users[one.user_id],
+        )
+        for one in read_conversations(place)
+    ]
+    score = cooccurrence(data.histories, len(catalogue))
+    together = lambda before: score(Lists(np.array([0, len(before)]), np.array(before, np.int64)))[0]  # noqa: E731
+    popular = data.histories.counts(len(catalogue)).astype(np.float64)
+    return pool_audit(
+        played, setting.listeners.histories, len(catalogue), together, popular, setting.settings.seed
+    )
+
+
+def audit_shift(setting: Setting, place: RunFolder) -> Shift | None:
+    """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to
+    split.
+    """
+    from tastemaker.flows.converse.learn.dialogues import LearnSettings
+
+    dials, catalogue = LearnSettings(), setting.world.catalogue
+    bare = [_without_words(one, catalogue.row) for one in read_conversations(place)]
+    try:
+        split = split_dialogues(bare, catalogue.family_codes, dials.test, dials.cold, dials.seed)
+        asked = [bare[number] for number in split.test]
+        users = sorted({one.user for one in (*split.train, *asked)})
+        place_of = {user: at for at, user in enumerate(users)}
+        counts = np.zeros((len(users), len(LABELS)), np.int64)
+        for one in (*split.train, *asked):
+            for exchange in one.exchanges:
+                if exchange.item is not None:
+                    counts[place_of[one.user], int(not exchange.accepted)] += 1
+        test = np.zeros(len(users), bool)
+        test[[place_of[one.user] for one in asked]] = True
+        return label_shift(counts, test, LABELS, setting.settings.seed)
+    except InputError:
+        return None
+
+
+def _without_words(one: Conversation, rows: Mapping[str, int]) -> Dialogue:
+    """What the split looks at: user, goal, items played and attached, labels."""
+    exchanges = tuple(
+        Exchange(
+            "",
+            tuple(rows[item] for _, item in shown_wishes(turn) if item in rows),
+            None if turn.item_id is None else rows[turn.item_id],
+            one.label(turn.turn) == MOVES,
+            "",
+        )
+        for turn in one.turns
+    )
+    return Dialogue(one.user_id, one.goal.seed, "", exchanges)
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"
+
+
+def shift_text(shift: Shift | None) -> str:
+    """The label test as a sentence."""
+    if shift is None:
+        return "too few conversations to split into learnt and asked"
+    shares = ", ".join(
+        f"{label} {first:.1%} / {second:.1%}"
+        for label, first, second in zip(shift.labels, shift.train, shift.test, strict=True)
+    )
+    return (
+        f"{shares}; chi-square {shift.statistic:.2f}, p {shift.p:.3f} over redrawn users (above {LEAST_P:g})"
+    )
+
+
+def audit_text(found: Summary, pool: PoolAudit, shift: Shift | None) -> str:
+    """The audit for people."""
+    lines = [
+        f"{found.conversations:,} conversations, {found.turns:,} turns:"
+        f" {'no fault' if found.ok else 'FAULTS'}"
+    ]
+    for name, (conversations, times) in found.faults.items():
+        lines.append(f"  {name:<15} {times:>6,} in {conversations:,} conversations: {FAULTS[name]}")
+    right, said, due = found.nothing
+    lines.append(
+        f"wording: {_share(found.wording)} of {found.demands:,} standing wishes read out of the messages"
+    )
+    shares = f"precision {_share(found.precision)}, recall {_share(found.recall)}"
+    lines.append(f"nothing fits: said {said}, due {due}, rightly {right}; {shares}")
+    labels = ", ".join(f"{label} {count:,}" for label, count in found.labels.items())
+    lines.append(f"labels: {labels}; overruled {found.overruled}")
+    gained = pool.recovered
+    lines.append(
+        f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without words"
+        f" co-occurrence finds items {gained.value:+.4f} [{gained.low:+.4f}, {gained.high:+.4f}] better than"
+        " popularity in nDCG@20 (at most .05): " + ("passed" if pool.ok else "NOT passed")
+    )
+    verdict = "" if shift is None else ": passed" if shift.ok else ": NOT passed"
+    lines.append(f"labels of what is learnt / asked: {shift_text(shift)}{verdict}")
+    return "\n".join(lines)

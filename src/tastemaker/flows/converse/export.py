@@ -1,0 +1,153 @@
+"""`tastemaker converse export`: a data set in the shapes that trainers, evaluators and other tools read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tastemaker.converse.exports import crs, talkplay, training
+from tastemaker.converse.record import Conversation
+from tastemaker.errors import InputError
+from tastemaker.flows.converse.audit import read_conversations
+from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.store import Workspace, replacing, write_text
+
+LINES: dict[str, Callable[[Iterable[Conversation], str], Iterator[dict[str, Any]]]] = {
+    "chat": training.chat,
+    "preference": training.preference,
+    "retrieval": training.retrieval,
+    "tools": training.tools,
+}
+FORMATS = ("talkplay", *LINES, "crs")
+
+
+def export_run(
+    folder: Path, name: str, kind: str, extended: bool = False, out: Path | None = None
+) -> dict[str, Any]:
+    """Write one export: JSON lines, or for crs the JSON list of targets. Ids of people and sessions are keyed
+    pseudonyms.
+
+    Raises
+    ------
+    InputError
+        for an unknown format.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
+    place = RunFolder.of(Workspace.open(folder), name)
+    key = export_key(place)
+    path = out or place.exports / (f"{kind}.json" if kind == "crs" else f"{kind}.jsonl")
+    conversations = read_conversations(place)
+    left = 0
+    if kind == "crs":
+        rows = [asdict(one) for one in crs.targets(conversations, key)]
+        write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        count = len(rows)
+    elif kind == "talkplay":
+        count, left = _talkplay(path, conversations, key, extended)
+    else:
+        count = write_lines(path, LINES[kind](conversations, key))
+    text = f"{count:,} rows in {path}"
+    if left:
+        text += (
+            f"\n{left:,} conversations left out: they have a turn that played nothing (--extended keeps them)"
+        )
+    return {"format": kind, "file": str(path), "rows": count, "left_out": left, "text": text}
+
+
+def _talkplay(path: Path, conversations: Iterable[Conversation], key: str, extended: bool) -> tuple[int, int]:
+    """Rows one conversation at a time, counting those that have no place."""
+    left = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal left
+        for one in conversations:
+            made, out = talkplay.to_rows([one], key, extended)
+            left += out.itemless
+            yield from made
+
+    return write_lines(path, rows()), left
+
+
+def write_lines(path: Path, rows: Iterable[Any]) -> int:
+    """JSON lines, atomically; returns their number."""
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for count, row in enumerate(rows, start=1):  # noqa: B007
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return count
+
+
+def read_json(path: Path) -> Any:
+    """A JSON list, or JSON lines as a list.
+
+    Raises
+    ------
+    InputError
+        naming the file and line that is no JSON.
+    """
+    text = path.read_text("utf-8")
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{path}: is no JSON ({error}); write the whole list again") from None
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise InputError(f"{path}, record {number}: is no JSON; write one object a line") from None
+    return rows
+
+
+def export_key(place: RunFolder) -> str:
+    """The key of a data set's pseudonyms: follows from its settings, and stays in the workspace."""
+    from tastemaker.flows.converse.generate import saved_settings
+    from tastemaker.store import fingerprint
+
+    return fingerprint("pseudonyms", {}, asdict(saved_settings(place)) | {"n": None})
+
+
+def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = False) -> dict[str, Any]:
+    """Read a file of one of the formats back, every record checked against the catalogue; crs predictions are
+    scored as well.
+
+    Raises
+    ------
+    InputError
+        naming file, record and remedy.
+    """
+    from tastemaker.flows.chain import Chain
+
+    if kind not in FORMATS:
+        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    workspace = Workspace.open(folder)
+    items = frozenset(Chain(workspace, lambda *_: None).data.item_ids)
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: holds one JSON value; a list of records is needed")
+    result: dict[str, Any] = {"format": kind, "file": str(path), "rows": len(rows)}
+    if kind == "crs":
+        place = RunFolder.of(workspace, name)
+        wanted = crs.targets(read_conversations(place), export_key(place))
+        found = crs.evaluate(wanted, crs.read_predictions(rows, str(path), wanted, items, blind), len(items))
+        result |= {"metrics": found, "version": crs.VERSION}
+        told = "; ".join(f"{metric} {value:.4f}" for metric, value in found.items())
+        return result | {
+            "text": f"{len(rows):,} predictions in {path}: every record can be used\n{told} ({crs.VERSION})"
+        }
+    if kind == "talkplay":
+        labels = Counter(
+            str(turn.label) for one in talkplay.from_rows(rows, str(path), items) for turn in one.turns
+        )
+        result["labels"] = dict(sorted(labels.items()))
+    else:
+        result["rows"] = sum(1 for _ in training.read_rows(kind, rows, str(path), items))
+    return result | {"text": f"{result['rows']:,} rows in {path}: every record can be used"}

@@ -1,0 +1,167 @@
+"""The stage `dialogue`: the workspace's model taught to talk, on conversations together with behaviour and
+item texts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples
+from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_examples
+from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
+from tastemaker.corpus.mixing import mix, token_counts
+from tastemaker.errors import ArtifactError
+from tastemaker.flows.chain import Chain, Report
+from tastemaker.flows.converse.learn.dialogues import LearnSettings, Talk, relabelled
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.stages.curve import follow
+from tastemaker.flows.stages.tokens import load_codes
+from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.store import fingerprint, read_table, sha256_file, write_json, write_table
+
+STAGE = "dialogue"
+SOURCE = "sft"  # the stage whose model is taught to talk
+VERSION = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Talker:
+    """A model that talks: its weights, tokens, tokenizer functions, and the items' codes."""
+
+    model: Any
+    vocabulary: Vocabulary
+    encode: Any
+    decode: Any
+    codes: npt.NDArray[np.integer[Any]]
+    sizes: tuple[int, ...]
+
+
+def train_dialogue(talk: Talk, settings: LearnSettings, report: Report) -> tuple[Path, bool, dict[str, Any]]:
+    """Train, resume or reuse the model of a data set; its folder, whether it was there, and its summary."""
+    chain = talk.setting.chain
+    if not chain.finished(SOURCE):
+        raise ArtifactError(
+            f"{chain.workspace.root}: no fine-tuned model to teach; run `tastemaker train -w"
+            f" {chain.workspace.root}`"
+        )
+    inputs = {SOURCE: chain.fingerprint(SOURCE), "conversations": sha256_file(talk.place.table)}
+    name = fingerprint(STAGE, inputs, settings.identity(), VERSION)
+    reused = chain.workspace.artifacts.has(STAGE, name)
+    folder = chain.workspace.artifacts.put(
+        STAGE,
+        name,
+        lambda partial: _build(talk, settings, partial, report),
+        inputs=inputs,
+        settings=settings.identity(),
+        resume=True,
+    )
+    return folder, reused, json.loads((folder / "summary.json").read_text())
+
+
+def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) -> None:
+    """Prepared model and corpus first, each written once; then training from the last checkpoint."""
+    from tastemaker.lm.base import load, load_tokenizer, save
+    from tastemaker.lm.train import Settings, train
+
+    chain = talk.setting.chain
+    start = folder / "start"
+    if not (folder / "examples.parquet").exists():
+        _prepare(talk, settings, start)
+        achieved = _corpus(talk, settings, start, folder)
+        write_json(folder / "achieved.json", achieved)
+    model, vocabulary = load(start)
+    assert vocabulary is not None
+    threads = chain.workspace.settings.threads or None
+    chosen = Settings(
+        stage="cpt",
+        batch_rows=settings.batch,
+        learning_rate=settings.learning_rate,
+        dropout=settings.dropout,
+        warmup=40,
+        seed=settings.seed,
+        floor=0.05,
+        micro_tokens=4096,
+        threads=threads,
+        checkpoint_every=60.0,
+    )
+    run = train(model, vocabulary, read_table(folder / "examples.parquet"), chosen, folder / "state")
+    last = follow(run, folder / "curve.jsonl", report, "learning to talk")
+    save(model, vocabulary, folder / "model", load_tokenizer(start))
+    achieved = json.loads((folder / "achieved.json").read_text())
+    split = talk.split
+    says = (
+        f"{len(split.train):,} conversations ({split.dropped} left out for their goal, {split.cut} turns for"
+        " cold items), "
+    )
+    says += ", ".join(f"{name} {count:,} tokens" for name, count in achieved.items())
+    write_json(
+        folder / "summary.json", {"says": says, "achieved": achieved, "steps": last.total if last else 0}
+    )
+
+
+def _prepare(talk: Talk, settings: LearnSettings, start: Path) -> None:
+    """The workspace's model with words and the tokens of a dialogue."""
+    from tastemaker.lm.base import load, load_tokenizer, save
+    from tastemaker.lm.dialogue import speak
+
+    chain = talk.setting.chain
+    source = chain.path(SOURCE) / "model"
+    model, vocabulary = load(source)
+    assert vocabulary is not None
+    tokenizer = load_tokenizer(source) if vocabulary.kind == "tokenizer" else None
+    lines = [
+        words for one in talk.split.train for turn in one.exchanges for words in (turn.message, turn.reply)
+    ]
+    texts = lines + [text for text in item_texts(chain.data.items) if text]
+    model, vocabulary, tokenizer = speak(
+        model, vocabulary, tokenizer, texts, SPECIALS, settings.pieces, settings.seed
+    )
+    save(model, vocabulary, start, tokenizer)
+
+
+def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> dict[str, int]:
+    """Dialogues, their replies reversed, behaviour without cold items, and item texts, mixed by tokens; the
+    achieved counts.
+    """
+    chain = talk.setting.chain
+    talker = load_talker(chain, start)
+    codes, vocabulary = talker.codes, talker.vocabulary
+    dialogues = relabelled(talk.split.train, settings.labels, settings.seed)
+    train = chain.data.split.train
+    train = train.keep_events(~talk.split.cold[train.items])
+    dials = BehaviourSettings(max_items=chain.workspace.settings.max_items)
+    pretrained = chain.workspace.settings.base != "small"
+    templates = MetadataSettings(templates=SENTENCES if pretrained else TAGS)
+    sources: dict[str, pa.Table] = {
+        "dialogue": dialogue_examples(dialogues, codes, vocabulary, talker.encode, settings.sequences),
+        "behaviour": behaviour_examples(train, codes, vocabulary, dials),
+        "metadata": metadata_examples(chain.data.items, codes, vocabulary, talker.encode, templates),
+        "reversed": reversed_examples(
+            dialogues, chain.data.items.column("title").to_pylist(), codes, vocabulary, talker.encode
+        ),
+    }
+    shares = {"behaviour": settings.behaviour, "metadata": settings.metadata, "reversed": settings.reversed}
+    shares = {name: share if sources[name].num_rows else 0.0 for name, share in shares.items()}
+    rest = 1 - sum(shares.values())
+    tokens = int(token_counts(sources["dialogue"]).sum() * settings.passes / rest)
+    mixture, achieved = mix(sources, shares | {"dialogue": rest}, tokens, settings.seed)
+    write_table(folder / "examples.parquet", mixture)
+    return achieved
+
+
+def load_talker(chain: Chain, folder: Path) -> Talker:
+    """The model of a folder with what it needs to read and write."""
+    from tastemaker.lm.base import load, load_tokenizer, text_functions
+
+    model, vocabulary = load(folder)
+    assert vocabulary is not None
+    encode, decode = text_functions(vocabulary, load_tokenizer(folder))
+    codes, sizes = load_codes(chain)
+    return Talker(model, vocabulary, encode, decode, codes, sizes)

@@ -1,0 +1,52 @@
+"""Which model plays the roles: rules, a Hugging Face folder, or NAME@URL of an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tastemaker.chat import Chat
+from tastemaker.converse.language.lexicon import Lexicon
+from tastemaker.converse.rules import RuleChat
+from tastemaker.errors import InputError
+from tastemaker.flows.converse.settings import RULES
+
+KEY_VARIABLE = "TASTEMAKER_API_KEY"
+
+
+def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
+    """The back end that a model's name stands for. An endpoint's key comes from TASTEMAKER_API_KEY, if that
+    is set.
+
+    Raises
+    ------
+    InputError
+        for a name that is none of the three.
+    """
+    if model == RULES:
+        return RuleChat(lexicon, seed)
+    name, found, url = model.partition("@")
+    if found and url.startswith(("http://", "https://")):
+        from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
+
+        variable = KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None
+        return Endpoint(EndpointSettings(base_url=url, model=name, key_variable=variable))
+    if Path(model).is_dir():
+        from tastemaker.chat.backends.local import Local
+
+        return Local(Path(model))
+    raise InputError(
+        f"model '{model}': give rules, a Hugging Face model folder, or NAME@URL, such as"
+        " qwen3@http://localhost:8000/v1"
+    )
+
+
+def family(model: str) -> str:
+    """A model's family: its name up to the first digit, dash, slash, colon or @. Judges must not be of the
+    generator's.
+    """
+    name = model.split("@")[0].rstrip("/").rsplit("/", 1)[-1].casefold()
+    for place, letter in enumerate(name):
+        if not letter.isalpha():
+            return name[:place] or name
+    return name

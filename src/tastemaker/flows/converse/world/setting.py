@@ -1,0 +1,114 @@
+"""Everything a conversation needs, wired from a workspace once: catalogue, matching, sources, media, goals,
+listeners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tastemaker.converse.agents.dialogue import World
+from tastemaker.converse.agents.plan import Listeners, Plan, make_plan
+from tastemaker.converse.candidates import Query, Search, Tools
+from tastemaker.converse.goals import Sampler
+from tastemaker.converse.language.lexicon import build
+from tastemaker.encoders.text import fit_tfidf
+from tastemaker.flows.chain import Chain, Report
+from tastemaker.flows.converse.settings import RULES, RunSettings
+from tastemaker.flows.converse.world.catalogue import build_catalogue, build_listeners
+from tastemaker.flows.converse.world.media import Artefacts
+from tastemaker.flows.data import Data, item_texts
+from tastemaker.retrieve.baselines import Lexical, cooccurrence
+from tastemaker.retrieve.evaluation import Lists
+from tastemaker.retrieve.facts import Matcher, Near, top
+from tastemaker.store import Workspace, fingerprint
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One data set's world: the plan of conversation i is `plan(i)`."""
+
+    workspace: Workspace
+    chain: Chain
+    settings: RunSettings
+    world: World
+    sampler: Sampler
+    listeners: Listeners
+    artefacts: Artefacts
+    identity: Mapping[str, object]
+
+    @property
+    def settings_hash(self) -> str:
+        """Names the data set, whatever its size."""
+        return fingerprint("conversations", {}, self.identity)
+
+    def plan(self, index: int) -> Plan:
+        """The plan of one conversation."""
+        return make_plan(index, self.sampler, self.listeners, self.world.settings, self.settings_hash)
+
+
+def open_setting(folder: Path, settings: RunSettings, report: Report) -> Setting:
+    """Wire the world of a workspace.
+
+    Raises
+    ------
+    InputError
+        when the catalogue lacks what conversations need.
+    """
+    chain = Chain(Workspace.open(folder), report)
+    report("catalogue", 0, 3, "facts")
+    data = chain.data
+    catalogue = build_catalogue(chain.workspace, data)
+    artefacts = Artefacts(chain, settings.seed)
+    report("catalogue", 1, 3, "search")
+    lexicon = build(catalogue.fields)
+    match = Matcher(catalogue.item_ids, catalogue.columns, artefacts.similar)
+    shows = settings.model != RULES and settings.kinds
+    tools = Tools(
+        match=match,
+        sources=sources(data, settings.seed),
+        recognise=artefacts.recognise,
+        attach=artefacts.attach,
+        show=artefacts.show if shows else lambda row: (),
+    )
+    report("catalogue", 2, 3, "goals")
+    kinds = [kind for kind in settings.kinds if kind in artefacts.kinds]
+    sampler = Sampler(catalogue, match, lexicon, settings.seed, kinds, artefacts.recognises)
+    report("catalogue", 3, 3, "")
+    vectors = chain.fingerprint("vectors") if chain.finished("vectors") else ""
+    return Setting(
+        workspace=chain.workspace,
+        chain=chain,
+        settings=settings,
+        world=World(catalogue, lexicon, tools, settings.plan()),
+        sampler=sampler,
+        listeners=build_listeners(chain.workspace, data),
+        artefacts=artefacts,
+        identity=settings.identity(chain.tables, vectors),
+    )
+
+
+def sources(data: Data, seed: int) -> dict[str, Search]:
+    """Where candidates come from beside the match: words, meaning, company, fame."""
+    texts = [text or "?" for text in item_texts(data.items)]
+    lexical = Lexical(texts)
+    encoder, vectors = fit_tfidf(texts, seed=seed)
+    near = Near(vectors)
+    related = cooccurrence(data.split.train, len(texts))
+    popular = top(data.training_counts.astype(np.float64), len(texts))
+
+    def together(query: Query, k: int) -> Sequence[int]:
+        if not query.played:
+            return ()
+        context = Lists(np.array([0, len(query.played)]), np.array(query.played, np.int64))
+        return list(top(related(context)[0], k))
+
+    return {
+        "bm25": lambda query, k: list(top(lexical.search([query.text])[0], k)),
+        "dense": lambda query, k: list(near.ranked(encoder.vectors([query.text])[0], k)),
+        "cooccurrence": together,
+        "popularity": lambda query, k: list(popular[:k]),
+    }

@@ -1,0 +1,148 @@
+"""What a rule does to real candidates, as a report: the published step beside it, its halves, exposure and
+diversity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow as pa
+
+from tastemaker.retention.adjust.effects import RankEffects
+from tastemaker.retention.adjust.rules import Rule, Step
+from tastemaker.retention.adjust.tune import Tuned, ablations, compare
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
+from tastemaker.stats.estimate import Estimate
+
+_DIFFER = (
+    (
+        "paper mode adds to the raw score, so its strength drifts with the scores' scale; corrected mode"
+        " standardises each request"
+    ),
+    "the published step jumps by alpha at its threshold; hinge, value and constrained rules are continuous",
+)
+_LIMITS = (
+    "proxy gain counts predicted answers, not people who come back: only a test shows that",
+    "engagement here is the base score itself, discounted by position",
+)
+
+
+def effect_row(name: str, one: RankEffects) -> dict[str, Cell]:
+    """One rule as a row: what it gains, what it costs, how much it moves."""
+    return {
+        "rule": name,
+        "proxy gain": one.proxy_gain,
+        "engagement lost": one.engagement_loss,
+        f"top {one.k} kept": one.overlap,
+        "largest move": one.displacement,
+    }
+
+
+def movement_row(name: str, one: RankEffects) -> dict[str, Cell]:
+    """One rule as a row: churn and, where items have attributes, diversity."""
+    row: dict[str, Cell] = {"rule": name, f"lists changed (top {one.k})": one.changed, "Kendall tau": one.tau}
+    if not math.isnan(one.distance_before):
+        row |= {
+            "diversity before": round(one.distance_before, 4),
+            "diversity after": round(one.distance_after, 4),
+        }
+    return row
+
+
+def exposure_rows(effects: RankEffects) -> list[dict[str, Cell]]:
+    """Gini of exposure by each column, and the value whose share moved most."""
+    rows: list[dict[str, Cell]] = []
+    for name, one in effects.exposure.items():
+        value, before, after = one.moves[0]
+        moved = f"{value}: {100 * before:.2f} % to {100 * after:.2f} %"
+        rows.append(
+            {
+                "exposure by": name,
+                "Gini before": one.gini_before,
+                "Gini after": one.gini_after,
+                "largest move": moved,
+            }
+        )
+    return rows
+
+
+def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankEffects, ClaimReport]:
+    """Effects of `rule` on `scored`, and the report: is there a proxy gain, at which price?
+
+    The claim is supported when the interval of the proxy gain lies above 0. Raises InputError as `adjust`.
+    """
+    parts = ablations(scored, rule, k)
+    paper = {"step, raw scores": compare(scored, {"": Step()}, k, standardise=False)[""]}
+    full = parts["both"]
+    gain, lost = full.proxy_gain, full.engagement_loss
+    verdict: Any = "supported" if gain.low > 0 else "not supported"
+    moved = f"Predicted positive answers in the top {k} change by {_points(gain)}"
+    because = f"{moved}; {100 * lost.value:.2f} % of the engagement range is given up."
+    rows = [effect_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
+    churn = [movement_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
+    rest = Table.of("Exposure (1 / log2(1 + position) within the top)", exposure_rows(full))
+    every = {f"paper: {key}": one for key, one in paper.items()} | {
+        f"{name}, {part}": one for part, one in parts.items()
+    }
+    gains = {key: one.proxy_gain for key, one in every.items()}
+    picture = Intervals.of("Proxy gain", f"change of mean p in the top {k}", gains, reference=0.0)
+    return full, ClaimReport(
+        f"{name} puts more of what people return for into the first {k}",
+        verdict,
+        because,
+        (Table.of("As published", [effect_row(key, one) for key, one in paper.items()]),),
+        (Table.of("This rule, and each half alone", rows), Table.of("Churn and diversity", churn), rest),
+        _DIFFER,
+        (picture,),
+        (
+            "the proxy is calibrated on the candidates ranked here",
+            "requests of different users are independent",
+        ),
+        _LIMITS,
+        settings={"rule": type(rule).__name__, **asdict(rule), "k": k, "requests": full.requests},
+    )
+
+
+def frontier(effects: Mapping[str, Mapping[str, RankEffects]]) -> Lines:
+    """Proxy gained against engagement lost: one line a family of rules (name -> setting -> effects), points
+    by loss.
+    """
+    series = []
+    for name, family in effects.items():
+        points = sorted(
+            (100 * one.engagement_loss.value, 100 * one.proxy_gain.value) for one in family.values()
+        )
+        series.append((name, tuple(x for x, _ in points), tuple(y for _, y in points)))
+    title = "What each rule gains for what it costs"
+    return Lines(title, "engagement given up, percent of its range", "proxy gain, points", tuple(series))
+
+
+def _points(one: Estimate) -> str:
+    return f"{100 * one.value:+.2f} points ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
+
+
+def tuned_claim(claim: ClaimReport, tuned: Tuned, cap: float) -> ClaimReport:
+    """The preview of a tuned rule, with how its weight was found; a weight of 0 means that the cap allows
+    none.
+    """
+    x = tuple(float(place + 1) for place in range(len(tuned.rounds)))
+    series = (
+        ("weight", x, tuple(one for one, _ in tuned.rounds)),
+        ("loss, percent", x, tuple(100 * one for _, one in tuned.rounds)),
+    )
+    told = (
+        f"Weight {tuned.rule.weight:.3f} gives up {100 * tuned.loss:.2f} % of the engagement range (cap"
+        f" {100 * cap:g} %). "
+    )
+    found: Any = claim.verdict if tuned.rule.weight > 0 else "not supported"
+    figures = (*claim.figures, Lines("Dual updates", "round", "weight, loss", series))
+    return replace(
+        claim,
+        verdict=found,
+        because=told + claim.because,
+        figures=figures,
+        settings={**claim.settings, "cap": cap},
+    )

@@ -1,0 +1,213 @@
+"""What an adjustment does to rankings: churn, exposure, diversity, proxy gained, engagement given up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.retention.adjust.order import engagement, engagement_range
+from tastemaker.retention.adjust.requests import Floats, Ints, Requests, ids_of, numbers_of, read_requests
+from tastemaker.retention.adjust.similarity import Similarity
+from tastemaker.stats.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Exposure (sum of 1/log2(1 + j) over the first k) by value of a column: Gini before and after, and the
+    largest moves.
+
+    moves: (value, share before, share after), largest change first.
+    """
+
+    by: str
+    gini_before: float
+    gini_after: float
+    moves: tuple[tuple[str, float, float], ...]
+
+
+@dataclass(frozen=True)
+class RankEffects:
+    """Means over requests unless said otherwise; intervals are over users where `user_id` is given, else over
+    requests.
+
+    changed: share of requests whose first k changed, in order or content; overlap: share of the first k kept;
+    tau: Kendall between the full orders; displacement: largest move of any item; proxy_gain: of the
+    discounted mean p_pos of the first k;
+    engagement_loss: (best - achieved) / (best - worst) of sum_j e_j z_(j), 0 where scores do not vary;
+    distance_before,
+    distance_after: mean 1 - similarity within the first k (NaN without attributes or vectors).
+    """
+
+    k: int
+    requests: int
+    changed: Estimate
+    overlap: Estimate
+    tau: Estimate
+    displacement: int
+    proxy_gain: Estimate
+    engagement_loss: Estimate
+    distance_before: float
+    distance_after: float
+    exposure: Mapping[str, Exposure]
+
+
+def rank_effects(
+    before: pa.Table, after: pa.Table, k: int = 10, by: Sequence[str] = ("item_id", "creator", "cohort")
+) -> RankEffects:
+    """Compare the base order of `before` (request_id, item_id, score, p_pos) with `rank_after` of `after`
+    (see `adjust`).
+
+    Both hold the same requests and items, in any order of rows; columns of `by`, attributes or vector, and
+    user_id are read from `before` where it has them. Raises InputError when a pair is missing from one side,
+    ranks are no permutation, or k < 1.
+    """
+    if k < 1:
+        raise InputError(f"k is {k}; give the number of items a person sees, at least 1")
+    requests = read_requests(before)
+    new = _new_ranks(before, after, requests)
+    old, order = requests.rank, np.lexsort((new, requests.request))
+    shown_old, shown_new = old <= k, new <= k
+    seen = requests.sums(np.minimum(1.0, shown_old))
+    same = requests.sums(1.0 * ((old == new) | ~(shown_old | shown_new))) == np.diff(requests.offsets)
+    best, worst = engagement_range(requests)
+    lost = np.divide(
+        best - engagement(requests, order), best - worst, out=np.zeros_like(best), where=best > worst
+    )
+    users = _users(before, requests)
+    means = {
+        "changed": 1.0 * ~same,
+        "overlap": requests.sums(1.0 * (shown_old & shown_new)) / seen,
+        "tau": _kendall(requests, new),
+        "proxy_gain": _seen_proxy(requests, new, k) - _seen_proxy(requests, old, k),
+        "engagement_loss": lost,
+    }
+    told = {
+        name: _mean(values, users, name, name in ("changed", "overlap")) for name, values in means.items()
+    }
+    columns = [name for name in by if name in before.column_names]
+    exposure = {name: _exposure(ids_of(before, name), name, requests, old, new, k) for name in columns}
+    distances = _distances(before, requests, (shown_old, shown_new))
+    return RankEffects(
+        k,
+        len(best),
+        displacement=int(np.abs(new - old).max()),
+        distance_before=distances[0],
+        distance_after=distances[1],
+        exposure=exposure,
+        **told,
+    )
+
+
+def _new_ranks(before: pa.Table, after: pa.Table, requests: Requests) -> Ints:
+    """rank_after (n,) at each place of the layout."""
+    right = pl.DataFrame({"request_id": ids_of(after, "request_id"), "item_id": ids_of(after, "item_id")})
+    right = right.with_columns(pl.Series("new", numbers_of(after, "rank_after", 1)))
+    left = pl.DataFrame({"request_id": ids_of(before, "request_id"), "item_id": ids_of(before, "item_id")})
+    if left.height != right.height:
+        raise InputError(
+            f"the rankings differ in size: {left.height} rows before, {right.height} after; adjusters never"
+            " filter"
+        )
+    joined = left.join(right, on=["request_id", "item_id"], how="left", maintain_order="left")
+    missing = joined["new"].null_count()
+    if missing or joined.height != left.height:
+        row = joined["new"].is_null().arg_max() if missing else 0
+        pair = joined.row(row or 0)
+        raise InputError(
+            f"item '{pair[1]}' of request '{pair[0]}' is not once on both sides; compare rankings of the same"
+            " items"
+        )
+    new = joined["new"].to_numpy().astype(np.int64)[requests.rows]
+    # Ranks start at 1, so request after request can only be filled by its own items.
+    if np.any(np.sort(requests.offsets[requests.request] + new - 1) != np.arange(len(new))):
+        raise InputError("rank_after is no ranking from 1 in every request; give the output of `adjust`")
+    return new
+
+
+def _users(table: pa.Table, requests: Requests) -> npt.NDArray[np.int64] | None:
+    """Number of the user (Q,) of each request."""
+    if "user_id" not in table.column_names:
+        return None
+    codes = ids_of(table, "user_id").rank("dense").to_numpy().astype(np.int64) - 1
+    return np.asarray(codes[requests.rows[requests.offsets[:-1]]])
+
+
+def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share: bool = False) -> Estimate:
+    """Mean (Q,) with a normal 95 % interval over users, a ratio of user totals (delta method); a share stays
+    within [0, 1].
+    """
+    mean = float(values.mean())
+    totals, sizes = (
+        (values, np.ones(len(values)))
+        if users is None
+        else (np.bincount(users, values), np.bincount(users) * 1.0)
+    )
+    n = len(sizes)
+    if n < 2:
+        return Estimate(mean, -math.inf, math.inf, n, name, reason="" if n else "no request")
+    half = (
+        1.959963984540054
+        * float(np.sqrt(((totals - mean * sizes) ** 2).sum() / (n - 1) / n))
+        / float(sizes.mean())
+    )
+    unit = "requests" if users is None else "users"
+    ends = (max(0.0, mean - half), min(1.0, mean + half)) if share else (mean - half, mean + half)
+    return Estimate(mean, *ends, n, name, (f"{unit} are independent",))
+
+
+def _seen_proxy(requests: Requests, rank: Ints, k: int) -> Floats:
+    """Discounted mean of p_pos (Q,) over the first k."""
+    weight = np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0)
+    return requests.sums(weight * requests.p_pos) / requests.sums(weight)
+
+
+def _kendall(requests: Requests, new: Ints) -> Floats:
+    """Kendall's tau (Q,) between base and new order; 1 for a single item. Requests of equal size are counted
+    together.
+    """
+    sizes = np.diff(requests.offsets)
+    out = np.ones(len(sizes))
+    for size in np.unique(sizes[sizes > 1]):
+        which = np.flatnonzero(sizes == size)
+        grid = new[requests.offsets[which][:, None] + np.arange(size)].astype(np.int32)
+        swapped = sum((grid[:, gap:] < grid[:, :-gap]).sum(axis=1) for gap in range(1, int(size)))
+        out[which] = 1 - 4 * swapped / (size * (size - 1))
+    return out
+
+
+def gini(values: npt.ArrayLike) -> float:
+    """Gini of non-negative values (m,): 0 when equal, towards 1 when one has all; 0 when all are 0."""
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    total, m = ordered.sum(), len(ordered)
+    return float(2 * (np.arange(1, m + 1) @ ordered) / (m * total) - (m + 1) / m) if total > 0 else 0.0
+
+
+def _exposure(column: pl.Series, by: str, requests: Requests, old: Ints, new: Ints, k: int) -> Exposure:
+    codes = column.rank("dense").to_numpy().astype(np.int64)[requests.rows] - 1
+    sums = [np.bincount(codes, np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0)) for rank in (old, new)]
+    shares = [one / one.sum() for one in sums]
+    top = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:5]
+    names = column.unique().sort()
+    moves = tuple((str(names[int(at)]), float(shares[0][at]), float(shares[1][at])) for at in top)
+    return Exposure(by, gini(sums[0]), gini(sums[1]), moves)
+
+
+def _distances(
+    table: pa.Table, requests: Requests, shown: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
+) -> list[float]:
+    if not {"attributes", "vector"} & set(table.column_names):
+        return [math.nan, math.nan]
+    similarity = Similarity.of(table)
+    out = []
+    for mask in shown:
+        ends = np.cumsum(requests.sums(1.0 * mask)).astype(np.int64)[:-1]
+        found = np.array([similarity.distance(rows) for rows in np.split(requests.rows[mask], ends)])
+        out.append(float(np.nanmean(found)) if np.isfinite(found).any() else math.nan)
+    return out

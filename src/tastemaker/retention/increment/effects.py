@@ -1,0 +1,124 @@
+"""What an answer moves in the prediction: percentage points of probability, with log-odds contributions
+beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+from scipy.stats import t
+
+from tastemaker.retention.increment.folds import folds
+from tastemaker.retention.increment.learners import learn
+from tastemaker.retention.increment.rows import Floats, IncrementSettings, Ints, Rows, labels
+from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.random import generator
+
+NEUTRAL = 3
+Design = Callable[[Rows, Floats | None, str], Floats]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Setting the answer to `survey` to `level` instead of 3, in a cohort: mean change of the predicted
+    probability in percentage points (interval: users and refitting), and the mean log-odds that the answer
+    contributes where it was given (TreeSHAP, or coefficient times distance from the mean), NaN if it never
+    was.
+    """
+
+    cohort: str
+    survey: str
+    level: int
+    points: Estimate
+    log_odds: float
+
+
+def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Design) -> Iterator[Change]:
+    """Every cohort, survey and answer 1, 2, 4, 5, out of fold.
+
+    Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the
+    jackknife over the users that each fold leaves out. A change of a prediction is not an effect of the item:
+    see `tastemaker.retention.paths`.
+    """
+    n, given = len(data.outcome), list(data.answers)
+    moved = {(one, level): np.full(n, np.nan) for one in given for level in (1, 2, 4, 5)}
+    shares = {one: np.full(n, np.nan) for one in given}
+    fold = np.full(n, -1)
+    rough = labels(data.outcome, np.ones(n, dtype=bool), settings.active_quantile)
+    for train, test in folds(settings.fold_kind, settings.folds, data.users, data.time, rough, (key,)):
+        truth = labels(data.outcome, train, settings.active_quantile)
+        fold[test] = fold.max() + 1
+        for survey in given:
+            x = design(data, data.answers[survey], settings.learner)
+            fitted = learn(settings.learner, x[train], truth[train], data.weight[train], 0)
+            columns = _answer_columns(data, settings.learner, x.shape[1])
+            shares[survey][test] = fitted.contributions(x[test])[:, columns].sum(axis=1)
+            neutral = fitted.predict(_with(data, test, NEUTRAL, design, settings.learner))
+            for level in (1, 2, 4, 5):
+                moved[survey, level][test] = (
+                    fitted.predict(_with(data, test, level, design, settings.learner)) - neutral
+                )
+    yield from _summaries(data, settings, key, moved, shares, fold)
+
+
+def _with(data: Rows, rows: np.ndarray, level: int, design: Design, learner: str) -> Floats:
+    """Features of `rows` with every answer set to `level`; the cohort columns stay."""
+    part = replace(data, features=data.features[rows], low=data.low[rows], outcome=data.outcome[rows])
+    x = design(part, np.full(int(rows.sum()), float(level)), learner)
+    both = 0 < data.low.sum() < len(data.low)
+    if both and not 0 < part.low.sum() < len(
+        part.low
+    ):  # a fold of one cohort only: its columns are still there
+        low = part.low[:, None].astype(np.float64)
+        x = np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
+    return x
+
+
+def _answer_columns(data: Rows, learner: str, width: int) -> list[int]:
+    start = data.features.shape[1]
+    if learner == "lightgbm":
+        return [start]
+    alone = list(range(start, start + 4))
+    return alone if width == start + 4 else alone + [start + 4 + 1 + start + one for one in range(4)]
+
+
+def _summaries(
+    data: Rows,
+    settings: IncrementSettings,
+    key: int | str,
+    moved: dict[tuple[str, int], Floats],
+    shares: dict[str, Floats],
+    fold: Ints,
+) -> Iterator[Change]:
+    people, count = int(data.users.max()) + 1, int(fold.max()) + 1
+    rng = generator(key, "increment", "changes")
+    # Means of drawn users' sums; Poisson(1) counts are the bootstrap of many users without holding who was
+    # drawn.
+    draws = rng.poisson(1.0, size=(settings.resamples, people)).astype(np.float64)
+    z = float(t.ppf((1 + settings.level) / 2, count - 1))
+    for cohort, member in data.cohorts().items():
+        for (survey, level), values in moved.items():
+            rows = member & ~np.isnan(values)
+            w, points = data.weight[rows], 100 * values[rows]
+            top, bottom = (np.bincount(data.users[rows], one, people) for one in (w * points, w))
+            parts = np.bincount(fold[rows], w * points, count) / np.bincount(fold[rows], w, count)
+            refit = float(parts.var()) * (count - 1)
+            half = z * sqrt(float(((draws @ top) / (draws @ bottom)).var()) + refit)
+            mean = float(top.sum() / bottom.sum())
+            said = rows & (data.answers[survey] == level)
+            odds = (
+                float(np.average(shares[survey][said], weights=data.weight[said]))
+                if said.any()
+                else float("nan")
+            )
+            kind = "users drawn with replacement, and refitting"
+            yield Change(
+                cohort,
+                survey,
+                level,
+                Estimate(mean, mean - half, mean + half, int((bottom > 0).sum()), kind),
+                odds,
+            )

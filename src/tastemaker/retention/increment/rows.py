@@ -1,0 +1,225 @@
+"""A table into arrays: the rows that every model can use, their outcome, features, answers, users and
+cohorts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.retention.increment.folds import Kind
+from tastemaker.retention.increment.learners import Name
+from tastemaker.retention.surveys import codes, listed, numbers
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class IncrementSettings:
+    """baseline: feature columns known before the question. surveys: answer columns (1 to 5), each added
+    alone. outcome: 0 or 1, or a count where `active_quantile` is set: y = 1 above that quantile of the
+    positive counts of the training folds.
+    user, time, weight: columns; time orders rows for folds by user and time. cohort: a boolean column; where
+    it is missing, the `low_share` of users with the fewest `events` are the low-signal cohort. feature_times:
+    feature -> column of the time it was computed, checked against `survey_time`. paper_folds, folds: numbers
+    of folds. resamples, level: bootstrap of users.
+    """
+
+    baseline: tuple[str, ...]
+    surveys: tuple[str, ...] = ("return", "worth", "interest")
+    outcome: str = "returned"
+    active_quantile: float | None = None
+    user: str = "user_id"
+    time: str | None = None
+    weight: str | None = None
+    cohort: str = "low_signal"
+    events: str = "events_28d"
+    low_share: float = 0.3
+    feature_times: Mapping[str, str] = field(default_factory=dict)
+    survey_time: str = "timestamp"
+    learner: Name = "logistic"
+    folds: int = 5
+    paper_folds: int = 10
+    resamples: int = 400
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not self.baseline or not self.surveys:
+            raise InputError("an increment needs at least one baseline column and one survey column")
+        if self.folds < 2 or self.paper_folds < 2 or self.resamples < 50 or not 0.5 < self.level < 1:
+            raise InputError(
+                "an increment needs at least 2 folds, 50 resamples, and a level between .5 and 1"
+            )
+        if self.active_quantile is not None and not 0 <= self.active_quantile < 1:
+            raise InputError(
+                f"active_quantile is {self.active_quantile}; give a quantile of the active users' counts, in"
+                " [0, 1)"
+            )
+
+    @property
+    def fold_kind(self) -> Kind:
+        """How corrected folds are cut."""
+        return "user" if self.time is None else "user+time"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows that have an outcome and every answer: outcome, weight, low (n,), users (n,) from 0, features
+    (n, d), answers by survey (n,), time (n,) or None; dropped: rows without an outcome or one of the answers.
+    """
+
+    outcome: Floats
+    weight: Floats
+    users: Ints
+    low: Mask
+    features: Floats
+    answers: dict[str, Floats]
+    time: Floats | None
+    dropped: int
+
+    def cohorts(self) -> dict[str, Mask]:
+        """All rows, and the low-signal ones where there are both kinds."""
+        every = {"all": np.ones(len(self.outcome), dtype=bool)}
+        return every | ({"low-signal": self.low} if 0 < self.low.sum() < len(self.low) else {})
+
+
+def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") -> Rows:
+    """The same rows for every model.
+
+    Raises
+    ------
+    InputError
+        naming the column (and row): an unknown column, an answer outside 1 to 5, a feature that is missing in
+        a row or was computed after the question, a negative weight, no row left, an outcome that is neither 0
+        nor 1 nor a count.
+    """
+    answers = {one: _answers(table, one, name) for one in settings.surveys}
+    outcome = numbers(table, settings.outcome, name)
+    features = np.column_stack([_feature(table, one, name) for one in settings.baseline])
+    _in_time(table, settings, name)
+    weight = np.ones(len(outcome)) if settings.weight is None else _weights(table, settings.weight, name)
+    users = codes(table, settings.user, name)[0]
+    low = low_signal(table, settings.cohort, settings.events, settings.low_share, users, name)
+    time = None if settings.time is None else numbers(_as_numbers(table, settings.time), settings.time, name)
+    kept = ~np.isnan(outcome) & (weight > 0) & np.all([~np.isnan(one) for one in answers.values()], axis=0)
+    if not kept.any():
+        raise InputError(
+            f"{name}: no row has an outcome and an answer to each of {', '.join(settings.surveys)}; nothing"
+            " to compare"
+        )
+    if settings.active_quantile is None and not np.isin(outcome[kept], (0.0, 1.0)).all():
+        row = int(np.argmax(kept & ~np.isin(outcome, (0.0, 1.0))))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{settings.outcome}' is {outcome[row]:g}; give 0 or 1, or set "
+            "active_quantile for counts"
+        )
+    who = np.unique(users[kept], return_inverse=True)[1].astype(np.int64)
+    return Rows(
+        outcome[kept],
+        weight[kept],
+        who,
+        low[kept],
+        features[kept],
+        {one: a[kept] for one, a in answers.items()},
+        None if time is None else time[kept],
+        int((~kept).sum()),
+    )
+
+
+def low_signal(
+    table: pa.Table, cohort: str, events: str, share: float, users: Ints, name: str = "rows"
+) -> Mask:
+    """(n,) the cohort column, or else the `share` of users (n,) with the fewest events; nobody where neither
+    column exists.
+    """
+    if cohort in table.column_names:
+        values = table[cohort]
+        if pa.types.is_boolean(values.type):
+            return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
+        return numbers(table, cohort, name) > 0
+    if events not in table.column_names:
+        return np.zeros(table.num_rows, dtype=bool)
+    counts = numbers(table, events, name)
+    first = np.unique(users, return_index=True)[1]
+    return np.asarray(counts <= np.quantile(counts[first], share))
+
+
+def labels(outcome: Floats, train: Mask, active_quantile: float | None) -> Floats:
+    """(n,) 0 or 1; a count is cut at the quantile of the positive counts of the training rows only."""
+    if active_quantile is None:
+        return outcome
+    active = outcome[train & (outcome > 0)]
+    if not len(active):
+        raise InputError(
+            "no training row has a positive count, so no threshold of activity can be set; check the outcome"
+            " column"
+        )
+    return (outcome > np.quantile(active, active_quantile)).astype(np.float64)
+
+
+def _feature(table: pa.Table, column: str, name: str) -> Floats:
+    if column in table.column_names and pa.types.is_boolean(table[column].type):
+        values = np.asarray(table[column].cast(pa.int8()).cast(pa.float64()).to_numpy(), dtype=np.float64)
+    elif column not in table.column_names:
+        raise InputError(f"{name}: baseline column '{column}' does not exist; the table has {listed(table)}")
+    else:
+        values = numbers(table, column, name)
+    if not np.isfinite(values).all():
+        row = int(np.argmax(~np.isfinite(values)))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the"
+            " column out"
+        )
+    return values
+
+
+def _answers(table: pa.Table, column: str, name: str) -> Floats:
+    values = numbers(table, column, name)
+    wrong = ~np.isnan(values) & ~np.isin(values, (1, 2, 3, 4, 5))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; answers are whole numbers from 1"
+            " to 5"
+        )
+    return values
+
+
+def _weights(table: pa.Table, column: str, name: str) -> Floats:
+    values = numbers(table, column, name)
+    wrong = ~(values >= 0) | np.isinf(values)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; weights are finite and at least 0"
+        )
+    return values
+
+
+def _as_numbers(table: pa.Table, column: str) -> pa.Table:
+    if column in table.column_names and pa.types.is_timestamp(table[column].type):
+        place = table.column_names.index(column)
+        return table.set_column(
+            place, column, table[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+        )
+    return table
+
+
+def _in_time(table: pa.Table, settings: IncrementSettings, name: str) -> None:
+    for feature, column in settings.feature_times.items():
+        made = numbers(_as_numbers(table, column), column, name)
+        asked = numbers(_as_numbers(table, settings.survey_time), settings.survey_time, name)
+        if (made > asked).any():
+            row = int(np.argmax(made > asked))
+            raise InputError(
+                f"{name}: row {row + 1}, column '{feature}' was computed after the question ('{column}' is"
+                f" later than '{settings.survey_time}'); compute it from what was known when the question was"
+                " asked"
+            )

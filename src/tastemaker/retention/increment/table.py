@@ -1,0 +1,230 @@
+"""What a survey answer adds to a model of returning: the same rows, folds by user, paired intervals; the
+published way beside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+
+from tastemaker.errors import InputError
+from tastemaker.retention.increment.effects import Change, changes
+from tastemaker.retention.increment.folds import Kind, folds
+from tastemaker.retention.increment.learners import learn
+from tastemaker.retention.increment.rows import Floats, IncrementSettings, Mask, Rows, labels, read_rows
+from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
+from tastemaker.retention.report import Mode, shown
+from tastemaker.stats.estimate import Estimate
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model in one cohort: every metric of METRICS with its interval; `gain` over the baseline (paired;
+    empty for the baseline); `across_folds`: the AUC gain by Nadeau and Bengio's corrected t over folds.
+    """
+
+    cohort: str
+    model: str
+    metrics: dict[str, Estimate]
+    gain: dict[str, Estimate]
+    across_folds: Estimate | None
+
+
+@dataclass(frozen=True)
+class PaperScore:
+    """The published way: mean and SD over folds of rows, paired t-test and Cohen's d over folds that share
+    training rows.
+    """
+
+    cohort: str
+    model: str
+    accuracy: tuple[float, float]
+    auc: tuple[float, float]
+    p: float
+    d: float
+
+
+@dataclass(frozen=True)
+class Increment:
+    """n rows of `users` users, dropped: rows that lacked an answer; `scores` (corrected), `paper`, `changes`
+    in pp by answer.
+    """
+
+    n: int
+    users: int
+    dropped: int
+    scores: tuple[Score, ...]
+    paper: tuple[PaperScore, ...]
+    changes: tuple[Change, ...]
+    settings: IncrementSettings
+    mode: Mode
+
+    def score(self, cohort: str, model: str) -> Score:
+        """The corrected score of a model in a cohort."""
+        for one in self.scores:
+            if (one.cohort, one.model) == (cohort, model):
+                return one
+        raise InputError(f"there is no model '{model}' in cohort '{cohort}'")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """p (n,) out-of-fold probabilities (NaN where a row is in no test fold), y (n,), and test masks and train
+    sizes by fold.
+    """
+
+    p: dict[str, Floats]
+    y: Floats
+    tests: list[Mask]
+    ratio: float
+
+
+def increment_table(
+    rows: pa.Table, settings: IncrementSettings, key: int | str, mode: Mode = "both", name: str = "rows"
+) -> Increment:
+    """Baseline against baseline + each survey, in all rows and the low-signal cohort.
+
+    Corrected: folds by user (and time), AUC and the others on pooled out-of-fold predictions, paired
+    percentile intervals from drawing users with replacement; the models are not refitted in a draw, so the
+    interval is about these fitted models. Paper: folds of rows at random with SDs, p and d over folds.
+    Effects: change of the predicted probability when the answer is set.
+
+    Raises InputError as `read_rows`, `folds` and `learn`. Source: arXiv 2510.07621 (design); Nadeau and
+    Bengio 2003, eq. 8.
+    """
+    data = read_rows(rows, settings, name)
+    corrected: tuple[Score, ...] = ()
+    moved: tuple[Change, ...] = ()
+    if shown(mode, "corrected"):
+        predicted = predict_folds(data, settings, settings.fold_kind, settings.folds, key)
+        corrected = tuple(_corrected(data, predicted, settings, key))
+        moved = tuple(changes(data, settings, key, design))
+    paper = tuple(_paper(data, settings, key)) if shown(mode, "paper") else ()
+    return Increment(
+        len(data.outcome), int(data.users.max()) + 1, data.dropped, corrected, paper, moved, settings, mode
+    )
+
+
+def design(data: Rows, answer: Floats | None, learner: str) -> Floats:
+    """(n, d) features. Logistic: answers one-hot (3 is the reference), everything also times the cohort;
+    trees: as they are.
+    """
+    parts = [data.features]
+    if answer is not None and learner == "lightgbm":
+        parts.append(answer[:, None])
+    elif answer is not None:
+        parts.append((answer[:, None] == np.array([1, 2, 4, 5])).astype(np.float64))
+    x = np.column_stack(parts)
+    if not 0 < data.low.sum() < len(data.low):
+        return x
+    low = data.low[:, None].astype(np.float64)
+    return np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
+
+
+def predict_folds(
+    data: Rows, settings: IncrementSettings, kind: Kind, count: int, key: int | str
+) -> Predicted:
+    """Out-of-fold predictions of every model on the same folds; the outcome's threshold comes from the
+    training rows.
+    """
+    designs = {BASELINE: design(data, None, settings.learner)}
+    designs |= {name: design(data, answer, settings.learner) for name, answer in data.answers.items()}
+    n = len(data.outcome)
+    p, y = {model: np.full(n, np.nan) for model in designs}, np.full(n, np.nan)
+    tests: list[Mask] = []
+    ratios: list[float] = []
+    rough = labels(data.outcome, np.ones(n, dtype=bool), settings.active_quantile)
+    for train, test in folds(kind, count, data.users, data.time, rough, (key,)):
+        truth = labels(data.outcome, train, settings.active_quantile)
+        y[test] = truth[test]
+        for model, x in designs.items():
+            p[model][test] = learn(
+                settings.learner, x[train], truth[train], data.weight[train], len(tests)
+            ).predict(x[test])
+        tests.append(test)
+        ratios.append(test.sum() / train.sum())
+    return Predicted(p, y, tests, float(np.mean(ratios)))
+
+
+def _corrected(data: Rows, at: Predicted, settings: IncrementSettings, key: int | str) -> list[Score]:
+    tested = ~np.isnan(at.y)
+    draws = user_draws(data.users, (key, "increment"), settings.resamples)
+    out = []
+    for cohort, member in data.cohorts().items():
+        rows = tested & member
+        y, w, who = at.y[rows], data.weight[rows], data.users[rows]
+        if y.min() == y.max():
+            raise InputError(
+                f"cohort '{cohort}': the outcome is {y[0]:g} in all {len(y):,} rows; nothing can be told"
+                " apart"
+            )
+        base: tuple[Floats, Floats] | None = None
+        for model, p in at.p.items():
+            prepared = prepare(p[rows], y)
+            point, drawn = scores(prepared, w), resampled_scores(prepared, w, who, draws)
+            n = len(np.unique(who))
+            gain: dict[str, Estimate] = {}
+            if base is None:
+                base = (point, drawn)
+            else:
+                gain = _estimates(
+                    point - base[0], drawn - base[1], n, settings.level, "paired bootstrap of users"
+                )
+            found = _estimates(point, drawn, n, settings.level, "bootstrap of users")
+            out.append(
+                Score(
+                    cohort,
+                    model,
+                    found,
+                    gain,
+                    _nadeau_bengio(data, at, model, member, settings.level) if gain else None,
+                )
+            )
+    return out
+
+
+def _estimates(point: Floats, drawn: Floats, n: int, level: float, kind: str) -> dict[str, Estimate]:
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {
+        metric: Estimate(float(point[i]), float(low[i]), float(high[i]), n, kind, ("users are independent",))
+        for i, metric in enumerate(METRICS)
+    }
+
+
+def _fold_scores(data: Rows, at: Predicted, model: str, member: Mask) -> Floats:
+    """(folds, 6) metrics of a model in each test fold, in a cohort."""
+    parts = [test & member for test in at.tests]
+    return np.array([scores(prepare(at.p[model][part], at.y[part]), data.weight[part]) for part in parts])
+
+
+def _nadeau_bengio(data: Rows, at: Predicted, model: str, member: Mask, level: float) -> Estimate:
+    gain = (_fold_scores(data, at, model, member) - _fold_scores(data, at, BASELINE, member))[:, 0]
+    count = len(gain)
+    spread = sqrt(float(gain.var(ddof=1)) * (1 / count + at.ratio))
+    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * spread
+    mean = float(gain.mean())
+    return Estimate(mean, mean - half, mean + half, count, "corrected t over folds (Nadeau and Bengio)")
+
+
+def _paper(data: Rows, settings: IncrementSettings, key: int | str) -> list[PaperScore]:
+    at = predict_folds(data, settings, "rows", settings.paper_folds, key)
+    out = []
+    for cohort, member in data.cohorts().items():
+        base = _fold_scores(data, at, BASELINE, member)
+        for model in at.p:
+            found = _fold_scores(data, at, model, member)
+            p, d = float("nan"), float("nan")
+            if model != BASELINE:
+                p = float(stats.ttest_rel(found[:, 0], base[:, 0]).pvalue)
+                pooled = sqrt((found[:, 0].var(ddof=1) + base[:, 0].var(ddof=1)) / 2)
+                d = float((found[:, 0] - base[:, 0]).mean() / pooled)
+            auc, accuracy = found[:, 0], found[:, METRICS.index("accuracy")]
+            mean_sd = [(float(one.mean()), float(one.std(ddof=1))) for one in (accuracy, auc)]
+            out.append(PaperScore(cohort, model, mean_sd[0], mean_sd[1], p, d))
+    return out

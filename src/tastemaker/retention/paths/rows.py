@@ -1,0 +1,149 @@
+"""Tables into the arrays of the path tests, and what each user-day was dealt beside what it could expect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import InputError
+from tastemaker.retention.surveys import codes, listed, numbers
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PathSettings:
+    """survey, outcome (0 or 1), user, item, day, request: columns of the rows; controls: columns known before
+    the question, given to every model; alpha: two-sided error of each test.
+    """
+
+    survey: str = "return"
+    outcome: str = "returned"
+    user: str = "user_id"
+    item: str = "item_id"
+    day: str = "day"
+    request: str = "request_id"
+    controls: tuple[str, ...] = ()
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise InputError(f"alpha is {self.alpha}; give an error rate between 0 and .5")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Rows with an answer and an outcome: answer, outcome (n,), users (n,) from 0, day (n,), controls (n, c),
+    place (n,) in the table, user_ids of the numbers.
+    """
+
+    answer: Floats
+    outcome: Floats
+    users: Ints
+    day: Ints
+    controls: Floats
+    place: Ints
+    user_ids: list[str]
+
+
+def read_answered(rows: pa.Table, settings: PathSettings, name: str) -> Answered:
+    """Rows with both. Raises InputError naming row and column: unknown column, answer outside 1 to 5, outcome
+    of one class.
+    """
+    answer, outcome = numbers(rows, settings.survey, name), numbers(rows, settings.outcome, name)
+    wrong = ~np.isnan(answer) & ~np.isin(answer, (1, 2, 3, 4, 5))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{settings.survey}' is {answer[row]:g}; answers are whole numbers"
+            " 1 to 5"
+        )
+    kept = ~np.isnan(answer) & ~np.isnan(outcome)
+    if not kept.any():
+        raise InputError(
+            f"{name}: no row has both an answer to '{settings.survey}' and an outcome; nothing can be tested"
+        )
+    y = outcome[kept]
+    if not np.isin(y, (0, 1)).all() or y.min() == y.max():
+        raise InputError(
+            f"{name}: column '{settings.outcome}' must hold both 0 and 1 and nothing else; it has"
+            f" {sorted(set(y))[:5]}"
+        )
+    parts = [numbers(_plain(rows, column), column, name)[kept] for column in settings.controls]
+    controls = np.column_stack(parts) if parts else np.zeros((len(y), 0))
+    if np.isnan(controls).any():
+        row, column = (int(one) for one in np.argwhere(np.isnan(controls))[0])
+        raise InputError(
+            f"{name}: row {np.flatnonzero(kept)[row] + 1}, column '{settings.controls[column]}' is empty;"
+            " fill it in"
+        )
+    every, ids = codes(rows, settings.user, name)
+    present, users = np.unique(every[kept], return_inverse=True)
+    day = codes(rows, settings.day, name)[0][kept]
+    return Answered(
+        answer[kept], y, users, day, controls, np.flatnonzero(kept), [ids[one] for one in present]
+    )
+
+
+def repeaters(found: Answered) -> int:
+    """How many users have answers on at least two different days."""
+    pairs = np.unique(np.column_stack([found.users, found.day]), axis=0)
+    return int((np.bincount(pairs[:, 0]) >= 2).sum())
+
+
+def expectations(
+    slates: pa.Table, candidates: pa.Table | None, items: list[str], means: Floats, name: str
+) -> dict[str, float]:
+    """policy_id -> E of the summed item means of a slate under that policy's candidate probabilities.
+
+    candidates: policy_id, item_id, probability (expected number of times the item is in a slate of the
+    policy). Without it, a policy whose propensities are all alike is taken as uniform over the items of
+    `slates`; any other is refused by name.
+    """
+    value = dict(zip(items, means.tolist(), strict=True))
+    overall = float(means.mean())
+    if candidates is not None:
+        for column in ("policy_id", "item_id", "probability"):
+            if column not in candidates.column_names:
+                raise InputError(
+                    f"candidates: column '{column}' is missing; the table has {listed(candidates)}"
+                )
+        probability = numbers(candidates, "probability", "candidates")
+        if not (probability >= 0).all():
+            row = int(np.argmax(~(probability >= 0)))
+            raise InputError(
+                f"candidates: row {row + 1}, column 'probability' is {probability[row]}; it is at least 0"
+            )
+        v = np.array([value.get(one, overall) for one in candidates["item_id"].to_pylist()])
+        policy, names = codes(candidates, "policy_id", "candidates")
+        return dict(zip(names, np.bincount(policy, probability * v, len(names)).tolist(), strict=True))
+    policy, names = codes(slates, "policy_id", name)
+    propensity, request = numbers(slates, "propensity", name), codes(slates, "request_id", name)[0]
+    slots = len(request) / (int(request.max()) + 1)
+    out = {}
+    for number, policy_id in enumerate(names):
+        mine = propensity[policy == number]
+        if mine.max() - mine.min() > 1e-9:
+            raise InputError(
+                f"{name}: policy '{policy_id}' has unequal propensities; give --candidates with policy_id,"
+                " item_id, probability"
+            )
+        dealt = set(slates["item_id"].filter(pa.array(policy == number)).to_pylist())
+        if not np.isclose(mine[0] * len(dealt), 1.0, rtol=0.02):
+            raise InputError(
+                f"{name}: policy '{policy_id}' has propensity {mine[0]:g} over {len(dealt)} items, which is"
+                " not uniform; give --candidates with policy_id, item_id, probability"
+            )
+        out[policy_id] = slots * float(np.mean([value.get(one, overall) for one in dealt]))
+    return out
+
+
+def _plain(rows: pa.Table, column: str) -> pa.Table:
+    if column in rows.column_names and pa.types.is_boolean(rows[column].type):
+        return rows.set_column(rows.column_names.index(column), column, pc.cast(rows[column], pa.int8()))
+    return rows

@@ -1,0 +1,254 @@
+"""Three paths from a better answer to a return (the item, the user, the user's day), and the verdict that the
+data allow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import norm
+
+from tastemaker.errors import InputError
+from tastemaker.retention.paths.exposure import dealt_effect, item_means
+from tastemaker.retention.paths.rows import (
+    Answered,
+    Floats,
+    Ints,
+    PathSettings,
+    expectations,
+    read_answered,
+    repeaters,
+)
+from tastemaker.retention.paths.within import clustered_logit, conditional_logit, group_means
+from tastemaker.retention.surveys import codes, numbers
+from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.random import generator
+
+Verdict = Literal["item", "user", "state", "unknown"]
+
+
+@dataclass(frozen=True)
+class PathTests:
+    """within, between: log-odds of returning a point of answer, inside a user and between users; conditional:
+    the same inside a user by conditional logit; exposure: change of the return probability a point of item
+    mean dealt at random, None without slates; reliability: share of the variance of those item means that is
+    no noise; repeaters: users with answers on two days.
+    """
+
+    verdict: Verdict
+    reason: str
+    within: Estimate | None
+    between: Estimate | None
+    conditional: Estimate | None
+    exposure: Estimate | None
+    reliability: float | None
+    n: int
+    users: int
+    repeaters: int
+    settings: PathSettings
+
+
+def path_tests(
+    rows: pa.Table,
+    slates: pa.Table | None = None,
+    *,
+    candidates: pa.Table | None = None,
+    settings: PathSettings | None = None,
+    key: int | str = 0,
+    name: str = "rows",
+) -> PathTests:
+    """Which path carries the link between answer and return: item, user, state, or unknown.
+
+    rows: one a shown item: user, item, day, request, answer (null = none), outcome, controls. slates: as
+    `schema.SLATES`, of requests whose items were drawn with known probability; candidates: see
+    `rows.expectations`.
+    item: the randomised exposure is positive. state: it is not, and answers move returns inside a user. user:
+    answers move returns between users only. Without slates an inside link stays unknown: mood does the same.
+    Without users who answered on two days everything but exposure is unknown.
+
+    Raises InputError naming table, row, column and remedy on rows or slates that cannot be used.
+    """
+    settings = settings or PathSettings()
+    found = read_answered(rows, settings, name)
+    again = repeaters(found)
+    within, between, conditional = _inside(found, settings) if again >= 2 else (None, None, None)
+    exposure, reliability = (
+        (None, None) if slates is None else _exposure(rows, slates, candidates, settings, key, name)
+    )
+    verdict, reason = _verdict(within, between, exposure, again)
+    users = len(found.user_ids)
+    return PathTests(
+        verdict,
+        reason,
+        within,
+        between,
+        conditional,
+        exposure,
+        reliability,
+        len(found.answer),
+        users,
+        again,
+        settings,
+    )
+
+
+def _verdict(
+    within: Estimate | None, between: Estimate | None, exposure: Estimate | None, again: int
+) -> tuple[Verdict, str]:
+    if exposure is not None and exposure.low > 0:
+        return (
+            "item",
+            (
+                f"users dealt better-answered items at random returned more: {100 * exposure.value:+.2f} pp a"
+                f" point [{100 * exposure.low:+.2f}, {100 * exposure.high:+.2f}]"
+            ),
+        )
+    if within is None or between is None:
+        return (
+            "unknown",
+            (
+                f"{again} users have answers on two different days, so a link inside users cannot be told"
+                " from one between them: ask the same users again on another day"
+            ),
+        )
+    inside = f"inside users {within.value:+.3f} log-odds a point [{within.low:+.3f}, {within.high:+.3f}]"
+    if within.low > 0:
+        if exposure is None:
+            return (
+                "unknown",
+                (
+                    f"{inside}, which the item and the user's mood of the day both explain; only randomised"
+                    " slates tell"
+                ),
+            )
+        if np.isnan(exposure.value):
+            return "unknown", f"{inside}; {exposure.reason}"
+        return (
+            "state",
+            (
+                f"{inside}, yet items dealt at random moved nothing: the day explains it, or a match no item"
+                " mean shows"
+            ),
+        )
+    if between.low > 0:
+        return (
+            "user",
+            f"{inside}, between users {between.value:+.3f}: people who answer high return, whatever they see",
+        )
+    return (
+        "unknown",
+        (
+            f"{inside}, between users {between.value:+.3f} [{between.low:+.3f}, {between.high:+.3f}]: no link"
+            " was found"
+        ),
+    )
+
+
+def _inside(found: Answered, settings: PathSettings) -> tuple[Estimate, Estimate, Estimate | None]:
+    mean = group_means(found.answer, found.users)
+    # A control that varies inside users needs its user mean beside it (Mundlak): the events of a user's
+    # *other* day also tell of the user, and a single slope for both would push that onto the answer's
+    # deviation (measured: +.07 where the truth is 0).
+    means = [group_means(column, found.users) for column in found.controls.T]
+    means = [
+        one for one, column in zip(means, found.controls.T, strict=True) if np.abs(one - column).max() > 1e-9
+    ]
+    x = np.column_stack([found.answer - mean, mean, found.controls, *means, np.ones(len(mean))])
+    b, cov = clustered_logit(x, found.outcome, found.users)
+    people = len(found.user_ids)
+    kind = "logit, user-clustered"
+    within = _estimate(b[0], cov[0, 0], people, kind, settings.alpha, "answers of a user on different days")
+    between = _estimate(b[1], cov[1, 1], people, kind, settings.alpha, "")
+    inside = np.column_stack([found.answer, found.controls])
+    varies = [column for column in inside.T if np.abs(column - group_means(column, found.users)).max() > 1e-9]
+    try:
+        own, own_cov = conditional_logit(np.column_stack(varies), found.outcome, found.users)
+    except InputError:
+        return within, between, None
+    conditional = _estimate(
+        own[0], own_cov[0, 0], people, "conditional logit", settings.alpha, "days of a user are independent"
+    )
+    return within, between, conditional
+
+
+def _estimate(value: float, variance: float, n: int, kind: str, alpha: float, assumption: str) -> Estimate:
+    half = float(norm.ppf(1 - alpha / 2) * np.sqrt(variance))
+    return Estimate(
+        float(value), float(value) - half, float(value) + half, n, kind, (assumption,) if assumption else ()
+    )
+
+
+def _exposure(
+    rows: pa.Table,
+    slates: pa.Table,
+    candidates: pa.Table | None,
+    settings: PathSettings,
+    key: int | str,
+    name: str,
+) -> tuple[Estimate, float]:
+    """Item means from one half of the users, outcomes of the other half.
+
+    One direction only: using both halves both ways would let a user-day's mood enter one side's means and the
+    other's outcome.
+    """
+    users, ids = codes(rows, settings.user, name)
+    rng = generator(key, "halves")
+    teaches = (rng.permutation(len(ids)) % 2 == 0)[users]
+    items, item_ids = codes(rows, settings.item, name)
+    answer, outcome = numbers(rows, settings.survey, name), numbers(rows, settings.outcome, name)
+    means, reliability = item_means(np.nan_to_num(answer), items, teaches & ~np.isnan(answer), len(item_ids))
+    dealt, expected = _dealt(slates, candidates, item_ids, means)
+    request = rows[settings.request].to_pylist()
+    use = ~teaches & ~np.isnan(outcome) & np.array([one in dealt for one in request])
+    first = np.zeros(len(use), dtype=bool)
+    first[np.unique(codes(rows, settings.request, name)[0], return_index=True)[1]] = True
+    at = np.flatnonzero(use & first)
+    if len(at) < 20:
+        raise InputError(
+            f"slates: only {len(at)} of their requests have an outcome in {name}; check that request ids"
+            " agree"
+        )
+    value = np.array([dealt[request[one]] for one in at])
+    hope = np.array([expected[request[one]] for one in at])
+    slope, error = dealt_effect(outcome[at], users[at], value, hope, _controls(rows, settings, at, name))
+    half = float(norm.ppf(1 - settings.alpha / 2)) * error
+    reason = "every item dealt had the same mean answer, so exposure says nothing" if np.isnan(slope) else ""
+    believed = (
+        "slate probabilities are as logged",
+        "the dealing half's answers are independent of the other half's returns",
+    )
+    people = len(np.unique(users[at]))
+    return (
+        Estimate(
+            slope, slope - half, slope + half, people, "randomised exposure, user-clustered", believed, reason
+        ),
+        reliability,
+    )
+
+
+def _controls(rows: pa.Table, settings: PathSettings, at: Ints, name: str) -> Floats | None:
+    if not settings.controls:
+        return None
+    return np.column_stack([np.nan_to_num(numbers(rows, column, name)[at]) for column in settings.controls])
+
+
+def _dealt(
+    slates: pa.Table, candidates: pa.Table | None, items: list[str], means: Floats
+) -> tuple[dict[str, float], dict[str, float]]:
+    """request_id -> summed item means of its slate, and what its policy could expect."""
+    hope = expectations(slates, candidates, items, means, "slates")
+    value, overall = dict(zip(items, means.tolist(), strict=True)), float(means.mean())
+    request, ids = codes(slates, "request_id", "slates")
+    v = np.array([value.get(one, overall) for one in slates["item_id"].to_pylist()])
+    sums = np.bincount(request, v, len(ids))
+    policy = slates["policy_id"].to_pylist()
+    first = np.unique(request, return_index=True)[1]
+    missing = {policy[one] for one in first} - set(hope)
+    if missing:
+        raise InputError(
+            f"candidates: policy '{sorted(missing)[0]}' of the slates has no candidate; add its rows"
+        )
+    return dict(zip(ids, sums.tolist(), strict=True)), {ids[request[one]]: hope[policy[one]] for one in first}

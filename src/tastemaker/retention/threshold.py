@@ -1,0 +1,197 @@
+"""The loosest threshold whose precision is guaranteed, and an alarm for when it no longer is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, norm
+
+from tastemaker.errors import InputError
+from tastemaker.retention.calibrate.calibrators import checked
+
+Floats = npt.NDArray[np.float64]
+GRID: Floats = np.round(np.linspace(0.95, 0.05, 91), 10)
+N_MIN = 100
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """tau: act where p >= tau, None where no threshold keeps the promise (reason says why). bound: lower
+    bound of precision at tau, one-sided at 1 − alpha; precision: the point; n: rows at or above tau
+    (effective_n where weighted); prevalence: share of hits among all rows; mode: how tau was chosen.
+    """
+
+    tau: float | None
+    target: float
+    alpha: float
+    bound: float
+    precision: float
+    n: int
+    effective_n: float
+    prevalence: float
+    mode: Literal["corrected", "paper"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Drift:
+    """alarm: the upper bound of the fresh precision lies below the target, so the promise is broken;
+    precision, upper, n at tau; prevalence now (compare with the threshold's own).
+    """
+
+    alarm: bool
+    precision: float
+    upper: float
+    n: int
+    prevalence: float
+    reason: str
+
+
+def clopper_pearson(
+    hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower"
+) -> Floats:
+    """One-sided 1 − alpha bound of a proportion, exact (Clopper and Pearson 1934); hits and n may be
+    fractional.
+    """
+    k, m = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    if side == "lower":
+        return np.where(k > 0, beta.ppf(alpha, np.maximum(k, 1e-300), m - k + 1), 0.0)
+    return np.where(k < m, beta.ppf(1 - alpha, k + 1, np.maximum(m - k, 1e-300)), 1.0)
+
+
+def wilson(
+    hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower"
+) -> Floats:
+    """One-sided 1 − alpha bound of a proportion by the score test (Wilson 1927); hits and n may be
+    fractional.
+    """
+    k, m = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    z = norm.ppf(1 - alpha) * (1 if side == "upper" else -1)
+    p = k / m
+    return np.asarray(
+        (p + z * z / (2 * m) + z * np.sqrt(p * (1 - p) / m + z * z / (4 * m * m))) / (1 + z * z / m)
+    )
+
+
+def threshold_at_precision(
+    p: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    *,
+    target: float = 0.8,
+    alpha: float = 0.05,
+    grid: npt.ArrayLike = GRID,
+    n_min: int = N_MIN,
+    mode: Literal["corrected", "paper"] = "corrected",
+) -> Threshold:
+    """The loosest tau of `grid` with P(y = 1 | p >= tau) >= target, wrong with probability alpha at most.
+
+    Neutral answers belong in `y` as 0 (misses). Corrected: from the first tau with `n_min` rows, walked from
+    strict to loose
+    while the lower bound holds the target, stopping at the first that fails: fixed-sequence testing, so alpha
+    needs no share for the number of taus. Bound: Clopper–Pearson; with weights Wilson at the effective number
+    of rows (sum w)²/sum w².
+    Paper: the loosest tau whose *point* precision reaches the target.
+
+    Raises InputError as `fit_calibrator`, or on a target or alpha outside (0, 1), or a grid that does not
+    fall.
+    Source: fixed-sequence testing: Angelopoulos et al., arXiv 2110.01052.
+    """
+    predicted, truth, w = checked(p, y, weight)
+    taus = _usable(target, alpha, grid)
+    total, hits, square, n = _above(predicted, truth, w, taus)
+    effective = np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
+    precision = np.divide(hits, total, out=np.zeros_like(total), where=total > 0)
+    bound, some, rule = np.zeros(len(taus)), total > 0, clopper_pearson if weight is None else wilson
+    bound[some] = rule(effective[some] * precision[some], effective[some], alpha)
+    enough = np.flatnonzero(effective >= n_min)
+    prevalence = float(np.average(truth, weights=w))
+
+    def answer(place: int | None, reason: str) -> Threshold:
+        if place is None:
+            return Threshold(
+                None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, mode, reason
+            )
+        tau, low, point, size = (float(one[place]) for one in (taus, bound, precision, effective))
+        return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, mode, reason)
+
+    if not len(enough):
+        return answer(
+            None, f"fewer than {n_min} (effective) rows lie above every threshold; collect more answers"
+        )
+    walked = np.arange(enough[0], len(taus))
+    holds = (bound if mode == "corrected" else precision)[walked] >= target
+    if mode == "paper":
+        return (
+            answer(int(walked[holds][-1]), "")
+            if holds.any()
+            else answer(None, "no threshold reaches the target")
+        )
+    kept = int(np.argmin(holds)) if not holds.all() else len(holds)
+    if kept == 0:
+        first = enough[0]
+        return answer(
+            None,
+            f"at the strictest usable threshold {taus[first]:.2f} the bound is {bound[first]:.3f}, below"
+            f" {target:g}",
+        )
+    return answer(int(walked[kept - 1]), "")
+
+
+def _usable(target: float, alpha: float, grid: npt.ArrayLike) -> Floats:
+    taus = np.asarray(grid, dtype=np.float64)
+    if not 0 < target < 1 or not 0 < alpha < 1 or len(taus) < 1 or not (np.diff(taus) < 0).all():
+        raise InputError(
+            "a threshold needs target and alpha in (0, 1) and a grid that goes from strict to loose"
+        )
+    return taus
+
+
+def drift(
+    threshold: Threshold,
+    p: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    *,
+    alpha: float | None = None,
+) -> Drift:
+    """Whether fresh answers show that the threshold's precision has fallen below its target.
+
+    Raises InputError when the threshold abstained, or as `fit_calibrator`.
+    """
+    if threshold.tau is None:
+        raise InputError(f"there is no threshold to watch: {threshold.reason}")
+    predicted, truth, w = checked(p, y, weight)
+    total, hits, square, n = (float(one[0]) for one in _above(predicted, truth, w, np.array([threshold.tau])))
+    prevalence = float(np.average(truth, weights=w))
+    if total == 0:
+        return Drift(False, float("nan"), 1.0, 0, prevalence, "no fresh row lies above the threshold")
+    effective, precision = total**2 / square, hits / total
+    rule = clopper_pearson if weight is None else wilson
+    upper = float(
+        rule(effective * precision, effective, threshold.alpha if alpha is None else alpha, "upper")
+    )
+    alarm = upper < threshold.target
+    said = (
+        f"precision {precision:.3f}, at most {upper:.3f}; promised {threshold.target:g}: choose the threshold"
+        " again"
+        if alarm
+        else ""
+    )
+    return Drift(alarm, precision, upper, int(n), prevalence, said)
+
+
+def _above(p: Floats, y: Floats, w: Floats, taus: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Sum of weights, of weighted hits, of squared weights, and number of rows (t,) with p >= tau and a
+    weight.
+    """
+    order = np.argsort(-p, kind="stable")
+    at = np.searchsorted(-p[order], -taus, side="right")
+    sums = (
+        np.concatenate([[0.0], np.cumsum(one[order])])[at]
+        for one in (w, w * y, w * w, (w > 0).astype(np.float64))
+    )
+    return next(sums), next(sums), next(sums), next(sums)

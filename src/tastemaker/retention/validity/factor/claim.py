@@ -1,0 +1,181 @@
+"""The claim that blocks of items measure the things they are named after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table
+from tastemaker.retention.validity.factor.cfa import CUTOFFS, CfaFit, fit_cfa
+from tastemaker.retention.validity.factor.discriminant import htmt
+from tastemaker.retention.validity.factor.invariance import Invariance, invariance
+from tastemaker.retention.validity.reliability import alpha
+from tastemaker.stats.estimate import Estimate
+
+Group = tuple[npt.ArrayLike, npt.ArrayLike, int]
+
+
+def battery_claim(
+    covariance: npt.ArrayLike,
+    n: int,
+    blocks: Mapping[str, Sequence[int]],
+    *,
+    names: Sequence[str] = (),
+    groups: Mapping[str, Group] | None = None,
+    bounds: Mapping[tuple[str, str], Estimate] | None = None,
+) -> tuple[CfaFit, ClaimReport]:
+    """CFA, reliability, convergent and discriminant validity of a battery, each against its cut-off, in one
+    report.
+
+    covariance (p, p) with divisor n; blocks: factor -> items; names (p,) of the items; groups: as in
+    `invariance`; bounds: of `htmt_bounds`. Nothing of this was published for the survey questions: paper mode
+    says so. Supported when every check passes, not supported when one fails. Raises as `fit_cfa`.
+    """
+    fit = fit_cfa(covariance, n, blocks)
+    s = np.asarray(covariance, dtype=np.float64)
+    labels = list(names) or [f"item {i + 1}" for i in range(len(s))]
+    checks = _checks(fit, htmt(s, blocks), bounds or {})
+    levels = invariance(groups, blocks) if groups else []
+    failed = [str(one["check"]) for one in checks if one["passes"] is False]
+    failed += [f"{one.level} invariance" for one in levels if not one.holds]
+    passed = len(checks) + len(levels) - len(failed)
+    words = f"{passed} of {len(checks) + len(levels)} checks pass" + (
+        f"; fails: {', '.join(failed)}." if failed else "."
+    )
+    report = ClaimReport(
+        claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
+        verdict="cannot tell" if fit.improper else "not supported" if failed else "supported",
+        because=f"{fit.improper.capitalize()}: the solution is improper. {words}" if fit.improper else words,
+        paper=(Table.of("Published", [{"measure": "factor analysis, AVE, HTMT, alpha", "value": "none"}]),),
+        corrected=(
+            Table.of(
+                "Checks",
+                checks,
+                f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}; cut-offs are conventions.",
+            ),
+            Table.of("Factors", _factors(fit, s, n)),
+            Table.of("Standardised loadings", _loadings(fit, labels)),
+            *(
+                [
+                    Table.of(
+                        "Invariance across groups",
+                        _levels(levels),
+                        "Comparing means needs scalar invariance.",
+                    )
+                ]
+                if levels
+                else []
+            ),
+        ),
+        figures=(_figure(fit, labels),),
+        assumptions=(
+            "answers are close to normal and respondents independent",
+            "each item measures one thing",
+        ),
+        limits=(
+            "A fitting model is not the only fitting model.",
+            "Names of factors are given by people, not by the data.",
+        ),
+        settings={"blocks": {name: [labels[i] for i in items] for name, items in blocks.items()}, "n": n},
+    )
+    return fit, report
+
+
+def _checks(
+    fit: CfaFit, ratios: Mapping[tuple[str, str], float], bounds: Mapping[tuple[str, str], Estimate]
+) -> list[dict[str, Cell]]:
+    f = fit.fit
+    rows: list[dict[str, Cell]] = [
+        {"check": "CFI", "value": f.cfi, "asked for": "≥ .95", "passes": f.cfi >= CUTOFFS["cfi"]},
+        {"check": "TLI", "value": f.tli, "asked for": "≥ .95", "passes": f.tli >= CUTOFFS["tli"]},
+        {
+            "check": "RMSEA",
+            "value": Estimate(f.rmsea, f.rmsea_low, f.rmsea_high, f.n, "RMSEA, 90 %"),
+            "asked for": "≤ .06",
+            "passes": f.rmsea <= CUTOFFS["rmsea"],
+        },
+        {"check": "SRMR", "value": f.srmr, "asked for": "≤ .08", "passes": f.srmr <= CUTOFFS["srmr"]},
+    ]
+    apart = fit.fornell_larcker()
+    for place, name in enumerate(fit.blocks):
+        ave = float(fit.ave[place])
+        rows.append(
+            {"check": f"AVE of {name}", "value": ave, "asked for": "≥ .5", "passes": ave >= CUTOFFS["ave"]}
+        )
+        rows.append(
+            {
+                "check": f"Fornell-Larcker, {name}",
+                "value": ave,
+                "asked for": "> phi²",
+                "passes": bool(apart[place]),
+            }
+        )
+    for pair, value in ratios.items():
+        cell: Cell = bounds.get(pair, value)
+        fine = value < CUTOFFS["htmt"] and (pair not in bounds or bounds[pair].high < 1)
+        rows.append(
+            {
+                "check": f"HTMT of {' and '.join(pair)}",
+                "value": cell,
+                "asked for": "< .85, bound < 1",
+                "passes": fine,
+            }
+        )
+    return rows
+
+
+def _factors(fit: CfaFit, s: npt.NDArray[np.float64], n: int) -> list[dict[str, Cell]]:
+    rows: list[dict[str, Cell]] = []
+    for place, (name, items) in enumerate(fit.blocks.items()):
+        row: dict[str, Cell] = {
+            "factor": name,
+            "CR": float(fit.reliability[place]),
+            "AVE": float(fit.ave[place]),
+        }
+        row["alpha"] = alpha(s[np.ix_(items, items)], n)
+        row |= {f"phi with {other}": float(fit.phi[place, i]) for i, other in enumerate(fit.blocks)}
+        rows.append(row)
+    return rows
+
+
+def _loadings(fit: CfaFit, labels: Sequence[str]) -> list[dict[str, Cell]]:
+    return [
+        {
+            "item": labels[i],
+            "factor": name,
+            "loading": float(fit.loadings[i]),
+            "unexplained": float(fit.residual[i]),
+        }
+        for name, items in fit.blocks.items()
+        for i in items
+    ]
+
+
+def _levels(levels: Sequence[Invariance]) -> list[dict[str, Cell]]:
+    return [
+        {
+            "level": one.level,
+            "chi2": one.fit.chi2,
+            "df": one.fit.df,
+            "CFI": one.fit.cfi,
+            "CFI lost": one.cfi_drop,
+            "holds": one.holds,
+        }
+        for one in levels
+    ]
+
+
+def _figure(fit: CfaFit, labels: Sequence[str]) -> Intervals:
+    """Loadings as bars from 0; the dashed line is where an item gives half its variance to its factor."""
+    rows = [
+        (f"{labels[i]} ({name})", float(fit.loadings[i])) for name, items in fit.blocks.items() for i in items
+    ]
+    spans = tuple((name, value, min(0.0, value), max(0.0, value)) for name, value in rows)
+    return Intervals(
+        "Standardised loadings",
+        "loading; dashed: half the item's variance",
+        spans,
+        reference=float(np.sqrt(0.5)),
+    )

@@ -1,0 +1,256 @@
+"""One table of answers -> which questions agree, what content changes, and how far engagement gives the
+answer away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.retention.surveys import codes, listed, numbers
+from tastemaker.retention.validity.correlation import (
+    compare_dependent,
+    compare_independent,
+    difference_by_user,
+    pearson,
+)
+from tastemaker.retention.validity.information import mutual_information
+from tastemaker.retention.validity.polychoric import polychoric
+from tastemaker.retention.validity.resample import effective_size
+from tastemaker.stats.estimate import Estimate
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+QUESTIONS = ("return", "worth", "interest")
+
+
+@dataclass(frozen=True, eq=False)
+class Associations:
+    """pairs: group, a, b, n, pearson and polychoric. contrasts: by content, two readings of each. events:
+    question, event, rate, information. Estimates stand as columns x, x_low, x_high.
+    """
+
+    pairs: pa.Table
+    contrasts: pa.Table
+    events: pa.Table
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    answers: dict[str, Floats]
+    weight: Floats
+    users: npt.NDArray[np.int64]
+    groups: dict[str, Bools]
+    key: tuple[str | int, ...]
+    resamples: int
+
+
+def widen(surveys: pa.Table, keep: Sequence[str] = ()) -> pa.Table:
+    """Rows of `schema.SURVEYS` -> one row a user and item, with a column a question (first answer) and the
+    columns `keep`.
+
+    Of `keep` the first value that is not null counts. Raises InputError on a missing column.
+    """
+    missing = [one for one in keep if one not in surveys.column_names]
+    if missing:
+        raise InputError(f"surveys: column '{missing[0]}' is missing; the table has {listed(surveys)}")
+    frame = pl.DataFrame(pl.from_arrow(surveys)).sort("timestamp", nulls_last=True, maintain_order=True)
+    names = frame["question"].unique(maintain_order=True).to_list()
+    answers = [
+        pl.col("answer").filter(pl.col("question") == one).drop_nulls().first().alias(one) for one in names
+    ]
+    kept = [pl.col(one).drop_nulls().first() for one in keep]
+    return frame.group_by("user_id", "item_id", maintain_order=True).agg(*answers, *kept).to_arrow()
+
+
+def association_table(
+    answers: pa.Table,
+    events: Sequence[str] = (),
+    by: str | None = None,
+    *,
+    questions: Sequence[str] = QUESTIONS,
+    weight: str | None = None,
+    user: str = "user_id",
+    key: tuple[str | int, ...] = (0,),
+    resamples: int = 300,
+    name: str = "answers",
+) -> Associations:
+    """Correlations of the questions overall and by content, contrasts of the first question's, and its
+    information with events.
+
+    answers: one row a user and item, a column a question (null where not answered), event columns of 0 / 1,
+    the content column `by`, non-response weights `weight` (of any scale; null leaves a row out). Each
+    correlation uses the rows that have both. contrasts holds for each group "other question" (same
+    respondents: Hittner-May-Silver beside a user bootstrap) and "other content" (user bootstrap beside the
+    independent Fisher z as published).
+
+    Raises InputError on a missing column, fewer than two questions, an event that is not 0 / 1, a negative
+    weight.
+    """
+    if len(questions) < 2:
+        raise InputError(f"{name}: an association needs two questions; got {', '.join(questions) or 'none'}")
+    columns = {one: numbers(answers, one, name) for one in questions}
+    weights = (
+        np.ones(answers.num_rows)
+        if weight is None
+        else np.nan_to_num(numbers(answers, weight, name), nan=0.0)
+    )
+    groups = {"all": np.ones(answers.num_rows, dtype=bool)}
+    if by is not None:
+        numbered, labels = codes(answers, by, name)
+        groups |= {
+            f"{by}={label}": numbered == place
+            for place, label in sorted(enumerate(labels), key=lambda one: one[1])
+        }
+    data = _Data(columns, weights, codes(answers, user, name)[0], groups, key, resamples)
+    pairs = [_pair(data, group, a, b) for group in groups for a, b in combinations(questions, 2)]
+    found = [_event(data, questions[0], event, _binary(answers, event, name)) for event in events]
+    return Associations(_arrow(pairs), _arrow(_contrasts(data, questions)), _arrow(found))
+
+
+def _pair(data: _Data, group: str, a: str, b: str) -> dict[str, object]:
+    w = np.where(data.groups[group], data.weight, 0.0)
+    both = ~np.isnan(data.answers[a]) & ~np.isnan(data.answers[b]) & (w > 0)
+    linear, ordered = (
+        f(
+            data.answers[a],
+            data.answers[b],
+            w,
+            users=data.users,
+            key=(*data.key, group, a, b),
+            resamples=data.resamples,
+        )
+        for f in (pearson, polychoric)
+    )
+    size = {
+        "group": group,
+        "a": a,
+        "b": b,
+        "n": int(both.sum()),
+        "ess": effective_size(w[both]),
+        "users": linear.n,
+    }
+    return size | _columns("pearson", linear) | _columns("polychoric", ordered)
+
+
+def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, object]]:
+    """For each group of content: r(first, b) against r(first, c) inside it, and r(first, b) inside it against
+    outside.
+    """
+    first, rows = questions[0], []
+    for group, inside in data.groups.items():
+        if group == "all":
+            continue
+        for b, c in combinations(questions[1:], 2):
+            rows.append(_other_question(data, group, first, b, c))
+        if len(data.groups) > 3 or group == list(data.groups)[-1]:  # of two groups one is the other's outside
+            rows += [_other_content(data, group, inside, first, b) for b in questions[1:]]
+    return rows
+
+
+def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict[str, object]:
+    complete = (
+        np.all([~np.isnan(data.answers[one]) for one in (first, b, c)], axis=0)
+        & data.groups[group]
+        & (data.weight > 0)
+    )
+    w, key = np.where(complete, data.weight, 0.0), (*data.key, group, first, b, c)
+    x = data.answers
+    gap = difference_by_user(
+        (x[b], x[first]),
+        (x[c], x[first]),
+        (complete, complete),
+        w,
+        users=data.users,
+        key=key,
+        resamples=data.resamples,
+    )
+    label = f"r({first}, {b}) − r({first}, {c})"
+    row = {
+        "group": group,
+        "reading": "other question",
+        "contrast": label,
+        "n": int(complete.sum()),
+    } | _columns("difference", gap)
+    n = effective_size(w[complete])
+    if not np.isfinite(gap.value) or n <= 3:
+        return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
+    r = (
+        np.corrcoef(np.array([x[one][complete] for one in (b, c, first)]))
+        if np.ptp(w[complete]) == 0
+        else _weighted(x, (b, c, first), w)
+    )
+    test = compare_dependent(float(r[0, 2]), float(r[1, 2]), float(r[0, 1]), n)
+    return row | {"z": test.z, "p": test.p, "test": "same respondents"}
+
+
+def _weighted(x: dict[str, Floats], names: Sequence[str], w: Floats) -> Floats:
+    rows = w > 0
+    matrix = np.array([x[one][rows] for one in names])
+    cov = np.cov(matrix, aweights=w[rows])
+    sd = np.sqrt(np.diag(cov))
+    return np.asarray(cov / np.outer(sd, sd), dtype=np.float64)
+
+
+def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -> dict[str, object]:
+    x, on = data.answers, ~np.isnan(data.answers[first]) & ~np.isnan(data.answers[b]) & (data.weight > 0)
+    pair, masks = (x[first], x[b]), (inside & on, ~inside & on)
+    gap = difference_by_user(
+        pair, pair, masks, data.weight, users=data.users, key=(*data.key, group, b), resamples=data.resamples
+    )
+    label = f"r({first}, {b}), inside − outside"
+    row = {"group": group, "reading": "other content", "contrast": label, "n": int(on.sum())} | _columns(
+        "difference", gap
+    )
+    sizes = [effective_size(data.weight[mask]) for mask in masks]
+    if not np.isfinite(gap.value) or min(sizes) <= 3:
+        return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
+    r = [float(_weighted(x, (first, b), np.where(mask, data.weight, 0.0))[0, 1]) for mask in masks]
+    test = compare_independent(r[0], sizes[0], r[1], sizes[1])
+    return row | {"z": test.z, "p": test.p, "test": "as of different people"}
+
+
+def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, object]:
+    found = mutual_information(
+        data.answers[question],
+        values,
+        data.weight,
+        users=data.users,
+        key=(*data.key, event),
+        resamples=data.resamples,
+    )
+    on = ~np.isnan(data.answers[question]) & ~np.isnan(values) & (data.weight > 0)
+    rate = float(data.weight[on] @ values[on] / data.weight[on].sum())
+    about = {"question": question, "event": event, "rate": rate, "n": int(on.sum()), "nats": found.nats}
+    about |= {"least_entropy": found.least_entropy, "null": found.null, "p": found.p}
+    return about | _columns("corrected", found.corrected) | _columns("normalised", found.normalised)
+
+
+def _binary(answers: pa.Table, event: str, name: str) -> Floats:
+    values = numbers(answers, event, name)
+    wrong = ~np.isin(values, (0.0, 1.0)) & ~np.isnan(values)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{name}: row {row + 1}, column '{event}' is {values[row]:g}; an event is 0 or 1 on each row"
+        )
+    return values
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, object]:
+    values = (estimate.value, estimate.low, estimate.high)
+    found = [one if np.isfinite(one) else None for one in values]
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True)) | {
+        f"{name}_reason": estimate.reason
+    }
+
+
+def _arrow(rows: Sequence[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows))

@@ -1,0 +1,26 @@
+"""Who answered against who was asked: exact balance weights, doubly robust means, tipping points."""
+
+from tastemaker.retention.weights.aipw import (
+    TippingPoint,
+    aipw_mean,
+    answered_mean,
+    linear,
+    tipping_point,
+    weighted_mean,
+)
+from tastemaker.retention.weights.claim import weights_claim
+from tastemaker.retention.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
+
+__all__ = [
+    "LIMIT",
+    "ResponseWeights",
+    "TippingPoint",
+    "WeightSettings",
+    "aipw_mean",
+    "answered_mean",
+    "linear",
+    "response_weights",
+    "tipping_point",
+    "weighted_mean",
+    "weights_claim",
+]

@@ -1,0 +1,228 @@
+"""The claim that weighted answers stand for everyone who was asked, with the evidence in paper mode and
+corrected mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Mode, Table, Verdict, shown
+from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, tipping_point, weighted_mean
+from tastemaker.retention.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
+from tastemaker.stats.estimate import Estimate
+
+_DIFFER = (
+    (
+        "Exact balance makes differences of means zero by construction, so they prove little; squares and"
+        " products are not touched by the weights and show whether the distributions agree."
+    ),
+    (
+        "The weighted mean is right only if the response model is; the doubly robust one also when only the"
+        " answer model is."
+    ),
+)
+_MOST = 15  # rows of a figure or a table of worst moments
+
+
+def weights_claim(
+    surveys: pa.Table,
+    covariates: Sequence[str],
+    settings: WeightSettings = WeightSettings(),
+    *,
+    threshold: float | None = None,
+    mode: Mode = "both",
+    key: Sequence[str | int] = (0,),
+    name: str = "surveys",
+) -> tuple[ResponseWeights, ClaimReport]:
+    """Weights of `response_weights`, and the report on whether they do what they are for.
+
+    surveys: rows of `schema.SURVEYS` of one question, with the columns `covariates`. threshold: a mean answer
+    that would change a decision, for the tipping point. Paper mode accepts when every |SMD| of a mean is
+    below .1, which exact balance makes true by construction; corrected mode asks the same of squares and
+    pairwise products. Raises InputError as `response_weights`.
+    """
+    questions = sorted(set(surveys["question"].to_pylist())) if "question" in surveys.column_names else []
+    if len(questions) > 1:
+        raise InputError(
+            f"{name}: weights are of one question at a time; the table holds {', '.join(questions)}:"
+            " choose one"
+        )
+    found = response_weights(surveys, covariates, settings, name=name)
+    paper, corrected = shown(mode, "paper"), shown(mode, "corrected")
+    means = {
+        "as they came": answered_mean(surveys, name=name),
+        "weighted": weighted_mean(surveys, covariates, name=name),
+    }
+    if corrected:
+        means["doubly robust"] = aipw_mean(surveys, covariates, key=key, name=name)
+    verdict, because = _verdict(found, corrected)
+    left, right = (
+        Table.of("Mean answer", _means(means, names))
+        for names in (("as they came", "weighted"), tuple(means))
+    )
+    report = ClaimReport(
+        claim="Weighted, those who answered look like everyone who was asked",
+        verdict=verdict,
+        because=because,
+        paper=(_means_balance(found), left) if paper else (),
+        corrected=(
+            (_worst(found), right, _health(found), *_tipping(means, found, surveys, threshold))
+            if corrected
+            else ()
+        ),
+        differ=_DIFFER if mode == "both" else (),
+        figures=_figures(found, means),
+        assumptions=(
+            "given the covariates, who answers does not depend on the answer",
+            "everyone asked could have answered",
+        ),
+        limits=(
+            (
+                "Whether those who did not answer feel differently for reasons the covariates do not hold:"
+                " see the tipping point."
+            ),
+        ),
+        settings={
+            "covariates": list(covariates),
+            "trim": settings.trim,
+            "limit of |SMD|": LIMIT,
+            "threshold": threshold,
+        },
+    )
+    return found, report
+
+
+def _verdict(found: ResponseWeights, corrected: bool) -> tuple[Verdict, str]:
+    if found.answered == found.shown:
+        return "supported", "Everyone who was asked answered; there is nothing to correct."
+    worst = {kind: found.worst(kind) for kind in ("mean", "square", "product")}
+    if not corrected:
+        verdict: Verdict = "supported" if worst["mean"] < LIMIT else "not supported"
+        return (
+            verdict,
+            (
+                f"The largest |SMD| of a mean is {worst['mean']:.1g} after weighting,"
+                f" {found.worst(when='before'):.2f} before."
+            ),
+        )
+    fine = max(worst.values()) < LIMIT
+    words = (
+        f"After weighting the largest |SMD| is {worst['mean']:.1g} of a mean, {worst['square']:.3f} of a"
+        " square and "
+    )
+    words += (
+        f"{worst['product']:.3f} of a product; {LIMIT} is the limit. Before, the worst mean was"
+        f" {found.worst(when='before'):.2f}."
+    )
+    return ("supported" if fine else "not supported"), words
+
+
+def _means_balance(found: ResponseWeights) -> Table:
+    rows = [row for row in found.balance.to_pylist() if row["kind"] == "mean"]
+    note = (
+        f"SMD: difference from everyone asked, in their standard deviations; accepted when below {LIMIT}"
+        " everywhere."
+    )
+    return Table.of("Balance of means", [_moment(row) for row in rows], note)
+
+
+def _worst(found: ResponseWeights) -> Table:
+    rows = [row for row in found.balance.to_pylist() if row["kind"] != "mean"]
+    rows.sort(key=lambda row: -abs(row["smd_after"]))
+    cells: list[dict[str, Cell]] = [{"moment": row["covariate"]} | _smd(row) for row in rows[:_MOST]]
+    if not cells:
+        cells = [
+            {
+                "moment": "none: a single two-valued covariate has only its mean",
+                "SMD before": None,
+                "SMD after": None,
+            }
+        ]
+    note = (
+        f"Of {len(rows)} moments that the weights were not fitted to; below {LIMIT} everywhere is asked for."
+    )
+    return Table.of("Balance of squares and pairwise products, worst first", cells, note)
+
+
+def _moment(row: dict[str, Cell]) -> dict[str, Cell]:
+    named = {"covariate": row["covariate"], "everyone asked": row["target"], "answered": row["answered"]}
+    return named | {"weighted": row["weighted"]} | _smd(row)
+
+
+def _smd(row: dict[str, Cell]) -> dict[str, Cell]:
+    after = row["smd_after"]
+    exact = isinstance(after, float) and abs(after) < 1e-8
+    return {"SMD before": row["smd_before"], "SMD after": "0, exact" if exact else after}
+
+
+def _means(means: dict[str, Estimate], names: Sequence[str]) -> list[dict[str, Cell]]:
+    return [{"estimate": name, "mean answer": means[name], "users": means[name].n} for name in names]
+
+
+def _health(found: ResponseWeights) -> Table:
+    rows: list[dict[str, Cell]] = [
+        {"quantity": "questions shown", "value": found.shown},
+        {"quantity": "answered", "value": found.answered},
+        {"quantity": "response rate, by design weight", "value": found.response_rate},
+        {"quantity": "effective sample size", "value": found.ess},
+        {"quantity": "design effect of weighting", "value": found.deff},
+        {"quantity": "largest weight over the mean one", "value": found.largest},
+        {"quantity": "weights trimmed", "value": found.trimmed},
+    ]
+    note = (
+        f"Left out as constant or a combination of others: {', '.join(found.dropped)}."
+        if found.dropped
+        else ""
+    )
+    return Table.of("What the weights cost", rows, note)
+
+
+def _tipping(
+    means: dict[str, Estimate], found: ResponseWeights, surveys: pa.Table, threshold: float | None
+) -> tuple[Table, ...]:
+    robust = means["doubly robust"]
+    if threshold is None or not np.isfinite(robust.value):
+        return ()
+    answers = surveys["answer"].drop_null().to_numpy().astype(np.float64)
+    point = tipping_point(robust, threshold, found.response_rate, float(answers.std()))
+    rows: list[dict[str, Cell]] = [
+        {"quantity": "mean answer that would overturn the result", "value": threshold},
+        {"quantity": "shift of those who did not answer that moves the mean there", "value": point.shift},
+        {"quantity": "shift that moves the nearer end of the interval there", "value": point.shift_interval},
+        {"quantity": "the same in standard deviations of the answers", "value": point.in_sd},
+    ]
+    return (
+        Table.of(
+            "Tipping point",
+            rows,
+            "Shifts are against what the covariates predict for those who did not answer.",
+        ),
+    )
+
+
+def _figures(found: ResponseWeights, means: dict[str, Estimate]) -> tuple[Intervals, ...]:
+    """Balance, and the mean answers unless everyone answered the same."""
+    answers = Intervals.of("Mean answer", "mean answer, 95 % interval", means, marked=(list(means)[-1],))
+    return (_balance_figure(found), answers) if answers.rows else (_balance_figure(found),)
+
+
+def _balance_figure(found: ResponseWeights) -> Intervals:
+    rows = found.balance.to_pylist()
+    rows.sort(key=lambda row: -max(abs(row["smd_before"]), abs(row["smd_after"])))
+    lines = [
+        (str(r["covariate"]), abs(float(r["smd_after"])), abs(float(r["smd_before"]))) for r in rows[:_MOST]
+    ]
+    return Intervals(
+        title="Balance, worst moments first",
+        label="|SMD|: dot after weighting, line from before",
+        rows=tuple((name, after, min(after, before), max(after, before)) for name, after, before in lines),
+        reference=LIMIT,
+        caption=(
+            f"Dashed: the limit {LIMIT}. The {len(lines)} moments of {len(rows)} that differ most, before or"
+            " after."
+        ),
+    )

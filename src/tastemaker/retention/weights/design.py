@@ -1,0 +1,120 @@
+"""Covariate columns of a table -> standardised numbers: categories become indicators, combinations of others
+are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.retention.surveys import codes, numbers
+from tastemaker.retention.weights.newton import gram
+
+Floats = npt.NDArray[np.float64]
+
+_REDUNDANT = 1e-9  # share of a column's variance that the columns before it leave
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """x (n, p): columns of weighted mean 0 and variance 1; names (p,); mean, scale (p,) that were taken out;
+    dropped: columns left out because they are constant or a combination of others, which balances them all
+    the same.
+    """
+
+    x: Floats
+    names: tuple[str, ...]
+    mean: Floats
+    scale: Floats
+    dropped: tuple[str, ...]
+
+
+def design(table: pa.Table, covariates: Sequence[str], d: Floats, most: int, name: str) -> Design:
+    """The covariates of `table` as a `Design` under the weights d (n,).
+
+    Raises InputError on no covariate, a repeated or missing one, an empty or infinite cell (row and column),
+    or a text column of too many categories.
+    """
+    if not covariates:
+        raise InputError(
+            f"{name}: give at least one covariate to balance; the table has {', '.join(table.column_names)}"
+        )
+    if len(set(covariates)) < len(covariates):
+        raise InputError(
+            f"{name}: covariate '{next(c for c in covariates if list(covariates).count(c) > 1)}' is given"
+            " twice"
+        )
+    columns: list[Floats] = []
+    names: list[str] = []
+    for covariate in covariates:
+        for label, values in _columns(table, covariate, most, name):
+            names.append(label)
+            columns.append(values)
+    x = np.column_stack(columns)
+    del columns  # as large as x
+    mean = d @ x / d.sum()
+    x -= mean
+    scale = np.sqrt(np.maximum(np.einsum("i,ij,ij->j", d, x, x) / d.sum(), 0.0))
+    live = scale > 1e-12 * np.maximum(np.abs(mean), 1.0)
+    x /= np.where(live, scale, 1.0)
+    kept = _independent(gram(x, d / d.sum()), live)
+    dropped = tuple(one for one, keep in zip(names, kept, strict=True) if not keep)
+    if not kept.any():
+        raise InputError(
+            f"{name}: every covariate is constant ({', '.join(covariates)}); there is nothing to balance"
+        )
+    if not kept.all():
+        x, mean, scale = x[:, kept], mean[kept], scale[kept]
+    return Design(x, tuple(one for one, keep in zip(names, kept, strict=True) if keep), mean, scale, dropped)
+
+
+def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tuple[str, Floats]]:
+    """A numeric column as it is; any other as one indicator a category, all but the commonest."""
+    if covariate in table.column_names and _is_number(table.schema.field(covariate).type):
+        values = numbers(table, covariate, name)
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            said = "empty" if np.isnan(values[row]) else f"{values[row]}"
+            raise InputError(
+                f"{name}: row {row + 1}, column '{covariate}' is {said}; fill it in, or leave the"
+                " covariate out"
+            )
+        return [(covariate, values)]
+    numbered, labels = codes(table, covariate, name)
+    if len(labels) > most:
+        raise InputError(
+            f"{name}: column '{covariate}' has {len(labels):,} categories, more than {most}; merge rare ones,"
+            " or give it as a number"
+        )
+    commonest = int(np.argmax(np.bincount(numbered, minlength=len(labels))))
+    return [
+        (f"{covariate}={label}", (numbered == i).astype(np.float64))
+        for i, label in enumerate(labels)
+        if i != commonest
+    ]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _independent(correlation: Floats, live: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(p,) which columns add something to those before them."""
+    kept: list[int] = []
+    for j in np.flatnonzero(live):
+        if kept:
+            inner, cross = correlation[np.ix_(kept, kept)], correlation[kept, j]
+            left = correlation[j, j] - cross @ np.linalg.solve(inner, cross)
+        else:
+            left = correlation[j, j]
+        if left > _REDUNDANT:
+            kept.append(int(j))
+    mask = np.zeros(len(live), dtype=bool)
+    mask[kept] = True
+    return mask

@@ -1,0 +1,30 @@
+"""What crosses a folder: every table with its Arrow schema, and the one table of event kinds."""
+
+from tastemaker.schema.events import KINDS, EventKind, EventRules, kind_named
+from tastemaker.schema.tables import (
+    CONVERSATIONS,
+    EXAMPLES,
+    INTERACTIONS,
+    ITEMS,
+    SLATES,
+    SURVEYS,
+    check,
+    item_tokens_schema,
+    item_vectors_schema,
+)
+
+__all__ = [
+    "CONVERSATIONS",
+    "EXAMPLES",
+    "INTERACTIONS",
+    "ITEMS",
+    "KINDS",
+    "SLATES",
+    "SURVEYS",
+    "EventKind",
+    "EventRules",
+    "check",
+    "item_tokens_schema",
+    "item_vectors_schema",
+    "kind_named",
+]

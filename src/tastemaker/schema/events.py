@@ -1,0 +1,188 @@
+"""The one table of event kinds: what people do, whether it says that they want the item, and how much it
+counts.
+
+Ingest, the server, histories, features, rewards, exploration, evaluation, reasons and the page read this
+table; a kind that it does not hold is counted and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+
+WANTED, NEITHER, UNWANTED = 1, 0, -1
+GLANCE = 0.1  # a play of a smaller share says nothing about taste
+HIGH, LOW = 0.6, 0.4  # where on its scale a rating begins to be wanted, and ends being unwanted
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """One kind of event.
+
+    sign: 1 says the item is wanted, -1 that it is not, 0 neither; of a play or a rating the value decides,
+    see `EventRules.sign`. weight: how much one event counts as evidence, in (0, 1]. reward: what it earns the
+    slate it answers. synonyms: other spellings, as `_folded` writes them.
+    """
+
+    name: str
+    sign: int
+    weight: float
+    reward: float
+    synonyms: tuple[str, ...] = ()
+
+
+KINDS: Mapping[str, EventKind] = {
+    kind.name: kind
+    for kind in (
+        EventKind("view", NEITHER, 0.1, 0.0, ("impression", "viewed", "pageview", "detail", "show", "shown")),
+        EventKind("click", WANTED, 0.5, 1.0, ("clicked", "open", "opened", "tap")),
+        EventKind(
+            "play", WANTED, 1.0, 1.0, ("played", "listen", "listened", "watch", "watched", "stream", "read")
+        ),
+        EventKind(
+            "like",
+            WANTED,
+            1.0,
+            1.0,
+            ("liked", "love", "loved", "thumbs_up", "thumbsup", "upvote", "favorite", "favourite", "heart"),
+        ),
+        EventKind(
+            "save",
+            WANTED,
+            1.0,
+            1.0,
+            (
+                "saved",
+                "bookmark",
+                "wishlist",
+                "add_to_wishlist",
+                "add_to_cart",
+                "addtocart",
+                "cart",
+                "basket",
+            ),
+        ),
+        EventKind(
+            "purchase",
+            WANTED,
+            1.0,
+            1.0,
+            ("purchased", "buy", "bought", "order", "ordered", "transaction", "checkout", "sale"),
+        ),
+        EventKind("rating", WANTED, 1.0, 1.0, ("rate", "rated", "review", "reviewed", "stars")),
+        EventKind(
+            "dislike",
+            UNWANTED,
+            1.0,
+            0.0,
+            ("disliked", "hate", "hated", "thumbs_down", "thumbsdown", "downvote", "ban"),
+        ),
+        EventKind("skip", UNWANTED, 0.5, 0.0, ("skipped", "next")),
+        EventKind(
+            "not_interested",
+            UNWANTED,
+            1.0,
+            0.0,
+            ("notinterested", "uninterested", "hide", "hidden", "dismiss", "dismissed", "block", "blocked"),
+        ),
+        EventKind("undo", NEITHER, 0.0, 0.0, ("unlike", "retract", "revert")),
+    )
+}
+_SPELLINGS = {name: kind for kind in KINDS.values() for name in (kind.name, *kind.synonyms)}
+
+
+def _folded(text: str) -> str:
+    """Lower case, with runs of blanks, hyphens, dots and underscores as one underscore; camelCase is
+    parted.
+    """
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.strip())
+    return re.sub(r"[\s\-_./]+", "_", parted).strip("_").lower()
+
+
+def kind_named(text: str) -> EventKind | None:
+    """The kind that `text` spells, whatever its case, spaces and hyphens; None for one that nobody knows."""
+    return _SPELLINGS.get(_folded(text))
+
+
+@dataclass(frozen=True)
+class EventRules:
+    """How the events of one workspace are read: what ingest understood of its ratings, and what the user
+    said.
+
+    scale: lowest and highest rating that can be given. wanted: names of the kinds that count as wanted
+    instead of those the table says (`--positive`); every other kind then counts as neither, but for the
+    unwanted ones. Raises InputError on an empty scale or an unknown kind.
+    """
+
+    scale: tuple[float, float] = (1.0, 5.0)
+    wanted: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scale[0] < self.scale[1]:
+            raise InputError(
+                f"a rating scale goes from low to high, not from {self.scale[0]:g} to {self.scale[1]:g}"
+            )
+        for name in self.wanted or ():
+            if name not in KINDS:
+                raise InputError(f"kind '{name}' is unknown; the kinds are {', '.join(KINDS)}")
+
+    def sign(self, kind: str | None, value: float | None = None) -> int:
+        """1 when the event says that the item is wanted, -1 that it is not, 0 neither.
+
+        A rating is wanted from 60 % of its scale up and unwanted to 40 %; a play of less than a tenth is a
+        glance. An event without a kind is wanted. Raises InputError on a kind that nobody knows.
+        """
+        if kind is not None and kind_named(kind) is None:
+            raise InputError(f"kind '{kind}' is unknown; the kinds are {', '.join(KINDS)}")
+        return int(self.signs([kind], [value])[0])
+
+    def signs(
+        self, kinds: Sequence[str | None], values: Sequence[float | None] | npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.int8]:
+        """(E,) `sign` of each event, for whole columns; 0 for kinds that nobody knows."""
+        names = np.array(["" if kind is None else kind for kind in kinds], dtype=object)
+        numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        signs = np.zeros(len(names), np.int8)
+        for name in set(names.tolist()):
+            known = kind_named(name) if name else KINDS["click"]
+            if known is not None:
+                rows = names == name
+                signs[rows] = self._signs_of(known, numbers[rows])
+        return signs
+
+    def _signs_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+        """(n,) signs of events of one kind; `values` (n,) are NaN where the event has none."""
+        if self.wanted is not None and kind.sign != UNWANTED:
+            return np.full(len(values), WANTED if kind.name in self.wanted else NEITHER, np.int8)
+        signs = np.full(len(values), kind.sign, np.int8)
+        if kind.name == "play":
+            signs[values < GLANCE] = NEITHER
+        elif kind.name == "rating":
+            place = (values - self.scale[0]) / (self.scale[1] - self.scale[0])
+            signs[(place < HIGH) & (place > LOW)] = NEITHER
+            signs[place <= LOW] = UNWANTED
+        return signs
+
+    def weight(self, kind: str | None, value: float | None = None) -> float:
+        """How much the event counts as evidence, in [0, 1]: a play counts by its share, above 1 as a whole
+        one.
+        """
+        known = KINDS["play"] if kind is None else kind_named(kind)
+        if known is None or not self.sign(kind, value):
+            return 0.0
+        share = min(1.0, value) if known.name == "play" and value is not None else 1.0
+        return known.weight * share
+
+    def reward(self, kind: str | None, value: float | None = None) -> float:
+        """What the event earns the slate that it answers, in [0, 1]; 0 where the item was not wanted."""
+        known = KINDS["play"] if kind is None else kind_named(kind)
+        if known is None or self.sign(kind, value) != WANTED:
+            return 0.0
+        share = min(1.0, value) if known.name == "play" and value is not None else 1.0
+        return known.reward * share

@@ -1,0 +1,236 @@
+"""Claims: both modes, verdicts that follow the numbers, and pages that open offline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.server.chromium import Browser, find
+
+from tastemaker.errors import InputError
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.retention.report import ClaimReport, Groups, Intervals, Lines, Table, shown
+from tastemaker.retention.validity import widen
+from tastemaker.retention.validity.claim import validity_claim
+from tastemaker.retention.weights import weights_claim
+from tastemaker.stats.estimate import Estimate
+
+ESTIMATE = Estimate(0.6312, 0.6219, 0.6403, 5000, "Pearson")
+SIDES = ("paper", "corrected")
+TABLE = Table.of("Numbers", [{"name": "a | b", "r": ESTIMATE, "n": 5000, "p": 1e-9}], "a note")
+
+
+def claim(**changes: object) -> ClaimReport:
+    given = {
+        "claim": "Water is <wet>",
+        "verdict": "supported",
+        "because": "r = .63.",
+        "paper": (TABLE,),
+        "corrected": (TABLE,),
+    }
+    return ClaimReport(**(given | changes))  # type: ignore[arg-type]
+
+
+def test_a_claim_needs_a_verdict_a_reason_and_a_table() -> None:
+    for changes, words in (
+        ({"verdict": "maybe"}, "choose supported, not supported, cannot tell"),
+        ({"because": " "}, "needs a claim and a sentence"),
+        ({"paper": (), "corrected": ()}, "has no table"),
+    ):
+        with pytest.raises(InputError, match=words):
+            claim(**changes)
+    with pytest.raises(InputError, match="row 1: 1 cells for 2 columns"):
+        Table("t", ("a", "b"), ((1,),))
+    with pytest.raises(InputError, match="mode 'all' is unknown"):
+        shown("all", "paper")  # type: ignore[arg-type]
+    assert [claim(verdict=one).exit_code for one in ("supported", "not supported", "cannot tell")] == [
+        0,
+        1,
+        1,
+    ]
+
+
+def test_a_claim_becomes_three_files_that_need_nothing_else(tmp_path: Path) -> None:
+    figures = (
+        Intervals.of(
+            "Agreement",
+            "r",
+            {"a": ESTIMATE, "none": Estimate(np.nan, np.nan, np.nan, 0, "", reason="constant")},
+        ),
+        Lines("Curve", "x", "y", (("one", (0.0, 1.0), (0.0, 2.0)),)),
+        Groups("By cohort", "cohort", "r", ("low", "high"), (("ours", ((0.1, 0.0, 0.2), None)),)),
+    )
+    result = write_claim(
+        claim(figures=figures, horizon="day 1", differ=("because",), settings={"seed": 0}), tmp_path
+    )
+    page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
+    assert (
+        page.count("<svg") == 3
+        and "Water is &lt;wet&gt;" in page
+        and "Paper mode" in page
+        and "Corrected mode" in page
+    )
+    for outside in ("http://", "https://", "src=", "<script", "@import"):
+        assert outside not in page.replace("http://www.w3.org", "")
+    assert "a \\| b" in text and "0.6312 [0.6219, 0.6403]" in text and "Horizon: day 1." in text
+    assert all((tmp_path / one).exists() for one in ("figures/figure-1.svg", "figures/figure-3.png"))
+    assert json.loads((tmp_path / "report.json").read_text())["paper"][0]["rows"][0][1]["value"] == 0.6312
+    assert result["text"].startswith("# Water is <wet>")
+
+
+def test_one_mode_alone_needs_no_columns(tmp_path: Path) -> None:
+    write_claim(claim(paper=()), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert 'class="sides"' not in page and "Paper mode" not in page and "Corrected mode" in page
+
+
+@pytest.mark.skipif(find() is None, reason="needs Chromium")
+@pytest.mark.parametrize(("width", "beside"), [(1400, True), (390, False)])
+def test_both_modes_stand_side_by_side_where_there_is_room(tmp_path: Path, width: int, beside: bool) -> None:
+    wide = Table.of(
+        "Many columns", [{f"a longer column {n}": "+1.20 % (+0.40 % to +2.00 %)" for n in range(9)}]
+    )
+    write_claim(claim(paper=(TABLE, wide), corrected=(wide, TABLE)), tmp_path / "report")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open((tmp_path / "report" / "report.html").as_uri(), width)
+        left, right = (
+            browser.run(f"document.getElementById('{name}').getBoundingClientRect().toJSON()")
+            for name in SIDES
+        )
+        overflow = browser.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0  # wide tables scroll inside their own frame
+    assert (left["top"] == right["top"] and left["right"] < right["left"]) == beside
+    assert (left["bottom"] <= right["top"] and left["left"] == right["left"]) == (not beside)
+
+
+def test_an_estimate_without_a_number_shows_its_reason(tmp_path: Path) -> None:
+    none = Estimate(np.nan, np.nan, np.nan, 3, "Pearson", reason="everyone gave the same answer")
+    one_sided = Estimate(0.5, 0.4, np.inf, 3, "bound")
+    write_claim(
+        claim(paper=(Table.of("t", [{"r": none, "bound": one_sided, "none": None, "yes": True}]),)), tmp_path
+    )
+    text = (tmp_path / "report.md").read_text()
+    assert (
+        "everyone gave the same answer" in text
+        and "0.50 [0.40, ∞]" in text
+        and "| – " in text
+        and "yes" in text
+    )
+
+
+def survey(n: int = 3_000, *, curved: bool = False) -> pa.Table:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 2))
+    lean = 1.2 * (x[:, 0] ** 2 - 1) + 0.1 * x[:, 0] if curved else x @ [0.7, -0.4]
+    answered = rng.random(n) < 1 / (1 + np.exp(-lean))
+    answer = np.clip(np.round(3 + 0.6 * x[:, 0] + rng.normal(size=n)), 1, 5)
+    columns = {"x0": x[:, 0], "x1": x[:, 1], "user_id": np.arange(n), "asked_probability": np.full(n, 0.3)}
+    return pa.table(columns | {"answer": pa.array(answer, mask=~answered), "question": ["return"] * n})
+
+
+def test_corrected_mode_sees_what_balanced_means_hide() -> None:
+    """People at both ends answer more: means balance exactly, so paper mode is content; squares stay far
+    off.
+    """
+    data = survey(curved=True)
+    paper = weights_claim(data, ["x0", "x1"], mode="paper")[1]
+    both = weights_claim(data, ["x0", "x1"])[1]
+    assert (paper.verdict, both.verdict) == ("supported", "not supported")
+    assert paper.corrected == () and both.paper and both.corrected and both.figures and both.differ
+    fixed = data.append_column("x0²", pa.array(data["x0"].to_numpy() ** 2))
+    assert weights_claim(fixed, ["x0", "x1", "x0²"])[0].worst("square") < 0.5
+
+
+def test_weights_report_names_cost_and_tipping_point() -> None:
+    found, report = weights_claim(survey(), ["x0", "x1"], threshold=2.5)
+    assert report.verdict == "supported"
+    assert [table.title for table in report.corrected][-1] == "Tipping point"
+    assert dict(report.corrected[2].rows)["effective sample size"] == found.ess
+    mixed = survey(4).set_column(5, "question", pa.array(["return", "return", "worth", "worth"]))
+    with pytest.raises(InputError, match="holds return, worth: choose one"):
+        weights_claim(mixed, ["x0"])
+
+
+def test_weights_of_equal_answers_have_a_report_without_means(tmp_path: Path) -> None:
+    same = survey()
+    place = same.column_names.index("answer")
+    equal = pa.array([None if one is None else 4.0 for one in same["answer"].to_pylist()])
+    _, report = weights_claim(same.set_column(place, "answer", equal), ["x0", "x1"], threshold=3.0)
+    assert report.verdict == "supported" and len(report.figures) == 1
+    assert "same answer (4)" in write_claim(report, tmp_path)["text"]
+
+
+def test_weights_when_everyone_answered() -> None:
+    everyone = survey()
+    place = everyone.column_names.index("answer")
+    answer = np.nan_to_num(everyone["answer"].to_numpy(), nan=2.0)
+    _, report = weights_claim(
+        everyone.set_column(place, "answer", pa.array(answer)), ["x0", "x1"], threshold=3.0
+    )
+    assert report.verdict == "supported" and "Everyone who was asked answered" in report.because
+
+
+def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
+    rng = np.random.default_rng(1)
+    value = rng.normal(size=n)
+    cut = np.quantile(rng.normal(size=100_000), [0.1, 0.22, 0.44, 0.76])
+    latent = {
+        "return": 0.8 * value + 0.6 * rng.normal(size=n),
+        "worth": 0.8 * value + 0.6 * rng.normal(size=n),
+        "interest": 0.7 * value + 0.71 * rng.normal(size=n),
+    }
+    if repeat:
+        latent["worth"] = latent["return"] + 0.2 * rng.normal(size=n)
+    columns = {name: 1 + np.digitize(one, cut) for name, one in latent.items()}
+    like = rng.random(n) < 1 / (1 + np.exp(3 - value))
+    return pa.table(
+        columns | {"like": like, "content": rng.choice(["a", "b"], n), "user_id": np.arange(n) // 2}
+    )
+
+
+def test_validity_is_supported_refused_or_open() -> None:
+    found, report = validity_claim(answers(), ["like"], "content", resamples=60)
+    assert report.verdict == "supported" and report.paper and report.corrected and len(report.figures) == 2
+    assert found.pairs.num_rows == 9 and found.contrasts.num_rows == 4 and found.events.num_rows == 1
+    assert {row["reading"] for row in found.contrasts.to_pylist()} == {"other question", "other content"}
+    assert validity_claim(answers(repeat=True), resamples=60)[1].verdict == "not supported"
+    same = answers(200).set_column(1, "worth", pa.array([3] * 200))
+    unsure = validity_claim(same, resamples=60)[1]
+    assert unsure.verdict == "cannot tell" and "same answer" in unsure.because
+    assert validity_claim(answers(), ["like"], mode="paper", resamples=60)[1].corrected == ()
+
+
+def test_bad_answers_are_named() -> None:
+    with pytest.raises(InputError, match="column 'like' is 2; an event is 0 or 1"):
+        validity_claim(answers(50).set_column(3, "like", pa.array([2] * 50)), ["like"])
+    with pytest.raises(InputError, match="needs two questions; got return"):
+        validity_claim(answers(50), questions=["return"])
+    with pytest.raises(InputError, match="column 'joy' is missing"):
+        validity_claim(answers(50), questions=["return", "joy"])
+    with pytest.raises(InputError, match="weight is -1"):
+        validity_claim(answers(50).append_column("w", pa.array([-1.0] * 50)), weight="w", resamples=5)
+    none = answers(50).set_column(1, "worth", pa.nulls(50, pa.int64()))
+    with pytest.raises(InputError, match="no row has answers to two of return, worth"):
+        validity_claim(none, questions=["return", "worth"])
+
+
+def test_long_answers_become_wide() -> None:
+    long = pa.table(
+        {
+            "user_id": ["u", "u", "u", "v"],
+            "item_id": ["a", "a", "a", "a"],
+            "question": ["return", "worth", "return", "return"],
+            "answer": [4, 5, 1, 2],
+            "timestamp": pa.array([1, 2, 3, 4], pa.timestamp("us", tz="UTC")),
+            "like": [None, 1, None, 0],
+        }
+    )
+    assert widen(long, ["like"]).to_pylist() == [
+        {"user_id": "u", "item_id": "a", "return": 4, "worth": 5, "like": 1},
+        {"user_id": "v", "item_id": "a", "return": 2, "worth": None, "like": 0},
+    ]
+    with pytest.raises(InputError, match="column 'save' is missing"):
+        widen(long, ["save"])

@@ -1,0 +1,205 @@
+"""The increment: metrics against scikit-learn, folds without leaks, gains and their absence, effects,
+refusals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+from tastemaker.errors import InputError
+from tastemaker.retention.increment import IncrementSettings, claim, increment_table
+from tastemaker.retention.increment.folds import folds
+from tastemaker.retention.increment.learners import learn
+from tastemaker.retention.increment.rows import labels, read_rows
+from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
+from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
+
+BASELINE = ("history", "sameday", "like", "practical")
+QUICK = IncrementSettings(BASELINE, surveys=("return", "worth"), resamples=60, folds=3, paper_folds=4)
+
+
+def rows(listeners: int = 2_500, path: str = "item", key: int = 1) -> pa.Table:
+    world = ListenerWorld.of(path, listeners=listeners)
+    return returns(world, ask(world, draw_pairs(world, draw_listeners(world, key), key), key), key)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 80))
+def test_metrics_agree_with_scikit_learn(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, y = np.round(rng.uniform(0.02, 0.98, n), 1).clip(0.05, 0.95), (rng.random(n) < 0.5).astype(float)
+    weight = rng.random(n) + 0.1
+    if y.min() == y.max():
+        return
+    found = dict(zip(METRICS, scores(prepare(p, y), weight), strict=True))
+    assert found["auc"] == pytest.approx(roc_auc_score(y, p, sample_weight=weight))
+    assert found["pr_auc"] == pytest.approx(average_precision_score(y, p, sample_weight=weight))
+    assert found["log_loss"] == pytest.approx(log_loss(y, p, sample_weight=weight))
+    assert found["brier"] == pytest.approx(brier_score_loss(y, p, sample_weight=weight))
+    rate = np.average(y, weights=weight)
+    assert found["ne"] == pytest.approx(
+        found["log_loss"] / log_loss(y, np.full(n, rate), sample_weight=weight)
+    )
+
+
+def test_a_draw_of_users_counts_as_copies_of_their_rows() -> None:
+    rng = np.random.default_rng(1)
+    users, p, y = np.repeat(np.arange(30), 2), rng.random(60), (rng.random(60) < 0.5).astype(float)
+    draw = user_draws(users, ("k",), 1)
+    copies = np.repeat(np.arange(60), draw[0][users])
+    weighted = resampled_scores(prepare(p, y), np.ones(60), users, draw)[0]
+    assert weighted == pytest.approx(scores(prepare(p[copies], y[copies]), np.ones(len(copies))))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1_000), st.integers(2, 5), st.integers(10, 60))
+def test_no_user_and_no_future_leaks(seed: int, count: int, people: int) -> None:
+    rng = np.random.default_rng(seed)
+    users = np.concatenate([np.arange(people), rng.integers(0, people, 3 * people)])
+    time, y = rng.integers(0, 5, len(users)).astype(float), (rng.random(len(users)) < 0.5).astype(float)
+    seen = np.zeros(len(users), dtype=int)
+    for train, test in folds("user", count, users, None, y, ("a",)):
+        assert not set(users[train]) & set(users[test])
+        seen += test
+    assert (seen == 1).all()
+    for train, test in folds("user+time", count, users, time, y, ("a",)):
+        assert not set(users[train]) & set(users[test])
+        assert not train.any() or not test.any() or time[train].max() < time[test].min()
+    assert sum(test.sum() for _, test in folds("rows", count, users, None, y, ("a",))) == len(users)
+
+
+def test_the_return_answer_adds_and_the_worth_answer_does_not() -> None:
+    found = increment_table(rows(), QUICK, 1)
+    for cohort in ("all", "low-signal"):
+        assert found.score(cohort, "return").gain["auc"].low > 0
+        assert found.score(cohort, "return").gain["log_loss"].high < 0
+        assert abs(found.score(cohort, "worth").gain["auc"].value) < 0.01
+        across = found.score(cohort, "return").across_folds
+        assert (
+            across is not None and across.low < found.score(cohort, "return").gain["auc"].value < across.high
+        )
+    assert found.n == 5_000 and found.users == 2_500 and found.dropped == 0
+    made = claim(found)
+    assert made.verdict == "supported" and made.paper and made.corrected and made.figures
+    assert claim(found, "worth").verdict == "not supported"
+    paper = next(one for one in found.paper if one.model == "return" and one.cohort == "all")
+    assert paper.d > 1 and paper.p < 0.01
+
+
+def test_effects_rise_with_the_answer_and_trees_agree() -> None:
+    table = rows()
+    by_learner = {}
+    for learner in ("logistic", "lightgbm"):
+        chosen = replace(QUICK, surveys=("return",), learner=learner)
+        moved = {
+            one.level: one
+            for one in increment_table(table, chosen, 1, "corrected").changes
+            if one.cohort == "all"
+        }
+        points = [moved[level].points.value for level in (1, 2, 4, 5)]
+        assert points == sorted(points) and points[0] < -5 and points[-1] > 5
+        assert moved[1].log_odds < 0 < moved[5].log_odds
+        assert all(one.points.low < one.points.value < one.points.high for one in moved.values())
+        by_learner[learner] = np.array(points)
+    assert np.abs(by_learner["logistic"] - by_learner["lightgbm"]).max() < 8
+
+
+def test_effects_are_the_obvious_change_of_prediction() -> None:
+    table = rows(600).drop_columns(["low_signal", "events_28d"])
+    chosen = replace(QUICK, surveys=("return",), folds=2)
+    moved = {one.level: one.points.value for one in increment_table(table, chosen, 1, "corrected").changes}
+    data = read_rows(table, chosen)
+    total = np.zeros(len(data.outcome))
+    for train, test in folds("user", 2, data.users, None, data.outcome, (1,)):
+        hot = (data.answers["return"][:, None] == [1, 2, 4, 5]).astype(float)
+        fitted = learn(
+            "logistic",
+            np.column_stack([data.features, hot])[train],
+            data.outcome[train],
+            data.weight[train],
+            0,
+        )
+        five, three = (np.tile([0.0, 0.0, 0.0, v], (len(hot), 1)) for v in (1.0, 0.0))
+        change = fitted.predict(np.column_stack([data.features, five])) - fitted.predict(
+            np.column_stack([data.features, three])
+        )
+        total[test] = change[test]
+    assert moved[5] == pytest.approx(100 * total.mean(), abs=1e-9)
+
+
+def test_the_threshold_of_a_count_comes_from_the_training_rows() -> None:
+    counts = np.array([0, 1, 2, 3, 4, 100, 200, 300.0])
+    train = np.array([True] * 5 + [False] * 3)
+    assert labels(counts, train, 0.5).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+    found = increment_table(
+        rows(), replace(QUICK, outcome="next_day_views", active_quantile=0.05, surveys=("return",)), 1
+    )
+    assert found.score("all", "return").gain["auc"].low > 0
+
+
+def test_time_modes_weights_and_derived_cohorts() -> None:
+    table = rows(1_500)
+    early = increment_table(table, replace(QUICK, time="day", surveys=("return",)), 1, "corrected")
+    assert early.paper == () and early.score("all", "return").metrics["auc"].n == 1_500
+    assert (
+        claim(increment_table(table, replace(QUICK, surveys=("return",)), 1, "paper")).verdict
+        == "cannot tell"
+    )
+    weighted = table.drop_columns(["low_signal"]).append_column("w", pa.array([1.0, 0.0] * 1_500))
+    found = increment_table(weighted, replace(QUICK, weight="w", surveys=("return",)), 1, "corrected")
+    assert found.n == 1_500 and found.dropped == 1_500
+    low = read_rows(weighted, replace(QUICK, weight="w")).low
+    assert 0.25 < low.mean() < 0.36
+    assert (
+        increment_table(table, replace(QUICK, surveys=("return",)), 1).scores
+        == increment_table(table, replace(QUICK, surveys=("return",)), 1).scores
+    )
+
+
+def change(table: pa.Table, column: str, values: list[object]) -> pa.Table:
+    filled = pa.array([values[i % len(values)] for i in range(table.num_rows)])
+    if column in table.column_names:
+        return table.set_column(table.column_names.index(column), column, filled)
+    return table.append_column(column, filled)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("return", [9.0], "row 1, column 'return' is 9"),
+        ("returned", [1.0], "the outcome is 1 in all"),
+        ("returned", [0.5, 1.0], "give 0 or 1, or set active_quantile"),
+        ("history", [1.0, None], "row 2, column 'history' is empty"),
+        ("w", [1.0, -2.0], "row 2, column 'w' is -2"),
+        ("return", [None, 4.0], "no row has an outcome and an answer"),
+    ],
+)
+def test_bad_rows_are_named(column: str, values: list[object], words: str) -> None:
+    table = change(rows(60), column, values)
+    if words.startswith("no row"):
+        table = change(table, "worth", [4.0, None])
+    with pytest.raises(InputError, match=words):
+        increment_table(table, replace(QUICK, weight="w" if column == "w" else None), 1)
+
+
+def test_unknown_columns_late_features_and_few_users_are_refused() -> None:
+    table = rows(40)
+    with pytest.raises(InputError, match="baseline column 'nothing' does not exist"):
+        increment_table(table, IncrementSettings(("nothing",)), 1)
+    stamped = change(change(table, "made", [5.0, 20.0]), "timestamp", [10.0])
+    late = replace(QUICK, feature_times={"like": "made"})
+    with pytest.raises(InputError, match="row 2, column 'like' was computed after the question"):
+        increment_table(stamped, late, 1)
+    with pytest.raises(InputError, match="cannot be cut into 3 folds"):
+        increment_table(table.slice(0, 4), QUICK, 1, "corrected")
+    with pytest.raises(InputError, match="at least one baseline"):
+        IncrementSettings(())
+    with pytest.raises(InputError, match="learner 'forest'"):
+        increment_table(rows(100), replace(QUICK, learner="forest"), 1)  # type: ignore[arg-type]

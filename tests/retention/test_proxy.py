@@ -1,0 +1,232 @@
+"""The proxy: the ordinal fit against statsmodels, calibration in the world by cohort, what is kept of it, bad
+input.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.optimize import approx_fprime
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.retention.proxy import (
+    Proxy,
+    ProxySettings,
+    fit_binary,
+    fit_ordinal,
+    fit_proxy,
+    from_parts,
+    predict,
+    predict_arrays,
+    to_parts,
+)
+from tastemaker.retention.proxy.claim import (
+    calibrate,
+    calibration,
+    calibration_claim,
+    choose_thresholds,
+    threshold_claim,
+)
+from tastemaker.retention.proxy.parts import rows_of, user_parts
+from tastemaker.simulate.retention import (
+    RANKER_FEATURES,
+    ListenerWorld,
+    ask,
+    draw_listeners,
+    draw_pairs,
+    ranker_features,
+)
+from tastemaker.simulate.retention.world import PATHS
+
+CUTS = np.array([-1.5, -0.5, 0.4, 1.6])
+
+
+def sample(n: int = 3_000, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4))
+    return x, 1 + np.searchsorted(CUTS, x @ [0.8, -0.5, 0.3, 0.0] + rng.logistic(size=n))
+
+
+def table(n: int = 2_000) -> pa.Table:
+    x, answer = sample(n)
+    columns = {f"f{i}": x[:, i] for i in range(4)} | {
+        "return": answer.astype(float),
+        "user_id": [f"u{i // 2}" for i in range(n)],
+    }
+    return pa.table(columns)
+
+
+FEATURES = ("f0", "f1", "f2", "f3")
+
+
+def test_the_ordinal_fit_agrees_with_statsmodels() -> None:
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    x, answer = sample()
+    b, theta = fit_ordinal(x, answer, np.ones(len(x)), 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = OrderedModel(answer, x, distr="logit").fit(method="bfgs", disp=0, gtol=1e-8)
+    assert b == pytest.approx(model.params[:4], abs=1e-4)
+    assert theta == pytest.approx(model.model.transform_threshold_params(model.params)[1:-1], abs=1e-4)
+
+
+def test_weights_count_as_copies_and_the_penalty_shrinks() -> None:
+    x, answer = sample(600)
+    weight = np.random.default_rng(1).integers(1, 4, 600)
+    once = fit_ordinal(x, answer, weight.astype(float), 0.0)
+    copies = fit_ordinal(np.repeat(x, weight, axis=0), np.repeat(answer, weight), np.ones(weight.sum()), 0.0)
+    assert np.concatenate(once) == pytest.approx(np.concatenate(copies), abs=1e-5)
+    assert np.abs(fit_ordinal(x, answer, np.ones(600), 1.0)[0]).sum() < 0.5 * np.abs(once[0]).sum()
+
+
+def test_the_ordinal_fit_is_where_the_likelihood_is_flat() -> None:
+    x, answer = sample(400)
+    b, theta = fit_ordinal(x, answer, np.ones(400), 0.1)
+
+    def loss(parameters: np.ndarray) -> float:
+        edges = np.concatenate([[-np.inf], parameters[4:], [np.inf]])
+        z = x @ parameters[:4]
+        chance = 1 / (1 + np.exp(-(edges[answer] - z))) - 1 / (1 + np.exp(-(edges[answer - 1] - z)))
+        return float(-np.log(chance).mean() + 0.05 * parameters[:4] @ parameters[:4])
+
+    assert np.abs(approx_fprime(np.concatenate([b, theta]), loss, 1e-7)).max() < 1e-5
+
+
+def test_the_binary_fit_agrees_with_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    x, answer = sample(800)
+    y = (answer >= 4).astype(float)
+    b, a = fit_binary(x, y, np.ones(800), 0.01)
+    model = LogisticRegression(C=1 / (0.01 * 800), tol=1e-10).fit(x, y)
+    assert b == pytest.approx(model.coef_[0], abs=1e-4) and a == pytest.approx(
+        float(model.intercept_[0]), abs=1e-4
+    )
+
+
+def test_both_kinds_say_probabilities_and_binary_has_two_readings() -> None:
+    rows = table()
+    for kind in ("ordinal", "binary"):
+        proxy = fit_proxy(rows, ProxySettings(FEATURES, kind=kind))
+        p_pos, p_neg = predict(proxy, rows)
+        assert (p_pos > 0).all() and (p_neg > 0).all() and (p_pos + p_neg < 1).all()
+        answer = rows["return"].to_numpy()
+        assert p_pos.mean() == pytest.approx((answer >= 4).mean(), abs=0.02)
+        assert p_neg.mean() == pytest.approx((answer <= 2).mean(), abs=0.02)
+        again = predict_arrays(proxy, np.column_stack([rows[name].to_numpy() for name in FEATURES]))
+        assert again[0] == pytest.approx(p_pos, abs=1e-12) and again[1] == pytest.approx(p_neg, abs=1e-12)
+        assert proxy.value(p_pos, p_neg) == pytest.approx(p_pos - p_neg)
+    published = predict(proxy, rows, published=True)
+    assert published[0] + published[1] == pytest.approx(np.ones(len(p_pos)))
+    assert published[0].mean() > p_pos.mean() + 0.07  # dropping neutrals reads as too many good answers
+
+
+def test_slopes_are_of_raw_features_so_scale_does_not_matter() -> None:
+    rows = table()
+    scaled = rows.set_column(0, "f0", pa.array(1000 * rows["f0"].to_numpy() + 7))
+    one, other = (predict(fit_proxy(part, ProxySettings(FEATURES)), part)[0] for part in (rows, scaled))
+    assert one == pytest.approx(other, abs=1e-5)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_expected_over_observed_in_the_world(path: str) -> None:
+    world = ListenerWorld.of(path, listeners=20_000)
+    rows = ask(world, ranker_features(world, draw_pairs(world, draw_listeners(world, 5), 5), 5), 5)
+    fitted = fit_proxy(rows_of(rows, "fit", 5), ProxySettings(RANKER_FEATURES))
+    proxy = calibrate(fitted, rows_of(rows, "calibrate", 5), "beta")
+    for side, cohorts in calibration(proxy, rows_of(rows, "test", 5), "low_signal", "user_id", 5).items():
+        for one in cohorts:
+            ratio = one.expected_observed
+            # .97 to 1.03 as far as 10,000 test rows can tell: the interval must reach into it.
+            assert ratio.low <= 1.03 and ratio.high >= 0.97, (side, one.cohort, ratio)
+            assert abs(ratio.value - 1) < 0.03 + 3 * (ratio.high - ratio.low) / 4
+
+
+def test_users_are_kept_apart_and_the_cut_is_stable() -> None:
+    users = [f"u{i}" for i in range(4_000)]
+    part = user_parts(users, 1)
+    assert np.bincount(part) / 4_000 == pytest.approx([0.5, 0.25, 0.25], abs=0.04)
+    assert np.array_equal(user_parts(users[::-1], 1)[::-1], part)
+    assert not np.array_equal(user_parts(users, 2), part)
+    parts = [set(rows_of(table(), one, 0)["user_id"].to_pylist()) for one in ("fit", "calibrate", "test")]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+
+
+def ready() -> tuple[Proxy, pa.Table]:
+    rows = table(8_000)
+    proxy = calibrate(
+        fit_proxy(rows_of(rows, "fit", 0), ProxySettings(FEATURES)), rows_of(rows, "calibrate", 0), "isotonic"
+    )
+    return choose_thresholds(proxy, rows_of(rows, "test", 0), {"pos": 0.7})[0], rows
+
+
+def test_the_proxy_survives_json_and_arrow() -> None:
+    proxy, rows = ready()
+    about, coefficients = to_parts(proxy)
+    back = from_parts(json.loads(json.dumps(about)), coefficients)
+    assert back == replace(proxy, about=back.about)
+    assert np.array_equal(predict(back, rows)[0], predict(proxy, rows)[0])
+    with pytest.raises(ArtifactError, match="same features"):
+        from_parts(about, coefficients.slice(0, 3))
+    with pytest.raises(ArtifactError, match="fit it again"):
+        from_parts({"version": 1}, coefficients)
+
+
+def test_claims_have_both_modes_a_verdict_and_figures() -> None:
+    proxy, rows = ready()
+    test = rows_of(rows, "test", 0)
+    tables = {
+        "corrected": calibration(proxy, test, None, "user_id", 0),
+        "paper": calibration(proxy, test, None, "user_id", 0),
+    }
+    claim = calibration_claim(tables, proxy)
+    assert claim.paper and claim.corrected and claim.figures and claim.verdict in ("supported", "cannot tell")
+    safe, paper = choose_thresholds(proxy, test, {"pos": 0.7})
+    assert threshold_claim(safe, paper).verdict == (
+        "supported" if all(one.tau for one in safe.thresholds.values()) else "cannot tell"
+    )
+    none, paper = choose_thresholds(proxy, test, {"pos": 0.999})
+    assert threshold_claim(none, paper).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"return": [6.0] * 10}, "'return' is 6; answers are whole numbers"),
+        ({"return": [None] * 10}, "nobody answered"),
+        ({"return": [4.0] * 10}, "everybody answered 4"),
+        ({"f0": [np.inf] + [0.0] * 9}, "row 1, column 'f0' is empty or not finite"),
+        ({"f0": [0.0] * 9 + [None]}, "row 10, column 'f0' is empty"),
+        ({"return": [1.0, 2.0, 3.0, 4.0, 4.0] * 2}, "nobody answered 5"),
+    ],
+)
+def test_bad_rows_are_named(change: dict[str, list[float]], words: str) -> None:
+    columns = {"f0": list(np.linspace(-1, 1, 10)), "return": [1.0, 2.0, 3.0, 4.0, 5.0] * 2} | change
+    with pytest.raises(InputError, match=words):
+        fit_proxy(
+            pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()}),
+            ProxySettings(("f0",)),
+        )
+
+
+def test_a_feature_that_tells_the_answer_and_a_missing_one_are_refused() -> None:
+    rows = table(200)
+    told = rows.set_column(0, "f0", rows["return"])
+    with pytest.raises(InputError, match="does not settle"):
+        fit_proxy(told, ProxySettings(FEATURES, l2=0.0))
+    with pytest.raises(InputError, match="feature 'f9' is missing"):
+        fit_proxy(rows, ProxySettings(("f9",)))
+    with pytest.raises(InputError, match="weights are finite"):
+        fit_proxy(
+            rows.append_column("w", pa.array([-1.0] + [1.0] * 199)), ProxySettings(FEATURES, weight="w")
+        )
+    with pytest.raises(InputError, match="each named once"):
+        ProxySettings(("f0", "f0"))
+    with pytest.raises(InputError, match="takes 4 features"):
+        predict_arrays(fit_proxy(rows, ProxySettings(FEATURES)), np.zeros((3, 2)))

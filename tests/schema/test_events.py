@@ -1,0 +1,91 @@
+"""The one table of event kinds: spellings, signs, scales, shares, against rules written out here."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.errors import InputError
+from tastemaker.schema import KINDS, EventRules, kind_named
+from tastemaker.store.database import events as stored
+
+RULES = EventRules()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("play", "play"),
+        (" Not Interested ", "not_interested"),
+        ("not-interested", "not_interested"),
+        ("notInterested", "not_interested"),
+        ("SKIP", "skip"),
+        ("thumbs_down", "dislike"),
+        ("Thumbs Up", "like"),
+        ("addToCart", "save"),
+        ("Purchased", "purchase"),
+        ("reviewed", "rating"),
+    ],
+)
+def test_spellings_do_not_matter(text: str, name: str) -> None:
+    found = kind_named(text)
+    assert found is not None and found.name == name
+
+
+def test_nobody_knows_a_kind_that_is_not_in_the_table() -> None:
+    assert kind_named("teleport") is None
+    assert RULES.signs(["teleport"], [None]).tolist() == [0] and RULES.weight("teleport") == 0.0
+    with pytest.raises(InputError, match="kind 'teleport' is unknown; the kinds are view, click"):
+        RULES.sign("teleport")
+
+
+def test_signs_of_every_kind_without_a_value() -> None:
+    wanted = {name for name in KINDS if RULES.sign(name) == 1}
+    unwanted = {name for name in KINDS if RULES.sign(name) == -1}
+    assert wanted == {"click", "play", "like", "save", "purchase", "rating"}
+    assert unwanted == {"dislike", "skip", "not_interested"}
+    assert RULES.sign(None) == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "signs"),
+    [
+        ((1.0, 5.0), {1: -1, 2: -1, 3: 0, 3.5: 1, 4: 1, 5: 1}),
+        ((0.5, 5.0), {0.5: -1, 2: -1, 2.5: 0, 3: 0, 3.5: 1, 5: 1}),
+        ((0.0, 10.0), {0: -1, 4: -1, 5: 0, 6: 1, 10: 1}),
+        ((0.0, 1.0), {0: -1, 1: 1}),
+    ],
+)
+def test_ratings_are_read_against_their_scale(scale: tuple[float, float], signs: dict[float, int]) -> None:
+    rules = EventRules(scale)
+    assert {value: rules.sign("rating", value) for value in signs} == signs
+
+
+def test_a_play_counts_by_its_share() -> None:
+    assert [RULES.sign("play", share) for share in (0.01, 0.1, 0.7)] == [0, 1, 1]
+    assert [RULES.weight("play", share) for share in (0.01, 0.5, 3.0)] == [0.0, 0.5, 1.0]
+    assert RULES.reward("play", 0.25) == 0.25 and RULES.reward("skip") == 0.0 == RULES.reward("rating", 1)
+
+
+def test_the_users_own_list_of_wanted_kinds() -> None:
+    rules = EventRules(wanted=frozenset({"purchase"}))
+    assert [rules.sign(kind) for kind in ("purchase", "like", "view", "dislike")] == [1, 0, 0, -1]
+    with pytest.raises(InputError, match="kind 'lke' is unknown"):
+        EventRules(wanted=frozenset({"lke"}))
+    with pytest.raises(InputError, match="from low to high"):
+        EventRules((5.0, 1.0))
+
+
+values = st.one_of(st.none(), st.floats(-1, 6))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([None, *KINDS, "Thumbs Down", "teleport"]), values)))
+def test_columns_equal_one_by_one(rows: list[tuple[str | None, float | None]]) -> None:
+    found = RULES.signs([kind for kind, _ in rows], [value for _, value in rows])
+    alone = [0 if kind == "teleport" else RULES.sign(kind, value) for kind, value in rows]
+    assert found.tolist() == alone and found.dtype == np.int8
+
+
+def test_the_database_takes_every_kind_of_the_table() -> None:
+    assert set(stored.KINDS) == set(KINDS)
