@@ -76,7 +76,7 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -> Iterator[Path]:
-    """A workspace with the whole chain run once. Tests that write to it use users of their own."""
+    """A workspace with the whole pipeline run once. Tests that write to it use users of their own."""
     from tastemaker.flows.ingest import ingest_files
     from tastemaker.flows.train import run_stages
     from tastemaker.store import Workspace

@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.live_loop import ASKING, Town, build, live, points, serve, settle
 from tastemaker.cli.progress import progress
-from tastemaker.flows.chain import Chain
-from tastemaker.flows.recommend import Recommender
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.retention.live.ranking import load_deployed
+from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.train import BUILDERS, ORDER
 from tastemaker.retention.features import SERVED, matrix
 from tastemaker.retention.proxy import predict_arrays
@@ -87,15 +88,15 @@ def compare(arguments: Any, seed: int, size: tuple[int, int], days: int) -> dict
 def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
     """Each measure (U,) of the model that a workspace's dials ask for, trained if it is not there."""
     with progress(True) as report:
-        chain = Chain(workspace, report)
+        pipeline = Pipeline(workspace, report)
         for name in ORDER:
-            chain.run(name, BUILDERS[name])
-    recommender = Recommender(chain)
-    targets = chain.data.split.test
-    found = recommender.remember(targets.context, recommender.search_all(targets.context))
+            pipeline.run(name, BUILDERS[name])
+    searcher = Searcher(trained_parts(pipeline))
+    targets = pipeline.data.split.test
+    found = searcher.remember(targets.context, searcher.search_all(targets.context))
     lists = [one.items for one in found]
     ranks = rank_in_lists(lists, targets.target)
-    proxy, context = load_deployed(workspace, mark), Context(workspace, chain.data, None)
+    proxy, context = load_deployed(workspace, mark), Context(workspace, pipeline.data, None)
     good = np.empty(len(lists))
     for row, one in enumerate(found):
         items, scores = one.items[:10], one.scores[:10]
@@ -104,7 +105,7 @@ def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
         )
         seen |= {name: np.full(len(items), proxy.about["means"][name]) for name in SERVED}
         good[row] = predict_arrays(proxy, matrix(seen, proxy.settings.features, len(items)))[0].mean()
-    first = [chain.data.item_ids[one[0]] for one in lists]
+    first = [pipeline.data.item_ids[one[0]] for one in lists]
     who = np.array([town.users.index(str(user)) for user in targets.context.users], np.int64)
     columns = [town.rows[item] for item in first]
     met = meetings(

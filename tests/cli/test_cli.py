@@ -277,11 +277,11 @@ def test_every_command_has_help(command) -> None:  # type: ignore[no-untyped-def
 def test_a_killed_training_resumes_to_the_same_weights(
     tiny_workspace: Path, tiny_files: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL in the middle of the chain, run again: the model is that of the run nobody killed."""
+    """SIGKILL in the middle of the pipeline, run again: the model is that of the run nobody killed."""
     from tests.conftest import TINY, quiet
 
-    from tastemaker.flows.chain import Chain
     from tastemaker.flows.ingest import ingest_files
+    from tastemaker.flows.pipeline import Pipeline
     from tastemaker.store import Workspace
 
     folder = tmp_path / "killed"
@@ -307,7 +307,7 @@ def test_a_killed_training_resumes_to_the_same_weights(
     process.wait()
     subprocess.run(command, check=True, env=environment)
     weights = [
-        Chain(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors"
+        Pipeline(Workspace.open(one), quiet).path("sft") / "model" / "model.safetensors"
         for one in (folder, tiny_workspace)
     ]
     assert weights[0].read_bytes() == weights[1].read_bytes()

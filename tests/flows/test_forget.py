@@ -21,7 +21,6 @@ from tastemaker.chat import Cache
 from tastemaker.converse.agents.plan import user_row
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows import train
-from tastemaker.flows.chain import Chain
 from tastemaker.flows.converse.export import export_run
 from tastemaker.flows.converse.generate import Paying, generate, table_writer
 from tastemaker.flows.converse.judge import judge_run
@@ -30,6 +29,7 @@ from tastemaker.flows.forget import person
 from tastemaker.flows.forget.holdings import Holding
 from tastemaker.flows.forget.person import forget
 from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import (
     Database,
     Event,
@@ -291,11 +291,11 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
         with pytest.raises(Killed):
             forget(shop, USER)
     with pytest.raises(ArtifactError, match="cut off"):  # nothing is learnt from tables that still hold them
-        Chain(Workspace.open(shop), NOBODY)
+        Pipeline(Workspace.open(shop), NOBODY)
     assert any(one.level == "error" and one.subject == "forgotten" for one in diagnose(shop, least_free=0))
     forget(shop, USER)
     assert _holding(shop) == [] and _others(shop) == others
-    Chain(Workspace.open(shop), NOBODY)
+    Pipeline(Workspace.open(shop), NOBODY)
 
 
 def test_training_again_removes_what_was_learnt_before(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

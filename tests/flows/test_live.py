@@ -22,7 +22,7 @@ from tests.conftest import USERS, quiet
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.experiment.assign import position
 from tastemaker.explore.slate import plackett_luce
-from tastemaker.flows.chain import Chain
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import recommend_once
 from tastemaker.flows.retention.experiment.run import read_experiment
 from tastemaker.flows.retention.live.asking import Asker
@@ -330,7 +330,8 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
     mark = deployed(Database(opened_.database))
     assert mark, "an earlier test deployed a proxy"
     plain, by_proxy = (
-        Chain(replace(opened_, settings=replace(opened_.settings, reward=one)), quiet) for one in ("", mark)
+        Pipeline(replace(opened_, settings=replace(opened_.settings, reward=one)), quiet)
+        for one in ("", mark)
     )
     assert plain.finished("corpus") and not by_proxy.finished(
         "corpus"
@@ -347,7 +348,7 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
     ]
     expected = rewards.mean() / rewards.max()
     assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
-    gone = Chain(replace(opened_, settings=replace(opened_.settings, reward="0" * 32)), quiet)
+    gone = Pipeline(replace(opened_, settings=replace(opened_.settings, reward="0" * 32)), quiet)
     with pytest.raises(ArtifactError, match="tastemaker proxy live"):
         event_rewards(gone)
 

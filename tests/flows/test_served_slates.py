@@ -15,10 +15,10 @@ import pytest
 from scipy import stats
 from tests.conftest import quiet
 
-from tastemaker.flows.chain import Chain
 from tastemaker.flows.explore.learn import learn
 from tastemaker.flows.explore.look import estimate, support
 from tastemaker.flows.explore.tables import Source
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import Recommender, Wish
 from tastemaker.flows.service import WorkspaceService, open_service
 from tastemaker.store import Event, Workspace
@@ -29,7 +29,7 @@ DRAWS = 1500
 def _drawing(tiny_workspace: Path, temperature: float) -> Recommender:
     opened = Workspace.open(tiny_workspace)
     return Recommender(
-        Chain(replace(opened, settings=replace(opened.settings, exploration=temperature)), quiet)
+        Pipeline(replace(opened, settings=replace(opened.settings, exploration=temperature)), quiet)
     )
 
 

@@ -1,4 +1,4 @@
-"""The demo: a catalogue one can hear, simulated listeners, the whole chain, and its evaluation."""
+"""The demo: a catalogue one can hear, simulated listeners, the whole pipeline, and its evaluation."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tastemaker.flows.chain import Chain, Report
 from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 from tastemaker.flows.ingest import ingest_dataset
+from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.train import run_stages
 from tastemaker.store import Workspace
 from tastemaker.store.settings import SETTINGS_FILE
@@ -58,7 +58,7 @@ def _evaluate(folder: Path, report: Report) -> str:
 
 def _evaluated(workspace: Workspace) -> str | None:
     """Where the report of this very model is, if it was evaluated before."""
-    model = Chain(workspace, lambda *_: None).fingerprint("sft")
+    model = Pipeline(workspace, lambda *_: None).fingerprint("sft")
     for found in sorted(workspace.runs.glob("*-evaluate-test*/metrics.json"), reverse=True):
         if model in found.read_text():
             return f"\nevaluated before; report: {found.with_name('report.html')}"

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Report
 from tastemaker.flows.media import FACTS_FILE
+from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, ingest, write_table
 from tastemaker.store.settings import SETTINGS_FILE
 

@@ -19,7 +19,7 @@ from tastemaker.demo.tunes import cover_of, notes_of
 from tastemaker.encoders.audio import audio_vectors
 from tastemaker.encoders.image import image_vectors
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Chain
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import Workspace, read_table, write_bytes
 
 Floats = npt.NDArray[np.float32]
@@ -112,33 +112,33 @@ def _read_wav(data: bytes, item_id: str) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _media(root: Path, chain: Chain) -> Media:
-    return Media(chain.workspace, chain.data.items)
+def _media(root: Path, pipeline: Pipeline) -> Media:
+    return Media(pipeline.workspace, pipeline.data.items)
 
 
-def audio_view(chain: Chain) -> Floats | None:
+def audio_view(pipeline: Pipeline) -> Floats | None:
     """(N, d) audio vectors, NaN rows for items without; None when no item has audio."""
     return _view(
-        chain, "audio", lambda media, item: media.wave(item), lambda waves: audio_vectors(waves, RATE)
+        pipeline, "audio", lambda media, item: media.wave(item), lambda waves: audio_vectors(waves, RATE)
     )
 
 
-def image_view(chain: Chain) -> Floats | None:
+def image_view(pipeline: Pipeline) -> Floats | None:
     """(N, d) cover vectors, NaN rows for items without; None when no item has a cover."""
-    return _view(chain, "cover", lambda media, item: media.pixels(item), image_vectors)
+    return _view(pipeline, "cover", lambda media, item: media.pixels(item), image_vectors)
 
 
-def _view(chain: Chain, kind: str, read: Any, vectors: Any) -> Floats | None:
-    media = _media(chain.workspace.root, chain)
-    having = [row for row, item in enumerate(chain.data.item_ids) if media.paths[item][kind] is not None]
+def _view(pipeline: Pipeline, kind: str, read: Any, vectors: Any) -> Floats | None:
+    media = _media(pipeline.workspace.root, pipeline)
+    having = [row for row, item in enumerate(pipeline.data.item_ids) if media.paths[item][kind] is not None]
     if not having:
         return None
     parts = []
     for done in range(0, len(having), 50):
-        batch = [read(media, chain.data.item_ids[row]) for row in having[done : done + 50]]
+        batch = [read(media, pipeline.data.item_ids[row]) for row in having[done : done + 50]]
         parts.append(np.asarray(vectors(batch), np.float32))
-        chain.report(f"{kind} features", min(done + 50, len(having)), len(having), "")
+        pipeline.report(f"{kind} features", min(done + 50, len(having)), len(having), "")
     found = np.concatenate(parts)
-    out = np.full((len(chain.data.item_ids), found.shape[1]), np.nan, np.float32)
+    out = np.full((len(pipeline.data.item_ids), found.shape[1]), np.nan, np.float32)
     out[having] = found
     return out

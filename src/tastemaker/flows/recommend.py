@@ -1,39 +1,28 @@
-"""A trained chain as something that answers: histories and filters in, slates with evidence out."""
+"""A trained pipeline as something that answers: histories and filters in, slates with evidence out."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.behaviour import BehaviourSettings, context_tokens
-from tastemaker.corpus.events import Histories
 from tastemaker.corpus.pairs import pair_counts
 from tastemaker.errors import InputError
 from tastemaker.explore import serve_slate
-from tastemaker.flows.chain import Chain
-from tastemaker.flows.data import attribute_words, item_texts
-from tastemaker.flows.stages.memory import load_memory
-from tastemaker.flows.stages.tokens import load_codes
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.retention import Reason, rarity_of, reasons
-from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
-from tastemaker.retrieve.candidates import Candidates, first
-from tastemaker.retrieve.memory import weighed
-from tastemaker.retrieve.trie import build_trie
+from tastemaker.retrieve.candidates import Candidates
 from tastemaker.store import Database, Workspace
-
-Ints = npt.NDArray[np.int64]
-EMPTY = np.empty(0, np.int64)
-BLOCK = 2048
-Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -46,147 +35,12 @@ class Wish:
     exclude: frozenset[str] = frozenset()
 
 
-class Recommender:
-    """The fine-tuned model of a workspace with its trie and memory, ready to answer; one thread at a time.
+class Recommender(Searcher):
+    """The finished stages of a workspace as a searcher that also makes and explains slates."""
 
-    `remember=False` leaves the memory out: the language model alone.
-    """
-
-    def __init__(self, chain: Chain, remember: bool = True) -> None:
-        import torch
-
-        from tastemaker.lm.base import load
-        from tastemaker.retrieve.retriever import Decoder, LanguageModelRetriever
-
-        self.chain, self.data, self.settings = chain, chain.data, chain.workspace.settings
-        if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
-        model, vocabulary = load(chain.path("sft") / "model")
-        assert vocabulary is not None
-        self.vocabulary = vocabulary
-        self.codes, sizes = load_codes(chain)
-        self.trie = build_trie(self.codes, sizes)
-        self.retriever = LanguageModelRetriever(
-            Decoder.of(model, vocabulary), self.trie, normalise="siblings"
-        )
-        self.prompt = BehaviourSettings(max_items=self.settings.max_items)
-        self.versions = {name: chain.fingerprint(name)[:12] for name in ("tokens", "sft")} | {
-            "trie": self.trie.fingerprint[:12]
-        }
-        self.memory, self.weight = load_memory(chain) if remember else (None, 0.0)
-        self._mask = lru_cache(maxsize=256)(self._build_mask)
-
-    def index_of(self, item_ids: Sequence[str]) -> list[int]:
-        """Item indices; InputError naming the first unknown id."""
-        for item in item_ids:
-            if item not in self.data.index:
-                raise InputError(
-                    f"item '{item}' is not in the catalogue; look its id up with /items?query= or in the"
-                    " items file"
-                )
-        return [self.data.index[item] for item in item_ids]
-
-    def allowed(self, wish: Wish) -> Allowed:
-        """The items a wish may be answered with: passing every filter, not excluded, not seen if the
-        workspace says so.
-        """
-        filters: Filters = tuple(
-            sorted((name, tuple(sorted(values))) for name, values in wish.filters.items() if values)
-        )
-        removed = self.index_of(sorted(wish.exclude))
-        if self.settings.remove_seen:
-            removed += self.index_of(wish.history)
-        return allow(self.trie, self._mask(filters) if filters else None, np.array(removed, np.int64))
-
-    def _build_mask(self, filters: Filters) -> Mask:
-        keep = np.ones(len(self.data.item_ids), bool)
-        for name, values in filters:
-            if name not in self.fields:
-                known = ", ".join(self.fields) or "none"
-                raise InputError(f"there is no field '{name}' to filter on; the catalogue has: {known}")
-            rows = [self.fields[name].get(value, np.empty(0, np.int64)) for value in values]
-            one = np.zeros(len(keep), bool)
-            one[np.concatenate(rows)] = True
-            keep &= one
-        return mask(
-            self.trie, keep, " and ".join(f"{name} is {' or '.join(values)}" for name, values in filters)
-        )
-
-    @cached_property
-    def fields(self) -> dict[str, dict[str, Ints]]:
-        """Filterable fields: name -> value -> item indices."""
-        found: dict[str, dict[str, list[int]]] = {}
-        for row, attributes in enumerate(self.data.items["attributes"].to_pylist()):
-            for name, values in attribute_words(attributes).items():
-                for value in values:
-                    found.setdefault(name, {}).setdefault(value, []).append(row)
-        return {
-            name: {value: np.array(rows, np.int64) for value, rows in values.items()}
-            for name, values in found.items()
-        }
-
-    def search(
-        self, histories: Histories, allowed: Sequence[Allowed], beam: int, deadline: float | None = None
-    ) -> list[Candidates]:
-        """What the language model alone finds: one constrained beam search for all, `beam` wide."""
-        from tastemaker.retrieve.retriever import Request
-
-        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.prompt)
-        requests = [Request(tokens[row, : lengths[row]], histories.of(row)) for row in range(len(histories))]
-        return self.retriever.generate(requests, beam, beam, allowed, deadline)
-
-    def remember(self, histories: Histories, found: Sequence[Candidates]) -> list[Candidates]:
-        """Candidates with the evidence of the memory of transitions added."""
-        if self.memory is None:
-            return list(found)
-        known = (self.memory.counts(histories.of(row), one.items) for row, one in enumerate(found))
-        return [weighed(one, part, self.weight) for one, part in zip(found, known, strict=True)]
-
-    def candidates(
-        self, histories: Histories, allowed: Sequence[Allowed], k: int, deadline: float | None = None
-    ) -> list[Candidates]:
-        """The `k` best allowed items for each history."""
-        found = self.search(histories, allowed, max(self.settings.beam, k), deadline)
-        return [first(one, k) for one in self.remember(histories, found)]
-
-    def search_all(
-        self, contexts: Histories, tick: Callable[[int], None] = lambda done: None
-    ) -> list[Candidates]:
-        """`search` for any number of histories, in blocks so that memory stays flat; seen items as the
-        workspace says.
-        """
-        found: list[Candidates] = []
-        for start in range(0, len(contexts), BLOCK):
-            keep = np.zeros(len(contexts), bool)
-            keep[start : start + BLOCK] = True
-            part = contexts.keep_users(keep)
-            seen = [part.of(row) if self.settings.remove_seen else EMPTY for row in range(len(part))]
-            found += self.search(part, [allow(self.trie, None, one) for one in seen], self.settings.beam)
-            tick(len(found))
-        return found
-
-    def answer(
-        self, wishes: Sequence[Wish], deadline: float | None = None, spare: int = 0
-    ) -> list[Candidates]:
-        """Candidates for each wish, in order; `spare` more than it asks for, where a later step chooses among
-        them.
-        """
-        rows = [np.array(self.index_of(wish.history), np.int64) for wish in wishes]
-        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-        packed = Histories(
-            np.array([str(i) for i in range(len(rows))]),
-            offsets,
-            np.concatenate([np.empty(0, np.int64), *rows]),
-        )
-        deepest = max(wish.k for wish in wishes) + spare
-        found = self.candidates(
-            packed, [self.allowed(wish) for wish in wishes], self.depth(deepest), deadline=deadline
-        )
-        return [first(one, self.depth(wish.k + spare)) for one, wish in zip(found, wishes, strict=True)]
-
-    def depth(self, k: int) -> int:
-        """Candidates a slate of k is made from: a draw needs all that the beam found."""
-        return max(int(self.settings.beam), k) if self.settings.exploration else k
+    def __init__(self, pipeline: Pipeline, remember: bool = True) -> None:
+        super().__init__(trained_parts(pipeline, remember))
+        self.pipeline = pipeline
 
     def version(self, ranker: str = "") -> str:
         """What scores candidates: the model, and the version of what re-ranked them where one did."""
@@ -303,7 +157,7 @@ def recommend_once(
     from tastemaker.flows.retention.live.ranking import Ranking
 
     opened = Workspace.open(workspace)
-    recommender = Recommender(Chain(opened, lambda *_: None))
+    recommender = Recommender(Pipeline(opened, lambda *_: None))
     database = Database(opened.database)
     ranking = Ranking(opened, Context(opened, recommender.data, database), database)
     past, unwanted = user_history(recommender, database, user) if user is not None else (history, [])

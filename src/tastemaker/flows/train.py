@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tastemaker.flows.chain import Chain, Report
+from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.stages.memory import build_memory
 from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_sft
 from tastemaker.flows.stages.tokens import build_tokens
@@ -18,7 +18,7 @@ from tastemaker.flows.stages.vectors import build_vectors
 from tastemaker.store import Workspace
 from tastemaker.store.tombstones import outdated
 
-BUILDERS: dict[str, Callable[[Chain, Path], None]] = {
+BUILDERS: dict[str, Callable[[Pipeline, Path], None]] = {
     "vectors": build_vectors,
     "tokens": build_tokens,
     "base": build_base,
@@ -36,11 +36,11 @@ def run_stages(workspace: Path, report: Report, until: str = "memory") -> dict[s
     """
     opened = Workspace.open(workspace)
     with opened.lock(f"training up to {until}"):
-        chain = Chain(opened, report)
+        pipeline = Pipeline(opened, report)
         stages = []
         for name in ORDER[: ORDER.index(until) + 1]:
             started = time.monotonic()
-            folder, reused = chain.run(name, BUILDERS[name])
+            folder, reused = pipeline.run(name, BUILDERS[name])
             summary = json.loads((folder / "summary.json").read_text())
             seconds = round(time.monotonic() - started, 1)
             stages.append(

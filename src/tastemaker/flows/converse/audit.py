@@ -17,7 +17,7 @@ from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.rows import from_row
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.converse.generate import ROW_GROUP, saved_settings
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.converse.world.setting import Setting, open_setting

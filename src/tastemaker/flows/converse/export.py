@@ -122,14 +122,14 @@ def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = Fa
     InputError
         naming file, record and remedy.
     """
-    from tastemaker.flows.chain import Chain
+    from tastemaker.flows.pipeline import Pipeline
 
     if kind not in FORMATS:
         raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     workspace = Workspace.open(folder)
-    items = frozenset(Chain(workspace, lambda *_: None).data.item_ids)
+    items = frozenset(Pipeline(workspace, lambda *_: None).data.item_ids)
     rows = read_json(path)
     if not isinstance(rows, list):
         raise InputError(f"{path}: holds one JSON value; a list of records is needed")

@@ -41,10 +41,10 @@ from tastemaker.converse.record import Conversation
 from tastemaker.converse.rows import to_row
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.chain import Report
 from tastemaker.flows.converse.settings import RULES, RunFolder, RunSettings
 from tastemaker.flows.converse.world.models import open_chat
 from tastemaker.flows.converse.world.setting import Setting, open_setting
+from tastemaker.flows.pipeline import Report
 from tastemaker.schema import CONVERSATIONS
 from tastemaker.store import Workspace, append_line, read_lines, replacing, write_bytes, write_json
 from tastemaker.store.files import plain

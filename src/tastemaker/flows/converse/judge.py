@@ -16,12 +16,12 @@ from tastemaker.converse.judges.pairs import Chosen, Pair, consistency, pairs_of
 from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
 from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Report
 from tastemaker.flows.converse.audit import open_data_set, read_conversations
 from tastemaker.flows.converse.generate import Paying
 from tastemaker.flows.converse.judging import OFFLINE, Question, ask_pairs, ask_turns, open_judges
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.converse.world.models import family
+from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator
 from tastemaker.store import write_json
 from tastemaker.store.files import plain

@@ -30,11 +30,11 @@ from tastemaker.converse.judges.pairs import Chosen, Pair, PairAnswer, for_pair,
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
 from tastemaker.converse.record import Conversation
 from tastemaker.converse.rules import FactJudge, WordJudge
-from tastemaker.flows.chain import Report
 from tastemaker.flows.converse.generate import Paying
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.converse.world.models import family, open_chat
 from tastemaker.flows.converse.world.setting import Setting
+from tastemaker.flows.pipeline import Report
 from tastemaker.store import append_line, read_lines, write_bytes
 
 OFFLINE = {"facts": FactJudge, "overlap": WordJudge}

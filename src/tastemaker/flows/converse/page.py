@@ -14,10 +14,10 @@ from tastemaker.converse.goals.templates import templates
 from tastemaker.converse.record import Conversation, Turn
 from tastemaker.converse.views import profile_lines
 from tastemaker.demo.synth import RATE, wav_bytes
-from tastemaker.flows.chain import Report
 from tastemaker.flows.converse.audit import open_data_set, read_conversations
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.converse.world.setting import Setting
+from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator
 from tastemaker.store import write_text
 

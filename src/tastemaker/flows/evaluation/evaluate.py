@@ -1,4 +1,4 @@
-"""Full-ranking evaluation of the chain beside its baselines: one run folder with metrics, figures and a
+"""Full-ranking evaluation of the pipeline beside its baselines: one run folder with metrics, figures and a
 report.
 """
 
@@ -19,9 +19,10 @@ from tastemaker import __version__
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets, leave_one_out, swap_last_two
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Chain, Report
 from tastemaker.flows.evaluation.sections import curves, headline, reach, semantic_ids, sliced, table_text
-from tastemaker.flows.recommend import Recommender
+from tastemaker.flows.pipeline import Pipeline, Report
+from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve import baselines as simple
 from tastemaker.retrieve import evaluation
@@ -62,17 +63,15 @@ def evaluate_workspace(
         )
     opened = Workspace.open(workspace)
     with opened.lock("evaluation"):
-        chain = Chain(opened, report)
-        recommender = Recommender(chain)
-        targets = getattr(chain.data.split, part).sample(users, opened.settings.seed)
-        outcomes = ours(recommender, targets, report)
+        pipeline = Pipeline(opened, report)
+        searcher = Searcher(trained_parts(pipeline))
+        targets = getattr(pipeline.data.split, part).sample(users, opened.settings.seed)
+        outcomes = ours(searcher, targets, report)
         for name in baselines:
-            outcomes += _baseline(chain, name, targets, report)
-        document = _document(chain, outcomes, targets, part)
+            outcomes += _baseline(pipeline, name, targets, report)
+        document = _document(pipeline, outcomes, targets, part)
         stress = (
-            _stress(recommender, users, report)
-            if part == "test" and opened.settings.split != "time"
-            else None
+            _stress(searcher, users, report) if part == "test" and opened.settings.split != "time" else None
         )
         if stress is not None:
             document["metrics"]["methods"].append(stress)
@@ -95,18 +94,18 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
         write_bytes(folder / "figures" / f"{name}.png", figure.png)
 
 
-def ours(recommender: Recommender, targets: Targets, report: Report) -> list[Outcome]:
-    """The chain's own answers, and the language model's without the memory: the same searches, ranked
+def ours(searcher: Searcher, targets: Targets, report: Report) -> list[Outcome]:
+    """The pipeline's own answers, and the language model's without the memory: the same searches, ranked
     twice.
     """
     started = time.monotonic()
-    found = recommender.search_all(
+    found = searcher.search_all(
         targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), "")
     )
     few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
     moved = replace(few.context, offsets=other.offsets, items=other.items, times=None)
-    searched = [(contexts, recommender.search_all(contexts)) for contexts in (few.context, moved)]
+    searched = [(contexts, searcher.search_all(contexts)) for contexts in (few.context, moved)]
     seconds = time.monotonic() - started
 
     def outcome(
@@ -117,16 +116,16 @@ def ours(recommender: Recommender, targets: Targets, report: Report) -> list[Out
         ranks = evaluation.rank_in_lists(lists, targets.target)
         return Outcome(name, ranks, [one[:10] for one in lists], before + after, seconds)
 
-    outcomes = [outcome(OURS, recommender.remember)]
-    if recommender.memory is not None:
+    outcomes = [outcome(OURS, searcher.remember)]
+    if searcher.memory is not None:
         outcomes.append(outcome(f"{OURS}, language model alone", lambda contexts, some: some))
     return outcomes
 
 
-def _scored(chain: Chain, label: str, score: evaluation.Score, targets: Targets) -> Outcome:
+def _scored(pipeline: Pipeline, label: str, score: evaluation.Score, targets: Targets) -> Outcome:
     """A recommender that scores every item."""
     started = time.monotonic()
-    seen: Any = "remove" if chain.workspace.settings.remove_seen else "keep"
+    seen: Any = "remove" if pipeline.workspace.settings.remove_seen else "keep"
     ranks = evaluation.ranks_of_targets(score, targets.context, targets.target, seen)
     few = targets.sample(1000, 0)
     before = evaluation.top_items(score, few.context, seen=seen)
@@ -135,42 +134,42 @@ def _scored(chain: Chain, label: str, score: evaluation.Score, targets: Targets)
     return Outcome(label, ranks, lists, before + after, time.monotonic() - started)
 
 
-def _baseline(chain: Chain, name: str, targets: Targets, report: Report) -> list[Outcome]:
+def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -> list[Outcome]:
     """A baseline, and for SASRec also the control that is given the same memory."""
-    data = chain.data
+    data = pipeline.data
     n, train = len(data.item_ids), data.split.train
     report(f"evaluate {name}", 0, 1, "")
     if name == "sasrec":
-        model = sasrec(chain, report)
-        outcomes = [_scored(chain, SASREC, model.score, targets)]
+        model = sasrec(pipeline, report)
+        outcomes = [_scored(pipeline, SASREC, model.score, targets)]
         memory = fit_memory(train, n)
-        weight = _control_weight(chain, model.score, memory)
+        weight = _control_weight(pipeline, model.score, memory)
         outcomes.append(
             _scored(
-                chain,
+                pipeline,
                 f"SASRec with the same memory, weight {weight:g}",
                 memory.beside(model.score, weight),
                 targets,
             )
         )
-        outcomes.append(_scored(chain, "memory of transitions alone", memory.score, targets))
+        outcomes.append(_scored(pipeline, "memory of transitions alone", memory.score, targets))
     elif name == "popularity":
-        outcomes = [_scored(chain, name, simple.popularity(train, n), targets)]
+        outcomes = [_scored(pipeline, name, simple.popularity(train, n), targets)]
     elif name == "content":
-        vectors = load_views(chain.path("vectors"))["text"]
-        outcomes = [_scored(chain, "content neighbours", simple.content_knn(vectors), targets)]
+        vectors = load_views(pipeline.path("vectors"))["text"]
+        outcomes = [_scored(pipeline, "content neighbours", simple.content_knn(vectors), targets)]
     else:
-        outcomes = [_scored(chain, "item co-occurrence", simple.cooccurrence(train, n), targets)]
+        outcomes = [_scored(pipeline, "item co-occurrence", simple.cooccurrence(train, n), targets)]
     report(f"evaluate {name}", 1, 1, "")
     return outcomes
 
 
-def _control_weight(chain: Chain, score: evaluation.Score, memory: Memory) -> float:
+def _control_weight(pipeline: Pipeline, score: evaluation.Score, memory: Memory) -> float:
     """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation
     users.
     """
-    targets = chain.data.split.validation.sample(4000, chain.workspace.settings.seed)
-    seen: Any = "remove" if chain.workspace.settings.remove_seen else "keep"
+    targets = pipeline.data.split.validation.sample(4000, pipeline.workspace.settings.seed)
+    seen: Any = "remove" if pipeline.workspace.settings.remove_seen else "keep"
     found = {}
     for weight in GRID:
         ranks = evaluation.ranks_of_targets(
@@ -180,40 +179,40 @@ def _control_weight(chain: Chain, score: evaluation.Score, memory: Memory) -> fl
     return max(found, key=lambda weight: (found[weight], -weight))
 
 
-def sasrec(chain: Chain, report: Report) -> Any:
+def sasrec(pipeline: Pipeline, report: Report) -> Any:
     """The SASRec baseline as a stage of its own: trained once, resumed when killed."""
     from tastemaker.retrieve.sasrec import SASRec, SASRecSettings, fit_sasrec
 
-    chosen = chain.workspace.settings
+    chosen = pipeline.workspace.settings
     settings = SASRecSettings(seed=chosen.seed, epochs=chosen.sasrec_epochs)
 
-    def build(chain: Chain, folder: Path) -> None:
+    def build(pipeline: Pipeline, folder: Path) -> None:
         def note(metrics: dict[str, float]) -> None:
             words = f"validation R@10 {metrics['recall@10']:.4f} N@10 {metrics['ndcg@10']:.4f}"
             report("SASRec", metrics["epoch"], settings.epochs, words + ", stops by itself")
 
-        split = chain.data.split
+        split = pipeline.data.split
         model = fit_sasrec(
-            split.train, split.validation, len(chain.data.item_ids), settings, folder / "state", note
+            split.train, split.validation, len(pipeline.data.item_ids), settings, folder / "state", note
         )
         write_arrays(folder / "sasrec.safetensors", model.arrays())
         write_json(folder / "summary.json", {"says": "SASRec", "settings": asdict(settings)})
 
-    folder, _ = chain.run("sasrec", build)
-    return SASRec(len(chain.data.item_ids), settings).load(read_arrays(folder / "sasrec.safetensors"))
+    folder, _ = pipeline.run("sasrec", build)
+    return SASRec(len(pipeline.data.item_ids), settings).load(read_arrays(folder / "sasrec.safetensors"))
 
 
-def _stress(recommender: Recommender, users: int, report: Report) -> dict[str, Any]:
+def _stress(searcher: Searcher, users: int, report: Report) -> dict[str, Any]:
     """The same model with the last two events of a keyed 29.3 % of users swapped: what does the order inside
     a day carry?
     """
-    swapped = swap_last_two(recommender.data.histories, 0.293, "stress")
-    targets = leave_one_out(swapped).test.sample(users, recommender.settings.seed)
-    found = recommender.search_all(
+    swapped = swap_last_two(searcher.data.histories, 0.293, "stress")
+    targets = leave_one_out(swapped).test.sample(users, searcher.settings.seed)
+    found = searcher.search_all(
         targets.context, lambda done: report("evaluate swapped ends", done, len(targets), "")
     )
     ranks = evaluation.rank_in_lists(
-        [one.items for one in recommender.remember(targets.context, found)], targets.target
+        [one.items for one in searcher.remember(targets.context, found)], targets.target
     )
     outcome = Outcome(f"{OURS}, last two events swapped for 29.3 % of users", ranks, [], [], 0.0)
     return dict(headline([outcome], None)["methods"][0]) | {"highlight": False}
@@ -230,9 +229,9 @@ def _alarm(one: Outcome, n_items: int) -> dict[str, Any]:
     return {"name": one.name, "ok": not found.alarms, "text": "; ".join(found.alarms) or fine}
 
 
-def _document(chain: Chain, outcomes: Sequence[Outcome], targets: Targets, part: str) -> dict[str, Any]:
+def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets, part: str) -> dict[str, Any]:
     """Everything the run folder keeps, as `reports.render` takes it."""
-    data, settings = chain.data, chain.workspace.settings
+    data, settings = pipeline.data, pipeline.workspace.settings
     simulated = any(str(user).startswith("simulated-") for user in data.histories.users[:1])
     order = (
         "events in the order of `position` (raw order)"
@@ -258,12 +257,12 @@ def _document(chain: Chain, outcomes: Sequence[Outcome], targets: Targets, part:
             outcomes, evaluation.slices(targets.target, data.training_counts, targets.context.lengths)
         ),
         "coverage": reach(outcomes, len(data.item_ids)),
-        "sids": semantic_ids(chain),
-        "training": curves(chain),
+        "sids": semantic_ids(pipeline),
+        "training": curves(pipeline),
         "settings": {name: str(value) for name, value in asdict(settings).items()},
         "provenance": (
-            {"tastemaker": __version__, "tables": chain.tables}
-            | {name: chain.fingerprint(name) for name in ("tokens", "sft")}
+            {"tastemaker": __version__, "tables": pipeline.tables}
+            | {name: pipeline.fingerprint(name) for name in ("tokens", "sft")}
         ),
         "commands": [shlex.join(["tastemaker", *sys.argv[1:]])],
     }

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.flows.chain import Chain
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.retrieve.evaluation import item_counts
 from tastemaker.stats.intervals import bootstrap, paired_bootstrap
@@ -87,10 +87,10 @@ def reach(outcomes: Sequence[Ranked], n_items: int) -> dict[str, Any]:
     return {"items": n_items, "methods": methods}
 
 
-def semantic_ids(chain: Chain) -> dict[str, Any]:
+def semantic_ids(pipeline: Pipeline) -> dict[str, Any]:
     """How the codes are used."""
-    codes, sizes = load_codes(chain)
-    facts = json.loads((chain.path("tokens") / "summary.json").read_text())["report"]
+    codes, sizes = load_codes(pipeline)
+    facts = json.loads((pipeline.path("tokens") / "summary.json").read_text())["report"]
     levels = [np.bincount(codes[:, level], minlength=size).tolist() for level, size in enumerate(sizes)]
     shown = {
         "codes a level": " / ".join(map(str, sizes)),
@@ -103,11 +103,11 @@ def semantic_ids(chain: Chain) -> dict[str, Any]:
     return {"facts": shown, "levels": levels, "group_sizes": facts["group_sizes"]}
 
 
-def curves(chain: Chain) -> list[dict[str, Any]]:
+def curves(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Loss curves of both training stages."""
     found = []
     for stage, words in (("cpt", "Continued pre-training"), ("sft", "Fine-tuning")):
-        rows = [row for row in read_lines(chain.path(stage) / "curve.jsonl") if row["loss"] is not None]
+        rows = [row for row in read_lines(pipeline.path(stage) / "curve.jsonl") if row["loss"] is not None]
         steps = [row["step"] for row in rows]
         series = [{"name": "all codes", "x": steps, "y": [row["loss"] for row in rows]}]
         first = [row["level_losses"][0] for row in rows]

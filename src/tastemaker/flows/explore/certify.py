@@ -10,10 +10,10 @@ from tastemaker.errors import InputError
 from tastemaker.explore.gate import Certificate, GateSettings, believe
 from tastemaker.explore.gate import certify as run_gate
 from tastemaker.explore.ledger import Ledger, admit, bank, margin, record
-from tastemaker.flows.chain import Report
 from tastemaker.flows.explore.promise import append_entries, ledger_file, read_ledger, waiting
 from tastemaker.flows.explore.study import keep_policy, learnt_from, open_study, read_ladder
 from tastemaker.flows.explore.tables import Source, load
+from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, read_any, write_text
 
 FILE = "certificates.json"

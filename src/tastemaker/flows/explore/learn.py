@@ -12,9 +12,9 @@ from tastemaker.explore.design import DesignSettings, allocate
 from tastemaker.explore.gate import GateSettings
 from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.table import split
-from tastemaker.flows.chain import Report
 from tastemaker.flows.explore.study import PARTS, plain_source, save_study
 from tastemaker.flows.explore.tables import Source, load
+from tastemaker.flows.pipeline import Report
 from tastemaker.store import write_table
 from tastemaker.store.files import plain
 

@@ -13,10 +13,10 @@ from tastemaker.explore import logger_name
 from tastemaker.explore.ledger import Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
 from tastemaker.explore.ledger import watch as watch_rewards
 from tastemaker.explore.table import Log, split
-from tastemaker.flows.chain import Chain
 from tastemaker.flows.explore.promise import append_entries, deployment_name, ledger_file, read_ledger
 from tastemaker.flows.explore.study import KIND, PARTS, read_about
 from tastemaker.flows.explore.tables import BEGINNING, Source, load
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import Workspace
 
 
@@ -38,7 +38,7 @@ def _other_pi0(workspace: Workspace, policy: str) -> str:
     does.
     """
     pi0 = logger_name(
-        workspace.settings.exploration, Chain(workspace, lambda *_: None).fingerprint("sft")[:12]
+        workspace.settings.exploration, Pipeline(workspace, lambda *_: None).fingerprint("sft")[:12]
     )
     known = read_about(workspace.artifacts.get(KIND, policy))["loggers"]
     if any(one.startswith(pi0) for one in known):

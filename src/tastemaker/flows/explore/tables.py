@@ -142,11 +142,11 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     """Slates at the first position, joined to events by request and item: 1 for an event that counts as a
     success.
     """
-    from tastemaker.flows.chain import Chain
+    from tastemaker.flows.pipeline import Pipeline
     from tastemaker.flows.stages.tokens import load_codes
 
     workspace = Workspace.open(root)
-    chain = Chain(workspace, lambda *_: None)
+    chain = Pipeline(workspace, lambda *_: None)
     source, rows = _served(workspace, source)
     table = read_table(chain.path("vectors") / "text.parquet")
     vectors = _reduced(np.asarray(table.column("vector").to_pylist(), dtype=np.float64))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.adjust import Capped, Constrained, Hinge, Mmr, Rule, Step, Value

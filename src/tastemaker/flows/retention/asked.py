@@ -22,7 +22,7 @@ from tastemaker.experiment.readout.asked import (
     read_asking,
     unasked_share,
 )
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import IDS, read_typed

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.report import Mode

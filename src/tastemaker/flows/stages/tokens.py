@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tastemaker import schema
 from tastemaker.corpus.pairs import cooccurring_pairs
-from tastemaker.flows.chain import Chain
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.semantic_ids.codebook import Codebook, encode
 from tastemaker.semantic_ids.collisions import encode_unique, resolve
@@ -27,30 +27,30 @@ Floats = npt.NDArray[np.float32]
 BALANCE = 1.5
 
 
-def build_tokens(chain: Chain, folder: Path) -> None:
+def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     """The codebook, every item's Semantic ID, and a report of how well the codes are used."""
-    settings = chain.workspace.settings
-    views = load_views(chain.path("vectors"))
-    n = len(chain.data.item_ids)
+    settings = pipeline.workspace.settings
+    views = load_views(pipeline.path("vectors"))
+    n = len(pipeline.data.item_ids)
     sizes = (
         tuple(int(size) for size in str(settings.levels).split("/"))
         if settings.levels
         else two_level_sizes(n)
     )
-    book = _fit(chain, views, sizes)
+    book = _fit(pipeline, views, sizes)
     codes, sizes = _resolve(settings.collisions, book, views)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
-    warm = chain.data.training_counts > 0
+    warm = pipeline.data.training_counts > 0
     found = sid_report(
         codes,
         sizes,
-        _labels(chain),
+        _labels(pipeline),
         encode(book, content)[:, : codes.shape[1]] if len(views) > len(content) else None,
     )
     write_arrays(folder / "codebook.safetensors", book.arrays())
     write_json(folder / "codebook.json", book.settings() | {"resolved_sizes": list(sizes)})
     column = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel(), pa.int32()), codes.shape[1])
-    table = pa.table({"item_id": chain.data.item_ids, "codes": column, "version": [book.version] * n})
+    table = pa.table({"item_id": pipeline.data.item_ids, "codes": column, "version": [book.version] * n})
     write_table(
         folder / "item_tokens.parquet",
         schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens"),
@@ -62,9 +62,9 @@ def build_tokens(chain: Chain, folder: Path) -> None:
     write_json(folder / "summary.json", {"says": says, "version": book.version, "report": found})
 
 
-def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> Codebook:
-    settings = chain.workspace.settings
-    chain.report("Semantic IDs", 0, 1, str(settings.tokenizer))
+def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> Codebook:
+    settings = pipeline.workspace.settings
+    pipeline.report("Semantic IDs", 0, 1, str(settings.tokenizer))
     if settings.tokenizer == "rkmeans":
         weights = {"text": 0.5, "audio": 0.5, "image": 0.25, "behaviour": 1.0}
         chosen = {name: weights[name] for name in views}
@@ -80,9 +80,9 @@ def _fit(chain: Chain, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> C
     else:
         from tastemaker.semantic_ids.rqvae import fit_rqvae
 
-        pairs, weights_of_pairs = cooccurring_pairs(chain.data.split.train)
+        pairs, weights_of_pairs = cooccurring_pairs(pipeline.data.split.train)
         book = fit_rqvae(views, sizes, pairs if len(pairs) else None, None, settings.seed, weights_of_pairs)
-    chain.report("Semantic IDs", 1, 1, "")
+    pipeline.report("Semantic IDs", 1, 1, "")
     return book
 
 
@@ -95,24 +95,24 @@ def _resolve(
     return resolved.codes, resolved.sizes
 
 
-def _labels(chain: Chain) -> list[str | None]:
+def _labels(pipeline: Pipeline) -> list[str | None]:
     """The most telling single attribute of each item, for prefix purity: its last, else nothing."""
     return [
-        attributes[0] if attributes else None for attributes in chain.data.items["attributes"].to_pylist()
+        attributes[0] if attributes else None for attributes in pipeline.data.items["attributes"].to_pylist()
     ]
 
 
-def load_codes(chain: Chain) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
+def load_codes(pipeline: Pipeline) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
     """(N, L) Semantic IDs in item order and the sizes of the levels."""
-    folder = chain.path("tokens")
+    folder = pipeline.path("tokens")
     column = read_table(folder / "item_tokens.parquet")["codes"].combine_chunks()
     codes = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
     return codes, tuple(json.loads((folder / "codebook.json").read_text())["resolved_sizes"])
 
 
-def load_codebook(chain: Chain) -> Codebook:
+def load_codebook(pipeline: Pipeline) -> Codebook:
     """The frozen codebook."""
-    folder = chain.path("tokens")
+    folder = pipeline.path("tokens")
     return Codebook.load(
         read_arrays(folder / "codebook.safetensors"), json.loads((folder / "codebook.json").read_text())
     )

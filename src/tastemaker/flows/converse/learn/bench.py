@@ -14,11 +14,11 @@ import numpy as np
 from tastemaker.converse.benchmark import Ask, asks, compare, score, summary
 from tastemaker.converse.benchmark.scores import by_turn, nothing_fits
 from tastemaker.converse.exports.crs import catalogue_diversity, distinct_two
-from tastemaker.flows.chain import Report
 from tastemaker.flows.converse.learn import rankers
 from tastemaker.flows.converse.learn.dialogues import LearnSettings, Talk, open_talk
 from tastemaker.flows.converse.learn.model import Talker, load_talker, train_dialogue
 from tastemaker.flows.data import item_texts
+from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.dialogue import Answer
 from tastemaker.stats.random import generator
 from tastemaker.store import write_bytes, write_json, write_text

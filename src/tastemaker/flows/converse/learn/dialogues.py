@@ -10,10 +10,10 @@ from tastemaker.converse.record import MOVES, Conversation, Profile
 from tastemaker.converse.views import profile_lines
 from tastemaker.corpus.dialogue import Dialogue, DialogueSettings, DialogueSplit, Exchange, split_dialogues
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Report
 from tastemaker.flows.converse.audit import open_data_set, read_conversations
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.converse.world.setting import Setting
+from tastemaker.flows.pipeline import Report
 
 LABELS = ("checked", "raw", "shuffled")
 

@@ -18,9 +18,9 @@ from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_exa
 from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.chain import Chain, Report
 from tastemaker.flows.converse.learn.dialogues import LearnSettings, Talk, relabelled
 from tastemaker.flows.data import item_texts
+from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.lm.vocabulary import Vocabulary
@@ -156,7 +156,7 @@ def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> d
     return achieved
 
 
-def load_talker(chain: Chain, folder: Path) -> Talker:
+def load_talker(chain: Pipeline, folder: Path) -> Talker:
     """The model of a folder with what it needs to read and write."""
     from tastemaker.lm.base import load, load_tokenizer, text_functions
 

@@ -14,8 +14,8 @@ from tastemaker.demo.synth import RATE, render, wav_bytes
 from tastemaker.demo.tunes import CLIP_SECONDS, cover_of, notes_of
 from tastemaker.encoders.audio import BLOCKS, audio_vectors
 from tastemaker.encoders.image import image_vectors
-from tastemaker.flows.chain import Chain
 from tastemaker.flows.media import Media as ItemMedia
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve.facts import Near, same_melody
 from tastemaker.stats.random import generator
@@ -34,7 +34,7 @@ class Artefacts:
     artefact.
     """
 
-    def __init__(self, chain: Chain, seed: int) -> None:
+    def __init__(self, chain: Pipeline, seed: int) -> None:
         self.items = ItemMedia(chain.workspace, chain.data.items)
         self.item_ids, self.seed = chain.data.item_ids, seed
         self.views = load_views(chain.path("vectors")) if chain.finished("vectors") else {}

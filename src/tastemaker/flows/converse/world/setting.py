@@ -16,11 +16,11 @@ from tastemaker.converse.candidates import Query, Search, Tools
 from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import build
 from tastemaker.encoders.text import fit_tfidf
-from tastemaker.flows.chain import Chain, Report
 from tastemaker.flows.converse.settings import RULES, RunSettings
 from tastemaker.flows.converse.world.catalogue import build_catalogue, build_listeners
 from tastemaker.flows.converse.world.media import Artefacts
 from tastemaker.flows.data import Data, item_texts
+from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.retrieve.baselines import Lexical, cooccurrence
 from tastemaker.retrieve.evaluation import Lists
 from tastemaker.retrieve.facts import Matcher, Near, top
@@ -32,7 +32,7 @@ class Setting:
     """One data set's world: the plan of conversation i is `plan(i)`."""
 
     workspace: Workspace
-    chain: Chain
+    chain: Pipeline
     settings: RunSettings
     world: World
     sampler: Sampler
@@ -58,7 +58,7 @@ def open_setting(folder: Path, settings: RunSettings, report: Report) -> Setting
     InputError
         when the catalogue lacks what conversations need.
     """
-    chain = Chain(Workspace.open(folder), report)
+    chain = Pipeline(Workspace.open(folder), report)
     report("catalogue", 0, 3, "facts")
     data = chain.data
     catalogue = build_catalogue(chain.workspace, data)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file, open_table, read_design
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed

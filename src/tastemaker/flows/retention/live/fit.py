@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.flows.chain import Report
+from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.live.asking import QUESTION
 from tastemaker.flows.retention.live.ranking import KIND
 from tastemaker.flows.retention.report import write_claim

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from tastemaker.flows.chain import Chain
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.ranking import load_deployed
 from tastemaker.retention.features import Floats, history_features, matrix
 from tastemaker.retention.proxy import predict_arrays
 
 
-def event_rewards(chain: Chain) -> Floats:
+def event_rewards(pipeline: Pipeline) -> Floats:
     """(E,) how likely a good answer would be for each training event, p_pos of the proxy that the dial
     `reward` names.
 
     Features that only a served list has (score, lead, place) stand at their mean among the answers: there is
     no score yet when examples are made. Raises ArtifactError when there is no such proxy.
     """
-    proxy = load_deployed(chain.workspace, chain.workspace.settings.reward)
-    context, train = Context(chain.workspace, chain.data, None), chain.data.split.train
+    proxy = load_deployed(pipeline.workspace, pipeline.workspace.settings.reward)
+    context, train = Context(pipeline.workspace, pipeline.data, None), pipeline.data.split.train
     means = proxy.about.get("means", {})
     parts = []
     for row, user in enumerate(train.users):
@@ -31,5 +31,5 @@ def event_rewards(chain: Chain) -> Floats:
             if name not in found
         }
         parts.append(predict_arrays(proxy, matrix(found, proxy.settings.features, n))[0])
-        chain.report("rewards", row + 1, len(train.users), "")
+        pipeline.report("rewards", row + 1, len(train.users), "")
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""The chain of stages, each an artifact named by the fingerprint of its inputs and settings.
+"""The pipeline of stages, each an artifact named by the fingerprint of its inputs and settings.
 
 A fingerprint needs no work to compute, so every command knows at once which stages are finished, and a change
 of one setting redoes only what depends on it.
@@ -54,7 +54,7 @@ STAGES = (
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
-class Chain:
+class Pipeline:
     """The stages of one workspace: where each lies, whether it is finished, and how to build it."""
 
     def __init__(self, workspace: Workspace, report: Report) -> None:
@@ -99,8 +99,8 @@ class Chain:
             )
         return self.workspace.artifacts.get(name, self.fingerprint(name))
 
-    def run(self, name: str, build: Callable[[Chain, Path], None]) -> tuple[Path, bool]:
-        """The stage's artifact and whether it was there already; `build(chain, folder)` makes it
+    def run(self, name: str, build: Callable[[Pipeline, Path], None]) -> tuple[Path, bool]:
+        """The stage's artifact and whether it was there already; `build(pipeline, folder)` makes it
         otherwise.
         """
         reused = self.finished(name)

@@ -1,4 +1,4 @@
-"""The chain of stages: what is reused, what is redone, what is refused."""
+"""The pipeline of stages: what is reused, what is redone, what is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import quiet, tiny_interactions, tiny_items
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.chain import Chain
 from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.train import run_stages
 from tastemaker.store import Workspace
 
@@ -80,7 +80,7 @@ def test_a_stage_that_was_not_run_names_the_command(tmp_path: Path, tiny_files: 
     workspace = Workspace.create(folder)
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     with pytest.raises(ArtifactError, match="tastemaker train -w"):
-        Chain(workspace, quiet).path("sft")
+        Pipeline(workspace, quiet).path("sft")
 
 
 def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
@@ -100,8 +100,10 @@ def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
 
 
 def test_training_artifacts_name_what_they_were_built_from(tiny_workspace: Path) -> None:
-    chain = Chain(Workspace.open(tiny_workspace), quiet)
-    manifest = json.loads((chain.path("sft") / "manifest.json").read_text())["about"]
-    assert manifest["inputs"] == {"tables": chain.tables, "cpt": chain.fingerprint("cpt")}
-    assert (chain.path("sft") / "model" / "model.safetensors").exists()
-    assert not list(chain.workspace.root.rglob("*.bin")) and not list(chain.workspace.root.rglob("*.pkl"))
+    pipeline = Pipeline(Workspace.open(tiny_workspace), quiet)
+    manifest = json.loads((pipeline.path("sft") / "manifest.json").read_text())["about"]
+    assert manifest["inputs"] == {"tables": pipeline.tables, "cpt": pipeline.fingerprint("cpt")}
+    assert (pipeline.path("sft") / "model" / "model.safetensors").exists()
+    assert not list(pipeline.workspace.root.rglob("*.bin")) and not list(
+        pipeline.workspace.root.rglob("*.pkl")
+    )
