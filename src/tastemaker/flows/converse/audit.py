@@ -17,10 +17,10 @@ from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.rows import from_row
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.pipeline import Report
 from tastemaker.flows.converse.generate import ROW_GROUP, saved_settings
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.converse.world.setting import Setting, open_setting
+from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
 from tastemaker.store import Workspace, write_json
