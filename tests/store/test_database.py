@@ -20,7 +20,20 @@ from hypothesis import strategies as st
 
 from tastemaker import schema
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.store.database import VERSION, Added, Database, Event, check_database
+from tastemaker.schema import ANONYMOUS
+from tastemaker.store.database import (
+    MIGRATIONS,
+    VERSION,
+    Added,
+    Database,
+    Event,
+    Offer,
+    OfferedRow,
+    Offers,
+    Surveys,
+    check_database,
+)
+from tastemaker.store.database.offers import Earlier
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -127,11 +140,12 @@ def test_undo_takes_back_and_can_be_taken_back(database: Database) -> None:
 
 
 def _oracle(events: list[Event], user: str) -> list[str]:
-    """Events that stand, by asking of each whether a standing undo names it."""
-    mine = sorted(
-        (one for one in events if one.user_id == user), key=lambda one: (one.timestamp, one.event_id)
-    )
-    undos = [one for one in mine if one.kind == "undo"]
+    """Events that stand, by asking of each whether a standing undo names it; `events` in the order they
+    came.
+    """
+    came = [one for one in events if one.user_id == user]
+    mine = sorted(came, key=lambda one: one.timestamp)
+    undos = [one for one in came if one.kind == "undo"]
 
     def stands(event_id: str, later_than: int) -> bool:
         return not any(
@@ -166,7 +180,8 @@ def test_histories_equal_the_slow_way(database: Database, data: st.DataObject) -
             )
         else:
             events.append(_event(f"e{n}", at, user))
-    database.add_events(data.draw(st.permutations(events)))
+    events = data.draw(st.permutations(events))
+    database.add_events(events)
     table = database.events_table()
     assert table.schema == schema.INTERACTIONS
     for user in "uv":
@@ -206,7 +221,7 @@ def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, da
 def test_erase_leaves_no_trace_in_the_file(tmp_path: Path, database: Database) -> None:
     database.add_events([_event("a", user="somebody-secret"), _event("b", user="other")])
     database.log_slate(_slate(user_id="somebody-secret"))
-    assert database.erase("somebody-secret") == 2
+    assert database.erase("somebody-secret") == 3
     assert len(database.history("other")) == 1
     database.close()
     for path in tmp_path.iterdir():
@@ -217,6 +232,96 @@ def test_text_with_quotes_is_only_text(database: Database) -> None:
     evil = "'; DROP TABLE events; --"
     database.add_events([_event(evil, user=evil, item_id=evil)])
     assert database.history(evil)[0].item_id == evil
+
+
+def test_an_undo_counts_by_the_order_it_came_in_when_the_clock_jumps_back(database: Database) -> None:
+    database.add_events([_event("a", 10), _event("undo-a", 11, kind="undo", refers_to="a")])
+    database.add_events([_event("redo", 5, kind="undo", refers_to="undo-a")])  # the clock was set back
+    assert [event.event_id for event in database.history("u")] == ["a"]
+    database.add_events([_event("again", 4, kind="undo", refers_to="redo")])
+    assert database.history("u") == []
+
+
+def _offer(name: str, user: str = "u", key: str | None = None, items: str = "ij", query: str = "q") -> Offer:
+    rows = [OfferedRow(item, 0.5) for item in items]
+    return Offer(name, user, START, rows, "policy", "d1", ["i", "j", "k"], None, key, query, f"answer {name}")
+
+
+def test_a_slate_counts_as_shown_once_it_was_delivered(database: Database) -> None:
+    offers, surveys = Offers(database), Surveys(database)
+    assert offers.add([_offer("r1"), _offer("r2"), _offer("empty", items="")]) == [None] * 3
+    assert database.slates_table().num_rows == 0 and database.served("policy") == 0
+    assert surveys.shown_to("r1", "i") is None and offers.pools() == {}
+    later = START + timedelta(seconds=3)
+    offers.delivered(["r1", "empty"], later)
+    offers.delivered(["r1"], later + timedelta(seconds=1))  # the first time counts
+    rows = database.slates_table().to_pylist()
+    assert [(row["request_id"], row["item_id"], row["timestamp"]) for row in rows] == [
+        ("r1", "i", later),
+        ("r1", "j", later),
+    ]
+    assert offers.pools() == {"r1": ("i", "j", "k")} and database.served("policy") == 1
+    offers.answered("v", ["r2"], later)  # another person's event proves nothing
+    assert surveys.shown_to("r2", "i") is None
+    offers.answered("u", ["r2", "never"], later)
+    assert surveys.shown_to("r2", "i") == "u" and database.served("policy") == 2
+
+
+def test_a_bare_slate_belongs_to_the_first_who_answers_it(database: Database) -> None:
+    offers = Offers(database)
+    offers.add([_offer("r1", ANONYMOUS)])
+    offers.answered("first", ["r1"], START)
+    offers.answered("second", ["r1"], START)
+    assert {row["user_id"] for row in database.slates_table().to_pylist()} == {"first"}
+    assert database.erase("first") == 3 and database.slates_table().num_rows == 0
+
+
+def test_a_callers_request_id_stands_for_one_query_for_a_day(database: Database) -> None:
+    offers = Offers(database)
+    assert offers.add(
+        [_offer("r1", key="mine"), _offer("r2", key="mine"), _offer("r3", "v", key="mine")]
+    ) == [
+        None,
+        Earlier("q", "answer r1"),
+        None,
+    ]
+    offers.delivered(["r1", "r2", "r3"], START)
+    assert {row["request_id"] for row in database.slates_table().to_pylist()} == {"r1", "r3"}
+    assert offers.earlier("u", "mine") == Earlier("q", "answer r1") and offers.earlier("u", "other") is None
+    assert offers.named("u", "mine") == "r1" and offers.named("w", "mine") == "mine"
+    offers.add([replace(_offer("r4", key="new"), timestamp=START + timedelta(days=2))])
+    assert offers.earlier("u", "mine") == Earlier("q", None)
+
+
+def test_a_secret_is_drawn_once_for_all_who_open_the_file(tmp_path: Path, database: Database) -> None:
+    again = Database(tmp_path / "tastemaker.sqlite")
+    assert database.secret("draws") == again.secret("draws") != again.secret("other")
+    assert len(database.secret("draws")) == 64
+    again.close()
+
+
+def test_a_database_of_version_0_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    with sqlite3.connect(path) as raw:
+        for statements in MIGRATIONS[:3]:  # what 0.1 made
+            for statement in statements:
+                raw.execute(statement)
+        raw.execute("PRAGMA user_version = 3")
+        event = "INSERT INTO events VALUES (?, 'u', ?, ?, ?, NULL, NULL, ?)"
+        raw.execute(event, ("b", "play", 2, "j", None))
+        raw.execute(event, ("z", "undo", 1, None, "a"))
+        raw.execute(event, ("a", "play", 1, "i", None))
+        for place in (0, 1):
+            slate = "INSERT INTO slates VALUES ('r', 'u', 5, ?, ?, 0.5, NULL, 'p', NULL, NULL)"
+            raw.execute(slate, (place, f"i{place}"))
+    raw.close()
+    database = Database(path)
+    assert [event.event_id for event in database.history("u")] == ["b"]
+    assert database.slates_table()["item_id"].to_pylist() == ["i0", "i1"] and database.served("p") == 1
+    assert Surveys(database).shown_to("r", "i1") == "u" and Offers(database).pools() == {}
+    database.add_events([_event("c", kind="undo", refers_to="z")])
+    assert [event.event_id for event in database.history("u")] == ["a", "b"]
+    database.close()
 
 
 def test_deployments_newest_first(database: Database) -> None:

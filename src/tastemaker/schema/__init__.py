@@ -2,6 +2,7 @@
 
 from tastemaker.schema.events import KINDS, EventKind, EventRules, kind_named
 from tastemaker.schema.tables import (
+    ANONYMOUS,
     CONVERSATIONS,
     EXAMPLES,
     INTERACTIONS,
@@ -14,6 +15,7 @@ from tastemaker.schema.tables import (
 )
 
 __all__ = [
+    "ANONYMOUS",
     "CONVERSATIONS",
     "EXAMPLES",
     "INTERACTIONS",

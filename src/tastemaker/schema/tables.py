@@ -42,6 +42,8 @@ INTERACTIONS = pa.schema(
     ]
 )
 
+ANONYMOUS = "(bare history)"  # who a slate is made for when nobody said who asks
+
 # The last two are filled where a certified policy was served beside pi0: what either of them gave the shown
 # item there.
 SLATES = pa.schema(

@@ -5,6 +5,7 @@ that holds them.
 from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint, require_input
 from tastemaker.store.database import Database
 from tastemaker.store.database.events import Event
+from tastemaker.store.database.offers import Offer, OfferedRow, Offers
 from tastemaker.store.database.surveys import Question, Surveys
 from tastemaker.store.doctor import Finding, diagnose
 from tastemaker.store.files import (
@@ -38,6 +39,9 @@ __all__ = [
     "Finding",
     "IngestSettings",
     "Ingested",
+    "Offer",
+    "OfferedRow",
+    "Offers",
     "Question",
     "Report",
     "Surveys",

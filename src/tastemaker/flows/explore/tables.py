@@ -19,7 +19,7 @@ from tastemaker.errors import InputError
 from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.flows.data import Data
 from tastemaker.flows.explore.promise import last_gate
-from tastemaker.flows.retention.live.asking import ANONYMOUS
+from tastemaker.schema import ANONYMOUS
 from tastemaker.store import Database, Workspace, read_any, read_table
 
 REWARDING = ("play", "like", "save", "click", "purchase")

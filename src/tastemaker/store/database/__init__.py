@@ -5,6 +5,7 @@ deployments.
 from tastemaker.store.database.database import Added, Database, Deployment, check_database
 from tastemaker.store.database.events import KINDS, Event
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
+from tastemaker.store.database.offers import Offer, OfferedRow, Offers
 from tastemaker.store.database.surveys import Question, Surveys
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "Database",
     "Deployment",
     "Event",
+    "Offer",
+    "OfferedRow",
+    "Offers",
     "Question",
     "Surveys",
     "check_database",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,9 @@ from tastemaker import schema
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
+
+EVENT = tuple(field.name for field in fields(Event))
+NEXT = "(SELECT coalesce(max(sequence), 0) + 1 FROM events)"
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,15 @@ class Database:
         InputError
             when an event_id is there with other contents.
         """
-        names = [field.name for field in fields(Event)]
         rows = [astuple(event) for event in events]
-        at = names.index("timestamp")
-        return self._add(
-            "events", names, ("event_id",), [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows]
-        )
+        at = EVENT.index("timestamp")
+        rows = [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows]
+        with self.transaction() as connection:
+            return insert_equal(connection, "events", EVENT, ("event_id",), rows, came=True)
 
     def log_slate(self, slate: pa.Table, features: str | None = None) -> Added:
-        """Store rows of schema.SLATES, all or none; rows that are there already are counted as duplicates.
+        """Store rows of schema.SLATES as shown, all or none; rows that are there already are counted as
+        duplicates. What is still to be delivered goes through `Offers` instead.
 
         features: JSON of what the ranker knew of each row, kept beside the slate in the same transaction (see
         `Surveys.rows`).
@@ -103,21 +107,27 @@ class Database:
                     )
         table = table.set_column(2, "timestamp", table["timestamp"].cast(pa.int64()))
         rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-        known = features is not None and bool(rows)
-        beside = (
-            [("INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features))]
-            if known
-            else []
-        )
-        return self._add("slates", table.column_names, ("request_id", "position"), rows, beside)
+        shown = {row[0]: (row[0], row[1], row[2], row[2], row[1]) for row in reversed(rows)}
+        with self.transaction() as connection:
+            added = insert_equal(connection, "slates", table.column_names, ("request_id", "position"), rows)
+            for request in shown.values():
+                connection.execute(
+                    "INSERT OR IGNORE INTO offers (request_id, user_id, timestamp, shown_at, caller)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    request,
+                )
+            if features is not None and rows:
+                connection.execute(
+                    "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features)
+                )
+            return added
 
     def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """The events that are there already, by id."""
-        names = [field.name for field in fields(Event)]
-        sql = f"SELECT {', '.join(names)} FROM events WHERE event_id = ?"
+        sql = f"SELECT {', '.join(EVENT)} FROM events WHERE event_id = ?"
         with self.transaction(write=False) as connection:
-            rows = [connection.execute(sql, (one,)).fetchone() for one in event_ids]
-        known = [dict(zip(names, row, strict=True)) for row in rows if row is not None]
+            rows = [connection.execute(sql, (event_id,)).fetchone() for event_id in event_ids]
+        known = [dict(zip(EVENT, row, strict=True)) for row in rows if row is not None]
         return {row["event_id"]: Event(**row | {"timestamp": moment(row["timestamp"])}) for row in known}
 
     def history(self, user_id: str) -> list[Event]:
@@ -144,27 +154,31 @@ class Database:
         )
 
     def slates_table(self) -> pa.Table:
-        """Every slate shown, as schema.SLATES, in order of time, request and position."""
+        """Every slate that was shown, as schema.SLATES with the time it was, in order of that time, request
+        and position. One that was offered and never delivered is not among them.
+        """
         names = schema.SLATES.names
+        columns = [f"{'o.shown_at' if name == 'timestamp' else f's.{name}'}" for name in names]
         with self.transaction(write=False) as connection:
             rows = connection.execute(
-                f"SELECT {', '.join(names)} FROM slates ORDER BY timestamp, request_id, position"
+                f"SELECT {', '.join(columns)} FROM slates s JOIN offers o USING (request_id)"
+                " WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, request_id, position"
             ).fetchall()
-        columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+        values = zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
         return schema.check(
             pa.table(
-                {
-                    name: pa.array(values, _stored(schema.SLATES.field(name).type))
-                    for name, values in columns.items()
-                }
+                {name: pa.array(column, _stored(schema.SLATES.field(name).type)) for name, column in values}
             ),
             schema.SLATES,
             "slates",
         )
 
     def served(self, policy: str) -> int:
-        """Slates whose policy id begins with `policy`."""
-        sql = "SELECT count(*) FROM slates WHERE position = 0 AND substr(policy_id, 1, ?) = ?"
+        """Slates shown whose policy id begins with `policy`."""
+        sql = (
+            "SELECT count(*) FROM slates JOIN offers USING (request_id)"
+            " WHERE position = 0 AND substr(policy_id, 1, ?) = ? AND shown_at IS NOT NULL"
+        )
         with self.transaction(write=False) as connection:
             return int(connection.execute(sql, (len(policy), policy)).fetchone()[0])
 
@@ -194,52 +208,29 @@ class Database:
             ).fetchall()
         return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
-    def _add(
-        self,
-        table: str,
-        names: Sequence[str],
-        key: tuple[str, ...],
-        rows: Sequence[tuple[Any, ...]],
-        beside: Sequence[tuple[str, tuple[Any, ...]]] = (),
-    ) -> Added:
-        """Insert rows of which those with a known key must equal what is there; table and column names are
-        ours.
-
-        beside: further statements of the same transaction.
+    def secret(self, name: str) -> str:
+        """64 hexadecimal digits that nobody outside this database knows, drawn when first asked for; never
+        to be shown or sent.
         """
-        columns, marks = ", ".join(names), ", ".join("?" * len(names))
-        same = " AND ".join(f"{name} = ?" for name in key)
-        inserted = 0
-        with self.transaction() as connection:
-            for statement, values in beside:
-                connection.execute(statement, values)
-            for row in rows:
-                new = connection.execute(
-                    f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING", row
-                ).rowcount
-                inserted += new
-                if not new:
-                    which = tuple(row[names.index(name)] for name in key)
-                    if (
-                        connection.execute(f"SELECT {columns} FROM {table} WHERE {same}", which).fetchone()
-                        != row
-                    ):
-                        label = ", ".join(f"{name} {value}" for name, value in zip(key, which, strict=True))
-                        raise InputError(
-                            f"{table}: {label} is there already with other contents; give the new one an id"
-                            " of its own"
-                        )
-        return Added(inserted, len(rows) - inserted)
+        with self.transaction(write=False) as connection:
+            row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            with self.transaction() as connection:
+                connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, token_hex(32)))
+                row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+        return str(row[0])
 
     def _events(self, where: str, values: tuple[str, ...]) -> Iterator[Event]:
-        names = [field.name for field in fields(Event)]
         with self.transaction(write=False) as connection:
-            found = connection.execute(
-                f"SELECT {', '.join(names)} FROM events {where} ORDER BY user_id, timestamp, event_id", values
+            stored = connection.execute(
+                f"SELECT {', '.join(EVENT)}, sequence FROM events {where} ORDER BY user_id, timestamp,"
+                " sequence",
+                values,
             ).fetchall()
-        rows = [dict(zip(names, row, strict=True)) for row in found]
+        rows = [dict(zip((*EVENT, "sequence"), row, strict=True)) for row in stored]
         gone = undone(rows)
         for row in rows:
+            del row["sequence"]
             if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in gone:
                 yield Event(**row | {"timestamp": moment(row["timestamp"])})
 
@@ -279,6 +270,39 @@ class Database:
                 connection.execute(f"PRAGMA {pragma}")
             self._local.connection = connection
         return connection
+
+
+def insert_equal(
+    connection: sqlite3.Connection,
+    table: str,
+    names: Sequence[str],
+    key: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+    came: bool = False,
+) -> Added:
+    """Insert rows of which those with a known key must equal what is there; table and column names are ours.
+
+    came: number them in the order they come. Raises InputError on a known key with other contents.
+    """
+    columns, marks = ", ".join(names), ", ".join("?" * len(names))
+    same = " AND ".join(f"{name} = ?" for name in key)
+    into, values = (f"{columns}, sequence", f"{marks}, {NEXT}") if came else (columns, marks)
+    inserted = 0
+    for row in rows:
+        new = connection.execute(
+            f"INSERT INTO {table} ({into}) VALUES ({values}) ON CONFLICT DO NOTHING", row
+        ).rowcount
+        inserted += new
+        if new:
+            continue
+        which = tuple(row[names.index(name)] for name in key)
+        there = connection.execute(f"SELECT {columns} FROM {table} WHERE {same}", which).fetchone()
+        if there != row:
+            label = ", ".join(f"{name} {value}" for name, value in zip(key, which, strict=True))
+            raise InputError(
+                f"{table}: {label} is there already with other contents; give the new one an id of its own"
+            )
+    return Added(inserted, len(rows) - inserted)
 
 
 def check_database(path: Path) -> str | None:

@@ -47,12 +47,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             " AND 1)"
         ),
     ),
+    (
+        # The order in which events came: a clock may jump back. Old rows came in the order of their times.
+        "ALTER TABLE events ADD COLUMN sequence INTEGER",
+        """UPDATE events SET sequence = came.place FROM
+            (SELECT event_id AS name, row_number() OVER (ORDER BY timestamp, event_id) AS place FROM events) AS came
+            WHERE event_id = came.name""",
+        "CREATE INDEX events_by_sequence ON events (sequence)",
+        # A slate as it was made, offered to its caller; shown once it was delivered. pool: JSON list of the
+        # items it was drawn from. A caller's own id for the request stands for one query and its answer.
+        """CREATE TABLE offers (
+            request_id TEXT PRIMARY KEY CHECK (request_id <> ''), user_id TEXT NOT NULL, timestamp INTEGER NOT NULL,
+            shown_at INTEGER, deployment TEXT NOT NULL DEFAULT '', pool TEXT, caller TEXT NOT NULL,
+            request_key TEXT, query TEXT, answer TEXT, UNIQUE (caller, request_key)) WITHOUT ROWID""",
+        "CREATE INDEX offers_by_user ON offers (user_id, shown_at)",
+        "CREATE INDEX offers_answered ON offers (timestamp) WHERE answer IS NOT NULL",
+        """INSERT INTO offers (request_id, user_id, timestamp, shown_at, caller)
+            SELECT request_id, min(user_id), min(timestamp), min(timestamp), min(user_id) FROM slates GROUP BY request_id""",
+        # What draws are keyed by; made at first use, never shown.
+        "CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    ),
 )
 VERSION = len(MIGRATIONS)
 # Tables that hold something about a person, and the column that names them: what erasing empties.
 PERSONAL = {
     "events": "user_id",
     "slates": "user_id",
+    "offers": "user_id",
     "surveys": "user_id",
     "impressions": "user_id",
     "exposures": "unit",

@@ -49,9 +49,12 @@ class Surveys:
         self._database = database
 
     def shown_to(self, request_id: str, item_id: str) -> str | None:
-        """The user whose slate `request_id` showed the item; None when it was never logged as shown."""
+        """The user whose slate `request_id` showed the item; None when it was never shown."""
         with self._database.transaction(write=False) as connection:
-            sql = "SELECT user_id FROM slates WHERE request_id = ? AND item_id = ?"
+            sql = (
+                "SELECT o.user_id FROM offers o JOIN slates s USING (request_id)"
+                " WHERE request_id = ? AND s.item_id = ? AND o.shown_at IS NOT NULL"
+            )
             row = connection.execute(sql, (request_id, item_id)).fetchone()
         return str(row[0]) if row else None
 
@@ -175,7 +178,7 @@ def _may_ask(connection: Any, user_id: str, at: datetime, hours: float, lists: i
         return True
     if at < moment(last) + timedelta(hours=hours):
         return False
-    sql = "SELECT count(DISTINCT request_id) FROM slates WHERE user_id = ? AND timestamp > ?"
+    sql = "SELECT count(*) FROM offers WHERE user_id = ? AND shown_at > ?"
     return int(connection.execute(sql, (user_id, last)).fetchone()[0]) >= lists
 
 

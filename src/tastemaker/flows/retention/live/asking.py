@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from tastemaker.experiment.assign import position
+from tastemaker.schema import ANONYMOUS
 from tastemaker.stats.random import generator
 from tastemaker.store import Database, Event, Question, Surveys, Workspace
 
 QUESTION = "return"
 WORDS = {"text": "Would you come back for more like this?", "low": "surely not", "high": "surely"}
 HEARD = 0.3  # of a play; a glance is nothing to ask about
-ANONYMOUS = "(bare history)"
 
 
 def never_salt(seed: int) -> str:

@@ -15,13 +15,13 @@ from tastemaker.errors import ArtifactError
 from tastemaker.experiment.assign import arm_at, position
 from tastemaker.explore import GREEDY_POLICY
 from tastemaker.flows.retention.adjust import rule_of
-from tastemaker.flows.retention.live.asking import ANONYMOUS
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.proxy import load_proxy
 from tastemaker.retention.features import Floats, matrix
 from tastemaker.retention.proxy import Proxy, predict_arrays
 from tastemaker.retention.served import by_place, rerank, sentence
 from tastemaker.retrieve.candidates import Candidates
+from tastemaker.schema import ANONYMOUS
 from tastemaker.store import Database, Surveys, Workspace
 
 if TYPE_CHECKING:

@@ -1,0 +1,180 @@
+"""Slates as they are offered to a caller, and what becomes of them: shown once delivered, or never."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tastemaker.schema import ANONYMOUS
+from tastemaker.store.database.database import Database
+from tastemaker.store.database.events import micros
+
+KEPT = timedelta(days=1)  # how long a caller's request id stands for its answer
+ROW = (
+    "request_id",
+    "user_id",
+    "timestamp",
+    "position",
+    "item_id",
+    "propensity",
+    "prefix_propensity",
+    "policy_id",
+    "policy_propensity",
+    "reference_propensity",
+)
+
+
+@dataclass(frozen=True)
+class OfferedRow:
+    """One place of an offered slate, with the probabilities it was drawn with (see schema.SLATES)."""
+
+    item_id: str
+    propensity: float
+    prefix_propensity: float | None = None
+    policy_propensity: float | None = None
+    reference_propensity: float | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A slate as it is logged before the answer is sent.
+
+    request_id: the server's own. user_id: of the person, or `schema.ANONYMOUS`. pool: items that the policy
+    could have shown in this request, None where that is not known. features: JSON of what the ranker knew of
+    each row. request_key: the caller's own id for the request, which stands for `query` and its `answer` for
+    a day.
+    """
+
+    request_id: str
+    user_id: str
+    timestamp: datetime
+    rows: Sequence[OfferedRow]
+    policy_id: str
+    deployment: str = ""
+    pool: Sequence[str] | None = None
+    features: str | None = None
+    request_key: str | None = None
+    query: str = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a caller's request id stands for already; `answer` is None once it is older than a day."""
+
+    query: str
+    answer: str | None
+
+
+class Offers:
+    """The serving side of a `Database`; every call is one durable transaction. Raises as `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, offers: Sequence[Offer]) -> list[Earlier | None]:
+        """Log slates as offered. None for each that was logged; what its caller's request id stands for
+        already for one that was not.
+        """
+        with self._database.transaction() as connection:
+            return [_add(connection, offer) for offer in offers]
+
+    def earlier(self, caller: str, request_key: str) -> Earlier | None:
+        """What the caller's request id stands for; None when it is new."""
+        with self._database.transaction(write=False) as connection:
+            return _earlier(connection, caller, request_key)
+
+    def delivered(self, request_ids: Iterable[str], at: datetime) -> None:
+        """These slates were shown; the first time counts, and an empty slate shows nothing."""
+        with self._database.transaction() as connection:
+            connection.executemany(SHOWN, [(micros(at), name) for name in request_ids])
+
+    def answered(self, user_id: str, request_ids: Iterable[str], at: datetime) -> None:
+        """Events of a person name these slates, which proves that they were shown to them. A slate made for
+        a bare history belongs from then on to the first who answers it.
+        """
+        with self._database.transaction() as connection:
+            for name in set(request_ids):
+                owner = connection.execute(
+                    "SELECT user_id FROM offers WHERE request_id = ?", (name,)
+                ).fetchone()
+                if owner is None or owner[0] not in (user_id, ANONYMOUS):
+                    continue
+                connection.execute(SHOWN, (micros(at), name))
+                if owner[0] == ANONYMOUS:
+                    for table in ("offers", "slates", "impressions"):
+                        connection.execute(
+                            f"UPDATE {table} SET user_id = ? WHERE request_id = ?", (user_id, name)
+                        )
+
+    def named(self, user_id: str, request_id: str) -> str:
+        """The server's id of the slate that a person's client calls `request_id`: itself, or the client's own
+        id for the request.
+        """
+        with self._database.transaction(write=False) as connection:
+            row = connection.execute(
+                "SELECT request_id FROM offers WHERE caller = ? AND request_key = ?", (user_id, request_id)
+            ).fetchone()
+        return str(row[0]) if row else request_id
+
+    def pools(self) -> dict[str, tuple[str, ...]]:
+        """Of each slate shown, by its request id, the items that its policy could have shown; slates of
+        version 0.1 logged none.
+        """
+        with self._database.transaction(write=False) as connection:
+            rows = connection.execute(
+                "SELECT request_id, pool FROM offers WHERE shown_at IS NOT NULL AND pool IS NOT NULL"
+            ).fetchall()
+        return {name: tuple(json.loads(pool)) for name, pool in rows}
+
+
+SHOWN = (
+    "UPDATE offers SET shown_at = ? WHERE request_id = ? AND shown_at IS NULL"
+    " AND EXISTS (SELECT 1 FROM slates WHERE slates.request_id = offers.request_id)"
+)
+
+
+def _add(connection: sqlite3.Connection, offer: Offer) -> Earlier | None:
+    at = micros(offer.timestamp)
+    if offer.request_key is not None:
+        earlier = _earlier(connection, offer.user_id, offer.request_key)
+        if earlier is not None:
+            return earlier
+        connection.execute(
+            "UPDATE offers SET answer = NULL WHERE answer IS NOT NULL AND timestamp < ?",
+            (micros(offer.timestamp - KEPT),),
+        )
+    keyed = (offer.request_key, offer.query, offer.answer) if offer.request_key is not None else (None,) * 3
+    pool = None if offer.pool is None else json.dumps(list(offer.pool), separators=(",", ":"))
+    connection.execute(
+        "INSERT INTO offers (request_id, user_id, timestamp, deployment, pool, caller, request_key, query,"
+        " answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (offer.request_id, offer.user_id, at, offer.deployment, pool, offer.user_id, *keyed),
+    )
+    connection.executemany(
+        f"INSERT INTO slates ({', '.join(ROW)}) VALUES ({', '.join('?' * len(ROW))})",
+        [
+            (
+                *(offer.request_id, offer.user_id, at, place),
+                *(row.item_id, row.propensity, row.prefix_propensity),
+                *(offer.policy_id, row.policy_propensity, row.reference_propensity),
+            )
+            for place, row in enumerate(offer.rows)
+        ],
+    )
+    if offer.features is not None:
+        connection.execute(
+            "INSERT INTO impressions VALUES (?, ?, ?, ?)",
+            (offer.request_id, offer.user_id, at, offer.features),
+        )
+    return None
+
+
+def _earlier(connection: sqlite3.Connection, caller: str, request_key: str) -> Earlier | None:
+    row = connection.execute(
+        "SELECT query, answer FROM offers WHERE caller = ? AND request_key = ?", (caller, request_key)
+    ).fetchone()
+    return Earlier(str(row[0]), row[1]) if row else None
