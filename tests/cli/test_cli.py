@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import tiny_interactions, tiny_items
 
 from tastemaker.cli.main import main
+from tastemaker.cli.output import program
 
 
 def run(
@@ -88,7 +89,7 @@ def test_init_twice_is_refused(command, fresh: Path) -> None:  # type: ignore[no
 
 
 def test_unknown_options_and_values_are_one_line(command, fresh: Path) -> None:  # type: ignore[no-untyped-def]
-    assert_refused(command("train", "--stage", "x", "-w", fresh), "--stage x")
+    assert_refused(command("train", "--stage", "x", "-w", fresh), "--until x", "sft")
     assert_refused(
         command("evaluate", "-w", fresh, "--baselines", "magic"), "--baselines magic", "popularity"
     )
@@ -251,26 +252,64 @@ def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_p
     )
 
 
-def test_every_command_has_help(command) -> None:  # type: ignore[no-untyped-def]
+SHOWN = [
+    "init",
+    "ingest",
+    "train",
+    "evaluate",
+    "recommend",
+    "serve",
+    "demo",
+    "forget",
+    "doctor",
+    "converse",
+    "explore",
+    "experiment",
+    "retention",
+]
+HIDDEN = ["encode", "tokenize", "corpus", "base", "bench", "survey", "retain", "proxy", "adjust", "simulate"]
+EXAMPLES = """\
+    tastemaker init shop
+    tastemaker ingest -w shop --items items.csv --interactions interactions.csv
+    tastemaker train -w shop
+"""
+
+
+def test_the_help_names_the_commands_that_matter_and_all_explain_themselves(command) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = command("--help")
-    assert code == 0
-    for verb in (
-        "init",
-        "ingest",
-        "encode",
-        "tokenize",
-        "corpus",
-        "train",
-        "evaluate",
-        "recommend",
-        "serve",
-        "demo",
-        "base",
-        "doctor",
-    ):
-        assert f"  {verb} " in out
+    listed = [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()]
+    assert code == 0 and listed == SHOWN and len(listed) <= 14
+    for verb in SHOWN + HIDDEN:
         code, text, _ = command(verb, "--help")
         assert code == 0 and "Usage:" in text
+
+
+@pytest.mark.parametrize(
+    "path", [[], ["explore"], ["retention"], ["retention", "survey"], ["converse"], ["survey"]]
+)
+def test_a_group_without_a_command_prints_its_readable_help(command, path: list[str]) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = command(*path)
+    assert (code, err) == (0, "")
+    assert out == command(*path, "--help")[1]
+    assert out.startswith("Usage: tastemaker ") and out.count("\n\n") >= 4 and "\n    tastemaker " in out
+    if not path:
+        assert EXAMPLES in out
+
+
+@pytest.mark.parametrize("path", [["trian"], ["retention", "survye"], ["explore", "estimat"]])
+def test_a_misspelt_command_names_the_nearest(command, path: list[str]) -> None:  # type: ignore[no-untyped-def]
+    assert_refused(command(*path), path[-1], "Did you mean")
+
+
+def test_what_to_type_next_is_the_program_as_it_was_called(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    program_file = tmp_path / "tastemaker"
+    program_file.write_text("#!/bin/sh\n")
+    program_file.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program_file)])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program() == str(program_file)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program() == "tastemaker"
 
 
 @pytest.mark.slow

@@ -21,11 +21,12 @@ HEAD = (
 
 
 def commands(command: click.Command, path: str) -> Iterator[str]:
-    """One section a command, groups before what they hold."""
+    """One section a command that is shown, groups before what they hold."""
     context = click.Context(command, info_name=path, max_content_width=110, terminal_width=110)
     yield f"\n## `{path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
-    for name in sorted(getattr(command, "commands", {})):
-        yield from commands(command.commands[name], f"{path} {name}")
+    for name, part in sorted(getattr(command, "commands", {}).items()):
+        if not part.hidden:
+            yield from commands(part, f"{path} {name}")
 
 
 def test_the_reference_is_what_help_says(monkeypatch) -> None:  # type: ignore[no-untyped-def]

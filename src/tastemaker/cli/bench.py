@@ -1,5 +1,5 @@
-"""`tastemaker bench turns` and `tastemaker converse learn`: a model that talks, and how well it answers turn
-by turn.
+"""`tastemaker converse bench` and `tastemaker converse learn`: a model that talks, and how well it answers
+turn by turn.
 """
 
 from __future__ import annotations
@@ -10,20 +10,16 @@ from typing import Annotated
 import typer
 
 from tastemaker.cli.converse import FIRST as FIRST_NAME
-from tastemaker.cli.converse import HERE, AsJson, Name, Quiet, Workspace
+from tastemaker.cli.converse import Name
 from tastemaker.cli.converse import app as converse_app
+from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 
-app = typer.Typer(
-    name="bench",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Benchmarks on the workspace's own data.\n\n"
-        "  tastemaker bench turns -w shop --name first\n\n"
-        "ranks every test turn of a data set of conversations with six rankers and the language model."
-    ),
+app = group(
+    "Benchmarks on the workspace's own data.\n\n"
+    "  tastemaker converse bench -w shop --name first\n\n"
+    "ranks every test turn of a data set of conversations with six rankers and the language model."
 )
 
 
@@ -44,6 +40,7 @@ Most = Annotated[int, typer.Option(min=0, help="Test conversations at most; 0 = 
 
 
 @app.command()
+@converse_app.command("bench")
 def turns(
     workspace: Workspace = HERE,
     name: Name = FIRST_NAME,

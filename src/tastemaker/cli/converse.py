@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
@@ -20,35 +21,19 @@ if TYPE_CHECKING:
     from tastemaker.flows.converse.generate import Paying
     from tastemaker.flows.converse.settings import RunSettings
 
-app = typer.Typer(
-    name="converse",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Generate, check, judge and export conversations about the workspace's catalogue.\n\n  tastemaker"
-        " converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n 200\n\n  tastemaker converse"
-        " audit -w shop\n\n  tastemaker converse export -w shop --format chat\n\nThe roles are played by"
-        " rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint (its"
-        " key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped"
-        " early, 4 budget reached."
-    ),
+app = group(
+    "Generate, check, judge and export conversations about the workspace's catalogue.\n\n  tastemaker"
+    " converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n 200\n\n  tastemaker converse"
+    " audit -w shop\n\n  tastemaker converse export -w shop --format chat\n\nThe roles are played by"
+    " rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint (its"
+    " key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped"
+    " early, 4 budget reached."
 )
 
-Workspace = Annotated[
-    Path,
-    typer.Option(
-        "--workspace",
-        "-w",
-        envvar="TASTEMAKER_WORKSPACE",
-        help="The workspace folder (see `tastemaker init`).",
-    ),
-]
 Name = Annotated[
     str, typer.Option("--name", help="Name of the data set: conversations/NAME in the workspace.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-HERE, FIRST = Path("workspace"), "first"
+FIRST = "first"
 
 
 def _settings(

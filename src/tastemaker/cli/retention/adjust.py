@@ -1,4 +1,4 @@
-"""`tastemaker adjust`: see what a rule would do before anybody is served by it."""
+"""`tastemaker retention adjust`: see what a rule would do before anybody is served by it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.options import AsJson, Out, Quiet, finish, group, pairs
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import AsJson, Out, Quiet, finish, pairs
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Re-rank by the retention proxy, offline: what changes, for whom, at which price.\n\nA table of"
-        " candidates (Parquet, CSV or JSON lines) has request_id, item_id, score and p_pos (and p_neg where"
-        " the proxy gives it); creator, cohort, attributes, user_id are used where they exist.\n\n "
-        " tastemaker adjust preview scored.parquet --rule hinge --dial a=4 --most 5 --out preview\n\n "
-        " tastemaker adjust tune scored.parquet --cap 0.02 --out tuned\n\nEach writes report.html, report.md"
-        " and report.json. Exit codes: 0 the proxy gains, 1 it does not (the reason is printed), 2 bad input."
-    ),
+app = group(
+    "Re-rank by the retention proxy, offline: what changes, for whom, at which price.\n\nA table of"
+    " candidates (Parquet, CSV or JSON lines) has request_id, item_id, score and p_pos (and p_neg where the"
+    " proxy gives it); creator, cohort, attributes, user_id are used where they exist.\n\n  tastemaker"
+    " retention adjust preview scored.parquet --rule hinge --dial a=4 --most 5 --out preview\n\n  tastemaker"
+    " retention adjust tune scored.parquet --cap 0.02 --out tuned\n\nEach writes report.html, report.md and"
+    " report.json. Exit codes: 0 the proxy gains, 1 it does not (the reason is printed), 2 bad input."
 )
 
 Scored = Annotated[Path, typer.Argument(help="The candidates.")]
@@ -47,7 +43,7 @@ def preview(
     """Apply one rule: churn, exposure, diversity, proxy gained, engagement given up, and each half of the
     rule alone.
 
-    Example: tastemaker adjust preview scored.parquet --rule constrained --dial eps=0.02
+    Example: tastemaker retention adjust preview scored.parquet --rule constrained --dial eps=0.02
     """
     from tastemaker.flows.retention.adjust import preview_rule, rule_of
 
@@ -73,7 +69,7 @@ def tune(
 ) -> None:
     """Find one weight for all requests: the largest whose mean engagement loss stays within --cap.
 
-    Example: tastemaker adjust tune scored.parquet --cap 0.02
+    Example: tastemaker retention adjust tune scored.parquet --cap 0.02
     """
     from tastemaker.flows.retention.adjust import tune_rule
 

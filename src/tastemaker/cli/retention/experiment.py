@@ -7,28 +7,24 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import AsJson, Out, Quiet, Seed, Workspace, finish
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Experiments, from the split to the decision.\n\nA plan is written before the test, as TOML:\n\n  id"
-        ' = "rr-1"                     # salt of the split\n\n  primary = ["returned"]          # decides'
-        ' (Holm)\n\n  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)\n\n  planned = 20000  '
-        "               # units of both arms, for looks while it runs\n\n  shares = { control = 0.5,"
-        " treatment = 0.5 }\n\n  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control\n\n "
-        ' metrics.returned.covariate = "returned_before"   # CUPED\n\n  metrics.likes.denominator = "plays"  '
-        '            # a ratio of totals\n\n  metrics.skips.better = "down"\n\nThen:\n\n  tastemaker'
-        " experiment power --cv 1.2 --lift 0.01\n\n  tastemaker experiment assign users.csv --plan plan.toml"
-        " --out arms.parquet\n\n  tastemaker experiment check results.parquet --plan plan.toml\n\n "
-        " tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n  tastemaker"
-        " experiment export -w shop --out results.parquet   # from the logs of a served workspace\n\nResults"
-        " have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1"
-        " refused (the reason is printed); 2 bad input."
-    ),
+app = group(
+    "Experiments, from the split to the decision.\n\nA plan is written before the test, as TOML:\n\n  id"
+    ' = "rr-1"                     # salt of the split\n\n  primary = ["returned"]          # decides'
+    ' (Holm)\n\n  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)\n\n  planned = 20000  '
+    "               # units of both arms, for looks while it runs\n\n  shares = { control = 0.5,"
+    " treatment = 0.5 }\n\n  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control\n\n "
+    ' metrics.returned.covariate = "returned_before"   # CUPED\n\n  metrics.likes.denominator = "plays"  '
+    '            # a ratio of totals\n\n  metrics.skips.better = "down"\n\nThen:\n\n  tastemaker'
+    " experiment power --cv 1.2 --lift 0.01\n\n  tastemaker experiment assign users.csv --plan plan.toml"
+    " --out arms.parquet\n\n  tastemaker experiment check results.parquet --plan plan.toml\n\n "
+    " tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n  tastemaker"
+    " experiment export -w shop --out results.parquet   # from the logs of a served workspace\n\nResults"
+    " have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1"
+    " refused (the reason is printed); 2 bad input."
 )
 
 Plan = Annotated[Path, typer.Option(help="The plan, TOML or JSON.")]
@@ -200,7 +196,7 @@ def surrogate(
 
 @app.command()
 def export(
-    workspace: Workspace = Path("workspace"),
+    workspace: Workspace = HERE,
     out: Annotated[
         Path, typer.Option(help="The Parquet table to write; exposures.parquet goes beside it.")
     ] = Path("results.parquet"),

@@ -1,5 +1,5 @@
-"""`tastemaker proxy`: a model of the answer for every impression, calibrated, with thresholds that keep their
-promise.
+"""`tastemaker retention proxy`: a model of the answer for every impression, calibrated, with thresholds that
+keep their promise.
 """
 
 from __future__ import annotations
@@ -9,25 +9,21 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import AsJson, Out, Quiet, Seed, Workspace, finish
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "A proxy of the survey answer: fit, calibrate, choose thresholds, score.\n\nUsers are cut by a keyed"
-        " hash: half to fit on, a quarter to calibrate on, a quarter for thresholds and reports: give the"
-        " same table to every step.\n\n  tastemaker simulate listeners --out world\n\n  tastemaker proxy fit"
-        " world/rows.parquet --feature base_score --feature p_like --feature item_rate --out fitted\n\n "
-        " tastemaker proxy calibrate fitted world/rows.parquet --out calibrated\n\n  tastemaker proxy"
-        " thresholds calibrated world/rows.parquet --out ready\n\n  tastemaker proxy score ready"
-        " world/rows.parquet --out scored.parquet\n\nOr all of it on the answers that a server gathered, and"
-        " let the proxy rank:\n\n  tastemaker proxy live -w shop\n\n  tastemaker proxy withdraw -w shop   #"
-        " and take it back\n\nExit codes: 0 done and the claim holds, 1 it does not or cannot be told (the"
-        " proxy is written, the reason printed), 2 bad input."
-    ),
+app = group(
+    "A proxy of the survey answer: fit, calibrate, choose thresholds, score.\n\nUsers are cut by a keyed"
+    " hash: half to fit on, a quarter to calibrate on, a quarter for thresholds and reports: give the same"
+    " table to every step.\n\n  tastemaker retention simulate listeners --out world\n\n  tastemaker retention"
+    " proxy fit world/rows.parquet --feature base_score --feature p_like --feature item_rate --out fitted\n\n"
+    "  tastemaker retention proxy calibrate fitted world/rows.parquet --out calibrated\n\n  tastemaker"
+    " retention proxy thresholds calibrated world/rows.parquet --out ready\n\n  tastemaker retention proxy"
+    " score ready world/rows.parquet --out scored.parquet\n\nOr all of it on the answers that a server"
+    " gathered, and let the proxy rank:\n\n  tastemaker retention proxy live -w shop\n\n  tastemaker"
+    " retention proxy withdraw -w shop   # and take it back\n\nExit codes: 0 done and the claim holds, 1 it"
+    " does not or cannot be told (the proxy is written, the reason printed), 2 bad input."
 )
 
 Folder = Annotated[Path, typer.Argument(help="A folder that an earlier step wrote.")]
@@ -58,8 +54,8 @@ def fit(
 ) -> None:
     """Fit on half of the users and show calibration on others, the published binary proxy beside.
 
-    Example: tastemaker proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal --out
-    fitted
+    Example: tastemaker retention proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal
+    --out fitted
     """
     from tastemaker.flows.retention.proxy import fit as run
 
@@ -87,7 +83,7 @@ def calibrate(
 ) -> None:
     """Fit calibrators on users the proxy was not fitted on, and show calibration by cohort on a third group.
 
-    Example: tastemaker proxy calibrate fitted rows.parquet --method beta --out calibrated
+    Example: tastemaker retention proxy calibrate fitted rows.parquet --method beta --out calibrated
     """
     from tastemaker.flows.retention.proxy import fit_calibration
 
@@ -109,7 +105,8 @@ def thresholds(
 ) -> None:
     """The loosest thresholds whose precision is guaranteed; none where the data cannot promise it (exit 1).
 
-    Example: tastemaker proxy thresholds calibrated rows.parquet --positive .8 --negative .6 --out ready
+    Example: tastemaker retention proxy thresholds calibrated rows.parquet --positive .8 --negative .6 --out
+    ready
     """
     from tastemaker.flows.retention.proxy import thresholds as run
 
@@ -131,7 +128,7 @@ def drift(
     """Do the thresholds still keep their promise? Exit 1 when fresh answers show that one does not: choose it
     again.
 
-    Example: tastemaker proxy drift ready march.parquet
+    Example: tastemaker retention proxy drift ready march.parquet
     """
     from tastemaker.flows.retention.proxy import drift as run
 
@@ -150,7 +147,7 @@ def score(
 ) -> None:
     """Add p_pos, p_neg and retention (p_pos - lambda p_neg) to every row.
 
-    Example: tastemaker proxy score ready impressions.parquet --out scored.parquet
+    Example: tastemaker retention proxy score ready impressions.parquet --out scored.parquet
     """
     from tastemaker.flows.retention.proxy import score as run
 
@@ -160,7 +157,7 @@ def score(
 
 @app.command()
 def live(
-    workspace: Workspace = Path("workspace"),
+    workspace: Workspace = HERE,
     least: Annotated[int, typer.Option(min=40, help="Answers needed before anything is fitted.")] = 400,
     deploy: Annotated[
         bool, typer.Option("--deploy/--no-deploy", help="Let it rank when nothing speaks against it.")
@@ -172,7 +169,7 @@ def live(
     once.
 
     Exit code 1, with the reason, while there are too few answers or the proxy knows nothing of unseen users.
-    Example: tastemaker proxy live -w shop
+    Example: tastemaker retention proxy live -w shop
     """
     from tastemaker.flows.retention.live.fit import fit_live
 
@@ -183,7 +180,7 @@ def live(
 
 @app.command()
 def withdraw(
-    workspace: Workspace = Path("workspace"),
+    workspace: Workspace = HERE,
     to: Annotated[
         str, typer.Option(help="Let this earlier proxy rank again: its fingerprint, or the start of it.")
     ] = "",
@@ -191,7 +188,7 @@ def withdraw(
 ) -> None:
     """Take the deployed proxy back; a running server keeps the model's own order from the next request on.
 
-    Exit code 1 when none is deployed. Example: tastemaker proxy withdraw -w shop
+    Exit code 1 when none is deployed. Example: tastemaker retention proxy withdraw -w shop
     """
     from tastemaker.flows.retention.live.withdraw import withdraw_proxy
 

@@ -1,5 +1,5 @@
-"""`tastemaker retain`: what an answer adds to a model of returning, and whether the item, the user or the day
-is behind it.
+"""`tastemaker retention increment` and `paths`: what an answer adds to a model of returning, and whether the
+item, the user or the day is behind it.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
+from tastemaker.cli.options import AsJson, Out, Quiet, Seed, finish, group, pairs
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import AsJson, Mode, Out, Quiet, Seed, finish, mode_of, pairs
+from tastemaker.cli.retention.options import Mode, mode_of
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Do answers tell who returns, and is it the item's doing?\n\nA table has one row a shown item:"
-        " user_id, item_id, day, request_id, features known before the question, answers (1 to 5, empty where"
-        " there is none) in columns such as return, and the outcome (0 or 1) in returned.\n\n  tastemaker"
-        " simulate listeners --world item --out world\n\n  tastemaker retain increment world/rows.parquet"
-        " --baseline history --baseline sameday --baseline like\n\n  tastemaker retain paths"
-        " world/rows.parquet --slates world/slates.parquet --control history --control sameday\n\nExit codes:"
-        " 0 supported (paths: a verdict was reached), 1 not supported or cannot be told (the reason is"
-        " printed), 2 bad input."
-    ),
+app = group(
+    "Do answers tell who returns, and is it the item's doing?\n\nA table has one row a shown item: user_id,"
+    " item_id, day, request_id, features known before the question, answers (1 to 5, empty where there is"
+    " none) in columns such as return, and the outcome (0 or 1) in returned.\n\n  tastemaker retention"
+    " simulate listeners --world item --out world\n\n  tastemaker retention increment world/rows.parquet"
+    " --baseline history --baseline sameday --baseline like\n\n  tastemaker retention paths"
+    " world/rows.parquet --slates world/slates.parquet --control history --control sameday\n\nExit codes: 0"
+    " supported (paths: a verdict was reached), 1 not supported or cannot be told (the reason is printed), 2"
+    " bad input."
 )
 
 
@@ -68,7 +65,7 @@ def increment(
     """Baseline against baseline + answer, on the same rows, with folds by user and paired intervals; the
     published way beside.
 
-    Example: tastemaker retain increment rows.parquet --baseline history --baseline like --survey return
+    Example: tastemaker retention increment rows.parquet --baseline history --baseline like --survey return
     --survey worth
     """
     from tastemaker.flows.retention.increment import increment as run
@@ -124,7 +121,7 @@ def paths(
     """Verdict item, user, state or unknown: between and within users, and randomised exposure where slates
     are given.
 
-    Example: tastemaker retain paths rows.parquet --slates slates.parquet --control history --json
+    Example: tastemaker retention paths rows.parquet --slates slates.parquet --control history --json
     """
     from tastemaker.flows.retention.increment import paths as run
 

@@ -1,4 +1,4 @@
-"""`tastemaker survey`: weigh answers against non-response, and ask what they measure."""
+"""`tastemaker retention survey`: weigh answers against non-response, and ask what they measure."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group, pairs
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import AsJson, Mode, Out, Quiet, Seed, Workspace, finish, mode_of, pairs
+from tastemaker.cli.retention.options import Mode, mode_of
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help=(
-        "Surveys: weights against non-response, and what the answers measure.\n\nA survey table (Parquet, CSV"
-        " or JSON lines) has one row a question shown: user_id, item_id, question, asked_probability, answer"
-        " (1 to 5, empty where it was not answered), timestamp.\n\n  tastemaker survey weigh surveys.parquet"
-        " --users users.parquet --covariate age --covariate country --out weights\n\n  tastemaker survey"
-        " export -w shop --out surveys.parquet\n\n  tastemaker survey asked -w shop --out asked   # does"
-        " being asked change what people do?\n\n  tastemaker survey validate answers.parquet --event like"
-        " --event save --by content --out validity\n\nEach writes report.html, report.md and report.json."
-        " Exit codes: 0 the claim is supported, 1 it is not or cannot be told (the reason is printed), 2 bad"
-        " input."
-    ),
+app = group(
+    "Surveys: weights against non-response, and what the answers measure.\n\nA survey table (Parquet, CSV or"
+    " JSON lines) has one row a question shown: user_id, item_id, question, asked_probability, answer (1 to"
+    " 5, empty where it was not answered), timestamp.\n\n  tastemaker retention survey weigh surveys.parquet"
+    " --users users.parquet --covariate age --covariate country --out weights\n\n  tastemaker retention"
+    " survey export -w shop --out surveys.parquet\n\n  tastemaker retention survey asked -w shop --out asked "
+    "  # does being asked change what people do?\n\n  tastemaker retention survey validate answers.parquet"
+    " --event like --event save --by content --out validity\n\nEach writes report.html, report.md and"
+    " report.json. Exit codes: 0 the claim is supported, 1 it is not or cannot be told (the reason is"
+    " printed), 2 bad input."
 )
 
 Columns = Annotated[
@@ -61,7 +58,8 @@ def weigh(
     """Weights that make those who answered stand for everyone who was asked, with balance, cost, and tipping
     point.
 
-    Example: tastemaker survey weigh surveys.csv --users users.csv --covariate tenure --covariate country
+    Example: tastemaker retention survey weigh surveys.csv --users users.csv --covariate tenure --covariate
+    country
     --threshold 3.5
     """
     from tastemaker.flows.retention.survey import weigh_surveys
@@ -117,9 +115,9 @@ def validate(
     """Do the answers agree with their neighbours, repeat none, and differ from engagement? Or: does a battery
     hold together?
 
-    Examples: tastemaker survey validate answers.parquet --event like --by content --weight weight
+    Examples: tastemaker retention survey validate answers.parquet --event like --by content --weight weight
 
-    tastemaker survey validate people.csv --block value=v1,v2,v3 --block joy=j1,j2,j3 --by country
+    tastemaker retention survey validate people.csv --block value=v1,v2,v3 --block joy=j1,j2,j3 --by country
     """
     from tastemaker.flows.retention.survey import validate_answers, validate_battery
 
@@ -145,13 +143,13 @@ def validate(
 
 @app.command()
 def export(
-    workspace: Workspace = Path("workspace"),
+    workspace: Workspace = HERE,
     out: Annotated[Path, typer.Option(help="The Parquet table to write.")] = Path("surveys.parquet"),
     as_json: AsJson = False,
 ) -> None:
     """The questions a server showed, with their answers and what the ranker knew when it served the list.
 
-    Example: tastemaker survey export -w shop --out surveys.parquet
+    Example: tastemaker retention survey export -w shop --out surveys.parquet
     """
     from tastemaker.flows.retention.live.fit import export_surveys
 
@@ -166,7 +164,7 @@ def asked(
             help="One row a person: user_id, arm (asked, unasked), metrics. Without it: the workspace."
         ),
     ] = None,
-    workspace: Workspace = Path("workspace"),
+    workspace: Workspace = HERE,
     out: Out = Path("survey-asked"),
     metric: Annotated[
         list[str] | None,
@@ -203,9 +201,10 @@ def asked(
     Exit code 0 when asking is shown to cost no more than --tolerated, 1 when it may, or when the groups are
     too small to tell.
 
-    Examples: tastemaker survey asked -w shop --out asked
+    Examples: tastemaker retention survey asked -w shop --out asked
 
-    tastemaker survey asked people.parquet --metric returned --before returned=returned_before --holdout 0.1
+    tastemaker retention survey asked people.parquet --metric returned --before returned=returned_before
+    --holdout 0.1
     """
     from tastemaker.flows.retention.asked import read_asked
 

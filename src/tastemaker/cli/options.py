@@ -1,0 +1,78 @@
+"""What the commands share: options of one meaning, groups that show their help, and how a command ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from tastemaker.cli.output import emit
+from tastemaker.errors import InputError
+
+HERE = Path("workspace")
+Workspace = Annotated[
+    Path,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="TASTEMAKER_WORKSPACE",
+        help="The workspace folder (see `tastemaker init`).",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Folder of the tables and the report.")]
+Seed = Annotated[int, typer.Option(help="Key of resampling and folds: same seed, same numbers.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+class HelpfulGroup(TyperGroup):
+    """A group of commands that prints its help, and ends well, when it is called with nothing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Print the help where no argument is given; otherwise read the arguments."""
+        if not args and not ctx.resilient_parsing:
+            print(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+def group(text: str, name: str | None = None) -> typer.Typer:
+    """A group of commands with `text` as its help; paragraphs that begin with two blanks are examples."""
+    return typer.Typer(
+        cls=HelpfulGroup,
+        name=name,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        help=with_examples(text),
+    )
+
+
+def with_examples(text: str) -> str:
+    r"""`text` with examples that follow each other joined into one block that is printed as it is written.
+
+    An example is a paragraph that begins with two blanks; click leaves a block under `\b` as it is.
+    """
+    return re.sub(
+        r"(?m)(?:^  .*(?:\n\n(?=  )|$))+", lambda block: "\b\n" + block[0].replace("\n\n", "\n"), text
+    )
+
+
+def pairs(given: list[str] | None, what: str) -> dict[str, str]:
+    """`name=value` options as a mapping. Raises InputError naming the option `what`."""
+    values = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{what} {text}: write it as name=value")
+        values[name] = value
+    return values
+
+
+def finish(result: Mapping[str, Any], as_json: bool) -> NoReturn:
+    """Print what a flow returned and end with its exit code."""
+    emit(result, as_json)
+    raise typer.Exit(result["exit_code"])
