@@ -1,24 +1,26 @@
-"""Texts -> vectors: TF-IDF projected by a truncated SVD, or any sentence encoder handed in as a function."""
+"""Texts -> vectors: TF-IDF projected by a truncated SVD (scikit-learn), or any sentence encoder handed in as
+a function.
+"""
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sparse
-from sklearn.utils.extmath import randomized_svd
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tastemaker.errors import ArtifactError, InputError
 
 Float32 = npt.NDArray[np.float32]
 Labels = Sequence[Sequence[str]]
+Document = tuple[str, Sequence[str]]
 
 _PHRASE_BREAK = re.compile(r"[\n;|,.!?]+")
 _WORD = re.compile(r"[^\W_]+")
@@ -32,28 +34,38 @@ def terms(text: str, labels: Sequence[str] = ()) -> list[str]:
     Pairs keep category words such as "nail polish" apart from "nail file" and never cross a phrase break.
     Whole labels (brand, category) say more than their words where a catalogue has no titles.
     """
-    found = [f"={label.lower()}" for label in labels]
+    listed = [f"={label.lower()}" for label in labels]
     for phrase in _PHRASE_BREAK.split(_TAG.sub(" ", text.lower())):
         words = _WORD.findall(phrase)
-        found += words
-        found += [f"{a} {b}" for a, b in itertools.pairwise(words)]
-    return found
+        listed += words
+        listed += [f"{a} {b}" for a, b in itertools.pairwise(words)]
+    return listed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TfidfEncoder:
     """A fitted TF-IDF + SVD projection, kept so that new items land in the space of the old ones.
 
-    vocabulary: T terms, sorted; idf: (T,); components: (d, T).
+    vocabulary: T terms, sorted; idf: (T,); components: (d, T). Stored as arrays and JSON, never pickled.
     """
 
     vocabulary: tuple[str, ...]
     idf: Float32
     components: Float32
 
-    def vectors(self, texts: Sequence[str], labels: Labels | None = None) -> Float32:
+    @cached_property
+    def _vectorizer(self) -> TfidfVectorizer:
+        vectorizer = _vectorizer(vocabulary=list(self.vocabulary))
+        vectorizer.idf_ = self.idf
+        return vectorizer
+
+    def transform(self, texts: Sequence[str], labels: Labels | None = None) -> Float32:
         """(N, d) unit-length rows; a text without any known term is a NaN row (missing view)."""
-        return _project(_tfidf(_documents(texts, labels), self.vocabulary, self.idf), self.components)
+        if not len(texts):
+            return np.empty((0, len(self.components)), np.float32)
+        x = np.asarray(self._vectorizer.transform(_documents(texts, labels)) @ self.components.T, np.float32)
+        norms = np.linalg.norm(x, axis=1, keepdims=True)
+        return np.where(norms > 1e-6, x / np.maximum(norms, 1e-6), np.float32(np.nan)).astype(np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays to store; `load` reads them back with `settings()`."""
@@ -70,12 +82,8 @@ class TfidfEncoder:
         """
         vocabulary = tuple(settings.get("vocabulary", ()))
         components, idf = arrays.get("components"), arrays.get("idf")
-        if (
-            components is None
-            or idf is None
-            or components.shape[1:] != (len(vocabulary),)
-            or idf.shape != (len(vocabulary),)
-        ):
+        width = (len(vocabulary),)
+        if components is None or idf is None or components.shape[1:] != width or idf.shape != width:
             raise ArtifactError(
                 "text encoder: its arrays do not match its vocabulary; run the encode stage again"
             )
@@ -103,37 +111,43 @@ def fit_tfidf(
     InputError
         when no text has a word.
     """
-    encoder, matrix = _fit(_documents(texts, labels), dimensions, seed)
-    return encoder, _project(matrix, encoder.components)
-
-
-def _documents(texts: Sequence[str], labels: Labels | None) -> list[list[str]]:
-    if labels is None:
-        return [terms(text) for text in texts]
-    return [terms(text, one) for text, one in zip(texts, labels, strict=True)]
-
-
-def _fit(documents: list[list[str]], dimensions: int, seed: int) -> tuple[TfidfEncoder, sparse.csr_array]:
     if dimensions < 1:
         raise InputError(
             f"text vectors need at least 1 dimension, not {dimensions}; raise it in the settings"
         )
-    frequency: Counter[str] = Counter()
-    for document in documents:
-        frequency.update(set(document))
-    kept = [term for term, count in frequency.items() if count > 1] or list(frequency)
-    if not kept:
+    documents = _documents(texts, labels)
+    try:
+        vectorizer = _vectorizer(min_df=2, max_features=MAX_TERMS)
+        matrix = vectorizer.fit_transform(documents)
+    except ValueError:  # no term stands in two texts
+        vectorizer, matrix = _of_single_texts(documents)
+    vocabulary = tuple(str(term) for term in vectorizer.get_feature_names_out())
+    components = np.ones((1, 1), np.float32)  # of a single term; scikit-learn reduces two or more
+    if len(vocabulary) > 1:
+        rank = max(1, min(dimensions, len(documents) - 1, len(vocabulary) - 1))
+        components = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
+    encoder = TfidfEncoder(vocabulary, vectorizer.idf_.astype(np.float32), components.astype(np.float32))
+    return encoder, encoder.transform(texts, labels)
+
+
+def _of_single_texts(documents: list[Document]) -> tuple[TfidfVectorizer, Any]:
+    vectorizer = _vectorizer(max_features=MAX_TERMS)
+    try:
+        return vectorizer, vectorizer.fit_transform(documents)
+    except ValueError:
         raise InputError(
             "text view: no item has a word in its title, text or attributes; drop the view or add texts"
-        )
-    kept = sorted(sorted(kept, key=lambda term: (-frequency[term], term))[:MAX_TERMS])
-    idf = (np.log((1 + len(documents)) / (1 + np.array([frequency[term] for term in kept]))) + 1).astype(
-        np.float32
+        ) from None
+
+
+def _vectorizer(**options: Any) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer=lambda document: terms(*document), sublinear_tf=True, dtype=np.float32, **options
     )
-    matrix = _tfidf(documents, kept, idf)
-    rank = max(1, min(dimensions, matrix.shape[0] - 1, matrix.shape[1] - 1))
-    _, _, components = randomized_svd(matrix, rank, n_iter=4, random_state=seed)
-    return TfidfEncoder(tuple(kept), idf, components.astype(np.float32)), matrix
+
+
+def _documents(texts: Sequence[str], labels: Labels | None) -> list[Document]:
+    return [(text, ()) for text in texts] if labels is None else list(zip(texts, labels, strict=True))
 
 
 def sentence_vectors(texts: Sequence[str], embed: Callable[[list[str]], npt.NDArray[Any]]) -> Float32:
@@ -158,28 +172,3 @@ def sentence_vectors(texts: Sequence[str], embed: Callable[[list[str]], npt.NDAr
         if text in row:
             out[i] = vectors[row[text]]
     return out
-
-
-def _tfidf(documents: list[list[str]], vocabulary: Sequence[str], idf: Float32) -> sparse.csr_array:
-    """(documents, terms): (1 + log count) idf, rows of unit length."""
-    column = {term: i for i, term in enumerate(vocabulary)}
-    indices: list[int] = []
-    data: list[float] = []
-    starts = [0]
-    for document in documents:
-        counted = Counter(column[term] for term in document if term in column)
-        for one in sorted(counted):
-            indices.append(one)
-            data.append(1.0 + math.log(counted[one]))
-        starts.append(len(indices))
-    at, lengths = np.array(indices, np.int64), np.diff(starts)
-    values = np.array(data, np.float32) * idf[at]
-    squares = np.bincount(np.repeat(np.arange(len(documents)), lengths), values**2, minlength=len(documents))
-    values /= np.sqrt(np.repeat(squares, lengths)).astype(np.float32)
-    return sparse.csr_array((values, at, np.array(starts, np.int64)), shape=(len(documents), len(column)))
-
-
-def _project(matrix: sparse.csr_array, components: Float32) -> Float32:
-    x = (matrix @ components.T).astype(np.float32)
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.where(norms > 1e-6, x / np.maximum(norms, 1e-6), np.float32(np.nan)).astype(np.float32)

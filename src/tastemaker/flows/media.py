@@ -4,8 +4,9 @@ for.
 
 from __future__ import annotations
 
-import io
-from functools import lru_cache
+import math
+import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ MEDIA_TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", "
 MEDIA_TYPES |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
+# What one file may ask for: a sound is described by its first minutes, larger files and pictures are refused.
+MAX_BYTES = 1 << 28
+MAX_PIXELS = 64_000_000
+LISTENED_SECONDS = 180
+SIDE = 96
+
+
 class Media:
     """Reads or renders the audio and cover of items."""
 
@@ -42,9 +50,8 @@ class Media:
             {row["item_id"]: row for row in read_table(facts).to_pylist()} if facts.exists() else {}
         )
 
-    def get(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
-        """Bytes and media type of the 'audio' or 'cover'; None when the item has none. What is rendered is
-        kept by name.
+    def path(self, item_id: str, kind: str) -> Path | None:
+        """The file of the 'audio' or 'cover'; None when the item has none. What is rendered is kept by name.
 
         Raises
         ------
@@ -54,91 +61,131 @@ class Media:
         relative = self.paths.get(item_id, {}).get(kind)
         if relative is None:
             return None
-        path = (self.root / relative).resolve()
+        path = Path(self.root / relative).resolve()
         if not path.is_relative_to(self.root.resolve()):
             raise InputError(
                 f"item {item_id}: {kind} path '{relative}' leaves the workspace; use a path inside it"
             )
-        if not path.exists():
+        if not path.is_file():
             if item_id not in self.facts:
                 raise InputError(
                     f"item {item_id}: {kind} file '{relative}' is not in the workspace; copy it there"
                 )
-            fact = self.facts[item_id]
-            write_bytes(
-                path, wav_bytes(self.wave(item_id)) if kind == "audio" else png_bytes(draw(cover_of(fact)))
-            )
+            cover = cover_of(self.facts[item_id])
+            write_bytes(path, wav_bytes(self.wave(item_id)) if kind == "audio" else png_bytes(draw(cover)))
+        return path
+
+    def get(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
+        """Bytes and media type of the 'audio' or 'cover'; None when the item has none."""
+        path = self.path(item_id, kind)
+        if path is None:
+            return None
         return path.read_bytes(), MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
 
     def wave(self, item_id: str) -> Floats:
-        """Samples at `RATE` of the item's audio: rendered from its notes, or read from a WAV file."""
+        """Samples at `RATE` of the item's audio: rendered from its notes, or read from its file."""
         if item_id in self.facts:
             return render(notes_of(self.facts[item_id]), self.facts[item_id]["timbre"])
-        found = self.get(item_id, "audio")
-        assert found is not None
-        return _read_wav(found[0], item_id)
+        return read_sound(self._file(item_id, "audio"), f"item {item_id}: its audio")
 
     def pixels(self, item_id: str) -> npt.NDArray[np.uint8]:
-        """(h, w, 3) of the item's cover."""
+        """(96, 96, 3) of the item's cover."""
         if item_id in self.facts:
-            return draw(cover_of(self.facts[item_id]), 96)
-        from PIL import Image, UnidentifiedImageError
+            return draw(cover_of(self.facts[item_id]), SIDE)
+        return read_picture(self._file(item_id, "cover"), f"item {item_id}: its cover")
 
-        found = self.get(item_id, "cover")
-        assert found is not None
-        try:
-            with Image.open(io.BytesIO(found[0])) as image:
-                return np.asarray(image.convert("RGB").resize((96, 96)))
-        except (UnidentifiedImageError, OSError) as error:
+    def _file(self, item_id: str, kind: str) -> Path:
+        path = self.path(item_id, kind)
+        if path is None:
+            raise InputError(f"item {item_id} has no {kind}")
+        if path.stat().st_size > MAX_BYTES:
             raise InputError(
-                f"item {item_id}: its cover is not an image that can be read ({error}); replace the file"
-            ) from None
+                f"item {item_id}: its {kind} has {path.stat().st_size >> 20} MB, at most {MAX_BYTES >> 20}"
+                " are read; give a smaller file"
+            )
+        return path
 
 
-def _read_wav(data: bytes, item_id: str) -> Floats:
-    """Mono samples in [-1, 1] at `RATE`."""
-    from scipy.io import wavfile
+def read_sound(path: Path, label: str) -> Floats:
+    """The first three minutes of a WAV, FLAC, Ogg or MP3 file as mono samples in [-1, 1] at `RATE`.
+
+    Raises
+    ------
+    InputError
+        beginning with `label`, for a file that cannot be read as sound.
+    """
+    import soundfile
     from scipy.signal import resample_poly
 
     try:
-        rate, samples = wavfile.read(io.BytesIO(data))
-    except ValueError as error:
+        with soundfile.SoundFile(path) as file:
+            rate, channels = file.samplerate, file.channels
+            if not 1 <= channels <= 32 or not 1000 <= rate <= 768_000:
+                raise InputError(f"{label} has {channels} channels of {rate} samples a second; convert it")
+            samples = file.read(rate * LISTENED_SECONDS, dtype="float32", always_2d=True)
+    except (RuntimeError, ValueError, OSError) as error:  # soundfile's own errors are RuntimeErrors
         raise InputError(
-            f"item {item_id}: its audio is not a WAV file that can be read ({error}); convert it to WAV"
+            f"{label} is not sound that can be read ({_reason(error)}); give WAV, FLAC, Ogg or MP3"
         ) from None
-    scale = float(np.iinfo(samples.dtype).max) if np.issubdtype(samples.dtype, np.integer) else 1.0
-    mono = samples.astype(np.float32).reshape(len(samples), -1).mean(axis=1) / np.float32(scale)
-    return np.asarray(resample_poly(mono, RATE, rate) if rate != RATE else mono, np.float32)
+    mono = samples.mean(axis=1)
+    common = math.gcd(RATE, rate)
+    resampled = resample_poly(mono, RATE // common, rate // common) if rate != RATE and len(mono) else mono
+    return np.asarray(resampled, np.float32)
 
 
-@lru_cache(maxsize=1)
-def _media(root: Path, pipeline: Pipeline) -> Media:
-    return Media(pipeline.workspace, pipeline.data.items)
+def read_picture(path: Path, label: str) -> npt.NDArray[np.uint8]:
+    """(96, 96, 3) sRGB pixels of a picture file.
+
+    Raises
+    ------
+    InputError
+        beginning with `label`, for a file that cannot be read as a picture or has too many pixels.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(
+                    f"{label} has {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read;"
+                    " give a smaller picture"
+                )
+            return np.asarray(image.convert("RGB").resize((SIDE, SIDE)))
+    except InputError:
+        raise
+    except Exception as error:  # every decoder of Pillow raises its own kinds
+        raise InputError(
+            f"{label} is not a picture that can be read ({_reason(error)}); give PNG, JPEG or WebP"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def audio_view(pipeline: Pipeline) -> Floats | None:
     """(N, d) audio vectors, NaN rows for items without; None when no item has audio."""
-    return _view(
-        pipeline, "audio", lambda media, item: media.wave(item), lambda waves: audio_vectors(waves, RATE)
-    )
+    media = Media(pipeline.workspace, pipeline.data.items)
+    return _view(pipeline, media, "audio", lambda batch: audio_vectors(map(media.wave, batch), RATE))
 
 
 def image_view(pipeline: Pipeline) -> Floats | None:
     """(N, d) cover vectors, NaN rows for items without; None when no item has a cover."""
-    return _view(pipeline, "cover", lambda media, item: media.pixels(item), image_vectors)
+    media = Media(pipeline.workspace, pipeline.data.items)
+    return _view(pipeline, media, "cover", lambda batch: image_vectors(map(media.pixels, batch)))
 
 
-def _view(pipeline: Pipeline, kind: str, read: Any, vectors: Any) -> Floats | None:
-    media = _media(pipeline.workspace.root, pipeline)
+def _view(
+    pipeline: Pipeline, media: Media, kind: str, vectors: Callable[[Iterable[str]], Floats]
+) -> Floats | None:
     having = [row for row, item in enumerate(pipeline.data.item_ids) if media.paths[item][kind] is not None]
     if not having:
         return None
     parts = []
     for done in range(0, len(having), 50):
-        batch = [read(media, pipeline.data.item_ids[row]) for row in having[done : done + 50]]
-        parts.append(np.asarray(vectors(batch), np.float32))
+        parts.append(vectors([pipeline.data.item_ids[row] for row in having[done : done + 50]]))
         pipeline.report(f"{kind} features", min(done + 50, len(having)), len(having), "")
-    found = np.concatenate(parts)
-    out = np.full((len(pipeline.data.item_ids), found.shape[1]), np.nan, np.float32)
-    out[having] = found
+    present = np.concatenate(parts)
+    out = np.full((len(pipeline.data.item_ids), present.shape[1]), np.nan, np.float32)
+    out[having] = present
     return out

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tastemaker import plugins
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, load_data
 from tastemaker.store import Workspace, fingerprint
@@ -25,6 +26,7 @@ class Stage:
 
     `resume`: the build keeps its own checkpoints and goes on from them after a kill. `extras`: settings that
     count once they are set to other than their default, so that a new one leaves what is finished alone.
+    `plugins`: group of plugins whose versions count where some are installed and used.
     """
 
     name: str
@@ -33,12 +35,19 @@ class Stage:
     version: int = 1
     resume: bool = False
     extras: tuple[str, ...] = ()
+    plugins: str = ""
 
 
 TRAINING = ("seed", "batch", "learning_rate", "dropout", "weight_decay")
 STAGES = (
-    Stage("vectors", (), ("seed", "split", "text_view"), version=2),
-    Stage("tokens", ("vectors",), ("seed", "tokenizer", "levels", "collisions"), version=2),
+    Stage("vectors", (), ("seed", "split", "text_view"), version=2, plugins="encoders"),
+    Stage(
+        "tokens",
+        ("vectors",),
+        ("seed", "tokenizer", "levels", "collisions"),
+        version=2,
+        plugins="tokenizers",
+    ),
     Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
     Stage(
         "corpus",
@@ -79,7 +88,10 @@ class Pipeline:
         """The settings the stage depends on."""
         stage, chosen = BY_NAME[name], asdict(self.workspace.settings)
         extras = [name for name in stage.extras if chosen[name]]
-        return {name: chosen[name] for name in (*stage.settings, *extras)}
+        used = {"tokenizers": [self.workspace.settings.tokenizer]}.get(stage.plugins)
+        installed = plugins.versions(stage.plugins, used) if stage.plugins else {}
+        about = {"plugins": installed} if installed else {}
+        return {name: chosen[name] for name in (*stage.settings, *extras)} | about
 
     def fingerprint(self, name: str) -> str:
         """What the stage's artifact is called."""

@@ -12,6 +12,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from tastemaker import plugins
 from tastemaker.errors import InputError
 
 FORMAT = 1
@@ -26,9 +27,13 @@ def _setting(
     low: float = float("-inf"),
     high: float = float("inf"),
     choices: tuple[str, ...] = (),
+    group: str = "",
 ) -> Any:
-    """A field of `Settings`: `default` gives its type; `low` and `high` bound a number, `choices` a word."""
-    return field(default=default, metadata={"comment": comment, "low": low, "high": high, "choices": choices})
+    """A field of `Settings`: `default` gives its type; `low` and `high` bound a number, `choices` (and the
+    plugins of `group`) a word.
+    """
+    limits = {"low": low, "high": high, "choices": choices, "group": group}
+    return field(default=default, metadata={"comment": comment} | limits)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,12 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address the server listens on; 127.0.0.1 is this computer only.")
     port: int = _setting(8765, "Port the server listens on.", 1, 65535)
 
-    tokenizer: str = _setting("rkmeans", "How vectors become Semantic IDs.", choices=("rkmeans", "rqvae"))
+    tokenizer: str = _setting(
+        "rkmeans",
+        "How vectors become Semantic IDs: rkmeans, rqvae, or the name of a plugin.",
+        choices=("rkmeans", "rqvae"),
+        group="tokenizers",
+    )
     levels: str = _setting(
         "", 'Codes of each level, as "256/128/64/32"; empty: chosen for the size of the catalogue.'
     )
@@ -150,8 +160,9 @@ def _read(name: str, value: object, path: Path) -> Value:
     if type(value) is not kind:
         legal = f"{_WORDS[kind]}, as in {name} = {json.dumps(default)}"
         raise InputError(f"{path}: '{name}' is {value!r}; it must be a {legal}")
-    if about["choices"] and value not in about["choices"]:
-        raise InputError(f"{path}: '{name}' is {value!r}; it must be one of {', '.join(about['choices'])}")
+    choices = (*about["choices"], *(plugins.names(about["group"]) if about["group"] else ()))
+    if choices and value not in choices:
+        raise InputError(f"{path}: '{name}' is {value!r}; it must be one of {', '.join(choices)}")
     if isinstance(value, int | float) and not about["low"] <= value <= about["high"]:
         raise InputError(
             f"{path}: '{name}' is {value}; it must lie between {about['low']:g} and {about['high']:g}"

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker import schema
+from tastemaker import plugins, schema
 from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.semantic_ids.codebook import Codebook, encode
@@ -25,6 +26,7 @@ Floats = npt.NDArray[np.float32]
 # Of a first code at most so many times the items of an even share: a few crowded codes would carry no
 # information.
 BALANCE = 1.5
+OTHER_VIEW = 0.5  # weight of a view that a plugin adds
 
 
 def build_tokens(pipeline: Pipeline, folder: Path) -> None:
@@ -38,6 +40,7 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
         else two_level_sizes(n)
     )
     book = _fit(pipeline, views, sizes)
+    views = {view.name: views[view.name] for view in book.views if view.name in views}
     codes, sizes = _resolve(settings.collisions, book, views)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
     warm = pipeline.data.training_counts > 0
@@ -67,7 +70,7 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
     pipeline.report("Semantic IDs", 0, 1, str(settings.tokenizer))
     if settings.tokenizer == "rkmeans":
         weights = {"text": 0.5, "audio": 0.5, "image": 0.25, "behaviour": 1.0}
-        chosen = {name: weights[name] for name in views}
+        chosen = {name: weights.get(name, OTHER_VIEW) for name in views}
         book = fit_rkmeans(
             views,
             sizes,
@@ -77,6 +80,13 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
                 scaling="view", start="rows", balance=BALANCE if settings.collisions == "unique" else None
             ),
         )
+    elif settings.tokenizer != "rqvae":
+        book = plugins.call("tokenizers", settings.tokenizer, views, sizes, settings.seed)
+        if not isinstance(book, Codebook):
+            raise InputError(
+                f"tokenizer plugin '{settings.tokenizer}' gave back {type(book).__name__}, not a Codebook of"
+                " tastemaker.semantic_ids; mend or uninstall it"
+            )
     else:
         from tastemaker.semantic_ids.rqvae import fit_rqvae
 

