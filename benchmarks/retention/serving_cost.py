@@ -84,8 +84,9 @@ def catalogue(n: int) -> Any:
     ]
     pairs = {(min(a, b), max(a, b)): 1 for a, b in rng.integers(0, n, (20 * n, 2)).tolist() if a != b}
     items = rng.integers(0, n, 10 * n)
-    kinds = rng.choice(["play", "like", "skip"], size=10 * n).tolist()
-    return known_items(np.bincount(items, minlength=n), attributes, items, kinds, pairs)
+    kinds = rng.choice(["play", "like", "skip"], size=10 * n)
+    counts = np.bincount(items, minlength=n)
+    return known_items(counts, attributes, items, kinds == "like", kinds == "skip", pairs)
 
 
 def one(known: Any, proxy: Proxy, rng: np.random.Generator, n: int) -> dict[str, tuple[float, float]]:

@@ -140,7 +140,16 @@ def slow_taste(rows: list[tuple[str, str, str]]) -> tuple[list[int], list[int]]:
     """One event after the other, as a person would keep the two lists."""
     wanted: list[int] = []
     unwanted: list[int] = []
+    back: set[int] = set()
     for row, (user, item, kind) in enumerate(rows):
+        if kind == "undo":
+            before = [
+                other for other in range(row) if rows[other][:2] == (user, item) and rows[other][2] != "undo"
+            ]
+            back |= set([other for other in before if other not in back][-1:])
+    for row, (user, item, kind) in enumerate(rows):
+        if row in back:
+            continue
         same = {other for other, (who, what, _) in enumerate(rows) if (who, what) == (user, item)}
         sign = EventRules().sign(kind)
         if sign > 0:
@@ -158,7 +167,7 @@ def slow_taste(rows: list[tuple[str, str, str]]) -> tuple[list[int], list[int]]:
         st.tuples(
             st.sampled_from("uv"),
             st.sampled_from("abc"),
-            st.sampled_from(["like", "dislike", "view", "SKIP"]),
+            st.sampled_from(["like", "dislike", "view", "SKIP", "undo"]),
         )
     )
 )

@@ -16,6 +16,7 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.assign import assign, position
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.asked import AskingSettings, people_table, read_asking
+from tastemaker.experiment.readout.logs import AskedAfter
 from tastemaker.flows.retention.asked import read_asked
 from tastemaker.simulate.retention import ListenerWorld, draw_listeners, draw_pairs, returns
 from tastemaker.stats.random import generator
@@ -23,6 +24,8 @@ from tastemaker.store import read_table, write_table
 
 SETTINGS = AskingSettings((Metric("returned"),), 0.2, shown="shown")
 MORNING = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+AFTER = AskedAfter(0.3, "(nobody)")
 
 
 @cache
@@ -167,7 +170,7 @@ def logs(people: int = 40) -> tuple[pa.Table, pa.Table, pa.Table, str]:
 def test_logs_become_one_row_a_person_from_their_first_occasion_on() -> None:
     events, slates, questions, salt = logs()
     settings = AskingSettings(holdout=0.25)
-    table = people_table(events, slates, questions, salt, settings, 0.3, "(nobody)").to_pylist()
+    table = people_table(events, slates, questions, salt, settings, AFTER).to_pylist()
     assert {row["user_id"] for row in table} == {f"u{number}" for number in range(40) if number != 5}
     asked = set(questions["user_id"].to_pylist())
     for row in table:
@@ -181,17 +184,17 @@ def test_logs_that_cannot_be_read_are_refused() -> None:
     events, slates, questions, salt = logs()
     settings = AskingSettings(holdout=0.25)
     with pytest.raises(InputError, match="no question was shown"):
-        people_table(events, slates, questions.slice(0, 0), salt, settings, 0.3, "(nobody)")
+        people_table(events, slates, questions.slice(0, 0), salt, settings, AFTER)
     with pytest.raises(
         InputError, match=r"of the never-asked group were asked.*ask_holdout or seed was changed"
     ):
-        people_table(events, slates, questions, salt, AskingSettings(holdout=0.75), 0.3, "(nobody)")
+        people_table(events, slates, questions, salt, AskingSettings(holdout=0.75), AFTER)
     early = [
         table.filter(pa.compute.less(table["timestamp"], MORNING + timedelta(hours=9)))
         for table in (events, slates)
     ]
     with pytest.raises(InputError, match="nobody's next day"):
-        people_table(*early, questions, salt, settings, 0.3, "(nobody)")
+        people_table(*early, questions, salt, settings, AFTER)
 
 
 def test_a_plain_table_ends_in_a_report(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ PAIRS = {(0, 1): 3, (2, 4): 1, (0, 5): 2}
 
 def known() -> Known:
     kinds = ["like", "play", "play", "skip", "like", None]
-    return known_items([5, 3, 2, 0, 1, 4], ATTRIBUTES, [0, 0, 1, 1, 2, 5], kinds, PAIRS)
+    liked, refused = ([kind == name for kind in kinds] for name in ("like", "skip"))
+    return known_items([5, 3, 2, 0, 1, 4], ATTRIBUTES, [0, 0, 1, 1, 2, 5], liked, refused, PAIRS)
 
 
 def slowly(items: list[int], scores: list[float], history: list[int]) -> dict[str, list[float]]:

@@ -1,5 +1,7 @@
 """The one table of event kinds: spellings, signs, scales, shares, against rules written out here."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, EventRules, kind_named
-from tastemaker.store.database import events as stored
+from tastemaker.store import Event
 
 RULES = EventRules()
 
@@ -87,5 +89,19 @@ def test_columns_equal_one_by_one(rows: list[tuple[str | None, float | None]]) -
     assert found.tolist() == alone and found.dtype == np.int8
 
 
-def test_the_database_takes_every_kind_of_the_table() -> None:
-    assert set(stored.KINDS) == set(KINDS)
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([None, *KINDS, "Thumbs Down", "teleport"]), values)))
+def test_rewards_and_likes_of_columns(rows: list[tuple[str | None, float | None]]) -> None:
+    kinds, numbers = [kind for kind, _ in rows], [value for _, value in rows]
+    signs, rewards, liked = (read(kinds, numbers) for read in (RULES.signs, RULES.rewards, RULES.liked))
+    for (kind, value), sign, reward, like in zip(rows, signs, rewards, liked, strict=True):
+        share = min(1.0, value) if kind == "play" and value is not None else 1.0
+        assert reward == (share if sign == 1 else 0.0) == RULES.reward(kind, value)
+        assert like == (sign == 1 and kind in ("like", "save", "purchase", "rating"))
+
+
+def test_the_database_takes_every_kind_in_every_spelling() -> None:
+    for spelling, name in [*((kind, kind) for kind in KINDS), (" Thumbs-Up", "like")]:
+        about = {"refers_to": "e0"} if name == "undo" else {"item_id": "i"}
+        event = Event("e1", "u", spelling, datetime(2026, 1, 1, tzinfo=UTC), **about)
+        assert event.kind == name

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from server_fake import FakeService, goods
 
 from tastemaker.errors import ArtifactError, InputError
+from tastemaker.schema import KINDS
 from tastemaker.server import ServerSettings, create_app
 from tastemaker.server.catalogue import ranged
 from tastemaker.server.web import EdgeSettings
@@ -142,11 +143,27 @@ def test_undo_takes_an_event_back(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spelling", "name"),
+    [*((name, name) for name in KINDS), ("Not Interested", "not_interested"), ("thumbs-down", "dislike")],
+)
+def test_every_kind_is_taken_in_every_spelling(client: TestClient, spelling: str, name: str) -> None:
+    event = like("e1") | {"kind": spelling} | ({"target": "e0"} if name == "undo" else {})
+    assert client.post("/events", json={"events": [event]}).json()["accepted"] == 1
+    kinds = [one["kind"] for one in client.get("/users/listener-0001/history").json()]
+    assert kinds[-1] == name or name == "undo"
+    assert client.post("/events", json={"events": [event | {"kind": name}]}).json()["duplicates"] == 1
+
+
+@pytest.mark.parametrize(
     ("event", "said"),
     [
         ({"kind": "undo"}, "an undo needs target"),
         ({"kind": "like", "item_id": None}, "a like needs item_id"),
-        ({"kind": "love"}, "events.0.kind"),
+        ({"kind": "teleport"}, "events.0.kind"),
+        (
+            {"kind": "teleport"},
+            "kind 'teleport' is unknown; the kinds are view, click, play, like, save, purchase",
+        ),
         ({"value": 1e999}, "events.0.value"),
         ({"event_id": ""}, "events.0.event_id"),
     ],

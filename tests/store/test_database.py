@@ -107,7 +107,7 @@ def test_the_same_id_with_other_contents_is_a_conflict_and_nothing_is_stored(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"kind": "lik"}, "the nearest that exists is 'like'"),
+        ({"kind": "lik"}, "kind 'lik' is unknown; the kinds are view, click"),
         ({"event_id": ""}, "event_id must be 1 to 512"),
         ({"user_id": "a\x00b"}, "control character"),
         ({"item_id": "\ud800"}, "control character"),

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.schema import EventRules
+from tastemaker.schema import EventRules, kind_named
+from tastemaker.schema.events import UNWANTED, WANTED
 from tastemaker.stats.random import generator
 
 Ints = npt.NDArray[np.int64]
@@ -180,8 +181,9 @@ def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table
     """What people want and what they do not want: the rows of `interactions` that say the one and the other.
 
     A row stands until a later one of the same person about the same item says the opposite: a dislike takes
-    an earlier like out of the taste, and a like after a dislike brings the item back. Rows that say neither
-    are in neither table. "Later" is by `position`, for equal ones by row.
+    an earlier like out of the taste, and a like after a dislike brings the item back. An undo takes back the
+    last row before it. Rows that say neither are in neither table. "Later" is by `position`, for equal ones
+    by row.
 
     interactions: user_id, item_id, position, and kind and value where there are any.
     """
@@ -194,22 +196,46 @@ def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table
         {
             "row": np.arange(n),
             "sign": rules.signs(kinds, values),
+            "undo": _undos(kinds),
             "position": interactions["position"].to_numpy(),
             "user": pl.from_arrow(interactions["user_id"].cast(pa.large_string())),
             "item": pl.from_arrow(interactions["item_id"].cast(pa.large_string())),
         }
-    ).filter(pl.col("sign") != 0)
-    frame = frame.sort("position", "row")
-    group = ["user", "item"]
-    last_unwanted = pl.when(pl.col("sign") < 0).then(pl.col("place")).max().over(group).fill_null(-1)
-    last_sign = pl.col("sign").last().over(group)
-    frame = frame.with_row_index("place").with_columns(
-        pl.col("place").cast(pl.Int64), last_sign.alias("last_sign")
     )
-    frame = frame.with_columns(last_unwanted.alias("last_unwanted")).sort("row")
+    frame = frame.sort("position", "row")
+    if frame["undo"].any():
+        frame = frame.filter(~_taken_back(frame))
+    frame = frame.filter(pl.col("sign") != 0)
+    group = ["user", "item"]
+    frame = frame.with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
+    last_wanted, last_unwanted = (
+        pl.when(pl.col("sign") == sign).then(pl.col("place")).max().over(group).fill_null(-1)
+        for sign in (WANTED, UNWANTED)
+    )
+    frame = frame.with_columns(last_wanted=last_wanted, last_unwanted=last_unwanted).sort("row")
     wanted = frame.filter((pl.col("sign") > 0) & (pl.col("place") > pl.col("last_unwanted")))["row"]
-    unwanted = frame.filter((pl.col("sign") < 0) & (pl.col("last_sign") < 0))["row"]
+    unwanted = frame.filter((pl.col("sign") < 0) & (pl.col("place") > pl.col("last_wanted")))["row"]
     return interactions.take(wanted.to_arrow()), interactions.take(unwanted.to_arrow())
+
+
+def _undos(kinds: Sequence[str | None]) -> Bools:
+    """(E,) which kinds spell an undo."""
+    spelled = {name for name in set(kinds) if name and (kind := kind_named(name)) and kind.name == "undo"}
+    return np.array([kind in spelled for kind in kinds], dtype=bool)
+
+
+def _taken_back(frame: pl.DataFrame) -> pl.Series:
+    """(E,) of events in order of time: those that a later undo of the same person and item takes back."""
+    touched = frame.filter(pl.col("undo").any().over("user", "item"))
+    gone: list[int] = []
+    standing: dict[tuple[str, str], list[int]] = {}
+    for user, item, row, undo in touched.select("user", "item", "row", "undo").iter_rows():
+        before = standing.setdefault((user, item), [])
+        if not undo:
+            before.append(row)
+        elif before:
+            gone.append(before.pop())
+    return frame["row"].is_in(gone)
 
 
 def _column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, nulls: bool = False) -> pa.Array:

@@ -64,26 +64,28 @@ def known_items(
     counts: npt.ArrayLike,
     attributes: Sequence[Sequence[str]],
     items: npt.ArrayLike,
-    kinds: Sequence[str | None],
+    liked: npt.ArrayLike,
+    refused: npt.ArrayLike,
     pairs: Mapping[tuple[int, int], int],
 ) -> Known:
-    """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) and kinds (E) of
-    logged events, every kind; pairs (i, j) -> count.
+    """The facts of N items. counts (N,) training events; attributes (N) lists; items (E,) of logged events of
+    every kind, and whether each is a like (E,) bool or says that the item is unwanted (E,) bool; pairs (i, j)
+    -> count.
 
     Raises InputError when lengths differ.
     """
     n = len(attributes)
-    events, told = np.asarray(items, np.int64), np.array([kind or "" for kind in kinds], dtype=object)
-    if len(np.asarray(counts)) != n or len(events) != len(told):
+    events, likes, skips = np.asarray(items, np.int64), np.asarray(liked, bool), np.asarray(refused, bool)
+    if len(np.asarray(counts)) != n or not len(events) == len(likes) == len(skips):
         raise InputError(
-            f"{n} items have {len(np.asarray(counts))} counts, {len(events)} events {len(told)} kinds; give"
-            " one each"
+            f"{n} items have {len(np.asarray(counts))} counts, {len(events)} events {len(likes)} likes and"
+            f" {len(skips)} refusals; give one each"
         )
     total = np.bincount(events, minlength=n)
-    liked, skipped = (np.bincount(events[told == kind], minlength=n) for kind in ("like", "skip"))
+    liked_of, refused_of = (np.bincount(events[rows], minlength=n) for rows in (likes, skips))
     common = (
-        float(smoothed(liked.sum(), total.sum(), 0.1)),
-        float(smoothed(skipped.sum(), total.sum(), 0.1)),
+        float(smoothed(liked_of.sum(), total.sum(), 0.1)),
+        float(smoothed(refused_of.sum(), total.sum(), 0.1)),
     )
     values = sorted({one for own in attributes for one in own})
     place = {value: column for column, value in enumerate(values)}
@@ -97,8 +99,8 @@ def known_items(
         partners[one][other] = partners[other][one] = count
     return Known(
         np.log1p(np.asarray(counts, np.float64)),
-        smoothed(liked, total, common[0]),
-        smoothed(skipped, total, common[1]),
+        smoothed(liked_of, total, common[0]),
+        smoothed(refused_of, total, common[1]),
         table,
         np.array(flags, np.int64),
         tuple(f"is {values[one]}" for one in flags),

@@ -1,6 +1,6 @@
 """What crosses a folder: every table with its Arrow schema, and the one table of event kinds."""
 
-from tastemaker.schema.events import KINDS, EventKind, EventRules, kind_named
+from tastemaker.schema.events import KINDS, EventKind, EventRules, kind_named, kind_of
 from tastemaker.schema.tables import (
     ANONYMOUS,
     CONVERSATIONS,
@@ -29,4 +29,5 @@ __all__ = [
     "item_tokens_schema",
     "item_vectors_schema",
     "kind_named",
+    "kind_of",
 ]

@@ -8,14 +8,17 @@ table; a kind that it does not hold is counted and left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
 
+Kinds = Sequence[str | None]
+Values = Sequence[float | None] | npt.NDArray[np.float64]
 WANTED, NEITHER, UNWANTED = 1, 0, -1
 GLANCE = 0.1  # a play of a smaller share says nothing about taste
 HIGH, LOW = 0.6, 0.4  # where on its scale a rating begins to be wanted, and ends being unwanted
@@ -27,7 +30,8 @@ class EventKind:
 
     sign: 1 says the item is wanted, -1 that it is not, 0 neither; of a play or a rating the value decides,
     see `EventRules.sign`. weight: how much one event counts as evidence, in (0, 1]. reward: what it earns the
-    slate it answers. synonyms: other spellings, as `_folded` writes them.
+    slate it answers. synonyms: other spellings, as `_folded` writes them. explicit: the person said so,
+    rather than merely did something.
     """
 
     name: str
@@ -35,6 +39,7 @@ class EventKind:
     weight: float
     reward: float
     synonyms: tuple[str, ...] = ()
+    explicit: bool = False
 
 
 KINDS: Mapping[str, EventKind] = {
@@ -51,6 +56,7 @@ KINDS: Mapping[str, EventKind] = {
             1.0,
             1.0,
             ("liked", "love", "loved", "thumbs_up", "thumbsup", "upvote", "favorite", "favourite", "heart"),
+            explicit=True,
         ),
         EventKind(
             "save",
@@ -67,6 +73,7 @@ KINDS: Mapping[str, EventKind] = {
                 "cart",
                 "basket",
             ),
+            explicit=True,
         ),
         EventKind(
             "purchase",
@@ -74,14 +81,18 @@ KINDS: Mapping[str, EventKind] = {
             1.0,
             1.0,
             ("purchased", "buy", "bought", "order", "ordered", "transaction", "checkout", "sale"),
+            explicit=True,
         ),
-        EventKind("rating", WANTED, 1.0, 1.0, ("rate", "rated", "review", "reviewed", "stars")),
+        EventKind(
+            "rating", WANTED, 1.0, 1.0, ("rate", "rated", "review", "reviewed", "stars"), explicit=True
+        ),
         EventKind(
             "dislike",
             UNWANTED,
             1.0,
             0.0,
             ("disliked", "hate", "hated", "thumbs_down", "thumbsdown", "downvote", "ban"),
+            explicit=True,
         ),
         EventKind("skip", UNWANTED, 0.5, 0.0, ("skipped", "next")),
         EventKind(
@@ -90,10 +101,12 @@ KINDS: Mapping[str, EventKind] = {
             1.0,
             0.0,
             ("notinterested", "uninterested", "hide", "hidden", "dismiss", "dismissed", "block", "blocked"),
+            explicit=True,
         ),
         EventKind("undo", NEITHER, 0.0, 0.0, ("unlike", "retract", "revert")),
     )
 }
+_BARE = EventKind("", WANTED, 1.0, 1.0)  # an event without a kind: it happened, so it was wanted
 _SPELLINGS = {name: kind for kind in KINDS.values() for name in (kind.name, *kind.synonyms)}
 
 
@@ -108,6 +121,14 @@ def _folded(text: str) -> str:
 def kind_named(text: str) -> EventKind | None:
     """The kind that `text` spells, whatever its case, spaces and hyphens; None for one that nobody knows."""
     return _SPELLINGS.get(_folded(text))
+
+
+def kind_of(text: str) -> EventKind:
+    """The kind that `text` spells. Raises InputError naming the kinds there are."""
+    known = kind_named(text)
+    if known is None:
+        raise InputError(f"kind '{text}' is unknown; the kinds are {', '.join(KINDS)}")
+    return known
 
 
 @dataclass(frozen=True)
@@ -128,9 +149,8 @@ class EventRules:
             raise InputError(
                 f"a rating scale goes from low to high, not from {self.scale[0]:g} to {self.scale[1]:g}"
             )
-        for name in self.wanted or ():
-            if name not in KINDS:
-                raise InputError(f"kind '{name}' is unknown; the kinds are {', '.join(KINDS)}")
+        if self.wanted is not None:
+            object.__setattr__(self, "wanted", frozenset(kind_of(name).name for name in self.wanted))
 
     def sign(self, kind: str | None, value: float | None = None) -> int:
         """1 when the event says that the item is wanted, -1 that it is not, 0 neither.
@@ -138,23 +158,45 @@ class EventRules:
         A rating is wanted from 60 % of its scale up and unwanted to 40 %; a play of less than a tenth is a
         glance. An event without a kind is wanted. Raises InputError on a kind that nobody knows.
         """
-        if kind is not None and kind_named(kind) is None:
-            raise InputError(f"kind '{kind}' is unknown; the kinds are {', '.join(KINDS)}")
+        if kind is not None:
+            kind_of(kind)
         return int(self.signs([kind], [value])[0])
 
-    def signs(
-        self, kinds: Sequence[str | None], values: Sequence[float | None] | npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.int8]:
+    def signs(self, kinds: Kinds, values: Values) -> npt.NDArray[np.int8]:
         """(E,) `sign` of each event, for whole columns; 0 for kinds that nobody knows."""
+        return self._by_kind(kinds, values, self._signs_of).astype(np.int8)
+
+    def rewards(self, kinds: Kinds, values: Values) -> npt.NDArray[np.float64]:
+        """(E,) `reward` of each event, for whole columns; 0 for kinds that nobody knows."""
+        return self._by_kind(kinds, values, self._rewards_of)
+
+    def liked(self, kinds: Kinds, values: Values) -> npt.NDArray[np.bool_]:
+        """(E,) whether the person said that they want the item (a like, a purchase, a good rating), rather
+        than merely played it.
+        """
+
+        def read(kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+            wanted: npt.NDArray[np.bool_] = self._signs_of(kind, values) == WANTED
+            return wanted if kind.explicit else np.zeros_like(wanted)
+
+        return self._by_kind(kinds, values, read).astype(bool)
+
+    def _by_kind(
+        self,
+        kinds: Kinds,
+        values: Values,
+        read: Callable[[EventKind, npt.NDArray[np.float64]], npt.NDArray[Any]],
+    ) -> npt.NDArray[np.float64]:
+        """(E,) what `read` makes of the values of each known kind, 0 elsewhere."""
         names = np.array(["" if kind is None else kind for kind in kinds], dtype=object)
         numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-        signs = np.zeros(len(names), np.int8)
+        result = np.zeros(len(names))
         for name in set(names.tolist()):
-            known = kind_named(name) if name else KINDS["click"]
+            known = kind_named(name) if name else _BARE
             if known is not None:
                 rows = names == name
-                signs[rows] = self._signs_of(known, numbers[rows])
-        return signs
+                result[rows] = read(known, numbers[rows])
+        return result
 
     def _signs_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
         """(n,) signs of events of one kind; `values` (n,) are NaN where the event has none."""
@@ -169,11 +211,15 @@ class EventRules:
             signs[place <= LOW] = UNWANTED
         return signs
 
+    def _rewards_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        share = np.nan_to_num(np.minimum(values, 1.0), nan=1.0) if kind.name == "play" else 1.0
+        return np.where(self._signs_of(kind, values) == WANTED, kind.reward * share, 0.0)
+
     def weight(self, kind: str | None, value: float | None = None) -> float:
         """How much the event counts as evidence, in [0, 1]: a play counts by its share, above 1 as a whole
         one.
         """
-        known = KINDS["play"] if kind is None else kind_named(kind)
+        known = _BARE if kind is None else kind_named(kind)
         if known is None or not self.sign(kind, value):
             return 0.0
         share = min(1.0, value) if known.name == "play" and value is not None else 1.0
@@ -181,8 +227,4 @@ class EventRules:
 
     def reward(self, kind: str | None, value: float | None = None) -> float:
         """What the event earns the slate that it answers, in [0, 1]; 0 where the item was not wanted."""
-        known = KINDS["play"] if kind is None else kind_named(kind)
-        if known is None or self.sign(kind, value) != WANTED:
-            return 0.0
-        share = min(1.0, value) if known.name == "play" and value is not None else 1.0
-        return known.reward * share
+        return float(self.rewards([kind], [value])[0])

@@ -138,6 +138,8 @@ class Workspace:
 
     def event_rules(self) -> schema.EventRules:
         """How the events of the tables in use are to be read, as ingest understood them."""
+        if not self.has_tables():
+            return schema.EventRules()
         path = self.tables_folder() / "events.json"
         if not path.exists():  # tables of version 0.1
             return schema.EventRules()

@@ -19,7 +19,7 @@ from tastemaker.experiment.checks import SampleRatio, check_units, srm
 from tastemaker.experiment.decide import NonInferiority, non_inferior
 from tastemaker.experiment.effects import Effect, effects, no_effect, number
 from tastemaker.experiment.moments import Metric, Moments, moments
-from tastemaker.experiment.readout.logs import occasions, unit_table
+from tastemaker.experiment.readout.logs import AskedAfter, occasions, unit_table
 
 UNASKED, ASKED, SHOWN = (
     "unasked",
@@ -85,8 +85,7 @@ def people_table(
     questions: pa.Table,
     salt: str,
     settings: AskingSettings,
-    heard: float,
-    anonymous: str,
+    after: AskedAfter,
     days: int = 14,
 ) -> pa.Table:
     """One row a person, from the first event that a question could have followed: `unit_table` and `asked`,
@@ -94,7 +93,7 @@ def people_table(
 
     events, slates: of the database. questions: user_id and timestamp of each question shown. salt: of the
     never-asked hash.
-    heard, anonymous: see `occasions`. Counted from the UTC day of the first question on, and only people
+    after: see `occasions`. Counted from the UTC day of the first question on, and only people
     whose next day is in the
     log: both groups are cut alike.
 
@@ -105,7 +104,7 @@ def people_table(
     if asked.is_empty():
         raise InputError("no question was shown yet; set ask_share above 0 in tastemaker.toml and serve")
     _nobody_protected(asked["user_id"].unique().sort().to_list(), salt, settings)
-    found = occasions(events, slates, heard, anonymous)
+    found = occasions(events, slates, after)
     last = (
         pl.concat([pl.DataFrame(one.select(["timestamp"])) for one in (events, slates)])["timestamp"]
         .dt.truncate("1d")
@@ -120,7 +119,7 @@ def people_table(
         )
     arms = assign(log["unit"].to_list(), salt, settings.shares)["arm"].to_pylist()
     log = log.with_columns(pl.lit(salt).alias("experiment"), pl.Series("arm", arms, pl.String))
-    units = pl.DataFrame(unit_table(log.to_arrow(), events, slates, salt, settings.shares, days))
+    units = pl.DataFrame(unit_table(log.to_arrow(), events, slates, salt, settings.shares, days, after.rules))
     day = pl.col("timestamp").dt.date() == pl.col("exposed_at").dt.date()
     shown = asked.join(units.select("user_id", "exposed_at"), on="user_id").filter(day)["user_id"]
     return units.with_columns(

@@ -19,10 +19,9 @@ from tastemaker.errors import InputError
 from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.flows.data import Data
 from tastemaker.flows.explore.promise import last_gate
-from tastemaker.schema import ANONYMOUS
+from tastemaker.schema import ANONYMOUS, EventRules
 from tastemaker.store import Database, Workspace, read_any, read_table
 
-REWARDING = ("play", "like", "save", "click", "purchase")
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 ROLES = tuple(one.name for one in fields(Columns) if one.name not in ("context", "r_max"))
 
@@ -175,13 +174,9 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
     since, until = source.since or last_gate(database) or BEGINNING, source.until or datetime.now(UTC)
     slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
     database.close()
-    good = {
-        (one["request_id"], one["item_id"])
-        for one in events
-        if one["kind"] in REWARDING and one["timestamp"] <= until
-    }
+    reward = _rewards([one for one in events if one["timestamp"] <= until], workspace.event_rules())
     rows = [
-        row | {"action": row["item_id"], "reward": float((row["request_id"], row["item_id"]) in good)}
+        row | {"action": row["item_id"], "reward": reward.get((row["request_id"], row["item_id"]), 0.0)}
         for row in slates
         if row["position"] == 0
         and since < row["timestamp"] <= until
@@ -194,6 +189,19 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
             " tastemaker.toml and collect some"
         )
     return replace(source, since=since, until=until), rows
+
+
+def _rewards(events: Sequence[dict[str, Any]], rules: EventRules) -> dict[tuple[str, str], float]:
+    """What each shown item earned, by request and item: the best of its events, nothing once it was
+    refused.
+    """
+    earned: dict[tuple[str, str], float] = {}
+    for event in sorted(events, key=lambda event: event["timestamp"]):
+        about = event["request_id"], event["item_id"]
+        refused = rules.sign(event["kind"], event["value"]) < 0
+        best = max(earned.get(about, 0.0), rules.reward(event["kind"], event["value"]))
+        earned[about] = 0.0 if refused else best
+    return earned
 
 
 def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[np.float64]:

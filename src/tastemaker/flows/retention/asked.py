@@ -22,6 +22,7 @@ from tastemaker.experiment.readout.asked import (
     read_asking,
     unasked_share,
 )
+from tastemaker.experiment.readout.logs import AskedAfter
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
@@ -144,7 +145,8 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
     finally:
         database.close()
     with in_file(workspace):
-        people = people_table(*logs, never_salt(settings.seed), design, HEARD, ANONYMOUS, days)
+        after = AskedAfter(HEARD, ANONYMOUS, opened.event_rules())
+        people = people_table(*logs, never_salt(settings.seed), design, after, days)
     return people, design, f"day 1 after the first occasion; counts over {days} days"
 
 

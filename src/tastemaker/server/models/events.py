@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from tastemaker.errors import InputError
+from tastemaker.schema import KINDS, kind_of
 from tastemaker.server.models.base import Identifier, In, Out
 
-Kind = Literal["play", "like", "not_interested", "skip", "undo"]
+
+def _name(text: str) -> str:
+    try:
+        return kind_of(text).name
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+Kind = Annotated[
+    str,
+    AfterValidator(_name),
+    Field(
+        max_length=50,
+        description=f"{', '.join(KINDS)}; case, spaces, hyphens and common synonyms do not matter",
+    ),
+]
 
 
 class EventIn(In):
@@ -20,7 +37,9 @@ class EventIn(In):
     item_id: Identifier | None = None
     target: Identifier | None = Field(default=None, description="for 'undo': the event_id to take back")
     value: float | None = Field(
-        default=None, allow_inf_nan=False, description="for 'play': the share heard, 0 to 1"
+        default=None,
+        allow_inf_nan=False,
+        description="of a play: the share heard, 0 to 1; of a rating: the rating",
     )
     request_id: Identifier | None = Field(default=None, description="the slate it came from")
     position: int | None = Field(default=None, ge=0, description="the row of that slate")

@@ -3,13 +3,12 @@ deployments.
 """
 
 from tastemaker.store.database.database import Added, Database, Deployment, check_database
-from tastemaker.store.database.events import KINDS, Event
+from tastemaker.store.database.events import Event
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
 from tastemaker.store.database.surveys import Question, Surveys
 
 __all__ = [
-    "KINDS",
     "MIGRATIONS",
     "VERSION",
     "Added",

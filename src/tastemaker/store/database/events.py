@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -11,20 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tastemaker.errors import InputError
+from tastemaker.schema import kind_of
 
-KINDS = (
-    "view",
-    "play",
-    "like",
-    "dislike",
-    "skip",
-    "not_interested",
-    "save",
-    "rating",
-    "click",
-    "purchase",
-    "undo",
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -33,6 +20,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 class Event:
     """One thing a person did; `event_id` is chosen by the client, so that sending twice counts once.
 
+    kind: one of `schema.KINDS`, in any spelling; it is kept by its name there.
     `timestamp` carries its zone. An `undo` names the event it takes back in `refers_to`; every other kind
     names its item.
     """
@@ -47,10 +35,10 @@ class Event:
     refers_to: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            near = difflib.get_close_matches(str(self.kind), KINDS, n=1, cutoff=0.0)[0]
-            legal = f"the nearest that exists is '{near}' (all: {', '.join(KINDS)})"
-            raise InputError(f"event {self.event_id}: unknown kind '{self.kind}'; {legal}")
+        try:
+            object.__setattr__(self, "kind", kind_of(self.kind).name)
+        except InputError as error:
+            raise InputError(f"event {self.event_id}: {error}") from None
         for name in ("event_id", "user_id", "item_id", "request_id", "refers_to"):
             text = getattr(self, name)
             if text is not None and not (

@@ -23,7 +23,8 @@ def never_salt(seed: int) -> str:
 
 
 class Asker:
-    """Asks after plays and likes of what a logged slate showed.
+    """Asks after what people wanted (a play of some length, a like, a purchase ...) of what a logged slate
+    showed.
 
     Whether a person is ever asked is a hash of their id; whether this event is followed by the question is a
     draw keyed by the event, so sending it again changes nothing. `asked_probability` is the chance of that
@@ -33,6 +34,7 @@ class Asker:
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.settings, self.surveys = workspace.settings, Surveys(database)
+        self.rules = workspace.event_rules()
 
     def never(self, user_id: str) -> bool:
         """Whether the person belongs to those who are never asked."""
@@ -45,9 +47,7 @@ class Asker:
         if self.settings.ask_share <= 0:
             return None
         for event in events:
-            if event.kind == "like" or (
-                event.kind == "play" and (event.value is None or event.value >= HEARD)
-            ):
+            if self.rules.reward(event.kind, event.value) >= HEARD:
                 question = self._about(event, now)
                 if question is not None:
                     return {"question_id": question.question_id, "item_id": question.item_id, **WORDS}

@@ -4,16 +4,19 @@ database.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import numpy.typing as npt
 
 from tastemaker.corpus.pairs import pair_counts
 from tastemaker.flows.data import Data
 from tastemaker.retention.features import Floats, Known, Person, features, known_items
 from tastemaker.store import Database, Workspace
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 class Context:
@@ -23,31 +26,44 @@ class Context:
         self.workspace, self.data, self.database = workspace, data, database
 
     @cached_property
-    def _kinds(self) -> dict[str, Counter[str]]:
+    def _events(self) -> tuple[list[str], list[int], Bools, Bools]:
+        """Of every event of the table: the person, the item's index, whether it is a like, or a refusal."""
         table = self.workspace.table("interactions", full=False)
-        found: dict[str, Counter[str]] = {}
-        for user, kind in zip(table["user_id"].to_pylist(), table["kind"].to_pylist(), strict=True):
-            found.setdefault(user, Counter())[kind or ""] += 1
-        return found
+        kinds, values = table["kind"].to_pylist(), table["value"].to_pylist()
+        refused = self.data.rules.signs(kinds, values) < 0
+        items = [self.data.index[item] for item in table["item_id"].to_pylist()]
+        return table["user_id"].to_pylist(), items, self.data.rules.liked(kinds, values), refused
+
+    @cached_property
+    def _counts(self) -> dict[str, Ints]:
+        """Likes, refusals and events of each person in the table."""
+        users, _, liked, refused = self._events
+        names, rows = np.unique(np.array(users, dtype=object), return_inverse=True)
+        columns = [np.bincount(rows, weights, len(names)) for weights in (liked, refused, None)]
+        return dict(zip(names.tolist(), np.stack(columns, axis=1).astype(np.int64), strict=True))
 
     @cached_property
     def known(self) -> Known:
         """The facts of every item, counted once."""
-        table, data = self.workspace.table("interactions", full=False), self.data
+        data, (_, rows, liked, refused) = self.data, self._events
         pairs, times = pair_counts(data.split.train)
         counts = {
             (one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)
         }
-        rows = [data.index[item] for item in table["item_id"].to_pylist()]
         attributes = [values or [] for values in data.items["attributes"].to_pylist()]
-        return known_items(data.training_counts, attributes, rows, table["kind"].to_pylist(), counts)
+        return known_items(data.training_counts, attributes, rows, liked, refused, counts)
 
     def person(self, user_id: str | None, history: Sequence[int]) -> Person:
         """Who asks: the history as the ranker sees it, and what they did, in the tables and since."""
-        kinds = Counter(self._kinds.get(user_id, {})) if user_id is not None else Counter[str]()
-        if user_id is not None and self.database is not None:
-            kinds.update(event.kind for event in self.database.history(user_id))
-        return Person(tuple(history), kinds["like"], kinds["skip"] + kinds["not_interested"], kinds.total())
+        counts = np.zeros(3, np.int64)
+        if user_id is not None:
+            counts = counts + self._counts.get(user_id, 0)
+            if self.database is not None:
+                events = self.database.history(user_id)
+                kinds, values = [event.kind for event in events], [event.value for event in events]
+                refused = self.data.rules.signs(kinds, values) < 0
+                counts += [self.data.rules.liked(kinds, values).sum(), refused.sum(), len(events)]
+        return Person(tuple(history), *counts.tolist())
 
     def features(
         self, user_id: str | None, history: Sequence[int], items: npt.ArrayLike, scores: npt.ArrayLike

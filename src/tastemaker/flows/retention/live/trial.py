@@ -24,7 +24,9 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
         )
     database = Database(opened.database)
     exposures = Surveys(database).exposures(name)
-    table = unit_table(exposures, database.events_table(), database.slates_table(), name, SHARES, days)
+    table = unit_table(
+        exposures, database.events_table(), database.slates_table(), name, SHARES, days, opened.event_rules()
+    )
     database.close()
     write_table(out, table)
     log = out.with_name("exposures.parquet")
