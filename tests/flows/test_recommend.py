@@ -139,6 +139,12 @@ def test_reasons_rest_on_the_history(service: WorkspaceService) -> None:
 def test_fields_search_and_history(service: WorkspaceService) -> None:
     assert {one["name"]: len(one["values"]) for one in service.fields()} == {"type": 4, "key": 4}
     assert service.search("number 7 waltz", 5, 0)[0]["item_id"] in {"t007", "t002"}
+    assert all(
+        "waltz" in item["title"].lower()
+        for item in service.search("walt", 5, 0) + service.search("watlz", 5, 0)
+    )
+    assert len(service.search("walt", 5, 0)) == len(service.search("watlz", 5, 0)) == 5
+    assert service.search("t007", 5, 0)[0]["item_id"] == "t007"
     assert len(service.search("", 10, 60)) == 4
     with pytest.raises(InputError, match="not known"):
         service.history("nobody")

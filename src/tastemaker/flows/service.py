@@ -22,7 +22,7 @@ from tastemaker.flows.recommend import Recommender, Wish, user_history
 from tastemaker.flows.retention.live.asking import Asker
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.ranking import Ranking
-from tastemaker.retrieve.baselines import Lexical
+from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.store import Database, Workspace, read_table
 from tastemaker.store import Event as StoredEvent
 
@@ -75,7 +75,9 @@ class WorkspaceService:
         self.asker = Asker(workspace, self.database)
         self.ranking = Ranking(workspace, Context(workspace, self.data, self.database), self.database)
         self.media_store = Media(workspace, self.data.items)
-        self._lexical = Lexical(item_texts(self.data.items))
+        titles = [title or "" for title in self.data.items["title"].to_pylist()]
+        known = zip(self.data.item_ids, item_texts(self.data.items), strict=True)
+        self._words = TypeAhead(titles, [f"{item_id} {text}" for item_id, text in known])
         self._search_lock = threading.Lock()
         columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
         self._items = {row["item_id"]: _item(row) for row in self.data.items.select(columns).to_pylist()}
@@ -133,17 +135,16 @@ class WorkspaceService:
         return [self._items[one] for one in ids if one in self._items]
 
     def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
-        """Items that share a word with `text`, best first; the whole catalogue by title when it is empty."""
+        """Items that match the words of `text`, parts of words and typing errors too, best first; the whole
+        catalogue by title when it is empty.
+        """
         if not text.strip():
             ordered = sorted(
                 self._items.values(), key=lambda one: ((one["title"] or "~").casefold(), one["item_id"])
             )
             return ordered[offset : offset + limit]
-        scores = self._lexical.search([text])[0]
-        best = np.argsort(-scores, kind="stable")
-        return [
-            self._items[self.data.item_ids[row]] for row in best[offset : offset + limit] if scores[row] > 0
-        ]
+        rows = self._words.search(text)[offset : offset + limit]
+        return [self._items[self.data.item_ids[row]] for row in rows]
 
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         """Bytes and media type, rendered when first asked for."""
