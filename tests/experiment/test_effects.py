@@ -113,6 +113,34 @@ def test_cuped_is_the_regression_on_the_covariate() -> None:
     assert found.variance_kept < 0.8
 
 
+@pytest.mark.parametrize("kind", ["added", "multiplied"])
+@pytest.mark.parametrize(("rho", "lift"), [(0.99, 0.1), (0.99, 1.0), (0.95, 0.3), (0.9, 1.0)])
+def test_a_relative_lift_with_a_covariate_covers(kind: str, rho: float, lift: float) -> None:
+    """The pooled mean of the covariate is estimated as well; a lift far from 0 does not cancel its noise."""
+    rng, metric, runs, covered = np.random.default_rng(1), Metric("y", covariate="x"), 500, 0
+    shares = (700, 300)  # unequal arms: each arm's own weight in the pooled mean matters
+    for _ in range(runs):
+        arms = []
+        for n, added in zip(shares, (lift, 0.0), strict=True):
+            x = rng.gamma(1, 10, n)
+            y = x + rng.standard_normal(n) * 10 * math.sqrt(1 / rho**2 - 1)
+            y = y * (1 + added) if kind == "multiplied" else y + 10 * added
+            arms.append(Moments.of(("y", "x"), np.column_stack([y, x])))
+        found = effect(*arms, metric)
+        covered += found.low <= lift <= found.high
+    assert abs(covered / runs - 0.95) <= 3.5 * math.sqrt(0.95 * 0.05 / runs)
+
+
+def test_a_treatment_without_a_single_event_has_no_relative_lift() -> None:
+    rng = np.random.default_rng(5)
+    arms = [
+        Moments.of(("skips",), rate * np.ones((500, 1)) * (rng.random((500, 1)) < 0.02)) for rate in (0, 1)
+    ]
+    found = effect(*arms, Metric("skips"))
+    assert math.isnan(found.value) and "ask for absolute" in found.reason
+    assert effect(*arms, Metric("skips"), "absolute").p < 0.05
+
+
 def test_a_ratio_has_the_printed_variance() -> None:
     data = users(np.random.default_rng(4), 2000)
     read = moments(pa.table(data), RATIO)

@@ -81,6 +81,11 @@ class _Arm:
     cross: float
     covariate: float
 
+    def left(self, gain: float, slope: float) -> float:
+        """Variance of one unit of `gain` times its value less `slope` times its covariate."""
+        variance = gain**2 * self.own - 2 * gain * slope * self.cross + slope**2 * self.covariate
+        return max(0.0, variance)
+
 
 def effect(
     treatment: Moments,
@@ -105,83 +110,81 @@ def effect(
         raise InputError(f"alpha is {alpha}; give a number between 0 and 1")
     if kind not in ("relative", "absolute"):
         raise InputError(f"effect kind '{kind}' is unknown; choose relative or absolute")
-    told: dict[str, Any] = {
+    about: dict[str, Any] = {
         "kind": kind,
         "n": treatment.n + control.n,
         "smallest": min(treatment.n, control.n),
+        "better": metric.better,
+        "cohort": cohort,
     }
-    told |= {"better": metric.better, "cohort": cohort}
     for name, arm in (("treatment", treatment), ("control", control)):
         if arm.n < 2:
-            return no_effect(metric.name, f"the {name} arm has {arm.n} units; at least 2 are needed", **told)
+            return no_effect(metric.name, f"the {name} arm has {arm.n} units; at least 2 are needed", **about)
     use = covariate and bool(metric.covariate)
-    arms = [_arm(one, metric, use) for one in (treatment, control)]
-    if any(math.isnan(one.value) for one in arms):
-        return no_effect(metric.name, f"the denominator '{metric.denominator}' is 0 for a whole arm", **told)
-    weight = [treatment.n - 1, control.n - 1]
-    spread = sum(w * one.covariate for w, one in zip(weight, arms, strict=True))
-    theta = (
-        sum(w * one.cross for w, one in zip(weight, arms, strict=True)) / spread
-        if use and spread > 0
-        else 0.0
-    )
-    centre = (treatment.n * arms[0].before + control.n * arms[1].before) / told["n"]
-    values = [one.value - theta * (one.before - centre) for one in arms]
-    left = [max(0.0, one.own - 2 * theta * one.cross + theta**2 * one.covariate) for one in arms]
-    own = sum(one.own for one in arms)
-    told |= {
-        "treatment": values[0],
-        "control": values[1],
-        "variance_kept": sum(left) / own if own > 0 else 1.0,
+    arms = [_arm(read, metric, use) for read in (treatment, control)]
+    if any(math.isnan(arm.value) for arm in arms):
+        return no_effect(metric.name, f"the denominator '{metric.denominator}' is 0 for a whole arm", **about)
+    freedom = (treatment.n - 1, control.n - 1)
+    spread = sum(w * arm.covariate for w, arm in zip(freedom, arms, strict=True))
+    cross = sum(w * arm.cross for w, arm in zip(freedom, arms, strict=True))
+    theta = cross / spread if use and spread > 0 else 0.0
+    share = (treatment.n / about["n"], control.n / about["n"])
+    centre = share[0] * arms[0].before + share[1] * arms[1].before
+    mt, mc = (arm.value - theta * (arm.before - centre) for arm in arms)
+    own = sum(arm.own for arm in arms)
+    about |= {
+        "treatment": mt,
+        "control": mc,
+        "variance_kept": sum(arm.left(1.0, theta) for arm in arms) / own if own > 0 else 1.0,
     }
-    return _measured(metric, values, [left[0] / treatment.n, left[1] / control.n], weight, alpha, told, use)
-
-
-def _measured(
-    metric: Metric,
-    values: list[float],
-    variances: list[float],
-    freedom: list[int],
-    alpha: float,
-    told: dict[str, Any],
-    cuped: bool,
-) -> Effect:
-    """Difference or lift of two independent values with their variances."""
-    (mt, mc), (vt, vc) = values, variances
-    if vt + vc <= 0:
+    if sum(arm.left(1.0, theta) for arm in arms) <= 0:
         same = "0" if mt == mc == 0 else "the same"
-        return no_effect(
-            metric.name,
-            f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare",
-            **told,
-        )
-    value, gains = mt - mc, (1.0, 1.0)
-    if told["kind"] == "relative":
-        if mc == 0:
-            return no_effect(
-                metric.name,
-                "the control's value is 0, so a relative lift has no meaning; ask for absolute",
-                **told,
-            )
-        value, gains = mt / mc - 1, (1 / mc**2, mt**2 / mc**4)
-    parts = (vt * gains[0], vc * gains[1])
-    se = math.sqrt(sum(parts))
-    df = sum(parts) ** 2 / sum(part**2 / free for part, free in zip(parts, freedom, strict=True))
+        why = f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare"
+        return no_effect(metric.name, why, **about)
+    if kind == "absolute":
+        value, gains, slope = mt - mc, (1.0, 1.0), theta
+    elif mc == 0:
+        why = "the control's value is 0, so a relative lift has no meaning; ask for absolute"
+        return no_effect(metric.name, why, **about)
+    else:
+        # The pooled centre of the covariate is estimated too: it moves both adjusted means, and a lift far
+        # from 0 does not cancel it. mt = yt - theta w_c (xt - xc) and mc = yc + theta w_t (xt - xc).
+        lift = mt / mc
+        value, gains, slope = lift - 1, (1 / mc, lift / mc), theta * (share[1] + share[0] * lift) / mc
+    parts = [
+        arm.left(gain, slope) / read.n
+        for arm, gain, read in zip(arms, gains, (treatment, control), strict=True)
+    ]
+    if sum(parts) <= 0:
+        why = f"'{metric.name}' is 0 for every unit of the treatment: a lift of -100 % has no interval;"
+        return no_effect(metric.name, f"{why} ask for absolute", **about)
+    about["assumptions"] = (_INDEPENDENT, _MARGINS)
+    if use:
+        known = f"'{metric.covariate}' was measured before the test and cannot be affected by it"
+        about["assumptions"] += (known,)
+    return _with_interval(metric.name, value, parts, freedom, alpha, about)
+
+
+def _with_interval(
+    metric: str,
+    value: float,
+    variances: list[float],
+    freedom: tuple[int, int],
+    alpha: float,
+    about: dict[str, Any],
+) -> Effect:
+    """The effect with Welch's t interval from the two arms' parts of its variance."""
+    se = math.sqrt(sum(variances))
+    df = sum(variances) ** 2 / sum(part**2 / free for part, free in zip(variances, freedom, strict=True))
     half = float(stats.t.ppf(1 - alpha / 2, df)) * se
     p = float(2 * stats.t.sf(abs(value) / se, df))
-    assumed = [_INDEPENDENT, _MARGINS]
-    assumed += (
-        [f"'{metric.covariate}' was measured before the test and cannot be affected by it"] if cuped else []
-    )
-    return Effect(
-        metric.name, value, value - half, value + half, p=p, se=se, df=df, assumptions=tuple(assumed), **told
-    )
+    return Effect(metric, value, value - half, value + half, p=p, se=se, df=df, **about)
 
 
-def no_effect(metric: str, reason: str, kind: Kind = "relative", n: int = 0, **told: Any) -> Effect:
+def no_effect(metric: str, reason: str, kind: Kind = "relative", n: int = 0, **about: Any) -> Effect:
     """An effect without a number, and why."""
     nan = math.nan
-    return Effect(metric, nan, nan, nan, n, kind, nan, reason=reason, **told)
+    return Effect(metric, nan, nan, nan, n, kind, nan, reason=reason, **about)
 
 
 def effect_from_interval(
