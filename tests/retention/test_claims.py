@@ -154,6 +154,28 @@ def test_weights_report_names_cost_and_tipping_point() -> None:
         weights_claim(mixed, ["x0"])
 
 
+def test_a_verdict_remembers_the_weights_under_it() -> None:
+    rng = np.random.default_rng(1)
+    few = survey(600).append_column("cell", pa.array(np.repeat(["a", "c"], [540, 60])))
+    answers = [a if row < 541 else None for row, a in enumerate(few["answer"].to_pylist())]
+    answers[540] = 4.0
+    few = few.set_column(few.column_names.index("answer"), "answer", pa.array(answers, pa.float64()))
+    found, report = weights_claim(few, ["cell"])
+    assert report.verdict == "cannot tell" and "'cell=c' (1 person answered of 60 asked" in report.because
+    heavy = survey(600)
+    asked = np.where(np.arange(600) == heavy["answer"].is_valid().index(True).as_py(), 1e-6, 1.0)
+    heavy = heavy.set_column(
+        heavy.column_names.index("asked_probability"), "asked_probability", pa.array(asked)
+    )
+    found, report = weights_claim(heavy.append_column("x", pa.array(rng.normal(size=600))), ["x"])
+    assert (
+        found.ess < 2 and report.verdict != "supported" and "effective sample size is 1.0" in report.because
+    )
+    only = survey(600)
+    _, report = weights_claim(only.filter(only["answer"].is_valid()), ["x0"])
+    assert report.verdict == "cannot tell" and "rows are answered" in report.because
+
+
 def test_weights_of_equal_answers_have_a_report_without_means(tmp_path: Path) -> None:
     same = survey()
     place = same.column_names.index("answer")
@@ -170,7 +192,7 @@ def test_weights_when_everyone_answered() -> None:
     _, report = weights_claim(
         everyone.set_column(place, "answer", pa.array(answer)), ["x0", "x1"], threshold=3.0
     )
-    assert report.verdict == "supported" and "Everyone who was asked answered" in report.because
+    assert report.verdict == "cannot tell" and "one row a question shown" in report.because
 
 
 def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:

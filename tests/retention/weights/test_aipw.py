@@ -52,9 +52,12 @@ def test_the_plain_mean_misses_what_the_weighted_ones_catch() -> None:
     assert aipw_mean(data, ["x0", "x1"]) == aipw_mean(data, ["x0", "x1"])
 
 
-def test_without_an_answer_model_it_is_the_weighted_mean() -> None:
+def test_without_an_answer_model_it_is_the_weighted_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     data = world(5, n=500)
-    nothing = aipw_mean(data, ["x0", "x1"], learner=lambda x, y, weight: lambda rows: np.zeros(len(rows)))
+    monkeypatch.setattr(
+        "tastemaker.retention.weights.aipw.linear", lambda x, y, weight: lambda rows: np.zeros(len(rows))
+    )
+    nothing = aipw_mean(data, ["x0", "x1"])
     assert nothing.value == pytest.approx(weighted_mean(data, ["x0", "x1"]).value)
     # Its interval knows that pi was fitted on covariates that predict the answer, so it is the narrower one.
     assert (
@@ -110,3 +113,34 @@ def test_nothing_can_tip_when_everyone_answered() -> None:
     assert tipping_point(estimate, 2.0, 1.0, 1.0).shift == -np.inf
     with pytest.raises(InputError, match="response rate in"):
         tipping_point(estimate, 2.0, 0.0, 1.0)
+
+
+def rare(rng: np.random.Generator, answers: int, mean: int, as_number: bool) -> tuple[pa.Table, float]:
+    """60 of 660 people in a category that `answers` of them answered for; they would all answer `mean`."""
+    cell = np.repeat(["a", "b", "c"], [300, 300, 60])
+    answered = np.concatenate([rng.random(300) < 0.6, rng.random(300) < 0.4, np.arange(60) < answers])
+    y = np.where(cell == "c", mean, rng.integers(3, 6, 660)).astype(float)
+    given = {"cell": (cell == "c").astype(int)} if as_number else {"cell": cell}
+    columns = {"user_id": np.arange(660), "asked_probability": np.ones(660)}
+    return pa.table(columns | given | {"answer": pa.array(y, mask=~answered)}), (4 * 600 + mean * 60) / 660
+
+
+@pytest.mark.parametrize("as_number", [False, True])
+@pytest.mark.parametrize(("answers", "mean"), [(1, 1), (2, 4), (5, 5), (10, 4), (24, 1)])
+def test_a_category_with_few_answers_stays_on_the_scale_and_is_covered(
+    answers: int, mean: int, as_number: bool
+) -> None:
+    rng, runs, covered = np.random.default_rng(answers), 100, 0
+    for run in range(runs):
+        data, truth = rare(rng, answers, mean, as_number)
+        found = aipw_mean(data, ["cell"], key=(run,), scale=(1, 5))
+        assert 1 <= found.low <= found.value <= found.high <= 5
+        covered += found.low <= truth <= found.high
+    assert covered / runs >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / runs)
+
+
+def test_a_category_that_a_fold_never_saw_does_not_exist() -> None:
+    """Ten people, all of whom chance could put into one fold: each fold holds as many of them."""
+    data, _ = rare(np.random.default_rng(3), 10, 4, as_number=False)
+    values = [aipw_mean(data, ["cell"], key=(seed,)).value for seed in range(40)]
+    assert np.ptp(values) < 0.1

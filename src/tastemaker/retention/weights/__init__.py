@@ -4,21 +4,20 @@ from tastemaker.retention.weights.aipw import (
     TippingPoint,
     aipw_mean,
     answered_mean,
-    linear,
     tipping_point,
     weighted_mean,
 )
 from tastemaker.retention.weights.claim import weights_claim
-from tastemaker.retention.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
+from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
 
 __all__ = [
+    "LEAST",
     "LIMIT",
     "ResponseWeights",
     "TippingPoint",
     "WeightSettings",
     "aipw_mean",
     "answered_mean",
-    "linear",
     "response_weights",
     "tipping_point",
     "weighted_mean",

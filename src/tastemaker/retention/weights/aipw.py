@@ -5,58 +5,48 @@ it could be.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.special import ndtri
+from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.retention.surveys import codes
 from tastemaker.retention.weights.newton import gram
-from tastemaker.retention.weights.weigh import Prepared, WeightSettings, prepare, read_answers
+from tastemaker.retention.weights.weigh import (
+    Prepared,
+    WeightSettings,
+    prepare,
+    read_answers,
+    thin_categories,
+)
 from tastemaker.stats.estimate import Estimate
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
-Predict = Callable[[Floats], Floats]
-Learner = Callable[[Floats, Floats, Floats], Predict]
+Ints = npt.NDArray[np.int64]
+Scale = tuple[float, float]
 
 MISSING_AT_RANDOM = "given the covariates, who answers does not depend on the answer"
 POSITIVE = "everyone shown could have answered"
 
 
-def linear(x: Floats, y: Floats, weight: Floats) -> Predict:
-    """Weighted least squares of y (m,) on an intercept and x (m, p); the default outcome model of
-    `aipw_mean`.
-    """
-    z = np.column_stack([np.ones(len(x)), x])
-    slope = np.linalg.lstsq(gram(z, weight), (weight * y) @ z, rcond=None)[0]
-    return lambda rows: np.asarray(slope[0] + rows @ slope[1:], dtype=np.float64)
-
-
-def answered_mean(
-    shown: pa.Table,
-    *,
-    answer: str = "answer",
-    asked_probability: str = "asked_probability",
-    user: str = "user_id",
-    level: float = 0.95,
-    name: str = "surveys",
-) -> Estimate:
+def answered_mean(shown: pa.Table, *, level: float = 0.95, name: str = "surveys") -> Estimate:
     """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not
     answer.
 
     Variance from sums by user. Raises InputError as `response_weights` does.
     """
-    values, d = read_answers(shown, answer=answer, asked_probability=asked_probability, name=name)
-    owner, weight = codes(shown, user, name)[0], np.where(np.isnan(values), 0.0, d)
+    values, d = read_answers(shown, name)
+    owner, weight = codes(shown, "user_id", name)[0], np.where(np.isnan(values), 0.0, d)
     filled = np.nan_to_num(values, nan=0.0)
     mean = float(weight @ filled / weight.sum())
     rests = ("those who did not answer would have answered like those who did",)
+    influence = weight * (filled - mean) / weight.sum()
     return _interval(
-        mean, weight * (filled - mean) / weight.sum(), owner, values, "mean of the answers", level, rests
+        mean, influence, owner, values, Estimate(mean, 0, 0, 0, "mean of the answers", rests), level
     )
 
 
@@ -64,33 +54,27 @@ def weighted_mean(
     shown: pa.Table,
     covariates: Sequence[str],
     *,
-    answer: str = "answer",
-    asked_probability: str = "asked_probability",
-    user: str = "user_id",
+    scale: Scale | None = None,
     level: float = 0.95,
     name: str = "surveys",
 ) -> Estimate:
-    """Paper mode: mean of the answers under the response weights, weights taken as known, variance from sums
-    by user.
+    """As published: mean of the answers under the response weights, weights taken as known, variance from
+    sums by user.
 
-    Raises InputError as `response_weights` does.
+    Categories with too few answers are treated as in `aipw_mean`. Raises InputError as `response_weights`
+    does.
     """
-    given = prepare(
-        shown, covariates, WeightSettings(), answer=answer, asked_probability=asked_probability, name=name
-    )
-    owner = codes(shown, user, name)[0]
-    filled = np.where(given.answered, given.values, 0.0)
-    weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
-    mean = float(weight @ filled / weight.sum())
-    return _interval(
-        mean,
-        weight * (filled - mean) / weight.sum(),
-        owner,
-        given.values,
-        "weighted mean",
-        level,
-        (MISSING_AT_RANDOM, POSITIVE),
-    )
+
+    def main(rows: pa.Table) -> Estimate:
+        given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
+        filled = np.where(given.answered, given.values, 0.0)
+        weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
+        mean = float(weight @ filled / weight.sum())
+        about = Estimate(mean, 0, 0, 0, "weighted mean", (MISSING_AT_RANDOM, POSITIVE))
+        influence = weight * (filled - mean) / weight.sum()
+        return _interval(mean, influence, codes(rows, "user_id", name)[0], given.values, about, level)
+
+    return _with_thin(shown, covariates, main, scale, name)
 
 
 def aipw_mean(
@@ -99,52 +83,87 @@ def aipw_mean(
     *,
     key: Sequence[str | int] = (0,),
     folds: int = 5,
-    learner: Learner = linear,
-    answer: str = "answer",
-    asked_probability: str = "asked_probability",
-    user: str = "user_id",
+    scale: Scale | None = None,
     level: float = 0.95,
     name: str = "surveys",
 ) -> Estimate:
     """Doubly robust mean of the answers over everyone shown: right when either the answer model or the
     response model is.
 
-    mu = (1/D) sum d [m(x) + (R/pi)(y - m(x))], D = sum d, pi as in `response_weights`, m by `learner`
-    cross-fitted over `folds` of users drawn by `key`. Variance from user sums of the influence terms, which
-    include the estimation of pi: its term
-    -d (R/pi - 1) x'g, with g the regression of the residuals on x among those who answered, weighted by d (1
-    - pi)/pi.
+    mu = (1/D) sum d [m(x) + (R/pi)(y - m(x))], D = sum d, pi as in `response_weights`, m by `linear`
+    cross-fitted over `folds` of users drawn by `key`; the people of each category are dealt out evenly, so
+    that no fold is predicted by a model that never saw its category. Variance from user sums of the influence
+    terms, which include the estimation of pi: its term -d (R/pi - 1) x'g, with g the regression of the
+    residuals on x among those who answered, weighted by d (1 - pi)/pi; Student's t with the degrees of
+    freedom that few large terms leave.
+
+    A category that fewer than `weigh.LEAST` people answered for cannot be modelled: its people enter with the
+    mean of their answers, and the interval allows them any answer of the `scale` (lowest, highest; None: as
+    observed). No estimate lies outside the scale.
 
     Raises InputError as `response_weights` does, and when there are fewer users with an answer than folds.
     Source: Robins, Rotnitzky and Zhao, JASA 1994; cross-fitting: Chernozhukov et al., Econometrics Journal
-    2018.
+    2018; bounds: Manski, Partial Identification of Probability Distributions, 2003.
     """
     if folds < 2:
         raise InputError(
             f"folds is {folds}; the answer model needs at least 2 folds of users to be fitted on other people"
         )
-    given = prepare(
-        shown, covariates, WeightSettings(), answer=answer, asked_probability=asked_probability, name=name
-    )
-    owner = codes(shown, user, name)[0]
-    predicted = _cross_fit(given, owner, folds, learner, key, name)
-    value, influence = _influence(given, predicted)
     rests = (
         f"{MISSING_AT_RANDOM}, or the answer model is right",
         POSITIVE,
         "users are independent of each other",
     )
-    return _interval(value, influence, owner, given.values, "AIPW", level, rests)
+
+    def main(rows: pa.Table) -> Estimate:
+        given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
+        owner = codes(rows, "user_id", name)[0]
+        value, influence = _influence(given, _cross_fit(given, owner, folds, key, name))
+        return _interval(
+            value, influence, owner, given.values, Estimate(value, 0, 0, 0, "AIPW", rests), level
+        )
+
+    return _with_thin(shown, covariates, main, scale, name)
 
 
-def _cross_fit(
-    given: Prepared,
-    owner: npt.NDArray[np.int64],
-    folds: int,
-    learner: Learner,
-    key: Sequence[str | int],
+def _with_thin(
+    shown: pa.Table,
+    covariates: Sequence[str],
+    main: Callable[[pa.Table], Estimate],
+    scale: Scale | None,
     name: str,
-) -> Floats:
+) -> Estimate:
+    """`main` of the rows outside thin categories, with the people of those put at both ends of the scale."""
+    values, d = read_answers(shown, name)
+    low, high = scale or (float(np.nanmin(values)), float(np.nanmax(values)))
+    thin, rows = thin_categories(shown, covariates, name)
+    users = len(codes(shown, "user_id", name)[1])
+    if rows.all():
+        why = f"no category has enough answers: {'; '.join(category.text for category in thin)}"
+        return Estimate(np.nan, np.nan, np.nan, users, "mean", (), why)
+    estimate = main(shown.filter(pa.array(~rows)) if thin else shown)
+    if estimate.reason:
+        return estimate
+    share = float(d[rows].sum() / d.sum())
+    answered = rows & ~np.isnan(values)
+    own = float(np.average(values[answered], weights=d[answered])) if answered.any() else (low + high) / 2
+    ends = (estimate.value, own), (estimate.low, low), (estimate.high, high)
+    mixed = [min(max((1 - share) * most + share * few, low), high) for most, few in ends]
+    allowed = tuple(f"nothing of {c.text}: any answer from {low:g} to {high:g}" for c in thin)
+    return Estimate(*mixed, users, estimate.kind, estimate.assumptions + allowed)
+
+
+def linear(x: Floats, y: Floats, weight: Floats) -> Callable[[Floats], Floats]:
+    """Weighted least squares of y (m,) on an intercept and x (m, p): the outcome model of `aipw_mean`.
+
+    Predictions stay within the answers seen.
+    """
+    z = np.column_stack([np.ones(len(x)), x])
+    slope = np.linalg.lstsq(gram(z, weight), (weight * y) @ z, rcond=None)[0]
+    return lambda rows: np.clip(slope[0] + rows @ slope[1:], y.min(), y.max())
+
+
+def _cross_fit(given: Prepared, owner: Ints, folds: int, key: Sequence[str | int], name: str) -> Floats:
     """(n,) predictions of each row by a model that saw none of its user's rows."""
     people = np.unique(owner[given.answered])
     if len(people) < folds:
@@ -154,18 +173,27 @@ def _cross_fit(
         )
     fold_of = np.empty(int(owner.max()) + 1, dtype=np.int64)
     rng = generator(*key, "folds of users")
-    # Those who answered are dealt out first, so that no fold trains without answers.
     fold_of[rng.permutation(len(fold_of))] = np.arange(len(fold_of)) % folds
-    fold_of[rng.permutation(people)] = np.arange(len(people)) % folds
+    # Those who answered are dealt out category by category, so that no fold trains without one.
+    dealt = rng.permutation(people)
+    dealt = dealt[np.argsort(_rarest(given, owner)[dealt], kind="stable")]
+    fold_of[dealt] = np.arange(len(people)) % folds
     fold = fold_of[owner]
     predicted = np.empty(len(owner))
-    for one in range(folds):
-        train = given.answered & (fold != one)
-        predict = learner(
-            given.design.x[train], given.values[train], given.d[train] / given.fit.probability[train]
-        )
-        predicted[fold == one] = predict(given.design.x[fold == one])
+    for part in range(folds):
+        train, test = given.answered & (fold != part), fold == part
+        weight = given.d[train] / given.fit.probability[train]
+        predicted[test] = linear(given.design.x[train], given.values[train], weight)(given.design.x[test])
     return predicted
+
+
+def _rarest(given: Prepared, owner: Ints) -> Ints:
+    """(users,) the rarest category, by people who answered, that each user answered in; -1 for none."""
+    label = np.full(int(owner.max()) + 1, -1, dtype=np.int64)
+    people = [np.unique(owner[rows & given.answered]) for _, rows in given.categories]
+    for place, members in enumerate(sorted(people, key=len, reverse=True)):
+        label[members] = place
+    return label
 
 
 def _influence(given: Prepared, predicted: Floats) -> tuple[float, Floats]:
@@ -182,13 +210,7 @@ def _influence(given: Prepared, predicted: Floats) -> tuple[float, Floats]:
 
 
 def _interval(
-    value: float,
-    influence: Floats,
-    owner: npt.NDArray[np.int64],
-    values: Floats,
-    kind: str,
-    level: float,
-    assumptions: tuple[str, ...],
+    value: float, influence: Floats, owner: Ints, values: Floats, about: Estimate, level: float
 ) -> Estimate:
     if not 0 < level < 1:
         raise InputError(f"level is {level}; give the coverage of the interval, above 0 and below 1")
@@ -199,10 +221,13 @@ def _interval(
             f"everyone gave the same answer ({answers[0]:g}): its spread among those who did not answer"
             " cannot be told"
         )
-        return Estimate(float("nan"), float("nan"), float("nan"), users, kind, assumptions, reason)
-    sums = np.bincount(owner, influence, minlength=users)
-    half = float(ndtri((1 + level) / 2) * np.sqrt((sums**2).sum() * users / max(users - 1, 1)))
-    return Estimate(value, value - half, value + half, users, kind, assumptions)
+        nan = float("nan")
+        return replace(about, value=nan, low=nan, high=nan, n=users, reason=reason)
+    squares = np.bincount(owner, influence, minlength=users) ** 2
+    variance = float(squares.sum()) * users / max(users - 1, 1)
+    df = float(squares.sum() ** 2 / (squares**2).sum())  # Satterthwaite: a few large terms leave little
+    half = float(stats.t.ppf((1 + level) / 2, df)) * variance**0.5
+    return replace(about, value=value, low=value - half, high=value + half, n=users)
 
 
 @dataclass(frozen=True)

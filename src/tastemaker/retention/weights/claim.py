@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Mode, Table, Verdict, shown
+from tastemaker.retention.surveys import SCALE
 from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, tipping_point, weighted_mean
-from tastemaker.retention.weights.weigh import LIMIT, ResponseWeights, WeightSettings, response_weights
+from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
 from tastemaker.stats.estimate import Estimate
 
 _DIFFER = (
@@ -25,6 +26,8 @@ _DIFFER = (
         " answer model is."
     ),
 )
+TINY = 0.01  # of everyone: a smaller category cannot move a mean far
+FEWEST, SMALLEST = 30, 0.1  # effective answers, and their share of the answers, below which weights decide
 _MOST = 15  # rows of a figure or a table of worst moments
 
 
@@ -55,10 +58,10 @@ def weights_claim(
     paper, corrected = shown(mode, "paper"), shown(mode, "corrected")
     means = {
         "as they came": answered_mean(surveys, name=name),
-        "weighted": weighted_mean(surveys, covariates, name=name),
+        "weighted": weighted_mean(surveys, covariates, scale=SCALE, name=name),
     }
     if corrected:
-        means["doubly robust"] = aipw_mean(surveys, covariates, key=key, name=name)
+        means["doubly robust"] = aipw_mean(surveys, covariates, key=key, scale=SCALE, name=name)
     verdict, because = _verdict(found, corrected)
     left, right = (
         Table.of("Mean answer", _means(means, names))
@@ -96,29 +99,44 @@ def weights_claim(
     return found, report
 
 
-def _verdict(found: ResponseWeights, corrected: bool) -> tuple[Verdict, str]:
-    if found.answered == found.shown:
-        return "supported", "Everyone who was asked answered; there is nothing to correct."
-    worst = {kind: found.worst(kind) for kind in ("mean", "square", "product")}
+def _verdict(weights: ResponseWeights, corrected: bool) -> tuple[Verdict, str]:
+    worst = {kind: weights.worst(kind) for kind in ("mean", "square", "product")}
+    before = weights.worst(when="before")
     if not corrected:
         verdict: Verdict = "supported" if worst["mean"] < LIMIT else "not supported"
         return (
             verdict,
+            f"The largest |SMD| of a mean is {worst['mean']:.1g} after weighting, {before:.2f} before.",
+        )
+    if weights.answered == weights.shown:
+        return (
+            "cannot tell",
             (
-                f"The largest |SMD| of a mean is {worst['mean']:.1g} after weighting,"
-                f" {found.worst(when='before'):.2f} before."
+                f"All {weights.shown:,} rows are answered, as in a table that lacks the questions nobody"
+                " answered; give one row a question shown, answered or not."
             ),
         )
-    fine = max(worst.values()) < LIMIT
+    doubts = [
+        f"too few answers to stand for {c.text}; at least {LEAST} people"
+        for c in weights.thin
+        if c.share >= TINY
+    ]
+    if weights.ess < max(FEWEST, weights.answered * SMALLEST):
+        doubts.append(
+            f"the effective sample size is {weights.ess:.1f} of {weights.answered:,} answers: a few weights"
+            f" decide (the largest is {weights.largest:.0f} times the mean)"
+        )
     words = (
         f"After weighting the largest |SMD| is {worst['mean']:.1g} of a mean, {worst['square']:.3f} of a"
-        " square and "
+        f" square and {worst['product']:.3f} of a product; {LIMIT} is the limit. Before, the worst mean was"
+        f" {before:.2f}."
     )
-    words += (
-        f"{worst['product']:.3f} of a product; {LIMIT} is the limit. Before, the worst mean was"
-        f" {found.worst(when='before'):.2f}."
-    )
-    return ("supported" if fine else "not supported"), words
+    if doubts:
+        text = "; ".join(doubts)
+        words = f"{text[0].upper()}{text[1:]}. {words}"
+    if max(worst.values()) >= LIMIT:
+        return "not supported", words
+    return ("cannot tell" if doubts else "supported"), words
 
 
 def _means_balance(found: ResponseWeights) -> Table:

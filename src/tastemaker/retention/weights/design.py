@@ -17,6 +17,7 @@ from tastemaker.retention.weights.newton import gram
 
 Floats = npt.NDArray[np.float64]
 
+_MANY = 1000  # categories
 _REDUNDANT = 1e-9  # share of a column's variance that the columns before it leave
 
 
@@ -34,7 +35,14 @@ class Design:
     dropped: tuple[str, ...]
 
 
-def design(table: pa.Table, covariates: Sequence[str], d: Floats, most: int, name: str) -> Design:
+def design(
+    table: pa.Table,
+    covariates: Sequence[str],
+    d: Floats,
+    most: int,
+    name: str,
+    allow_constant: bool = False,
+) -> Design:
     """The covariates of `table` as a `Design` under the weights d (n,).
 
     Raises InputError on no covariate, a repeated or missing one, an empty or infinite cell (row and column),
@@ -55,7 +63,7 @@ def design(table: pa.Table, covariates: Sequence[str], d: Floats, most: int, nam
         for label, values in _columns(table, covariate, most, name):
             names.append(label)
             columns.append(values)
-    x = np.column_stack(columns)
+    x = np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
     del columns  # as large as x
     mean = d @ x / d.sum()
     x -= mean
@@ -64,13 +72,33 @@ def design(table: pa.Table, covariates: Sequence[str], d: Floats, most: int, nam
     x /= np.where(live, scale, 1.0)
     kept = _independent(gram(x, d / d.sum()), live)
     dropped = tuple(one for one, keep in zip(names, kept, strict=True) if not keep)
-    if not kept.any():
+    if not kept.any() and not allow_constant:
         raise InputError(
             f"{name}: every covariate is constant ({', '.join(covariates)}); there is nothing to balance"
         )
     if not kept.all():
         x, mean, scale = x[:, kept], mean[kept], scale[kept]
     return Design(x, tuple(one for one, keep in zip(names, kept, strict=True) if keep), mean, scale, dropped)
+
+
+def categories(
+    table: pa.Table, covariates: Sequence[str], name: str
+) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Label and rows (n,) of each category: of columns that hold no numbers, and of numbers that take two
+    values.
+    """
+    groups = []
+    for covariate in covariates:
+        if covariate in table.column_names and _is_number(table.schema.field(covariate).type):
+            values = numbers(table, covariate, name)
+            distinct = np.unique(values)
+            parts = [(f"{value:g}", values == value) for value in distinct] if len(distinct) == 2 else []
+        else:
+            numbered, labels = codes(table, covariate, name)
+            few = len(labels) <= _MANY  # `design` refuses more before they are needed
+            parts = [(label, numbered == place) for place, label in enumerate(labels)] if few else []
+        groups += [(f"{covariate}={label}", rows) for label, rows in parts]
+    return groups
 
 
 def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tuple[str, Floats]]:

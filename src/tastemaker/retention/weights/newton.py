@@ -77,6 +77,8 @@ def _newton(z: Floats, dr: Floats, rest: Floats, b: Floats, names: list[str]) ->
     for step in range(_STEPS):
         gradient = rest - odds @ z
         hessian = gram(z, odds)
+        if not np.isfinite(hessian).all():  # b ran away towards infinity
+            raise InputError(_separated(names))
         if np.abs(gradient).max() < TOLERANCE:
             _refuse_flat(hessian, names)
             return b, step

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import check_probability, numbers
+from tastemaker.retention.surveys import check_probability, codes, numbers
 from tastemaker.retention.weights.balance import balance_table
-from tastemaker.retention.weights.design import Design, design
+from tastemaker.retention.weights.design import Design, categories, design
 from tastemaker.retention.weights.newton import Balanced, balance
 
 Floats = npt.NDArray[np.float64]
 LIMIT = 0.1  # of |SMD|: the published acceptance
+LEAST = 10  # people who answered in a category; below, one answer stands for too many to be modelled
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class ResponseWeights:
     trimmed: rows cut. steps: of Newton.
     dropped: covariates that are constant or a combination of others. coefficients: name -> effect on the
     log-odds of answering of one unit, with "(intercept)". largest: the largest weight over the mean one.
+    thin: categories that too few people answered in.
     """
 
     weight: Floats
@@ -63,6 +65,7 @@ class ResponseWeights:
     dropped: tuple[str, ...]
     coefficients: dict[str, float]
     largest: float
+    thin: tuple[ThinCategory, ...] = ()
 
     def worst(self, kind: str = "mean", when: str = "after") -> float:
         """Largest |SMD| of a kind (mean, square, product) before or after weighting; 0 where there is no such
@@ -72,10 +75,30 @@ class ResponseWeights:
         return float(np.abs(rows[f"smd_{when}"].to_numpy()).max()) if rows.num_rows else 0.0
 
 
+@dataclass(frozen=True)
+class ThinCategory:
+    """A category (`covariate=value`) of `asked` rows, a `share` of the design weight of everyone shown, that
+    only `answered` people answered in.
+    """
+
+    label: str
+    asked: int
+    answered: int
+    share: float
+
+    @property
+    def text(self) -> str:
+        """What is the matter with it, in words."""
+        some = "1 person" if self.answered == 1 else f"{self.answered} people"
+        return (
+            f"'{self.label}' ({some} answered of {self.asked:,} asked, {100 * self.share:.1f} % of everyone)"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A survey table as arrays: answered (n,), values (n,) with NaN, d (n,) design weights, the design, the
-    fitted balance.
+    fitted balance, and the rows (n,) of each category.
     """
 
     answered: npt.NDArray[np.bool_]
@@ -83,9 +106,10 @@ class Prepared:
     d: Floats
     design: Design
     fit: Balanced
+    categories: list[tuple[str, npt.NDArray[np.bool_]]]
 
 
-def read_answers(shown: pa.Table, *, answer: str, asked_probability: str, name: str) -> tuple[Floats, Floats]:
+def read_answers(shown: pa.Table, name: str) -> tuple[Floats, Floats]:
     """(n,) answers with NaN where there is none, and (n,) design weights 1 / asked probability; InputError if
     nobody answered.
     """
@@ -93,30 +117,70 @@ def read_answers(shown: pa.Table, *, answer: str, asked_probability: str, name: 
         raise InputError(
             f"{name}: the table has no row; a survey table has one row a question shown, answered or not"
         )
-    values = numbers(shown, answer, name)
+    values = numbers(shown, "answer", name)
     if np.isnan(values).all():
         raise InputError(
-            f"{name}: nobody answered ('{answer}' is empty in all {len(values):,} rows); there is nothing to"
+            f"{name}: nobody answered ('answer' is empty in all {len(values):,} rows); there is nothing to"
             " weigh"
         )
-    check_probability(shown, asked_probability=asked_probability, name=name)
-    return values, 1.0 / numbers(shown, asked_probability, name)
+    check_probability(shown, name=name)
+    return values, 1.0 / numbers(shown, "asked_probability", name)
+
+
+def thin_categories(
+    shown: pa.Table, covariates: Sequence[str], name: str
+) -> tuple[tuple[ThinCategory, ...], npt.NDArray[np.bool_]]:
+    """The categories that fewer than LEAST people answered in, rarest reasons first found, and their rows
+    (n,).
+
+    Rows of a thin category are set aside before the next one is counted. Raises InputError naming a category
+    that was asked and in which nobody answered.
+    """
+    values, d = read_answers(shown, name)
+    answered, owner = ~np.isnan(values), codes(shown, "user_id", name)[0]
+    groups = categories(shown, covariates, name)
+    for label, rows in groups:
+        if not (rows & answered).any():
+            raise InputError(
+                f"{name}: covariate '{label}' separates who answered from who did not: none of its"
+                f" {int(rows.sum()):,} rows is answered, so no weights of those who answered can stand for"
+                " them; leave it out, merge its rare values, or restrict the claim to people who could"
+                " answer"
+            )
+    thin: list[ThinCategory] = []
+    aside = np.zeros(len(values), dtype=bool)
+    counted = -1
+    while counted < len(thin):
+        counted = len(thin)
+        for label, rows in groups:
+            left = rows & ~aside
+            people = len(np.unique(owner[left & answered]))
+            if left.any() and people < LEAST and (left != ~aside).any():
+                share = float(d[left].sum() / d.sum())
+                thin.append(ThinCategory(label, int(left.sum()), people, share))
+                aside |= left
+    if thin and len(np.unique(owner[answered & ~aside])) < LEAST:
+        aside[:] = True
+    return tuple(thin), aside
 
 
 def prepare(
     shown: pa.Table,
     covariates: Sequence[str],
     settings: WeightSettings,
+    name: str,
     *,
-    answer: str = "answer",
-    asked_probability: str = "asked_probability",
-    name: str = "surveys",
+    allow_constant: bool = False,
 ) -> Prepared:
-    """Read the columns and solve the balance; see `response_weights` for what is raised."""
-    values, d = read_answers(shown, answer=answer, asked_probability=asked_probability, name=name)
+    """Read the columns and solve the balance; see `response_weights` for what is raised.
+
+    allow_constant: where every covariate is constant, weigh by the response rate alone instead of refusing.
+    """
+    values, d = read_answers(shown, name)
     answered = ~np.isnan(values)
-    found = design(shown, covariates, d, settings.most_categories, name)
-    return Prepared(answered, values, d, found, balance(found.x, answered, d, list(found.names)))
+    matrix = design(shown, covariates, d, settings.most_categories, name, allow_constant)
+    fit = balance(matrix.x, answered, d, list(matrix.names))
+    return Prepared(answered, values, d, matrix, fit, categories(shown, covariates, name))
 
 
 def response_weights(
@@ -124,8 +188,6 @@ def response_weights(
     covariates: Sequence[str],
     settings: WeightSettings = WeightSettings(),
     *,
-    answer: str = "answer",
-    asked_probability: str = "asked_probability",
     name: str = "surveys",
 ) -> ResponseWeights:
     """Weights d / pi that make those who answered match everyone shown in the mean of each covariate,
@@ -145,9 +207,9 @@ def response_weights(
     Source: arXiv 2510.07621 (covariate balancing propensity score); Imai and Ratkovic, JRSS B 2014;
     exactness, ours.
     """
-    given = prepare(
-        shown, covariates, settings, answer=answer, asked_probability=asked_probability, name=name
-    )
+    design(shown, covariates, read_answers(shown, name)[1], settings.most_categories, name)
+    thin = thin_categories(shown, covariates, name)[0]
+    given = prepare(shown, covariates, settings, name)
     weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
     used, trimmed = _trim(weight, given, settings.trim)
     total, squares, answered = used.sum(), (used**2).sum(), int(given.answered.sum())
@@ -167,6 +229,7 @@ def response_weights(
         dropped=given.design.dropped,
         coefficients={"(intercept)": intercept} | dict(zip(given.design.names, slopes.tolist(), strict=True)),
         largest=float(used.max() * answered / total),
+        thin=thin,
     )
 
 
