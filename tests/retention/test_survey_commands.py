@@ -209,6 +209,30 @@ def test_validate_a_battery(tmp_path: Path) -> None:
         run(*given, "--block", "value=q0", "--block", "joy=q3,q4,q5")
 
 
+def test_an_item_worded_the_other_way_round_is_named_and_can_be_turned(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    mood = rng.normal(size=(500, 1))
+    items = np.clip(np.round(3 + mood + 0.8 * rng.normal(size=(500, 4))), 1, 5).astype(int)
+    items[:, 3] = 6 - items[:, 3]
+    table = pa.table({f"v{i}": column for i, column in enumerate(items.T)})
+    pq.write_table(table, tmp_path / "people.parquet")
+    given = ("validate", tmp_path / "people.parquet", "--out", tmp_path / "b", "--quiet")
+    block = ("--block", "value=v0,v1,v2,v3")
+    code, text = run(*given, *block)
+    assert code == 1 and "not supported" in text and "alpha of value" in text and "--reverse v3" in text
+    code, text = run(*given, *block, "--reverse", "v3")
+    assert code == 0 and "supported" in text and "--reverse" not in text
+    with pytest.raises(InputError, match="'v9' cannot be reversed, it is in no block: v0, v1, v2, v3"):
+        run(*given, *block, "--reverse", "v9")
+    answers = pa.table({"user_id": np.arange(500), "return": items[:, 0], "worth": items[:, 3]})
+    pq.write_table(answers, tmp_path / "answers.parquet")
+    asked = ("validate", tmp_path / "answers.parquet", "--out", tmp_path / "q", "--quiet")
+    asked += ("--question", "return", "--question", "worth")
+    code, text = run(*asked)
+    assert code == 1 and "'worth' runs against 'return'" in text and "--reverse" in text
+    assert run(*asked, "--reverse", "worth")[0] == 0
+
+
 def test_columns_of_text_get_their_types(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("user_id,answered,score,when,name\n007,true,1.5,x,a\n008,false,,y,b\n")
     table = read_typed(tmp_path / "t.csv")

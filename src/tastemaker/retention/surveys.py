@@ -93,6 +93,17 @@ def check_probability(
         )
 
 
+def turned(table: pa.Table, columns: Sequence[str], *, scale: tuple[int, int] = SCALE, name: str) -> pa.Table:
+    """`table` with the answers in `columns`, of questions worded the other way round, turned on their
+    scale.
+    """
+    for column in columns:
+        values = scale[0] + scale[1] - numbers(table, column, name)
+        answers = pa.array(values, mask=np.isnan(values))
+        table = table.set_column(table.column_names.index(column), column, answers)
+    return table
+
+
 def of_question(surveys: pa.Table, question: str, name: str = "surveys") -> pa.Table:
     """The rows of one question. Raises InputError naming the questions there are when it was never asked."""
     found = surveys.filter(pc.equal(surveys["question"], question))

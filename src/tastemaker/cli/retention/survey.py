@@ -106,6 +106,10 @@ def validate(
             help="Instead: a battery, factor=item,item,item; repeat. One row a person, a column an item."
         ),
     ] = None,
+    reverse: Annotated[
+        list[str] | None,
+        typer.Option(help="A question or item worded the other way round: its answers are turned; repeat."),
+    ] = None,
     mode: Mode = "both",
     column: Columns = None,
     seed: Seed = 0,
@@ -124,7 +128,7 @@ def validate(
     with progress(quiet) as report:
         if block:
             blocks = {name: items.split(",") for name, items in pairs(block, "--block").items()}
-            result = validate_battery(answers, blocks, out, report, by=by, seed=seed)
+            result = validate_battery(answers, blocks, out, report, by=by, reverse=reverse or (), seed=seed)
         else:
             result = validate_answers(
                 answers,
@@ -134,6 +138,7 @@ def validate(
                 events=event or [],
                 by=by,
                 weight=weight,
+                reverse=reverse or (),
                 columns=pairs(column, "--column"),
                 mode=mode_of(mode),
                 seed=seed,

@@ -12,7 +12,7 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.report import Mode
-from tastemaker.retention.surveys import check_surveys, of_question, with_covariates
+from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
 from tastemaker.retention.weights.weigh import WeightSettings
 from tastemaker.store import write_table
 
@@ -85,6 +85,7 @@ def validate_answers(
     weight: str | None = None,
     columns: Mapping[str, str] | None = None,
     mode: Mode = "both",
+    reverse: Sequence[str] = (),
     resamples: int = 300,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -92,7 +93,8 @@ def validate_answers(
     report in `out`.
 
     answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a
-    question. Raises InputError with file, row, column and remedy.
+    question; reverse: questions worded the other way round. Raises InputError with file, row, column and
+    remedy.
     """
     from tastemaker.retention.validity.claim import validity_claim
     from tastemaker.retention.validity.reliability import retest
@@ -110,6 +112,7 @@ def validate_answers(
             if one in asked
         }
         table = widen(table, [*events, *([by] if by else []), *([weight] if weight else [])])
+    table = turned(table, reverse, name=name)
     report("survey validity", 1, 2, "intervals by user")
     found, claim = validity_claim(
         table,
@@ -138,19 +141,21 @@ def validate_battery(
     report: Report,
     *,
     by: str | None = None,
+    reverse: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
     """`tastemaker survey validate --block`: factor analysis of several items a thing; report in `out`.
 
     answers: one row a person with a column an item; people with a missing item are left out and counted. by:
-    a column whose groups are compared (invariance). Raises InputError with file, row, column and remedy.
+    a column whose groups are compared (invariance); reverse: items worded the other way round. Raises
+    InputError with file, row, column and remedy.
     """
     from tastemaker.retention.validity.factor.claim import battery_claim
     from tastemaker.retention.validity.factor.rows import battery
 
     report("battery", 0, 2, "reading")
     table, name = read_typed(answers), str(answers)
-    given = battery(table, blocks, by=by, key=(seed, "battery"), name=name)
+    given = battery(table, blocks, by=by, reverse=reverse, key=(seed, "battery"), name=name)
     report("battery", 1, 2, "fitting")
     fit, claim = battery_claim(
         given.covariance, given.n, given.blocks, names=given.names, groups=given.groups, bounds=given.bounds

@@ -132,6 +132,10 @@ def _verdict(found: Associations, first: str, corrected: bool) -> tuple[Verdict,
         unit = "of its entropy" if corrected else "nats"
         judged.append((high < LIMIT, low > LIMIT, f"information with {row['event']} = {value:.3f} {unit}"))
     words = "; ".join(text for *_, text in judged)
+    against = [str(row["b"]) for row in overall if row[kind] is not None and row[f"{kind}_high"] < 0]
+    if against:
+        turned = ", ".join(f"'{name}'" for name in against)
+        words += f". {turned} runs against '{first}': where one is worded the other way round, give --reverse"
     if any(refuted for _, refuted, _ in judged):
         return "not supported", words + "."
     return ("supported" if judged and all(holds for holds, *_ in judged) else "cannot tell"), words + "."

@@ -13,7 +13,16 @@ import numpy.typing as npt
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.factor.fit import Fit, Floats, Moments, fit_of, minimise
 
-CUTOFFS = {"cfi": 0.95, "tli": 0.95, "rmsea": 0.06, "srmr": 0.08, "ave": 0.5, "htmt": 0.85, "cfi_drop": 0.01}
+CUTOFFS = {
+    "cfi": 0.95,
+    "tli": 0.95,
+    "rmsea": 0.06,
+    "srmr": 0.08,
+    "ave": 0.5,
+    "alpha": 0.7,
+    "htmt": 0.85,
+    "cfi_drop": 0.01,
+}
 
 
 @dataclass(frozen=True, eq=False)

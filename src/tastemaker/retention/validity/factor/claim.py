@@ -36,13 +36,21 @@ def battery_claim(
     fit = fit_cfa(covariance, n, blocks)
     s = np.asarray(covariance, dtype=np.float64)
     labels = list(names) or [f"item {i + 1}" for i in range(len(s))]
-    checks = _checks(fit, htmt(s, blocks), bounds or {})
+    factors = _factors(fit, s, n)
+    against = _against(fit, labels)
+    checks = _checks(fit, factors, against, htmt(s, blocks), bounds or {})
     levels = invariance(groups, blocks) if groups else []
     failed = [str(one["check"]) for one in checks if one["passes"] is False]
     failed += [f"{one.level} invariance" for one in levels if not one.holds]
     passed = len(checks) + len(levels) - len(failed)
     words = f"{passed} of {len(checks) + len(levels)} checks pass" + (
         f"; fails: {', '.join(failed)}." if failed else "."
+    )
+    words += "".join(
+        f" Item '{item}' runs against the others of '{factor}' (loading {loading:.2f}): where it is worded"
+        f" the other way round, give --reverse {item}."
+        for factor, items in against.items()
+        for item, loading in items
     )
     report = ClaimReport(
         claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
@@ -55,7 +63,7 @@ def battery_claim(
                 checks,
                 f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}; cut-offs are conventions.",
             ),
-            Table.of("Factors", _factors(fit, s, n)),
+            Table.of("Factors", factors),
             Table.of("Standardised loadings", _loadings(fit, labels)),
             *(
                 [
@@ -83,8 +91,20 @@ def battery_claim(
     return fit, report
 
 
+def _against(fit: CfaFit, labels: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
+    """Factor -> its items (with loadings) that run against most of the others."""
+    return {
+        name: [(labels[i], float(fit.loadings[i])) for i in items if fit.loadings[i] < 0]
+        for name, items in fit.blocks.items()
+    }
+
+
 def _checks(
-    fit: CfaFit, ratios: Mapping[tuple[str, str], float], bounds: Mapping[tuple[str, str], Estimate]
+    fit: CfaFit,
+    factors: Sequence[Mapping[str, Cell]],
+    against: Mapping[str, Sequence[tuple[str, float]]],
+    ratios: Mapping[tuple[str, str], float],
+    bounds: Mapping[tuple[str, str], Estimate],
 ) -> list[dict[str, Cell]]:
     f = fit.fit
     rows: list[dict[str, Cell]] = [
@@ -100,7 +120,24 @@ def _checks(
     ]
     apart = fit.fornell_larcker()
     for place, name in enumerate(fit.blocks):
-        ave = float(fit.ave[place])
+        ave, alphas = float(fit.ave[place]), factors[place]["alpha"]
+        named = ", ".join(item for item, _ in against[name])
+        rows.append(
+            {
+                "check": f"items of {name} run one way" + (f" (not {named})" if named else ""),
+                "value": float(fit.loadings[list(fit.blocks[name])].min()),
+                "asked for": "loadings > 0",
+                "passes": not named,
+            }
+        )
+        rows.append(
+            {
+                "check": f"alpha of {name}",
+                "value": alphas,
+                "asked for": "≥ .7",
+                "passes": isinstance(alphas, Estimate) and alphas.value >= CUTOFFS["alpha"],
+            }
+        )
         rows.append(
             {"check": f"AVE of {name}", "value": ave, "asked for": "≥ .5", "passes": ave >= CUTOFFS["ave"]}
         )

@@ -37,17 +37,24 @@ def battery(
     blocks: Mapping[str, Sequence[str]],
     *,
     by: str | None = None,
+    reverse: Sequence[str] = (),
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
     name: str = "answers",
 ) -> Battery:
     """Moments of the items named in `blocks` (factor -> columns), of everyone who answered all of them, and
-    by group.
+    by group. `reverse`: items worded the other way round, whose answers are turned first.
 
-    Raises InputError on a missing column, no complete person, or an item that everyone answered the same.
+    Raises InputError on a missing column, an item to reverse that is in no block, no complete person, or an
+    item that everyone answered the same.
     """
     names = [item for items in blocks.values() for item in items]
     x = np.column_stack([numbers(answers, item, name) for item in names]) if names else np.empty((0, 0))
+    for item in reverse:
+        if item not in names:
+            raise InputError(f"{name}: '{item}' cannot be reversed, it is in no block: {', '.join(names)}")
+        column = x[:, names.index(item)]
+        x[:, names.index(item)] = np.nanmin(column) + np.nanmax(column) - column
     complete = ~np.isnan(x).any(axis=1)
     if complete.sum() <= len(names) or not names:
         raise InputError(
