@@ -148,9 +148,9 @@ def _with_thin(
     answered = rows & ~np.isnan(values)
     own = float(np.average(values[answered], weights=d[answered])) if answered.any() else (low + high) / 2
     ends = (estimate.value, own), (estimate.low, low), (estimate.high, high)
-    mixed = [min(max((1 - share) * most + share * few, low), high) for most, few in ends]
+    value, lower, upper = (min(max((1 - share) * most + share * few, low), high) for most, few in ends)
     allowed = tuple(f"nothing of {c.text}: any answer from {low:g} to {high:g}" for c in thin)
-    return Estimate(*mixed, users, estimate.kind, estimate.assumptions + allowed)
+    return Estimate(value, lower, upper, users, estimate.kind, estimate.assumptions + allowed)
 
 
 def linear(x: Floats, y: Floats, weight: Floats) -> Callable[[Floats], Floats]:
