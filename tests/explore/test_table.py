@@ -63,7 +63,7 @@ def test_list_columns_spread_over_several() -> None:
         ({"x": [0.0, math.inf, 0.0]}, r"row 2, column 'x': inf is not a finite number"),
         ({"x": ["p", "q", "r"]}, r"column 'x' is no number .*categories to indicator columns"),
         ({"prefix_propensity": [0.5, 2.0, 0.5]}, r"row 2, column 'prefix_propensity': 2 is above 1"),
-        ({"timestamp": ["yesterday", "today", "now"]}, r"column 'timestamp' cannot be read as timestamp"),
+        ({"timestamp": ["yesterday", "today", "now"]}, r"column 'timestamp' is 'yesterday'"),
         ({"position": [1.5, 2.0, 3.0]}, r"column 'position' cannot be read as int64"),
         ({"user_id": ["u", None, "v"]}, r"row 2, column 'user_id' is empty; fill it"),
     ],

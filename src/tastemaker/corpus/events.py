@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.schema import EventRules, kind_named
+from tastemaker.schema import EventRules, columns, kind_named
 from tastemaker.schema.events import UNWANTED, WANTED
 from tastemaker.stats.random import generator
 
@@ -152,7 +152,7 @@ def histories(
         raise InputError(
             "tie_seed shuffles events with equal timestamps; set order to 'timestamp' or leave tie_seed out"
         )
-    items = _item_indices(interactions, item_ids, name)
+    items = columns.places(interactions, "item_id", item_ids, name)
     users, user_rows = _user_rows(interactions, name)
     has = interactions.column_names
     times = (
@@ -160,12 +160,11 @@ def histories(
         if "timestamp" in has or order == "timestamp"
         else None
     )
-    positions = (
-        _column(interactions, "position", pa.int64(), name)
+    position = (
+        columns.whole(interactions, "position", name)
         if "position" in has or order == "position"
-        else None
+        else np.arange(len(items))
     )
-    position = np.arange(len(items)) if positions is None else positions.to_numpy(zero_copy_only=False)
     if order == "position" or times is None:
         sort = np.lexsort((position, user_rows))
     else:
@@ -238,55 +237,19 @@ def _taken_back(frame: pl.DataFrame) -> pl.Series:
     return frame["row"].is_in(gone)
 
 
-def _column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, nulls: bool = False) -> pa.Array:
-    """One column cast to `kind`, as a single array without nulls unless `nulls`."""
-    if column not in table.column_names:
-        raise InputError(
-            f"{name}: column '{column}' is missing; the table has"
-            f" {', '.join(table.column_names) or 'no columns'}"
-        )
-    try:
-        array = table.column(column).cast(kind).combine_chunks()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise InputError(f"{name}: column '{column}' cannot be read as {kind}: {error}") from None
-    if isinstance(array, pa.ChunkedArray):  # pyarrow returns an empty chunked array for zero chunks
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], kind)
-    if array.null_count and not nulls:
-        row = pc.index(array.is_null(), True).as_py()
-        raise InputError(f"{name}: row {row + 1}, column '{column}' is empty; every row needs a value there")
-    return array
-
-
-def _item_indices(table: pa.Table, item_ids: Sequence[str] | npt.NDArray[np.str_], name: str) -> Ints:
-    found = pc.index_in(
-        _column(table, "item_id", pa.string(), name), value_set=pa.array(list(item_ids), pa.string())
-    )
-    if found.null_count:
-        row = pc.index(found.is_null(), True).as_py()
-        item = table.column("item_id")[row].as_py()
-        more = f" (and {found.null_count - 1:,} further rows)" if found.null_count > 1 else ""
-        raise InputError(
-            f"{name}: row {row + 1}, column 'item_id': '{item}' is not in the item table{more}; add the item"
-            " or remove the row"
-        )
-    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
 def _user_rows(table: pa.Table, name: str) -> tuple[npt.NDArray[np.str_], Ints]:
     """User ids sorted, and the place among them of each row."""
-    encoded = _column(table, "user_id", pa.string(), name).dictionary_encode()
-    unsorted = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+    rows, names = columns.codes(table, "user_id", name)
+    unsorted = np.array(names, dtype=np.str_)
     sort = np.argsort(unsorted)
     place = np.empty_like(sort)
     place[sort] = np.arange(len(sort))
-    return unsorted[sort], place[
-        np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    ].astype(np.int64)
+    return unsorted[sort], place[rows].astype(np.int64)
 
 
 def _seconds(table: pa.Table, name: str, *, required: bool) -> Floats | None:
     """Timestamps as seconds since 1970, NaN where empty; None when no row has one and none is required."""
-    array = _column(table, "timestamp", pa.timestamp("us", tz="UTC"), name, nulls=not required)
+    array = columns.times(table, "timestamp", name, nulls=not required)
     if array.null_count == len(array) and not required:
         return None
     micros = pc.cast(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.schema import columns as columns_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -160,7 +161,7 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
         position=_integers(table, columns.position),
         user=_texts(table, columns.user),
         request=_texts(table, columns.request),
-        timestamp=_integers(table, columns.timestamp),
+        timestamp=_moments(table, columns.timestamp),
         policy=_texts(table, columns.policy),
         prefix_propensity=(
             _propensity(table, columns.prefix_propensity)
@@ -308,8 +309,6 @@ def _complete(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray 
     if column.null_count:
         row = pc.index(column.is_null(), True).as_py()
         raise InputError(f"row {row + 1}, column '{name}' is empty; fill it, or drop the column")
-    if pa.types.is_string(column.type) and pa.types.is_integer(kind):
-        column = _cast(column, name, pa.timestamp("us", tz="UTC"))
     return _cast(column, name, kind)
 
 
@@ -325,6 +324,14 @@ def _cast(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedAr
 def _integers(table: pa.Table, name: str) -> Ints | None:
     column = _complete(table, name, pa.int64())
     return None if column is None else column.to_numpy()
+
+
+def _moments(table: pa.Table, name: str) -> Ints | None:
+    """Times of any kind as microseconds since 1970."""
+    if not _filled(table, name):
+        return None
+    moments: Ints = columns_of.times(table, name).cast(pa.int64()).to_numpy()
+    return moments
 
 
 def _texts(table: pa.Table, name: str) -> Strings | None:

@@ -1,5 +1,6 @@
 """What crosses a folder: every table with its Arrow schema, and the one table of event kinds."""
 
+from tastemaker.schema import columns
 from tastemaker.schema.events import KINDS, EventKind, EventRules, kind_named, kind_of
 from tastemaker.schema.tables import (
     ANONYMOUS,
@@ -26,6 +27,7 @@ __all__ = [
     "EventKind",
     "EventRules",
     "check",
+    "columns",
     "item_tokens_schema",
     "item_vectors_schema",
     "kind_named",

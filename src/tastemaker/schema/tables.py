@@ -6,9 +6,9 @@ pyarrow does not enforce non-null fields when a table is built, so `check` casts
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.schema.columns import complete, present
 
 
 def _field(name: str, kind: pa.DataType) -> pa.Field:
@@ -192,24 +192,16 @@ def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     """
     columns = []
     for field in schema:
-        if field.name not in table.column_names:
-            if not field.nullable:
-                raise InputError(
-                    f"{name}: column '{field.name}' is missing; the table has"
-                    f" {', '.join(table.column_names) or 'no columns'}"
-                )
+        if field.nullable and field.name not in table.column_names:
             columns.append(pa.nulls(table.num_rows, field.type))
             continue
         try:
-            column = table.column(field.name).cast(field.type)
+            column = present(table, field.name, name).cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             raise InputError(
                 f"{name}: column '{field.name}' cannot be read as {field.type}: {error}"
             ) from None
-        if not field.nullable and column.null_count:
-            row = pc.index(column.is_null(), True).as_py()
-            raise InputError(
-                f"{name}: row {row + 1}, column '{field.name}' is empty; every row needs a value there"
-            )
+        if not field.nullable:
+            complete(column, field.name, name)
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=schema)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.schema.values import as_number, as_time
 from tastemaker.store import read_any
-from tastemaker.store.ingest.columns import as_number, as_time
 
 IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
 

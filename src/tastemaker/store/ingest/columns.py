@@ -9,10 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.types as pt
 
-from tastemaker.errors import InputError
+from tastemaker.schema.values import as_text, series_of
 
 _ITEM = (
     "item",
@@ -78,9 +76,6 @@ INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
     "value": ("rating", "score", "stars", "overall", "weight", "play_count"),
     "request_id": ("impression_id",),
 }
-# Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
-_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d", "%Y/%m/%dT%H:%M:%S")
-_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 
 
 def resolve_names(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -100,90 +95,11 @@ def resolve_names(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) 
     return found
 
 
-def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """Text without surrounding blanks; empty and NaN become null, whole numbers lose a trailing ".0".
-
-    Raises
-    ------
-    InputError
-        when the column holds lists, structures or bytes.
-    """
-    series = _series(column, name)
-    if series.dtype.is_float():
-        series = series.set(~series.is_finite().fill_null(True), None)
-        whole = series.cast(pl.Int64, strict=False)
-        same = (whole.cast(pl.Float64) == series).fill_null(False)
-        series = whole.cast(pl.String).zip_with(same, series.cast(pl.String))
-    elif isinstance(series.dtype, pl.List):
-        series = series.cast(pl.List(pl.String), strict=False).list.drop_nulls().list.join("\n")
-    text = _in_calendar(series).cast(pl.String, strict=False).str.strip_chars()
-    return text.set(text == "", None)
-
-
-def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
-    """Float64 numbers, and which values are not: text that is no number, NaN, infinities. Empty is null and
-    not bad.
-    """
-    series = _series(column, name)
-    if series.dtype == pl.String:
-        series = series.str.strip_chars()
-        series = series.set(series == "", None)
-    if isinstance(series.dtype, pl.List) or series.dtype.is_temporal():
-        return pl.Series([None] * len(series), dtype=pl.Float64), series.is_not_null()
-    numbers = series.cast(pl.Float64, strict=False)
-    bad = series.is_not_null() & ~numbers.is_finite().fill_null(False)
-    return numbers.set(bad, None), bad
-
-
-def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
-    """Int64 whole numbers from 0 to 2^53, and which values are not. Empty is null and not bad."""
-    numbers, bad = as_number(column, name)
-    wrong = bad | ((numbers < 0) | (numbers != numbers.floor()) | (numbers > 2.0**53)).fill_null(False)
-    return numbers.set(wrong, None).cast(pl.Int64), wrong
-
-
-def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl.Series, pl.Series]:
-    """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
-
-    Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), and numbers since 1970, whose size
-    tells
-    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With
-    `years`, whole numbers from 1000 to 2999 are years.
-    """
-    series = _series(column, name)
-    moment = pl.Datetime("us", "UTC")
-    if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
-        zone = series.dtype.time_zone if isinstance(series.dtype, pl.Datetime) else None
-        cast = _in_calendar(series).cast(pl.Datetime("us", zone), strict=False)
-        cast = cast.dt.convert_time_zone("UTC") if zone else cast.dt.replace_time_zone("UTC")
-        return cast, series.is_not_null() & cast.is_null()
-    if series.dtype == pl.String:
-        series = series.str.strip_chars()
-        series = series.set(series == "", None)
-    elif series.dtype == pl.Null:
-        return series.cast(moment), series.is_not_null()
-    elif not series.dtype.is_numeric():
-        return pl.Series([None] * len(series), dtype=moment), series.is_not_null()
-    times = _since_1970(series.cast(pl.Float64, strict=False))
-    if series.dtype.is_integer():
-        times = _whole_since_1970(series.cast(pl.Int64, strict=False))
-    if series.dtype == pl.String:
-        times = times.zip_with(times.is_not_null(), _iso(series))
-    if years:
-        numbers = series.cast(pl.Float64, strict=False)
-        is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)
-        starts = pl.DataFrame({"y": numbers.set(~is_year, None).cast(pl.Int32)}).select(
-            pl.datetime("y", 1, 1, time_zone="UTC", time_unit="us")
-        )
-        times = starts.to_series().zip_with(is_year, times)
-    return times, series.is_not_null() & times.is_null()
-
-
 def as_words(column: pa.ChunkedArray, name: str) -> pl.Series:
     """Lists of words. Text is read as a JSON list, or split at the first of | ; , that occurs anywhere in the
     column.
     """
-    series = _series(column, name)
+    series = series_of(column, name)
     if not isinstance(series.dtype, pl.List):
         series = _split(as_text(column, name))
     words = series.cast(pl.List(pl.String), strict=False)
@@ -210,111 +126,3 @@ def _json_list(text: str | None) -> list[str] | None:
 
 def _squeeze(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
-
-
-def _series(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """A polars series of one of the types we can make something of; polars aborts on some exotic ones, so
-    those stop here.
-    """
-    kind = column.type
-    if pt.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = kind.value_type
-    inner = kind
-    while pt.is_list(inner) or pt.is_large_list(inner) or pt.is_fixed_size_list(inner):
-        inner = inner.value_type
-    if pt.is_decimal(inner) and inner is kind:
-        column = column.cast(pa.float64())
-    elif (
-        pt.is_time(inner)
-        or pt.is_duration(inner)
-        or not (pt.is_primitive(inner) or pt.is_string(inner) or pt.is_large_string(inner))
-    ):
-        raise InputError(
-            f"column '{name}' holds {kind}, which cannot be read; export it as text, numbers or lists of"
-            " words"
-        )
-    if pt.is_temporal(inner) and inner is not kind:
-        raise InputError(
-            f"column '{name}' holds {kind}, lists of times; export it as text, numbers or lists of words"
-        )
-    if pt.is_timestamp(kind) and kind.unit == "s":  # polars has no seconds and would multiply without looking
-        far = pa.scalar(10**14)
-        seconds = pc.min_element_wise(
-            pc.max_element_wise(column.cast(pa.int64()), pa.scalar(-(10**14)), skip_nulls=False),
-            far,
-            skip_nulls=False,
-        )
-        column = seconds.cast(kind)
-    if pt.is_float16(inner):
-        column = column.cast(pa.float32())
-    series = pl.from_arrow(pa.table({"one": column}))
-    assert isinstance(series, pl.DataFrame)
-    flat = series["one"].rechunk()
-    while isinstance(flat.dtype, pl.List) and isinstance(flat.dtype.inner, pl.List):
-        flat = flat.list.eval(pl.element().explode())
-    return flat
-
-
-def _in_calendar(series: pl.Series) -> pl.Series:
-    """Dates and times outside the years 1 to 9999, on which polars aborts, as null; other columns as they
-    are.
-    """
-    if series.dtype != pl.Date and not isinstance(series.dtype, pl.Datetime):
-        return series
-    per_day = (
-        86_400 * {"ms": 10**3, "us": 10**6, "ns": 10**9}[series.dtype.time_unit]
-        if isinstance(series.dtype, pl.Datetime)
-        else 1
-    )
-    first, last = (max(-(2**63), min(2**63 - 1, day * per_day)) for day in (-719_161, 2_932_895))
-    return series.set(~series.to_physical().cast(pl.Int64).is_between(first, last).fill_null(True), None)
-
-
-def _since_1970(numbers: pl.Series) -> pl.Series:
-    """Moments of Float64 numbers since 1970."""
-    size = numbers.abs()
-    scale = pl.DataFrame({"size": size}).select(
-        pl.when(pl.col("size") < 1e11)
-        .then(1e6)
-        .when(pl.col("size") < 1e14)
-        .then(1e3)
-        .when(pl.col("size") < 1e17)
-        .then(1.0)
-        .otherwise(1e-3)
-    )
-    micros = numbers * scale.to_series()
-    micros = micros.set(~(micros.is_finite() & (micros > -5e16) & (micros < 2e17)).fill_null(True), None)
-    return micros.round().cast(pl.Int64, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def _whole_since_1970(numbers: pl.Series) -> pl.Series:
-    """Moments of Int64 numbers since 1970, without the rounding of floats."""
-    n = pl.col("n")
-    size = n.cast(pl.Float64).abs()
-    micros = (
-        pl.when(size < 1e11)
-        .then(n * 1_000_000)
-        .when(size < 1e14)
-        .then(n * 1_000)
-        .when(size < 1e17)
-        .then(n)
-        .otherwise(n // 1_000)
-    )
-    made = pl.DataFrame({"n": numbers}).select(micros.alias("micros"))["micros"]
-    made = made.set(~made.is_between(-(5 * 10**16), 2 * 10**17).fill_null(True), None)
-    return made.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def _iso(text: pl.Series) -> pl.Series:
-    text = (
-        text.str.replace(r"^(\S+) +", "${1}T")
-        .str.replace(r"[zZ]$", "+00:00")
-        .str.replace(r" (UTC|GMT)$", "+00:00")
-    )
-    made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
-    for pattern in (*_FORMATS, *_ZONED):
-        zone = "UTC" if pattern in _ZONED else None
-        tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
-        made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
-    return made.set(~made.dt.year().is_between(1, 9999).fill_null(True), None)

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from tastemaker.errors import InputError
+from tastemaker.schema import values
 from tastemaker.store.ingest import columns as cols
 from tastemaker.store.tables import Refusal, Source
 
@@ -110,7 +111,7 @@ class Rows:
         column = self.column(name)
         if column is None:
             return pl.Series([None] * self.n, dtype=pl.String)
-        text = cols.as_text(column, self.names[name])
+        text = values.as_text(column, self.names[name])
         self.refuse(
             text.str.len_chars() > settings.longest_text,
             name,
@@ -122,7 +123,7 @@ class Rows:
         """A column of ids: none empty, overlong, or with control characters."""
         column = self.column(name)
         assert column is not None
-        ids = cols.as_text(column, self.names[name])
+        ids = values.as_text(column, self.names[name])
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
         self.refuse(
             ids.str.len_chars() > settings.longest_id,
@@ -141,7 +142,7 @@ class Rows:
         column = self.column(name)
         if column is None:
             return pl.Series([None] * self.n, dtype=pl.Datetime("us", "UTC"))
-        times, bad = cols.as_time(column, self.names[name], years)
+        times, bad = values.as_time(column, self.names[name], years)
         self.refuse(bad, name, "not a time; write 2026-01-31T12:00:00Z or seconds since 1970")
         return times
 
@@ -150,7 +151,7 @@ class Rows:
         column = self.column(name)
         if column is None:
             return pl.Series([None] * self.n, dtype=pl.Float64)
-        numbers, bad = cols.as_number(column, self.names[name])
+        numbers, bad = values.as_number(column, self.names[name])
         self.refuse(bad, name, "not a finite number; write a number or leave it empty")
         return numbers
 
@@ -159,7 +160,7 @@ class Rows:
         column = self.column("position")
         if column is None:
             return None
-        positions, bad = cols.as_whole(column, self.names["position"])
+        positions, bad = values.as_whole(column, self.names["position"])
         self.refuse(bad, "position", "not a whole number from 0; positions count a user's events from 0")
         self.refuse(
             positions.is_null(),

@@ -1,0 +1,186 @@
+"""Columns of a table as arrays, or one line that names table, row, column and remedy: the one reader of the
+tables that people hand to a command.
+
+Every function takes (table, column, name): `name` is what messages call the table, usually its file; "" says
+nothing. Text is read as CSV has it: "0.25" is a number, "2024-01-01" a moment, 12.0 the id 12.
+
+    numbers(table, "score", "scored.csv", low=0, high=1)      (n,) float64
+    whole(table, "answer", "surveys.csv", nulls=-1)           (n,) int64
+    texts(table, "user_id", "surveys.csv")                    pa.Array of string
+    codes(table, "arm", "results.csv")                        (n,) int64 and the names
+    times(table, "timestamp", "log.csv", nulls=True)          pa.Array of timestamp[us, UTC]
+    places(table, "item_id", known, "log.csv")                (n,) int64 row of each id in `known`
+
+All raise InputError on a column that is missing, a cell that is empty where none may be, and one that cannot
+be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from tastemaker.errors import InputError
+from tastemaker.schema import values
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+MOMENT = pa.timestamp("us", tz="UTC")
+EVERY_ROW = "every row needs a value there"
+
+
+def has(table: pa.Table, column: str) -> bool:
+    """Whether the table has this column, with at least one value in it."""
+    return column in table.column_names and table.column(column).null_count < table.num_rows
+
+
+def present(table: pa.Table, column: str, name: str = "") -> pa.ChunkedArray:
+    """The column as it is. Raises InputError when the table does not have it."""
+    if column not in table.column_names:
+        has = ", ".join(table.column_names) or "no columns"
+        raise InputError(f"{_of(name)}column '{column}' is missing; the table has {has}")
+    return table.column(column)
+
+
+def complete(array: pa.Array | pa.ChunkedArray, column: str, name: str = "", remedy: str = EVERY_ROW) -> None:
+    """Raises InputError naming the first row where `array`, read from `column`, is empty."""
+    if array.null_count:
+        row = pc.index(array.is_null(), True).as_py()
+        raise InputError(f"{_of(name)}row {row + 1}, column '{column}' is empty; {remedy}")
+
+
+def numbers(
+    table: pa.Table,
+    column: str,
+    name: str = "",
+    *,
+    nulls: bool = False,
+    low: float = -np.inf,
+    high: float = np.inf,
+    remedy: str = EVERY_ROW,
+) -> Floats:
+    """(n,) finite float64 within [low, high], true and false as 1 and 0; with `nulls` an empty cell is NaN.
+
+    remedy: what to do about an empty cell.
+    """
+    cells = present(table, column, name)
+    if pt.is_boolean(cells.type):
+        cells = cells.cast(pa.int8())
+    numbers, wrong = _read(values.as_number, cells, column, name)
+    if nulls and pt.is_floating(cells.type):
+        wrong &= ~np.isnan(cells.cast(pa.float64()).to_numpy())
+    _refuse_first(cells, wrong, column, name, "is no finite number")
+    if not nulls:
+        complete(cells if not numbers.null_count() else numbers.to_arrow(), column, name, remedy)
+    result: Floats = numbers.fill_null(float("nan")).to_numpy().astype(np.float64)
+    if low > -np.inf or high < np.inf:
+        outside = np.nan_to_num(result, nan=max(low, min(high, 0.0)))
+        span = f"{low:g} to {high:g}" if high < np.inf else f"{low:g} and above"
+        bad = (outside < low) | (outside > high)
+        _refuse_first(cells, bad, column, name, f"is not a number from {span}")
+    return result
+
+
+def whole(table: pa.Table, column: str, name: str = "", *, nulls: int | None = None) -> Ints:
+    """(n,) int64 whole numbers of any sign; with `nulls` that number for an empty cell."""
+    result = numbers(table, column, name, nulls=nulls is not None)
+    empty = np.isnan(result)
+    filled = np.where(empty, 0.0, result)
+    wrong = (filled != np.floor(filled)) | (np.abs(filled) > 2.0**53)
+    _refuse_first(present(table, column), wrong, column, name, "is no whole number")
+    return np.where(empty, 0 if nulls is None else nulls, filled).astype(np.int64)
+
+
+def texts(
+    table: pa.Table,
+    column: str,
+    name: str = "",
+    *,
+    nulls: bool = False,
+    remedy: str = EVERY_ROW,
+) -> pa.Array:
+    """Text without surrounding blanks; ids that were floats once (12.0) are whole numbers again."""
+    cells = present(table, column, name)
+    try:
+        text = values.whole_again(values.as_text(cells, column))
+    except InputError as error:
+        raise InputError(f"{_of(name)}{error}") from None
+    array = _one(text.to_arrow().cast(pa.string()))
+    if not nulls:
+        complete(array, column, name, remedy)
+    return array
+
+
+def codes(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]]:
+    """(n,) the distinct values numbered in order of appearance, and those values as text."""
+    encoded = texts(table, column, name).dictionary_encode()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) -> pa.Array:
+    """Moments in UTC, in microseconds: of dates and times, ISO 8601 text, or numbers since 1970."""
+    cells = present(table, column, name)
+    moments, wrong = _read(values.as_time, cells, column, name)
+    _refuse_first(
+        cells, wrong, column, name, "is no moment; write 2025-01-31T12:00:00Z or seconds since 1970"
+    )
+    array = _one(moments.to_arrow().cast(MOMENT))
+    if not nulls:
+        complete(array, column, name, "every row needs a time there")
+    return array
+
+
+def places(
+    table: pa.Table,
+    column: str,
+    known: Sequence[str] | npt.NDArray[np.str_],
+    name: str = "",
+    *,
+    of: str = "item table",
+) -> Ints:
+    """(n,) the row in `known` of each id of the column; `of` is what messages call `known`."""
+    ids = texts(table, column, name)
+    rows = pc.index_in(ids, value_set=pa.array(list(known), pa.string()))
+    if rows.null_count:
+        row = pc.index(rows.is_null(), True).as_py()
+        more = f" (and {rows.null_count - 1:,} further rows)" if rows.null_count > 1 else ""
+        raise InputError(
+            f"{_of(name)}row {row + 1}, column '{column}': '{ids[row]}' is not in the {of}{more}; add the"
+            " item or remove the row"
+        )
+    return np.asarray(rows.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _read(
+    read: values.Reader, cells: pa.ChunkedArray, column: str, name: str
+) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
+    """What a reader of `schema.values` makes of the column, and which cells it could not read."""
+    try:
+        result, wrong = read(cells, column)
+    except InputError as error:
+        raise InputError(f"{_of(name)}{error}") from None
+    return result, wrong.fill_null(False).to_numpy().astype(bool)
+
+
+def _refuse_first(
+    cells: pa.ChunkedArray, wrong: npt.NDArray[np.bool_], column: str, name: str, what: str
+) -> None:
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"{_of(name)}row {row + 1}, column '{column}' is '{str(cells[row])[:80]}', which {what}"
+        )
+
+
+def _of(name: str) -> str:
+    return f"{name}: " if name else ""
+
+
+def _one(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
