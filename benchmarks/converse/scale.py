@@ -20,13 +20,13 @@ from pathlib import Path
 
 def one(workspace: Path, n: int) -> dict[str, float]:
     """Generate `n` conversations in this process; seconds, processor seconds, and megabytes at the peak."""
-    from tastemaker.flows.converse.generate import Paying, generate
+    from tastemaker.flows.converse.generate import Session, generate
     from tastemaker.flows.converse.settings import RunSettings
 
     name = f"scale-{n}"
     shutil.rmtree(workspace / "conversations" / name, ignore_errors=True)
     started, worked = time.perf_counter(), time.process_time()
-    generate(workspace, name, RunSettings(n=n), Paying(), "never", lambda *_: None)
+    generate(workspace, name, RunSettings(n=n), Session(), lambda *_: None)
     table = workspace / "conversations" / name / "conversations.parquet"
     found = {
         "n": n,

@@ -19,8 +19,8 @@ from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import Ask, asks, score
 from tastemaker.converse.benchmark.scores import macro
 from tastemaker.converse.record import Conversation
-from tastemaker.flows.converse.audit import open_data_set, read_conversations
-from tastemaker.flows.converse.world.setting import Setting
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
+from tastemaker.flows.converse.env import ConversationEnv
 from tastemaker.flows.data import item_texts
 from tastemaker.retrieve.baselines import Lexical
 
@@ -34,7 +34,7 @@ def said(one: Conversation, turn: int) -> str:
     return " ".join([*before, one.turns[turn - 1].message])
 
 
-def ranked(setting: Setting, lexical: Lexical, one: Conversation, ask: Ask, leak: str) -> list[int]:
+def ranked(setting: ConversationEnv, lexical: Lexical, one: Conversation, ask: Ask, leak: str) -> list[int]:
     """Twenty rows by BM25 with one leak."""
     catalogue, turn = setting.world.catalogue, one.turns[ask.turn - 1]
     query = said(one, ask.turn)

@@ -20,14 +20,15 @@ from recipes.common import Journal, parser, read_arguments, save_figure, show_ta
 from recipes.converse.served_rules import nobody, served
 from recipes.converse.world import build
 from tastemaker.chat import Reply, Request, StoppedEarly
-from tastemaker.chat.backends.local import Local
 from tastemaker.chat.journal import records
+from tastemaker.chat.local import Local
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import InputError
-from tastemaker.flows.converse.audit import audit_run, read_conversations
-from tastemaker.flows.converse.generate import Paying, generate
+from tastemaker.flows.converse.audit import audit_run
+from tastemaker.flows.converse.dataset import read_conversations
+from tastemaker.flows.converse.env import open_env
+from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
-from tastemaker.flows.converse.world.setting import open_setting
 from tastemaker.store import Workspace, read_lines
 
 ROLES = ("profile", "goal", "listener", "recommender", "closing")
@@ -84,13 +85,13 @@ def small(folder: Path, chat: Local, role: str, n: int, turns: str, seed: int) -
         n=n, seed=seed, turns=turns, media="none", model=f"small-{role}", max_tokens=128, temperature=0.3
     )
     name = f"small-{role}"
-    rules = RuleChat(open_setting(folder, settings, nobody).world.lexicon, seed)
+    rules = RuleChat(open_env(folder, settings, nobody).world.lexicon, seed)
     cast = Cast(
         chat, rules, ROLES if role == "all" else ("listener", "closing") if role == "listener" else (role,)
     )
     stopped = ""
     try:
-        generate(folder, name, settings, Paying(at_once=1), "same", nobody, chat=cast)
+        generate(folder, name, settings, Session(at_once=1, resume="same", chat=cast), nobody)
     except StoppedEarly as reason:
         stopped = str(reason)
     return _told(folder, name, stopped)
@@ -102,7 +103,7 @@ def over_http(folder: Path, n: int, seed: int) -> dict[str, Any]:
     """
     settings = RunSettings(n=n, seed=seed)
     with served(folder, settings, {"503": 0.02, "wrong_schema": 0.02}, 0.02) as (_, asked):
-        generate(folder, "over-http", asked, Paying(at_once=8), "never", nobody)
+        generate(folder, "over-http", asked, Session(at_once=8), nobody)
         bodies = [
             RunFolder.of(Workspace.open(folder), name).table.read_bytes()
             for name in ("over-http", "remembered")

@@ -17,7 +17,8 @@ from recipes.common import Journal, save_figure, show_table
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
 from tastemaker.converse.constraints import ceiling
-from tastemaker.flows.converse.audit import audit_run, open_data_set, read_conversations
+from tastemaker.flows.converse.audit import audit_run
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 
 POOLS = ("catalogue", "session")
 

@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.converse.engine_kills import kill_and_resume
-from recipes.converse.engine_speed import allowed_by_ramp, fixed_latency
+from recipes.converse.engine_speed import fixed_latency
 from recipes.converse.engine_worker import engine_of, say, talk
+from recipes.converse.rehearsal import Rehearsal, Script
 from tastemaker.chat import PaceSettings, Price, StoppedEarly, Unit, Usage, map_units
-from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
-from tastemaker.chat.backends.rehearsal import Rehearsal, Script
+from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.chat.journal import records
 from tastemaker.store import read_lines
 
@@ -37,13 +37,13 @@ PRICE = Price(input=0.15, output=0.60, as_of=date(2026, 11, 23))
 """An invented price, to turn tokens into one number."""
 
 
-def sitting(rate: float, latency: float, units: int, seed: int, start: int) -> dict[str, Any]:
+def sitting(rate: float, latency: float, units: int, seed: int) -> dict[str, Any]:
     """One run of `units` units against an endpoint that fails at `rate`, the kinds of failures in equal
     parts.
     """
     folder = Path(tempfile.mkdtemp(prefix="engine-"))
     script = Script(say, latency, dict.fromkeys(KINDS, rate / len(KINDS)), retry_after=0.5, seed=seed)
-    pace = PaceSettings(start=start, most=MOST, cool_down=2.0, back_off=0.25, longest=5.0)
+    pace = PaceSettings(most=MOST, cool_down=2.0, back_off=0.25, longest=5.0)
     stopped, done = "", 0
     try:
         with (
@@ -111,7 +111,7 @@ def draw(rows: Sequence[dict[str, Any]], shares: Sequence[dict[str, Any]]) -> Fi
         axis.set(xlabel="share of attempts that fail", ylabel=label, ylim=(0, None))
     shares = [row for row in shares if row["calls"] == min(one["calls"] for one in shares)]
     latencies = sorted({row["latency"] for row in shares})
-    for name, label in (("share", "engine, from 4 at once"), ("bare", f"{MOST} bare threads")):
+    for name, label in (("share", "engine"), ("bare", f"{MOST} bare threads")):
         each = [[row[name] for row in shares if row["latency"] == one] for one in latencies]
         ideal.plot(latencies, [np.median(some) for some in each], "o-", label=label)
         ideal.vlines(latencies, [min(some) for some in each], [max(some) for some in each], alpha=0.4)
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     def sweep(key: tuple[float, int]) -> dict[str, Any]:
         rate, seed = key
-        told = sitting(rate, 0.1, units, arguments.seed + seed, start=4)
+        told = sitting(rate, 0.1, units, arguments.seed + seed)
         spent = {
             "per_second": told["answers"] / told["seconds"],
             "wasted": 1 - told["useful"] / max(told["money"], 1e-12),
@@ -160,31 +160,24 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _speed(out: Path, shares: list[dict[str, Any]]) -> None:
-    """Throughput by latency: the engine, bare threads beside it, and the most that the ramp leaves."""
+    """Throughput by latency: the engine, and bare threads beside it."""
     table = []
     for latency, calls in dict.fromkeys((row["latency"], row["calls"]) for row in shares):
         some = [row for row in shares if (row["latency"], row["calls"]) == (latency, calls)]
-        median = {
-            name: float(np.median([row[name] for row in some])) for name in ("share", "bare", "from_most")
-        }
+        median = {name: float(np.median([row[name] for row in some])) for name in ("share", "bare")}
         low, high = (f"{edge(row['share'] for row in some):.1%}" for edge in (min, max))
         table.append(
             {
                 "latency": f"{latency:g} s",
                 "calls": calls,
                 "runs": len(some),
-                "engine, from 4 at once": f"{median['share']:.1%} ({low} to {high})",
-                "at most, growing from 4": f"{allowed_by_ramp(calls, 4, MOST, True):.1%}",
-                "by +1 a round": f"{allowed_by_ramp(calls, 4, MOST, False):.1%}",
-                f"engine, from {MOST} at once": f"{median['from_most']:.1%}",
+                "engine": f"{median['share']:.1%} ({low} to {high})",
                 f"{MOST} bare threads": f"{median['bare']:.1%}",
             }
         )
     note = (
         f"Medians (and range) of throughput as a share of {MOST}/latency; the endpoint is a process of its"
-        " own. At most: what is left when everything but the growth is free, doubling each round as the"
-        " engine does, or by one a round. Bare threads: the same HTTP client and endpoint without engine, in"
-        " the same minute."
+        " own. Bare threads: the same client and endpoint without engine, in the same minute."
     )
     show_table(out, table, "Throughput at a fixed latency", note, name="speed")
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.converse.engine_worker import say, sitting
+from recipes.converse.rehearsal import Rehearsal, Script
 from tastemaker.chat import Journal
-from tastemaker.chat.backends.rehearsal import Rehearsal, Script
 from tastemaker.chat.journal import records
 from tastemaker.stats.random import generator
 from tastemaker.store import read_lines
@@ -88,8 +88,8 @@ def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_by
         calls=valid.total(),
         same_bytes=same_bytes,
         duplicate_units=finished.total() - len(finished),
-        kept_asked_again=valid.total() - len(valid) + max(0, again - len(told.doubtful)),
-        lost=len(told.doubtful),
+        kept_asked_again=valid.total() - len(valid) + max(0, again - len(told.unconfirmed)),
+        lost=len(told.unconfirmed),
         asked_again=max(0, again),
     )
 

@@ -4,7 +4,6 @@ the same one.
 
 from __future__ import annotations
 
-import heapq
 import multiprocessing
 import shutil
 import tempfile
@@ -17,9 +16,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from recipes.converse.engine_worker import CALLS, Said, engine_of, say, talk
+from recipes.converse.rehearsal import Rehearsal, Script
 from tastemaker.chat import PaceSettings, Request, Sampling, Unit, map_units, user
-from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
-from tastemaker.chat.backends.rehearsal import Rehearsal, Script
+from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 
 
 def _serve(latency: float, pipe: Connection) -> None:
@@ -43,24 +42,18 @@ def endpoint(latency: float) -> Iterator[str]:
 
 
 def fixed_latency(latency: float, calls: int, most: int) -> dict[str, float]:
-    """Throughput as a share of most/latency: the engine from 4 at once and from `most`, and `most` bare
-    threads.
-    """
+    """Throughput as a share of most/latency: of the engine, and of `most` bare threads."""
     with endpoint(latency) as url:
         ideal = calls * latency / most
-        return {
-            "bare": ideal / _bare(url, calls, most),
-            "from_most": ideal / _engine(url, calls, most, most),
-            "share": ideal / _engine(url, calls, 4, most),
-        }
+        return {"bare": ideal / _bare(url, calls, most), "share": ideal / _engine(url, calls, most)}
 
 
-def _engine(url: str, calls: int, start: int, most: int) -> float:
+def _engine(url: str, calls: int, most: int) -> float:
     """Seconds of the engine with cache and journal."""
     folder = Path(tempfile.mkdtemp(prefix="engine-"))
     try:
         with Endpoint(EndpointSettings(url, "m")) as chat:
-            engine = engine_of(folder, chat, PaceSettings(start=start, most=most))
+            engine = engine_of(folder, chat, PaceSettings(most=most))
             todo = [Unit(f"c{i:04d}", f"subject {i}", i) for i in range(calls // CALLS)]
             began = time.monotonic()
             for outcome in map_units(engine, partial(talk, engine), todo):
@@ -80,21 +73,3 @@ def _bare(url: str, calls: int, most: int) -> float:
         began = time.monotonic()
         list(pool.map(ask, range(calls)))
         return time.monotonic() - began
-
-
-def allowed_by_ramp(calls: int, start: int, most: int, doubling: bool) -> float:
-    """The share of most/latency that a ramp leaves when everything else is free: `calls` calls of one latency
-    each.
-    """
-    allowed, sent, successes = start, 0, 0
-    under_way: list[float] = []
-    now = 0.0
-    while sent < calls or under_way:
-        while sent < calls and len(under_way) < allowed:
-            heapq.heappush(under_way, now + 1.0)
-            sent += 1
-        now = heapq.heappop(under_way)
-        successes += 1
-        if allowed < most and successes >= (1 if doubling else allowed):
-            allowed, successes = allowed + 1, 0
-    return calls / most / now

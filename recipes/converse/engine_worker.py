@@ -26,7 +26,7 @@ from tastemaker.chat import (
     map_units,
     user,
 )
-from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
+from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.store import append_line, read_lines, write_bytes, write_json
 
 CALLS = 4
@@ -67,7 +67,7 @@ def talk(engine: Engine, unit: Unit[int], calls: int = CALLS) -> dict[str, Any]:
 
 def sitting(folder: Path, url: str, units: int, most: int = 8) -> None:
     """Run or resume, and write the results when all is done."""
-    pace = PaceSettings(start=4, most=most, cool_down=0.2, back_off=0.02, longest=0.2)
+    pace = PaceSettings(most=most, cool_down=0.2, back_off=0.02, longest=0.2)
     with Endpoint(EndpointSettings(url, "rehearsal", deadline=1.0)) as chat:
         engine = engine_of(folder, chat, pace)
         todo = [Unit(f"c{i:04d}", f"subject {i % 7}", i) for i in range(units)]

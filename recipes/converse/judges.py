@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from recipes.common import save_figure, show_table
 from recipes.converse.world import arguments, build, conversations
 from tastemaker.cli.progress import progress
-from tastemaker.flows.converse.generate import Paying
+from tastemaker.flows.converse.generate import Session
 from tastemaker.flows.converse.judge import judge_run
 
 NAME = "asymmetry"
@@ -49,7 +49,7 @@ def main() -> None:
     folder = build(given, until="vectors")
     conversations(folder, NAME, given.conversations, given.seed)
     with progress(False) as report:
-        result = judge_run(folder, NAME, JUDGES, 20 if given.quick else 100, Paying(), report)
+        result = judge_run(folder, NAME, JUDGES, Session(), report, (20 if given.quick else 100, 1))
     rows = [
         {
             "judge": one["judge"],

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from tastemaker.chat import CallError, Engine, Reply, Request, Sampling, system, user
 from tastemaker.chat.answers import read_answer
-from tastemaker.chat.backends.local import Local
+from tastemaker.chat.local import Local
 
 HANDLES = (
     "T1: Drowsy Maggie, reel, E minor",

@@ -16,7 +16,7 @@ from recipes.converse.world import arguments, build, conversations
 from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import asks
 from tastemaker.converse.exports import crs
-from tastemaker.flows.converse.audit import open_data_set, read_conversations
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.data import item_texts
 from tastemaker.retrieve.baselines import Lexical
 from tastemaker.stats.random import generator

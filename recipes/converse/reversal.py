@@ -16,7 +16,7 @@ from recipes.common import save_figure, show_table
 from recipes.converse.labels import compare, draw
 from recipes.converse.world import TAUGHT, arguments, interval
 from tastemaker.converse.benchmark.scores import by_turn, macro
-from tastemaker.flows.converse.learn.dialogues import LearnSettings
+from tastemaker.flows.converse.learn.settings import LearnSettings
 
 PASSES = 0.5
 WITH, WITHOUT, STEPS = "with reversed replies", "without", "without, as many steps"

@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recipes.converse.rehearsal import Rehearsal, Script
 from tastemaker.chat import Reply, Request
-from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
-from tastemaker.chat.backends.rehearsal import Rehearsal, Script
+from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.converse.rules import RuleChat
-from tastemaker.flows.converse.generate import Paying, generate
+from tastemaker.flows.converse.env import open_env
+from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
-from tastemaker.flows.converse.world.setting import open_setting
 from tastemaker.store import Workspace
 
 QUESTION = 2
@@ -61,9 +61,9 @@ def served(
     script = Script(lambda body: said[question(body["messages"])], latency, faults, seed=settings.seed)
     with Rehearsal(script) as server, Endpoint(EndpointSettings(server.base_url, "served-rules")) as endpoint:
         settings = replace(settings, model=f"served-rules@{server.base_url}")
-        rules = RuleChat(open_setting(folder, settings, nobody).world.lexicon, settings.seed)
+        rules = RuleChat(open_env(folder, settings, nobody).world.lexicon, settings.seed)
         chat = Remembering(rules, endpoint)
-        generate(folder, "remembered", settings, Paying(at_once=1), "never", nobody, chat=chat)
+        generate(folder, "remembered", settings, Session(at_once=1, chat=chat), nobody)
         said.update(chat.said)
         yield server, settings
 

@@ -21,7 +21,7 @@ from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import asks
 from tastemaker.converse.benchmark.scores import macro
 from tastemaker.converse.constraints import adhere
-from tastemaker.flows.converse.audit import open_data_set, read_conversations
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.data import item_texts
 from tastemaker.retrieve.baselines import Lexical
 from tastemaker.stats.random import generator

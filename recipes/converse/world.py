@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from recipes.common import parser, read_arguments
 from tastemaker.cli.progress import progress
-from tastemaker.flows.converse.generate import Paying, generate, saved_settings
-from tastemaker.flows.converse.learn.dialogues import LearnSettings
+from tastemaker.flows.converse.dataset import saved_settings
+from tastemaker.flows.converse.generate import Session, generate
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.ingest import ingest_dataset
 from tastemaker.flows.train import run_stages
@@ -64,7 +65,7 @@ def conversations(folder: Path, name: str, n: int, seed: int, **settings: Any) -
     ):
         return place
     with progress(False) as report:
-        generate(folder, name, asked, Paying(), "same", report)
+        generate(folder, name, asked, Session(resume="same"), report)
     return place
 
 

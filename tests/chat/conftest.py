@@ -18,10 +18,13 @@ from tastemaker.chat import (
     EngineSettings,
     Journal,
     PaceSettings,
+    Reply,
     Request,
     Sampling,
+    Usage,
     user,
 )
+from tastemaker.chat.budget import estimated_input, estimated_output
 from tastemaker.store import append_line, read_lines, write_bytes
 
 
@@ -39,7 +42,7 @@ class FakeClock:
         self.time, self.slept = 1000.0, [0.0]
         self._lock = threading.Lock()
 
-    def now(self) -> float:
+    def monotonic(self) -> float:
         return self.time
 
     def sleep(self, seconds: float) -> None:
@@ -53,13 +56,26 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+class Scripted:
+    """Answers `say(request)`, with estimated usage; `say` may raise CallError."""
+
+    model = "scripted@1"
+
+    def __init__(self, say: Callable[[Request[Any]], str]) -> None:
+        self._say = say
+
+    def complete(self, request: Request[Any]) -> Reply:
+        text = self._say(request)
+        return Reply(text, Usage(estimated_input(request), estimated_output(text)))
+
+
 def ask(text: str = "which tune?", **about: Any) -> Request[Pick]:
     return Request((user(text),), Pick, Sampling(max_tokens=100), **about)
 
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
-    """`make(chat, limits=, settings=, resume=, open_units=, **pace)`: an engine with cache and journal in the
+    """`make(chat, limits=, settings=, resume=, **pace)`: an engine with cache and journal in the
     test's folder.
     """
 
@@ -70,7 +86,6 @@ def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
         settings: Any = None,
         resume: str = "same",
         reasks: int = 2,
-        open_units: int = 2,
         **pace: Any,
     ) -> Engine:
         path = tmp_path / "journal.jsonl"
@@ -83,7 +98,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Callable[..., Engine]:
             journal=journal,
             budget=budget,
             clock=clock,
-            settings=EngineSettings(PaceSettings(**pace), reasks=reasks, open_units=open_units),
+            settings=EngineSettings(PaceSettings(**pace), reasks=reasks),
         )
 
     return build

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from contextlib import ExitStack
 from email.utils import formatdate
+from types import SimpleNamespace
 
-import httpx
+import httpx2 as httpx
 import pytest
+from openai import OpenAI
+from recipes.converse.rehearsal import FAULTS, Rehearsal, Script
 
 from tastemaker.chat import CallError, Media, Request, StoppedEarly, Unit, map_units, system, user
-from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings, retry_after
-from tastemaker.chat.backends.rehearsal import FAULTS, Rehearsal, Script
+from tastemaker.chat.endpoint import Endpoint, EndpointSettings, retry_after
 from tastemaker.errors import InputError
 
 from .conftest import Pick, ask
@@ -30,10 +31,10 @@ def connect():
     """`connect(url or server, **settings)`: an endpoint that is closed when the test ends."""
     with ExitStack() as stack:
 
-        def build(where="http://127.0.0.1:9/v1", clock=time.monotonic, deadline=0.4, **more):
+        def build(where="http://127.0.0.1:9/v1", deadline=0.4, **more):
             url = where if isinstance(where, str) else where.base_url
             settings = EndpointSettings(url, "model", deadline=deadline, **more)
-            return stack.enter_context(Endpoint(settings, clock=clock))
+            return stack.enter_context(Endpoint(settings))
 
         yield build
 
@@ -41,7 +42,8 @@ def connect():
 def answering(chat, handler):
     """Put a handler in place of the network."""
     chat.close()
-    chat._client = httpx.Client(transport=httpx.MockTransport(handler))
+    network = httpx.Client(transport=httpx.MockTransport(handler))
+    chat._client = OpenAI(base_url=chat.settings.base_url, api_key="k", max_retries=0, http_client=network)
     return chat
 
 
@@ -49,7 +51,7 @@ def answering(chat, handler):
 def test_every_fault_is_survived_and_nothing_invalid_kept(make, clock, tmp_path, fault, connect):
     script = Script(answer, plan=("", fault), retry_after=3, hang=5)
     with Rehearsal(script) as server:
-        engine = make(connect(server), start=8, most=8)
+        engine = make(connect(server), most=8)
         assert engine.call(ask("a")).item == 1 and engine.call(ask("bb")).item == 2
         slowed = fault in ("429_seconds", "429_date", "503", "hang")
         assert engine.pace.allowed == (4 if slowed else 8)
@@ -85,7 +87,7 @@ def test_a_storm_of_faults_loses_and_repeats_nothing(make, tmp_path, connect):
         i + 1 for i in range(60) if f"c{i}" not in failed
     ]
     assert server.faults.total() >= 6 and len(failed) <= 2
-    assert engine.journal.attempts["valid"] == 60 - len(failed) and not engine.journal.doubtful
+    assert engine.journal.attempts["valid"] == 60 - len(failed) and not engine.journal.unconfirmed
 
 
 def test_retry_after_in_both_forms():
@@ -106,7 +108,7 @@ def test_parts_schema_and_sampling_are_sent_as_the_protocol_has_them(connect):
             view={"a": 1},
         )
         body = chat.body(request)
-    assert chat.model == "model@2026-11" and body["stream"] is False and body["seed"] == 3
+    assert chat.model == "model@2026-11" and body["seed"] == 3
     assert body["messages"][0] == {"role": "system", "content": "s"}
     text, image, audio = body["messages"][1]["content"]
     assert text == {"type": "text", "text": "look"}
@@ -119,26 +121,30 @@ def test_parts_schema_and_sampling_are_sent_as_the_protocol_has_them(connect):
     assert "response_format" not in chat.body(Request((user("q"),), str)) and "view" not in body
 
 
-def test_usage_is_the_endpoint_s_and_a_dripping_answer_meets_the_deadline(connect):
+def test_usage_is_the_endpoint_s_and_a_dripping_answer_meets_the_deadline(connect, monkeypatch):
     with Rehearsal(Script(answer)) as server:
         chat = connect(server)
         reply = chat.complete(ask("abc"))
         assert reply.usage.output == -(-len(reply.text) // 4) and not reply.cut_off
         ticks = iter([0.0, 0.5])  # the clock passes the deadline while the body arrives
-        slow = connect(server, clock=lambda: next(ticks))
+        monkeypatch.setattr("tastemaker.chat.endpoint.time", SimpleNamespace(monotonic=lambda: next(ticks)))
         with pytest.raises(CallError, match=r"more than 0\.4 s") as caught:
-            slow.complete(ask())
+            chat.complete(ask())
         assert caught.value.kind == "timeout" and caught.value.paid
 
 
 def test_the_api_key_is_in_no_file_and_no_message(make, tmp_path, monkeypatch, capfd, connect):
     monkeypatch.setenv("TEST_KEY", CANARY)
-    with Rehearsal(Script(lambda body: json.dumps({"item": 1, "why": CANARY}), plan=("echo_key",))) as server:
+    with Rehearsal(
+        Script(lambda body: json.dumps({"item": 1, "why": CANARY}), plan=("", "echo_key"))
+    ) as server:
         chat = connect(server, key_variable="TEST_KEY")
         engine = make(chat)
-        with pytest.raises(CallError, match=r"401.*\[key\]") as caught:
-            engine.call(ask("a"))
         assert engine.call(ask("b")).why == "[key]"
+        with pytest.raises(
+            StoppedEarly, match=r"401.*\[key\].*in the environment variable TEST_KEY"
+        ) as caught:
+            engine.call(ask("a"))
     said = "".join(capfd.readouterr()) + str(caught.value) + repr(chat) + repr(chat.settings) + repr(engine)
     assert CANARY not in said
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -199,13 +205,26 @@ def test_a_repeated_call_carries_the_same_idempotency_key(connect):
     assert seen[0] == seen[1] != seen[2]
 
 
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_a_key_model_or_address_that_is_turned_away_ends_the_run_at_once(make, connect, code):
+    asked = []
+
+    def refuse(request):
+        asked.append(request)
+        return httpx.Response(code, json={"error": {"message": "no"}})
+
+    engine = make(answering(connect(), refuse), most=1)
+    units = [Unit(str(i), "", i) for i in range(40)]
+    with pytest.raises(StoppedEarly, match=rf"127\.0\.0\.1:9 answers HTTP {code}.*check.*0 of 40 units"):
+        list(map_units(engine, lambda unit: engine.call(ask(unit.id)).item, units))
+    assert len(asked) == 1 and not engine.journal.units
+
+
 def test_concurrency_halves_and_recovers_over_http(make, clock, connect):
-    script = Script(answer, plan=("",) * 20 + ("503",) * 2)
-    with Rehearsal(script) as server:
-        engine = make(connect(server, deadline=5), start=4, most=8, cool_down=1e9)
+    with Rehearsal(Script(answer, plan=("",) * 4 + ("503",) * 2)) as server:
+        engine = make(connect(server, deadline=5), most=4, cool_down=1e9)
         allowed = []
-        for i in range(40):
+        for i in range(12):
             engine.call(ask("x" * (i + 1)))
             allowed.append(engine.pace.allowed)
-    grown, halved_and_recovered = [5, 6, 7] + [8] * 17, [4] * 3 + [5] * 5 + [6] * 6 + [7] * 6
-    assert allowed == grown + halved_and_recovered
+    assert allowed == [4] * 4 + [2] + [3] * 3 + [4] * 4

@@ -5,10 +5,9 @@ import threading
 import pytest
 
 from tastemaker.chat import BudgetReached, CallError, Limits, Request, StoppedEarly, Unit, map_units, user
-from tastemaker.chat.backends.scripted import Scripted
 from tastemaker.errors import InputError
 
-from .conftest import Pick, ask
+from .conftest import Pick, Scripted, ask
 
 
 def chat_of(*replies):
@@ -124,9 +123,11 @@ def test_a_kill_between_answer_and_journal_is_settled_from_the_cache(make, monke
     with pytest.raises(KeyboardInterrupt):
         engine.call(ask())
     again = make(chat)
-    assert len(again.journal.doubtful) == 1
+    assert len(again.journal.unconfirmed) == 1
     assert (
-        again.call(ask()).item == 1 and not again.journal.doubtful and again.journal.attempts == {"valid": 1}
+        again.call(ask()).item == 1
+        and not again.journal.unconfirmed
+        and again.journal.attempts == {"valid": 1}
     )
 
 
@@ -221,7 +222,7 @@ def test_a_failed_call_is_not_paid_again_on_resume(make):
 
 def test_a_budget_ends_the_run_and_a_larger_one_goes_on(make):
     limits = Limits(calls=10)
-    engine = make(Scripted(numbered), limits=limits, start=1, most=1, open_units=1)
+    engine = make(Scripted(numbered), limits=limits, most=1)
     seen = []
     with pytest.raises(BudgetReached, match=r"budget of 10 calls.*3 of 9 units finished"):
         seen.extend(map_units(engine, talk(engine), units(9)))
@@ -245,7 +246,7 @@ def test_an_endpoint_down_from_the_start_stops_the_run(make):
         StoppedEarly, match=r"answered none of 8 attempts.*connection refused.*0 of 100 units"
     ):
         list(map_units(engine, talk(engine), units(100)))
-    assert not engine.journal.units and not engine.journal.doubtful
+    assert not engine.journal.units and not engine.journal.unconfirmed
 
 
 def test_leaving_early_keeps_what_was_paid(make):
@@ -254,7 +255,7 @@ def test_leaving_early_keeps_what_was_paid(make):
     next(run)
     run.close()
     paid = engine.journal.paid_calls
-    assert 3 <= paid < 600 and not engine.journal.doubtful
+    assert 3 <= paid < 600 and not engine.journal.unconfirmed
     engine = make(Scripted(numbered))
     assert len(list(map_units(engine, talk(engine), units(200)))) == 200 and engine.journal.paid_calls == 600
 

@@ -10,9 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tastemaker.chat import CallError, Media, Request, Sampling, assistant, system, user
 from tastemaker.chat.answers import read_answer
-from tastemaker.chat.backends.local import Local
-from tastemaker.chat.backends.shape import LONGEST
 from tastemaker.chat.cache import call_key
+from tastemaker.chat.local import LONGEST, Local
 from tastemaker.errors import ModelError
 
 from .conftest import Pick

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -12,11 +13,10 @@ from tastemaker.errors import InputError
 def run(pace, *outcomes):
     """Attempts one after another: None succeeds, a kind fails."""
     for outcome in outcomes:
-        with pace.place() as place:
-            if outcome is None:
-                place.answered()
-            else:
-                place.failed(outcome if isinstance(outcome, CallError) else CallError(outcome, "x"))
+        error = outcome if isinstance(outcome, CallError) or outcome is None else CallError(outcome, "x")
+        with nullcontext() if error is None else suppress(CallError), pace.slot():
+            if error is not None:
+                raise error
 
 
 def allowed_after(pace, successes):
@@ -28,21 +28,16 @@ def allowed_after(pace, successes):
     return allowed
 
 
-def test_one_more_after_every_success_until_slowed_for_the_first_time(clock):
-    pace = Pace(PaceSettings(start=4, most=9), clock)
-    assert allowed_after(pace, 7) == [5, 6, 7, 8, 9, 9, 9]
-
-
 def test_one_more_after_as_many_successes_as_are_allowed_once_slowed(clock):
-    pace = Pace(PaceSettings(start=8, most=16), clock)
+    pace = Pace(PaceSettings(most=8), clock)
     run(pace, "rate_limited")
     assert allowed_after(pace, 10) == [4, 4, 4, 5, 5, 5, 5, 5, 6, 6]
-    assert allowed_after(pace, 200)[-1] == 16
+    assert allowed_after(pace, 200)[-1] == 8
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "unavailable", "timeout"])
 def test_halved_once_per_cool_down_and_recovers(clock, kind):
-    pace = Pace(PaceSettings(start=16, most=16, cool_down=10), clock)
+    pace = Pace(PaceSettings(most=16, cool_down=10), clock)
     run(pace, kind, kind, kind)
     assert pace.allowed == 8
     clock.time += 10
@@ -57,9 +52,9 @@ def test_halved_once_per_cool_down_and_recovers(clock, kind):
 
 
 def test_a_dropped_connection_does_not_slow(clock):
-    pace = Pace(PaceSettings(start=8), clock)
+    pace = Pace(PaceSettings(most=8), clock)
     run(pace, None, "dropped", "dropped")
-    assert pace.allowed == 9
+    assert pace.allowed == 8
 
 
 def test_retry_after_holds_everyone_back(clock):
@@ -100,10 +95,22 @@ def test_an_endpoint_that_is_down_from_the_start_is_noticed_at_once(clock):
         run(pace, *["unreachable"] * 9)
 
 
-def test_nothing_but_429_ends_too(clock):
-    pace = Pace(PaceSettings(give_up=2, tries=3), clock)
-    with pytest.raises(StoppedEarly, match="429"):
-        run(pace, *["rate_limited"] * 7)
+def test_nothing_but_429_ends_after_a_minute(clock):
+    pace = Pace(PaceSettings(), clock)
+    run(pace, *["rate_limited"] * 50)
+    clock.time += 59
+    run(pace, "rate_limited", None)
+    clock.time += 59
+    run(pace, *["rate_limited"] * 8)
+    clock.time += 2
+    with pytest.raises(StoppedEarly, match=r"nothing but 429 .* for 61 s, 9 times.*--at-once"):
+        run(pace, "rate_limited", None)
+
+
+def test_a_key_or_model_that_is_turned_away_ends_the_run_at_once(clock):
+    pace = Pace(PaceSettings(), clock)
+    with pytest.raises(StoppedEarly, match="check the API key"):
+        run(pace, CallError("denied", "host answers HTTP 401: check the API key"), None)
 
 
 def test_a_wait_beyond_patience_stops(clock):
@@ -114,29 +121,26 @@ def test_a_wait_beyond_patience_stops(clock):
 
 
 def test_never_more_under_way_than_allowed(clock):
-    pace = Pace(PaceSettings(start=3, most=3), clock)
+    pace = Pace(PaceSettings(most=3), clock)
     seen, release = [], threading.Event()
 
     def one():
-        with pace.place() as place:
-            seen.append(pace.under_way()[0])
+        with pace.slot():
+            seen.append(pace.under_way)
             release.wait(5)
-            place.answered()
 
     threads = [threading.Thread(target=one) for _ in range(9)]
     for thread in threads:
         thread.start()
-    while pace.under_way()[0] < 3:
+    while pace.under_way < 3:
         pass
-    clock.time += 2
-    assert pace.under_way() == (3, 2.0)
     release.set()
     for thread in threads:
         thread.join(5)
-    assert len(seen) == 9 and max(seen) == 3 and pace.under_way() == (0, 0.0)
+    assert len(seen) == 9 and max(seen) == 3 and pace.under_way == 0
 
 
 def test_settings_are_checked():
-    for bad in ({"start": 0}, {"start": 9, "most": 8}, {"share": 0}, {"tries": 0}, {"cool_down": -1}):
+    for bad in ({"most": 0}, {"share": 0}, {"tries": 0}, {"cool_down": -1}):
         with pytest.raises(InputError):
             PaceSettings(**bad)

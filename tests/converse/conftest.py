@@ -99,7 +99,7 @@ class Small:
         """Conversation `index`."""
         plan = make_plan(index, self.sampler, self.listeners, self.world.settings, "test")
         engine = Engine(
-            chat or self.chat, settings=EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False)
+            chat or self.chat, settings=EngineSettings(pace=PaceSettings(most=1), keep_calls=False)
         )
 
         def ask(role: str, view: Any, answer: Any, checked: Callable[[Any], str | None]) -> Any:

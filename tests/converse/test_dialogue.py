@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.converse.conftest import Small, make_catalogue
 
@@ -18,8 +19,8 @@ from tastemaker.converse.audits.pool import Played, pool_audit
 from tastemaker.converse.audits.turns import audit
 from tastemaker.converse.catalogue import FAMILY, Catalogue
 from tastemaker.converse.constraints import Clause, adhere
-from tastemaker.converse.record import MOVES, STAYS, Attachment, Conversation
-from tastemaker.converse.rows import from_table, to_row, to_table
+from tastemaker.converse.record import MOVES, STAYS, Attachment, Conversation, from_row, to_row
+from tastemaker.schema import CONVERSATIONS, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +45,14 @@ def test_lengths_vary_and_conversations_end_early() -> None:
 
 
 def test_the_table_holds_all_of_it(played: list[Conversation]) -> None:
-    assert list(from_table(to_table(played))) == played
+    table = pa.Table.from_pylist([to_row(conversation) for conversation in played], CONVERSATIONS)
+    assert [from_row(row) for row in check(table, CONVERSATIONS, "conversations").to_pylist()] == played
 
 
 def test_two_processes_make_the_same_bytes() -> None:
     code = (
-        "import json; from tests.converse.conftest import Small; from tastemaker.converse.rows import to_row;"
-        " w = Small();print(json.dumps([to_row(w.play(i)) for i in range(2)], default=list))"
+        "import json; from tests.converse.conftest import Small; from tastemaker.converse.record import"
+        " to_row; w = Small();print(json.dumps([to_row(w.play(i)) for i in range(2)], default=list))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     here = Small()

@@ -5,6 +5,7 @@ every command.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,25 +15,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from recipes.converse.rehearsal import Rehearsal, Script
 from typer.testing import CliRunner
 
-from tastemaker.chat import BudgetReached, CallError, Limits
+from tastemaker.chat import BudgetReached, CallError, Limits, StoppedEarly
 from tastemaker.cli.converse import app
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.converse import audit as audit_flow
-from tastemaker.flows.converse.audit import (
-    audit_run,
-    audit_shift,
-    open_data_set,
-    read_conversations,
-    shift_text,
-)
+from tastemaker.flows.converse.audit import audit_run, audit_shift, shift_text
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
+from tastemaker.flows.converse.env import open_env
 from tastemaker.flows.converse.export import FORMATS, export_run, read_export, read_json
-from tastemaker.flows.converse.generate import Paying, generate, plan_run, status
+from tastemaker.flows.converse.generate import Session, generate, plan_run, status
 from tastemaker.flows.converse.judge import judge_run
-from tastemaker.flows.converse.learn.dialogues import LearnSettings
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace
@@ -48,7 +46,7 @@ def quiet(task: str, done: float, total: float, note: str) -> None:
 def workspace(make_tunes: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Invented tunes with random logs, and the data set "whole"."""
     folder = make_tunes(tmp_path_factory.mktemp("conversations"))
-    generate(folder, "whole", SETTINGS, Paying(), "never", quiet)
+    generate(folder, "whole", SETTINGS, Session(), quiet)
     return folder
 
 
@@ -62,9 +60,7 @@ class Dying:
     model = RuleChat.model
 
     def __init__(self, workspace: Path, last: int, error: BaseException) -> None:
-        from tastemaker.flows.converse.world.setting import open_setting
-
-        self.chat = RuleChat(open_setting(workspace, SETTINGS, quiet).world.lexicon)
+        self.chat = RuleChat(open_env(workspace, SETTINGS, quiet).world.lexicon)
         self.calls, self.last, self.error = 0, last, error
 
     def complete(self, request: Any) -> Any:
@@ -82,44 +78,42 @@ def test_a_run_cut_off_anywhere_ends_in_the_same_bytes(workspace: Path, last: in
             workspace,
             name,
             SETTINGS,
-            Paying(),
-            "never",
+            Session(chat=Dying(workspace, last, KeyboardInterrupt())),
             quiet,
-            chat=Dying(workspace, last, KeyboardInterrupt()),
         )
     with pytest.raises(InputError, match="already holds a run"):
-        generate(workspace, name, SETTINGS, Paying(), "never", quiet)
-    done = generate(workspace, name, SETTINGS, Paying(), "same", quiet)
+        generate(workspace, name, SETTINGS, Session(), quiet)
+    done = generate(workspace, name, SETTINGS, Session(resume="same"), quiet)
     assert done["conversations"] == 8
     assert _bytes(workspace, name) == _bytes(workspace, "whole")
 
 
 def test_failures_wait_for_retry_and_only_they_are_tried(workspace: Path) -> None:
     broken = Dying(workspace, 60, CallError("refused", "the endpoint refused the request"))
-    stopped = generate(workspace, "failing", SETTINGS, Paying(), "never", quiet, chat=broken)
+    stopped = generate(workspace, "failing", SETTINGS, Session(chat=broken), quiet)
     assert all("refused" in why for why in stopped["failed"].values())
-    again = generate(workspace, "failing", SETTINGS, Paying(), "same", quiet)
+    again = generate(workspace, "failing", SETTINGS, Session(resume="same"), quiet)
     assert set(again["failed"]) == set(stopped["failed"])
     assert status(workspace, "failing")["failed"]
-    retried = generate(workspace, "failing", SETTINGS, Paying(), "same", quiet, retry=["all"])
+    retried = generate(workspace, "failing", SETTINGS, Session(resume="same", retry=["all"]), quiet)
     assert retried["failed"] == {}
     assert _bytes(workspace, "failing") == _bytes(workspace, "whole")
 
 
 def test_more_conversations_leave_the_first_as_they_are(workspace: Path) -> None:
-    generate(workspace, "more", RunSettings(n=3), Paying(), "never", quiet)
-    generate(workspace, "more", SETTINGS, Paying(), "same", quiet)
+    generate(workspace, "more", RunSettings(n=3), Session(), quiet)
+    generate(workspace, "more", SETTINGS, Session(resume="same"), quiet)
     assert _bytes(workspace, "more") == _bytes(workspace, "whole")
 
 
 def test_changed_settings_are_refused_by_name(workspace: Path) -> None:
     with pytest.raises(InputError, match="seed: 0 -> 5"):
-        generate(workspace, "whole", RunSettings(n=8, seed=5), Paying(), "same", quiet)
+        generate(workspace, "whole", RunSettings(n=8, seed=5), Session(resume="same"), quiet)
 
 
 def test_the_forecast_is_within_a_fifth(workspace: Path) -> None:
-    forecast = plan_run(workspace, SETTINGS, Paying(), quiet)["forecast"]
-    done = generate(workspace, "counted", SETTINGS, Paying(), "never", quiet)
+    forecast = plan_run(workspace, SETTINGS, Session(), quiet)["forecast"]
+    done = generate(workspace, "counted", SETTINGS, Session(), quiet)
     assert forecast["calls"] == pytest.approx(done["calls"], rel=0.2)
     for kind in ("input", "output"):
         assert forecast["usage"][kind] == pytest.approx(done["usage"][kind], rel=0.2)
@@ -127,21 +121,50 @@ def test_the_forecast_is_within_a_fifth(workspace: Path) -> None:
 
 def test_a_plan_says_how_far_the_limits_reach(workspace: Path) -> None:
     for calls, said in [(5, "smaller than one conversation"), (45, "about 2 of 8 conversations"), (152, "")]:
-        text = plan_run(workspace, SETTINGS, Paying(Limits(calls=calls)), quiet)["text"]
+        text = plan_run(workspace, SETTINGS, Session(Limits(calls=calls)), quiet)["text"]
         assert said in text and ("limits:" in text) is bool(said)
 
 
 def test_a_budget_is_never_passed(workspace: Path) -> None:
     with pytest.raises(BudgetReached, match="smaller than one conversation"):
-        generate(workspace, "poor", SETTINGS, Paying(Limits(calls=5)), "never", quiet)
+        generate(workspace, "poor", SETTINGS, Session(Limits(calls=5)), quiet)
     assert status(workspace, "poor")["finished"] == 0
     chat = Dying(workspace, 1000, AssertionError())
     with pytest.raises(BudgetReached):
-        generate(workspace, "poorer", SETTINGS, Paying(Limits(calls=45)), "never", quiet, chat=chat)
+        generate(workspace, "poorer", SETTINGS, Session(Limits(calls=45), chat=chat), quiet)
     assert (status(workspace, "poorer")["finished"], chat.calls) == (
         2,
         45,
     )  # 19 calls a conversation, one after the other
+
+
+@pytest.mark.parametrize(
+    ("answer", "plan", "reason"),
+    [
+        ("Sure! Here is what you asked for: {", (), "not_json"),
+        ("", (), "not_json"),
+        ("{}", (), "schema"),
+        ("", ("echo_key",), "answers HTTP 401.*check the API key"),
+    ],
+)
+def test_a_run_of_which_nothing_is_finished_is_no_success_and_no_data_set(
+    workspace: Path, answer: str, plan: tuple[str, ...], reason: str
+) -> None:
+    name, runner = f"none-{len(answer)}-{len(plan)}", CliRunner()
+    with Rehearsal(Script(lambda body: answer, plan=plan)) as server:
+        where = ["-q", "-w", str(workspace), "--name", name]
+        model = ["--model", f"m@{server.base_url}", "--media", "none", "--turns", "3", "--at-once", "1"]
+        first = runner.invoke(app, ["run", *where, "--n", "3", *model])
+        asked = server.asked.total()
+        again = runner.invoke(app, ["retry", *where]) if not plan else first
+    for result in (first, again):
+        assert isinstance(result.exception, StoppedEarly) and result.exception.exit_code == 3
+        assert re.search(reason, str(result.exception)) and "\n" not in str(result.exception)
+    assert asked == (1 if plan else 9)
+    folder = RunFolder.of(Workspace.open(workspace), name)
+    assert not folder.table.exists()
+    with pytest.raises(ArtifactError, match="holds no conversations"):
+        audit_run(workspace, name, quiet)
 
 
 def test_audits_pass_and_exports_are_read_back(workspace: Path) -> None:
@@ -233,14 +256,14 @@ def test_exports_are_read_back_and_bad_files_are_named(workspace: Path, tmp_path
 
 def test_judging_needs_two_of_another_family(workspace: Path) -> None:
     with pytest.raises(InputError, match="at least two judges"):
-        judge_run(workspace, "whole", ["facts"], 4, Paying(), quiet)
+        judge_run(workspace, "whole", ["facts"], Session(), quiet)
     with pytest.raises(InputError, match="same family"):
-        judge_run(workspace, "whole", ["facts", "rules"], 4, Paying(), quiet)
-    found = judge_run(workspace, "whole", ["facts", "overlap"], 8, Paying(), quiet)
+        judge_run(workspace, "whole", ["facts", "rules"], Session(), quiet)
+    found = judge_run(workspace, "whole", ["facts", "overlap"], Session(), quiet, (8, 1))
     assert found["faults_by_check"] == 0
     assert {row["aspect"] for row in found["means"]} >= {"item_fits", "statements_true"}
     assert {row["judge"]: row["consistent"] for row in found["pairs"]} == {"facts@1": 1.0, "overlap@1": 1.0}
-    twice = judge_run(workspace, "whole", ["facts", "overlap"], 2, Paying(), quiet, repeats=2)
+    twice = judge_run(workspace, "whole", ["facts", "overlap"], Session(), quiet, (2, 2))
     own = [row for row in twice["agreement"] if row["second"] == f"{row['first']} again" and row["n"]]
     assert {row["first"] for row in own} == {"facts@1", "overlap@1"} and all(
         row["value"] in (1.0, None) for row in own
@@ -257,7 +280,7 @@ def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=said):
             RunSettings(**bad)
     with pytest.raises(InputError, match="give rules, a Hugging Face model folder"):
-        generate(workspace, "nobody", RunSettings(n=1, model="nobody"), Paying(), "never", quiet)
+        generate(workspace, "nobody", RunSettings(n=1, model="nobody"), Session(), quiet)
     with pytest.raises(ArtifactError, match="holds no"):
         status(workspace, "missing")
     with pytest.raises(InputError, match="format 'xml'"):
@@ -276,12 +299,12 @@ def test_a_catalogue_without_facts_is_refused(tmp_path: Path) -> None:
     Workspace.create(tmp_path / "w")
     ingest_files(tmp_path / "w", tmp_path / "items.parquet", tmp_path / "interactions.parquet")
     with pytest.raises(InputError, match="no item has an attribute as field=value"):
-        plan_run(tmp_path / "w", SETTINGS, Paying(), quiet)
+        plan_run(tmp_path / "w", SETTINGS, Session(), quiet)
 
 
 def test_the_commands_answer_in_json(workspace: Path) -> None:
     runner, where = CliRunner(), ["-w", str(workspace), "--json"]
-    dry = runner.invoke(app, ["run", *where, "-q", "--dry-run", "--n", "5", "--price", "0.15,0.6,2026-01-31"])
+    dry = runner.invoke(app, ["plan", *where, "-q", "--n", "5", "--price", "0.15,0.6,2026-01-31"])
     assert json.loads(dry.stdout)["forecast"]["units"] == 5
     assert json.loads(runner.invoke(app, ["status", *where, "--name", "whole"]).stdout)["finished"] == 8
     made = runner.invoke(app, ["export", *where, "--name", "whole", "--format", "tools"])

@@ -4,18 +4,12 @@ recipes.converse.flow_kills).
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from recipes.converse.flow_kills import kill_the_flow
 
 
 @pytest.mark.slow
-def test_the_command_killed_and_resumed_ends_in_the_same_bytes(make_tunes, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    for name in [name for name in sys.modules if name == "recipes"]:
-        monkeypatch.delitem(sys.modules, name)
-    from recipes.converse.flow_kills import kill_the_flow
+def test_the_command_killed_and_resumed_ends_in_the_same_bytes(make_tunes, tmp_path):
 
     told, rows, ids = kill_the_flow(make_tunes(tmp_path), kills=2, conversations=2, seed=1)
     assert told.kills == 2 and told.sittings == 3

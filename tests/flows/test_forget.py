@@ -21,8 +21,9 @@ from tastemaker.chat import Cache
 from tastemaker.converse.agents.plan import user_row
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows import train
+from tastemaker.flows.converse.dataset import table_writer
 from tastemaker.flows.converse.export import export_run
-from tastemaker.flows.converse.generate import Paying, generate, table_writer
+from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.judge import judge_run
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.forget import person
@@ -87,7 +88,7 @@ def _conversations(root: Path) -> RunFolder:
     """A data set whose first person says the canary; answers, attachments, exports, judgements and page made
     from it.
     """
-    generate(root, "talk", RunSettings(n=TALKED), Paying(), "never", NOBODY)
+    generate(root, "talk", RunSettings(n=TALKED), Session(), NOBODY)
     place = RunFolder.of(Workspace.open(root), "talk")
     rows = pq.read_table(place.table).to_pylist()
     assert rows[0]["user_id"] == USER and any(row["user_id"] != USER for row in rows)
@@ -110,7 +111,7 @@ def _conversations(root: Path) -> RunFolder:
         )
     for kind in ("chat", "crs"):
         export_run(root, "talk", kind)
-    judge_run(root, "talk", ["facts", "overlap"], TALKED, Paying(), NOBODY)
+    judge_run(root, "talk", ["facts", "overlap"], Session(), NOBODY, (TALKED, 1))
     write_bytes(place.page, f"<p>{CANARY}</p>".encode())  # drawing one needs every cover
     return place
 
@@ -238,7 +239,7 @@ def test_the_same_files_and_new_conversations_leave_them_out(shop: Path) -> None
     said = ingest_files(shop, *_sources(shop.parent))
     assert "30 rows left out: they are about 1 person who asked to be forgotten" in said["text"]
     assert _holding(shop) == []
-    generate(shop, "later", RunSettings(n=TALKED), Paying(), "never", NOBODY)
+    generate(shop, "later", RunSettings(n=TALKED), Session(), NOBODY)
     assert _holding(shop) == []
     export_run(shop, "talk", "chat")  # of those who stay
     assert _holding(shop) == []

@@ -21,8 +21,9 @@ from tastemaker.converse.record import (
 )
 from tastemaker.corpus.dialogue import Dialogue, Exchange
 from tastemaker.errors import InputError
-from tastemaker.flows.converse.learn.dialogues import LearnSettings, as_dialogue, relabelled
+from tastemaker.flows.converse.learn.dialogues import as_dialogue, relabelled
 from tastemaker.flows.converse.learn.rankers import words_of
+from tastemaker.flows.converse.learn.settings import LearnSettings
 
 SECRET = "SECRET"
 

@@ -1,12 +1,12 @@
-"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and back ends. Importing it loads no
-torch.
+"""Calls to chat models: protocol, engine (cache, journal, pace, budget) and back ends: `endpoint`
+(OpenAI-compatible) and `local` (a Hugging Face folder). Importing it loads no torch.
 """
 
+from tastemaker.chat.budget import Budget, Limits, Price, maximum
 from tastemaker.chat.cache import Cache, call_key, canonical, subject_tag
-from tastemaker.chat.cost import Budget, Forecast, Limits, Meter, Price, forecast
 from tastemaker.chat.engine import Engine, EngineSettings
 from tastemaker.chat.journal import Journal
-from tastemaker.chat.pace import Clock, PaceSettings, SystemClock
+from tastemaker.chat.pace import Clock, PaceSettings
 from tastemaker.chat.protocol import (
     FAILURES,
     BudgetReached,
@@ -38,12 +38,10 @@ __all__ = [
     "Clock",
     "Engine",
     "EngineSettings",
-    "Forecast",
     "Journal",
     "Limits",
     "Media",
     "Message",
-    "Meter",
     "Outcome",
     "PaceSettings",
     "Part",
@@ -53,14 +51,13 @@ __all__ = [
     "Request",
     "Sampling",
     "StoppedEarly",
-    "SystemClock",
     "Unit",
     "Usage",
     "assistant",
     "call_key",
     "canonical",
-    "forecast",
     "map_units",
+    "maximum",
     "subject_tag",
     "system",
     "user",

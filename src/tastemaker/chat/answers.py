@@ -16,7 +16,7 @@ from tastemaker.chat.protocol import CallError, Check, Reply, Request, assistant
 
 A = TypeVar("A")
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
-_TOLD = 3
+_SHOWN = 3
 
 
 def read_answer(reply: Reply, request: Request[A], check: Check[A] | None = None) -> A:
@@ -58,11 +58,11 @@ def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
         raise CallError(
             "not_json", f"the answer is not JSON ({problems[0]['msg']}); answer with one JSON object only"
         )
-    told = "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in problems[:_TOLD]
+    listed = "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'answer'}: {problem['msg']}" for problem in problems[:_SHOWN]
     )
-    more = f" (and {len(problems) - _TOLD} more)" if len(problems) > _TOLD else ""
-    raise CallError("schema", f"the JSON does not fit the schema: {told}{more}")
+    more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+    raise CallError("schema", f"the JSON does not fit the schema: {listed}{more}")
 
 
 def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A]:
@@ -70,10 +70,10 @@ def ask_again(request: Request[A], tries: Sequence[dict[str, Any]]) -> Request[A
     request itself.
     """
     messages = request.messages
-    for one in tries:
+    for rejected in tries:
         messages += (
-            assistant(one["text"] or "(empty)"),
-            user(f"That answer cannot be used: {one['detail']}. Answer again."),
+            assistant(rejected["text"] or "(empty)"),
+            user(f"That answer cannot be used: {rejected['detail']}. Answer again."),
         )
     return replace(request, messages=messages) if tries else request
 

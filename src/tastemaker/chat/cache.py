@@ -8,10 +8,11 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tastemaker.chat.protocol import Media, Request
+from tastemaker.chat.protocol import Media, Request, schema_of
 
 PROTOCOL = 1
 """Part of every key: raised when requests are put to a model in another way, so that old answers no longer
@@ -25,15 +26,10 @@ def canonical(value: Any) -> bytes:
     ).encode()
 
 
-_HASHES: dict[Any, str] = {}
-
-
-def _schema_hash(request: Request[Any]) -> str | None:
-    if request.answer is str:
-        return None
-    if request.answer not in _HASHES:
-        _HASHES[request.answer] = hashlib.sha256(canonical(request.form)).hexdigest()
-    return _HASHES[request.answer]
+@lru_cache(maxsize=256)
+def _schema_hash(answer: Callable[..., Any]) -> str | None:
+    schema = schema_of(answer)
+    return None if schema is None else hashlib.sha256(canonical(schema)).hexdigest()
 
 
 def call_key(model: str, request: Request[Any]) -> str:
@@ -45,10 +41,10 @@ def call_key(model: str, request: Request[Any]) -> str:
     """
     messages = [
         [
-            one.role,
-            [[part.media_type, part.sha256] if isinstance(part, Media) else part for part in one.parts],
+            message.role,
+            [[part.media_type, part.sha256] if isinstance(part, Media) else part for part in message.parts],
         ]
-        for one in request.messages
+        for message in request.messages
     ]
     sampling = request.sampling
     content = {
@@ -56,7 +52,7 @@ def call_key(model: str, request: Request[Any]) -> str:
         "model": model,
         "sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens],
         "messages": messages,
-        "schema": _schema_hash(request),
+        "schema": _schema_hash(request.answer),  # type: ignore[arg-type]
         "sample": request.sample,
     }
     return hashlib.sha256(canonical(content)).hexdigest()

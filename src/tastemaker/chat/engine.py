@@ -5,6 +5,7 @@ over it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from itertools import count
 from typing import Any, TypeVar
 
 from tastemaker.chat.answers import ask_again, read_answer
+from tastemaker.chat.budget import Budget, maximum
 from tastemaker.chat.cache import Cache, call_key
-from tastemaker.chat.cost import Budget, maximum
 from tastemaker.chat.journal import Journal
-from tastemaker.chat.pace import PASSING, Clock, Pace, PaceSettings, SystemClock
+from tastemaker.chat.pace import PASSING, Clock, Pace, PaceSettings
 from tastemaker.chat.protocol import CallError, Chat, Check, Reply, Request, StoppedEarly, Usage
 from tastemaker.errors import InputError
 
@@ -25,32 +26,25 @@ A = TypeVar("A")
 @dataclass(frozen=True)
 class EngineSettings:
     """reasks: how often a model is asked again after an unusable answer. keep_calls: cache and journal single
-    calls.
-
-    Without `keep_calls` only finished units are kept: right for models that are free and faster than a disk.
-    open_units: units of work open for every call allowed at once. With 2, while one writes its answer to disk
-    another's call is under way; with 1 and one call at a time, units are done one after the other.
+    calls; without it only finished units are kept: right for models that are free and faster than a disk.
     """
 
     pace: PaceSettings = field(default_factory=PaceSettings)
     reasks: int = 2
     keep_calls: bool = True
-    open_units: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.reasks < 0 or self.open_units < 1:
-            raise InputError(
-                f"reasks {self.reasks}: must be 0 or more; open_units {self.open_units}: 1 or more"
-            )
+        if self.reasks < 0:
+            raise InputError(f"reasks {self.reasks}: must be 0 or more")
 
 
 class Engine:
     """Asks `chat`, and answers a question it has answered before from `cache`.
 
     Order of events, so that a kill at any moment repeats no call whose answer arrived: reserve budget,
-    journal "sent", wait for a place, call, keep the answer, journal "answered", return. A call killed in
-    between is in doubt: it is booked at its maximum, and asked again under the same idempotency key.
+    journal "sent", wait for a slot, call, keep the answer, journal "answered", return. A call killed in
+    between stays unconfirmed: it is booked at its maximum, and asked again under the same idempotency key.
     """
 
     def __init__(
@@ -60,13 +54,13 @@ class Engine:
         cache: Cache | None = None,
         journal: Journal | None = None,
         budget: Budget | None = None,
-        clock: Clock | None = None,
+        clock: Clock = time,
         settings: EngineSettings = EngineSettings(),
     ) -> None:
         self.chat, self.settings = chat, settings
         self.cache, self.journal = cache, journal
         self.budget = budget or Budget()
-        self.pace = Pace(settings.pace, clock or SystemClock(), settings.seed)
+        self.pace = Pace(settings.pace, clock, settings.seed)
         self.retrying: frozenset[str] = frozenset()
         self.hits = 0
         self._calls = cache if settings.keep_calls else None
@@ -86,30 +80,31 @@ class Engine:
         """
         key = call_key(self.chat.model, request)
         with self._alone(f"{request.subject}\x1f{key}"):
-            kept = self._calls.get(request.subject, key) if self._calls else None
-            if kept is not None:
+            entry = self._calls.get(request.subject, key) if self._calls else None
+            if entry is not None:
                 try:
-                    answer = read_answer(Reply(kept["text"]), request, check)
+                    answer = read_answer(Reply(entry["text"]), request, check)
                 except CallError:
                     pass  # the check has become stricter since: ask again
                 else:
                     self.hits += 1
-                    self._settle_doubt(key, kept, "valid")
+                    self._confirm(key, entry, "valid")
                     return answer
             return self._ask(request, check, key)
 
     def _ask(self, request: Request[A], check: Check[A] | None, key: str) -> A:
+        """Send, read, and ask again with the reason until an answer can be used."""
         tries: list[dict[str, Any]] = (
             self._calls.get(request.subject, f"{key}.tries") if self._calls else None
         ) or []
         if tries:
-            self._settle_doubt(key, tries[-1], tries[-1]["kind"])
+            self._confirm(key, tries[-1], tries[-1]["kind"])
         if len(tries) > self.settings.reasks and (not request.unit or request.unit in self.retrying):
             tries = []
         while len(tries) <= self.settings.reasks:
             reply, attempt = self._send(ask_again(request, tries), key)
             used = reply.usage or maximum(request)
-            entry = {"text": reply.text, "usage": [used.input, used.output, used.cached], "attempt": attempt}
+            entry = {"text": reply.text, "usage": used.as_list(), "attempt": attempt}
             try:
                 answer = read_answer(reply, request, check)
             except CallError as error:
@@ -130,69 +125,53 @@ class Engine:
         While the endpoint has answered nothing at all no call is given up: `give_up` then ends the run, not
         the unit.
         """
-        most = maximum(request)
-        for turn in count():
-            outcome = self._attempt(request, key, most)
-            if not isinstance(outcome, CallError):
-                return outcome
-            if outcome.kind not in PASSING or (turn + 1 >= self.settings.pace.tries and self.pace.answered):
-                raise outcome
-            self.pace.sleep(self.pace.back_off(outcome, key, turn))
+        for attempt in count():
+            try:
+                return self._attempt(request, key)
+            except CallError as error:
+                self.pace.raise_if_stopped()
+                last = attempt + 1 >= self.settings.pace.tries and self.pace.answered
+                if error.kind not in PASSING or last:
+                    raise
+                wait = self.pace.back_off(error, key, attempt)
+            self.pace.sleep(wait)
         raise AssertionError("count() does not end")
 
-    def _attempt(self, request: Request[Any], key: str, most: Usage) -> tuple[Reply, int] | CallError:
-        """One attempt, or how it failed. Whatever else is raised leaves the attempt in doubt.
+    def _attempt(self, request: Request[Any], key: str) -> tuple[Reply, int]:
+        """One attempt. What is raised beside CallError and StoppedEarly leaves it unconfirmed.
 
-        Announced before there is a place for it: the disk is then waited for while other calls are under way.
+        It is announced before there is a slot for it: the disk is then waited for while other calls are under
+        way.
         """
+        most = maximum(request)
         self.budget.reserve(most)
         used: Usage | None = None
         try:
-            attempt = self._announce(request, key, most)
+            attempt = -1
+            if self._notes is not None:
+                attempt = self._notes.sent(key, most, {"unit": request.unit, "kind": request.kind})
             used = most
-            reply = self._placed(request)
+            with self.pace.slot():
+                reply = self.chat.complete(request)
             used = reply.usage or most
             return reply, attempt
-        except StoppedEarly:  # it never left
-            used = None
-            self._note_failure(key, attempt, "stopped", used)
+        except (CallError, StoppedEarly) as error:  # a call that was stopped never left
+            used = most if isinstance(error, CallError) and error.paid else None
+            if self._notes is not None:
+                kind = error.kind if isinstance(error, CallError) else "stopped"
+                self._notes.failed(key, attempt, kind, used or Usage())
             raise
-        except CallError as error:
-            used = most if error.paid else None
-            self._note_failure(key, attempt, error.kind, used)
-            return error
         finally:
             self.budget.settle(most, used)
-
-    def _placed(self, request: Request[Any]) -> Reply:
-        with self.pace.place() as place:
-            try:
-                reply = self.chat.complete(request)
-            except CallError as error:
-                place.failed(error)
-                raise
-            place.answered()
-            return reply
-
-    def _announce(self, request: Request[Any], key: str, most: Usage) -> int:
-        if self._notes is None:
-            return -1
-        return self._notes.sent(key, most, {"unit": request.unit, "kind": request.kind})
 
     def _note(self, key: str, attempt: int, outcome: str, used: Usage) -> None:
         if self._notes is not None:
             self._notes.answered(key, attempt, outcome, used)
 
-    def _note_failure(self, key: str, attempt: int, kind: str, settled: Usage | None) -> None:
-        if self._notes is not None:
-            self._notes.failed(key, attempt, kind, settled or Usage())
-
-    def _settle_doubt(self, key: str, kept: dict[str, Any], outcome: str) -> None:
-        """Book an answer that was kept just before the process was killed, if the journal did not get to say
-        so.
-        """
-        if self._notes is not None and (key, kept["attempt"]) in self._notes.doubtful:
-            self._notes.answered(key, kept["attempt"], outcome, Usage(*kept["usage"]))
+    def _confirm(self, key: str, entry: dict[str, Any], outcome: str) -> None:
+        """Book an answer that was kept just before a kill, if the journal did not get to say so."""
+        if self._notes is not None and (key, entry["attempt"]) in self._notes.unconfirmed:
+            self._note(key, entry["attempt"], outcome, Usage.of(entry["usage"]))
 
     def _keep(self, subject: str, key: str, entry: Any) -> None:
         if self._calls is not None:

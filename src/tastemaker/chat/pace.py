@@ -19,38 +19,24 @@ PASSING = (*SLOWING, "dropped", "unreachable")
 
 
 class Clock(Protocol):
-    """Time as an argument: `now` in seconds from anywhere, `sleep` until then."""
+    """Time as an argument; the module `time` is one."""
 
-    def now(self) -> float: ...
+    def monotonic(self) -> float: ...
 
-    def sleep(self, seconds: float) -> None: ...
-
-
-class SystemClock:
-    """The machine's monotonic clock."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+    def sleep(self, seconds: float, /) -> None: ...
 
 
 @dataclass(frozen=True)
 class PaceSettings:
-    """Adaptive concurrency: halved once per cool-down when slowed, +1 after as many successes as calls are
-    allowed at once.
+    """most: calls at once; halved once per `cool_down` seconds when the endpoint slows us, and one more again
+    after as many successes as are allowed.
 
-    Before the endpoint has slowed us for the first time there is nothing to be careful about yet: +1 after
-    every success, so that the number doubles with every round of answers (slow start, RFC 5681, 3.1).
     back_off, longest: first and longest wait of the exponential back-off. patience: a longer Retry-After
-    stops the run.
-    tries: attempts of one call, once the endpoint has answered anything at all. window, share: the run stops
-    when more than `share` of the last `window` attempts failed (429 excluded), or when `give_up` attempts
-    failed before the first one succeeded.
+    stops the run. tries: attempts of one call, once the endpoint has answered anything at all. The run stops
+    when more than `share` of the last `window` attempts failed (429 excluded), when `give_up` attempts failed
+    before the first one succeeded, or when nothing but 429 came for `starving` seconds.
     """
 
-    start: int = 4
     most: int = 16
     cool_down: float = 10.0
     back_off: float = 1.0
@@ -60,101 +46,80 @@ class PaceSettings:
     window: int = 50
     share: float = 0.3
     give_up: int = 8
+    starving: float = 60.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.start <= self.most or self.tries < 1 or self.window < 1 or self.give_up < 1:
-            raise InputError(f"{self}: needs 1 <= start <= most, and tries, window and give_up of at least 1")
+        if min(self.most, self.tries, self.window, self.give_up) < 1:
+            raise InputError(f"{self}: needs most, tries, window and give_up of at least 1")
         if not 0 < self.share < 1 or min(self.cool_down, self.back_off, self.longest, self.patience) < 0:
             raise InputError(f"{self}: needs 0 < share < 1 and no negative time")
-
-
-class Place:
-    """One attempt under way, and how it ended; neither answered nor failed when something else was raised."""
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        self.succeeded = False
-        self.error: CallError | None = None
-
-    def answered(self) -> None:
-        self.succeeded = True
-
-    def failed(self, error: CallError) -> None:
-        self.error = error
 
 
 class Pace:
     """The gate every call passes. Thread-safe; `stop(reason)` turns away all that wait and all that come."""
 
-    def __init__(self, settings: PaceSettings, clock: Clock, seed: int = 0) -> None:
+    def __init__(self, settings: PaceSettings, clock: Clock = time, seed: int = 0) -> None:
         self.settings, self.clock, self.seed = settings, clock, seed
-        self.allowed = settings.start
-        self.stopped: StoppedEarly | None = None
+        self.allowed, self.under_way, self.answered = settings.most, 0, False
+        self.stopped: str | None = None
         self._changed = threading.Condition()
-        self._under_way: list[Place] = []
         self._successes = 0
-        self._halved_at = float("-inf")
-        self._not_before = float("-inf")
-        self._failed: deque[bool] = deque(maxlen=settings.window)
-        self._answered = False
-        self._unanswered = 0
-        self._starved = 0
+        self._halved_at = self._not_before = float("-inf")
+        self._failures: deque[bool] = deque(maxlen=settings.window)
+        self._in_vain = self._rate_limited = 0
+        self._answered_at = clock.monotonic()
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        """One attempt: waits for a place and for the end of a pause the endpoint asked for; the block says
-        how it ended.
+    def slot(self) -> Iterator[None]:
+        """One attempt: waits for a slot and for the end of a pause the endpoint asked for. A CallError counts
+        as its failure, leaving the block as its success; anything else is neither.
 
         Raises
         ------
         StoppedEarly
             when the run has ended.
         """
-        place = self._enter()
+        self._acquire()
+        outcome: CallError | bool = False
         try:
-            yield place
+            yield
+            outcome = True
+        except CallError as error:
+            outcome = error
+            raise
         finally:
             with self._changed:
-                self._under_way.remove(place)
-                if place.succeeded:
-                    self._succeeded()
-                elif place.error is not None:
-                    self._slowed(place.error)
-                    self._count(place.error)
-                if self.stopped is None:
-                    self._changed.notify(max(1, self.allowed - len(self._under_way)))
-                else:
-                    self._changed.notify_all()
+                self.under_way -= 1
+                if isinstance(outcome, CallError):
+                    self._slow_down(outcome)
+                    self._count(outcome)
+                elif outcome:
+                    self._succeed()
+                self._changed.notify_all()
 
-    def _enter(self) -> Place:
+    def _acquire(self) -> None:
         while True:
             with self._changed:
                 self.raise_if_stopped()
-                pause = self._not_before - self.clock.now()
+                pause = self._not_before - self.clock.monotonic()
                 if pause <= 0:
-                    if len(self._under_way) < self.allowed:
-                        place = Place(self.clock.now())
-                        self._under_way.append(place)
-                        return place
+                    if self.under_way < self.allowed:
+                        self.under_way += 1
+                        return
                     self._changed.wait(1.0)
             if pause > 0:
                 self.sleep(pause)
 
-    def _succeeded(self) -> None:
-        self._failed.append(False)
-        self._answered = True
-        self._unanswered = self._starved = 0
+    def _succeed(self) -> None:
+        self._failures.append(False)
+        self.answered, self._answered_at = True, self.clock.monotonic()
+        self._in_vain = self._rate_limited = 0
         self._successes += 1
-        enough = self.allowed if self._slowed_before() else 1
-        if self._successes >= enough and self.allowed < self.settings.most:
-            self.allowed += 1
-            self._successes = 0
+        if self._successes >= self.allowed and self.allowed < self.settings.most:
+            self.allowed, self._successes = self.allowed + 1, 0
 
-    def _slowed_before(self) -> bool:
-        return self._halved_at > float("-inf")
-
-    def _slowed(self, error: CallError) -> None:
-        now = self.clock.now()
+    def _slow_down(self, error: CallError) -> None:
+        now = self.clock.monotonic()
         if error.kind in SLOWING and now - self._halved_at >= self.settings.cool_down:
             self.allowed = max(1, self.allowed // 2)
             self._halved_at, self._successes = now, 0
@@ -166,36 +131,37 @@ class Pace:
             self._not_before = max(self._not_before, now + error.wait)
 
     def _count(self, error: CallError) -> None:
-        if error.kind == "refused":
-            return  # the request is at fault, or `fatal` ends the run
-        if error.kind == "rate_limited":
-            self._starved += 1
-            if self._starved >= self.settings.give_up * self.settings.tries:
-                self._end(f"the last {self._starved} attempts were all refused for their rate (429)")
-            return
-        self._failed.append(True)
-        self._unanswered += 1
-        if self._unanswered >= self.settings.give_up and not self._answered:
-            self._end(f"the endpoint has answered none of {self._unanswered} attempts ({error})")
-        self._check_share()
+        """One failure more, and whether it is one too many."""
+        if error.kind == "denied":
+            self._end(error.detail)
+        elif error.kind == "rate_limited":
+            self._rate_limited += 1
+            waited = self.clock.monotonic() - self._answered_at
+            if self._rate_limited >= self.settings.give_up and waited >= self.settings.starving:
+                self._end(
+                    f"the endpoint answered nothing but 429 (too many requests) for {waited:.0f} s,"
+                    f" {self._rate_limited} times; ask for fewer at once with --at-once, or try later"
+                )
+        elif error.kind != "refused":  # a request that was refused is at fault itself
+            self._in_vain += 1
+            if self._in_vain >= self.settings.give_up and not self.answered:
+                self._end(f"the endpoint has answered none of {self._in_vain} attempts ({error})")
+            self._fail()
+
+    def _fail(self) -> None:
+        self._failures.append(True)
+        window, failed = self.settings.window, sum(self._failures)
+        if len(self._failures) == window and failed > self.settings.share * window:
+            self._end(f"{failed} of the last {window} attempts failed")
 
     def invalid(self) -> None:
         """A call ended without a usable answer although the model was asked again: counts as one failure."""
         with self._changed:
-            self._failed.append(True)
-            self._check_share()
+            self._fail()
             self._changed.notify_all()
 
-    def _check_share(self) -> None:
-        window, failed = self.settings.window, sum(self._failed)
-        if len(self._failed) == window and failed > self.settings.share * window:
-            self._end(f"{failed} of the last {window} attempts failed")
-
     def _end(self, reason: str) -> None:
-        if self.stopped is None:
-            self.stopped = StoppedEarly(
-                f"stopped early: {reason}. Finished work is kept; resume when the cause is gone"
-            )
+        self.stopped = self.stopped or reason
 
     def stop(self, reason: str) -> None:
         """End the run: attempts under way finish, no new one leaves."""
@@ -206,12 +172,9 @@ class Pace:
     def raise_if_stopped(self) -> None:
         """Raise StoppedEarly when the run has ended."""
         if self.stopped is not None:
-            raise StoppedEarly(str(self.stopped))
-
-    @property
-    def answered(self) -> bool:
-        """Whether the endpoint has answered anything yet."""
-        return self._answered
+            raise StoppedEarly(
+                f"stopped early: {self.stopped}. Finished work is kept; resume when the cause is gone"
+            )
 
     def back_off(self, error: CallError, key: str, attempt: int) -> float:
         """Seconds to wait before attempt + 1: the larger of Retry-After and an exponential back-off with
@@ -223,13 +186,7 @@ class Pace:
 
     def sleep(self, seconds: float) -> None:
         """Sleep in steps, so that a stop is noticed within half a second."""
-        end = self.clock.now() + seconds
-        while (left := end - self.clock.now()) > 0:
+        end = self.clock.monotonic() + seconds
+        while (left := end - self.clock.monotonic()) > 0:
             self.raise_if_stopped()
             self.clock.sleep(min(left, 0.5))
-
-    def under_way(self) -> tuple[int, float]:
-        """Number of attempts under way, and the age of the oldest in seconds: the heartbeat."""
-        with self._changed:
-            began = [place.began for place in self._under_way]
-        return len(began), self.clock.now() - min(began) if began else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -21,14 +21,15 @@ FAILURES = {
     "timeout": "no answer within the deadline",
     "dropped": "the connection broke before the answer was complete",
     "unreachable": "no connection to the endpoint",
+    "denied": "the endpoint turned the key, the model or the address away (401, 403, 404)",
     "refused": "the endpoint refused the request (4xx)",
     "cut_off": "the answer reached its maximum of tokens",
     "not_json": "the answer is not JSON",
     "schema": "the answer is JSON of another shape",
     "domain": "the answer has the right shape but is not allowed",
 }
-"""Kinds of failed calls. The first five pass with time, `refused` does not; the last four are answered by
-asking again."""
+"""Kinds of failed calls. The first five pass with time, `denied` ends the run, `refused` the call; the last
+four are answered by asking again."""
 
 
 class CallError(TastemakerError):
@@ -123,9 +124,9 @@ class Sampling:
 
 
 @lru_cache(maxsize=256)
-def _schema(answer: type[BaseModel]) -> dict[str, Any]:
-    """Kept, because pydantic builds it anew each time; nobody may change it."""
-    return answer.model_json_schema()
+def schema_of(answer: Callable[..., Any]) -> dict[str, Any] | None:
+    """JSON schema of every answer of this type, not to be changed; None for plain text."""
+    return answer.model_json_schema() if isinstance(answer, type) and issubclass(answer, BaseModel) else None
 
 
 @dataclass(frozen=True)
@@ -163,25 +164,34 @@ class Request(Generic[A]):
     @property
     def schema(self) -> dict[str, Any] | None:
         """JSON schema of the answer with this time's choices; None for plain text."""
-        schema, narrow = self.form, {name: {"enum": list(values)} for name, values in self.choices.items()}
+        schema = schema_of(self.answer)  # type: ignore[arg-type]
+        narrow = {name: {"enum": list(values)} for name, values in self.choices.items()}
         return schema | {"properties": schema["properties"] | narrow} if schema and narrow else schema
-
-    @property
-    def form(self) -> dict[str, Any] | None:
-        """JSON schema of every answer of this type; None for plain text."""
-        return _schema(self.answer) if issubclass(self.answer, BaseModel) else None
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one or more calls; `cached` is the part of `input` that the endpoint had already read."""
+    """Tokens of one or more calls."""
 
     input: int = 0
     output: int = 0
-    cached: int = 0
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Usage:
+        """What `as_list` wrote (version 0.1 wrote a third number, of tokens read before)."""
+        return cls(*numbers[:2])
+
+    def as_list(self) -> list[int]:
+        """For JSON."""
+        return [self.input, self.output]
+
+    @property
+    def total(self) -> int:
+        """Input and output."""
+        return self.input + self.output
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.input + other.input, self.output + other.output, self.cached + other.cached)
+        return Usage(self.input + other.input, self.output + other.output)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Unit(Generic[T]):
 @dataclass(frozen=True)
 class Outcome:
     """How a unit ended: its value (JSON), or the kind and detail of its failure; `replayed` when an earlier
-    sitting did it.
+    session did it.
     """
 
     id: str
@@ -47,15 +47,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """The heartbeat of a run. oldest: age of the oldest attempt under way, in seconds; allowed: how many may
-    be under way.
-    """
+    """The heartbeat of a run; allowed: how many calls may be under way."""
 
     finished: int
     failed: int
     total: int
     under_way: int
-    oldest: float
     allowed: int
     usage: Usage
     money: float | None
@@ -68,16 +65,15 @@ def map_units(
     *,
     retry: Collection[str] = (),
     report: Callable[[Progress], None] | None = None,
-    beat: float = 1.0,
-    noun: str = "unit",
+    unit_label: str = "unit",
 ) -> Iterator[Outcome]:
     """Run `work(unit)` (returns JSON) on every unit not yet done, several at once; outcomes come in the order
     of `units`.
 
-    A unit that failed in an earlier sitting is not touched unless its kind is in `retry`; a unit that was
+    A unit that failed in an earlier session is not touched unless its kind is in `retry`; a unit that was
     done is read back. When the run stops early or reaches its budget, what finishes still comes, and then the
     reason is raised. Interrupting (Ctrl-C, closing the iterator) lets calls under way finish, so that what
-    was paid is kept. noun: what messages call a unit.
+    was paid is kept. unit_label: what messages call a unit.
 
     Raises
     ------
@@ -88,12 +84,20 @@ def map_units(
     """
     ids = _different_ids(units)
     run = _Run(engine, work, frozenset(retry))
-    engine.retrying = frozenset(one for one in ids if run.before(one) in run.retry)
-    workers = engine.settings.open_units * engine.settings.pace.most
+    engine.retrying = frozenset(name for name in ids if run.before(name) in run.retry)
+    workers = engine.settings.pace.most
     waiting: deque[Future[Outcome | None]] = deque()
     rest = iter(units)
     total, finished, failed = len(ids), 0, 0
     pool = ThreadPoolExecutor(workers, thread_name_prefix="unit")
+
+    def tell() -> None:
+        if report is not None:
+            pace, budget = engine.pace, engine.budget
+            report(
+                Progress(finished, failed, total, pace.under_way, pace.allowed, budget.usage, budget.money)
+            )
+
     try:
         while True:
             while (
@@ -101,30 +105,28 @@ def map_units(
                 and len(waiting) < _AHEAD * workers
                 and (unit := next(rest, None)) is not None
             ):
-                waiting.append(pool.submit(run.one, unit))
+                waiting.append(pool.submit(run.finish, unit))
             if not waiting:
                 break
-            while not wait([waiting[0]], timeout=beat).done:
-                _tell(report, engine, finished, failed, total)
+            while not wait([waiting[0]], timeout=1.0).done:
+                tell()
             outcome = waiting.popleft().result()
             if outcome is not None:
                 finished, failed = finished + 1, failed + (outcome.failure is not None)
-                _tell(report, engine, finished, failed, total)
+                tell()
                 yield outcome
     finally:
         if waiting:
             engine.pace.stop("interrupted")
         pool.shutdown(wait=True, cancel_futures=True)
-        if engine.journal is not None:
-            engine.journal.flush()
     if run.reason is not None:
-        raise type(run.reason)(_explained(run.reason, finished - failed, total, noun))
+        raise type(run.reason)(_explained(run.reason, finished - failed, total, unit_label))
 
 
 def _different_ids(units: Sequence[Unit[Any]]) -> list[str]:
     ids = [unit.id for unit in units]
     if len(set(ids)) != len(ids):
-        twice = next(one for place, one in enumerate(ids) if one in ids[:place])
+        twice = next(name for place, name in enumerate(ids) if name in ids[:place])
         raise InputError(f"two units have the id {twice!r}; ids must differ")
     return ids
 
@@ -137,18 +139,19 @@ class _Run:
         self.reason: StoppedEarly | BudgetReached | None = None
 
     def before(self, unit: str) -> str | None:
+        """How the unit ended in an earlier session; None when it did not."""
         return self.engine.journal.units.get(unit) if self.engine.journal else None
 
-    def one(self, unit: Unit[Any]) -> Outcome | None:
+    def finish(self, unit: Unit[Any]) -> Outcome | None:
         """The unit's outcome; None when the run ended before it did."""
         cache, journal = self.engine.cache, self.engine.journal
         before = self.before(unit.id)
         if before == "done" and cache is not None:
-            kept = cache.get(unit.subject, f"unit-{unit.id}")
-            if kept is not None:
-                return Outcome(unit.id, kept, replayed=True)
+            value = cache.get(unit.subject, f"unit-{unit.id}")
+            if value is not None:
+                return Outcome(unit.id, value, replayed=True)
         elif before not in (None, "done") and before not in self.retry:
-            return Outcome(unit.id, failure=before, detail="failed in an earlier sitting", replayed=True)
+            return Outcome(unit.id, failure=before, detail="failed in an earlier session", replayed=True)
         if self.reason is not None:
             return None
         try:
@@ -160,7 +163,7 @@ class _Run:
         except (StoppedEarly, BudgetReached) as reason:
             self.reason = self.reason or reason
             return None
-        value = json.loads(canonical(value))  # what a later sitting will read back
+        value = json.loads(canonical(value))  # what a later session will read back
         if cache is not None:
             cache.put(unit.subject, f"unit-{unit.id}", value)
         if journal is not None:
@@ -168,29 +171,10 @@ class _Run:
         return Outcome(unit.id, value)
 
 
-def _tell(
-    report: Callable[[Progress], None] | None, engine: Engine, finished: int, failed: int, total: int
-) -> None:
-    if report is not None:
-        under_way, oldest = engine.pace.under_way()
-        report(
-            Progress(
-                finished,
-                failed,
-                total,
-                under_way,
-                oldest,
-                engine.pace.allowed,
-                engine.budget.usage,
-                engine.budget.money,
-            )
-        )
-
-
-def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int, noun: str) -> str:
+def _explained(reason: StoppedEarly | BudgetReached, done: int, total: int, label: str) -> str:
     if isinstance(reason, BudgetReached) and done == 0:
         return (
-            f"{reason}. Not one of {total} {noun}s was finished: the budget is smaller than one {noun}; raise"
-            " it and resume"
+            f"{reason}. Not one of {total} {label}s was finished: the budget is smaller than one {label};"
+            " raise it and resume"
         )
-    return f"{reason} ({done} of {total} {noun}s finished; resume goes on from there)"
+    return f"{reason} ({done} of {total} {label}s finished; resume goes on from there)"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +19,18 @@ from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
-    from tastemaker.flows.converse.generate import Paying
+    from tastemaker.flows.chain import Report
+    from tastemaker.flows.converse.generate import Session
     from tastemaker.flows.converse.settings import RunSettings
 
 app = group(
-    "Generate, check, judge and export conversations about the workspace's catalogue.\n\n  tastemaker"
-    " converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n 200\n\n  tastemaker converse"
-    " audit -w shop\n\n  tastemaker converse export -w shop --format chat\n\nThe roles are played by"
-    " rules (free, offline), a Hugging Face folder, or NAME@URL of any OpenAI-compatible endpoint (its"
-    " key in TASTEMAKER_API_KEY). Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped"
-    " early, 4 budget reached."
+    "Generate, check, judge and export conversations about the workspace's catalogue, and teach a model"
+    " on them.\n\n  tastemaker converse plan -w shop --n 200\n\n  tastemaker converse run -w shop --n"
+    " 200\n\n  tastemaker converse audit -w shop\n\n  tastemaker converse export -w shop --format"
+    " chat\n\nThe roles are played by rules (free, offline), a Hugging Face folder, NAME@URL of any"
+    " OpenAI-compatible endpoint (its key in TASTEMAKER_API_KEY), or a back end of an installed plugin."
+    " Exit codes: 0 done, 1 an audit did not pass, 2 bad input, 3 stopped early or nothing finished, 4"
+    " budget reached."
 )
 
 Name = Annotated[
@@ -45,47 +48,32 @@ def _settings(
     model: Annotated[
         str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")
     ] = "rules",
-    pool: Annotated[
-        str, typer.Option(help="catalogue, or session: rebuilds the leak of published data, for audits.")
-    ] = "catalogue",
     media: Annotated[
         str, typer.Option(help="Attachments that the model takes: audio,image or none.")
     ] = "audio,image",
-    temperature: Annotated[
-        float, typer.Option(min=0, help="How freely a model draws its words; rules ignore it.")
-    ] = 0.7,
     max_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, and with it what a call can cost.")
     ] = 512,
 ) -> RunSettings:
     from tastemaker.flows.converse.settings import RunSettings
 
-    return RunSettings(
-        n=n,
-        seed=seed,
-        turns=turns,
-        model=model,
-        pool=pool,
-        media=media,
-        temperature=temperature,
-        max_tokens=max_tokens,
-    )
+    return RunSettings(n=n, seed=seed, turns=turns, model=model, media=media, max_tokens=max_tokens)
 
 
-def _paying(
-    calls: Annotated[int | None, typer.Option(help="Most calls, in all sittings.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Most tokens, in all sittings.")] = None,
-    money: Annotated[float | None, typer.Option(help="Most money, in all sittings; needs --price.")] = None,
+def _session(
+    calls: Annotated[int | None, typer.Option(help="Most calls, in all sessions.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Most tokens, in all sessions.")] = None,
+    money: Annotated[float | None, typer.Option(help="Most money, in all sessions; needs --price.")] = None,
     price: Annotated[
         str | None,
         typer.Option(help="Per million tokens, dated: INPUT,OUTPUT,YYYY-MM-DD, as 0.15,0.60,2026-01-31."),
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Most calls at once.")] = 16,
-) -> Paying:
+) -> Session:
     from tastemaker.chat import Limits
-    from tastemaker.flows.converse.generate import Paying
+    from tastemaker.flows.converse.generate import Session
 
-    return Paying(Limits(calls=calls, tokens=tokens, money=money), _price(price), at_once)
+    return Session(Limits(calls=calls, tokens=tokens, money=money), _price(price), at_once)
 
 
 def _price(text: str | None) -> Any:
@@ -102,39 +90,42 @@ def _price(text: str | None) -> Any:
         ) from None
 
 
-GROUPS: dict[str, Callable[..., Any]] = {"settings": _settings, "paying": _paying}
+GROUPS: dict[str, Callable[..., Any]] = {"settings": _settings, "session": _session}
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters `settings` and `paying` are made of the options of `_settings` and
-    `_paying`.
+    """A command whose parameters `settings` and `session` are made of the options of `_settings` and
+    `_session`.
     """
     own = inspect.signature(command, eval_str=True).parameters
     options = {
-        name: inspect.signature(maker, locals={"RunSettings": Any, "Paying": Any}, eval_str=True).parameters
+        name: inspect.signature(maker, locals={"RunSettings": Any, "Session": Any}, eval_str=True).parameters
         for name, maker in GROUPS.items()
         if name in own
     }
     parameters = [
-        one for name, had in own.items() for one in (options[name].values() if name in options else (had,))
+        parameter
+        for name, plain in own.items()
+        for parameter in (options[name].values() if name in options else (plain,))
     ]
 
     def run(**values: Any) -> None:
-        made = {
-            name: GROUPS[name](**{one: values.pop(one) for one in names}) for name, names in options.items()
+        groups = {
+            name: GROUPS[name](**{option: values.pop(option) for option in names})
+            for name, names in options.items()
         }
-        command(**made, **values)
+        command(**groups, **values)
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
 @app.command()
 @grouped
 def plan(
-    settings: Any, paying: Any, workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False
+    settings: Any, session: Any, workspace: Workspace = HERE, as_json: AsJson = False, quiet: Quiet = False
 ) -> None:
     """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called
     or kept.
@@ -142,37 +133,30 @@ def plan(
     from tastemaker.flows.converse.generate import plan_run
 
     with progress(quiet) as report:
-        emit(plan_run(workspace, settings, paying, report), as_json)
+        emit(plan_run(workspace, settings, session, report), as_json)
 
 
 @app.command()
 @grouped
 def run(
     settings: Any,
-    paying: Any,
+    session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="As `plan`: say what it would cost, do nothing.")
-    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again."""
-    from tastemaker.flows.converse.generate import generate, plan_run
+    from tastemaker.flows.converse.generate import generate
 
     with progress(quiet) as report:
-        if dry_run:
-            done = plan_run(workspace, settings, paying, report)
-        else:
-            done = generate(workspace, name, settings, paying, "never", report)
-    emit(done, as_json)
+        emit(generate(workspace, name, settings, session, report), as_json)
 
 
 @app.command()
 @grouped
 def resume(
-    paying: Any,
+    session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     n: Annotated[
@@ -185,13 +169,16 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Go on with a data set: what is finished stays, what failed waits for `retry`."""
-    _go_on(workspace, name, n, changed, (), paying, as_json, quiet)
+    if changed not in ("same", "always"):
+        raise InputError(f"--changed {changed}: choose same or always")
+    with progress(quiet) as report:
+        emit(_go_on(workspace, name, n, replace(session, resume=changed), report), as_json)
 
 
 @app.command()
 @grouped
 def retry(
-    paying: Any,
+    session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     kind: Annotated[
@@ -201,33 +188,19 @@ def retry(
     quiet: Quiet = False,
 ) -> None:
     """Try failed conversations again, and only those."""
-    _go_on(workspace, name, None, "same", kind or ["all"], paying, as_json, quiet)
+    with progress(quiet) as report:
+        again = replace(session, resume="same", retry=kind or ["all"])
+        emit(_go_on(workspace, name, None, again, report), as_json)
 
 
-def _go_on(
-    workspace: Path,
-    name: str,
-    n: int | None,
-    resume: str,
-    retry: Any,
-    paying: Paying,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from dataclasses import replace
-
-    from tastemaker.flows.converse.generate import generate, saved_settings
+def _go_on(workspace: Path, name: str, n: int | None, session: Session, report: Report) -> dict[str, Any]:
+    from tastemaker.flows.converse.dataset import saved_settings
+    from tastemaker.flows.converse.generate import generate
     from tastemaker.flows.converse.settings import RunFolder
     from tastemaker.store import Workspace as Store
 
-    if resume not in ("same", "always"):
-        raise InputError(f"--changed {resume}: choose same or always")
-    settings: RunSettings = saved_settings(RunFolder.of(Store.open(workspace), name))
-    with progress(quiet) as report:
-        done = generate(
-            workspace, name, replace(settings, n=n) if n else settings, paying, resume, report, retry
-        )
-    emit(done, as_json)
+    settings = saved_settings(RunFolder.of(Store.open(workspace), name))
+    return generate(workspace, name, replace(settings, n=n or settings.n), session, report)
 
 
 @app.command()
@@ -248,9 +221,9 @@ def audit(
     from tastemaker.flows.converse.audit import audit_run
 
     with progress(quiet) as report:
-        found = audit_run(workspace, name, report)
-    emit(found, as_json)
-    if not found["ok"]:
+        result = audit_run(workspace, name, report)
+    emit(result, as_json)
+    if not result["ok"]:
         raise typer.Exit(1)
 
 
@@ -297,7 +270,7 @@ def read(
 @app.command()
 @grouped
 def judge(
-    paying: Any,
+    session: Any,
     workspace: Workspace = HERE,
     name: Name = FIRST,
     judges: Annotated[
@@ -318,7 +291,83 @@ def judge(
     from tastemaker.flows.converse.judge import judge_run
 
     with progress(quiet) as report:
-        emit(
-            judge_run(workspace, name, judges or ["facts", "overlap"], sample, paying, report, repeats),
-            as_json,
+        result = judge_run(
+            workspace, name, judges or ["facts", "overlap"], session, report, (sample, repeats)
         )
+    emit(result, as_json)
+
+
+Seed = Annotated[int, typer.Option(help="Key of the split, the training and the intervals.")]
+Test = Annotated[
+    float, typer.Option(help="Share of the users who are asked; their goals are learnt from nobody.")
+]
+Passes = Annotated[float, typer.Option(help="Passes over the training conversations.")]
+
+
+@app.command()
+def learn(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    seed: Seed = 0,
+    test: Test = 0.2,
+    passes: Passes = 4.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune the workspace's model on the conversations, together with behaviour and item texts. A killed
+    run resumes.
+    """
+    from tastemaker.flows.converse.learn.model import learn_run
+    from tastemaker.flows.converse.learn.settings import LearnSettings
+
+    with progress(quiet) as report:
+        settings = LearnSettings(seed=seed, test=test, passes=passes)
+        emit(learn_run(workspace, name, settings, report), as_json)
+
+
+@app.command()
+def bench(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    seed: Seed = 0,
+    test: Test = 0.2,
+    passes: Passes = 4.0,
+    conversations: Annotated[int, typer.Option(min=0, help="Test conversations at most; 0 = all.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Six rankers, the model, the ceiling, and paired intervals, turn by turn; trains the model unless that
+    is done.
+    """
+    from tastemaker.flows.converse.learn.bench import bench_turns
+    from tastemaker.flows.converse.learn.settings import LearnSettings
+
+    with progress(quiet) as report:
+        settings = LearnSettings(seed=seed, test=test, passes=passes)
+        emit(bench_turns(workspace, name, settings, report, conversations), as_json)
+
+
+bench_app = group("Now `tastemaker converse bench`.")
+bench_app.command("turns")(bench)
+bench_app.callback()(lambda: None)
+
+
+@app.command("report")
+def report_command(
+    workspace: Workspace = HERE,
+    name: Name = FIRST,
+    examples: Annotated[int, typer.Option(min=1, help="How many conversations to show.")] = 4,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; default: report.html beside the data set.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """One page of the data set: the last audit, and example conversations with covers and sound inside the
+    page.
+    """
+    from tastemaker.flows.converse.page import report_page
+
+    with progress(quiet) as report:
+        emit(report_page(workspace, name, examples, seed, report, out), as_json)

@@ -12,8 +12,8 @@ import typer
 
 from tastemaker import __version__
 from tastemaker.cli import simulate
-from tastemaker.cli.bench import app as bench_app
 from tastemaker.cli.converse import app as converse_app
+from tastemaker.cli.converse import bench_app
 from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, group
 from tastemaker.cli.output import emit, fail, program

@@ -64,6 +64,11 @@ class Change:
     medium: Medium = "text"
 
     @property
+    def attached(self) -> bool:
+        """Whether this asks for what an attachment shows."""
+        return self.medium != "text" and self.reference is None and self.op != "drop"
+
+    @property
     def wish(self) -> Wish:
         """The wish that adding this leaves standing."""
         return Wish(self.kind, self.clause, self.medium, self.reference)

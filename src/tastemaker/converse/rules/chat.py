@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.chat import Reply, Request, Usage
-from tastemaker.chat.cost import estimated_input, estimated_output
+from tastemaker.chat.budget import estimated_input, estimated_output
 from tastemaker.converse.agents.answers import (
     ClosingAnswer,
     GoalAnswer,

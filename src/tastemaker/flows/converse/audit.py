@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import numpy.typing as npt
 
 from tastemaker.converse.audits.pool import Played, PoolAudit, pool_audit
 from tastemaker.converse.audits.shift import LEAST_P, Shift, label_shift
-from tastemaker.converse.audits.turns import FAULTS, Known, Summary, audit, shown_wishes
+from tastemaker.converse.audits.turns import FAULTS, Summary, audit, shown_wishes
 from tastemaker.converse.record import MOVES, Conversation
-from tastemaker.converse.rows import from_row
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
-from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.converse.generate import ROW_GROUP, saved_settings
+from tastemaker.errors import InputError
+from tastemaker.flows.converse.dataset import count_conversations, open_data_set, read_conversations
+from tastemaker.flows.converse.env import ConversationEnv
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.flows.converse.world.setting import Setting, open_setting
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.baselines import cooccurrence
 from tastemaker.retrieve.evaluation import Lists
-from tastemaker.store import Workspace, write_json
+from tastemaker.store import write_json
 from tastemaker.store.files import plain
 
 LABELS = ("accepted", "rejected")
 
 
-def read_conversations(place: RunFolder) -> Iterator[Conversation]:
-    """The conversations of a data set, a few in memory at a time."""
-    if not place.table.exists():
-        raise ArtifactError(f"{place.root}: holds no conversations; make some with `tastemaker converse run`")
-    for part in pq.ParquetFile(place.table).iter_batches(ROW_GROUP):
-        yield from map(from_row, part.to_pylist())
-
-
-def open_data_set(folder: Path, name: str, report: Report) -> tuple[Setting, RunFolder]:
-    """A data set's world, as it was generated."""
-    place = RunFolder.of(Workspace.open(folder), name)
-    return open_setting(folder, saved_settings(place), report), place
-
-
 def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
     """Audit a data set; the result is kept beside it. `ok` says whether it passed."""
     setting, place = open_data_set(folder, name, report)
-    known = Known(setting.world.catalogue, setting.world.tools.match, setting.world.lexicon)
-    total = pq.ParquetFile(place.table).metadata.num_rows if place.table.exists() else 0
-    found = audit(read_conversations(place), known, lambda done: report("audit", done, total, ""))
+    total = count_conversations(place)
+    found = audit(read_conversations(place), setting.known, lambda done: report("audit", done, total, ""))
     pool = audit_pool(setting, place)
     shift = audit_shift(setting, place)
     result = {
@@ -64,31 +49,30 @@ def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
     return dict(plain(result)) | {"text": audit_text(found, pool, shift)}
 
 
-def audit_pool(setting: Setting, place: RunFolder) -> PoolAudit:
+def audit_pool(env: ConversationEnv, folder: RunFolder) -> PoolAudit:
     """Re-identification against the workspace's users, and recoverability from its co-occurrences."""
-    catalogue, data = setting.world.catalogue, setting.chain.data
-    users = {user: row for row, user in enumerate(setting.listeners.user_ids)}
+    catalogue, data = env.world.catalogue, env.chain.data
+    users = {user: row for row, user in enumerate(env.listeners.user_ids)}
     played = [
         Played(
-            tuple(catalogue.row[turn.item_id] for turn in one.turns if turn.item_id is not None),
-            users[one.user_id],
+            tuple(catalogue.row[turn.item_id] for turn in conversation.turns if turn.item_id is not None),
+            users[conversation.user_id],
         )
-        for one in read_conversations(place)
+        for conversation in read_conversations(folder)
     ]
     score = cooccurrence(data.histories, len(catalogue))
-    together = lambda before: score(Lists(np.array([0, len(before)]), np.array(before, np.int64)))[0]  # noqa: E731
+
+    def together(before: Sequence[int]) -> npt.NDArray[np.floating]:
+        return np.asarray(score(Lists(np.array([0, len(before)]), np.array(before, np.int64)))[0])
+
     popular = data.histories.counts(len(catalogue)).astype(np.float64)
-    return pool_audit(
-        played, setting.listeners.histories, len(catalogue), together, popular, setting.settings.seed
-    )
+    return pool_audit(played, env.listeners.histories, len(catalogue), together, popular, env.settings.seed)
 
 
-def audit_shift(setting: Setting, place: RunFolder) -> Shift | None:
+def audit_shift(setting: ConversationEnv, place: RunFolder) -> Shift | None:
     """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to
     split.
     """
-    from tastemaker.flows.converse.learn.dialogues import LearnSettings
-
     dials, catalogue = LearnSettings(), setting.world.catalogue
     bare = [_without_words(one, catalogue.row) for one in read_conversations(place)]
     try:

@@ -12,9 +12,10 @@ from typing import Any
 from tastemaker.converse.exports import crs, talkplay, training
 from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
-from tastemaker.flows.converse.audit import read_conversations
+from tastemaker.flows.converse.dataset import read_conversations, saved_settings
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.store import Workspace, replacing, write_text
+from tastemaker.flows.pipeline import Pipeline
+from tastemaker.store import Workspace, fingerprint, replacing, write_text
 
 LINES: dict[str, Callable[[Iterable[Conversation], str], Iterator[dict[str, Any]]]] = {
     "chat": training.chat,
@@ -107,9 +108,6 @@ def read_json(path: Path) -> Any:
 
 def export_key(place: RunFolder) -> str:
     """The key of a data set's pseudonyms: follows from its settings, and stays in the workspace."""
-    from tastemaker.flows.converse.generate import saved_settings
-    from tastemaker.store import fingerprint
-
     return fingerprint("pseudonyms", {}, asdict(saved_settings(place)) | {"n": None})
 
 
@@ -122,8 +120,6 @@ def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = Fa
     InputError
         naming file, record and remedy.
     """
-    from tastemaker.flows.pipeline import Pipeline
-
     if kind not in FORMATS:
         raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
     if not path.is_file():

@@ -16,11 +16,11 @@ from tastemaker.converse.judges.pairs import Chosen, Pair, consistency, pairs_of
 from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
 from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.errors import InputError
-from tastemaker.flows.converse.audit import open_data_set, read_conversations
-from tastemaker.flows.converse.generate import Paying
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
+from tastemaker.flows.converse.generate import Session
 from tastemaker.flows.converse.judging import OFFLINE, Question, ask_pairs, ask_turns, open_judges
+from tastemaker.flows.converse.models import family
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.flows.converse.world.models import family
 from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator
 from tastemaker.store import write_json
@@ -31,31 +31,31 @@ def judge_run(
     folder: Path,
     name: str,
     judges: Sequence[str],
-    sample: int,
-    paying: Paying,
+    session: Session,
     report: Report,
-    repeats: int = 1,
+    size: tuple[int, int] = (50, 1),
 ) -> dict[str, Any]:
-    """Judge one turn of each of `sample` conversations, clean and with each defect, and one pair of items in
-    both orders.
+    """Judge one turn of each of some conversations, clean and with each defect, and one pair of items in both
+    orders.
 
-    repeats: how often a judge is asked for the same grades, by sample index. The result is kept beside the
-    data set.
+    size: how many conversations, and how often a judge is asked for the same grades, by sample index. The
+    result is kept beside the data set.
 
     Raises
     ------
     InputError
         for fewer than two judges, or a judge of the generator's family.
     """
+    sample, repeats = size
     setting, place = open_data_set(folder, name, report)
     _independent(judges, setting.settings.model)
-    known = Known(setting.world.catalogue, setting.world.tools.match, setting.world.lexicon)
+    known = setting.known
     clean, planted, pairs = questions(place, known, sample, setting.settings.seed)
     again = [replace(one, sample=number) for number in range(repeats) for one in clean]
     rated: list[Rated] = []
     chosen: list[Chosen] = []
     spoiled: dict[str, list[Rated]] = {defect: [] for defect in ASPECT_OF}
-    for engine in open_judges(judges, setting, place, paying).values():
+    for engine in open_judges(judges, setting, place, session).values():
         rated += ask_turns(engine, again, known, repeats > 1, report)
         for defect, asked in planted.items():
             spoiled[defect] += ask_turns(engine, asked, known, repeats > 1, report)

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 from tastemaker.chat import (
+    FAILURES,
     Budget,
     Cache,
-    CallError,
     Chat,
     Engine,
     EngineSettings,
     Journal,
+    Outcome,
     PaceSettings,
     Request,
     Sampling,
@@ -30,10 +31,10 @@ from tastemaker.converse.judges.pairs import Chosen, Pair, PairAnswer, for_pair,
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
 from tastemaker.converse.record import Conversation
 from tastemaker.converse.rules import FactJudge, WordJudge
-from tastemaker.flows.converse.generate import Paying
+from tastemaker.flows.converse.env import ConversationEnv
+from tastemaker.flows.converse.generate import Session
+from tastemaker.flows.converse.models import family, open_chat
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.flows.converse.world.models import family, open_chat
-from tastemaker.flows.converse.world.setting import Setting
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import append_line, read_lines, write_bytes
 
@@ -59,7 +60,7 @@ class Question:
 
 
 def open_judges(
-    judges: Sequence[str], setting: Setting, place: RunFolder, paying: Paying
+    judges: Sequence[str], setting: ConversationEnv, place: RunFolder, session: Session
 ) -> dict[str, Engine]:
     """One engine a judge, all on one budget; what is paid for is kept under judging/, rules are free and kept
     nowhere.
@@ -74,8 +75,8 @@ def open_judges(
         )
     spent = [journal.spent() for journal in journals.values()]
     budget = Budget(
-        paying.limits,
-        paying.price,
+        session.limits,
+        session.price,
         sum((usage for usage, _ in spent), Usage()),
         sum(calls for _, calls in spent),
     )
@@ -83,7 +84,7 @@ def open_judges(
     for judge in judges:
         if judge in OFFLINE:
             rules: Chat = OFFLINE[judge](lexicon)
-            free = EngineSettings(pace=PaceSettings(start=1, most=1), keep_calls=False, open_units=1)
+            free = EngineSettings(PaceSettings(most=1), keep_calls=False)
             engines[judge] = Engine(rules, settings=free)
             continue
         engines[judge] = Engine(
@@ -91,7 +92,7 @@ def open_judges(
             cache=Cache(folder / "cache", write_bytes),
             journal=journals[judge],
             budget=budget,
-            settings=EngineSettings(pace=PaceSettings(start=min(4, paying.at_once), most=paying.at_once)),
+            settings=EngineSettings(PaceSettings(most=session.at_once)),
         )
     return engines
 
@@ -104,27 +105,19 @@ def ask_turns(
 
     def work(unit: Unit[Question]) -> Any:
         view = for_judge(unit.value.conversation, unit.value.turn, known)
-        return _answered(
-            engine,
-            Request(
-                render(view),
-                JudgeAnswer,
-                sampling,
-                unit.value.sample,
-                subject=unit.subject,
-                unit=unit.id,
-                kind="judge",
-                view=view,
-            ),
+        request = Request(
+            render(view), JudgeAnswer, sampling, unit.value.sample, unit.subject, unit.id, "judge", view
         )
+        return engine.call(request).model_dump()
 
     units = [
         Unit(f"{engine.chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked
     ]
     rated: list[Rated] = []
-    for at, (outcome, one) in enumerate(zip(map_units(engine, work, units), asked, strict=True), start=1):
-        rated += [_rated(engine.chat.model, one, aspect, outcome.value) for aspect in ASPECTS]
-        report(f"judge {engine.chat.model}", at, len(asked), "")
+    outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
+    for done, (outcome, question) in enumerate(zip(outcomes, asked, strict=True), start=1):
+        rated += [_rated(engine.chat.model, question, aspect, outcome) for aspect in ASPECTS]
+        report(f"judge {engine.chat.model}", done, len(asked), "")
     return rated
 
 
@@ -135,18 +128,8 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
     def work(unit: Unit[tuple[Pair, bool]]) -> Any:
         pair, swapped = unit.value
         view = for_pair(pair, known, swapped)
-        return _answered(
-            engine,
-            Request(
-                render_pair(view),
-                PairAnswer,
-                sampling,
-                subject=unit.subject,
-                unit=unit.id,
-                kind="pair",
-                view=view,
-            ),
-        )
+        request = Request(render_pair(view), PairAnswer, sampling, 0, unit.subject, unit.id, "pair", view)
+        return engine.call(request).model_dump()
 
     model = engine.chat.model
     units = [
@@ -158,26 +141,21 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
         for one in pairs
         for swapped in (False, True)
     ]
-    said: list[str | None] = []
-    for at, outcome in enumerate(map_units(engine, work, units), start=1):
-        said.append((outcome.value or {}).get("choice"))
-        report(f"pairs {model}", at, len(units), "")
+    choices: list[str | None] = []
+    outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
+    for done, outcome in enumerate(outcomes, start=1):
+        choices.append((outcome.value or {}).get("choice"))
+        report(f"pairs {model}", done, len(units), "")
     return [
         Chosen(model, one.conversation.conversation_id, one.name, straight, swapped)
-        for one, straight, swapped in zip(pairs, said[::2], said[1::2], strict=True)
+        for one, straight, swapped in zip(pairs, choices[::2], choices[1::2], strict=True)
     ]
 
 
-def _answered(engine: Engine, request: Request[Any]) -> Any:
-    try:
-        return engine.call(request).model_dump()
-    except CallError as error:
-        return {"invalid": str(error)}
-
-
-def _rated(judge: str, one: Question, aspect: str, answer: Any) -> Rated:
-    grade = None if not answer or "invalid" in answer else answer[aspect]
-    name = one.conversation.conversation_id
-    if grade is None:
-        return Rated(judge, name, one.item, aspect, None, (answer or {}).get("invalid", "no answer"))
-    return Rated(judge, name, one.item, aspect, grade["score"], grade["reason"])
+def _rated(judge: str, question: Question, aspect: str, outcome: Outcome) -> Rated:
+    name = question.conversation.conversation_id
+    if not outcome.value or "invalid" in outcome.value:  # version 0.1 kept what could not be used
+        reason = f"{outcome.failure or 'invalid'}: {outcome.detail or 'no answer'}"
+        return Rated(judge, name, question.item, aspect, None, reason)
+    grade = outcome.value[aspect]
+    return Rated(judge, name, question.item, aspect, grade["score"], grade["reason"])

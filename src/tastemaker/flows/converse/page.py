@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from tastemaker.converse.constraints import ceiling
 from tastemaker.converse.goals.templates import templates
 from tastemaker.converse.record import Conversation, Turn
 from tastemaker.converse.views import profile_lines
 from tastemaker.demo.synth import RATE, wav_bytes
-from tastemaker.flows.converse.audit import open_data_set, read_conversations
+from tastemaker.flows.converse.dataset import count_conversations, open_data_set, read_conversations
+from tastemaker.flows.converse.env import ConversationEnv
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.flows.converse.world.setting import Setting
 from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator
 from tastemaker.store import write_text
@@ -40,7 +38,7 @@ def report_page(
     One with an attachment and one where nothing fitted come first, if there are any.
     """
     setting, place = open_data_set(folder, name, report)
-    total = pq.ParquetFile(place.table).metadata.num_rows if place.table.exists() else 0
+    total = count_conversations(place)
     order = generator(seed, "examples").permutation(total)
     chosen = _choose(list(read_conversations(place)), order.tolist(), examples)
     shown = []
@@ -77,7 +75,7 @@ def _choose(conversations: Sequence[Conversation], order: Sequence[int], example
     return [conversations[row] for row in rows[:examples]]
 
 
-def _facts(place: RunFolder, setting: Setting, total: int) -> dict[str, str]:
+def _facts(place: RunFolder, setting: ConversationEnv, total: int) -> dict[str, str]:
     return {
         "conversations": f"{total:,}",
         "items": f"{len(setting.world.catalogue):,}",
@@ -117,7 +115,9 @@ def _often(times: int, conversations: int) -> str:
     return f"{times:,} times in {conversations:,} conversations" if times else "never"
 
 
-def _conversation(setting: Setting, place: RunFolder, one: Conversation, number: int) -> dict[str, Any]:
+def _conversation(
+    setting: ConversationEnv, place: RunFolder, one: Conversation, number: int
+) -> dict[str, Any]:
     title = next(two.title for two in templates() if two.category == one.goal.category)
     letters = f"goal {one.goal.category}-{one.goal.specificity}: {ASKED[one.goal.specificity]}"
     return {
@@ -129,7 +129,7 @@ def _conversation(setting: Setting, place: RunFolder, one: Conversation, number:
     }
 
 
-def _turn(setting: Setting, place: RunFolder, one: Conversation, turn: Turn) -> dict[str, Any]:
+def _turn(setting: ConversationEnv, place: RunFolder, one: Conversation, turn: Turn) -> dict[str, Any]:
     label = one.label(turn.turn)
     notes = [f"{turn.n_fit:,} fitted"]
     if turn.item_id is not None:
@@ -156,7 +156,7 @@ def _attached(place: RunFolder, kind: str, sha256: str) -> tuple[str, str, bytes
     return (kind, media_type, path.read_bytes(), f"attached {kind}") if path.exists() else None
 
 
-def _item(setting: Setting, item_id: str) -> dict[str, Any]:
+def _item(setting: ConversationEnv, item_id: str) -> dict[str, Any]:
     """Title, facts, cover, and the opening of the sound."""
     catalogue, items = setting.world.catalogue, setting.artefacts.items
     row = catalogue.row[item_id]

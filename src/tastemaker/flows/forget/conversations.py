@@ -84,7 +84,7 @@ def _unlink(path: Path) -> Callable[[], None]:
 
 
 def _rewrite(place: RunFolder, user_id: str) -> None:
-    from tastemaker.flows.converse.generate import table_writer
+    from tastemaker.flows.converse.dataset import table_writer
 
     with table_writer(place.table) as write:
         for row in _rows(place):

@@ -1,5 +1,5 @@
-"""`tastemaker bench turns`: six rankers and the ceiling, turn by turn, on conversations that no ranker learnt
-from.
+"""`tastemaker converse bench`: six rankers and the ceiling, turn by turn, on conversations that no ranker
+learnt from.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from tastemaker.converse.benchmark import Ask, asks, compare, score, summary
 from tastemaker.converse.benchmark.scores import by_turn, nothing_fits
 from tastemaker.converse.exports.crs import catalogue_diversity, distinct_two
 from tastemaker.flows.converse.learn import rankers
-from tastemaker.flows.converse.learn.dialogues import LearnSettings, Talk, open_talk
+from tastemaker.flows.converse.learn.dialogues import Talk, open_talk
 from tastemaker.flows.converse.learn.model import Talker, load_talker, train_dialogue
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.dialogue import Answer

@@ -3,73 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from tastemaker.chat import Media
 from tastemaker.converse.record import MOVES, Conversation, Profile
 from tastemaker.converse.views import profile_lines
-from tastemaker.corpus.dialogue import Dialogue, DialogueSettings, DialogueSplit, Exchange, split_dialogues
-from tastemaker.errors import InputError
-from tastemaker.flows.converse.audit import open_data_set, read_conversations
+from tastemaker.corpus.dialogue import Dialogue, DialogueSplit, Exchange, split_dialogues
+from tastemaker.flows.converse.dataset import open_data_set, read_conversations
+from tastemaker.flows.converse.env import ConversationEnv
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.flows.converse.world.setting import Setting
 from tastemaker.flows.pipeline import Report
-
-LABELS = ("checked", "raw", "shuffled")
-
-
-@dataclass(frozen=True)
-class LearnSettings:
-    """How a model learns to talk. seed, test, cold: the split; passes: over the dialogues; behaviour,
-    metadata, reversed: shares of tokens, the last one of replies learnt backwards, from what is said of an
-    item to the item.
-
-    pieces: of words for a byte model; weight: the item's share of the loss; media: whether attachments are
-    seen, comma-separated kinds; labels: learn accepted items (checked), all items (raw), or a random as many
-    (shuffled).
-    """
-
-    seed: int = 0
-    test: float = 0.2
-    cold: float = 0.05
-    passes: float = 4.0
-    behaviour: float = 0.05
-    metadata: float = 0.05
-    reversed: float = 0.3
-    pieces: int = 1200
-    weight: float = 0.5
-    learning_rate: float = 2e-3
-    dropout: float = 0.1
-    batch: int = 16
-    media: str = "audio,image"
-    labels: str = "checked"
-
-    def __post_init__(self) -> None:
-        """Shares that leave room for dialogues; known media and labels."""
-        shares = (self.behaviour, self.metadata, self.reversed)
-        if min(shares) < 0 or sum(shares) > 0.9 or self.passes <= 0:
-            raise InputError(
-                "behaviour, metadata and reversed are shares of the tokens that leave at least .1 to"
-                " dialogues; passes above 0"
-            )
-        if self.labels not in LABELS:
-            raise InputError(f"labels '{self.labels}' are not known; choose from {', '.join(LABELS)}")
-
-    @property
-    def sequences(self) -> DialogueSettings:
-        """The dials of sequences."""
-        return DialogueSettings(weight=self.weight)
-
-    def identity(self) -> dict[str, object]:
-        """What the trained model follows from."""
-        return asdict(self)
+from tastemaker.stats.random import generator
 
 
 @dataclass(frozen=True, eq=False)
 class Talk:
     """A data set read whole: its world, conversations, the same as dialogues, and the split."""
 
-    setting: Setting
+    setting: ConversationEnv
     place: RunFolder
     conversations: tuple[Conversation, ...]
     dialogues: tuple[Dialogue, ...]
@@ -112,7 +64,7 @@ def profile_text(profile: Profile) -> str:
     return "; ".join(f"{name}: {value}" for name, value in profile_lines(profile))
 
 
-def _recogniser(setting: Setting, place: RunFolder, kinds: str) -> Callable[[str, str], int | None]:
+def _recogniser(setting: ConversationEnv, place: RunFolder, kinds: str) -> Callable[[str, str], int | None]:
     """An attachment's kind and hash -> the row it shows, None when it is not seen or not recognised."""
     endings = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}
 
@@ -128,8 +80,6 @@ def _recogniser(setting: Setting, place: RunFolder, kinds: str) -> Callable[[str
 
 def relabelled(dialogues: tuple[Dialogue, ...], labels: str, seed: int) -> list[Dialogue]:
     """The training dialogues with the labels that `labels` asks for."""
-    from tastemaker.stats.random import generator
-
     if labels == "checked":
         return list(dialogues)
     turns = [exchange for one in dialogues for exchange in one.exchanges if exchange.item is not None]

@@ -18,7 +18,8 @@ from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_exa
 from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.converse.learn.dialogues import LearnSettings, Talk, relabelled
+from tastemaker.flows.converse.learn.dialogues import Talk, open_talk, relabelled
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.stages.curve import follow
@@ -63,6 +64,13 @@ def train_dialogue(talk: Talk, settings: LearnSettings, report: Report) -> tuple
         resume=True,
     )
     return folder, reused, json.loads((folder / "summary.json").read_text())
+
+
+def learn_run(folder: Path, name: str, settings: LearnSettings, report: Report) -> dict[str, Any]:
+    """`tastemaker converse learn`: the data set's model, trained unless that is done."""
+    artifact, reused, summary = train_dialogue(open_talk(folder, name, settings, report), settings, report)
+    text = f"{'reused' if reused else 'trained'}: {summary['says']}\n{artifact}"
+    return {"folder": str(artifact), "reused": reused, **summary, "text": text}
 
 
 def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) -> None:

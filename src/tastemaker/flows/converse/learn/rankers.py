@@ -13,8 +13,9 @@ import numpy.typing as npt
 from tastemaker.converse.benchmark import Ask
 from tastemaker.corpus.dialogue import Dialogue, prompts
 from tastemaker.encoders.text import fit_tfidf
-from tastemaker.flows.converse.learn.dialogues import LearnSettings, Talk
+from tastemaker.flows.converse.learn.dialogues import Talk
 from tastemaker.flows.converse.learn.model import Talker
+from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.allow import allow
 from tastemaker.retrieve.baselines import Lexical

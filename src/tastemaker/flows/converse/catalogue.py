@@ -17,7 +17,7 @@ from tastemaker.flows.media import FACTS_FILE
 from tastemaker.store import Workspace, read_table
 
 FAMILY_FIELDS = ("family_id", "family")
-FAME = ("little known", "middling known", "well known")
+POPULARITY = ("little known", "middling known", "well known")
 PROFILES_FILE = "listener_profiles.parquet"
 SHOWN_VALUES = 400  # a field of more values than this is a name, not a fact one asks by
 
@@ -108,7 +108,7 @@ def _derived(
     if counts.sum() > 0:
         low, high = np.quantile(counts, [1 / 3, 2 / 3])
         if low < high:
-            found["popularity"] = tuple(FAME[int(one > low) + int(one > high)] for one in counts)
+            found["popularity"] = tuple(POPULARITY[int(one > low) + int(one > high)] for one in counts)
     times = data.items["created_at"].to_pylist()
     if any(times) and not {"year", "decade"} & set(columns):
         found["decade"] = tuple(f"{one.year // 10 * 10}s" if one else None for one in times)

@@ -12,13 +12,14 @@ import numpy as np
 
 from tastemaker.converse.agents.dialogue import World
 from tastemaker.converse.agents.plan import Listeners, Plan, make_plan
+from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.candidates import Query, Search, Tools
 from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import build
 from tastemaker.encoders.text import fit_tfidf
+from tastemaker.flows.converse.catalogue import build_catalogue, build_listeners
+from tastemaker.flows.converse.media import Artefacts
 from tastemaker.flows.converse.settings import RULES, RunSettings
-from tastemaker.flows.converse.world.catalogue import build_catalogue, build_listeners
-from tastemaker.flows.converse.world.media import Artefacts
 from tastemaker.flows.data import Data, item_texts
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.retrieve.baselines import Lexical, cooccurrence
@@ -28,8 +29,8 @@ from tastemaker.store import Workspace, fingerprint
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
-    """One data set's world: the plan of conversation i is `plan(i)`."""
+class ConversationEnv:
+    """One data set's environment: the plan of conversation i is `plan(i)`."""
 
     workspace: Workspace
     chain: Pipeline
@@ -45,13 +46,18 @@ class Setting:
         """Names the data set, whatever its size."""
         return fingerprint("conversations", {}, self.identity)
 
+    @property
+    def known(self) -> Known:
+        """What audits and judges compare with."""
+        return Known(self.world.catalogue, self.world.tools.match, self.world.lexicon)
+
     def plan(self, index: int) -> Plan:
         """The plan of one conversation."""
         return make_plan(index, self.sampler, self.listeners, self.world.settings, self.settings_hash)
 
 
-def open_setting(folder: Path, settings: RunSettings, report: Report) -> Setting:
-    """Wire the world of a workspace.
+def open_env(folder: Path, settings: RunSettings, report: Report) -> ConversationEnv:
+    """Wire the environment of a workspace.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def open_setting(folder: Path, settings: RunSettings, report: Report) -> Setting
     sampler = Sampler(catalogue, match, lexicon, settings.seed, kinds, artefacts.recognises)
     report("catalogue", 3, 3, "")
     vectors = chain.fingerprint("vectors") if chain.finished("vectors") else ""
-    return Setting(
+    return ConversationEnv(
         workspace=chain.workspace,
         chain=chain,
         settings=settings,
@@ -92,7 +98,7 @@ def open_setting(folder: Path, settings: RunSettings, report: Report) -> Setting
 
 
 def sources(data: Data, seed: int) -> dict[str, Search]:
-    """Where candidates come from beside the match: words, meaning, company, fame."""
+    """Where candidates come from beside the match: words, meaning, co-occurrence, popularity."""
     texts = [text or "?" for text in item_texts(data.items)]
     lexical = Lexical(texts)
     encoder, vectors = fit_tfidf(texts, seed=seed)

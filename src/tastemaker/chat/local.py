@@ -1,17 +1,19 @@
 """A Hugging Face causal language model in this process, text only: any folder whose tokenizer has a chat
-template.
+template. What it writes is held to the JSON schema asked for, token by token.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from transformers import LogitsProcessor
 
 from tastemaker.chat.answers import schema_prompt
-from tastemaker.chat.backends.shape import Shape, token_table
 from tastemaker.chat.cache import call_key
 from tastemaker.chat.protocol import CallError, Reply, Request, Usage
 from tastemaker.errors import ModelError
@@ -19,6 +21,8 @@ from tastemaker.lm.base import device_defaults, file_hash, load, load_tokenizer
 
 _MARK = "\ue000part{}\ue001"
 """Stands for a message's text while the template is rendered; private-use characters occur in no template."""
+
+LONGEST = 160  # letters of a text, whatever more the schema allows: a small model seldom ends one by itself
 
 
 class Local:
@@ -45,6 +49,8 @@ class Local:
         device: str | None = None,
         deadline: float = 120.0,
     ) -> None:
+        from llguidance.hf import from_tokenizer
+
         path = Path(folder)
         defaults = device_defaults()
         self._device = device or defaults.device
@@ -54,7 +60,7 @@ class Local:
         self._model = load(path, defaults.dtype if device is None else "float32")[0].to(self._device)
         self._name = f"{name or path.name}@{file_hash(_weights(path))[:12]}"
         self._deadline, self._lock = deadline, threading.Lock()
-        self._encoder, self._table = self._tokenizer.backend_tokenizer, token_table(self._tokenizer)
+        self._encoder, self._table = self._tokenizer.backend_tokenizer, from_tokenizer(self._tokenizer)
         limit = getattr(self._model.config, "max_position_embeddings", None)
         self._context = int(limit) if limit else 1 << 20
 
@@ -78,13 +84,13 @@ class Local:
                 f"{len(tokens)} tokens and an answer of {request.sampling.max_tokens} exceed {self._context}",
             )
         with self._lock:
-            made = self._generate(tokens, request)
-        ends = made and made[-1] in self._stops()
-        body = made[:-1] if ends else made
-        if not ends and len(made) < request.sampling.max_tokens:
+            tokens_out = self._generate(tokens, request)
+        ends = bool(tokens_out) and tokens_out[-1] in self._stops()
+        body = tokens_out[:-1] if ends else tokens_out
+        if not ends and len(tokens_out) < request.sampling.max_tokens:
             raise CallError("timeout", f"no whole answer within {self._deadline:g} s")
         text = self._tokenizer.decode(body, skip_special_tokens=True)
-        return Reply(text, Usage(len(tokens), len(made)), cut_off=not ends)
+        return Reply(text, Usage(len(tokens), len(tokens_out)), cut_off=not ends)
 
     def prompt(self, request: Request[Any]) -> list[int]:
         """Token ids of the rendered conversation, ready for the answer."""
@@ -173,3 +179,45 @@ def _weights(folder: Path) -> Path:
     if not files:
         raise ModelError(f"{folder}: holds no .safetensors weights")
     return files[0]
+
+
+class Shape(LogitsProcessor):  # type: ignore[misc]
+    """For one answer to a prompt of `start` tokens: logits of tokens that would leave the schema become -inf.
+
+    tokens: what llguidance reads of the model's tokenizer. Raises ValueError for a schema that cannot be
+    followed.
+    """
+
+    def __init__(self, tokens: Any, schema: Mapping[str, Any], start: int) -> None:
+        from llguidance import LLMatcher
+        from llguidance.numpy import allocate_token_bitmask
+
+        grammar = LLMatcher.grammar_from_json_schema(_short(schema), overrides={"whitespace_flexible": False})
+        self._matcher, self._start = LLMatcher(tokens, grammar), start
+        if self._matcher.is_error():
+            raise ValueError(self._matcher.get_error())
+        self._bits = allocate_token_bitmask(1, tokens.vocab_size)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """scores (1, V) after the tokens (1, T) so far."""
+        from llguidance.numpy import fill_next_token_bitmask
+
+        if input_ids.shape[1] > self._start:
+            self._matcher.consume_token(int(input_ids[0, -1]))
+        fill_next_token_bitmask(self._matcher, self._bits, 0)
+        allowed = np.unpackbits(self._bits.view(np.uint8)[0], bitorder="little")[: scores.shape[1]]
+        rest = scores.shape[1] - len(allowed)
+        bad = torch.from_numpy(np.pad(allowed, (0, rest)) == 0).to(scores.device)
+        return scores.masked_fill(bad, -torch.inf)
+
+
+def _short(schema: Any) -> Any:
+    """The schema with every text at most LONGEST letters."""
+    if isinstance(schema, list):
+        return [_short(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    short = {name: _short(value) for name, value in schema.items()}
+    if short.get("type") == "string" and not {"enum", "const", "pattern", "format"} & set(short):
+        short["maxLength"] = min(LONGEST, short.get("maxLength", LONGEST))
+    return short

@@ -12,25 +12,23 @@ from tastemaker.chat import (
     BudgetReached,
     Limits,
     Media,
-    Meter,
     Price,
     Request,
     Usage,
-    forecast,
+    maximum,
     system,
     user,
 )
-from tastemaker.chat.backends.scripted import Scripted
-from tastemaker.chat.cost import estimated_input, maximum
+from tastemaker.chat.budget import estimated_input
 from tastemaker.errors import InputError
 
-from .conftest import Pick, ask
+from .conftest import Pick
 
-PRICE = Price(input=2.0, output=10.0, as_of=date(2026, 11, 1), cached=0.5)
+PRICE = Price(input=2.0, output=10.0, as_of=date(2026, 11, 1))
 
 
 def test_money_of_usage():
-    assert PRICE.of(Usage(1_000_000, 100_000, 400_000)) == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 1.0)
+    assert PRICE.of(Usage(1_000_000, 100_000)) == pytest.approx(2 + 1)
 
 
 def test_a_limit_of_money_needs_a_price():
@@ -87,21 +85,3 @@ def test_the_maximum_bounds_the_estimate(text):
     most = maximum(request)
     assert estimated_input(request) <= most.input and most.output == request.sampling.max_tokens
     assert most.input >= len(text.encode()) * 2 + 1600
-
-
-def test_forecast_scales_a_trial_and_counts_repeated_prefixes_once():
-    meter = Meter(Scripted(lambda request: '{"item": 1}'))
-    start = "x" * 400
-    for unit in ("a", "b"):
-        for turn in range(3):
-            meter.complete(ask(start + "y" * 40 * turn, unit=unit, kind="listener"))
-    told = forecast(meter.calls, 20, price=PRICE, latency=1.0, tokens_a_second=10)
-    assert (told.calls, told.by_kind, told.units) == (60, {"listener": 60}, 20)
-    assert told.usage.cached == 10 * 2 * (100 + 110)
-    low, expected, high = told.money
-    assert low < expected < high
-    assert told.seconds[1] == pytest.approx(60 * (1 + 3 / 10)) and told.seconds[0] == pytest.approx(
-        told.seconds[1] / 16
-    )
-    with pytest.raises(InputError, match="no call"):
-        forecast([], 10)

@@ -27,12 +27,12 @@ def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
         return RuleChat(lexicon, seed)
     name, found, url = model.partition("@")
     if found and url.startswith(("http://", "https://")):
-        from tastemaker.chat.backends.endpoint import Endpoint, EndpointSettings
+        from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 
         variable = KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None
         return Endpoint(EndpointSettings(base_url=url, model=name, key_variable=variable))
     if Path(model).is_dir():
-        from tastemaker.chat.backends.local import Local
+        from tastemaker.chat.local import Local
 
         return Local(Path(model))
     raise InputError(

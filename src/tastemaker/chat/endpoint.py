@@ -1,5 +1,5 @@
-"""Any OpenAI-compatible endpoint: text, image and audio parts, native JSON schema, one deadline for the whole
-answer.
+"""Any OpenAI-compatible endpoint, through the official client: text, image and audio parts, native JSON
+schema, one deadline for the whole answer.
 """
 
 from __future__ import annotations
@@ -8,21 +8,23 @@ import base64
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from tastemaker.chat.cache import call_key
 from tastemaker.chat.protocol import CallError, Media, Message, Reply, Request, Usage
 from tastemaker.errors import InputError
 
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
-_SAID = 200
+_SHOWN = 200
+_DENIED = {
+    401: "check the API key, in the environment variable {variable}",
+    403: "check what the API key in {variable} may do",
+    404: "check the address, up to and with /v1, and the model's name",
+}
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,7 @@ class EndpointSettings:
 
     base_url: up to and with `/v1`; revision: what fixes the model's weights, part of every cache key.
     key_variable: name of the environment variable that holds the API key; the key itself is in no setting,
-    file or message.
-    deadline: seconds for the first byte, and for the whole answer once it drips.
-    schema: send the JSON schema for native decoding (some servers refuse it).
+    file or message. deadline: seconds for the first byte, and for the whole answer once it drips.
     """
 
     base_url: str
@@ -41,7 +41,6 @@ class EndpointSettings:
     revision: str = "unversioned"
     key_variable: str | None = None
     deadline: float = 120.0
-    schema: bool = True
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -60,10 +59,7 @@ class EndpointSettings:
 
 
 class Endpoint:
-    """A `Chat` over `POST {base_url}/chat/completions`, without streaming. Thread-safe; use it in a `with`
-    block, or `close` it.
-
-    wall: Unix time, for Retry-After given as a date. clock: seconds, for the deadline.
+    """A `Chat` over chat completions. Thread-safe; retries nothing, for pace and journal are the engine's.
 
     Raises
     ------
@@ -71,25 +67,21 @@ class Endpoint:
         when the environment variable of the key is not set.
     """
 
-    def __init__(
-        self,
-        settings: EndpointSettings,
-        *,
-        wall: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
-        at_once: int = 64,
-    ) -> None:
-        self.settings, self._wall, self._clock = settings, wall, clock
+    def __init__(self, settings: EndpointSettings) -> None:
+        from openai import OpenAI
+
+        self.settings = settings
         self._key = os.environ.get(settings.key_variable, "") if settings.key_variable else ""
         if settings.key_variable and not self._key:
             raise InputError(
                 f"the environment variable {settings.key_variable} is not set; put the endpoint's API key"
                 " there"
             )
-        self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
-            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once),
-            follow_redirects=False,
+        self._client = OpenAI(
+            base_url=settings.base_url,
+            api_key=self._key or "none",
+            timeout=settings.deadline,
+            max_retries=0,
         )
 
     @property
@@ -112,72 +104,86 @@ class Endpoint:
         Raises
         ------
         CallError
-            rate_limited, unavailable, timeout, dropped, unreachable or refused; `paid` where the endpoint may
-            have worked.
+            rate_limited, unavailable, timeout, dropped, unreachable, denied or refused; `paid` where the
+            endpoint may have worked.
         """
-        end = self._clock() + self.settings.deadline
-        url = self.settings.base_url.rstrip("/") + "/chat/completions"
-        once = {
-            "Idempotency-Key": call_key(self.model, request)
-        }  # where honoured, a call repeated after a kill is not billed
-        sent: dict[str, Any] = {
-            "json": self.body(request),
-            "headers": once,
-            "timeout": self.settings.deadline,
-        }
+        from openai import APIStatusError
+
+        end = time.monotonic() + self.settings.deadline
+        # Where it is honoured, a call repeated after a kill is not billed again.
+        once = {"Idempotency-Key": call_key(self.model, request)}
+        ask = self._client.chat.completions.with_streaming_response.create
+        content = bytearray()
         try:
-            # Reading piece by piece lets the deadline hold for an answer that drips, too.
-            with self._client.stream("POST", url, **sent) as response:
-                content = bytearray()
+            # Read piece by piece, so that the deadline holds for an answer that drips, too.
+            with ask(**self.body(request), extra_headers=once) as response:
                 for piece in response.iter_bytes():
                     content += piece
-                    if self._clock() > end:
+                    if time.monotonic() > end:
                         raise CallError(
                             "timeout", f"the answer took more than {self.settings.deadline:g} s", paid=True
                         )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise CallError("unreachable", f"{urlsplit(url).netloc}: {self._said(str(error))}") from None
-        except httpx.TimeoutException:
-            raise CallError("timeout", f"no answer within {self.settings.deadline:g} s", paid=True) from None
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise CallError("dropped", self._said(str(error)) or type(error).__name__, paid=True) from None
-        text = self._said(content.decode("utf-8", "replace"), limit=None)
-        if response.status_code != 200:
-            raise self._refusal(response, text)
-        return _reply(text)
+        except APIStatusError as error:
+            raise self._refusal(error) from None
+        except CallError:
+            raise
+        except Exception as error:
+            raise self._broken(error) from None
+        return _reply(self._without_key(content.decode("utf-8", "replace")))
 
     def body(self, request: Request[Any]) -> dict[str, Any]:
-        """The JSON body of a request: what the endpoint reads."""
+        """The fields of a request: what the endpoint reads."""
         sampling = request.sampling
         body: dict[str, Any] = {
             "model": self.settings.model,
-            "messages": [_message(one) for one in request.messages],
+            "messages": [_message(message) for message in request.messages],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "seed": request.sample,
-            "stream": False,
         }
-        if self.settings.schema and request.schema is not None:
+        if request.schema is not None:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": request.answer.__name__, "schema": request.schema},
             }
         return body
 
-    def _refusal(self, response: httpx.Response, text: str) -> CallError:
-        code = response.status_code
-        said = f"HTTP {code} {text[:_SAID].strip()}".strip()
-        wait = retry_after(response.headers.get("retry-after", ""), self._wall())
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.settings.base_url).netloc
+
+    def _refusal(self, error: Any) -> CallError:
+        code = error.status_code
+        said = f"HTTP {code} {self._without_key(error.response.text)[:_SHOWN].strip()}".strip()
+        wait = retry_after(error.response.headers.get("retry-after", ""), time.time())
+        if code in _DENIED:
+            remedy = _DENIED[code].format(variable=self.settings.key_variable or "TASTEMAKER_API_KEY")
+            return CallError("denied", f"{self._host} answers {said}: {remedy}")
         if code == 429:
             return CallError("rate_limited", said, wait=wait)
         if code >= 500 or code == 408:
             return CallError("unavailable", said, wait=wait)
         return CallError("refused", said)
 
-    def _said(self, text: str, limit: int | None = _SAID) -> str:
+    def _broken(self, error: Exception) -> CallError:
+        """What became of a call without an answer; told by the names of the client's errors, whichever HTTP
+        library it stands on. Anything else is a fault of ours and raised again.
+        """
+        cause = error.__cause__ or error
+        names = {cls.__name__ for raised in (error, cause) for cls in type(raised).__mro__}
+        detail = self._without_key(str(cause))[:_SHOWN] or type(cause).__name__
+        if names & {"ConnectError", "ConnectTimeout", "UnsupportedProtocol"}:
+            return CallError("unreachable", f"{self._host}: {detail}")
+        if names & {"APITimeoutError", "TimeoutException"}:
+            return CallError("timeout", f"no answer within {self.settings.deadline:g} s", paid=True)
+        if names & {"APIConnectionError", "HTTPError", "StreamError"}:
+            return CallError("dropped", detail, paid=True)
+        raise error
+
+    def _without_key(self, text: str) -> str:
         """What the endpoint said, without the key should it repeat it."""
-        return (text.replace(self._key, "[key]") if self._key else text)[:limit]
+        return text.replace(self._key, "[key]") if self._key else text
 
 
 def retry_after(value: str, now: float) -> float:
@@ -218,10 +224,7 @@ def _reply(text: str) -> Reply:
         choice = body["choices"][0]
         content = choice["message"].get("content") or ""
         used = body.get("usage") or None
-        usage = None
-        if used is not None:
-            cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-            usage = Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]), int(cached))
+        usage = None if used is None else Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]))
         return Reply(str(content), usage, choice.get("finish_reason") == "length")
     except (ValueError, LookupError, TypeError, AttributeError):
         raise CallError("dropped", "the body is no whole chat completion", paid=True) from None

@@ -1,3 +1,0 @@
-"""What conversations need of a workspace: its catalogue and listeners, media, models, and all of them wired
-together.
-"""
