@@ -19,9 +19,9 @@ from tastemaker.cli.progress import progress
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
-    from tastemaker.flows.chain import Report
     from tastemaker.flows.converse.generate import Session
     from tastemaker.flows.converse.settings import RunSettings
+    from tastemaker.flows.pipeline import Report
 
 app = group(
     "Generate, check, judge and export conversations about the workspace's catalogue, and teach a model"
