@@ -31,7 +31,7 @@ def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
     groups = {
         "weights": dict(run.trainable),
         "optimiser": moments,
-        "average": run.average.values,
+        "average": {} if run.average is None else run.weights(run.average.module),
         "best": run.best_weights,
     }
     values = {
@@ -54,13 +54,12 @@ def _restore(run: Run, saved: checkpoint.Checkpoint) -> None:
         run.optimiser.state[one] = {
             key: moments[f"{key}.{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")
         }
-    # In the order of the parameters: safetensors sorts names, and the average walks both side by side.
-    for kept, values in (
-        (run.average.values, saved.groups.get("average")),
-        (run.best_weights, saved.groups.get("best")),
-    ):
-        kept.update({name: values[name].to(run.device) for name in run.trainable} if values else {})
     run.step, run.best = saved.step, saved.values["best"]
+    run.best_weights = {name: value.to(run.device) for name, value in saved.groups.get("best", {}).items()}
+    if run.average is not None:
+        run.average.n_averaged.fill_(run.step + 1)
+        for name, value in run.weights(run.average.module).items():
+            value.copy_(saved.groups["average"][name])
     run.waits, run.stopped = saved.values["waits"], saved.values["stopped"]
     last = saved.values["last"]
     run.last = Metrics(**{**last, "level_losses": tuple(last["level_losses"])}) if last else None

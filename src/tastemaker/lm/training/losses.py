@@ -122,6 +122,11 @@ def _by_level(
     return torch.cat(places), torch.cat(losses)
 
 
+def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
+    """Logits of a bfloat16 model as float32; others as they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def _cross_entropy(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, smoothing: float
 ) -> torch.Tensor:
@@ -130,7 +135,7 @@ def _cross_entropy(
     """
 
     def piece(some: torch.Tensor, those: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        logits = F.linear(some, matrix).float()
+        logits = at_least_float32(F.linear(some, matrix))
         return F.cross_entropy(logits, those, reduction="none", label_smoothing=smoothing)
 
     rows = max(1, CHUNK_LOGITS // weight.shape[0])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tastemaker.errors import ModelError
 
@@ -63,37 +62,18 @@ def _places(model: Any) -> list[torch.nn.Module]:
     return found
 
 
-class Average:
-    """Moving average of the trainable weights: a_t = d a_(t-1) + (1 - d) w_t, d = min(decay, (1 + t)/(10 +
-    t)).
+def moving_average(model: Any, decay: float) -> AveragedModel | None:
+    """Moving average of the weights, to be told of each step by `update_parameters`; None for a decay of 0.
+
+    a_t = d a_(t-1) + (1 - d) w_t from a_0 = w_0, with d = min(decay, (1 + t) / (10 + t)): it forgets the
+    start.
     """
+    if not decay:
+        return None
 
-    def __init__(self, parameters: dict[str, torch.nn.Parameter], decay: float) -> None:
-        self.decay = decay
-        self.parameters = parameters
-        self.values = {name: one.detach().clone() for name, one in parameters.items()} if decay else {}
+    def mix(averages: Any, weights: Any, seen: Any) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + int(seen)) / (10 + int(seen))))(averages, weights, seen)
 
-    def update(self, step: int) -> None:
-        """Move towards the weights after step `step` (counted from 1)."""
-        if self.decay:
-            decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(
-                list(self.values.values()), [one.detach() for one in self.parameters.values()], 1 - decay
-            )
-
-    @contextmanager
-    def in_model(self) -> Iterator[None]:
-        """The average sits in the model inside the block, and the trained weights again after it."""
-        if not self.decay:
-            yield
-            return
-        self._swap()
-        try:
-            yield
-        finally:
-            self._swap()
-
-    @torch.no_grad()
-    def _swap(self) -> None:
-        for name, one in self.parameters.items():
-            self.values[name], one.data = one.data, self.values[name]
+    average = AveragedModel(model, multi_avg_fn=mix).eval()
+    average.n_averaged += 1  # the weights at the start are the first it has seen
+    return average

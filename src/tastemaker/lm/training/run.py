@@ -13,7 +13,7 @@ from tastemaker.errors import ModelError
 from tastemaker.lm.training import checkpoint
 from tastemaker.lm.training.batches import Batches, Examples, micro_batches
 from tastemaker.lm.training.losses import batch_loss, head_weight
-from tastemaker.lm.training.regularise import Average, Dropout
+from tastemaker.lm.training.regularise import Dropout, moving_average
 from tastemaker.lm.training.settings import Metrics, Settings
 from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
@@ -75,7 +75,7 @@ class Run:
             one.requires_grad_(any(one is other for other in chosen))
         self.trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.optimiser = _optimiser(self.trainable, settings)
-        self.average = Average(self.trainable, settings.average)
+        self.average = moving_average(model, settings.average)
         self.dropout = Dropout(model, settings.dropout)
         self.device = self.matrices[0].device
         self.window = Window(vocabulary.levels)
@@ -112,22 +112,27 @@ class Run:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.average.update(self.step)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.window.steps, self.window.norm = self.window.steps + 1, float(norm)
 
     def validate(self, function: Callable[[Any], float]) -> float:
         """Score the weights that would be kept; remember the best ones."""
-        with self.average.in_model():
-            self.model.eval()
-            score = float(function(self.model))
-            self.model.train()
-            if self.best is None or score > self.best:
-                self.best, self.waits = score, 0
-                self.best_weights = {name: one.detach().clone() for name, one in self.trainable.items()}
-            else:
-                self.waits += 1
+        candidate = self.model if self.average is None else self.average.module
+        candidate.eval()
+        score = float(function(candidate))
+        self.model.train()
+        if self.best is None or score > self.best:
+            self.best, self.waits = score, 0
+            self.best_weights = {name: weight.clone() for name, weight in self.weights(candidate).items()}
+        else:
+            self.waits += 1
         self.stopped = bool(self.settings.patience) and self.waits >= self.settings.patience
         return score
+
+    def weights(self, model: Any) -> checkpoint.Tensors:
+        """What is trained, as it stands in `model`."""
+        return {name: one.detach() for name, one in model.named_parameters() if name in self.trainable}
 
     @property
     def validation_due(self) -> bool:
@@ -138,7 +143,8 @@ class Run:
     @torch.no_grad()
     def finish(self) -> None:
         """Put the weights to keep into the model: the best validated, else the average, else the last."""
-        for name, value in (self.best_weights or self.average.values).items():
+        average = {} if self.average is None else self.weights(self.average.module)
+        for name, value in (self.best_weights or average).items():
             self.trainable[name].copy_(value)
 
 

@@ -102,9 +102,9 @@ class Siblings:
         """
         children, used = self.children(level, parents)
         if children.shape[1] * FEW < len(head):
-            logits = torch.einsum("nmd,nd->nm", F.embedding(children, head), hidden).float()
+            logits = torch.einsum("nmd,nd->nm", F.embedding(children, head), hidden)
         else:
-            logits = F.linear(hidden, head).float().gather(1, children)
-        logits = logits.masked_fill(~used, -torch.inf)
+            logits = F.linear(hidden, head).gather(1, children)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).masked_fill(~used, -torch.inf)
         place = (used & (children < codes[:, None])).sum(1)
         return F.cross_entropy(logits, place, reduction="none")
