@@ -4,8 +4,8 @@ one run.
     python benchmarks/decode_speed.py [--threads 1] [--repeats 3] [--full]
 
 Model: `small`, 6 layers x 256, float32, random weights (speed does not depend on them). Both sides search the
-same 100,000 items under normalise="vocab", so that ids can be compared; the level softmax, which serving
-uses, is timed too.
+same 100,000 items normalised over the vocabulary, so that ids can be compared; the level softmax, which
+serving uses, is timed too.
 Seconds are CPU seconds of this process, best of the repeats, taken in turns: on a busy machine wall time
 measures the neighbours. With more than one thread read the wall column instead.
 """
@@ -79,10 +79,8 @@ def by_tree(
     def advance(level: int, codes: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         return decoder.advance(context, codes + decoder.token_starts[level], parents)
 
-    kind = "level" if vocabulary is None else "vocab"
-    return beam_search(
-        context.hidden, advance, decoder.heads, trie, [allow(trie)] * len(prompts), beam, kind, vocabulary
-    )
+    over = "level" if vocabulary is None else vocabulary
+    return beam_search(context.hidden, advance, decoder.heads, trie, [allow(trie)] * len(prompts), beam, over)
 
 
 def timed(works: list[Callable[[], Any]], repeats: int) -> list[tuple[float, float]]:
@@ -141,7 +139,7 @@ def main() -> None:
     arguments.add_argument("--full", action="store_true", help="more settings than the two with a gate")
     asked = arguments.parse_args()
     torch.set_num_threads(asked.threads)
-    vocabulary = build_small(SIZES, ())
+    vocabulary = build_small(SIZES)
     model = small(vocabulary, Shape(layers=6, width=256, heads=8, context=512, init_std=0.1), seed=0).eval()
     trie = build_trie(np.random.default_rng(0).integers(256, size=(ITEMS, LEVELS)), SIZES)
     decoder, parameters = Decoder.of(model, vocabulary), sum(p.numel() for p in model.parameters()) / 1e6

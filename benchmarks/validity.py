@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tastemaker.retrieve.allow import Allowed, allow, mask
 from tastemaker.retrieve.beam import beam_search
-from tastemaker.retrieve.candidates import by_count, expand
+from tastemaker.retrieve.candidates import expand
 from tastemaker.retrieve.trie import Trie, build_trie
 
 ROWS, WIDTH = 1000, 8
@@ -86,7 +86,7 @@ def faults(codes: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) 
     known = {tuple(row) for row in codes.tolist()}
     ids = trie.leaf_codes()[np.unique(beams.leaf[beams.leaf >= 0].numpy())]
     wrong += sum(tuple(row) not in known for row in ids.tolist())
-    for row, answer in enumerate(expand(beams, trie, filters, k, by_count(np.arange(len(codes))))):
+    for row, answer in enumerate(expand(beams, trie, filters, k)):
         total += len(answer)
         wrong += int((~truth[row, answer.items]).sum()) + len(answer) - len(set(answer.items.tolist()))
         wrong += bool(len(answer)) != bool(truth[row].any())

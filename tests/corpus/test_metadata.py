@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tastemaker.corpus import MetadataSettings, metadata_examples
-from tastemaker.corpus.metadata import SENTENCES, TAGS
+from tastemaker.corpus import metadata_examples
+from tastemaker.corpus.metadata import MAX_TEXT, SENTENCES, TAGS
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import build_small
 from tastemaker.schema import EXAMPLES
@@ -22,8 +22,8 @@ ITEMS = pa.table(
 BOS, EOS, ITEM, ATTRIBUTES = (V.special(n) for n in ("bos", "eos", "item", "attributes"))
 
 
-def rows(templates: tuple[str, ...], **kwargs) -> list[tuple[list[int], list[int]]]:
-    table = metadata_examples(ITEMS, CODES, V, V.encode_text, MetadataSettings(templates, **kwargs))
+def rows(templates: tuple[str, ...]) -> list[tuple[list[int], list[int]]]:
+    table = metadata_examples(ITEMS, CODES, V, V.encode_text, templates)
     assert table.schema.equals(EXAMPLES)
     return list(zip(table["tokens"].to_pylist(), table["loss_mask"].to_pylist(), strict=True))
 
@@ -38,25 +38,19 @@ def test_both_directions_with_the_loss_on_what_is_asked() -> None:
     ]
 
 
-def test_loss_everywhere_spares_only_the_first_token() -> None:
-    assert rows(("{title} is {sid}",), loss_everywhere=True)[0][1] == [0] + [1] * 10
-
-
 def test_long_fields_are_cut_and_braces_in_texts_mean_nothing() -> None:
-    assert len(rows(("{text}<|item|>{sid}",), max_text=7)[0][0]) == 1 + 7 + 1 + 2
+    assert len(rows(("{text}<|item|>{sid}",))[0][0]) == 1 + MAX_TEXT + 1 + 2
     odd = pa.table({"title": ["{text} <|eos|> {sid}"]})
-    tokens = metadata_examples(odd, CODES[:1], V, V.encode_text, MetadataSettings(("{title}<|item|>{sid}",)))[
-        "tokens"
-    ][0].as_py()
+    tokens = metadata_examples(odd, CODES[:1], V, V.encode_text, ("{title}<|item|>{sid}",))["tokens"][
+        0
+    ].as_py()
     assert V.decode_text(tokens[1:-3]) == "{text} <|eos|> {sid}" and EOS not in tokens
 
 
 @pytest.mark.parametrize("templates", [TAGS, SENTENCES])
-def test_every_example_speaks_of_one_item_of_those_asked_for(templates: tuple[str, ...]) -> None:
-    table = metadata_examples(
-        ITEMS, CODES, V, V.encode_text, MetadataSettings(templates), rows=np.array([0, 2])
-    )
-    wanted = {tuple(V.sid_tokens(CODES[i]).tolist()) for i in (0, 2)}
+def test_every_example_speaks_of_one_item(templates: tuple[str, ...]) -> None:
+    table = metadata_examples(ITEMS, CODES, V, V.encode_text, templates)
+    wanted = {tuple(V.sid_tokens(CODES[i]).tolist()) for i in range(3)}
     found = [
         tuple(t for t in tokens if V.base_size <= t < V.sid_starts[-1])
         for tokens in table["tokens"].to_pylist()
@@ -71,7 +65,7 @@ def test_items_without_any_field_give_no_example() -> None:
 @pytest.mark.parametrize("template", ["{sid}", "{title}", "a {sid} b", "{sid}{price}", "{sid}{sid}"])
 def test_bad_templates_are_refused(template: str) -> None:
     with pytest.raises(InputError, match="template"):
-        MetadataSettings((template,))
+        metadata_examples(ITEMS, CODES, V, V.encode_text, (template,))
 
 
 def test_items_and_codes_must_match() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, hold_out_items, leave_one_out, swap_last_two, time_split
+from tastemaker.corpus import Histories, leave_one_out, swap_last_two, time_split
 from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=8)
@@ -45,15 +45,15 @@ timed = st.lists(
 )
 
 
-@given(timed, st.sampled_from(["first", "last"]), st.integers(1, 2))
+@given(timed)
 @settings(max_examples=80)
 def test_time_split_equals_the_slow_version(
-    events: list[list[tuple[int, int]]], target: str, least: int
+    events: list[list[tuple[int, int]]],
 ) -> None:
     assume(sum(map(len, events)) > 3)
     h = packed([[i for _, i in r] for r in events], [[float(t) for t, _ in r] for r in events])
     try:
-        split = time_split(h, validation_share=0.2, test_share=0.3, target=target, min_context=least)
+        split = time_split(h, validation_share=0.2, test_share=0.3)
     except InputError as error:
         assert "leaves" in str(error)
         return
@@ -63,7 +63,7 @@ def test_time_split_equals_the_slow_version(
         expected = []
         for one in events:
             inside = [n for n, (t, _) in enumerate(one) if low <= t < high]
-            if inside and (place := inside[0 if target == "first" else -1]) >= least:
+            if inside and (place := inside[-1]) >= 1:
                 expected.append(([i for _, i in one[:place]], one[place][1]))
         assert list(zip(unpacked(part.context), part.target.tolist(), strict=True)) == expected
 
@@ -78,27 +78,6 @@ def test_time_split_needs_times_and_sensible_shares() -> None:
 def test_time_split_refuses_histories_that_are_not_in_time_order() -> None:
     with pytest.raises(InputError, match="user '1' are not"):
         time_split(packed([[1, 2], [3, 4]], [[5.0, 6.0], [2.0, 1.0]]))
-
-
-def test_held_out_items_are_nowhere_but_in_test_targets() -> None:
-    rng = np.random.default_rng(3)
-    split = leave_one_out(packed([rng.integers(0, 30, rng.integers(3, 9)).tolist() for _ in range(60)]))
-    thin, held = hold_out_items(split, 0.3, 0)
-    assert len(held) == round(0.3 * len(np.unique(split.test.target)))
-    for place in (
-        thin.train.items,
-        thin.validation.context.items,
-        thin.validation.target,
-        thin.test.context.items,
-    ):
-        assert not np.isin(place, held).any()
-    assert np.array_equal(thin.test.target, split.test.target)
-    assert len(thin.validation) == (~np.isin(split.validation.target, held)).sum()
-    assert np.array_equal(hold_out_items(split, 0.3, 0)[1], held) and not np.array_equal(
-        hold_out_items(split, 0.3, 1)[1], held
-    )
-    with pytest.raises(InputError, match="larger share"):
-        hold_out_items(split, 0.001, 0)
 
 
 @given(lists, st.floats(0, 1), st.integers(0, 5))
@@ -128,9 +107,6 @@ def test_beauty_golden_numbers(beauty) -> None:
     ]
     assert slices == [138, 6_059, 8_328, 7_838]
     assert len(np.unique(split.test.target)) == 7_978
-    thin, held = hold_out_items(split, 0.05, 0, sort_key=ids.astype(np.int64))
-    assert len(held) == 399 and int(np.isin(thin.test.target, held).sum()) == 1_108
-    assert (thin.test.context.lengths > 0).all()
 
 
 def test_beauty_popularity_as_published(beauty) -> None:

@@ -26,7 +26,7 @@ def one_thread():
 
 @pytest.fixture
 def vocabulary() -> Vocabulary:
-    return build_small((8, 4, 4), {"age": 4})
+    return build_small((8, 4, 4))
 
 
 @pytest.fixture

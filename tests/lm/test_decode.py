@@ -91,24 +91,6 @@ def test_beams_equal_rows_read_from_the_start(family):
                 torch.testing.assert_close(hidden[row, beam], expected, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["small", "gemma3", "repeat"])
-def test_a_fork_leaves_the_other_search_alone(family, monkeypatch):
-    model = _family("gpt2" if family == "repeat" else family)
-    if family == "repeat":
-        monkeypatch.setattr(decode, "_tree_is_exact", lambda model: False)
-    tokens, parents = torch.arange(8).view(2, 4), torch.zeros(2, 2, dtype=torch.int64)
-    context = decode.prefill(model, tokens, torch.tensor([4, 2]))
-    assert isinstance(context.engine, generic.RepeatEngine) == (family == "repeat")
-    fork = context.fork()
-    first = decode.advance(context, tokens[:, :2], parents)
-    second = decode.advance(context, tokens[:, 2:], 1 - parents)
-    decode.advance(fork, tokens[:, 2:], parents)
-    decode.advance(fork, tokens[:, 1:3], parents)
-    again = decode.prefill(model, tokens, torch.tensor([4, 2]))
-    torch.testing.assert_close(decode.advance(again, tokens[:, :2], parents), first)
-    torch.testing.assert_close(decode.advance(again, tokens[:, 2:], 1 - parents), second)
-
-
 def test_batched_equals_alone():
     model = _family("small")
     tokens = torch.randint(0, VOCABULARY.size, (4, 7), generator=torch.Generator().manual_seed(1))

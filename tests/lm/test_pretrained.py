@@ -111,11 +111,10 @@ def test_extension_keeps_old_rows_and_puts_new_ones_in_order(tied, padding, tmp_
     model, tokenizer = _pretrained(tied=tied, padding=padding)
     before = {name: part.weight.detach().clone() for name, part in _matrices(model).items()}
     old = len(tokenizer)
-    vocabulary = extend(model, tokenizer, (16, 8), {"age": 4}, seed=3)
+    vocabulary = extend(model, tokenizer, (16, 8), seed=3)
     assert vocabulary.base_size == old and model.get_input_embeddings().weight.shape[0] == vocabulary.size
     assert (model.get_input_embeddings().weight is model.get_output_embeddings().weight) == tied
     assert tokenizer.convert_tokens_to_ids("<sid_1_0>") == vocabulary.sid_slice(1).start
-    assert tokenizer.convert_tokens_to_ids("<age_missing>") == vocabulary.bucket_token("age", -1)
     assert vocabulary.special("bos") == 0 and vocabulary.special("sep") == tokenizer.convert_tokens_to_ids(
         "<|sep|>"
     )

@@ -12,13 +12,12 @@ from tastemaker.errors import InputError, ModelError
 from tastemaker.lm.vocabulary import SPECIALS, Vocabulary, build_small, extend_from
 
 SIZES = st.lists(st.integers(1, 20), min_size=1, max_size=4)
-BUCKETS = st.dictionaries(st.sampled_from(["age", "gap", "rating"]), st.integers(1, 16))
 
 
 @settings(max_examples=40)
-@given(SIZES, BUCKETS, st.integers(0, 2**31))
-def test_every_token_has_one_place(sizes, buckets, seed):
-    vocabulary = build_small(sizes, buckets)
+@given(SIZES, st.integers(0, 2**31))
+def test_every_token_has_one_place(sizes, seed):
+    vocabulary = build_small(sizes)
     codes = np.stack([np.random.default_rng(seed).integers(0, size, 7) for size in sizes], axis=1)
     tokens = vocabulary.sid_tokens(codes)
     assert (vocabulary.codes(tokens) == codes).all()
@@ -29,10 +28,7 @@ def test_every_token_has_one_place(sizes, buckets, seed):
         rows = vocabulary.sid_slice(level)
         assert rows.stop - rows.start == size
         assert names[rows.start - 256] == f"<sid_{level}_0>"
-    rest = [
-        vocabulary.bucket_token(name, index) for name, count in buckets.items() for index in range(count + 1)
-    ]
-    rest += [vocabulary.special(name) for name in SPECIALS]
+    rest = [vocabulary.special(name) for name in SPECIALS]
     assert rest == list(range(vocabulary.sid_starts[-1], vocabulary.size))
     assert (vocabulary.level_of(rest) == -1).all() and (vocabulary.level_of(np.arange(256)) == -1).all()
 
@@ -53,34 +49,37 @@ def test_lone_surrogates_come_back_and_broken_bytes_are_replaced():
 
 
 @settings(max_examples=30)
-@given(SIZES, BUCKETS)
-def test_json_round_trip_and_fingerprint(sizes, buckets):
-    vocabulary = extend_from(1000, sizes, buckets, aliases={"bos": 3})
+@given(SIZES)
+def test_json_round_trip_and_fingerprint(sizes):
+    vocabulary = extend_from(1000, sizes, aliases={"bos": 3})
     again = Vocabulary.from_json(vocabulary.to_json())
     assert again == vocabulary and again.fingerprint() == vocabulary.fingerprint()
-    assert build_small([*sizes, 2], buckets).fingerprint() != build_small(sizes, buckets).fingerprint()
+    assert build_small([*sizes, 2]).fingerprint() != build_small(sizes).fingerprint()
 
 
-def test_missing_buckets_and_aliases():
-    vocabulary = extend_from(1000, (4, 2), ["age"], aliases={"bos": 3})
-    assert vocabulary.bucket_token("age", -1) == vocabulary.bucket_token("age", 16) == 1000 + 6 + 16
-    assert vocabulary.bucket_token("age", np.array([0, -1])).tolist() == [1006, 1022]
+def test_a_vocabulary_of_version_0_1_keeps_its_fingerprint():
+    """Models in workspaces of that version record it."""
+    assert build_small((8, 4)).fingerprint() == "08c17dacc0968ebad19f753b0666a33e"
+    with pytest.raises(ModelError, match="tokens for numbers"):
+        Vocabulary.from_json(
+            build_small((8, 4)).to_json().replace('"buckets": []', '"buckets": [["age", 4]]')
+        )
+
+
+def test_aliases_stand_on_rows_of_the_base():
+    vocabulary = extend_from(1000, (4, 2), aliases={"bos": 3})
     assert vocabulary.special("bos") == 3 and "<|bos|>" not in vocabulary.added()
-    assert vocabulary.size == 1000 + 6 + 17 + len(SPECIALS) - 1
+    assert vocabulary.size == 1000 + 6 + len(SPECIALS) - 1
 
 
 def test_errors_name_row_level_and_remedy():
-    vocabulary = build_small((8, 4), {"age": 4})
+    vocabulary = build_small((8, 4))
     with pytest.raises(InputError, match=r"row 2 has code 4 at level 2, which has codes 0 to 3"):
         vocabulary.sid_tokens([[0, 1], [7, 4]])
     with pytest.raises(InputError, match="row 1 has code -1 at level 1"):
         vocabulary.sid_tokens([-1, 0])
     with pytest.raises(InputError, match="2 levels"):
         vocabulary.sid_tokens([[0, 1, 2]])
-    with pytest.raises(InputError, match="'agee' is not in the vocabulary; it has age"):
-        vocabulary.bucket_token("agee", 0)
-    with pytest.raises(InputError, match="outside 0 to 3"):
-        vocabulary.bucket_token("age", 5)
     with pytest.raises(InputError, match="'nosuch'"):
         vocabulary.special("nosuch")
     with pytest.raises(InputError):

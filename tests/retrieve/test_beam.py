@@ -70,13 +70,11 @@ def test_alone_or_in_a_batch_and_under_a_filter_scores_stay(
     toy: Any, seed: int, beam: int, normalise: str
 ) -> None:
     trie, model = catalogue(seed, 60), toy(SIZES, 4, seed)
-    whole = torch.cat(model.heads) if normalise == "vocab" else None
+    over = torch.cat(model.heads) if normalise == "vocab" else normalise
     allowed = filters(trie, 4, seed)
-    together = beam_search(model.hidden, model.search(), model.heads, trie, allowed, beam, normalise, whole)
+    together = beam_search(model.hidden, model.search(), model.heads, trie, allowed, beam, over)
     for row, one in enumerate(allowed):
-        alone = beam_search(
-            model.hidden[[row]], model.search([row]), model.heads, trie, [one], beam, normalise, whole
-        )
+        alone = beam_search(model.hidden[[row]], model.search([row]), model.heads, trie, [one], beam, over)
         (leaves, scores), (again, same) = found_of(alone, 0), found_of(together, row)
         assert leaves == again
         np.testing.assert_allclose(scores, same, atol=1e-4)
@@ -161,7 +159,7 @@ def test_refuses_what_would_fail_silently(toy: Any) -> None:
         beam_search(model.hidden, model.search(), model.heads, trie, ok, 0)
     with pytest.raises(InputError, match="at least one request"):
         beam_search(model.hidden[:0], model.search(), model.heads, trie, [], 4)
-    with pytest.raises(InputError, match="'vocab' together"):
+    with pytest.raises(InputError, match="whole vocabulary"):
         beam_search(model.hidden, model.search(), model.heads, trie, ok, 4, "vocab")
     with pytest.raises(ModelError, match="not numbers"):
         beam_search(model.hidden * torch.nan, model.search(), model.heads, trie, ok, 4)

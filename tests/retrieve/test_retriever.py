@@ -1,4 +1,4 @@
-"""The retrievers, both back ends through one conformance suite, and the language model end to end."""
+"""The retriever: only allowed items, best first, in time; its scores are the model's own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from tastemaker.errors import InputError
 from tastemaker.lm.base import Shape, small
 from tastemaker.lm.vocabulary import build_small
 from tastemaker.retrieve.allow import allow, mask
-from tastemaker.retrieve.baselines import popularity
 from tastemaker.retrieve.beam import beam_search
-from tastemaker.retrieve.evaluation import Lists
-from tastemaker.retrieve.retriever import Decoder, LanguageModelRetriever, Request, ScoreRetriever
+from tastemaker.retrieve.retriever import Decoder, LanguageModelRetriever
 from tastemaker.retrieve.trie import Trie, build_trie
 
 SIZES = (6, 5, 4)
 N = 80
 CODES = np.random.default_rng(3).integers(SIZES, size=(N, 3))
 TRIE = build_trie(CODES, SIZES)
-VOCABULARY = build_small(SIZES, ())
+VOCABULARY = build_small(SIZES)
 MODEL = small(VOCABULARY, Shape(layers=2, width=16, heads=2, context=64), seed=1)
 
 
@@ -33,25 +31,16 @@ def language_model(trie: Trie = TRIE, **more: Any) -> LanguageModelRetriever:
     return LanguageModelRetriever(Decoder.of(MODEL, VOCABULARY), trie, **more)
 
 
-def scorer(**more: Any) -> ScoreRetriever:
-    return ScoreRetriever(
-        popularity(Lists.of([np.random.default_rng(0).integers(N, size=300).tolist()]), N), TRIE, **more
-    )
-
-
-def request(seed: int) -> Request:
+def request(seed: int) -> np.ndarray:
     history = np.random.default_rng(seed).integers(N, size=1 + seed % 7)
-    return Request(VOCABULARY.sid_tokens(CODES[history]).ravel(), history)
+    return VOCABULARY.sid_tokens(CODES[history]).ravel()
 
 
-@pytest.mark.parametrize("make", [language_model, scorer])
-class TestConformance:
-    """Every back end: only allowed items, distinct, best first, a reason where there are fewer, the deadline
-    kept.
-    """
+class TestAnswers:
+    """Only allowed items, distinct, best first, a reason where there are fewer, the deadline kept."""
 
-    def test_random_requests_and_filters(self, make: Any) -> None:
-        retriever = make()
+    def test_random_requests_and_filters(self) -> None:
+        retriever = language_model()
 
         @given(
             st.lists(st.tuples(st.integers(0, 99), st.integers(0, 10**6)), min_size=1, max_size=5),
@@ -75,18 +64,18 @@ class TestConformance:
 
         holds()
 
-    def test_a_late_request_is_empty_and_says_so(self, make: Any) -> None:
+    def test_a_late_request_is_empty_and_says_so(self) -> None:
         ticks = count()
-        retriever = make(rows_at_once=1, clock=lambda: float(next(ticks)))
-        # Reading the clock moves it, and a request reads it once (scores) or at every step (language model).
+        # Reading the clock moves it, and a request reads it at every step.
+        retriever = language_model(rows_at_once=1, clock=lambda: float(next(ticks)))
         answers = retriever.generate([request(1)] * 5, 5, 5, [allow(TRIE)] * 5, deadline=3.5)
         assert len(answers[-1]) == 0 and "deadline" in str(answers[-1].reason)
         assert len(answers[0]) == 5 and answers[0].reason is None
 
-    def test_filters_must_match_requests(self, make: Any) -> None:
-        with pytest.raises(InputError, match="filters"):
-            make().generate([request(1)], 5, 5, [])
-        assert make().generate([], 5, 5, []) == []
+    def test_filters_must_match_requests(self) -> None:
+        with pytest.raises(InputError, match="allowed sets"):
+            language_model().generate([request(1)], 5, 5, [])
+        assert language_model().generate([], 5, 5, []) == []
 
 
 def test_the_deadline_holds_inside_a_search() -> None:
@@ -118,46 +107,16 @@ def test_scores_are_the_models_own_log_probabilities() -> None:
     answer = language_model().generate([one], TRIE.leaves, N, [allow(TRIE)])[0]
     group = {tuple(code): int((code == CODES).all(axis=1).sum()) for code in CODES}
     for item, score in zip(answer.items, answer.scores, strict=True):
-        tokens = np.concatenate([one.tokens, VOCABULARY.sid_tokens(CODES[item])])
+        tokens = np.concatenate([one, VOCABULARY.sid_tokens(CODES[item])])
         with torch.inference_mode():
             logits = MODEL(torch.from_numpy(tokens)[None]).logits[0]
         total = -np.log(group[tuple(CODES[item])])
         for level in range(3):
             rows = VOCABULARY.sid_slice(level)
-            at = logits[len(one.tokens) - 1 + level, rows]
+            at = logits[len(one) - 1 + level, rows]
             total += float(at.log_softmax(-1)[CODES[item, level]])
         assert score == pytest.approx(total, abs=1e-4)
     assert len(answer) == N
-
-
-def test_reserved_slots_hold_allowed_new_items() -> None:
-    new = np.arange(60, 80)
-    plain = language_model().generate([request(2)] * 2, 10, 10, [allow(TRIE)] * 2)
-    sets = [allow(TRIE, exclude=[61, 62]), allow(TRIE, exclude=np.arange(60, 80))]
-    some, none = language_model(new_items=new, new_share=0.2).generate([request(2)] * 2, 10, 10, sets)
-    assert some.source == ("model",) * 8 + ("new",) * 2 and set(some.items[8:].tolist()) <= set(
-        range(60, 80)
-    ) - {61, 62}
-    # The second search starts from the same prefill as the first, not from where the first ended.
-    wanted = language_model().generate(
-        [request(2)], 10, 10, [allow(TRIE, include=np.setdiff1d(new, [61, 62]))]
-    )[0]
-    next_best = [row for row, item in enumerate(wanted.items) if item not in some.items[:8]][:2]
-    assert some.items[8:].tolist() == wanted.items[next_best].tolist()
-    np.testing.assert_allclose(some.scores[8:], wanted.scores[next_best], atol=1e-4)
-    assert set(none.source) == {"model"} and len(none) == 10
-    zero = language_model(new_items=new).generate([request(2)], 10, 10, [allow(TRIE)])[0]
-    assert zero.items.tolist() == plain[0].items.tolist()
-
-
-def test_sharing_inside_an_id_knows_which_request_asks() -> None:
-    trie = build_trie(np.zeros((N, 3), int), SIZES)
-    favourite = np.array([7, 3, 5])
-    retriever = language_model(
-        trie, within=lambda rows, items: (items == favourite[rows]) * 9.0, rows_at_once=1
-    )
-    answers = retriever.generate([request(6), request(3), request(1)], 5, 1, [allow(trie)] * 3)
-    assert [int(answer.items[0]) for answer in answers] == [7, 3, 5]
 
 
 def test_a_filter_changed_mid_request_does_not_reach_it() -> None:
@@ -182,7 +141,7 @@ def test_the_wrong_codebook_is_refused() -> None:
     with pytest.raises(InputError, match="other codebooks"):
         language_model(other).generate([request(1)], 5, 5, [allow(other)])
     with pytest.raises(InputError, match="prompt"):
-        language_model().generate([Request()], 5, 5, [allow(TRIE)])
+        language_model().generate([np.empty(0, int)], 5, 5, [allow(TRIE)])
 
 
 def test_beams_equal_generate_with_a_prefix_function() -> None:
@@ -193,8 +152,8 @@ def test_beams_equal_generate_with_a_prefix_function() -> None:
     for sid in CODES + np.array(starts):
         for level in range(3):
             after.setdefault(tuple(map(int, sid[:level])), set()).add(int(sid[level]))
-    length = len(one.tokens)
-    prompt = torch.from_numpy(np.asarray(one.tokens, np.int64))[None]
+    length = len(one)
+    prompt = torch.from_numpy(np.asarray(one, np.int64))[None]
     theirs = MODEL.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
@@ -220,7 +179,6 @@ def test_beams_equal_generate_with_a_prefix_function() -> None:
         TRIE,
         [allow(TRIE)],
         beam,
-        "vocab",
         MODEL.get_output_embeddings().weight.detach(),
     )
     found = TRIE.leaf_codes()[ours.leaf[0].numpy()] + np.array(starts)

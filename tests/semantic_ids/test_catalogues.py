@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tests.semantic_ids.residuals import reconstruction_errors
 
 from tastemaker.corpus import Histories, cooccurring_pairs, histories, leave_one_out
 from tastemaker.encoders import behaviour_vectors, fit_tfidf
 from tastemaker.semantic_ids import codebook_sizes, encode, encode_unique, fit_rkmeans, sid_report
-from tastemaker.semantic_ids.codebook import reconstruction_errors
 from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
 from tastemaker.stats import hashed_order
 

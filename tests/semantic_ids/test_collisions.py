@@ -1,7 +1,6 @@
 """Collision policies, unique encoding and the report, against obvious versions."""
 
 from collections import defaultdict
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import encode, encode_unique, fit_rkmeans, last_level_costs, resolve, sid_report
+from tastemaker.semantic_ids import encode, encode_unique, fit_rkmeans, sid_report, with_suffix
+from tastemaker.semantic_ids.collisions import groups
 
 SIZES = (3, 2, 2)
 code_tables = (
@@ -25,49 +25,22 @@ def test_groups_are_the_inverse_map(codes: np.ndarray) -> None:
     oracle = defaultdict(list)
     for item, code in enumerate(codes):
         oracle[tuple(code)].append(item)
-    found = resolve(codes, SIZES).groups()
+    found = groups(codes)
     assert [tuple(code) for code in found.codes] == sorted(oracle)
-    for code, items in oracle.items():
-        assert found.members(code).tolist() == items
-    assert found.members((2, 1, 1)).tolist() == oracle.get((2, 1, 1), [])
+    for place, code in enumerate(sorted(oracle)):
+        assert found.items[found.starts[place] : found.starts[place + 1]].tolist() == oracle[code]
 
 
 @settings(max_examples=60, deadline=None)
 @given(code_tables)
 def test_suffix_numbers_a_group_in_item_order(codes: np.ndarray) -> None:
-    resolved = resolve(codes, SIZES, "suffix")
+    numbered, sizes = with_suffix(codes, SIZES)
     seen: dict[tuple, int] = defaultdict(int)
-    for before, after in zip(codes, resolved.codes, strict=True):
+    for before, after in zip(codes, numbered, strict=True):
         assert after[:-1].tolist() == before.tolist() and after[-1] == seen[tuple(before)]
         seen[tuple(before)] += 1
-    assert resolved.sizes[:-1] == SIZES and resolved.sizes[-1] >= max(seen.values())
-    assert len(np.unique(resolved.codes, axis=0)) == len(codes)
-
-
-@settings(max_examples=40, deadline=None)
-@given(code_tables, st.integers(0, 1000))
-def test_reassign_is_the_cheapest_way_to_separate(codes: np.ndarray, seed: int) -> None:
-    costs = np.random.default_rng(seed).random((len(codes), 2))
-    costs[np.arange(len(codes)), codes[:, -1]] -= 1  # the code an item has is its nearest
-    resolved = resolve(codes, SIZES, "reassign", lambda rows: costs[rows])
-    np.testing.assert_array_equal(resolved.codes[:, :-1], codes[:, :-1])
-    parents = defaultdict(list)
-    for item, code in enumerate(codes):
-        parents[tuple(code[:-1])].append(item)
-    for items in parents.values():
-        got = resolved.codes[items, -1]
-        clash = len(set(codes[items, -1])) < len(items)
-        if not clash:
-            assert got.tolist() == codes[items, -1].tolist()
-        elif len(items) <= 2:
-            best = min(
-                sum(costs[i, c] for i, c in zip(items, p, strict=True))
-                for p in permutations(range(2), len(items))
-            )
-            assert costs[items, got].sum() == pytest.approx(best)
-        else:
-            assert np.bincount(got, minlength=2).max() <= -(-len(items) // 2)  # the surplus is spread evenly
-    assert resolved.moved == (resolved.codes != codes).any(axis=1).sum()
+    assert sizes[:-1] == SIZES and sizes[-1] >= max(seen.values())
+    assert len(np.unique(numbered, axis=0)) == len(codes)
 
 
 def _alike(n: int = 300) -> dict[str, np.ndarray]:
@@ -97,15 +70,6 @@ def test_unique_codes_leave_lonely_items_alone() -> None:
     np.testing.assert_array_equal(encode_unique(book, views), plain)
 
 
-def test_reassign_with_real_distances_raises_uniqueness() -> None:
-    views = {"text": np.random.default_rng(0).normal(0, 1, (500, 4)).astype(np.float32)}
-    book = fit_rkmeans(views, (16, 8, 8), 0)
-    codes = encode(book, views)
-    resolved = resolve(codes, book.sizes, "reassign", last_level_costs(book, views, codes))
-    before, after = sid_report(codes, book.sizes), sid_report(resolved.codes, book.sizes)
-    assert before.alone_share < 0.8 < 0.9 < after.alone_share
-
-
 def test_report_by_hand() -> None:
     codes = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]])
     report = sid_report(codes, (4, 2, 2), ["a", "b", "b", None], without_view=codes[[0, 1, 3, 3]])
@@ -123,11 +87,8 @@ def test_report_by_hand() -> None:
 def test_bad_codes_are_named() -> None:
     codes = np.array([[0, 0, 0], [0, 2, 0]])
     cases = [
-        (lambda: resolve(codes, SIZES), "item row 2, level 2 holds 2, outside 0..1"),
-        (lambda: resolve(codes, (3, 3)), "there are 2 levels"),
-        (lambda: resolve(codes, (3, 3, 2), "merge"), "unknown"),
-        (lambda: resolve(codes, (3, 3, 2), "reassign"), "last_level_costs"),
-        (lambda: resolve(np.zeros((3, 1), int), (2,), "suffix", suffix_size=2), "cannot number the 3 items"),
+        (lambda: with_suffix(codes, SIZES), "item row 2, level 2 holds 2, outside 0..1"),
+        (lambda: with_suffix(codes, (3, 3)), "there are 2 levels"),
         (lambda: sid_report(codes[:0], (3, 3, 2)), "at least one item"),
         (lambda: sid_report(codes, (3, 3, 2), ["a"]), "attribute labels"),
         (lambda: sid_report(codes, (3, 3, 2), without_view=codes[:1]), "encode the same items"),

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
+from tests.semantic_ids.residuals import reconstruction_errors
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.semantic_ids import Codebook, RkmeansSettings, codeword_rows, encode, fit_rkmeans, sid_report
-from tastemaker.semantic_ids.codebook import reconstruction_errors
+from tastemaker.semantic_ids import Codebook, RkmeansSettings, encode, fit_rkmeans, sid_report
 from tastemaker.semantic_ids.collisions import encode_unique
 from tastemaker.semantic_ids.rkmeans import _lloyd, assign, kmeans
 
@@ -167,28 +167,6 @@ def test_storage_round_trip_and_damage() -> None:
         Codebook.load({n: a for n, a in book.arrays().items() if n != "level.1"}, book.settings())
     with pytest.raises(ArtifactError, match="format"):
         Codebook.load(book.arrays(), book.settings() | {"format": 99})
-
-
-def test_codeword_rows_keep_the_geometry() -> None:
-    book = fit_rkmeans(_views(), (16, 8), 0)
-    wide = codeword_rows(book, 32)
-    scale = np.square(book.codewords[0]).sum() / np.square(wide[0]).sum()
-    for words, rows in zip(book.codewords, wide, strict=True):
-        np.testing.assert_allclose(words @ words.T, scale * rows @ rows.T, atol=1e-5)
-    narrow = codeword_rows(book, 3)
-    assert [rows.shape for rows in narrow] == [(16, 3), (8, 3)]
-    assert np.square(narrow[0]).mean() == pytest.approx(1, rel=1e-5)
-    # Three principal axes must keep more of the spread than any three coordinates do.
-    gram = book.codewords[0] @ book.codewords[0].T
-    share = np.linalg.norm(
-        narrow[0] @ narrow[0].T * (np.square(book.codewords[0]).sum() / np.square(narrow[0]).sum()) - gram
-    )
-    plain = book.codewords[0][:, :3]
-    assert share < np.linalg.norm(plain @ plain.T - gram)
-    np.testing.assert_array_equal(codeword_rows(book, 3)[1], narrow[1])
-    assert not np.array_equal(codeword_rows(book, 3, seed=1)[1], narrow[1])
-    with pytest.raises(InputError, match="at least 1"):
-        codeword_rows(book, 0)
 
 
 def test_bad_views_are_named() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.semantic_ids.residuals import reconstruction_errors
 
 from tastemaker.errors import InputError
 from tastemaker.semantic_ids import Codebook, encode, network, rqvae, sid_report
-from tastemaker.semantic_ids.codebook import reconstruction_errors
 from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
 from tastemaker.semantic_ids.views import fit_views
 from tastemaker.stats.random import generator

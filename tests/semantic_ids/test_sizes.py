@@ -8,18 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import codebook_sizes, multi_resolution
+from tastemaker.semantic_ids import codebook_sizes
 
 
 def test_golden_sizes() -> None:
     assert codebook_sizes(12_101) == (256, 128, 64, 32)  # Amazon Beauty
     assert codebook_sizes(3_459) == (128, 64, 32, 16)  # Amazon Office
-
-
-def test_golden_multi_resolution() -> None:
-    five, eight = multi_resolution(2048, 5), multi_resolution(2048, 8)
-    assert sum(five) == 3968 and math.prod(five) == 2**45
-    assert sum(eight) == 4080 and math.prod(eight) == 2**60
 
 
 @given(st.integers(1, 10**8))
@@ -35,6 +29,3 @@ def test_rule(n: int) -> None:
 def test_bad_sizes() -> None:
     with pytest.raises(InputError, match="0 items"):
         codebook_sizes(0)
-    for first, levels in ((48, 2), (16, 5), (64, 0)):
-        with pytest.raises(InputError, match="larger power of two"):
-            multi_resolution(first, levels)

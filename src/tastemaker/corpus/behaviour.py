@@ -1,67 +1,35 @@
-"""What people did as token sequences: for continued pre-training, for fine-tuning, and as the prompt when
-serving.
+"""What people did as token sequences: for training, and as the prompt when serving.
 
-All three have one layout, `[bos] event event ...`, an event being its Semantic ID and then its feature
-tokens, so that a model is asked when serving exactly what it was trained on. No text of any item appears
-here: a title beside its own Semantic ID in a behaviour task would give the answer away.
+Both have one layout, `[bos] item item ...`, an item being its Semantic ID, so that a model is asked when
+serving exactly what it was trained on. No text of any item appears here: a title beside its own Semantic ID
+in a behaviour task would give the answer away.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.events import Bools, Floats, Histories, Ints
+from tastemaker.corpus.events import Bools, Histories, Ints
 from tastemaker.corpus.mixing import pack
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.stats.random import generator
 
 
-@dataclass(frozen=True)
-class BehaviourSettings:
-    """How histories become sequences.
-
-    max_items: events in one sequence at most. stride: events between the windows of a longer history, half of
-    `max_items` if None. most_recent: keep only the last window of each user. separator: a `sep` token before
-    the target of fine-tuning and at the end of a serving prompt.
-    """
-
-    max_items: int = 50
-    stride: int | None = None
-    most_recent: bool = False
-    separator: bool = False
-
-    def __post_init__(self) -> None:
-        if self.max_items < 1 or not 1 <= self.step <= self.max_items:
-            raise InputError(
-                f"max_items is {self.max_items} and stride {self.step}; both must be 1 or more, stride at"
-                " most max_items"
-            )
-
-    @property
-    def step(self) -> int:
-        """Events between two windows of one user."""
-        return max(1, self.max_items // 2) if self.stride is None else self.stride
-
-
 def behaviour_examples(
     train: Histories,
     codes: npt.NDArray[np.integer],
     vocabulary: Vocabulary,
-    settings: BehaviourSettings | None = None,
-    features: Mapping[str, Ints] | None = None,
+    max_items: int = 50,
     targets: Bools | None = None,
 ) -> pa.Table:
     """One sequence a user with loss on every Semantic-ID token: each prefix of a history is an example.
 
-    A history longer than `max_items` becomes several windows that end at its last event; where they overlap,
-    only the window that sees more of the past has the loss, so every event is learnt exactly once (unless
-    `most_recent`).
+    A history longer than `max_items` becomes several windows that end at its last event, half of `max_items`
+    apart; where they overlap, only the window that sees more of the past has the loss, so every event is
+    learnt exactly once.
 
     Parameters
     ----------
@@ -71,11 +39,8 @@ def behaviour_examples(
         (N, L) Semantic ID of each item.
     vocabulary
         where the tokens live.
-    settings
-        see `BehaviourSettings`.
-    features
-        name -> (E,) bucket of each event (-1 missing), in the order of `train.items`; tokens follow the
-        event's Semantic ID, in the order of the names given, without loss.
+    max_items
+        events in one sequence at most.
     targets
         (E,) events with loss, all if None; the others are context alone, and a window without any is left
         out.
@@ -84,53 +49,22 @@ def behaviour_examples(
     -------
     EXAMPLES table, source "behaviour".
     """
-    settings = settings or BehaviourSettings()
-    owners, back = _windows(train.lengths, settings)
-    stop = train.offsets[1:][owners] - back * settings.step
-    start = np.maximum(stop - settings.max_items, train.offsets[:-1][owners])
-    learn_from = np.maximum(stop - settings.step, start)
-    whole = (start == train.offsets[:-1][owners]) | settings.most_recent
-    first = np.where(whole, start, learn_from)
-    if targets is None:
-        return _sequences(train, codes, vocabulary, features, start, stop, first, "behaviour")
-    before = np.concatenate([[0], np.cumsum(targets)])
-    some = before[stop] > before[first]
-    bounds = start[some], stop[some], first[some]
-    return _sequences(train, codes, vocabulary, features, *bounds, "behaviour", targets=targets)
-
-
-def sft_examples(
-    train: Histories,
-    codes: npt.NDArray[np.integer],
-    vocabulary: Vocabulary,
-    settings: BehaviourSettings | None = None,
-    features: Mapping[str, Ints] | None = None,
-    *,
-    events: Ints | None = None,
-) -> pa.Table:
-    """One sequence a target event, with loss on the target's Semantic ID alone.
-
-    `events` are indices into `train.items` of the targets, repeats allowed (for example what
-    `sample_by_reward` drew); by default every event that has one before it. The context is the up to
-    `max_items` events before the target. With `settings.separator` a `sep` token stands before the target.
-    Other parameters as in `behaviour_examples`.
-
-    Returns an EXAMPLES table in the order of `events`, source "sft".
-    """
-    settings = settings or BehaviourSettings()
-    first = np.repeat(train.offsets[:-1], train.lengths)
-    chosen = (
-        np.flatnonzero(np.arange(len(train.items)) > first)
-        if events is None
-        else np.asarray(events, dtype=np.int64)
-    )
-    if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(train.items)):
-        raise InputError(f"a target event is outside the {len(train.items):,} training events")
-    start = np.maximum(chosen - settings.max_items, first[chosen])
-    sep = vocabulary.special("sep") if settings.separator else None
-    return _sequences(
-        train, codes, vocabulary, features, start, chosen + 1, chosen, "sft", sep=sep, bare_target=True
-    )
+    stride = _checked(max_items)
+    extra = np.maximum(train.lengths - max_items, 0)
+    windows = np.where(train.lengths > 0, 1 - (-extra // stride), 0)
+    owners = np.repeat(np.arange(len(train)), windows)
+    back = np.repeat(windows, windows) - 1 - _ragged(np.zeros_like(windows), windows)  # oldest window first
+    stop = train.offsets[1:][owners] - back * stride
+    begin = train.offsets[:-1][owners]
+    start = np.maximum(stop - max_items, begin)
+    learn_from = np.where(start == begin, start, np.maximum(stop - stride, start))
+    if targets is not None:
+        before = np.concatenate([[0], np.cumsum(targets)])
+        some = before[stop] > before[learn_from]
+        start, stop, learn_from = start[some], stop[some], learn_from[some]
+    tokens, events, offsets = _layout(train, codes, vocabulary, start, stop)
+    loss = events >= np.repeat(learn_from, np.diff(offsets))
+    return pack(tokens, loss if targets is None else loss & targets[events], offsets, "behaviour")
 
 
 def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histories:
@@ -151,14 +85,9 @@ def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histor
 
 
 def context_tokens(
-    context: Histories,
-    codes: npt.NDArray[np.integer],
-    vocabulary: Vocabulary,
-    settings: BehaviourSettings | None = None,
-    features: Mapping[str, Ints] | None = None,
+    context: Histories, codes: npt.NDArray[np.integer], vocabulary: Vocabulary, max_items: int = 50
 ) -> tuple[Ints, Ints]:
-    """The prompt of each history for serving and evaluation: `[bos]`, the last `max_items` events, `sep` if
-    trained with it.
+    """The prompt of each history for serving and evaluation: `[bos]` and the last `max_items` events.
 
     Returns
     -------
@@ -167,40 +96,21 @@ def context_tokens(
     lengths
         (U,) tokens of each prompt, at least 1 (an empty history is `[bos]`).
     """
-    settings = settings or BehaviourSettings()
+    _checked(max_items)
     stop = context.offsets[1:]
-    start = np.maximum(stop - settings.max_items, context.offsets[:-1])
-    flat, _, offsets = _layout(context, codes, vocabulary, features, start, stop, stop, None, False)
+    start = np.maximum(stop - max_items, context.offsets[:-1])
+    flat, _, offsets = _layout(context, codes, vocabulary, start, stop)
     lengths = np.diff(offsets)
-    extra = int(settings.separator)
-    tokens = np.full(
-        (len(context), int(lengths.max(initial=0)) + extra), vocabulary.special("pad"), dtype=np.int64
-    )
+    tokens = np.full((len(context), int(lengths.max(initial=0))), vocabulary.special("pad"), dtype=np.int64)
     tokens[np.repeat(np.arange(len(context)), lengths), _ragged(np.zeros_like(lengths), lengths)] = flat
-    if extra:
-        tokens[np.arange(len(context)), lengths] = vocabulary.special("sep")
-    return tokens, lengths + extra
+    return tokens, lengths
 
 
-def hours_since_previous(h: Histories) -> Floats:
-    """(E,) hours between each event and the same user's event before it; NaN for the first and where a time
-    is unknown.
-    """
-    if h.times is None:
-        return np.full(len(h.items), np.nan)
-    gaps = np.diff(h.times, prepend=np.nan) / 3600.0
-    gaps[h.offsets[:-1][h.lengths > 0]] = np.nan
-    return np.asarray(gaps, dtype=np.float64)
-
-
-def _windows(lengths: Ints, settings: BehaviourSettings) -> tuple[Ints, Ints]:
-    """For each window its user's row and how many strides it ends before the last event; oldest window
-    first.
-    """
-    extra = np.maximum(lengths - settings.max_items, 0)
-    number = np.where(lengths > 0, 1 if settings.most_recent else 1 + -(-extra // settings.step), 0)
-    owners = np.repeat(np.arange(len(lengths)), number)
-    return owners, np.repeat(number, number) - 1 - _ragged(np.zeros_like(number), number)
+def _checked(max_items: int) -> int:
+    """Events between two windows of one user; InputError when a sequence would hold none."""
+    if max_items < 1:
+        raise InputError(f"max_items is {max_items}; a sequence holds 1 event or more")
+    return max(1, max_items // 2)
 
 
 def _ragged(start: Ints, sizes: Ints) -> Ints:
@@ -214,84 +124,23 @@ def _ragged(start: Ints, sizes: Ints) -> Ints:
     )
 
 
-def _event_tokens(
-    h: Histories, codes: npt.NDArray[np.integer], vocabulary: Vocabulary, features: Mapping[str, Ints] | None
-) -> npt.NDArray[np.int32]:
-    """(E, L + F) tokens of each event: its Semantic ID, then its features."""
+def _layout(
+    h: Histories, codes: npt.NDArray[np.integer], vocabulary: Vocabulary, start: Ints, stop: Ints
+) -> tuple[npt.NDArray[np.int32], Ints, Ints]:
+    """Tokens (T,) of windows [start, stop) over events, each begun by `bos`; the event of each token (T,), -1
+    for `bos`; offsets (W + 1,).
+    """
     if len(h.items) and int(h.items.max()) >= len(codes):
         raise InputError(
             f"item index {int(h.items.max())} has no Semantic ID: there are codes for {len(codes):,} items;"
             " encode the catalogue"
         )
-    columns = [vocabulary.sid_tokens(codes)[h.items]]
-    for name, buckets in (features or {}).items():
-        if len(buckets) != len(h.items):
-            raise InputError(
-                f"feature '{name}' has {len(buckets):,} values for {len(h.items):,} events; give one an event"
-            )
-        columns.append(np.asarray(vocabulary.bucket_token(name, buckets))[:, None])
-    return np.concatenate(columns, axis=1).astype(np.int32)
-
-
-def _layout(
-    h: Histories,
-    codes: npt.NDArray[np.integer],
-    vocabulary: Vocabulary,
-    features: Mapping[str, Ints] | None,
-    start: Ints,
-    stop: Ints,
-    learn_from: Ints,
-    sep: int | None,
-    bare_target: bool,
-    targets: Bools | None = None,
-) -> tuple[npt.NDArray[np.int32], Bools, Ints]:
-    """Tokens (T,), loss (T,) and offsets (W + 1,) of windows [start, stop) over events, loss from event
-    `learn_from` on.
-
-    `sep` goes before the last event of each window; `bare_target` drops the features that follow it. Only
-    `targets` have loss.
-    """
-    per_event = _event_tokens(h, codes, vocabulary, features)
-    levels, sizes = codes.shape[1], stop - start
-    index = _ragged(start, sizes)
-    last = index == np.repeat(stop, sizes) - 1
-    # One row an event: an optional separator, the Semantic ID, features; `keep` drops what a row does not
-    # have.
-    rows = np.concatenate(
-        [np.full((len(index), 1), -1 if sep is None else sep, dtype=np.int32), per_event[index]], axis=1
-    )
-    keep = np.ones(rows.shape, dtype=np.bool_)
-    keep[:, 0] = last & (sep is not None)
-    keep[:, 1 + levels :] = ~(last & bare_target)[:, None]
-    loss = np.zeros(rows.shape, dtype=np.bool_)
-    wanted = index >= np.repeat(learn_from, sizes)
-    loss[:, 1 : 1 + levels] = (wanted if targets is None else wanted & targets[index])[:, None]
-    before = np.concatenate([[0], np.cumsum(keep.sum(axis=1))])
-    bounds = np.concatenate([[0], np.cumsum(sizes)])
-    offsets = before[bounds] + np.arange(len(bounds))  # and one bos a window
+    index, levels = _ragged(start, stop - start), codes.shape[1]
+    offsets = np.concatenate([[0], np.cumsum(1 + (stop - start) * levels)]).astype(np.int64)
     tokens = np.full(int(offsets[-1]), vocabulary.special("bos"), dtype=np.int32)
-    learn = np.zeros(len(tokens), dtype=np.bool_)
+    events = np.full(len(tokens), -1, dtype=np.int64)
     place = np.ones(len(tokens), dtype=np.bool_)
     place[offsets[:-1]] = False
-    tokens[place], learn[place] = rows[keep], loss[keep]
-    return tokens, learn, offsets.astype(np.int64)
-
-
-def _sequences(
-    h: Histories,
-    codes: npt.NDArray[np.integer],
-    vocabulary: Vocabulary,
-    features: Mapping[str, Ints] | None,
-    start: Ints,
-    stop: Ints,
-    learn_from: Ints,
-    source: str,
-    *,
-    sep: int | None = None,
-    bare_target: bool = False,
-    targets: Bools | None = None,
-) -> pa.Table:
-    tokens, learn, offsets = _layout(
-        h, codes, vocabulary, features, start, stop, learn_from, sep, bare_target, targets
-    )
-    return pack(tokens, learn, offsets, source)
+    tokens[place] = vocabulary.sid_tokens(codes)[h.items[index]].ravel()
+    events[place] = np.repeat(index, levels)
+    return tokens, events, offsets

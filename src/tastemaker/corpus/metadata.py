@@ -7,14 +7,12 @@ into a behaviour task.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.events import Ints
 from tastemaker.corpus.mixing import pack
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
@@ -38,35 +36,9 @@ SENTENCES = (
     "{text} This is {sid}",
     "{sid} was made by {creator}.",
 )
+MAX_TEXT = 64  # tokens of one field at most
 FIELDS = ("title", "text", "attributes", "creator")
 _PART = re.compile(r"(\{\w+\}|<\|\w+\|>)")
-
-
-@dataclass(frozen=True)
-class MetadataSettings:
-    """Which sentences to make of each item.
-
-    templates: words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`,
-    `{creator}`, and special tokens `<|name|>`; a template is used for the items that have all its fields.
-    max_text: tokens of one field at most.
-    loss_everywhere: also learn the given side; otherwise the loss is on what is asked for alone.
-    """
-
-    templates: tuple[str, ...] = TAGS
-    max_text: int = 64
-    loss_everywhere: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.templates or self.max_text < 1:
-            raise InputError("metadata needs at least one template and max_text of 1 or more")
-        for template in self.templates:
-            unknown = sorted(set(re.findall(r"\{(\w+)\}", template)) - {"sid", *FIELDS})
-            at_an_end = template.startswith("{sid}") or template.endswith("{sid}")
-            if unknown or template.count("{sid}") != 1 or not at_an_end or template == "{sid}":
-                raise InputError(
-                    f"template '{template}': needs {{sid}} once, first or last, words beside it, and of"
-                    f" {', '.join(FIELDS)}" + (f"; {{{unknown[0]}}} is unknown" if unknown else "")
-                )
 
 
 def metadata_examples(
@@ -74,9 +46,7 @@ def metadata_examples(
     codes: npt.NDArray[np.integer],
     vocabulary: Vocabulary,
     encode_text: Callable[[str], list[int]],
-    settings: MetadataSettings | None = None,
-    *,
-    rows: Ints | None = None,
+    templates: Sequence[str] = TAGS,
 ) -> pa.Table:
     """Every template of every item that has its fields: `[bos] given asked`, with `eos` after asked text.
 
@@ -90,10 +60,10 @@ def metadata_examples(
         where the tokens live.
     encode_text
         text to token ids below the vocabulary's SID rows.
-    settings
-        see `MetadataSettings`.
-    rows
-        item indices to describe; all if None. Leave out items held out as new, or give only those.
+    templates
+        words, one `{sid}` at the very start or end, fields `{title}`, `{text}`, `{attributes}`, `{creator}`,
+        and special tokens `<|name|>`; a template is used for the items that have all its fields. The loss is
+        on what is asked for alone.
 
     Returns
     -------
@@ -102,25 +72,21 @@ def metadata_examples(
     Raises
     ------
     InputError
-        when items and codes differ in number.
+        when items and codes differ in number, or for a template that is none.
     """
-    settings = settings or MetadataSettings()
     if items.num_rows != len(codes):
         raise InputError(
             f"{items.num_rows:,} items but Semantic IDs for {len(codes):,}; encode this catalogue again"
         )
-    chosen = np.arange(items.num_rows) if rows is None else np.asarray(rows, dtype=np.int64)
-    sids = vocabulary.sid_tokens(codes[chosen]).tolist()
-    texts = {name: _texts(items, name, chosen) for name in FIELDS}
-    plans = [_plan(template, vocabulary, encode_text) for template in settings.templates]
+    sids = vocabulary.sid_tokens(codes).tolist()
+    texts = {name: _texts(items, name) for name in FIELDS}
+    plans = [_plan(template, vocabulary, encode_text) for template in templates]
     tokens: list[int] = []
     loss: list[int] = []
     ends = [0]
     for place, sid in enumerate(sids):
         fields = {
-            name: encode_text(column[place])[: settings.max_text]
-            for name, column in texts.items()
-            if column[place]
+            name: encode_text(column[place])[:MAX_TEXT] for name, column in texts.items() if column[place]
         }
         fields["sid"] = sid
         for sid_first, parts in plans:
@@ -129,7 +95,7 @@ def metadata_examples(
             pieces = [fields[part] if isinstance(part, str) else part for part in parts]
             given, asked = _sides(pieces, sid_first, vocabulary)
             tokens += given + asked
-            loss += [0] + [int(settings.loss_everywhere)] * (len(given) - 1) + [1] * len(asked)
+            loss += [0] * len(given) + [1] * len(asked)
             ends.append(len(tokens))
     return pack(
         np.array(tokens, dtype=np.int32),
@@ -148,11 +114,11 @@ def _sides(pieces: list[list[int]], sid_first: bool, vocabulary: Vocabulary) -> 
     return bos + flat[:cut], flat[cut:]
 
 
-def _texts(items: pa.Table, name: str, rows: Ints) -> list[str]:
+def _texts(items: pa.Table, name: str) -> list[str]:
     """One stripped text an item; empty where there is none."""
     if name not in items.column_names:
-        return [""] * len(rows)
-    values = items.column(name).take(pa.array(rows)).to_pylist()
+        return [""] * items.num_rows
+    values = items.column(name).to_pylist()
     return [
         (", ".join(v for v in value if v) if isinstance(value, list) else value or "").strip()
         for value in values
@@ -165,6 +131,13 @@ def _plan(
     """Whether the Semantic ID comes first, and the parts: a field's name, or the tokens of fixed words and
     tags.
     """
+    unknown = sorted(set(re.findall(r"\{(\w+)\}", template)) - {"sid", *FIELDS})
+    at_an_end = template.startswith("{sid}") or template.endswith("{sid}")
+    if unknown or template.count("{sid}") != 1 or not at_an_end or template == "{sid}":
+        raise InputError(
+            f"template '{template}': needs {{sid}} once, first or last, words beside it, and of"
+            f" {', '.join(FIELDS)}" + (f"; {{{unknown[0]}}} is unknown" if unknown else "")
+        )
     parts: list[str | list[int]] = []
     for part in filter(None, _PART.split(template)):
         if part.startswith("{") and part.endswith("}"):

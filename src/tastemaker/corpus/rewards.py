@@ -1,58 +1,13 @@
-"""Examples, or targets within them, drawn in proportion to their reward, then weighted equally."""
+"""Targets of training drawn in proportion to their reward, then weighted equally."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.corpus.events import Bools, Ints
+from tastemaker.corpus.events import Bools
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
-
-
-def sample_by_reward(rewards: npt.ArrayLike, n: int, seed: int | str) -> tuple[Ints, float]:
-    """Draw `n` indices in proportion to `rewards` by systematic resampling, with the effective sample size.
-
-    One keyed uniform places n equally spaced pointers, so example e comes up floor or ceil of n r_e / sum r
-    times: the draw with the least noise that is still unbiased.
-
-    Parameters
-    ----------
-    rewards
-        (E,) finite, >= 0, not all 0.
-    n
-        number of draws, >= 1.
-    seed
-        key of the draw.
-
-    Returns
-    -------
-    indices
-        (n,) int64, sorted.
-    effective sample size
-        (sum r)^2 / sum r^2, between 1 and E: how many equally rewarded examples the draw is worth.
-
-    Raises
-    ------
-    InputError
-        naming the first row with a reward that is negative or not finite.
-
-    Source: PLUM, arXiv 2510.07784, section 3.3 (sampling by reward); Douc and Cappe, ISPA 2005 (systematic
-    resampling).
-    """
-    array = _checked(rewards)
-    if array.ndim != 1 or n < 1 or array.max(initial=0.0) == 0:
-        raise InputError(
-            f"{n} draws from {array.size} rewards, of which {np.count_nonzero(array)} are above 0: nothing to"
-            " draw"
-        )
-    # Scaling by the maximum keeps sums finite for any finite rewards.
-    cumulative = np.cumsum(array / array.max())
-    pointers = (np.arange(n) + generator(seed, "rewards").random()) / n * cumulative[-1]
-    drawn = np.searchsorted(cumulative, pointers, side="right")
-    last = int(np.flatnonzero(array)[-1])  # rounding may put the last pointer on the very end
-    scaled = array / array.max()
-    return np.minimum(drawn, last).astype(np.int64), float(scaled.sum() ** 2 / (scaled**2).sum())
 
 
 def targets_by_reward(rewards: npt.ArrayLike, users: npt.ArrayLike, seed: int | str, copy: int = 0) -> Bools:
@@ -68,7 +23,12 @@ def targets_by_reward(rewards: npt.ArrayLike, users: npt.ArrayLike, seed: int | 
     Raises InputError naming the first row with a wrong reward, or when all are 0 or lengths differ.
     Source: PLUM, arXiv 2510.07784, section 3.3 (sampling by reward); as a mask, ours.
     """
-    array, whose = _checked(rewards), np.asarray(users, dtype=np.int64)
+    array, whose = np.asarray(rewards, dtype=np.float64), np.asarray(users, dtype=np.int64)
+    wrong = np.flatnonzero(~np.isfinite(array) | (array < 0))
+    if len(wrong):
+        raise InputError(
+            f"row {wrong[0] + 1}: the reward is {array[wrong[0]]:g}; rewards must be finite and 0 or more"
+        )
     if array.shape != whose.shape or array.max(initial=0.0) == 0:
         raise InputError(
             f"{array.size} rewards of {whose.size} events, of which {np.count_nonzero(array)} are above 0: no"
@@ -78,12 +38,3 @@ def targets_by_reward(rewards: npt.ArrayLike, users: npt.ArrayLike, seed: int | 
     best = np.lexsort((-array, whose))
     keep[best[np.flatnonzero(np.diff(whose[best], prepend=-1))]] = True
     return np.asarray(keep)
-
-
-def _checked(rewards: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    array = np.asarray(rewards, dtype=np.float64)
-    wrong = ~np.isfinite(array) | (array < 0)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"row {row + 1}: the reward is {array[row]:g}; rewards must be finite and 0 or more")
-    return array

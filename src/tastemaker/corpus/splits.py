@@ -1,11 +1,8 @@
-"""Which events train, which validate and which test: leave-one-out, a cut in time, held-out items, and a
-stress row.
-"""
+"""Which events train, which validate and which test: leave-one-out, a cut in time, and a stress row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -87,32 +84,23 @@ def _last_as_target(h: Histories) -> Targets:
     return Targets(h.keep_events(h.from_end >= 1), h.items[h.offsets[1:] - 1])
 
 
-def time_split(
-    h: Histories,
-    *,
-    validation_share: float = 0.1,
-    test_share: float = 0.1,
-    target: Literal["first", "last"] = "last",
-    min_context: int = 1,
-) -> Split:
+def time_split(h: Histories, *, validation_share: float = 0.1, test_share: float = 0.1) -> Split:
     """Train on everything before one moment, as a deployed system must: no model sees any user's future.
 
     The cuts are quantiles of the event times: the last `test_share` of events is the test period, the
-    `validation_share` before it the validation period. In each period a user's `target` is the first or last
-    event there; the context is all that the same user did before it, also inside the period. Users with fewer
-    than `min_context` earlier events are not evaluated; `excluded` counts users of the test period for whom
-    that is so.
+    `validation_share` before it the validation period. In each period a user's target is the last event
+    there; the context is all that the same user did before it, also inside the period. Users without an
+    earlier event are not evaluated; `excluded` counts users of the test period for whom that is so.
 
     Raises InputError when times are missing or not in order, shares leave no training part, or a period has
     nobody to evaluate.
-    Source: Gusak et al., "Time to Split", RecSys 2025 (global temporal split, first or last target).
+    Source: Gusak et al., "Time to Split", RecSys 2025 (global temporal split, last target).
     """
     if h.times is None or not np.all(np.isfinite(h.times)):
         raise InputError("a split in time needs a timestamp on every event; add them or use leave-one-out")
-    if min(validation_share, test_share) <= 0 or validation_share + test_share >= 1 or min_context < 1:
+    if min(validation_share, test_share) <= 0 or validation_share + test_share >= 1:
         raise InputError(
-            f"shares of validation {validation_share} and test {test_share} must be above 0 and sum below 1,"
-            " min_context >= 1"
+            f"shares of validation {validation_share} and test {test_share} must be above 0 and sum below 1"
         )
     times = h.times
     back = np.flatnonzero((np.diff(times) < 0) & (np.diff(h.user_rows) == 0))
@@ -128,8 +116,8 @@ def time_split(
     train = h.keep_events(times < validation_from)
     train = train.keep_users(train.lengths > 0)
     before_test = h.keep_events(times < test_from)
-    validation, _ = _period(before_test, validation_from, target, min_context)
-    test, excluded = _period(h, test_from, target, min_context)
+    validation, _ = _period(before_test, validation_from)
+    test, excluded = _period(h, test_from)
     if not len(train) or not len(validation) or not len(test):
         raise InputError(
             f"the cut in time leaves {len(train):,} users to train on, {len(validation):,} to validate,"
@@ -138,71 +126,12 @@ def time_split(
     return Split(train, validation, test, excluded, (validation_from, test_from))
 
 
-def _period(h: Histories, start: float, target: str, min_context: int) -> tuple[Targets, int]:
-    """Targets among the events from `start` on, and how many users there have too short a context."""
+def _period(h: Histories, start: float) -> tuple[Targets, int]:
+    """Targets among the events from `start` on, and how many users there have nothing before theirs."""
     assert h.times is not None
-    inside = h.times >= start
-    active = np.bincount(h.user_rows[inside], minlength=len(h)) > 0
-    if target == "first":
-        # Keep what comes before the period and the first event in it.
-        nth = np.cumsum(inside) - np.repeat(
-            np.concatenate([[0], np.cumsum(inside)])[h.offsets[:-1]], h.lengths
-        )
-        upto = h.keep_events(~inside | (nth == 1))
-    else:
-        upto = h
-    enough = active & (upto.lengths > min_context)
-    return _last_as_target(upto.keep_users(enough)), int((active & ~enough).sum())
-
-
-def hold_out_items(
-    split: Split, share: float, seed: int, *, sort_key: Ints | None = None
-) -> tuple[Split, Ints]:
-    """Make items new: draw `share` of the distinct test targets and take them out of everything but the test
-    targets.
-
-    They leave training, and with it whatever is fitted on it (tokenizer, pairs, buckets); validation skips
-    users whose target is held out; contexts of validation and test lose them too, since an item that is new
-    has no past.
-
-    Parameters
-    ----------
-    split
-        the split to thin out.
-    share
-        share of the distinct test targets to draw, in (0, 1); the number is rounded.
-    seed
-        of numpy's `default_rng`.
-    sort_key
-        (N,) one integer an item, by which the distinct targets are sorted before the draw; the item index if
-        absent. Give the published numbers of a benchmark to draw the published items.
-
-    Returns
-    -------
-    The thinner split, and (H,) the held-out item indices, sorted.
-    """
-    distinct = np.unique(split.test.target)
-    size = round(share * len(distinct))
-    if not 0 < share < 1 or size < 1:
-        raise InputError(
-            f"holding out {share:g} of {len(distinct):,} test targets draws {size} items; choose a larger"
-            " share below 1"
-        )
-    if sort_key is not None:
-        distinct = distinct[np.argsort(sort_key[distinct], kind="stable")]
-    held = np.sort(np.random.default_rng(seed).choice(distinct, size=size, replace=False))
-    validation = split.validation.keep(~np.isin(split.validation.target, held))
-    thinner = replace(
-        split,
-        train=_without(split.train, held),
-        validation=Targets(_without(validation.context, held), validation.target),
-        test=Targets(_without(split.test.context, held), split.test.target),
-    )
-    return thinner, held
-
-
-def _without(h: Histories, items: Ints) -> Histories:
-    return h.keep_events(~np.isin(h.items, items))
+    active = np.bincount(h.user_rows[h.times >= start], minlength=len(h)) > 0
+    enough = active & (h.lengths > 1)
+    return _last_as_target(h.keep_users(enough)), int((active & ~enough).sum())
 
 
 def swap_last_two(h: Histories, share: float, key: int | str) -> Histories:

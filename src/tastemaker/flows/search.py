@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.corpus.behaviour import BehaviourSettings, context_tokens
+from tastemaker.corpus.behaviour import context_tokens
 from tastemaker.corpus.events import Histories
 from tastemaker.errors import InputError
 from tastemaker.flows.data import Data, attribute_words
@@ -76,7 +76,6 @@ class Searcher:
         self.retriever = LanguageModelRetriever(
             Decoder.of(parts.model, parts.vocabulary), self.trie, normalise="siblings"
         )
-        self.prompt = BehaviourSettings(max_items=self.settings.max_items)
         self.versions = {**parts.versions, "trie": self.trie.fingerprint[:12]}
         self._mask = lru_cache(maxsize=256)(self._build_mask)
 
@@ -133,11 +132,9 @@ class Searcher:
         self, histories: Histories, allowed: Sequence[Allowed], beam: int, deadline: float | None = None
     ) -> list[Candidates]:
         """What the language model alone finds: one constrained beam search for all, `beam` wide."""
-        from tastemaker.retrieve.retriever import Request
-
-        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.prompt)
-        requests = [Request(tokens[row, : lengths[row]], histories.of(row)) for row in range(len(histories))]
-        return self.retriever.generate(requests, beam, beam, allowed, deadline)
+        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.settings.max_items)
+        prompts = [tokens[row, : lengths[row]] for row in range(len(histories))]
+        return self.retriever.generate(prompts, beam, beam, allowed, deadline)
 
     def remember(self, histories: Histories, candidates: Sequence[Candidates]) -> list[Candidates]:
         """Candidates with the evidence of the memory of transitions added."""

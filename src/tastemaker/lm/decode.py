@@ -29,12 +29,6 @@ class Context:
     tree: Tree
     engine: Engine
 
-    def fork(self) -> Context:
-        """An independent context over the same prefill, for a second beam search; the context's cache is
-        shared.
-        """
-        return Context(self.hidden, self.tree.copy(), self.engine.copy())
-
 
 @torch.inference_mode()
 def prefill(model: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> Context:

@@ -1,8 +1,8 @@
-"""Add Semantic-ID, bucket and separator tokens to a pretrained model and its tokenizer."""
+"""Add Semantic-ID and separator tokens to a pretrained model and its tokenizer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,11 @@ def extend(
     model: Any,
     tokenizer: Any,
     sizes: Sequence[int],
-    buckets: Mapping[str, int] | Iterable[str] = (),
     specials: Sequence[str] = SPECIALS,
     codewords: Sequence[npt.NDArray[np.floating[Any]]] | None = None,
     seed: int = 0,
 ) -> Vocabulary:
-    """Append `<sid_l_c>` level by level, then buckets and specials, to `model` and `tokenizer` in place.
+    """Append `<sid_l_c>` level by level, then specials, to `model` and `tokenizer` in place.
 
     New rows start at the mean old row plus noise of a tenth of the old standard deviation; with `codewords`,
     one (K_l, d_l) array a level, SID rows start at the mean plus the codewords projected at random to the
@@ -46,7 +45,7 @@ def extend(
         row = getattr(tokenizer, f"{name}_token_id", None)
         if name in specials and row is not None:
             aliases[name] = int(row)
-    vocabulary = extend_from(len(tokenizer), sizes, buckets, specials, aliases)
+    vocabulary = extend_from(len(tokenizer), sizes, specials, aliases)
     names = vocabulary.added()
     taken = sorted(set(names) & set(tokenizer.get_vocab()))
     if taken:

@@ -1,6 +1,4 @@
-"""Where each token lives: text first, then Semantic IDs level by level, then numeric buckets, then specials.
-No torch here.
-"""
+"""Where each token lives: text first, then Semantic IDs level by level, then specials. No torch here."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +36,7 @@ SPECIALS = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The token ids of one model: `base_size` text tokens, the SID rows level by level, numeric buckets,
-    specials.
+    """The token ids of one model: `base_size` text tokens, the SID rows level by level, specials.
 
     Parameters
     ----------
@@ -48,8 +45,6 @@ class Vocabulary:
     sizes
         Codes K_l of each Semantic-ID level; level l is one contiguous slice, so its head is one slice of the
         matrix.
-    buckets
-        (name, number of quantile buckets); each name has one more token for a missing value.
     specials
         Names of separators and tags; `aliases` may place some of them on rows that the base model already
         has.
@@ -57,7 +52,6 @@ class Vocabulary:
 
     base_size: int
     sizes: tuple[int, ...]
-    buckets: tuple[tuple[str, int], ...] = ()
     specials: tuple[str, ...] = SPECIALS
     kind: Literal["bytes", "tokenizer"] = "bytes"
     aliases: tuple[tuple[str, int], ...] = ()
@@ -72,12 +66,8 @@ class Vocabulary:
             raise ModelError(
                 f"vocabulary: Semantic-ID sizes are {self.sizes}; give one positive number of codes per level"
             )
-        names = [name for name, _ in self.buckets]
-        if len(set(names)) < len(names) or len(set(self.specials)) < len(self.specials):
-            raise ModelError(
-                f"vocabulary: bucket and special names must be distinct, got {names} and"
-                f" {list(self.specials)}"
-            )
+        if len(set(self.specials)) < len(self.specials):
+            raise ModelError(f"vocabulary: special names must be distinct, got {list(self.specials)}")
         for name, row in self.aliases:
             if name not in self.specials or not 0 <= row < self.base_size:
                 raise ModelError(
@@ -146,26 +136,6 @@ class Vocabulary:
         level = np.searchsorted(np.asarray(self.sid_starts), values, side="right") - 1
         return np.where(level < self.levels, level, -1).astype(np.int64)
 
-    def bucket_token(self, name: str, index: npt.ArrayLike) -> Any:
-        """Token(s) of bucket `index` (0 .. n-1) of `name`; n or -1 is the token of a missing value. An int
-        gives an int.
-        """
-        start = self.sid_starts[-1]
-        for other, count in self.buckets:
-            if other == name:
-                values = np.asarray(index, dtype=np.int64)
-                if ((values < -1) | (values > count)).any():
-                    raise InputError(
-                        f"bucket '{name}': index outside 0 to {count - 1} (or {count} for missing)"
-                    )
-                rows = start + np.where(values == -1, count, values)
-                return int(rows) if rows.ndim == 0 else rows
-            start += count + 1
-        raise InputError(
-            f"bucket '{name}' is not in the vocabulary; it has"
-            f" {', '.join(n for n, _ in self.buckets) or 'none'}"
-        )
-
     def special(self, name: str) -> int:
         """Token of the separator or tag `name`, for example `sep`."""
         aliases = dict(self.aliases)
@@ -175,16 +145,11 @@ class Vocabulary:
             raise InputError(
                 f"special token '{name}' is not in the vocabulary; it has {', '.join(self.specials)}"
             )
-        rows = [one for one in self.specials if one not in aliases]
-        return self.sid_starts[-1] + sum(count + 1 for _, count in self.buckets) + rows.index(name)
+        return self.sid_starts[-1] + [row for row in self.specials if row not in aliases].index(name)
 
     def added(self) -> list[str]:
-        """Names of all tokens after the text tokens, in id order: `<sid_l_c>`, `<name_b>`, `<name_missing>`,
-        `<|name|>`.
-        """
+        """Names of all tokens after the text tokens, in id order: `<sid_l_c>`, `<|name|>`."""
         names = [f"<sid_{level}_{code}>" for level, size in enumerate(self.sizes) for code in range(size)]
-        for name, count in self.buckets:
-            names += [f"<{name}_{index}>" for index in range(count)] + [f"<{name}_missing>"]
         aliases = dict(self.aliases)
         return names + [f"<|{name}|>" for name in self.specials if name not in aliases]
 
@@ -212,8 +177,8 @@ class Vocabulary:
             )
 
     def to_json(self) -> str:
-        """The vocabulary as JSON text, the same bytes for the same vocabulary."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """The vocabulary as JSON text, the same bytes for the same vocabulary as of version 0.1."""
+        return json.dumps(asdict(self) | {"buckets": []}, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
@@ -226,10 +191,11 @@ class Vocabulary:
         """
         try:
             raw = json.loads(text)
+            if raw["buckets"]:
+                raise ValueError("it has tokens for numbers, which this version does not know")
             return cls(
                 base_size=int(raw["base_size"]),
                 sizes=tuple(int(size) for size in raw["sizes"]),
-                buckets=tuple((str(name), int(count)) for name, count in raw["buckets"]),
                 specials=tuple(str(name) for name in raw["specials"]),
                 kind=raw["kind"],
                 aliases=tuple((str(name), int(row)) for name, row in raw["aliases"]),
@@ -242,25 +208,14 @@ class Vocabulary:
         return hashlib.blake2b(self.to_json().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _bucket_pairs(buckets: Mapping[str, int] | Iterable[str]) -> tuple[tuple[str, int], ...]:
-    if isinstance(buckets, Mapping):
-        return tuple((str(name), int(count)) for name, count in buckets.items())
-    return tuple((str(name), 16) for name in buckets)
-
-
-def build_small(
-    sizes: Sequence[int], buckets: Mapping[str, int] | Iterable[str] = (), specials: Sequence[str] = SPECIALS
-) -> Vocabulary:
-    """Vocabulary of the `small` base: bytes, SIDs with K_l = `sizes`, buckets (name -> count, or names of 16
-    each), specials.
-    """
-    return Vocabulary(BYTES, tuple(int(size) for size in sizes), _bucket_pairs(buckets), tuple(specials))
+def build_small(sizes: Sequence[int], specials: Sequence[str] = SPECIALS) -> Vocabulary:
+    """Vocabulary of the `small` base: bytes, SIDs with K_l = `sizes`, specials."""
+    return Vocabulary(BYTES, tuple(int(size) for size in sizes), tuple(specials))
 
 
 def extend_from(
     base_size: int,
     sizes: Sequence[int],
-    buckets: Mapping[str, int] | Iterable[str] = (),
     specials: Sequence[str] = SPECIALS,
     aliases: Mapping[str, int] | None = None,
 ) -> Vocabulary:
@@ -268,11 +223,5 @@ def extend_from(
     already has.
     """
     pairs = tuple((name, int(row)) for name, row in (aliases or {}).items())
-    return Vocabulary(
-        base_size,
-        tuple(int(size) for size in sizes),
-        _bucket_pairs(buckets),
-        tuple(specials),
-        "tokenizer",
-        pairs,
-    )
+    levels = tuple(int(size) for size in sizes)
+    return Vocabulary(base_size, levels, tuple(specials), "tokenizer", pairs)

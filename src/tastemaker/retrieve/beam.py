@@ -120,8 +120,7 @@ def beam_search(
     trie: Trie,
     allowed: Sequence[Allowed],
     beam: int,
-    normalise: str = "level",
-    vocabulary: Tensor | None = None,
+    normalise: str | Tensor = "level",
 ) -> Beams:
     """The `beam` best allowed Semantic IDs of each request; exact when at most 4 x `beam` are allowed.
 
@@ -136,8 +135,8 @@ def beam_search(
     allowed : R sets, each of this trie; they may differ.
     normalise : "level" = softmax over the level's K_l codes; "siblings" = over those of them that some item
     has after the
-        prefix, so that all items' probabilities sum to 1; "vocab" = over all rows of `vocabulary` (V, d), as
-        a language model's own `generate` does (for parity tests). All three are the catalogue's: what a
+        prefix, so that all items' probabilities sum to 1; a matrix (V, d) = over all those output rows, as a
+        language model's own `generate` does. All three are the catalogue's: what a
         request allows plays no part.
 
     Equal scores are ordered by trie order, on every device. A request whose set is empty gets no beam.
@@ -149,7 +148,7 @@ def beam_search(
     ModelError
         when the model's outputs are not numbers.
     """
-    _check(hidden, heads, trie, allowed, beam, normalise, vocabulary)
+    _check(hidden, heads, trie, allowed, beam, normalise)
     device, rows = hidden.device, len(allowed)
     leaves = torch.tensor([one.leaves for one in allowed], device=device)
     widths = torch.where(leaves <= EXACT_WITHIN * beam, leaves, beam)
@@ -160,12 +159,12 @@ def beam_search(
     for level, packed in enumerate(_levels(trie, device)):
         logits = (states @ heads[level].T).float().view(-1, len(heads[level]))
         owner, edge = _children(nodes, live, packed)
-        if normalise == "siblings":
+        if isinstance(normalise, Tensor):
+            mass = (states @ normalise.T).float().flatten(0, 1).logsumexp(-1)
+        elif normalise == "siblings":
             mass = _segment_logsumexp(logits[owner, packed.tokens[edge].long()], owner, len(logits))
         else:
-            mass = (
-                logits if vocabulary is None else (states @ vocabulary.T).float().flatten(0, 1)
-            ).logsumexp(-1)
+            mass = logits.logsumexp(-1)
         _check_numbers(mass)
         alive = test.alive(level, owner // nodes.shape[1], edge)
         owner, edge = (owner, edge) if alive is None else (owner[alive], edge[alive])
@@ -254,16 +253,13 @@ def _check(
     trie: Trie,
     allowed: Sequence[Allowed],
     beam: int,
-    normalise: str,
-    vocabulary: Tensor | None,
+    normalise: str | Tensor,
 ) -> None:
     """Refuse what would otherwise fail silently."""
     if beam < 1:
         raise InputError(f"beam: {beam}; a search keeps at least one beam")
-    if normalise not in ("level", "siblings", "vocab") or (normalise == "vocab") != (vocabulary is not None):
-        raise InputError(
-            "normalise is 'level' or 'siblings', or 'vocab' together with the whole vocabulary's output rows"
-        )
+    if not isinstance(normalise, Tensor) and normalise not in ("level", "siblings"):
+        raise InputError("normalise is 'level', 'siblings', or the output rows of the whole vocabulary")
     if not len(allowed):
         raise InputError("a search needs at least one request")
     sizes = tuple(len(head) for head in heads)

@@ -14,10 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, View, Views, count_items
-from tastemaker.stats.random import generator
 
 Missing = Literal["mask", "mean"]
 Blocks = tuple[slice, ...]
@@ -160,36 +159,6 @@ def encode(codebook: Codebook, views: Views) -> npt.NDArray[np.int32]:
             residual = subtract(residual, here, words[codes], codebook.blocks)
             out[rows, level] = codes
     return out
-
-
-def reconstruction_errors(codebook: Codebook, views: Views) -> npt.NDArray[np.float64]:
-    """(L + 1,) mean squared residual of the joint vector before level 1 and after each level."""
-    z, present = codebook.latent(views)
-    codes = encode(codebook, views)
-    errors = [float(np.square(z, dtype=np.float64).sum(axis=1).mean())]
-    for level, words in enumerate(codebook.codewords):
-        z = subtract(z, present, words[codes[:, level]], codebook.blocks)
-        errors.append(float(np.square(z, dtype=np.float64).sum(axis=1).mean()))
-    return np.array(errors)
-
-
-def codeword_rows(codebook: Codebook, width: int, seed: int = 0) -> tuple[Float32, ...]:
-    """One (K_l, width) array a level to start token embeddings from: codewords on their principal axes, then
-    rotated at random.
-
-    With width >= D inner products are kept, else the directions of largest spread are; the rotation spreads
-    each axis over all columns. Scaled so that level 1 has root mean square 1; finer levels are smaller, as
-    their codewords are.
-    """
-    if width < 1:
-        raise InputError(f"token rows need a width of at least 1, not {width}")
-    spread = sum((words.T @ words).astype(np.float64) / len(words) for words in codebook.codewords)
-    _, axes = np.linalg.eigh(spread)
-    axes = axes[:, ::-1][:, :width]  # largest first
-    turn, _ = np.linalg.qr(generator(seed, "codeword rows").standard_normal((width, width)))
-    rows = [words @ axes @ turn[: axes.shape[1]] for words in codebook.codewords]
-    scale = math.sqrt(float(np.square(rows[0]).mean())) or 1.0
-    return tuple(np.asarray(one / scale, np.float32) for one in rows)
 
 
 def side_by_side(

@@ -1,10 +1,10 @@
-"""Items that share a Semantic ID: keep them together, number them, or move some to the next-nearest code."""
+"""Items that share a Semantic ID: number them, or give a whole catalogue codes of which no two are alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from tastemaker.semantic_ids.codebook import Codebook, chunks, distances, subtra
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Views
 
-Policy = Literal["expand", "suffix", "reassign"]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 # Row numbers (n,) of items of one group -> (n, K_L) distances to the last level's codewords.
@@ -32,33 +31,6 @@ class Groups:
     starts: Int64
     items: Int64
 
-    def members(self, code: Sequence[int]) -> Int64:
-        """Item indices with exactly this Semantic ID, empty when there are none."""
-        low, high = 0, len(self.codes)
-        for level, value in enumerate(code):
-            column = self.codes[low:high, level]
-            low, high = (
-                low + int(np.searchsorted(column, value)),
-                low + int(np.searchsorted(column, value, side="right")),
-            )
-        return self.items[self.starts[low] : self.starts[high]]
-
-
-@dataclass(frozen=True, eq=False)
-class Resolved:
-    """codes: (N, L') int32 after the policy; sizes: L' level sizes; moved: items whose code changed
-    ("reassign").
-    """
-
-    codes: Int32
-    sizes: tuple[int, ...]
-    policy: Policy
-    moved: int = 0
-
-    def groups(self) -> Groups:
-        """The items behind each distinct Semantic ID."""
-        return groups(self.codes)
-
 
 def groups(codes: npt.NDArray[Any]) -> Groups:
     """Group (N, L) codes; stable, so items rise inside each group."""
@@ -69,47 +41,19 @@ def groups(codes: npt.NDArray[Any]) -> Groups:
     return Groups(ordered[first].astype(np.int32), starts, order.astype(np.int64))
 
 
-def resolve(
-    codes: npt.NDArray[Any],
-    sizes: Sequence[int],
-    policy: Policy = "expand",
-    costs: Costs | None = None,
-    suffix_size: int | None = None,
-) -> Resolved:
-    """Apply a collision policy to (N, L) codes.
+def with_suffix(codes: npt.NDArray[Any], sizes: Sequence[int]) -> tuple[Int32, tuple[int, ...]]:
+    """(N, L) codes and their sizes with one level more: a digit that numbers the items of equal codes.
 
-    "expand" keeps them: a Semantic ID may stand for many items. "suffix" appends a digit that numbers the
-    items of a group in item-index order, which is the keyed-hash order and leaks nothing; its level has
-    `suffix_size` codes, by default the largest group rounded up to a power of two, at least 2. "reassign"
-    moves items of a group of equal codes to other last codes under the same prefix at the least total
-    distance, given `costs` (see `last_level_costs`); where a prefix holds more items than the last level has
-    codes, the surplus is spread evenly and still collides.
-
-    Raises
-    ------
-    InputError
-        naming item row and level of a code out of range; for a suffix level too small; for "reassign" without
-        costs.
+    The digit follows item-index order, which is the keyed-hash order and leaks nothing; its level has as many
+    codes as the largest group rounded up to a power of two, at least 2.
     """
-    sizes = check_sizes(sizes)
-    checked = check_codes(codes, sizes)
-    if policy == "expand":
-        return Resolved(checked, sizes, policy)
-    if policy == "suffix":
-        return _suffix(checked, sizes, suffix_size)
-    if policy != "reassign":
-        raise InputError(f"collision policy '{policy}' is unknown; use expand, suffix or reassign")
-    if costs is None:
-        raise InputError(
-            "collision policy 'reassign' needs distances to the last codes; pass costs=last_level_costs(...)"
-        )
-    out = checked.copy()
-    parents = groups(checked[:, :-1])
-    for start, stop in zip(parents.starts[:-1], parents.starts[1:], strict=True):
-        rows = parents.items[start:stop]
-        if len(np.unique(checked[rows, -1])) < len(rows):
-            out[rows, -1] = _least_total(np.asarray(costs(rows), np.float64), -(-len(rows) // sizes[-1]))
-    return Resolved(out, sizes, policy, int((out != checked).any(axis=1).sum()))
+    checked = check_codes(codes, check_sizes(sizes))
+    grouped = groups(checked)
+    counts = np.diff(grouped.starts)
+    digit = np.empty(len(checked), np.int32)
+    digit[grouped.items] = np.arange(len(checked)) - np.repeat(grouped.starts[:-1], counts)
+    size = max(2, 1 << (int(counts.max(initial=1)) - 1).bit_length())
+    return np.column_stack([checked, digit]).astype(np.int32), (*map(int, sizes), size)
 
 
 def check_codes(codes: npt.NDArray[Any], sizes: Sequence[int]) -> Int32:
@@ -127,14 +71,6 @@ def check_codes(codes: npt.NDArray[Any], sizes: Sequence[int]) -> Int32:
             f" 0..{sizes[level] - 1}; encode again"
         )
     return codes.astype(np.int32)
-
-
-def last_level_costs(codebook: Codebook, views: Views, codes: npt.NDArray[Any]) -> Costs:
-    """Distances of items to the codewords of the last level, given the codes they have before it."""
-    z, present = codebook.latent(views)
-    for level, words in enumerate(codebook.codewords[:-1]):
-        z = subtract(z, present, words[codes[:, level]], codebook.blocks)
-    return _costs(z, present, codebook.codewords[-1], codebook)
 
 
 def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: float | None = None) -> Int32:
@@ -223,18 +159,3 @@ def _least_total(d: npt.NDArray[Any], cap: int) -> Int64:
     out = np.empty(len(d), np.int64)
     out[rows] = columns % d.shape[1]
     return out
-
-
-def _suffix(codes: Int32, sizes: tuple[int, ...], suffix_size: int | None) -> Resolved:
-    found = groups(codes)
-    counts = np.diff(found.starts)
-    largest = int(counts.max(initial=1))
-    size = suffix_size or max(2, 1 << (largest - 1).bit_length())
-    if size < largest:
-        raise InputError(
-            f"a suffix of {size} codes cannot number the {largest} items of one group; give at least"
-            f" {largest}"
-        )
-    digit = np.empty(len(codes), np.int32)
-    digit[found.items] = np.arange(len(codes)) - np.repeat(found.starts[:-1], counts)
-    return Resolved(np.column_stack([codes, digit]).astype(np.int32), (*sizes, size), "suffix")

@@ -42,18 +42,6 @@ def two_level_sizes(n: int) -> tuple[int, ...]:
     return (first, second) if first * second >= 4 * n else codebook_sizes(n)
 
 
-def multi_resolution(first: int, levels: int) -> tuple[int, ...]:
-    """K_l = first / 2^(l-1) for l = 1..levels (PLUM, arXiv 2510.07784, SID-v2); InputError when a level falls
-    below 2.
-    """
-    sizes = tuple(first >> level for level in range(levels))
-    if not sizes or sizes[-1] < 2 or first & (first - 1):
-        raise InputError(
-            f"{levels} levels from {first} codes leave {sizes[-1:] or (0,)}: start from a larger power of two"
-        )
-    return sizes
-
-
 def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     """`sizes` as a tuple of ints, each >= 2; InputError otherwise."""
     out = tuple(int(k) for k in sizes)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples, thinned
-from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
+from tastemaker.corpus.behaviour import behaviour_examples, thinned
+from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline
@@ -64,7 +64,8 @@ def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabula
         model, tokenizer = trim(
             model, tokenizer, count_tokens(tokenizer, item_texts(pipeline.data.items)), settings.keep_tokens
         )
-    vocabulary = extend(model, tokenizer, sizes, seed=settings.seed)
+    codewords = load_codebook(pipeline).codewords
+    vocabulary = extend(model, tokenizer, sizes, codewords=codewords, seed=settings.seed)
     return model, vocabulary, tokenizer
 
 
@@ -78,9 +79,8 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
     pretrained = vocabulary.kind == "tokenizer"
     encode_text, _ = text_functions(vocabulary, load_tokenizer(model) if pretrained else None)
     codes, _ = load_codes(pipeline)
-    prompt = BehaviourSettings(max_items=settings.max_items)
-    behaviour = behaviour_examples(pipeline.data.split.train, codes, vocabulary, prompt)
-    templates = MetadataSettings(templates=SENTENCES if pretrained else TAGS)
+    behaviour = behaviour_examples(pipeline.data.split.train, codes, vocabulary, settings.max_items)
+    templates = SENTENCES if pretrained else TAGS
     metadata = metadata_examples(pipeline.data.items, codes, vocabulary, encode_text, templates)
     share = settings.metadata_share if metadata.num_rows else 0.0
     # The small model's rows start at their codewords, which a long first stage wears away (docs/results.md).
@@ -97,7 +97,7 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
     ]
     targets = _rewarded(pipeline) if settings.reward else [None] * len(passes)
     epochs = [
-        behaviour_examples(one, codes, vocabulary, prompt, targets=t)
+        behaviour_examples(one, codes, vocabulary, settings.max_items, t)
         for one, t in zip(passes, targets, strict=True)
     ]
     write_table(folder / "sft.parquet", pa.concat_tables(epochs))

@@ -16,7 +16,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.semantic_ids.codebook import Codebook, encode
-from tastemaker.semantic_ids.collisions import encode_unique, resolve
+from tastemaker.semantic_ids.collisions import check_codes, encode_unique, with_suffix
 from tastemaker.semantic_ids.report import sid_report
 from tastemaker.semantic_ids.rkmeans import RkmeansSettings, fit_rkmeans
 from tastemaker.semantic_ids.sizes import two_level_sizes
@@ -101,8 +101,10 @@ def _resolve(
 ) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
     if policy == "unique":
         return encode_unique(book, views, balance=BALANCE), book.sizes
-    resolved = resolve(encode(book, views), book.sizes, "suffix" if policy == "suffix" else "expand")
-    return resolved.codes, resolved.sizes
+    codes = encode(book, views)
+    return (
+        with_suffix(codes, book.sizes) if policy == "suffix" else (check_codes(codes, book.sizes), book.sizes)
+    )
 
 
 def _labels(pipeline: Pipeline) -> list[str | None]:

@@ -17,15 +17,6 @@ class TreeEngine:
         self.model = model
         self.cache = DynamicCache()  # without a config: no layer forgets keys, the mask does the windowing
 
-    def copy(self) -> TreeEngine:
-        """A second engine over the same context; transformers' cache replaces tensors, it does not write into
-        them.
-        """
-        other = TreeEngine(self.model)
-        for index, layer in enumerate(self.cache.layers):
-            other.cache.update(layer.keys, layer.values, index)
-        return other
-
     def prefill(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Hidden state (R, d) after each row of right-padded `tokens` (R, C)."""
         output = self.model.base_model(input_ids=tokens, past_key_values=self.cache, use_cache=True)
@@ -70,12 +61,6 @@ class RepeatEngine:
         self.model = model
         self.context = self.lengths = torch.empty(0, dtype=torch.int64)
         self.fed = torch.empty(0, dtype=torch.int64)  # (R, slots) token of every slot
-
-    def copy(self) -> RepeatEngine:
-        """A second engine over the same context."""
-        other = RepeatEngine(self.model)
-        other.context, other.lengths, other.fed = self.context, self.lengths, self.fed
-        return other
 
     def prefill(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Hidden state (R, d) after each row of right-padded `tokens` (R, C)."""

@@ -46,12 +46,6 @@ class LlamaEngine:
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
 
-    def copy(self) -> LlamaEngine:
-        """A second engine that shares the context's keys and values (they are never written in place)."""
-        other = LlamaEngine.__new__(LlamaEngine)
-        other.trunk, other.keys, other.values = self.trunk, list(self.keys), list(self.values)
-        return other
-
     def prefill(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Hidden state (R, d) after each row of right-padded `tokens` (R, C).
 

@@ -21,13 +21,6 @@ class Tree:
         )
         self.slot_depth: list[int] = []
 
-    def copy(self) -> Tree:
-        """An independent tree over the same context."""
-        other = Tree(self.lengths, self.width)
-        other.depth, other.slots, other.ancestors = self.depth, self.slots, self.ancestors
-        other.slot_depth = list(self.slot_depth)
-        return other
-
     def grow(self, beams: int, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add a level of `beams` slots a row whose `parents` (R, B) index the level before (ignored at the
         first level).

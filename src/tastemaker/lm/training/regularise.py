@@ -72,7 +72,7 @@ def moving_average(model: Any, decay: float) -> AveragedModel | None:
         return None
 
     def mix(averages: Any, weights: Any, seen: Any) -> None:
-        get_ema_multi_avg_fn(min(decay, (1 + int(seen)) / (10 + int(seen))))(averages, weights, seen)
+        get_ema_multi_avg_fn(min(decay, (1 + int(seen)) / (10 + int(seen))))(averages, weights, seen)  # type: ignore[no-untyped-call]
 
     average = AveragedModel(model, multi_avg_fn=mix).eval()
     average.n_averaged += 1  # the weights at the start are the first it has seen

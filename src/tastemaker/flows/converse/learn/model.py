@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker.corpus.behaviour import BehaviourSettings, behaviour_examples
+from tastemaker.corpus.behaviour import behaviour_examples
 from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_examples
-from tastemaker.corpus.metadata import SENTENCES, TAGS, MetadataSettings, metadata_examples
+from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.converse.learn.dialogues import Talk, open_talk, relabelled
@@ -144,12 +144,12 @@ def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> d
     dialogues = relabelled(talk.split.train, settings.labels, settings.seed)
     train = chain.data.split.train
     train = train.keep_events(~talk.split.cold[train.items])
-    dials = BehaviourSettings(max_items=chain.workspace.settings.max_items)
+    max_items = chain.workspace.settings.max_items
     pretrained = chain.workspace.settings.base != "small"
-    templates = MetadataSettings(templates=SENTENCES if pretrained else TAGS)
+    templates = SENTENCES if pretrained else TAGS
     sources: dict[str, pa.Table] = {
         "dialogue": dialogue_examples(dialogues, codes, vocabulary, talker.encode, settings.sequences),
-        "behaviour": behaviour_examples(train, codes, vocabulary, dials),
+        "behaviour": behaviour_examples(train, codes, vocabulary, max_items),
         "metadata": metadata_examples(chain.data.items, codes, vocabulary, talker.encode, templates),
         "reversed": reversed_examples(
             dialogues, chain.data.items.column("title").to_pylist(), codes, vocabulary, talker.encode
