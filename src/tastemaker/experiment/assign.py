@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 from tastemaker.schema import check
+from tastemaker.stats.random import hashed_place
 
 ASSIGNMENTS = pa.schema(
     [
@@ -37,8 +37,7 @@ def position(unit: str, salt: str) -> float:
 
     Other salts give independent positions, so experiments in other layers do not share their splits.
     """
-    digest = hashlib.sha256(f"{salt}/{unit}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 11) / 2.0**53
+    return hashed_place(unit, f"{salt}/".encode())
 
 
 def check_shares(shares: Mapping[str, float]) -> npt.NDArray[np.float64]:

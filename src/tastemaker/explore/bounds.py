@@ -12,7 +12,7 @@ from scipy import stats
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.contributions import INFLUENCE, MODEL, Contributions
 from tastemaker.stats import betting
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ def lower_bound(
     fractions: tuple[float, ...] | None = None,
     resamples: int = 2_000,
     key: str | int = 0,
-) -> Estimate:
+) -> Interval:
     """The mean, and a number below the true mean with probability at least 1 - delta; `high` is infinite
     (one-sided).
 
@@ -73,7 +73,7 @@ def lower_bound(
         low = _bca(contributions.value, delta, resamples, key)
     else:
         low = {"hoeffding": _hoeffding, "bernstein": _bernstein, "t": _student}[method](contributions, delta)
-    return Estimate(contributions.mean, low, math.inf, len(contributions), method, tuple(notes), reason)
+    return Interval(contributions.mean, low, math.inf, len(contributions), method, tuple(notes), reason)
 
 
 _METHODS = ("hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting")
@@ -98,7 +98,7 @@ def _range(contributions: Contributions, method: str) -> float:
         raise InputError(
             f"{method} needs a finite range known before the data,"
             f" {contributions.estimator or 'this estimate'} has none (the largest weight seen is not a"
-            " bound); use clipped_ips, give max_weight, or use the bound betting"
+            " bound); use clipped_ips, or the bound betting"
         )
     return width
 
@@ -143,7 +143,7 @@ def _betting(contributions: Contributions, delta: float, fractions: tuple[float,
     if not math.isfinite(contributions.low):
         raise InputError(
             "betting needs a smallest contribution known before the data, and"
-            f" {contributions.estimator or 'this estimate'} has none; for dr give floor and logger"
+            f" {contributions.estimator or 'this estimate'} has none; use the bound t, or ips"
         )
     usual = betting.FRACTIONS if contributions.low < 0 else betting.SPARSE_FRACTIONS
     return float(
@@ -152,22 +152,20 @@ def _betting(contributions: Contributions, delta: float, fractions: tuple[float,
 
 
 def _bca(value: Floats, delta: float, resamples: int, key: str | int) -> float:
-    """Bias-corrected and accelerated bootstrap of a mean; its jackknife is in closed form (Efron 1987)."""
+    """Bias-corrected and accelerated bootstrap of a mean (Efron 1987)."""
     if resamples * delta < 5:
         raise InputError(
             f"{resamples} resamples are too few for a percentile at delta = {delta}; give at least"
             f" {math.ceil(5 / delta)}"
         )
-    rng, n = generator(key, "bca"), len(value)
-    step = max(1, _DRAWS // n)
-    sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
-    means = np.concatenate([value[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
-    # Half of the ties count as below, as a mean of few distinct values meets itself.
-    below = (
-        np.count_nonzero(means < value.mean()) + 0.5 * np.count_nonzero(means == value.mean())
-    ) / resamples
-    centre = float(stats.norm.ppf(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
-    gap = value - value.mean()
-    acceleration = float((gap**3).sum() / (6 * (gap**2).sum() ** 1.5))
-    shifted = centre + float(stats.norm.ppf(delta))
-    return float(np.quantile(means, stats.norm.cdf(centre + shifted / (1 - acceleration * shifted))))
+    result = stats.bootstrap(
+        (value,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, _DRAWS // len(value)),
+        confidence_level=1 - delta,
+        alternative="greater",
+        method="BCa",
+        rng=generator(key, "bca"),
+    )
+    return float(result.confidence_interval.low)

@@ -76,21 +76,6 @@ def allocate(
     return _ascend(phi, known, share, low, high, settings)
 
 
-def by_uncertainty(
-    low: Floats,
-    high: Floats,
-    budget: float,
-    caps: float | npt.ArrayLike = 1.0,
-    settings: DesignSettings = DesignSettings(),
-) -> Floats:
-    """p (n_novel,) proportional to how little is known of an item, qhigh - qlow, within caps and minimum
-    plays.
-    """
-    if low.shape != high.shape or low.ndim != 1 or np.any(high < low):
-        raise InputError("bounds of rewards are needed for every item, the upper one not below the lower")
-    return _share_out(np.maximum(high - low, 1e-12), *_limits(len(low), budget, caps, settings.min_plays))
-
-
 def _limits(
     items: int, budget: float, caps: float | npt.ArrayLike, min_plays: float
 ) -> tuple[Floats, Floats]:

@@ -82,26 +82,26 @@ class SupportReport:
             f"rewarded rows that even the logger itself would need for a certificate: {self.least_rewarded}",
         ]
         if self.policy is not None:
-            one = self.policy
+            fit = self.policy
             more = (
                 "no number of such rows would do"
-                if one.missing_rewarded is None
-                else f"{one.missing_rewarded:,}"
+                if fit.missing_rewarded is None
+                else f"{fit.missing_rewarded:,}"
             )
             lines += [
                 (
-                    f"mean weight         {one.mean_weight:.4f}, expected {one.expected_weight:.4f} (z ="
-                    f" {one.z:+.1f})"
+                    f"mean weight         {fit.mean_weight:.4f}, expected {fit.expected_weight:.4f} (z ="
+                    f" {fit.z:+.1f})"
                 ),
-                f"largest weight      {one.max_weight:.4g}",
-                f"effective rows      {one.effective_rows:,.0f}",
+                f"largest weight      {fit.max_weight:.4g}",
+                f"effective rows      {fit.effective_rows:,.0f}",
                 (
-                    f"novelty             {one.novelty:.4f} of the policy's plays go to actions the logger"
+                    f"novelty             {fit.novelty:.4f} of the policy's plays go to actions the logger"
                     " never plays"
                 ),
                 f"rewarded rows still missing for a certificate: {more}",
             ]
-        return "\n".join([*lines, *(f"warning: {one}" for one in self.warnings)])
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def support_report(
@@ -176,7 +176,7 @@ def _policy_support(
     gap = float((weight - on_support).mean())
     square = float(np.square(weight).sum())
     gain = paired(log, own, c)
-    growth = np.array([np.log1p(one / -gain.low * gain.value).sum() for one in FRACTIONS])
+    growth = np.array([np.log1p(bet / -gain.low * gain.value).sum() for bet in FRACTIONS])
     needed = _repeats(growth, delta) * log.rewarded if growth.max() > 0 else None
     return PolicySupport(
         mean_weight=float(weight.mean()),
@@ -190,41 +190,41 @@ def _policy_support(
 
 
 def _warnings(log: Log, policy: PolicySupport | None, least: int) -> list[str]:
-    found = []
+    warnings: list[str] = []
     if log.source == ESTIMATED:
-        found.append(
+        warnings.append(
             "the propensities are estimated by a fitted logger; every figure below is conditional on that fit"
         )
     if log.rewarded == 0:
-        found.append("no row is rewarded: nothing can be estimated or certified")
+        warnings.append("no row is rewarded: nothing can be estimated or certified")
     elif log.rewarded < least:
-        found.append(
+        warnings.append(
             f"{log.rewarded} rewarded rows are fewer than the {least} that the logger itself would need for a"
             " certificate"
         )
     if bool(np.all(log.propensity == 1.0)):
-        found.append(
+        warnings.append(
             "every propensity is 1: the logger was deterministic, and nothing can be said of any other action"
         )
     if log.user is not None and len(log) / len(np.unique(log.user)) > 2:
-        found.append(
+        warnings.append(
             "users return often, and their rows depend on each other: sum contributions by user before"
             " bounding"
         )
     if policy is not None:
         if abs(policy.z) > 3:
-            found.append(
+            warnings.append(
                 f"the mean weight is {policy.z:+.1f} standard errors off: the propensities may not be the"
                 " logger's"
             )
         if policy.effective_rows < 100:
-            found.append(
+            warnings.append(
                 f"the rows are worth {policy.effective_rows:.0f}: the policy is too far from the logger to be"
                 " judged"
             )
         if policy.novelty > 1e-6:
-            found.append(
+            warnings.append(
                 f"{policy.novelty:.1%} of the policy's plays are on novel actions, which earn nothing on"
                 " logged support"
             )
-    return found
+    return warnings

@@ -1,12 +1,12 @@
-"""The log: one row a shown action, checked at the door, and its three-way split by user."""
+"""The log: one row a shown action, validated on input, and its three-way split by user."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.schema import columns as columns_of
+from tastemaker.schema import columns as read
+from tastemaker.stats.random import hashed_place
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Strings = npt.NDArray[np.str_]
 
 LOGGED, ESTIMATED = "logged", "estimated"
+OR_DROP = "fill it, or drop the column"
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,10 @@ class Log:
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Log:
         """The log of some rows, by number or mask."""
-        kept = {one: getattr(self, one) for one in _ROWWISE}
-        taken: dict[str, Any] = {name: None if value is None else value[rows] for name, value in kept.items()}
-        return replace(self, **taken)
+        columns: dict[str, Any] = {name: getattr(self, name) for name in _ROWWISE}
+        return replace(
+            self, **{name: None if value is None else value[rows] for name, value in columns.items()}
+        )
 
     @cached_property
     def hash(self) -> str:
@@ -112,19 +115,26 @@ class Log:
         return digest.hexdigest()
 
 
-_ROWWISE = tuple(one.name for one in fields(Log) if one.name not in ("actions", "r_max", "source"))
+_ROWWISE = tuple(part.name for part in fields(Log) if part.name not in ("actions", "r_max", "source"))
 
 
-def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_logger: bool = False) -> Log:
+def check_log(
+    table: pa.Table,
+    columns: Columns,
+    actions: Sequence[str],
+    *,
+    logger: Callable[[Log], Floats] | None = None,
+) -> Log:
     """The log of a table over the catalogue `actions` (A,), every value verified.
 
     Parameters
     ----------
     actions
         ids of all actions there are, novel ones too; `Log.action` holds row numbers of this list.
-    fit_logger
-        allow a table without propensities: they are then estimated, and everything that follows is labelled
-        so.
+    logger
+        what estimates the propensities (n,) of a table that has none, for instance
+        `estimate.logger.fitted_propensities`; everything that follows is then labelled "estimated". None:
+        such a table is refused.
 
     Raises
     ------
@@ -135,9 +145,15 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
     """
     if table.num_rows == 0:
         raise InputError("the log has no rows; an estimate needs at least one")
-    action = _actions(table, columns.action, actions)
-    reward = _numbers(table, columns.reward, "no reward is 0, not empty")
-    _within(reward, columns.reward, reward < 0, "is negative; shift rewards to 0 and above")
+    action = read.places(table, columns.action, actions, of="known actions")
+    reward = read.numbers(table, columns.reward, remedy="no reward is 0, not empty")
+    _within(
+        reward,
+        columns.reward,
+        reward < 0,
+        "is negative; a certificate compares shares of the logger's value, so rewards are counted from 0:"
+        " give what a row earned, or 0",
+    )
     _within(
         reward,
         columns.reward,
@@ -146,7 +162,7 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
     )
     context = _context(table, columns.context)
     has_propensity = columns.propensity in table.column_names
-    if not has_propensity and not fit_logger:
+    if not has_propensity and logger is None:
         raise InputError(
             f"column '{columns.propensity}' is missing; log the probability of each shown action, or ask for"
             " a fitted logger (the result is then labelled 'estimated')"
@@ -158,31 +174,35 @@ def check_log(table: pa.Table, columns: Columns, actions: Sequence[str], *, fit_
         propensity=_propensity(table, columns.propensity) if has_propensity else np.ones(len(action)),
         actions=actions,
         r_max=columns.r_max,
-        position=_integers(table, columns.position),
+        position=_whole(table, columns.position),
         user=_texts(table, columns.user),
         request=_texts(table, columns.request),
-        timestamp=_moments(table, columns.timestamp),
+        timestamp=_times(table, columns.timestamp),
         policy=_texts(table, columns.policy),
         prefix_propensity=(
             _propensity(table, columns.prefix_propensity)
-            if _filled(table, columns.prefix_propensity)
+            if read.has(table, columns.prefix_propensity)
             else None
         ),
         # Whoever names the propensity itself as pi0's says that pi0 logged the rows.
         reference=None if columns.reference == columns.propensity else _probability(table, columns.reference),
         deployed=_probability(table, columns.deployed),
     )
-    if has_propensity:
+    if logger is None or has_propensity:
         return log
-    # Imported late: scikit-learn takes a second, and nearly every log has its propensities.
-    from tastemaker.explore.estimate.logger import fitted_propensities
-
-    return replace(log, propensity=fitted_propensities(log), source=ESTIMATED)
+    return replace(log, propensity=logger(log), source=ESTIMATED)
 
 
-def split(
-    log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0
-) -> tuple[Log, Log, Log, str]:
+class Split(NamedTuple):
+    """Three parts of a log, no user in two of them, and the digest that names this split."""
+
+    learn: Log
+    choose: Log
+    certify: Log
+    digest: str
+
+
+def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> Split:
     """S1 to learn on, S2 to choose on, S3 to certify on once, and a digest of this split.
 
     All rows of one user go to the same part (of one request where no users are known; else each row by its
@@ -202,52 +222,16 @@ def split(
         else np.arange(len(log)).astype(str)
     )
     names, unit = np.unique(units, return_inverse=True)
-    part = np.searchsorted(np.cumsum(parts)[:2], _uniform(names, key), side="right")[unit]
-    if min(np.count_nonzero(part == one) for one in range(3)) == 0:
+    secret = hashlib.blake2b(f"{type(key).__name__}:{key}".encode(), digest_size=16).digest()
+    places = [hashed_place(str(name), secret, "blake2b", "little") for name in names]
+    part = np.searchsorted(np.cumsum(parts)[:2], places, side="right")[unit]
+    if min(np.count_nonzero(part == number) for number in range(3)) == 0:
         raise InputError(
             f"{len(names)} users or requests are too few for a split by {tuple(shares)}: one part has no row"
         )
     text = f"{log.hash} {key!r} {parts.tolist()}"
-    learn, choose, certify = (log.take(part == one) for one in range(3))
-    return learn, choose, certify, hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _uniform(names: Strings, key: str | int) -> Floats:
-    """One number in [0, 1) a name, by a keyed hash."""
-    secret = hashlib.blake2b(f"{type(key).__name__}:{key}".encode(), digest_size=16).digest()
-    digests = (hashlib.blake2b(str(one).encode(), digest_size=8, key=secret).digest() for one in names)
-    return np.array([int.from_bytes(one, "little") / 2.0**64 for one in digests])
-
-
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise InputError(
-            f"column '{name}' is missing; the table has {', '.join(table.column_names) or 'no columns'}"
-        )
-    return table.column(name)
-
-
-def _filled(table: pa.Table, name: str) -> bool:
-    """Whether an optional column is there with at least one value."""
-    return name in table.column_names and table.column(name).null_count < table.num_rows
-
-
-def _numbers(table: pa.Table, name: str, remedy: str) -> Floats:
-    """A column as float64, no value empty or NaN."""
-    column = _column(table, name)
-    try:
-        cast = column.cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(
-            f"column '{name}' is no number ({error}); convert it first, categories to indicator columns"
-        ) from None
-    if cast.null_count:
-        raise InputError(
-            f"row {pc.index(cast.is_null(), True).as_py() + 1}, column '{name}' is empty; {remedy}"
-        )
-    values: Floats = cast.to_numpy()
-    _within(values, name, ~np.isfinite(values), f"is not a finite number; {remedy}")
-    return values
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return Split(log.take(part == 0), log.take(part == 1), log.take(part == 2), digest)
 
 
 def _within(values: Floats, name: str, wrong: npt.NDArray[np.bool_], what: str) -> None:
@@ -258,7 +242,7 @@ def _within(values: Floats, name: str, wrong: npt.NDArray[np.bool_], what: str) 
 
 def _propensity(table: pa.Table, name: str) -> Floats:
     remedy = "the logger must record the probability of what it showed; drop rows it did not draw"
-    values = _numbers(table, name, remedy)
+    values = read.numbers(table, name, remedy=remedy)
     _within(values, name, values <= 0, f"is not above 0; {remedy}")
     _within(values, name, values > 1, "is above 1; give probabilities, not weights, densities or percentages")
     return values
@@ -266,74 +250,41 @@ def _propensity(table: pa.Table, name: str) -> Floats:
 
 def _probability(table: pa.Table, name: str) -> Floats | None:
     """An optional column of probabilities, 0 among them."""
-    if not _filled(table, name):
+    if not read.has(table, name):
         return None
-    values = _numbers(table, name, "0 where that policy never shows the action")
-    _within(values, name, ~((values >= 0) & (values <= 1)), "is no probability; give numbers from 0 to 1")
-    return values
-
-
-def _actions(table: pa.Table, name: str, actions: Sequence[str]) -> Ints:
-    found = pc.index_in(
-        _cast(_column(table, name), name, pa.string()), value_set=pa.array(actions, pa.string())
-    )
-    if found.null_count:
-        row = pc.index(found.is_null(), True).as_py()
-        value = table.column(name)[row].as_py()
-        raise InputError(
-            f"row {row + 1}, column '{name}': action {value!r} is not among the {len(actions)} known actions;"
-            " add it to the catalogue, or drop the row"
-        )
-    indices: Ints = found.to_numpy().astype(np.int64)
-    return indices
+    remedy = "0 where that policy never shows the action"
+    return read.numbers(table, name, low=0.0, high=1.0, remedy=remedy)
 
 
 def _context(table: pa.Table, names: Sequence[str]) -> Floats:
     """(n, d) float64 of all context columns, lists spread over several."""
     parts = []
     for name in names:
-        column = _column(table, name)
+        column = read.present(table, name)
         if pa.types.is_fixed_size_list(column.type) and not column.null_count:
             flat = pa.table({name: pc.list_flatten(column)})
-            parts.append(_numbers(flat, name, "fill or drop it").reshape(table.num_rows, -1))
+            parts.append(read.numbers(flat, name).reshape(table.num_rows, -1))
         else:
-            parts.append(_numbers(table, name, "fill it, or drop the row").reshape(-1, 1))
+            remedy = "fill it, or drop the row; categories go into indicator columns"
+            parts.append(read.numbers(table, name, remedy=remedy).reshape(-1, 1))
     return np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0))
 
 
-def _complete(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray | None:
-    """An optional column, None where it is absent or empty; half a column is refused."""
-    if not _filled(table, name):
-        return None
-    column = table.column(name)
-    if column.null_count:
-        row = pc.index(column.is_null(), True).as_py()
-        raise InputError(f"row {row + 1}, column '{name}' is empty; fill it, or drop the column")
-    return _cast(column, name, kind)
-
-
-def _cast(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedArray:
-    try:
-        return column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(
-            f"column '{name}' cannot be read as {kind} ({error}); convert it, or drop the column"
-        ) from None
-
-
-def _integers(table: pa.Table, name: str) -> Ints | None:
-    column = _complete(table, name, pa.int64())
-    return None if column is None else column.to_numpy()
-
-
-def _moments(table: pa.Table, name: str) -> Ints | None:
-    """Times of any kind as microseconds since 1970."""
-    if not _filled(table, name):
-        return None
-    moments: Ints = columns_of.times(table, name).cast(pa.int64()).to_numpy()
-    return moments
+def _whole(table: pa.Table, name: str) -> Ints | None:
+    return read.whole(table, name) if read.has(table, name) else None
 
 
 def _texts(table: pa.Table, name: str) -> Strings | None:
-    column = _complete(table, name, pa.string())
-    return None if column is None else np.asarray(column.to_pylist(), dtype=str)
+    if not read.has(table, name):
+        return None
+    return np.asarray(read.texts(table, name, remedy=OR_DROP).to_pylist(), dtype=str)
+
+
+def _times(table: pa.Table, name: str) -> Ints | None:
+    """Times as integers: numbers as they are, all others in microseconds since 1970."""
+    if not read.has(table, name):
+        return None
+    if pa.types.is_integer(table.column(name).type):
+        return read.whole(table, name)
+    moments: Ints = read.times(table, name).cast(pa.int64()).to_numpy()
+    return moments

@@ -19,17 +19,25 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, the interval around it, and the number of users it rests on."""
+    """A value inside [low, high]; one-sided intervals have an infinite end. n: units (users, rows) it rests
+    on.
+
+    kind: the method that gave it; assumptions: what must hold, in plain words; reason: why there is no number
+    (value or ends NaN), else empty.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    kind: str = ""
+    assumptions: tuple[str, ...] = ()
+    reason: str = ""
 
     def __post_init__(self) -> None:
-        if self.n < 1 or not self.low <= self.high:
+        if self.n < 0 or self.low > self.high:
             raise InputError(
-                f"an interval needs n >= 1 and low <= high; got n = {self.n}, [{self.low}, {self.high}]"
+                f"an interval needs n >= 0 and low <= high; got n = {self.n}, [{self.low}, {self.high}]"
             )
 
     def excludes(self, value: float = 0.0) -> bool:

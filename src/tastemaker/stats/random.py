@@ -1,8 +1,11 @@
-"""Keyed random generators: the same key gives the same draws, in any process and on any machine."""
+"""Keyed chance: the same key gives the same draws and the same place in [0, 1), in any process and on any
+machine.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,24 @@ def _digest(key: tuple[str | int, ...]) -> bytes:
 def generator(*key: str | int) -> np.random.Generator:
     """A generator seeded by the hash of `key`: pass the seed first, then what the draws are for."""
     return np.random.default_rng(int.from_bytes(_digest(key), "little"))
+
+
+def hashed_place(
+    name: str,
+    key: bytes = b"",
+    digest: Literal["sha256", "blake2b"] = "sha256",
+    order: Literal["big", "little"] = "big",
+) -> float:
+    """Where `name` falls in [0, 1) under `key`: independent of every other name's place, and of other keys'.
+
+    sha256: the top 53 bits of SHA-256(key + name), which anybody can recompute; blake2b: 64 bits of keyed
+    BLAKE2b (key of at most 64 bytes). order: of the digest's bytes. Units assigned once must stay where they
+    are, so every use names the digest it began with.
+    """
+    if digest == "sha256":
+        whole = hashlib.sha256(key + name.encode()).digest()[:8]
+        return (int.from_bytes(whole, order) >> 11) / 2.0**53
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest(), order) / 2.0**64
 
 
 def hashed_order(ids: list[str], key: str | int) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -55,23 +55,6 @@ class Contributions:
         """Of the mean: s / sqrt(n)."""
         n = len(self.value)
         return float(self.value.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
-
-    def by_unit(self, units: npt.NDArray[np.generic], most: int) -> Contributions:
-        """One value a unit (user): the sum of its rows over `most`, the largest number of rows a unit may
-        have, fixed beforehand.
-
-        Rows of one user depend on each other, users do not; the sign of the mean, hence a gate at margin 0,
-        is the same. units is (n,). Raises InputError when a unit has more rows than `most`.
-        """
-        names, place, rows = np.unique(units, return_inverse=True, return_counts=True)
-        if rows.max() > most:
-            raise InputError(
-                f"{names[rows.argmax()]} has {rows.max()} rows, above the {most} a unit may have; raise the"
-                " limit"
-            )
-        value, weight = (np.bincount(place, one) / most for one in (self.value, self.weight))
-        low, high = min(self.low, self.low / most), max(self.high, self.high / most)
-        return replace(self, value=value, weight=weight, low=low, high=high)
 
     @property
     def effective_size(self) -> float:

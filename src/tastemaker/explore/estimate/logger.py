@@ -31,19 +31,18 @@ def fitted_propensities(log: Log, folds: int = 3) -> Floats:
             " propensities"
         )
     fold = np.arange(len(log)) % folds
-    found = np.empty(len(log))
-    for one in range(folds):
-        rest, mine = fold != one, fold == one
-        if mine.any():
-            found[mine] = _predict(log.context, label, rest, mine)
-    return found
+    propensity = np.empty(len(log))
+    for left_out in range(min(folds, len(log))):
+        inside = fold == left_out
+        propensity[inside] = _predict(log.context, label, ~inside, inside)
+    return propensity
 
 
 def _predict(
     context: npt.NDArray[np.floating],
     label: npt.NDArray[np.int64],
     rest: npt.NDArray[np.bool_],
-    mine: npt.NDArray[np.bool_],
+    inside: npt.NDArray[np.bool_],
 ) -> Floats:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -52,12 +51,12 @@ def _predict(
     share = counts / max(1, counts.sum())
     varies = context.shape[1] and np.ptp(context, axis=0).any()
     if not varies or np.count_nonzero(counts) < 2:
-        return np.asarray(np.maximum(share[label[mine]], share[share > 0].min(initial=1.0)))
+        return np.asarray(np.maximum(share[label[inside]], share[share > 0].min(initial=1.0)))
     scale = StandardScaler().fit(context[rest])
     model = LogisticRegression(max_iter=1_000).fit(scale.transform(context[rest]), label[rest])
-    probability = model.predict_proba(scale.transform(context[mine]))
+    probability = model.predict_proba(scale.transform(context[inside]))
     column = np.full(len(counts), -1)
     column[model.classes_] = np.arange(len(model.classes_))
-    at = column[label[mine]]
+    at = column[label[inside]]
     own = probability[np.arange(len(at)), np.maximum(at, 0)]
     return np.asarray(np.where(at >= 0, own, probability.min(axis=1)))

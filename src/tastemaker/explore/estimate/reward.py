@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,6 @@ from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Learner = Literal["auto", "logistic", "linear", "boosting"]
-
-_PAIRS = 1 << 17  # rows x actions a tree model predicts at once
 
 
 class RewardModel(Protocol):
@@ -29,28 +26,6 @@ class RewardModel(Protocol):
     def block(self, rows: slice, actions: slice) -> Floats:
         """(r, a) predictions of some rows and a slice of the actions."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class GivenRewards:
-    """A model that is a table of predictions: (n, A), or (1, A) for every row alike."""
-
-    table: Floats
-
-    def at(self, actions: Ints) -> Floats:
-        """(n, m)."""
-        rows = np.zeros(len(actions), dtype=np.int64) if len(self.table) == 1 else np.arange(len(actions))
-        return np.asarray(self.table[rows[:, None], actions])
-
-    def block(self, rows: slice, actions: slice) -> Floats:
-        """(r, a)."""
-        part = self.table if len(self.table) == 1 else self.table[rows]
-        return part[:, actions]
-
-
-class _Pairs(Protocol):
-    def block(self, context: Floats, actions: slice) -> Floats: ...
-    def at(self, context: Floats, actions: Ints) -> Floats: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +55,7 @@ class _Linear:
         if self.by_product is not None:
             query = context * self.by_product
             score = score + np.stack(
-                [np.einsum("nk,nk->n", query, self.vectors[one]) for one in actions.T], axis=1
+                [np.einsum("nk,nk->n", query, self.vectors[column]) for column in actions.T], axis=1
             )
         return self._link(score)
 
@@ -91,83 +66,41 @@ class _Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class _Trees:
-    """A boosted model on (x, phi), a limited number of pairs at a time."""
-
-    vectors: Floats
-    model: Any
-
-    def block(self, context: Floats, actions: slice) -> Floats:
-        width = len(range(*actions.indices(len(self.vectors))))
-        names = np.arange(actions.start, actions.start + width)
-        return self.at(context, np.broadcast_to(names, (len(context), width)))
-
-    def at(self, context: Floats, actions: Ints) -> Floats:
-        found = np.empty(actions.shape)
-        step = max(1, _PAIRS // actions.shape[1])
-        for start in range(0, len(context), step):
-            part = actions[start : start + step]
-            repeated = np.repeat(context[start : start + step], part.shape[1], axis=0)
-            pairs = np.concatenate([repeated, self.vectors[part.ravel()]], axis=1)
-            found[start : start + step] = self.model.predict(pairs).reshape(part.shape)
-        return found
-
-
-@dataclass(frozen=True, eq=False)
 class FittedRewards:
-    """One model a fold; row i is predicted by the models of the other folds (`fold` (n,)), new rows by the
-    mean of all (-1).
-    """
+    """One model a fold; row i is predicted by the model that was fitted without its fold, `fold` (n,)."""
 
-    models: tuple[_Pairs, ...]
+    models: tuple[_Linear, ...]
     fold: Ints
     context: Floats
     r_max: float
 
     def at(self, actions: Ints) -> Floats:
         """(n, m) predictions, within [0, r_max]."""
-        found = np.empty(actions.shape)
-        for one in np.unique(self.fold):
-            mine = self.fold == one
-            found[mine] = np.mean(
-                [model.at(self.context[mine], actions[mine]) for model in self._models(one)], axis=0
-            )
-        return np.clip(found, 0.0, self.r_max)
+        predictions = np.empty(actions.shape)
+        for fold, model in enumerate(self.models):
+            inside = self.fold == fold
+            predictions[inside] = model.at(self.context[inside], actions[inside])
+        return np.clip(predictions, 0.0, self.r_max)
 
     def block(self, rows: slice, actions: slice) -> Floats:
         """(r, a) predictions, within [0, r_max]."""
-        fold, context = self.fold[rows], self.context[rows]
-        found = np.empty((len(fold), actions.stop - actions.start))
-        for one in np.unique(fold):
-            mine = fold == one
-            found[mine] = np.mean(
-                [model.block(context[mine], actions) for model in self._models(one)], axis=0
-            )
-        return np.clip(found, 0.0, self.r_max)
-
-    def on(self, log: Log) -> FittedRewards:
-        """The same models for the rows of another log, none of which was fitted on: their mean."""
-        return replace(self, fold=np.full(len(log), -1), context=np.asarray(log.context, dtype=np.float64))
-
-    def _models(self, fold: int) -> tuple[_Pairs, ...]:
-        return self.models if fold < 0 else (self.models[fold],)
+        folds, context = self.fold[rows], self.context[rows]
+        predictions = np.empty((len(folds), actions.stop - actions.start))
+        for fold, model in enumerate(self.models):
+            inside = folds == fold
+            predictions[inside] = model.block(context[inside], actions)
+        return np.clip(predictions, 0.0, self.r_max)
 
 
 def fit_reward_model(
-    log: Log,
-    vectors: npt.NDArray[Any] | None = None,
-    *,
-    learner: Learner = "auto",
-    folds: int = 3,
-    key: str | int = 0,
+    log: Log, vectors: npt.NDArray[Any] | None = None, *, folds: int = 3, key: str | int = 0
 ) -> FittedRewards:
     """qhat(x, a) from context and action vectors (A, k), cross-fitted over `folds` parts by user (row, where
     none is known).
 
-    vectors None: indicators of the actions, up to 512 of them. learner: "logistic" for rewards that are 0 or
-    r_max, "linear" (ridge) for others, "auto" picks between the two, "boosting" is LightGBM. The linear ones
-    add x*phi where both are as long. Raises InputError on vectors of another length, more than 512 actions
-    without vectors, or folds outside 2..n.
+    vectors None: indicators of the actions, up to 512 of them. Rewards that are 0 or r_max get a logistic
+    model, others a ridge regression; both add x*phi where context and vectors are equally long. Raises
+    InputError on vectors of another length, more than 512 actions without vectors, or folds outside 2..n.
     Source: Chernozhukov et al. 2018 (cross-fitting); 1503.02834 (DR).
     """
     if vectors is None and log.n_actions > 512:
@@ -185,31 +118,17 @@ def fit_reward_model(
             f"{folds} folds of {units.max() + 1} users or rows do not exist; give 2 or more, and no more than"
             " those"
         )
-    binary = bool(np.isin(log.reward, (0.0, log.r_max)).all())
-    if learner == "logistic" and not binary:
-        raise InputError(
-            f"a logistic model needs rewards that are 0 or r_max = {log.r_max:g}; use learner 'linear' or"
-            " 'boosting'"
-        )
-    kind = ("logistic" if binary else "linear") if learner == "auto" else learner
+    logistic = bool(np.isin(log.reward, (0.0, log.r_max)).all())
     part = generator(key, "folds").permutation(units.max() + 1) % folds
     fold, context = part[units], np.asarray(log.context, dtype=np.float64)
-    models = tuple(_fit(context[fold != one], log.take(fold != one), phi, kind) for one in range(folds))
+    models = tuple(
+        _fit(context[fold != left_out], log.take(fold != left_out), phi, logistic)
+        for left_out in range(folds)
+    )
     return FittedRewards(models, fold, context, log.r_max)
 
 
-def _fit(context: Floats, log: Log, phi: Floats, kind: str) -> _Pairs:
-    if kind == "boosting":
-        from lightgbm import LGBMRegressor
-
-        trees = LGBMRegressor(
-            n_estimators=100, num_leaves=15, min_child_samples=50, learning_rate=0.05, n_jobs=1, verbose=-1
-        )
-        return _Trees(phi, trees.fit(np.concatenate([context, phi[log.action]], axis=1), log.reward).booster_)
-    return _fit_linear(context, log, phi, kind == "logistic")
-
-
-def _fit_linear(context: Floats, log: Log, phi: Floats, logistic: bool) -> _Linear:
+def _fit(context: Floats, log: Log, phi: Floats, logistic: bool) -> _Linear:
     from sklearn.linear_model import LogisticRegression, Ridge
 
     width, size = context.shape[1], phi.shape[1]

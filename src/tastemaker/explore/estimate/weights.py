@@ -4,8 +4,6 @@ prefix.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
@@ -43,25 +41,25 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
     Raises InputError naming the row where one is NaN or above 0, or where the policy has another catalogue.
     """
     if isinstance(policy, np.ndarray):
-        found = np.asarray(policy, dtype=np.float64)
-        if found.shape != (len(log),):
+        logs = np.asarray(policy, dtype=np.float64)
+        if logs.shape != (len(log),):
             raise InputError(
-                f"log_prob has shape {found.shape}; give one log-probability for each of the {len(log)} rows"
+                f"log_prob has shape {logs.shape}; give one log-probability for each of the {len(log)} rows"
             )
     else:
         if policy.n_actions != log.n_actions:
             raise InputError(
                 f"the policy knows {policy.n_actions} actions and the log {log.n_actions}; use one catalogue"
             )
-        found = policy.log_prob(log.context, log.action)
-    wrong = ~(found <= _SLACK)
+        logs = policy.log_prob(log.context, log.action)
+    wrong = ~(logs <= _SLACK)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"row {row + 1}: log_prob is {found[row]:g}; a log-probability is at most 0 (pass logs, not"
+            f"row {row + 1}: log_prob is {logs[row]:g}; a log-probability is at most 0 (pass logs, not"
             " probabilities)"
         )
-    return np.minimum(found, 0.0)
+    return np.minimum(logs, 0.0)
 
 
 def weights(log: Log, policy: Policy | Floats) -> Floats:
@@ -76,21 +74,14 @@ def reference_weights(log: Log, cap: float) -> Floats:
     """
     if log.reference is None:
         return np.ones(len(log))
-    found = log.reference / log.propensity
-    if np.any(found > cap * (1 + 1e-5)):
-        row = int(np.argmax(found))
+    ratio = log.reference / log.propensity
+    if np.any(ratio > cap * (1 + 1e-5)):
+        row = int(np.argmax(ratio))
         raise InputError(
-            f"row {row + 1}: the weight of pi0 is {found[row]:g}, above U = {cap:g}; give the cap the"
+            f"row {row + 1}: the weight of pi0 is {ratio[row]:g}, above U = {cap:g}; give the cap the"
             " mixture has"
         )
-    return np.asarray(np.minimum(found, cap))
-
-
-def served_by(log: Log, logger: Policy) -> Log:
-    """The log of a mixture with what pi0 = `logger` gave each shown action, for whoever has pi0 as a
-    policy.
-    """
-    return replace(log, reference=np.exp(log_probs(log, logger)))
+    return np.asarray(np.minimum(ratio, cap))
 
 
 def prefix_weights(log: Log, policy: Policy, logger: Policy | None = None) -> Floats:

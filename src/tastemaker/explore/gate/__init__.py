@@ -1,17 +1,25 @@
 """The gate: evidence about candidates, tests in a fixed sequence, certificates."""
 
-from tastemaker.explore.gate.certificate import Beside, Certificate
-from tastemaker.explore.gate.certify import GateSettings, certify, log_growth
-from tastemaker.explore.gate.evidence import SUPPORTS, Evidence, Support, collect
-from tastemaker.explore.gate.features import Believed, believe, believe_items
+from tastemaker.explore.gate.certificate import Certificate, Comparison
+from tastemaker.explore.gate.certify import (
+    SUPPORTS,
+    Evidence,
+    GateSettings,
+    Support,
+    certify,
+    collect,
+    log_growth,
+)
+from tastemaker.explore.gate.features import Believed, Plays, believe, believe_items
 
 __all__ = [
     "SUPPORTS",
     "Believed",
-    "Beside",
     "Certificate",
+    "Comparison",
     "Evidence",
     "GateSettings",
+    "Plays",
     "Support",
     "believe",
     "believe_items",

@@ -12,7 +12,7 @@ from tastemaker.errors import InputError
 
 
 @dataclass(frozen=True)
-class Beside:
+class Comparison:
     """Another test of the same claim on the same rows, for comparison only. lcb: of V(pi) - c V0; nan where
     it does not apply.
     """
@@ -61,7 +61,7 @@ class Certificate:
     passed: bool
     reason: str
     assumptions: tuple[str, ...]
-    beside: tuple[Beside, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
 
     def __post_init__(self) -> None:
         if self.passed and not (self.tested and self.lcb >= self.margin and self.floor_lcb >= 0):
@@ -76,7 +76,10 @@ class Certificate:
 
     def to_json(self) -> str:
         """One JSON object, keys in order; numbers that are not finite are written as text."""
-        return json.dumps(_plain(asdict(self)), sort_keys=True, allow_nan=False)
+        values = asdict(self)
+        # The key of the first release: a ledger holds the digests of certificates it wrote.
+        values["beside"] = values.pop("comparisons")
+        return json.dumps(_plain(values), sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
@@ -84,21 +87,23 @@ class Certificate:
         itself.
         """
         try:
-            found = json.loads(text)
-            beside = tuple(Beside(**{**one, "lcb": float(one["lcb"])}) for one in found.pop("beside", ()))
-            numbers = {one.name for one in fields(cls) if one.type == "float"}
+            values = json.loads(text)
+            comparisons = tuple(
+                Comparison(**{**other, "lcb": float(other["lcb"])}) for other in values.pop("beside", ())
+            )
+            numbers = {part.name for part in fields(cls) if part.type == "float"}
             given: dict[str, Any] = {
-                name: float(value) if name in numbers else value for name, value in found.items()
+                name: float(value) if name in numbers else value for name, value in values.items()
             }
             given["assumptions"] = tuple(given["assumptions"])
-            return cls(**given, beside=beside)
+            return cls(**given, comparisons=comparisons)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"this is no certificate ({error}); give a file that the gate wrote") from None
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

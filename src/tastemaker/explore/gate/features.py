@@ -17,6 +17,7 @@ from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ class Believed:
 
 
 @dataclass(frozen=True)
+class Plays:
+    """plays (A,) and summed rewards (A,) of every item; noise: the variance of one reward; r_max: the
+    largest.
+    """
+
+    plays: npt.NDArray[np.int64]
+    sums: Floats
+    noise: float
+    r_max: float = 1.0
+
+
+@dataclass(frozen=True)
 class _Items:
     """Shown items: design (k, d+1), mean reward (k,), plays (k,), variance of one reward."""
 
@@ -63,46 +76,35 @@ def believe(
     vectors: npt.NDArray[np.floating[Any]],
     existing: Flags,
     delta: float = 0.05,
-    *,
-    r_min: float = 0.0,
-    folds: int = 10,
     seed: int | str = 0,
 ) -> Believed:
     """Believed lower bounds of the rewards of the items that `existing` (A,) leaves out, from rows that no
     test uses.
 
-    vectors (A, d). Arguments, method and errors as `believe_items`, from the plays and rewards of the log.
+    vectors (A, d). Method and errors as `believe_items`, from the plays and rewards of the log.
     """
     plays = np.bincount(log.action, minlength=log.n_actions).astype(np.int64)
     sums = np.bincount(log.action, weights=log.reward, minlength=log.n_actions).astype(np.float64)
-    noise = float(log.reward.var())
-    return believe_items(
-        plays, sums, noise, vectors, existing, delta, r_min=r_min, r_max=log.r_max, folds=folds, seed=seed
-    )
+    counts = Plays(plays, sums, float(log.reward.var()), log.r_max)
+    return believe_items(counts, vectors, existing, delta, seed)
 
 
 def believe_items(
-    plays: npt.NDArray[np.int64],
-    sums: Floats,
-    noise: float,
+    counts: Plays,
     vectors: npt.NDArray[np.floating[Any]],
     existing: Flags,
     delta: float = 0.05,
-    *,
-    r_min: float = 0.0,
-    r_max: float = 1.0,
-    folds: int = 10,
     seed: int | str = 0,
 ) -> Believed:
-    """`believe` from counts: plays (A,) and summed rewards (A,) of every item, noise: the variance of one
-    reward.
+    """`believe` from counts.
 
     Reward of an item = linear in its vector + an item's own deviation (its variance by moments) + noise.
     kappa starts at the normal quantile of 1 - delta and is raised until the bound holds for a share 1 - delta
     of shown items, each predicted by a fit without its fold; with fewer than 1/delta items there is no such
-    kappa and new items get `r_min`. Raises InputError on vectors that do not fit. Source: the specification,
-    3.1; Bishop, Pattern Recognition, section 3.3.
+    kappa and new items get 0. Raises InputError on vectors that do not fit. Source: the specification, 3.1;
+    Bishop, Pattern Recognition, section 3.3.
     """
+    plays = counts.plays
     if vectors.ndim != 2 or len(vectors) != len(plays) or existing.shape != plays.shape:
         raise InputError(
             f"one vector and one flag for each of {len(plays)} actions are needed; got {vectors.shape}"
@@ -113,24 +115,28 @@ def believe_items(
     shown = np.flatnonzero((plays > 0) & existing)
     design = np.c_[np.ones(len(vectors)), vectors.astype(np.float64)]
     low = np.zeros(len(plays))
-    low[~existing] = r_min
-    if len(shown) < max(1 / delta, folds):
+    if len(shown) < max(1 / delta, FOLDS):
         return Believed(low, float("inf"), len(shown), 1.0)
-    items = _Items(design[shown], sums[shown] / plays[shown], plays[shown].astype(float), max(noise, 1e-12))
-    kappa, covered = _calibrated(items, delta, folds, seed)
+    items = _Items(
+        design[shown],
+        counts.sums[shown] / plays[shown],
+        plays[shown].astype(float),
+        max(counts.noise, 1e-12),
+    )
+    kappa, covered = _calibrated(items, delta, seed)
     mean, sd = _predict(items, design[~existing])
-    low[~existing] = np.clip(mean - kappa * sd, r_min, r_max)
+    low[~existing] = np.clip(mean - kappa * sd, 0.0, counts.r_max)
     return Believed(low, kappa, len(shown), covered)
 
 
-def _calibrated(items: _Items, delta: float, folds: int, seed: int | str) -> tuple[float, float]:
+def _calibrated(items: _Items, delta: float, seed: int | str) -> tuple[float, float]:
     """kappa and the share of left-out items whose mean reward is above prediction - kappa deviations (its
     noise included).
     """
-    fold = generator(seed, "left out").permutation(len(items.mean)) % folds
+    fold = generator(seed, "left out").permutation(len(items.mean)) % FOLDS
     scores = np.empty(len(items.mean))
-    for one in range(folds):
-        out = fold == one
+    for left_out in range(FOLDS):
+        out = fold == left_out
         rest = _Items(items.design[~out], items.mean[~out], items.plays[~out], items.noise)
         mean, sd = _predict(rest, items.design[out])
         scores[out] = (mean - items.mean[out]) / np.sqrt(sd**2 + items.noise / items.plays[out])

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Batch, Objective, Settings, Weights, batches, standardise
+from tastemaker.explore.learn.softmax import Batch, Objective, Settings, batches, standardise
 
 Name = Literal["ips", "clipped_ips", "dr", "cql", "log_likelihood"]
 NAMES: tuple[Name, ...] = ("ips", "clipped_ips", "dr", "cql", "log_likelihood")
@@ -98,15 +97,4 @@ class RewardModel:
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """(B, A) predicted rewards of a batch."""
-        return self.at(batch.number)
-
-    def at(self, contexts: npt.NDArray[np.int64]) -> torch.Tensor:
-        """(B, A) predicted rewards of contexts by number."""
-        return (self.inputs[contexts] @ self.matrix) @ self.vectors.T + self.bias
-
-    def weights(self, rows: Rows, settings: Settings, slope: float) -> Weights:
-        """The softmax of slope x f, in the form of a trained policy."""
-        shift, scale = standardise(rows, settings.spread)
-        return Weights(
-            np.float32(slope) * self.matrix.numpy(), np.zeros(len(self.vectors), np.float32), shift, scale
-        )
+        return (self.inputs[batch.number] @ self.matrix) @ self.vectors.T + self.bias

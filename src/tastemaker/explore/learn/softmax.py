@@ -66,11 +66,6 @@ class Weights:
     shift: Floats
     scale: Floats
 
-    def features(self, contexts: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """(C, d) contexts -> (C, k) what is multiplied with the action vectors."""
-        scaled = (contexts - self.shift) * self.scale
-        return np.asarray(np.c_[scaled, np.ones(len(scaled))] @ self.matrix, np.float32)
-
     def policy(
         self,
         vectors: Floats,
@@ -83,14 +78,6 @@ class Weights:
         matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
         bias = vectors @ self.matrix[-1].astype(np.float64) + self.bias
         return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes, shift=self.shift)
-
-    def table(self, contexts: npt.NDArray[np.floating], vectors: Floats) -> npt.NDArray[np.float32]:
-        """(C, A) probabilities; for populations of few contexts only."""
-        logits = self.features(contexts) @ vectors.astype(np.float32).T + self.bias
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
 
 
 @dataclass(frozen=True)
@@ -164,7 +151,9 @@ def ascend(
         np.c_[(rows.contexts - shift) * scale, np.ones(len(rows.contexts))], dtype=torch.float32
     )
     vectors = torch.tensor(rows.vectors, dtype=torch.float32)
-    adam = torch.optim.Adam([one for one in (matrix, bias) if one.requires_grad], lr=settings.learning_rate)
+    adam = torch.optim.Adam(
+        [parameter for parameter in (matrix, bias) if parameter.requires_grad], lr=settings.learning_rate
+    )
 
     def current() -> Weights:
         return Weights(matrix.detach().numpy().copy(), (unit * bias.detach()).numpy(), shift, scale)
@@ -209,7 +198,7 @@ def _batch(
     chosen = order[np.repeat(starts[contexts], counts) + inside]
     share = torch.tensor(counts / counts.sum(), dtype=torch.float32)
     reward, propensity = (
-        torch.tensor(one[chosen], dtype=torch.float32) for one in (rows.reward, rows.propensity)
+        torch.tensor(column[chosen], dtype=torch.float32) for column in (rows.reward, rows.propensity)
     )
     empty = torch.empty(0)
     return Batch(

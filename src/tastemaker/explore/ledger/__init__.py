@@ -1,8 +1,17 @@
 """The ledger across deployments: bank, margins, gates, and the switch back to the logger."""
 
-from tastemaker.explore.ledger.entries import TABLE_KIND, Entry
-from tastemaker.explore.ledger.ledger import Ledger, admit, bank, live_gains, margin, record, settle, withdraw
-from tastemaker.explore.ledger.paper import depsue_paper, paper_violation
+from tastemaker.explore.ledger.ledger import (
+    TABLE_KIND,
+    Entry,
+    Ledger,
+    admit,
+    bank,
+    live_gains,
+    margin,
+    record,
+    settle,
+    withdraw,
+)
 from tastemaker.explore.ledger.watch import live_ratios, watch, watch_holdout
 
 __all__ = [
@@ -11,11 +20,9 @@ __all__ = [
     "Ledger",
     "admit",
     "bank",
-    "depsue_paper",
     "live_gains",
     "live_ratios",
     "margin",
-    "paper_violation",
     "record",
     "settle",
     "watch",

@@ -4,23 +4,73 @@ pass.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.explore.gate import Certificate
-from tastemaker.explore.ledger.entries import TABLE_KIND, Entry
 from tastemaker.explore.ledger.watch import live_ratios
 from tastemaker.explore.table import Log
 from tastemaker.stats import betting
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
+Kind = Literal["gate", "deployed", "served", "alarm"]
+KINDS: tuple[Kind, ...] = ("gate", "deployed", "served", "alarm")
+TABLE_KIND = "exploration"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One step. kind: "gate" (S3 opened, passed or not), "deployed", "served" (rounds banked), "alarm" (back
+    to pi0).
+
+    policy: digest of the policy; spent: digests that must not be used again; certificate: its digest; rounds:
+    planned ("deployed") or served ("served"); rows, log_sums: how many rows were banked and, a betting
+    fraction each, sum log(1 + l g).
+    """
+
+    kind: Kind
+    policy: str
+    spent: tuple[str, ...] = ()
+    certificate: str = ""
+    margin: float = 0.0
+    rounds: int = 0
+    rows: int = 0
+    log_sums: tuple[float, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS or self.rounds < 0 or self.rows < 0:
+            raise InputError(
+                f"a ledger entry of kind '{self.kind}' with {self.rounds} rounds and {self.rows} rows does"
+                " not exist"
+            )
+
+    def to_row(self) -> dict[str, str]:
+        """kind, fingerprint, note (JSON): the columns that the store's table `deployments` has beside the
+        time.
+        """
+        return {
+            "kind": TABLE_KIND,
+            "fingerprint": self.policy,
+            "note": json.dumps(asdict(self), sort_keys=True),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Entry:
+        """The entry of `to_row`. Raises InputError on a row that is none."""
+        try:
+            values = json.loads(row["note"])
+            return cls(**{**values, "spent": tuple(values["spent"]), "log_sums": tuple(values["log_sums"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"a row of the deployments table is no ledger entry ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -77,23 +127,23 @@ class Ledger:
     @property
     def gates(self) -> int:
         """Gates opened so far."""
-        return sum(one.kind == "gate" for one in self.entries)
+        return sum(entry.kind == "gate" for entry in self.entries)
 
     @property
     def spent(self) -> frozenset[str]:
         """Digests of rows and splits that were opened."""
-        return frozenset(mark for one in self.entries for mark in one.spent)
+        return frozenset(mark for entry in self.entries for mark in entry.spent)
 
     @property
     def serving(self) -> Entry | None:
         """The deployment in force; None when pi0 serves everything."""
-        last = [one for one in self.entries if one.kind in ("deployed", "alarm")]
+        last = [entry for entry in self.entries if entry.kind in ("deployed", "alarm")]
         return last[-1] if last and last[-1].kind == "deployed" else None
 
     @property
     def latest(self) -> Entry | None:
         """The last deployment, in force or withdrawn; None before the first."""
-        return next((one for one in reversed(self.entries) if one.kind == "deployed"), None)
+        return next((entry for entry in reversed(self.entries) if entry.kind == "deployed"), None)
 
     @property
     def left(self) -> int:
@@ -107,13 +157,15 @@ class Ledger:
         deployed.
         """
         places = [
-            place for place, one in enumerate(self.entries) if one.kind == "deployed" and one.policy == policy
+            place
+            for place, entry in enumerate(self.entries)
+            if entry.kind == "deployed" and entry.policy == policy
         ]
         if not places:
             return 0
         since = self.entries[places[-1] + 1 :]
         return self.entries[places[-1]].rounds - sum(
-            one.rounds for one in since if (one.kind, one.policy) == ("served", policy)
+            entry.rounds for entry in since if (entry.kind, entry.policy) == ("served", policy)
         )
 
     @property
@@ -123,7 +175,7 @@ class Ledger:
 
     def to_rows(self) -> list[dict[str, str]]:
         """Every entry as a plain row, oldest first."""
-        return [one.to_row() for one in self.entries]
+        return [entry.to_row() for entry in self.entries]
 
     def with_rows(self, rows: Iterable[Mapping[str, Any]]) -> Ledger:
         """This ledger with the entries of stored rows, oldest first; rows of other kinds are passed over."""
@@ -134,7 +186,7 @@ class Ledger:
         return replace(self, entries=(*self.entries, entry))
 
 
-def bank(ledger: Ledger) -> Estimate:
+def bank(ledger: Ledger) -> Interval:
     """Lower bound of what all rounds earned so far, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0
     before any round.
 
@@ -142,30 +194,30 @@ def bank(ledger: Ledger) -> Estimate:
     <= exp(l E g), it holds at all looks together however the means drift between rounds. n counts the banked
     rows.
     """
-    served = [one for one in ledger.entries if one.kind == "served"]
+    served = [entry for entry in ledger.entries if entry.kind == "served"]
     if not served:
-        return Estimate(0.0, 0.0, 0.0, 0, "bank", reason="no round has been served yet")
-    rounds = sum(one.rounds for one in served)
-    sums = np.sum([one.log_sums for one in served], axis=0)
+        return Interval(0.0, 0.0, 0.0, 0, "bank", reason="no round has been served yet")
+    rounds = sum(entry.rounds for entry in served)
+    sums = np.sum([entry.log_sums for entry in served], axis=0)
     worst = -ledger.c * ledger.r_max * rounds
     low = max(betting.lower_total(sums, ledger.stakes, ledger.delta / 2), worst)
     assumptions = (
         "rounds of pi0's holdout and of the policy run at the same time, assigned at random per request",
     )
-    return Estimate(low, low, math.inf, sum(one.rows for one in served), "bank", assumptions)
+    return Interval(low, low, math.inf, sum(entry.rows for entry in served), "bank", assumptions)
 
 
-def margin(ledger: Ledger, planned: int, waiting: int = 0) -> float:
+def margin(ledger: Ledger, planned: int, unsettled_rounds: int = 0) -> float:
     """m = -B / planned: what a deployment of `planned` rounds may lose a round (negative), or must win back
     (positive).
 
-    waiting: rounds that the last deployment served and nobody banked; its certificate says that they earned
-    at least its margin.
+    unsettled_rounds: rounds that the last deployment served and nobody banked; its certificate says that they
+    earned at least its margin.
     """
     if planned < 1:
         raise InputError(f"{planned} rounds are planned; a deployment needs at least one")
     least = 0.0 if ledger.latest is None else min(ledger.latest.margin, 0.0)
-    return (0.0 - bank(ledger).low - waiting * least) / planned
+    return (0.0 - bank(ledger).low - unsettled_rounds * least) / planned
 
 
 def live_gains(log: Log, ledger: Ledger) -> Floats:
@@ -187,7 +239,7 @@ def settle(
     ones, or nothing is deployed.
     """
     values = np.asarray(gains, dtype=np.float64)
-    if not any(one.kind == "deployed" and one.policy == policy for one in ledger.entries):
+    if not any(entry.kind == "deployed" and entry.policy == policy for entry in ledger.entries):
         raise InputError(
             f"policy {policy[:12]} was never deployed by this ledger; only rounds of its deployments are"
             " banked"
@@ -231,7 +283,7 @@ def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
     if not certificates:
         raise InputError("there is no certificate to record")
     first = certificates[0]
-    if any((one.log_hash, one.split_hash) != (first.log_hash, first.split_hash) for one in certificates):
+    if len({(certificate.log_hash, certificate.split_hash) for certificate in certificates}) > 1:
         raise InputError("these certificates are of different rows; record each gate by itself")
     if {first.log_hash, first.split_hash} & ledger.spent:
         raise InputError(f"the rows of S3 ({first.log_hash[:12]}) were opened before; collect new rows")
@@ -240,17 +292,17 @@ def record(ledger: Ledger, certificates: Sequence[Certificate]) -> Ledger:
             f"all {ledger.K} gates of this ledger are used; the promise covers no more. Start a ledger with a"
             " larger K"
         )
-    passed = [one for one in certificates if one.passed]
+    passed = [certificate for certificate in certificates if certificate.passed]
     mark = passed[-1].policy_hash if passed else first.policy_hash
-    hashes = ",".join(one.hash for one in certificates)
+    hashes = ",".join(certificate.hash for certificate in certificates)
     note = f"{len(passed)} of {len(certificates)} passed"
     return ledger.plus(
         Entry("gate", mark, (first.log_hash, first.split_hash), hashes, first.margin, note=note)
     )
 
 
-def admit(ledger: Ledger, certificate: Certificate, planned: int, waiting: int = 0) -> Ledger:
-    """Deploy the certified policy for `planned` rounds; waiting: as in `margin`.
+def admit(ledger: Ledger, certificate: Certificate, planned: int, unsettled_rounds: int = 0) -> Ledger:
+    """Deploy the certified policy for `planned` rounds; unsettled_rounds: as in `margin`.
 
     Raises InputError without a passed certificate, when its gate was not recorded, when it was deployed
     before, and when it was certified for another c, for a lower floor, at a larger delta or a lower margin
@@ -261,14 +313,14 @@ def admit(ledger: Ledger, certificate: Certificate, planned: int, waiting: int =
             f"policy {certificate.policy_hash[:12]} has no passed certificate ({certificate.reason}); nothing"
             " is deployed"
         )
-    gates = [one for one in ledger.entries if one.kind == "gate"]
+    gates = [entry for entry in ledger.entries if entry.kind == "gate"]
     if not gates or certificate.hash not in gates[-1].certificate.split(","):
         raise InputError("the certificate is not of the latest recorded gate; record it first, then deploy")
-    if any(one.kind == "deployed" and one.certificate == certificate.hash for one in ledger.entries):
+    if any(entry.kind == "deployed" and entry.certificate == certificate.hash for entry in ledger.entries):
         raise InputError(
             "this certificate was deployed before, and its margin is spent once; certify on new rows"
         )
-    needed = margin(ledger, planned, waiting)
+    needed = margin(ledger, planned, unsettled_rounds)
     for wrong, what in (
         (certificate.c != ledger.c, f"c = {certificate.c:g}, the ledger promises {ledger.c:g}"),
         (

@@ -91,11 +91,11 @@ class Blocked:
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
         """(n,) log pi(action_i|x_i); -inf where the policy never plays it."""
         _aligned(ctx, action)
-        found = np.full(len(ctx), -np.inf)
+        logs = np.full(len(ctx), -np.inf)
         for rows, actions, block in self.blocks(ctx):
             here = np.flatnonzero((action[rows] >= actions.start) & (action[rows] < actions.stop))
-            found[rows.start + here] = block[here, action[rows][here] - actions.start]
-        return found
+            logs[rows.start + here] = block[here, action[rows][here] - actions.start]
+        return logs
 
     def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
         """(n,) log of the mass of prefix_i. Raises InputError when the policy knows no prefixes."""
@@ -104,12 +104,12 @@ class Blocked:
             raise InputError(
                 "the policy knows no prefixes; build it with prefixes, the prefix number of every action"
             )
-        found = np.zeros(len(ctx))
+        total = np.zeros(len(ctx))
         for rows, actions, block in self.blocks(ctx):
             same = self.prefixes[actions][None, :] == prefix[rows][:, None]
-            found[rows] += np.where(same, np.exp(block), 0.0).sum(axis=1, dtype=np.float64)
+            total[rows] += np.where(same, np.exp(block), 0.0).sum(axis=1, dtype=np.float64)
         with np.errstate(divide="ignore"):
-            return np.minimum(np.log(found), 0.0)
+            return np.minimum(np.log(total), 0.0)
 
     def expect(self, ctx: Context, function: Callable[[slice, slice], Block]) -> Floats:
         """(n,) sum_a pi(a|x_i) f(x_i, a), exact, block by block."""
@@ -137,8 +137,8 @@ class Blocked:
             wanted = (drawn[rows] < 0) & (uniform[rows] < below[rows][:, None])
             hit = np.flatnonzero(wanted.any(axis=1))
             if len(hit):
-                found = _invert(probability[hit], start[hit], uniform[rows][hit])
-                drawn[rows.start + hit] = np.where(wanted[hit], actions.start + found, drawn[rows][hit])
+                place = _invert(probability[hit], start[hit], uniform[rows][hit])
+                drawn[rows.start + hit] = np.where(wanted[hit], actions.start + place, drawn[rows][hit])
         # Rounding leaves about one draw in a million above the summed mass: it takes the likeliest action.
         left = np.flatnonzero((drawn < 0).any(axis=1))
         if len(left):
@@ -168,10 +168,15 @@ class Blocked:
     def fingerprint(self) -> str:
         """A digest of the class and every field."""
         digest = hashlib.blake2b(type(self).__name__.encode(), digest_size=16)
-        names: list[str] = [one.name for one in fields(self)] if is_dataclass(self) else []
-        for name in names:
-            digest.update(f"\x1f{name}=".encode() + _bytes(getattr(self, name)))
+        for part in fields(self) if is_dataclass(self) else ():
+            digest.update(f"\x1f{part.name}=".encode() + _bytes(getattr(self, part.name)))
         return digest.hexdigest()
+
+
+def check_actions(ctx: Context, action: Ints, n_actions: int) -> None:
+    """Raises InputError unless there is one action of 0..n_actions-1 a row."""
+    if action.shape != (len(ctx),) or (len(action) and not 0 <= action.min() <= action.max() < n_actions):
+        raise InputError(f"one action from 0 to {n_actions - 1} a row is needed for {len(ctx)} rows")
 
 
 def _aligned(ctx: Context, values: Ints) -> None:
@@ -180,12 +185,12 @@ def _aligned(ctx: Context, values: Ints) -> None:
 
 
 def _bytes(value: Any) -> bytes:
-    """What a field adds to a fingerprint; a function adds its name only, so functions must be named apart."""
+    """What a field adds to a fingerprint."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype.str}{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
     if hasattr(value, "fingerprint"):
         return str(value.fingerprint()).encode()
-    return (value.__qualname__ if callable(value) else repr(value)).encode()
+    return repr(value).encode()
 
 
 def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
@@ -193,6 +198,6 @@ def _invert(probability: Block, start: Floats, uniform: Floats) -> Ints:
     the block.
     """
     cumulative = start[:, None] + np.cumsum(probability, axis=1, dtype=np.float64)
-    found: Ints = np.stack([(cumulative <= one[:, None]).sum(axis=1) for one in uniform.T], axis=1)
-    inside: Ints = np.where(found < probability.shape[1], found, probability.argmax(axis=1)[:, None])
+    place: Ints = np.stack([(cumulative <= draw[:, None]).sum(axis=1) for draw in uniform.T], axis=1)
+    inside: Ints = np.where(place < probability.shape[1], place, probability.argmax(axis=1)[:, None])
     return inside

@@ -1,18 +1,17 @@
-"""Policies given by scores: linear softmax over action vectors, any scoring function, a table of
-probabilities.
-"""
+"""Policies given by scores: linear softmax over action vectors, or a table of probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy.base import BLOCK, Block, Blocked, Context, Floats, Ints
+from tastemaker.explore.policy.base import BLOCK, Block, Blocked, Context, Floats, Ints, check_actions
 
 
 class Scored(Blocked):
@@ -41,33 +40,21 @@ class Scored(Blocked):
                 block -= log_sum[:, None].astype(block.dtype)
                 yield rows, actions, block
 
-    def log_prob(self, ctx: Context, action: Ints, without: Ints | None = None) -> Floats:
-        """(n,) log pi(action_i|x_i) in one pass.
-
-        without (n, j): actions already drawn for the row (-1: none), left out of the denominator, as
-        Plackett-Luce needs.
-        """
-        if action.shape != (len(ctx),) or (
-            len(action) and not 0 <= action.min() <= action.max() < self.n_actions
-        ):
-            raise InputError(f"one action from 0 to {self.n_actions - 1} a row is needed for {len(ctx)} rows")
-        found = np.empty(len(ctx))
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) log pi(action_i|x_i) in one pass."""
+        check_actions(ctx, action, self.n_actions)
+        result = np.empty(len(ctx))
         for rows in _slices(len(ctx)):
             part, wanted, sums = ctx[rows], action[rows], _Normaliser(rows.stop - rows.start)
             own = np.full(len(part), -np.inf)
             for actions in _slices(self.n_actions):
                 block = self.scores(part, actions)
-                if without is not None:
-                    row, column = np.nonzero(
-                        (without[rows] >= actions.start) & (without[rows] < actions.stop)
-                    )
-                    block[row, without[rows][row, column] - actions.start] = -np.inf
                 here = np.flatnonzero((wanted >= actions.start) & (wanted < actions.stop))
                 own[here] = block[here, wanted[here] - actions.start]
                 sums.add(block)
             # Rounding of float32 scores must not make a log-probability positive.
-            found[rows] = np.minimum(own - sums.log_sum(), 0.0)
-        return found
+            result[rows] = np.minimum(own - sums.log_sum(), 0.0)
+        return result
 
     def _log_sum(self, ctx: Context) -> Floats:
         sums = _Normaliser(len(ctx))
@@ -132,29 +119,6 @@ class SoftmaxPolicy(Scored):
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionPolicy(Scored):
-    """pi(a|x) proportional to exp(function(ctx, actions)): scores (r, a) of context rows and a slice of the
-    actions.
-
-    name: what tells this function from others; it is the policy's fingerprint.
-    """
-
-    function: Callable[[Context, slice], Block]
-    size: int
-    name: str
-    prefixes: Ints | None = None
-
-    @property
-    def n_actions(self) -> int:
-        """Size A of the catalogue."""
-        return self.size
-
-    def scores(self, ctx: Context, actions: slice) -> Block:
-        """(r, a), a copy: the caller may write to it."""
-        return np.array(self.function(ctx, actions))
-
-
-@dataclass(frozen=True, eq=False)
 class TablePolicy(Scored):
     """Probabilities (C, A) as a table; the first context column is the row (C = 1: the same for every
     context).
@@ -177,16 +141,43 @@ class TablePolicy(Scored):
 
     def scores(self, ctx: Context, actions: slice) -> Block:
         """(r, a) log-probabilities."""
-        row = (
-            np.zeros(len(ctx), dtype=np.int64) if len(self.probabilities) == 1 else ctx[:, 0].astype(np.int64)
-        )
+        row = self._row(ctx)
+        with np.errstate(divide="ignore"):
+            logs: Block = np.log(self.probabilities[:, actions])
+        return logs[row]
+
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) log pi(action_i|x_i), looked up."""
+        check_actions(ctx, action, self.n_actions)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.probabilities[self._row(ctx), action]))
+
+    def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
+        """(n,) log of the mass of prefix_i; masses are summed once."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.minimum(self._by_prefix[self._row(ctx), prefix], 1.0)))
+
+    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
+        """(n,) probability of the actions in `subset`."""
+        return np.asarray(np.clip(self.probabilities @ subset, 0.0, 1.0)[self._row(ctx)])
+
+    def _row(self, ctx: Context) -> Ints:
+        if len(self.probabilities) == 1:
+            return np.zeros(len(ctx), dtype=np.int64)
+        row = ctx[:, 0].astype(np.int64)
         if len(row) and not 0 <= row.min() <= row.max() < len(self.probabilities):
             raise InputError(
                 f"the first context column must be a row 0..{len(self.probabilities) - 1} of the table"
             )
-        with np.errstate(divide="ignore"):
-            logs: Block = np.log(self.probabilities[:, actions])
-        return logs[row]
+        return row
+
+    @cached_property
+    def _by_prefix(self) -> Floats:
+        if self.prefixes is None:
+            raise InputError(
+                "the policy knows no prefixes; build it with prefixes, the prefix number of every action"
+            )
+        return self.probabilities @ np.eye(int(self.prefixes.max()) + 1)[self.prefixes]
 
 
 def uniform_policy(
@@ -221,8 +212,7 @@ class _Normaliser:
             raise InputError(
                 f"row {int(np.argmin(self.total > 0)) + 1}: no action has a positive probability"
             )
-        found: Floats = self.peak + np.log(self.total)
-        return found
+        return np.asarray(self.peak + np.log(self.total))
 
 
 def _slices(size: int) -> list[slice]:

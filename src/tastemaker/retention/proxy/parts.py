@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
+from tastemaker.stats.random import hashed_place
 
 Part = Literal["fit", "calibrate", "test"]
 PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
@@ -26,13 +26,9 @@ def user_parts(
     """
     if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InputError(f"shares are {shares}; give three above 0 that sum to 1")
-    key = str(seed).encode()
-    digests = {
-        one: hashlib.blake2b(one.encode(), digest_size=8, key=key[:64]).digest()
-        for one in dict.fromkeys(users)
-    }
-    place = {one: int.from_bytes(digest, "big") / 2.0**64 for one, digest in digests.items()}
-    return np.searchsorted(np.cumsum(shares)[:-1], [place[one] for one in users], side="right")
+    key = str(seed).encode()[:64]
+    place = {user: hashed_place(user, key, "blake2b") for user in dict.fromkeys(users)}
+    return np.searchsorted(np.cumsum(shares)[:-1], [place[user] for user in users], side="right")
 
 
 def rows_of(

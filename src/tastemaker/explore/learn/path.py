@@ -1,0 +1,184 @@
+"""Safe OPG with what the paper lacks: a path of policies, one look at held-out rows, the ratio as the
+claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.explore.gate import Certificate, GateSettings, certify, collect, log_growth
+from tastemaker.explore.learn.objectives import NAMES, Name, regularised, value
+from tastemaker.explore.learn.rows import Floats, Ints, Rows
+from tastemaker.explore.learn.softmax import Settings, Weights, ascend
+from tastemaker.explore.policy import Mixture, Policy
+from tastemaker.explore.table import Log, Split
+
+Flags = npt.NDArray[np.bool_]
+
+LAMBDAS = (10.0, 3.0, 1.0, 0.5, 0.25, 0.1, 0.03)
+
+
+class Space(Protocol):
+    """What the learners ask of a catalogue: how a log is read, and how weights become policies."""
+
+    def rows(self, log: Log) -> Rows:
+        """A log as the learners read it."""
+        ...
+
+    def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
+        """The trained policy, restricted to the `allowed` (A,) actions."""
+        ...
+
+    def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
+        """(1 - share) first + share second, the share raised per context until second/mixture <= cap."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions."""
+
+    vectors: Floats
+    prefixes: Ints | None = None
+
+    def rows(self, log: Log) -> Rows:
+        """A log as the learners read it."""
+        return Rows.of(log, self.vectors)
+
+    def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
+        """A softmax over the action vectors."""
+        return weights.policy(self.vectors, self.prefixes, allowed)
+
+    def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
+        """A mixture whose parts are asked separately."""
+        return Mixture(first, second, share, cap)
+
+
+@dataclass(frozen=True)
+class PathSettings:
+    """lambdas: of the path from imitation to value, falling; shares: nu of the candidate sequence towards new
+    items, ascending from 0; objective: one of `objectives.NAMES`; learner: how each point is trained; parts:
+    of the rows to learn, choose and certify on.
+    """
+
+    lambdas: tuple[float, ...] = LAMBDAS
+    shares: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+    objective: Name = "clipped_ips"
+    learner: Settings = field(default_factory=Settings)
+    parts: tuple[float, float, float] = (0.5, 0.2, 0.3)
+
+    def __post_init__(self) -> None:
+        if (
+            not self.shares
+            or list(self.shares) != sorted(set(self.shares))
+            or not 0 <= self.shares[0] <= self.shares[-1] < 1
+        ):
+            raise InputError("shares of new items must rise from 0 or above and stay below 1")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """policies and their certificates, in the order of the test; weights: of the path point that the
+    candidate sequence starts from.
+    """
+
+    policies: tuple[Policy, ...]
+    certificates: tuple[Certificate, ...]
+    weights: Weights
+
+    @property
+    def passed(self) -> int | None:
+        """The last candidate that passed: the most novel policy that may go live."""
+        places = [place for place, entry in enumerate(self.certificates) if entry.passed]
+        return places[-1] if places else None
+
+
+def safe_opg(
+    parts: Split,
+    space: Space,
+    existing: Flags,
+    gate: GateSettings = GateSettings(),
+    settings: PathSettings = PathSettings(),
+    *,
+    key: str | int = 0,
+    spent: Collection[str] = (),
+) -> Outcome:
+    """Learn a path on S1, let S2 choose its best point, certify on S3 a candidate sequence from that point
+    towards new items.
+
+    parts: what `split` gave. existing (A,): actions that pi0 plays. The point is the one whose wealth grows
+    fastest on S2; the candidates mix it, on existing actions, with itself on new ones, (1 - nu) pi_A + nu
+    pi_N, nu ascending, so that novelty is exact and the sequence fixed. Raises InputError as `learn_path` and
+    `certify`.
+    """
+    trained = learn_path(space.rows(parts.learn), settings, key)
+    return judge_path(trained, parts, space, existing, gate, settings.shares, spent=spent)
+
+
+def judge_path(
+    trained: Sequence[Weights],
+    parts: Split,
+    space: Space,
+    existing: Flags,
+    gate: GateSettings,
+    shares: Sequence[float],
+    *,
+    spent: Collection[str] = (),
+) -> Outcome:
+    """The second half of `safe_opg`, for a path that is trained already."""
+    best = choose(trained, parts.choose, space, existing, gate)
+    candidates = build_candidates(space, best, existing, shares)
+    certificates = certify(candidates, parts, gate, spent=spent, existing=existing)
+    return Outcome(tuple(candidates), tuple(certificates), best)
+
+
+def learn_path(
+    rows: Rows, settings: PathSettings, key: str | int, start: Weights | None = None
+) -> list[Weights]:
+    """A linear softmax that maximises objective - lambda R(pi, pi0) for each lambda, largest first, each
+    started from the one before: a road from the logger towards value. R = -mean log pi(a_i|x_i).
+
+    Later points are near the ones before and take a third of the steps. start: weights to begin with (later
+    rounds). Raises InputError on an unknown objective, and on lambdas that do not fall.
+    """
+    lambdas = settings.lambdas
+    if not lambdas or min(lambdas) < 0 or list(lambdas) != sorted(lambdas, reverse=True):
+        raise InputError("lambdas must be 0 or above and falling: the path starts at imitation")
+    if settings.objective not in NAMES:
+        raise InputError(f"objective '{settings.objective}' is unknown; choose one of {', '.join(NAMES)}")
+    learner = settings.learner
+    main, path = value(settings.objective, rows, learner), list[Weights]()
+    shorter = replace(learner, steps=max(learner.steps // 3, 1))
+    for weight in lambdas:
+        goal = regularised(main, weight, learner.entropy)
+        start = ascend(rows, goal, learner if start is None else shorter, key, start)
+        path.append(start)
+    return path
+
+
+def choose(trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings) -> Weights:
+    """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions
+    alone.
+    """
+    growths = []
+    for weights in trained:
+        evidence = collect(space.policy(weights, existing), s2, "logged", cap=gate.cap)
+        growths.append(log_growth(evidence.paired(gate.c), gate.margin, evidence.low(gate.c)))
+    return trained[int(np.argmax(growths))]
+
+
+def build_candidates(
+    space: Space, weights: Weights, existing: Flags, shares: Sequence[float]
+) -> list[Policy]:
+    """(1 - nu) pi_A + nu pi_N for every nu: the policy on existing actions, and on new ones."""
+    old = space.policy(weights, existing)
+    if existing.all():
+        return [old]
+    new = space.policy(weights, ~existing)
+    return [old if share == 0 else space.mixed(old, new, share) for share in shares]
