@@ -15,19 +15,36 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from benchmarks.explore.environment import VERSION, peer_python
+from recipes.explore.shrunk import dros, switch_dr
 
-from tastemaker.explore.estimate import GivenRewards, clipped_ips, dm, dr, dros, ips, mips, snips, switch_dr
+from tastemaker.explore.estimate import clipped_ips, dm, dr, ips, mips, snips
 from tastemaker.explore.policy import SoftmaxPolicy
 from tastemaker.explore.table import Log
 
 ROWS, ACTIONS, PREFIXES, TOLERANCE = 2_000, 50, 8, 1e-9
 
 
-def dense(policy: SoftmaxPolicy, context: np.ndarray) -> np.ndarray:
+class Given:
+    """A reward model that is a table of predictions (n, A)."""
+
+    def __init__(self, table: npt.NDArray[np.float64]) -> None:
+        self.table = table
+
+    def at(self, actions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(n, m) predictions of m actions a row."""
+        return np.asarray(self.table[np.arange(len(actions))[:, None], actions])
+
+    def block(self, rows: slice, actions: slice) -> npt.NDArray[np.float64]:
+        """(r, a)."""
+        return self.table[rows, actions]
+
+
+def dense(policy: SoftmaxPolicy, context: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(n, A) probabilities, the plain way."""
     scores = np.exp(context @ policy.matrix @ policy.vectors.T)
-    return scores / scores.sum(axis=1, keepdims=True)
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
 def main() -> int:
@@ -47,8 +64,10 @@ def main() -> int:
     action = (np.cumsum(pi0, axis=1) < rng.random((ROWS, 1))).sum(axis=1)
     reward = (rng.random(ROWS) < q[np.arange(ROWS), action]).astype(float)
     qhat = np.clip(0.8 * q + 0.05 + 0.05 * rng.normal(size=q.shape), 0, 1)
-    log = Log(context, action, reward, pi0[np.arange(ROWS), action], [str(one) for one in range(ACTIONS)])
-    model = GivenRewards(qhat)
+    log = Log(
+        context, action, reward, pi0[np.arange(ROWS), action], [str(action) for action in range(ACTIONS)]
+    )
+    model = Given(qhat)
     ours = [
         ips(log, policy),
         clipped_ips(log, policy, 2.0),
@@ -69,9 +88,12 @@ def main() -> int:
         )
     print(f"{ROWS:,} rows, {ACTIONS} actions, {PREFIXES} prefixes; sb-obp {VERSION}\n")
     print(f"{'estimator':<12} {'ours':>18} {'sb-obp':>18} {'difference':>11}")
-    gaps = [abs(one.mean - theirs[one.estimator]) for one in ours]
-    for one, gap in zip(ours, gaps, strict=True):
-        print(f"{one.estimator:<12} {one.mean:>18.14f} {theirs[one.estimator]:>18.14f} {gap:>11.1e}")
+    gaps = [abs(estimate.mean - theirs[estimate.estimator]) for estimate in ours]
+    for estimate, gap in zip(ours, gaps, strict=True):
+        print(
+            f"{estimate.estimator:<12} {estimate.mean:>18.14f} {theirs[estimate.estimator]:>18.14f}"
+            f" {gap:>11.1e}"
+        )
     print(
         f"\nlargest difference {max(gaps):.1e}: {'agreed' if max(gaps) <= TOLERANCE else 'NOT agreed'} to"
         f" {TOLERANCE:g}"

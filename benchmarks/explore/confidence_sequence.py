@@ -1,4 +1,4 @@
-"""Cost a row of a lower confidence sequence, ours beside vw-estimators, in one run.
+"""Cost a row of betting, ours beside vw-estimators, in one run.
 
     python benchmarks/explore/confidence_sequence.py
     python benchmarks/explore/confidence_sequence.py --rows 200000 --peer-rows 5000
@@ -87,10 +87,10 @@ def peer(env: Path, sample: np.ndarray, each: int, repeats: int) -> dict[str, fl
     )
     np.save(env / "rows.npy", sample)
     command = [python, "-c", SCRIPT, str(env / "rows.npy"), str(each), str(repeats)]
-    found: dict[str, float] = json.loads(
+    result: dict[str, float] = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout
     )
-    return found
+    return result
 
 
 def main() -> None:
@@ -128,10 +128,6 @@ def main() -> None:
             "wealth_path, paired, after every row",
             least(lambda: betting.wealth_path(gains, 0.0, -0.95), arguments.repeats),
         ),
-        (
-            "lower_sequence, paired, after every row",
-            least(lambda: betting.lower_sequence(gains, 0.05, -0.95), arguments.repeats),
-        ),
     ]
     costs = {
         name: 1e6 * (cost if place < 2 else cost / arguments.rows) for place, (name, cost) in enumerate(table)
@@ -158,7 +154,7 @@ def main() -> None:
         print(f"| {name} | {cost:.3g} |")
     print(
         f"\nLower bounds on the peer's {len(head):,} rows: "
-        + ", ".join(f"{name} {one:.5f}" for name, one in bounds.items())
+        + ", ".join(f"{name} {bound:.5f}" for name, bound in bounds.items())
     )
 
 

@@ -11,7 +11,7 @@ negative.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,13 @@ from scipy import stats
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import padded, rate, rewarded_actions, student
-from tastemaker.explore.ledger import Entry, Ledger, bank, depsue_paper, paper_violation, settle
+from recipes.explore.population import Floats
+from recipes.explore.published import paper_thresholds, paper_violation
+from tastemaker.explore.gate import Certificate, GateSettings, certify
+from tastemaker.explore.ledger import Ledger, admit, margin, record, settle
+from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.table import Log, Split
 from tastemaker.simulate.bandit import paired_world
-from tastemaker.stats import betting
 from tastemaker.stats.random import generator
 
 C, DELTA, ROUNDS, BATCH = 0.95, 0.05, 100_000, 20
@@ -53,21 +57,32 @@ def closed(rule: str, rounds: int) -> float:
 
 
 class Loop:
-    """The paired world, a policy pi_A worth 1.117 V0 on existing items, and new items worth nothing mixed
-    in.
+    """The paired world, a policy pi_A worth 1.117 V0 on existing items, and a new item worth nothing mixed in
+    with the shares `SHARES`: the candidates, in the order of the gate.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rounds_each: int = ROUNDS) -> None:
+        self.rounds_each = rounds_each
         self.small = paired_world()
         self.base = self.small.value(self.small.logger)
         self.good = self.small.worth(1.117)
-        self.old = 1 - SHARES
+        self.candidates = [TablePolicy(np.r_[(1 - nu) * self.good, nu][None, :]) for nu in SHARES]
 
-    def rewarded(
-        self, played: npt.NDArray[np.float64], n: int, draws: np.random.Generator
-    ) -> npt.NDArray[np.int64]:
+    def rewarded(self, played: Floats, n: int, draws: np.random.Generator) -> npt.NDArray[np.int64]:
         """Items of the rewarded rows; `played` sums to the share of existing items."""
         return rewarded_actions(self.small.q, played, n, draws)
+
+    def rows(self, played: Floats, n: int, draws: np.random.Generator) -> Log:
+        """A log of n rows. Which item an unrewarded row showed decides nothing: all of them show the
+        first.
+        """
+        items = self.rewarded(played, n, draws)
+        action = np.zeros(n, dtype=np.int64)
+        action[: len(items)] = items
+        reward = (np.arange(n) < len(items)) * 1.0
+        names = [str(item) for item in range(len(self.small.q) + 1)]
+        log = Log(np.zeros((n, 1)), action, reward, played[action], names)
+        return log if played is self.small.logger else replace(log, reference=self.small.logger[action])
 
     def paper(self, rounds: int, draws: np.random.Generator) -> list[float]:
         """True values of K deployments by the published rule: t bound above C_k, live means banked as they
@@ -75,77 +90,56 @@ class Loop:
         """
         played, live, values = self.small.logger, list[float](), list[float]()
         for _ in range(rounds):
-            threshold = depsue_paper(C * self.base, live)[-1]
-            rows = self.rewarded(played, ROUNDS, draws)
+            threshold = paper_thresholds(C * self.base, live)[-1]
+            rows = self.rewarded(played, self.rounds_each, draws)
             weight = self.good[rows] / played[rows]
-            low = student(np.array(weight.sum()), np.array((weight**2).sum()), ROUNDS, DELTA)
-            passing = np.flatnonzero(self.old * low > threshold)
+            low = student(np.array(weight.sum()), np.array((weight**2).sum()), self.rounds_each, DELTA)
+            passing = np.flatnonzero((1 - SHARES) * low > threshold)
             # Nothing passes: the logger serves.
-            mixed = self.old[passing[-1]] * self.good if len(passing) else self.small.logger
+            mixed = (1 - SHARES[passing[-1]]) * self.good if len(passing) else self.small.logger
             values.append(float(mixed @ self.small.q))
-            live.append(len(self.rewarded(mixed, ROUNDS, draws)) / ROUNDS)
+            live.append(len(self.rewarded(mixed, self.rounds_each, draws)) / self.rounds_each)
             played = mixed
         return values
 
     def ledger(self, rounds: int, draws: np.random.Generator) -> list[float]:
-        """The same by the ledger: paired betting on S3 (30 %), started where S2 (20 %) says, margins from the
-        bank (70 %).
+        """The same by the shipped gate and ledger: certified on S3 (30 %), started where S2 (20 %) says,
+        margins from the bank (70 %).
         """
         book, played, values = Ledger(C, 0.9, DELTA, rounds), self.small.logger, list[float]()
         for _ in range(rounds):
-            gap = -bank(book).low / ROUNDS
-            found = self.certified(book, played, gap, draws)
-            if found is None:
+            certificates = self.certified(book, played, draws)
+            book = record(book, certificates)
+            passed = [place for place, certificate in enumerate(certificates) if certificate.passed]
+            if not passed:
                 values.append(self.base)
                 continue
-            policy = self.old[found] * self.good
-            name = f"deployment {len(book.entries)}"
-            book = book.plus(Entry("deployed", name, rounds=ROUNDS))
+            policy = (1 - SHARES[passed[-1]]) * self.good
+            book = admit(book, certificates[passed[-1]], self.rounds_each)
             played = self.served(policy, book)
             # New items take the rest of the mixture; pi0 never plays them, so their rows carry no reward and
             # no weight of pi0.
-            kept = int(0.7 * ROUNDS)
+            kept = int(0.7 * self.rounds_each)
             rows = self.rewarded(played, kept, draws)
             gains = (policy[rows] - C * self.small.logger[rows]) / played[rows]
-            book = settle(book, name, padded(gains, kept), ROUNDS)
+            name = certificates[passed[-1]].policy_hash
+            book = settle(book, name, padded(gains, kept), self.rounds_each)
             values.append(float(policy @ self.small.q))
         return values
 
-    def served(self, policy: npt.NDArray[np.float64], book: Ledger) -> npt.NDArray[np.float64]:
+    def served(self, policy: Floats, book: Ledger) -> Floats:
         """The mixture with pi0: its holdout, or more where pi0/mixture would exceed U."""
         least = float((policy / self.small.logger).min())
         share = max(book.holdout, (1 / book.cap - least) / (1 - least))
         return (1 - share) * policy + share * self.small.logger
 
-    def certified(
-        self, book: Ledger, played: npt.NDArray[np.float64], gap: float, draws: np.random.Generator
-    ) -> int | None:
-        """Index of the largest share that the fixed sequence certifies, or None."""
-        cap = 1.0 if played is self.small.logger else book.cap
-        choose, judged = (self.rewarded(played, int(part * ROUNDS), draws) for part in (0.2, 0.3))
-        start = int(
-            np.argmax(
-                [self.wealth(share, choose, played, int(0.2 * ROUNDS), C, cap, gap) for share in self.old]
-            )
-        )
-        goal, last = -np.log(book.gate_delta), None
-        for place in range(start, len(self.old)):
-            tests = ((C, gap), (book.floor, 0.0))
-            rows = int(0.3 * ROUNDS)
-            if any(
-                self.wealth(self.old[place], judged, played, rows, c, cap, margin) < goal
-                for c, margin in tests
-            ):
-                break
-            last = place
-        return last
-
-    def wealth(
-        self, share: float, rows: Any, played: Any, n: int, c: float, cap: float, margin: float
-    ) -> float:
-        """log W(margin) of (1 - nu) pi_A against c pi0."""
-        gains = (share * self.good[rows] - c * self.small.logger[rows]) / played[rows]
-        return betting.log_wealth(padded(gains, n), margin, -c * cap, anchor=0.0)
+    def certified(self, book: Ledger, played: Floats, draws: np.random.Generator) -> list[Certificate]:
+        """The gate's certificates of all candidates, on newly drawn rows."""
+        choose, judged = (self.rows(played, int(part * self.rounds_each), draws) for part in (0.2, 0.3))
+        needed = margin(book, self.rounds_each)
+        settings = GateSettings(C, book.gate_delta, needed, book.floor, cap=book.cap)
+        parts = Split(choose, choose, judged, f"split {len(book.entries)}")
+        return certify(self.candidates, parts, settings)
 
 
 def loops(rounds: int, seed: int, batch: int) -> dict[str, list[list[float]]]:

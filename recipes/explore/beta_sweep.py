@@ -12,9 +12,9 @@ Stop it and start it again: finished runs are kept, and betas take turns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,21 +22,24 @@ import torch
 from recipes.common import Journal, parser, read_arguments
 from recipes.explore.beta_report import report
 from recipes.explore.catalogue import draw, load_catalogue
-from tastemaker.explore.gate import GateSettings
-from tastemaker.explore.learn.certified import PathSettings, depsue, judge_path
-from tastemaker.explore.learn.fit import imitate, learn, learn_path
-from tastemaker.explore.learn.paper import (
+from recipes.explore.loop import Loop, depsue
+from recipes.explore.population import Floats, Population, imitate
+from recipes.explore.published import (
     GAPS,
     PaperPolicy,
     PaperSettings,
+    Plan,
     depsue_paper,
     halves,
     safe_opg_paper,
 )
+from tastemaker.explore.gate import GateSettings, Support
+from tastemaker.explore.learn.objectives import Name
+from tastemaker.explore.learn.path import Outcome, PathSettings, judge_path, learn_path
 from tastemaker.explore.learn.rows import Rows
 from tastemaker.explore.learn.softmax import Settings, Weights
-from tastemaker.explore.learn.space import NumberedPolicy, Population
 from tastemaker.explore.ledger import Ledger
+from tastemaker.explore.policy import Policy, TablePolicy
 from tastemaker.explore.table import Log, split
 from tastemaker.simulate.bandit.catalogue import SHIFTS, CatalogueSettings, CatalogueWorld
 from tastemaker.stats.random import generator
@@ -46,7 +49,7 @@ LEARNER = Settings(steps=60, learning_rate=0.1, bias=0.4, entropy=0.1)
 PAPER = PaperSettings(learner=LEARNER)
 LATER = PaperSettings(learner=replace(LEARNER, steps=20))
 PATH = PathSettings(lambdas=(3.0, 1.0, 0.3), learner=replace(LEARNER, steps=30))
-Outcome = dict[str, list[list[float]]]
+Results = dict[str, list[list[float]]]
 
 
 class Run:
@@ -57,32 +60,34 @@ class Run:
         self.draws = generator(seed, "beta sweep", beta)
         self.space = Population(world.contexts, world.vectors, world.prefixes)
         self.names = list(world.world.actions)
-        self.logger = NumberedPolicy(world.logger(beta), world.prefixes)
+        self.logger = TablePolicy(world.logger(beta), world.prefixes)
         self.base = self.value(self.logger)
         self.log = self.serve(self.logger, ROWS, 0)
         self.rows = self.space.rows(self.log)
-        self.out: Outcome = {}
+        self.out: Results = {}
 
-    def value(self, policy: NumberedPolicy) -> float:
+    def value(self, policy: Policy) -> float:
+        assert isinstance(policy, TablePolicy)
         return float((policy.probabilities * self.world.q).sum(axis=1).mean())
 
-    def score(self, policies: list[NumberedPolicy]) -> list[list[float]]:
+    def score(self, policies: Sequence[Policy]) -> list[list[float]]:
         """[V/V0, novelty] of each deployment."""
-        new = ~self.world.existing
+        every, new = np.arange(len(self.world.contexts))[:, None] * 1.0, ~self.world.existing
         return [
-            [self.value(one) / self.base, float(one.probabilities[:, new].sum(axis=1).mean())]
-            for one in policies
+            [self.value(policy) / self.base, float(policy.mass(every, new).mean())] for policy in policies
         ]
 
-    def serve(self, policy: Any, rounds: int, k: int) -> Log:
+    def serve(self, policy: TablePolicy, rounds: int, k: int) -> Log:
         return draw(self.world, policy, rounds, self.draws, self.names)
 
-    def policy(self, weights: Weights | None) -> NumberedPolicy:
+    def policy(self, weights: Weights | None) -> TablePolicy:
         return self.logger if weights is None else self.space.policy(weights)
 
     def unsafe(self) -> None:
-        for name, objective in (("OPG", "ips"), ("OPG+CQL", "cql")):
-            self.out[name] = self.score([self.policy(learn(self.rows, objective, 0.0, LEARNER, self.key))])
+        objectives: dict[str, Name] = {"OPG": "ips", "OPG+CQL": "cql"}
+        for name, objective in objectives.items():
+            settings = PathSettings((0.0,), objective=objective, learner=LEARNER)
+            self.out[name] = self.score([self.policy(learn_path(self.rows, settings, self.key)[0])])
 
     def paper(self, start: Weights) -> None:
         target = C * float(self.rows.reward.mean())
@@ -94,12 +99,15 @@ class Run:
         def deploy(weights: Weights | None, rounds: int, k: int) -> Rows:
             return self.space.rows(self.serve(self.policy(weights), rounds, k))
 
-        def probability(rows: Rows) -> Any:
+        def probability(rows: Rows) -> Floats:
             return self.logger.probabilities[rows.context, rows.action]
 
         for count in COUNTS:
-            found = depsue_paper(self.rows, probability, deploy, count, ROWS, target, LATER, self.key, first)
-            self.out[f"DEPSUE K={count}"] = self.score([self.policy(one.found.weights) for one in found])
+            plan = Plan(count, ROWS, target, LATER)
+            deployments = depsue_paper(self.rows, probability, deploy, plan, self.key, first)
+            self.out[f"DEPSUE K={count}"] = self.score(
+                [self.policy(deployment.policy.weights) for deployment in deployments]
+            )
 
     def ceiling(self, found: PaperPolicy) -> None:
         """Novelty of a passing Safe OPG policy beside its ceiling 1 - (C + width)/V(pi_A), V(pi_A) as
@@ -111,36 +119,29 @@ class Run:
 
     def certified(self, start: Weights) -> None:
         parts = split(self.log, PATH.parts, self.key)
-        trained = learn_path(
-            self.space.rows(parts[0]), PATH.lambdas, PATH.objective, PATH.learner, self.key, start
-        )
+        trained = learn_path(self.space.rows(parts.learn), PATH, self.key, start)
         known = self.world.existing
-        for name in ("logged", "prefix"):
-            gate = GateSettings(C, 0.05, support=name)  # type: ignore[arg-type]
-            found = judge_path(trained, parts, self.space, known, gate, PATH)
-            best = self.logger if found.passed is None else found.policies[found.passed]
-            self.out[f"certified Safe OPG ({name})"] = self.score([best])  # type: ignore[list-item]
+
+        def judged(gate: GateSettings) -> Outcome:
+            return judge_path(trained, parts, self.space, known, gate, PATH.shares)
+
+        supports: tuple[Support, ...] = ("logged", "prefix")
+        for support in supports:
+            outcome = judged(GateSettings(C, 0.05, support=support))
+            best = self.logger if outcome.passed is None else outcome.policies[outcome.passed]
+            self.out[f"certified Safe OPG ({support})"] = self.score([best])
+        loop = Loop(self.logger, self.serve, self.space, known)
         for count in COUNTS:
-            rounds, _ = depsue(
-                self.log,
-                self.logger,
-                self.serve,
-                ROWS,
-                self.space,
-                known,
-                Ledger(c=C, K=count, cap=CAP),
-                PATH,
-                key=self.key,
-                first=lambda gate: judge_path(trained, parts, self.space, known, gate, PATH),
-            )
-            served = [self.logger if one.serving is None else one.serving for one in rounds]
-            self.out[f"certified DEPSUE K={count}"] = self.score(served)  # type: ignore[arg-type]
+            ledger = Ledger(c=C, K=count, cap=CAP)
+            rounds, _ = depsue(self.log, loop, ROWS, ledger, PATH, self.key, judged)
+            served = [self.logger if each.serving is None else each.serving for each in rounds]
+            self.out[f"certified DEPSUE K={count}"] = self.score(served)
             self.out[f"admitted K={count}"] = [
-                [float(one.admitted), one.margin / self.base] for one in rounds
+                [float(each.admitted), each.margin / self.base] for each in rounds
             ]
 
 
-def one(world: CatalogueWorld, beta: int, seed: int) -> Outcome:
+def run_all(world: CatalogueWorld, beta: int, seed: int) -> Results:
     """Every method on one log."""
     run = Run(world, beta, seed)
     run.unsafe()
@@ -177,7 +178,7 @@ def main() -> None:
     )
     keys = [[beta, run] for run in range(runs) for beta in betas]
     outcomes = journal.run(
-        keys, lambda key: one(world, key[0], arguments.seed * 100_000 + key[1]), "beta sweep"
+        keys, lambda key: run_all(world, key[0], arguments.seed * 100_000 + key[1]), "beta sweep"
     )
     report(arguments.out, betas, keys, outcomes, GAPS, arguments.quick)
 

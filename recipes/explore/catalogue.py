@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recipes.common import DATA
 from tastemaker.errors import InputError
-from tastemaker.explore.learn.space import NumberedPolicy
+from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log
 from tastemaker.simulate.bandit.catalogue import CatalogueSettings, CatalogueWorld, catalogue_world
 
@@ -55,7 +55,7 @@ def load_catalogue(
 
 
 def draw(
-    world: CatalogueWorld, policy: NumberedPolicy, n: int, draws: np.random.Generator, names: list[str]
+    world: CatalogueWorld, policy: TablePolicy, n: int, draws: np.random.Generator, names: list[str]
 ) -> Log:
     """n rows of a table policy; the one context column is the user's number."""
     users = draws.integers(0, len(world.contexts), n)

@@ -22,10 +22,11 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.catalogue import draw, load_catalogue
+from recipes.explore.population import Population
 from tastemaker.explore.design import DesignSettings, allocate
-from tastemaker.explore.learn.fit import learn
+from tastemaker.explore.learn.path import PathSettings, learn_path
 from tastemaker.explore.learn.softmax import Settings
-from tastemaker.explore.learn.space import NumberedPolicy, Population
+from tastemaker.explore.policy import TablePolicy
 from tastemaker.simulate.bandit.catalogue import CatalogueWorld
 from tastemaker.stats.random import generator
 
@@ -39,15 +40,10 @@ def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
     """Every rule after one log."""
     draws, names, new = generator(seed, "design"), list(world.world.actions), np.flatnonzero(~world.existing)
     space = Population(world.contexts, world.vectors, world.prefixes)
-    logger = NumberedPolicy(world.logger(BETA), world.prefixes)
+    logger = TablePolicy(world.logger(BETA), world.prefixes)
     log = draw(world, logger, ROWS, draws, names)
-    trained = learn(
-        space.rows(log),
-        "clipped_ips",
-        1.0,
-        Settings(steps=100, learning_rate=0.1, bias=0.4, entropy=ENTROPY),
-        seed,
-    )
+    learner = Settings(steps=100, learning_rate=0.1, bias=0.4, entropy=ENTROPY)
+    (trained,) = learn_path(space.rows(log), PathSettings((1.0,), learner=learner), seed)
     old, tail = space.policy(trained, world.existing), space.policy(trained, ~world.existing)
     shares = allocate(
         world.vectors[new],
@@ -62,7 +58,7 @@ def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
     parts["design"][:, new] = shares
     out = {}
     for rule in RULES:
-        mixed = NumberedPolicy((1 - NU) * old.probabilities + NU * parts[rule], world.prefixes)
+        mixed = TablePolicy((1 - NU) * old.probabilities + NU * parts[rule], world.prefixes)
         played = draw(world, mixed, ROWS, draws, names)
         plays = np.bincount(played.action, minlength=len(names))[new]
         expected = NU * ROWS * parts[rule][:, new].mean(axis=0)

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, wealth
-from tastemaker.explore.gate import believe_items
+from tastemaker.explore.gate import Plays, believe_items
 from tastemaker.simulate.bandit import PrefixWorld, prefix_world
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
@@ -58,7 +58,9 @@ def credit(small: PrefixWorld, n: int, draws: np.random.Generator, key: str) -> 
     plays = draws.multinomial(n, small.logger)
     sums = draws.binomial(plays, small.q).astype(np.float64)
     mean = sums.sum() / n
-    believed = believe_items(plays, sums, mean * (1 - mean), vectors(), small.world.existing, DELTA, seed=key)
+    believed = believe_items(
+        Plays(plays, sums, mean * (1 - mean)), vectors(), small.world.existing, DELTA, key
+    )
     return float(small.policy @ believed.low)
 
 

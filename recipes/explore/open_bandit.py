@@ -19,17 +19,16 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from recipes.common import DATA, parser, read_arguments, save_figure, show_table
+from recipes.explore.shrunk import dros, switch_dr
 from tastemaker.explore.bounds import lower_bound
 from tastemaker.explore.estimate import (
     Contributions,
     clipped_ips,
     dm,
     dr,
-    dros,
     fit_reward_model,
     ips,
     snips,
-    switch_dr,
 )
 from tastemaker.explore.gate import GateSettings, certify
 from tastemaker.explore.policy import Policy, TablePolicy, uniform_policy
@@ -82,8 +81,7 @@ def estimates(log: Log, policy: Policy) -> list[Contributions]:
 
 def gate(log: Log, policy: Policy) -> str:
     """What the gate says, in its own words."""
-    _, s2, s3, split_hash = split(log, key="open bandit")
-    return certify([policy], s2, s3, GateSettings(), split_hash=split_hash)[0].reason
+    return certify([policy], split(log, key="open bandit"), GateSettings())[0].reason
 
 
 def main() -> None:

@@ -43,23 +43,6 @@ def test_golden_numbers(method: Method, extra: dict[str, object], expected: floa
     )
 
 
-def test_bca_agrees_with_scipys() -> None:
-    value = np.random.default_rng(3).gamma(0.5, 1.0, 80)
-    ours = lower_bound(contributions(value, high=math.inf), 0.05, "bca", resamples=20_000)
-    theirs = stats.bootstrap(
-        (value,),
-        np.mean,
-        n_resamples=20_000,
-        confidence_level=0.95,
-        alternative="greater",
-        method="BCa",
-        rng=np.random.default_rng(0),
-    )
-    # Two bootstraps of 20,000 resamples: their 5 % points differ by about .01 standard deviations of the mean
-    # each.
-    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * value.std() / math.sqrt(80))
-
-
 DISTRIBUTIONS = {
     "uniform": (0.5, lambda rng, n: rng.random(n)),
     "clicks": (0.05, lambda rng, n: (rng.random(n) < 0.05).astype(float)),
@@ -123,7 +106,7 @@ def test_bca_misses_near_delta_on_light_tails() -> None:
         (
             contributions(GOLDEN, low=-math.inf),
             "betting",
-            "betting needs a smallest contribution .* floor and logger",
+            "betting needs a smallest contribution .* use the bound t",
         ),
         (contributions(GOLDEN, kind="influence"), "betting", "betting cannot take test: a ratio"),
         (contributions(GOLDEN, kind="influence"), "hoeffding", "hoeffding cannot take test"),

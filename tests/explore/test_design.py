@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
-from tastemaker.explore.design import DesignSettings, allocate, by_uncertainty
+from tastemaker.explore.design import DesignSettings, allocate
 
 
 @pytest.mark.parametrize(("items", "d"), [(12, 3), (200, 8), (1_000, 16)])
@@ -38,11 +38,6 @@ def test_a_prior_moves_plays_to_what_is_unknown():
     np.testing.assert_allclose(even, [0.5, 0.5], atol=1e-6)
 
 
-def test_by_uncertainty_is_proportional_within_caps():
-    share = by_uncertainty(np.zeros(4), np.array([1.0, 2, 3, 10]), 10.0, caps=0.5)
-    np.testing.assert_allclose(share, [1 / 12, 1 / 6, 1 / 4, 1 / 2], atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -51,7 +46,6 @@ def test_by_uncertainty_is_proportional_within_caps():
         (lambda: allocate(np.ones((3, 2)), 2.0), "do not span"),
         (lambda: allocate(np.full((3, 2), np.nan), 2.0), "finite"),
         (lambda: allocate(np.eye(3), 0.0), "budget"),
-        (lambda: by_uncertainty(np.ones(2), np.zeros(2), 1.0), "not below"),
     ],
 )
 def test_bad_input(call, words):

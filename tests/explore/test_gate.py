@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recipes.explore.population import served_by
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate import served_by
+from tastemaker.explore.estimate.logger import fitted_propensities
 from tastemaker.explore.gate import Certificate, GateSettings, believe, certify, collect
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.support import least_rewarded
-from tastemaker.explore.table import Columns, Log, check_log, split
+from tastemaker.explore.table import Columns, Log, Split, check_log, split
 from tastemaker.simulate.bandit import PAIRED_TILTS, draw_log, paired_world, prefix_world
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
@@ -35,9 +36,20 @@ def drawn(small, n, key, policy=None):
     )
 
 
+def sparse(draws, n=10_000):
+    """The same where pi0 logged, drawing rewarded rows alone: which item another row showed decides
+    nothing.
+    """
+    rewarded = draws.binomial(n, SMALL.q.mean())
+    action = np.zeros(n, dtype=np.int64)
+    action[:rewarded] = draws.choice(80, rewarded, p=SMALL.q / SMALL.q.sum())
+    reward = (np.arange(n) < rewarded) * 1.0
+    return Log(np.zeros((n, 1)), action, reward, np.full(n, 1 / 80), SMALL.world.actions)
+
+
 def gate(candidates, n=10_000, key=0, small=SMALL, settings=GateSettings(), **more):
     s2, s3 = drawn(small, n // 2, f"{key}/2"), drawn(small, n, f"{key}/3")
-    return certify(candidates, s2, s3, settings, split_hash=f"split {key}", **more)
+    return certify(candidates, Split(s2, s2, s3, f"split {key}"), settings, **more)
 
 
 def test_paired_golden_and_rows_needed():
@@ -65,19 +77,14 @@ def test_rates_in_the_paired_world():
     # 200 runs of 10,000 rows each; published (400 runs): 0, 0, .98, .94. Limits: 99.9 % points of the
     # binomial.
     runs, passes, bernstein = 200, np.zeros(4), np.zeros(4)
-    weights = [SMALL.tilted(b) / SMALL.logger for b in PAIRED_TILTS]
+    policies = [table(SMALL.tilted(b)) for b in PAIRED_TILTS]
     draws = np.random.default_rng(11)
-    span = 100.95
-    for _ in range(runs):
-        # Only rewarded rows differ from 0: their number and actions are drawn directly.
-        rewarded = draws.binomial(10_000, SMALL.q.mean())
-        action = draws.choice(80, rewarded, p=SMALL.q / SMALL.q.sum())
-        for place, weight in enumerate(weights):
-            gains = np.zeros(10_000)
-            gains[:rewarded] = weight[action] - 0.95
-            passes[place] += betting.log_wealth(gains, 0.0, -0.95, anchor=0.0) >= np.log(20)
-            width = np.sqrt(2 * gains.var(ddof=1) * np.log(40) / 1e4) + 7 * span * np.log(40) / (3 * 9_999)
-            bernstein[place] += gains.mean() - width >= 0
+    for run in range(runs):
+        s3 = sparse(draws)
+        for place, policy in enumerate(policies):
+            (found,) = certify([policy], Split(s3, s3, s3, f"rates {run}"))
+            passes[place] += found.passed
+            bernstein[place] += next(other.passed for other in found.comparisons if other.test == "Bernstein")
     assert passes[0] <= stats.binom.ppf(0.999, runs, 0.05)
     assert np.all(passes[2:] > 0.9 * runs - 3 * np.sqrt(runs * 0.09))
     assert passes[2] >= stats.binom.ppf(0.001, runs, 0.98) and passes[3] >= stats.binom.ppf(0.001, runs, 0.94)
@@ -99,7 +106,7 @@ def test_certify_walks_from_the_strongest_candidate_to_the_first_failure():
         and best.reason.startswith("passed")
     )
     assert best.on_support_mass == pytest.approx(1) and best.ess < best.n and best.ratio > 1
-    assert {one.test for one in best.beside} == {"Student t", "paired t", "Bernstein", "Hoeffding"}
+    assert {one.test for one in best.comparisons} == {"Student t", "paired t", "Bernstein", "Hoeffding"}
 
 
 def test_certificate_round_trip_and_tampering():
@@ -135,12 +142,13 @@ def test_mixture_logger_with_its_cap():
         for n, key in ((10_000, "m2"), (40_000, "m3"))
     )
     settings = GateSettings(cap=5.0)
-    found = certify([policy], s2, s3, settings, split_hash="m")[0]
+    parts = Split(s2, s2, s3, "m")
+    found = certify([policy], parts, settings)[0]
     assert found.passed and found.cap == 5.0
     truth = SMALL.tilted(PAIRED_TILTS[2]) @ SMALL.q - 0.95 * SMALL.logger @ SMALL.q
     assert found.lcb <= truth
     with pytest.raises(InputError, match="above U = 1"):
-        certify([policy], s2, s3, GateSettings(cap=1.0), split_hash="m")
+        certify([policy], parts, GateSettings(cap=1.0))
 
 
 @pytest.mark.parametrize("worthless", [False, True])
@@ -175,24 +183,18 @@ def test_features_credit_new_items_within_belief():
         np.full(60_000, 1 / 240),
         tuple(map(str, range(items))),
     )
-    learn, s2, s3, mark = split(log, key=1)
-    believed = believe(learn, vectors, existing)
+    parts = split(log, key=1)
+    believed = believe(parts.learn, vectors, existing)
     assert np.all(believed.low[existing] == 0) and believed.items == 240 and believed.covered >= 0.95
     assert (believed.low[~existing] <= q[~existing]).mean() >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
     assert (believed.low[~existing] / q[~existing]).mean() > 0.7
     best = np.where(existing, 0, np.where(q > np.quantile(q, 0.7), 1.0, 0.0))
     policy = table(0.6 / 240 * existing + 0.4 * best / best.sum())
-    found = certify(
-        [policy],
-        s2,
-        s3,
-        GateSettings(support="features"),
-        split_hash=mark,
-        existing=existing,
-        believed=believed,
-    )[0]
+    found = certify([policy], parts, GateSettings(support="features"), existing=existing, believed=believed)[
+        0
+    ]
     assert found.passed and any("left out" in one for one in found.assumptions)
-    assert not certify([policy], s2, s3, split_hash=mark, existing=existing)[0].passed
+    assert not certify([policy], parts, existing=existing)[0].passed
 
 
 def test_few_items_are_no_basis_for_belief():
@@ -207,40 +209,29 @@ def test_no_reward_is_a_refusal_with_a_reason():
     log = drawn(SMALL, 500, 1)
     none = replace(log, reward=np.zeros(500))
     for s2, s3 in ((log, none), (none, log)):
-        found = certify([table(SMALL.logger)], s2, s3, split_hash="a")[0]
+        found = certify([table(SMALL.logger)], Split(s2, s2, s3, "a"))[0]
         assert not found.passed and "have a reward" in found.reason and "102" in found.reason
         assert Certificate.from_json(found.to_json()).reason == found.reason
 
 
 def test_what_is_refused():
     log = drawn(SMALL, 500, 1)
-    policy = table(SMALL.logger)
+    policy, parts = table(SMALL.logger), Split(log, log, log, "split")
     for mark in (log.hash, "split"):
         with pytest.raises(InputError, match="opened before"):
-            certify([policy], log, log, split_hash="split", spent=[mark])
+            certify([policy], parts, spent=[mark])
     with pytest.raises(InputError, match="no candidate"):
-        certify([], log, log, split_hash="split")
+        certify([], parts)
     with pytest.raises(InputError, match="prefixes"):
-        certify([policy], log, log, GateSettings(support="prefix"), split_hash="split")
+        certify([policy], parts, GateSettings(support="prefix"))
     with pytest.raises(InputError, match="prefix_propensity"):
-        certify(
-            [table(SMALL.logger, np.zeros(80, int))],
-            log,
-            log,
-            GateSettings(support="prefix"),
-            split_hash="split",
-        )
+        certify([table(SMALL.logger, np.zeros(80, int))], parts, GateSettings(support="prefix"))
     with pytest.raises(InputError, match="existing"):
-        certify([policy], log, log, GateSettings(support="features"), split_hash="split")
+        certify([policy], parts, GateSettings(support="features"))
     with pytest.raises(InputError, match="fit them"):
-        certify(
-            [policy],
-            log,
-            log,
-            GateSettings(support="features"),
-            split_hash="split",
-            existing=np.ones(80, bool),
-        )
+        certify([policy], parts, GateSettings(support="features"), existing=np.ones(80, bool))
+    with pytest.raises(InputError, match="support 'all' is unknown"):
+        GateSettings(support="all")
     for wrong in ({"c": 0.0}, {"c": 1.1}, {"floor": 0.0}, {"delta": 0.0}, {"cap": 0.5}, {"margin": np.nan}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             GateSettings(**wrong)
@@ -249,7 +240,7 @@ def test_what_is_refused():
 def test_estimated_propensities_are_said_so():
     policy = table(SMALL.logger)
     raw = draw_log(SMALL.world, policy, 3_000, 9).drop(["propensity"])
-    log = check_log(raw, Columns(("x0",)), SMALL.world.actions, fit_logger=True)
+    log = check_log(raw, Columns(("x0",)), SMALL.world.actions, logger=fitted_propensities)
     found = collect(policy, log)
     assert any("estimated" in one for one in found.assumptions)
 
@@ -259,19 +250,18 @@ def test_split_reuse_is_caught_by_the_sequence():
     most at delta.
     """
     draws = np.random.default_rng(0)
-    candidates = []
+    policies = []
     for worth in np.linspace(0.90, 0.949, 50):
         base = np.exp(0.5 * draws.standard_normal(80))
-        candidates.append(SMALL.worth(worth, base / base.sum()) / SMALL.logger)
-    weights = np.array(candidates)
+        policies.append(SMALL.worth(worth, base / base.sum()))
+    candidates, weights = [table(policy) for policy in policies], np.array(policies) / SMALL.logger
     draws, runs, naive, sequence = np.random.default_rng(12), 100, 0, 0
-    for _ in range(runs):
-        rows = draws.binomial(10_000, SMALL.q.mean(), 2)
-        chosen, judged = (weights[:, draws.choice(80, n, p=SMALL.q / SMALL.q.sum())] - 0.95 for n in rows)
-        mean = judged.sum(axis=1) / 10_000
-        deviation = np.sqrt((judged**2).sum(axis=1) / 10_000 - mean**2)
+    for run in range(runs):
+        choose, judged = sparse(draws), sparse(draws)
+        gains = weights[:, choose.action[choose.reward > 0]] - 0.95
+        mean = gains.sum(axis=1) / 10_000
+        deviation = np.sqrt((gains**2).sum(axis=1) / 10_000 - mean**2)
         naive += bool((mean > 1.645 * deviation / 100).any())
-        zeros = np.zeros(10_000 - rows[0])
-        growth = [betting.log_wealth(np.r_[one, zeros], 0.0, -0.95, anchor=0.0) for one in chosen]
-        sequence += betting.log_wealth(judged[int(np.argmax(growth))], 0.0, -0.95, anchor=0.0) >= np.log(20)
+        certificates = certify(candidates, Split(choose, choose, judged, f"reuse {run}"))
+        sequence += any(certificate.passed for certificate in certificates)
     assert naive > 0.3 * runs and sequence <= stats.binom.ppf(0.999, runs, 0.05)

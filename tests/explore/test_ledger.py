@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recipes.explore.population import served_by
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate import served_by
 from tastemaker.explore.gate import GateSettings, certify
 from tastemaker.explore.ledger import (
     Entry,
     Ledger,
     admit,
     bank,
-    depsue_paper,
     margin,
-    paper_violation,
     record,
     settle,
     watch,
@@ -24,7 +22,7 @@ from tastemaker.explore.ledger import (
     withdraw,
 )
 from tastemaker.explore.policy import TablePolicy
-from tastemaker.explore.table import Log
+from tastemaker.explore.table import Log, Split
 from tastemaker.simulate.bandit import PAIRED_TILTS, paired_world
 from tastemaker.stats.random import generator
 
@@ -51,14 +49,9 @@ def gated(ledger, probabilities, key="g", n=60_000, planned=70_000, logger=None)
     settings = GateSettings(
         ledger.c, ledger.gate_delta, margin(ledger, planned), ledger.floor, cap=ledger.cap
     )
-    found = certify(
-        [TablePolicy(probabilities[None, :])],
-        drawn(n // 2, f"{key}2", played),
-        drawn(n, f"{key}3", played),
-        settings,
-        split_hash=f"split {key}",
-        spent=ledger.spent,
-    )
+    choose, judged = drawn(n // 2, f"{key}2", played), drawn(n, f"{key}3", played)
+    parts = Split(choose, choose, judged, f"split {key}")
+    found = certify([TablePolicy(probabilities[None, :])], parts, settings, spent=ledger.spent)
     return record(ledger, found), found[0]
 
 
@@ -67,14 +60,6 @@ def served(policy, n, key, ledger):
     mixed = (1 - ledger.holdout) * policy + ledger.holdout * SMALL.logger
     rows = drawn(n, key, mixed)
     return (policy[rows.action] - ledger.c * SMALL.logger[rows.action]) / mixed[rows.action] * rows.reward
-
-
-def test_paper_thresholds_and_closed_form():
-    np.testing.assert_allclose(depsue_paper(0.95, [1.02, 0.99]), [0.95, 0.88, 0.84], atol=1e-12)
-    closed = [round(100 * paper_violation(k), 1) for k in (2, 3, 5)]
-    assert closed == [12.2, 17.1, 23.1]
-    # Ceiling: with V(pi_A) = 1.2 V0 and width .05 V0 the paper's test leaves nu <= 1 - (C + width)/V(pi_A).
-    assert pytest.approx(1 / 6) == 1 - (0.95 + 0.05) / 1.2
 
 
 def test_banking_rules_in_the_gaussian_toy():

@@ -7,8 +7,6 @@ from tests.explore.worlds import dense_softmax, dense_world
 
 from tastemaker.errors import InputError
 from tastemaker.explore.policy import (
-    Blocked,
-    FunctionPolicy,
     Mixture,
     SoftmaxPolicy,
     TablePolicy,
@@ -32,7 +30,7 @@ def test_blocks_agree_with_the_dense_softmax(precision: str, tolerance: float) -
         rows = np.arange(40)
         action = np.random.default_rng(2).integers(0, 30, 40)
         context = world.log.context
-        for answer in (policy.log_prob(context, action), Blocked.log_prob(policy, context, action)):
+        for answer in (policy.log_prob(context, action), base.Blocked.log_prob(policy, context, action)):
             np.testing.assert_allclose(np.exp(answer), dense[rows, action], atol=tolerance)
         group = world.prefixes[None, :] == (rows % 5)[:, None]
         np.testing.assert_allclose(
@@ -59,21 +57,6 @@ def test_draws_have_the_policys_frequencies_and_never_a_forbidden_action() -> No
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_leaving_out_what_was_drawn_renormalises() -> None:
-    world = dense_world(20, 30)
-    above = np.random.default_rng(0).permuted(np.tile(np.arange(30), (20, 1)), axis=1)[:, :3]
-    above[::2, 2] = -1
-    action = np.array([next(a for a in range(30) if a not in row) for row in above.tolist()])
-    rest = world.pi.copy()
-    for row, column in np.argwhere(above >= 0):
-        rest[row, above[row, column]] = 0
-    expected = rest[np.arange(20), action] / rest.sum(axis=1)
-    np.testing.assert_allclose(
-        np.exp(world.policy.log_prob(world.log.context, action, without=above)), expected, rtol=1e-10
-    )
-
-
-@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("cap", [1.0, 2.0, 5.0, 15.0, None])
 def test_a_mixture_keeps_its_cap_with_no_more_of_the_logger_than_needed(cap: float | None) -> None:
     world = dense_world(50, 30)
@@ -97,16 +80,24 @@ def test_a_mixture_keeps_its_cap_with_no_more_of_the_logger_than_needed(cap: flo
     )
 
 
-def test_tables_functions_and_uniform() -> None:
+def test_tables_and_uniform() -> None:
     table = TablePolicy(np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]))
     context = np.array([[1.0], [0.0]])
     np.testing.assert_allclose(np.exp(table.log_prob(context, np.array([2, 2]))), [0.7, 0.0])
     uniform = uniform_policy(4, np.array([True, False, True, True]))
     np.testing.assert_allclose(np.exp(uniform.log_prob(context, np.array([0, 1]))), [1 / 3, 0.0])
-    function = FunctionPolicy(
-        lambda ctx, actions: np.log([[1.0, 3.0]])[:, actions].repeat(len(ctx), axis=0), 2, "one to three"
+
+
+def test_a_table_answers_as_the_general_policy_does() -> None:
+    draws = np.random.default_rng(1)
+    table = TablePolicy(draws.dirichlet(np.ones(6), 4), np.arange(6) % 3)
+    context, action = draws.integers(0, 4, 50)[:, None] * 1.0, draws.integers(0, 6, 50)
+    np.testing.assert_allclose(table.log_prob(context, action), base.Blocked.log_prob(table, context, action))
+    np.testing.assert_allclose(
+        table.prefix_log_prob(context, action % 3), base.Blocked.prefix_log_prob(table, context, action % 3)
     )
-    np.testing.assert_allclose(np.exp(function.log_prob(context, np.array([0, 1]))), [0.25, 0.75])
+    subset = np.arange(6) < 2
+    np.testing.assert_allclose(table.mass(context, subset), base.Blocked.mass(table, context, subset))
 
 
 def test_fingerprints_tell_policies_apart() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
+from tastemaker.explore.estimate.logger import fitted_propensities
 from tastemaker.explore.table import ESTIMATED, Columns, Log, check_log, split
 
 ACTIONS = ["a", "b", "c"]
@@ -47,24 +48,27 @@ def test_list_columns_spread_over_several() -> None:
     ("changed", "message"),
     [
         ({"propensity": [0.5, None, 0.5]}, r"row 2, column 'propensity' is empty; .*record the probability"),
-        ({"propensity": [0.5, math.nan, 0.5]}, r"row 2, column 'propensity': nan is not a finite number"),
+        (
+            {"propensity": [0.5, math.nan, 0.5]},
+            r"row 2, column 'propensity' is 'nan', which is no finite number",
+        ),
         ({"propensity": [0.5, 0.5, 0.0]}, r"row 3, column 'propensity': 0 is not above 0"),
         ({"propensity": [-0.5, 0.5, 0.1]}, r"row 1, column 'propensity': -0.5 is not above 0"),
         ({"propensity": [0.5, 1.5, 0.5]}, r"row 2, column 'propensity': 1.5 is above 1; give probabilities"),
         ({"reward": [0.0, None, 0.0]}, r"row 2, column 'reward' is empty; no reward is 0"),
-        ({"reward": [0.0, 1.0, math.nan]}, r"row 3, column 'reward': nan is not a finite number"),
-        ({"reward": [0.0, -1.0, 0.0]}, r"row 2, column 'reward': -1 is negative; shift"),
+        ({"reward": [0.0, 1.0, math.nan]}, r"row 3, column 'reward' is 'nan', which is no finite number"),
+        ({"reward": [0.0, -1.0, 0.0]}, r"row 2, column 'reward': -1 is negative; .* counted from 0"),
         ({"reward": [0.0, 2.0, 0.0]}, r"row 2, column 'reward': 2 is above r_max = 1; raise r_max"),
         (
             {"action": ["a", "d", "a"]},
-            r"row 2, column 'action': action 'd' is not among the 3 known actions; add it",
+            r"row 2, column 'action': 'd' is not in the known actions; add the item",
         ),
         ({"action": ["a", "b", None]}, r"row 3, column 'action'"),
-        ({"x": [0.0, math.inf, 0.0]}, r"row 2, column 'x': inf is not a finite number"),
-        ({"x": ["p", "q", "r"]}, r"column 'x' is no number .*categories to indicator columns"),
+        ({"x": [0.0, math.inf, 0.0]}, r"row 2, column 'x' is 'inf', which is no finite number"),
+        ({"x": ["p", "q", "r"]}, r"row 1, column 'x' is 'p', which is no finite number"),
         ({"prefix_propensity": [0.5, 2.0, 0.5]}, r"row 2, column 'prefix_propensity': 2 is above 1"),
         ({"timestamp": ["yesterday", "today", "now"]}, r"column 'timestamp' is 'yesterday'"),
-        ({"position": [1.5, 2.0, 3.0]}, r"column 'position' cannot be read as int64"),
+        ({"position": [1.5, 2.0, 3.0]}, r"row 1, column 'position' is '1.5', which is no whole number"),
         ({"user_id": ["u", None, "v"]}, r"row 2, column 'user_id' is empty; fill it"),
     ],
 )
@@ -90,11 +94,11 @@ def test_missing_propensities_are_refused_or_estimated() -> None:
     bare = pa.table({"x": x, "action": action, "reward": np.zeros(2_000)})
     with pytest.raises(InputError, match=r"'propensity' is missing; log the probability .* fitted logger"):
         check_log(bare, Columns(context=("x",)), ACTIONS)
-    log = check_log(bare, Columns(context=("x",)), ACTIONS, fit_logger=True)
+    log = check_log(bare, Columns(context=("x",)), ACTIONS, logger=fitted_propensities)
     assert log.source == ESTIMATED
     # 2,000 rows fix two coefficients to about .05 each, so probabilities to a few hundredths.
     assert np.abs(log.propensity - np.where(action == "a", truth, 1 - truth)).max() < 0.1
-    constant = check_log(bare.drop_columns("x"), Columns(), ACTIONS, fit_logger=True)
+    constant = check_log(bare.drop_columns("x"), Columns(), ACTIONS, logger=fitted_propensities)
     assert np.allclose(np.unique(constant.propensity[action == "a"]), (action == "a").mean(), atol=0.03)
 
 

@@ -54,3 +54,18 @@ def dense_world(n: int = 400, actions: int = 30, seed: int = 0, precision: str =
     reward = (rng.random(n) < q[np.arange(n), action]).astype(float)
     log = Log(context, action, reward, pi0[np.arange(n), action], [f"a{one}" for one in range(actions)])
     return Dense(log, logger, policy, pi0, pi, q, prefixes)
+
+
+@dataclass(frozen=True)
+class GivenRewards:
+    """A reward model that is a table of predictions (n, A)."""
+
+    table: np.ndarray
+
+    def at(self, actions: np.ndarray) -> np.ndarray:
+        """(n, m) predictions of m actions a row."""
+        return self.table[np.arange(len(actions))[:, None], actions]
+
+    def block(self, rows: slice, actions: slice) -> np.ndarray:
+        """(r, a)."""
+        return self.table[rows, actions]

@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows.explore.promise import read_ledger
+from tastemaker.flows.explore.ledger_store import LedgerStore
+from tastemaker.flows.explore.runs import kept_policy
 from tastemaker.flows.explore.serve import Explorer
-from tastemaker.flows.explore.study import kept_policy
 from tastemaker.flows.explore.tables import Source, contexts, load
 from tastemaker.flows.recommend import Wish
 from tastemaker.flows.service import WorkspaceService, open_service
@@ -119,7 +119,7 @@ def test_what_is_deployed_is_served_without_a_restart(shop: Shop) -> None:
 
 def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Shop) -> None:
     live = first_rows(shop.live)
-    book = read_ledger(shop.database)
+    book = LedgerStore(shop.database).read()
     assert book.serving is not None
     own, logger, mixed = (live[f"{name}propensity"] for name in ("policy_", "reference_", ""))
     share = (mixed - own) / np.where(logger == own, np.nan, logger - own)
@@ -185,7 +185,7 @@ def test_live_rows_are_watched_and_banked_as_they_come(shop: Shop) -> None:
     more = shop.run("ledger --settle-live")
     assert more["rounds_left"] == PLANNED - served - 2 * len(shop.users)
     # What was earned in truth, were rewards counted without error: about twice the logger's value a round.
-    book = read_ledger(shop.database)
+    book = LedgerStore(shop.database).read()
     assert -book.c < more["bank"] / (served + 180) < 1
     with pytest.raises(InputError, match="leave out --ledger"):
         shop.run("ledger --ledger elsewhere.sqlite")
@@ -246,7 +246,7 @@ def test_an_alarm_gives_everything_back_to_pi0_at_once(shop: Shop) -> None:
 
 
 def test_a_damaged_policy_is_not_served(shop: Shop) -> None:
-    mark = next(one for one in read_ledger(shop.database).entries if one.kind == "deployed").policy
+    mark = next(one for one in LedgerStore(shop.database).read().entries if one.kind == "deployed").policy
     file = shop.service.workspace.artifacts.path("policy", mark) / "policy.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match="damaged"):

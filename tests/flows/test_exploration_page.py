@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.explore.ledger import bank
-from tastemaker.flows.explore.promise import read_ledger
+from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.store import read_any, write_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "explore.md"
@@ -70,7 +70,7 @@ SOURCE = "log.parquet --actions items.parquet --context x0,x1,x2"
 def test_held_out_rows_are_spent_once(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(walked[0])
     with pytest.raises(InputError, match="opened before"):
-        run(f"tastemaker explore certify {SOURCE} --study study --ledger book.sqlite --out again -q")
+        run(f"tastemaker explore certify {SOURCE} --run run --ledger book.sqlite --out again -q")
 
 
 def test_a_log_without_rewards_is_refused_with_a_reason(
@@ -86,7 +86,7 @@ def test_a_log_without_rewards_is_refused_with_a_reason(
     assert code == 1 and "refused: none of the" in said and not Path("empty").exists()
     with pytest.raises(InputError, match="other rows"):
         run(
-            "tastemaker explore certify nothing.parquet --actions items.parquet --study study --ledger"
+            "tastemaker explore certify nothing.parquet --actions items.parquet --run run --ledger"
             " b2.sqlite -q"
         )
 
@@ -98,11 +98,11 @@ def test_nothing_is_deployed_without_a_certificate(
     # A candidate that leaves the logger's items almost wholly cannot pass; its refusal ends with exit code 1.
     assert run(f"tastemaker explore learn {SOURCE} --out wild --key wild --shares 0.9,0.95 -q")[0] == 0
     code, said = run(
-        f"tastemaker explore certify {SOURCE} --study wild --ledger wild.sqlite --out refused --json -q"
+        f"tastemaker explore certify {SOURCE} --run wild --ledger wild.sqlite --out refused --json -q"
     )
     assert code == 1 and not json.loads(said)["passed"]
     assert "Must not go live" in (Path("refused") / "certificate.md").read_text()
-    code, said = run("tastemaker explore deploy --study wild --certificate refused --ledger wild.sqlite")
+    code, said = run("tastemaker explore deploy --run wild --certificate refused --ledger wild.sqlite")
     assert code == 1 and "not deployed: refused" in said
 
 
@@ -114,14 +114,14 @@ def test_the_next_gate_reads_rows_of_a_mixture(
         json.loads((Path(name) / "certificates.json").read_text()) for name in ("certificate", "next")
     )
     assert {one["cap"] for one in first} == {1.0} and {one["cap"] for one in later} == {5.0}
-    book = read_ledger(Path("book.sqlite"))
+    book = LedgerStore(Path("book.sqlite")).read()
     # What was banked is what the second deployment may spend, over its 10,000 planned rounds.
     assert later[0]["margin"] == pytest.approx(-bank(book).low / 10_000) and bank(book).low > 0
     table = read_any(Path("served.parquet"))
     write_table(Path("blind.parquet"), table.drop_columns(["reference_propensity"]))
     assert run(f"tastemaker explore learn {SOURCE.replace('log', 'blind', 1)} --out blind -q")[0] == 0
     line = (
-        f"tastemaker explore certify {SOURCE.replace('log', 'blind', 1)} --study blind --ledger book.sqlite"
+        f"tastemaker explore certify {SOURCE.replace('log', 'blind', 1)} --run blind --ledger book.sqlite"
         " --out blind-out -q"
     )
     with pytest.raises(InputError, match=r"'reference_propensity' is missing.*--column reference=propensity"):

@@ -15,8 +15,8 @@ import pytest
 from scipy import stats
 from tests.conftest import quiet
 
+from tastemaker.flows.explore.estimates import estimate, support
 from tastemaker.flows.explore.learn import learn
-from tastemaker.flows.explore.look import estimate, support
 from tastemaker.flows.explore.tables import Source
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import Recommender, Wish

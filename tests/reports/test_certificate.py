@@ -11,7 +11,7 @@ import pytest
 
 from tastemaker.explore.gate import GateSettings, certify
 from tastemaker.explore.policy import TablePolicy
-from tastemaker.explore.table import Log
+from tastemaker.explore.table import Log, Split
 from tastemaker.reports.certificate import markdown, page
 from tastemaker.reports.certificate.words import claim
 
@@ -22,10 +22,10 @@ def values():
     cannot support.
     """
     draws = np.random.default_rng(0)
-    parts = []
+    logs = []
     for rows in (200, 400):
         action = draws.integers(0, 4, rows)
-        parts.append(
+        logs.append(
             Log(
                 np.zeros((rows, 1)),
                 action,
@@ -35,9 +35,9 @@ def values():
             )
         )
     known = np.array([0.25, 0.25, 0.25, 0.25, 0.0])
-    ladder = [TablePolicy(known[None, :]), TablePolicy(np.array([[0.0, 0.0, 0.0, 0.1, 0.9]]))]
-    found = certify(ladder, *parts, GateSettings(), split_hash="split")
-    return [json.loads(one.to_json()) for one in found]
+    candidates = [TablePolicy(known[None, :]), TablePolicy(np.array([[0.0, 0.0, 0.0, 0.1, 0.9]]))]
+    certificates = certify(candidates, Split(logs[0], *logs, "split"), GateSettings())
+    return [json.loads(certificate.to_json()) for certificate in certificates]
 
 
 def test_both_forms_say_the_same(values):

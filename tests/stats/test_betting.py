@@ -54,42 +54,6 @@ def test_lower_equals_the_definition(values, anchor, delta):
         slow_lower(array, delta, -1.0, anchor=anchor),
     )
     assert got == pytest.approx(max(slow, -1.0), abs=1e-6)
-    assert betting.upper(-array, delta, 1.0, anchor=anchor) == pytest.approx(-got, abs=1e-12)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 10_000),
-    rows=st.integers(1, 3_000),
-    shape=st.sampled_from(["exponential", "clicks", "gains"]),
-    anchor=st.sampled_from([-math.inf, 0.0]),
-)
-def test_sequence_never_exceeds_the_bound_of_its_prefix(seed, rows, shape, anchor):
-    draws = np.random.default_rng(seed)
-    clicks = (draws.random(rows) < 0.05).astype(float)
-    gains = clicks * (np.exp(draws.normal(size=rows)) - 0.95)
-    values = {"exponential": draws.exponential(size=rows), "clicks": clicks, "gains": gains}[shape]
-    low = -0.95 if shape == "gains" else 0.0
-    found = betting.lower_sequence(values, 0.05, low, anchor=anchor)
-    for row in {0, rows // 3, rows - 1}:
-        assert found[row] <= betting.lower(values[: row + 1], 0.05, low, anchor=anchor) + 1e-7
-    assert np.all(np.diff(betting.lower_sequence(values, 0.05, low, anchor=anchor, running=True)) >= 0)
-
-
-def test_sequence_is_close_to_the_bound_of_its_prefix():
-    values = np.random.default_rng(0).exponential(size=20_000)
-    found = betting.lower_sequence(values, 0.05, 0.0)
-    for rows in (50, 500, 5_000, 12_345, 20_000):
-        exact, mean = betting.lower(values[:rows], 0.05, 0.0), values[:rows].mean()
-        assert mean - found[rows - 1] <= 1.25 * (mean - exact)
-
-
-def test_ever_above_the_mean_at_most_delta():
-    # 400 streams, looked at after every one of 500 rows; the limit is the 99.9 % point of Binomial(400, .05).
-    draws, misses = np.random.default_rng(1), 0
-    for _ in range(400):
-        misses += bool((betting.lower_sequence((draws.random(500) < 0.1) * 1.0, 0.05, 0.0) > 0.1).any())
-    assert misses <= stats.binom.ppf(0.999, 400, 0.05)
 
 
 def test_total_holds_under_drift_and_adds_up():
@@ -112,7 +76,6 @@ def test_total_holds_under_drift_and_adds_up():
 def test_nothing_known_gives_the_smallest_value():
     assert betting.lower(np.zeros(5), 0.05, 0.0) == 0.0
     assert betting.lower(np.empty(0), 0.05, -1.0) == -1.0
-    assert betting.lower_sequence(np.full(3, -1.0), 0.05, -1.0).tolist() == [-1.0, -1.0, -1.0]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +87,7 @@ def test_nothing_known_gives_the_smallest_value():
         (lambda: betting.lower([0.1], 1.0, 0.0), "delta is 1.0"),
         (lambda: betting.lower([0.1], 0.05, -math.inf), "smallest value"),
         (lambda: betting.log_wealth([0.1], 0.0, -1.0, fractions=[1.0]), "fractions"),
-        (lambda: betting.lower_sequence([[0.1]], 0.05, 0.0), "shape"),
+        (lambda: betting.lower([[0.1]], 0.05, 0.0), "shape"),
     ],
 )
 def test_bad_input(call, words):

@@ -20,10 +20,10 @@ app = group(
     " user_id where users return. The catalogue has action, vector (or v0, v1 ...), and prefix and new"
     " where they are known.\n\n  tastemaker explore support log.parquet --actions items.parquet --context"
     " x0,x1\n\n  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out"
-    " study\n\n  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study"
-    " study --ledger book.sqlite\n\n  tastemaker explore deploy --study study --ledger book.sqlite"
-    " --rounds 10000\n\nInstead of a log, -w WORKSPACE joins the slates it served to the events that"
-    " followed. Exit codes: 0 done or passed, 1 refused (the reason is printed), 2 bad input."
+    " run\n\n  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --run run"
+    " --ledger book.sqlite\n\n  tastemaker explore deploy --run run --ledger book.sqlite --rounds"
+    " 10000\n\nInstead of a log, -w WORKSPACE joins the slates it served to the events that followed."
+    " Exit codes: 0 done or passed, 1 refused (the reason is printed), 2 bad input."
 )
 
 Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON lines.")]
@@ -40,7 +40,9 @@ RMax = Annotated[float, typer.Option(help="Largest reward a row can have.")]
 FitLogger = Annotated[
     bool, typer.Option("--fit-logger", help="Estimate missing propensities; everything is then labelled so.")
 ]
-Study = Annotated[Path, typer.Option(help="The folder that `learn` wrote.")]
+Run = Annotated[
+    Path, typer.Option("--run", "--study", help="The off-policy run: the folder that `learn` wrote.")
+]
 Ledger = Annotated[
     Path | None, typer.Option(help="SQLite file of promises and deployments (default: the workspace's).")
 ]
@@ -58,8 +60,8 @@ def _source(
 ) -> Any:
     from tastemaker.flows.explore.tables import Source
 
-    pairs = [tuple(one.split("=", 1)) for one in column or []]
-    if any(len(one) != 2 for one in pairs):
+    pairs = [tuple(text.split("=", 1)) for text in column or []]
+    if any(len(pair) != 2 for pair in pairs):
         raise InputError("--column takes role=name, for example --column reward=click")
     names = tuple(name.strip() for name in context.split(",") if name.strip())
     return Source(log, actions, workspace, names, tuple(pairs), r_max, fit_logger)  # type: ignore[arg-type]
@@ -67,7 +69,7 @@ def _source(
 
 def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose first parameter is a `Source`, with the options of `_source` in its place."""
-    given, own = (inspect.signature(one, eval_str=True).parameters for one in (_source, command))
+    given, own = (inspect.signature(function, eval_str=True).parameters for function in (_source, command))
     parameters = [*given.values(), *list(own.values())[1:]]
 
     def run(**values: Any) -> None:
@@ -75,18 +77,18 @@ def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
-        return tuple(float(one) for one in text.split(",") if one.strip())
+        return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise InputError(f"{option} {text}: give numbers separated by commas") from None
 
 
-def _ended(result: dict[str, Any], as_json: bool) -> None:
+def _emit_and_exit(result: dict[str, Any], as_json: bool) -> None:
     emit(result, as_json)
     raise typer.Exit(0 if result["passed"] else 1)
 
@@ -96,10 +98,10 @@ def _ended(result: dict[str, Any], as_json: bool) -> None:
 def support(
     source: Any,
     policy: Annotated[
-        str | None, typer.Option(help="uniform, or the folder of a study: how much of it the log covers.")
+        str | None, typer.Option(help="uniform, or the folder of a run: how much of it the log covers.")
     ] = None,
     candidate: Annotated[
-        int | None, typer.Option(help="Which candidate of the study (default: the most novel).")
+        int | None, typer.Option(help="Which candidate of the run (default: the most novel).")
     ] = None,
     c: Annotated[
         float, typer.Option(help="Share of the logger's value that a certificate will promise.")
@@ -112,36 +114,36 @@ def support(
     Example: tastemaker explore support clicks.csv --column action=item_id --column reward=click --policy
     uniform
     """
-    from tastemaker.flows.explore import look
+    from tastemaker.flows.explore import estimates
 
-    emit(look.support(source, policy, candidate, c, delta), as_json)
+    emit(estimates.support(source, policy, candidate, c, delta), as_json)
 
 
 @app.command()
 @reads_a_log
 def estimate(
     source: Any,
-    policy: Annotated[str, typer.Option(help="uniform, or the folder of a study.")] = "uniform",
+    policy: Annotated[str, typer.Option(help="uniform, or the folder of a run.")] = "uniform",
     candidate: Annotated[
-        int | None, typer.Option(help="Which candidate of the study (default: the most novel).")
+        int | None, typer.Option(help="Which candidate of the run (default: the most novel).")
     ] = None,
     delta: Delta = 0.05,
     as_json: AsJson = False,
 ) -> None:
     """A policy's value by every estimator the log allows, each with its lower bounds and assumptions.
 
-    Example: tastemaker explore estimate log.parquet --actions items.parquet --context x0,x1 --policy study
+    Example: tastemaker explore estimate log.parquet --actions items.parquet --context x0,x1 --policy run
     """
-    from tastemaker.flows.explore import look
+    from tastemaker.flows.explore import estimates
 
-    emit(look.estimate(source, policy, candidate, delta), as_json)
+    emit(estimates.estimate(source, policy, candidate, delta), as_json)
 
 
 @app.command()
 @reads_a_log
 def learn(
     source: Any,
-    out: Annotated[Path, typer.Option(help="Folder of the study; it must be new.")] = Path("study"),
+    out: Annotated[Path, typer.Option(help="Folder of the run; it must be new.")] = Path("run"),
     objective: Annotated[
         str, typer.Option(help="clipped_ips, ips, dr, cql or log_likelihood.")
     ] = "clipped_ips",
@@ -156,13 +158,13 @@ def learn(
     """Learn candidates on half of the log, from the logger towards new items; no row that will certify them
     is touched.
 
-    Example: tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out study
+    Example: tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out run
     """
-    from tastemaker.flows.explore.learn import learn as run
+    from tastemaker.flows.explore.learn import learn as learn_candidates
 
     with progress(quiet) as report:
-        result = run(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
-    _ended(result, as_json)
+        result = learn_candidates(source, out, objective, _numbers(shares, "--shares"), key, steps, report)
+    _emit_and_exit(result, as_json)
 
 
 @app.command()
@@ -183,16 +185,16 @@ def design(
 
     Example: tastemaker explore design log.parquet --actions items.parquet --budget 500 --min-plays 2
     """
-    from tastemaker.flows.explore.learn import design as run
+    from tastemaker.flows.explore.learn import design as share_plays
 
-    emit(run(source, out, budget, cap, min_plays), as_json)
+    emit(share_plays(source, out, budget, cap, min_plays), as_json)
 
 
 @app.command()
 @reads_a_log
 def certify(
     source: Any,
-    study: Study = Path("study"),
+    run: Run = Path("run"),
     out: Annotated[Path, typer.Option(help="Folder of the certificate: JSON, Markdown, HTML.")] = Path(
         "certificate"
     ),
@@ -217,21 +219,25 @@ def certify(
     Rows that a deployment served need what pi0 gave the shown action: a column reference_propensity, or
     --column reference=NAME.
 
-    Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --study study
-    --ledger book.sqlite
+    Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --run run --ledger
+    book.sqlite
     """
-    from tastemaker.explore.ledger import Ledger as Promise
-    from tastemaker.flows.explore.certify import certify as run
+    from tastemaker.explore.ledger import Ledger as Terms
+    from tastemaker.flows.explore.certify import GateRequest
+    from tastemaker.flows.explore.certify import certify as open_gate
+    from tastemaker.flows.explore.ledger_store import LedgerStore
 
-    promise = Promise(c, floor, delta, gates, r_max=source.r_max)
+    terms = Terms(c, floor, delta, gates, r_max=source.r_max)
+    request = GateRequest(terms, support, rounds)  # type: ignore[arg-type]
+    store = LedgerStore.of(source.workspace, ledger)
     with progress(quiet) as report:
-        result = run(source, study, out, ledger, promise, support, rounds, report)
-    _ended(result, as_json)
+        result = open_gate(source, run, out, store, request, report)
+    _emit_and_exit(result, as_json)
 
 
 @app.command()
 def deploy(
-    study: Study = Path("study"),
+    run: Run = Path("run"),
     certificate: Annotated[Path, typer.Option(help="The folder that `certify` wrote.")] = Path("certificate"),
     workspace: Workspace = None,
     ledger: Ledger = None,
@@ -243,12 +249,12 @@ def deploy(
     With -w the workspace's server shows it from the next request on, beside pi0, for as many requests as are
     planned.
 
-    Example: tastemaker explore deploy --study study --certificate certificate --ledger book.sqlite --rounds
-    10000
+    Example: tastemaker explore deploy --run run --certificate certificate --ledger book.sqlite --rounds 10000
     """
-    from tastemaker.flows.explore.certify import deploy as run
+    from tastemaker.flows.explore.certify import deploy as admit
+    from tastemaker.flows.explore.ledger_store import LedgerStore
 
-    _ended(run(study, certificate, workspace, ledger, rounds), as_json)
+    _emit_and_exit(admit(run, certificate, LedgerStore.of(workspace, ledger), rounds), as_json)
 
 
 @app.command()
@@ -276,13 +282,15 @@ def ledger(
 
     Example: tastemaker explore ledger --ledger book.sqlite --settle served.parquet
     """
+    from tastemaker.flows.explore.ledger_store import LedgerStore
     from tastemaker.flows.explore.live import bank_served, show
 
+    store = LedgerStore.of(workspace, ledger)
     if settle is not None or settle_live:
         source = _source(settle, workspace if settle_live else None, column=column, r_max=r_max)
-        emit(bank_served(source, workspace, ledger, key), as_json)
+        emit(bank_served(source, store, key), as_json)
     else:
-        emit(show(workspace, ledger, hand_back), as_json)
+        emit(show(store, hand_back), as_json)
 
 
 @app.command()
@@ -312,8 +320,12 @@ def watch(
 
     Example: tastemaker explore watch served.parquet --ledger book.sqlite --hand-back
     """
-    from tastemaker.flows.explore.live import watch as run
+    from tastemaker.flows.explore.ledger_store import LedgerStore
+    from tastemaker.flows.explore.live import AlarmSettings
+    from tastemaker.flows.explore.live import watch as look_at_rows
 
     source = _source(log, workspace if log is None else None, column=column, r_max=r_max)
-    result = run(source, workspace, ledger, floor, reference, delta, hand_back)
-    _ended(result | {"passed": result["alarm"] is None}, as_json)
+    known = reference is not None and source.workspace is None and not hand_back
+    store = None if known else LedgerStore.of(workspace, ledger)
+    result = look_at_rows(source, store, AlarmSettings(floor, reference, delta), hand_back)
+    _emit_and_exit(result | {"passed": result["alarm"] is None}, as_json)

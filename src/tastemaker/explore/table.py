@@ -97,10 +97,11 @@ class Log:
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Log:
         """The log of some rows, by number or mask."""
-        columns: dict[str, Any] = {name: getattr(self, name) for name in _ROWWISE}
-        return replace(
-            self, **{name: None if value is None else value[rows] for name, value in columns.items()}
-        )
+        columns = {name: getattr(self, name) for name in _ROWWISE}
+        taken: dict[str, Any] = {
+            name: None if value is None else value[rows] for name, value in columns.items()
+        }
+        return replace(self, **taken)
 
     @cached_property
     def hash(self) -> str:

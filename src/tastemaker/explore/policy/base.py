@@ -168,8 +168,9 @@ class Blocked:
     def fingerprint(self) -> str:
         """A digest of the class and every field."""
         digest = hashlib.blake2b(type(self).__name__.encode(), digest_size=16)
-        for part in fields(self) if is_dataclass(self) else ():
-            digest.update(f"\x1f{part.name}=".encode() + _bytes(getattr(self, part.name)))
+        names: list[str] = [part.name for part in fields(self)] if is_dataclass(self) else []
+        for name in names:
+            digest.update(f"\x1f{name}=".encode() + _bytes(getattr(self, name)))
         return digest.hexdigest()
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError
-from tastemaker.explore.gate import Certificate, GateSettings, believe
+from tastemaker.explore.gate import Certificate, GateSettings, Support, believe
 from tastemaker.explore.gate import certify as run_gate
 from tastemaker.explore.ledger import Ledger, admit, bank, margin, record
-from tastemaker.flows.explore.promise import append_entries, ledger_file, read_ledger, waiting
-from tastemaker.flows.explore.study import keep_policy, learnt_from, open_study, read_ladder
+from tastemaker.flows.explore.ledger_store import LedgerStore
+from tastemaker.flows.explore.runs import keep_policy, learnt_from, open_run, read_candidates
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, read_any, write_text
@@ -19,49 +20,46 @@ from tastemaker.store import Workspace, read_any, write_text
 FILE = "certificates.json"
 
 
-def certify(
-    source: Source,
-    study: Path,
-    out: Path,
-    ledger: Path | None,
-    promise: Ledger,
-    support: str,
-    planned: int,
-    report: Report,
-) -> dict[str, Any]:
-    """Open S3 once: certificates of the study's ladder, recorded in the ledger; a page in `out`. `passed`
-    says how it ended.
+@dataclass(frozen=True)
+class GateRequest:
+    """terms: of a ledger that begins now; support: what counts for new items; planned: rounds the deployment
+    is meant for.
     """
-    path = ledger_file(source.workspace, ledger)
+
+    terms: Ledger
+    support: Support = "logged"
+    planned: int = 10_000
+
+
+def certify(
+    source: Source, folder: Path, out: Path, store: LedgerStore, request: GateRequest, report: Report
+) -> dict[str, Any]:
+    """Open S3 once: certificates of the candidates of the run in `folder`, recorded in the ledger; a page in
+    `out`. `passed` says how it ended.
+    """
     report("certify", 0, 2, "reading")
-    loaded = load(learnt_from(study, source))
-    found = open_study(study, loaded)
-    book = read_ledger(path, promise)
-    if found.parts[3] not in book.spent:
-        _comparable(source, book, path)
-    needed = margin(book, planned, waiting(book, source.workspace))
-    gate = GateSettings(book.c, book.gate_delta, needed, book.floor, support, book.cap)  # type: ignore[arg-type]
-    s1, s2, s3, split_hash = found.parts
-    believed = believe(s1, loaded.vectors, loaded.existing, gate.delta) if support == "features" else None
-    report("certify", 1, 2, f"{len(s3):,} rows, {len(found.ladder)} candidates")
+    loaded = load(learnt_from(folder, source))
+    run = open_run(folder, loaded)
+    book = store.read(request.terms)
+    if run.parts.digest not in book.spent:
+        _require_reference(source, book, store.path)
+    needed = margin(book, request.planned, store.unsettled_rounds(book))
+    gate = GateSettings(book.c, book.gate_delta, needed, book.floor, request.support, book.cap)
+    believed = None
+    if request.support == "features":
+        believed = believe(run.parts.learn, loaded.vectors, loaded.existing, gate.delta)
+    report("certify", 1, 2, f"{len(run.parts.certify):,} rows, {len(run.candidates)} candidates")
     certificates = run_gate(
-        found.ladder,
-        s2,
-        s3,
-        gate,
-        split_hash=split_hash,
-        spent=book.spent,
-        existing=loaded.existing,
-        believed=believed,
+        run.candidates, run.parts, gate, spent=book.spent, existing=loaded.existing, believed=believed
     )
-    after = record(book, certificates)
-    append_entries(path, book, after)
-    write_text(out / FILE, json.dumps([json.loads(one.to_json()) for one in certificates], indent=1) + "\n")
+    store.append(book, record(book, certificates))
+    values = [json.loads(certificate.to_json()) for certificate in certificates]
+    write_text(out / FILE, json.dumps(values, indent=1) + "\n")
     report("certify", 2, 2, "done")
-    return _told(certificates, out)
+    return _result(certificates, values, out)
 
 
-def _comparable(source: Source, book: Ledger, path: Path) -> None:
+def _require_reference(source: Source, book: Ledger, path: Path) -> None:
     """After a deployment, plain rows must say what pi0 gave: the claim is about V0, not about what was
     served.
     """
@@ -75,18 +73,18 @@ def _comparable(source: Source, book: Ledger, path: Path) -> None:
         )
 
 
-def _told(certificates: list[Certificate], out: Path) -> dict[str, Any]:
+def _result(certificates: list[Certificate], values: list[dict[str, Any]], out: Path) -> dict[str, Any]:
     from tastemaker.reports.certificate import markdown, page
 
-    passed = [one for one in certificates if one.passed]
-    chosen = passed[-1] if passed else next((one for one in certificates if one.tested), certificates[0])
-    values = [json.loads(one.to_json()) for one in certificates]
-    place = certificates.index(chosen)
+    places = range(len(certificates))
+    passed = [place for place in places if certificates[place].passed]
+    tested = [place for place in places if certificates[place].tested]
+    place = passed[-1] if passed else tested[0] if tested else 0
     write_text(out / "certificate.md", markdown(values, place))
     write_text(out / "certificate.html", page(values, place))
     text = (
-        f"{chosen.reason}\ncandidate {place + 1} of {len(certificates)}, novelty {chosen.novelty:.3f};"
-        f" {out / 'certificate.html'}"
+        f"{certificates[place].reason}\ncandidate {place + 1} of {len(certificates)}, novelty"
+        f" {certificates[place].novelty:.3f}; {out / 'certificate.html'}"
     )
     return {
         "passed": bool(passed),
@@ -97,39 +95,36 @@ def _told(certificates: list[Certificate], out: Path) -> dict[str, Any]:
     }
 
 
-def deploy(
-    study: Path, certificates: Path, workspace: Path | None, ledger: Path | None, planned: int
-) -> dict[str, Any]:
+def deploy(folder: Path, certified: Path, store: LedgerStore, planned: int) -> dict[str, Any]:
     """Admit the most novel policy that passed, for `planned` rounds. `passed` is false with the reason when
-    none may go live.
+    none may go live. folder: of the run; certified: where `certify` wrote.
     """
-    path = ledger_file(workspace, ledger)
-    ladder, _ = read_ladder(study)
+    candidates, _ = read_candidates(folder)
     try:
-        listed = json.loads((certificates / FILE).read_text())
+        listed = json.loads((certified / FILE).read_text())
     except (OSError, ValueError):
-        raise InputError(f"{certificates}: holds no {FILE}; run `tastemaker explore certify` first") from None
-    found = [Certificate.from_json(json.dumps(one)) for one in listed]
-    book = read_ledger(path)
-    passed = [one for one in found if one.passed]
+        raise InputError(f"{certified}: holds no {FILE}; run `tastemaker explore certify` first") from None
+    certificates = [Certificate.from_json(json.dumps(values)) for values in listed]
+    book = store.read()
+    passed = [certificate for certificate in certificates if certificate.passed]
     if not passed:
-        why = next((one.reason for one in found if one.tested), found[0].reason)
-        return {"passed": False, "reason": why, "text": f"not deployed: {why}"}
+        tested = [certificate for certificate in certificates if certificate.tested]
+        return _refused((tested or certificates)[0].reason)
+    chosen = passed[-1]
     try:
-        after = admit(book, passed[-1], planned, waiting(book, workspace))
+        after = admit(book, chosen, planned, store.unsettled_rounds(book))
     except InputError as error:
-        return {"passed": False, "reason": str(error), "text": f"not deployed: {error}"}
-    place, chosen = found.index(passed[-1]) + 1, passed[-1]
-    if place > len(ladder) or ladder[place - 1].fingerprint() != chosen.policy_hash:
+        return _refused(str(error))
+    place = certificates.index(chosen) + 1
+    if place > len(candidates) or candidates[place - 1].fingerprint() != chosen.policy_hash:
         raise InputError(
-            f"{certificates}: certifies policy {chosen.policy_hash[:12]}, which is not in {study}; give its"
-            " study"
+            f"{certified}: certifies policy {chosen.policy_hash[:12]}, which is not in {folder}; give its run"
         )
-    if workspace is not None:
-        keep_policy(Workspace.open(workspace), study, place, chosen.policy_hash)
-    append_entries(path, book, after)
+    if store.workspace is not None:
+        keep_policy(Workspace.open(store.workspace), folder, place, chosen.policy_hash)
+    store.append(book, after)
     text = (
-        f"deployed candidate {place} of {study} (policy {chosen.policy_hash[:12]}, novelty"
+        f"deployed candidate {place} of {folder} (policy {chosen.policy_hash[:12]}, novelty"
         f" {chosen.novelty:.3f}) for {planned:,} rounds; serve it mixed with pi0: {book.holdout:.0%} of"
         f" requests at random, more where pi0/mixture exceeds {book.cap:g}"
     )
@@ -141,3 +136,7 @@ def deploy(
         "bank": bank(after).low,
         "text": text,
     }
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {"passed": False, "reason": reason, "text": f"not deployed: {reason}"}

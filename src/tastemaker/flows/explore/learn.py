@@ -12,7 +12,7 @@ from tastemaker.explore.design import DesignSettings, allocate
 from tastemaker.explore.gate import GateSettings
 from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.table import split
-from tastemaker.flows.explore.study import PARTS, plain_source, save_study
+from tastemaker.flows.explore.runs import PARTS, plain_source, save_run
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import write_table
@@ -22,44 +22,48 @@ from tastemaker.store.files import plain
 def learn(
     source: Source, out: Path, objective: str, shares: tuple[float, ...], key: str, steps: int, report: Report
 ) -> dict[str, Any]:
-    """A path on S1, its best point by S2, and the ladder from it towards new items, as a study in `out`.
+    """A path on S1, its best point by S2, and the candidate sequence from it towards new items, as an
+    off-policy run in `out`.
 
-    `passed` is false, with the reason, where no row has a reward: then there is no study.
+    `passed` is false, with the reason, where no row has a reward: then there is no run.
     """
-    from tastemaker.explore.learn.certified import PathSettings, choose, climb
-    from tastemaker.explore.learn.fit import learn_path
+    from tastemaker.explore.learn.path import Features, PathSettings, build_candidates, choose, learn_path
     from tastemaker.explore.learn.softmax import Settings
-    from tastemaker.explore.learn.space import Features
 
     if out.exists():
-        raise InputError(f"{out}: exists already; choose another --out, a study is written once")
+        raise InputError(f"{out}: exists already; choose another --out, a run is written once")
     report("learn", 0, 3, "reading")
     loaded = load(source)
     settings = PathSettings(objective=objective, shares=shares, learner=Settings(steps=steps), parts=PARTS)  # type: ignore[arg-type]
-    s1, s2, _, _ = split(loaded.log, PARTS, key)
-    if not s1.rewarded:
-        why = f"refused: none of the {len(s1):,} rows to learn on has a reward; collect more rows first"
+    parts = split(loaded.log, PARTS, key)
+    if not parts.learn.rewarded:
+        why = (
+            f"refused: none of the {len(parts.learn):,} rows to learn on has a reward; collect more rows"
+            " first"
+        )
         return {"passed": False, "reason": why, "text": why}
     space = Features(loaded.vectors, loaded.prefixes)
-    report("learn", 1, 3, f"{len(s1):,} rows, {len(loaded.ids):,} actions")
-    trained = learn_path(space.rows(s1), settings.lambdas, settings.objective, settings.learner, key)
+    report("learn", 1, 3, f"{len(parts.learn):,} rows, {len(loaded.existing):,} actions")
+    trained = learn_path(space.rows(parts.learn), settings, key)
     report("learn", 2, 3, "choosing")
-    best = choose(trained, s2, space, loaded.existing, GateSettings(cap=Ledger.cap))
-    save_study(out, loaded, best, shares, key, plain(settings) | {"source": plain_source(source)})
-    ladder = climb(space, best, loaded.existing, shares)
-    novelty = [float(1 - one.mass(s2.context, loaded.existing).mean()) for one in ladder]
+    best = choose(trained, parts.choose, space, loaded.existing, GateSettings(cap=Ledger.cap))
+    save_run(out, loaded, best, shares, key, plain(settings) | {"source": plain_source(source)})
+    candidates = build_candidates(space, best, loaded.existing, shares)
+    context = parts.choose.context
+    novelty = [float(1 - policy.mass(context, loaded.existing).mean()) for policy in candidates]
     report("learn", 3, 3, "done")
-    point = settings.lambdas[[one is best for one in trained].index(True)]
-    lines = [f"candidate {n}: novelty {nu:.3f}" for n, nu in enumerate(novelty, start=1)]
+    place = [weights is best for weights in trained].index(True)
+    point = settings.lambdas[place]
+    lines = [f"candidate {number}: novelty {nu:.3f}" for number, nu in enumerate(novelty, start=1)]
     text = (
-        f"study {out}: path point lambda = {point:g} of {len(trained)}, {len(ladder)} candidates\n"
-        + "\n".join(lines)
+        f"run {out}: point {place + 1} of the path's {len(trained)} (lambda = {point:g}),"
+        f" {len(candidates)} candidates\n" + "\n".join(lines)
     )
     return {
         "passed": True,
-        "study": str(out),
+        "run": str(out),
         "lambda": point,
-        "candidates": len(ladder),
+        "candidates": len(candidates),
         "novelty": novelty,
         "text": text,
     }
@@ -76,13 +80,12 @@ def design(source: Source, out: Path, budget: float, cap: float, min_plays: floa
     known = loaded.vectors[loaded.log.action]
     prior = known.T @ known + np.eye(loaded.vectors.shape[1])
     share = allocate(loaded.vectors[new], budget, cap, DesignSettings(min_plays=min_plays), prior)
-    table = pa.table({"action": [loaded.ids[one] for one in new], "share": share, "plays": share * budget})
-    write_table(out, table)
-    best = np.argsort(-share)[:5]
-    head = ", ".join(f"{loaded.ids[new[one]]} {share[one]:.3f}" for one in best)
+    names = [loaded.catalogue.ids[action] for action in new]
+    write_table(out, pa.table({"action": names, "share": share, "plays": share * budget}))
+    head = ", ".join(f"{names[place]} {share[place]:.3f}" for place in np.argsort(-share)[:5])
     text = (
         f"{out}: {len(new):,} new actions share {budget:,.0f} plays; at least {share.min() * budget:.3g}"
         f" each; most: {head}"
     )
-    rows = {loaded.ids[new[one]]: float(share[one]) for one in range(len(new))}
+    rows = dict(zip(names, share.tolist(), strict=True))
     return {"table": str(out), "new_actions": len(new), "budget": budget, "shares": rows, "text": text}

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from tastemaker.explore import Deployed, Pool, logger_name, serve_deployed
 from tastemaker.explore.ledger import Entry
-from tastemaker.flows.explore.promise import deployment_name, ledger_in
-from tastemaker.flows.explore.study import kept_policy
+from tastemaker.flows.explore.ledger_store import deployment_name, ledger_in
+from tastemaker.flows.explore.runs import kept_policy
 from tastemaker.flows.explore.tables import contexts
 from tastemaker.flows.recommend import Recommender, Wish
 from tastemaker.retrieve.candidates import Candidates

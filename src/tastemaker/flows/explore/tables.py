@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.explore.catalogue import Catalogue
+from tastemaker.explore.estimate.logger import fitted_propensities
 from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.flows.data import Data
-from tastemaker.flows.explore.promise import last_gate
+from tastemaker.flows.explore.ledger_store import last_gate
 from tastemaker.schema import ANONYMOUS, EventRules
 from tastemaker.store import Database, Workspace, read_any, read_table
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-ROLES = tuple(one.name for one in fields(Columns) if one.name not in ("context", "r_max"))
+ROLES = tuple(part.name for part in fields(Columns) if part.name not in ("context", "r_max"))
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,22 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """log; ids of all actions; vectors (A, k); existing (A,): what pi0 may play; prefixes (A,) or None;
-    source: as read.
-    """
+    """log; catalogue; existing (A,): what pi0 may play; source: as read."""
 
     log: Log
-    ids: tuple[str, ...]
-    vectors: npt.NDArray[np.float64]
+    catalogue: Catalogue
     existing: npt.NDArray[np.bool_]
-    prefixes: npt.NDArray[np.int64] | None
     source: Source
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float64]:
+        """(A, k) of all actions."""
+        return self.catalogue.vectors
+
+    @property
+    def prefixes(self) -> npt.NDArray[np.int64] | None:
+        """(A,) of all actions, or None."""
+        return self.catalogue.prefixes
 
 
 def load(source: Source) -> Loaded:
@@ -77,92 +85,47 @@ def load(source: Source) -> Loaded:
     if source.workspace is not None:
         return _from_workspace(source, source.workspace)
     assert source.log is not None
-    table = read_any(source.log)
-    columns = source.columns()
-    catalogue = read_any(source.actions) if source.actions is not None else _seen(table, columns.action)
+    table, columns = read_any(source.log), source.columns()
+    listed = None if source.actions is None else read_any(source.actions)
     try:
+        catalogue = Catalogue.logged(table, columns.action) if listed is None else Catalogue.of(listed)
         return _loaded(table, catalogue, columns, source)
     except InputError as error:
         raise InputError(f"{source.log}: {error}") from None
 
 
-def _seen(table: pa.Table, name: str) -> pa.Table:
-    """A catalogue of the logged actions alone."""
-    if name not in table.column_names:
-        raise InputError(f"column '{name}' is missing; name the action column with --column action=NAME")
-    return pa.table({"action": sorted({str(one) for one in table.column(name).to_pylist()})})
-
-
-def _loaded(table: pa.Table, catalogue: pa.Table, columns: Columns, source: Source) -> Loaded:
-    if "action" not in catalogue.column_names:
-        raise InputError(
-            "the table of actions needs a column 'action' with the ids (and 'vector' or v0, v1 ..., 'prefix',"
-            " 'new')"
-        )
-    ids = tuple(str(one) for one in catalogue.column("action").to_pylist())
-    if len(set(ids)) != len(ids):
-        raise InputError("the table of actions names one twice; keep one row each")
-    log = check_log(table, columns, ids, fit_logger=source.fit_logger)
-    # Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
-    existing = (
-        np.bincount(
-            log.action if log.reference is None else log.action[log.reference > 0], minlength=len(ids)
-        )
-        > 0
-    )
-    if "new" in catalogue.column_names:
-        existing = ~np.asarray(catalogue.column("new").to_pylist(), dtype=bool)
-    prefixes = None
-    if "prefix" in catalogue.column_names:
-        names = np.asarray([str(one) for one in catalogue.column("prefix").to_pylist()])
-        prefixes = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    return Loaded(log, ids, _vectors(catalogue, len(ids)), existing, prefixes, source)
-
-
-def _vectors(catalogue: pa.Table, count: int) -> npt.NDArray[np.float64]:
-    """(A, k) from the column `vector` or columns v0, v1 ...; without either, one indicator an action."""
-    if "vector" in catalogue.column_names:
-        rows = catalogue.column("vector").to_pylist()
-        if len({len(one or ()) for one in rows}) != 1:
-            raise InputError("column 'vector' of the actions: every action needs a vector of the same length")
-        return np.asarray(rows, dtype=np.float64)
-    names = [name for name in catalogue.column_names if name[:1] == "v" and name[1:].isdigit()]
-    if names:
-        return np.column_stack([catalogue.column(name).to_numpy() for name in names]).astype(np.float64)
-    if count > 512:
-        raise InputError(
-            f"{count} actions without vectors: add a column 'vector' to --actions, so that actions share"
-            " evidence"
-        )
-    return np.eye(count)
+def _loaded(table: pa.Table, catalogue: Catalogue, columns: Columns, source: Source) -> Loaded:
+    logger = fitted_propensities if source.fit_logger else None
+    log = check_log(table, columns, catalogue.ids, logger=logger)
+    return Loaded(log, catalogue, catalogue.existing(log), source)
 
 
 def _from_workspace(source: Source, root: Path) -> Loaded:
-    """Slates at the first position, joined to events by request and item: 1 for an event that counts as a
-    success.
+    """Slates at the first position, joined to events by request and item: what the most rewarding event
+    earned.
     """
     from tastemaker.flows.pipeline import Pipeline
     from tastemaker.flows.stages.tokens import load_codes
 
     workspace = Workspace.open(root)
-    chain = Pipeline(workspace, lambda *_: None)
+    pipeline = Pipeline(workspace, lambda *_: None)
     source, rows = _served(workspace, source)
-    table = read_table(chain.path("vectors") / "text.parquet")
+    table = read_table(pipeline.path("vectors") / "text.parquet")
     vectors = _reduced(np.asarray(table.column("vector").to_pylist(), dtype=np.float64))
-    codes, _ = load_codes(chain)
-    context = contexts([row["user_id"] for row in rows], chain.data, vectors)
+    codes, _ = load_codes(pipeline)
+    context = contexts([row["user_id"] for row in rows], pipeline.data, vectors)
     names = tuple(f"x{number}" for number in range(context.shape[1]))
     # Nobody knows who sends a bare history, so each such request is a unit of its own.
     raw = pa.Table.from_pylist(
         [row | {"user_id": row["request_id"]} if row["user_id"] == ANONYMOUS else row for row in rows]
     )
-    beside = raw["reference_propensity"]
-    if 0 < beside.null_count < len(raw):  # where pi0 served alone, the propensity is what it gave
+    reference = raw["reference_propensity"]
+    if 0 < reference.null_count < len(raw):  # where pi0 served alone, the propensity is what it gave
         raw = raw.drop_columns(["policy_propensity", "reference_propensity"])
-        raw = raw.append_column("reference_propensity", pc.coalesce(beside, raw["propensity"]))
+        raw = raw.append_column("reference_propensity", pc.coalesce(reference, raw["propensity"]))
     for number, name in enumerate(names):
         raw = raw.append_column(name, pa.array(context[:, number]))
-    catalogue = pa.table({"action": chain.data.item_ids, "vector": list(vectors), "prefix": codes[:, 0]})
+    catalogue = Catalogue(tuple(pipeline.data.item_ids), vectors, codes[:, 0].astype(np.int64))
     return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source)
 
 
@@ -174,7 +137,7 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
     since, until = source.since or last_gate(database) or BEGINNING, source.until or datetime.now(UTC)
     slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
     database.close()
-    reward = _rewards([one for one in events if one["timestamp"] <= until], workspace.event_rules())
+    reward = _rewards([event for event in events if event["timestamp"] <= until], workspace.event_rules())
     rows = [
         row | {"action": row["item_id"], "reward": reward.get((row["request_id"], row["item_id"]), 0.0)}
         for row in slates
@@ -196,7 +159,7 @@ def _rewards(events: Sequence[dict[str, Any]], rules: EventRules) -> dict[tuple[
     refused.
     """
     earned: dict[tuple[str, str], float] = {}
-    for event in sorted(events, key=lambda event: event["timestamp"]):
+    for event in sorted(events, key=lambda row: row["timestamp"]):
         about = event["request_id"], event["item_id"]
         refused = rules.sign(event["kind"], event["value"]) < 0
         best = max(earned.get(about, 0.0), rules.reward(event["kind"], event["value"]))
@@ -211,8 +174,8 @@ def _reduced(vectors: npt.NDArray[np.float64], width: int = 16) -> npt.NDArray[n
     if vectors.shape[1] <= width:
         return vectors
     strongest = TruncatedSVD(width, random_state=0).fit(np.nan_to_num(vectors))
-    found: npt.NDArray[np.float64] = strongest.transform(np.nan_to_num(vectors))
-    return found[:, strongest.singular_values_ > 1e-6 * strongest.singular_values_[0]]
+    reduced: npt.NDArray[np.float64] = strongest.transform(np.nan_to_num(vectors))
+    return reduced[:, strongest.singular_values_ > 1e-6 * strongest.singular_values_[0]]
 
 
 def contexts(users: Sequence[str], data: Data, vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,0 +1,104 @@
+"""The catalogue of a log: ids of all actions there are, what is known about them, and which are new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker.errors import InputError
+from tastemaker.explore.table import Log
+from tastemaker.schema import columns as read
+
+MOST_INDICATORS = 512  # actions without vectors that are told apart by an indicator each
+FLAGS = dict.fromkeys(("true", "1", "1.0", "yes"), True) | dict.fromkeys(
+    ("false", "0", "0.0", "no", ""), False
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """ids (A,); vectors (A, k); prefixes (A,) numbers of the actions' Semantic-ID prefixes, or None; new
+    (A,): what the logger never plays, or None where only the log says so.
+    """
+
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float64]
+    prefixes: npt.NDArray[np.int64] | None = None
+    new: npt.NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Catalogue:
+        """From a table with `action`, and `vector` (or v0, v1 ...), `prefix` and `new` where they are known.
+
+        Raises InputError naming the column, the row and the remedy.
+        """
+        if "action" not in table.column_names:
+            raise InputError(
+                "the table of actions needs a column 'action' with the ids (and 'vector' or v0, v1 ...,"
+                " 'prefix', 'new')"
+            )
+        ids = tuple(read.texts(table, "action", "the table of actions").to_pylist())
+        if len(set(ids)) != len(ids):
+            raise InputError("the table of actions names one twice; keep one row each")
+        prefixes = None
+        if "prefix" in table.column_names:
+            names = np.asarray([str(name) for name in table.column("prefix").to_pylist()])
+            prefixes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+        return cls(ids, _vectors(table), prefixes, _flags(table, "new"))
+
+    @classmethod
+    def logged(cls, table: pa.Table, action: str = "action") -> Catalogue:
+        """The actions of a log table alone, without vectors. Raises InputError without its action column."""
+        if action not in table.column_names:
+            raise InputError(
+                f"column '{action}' is missing; name the action column with --column action=NAME"
+            )
+        names = sorted(set(read.texts(table, action).to_pylist()))
+        return cls.of(pa.table({"action": names}))
+
+    def existing(self, log: Log) -> npt.NDArray[np.bool_]:
+        """(A,) what pi0 may play: all that is not new, or else what the log shows.
+
+        Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
+        """
+        if self.new is not None:
+            return ~self.new
+        shown = log.action if log.reference is None else log.action[log.reference > 0]
+        return np.bincount(shown, minlength=len(self.ids)) > 0
+
+
+def _vectors(table: pa.Table) -> npt.NDArray[np.float64]:
+    """(A, k) from the column `vector` or columns v0, v1 ...; without either, one indicator an action."""
+    if "vector" in table.column_names:
+        rows = table.column("vector").to_pylist()
+        if len({len(row or ()) for row in rows}) != 1:
+            raise InputError("column 'vector' of the actions: every action needs a vector of the same length")
+        return np.asarray(rows, dtype=np.float64)
+    names = [name for name in table.column_names if name[:1] == "v" and name[1:].isdigit()]
+    if names:
+        return np.column_stack([read.numbers(table, name, "the table of actions") for name in names])
+    if table.num_rows > MOST_INDICATORS:
+        raise InputError(
+            f"{table.num_rows} actions without vectors: add a column 'vector' to --actions, so that actions"
+            " share evidence"
+        )
+    return np.eye(table.num_rows)
+
+
+def _flags(table: pa.Table, name: str) -> npt.NDArray[np.bool_] | None:
+    """An optional column of true and false, written as such or as 1/0 or yes/no, in any case; empty is
+    false.
+    """
+    if name not in table.column_names:
+        return None
+    texts = ["" if value is None else str(value).strip().lower() for value in table.column(name).to_pylist()]
+    for row, text in enumerate(texts, start=1):
+        if text not in FLAGS:
+            raise InputError(
+                f"row {row}, column '{name}' of the actions: {text!r} is neither true nor false; write true"
+                " or false, 1 or 0"
+            )
+    return np.array([FLAGS[text] for text in texts])

@@ -1,0 +1,97 @@
+"""The ledger on disk: terms agreed once and every step since, rows of the table `deployments` of a SQLite
+file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tastemaker.errors import InputError
+from tastemaker.explore.ledger import TABLE_KIND, Entry, Ledger
+from tastemaker.store import Database, Workspace, fingerprint
+
+TERMS = "exploration-promise"  # kind of the row that holds the terms
+
+
+@dataclass(frozen=True)
+class LedgerStore:
+    """The SQLite file of a ledger; workspace: whose own database it is, None for a file of its own."""
+
+    path: Path
+    workspace: Path | None = None
+
+    @classmethod
+    def of(cls, workspace: Path | None, ledger: Path | None) -> LedgerStore:
+        """Raises InputError unless exactly one of the two is given."""
+        if ledger is not None and workspace is not None:
+            raise InputError(
+                f"{workspace} keeps its ledger in its own database, which the server reads; leave out"
+                f" --ledger {ledger}"
+            )
+        if ledger is not None:
+            return cls(ledger)
+        if workspace is None:
+            raise InputError(
+                "give --ledger FILE.sqlite, where promises and deployments are kept, or --workspace"
+            )
+        return cls(Workspace.open(workspace).database, workspace)
+
+    def read(self, terms: Ledger | None = None) -> Ledger:
+        """The ledger as it stands; a file without one begins with `terms`. Raises InputError when there is
+        none and none is given.
+        """
+        database = Database(self.path)
+        book = ledger_in(database)
+        if book is None and terms is not None:
+            values = {name: value for name, value in asdict(terms).items() if name != "entries"}
+            database.deploy(
+                TERMS, fingerprint(TERMS, {}, values), datetime.now(UTC), json.dumps(values, sort_keys=True)
+            )
+            book = terms
+        database.close()
+        if book is None:
+            raise InputError(f"{self.path}: holds no ledger yet; `tastemaker explore certify` starts one")
+        return book
+
+    def append(self, before: Ledger, after: Ledger) -> Ledger:
+        """Write the entries that `after` has more than `before`, each in one durable transaction; gives
+        `after`.
+        """
+        database = Database(self.path)
+        for entry in after.entries[len(before.entries) :]:
+            row = entry.to_row()
+            database.deploy(row["kind"], row["fingerprint"], datetime.now(UTC), row["note"])
+        database.close()
+        return after
+
+    def unsettled_rounds(self, book: Ledger) -> int:
+        """Rounds of the last deployment that were served and not banked; without a workspace, all planned
+        ones may have been.
+        """
+        if book.latest is None or self.workspace is None:
+            return book.left
+        database = Database(self.path)
+        served = database.served(deployment_name(book.latest))
+        database.close()
+        return served - (book.latest.rounds - book.left)
+
+
+def ledger_in(database: Database) -> Ledger | None:
+    """The ledger of an open database; None before the first gate."""
+    rows = [vars(row) for row in reversed(database.deployments())]
+    terms = [json.loads(row["note"]) for row in rows if row["kind"] == TERMS]
+    return Ledger(**terms[-1]).with_rows(rows) if terms else None
+
+
+def deployment_name(entry: Entry) -> str:
+    """What the policy ids of a deployment's slates begin with."""
+    return f"certified-{entry.certificate[:12]}"
+
+
+def last_gate(database: Database) -> datetime | None:
+    """When rows were last opened to certify on: only what was served since may be opened again."""
+    entries = [row for row in database.deployments() if row.kind == TABLE_KIND]
+    return next((row.timestamp for row in entries if json.loads(row.note)["kind"] == "gate"), None)

@@ -1,0 +1,154 @@
+"""An off-policy run: one log's split, the path learnt on its first part, and the candidate sequence that
+follows from it, sealed in a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import ArtifactError, InputError
+from tastemaker.explore import BESIDE
+from tastemaker.explore.policy import Policy
+from tastemaker.explore.table import Split, split
+from tastemaker.flows.explore.tables import Loaded, Source
+from tastemaker.store import (
+    Workspace,
+    read_arrays,
+    read_manifest,
+    verify_folder,
+    write_arrays,
+    write_folder,
+    write_json,
+)
+
+PARTS = (0.5, 0.2, 0.3)
+KIND = "policy"  # of the artifact that a deployment leaves in a workspace
+ARRAYS, ABOUT = "policy.safetensors", "study.json"  # as the first release named them
+
+
+@dataclass(frozen=True, eq=False)
+class OffPolicyRun:
+    """candidates from the logger towards new items; parts: S1, S2, S3 and the split's digest."""
+
+    candidates: list[Policy]
+    parts: Split
+
+
+def save_run(
+    folder: Path, loaded: Loaded, weights: Any, shares: tuple[float, ...], key: str, settings: dict[str, Any]
+) -> None:
+    """Seal the folder: weights, vectors and what a later command needs to find the same rows, and the same
+    split, again.
+    """
+    arrays = {name: np.asarray(getattr(weights, name)) for name in ("matrix", "bias", "shift", "scale")}
+    arrays |= {"vectors": loaded.vectors, "existing": loaded.existing}
+    if loaded.prefixes is not None:
+        arrays["prefixes"] = loaded.prefixes
+    names = [] if loaded.log.policy is None else np.unique(loaded.log.policy).tolist()
+    about = {
+        "kind": "off-policy run",
+        "log_hash": loaded.log.hash,
+        "key": key,
+        "shares": shares,
+        "parts": PARTS,
+        "loggers": sorted({name.rpartition(BESIDE)[2] for name in names}),
+        "times": [
+            None if time is None else time.isoformat() for time in (loaded.source.since, loaded.source.until)
+        ],
+    }
+    with write_folder(folder, about) as partial:
+        write_arrays(partial / ARRAYS, arrays)
+        write_json(partial / ABOUT, about | {"settings": settings})
+
+
+def learnt_from(folder: Path, source: Source) -> Source:
+    """The source with the times of the run's rows: of a workspace, what it has served since is left out."""
+    since, until = (
+        None if time is None else datetime.fromisoformat(time) for time in read_about(folder)["times"]
+    )
+    return replace(source, since=since, until=until)
+
+
+def open_run(folder: Path, loaded: Loaded) -> OffPolicyRun:
+    """The run on this log. Raises InputError when it was made from other rows, ArtifactError when it is
+    damaged.
+    """
+    about = read_about(folder)
+    if about["log_hash"] != loaded.log.hash:
+        raise InputError(
+            f"{folder}: was learnt from other rows than these; give the log it was learnt from, or learn"
+            " again"
+        )
+    parts = split(loaded.log, tuple(about["parts"]), about["key"])
+    return OffPolicyRun(read_candidates(folder)[0], parts)
+
+
+def read_candidates(folder: Path) -> tuple[list[Policy], npt.NDArray[np.float64]]:
+    """The candidates of a sealed run, and the vectors (A, k) that its contexts are means of."""
+    from tastemaker.explore.learn.path import Features, build_candidates
+    from tastemaker.explore.learn.softmax import Weights
+
+    arrays = read_arrays(folder / ARRAYS)
+    weights = Weights(arrays["matrix"], arrays["bias"], arrays["shift"], arrays["scale"])
+    space = Features(arrays["vectors"], arrays.get("prefixes"))
+    shares = read_about(folder)["shares"]
+    return build_candidates(space, weights, arrays["existing"], shares), arrays["vectors"]
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a sealed folder says about its run."""
+    if not folder.exists():
+        raise InputError(
+            f"{folder}: there is no such run; make one with `tastemaker explore learn --out {folder}`"
+        )
+    verify_folder(folder)
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+        return about
+    except (OSError, ValueError):
+        raise ArtifactError(
+            f"{folder}: is no off-policy run; make one with `tastemaker explore learn`"
+        ) from None
+
+
+def plain_source(source: Source) -> dict[str, Any]:
+    """The source as the run remembers it."""
+    return {
+        name: str(value) if isinstance(value, Path | datetime) else value
+        for name, value in asdict(source).items()
+    }
+
+
+def keep_policy(workspace: Workspace, folder: Path, candidate: int, digest: str) -> None:
+    """Copy a run into a workspace under the digest of its `candidate` (from 1), for the server to serve."""
+
+    def build(partial: Path) -> None:
+        for name in (ARRAYS, ABOUT):
+            shutil.copy(folder / name, partial / name)
+
+    workspace.artifacts.put(KIND, digest, build, settings={"candidate": candidate})
+
+
+def kept_policy(workspace: Workspace, digest: str) -> tuple[Policy, npt.NDArray[np.float64], frozenset[str]]:
+    """The policy kept under its digest, the vectors (A, k) its contexts are means of, and the pi0 it was
+    certified against.
+
+    Raises ArtifactError when it is not there, damaged, or not the policy of that digest.
+    """
+    folder = workspace.artifacts.get(KIND, digest)
+    candidates, vectors = read_candidates(folder)
+    policy = candidates[read_manifest(folder)["about"]["settings"]["candidate"] - 1]
+    if policy.fingerprint() != digest:
+        raise ArtifactError(
+            f"{folder}: holds policy {policy.fingerprint()[:12]}, not the certified {digest[:12]}; deploy it"
+            " again"
+        )
+    return policy, vectors, frozenset(read_about(folder)["loggers"])
