@@ -15,6 +15,8 @@ from functools import cache
 from typing import Any
 
 from tastemaker.errors import InputError
+from tastemaker.retrieve.typeahead import TypeAhead
+from tastemaker.schema import KINDS, EventRules
 from tastemaker.server.service import Event, Request
 
 TYPES, KEYS = ("reel", "jig", "hornpipe", "polka", "waltz"), ("D", "G", "A minor", "E dorian")
@@ -41,6 +43,16 @@ NAMES = (
     "The Star of Munster",
     "Planxty Irwin",
 )
+# With type, key and book ten fields, as many as the demo has.
+FURTHER = {
+    "mode": ("major", "minor", "dorian"),
+    "metre": ("4/4", "6/8", "9/8", "3/4"),
+    "tempo_bpm": ("90 to 110", "110 to 130"),
+    "length_bars": ("16", "24", "32"),
+    "cover_background": ("a warm and sandy paper", "grey and green"),
+    "cover_pattern": ("rings", "bands", "rings and bands"),
+    "collected_in": ("Chicago", "Dublin", "Edinburgh", "a place whose name takes more room than a menu has"),
+}
 PALETTES = (
     ("#e7d7b9", "#b5482f", "#2f3e46"),
     ("#dfe6e1", "#1f6f5c", "#d9a441"),
@@ -102,6 +114,7 @@ def tunes(n: int = 60) -> list[dict[str, Any]]:
         kind, key, book = TYPES[i % 5], KEYS[(i * 7 + i // 5) % 4], BOOKS[(i // 4) % 3]
         name = NAMES[i % len(NAMES)] + ("" if i < len(NAMES) else f" (No. {i // len(NAMES) + 1})")
         attributes = [f"tune_type={kind}", f"key={key}", f"book={book}"]
+        attributes += [f"{name}={values[(i // 3) % len(values)]}" for name, values in FURTHER.items()]
         made.append(
             {
                 "item_id": f"tune-{i:03d}",
@@ -160,6 +173,8 @@ class FakeService:
         self.batches: list[int] = []
         self.questions: dict[str, tuple[str, list[int | None]]] = {}
         n = len(self.catalogue)
+        titles = [item["title"] or "" for item in self.catalogue]
+        self.words = TypeAhead(titles, [" ".join(item["attributes"]) for item in self.catalogue])
         self.past = {
             f"listener-{u:04d}": [self.catalogue[(u + 5 * i) % n]["item_id"] for i in range(3 + u % 5)]
             for u in range(12)
@@ -204,13 +219,8 @@ class FakeService:
         return [self.by_id[one] for one in ids if one in self.by_id]
 
     def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
-        words = text.lower().split()
-        found = [
-            one
-            for one in self.catalogue
-            if all(word in f"{one['title']} {' '.join(one['attributes'])}".lower() for word in words)
-        ]
-        return found[offset : offset + limit]
+        rows = self.words.search(text).tolist() if text.strip() else range(len(self.catalogue))
+        return [self.catalogue[row] for row in rows][offset : offset + limit]
 
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         item = self.by_id.get(item_id)
@@ -247,9 +257,23 @@ class FakeService:
         ]
         if user_id not in self.past and not new:
             raise InputError(f"user '{user_id}' is unknown; list the users with GET /users")
-        return [{"item_id": one, "kind": "play"} for one in self.past.get(user_id, [])] + [
-            {"item_id": one.item_id, "kind": one.kind, "event_id": one.event_id} for one in new
+        return [{"item_id": one, "kind": "play", "sign": 1} for one in self.past.get(user_id, [])] + [
+            {
+                "item_id": one.item_id,
+                "kind": one.kind,
+                "event_id": one.event_id,
+                "sign": EventRules().sign(one.kind, one.value),
+            }
+            for one in new
         ]
+
+    def forget(self, user_id: str) -> bool:
+        """Delete what is known of a user; False when nothing was."""
+        with self.lock:
+            events = [name for name, event in self.stored.items() if event.user_id == user_id]
+            for name in events:
+                del self.stored[name]
+            return self.past.pop(user_id, None) is not None or bool(events)
 
     def recommend_many(self, requests: Sequence[Request]) -> list[object]:
         self.batches.append(len(requests))
@@ -273,7 +297,8 @@ class FakeService:
                 raise InputError(
                     f"item '{event['item_id']}' is unknown; find items with GET /items?query=..."
                 )
-        liked = [self.by_id[e["item_id"]] for e in events if e["kind"] != "not_interested"]
+        last = {event["item_id"]: KINDS[event["kind"]].sign for event in events}
+        liked = [self.by_id[e["item_id"]] for e in events if last[e["item_id"]] > 0]
         seen = {e["item_id"] for e in events} | request.exclude
         taste = Counter(
             pair

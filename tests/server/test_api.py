@@ -212,7 +212,7 @@ def test_reading_items_users_fields_and_info(client: TestClient) -> None:
         one["simulated"] for one in users
     )
     fields = client.get("/fields").json()
-    assert [one["name"] for one in fields] == ["tune_type", "key", "book"] and fields[0]["values"][0] == {
+    assert [one["name"] for one in fields[:3]] == ["tune_type", "key", "book"] and fields[0]["values"][0] == {
         "value": "hornpipe",
         "count": 12,
     }

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import chromium
 import pytest
 import uvicorn
-from server_fake import FakeService, goods
+from fastapi.routing import APIRoute
+from server_fake import FakeService, goods, tunes
 
 from tastemaker.errors import InputError
-from tastemaker.server import address, bind, create_app
+from tastemaker.schema import KINDS
+from tastemaker.server import Event, address, bind, create_app
 
 pytestmark = [
     pytest.mark.browser,
@@ -25,14 +28,17 @@ pytestmark = [
 ]
 IDS = "[...document.querySelectorAll('.card[data-item]')].map(card => card.dataset.item)"
 SAID = "document.querySelector('#changes').textContent"
-PAST = "[...document.querySelectorAll('.past-item')].map(one => one.title)"
+PAST = "[...document.querySelectorAll('.past-item')].map(item => item.title)"
+WIDTHS = {390: 844, 768: 1024, 1280: 900}
 
 
 @contextmanager
 def served(service: FakeService) -> Iterator[str]:
     listener = bind(port=0)
     listener.listen()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", ws="none"))
+    app = create_app(service)
+    app.router.routes.insert(0, APIRoute("/users/{user_id:path}", service.forget, methods=["DELETE"]))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -59,13 +65,10 @@ def page(browser: chromium.Browser, service: FakeService) -> Iterator[chromium.B
     """The first view, loaded; afterwards the page must have had nothing to complain about."""
     browser.console.clear()
     with served(service) as url:
-        browser.open(f"{url}/")
-        browser.until(
-            "document.querySelectorAll('.person').length && document.querySelectorAll('.found"
-            " [data-item]').length"
-        )
+        start_view(browser, f"{url}/")
         yield browser
         assert browser.console == []
+        browser.run("localStorage.clear()")
         browser.open("about:blank")
 
 
@@ -75,6 +78,21 @@ def pick(page: chromium.Browser, number: int = 2) -> list[str]:
     page.until(f"{IDS}.length")
     ids: list[str] = page.run(IDS)
     return ids
+
+
+def start_view(page: chromium.Browser, url: str, **window: Any) -> None:
+    """Load the page and wait for all of its first view."""
+    page.open(url, **window)
+    page.until(
+        "document.querySelectorAll('.person').length && document.querySelectorAll('.found"
+        " [data-item]').length"
+    )
+
+
+def search(page: chromium.Browser, text: str) -> None:
+    """Type into the search field."""
+    page.run(f"document.querySelector('#query').value = {text!r}")
+    page.run("document.querySelector('#query').dispatchEvent(new Event('input'))")
 
 
 def click(page: chromium.Browser, selector: str, number: int = 0) -> None:
@@ -231,10 +249,7 @@ def test_why_this_one_shows_only_evidence(page: chromium.Browser) -> None:
 def test_a_fresh_start_follows_from_what_was_searched_and_chosen(
     page: chromium.Browser, service: FakeService
 ) -> None:
-    page.run(
-        "document.querySelector('#query').value = 'polka'; document.querySelector('#query').dispatchEvent(new"
-        " Event('input'))"
-    )
+    search(page, "polka")
     page.until(
         "[...document.querySelectorAll('.found .hint')].every(one => one.textContent.startsWith('Polka'))"
     )
@@ -261,6 +276,217 @@ def test_filters_narrow_the_list_and_say_when_little_is_left(page: chromium.Brow
     click(page, "#fewer button")
     page.until(f"{IDS}.length === 12")
     assert page.run("document.querySelector('#fewer').hidden")
+
+
+SHOWN = "[...document.querySelectorAll('.found [data-item] strong')].map(item => item.textContent)"
+
+
+def test_search_finds_parts_of_words_and_forgives_an_error(page: chromium.Browser) -> None:
+    for text in ("lar", "lark mornin", "mornign lark"):
+        search(page, text)
+        page.until(f"{SHOWN}.length && {SHOWN}.every(title => title.includes('Lark'))")
+        search(page, "")
+        page.until(f"{SHOWN}.some(title => !title.includes('Lark'))")
+
+
+WIDE = "document.documentElement.scrollWidth"
+MENUS = "[...document.querySelectorAll('.menu')].filter(menu => menu.offsetWidth)"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_filter_menu_opens_inside_the_window(
+    page: chromium.Browser, service: FakeService, width: int
+) -> None:
+    assert len(service.fields()) == 10
+    start_view(page, page.run("location.href"), width=width, height=WIDTHS[width])
+    assert page.run(WIDE) == width
+    pick(page)
+    assert page.run(WIDE) == width
+    if width < 600:
+        assert page.run(f"{MENUS}.length") == 3
+        click(page, "#filters .more")
+    assert page.run(f"{MENUS}.length") == 10
+    for scrolled in (0, 120, 300):
+        for menu in range(10):
+            page.run(f"scrollTo(0, {scrolled})")
+            click(page, ".menu summary", menu)
+            options = f"document.querySelectorAll('.menu')[{menu}].querySelector('.options')"
+            page.until(f"{options}.matches('.placed')")
+            box = page.run(
+                "(({left, top, right, bottom}) => [left, top, right,"
+                f" bottom])({options}.getBoundingClientRect())"
+            )
+            button = page.run(
+                f"{options}.parentElement.querySelector('summary').getBoundingClientRect().bottom"
+            )
+            assert 0 <= box[0] < box[2] <= width, (menu, box)
+            assert button < 0 or 0 <= box[1] < box[3] <= WIDTHS[width], (menu, box)
+            assert page.run(WIDE) == width
+            page.run(f"document.querySelectorAll('.menu')[{menu}].open = false")
+            page.until(f"!{options}.matches('.placed')")
+
+
+def visit(page: chromium.Browser, likes: int = 1) -> None:
+    """Begin as a visitor and like the first item of the list, some times."""
+    click(page, "#begin")
+    for number in range(likes):
+        page.until(f"{IDS}.length === 12 && {PAST}.length === {number}")
+        click(page, ".card .like")
+    page.until(f"{PAST}.length === {likes} && !document.querySelector('.leaving')")
+
+
+def test_a_visitor_comes_back_to_what_they_did(page: chromium.Browser, service: FakeService) -> None:
+    url = page.run("location.href")
+    assert page.run("document.querySelector('#data-open').hidden")
+    visit(page, likes=2)
+    liked, listed = page.run(PAST), page.run(IDS)
+    page.open("about:blank")
+    page.open(f"{url}#me")  # the address that the visit was left at
+    page.until(f"{IDS}.length === 12")
+    assert (page.run(PAST), page.run(IDS)) == (liked, listed)
+    start_view(page, url)
+    assert page.run("document.querySelector('#fresh-title').textContent") == "Welcome back"
+    assert "2 events" in page.run("document.querySelector('#fresh-hint').textContent")
+    click(page, ".found .add")
+    click(page, "#begin")
+    page.until(f"{PAST}.length === 3")
+    assert len({event.user_id for event in service.stored.values()}) == 1
+
+
+def test_undo_reaches_earlier_visits(page: chromium.Browser, service: FakeService) -> None:
+    url = page.run("location.href")
+    visit(page, likes=2)
+    start_view(page, url)
+    click(page, "#begin")
+    for left in (1, 0):
+        page.until(f"{IDS}.length === 12 && !document.querySelector('#listen').hidden")
+        page.press("u")
+        page.until(f"{PAST}.length === {left} && {SAID}.includes('taken back')")
+    page.press("u")
+    page.until("document.querySelector('#toast-text').textContent === 'There is nothing to undo.'")
+    assert [event.kind for event in service.stored.values()] == ["like", "like", "undo", "undo"]
+
+
+def test_your_data_can_be_taken_along_and_deleted(page: chromium.Browser, service: FakeService) -> None:
+    visit(page)
+    (user,) = {event.user_id for event in service.stored.values()}
+    click(page, "#data-open")
+    page.until("document.querySelector('#data').open")
+    assert page.run("document.querySelector('#data-id').textContent") == user
+    taken = page.run("fetch(document.querySelector('#data-take').href).then(answer => answer.json())")
+    assert [(event["kind"], event["item"]["item_id"]) for event in taken] == [
+        (event.kind, event.item_id) for event in service.stored.values()
+    ]
+    assert page.run("document.querySelector('#data-take').download") == f"tastemaker-{user}.json"
+    click(page, "#data-delete")
+    click(page, "#data-keep")
+    assert len(service.stored) == 1
+    click(page, "#data-delete")
+    click(page, "#data-erase")
+    page.until("!document.querySelector('#start').hidden && !document.querySelector('#data').open")
+    assert service.stored == {} and page.run("localStorage.getItem('visitor')") is None
+    page.until("document.querySelector('#fresh-title').textContent === 'Start fresh'")
+    assert page.run("document.querySelector('#data-open').hidden")
+
+
+def test_a_visitor_whom_the_server_has_forgotten_begins_anew(page: chromium.Browser) -> None:
+    page.run("localStorage.setItem('visitor', 'visitor-of-long-ago')")
+    start_view(page, page.run("location.href"))
+    assert page.run("document.querySelector('#fresh-title').textContent") == "Start fresh"
+    assert page.run("localStorage.getItem('visitor')") is None
+    page.console.clear()  # the browser notes the 404
+
+
+SHEET = "[...document.querySelectorAll('#sheet-acts button')].map(button => button.textContent)"
+
+
+def test_not_interested_in_something_played_takes_it_out_of_the_taste(
+    page: chromium.Browser, service: FakeService
+) -> None:
+    before = pick(page)
+    first = page.run("document.querySelector('.past-item').title")
+    click(page, ".past-item button")
+    page.until("document.querySelector('#sheet').open")
+    assert page.run("document.querySelector('#sheet-title').textContent") in first
+    assert page.run(SHEET) == ["Play", "Not interested"]
+    click(page, "#sheet-acts button", 1)
+    page.until(f"{SAID}.startsWith('Without')")
+    assert not page.run("document.querySelector('#sheet').open")
+    assert page.run(IDS) != before
+    labels = page.run(PAST)
+    assert labels[0].endswith("not interested") and labels[1] == f"{first}, no longer counts"
+    (event,) = service.stored.values()
+    assert event.kind == "not_interested" and event.item_id == service.past["listener-0002"][-1]
+    click(page, ".past-item button")
+    page.until("document.querySelector('#sheet').open")
+    assert page.run(SHEET) == ["Play", "Like", "Remove from history"]
+    click(page, "#sheet-acts button", 2)
+    page.until(f"{SAID}.includes('taken back')")
+    assert page.run(IDS) == before and page.run(PAST)[0] == first
+
+
+def test_what_a_kind_says_comes_from_the_server(page: chromium.Browser, service: FakeService) -> None:
+    kinds = {kind["name"]: kind["sign"] for kind in page.run("fetch('info').then(a => a.json())")["kinds"]}
+    assert kinds == {name: kind.sign for name, kind in KINDS.items()}
+    known = service.past["listener-0002"]
+    for number, (kind, value) in enumerate([("dislike", None), ("rating", 1.0), ("purchase", None)]):
+        service.stored[kind] = Event(f"e{number}", "listener-0002", kind, known[number], value=value)
+    pick(page)
+    marks = "[...document.querySelectorAll('.past-item')].map(item => item.classList.contains('unwanted'))"
+    assert page.run(marks)[:3] == [False, True, True]
+    assert [label.rsplit(", ", 1)[1] for label in page.run(PAST)[:3]] == ["bought", "rated", "disliked"]
+
+
+HOSTILE = "<img src=x onerror=window.hacked=1>\u202e\"'&lt;script>"
+
+
+def test_hostile_text_stays_text(browser: chromium.Browser) -> None:
+    catalogue = tunes(20)
+    for item in catalogue:
+        item["title"] = HOSTILE
+        item["attributes"] = [f"tune_type={HOSTILE}{item['item_id'][-1]}", f"{HOSTILE}=a"]
+    service = FakeService(catalogue)
+    service.past = {HOSTILE: [item["item_id"] for item in catalogue[:3]]}
+    with served(service) as url:
+        start_view(browser, f"{url}/")
+        pick(browser, 0)
+        click(browser, ".card .like")
+        browser.until(f"{SAID}.startsWith('Since you liked')")
+        click(browser, ".past-item button")
+        browser.until("document.querySelector('#sheet').open")
+        assert HOSTILE in browser.run("document.querySelector('#sheet').textContent")
+        assert browser.run("window.hacked === undefined && !document.querySelector('img[src=x]')")
+        browser.open("about:blank")
+
+
+AXE = find_spec("axe_playwright_python")
+FAULTS = """axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map(
+rule => [rule.id, rule.nodes.length, rule.nodes[0].html.slice(0, 200), rule.nodes[0].failureSummary]))"""
+
+
+@pytest.mark.skipif(AXE is None, reason="no axe; install it with pip install --no-deps axe-playwright-python")
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_no_fault(page: chromium.Browser, service: FakeService, width: int, dark: bool) -> None:
+    assert AXE is not None and AXE.origin is not None
+    service.asks = service.moves = True
+    script = (Path(AXE.origin).parent / "axe.min.js").read_text()
+    start_view(page, page.run("location.href"), width=width, height=WIDTHS[width], dark=dark)
+    page.run(f"{script}; null")
+    assert page.run(FAULTS) == []
+    visit(page, likes=2)
+    click(page, ".card summary")
+    click(page, ".card .play")
+    page.until("document.querySelector('.sounding') && !document.querySelector('#survey').hidden")
+    assert page.run(FAULTS) == []
+    click(page, "#data-open")
+    page.until("document.querySelector('#data').open")
+    assert page.run(FAULTS) == []
+    page.press("Escape")
+    page.until("!document.querySelector('#data').open")
+    click(page, ".past-item button")
+    page.until("document.querySelector('#sheet').open")
+    assert page.run(FAULTS) == []
 
 
 def test_dark_and_phone(page: chromium.Browser, tmp_path: Path) -> None:

@@ -187,7 +187,9 @@ class WorkspaceService:
                     if times is not None and np.isfinite(times[start + place])
                     else None
                 )
-                past.append({"item_id": self.data.item_ids[item], "kind": "play", "timestamp": when})
+                past.append(
+                    {"item_id": self.data.item_ids[item], "kind": "play", "sign": 1, "timestamp": when}
+                )
         for event in own:
             past.append(
                 {
@@ -195,6 +197,7 @@ class WorkspaceService:
                     "kind": event.kind,
                     "event_id": event.event_id,
                     "value": event.value,
+                    "sign": self.data.rules.sign(event.kind, event.value),
                     "timestamp": event.timestamp.timestamp(),
                 }
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tastemaker.schema import KINDS
 from tastemaker.server.models.base import ITEM_EXAMPLE, Out
 
 
@@ -53,6 +54,9 @@ class PastEvent(Out):
     kind: str | None = None
     event_id: str | None = None
     value: float | None = None
+    sign: int | None = Field(
+        default=None, description="1: the item is wanted, -1: it is not, 0: neither; None: as the kind says"
+    )
     timestamp: float | None = Field(default=None, description="seconds since 1970, when known")
     item: Item | None = None
 
@@ -79,6 +83,15 @@ class FilterField(Out):
     )
 
 
+class KindOfEvent(Out):
+    """A kind of event, and what it says about its item when it brings no value: 1 wanted, -1 unwanted, 0
+    neither.
+    """
+
+    name: str
+    sign: int
+
+
 class Info(Out):
     """What is being served: names for the page, versions for the log, counts for the curious."""
 
@@ -89,6 +102,9 @@ class Info(Out):
     notice: str | None = Field(default=None, description="shown on the page; says who is simulated")
     versions: dict[str, str] = Field(default_factory=dict)
     counts: dict[str, int] = Field(default_factory=dict)
+    kinds: list[KindOfEvent] = Field(
+        default_factory=lambda: [KindOfEvent(name=kind.name, sign=kind.sign) for kind in KINDS.values()]
+    )
 
     model_config = ConfigDict(
         from_attributes=True,

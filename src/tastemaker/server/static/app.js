@@ -2,12 +2,13 @@
 
 import * as api from "./api.js";
 import * as cards from "./cards.js";
+import * as data from "./data.js";
 import { $, capital, h, mark, plural, title } from "./dom.js";
 import * as filters from "./filters.js";
 import { listenToKeys } from "./keys.js";
 import * as past from "./past.js";
 import * as player from "./player.js";
-import { Session } from "./session.js";
+import { Session, visitorHistory, visitorId } from "./session.js";
 import * as start from "./start.js";
 import * as survey from "./survey.js";
 import { setUpTheme } from "./theme.js";
@@ -15,11 +16,17 @@ import { setUpTheme } from "./theme.js";
 const K = 12;
 let info = null;
 let fields = [];
+let signs = new Map(); // kind of event -> 1 wanted, -1 unwanted, 0 neither; the server's table
 let session = null;
 let asking = null;
 let turn = Promise.resolve();
 
-const actions = { play: (row) => player.toggle(row), like: (row) => judge("like", row), refuse: (row) => judge("not_interested", row) };
+const actions = {
+  play: (row) => player.toggle(row),
+  like: (row) => judge("like", row),
+  refuse: (row) => judge("not_interested", row),
+  remove: (event) => undo(event),
+};
 
 function trouble(error) {
   console.error(error);
@@ -29,12 +36,14 @@ function trouble(error) {
 }
 
 let fading = 0;
-function toast(text, canUndo = false) {
+let undoable = null;
+function toast(text, event = null) {
+  undoable = event;
   $("toast-text").textContent = text;
-  $("toast-undo").hidden = !canUndo;
+  $("toast-undo").hidden = !event;
   $("toast").classList.add("up");
   clearTimeout(fading);
-  fading = setTimeout(() => $("toast").classList.remove("up"), canUndo ? 7000 : 3500);
+  fading = setTimeout(() => $("toast").classList.remove("up"), event ? 7000 : 3500);
 }
 
 function view(name) {
@@ -49,15 +58,20 @@ function view(name) {
 async function begin() {
   try {
     [info, fields] = await Promise.all([api.info(), api.fields()]);
+    signs = new Map(info.kinds.map((kind) => [kind.name, kind.sign]));
     $("trouble").hidden = true;
     $("dataset").textContent = [info.dataset, info.counts.items && plural(info.counts.items, info.item_noun)].filter(Boolean).join(" · ");
     $("notice").textContent = info.notice || (info.simulated ? `Every ${info.user_noun} here is simulated.` : "");
     $("notice").hidden = !$("notice").textContent;
     survey.setUp(trouble);
     player.setUp(fields, heard, (row) => toast(`“${title(row.item)}” cannot be played.`));
-    const wanted = new URLSearchParams(location.hash.slice(1)).get("user");
+    data.setUp(trouble, erased);
+    const address = new URLSearchParams(location.hash.slice(1));
+    const wanted = address.get("user");
     await start.setUp(info, fields, open, trouble);
-    if (wanted) await open((await api.users(200, 0)).find((user) => user.user_id === wanted) || { user_id: wanted, label: wanted, simulated: info.simulated }, []);
+    data.show();
+    if (address.has("me") && visitorId()) await open(null, []);
+    else if (wanted) await open((await api.users(200, 0)).find((user) => user.user_id === wanted) || { user_id: wanted, label: wanted, simulated: info.simulated }, []);
     else home();
   } catch (error) {
     trouble(error);
@@ -72,25 +86,32 @@ function home() {
   history.replaceState(null, "", location.pathname);
   document.title = "Tastemaker";
   view("start");
+  if (info) start.welcome().catch(trouble);
 }
 
-/** Take up a sitting with a known user, or fresh with the given items. */
+function erased() {
+  home();
+  toast("Everything about you was deleted.");
+}
+
+/** Take up a visit with a known user, or with this browser's visitor, who adds the given items. */
 async function open(user, seeds) {
   try {
     player.stop();
     survey.forget();
-    const events = user ? await api.history(user.user_id) : [];
-    session = new Session(user, events, seeds);
-    history.replaceState(null, "", user ? `#user=${encodeURIComponent(user.user_id)}` : location.pathname);
+    const events = user ? await api.history(user.user_id) : await visitorHistory();
+    const past = events.map((event) => ({ ...event, sign: event.sign ?? signs.get(event.kind) ?? 0 }));
+    session = new Session(user, past, seeds);
+    history.replaceState(null, "", user ? `#user=${encodeURIComponent(user.user_id)}` : "#me");
     mark(session.id, $("whom-mark"));
-    $("whom-kind").textContent = user ? (user.simulated ? `Simulated ${info.user_noun}` : `Recorded ${info.user_noun}`) : "Fresh start";
+    $("whom-kind").textContent = user ? (user.simulated ? `Simulated ${info.user_noun}` : `Recorded ${info.user_noun}`) : past.length ? "Welcome back" : "Fresh start";
     $("for-whom").textContent = user ? `For ${user.label}` : "For you";
-    const kept = "Your answers stay on the machine that serves this page.";
-    const told = user?.simulated ? "Not a person: a program made this history." : null;
-    $("whom-note").textContent = user ? [user.note && `${capital(user.note)}.`, told].filter(Boolean).join(" ") : kept;
+    const ours = "Your answers stay on the machine that serves this page, and this browser remembers you: see “Your data”.";
+    const nobody = user?.simulated ? "Not a person: a program made this history." : null;
+    $("whom-note").textContent = user ? [user.note && `${capital(user.note)}.`, nobody].filter(Boolean).join(" ") : ours;
     document.title = `${$("for-whom").textContent} – Tastemaker`;
     $("past").replaceChildren();
-    past.draw(session, info, fields);
+    drawPast();
     filters.draw(fields, session.filters, () => refresh(null));
     $("changes").textContent = "";
     cards.skeleton(K);
@@ -101,14 +122,20 @@ async function open(user, seeds) {
   }
 }
 
+function drawPast() {
+  past.draw(session, info, fields, actions);
+  data.show();
+}
+
 /** Fetch and show the next list; `cause` is what it answers to, for the line above it. */
 async function refresh(cause, compare = true) {
   asking?.abort();
   asking = new AbortController();
-  const mine = session;
+  const current = session;
   try {
-    const slate = await session.next(K, asking.signal);
-    if (mine !== session) return;
+    const slate = await current.next(K, asking.signal);
+    if (current !== session) return;
+    data.show();
     $("trouble").hidden = true;
     const { fresh, moved } = cards.render(slate.rows, fields, actions, compare);
     const changed = [fresh && `${fresh} new`, moved && `${moved} moved`].filter(Boolean).join(", ") || "nothing changed";
@@ -116,8 +143,8 @@ async function refresh(cause, compare = true) {
     fewer(slate);
     const { model, codebook } = info.versions;
     const versions = [model && `model ${model.slice(0, 8)}`, codebook && `codebook ${codebook.slice(0, 8)}`, `policy ${slate.policy_id}`];
-    const made = [`Made in ${Math.max(1, Math.round(slate.timings.total_ms))} ms`, ...versions].filter(Boolean).join(" · ");
-    $("made").replaceChildren(made, " · ", h("a", { href: "openapi.json" }, "the same as JSON"));
+    const origin = [`Made in ${Math.max(1, Math.round(slate.timings.total_ms))} ms`, ...versions].filter(Boolean).join(" · ");
+    $("made").replaceChildren(origin, " · ", h("a", { href: "openapi.json" }, "the same as JSON"));
   } catch (error) {
     if (error.name !== "AbortError") trouble(error);
   }
@@ -141,32 +168,34 @@ function inTurn(work) {
 function judge(kind, row) {
   if (!row || !session) return turn;
   const name = title(row.item);
-  const mine = session;
+  const current = session;
   cards.leave(row.item_id, kind);
   return inTurn(async () => {
-    if (mine !== session) return;
+    if (current !== session) return;
+    let event;
     try {
-      const event = await session.act(kind, row);
-      survey.show(event.survey, mine.id, row.item);
+      event = await session.act(kind, signs.get(kind), row);
+      survey.show(event.survey, current.id, row.item);
     } catch (error) {
       cards.stay(row.item_id);
       throw error;
     }
-    past.draw(session, info, fields);
-    toast(kind === "like" ? `Liked “${name}”` : `No more of “${name}”`, true);
-    await refresh(kind === "like" ? `Since you liked “${name}”` : `Without “${name}”`);
+    drawPast();
+    toast(event.sign > 0 ? `Liked “${name}”` : `No more of “${name}”`, event);
+    await refresh(event.sign > 0 ? `Since you liked “${name}”` : `Without “${name}”`);
   });
 }
 
-function undo() {
+/** Take back an event of the past; by itself the latest, of earlier visits too. */
+function undo(which) {
   if (!session) return turn;
   return inTurn(async () => {
-    const event = await session.undo();
+    const event = await session.undo(which);
     if (!event) {
       toast("There is nothing to undo.");
       return;
     }
-    past.draw(session, info, fields);
+    drawPast();
     toast(`Taken back: “${title(event.item)}”`);
     await refresh(`“${title(event.item)}” taken back`);
   });
@@ -174,18 +203,18 @@ function undo() {
 
 function heard(row, share) {
   if (!session || session.past.some((event) => event.item.item_id === row.item_id)) return;
-  const mine = session;
+  const current = session;
   inTurn(async () => {
-    const event = await mine.act("play", row, share);
-    if (mine !== session) return;
-    past.draw(session, info, fields);
-    survey.show(event.survey, mine.id, row.item);
+    const event = await current.act("play", signs.get("play"), row, share);
+    if (current !== session) return;
+    drawPast();
+    survey.show(event.survey, current.id, row.item);
   });
 }
 
 setUpTheme($("theme"));
-listenToKeys({ ...actions, undo, why: cards.toggleWhy, question: () => survey.isOpen() && $("survey-scale").children[2].focus(), search: () => { home(); $("query").focus(); } });
-$("toast-undo").addEventListener("click", undo);
+listenToKeys({ ...actions, undo: () => undo(), why: cards.toggleWhy, question: () => survey.isOpen() && $("survey-scale").children[2].focus(), search: () => { home(); $("query").focus(); } });
+$("toast-undo").addEventListener("click", () => undo(undoable ?? undefined));
 $("change").addEventListener("click", home);
 $("home").addEventListener("click", (event) => {
   event.preventDefault();

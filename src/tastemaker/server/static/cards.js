@@ -57,16 +57,16 @@ export function render(rows, fields, actions, compare) {
   const next = new Map();
   let fresh = 0;
   let moved = 0;
-  rows.forEach((one, place) => {
-    const old = cards.get(one.item_id);
-    const element = old?.element ?? build(one, fields, actions);
-    fresh += change.get(one.item_id) === "new" ? 1 : 0;
-    moved += Number.isInteger(change.get(one.item_id)) ? 1 : 0;
-    badge(element, change.get(one.item_id));
-    why(element, one, place);
+  rows.forEach((shown, place) => {
+    const id = shown.item_id;
+    const element = cards.get(id)?.element ?? build(shown, fields, actions);
+    fresh += change.get(id) === "new" ? 1 : 0;
+    moved += Number.isInteger(change.get(id)) ? 1 : 0;
+    badge(element, change.get(id));
+    why(element, shown, place);
     element.setAttribute("aria-posinset", place + 1);
     element.setAttribute("aria-setsize", rows.length);
-    next.set(one.item_id, { element, row: one });
+    next.set(id, { element, row: shown });
   });
   cards = next;
   list.removeAttribute("aria-busy");
@@ -89,10 +89,10 @@ export function render(rows, fields, actions, compare) {
 function changes(rows, compare) {
   const before = [...cards.keys()];
   if (!compare || !before.length) return new Map();
-  const ids = new Set(rows.map((one) => one.item_id));
+  const ids = new Set(rows.map((shown) => shown.item_id));
   const old = new Map(before.filter((id) => ids.has(id)).map((id, place) => [id, place]));
-  const kept = rows.map((one) => one.item_id).filter((id) => old.has(id));
-  const moves = kept.map((id, place) => [id, old.get(id) - place]).filter(([, by]) => by !== 0);
+  const staying = rows.map((shown) => shown.item_id).filter((id) => old.has(id));
+  const moves = staying.map((id, place) => [id, old.get(id) - place]).filter(([, by]) => by !== 0);
   const fresh = [...ids].filter((id) => !old.has(id)).map((id) => [id, "new"]);
   return new Map([...moves, ...fresh]);
 }
@@ -123,26 +123,23 @@ function badge(element, change) {
     place.textContent = "new";
   } else if (change) {
     place.classList.add("is-moved");
-    place.textContent = `${change > 0 ? "↑" : "↓"} ${Math.abs(change)}`;
-    place.setAttribute("aria-label", `moved ${change > 0 ? "up" : "down"} ${Math.abs(change)}`);
-    return;
+    const [arrow, way] = change > 0 ? ["↑", "up"] : ["↓", "down"];
+    place.append(h("span", { "aria-hidden": "true" }, `${arrow} ${Math.abs(change)}`), h("span", { class: "unseen" }, `moved ${way} ${Math.abs(change)}`));
   }
-  place.removeAttribute("aria-label");
 }
 
 /** The evidence for a row, and how it came here; never more than the server knows. */
-function why(element, one, place) {
-  const evidence = one.reasons.map((reason) => h("li", {}, reason.text));
+function why(element, shown, place) {
+  const evidence = shown.reasons.map((reason) => h("li", {}, reason.text));
   const nothing = h("p", { class: "hint" }, "There is no single piece of evidence to show: it follows from the history as a whole.");
-  const odds = one.propensity >= 1 ? "always" : `with probability ${one.propensity.toPrecision(2)}`;
-  const how = `Place ${place + 1}, found by: ${words(one.source)}. This policy would show it here ${odds}.`;
-  const moved = one.retention && h("p", { class: "moved" }, one.retention.text);
+  const odds = shown.propensity >= 1 ? "always" : `with probability ${shown.propensity.toPrecision(2)}`;
+  const how = `Place ${place + 1}, found by: ${words(shown.source)}. This policy would show it here ${odds}.`;
+  const moved = shown.retention && h("p", { class: "moved" }, shown.retention.text);
   const parts = [evidence.length ? h("ul", {}, evidence) : nothing, moved, h("p", { class: "hint" }, how)];
   element.querySelector(".evidence").replaceChildren(...parts.filter(Boolean));
 }
 
-function build(one, fields, { play, like, refuse }) {
-  const { item } = one;
+function build({ item }, fields, { play, like, refuse }) {
   const name = title(item);
   const id = item.item_id;
   const now = () => row(id);

@@ -33,7 +33,7 @@ export function listenToKeys({ play, like, refuse, undo, why, search, question }
   const help = $("help");
   $("help-open").addEventListener("click", () => help.showModal());
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || help.open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || document.querySelector("dialog[open]")) return;
     if (event.key === "?") help.showModal();
     else if (event.key === "/") search();
     else if (document.body.dataset.view === "listen" && keys[event.key]) {

@@ -3,55 +3,96 @@
 import * as api from "./api.js";
 import { newId } from "./dom.js";
 
-/** A sitting with one listener: a known user, or someone fresh whose history is only what they do here. */
+const KEY = "visitor";
+let sitting = null; // the id where the browser refuses storage, as private windows may: it lasts as long as the page
+
+/** The id under which this browser was here before; null when it was not. */
+export function visitorId() {
+  try {
+    return localStorage.getItem(KEY) ?? sitting;
+  } catch {
+    return sitting;
+  }
+}
+
+/** Keep the visitor's id for the next visit, or with null keep none. */
+export function setVisitor(id) {
+  sitting = id;
+  try {
+    if (id === null) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, id);
+  } catch {
+    // It stays in `sitting`.
+  }
+}
+
+/** What this browser's visitor did on earlier visits; empty for a new one, and for one the server has forgotten. */
+export async function visitorHistory() {
+  const id = visitorId();
+  if (!id) return [];
+  try {
+    return await api.history(id);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    setVisitor(null);
+    return [];
+  }
+}
+
+/** One visit of a known user, or of this browser's visitor, whose history is what they did here. */
 export class Session {
   constructor(user, past = [], seeds = []) {
-    this.user = user; // null for a fresh start
-    this.id = user ? user.user_id : `visitor-${newId()}`;
-    this.past = past.filter((event) => event.item); // [{item, kind, event_id}], oldest first
-    this.done = []; // events of this sitting that can be undone, oldest first
+    this.user = user; // null for a visitor
+    this.id = user ? user.user_id : visitorId() || `visitor-${newId()}`;
+    this.past = past.filter((event) => event.item); // [{item, kind, sign, event_id, fresh}], oldest first
     this.filters = {};
     this.request = null;
     this.begun = Promise.resolve();
-    for (const item of seeds) this.past.push({ item, kind: "like", event_id: newId(), seed: true });
-    if (seeds.length) this.begun = api.tell(this.past.map((event) => this.#record(event)));
+    const events = seeds.map((item) => ({ item, kind: "like", sign: 1, event_id: newId(), fresh: true }));
+    this.past.push(...events);
+    if (events.length) this.begun = this.#send(events.map((event) => this.#record(event)));
+  }
+
+  async #send(events) {
+    const answer = await api.send(events);
+    if (!this.user) setVisitor(this.id);
+    return answer;
   }
 
   #record(event, extra = {}) {
     return { event_id: event.event_id, user_id: this.id, kind: event.kind, item_id: event.item.item_id, ...extra };
   }
 
-  /** Store an event of the current list, and remember it as something that can be undone. */
-  async act(kind, row, value = null) {
-    const event = { item: row.item, kind, event_id: newId() };
+  /** The latest event about an item; undefined when there is none. */
+  latest(itemId) {
+    return this.past.findLast((event) => event.item.item_id === itemId);
+  }
+
+  /** Store an event about an item, of the current list where it has a position. `sign` is what the kind says. */
+  async act(kind, sign, row, value = null) {
+    const event = { item: row.item, kind, sign, event_id: newId(), fresh: true };
     const from = this.request ? { request_id: this.request } : {};
-    const shown = this.request && row.position !== undefined ? { ...from, position: row.position } : from;
-    const told = await api.tell([this.#record(event, value === null ? shown : { ...shown, value })]);
-    event.survey = told.survey ?? null; // a question to show once
+    const shown = this.request && row.position !== undefined ? { ...from, position: row.position } : {};
+    const answer = await this.#send([this.#record(event, value === null ? shown : { ...shown, value })]);
+    event.survey = answer.survey ?? null; // a question to show once
     this.past.push(event);
-    if (kind !== "play") this.done.push(event);
     return event;
   }
 
-  /** Take back the last like or dislike; null when there is none. */
-  async undo() {
-    const event = this.done.at(-1);
+  /** Take back an event, by itself the latest that the server can take back; null when there is none. */
+  async undo(event = this.past.findLast((past) => past.event_id)) {
     if (!event) return null;
-    await api.tell([{ event_id: newId(), user_id: this.id, kind: "undo", target: event.event_id }]);
-    this.done = this.done.filter((one) => one !== event);
-    this.past = this.past.filter((one) => one !== event);
+    await this.#send([{ event_id: newId(), user_id: this.id, kind: "undo", target: event.event_id }]);
+    this.past = this.past.filter((past) => past !== event);
     return event;
   }
 
-  /** Ask for the list that follows from everything that stands. */
+  /** Ask for the list that follows from everything that stands: the server knows it, and what it means. */
   async next(k, signal) {
     await this.begun;
-    const refused = this.past.filter((event) => event.kind === "not_interested").map((event) => event.item.item_id);
-    const heard = this.past.filter((event) => event.kind !== "not_interested").map((event) => event.item.item_id);
-    const whom = this.user ? { user_id: this.id } : { history: heard.slice(-1000) };
+    const whom = this.user || this.past.length ? { user_id: this.id } : { history: [] };
     const chosen = Object.entries(this.filters).filter(([, values]) => values.length);
-    const body = { ...whom, k, exclude: [...new Set(refused)], filters: Object.fromEntries(chosen) };
-    const slate = await api.recommend(body, signal);
+    const slate = await api.recommend({ ...whom, k, filters: Object.fromEntries(chosen) }, signal);
     this.request = slate.request_id;
     return slate;
   }

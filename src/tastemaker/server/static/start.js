@@ -3,11 +3,13 @@
 import * as api from "./api.js";
 import { $, capital, cover, facts, h, icon, mark, plural, title } from "./dom.js";
 import { toggle } from "./player.js";
+import { visitorHistory } from "./session.js";
 
 const PAGE = matchMedia("(max-width: 40rem)").matches ? 4 : 10;
 let catalogue = { info: null, fields: [] };
 let seeds = [];
 let shown = 0;
+let earlier = 0; // events of earlier visits
 let asking = null;
 let go = () => {};
 let fail = () => {};
@@ -24,12 +26,21 @@ export function setUp(info, fields, onGo, onFail) {
   $("people-hint").textContent = simulated
     ? `Made by a program; none of them is a person. Your answers are added to the one you choose.`
     : `Recorded histories, by number. Your answers are added to the one you choose.`;
-  $("fresh-hint").textContent = `Search for ${item}s you like, or begin with nothing.`;
   $("query").placeholder = `Search ${(info.counts.items || 0).toLocaleString("en")} ${item}s`;
-  drawSeeds();
   $("people").replaceChildren();
   shown = 0;
-  return Promise.all([morePeople(), find()]);
+  return Promise.all([welcome(), morePeople(), find()]);
+}
+
+/** Greet a visitor who was here before, and anybody else as somebody new. */
+export async function welcome() {
+  earlier = (await visitorHistory()).length;
+  const { item_noun: item } = catalogue.info;
+  $("fresh-title").textContent = earlier ? "Welcome back" : "Start fresh";
+  $("fresh-hint").textContent = earlier
+    ? `This browser remembers ${plural(earlier, "event")} of yours. Go on from there, or add ${item}s you like.`
+    : `Search for ${item}s you like, or begin with nothing.`;
+  drawSeeds();
 }
 
 async function morePeople() {
@@ -89,7 +100,9 @@ function drawSeeds() {
   $("seeds").replaceChildren(
     ...seeds.map((item) => h("li", {}, h("button", { type: "button", "aria-label": `Remove ${title(item)}`, onclick: () => choose(item) }, title(item), icon("no")))),
   );
-  $("begin").textContent = seeds.length ? `Begin with ${seeds.length === 1 ? "this" : "these"} ${plural(seeds.length, catalogue.info.item_noun)}` : "Begin with nothing";
+  const chosen = `${seeds.length === 1 ? "this" : "these"} ${plural(seeds.length, catalogue.info.item_noun)}`;
+  const [nothing, some] = earlier ? ["Go on where you left off", `Go on with ${chosen} added`] : ["Begin with nothing", `Begin with ${chosen}`];
+  $("begin").textContent = seeds.length ? some : nothing;
 }
 
 let typing = 0;

@@ -35,13 +35,13 @@ export function forget() {
 }
 
 async function answer(value) {
-  const mine = open;
-  if (!mine) return;
+  const asked = open;
+  if (!asked) return;
   const inside = $("survey").contains(document.activeElement);
   forget();
   if (inside) $("main").focus({ preventScroll: true });
   try {
-    await api.answer({ question_id: mine.question.question_id, user_id: mine.user, answer: value });
+    await api.answer({ question_id: asked.question.question_id, user_id: asked.user, answer: value });
     $("survey-said").textContent = value === null ? "Skipped." : "Thank you.";
   } catch (error) {
     fail(error);
