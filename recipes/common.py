@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,10 @@ class Journal:
             )
         self.runs: dict[str, Any] = {entry["key"]: entry["value"] for entry in lines[1:]}
 
-    def run(self, keys: Iterable[Hashable], work: Callable[[Any], Any], title: str) -> list[Any]:
+    def run(self, keys: Sequence[Any], work: Callable[[Any], Any], title: str) -> list[Any]:
         """`work(key)` (anything JSON can hold) of every key, those of the journal read back; progress and
         time left on stderr.
         """
-        keys = list(keys)
         out = []
         with progress(False) as report:
             for place, key in enumerate(keys):

@@ -123,7 +123,7 @@ def environment(folder: Path, name: str) -> Path | None:
     python = folder / f"oracle_{name}" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True, capture_output=True)
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", PACKAGES[name]]
+    install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", PACKAGES[name]]
     if name == "spotify-confidence":
         install.append("pandas<3")
     return python if subprocess.run(install, capture_output=True).returncode == 0 else None
@@ -213,8 +213,8 @@ def growthbook(
         for name, metric in (("mean", mean), ("ratio", ratio)):
             out[f"{name}, {kind}: effect, interval, p"] = apart(
                 numbers(effect(t, c, metric, kind, False)), theirs[f"{name} {kind}"]
-            )  # type: ignore[arg-type]
-        one = effect(t, c, mean, kind, False)  # type: ignore[arg-type]
+            )
+        one = effect(t, c, mean, kind, False)
         seq = confidence_sequence(one.value, one.se**2, one.n, 5000)
         out[f"sequence, {kind}: effect, interval, p"] = apart(
             [one.value, float(seq.low), float(seq.high), float(seq.p)], theirs[f"sequence {kind}"]

@@ -64,7 +64,10 @@ def main() -> None:
     print(f"facts of the catalogue, once: {build[0]:.2f} s of processor time\n")
     for part in rows[0]:
         show(part, [row[part] for row in rows])
-    show("all", [tuple(sum(part[clock] for part in row.values()) for clock in (0, 1)) for row in rows])
+    show(
+        "all",
+        [(sum(part[0] for part in row.values()), sum(part[1] for part in row.values())) for row in rows],
+    )
     with tempfile.TemporaryDirectory() as folder:
         bare, full = logging(Path(folder), known, rng, arguments)
     show("slate logged without features", bare)

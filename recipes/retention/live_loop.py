@@ -212,10 +212,9 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
             if answer is not None:
                 answered += 1
                 service.answer_survey(survey["question_id"], town.users[row], int(answer))
-    part = "asking" if tag.startswith("ask") else "test"
     return {
         "day": day,
-        "part": part,
+        "part": "asking" if tag.startswith("ask") else "test",
         "here": len(here),
         "asked": shown,
         "answered": answered,

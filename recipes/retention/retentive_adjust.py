@@ -76,7 +76,7 @@ def main() -> None:
     show_scale(
         arguments,
         scale,
-        journal.run(scale, lambda key: quarter(*key, listeners=listeners, seed=seed), "boosted quarter"),
+        journal.run(scale, lambda key: quarter(key[0], key[1], key[2], listeners, seed), "boosted quarter"),
     )
     save_figure(arguments.out, picture(worlds, results))
     if arguments.world:

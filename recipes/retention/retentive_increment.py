@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.published import FoldScore, fold_table
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.increment import Increment, IncrementSettings, claim, increment_table
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
@@ -56,18 +57,18 @@ def main() -> None:
         "learner": arguments.learner,
     }
     journal = Journal(arguments.out, settings)
-    reports: dict[str, Increment] = {}
 
     def work(folds: str) -> dict[str, Any]:
         table = world_rows(arguments.world, listeners, arguments.seed)
         chosen = IncrementSettings(BASELINE, learner=arguments.learner)
         if folds == "user and day":
             chosen = replace(chosen, time="day")
-        made = increment_table(table, chosen, arguments.seed, "both" if folds == "user" else "corrected")
-        reports[folds] = made
+        increment = increment_table(table, chosen, arguments.seed)
+        published: list[FoldScore] = []
         if folds == "user":
-            write_claim(claim(made), arguments.out / "report")
-        return numbers(made)
+            write_claim(claim(increment), arguments.out / "report")
+            published = fold_table(table, chosen, arguments.seed)
+        return numbers(increment, published)
 
     by_user, by_day = journal.run(["user", "user and day"], work, "increment")
     show(arguments, by_user, by_day)
@@ -79,17 +80,17 @@ def world_rows(world: str, listeners: int, seed: int) -> Any:
     return returns(chosen, ask(chosen, draw_pairs(chosen, draw_listeners(chosen, seed), seed), seed), seed)
 
 
-def numbers(made: Increment) -> dict[str, Any]:
+def numbers(increment: Increment, published: list[FoldScore]) -> dict[str, Any]:
     """What the table and the figure need."""
     out: dict[str, Any] = {"paper": {}, "auc": {}, "gain": {}, "t": {}, "accuracy": {}}
-    for one in made.scores:
+    for one in increment.scores:
         place, auc = f"{one.cohort}|{one.model}", one.metrics["auc"]
         out["auc"][place] = [auc.value, auc.low, auc.high]
         out["accuracy"][place] = one.metrics["accuracy"].value
         if one.gain:
             out["gain"][place] = [one.gain["auc"].value, one.gain["auc"].low, one.gain["auc"].high]
             out["t"][place] = [one.across_folds.low, one.across_folds.high] if one.across_folds else None
-    for score in made.paper:
+    for score in published:
         out["paper"][f"{score.cohort}|{score.model}"] = [*score.auc, score.d if score.d == score.d else None]
     return out
 

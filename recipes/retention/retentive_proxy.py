@@ -13,7 +13,6 @@ slanted sample. The samples have no world, so they are drawn once for all three.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,11 @@ from matplotlib.figure import Figure
 from scipy.stats import beta, binom, spearmanr
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.published import THRESHOLDS, BinaryProxy, point_threshold
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.calibrate import Calibration
+from tastemaker.retention.calibrate import Calibration, calibration_table
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
 from tastemaker.retention.proxy.claim import (
-    PUBLISHED,
     TARGETS,
     calibrate,
     calibration,
@@ -85,25 +84,39 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
         world, ranker_features(world, draw_pairs(world, draw_listeners(world, seed), seed), seed), seed
     )
     training, middle, test = (rows_of(table, part, seed) for part in ("fit", "calibrate", "test"))
-    settings = ProxySettings(RANKER_FEATURES)
-    fitted = {kind: fit_proxy(training, replace(settings, kind=kind)) for kind in ("ordinal", "binary")}  # type: ignore[arg-type]
-    done = calibrate(fitted["ordinal"], middle, "beta")
-    ready, paper = choose_thresholds(done, test)
+    fitted, binary = (
+        fit_proxy(training, ProxySettings(RANKER_FEATURES)),
+        BinaryProxy(training, RANKER_FEATURES),
+    )
+    done = calibrate(fitted, middle, "beta")
+    ready = choose_thresholds(done, test)
     tables = {
         "corrected": calibration(done, test, "low_signal", "user_id", seed),
-        "paper": calibration(fitted["binary"], test, "low_signal", "user_id", seed, published=True),
-        "ordinal, no calibrator": calibration(fitted["ordinal"], test, "low_signal", "user_id", seed),
+        "paper": published_calibration(binary, ready, test, seed),
+        "ordinal, no calibrator": calibration(fitted, test, "low_signal", "user_id", seed),
     }
-    write_claim(calibration_claim(tables, done), arguments.out / f"report-{path}-calibration")
-    write_claim(threshold_claim(ready, paper), arguments.out / f"report-{path}-thresholds")
+    claim = calibration_claim(tables["corrected"], done, tables["ordinal, no calibrator"])
+    write_claim(claim, arguments.out / f"report-{path}-calibration")
+    write_claim(threshold_claim(ready), arguments.out / f"report-{path}-thresholds")
     base = float(spearmanr(predict(ready, test)[0], column(test, "base_score")).statistic)
     return {
         "calibration": {
             name: {side: [plain(one) for one in rows] for side, rows in by.items()}
             for name, by in tables.items()
         },
-        "thresholds": thresholds(ready, fitted["binary"], test),
+        "thresholds": thresholds(ready, binary, test),
         "base": base,
+    }
+
+
+def published_calibration(binary: BinaryProxy, ready: Proxy, test: Any, seed: int) -> dict[str, Any]:
+    """Calibration of the published proxy, its p read as the chance of a good answer among all."""
+    truth, kept, _ = outcomes(test, ready)
+    by = np.array([f"low_signal = {value}" for value in kept["low_signal"].to_pylist()])
+    users = np.array(kept["user_id"].to_pylist())
+    return {
+        side: calibration_table(p, truth[side], None, by=by, users=users, key=seed)
+        for side, p in binary.predict(kept).items()
     }
 
 
@@ -121,23 +134,23 @@ def plain(one: Calibration) -> dict[str, Any]:
     }
 
 
-def thresholds(ready: Proxy, binary: Proxy, test: Any) -> list[dict[str, Any]]:
+def thresholds(ready: Proxy, binary: BinaryProxy, test: Any) -> list[dict[str, Any]]:
     """Rows: the published numbers on the published proxy, its point choice, and the guaranteed choice."""
     truth, kept, _ = outcomes(test, ready)
     out = []
-    published = dict(zip(("pos", "neg"), predict(binary, kept, published=True), strict=True))
+    published = binary.predict(kept)
     calibrated = dict(zip(("pos", "neg"), predict(ready, kept), strict=True))
     told = column(kept, "return") != 3
     for side, target in TARGETS.items():
         hit, p = truth[side], published[side]
-        fixed = p >= PUBLISHED[side]
-        dropped = threshold_at_precision(p[told], hit[told], target=target, mode="paper")
-        chosen = p >= (dropped.tau or 1.0)
+        fixed = p >= THRESHOLDS[side]
+        dropped = point_threshold(p[told], hit[told], target)
+        chosen = p >= (dropped or 1.0)
         safe = threshold_at_precision(calibrated[side], hit, target=target)
         best = calibrated[side] >= (safe.tau or 1.0)
         for way, tau, rows, bound in (
-            ("published numbers (p > .76, p < .38)", PUBLISHED[side], fixed, None),
-            ("paper: point precision, neutrals dropped", dropped.tau, chosen, None),
+            ("published numbers (p > .76, p < .38)", THRESHOLDS[side], fixed, None),
+            ("paper: point precision, neutrals dropped", dropped, chosen, None),
             ("corrected: bound, neutrals are misses", safe.tau, best, safe.bound),
         ):
             precision = float(hit[rows].mean()) if rows.any() else None
@@ -173,14 +186,14 @@ def samples(seed: int, n: int, part: int) -> dict[str, list[float | None]]:
         weight = (1 - q) ** -0.5 * rng.gamma(4, 0.25, n)
         liked = (rng.random(n) < q).astype(float)
         told = (good == 1) | (rng.random(n) < 1 - NEUTRAL / (1.5 / 3.5))
-        found = (
-            threshold_at_precision(p, good, mode="paper"),
-            threshold_at_precision(p[told], good[told], mode="paper"),
-            threshold_at_precision(p, good),
-            threshold_at_precision(q, liked, weight),
+        taus = (
+            point_threshold(p, good),
+            point_threshold(p[told], good[told]),
+            threshold_at_precision(p, good).tau,
+            threshold_at_precision(q, liked, weight).tau,
         )
-        for way, one in zip(WAYS, found, strict=True):
-            out[way].append(None if one.tau is None else true_precision(one.tau))
+        for way, tau in zip(WAYS, taus, strict=True):
+            out[way].append(None if tau is None else true_precision(tau))
     return out
 
 

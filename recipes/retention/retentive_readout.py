@@ -94,7 +94,7 @@ def main() -> None:
         for lift in (0.0, 0.05)
         for part in range(4)
     ]
-    rates = journal.run(keys, lambda key: errors(*key, runs=runs // 4, seed=seed), "A/A and A/B runs")
+    rates = journal.run(keys, lambda key: errors(key[0], key[1], key[2], runs // 4, seed), "A/A and A/B runs")
     show_errors(arguments, keys, rates, runs)
     save_figure(arguments.out, picture(dict(zip(worlds, done, strict=True))))
 

@@ -55,8 +55,12 @@ def simulate(arguments: Namespace) -> tuple[pa.Table, float]:
     People answer more when they are active, inclined to the product, and liked what they saw; the log knows
     all three.
     """
-    shares = {f"share_{one}": float(one == arguments.world) for one in ("item", "user", "state")}
-    here = ListenerWorld(**shares, listeners=4_000 if arguments.quick else 30_000)
+    here = ListenerWorld(
+        share_item=float(arguments.world == "item"),
+        share_user=float(arguments.world == "user"),
+        share_state=float(arguments.world == "state"),
+        listeners=4_000 if arguments.quick else 30_000,
+    )
     everyone = ask(
         here, draw_pairs(here, draw_listeners(here, arguments.seed), arguments.seed), arguments.seed
     )
@@ -142,7 +146,7 @@ def battery(out: Path) -> list[dict[str, str]]:
     """The Holzinger-Swineford factor analysis, each measure beside its cut-off."""
     _, report = battery_claim(triangle(HOLZINGER_SWINEFORD), 301, BLOCKS)
     write_claim(report, out / "battery")
-    checks = report.corrected[0]
+    checks = report.tables[0]
     rows = [dict(zip(checks.columns, (shown(cell) for cell in row), strict=True)) for row in checks.rows]
     return [*rows, {"check": "verdict", "value": report.verdict, "asked for": "", "passes": ""}]
 

@@ -24,7 +24,6 @@ from tastemaker.experiment import (
 )
 from tastemaker.experiment.assign import EXPOSURES
 from tastemaker.experiment.effects import Effect, no_effect
-from tastemaker.experiment.surrogate import past_tests
 
 SHARES = {"control": 0.5, "treatment": 0.5}
 FINE, OFF = (
@@ -190,19 +189,6 @@ def test_the_surrogate_interval_covers_the_long_effect() -> None:
         covered += found.low <= 0.2 <= found.high
     assert covered >= 200 * (0.95 - 4 * math.sqrt(0.05 * 0.95 / 200))
     assert any("surrogacy" in one for one in found.assumptions)
-
-
-def test_past_tests_without_their_shared_noise() -> None:
-    rng = np.random.default_rng(1)
-    true = rng.normal(0, 0.5, 3000)
-    noise = np.array([[0.5, 0.4], [0.4, 0.5]])
-    shared = rng.multivariate_normal([0, 0], noise, 3000)
-    found = past_tests(true + shared[:, 0], -0.5 * true + shared[:, 1], np.broadcast_to(noise, (3000, 2, 2)))
-    assert found.slope == pytest.approx(-0.5, abs=0.15) and found.naive_slope > 0.1
-    still = past_tests(rng.normal(0, 0.1, 50), rng.normal(0, 0.1, 50), np.broadcast_to(np.eye(2), (50, 2, 2)))
-    assert "vary no more than their noise" in still.reason
-    with pytest.raises(InputError, match="at least 3"):
-        past_tests([1, 2], [1, 2], np.ones((2, 2, 2)))
 
 
 def test_bad_history_is_refused() -> None:

@@ -95,8 +95,7 @@ def test_a_true_lift_is_read_and_ships(folder: Path, tmp_path: Path) -> None:
     )
     page = (tmp_path / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")
-    assert (tmp_path / "report.md").read_text().count("mode") >= 2
-    assert [one["title"] for one in found["corrected"]] == [
+    assert [one["title"] for one in found["tables"]] == [
         "Decision",
         "Sample ratio",
         "What this test could see",
@@ -115,7 +114,7 @@ def test_a_true_lift_is_read_and_ships(folder: Path, tmp_path: Path) -> None:
             "-q",
         )
     )
-    assert csv["corrected"][0] == found["corrected"][0]
+    assert csv["tables"][0] == found["tables"][0]
 
 
 def test_an_unsound_test_is_refused_with_exit_1(folder: Path, tmp_path: Path) -> None:
@@ -187,12 +186,8 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
     seen = json.loads(
         _run(experiment, "watch", folder / "days.parquet", "--plan", plan, "--out", tmp_path, "--json", "-q")
     )
-    assert len(seen["corrected"][0]["rows"]) == 3 and seen["verdict"] == "supported"
-    assert (
-        len(seen["paper"][0]["rows"]) == 3
-        and seen["paper"][0]["rows"][-1][-1] == "significant"
-        and seen["figures"]
-    )
+    assert len(seen["tables"][0]["rows"]) == 3 and seen["verdict"] == "supported"
+    assert seen["figures"]
     assert "174,419,550 units an arm" in _run(experiment, "power", "--cv", 1, "--lift", 0.0003)
     rows = json.loads(
         _run(
@@ -233,7 +228,7 @@ def test_looks_power_assignment_and_surrogate(folder: Path, tmp_path: Path) -> N
     )
     assert "surrogacy" in said and "Each short outcome alone" in said
     page = (tmp_path / "s" / "report.html").read_text()
-    assert "Paper mode" in page and "Corrected mode" in page and "<svg" in page
+    assert "Effect on the index" in page and "<svg" in page
 
 
 def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:
@@ -243,7 +238,7 @@ def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:
         scored,
         "--rule",
         "hinge",
-        "--dial",
+        "--set",
         "a=3",
         "--most",
         4,
@@ -255,7 +250,7 @@ def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:
         "-q",
     )
     found = json.loads(_run(adjusters, *words))
-    assert found["verdict"] == "supported" and found["paper"] and found["corrected"]
+    assert found["verdict"] == "supported" and found["tables"]
     moved = pl.read_parquet(tmp_path / "adjusted.parquet").select(
         (pl.col("rank_after") - pl.col("rank_before")).abs().max()
     )
@@ -264,10 +259,8 @@ def test_rules_are_previewed_and_tuned(folder: Path, tmp_path: Path) -> None:
         _run(adjusters, "tune", scored, "--cap", 0.02, "--out", tmp_path / "t", "--json", "-q")
     )
     assert 0 < tuned["loss"] <= 0.02
-    assert _run(
-        adjusters, "preview", scored, "--dial", "a=0", "--dial", "b=0", "--out", tmp_path, "-q", code=1
-    )
-    with pytest.raises(InputError, match="has no dial 'gamma'"):
-        _run(adjusters, "preview", scored, "--dial", "gamma=1")
+    assert _run(adjusters, "preview", scored, "--set", "a=0", "--set", "b=0", "--out", tmp_path, "-q", code=1)
+    with pytest.raises(InputError, match="has no setting 'gamma'"):
+        _run(adjusters, "preview", scored, "--set", "gamma=1")
     with pytest.raises(InputError, match="rule 'magic' is unknown"):
         _run(adjusters, "preview", scored, "--rule", "magic")

@@ -1,4 +1,4 @@
-"""Claims: both modes, verdicts that follow the numbers, and pages that open offline."""
+"""Claims: verdicts that follow the numbers, and pages that open offline."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from tests.server.chromium import Browser, find
 
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.report import ClaimReport, Groups, Intervals, Lines, Table, shown
+from tastemaker.retention.report import ClaimReport, Groups, Intervals, Lines, Table
 from tastemaker.retention.validity import widen
 from tastemaker.retention.validity.claim import validity_claim
 from tastemaker.retention.weights import weights_claim
 from tastemaker.stats.estimate import Estimate
 
 ESTIMATE = Estimate(0.6312, 0.6219, 0.6403, 5000, "Pearson")
-SIDES = ("paper", "corrected")
 TABLE = Table.of("Numbers", [{"name": "a | b", "r": ESTIMATE, "n": 5000, "p": 1e-9}], "a note")
 
 
@@ -28,8 +27,7 @@ def claim(**changes: object) -> ClaimReport:
         "claim": "Water is <wet>",
         "verdict": "supported",
         "because": "r = .63.",
-        "paper": (TABLE,),
-        "corrected": (TABLE,),
+        "tables": (TABLE,),
     }
     return ClaimReport(**(given | changes))  # type: ignore[arg-type]
 
@@ -38,14 +36,12 @@ def test_a_claim_needs_a_verdict_a_reason_and_a_table() -> None:
     for changes, words in (
         ({"verdict": "maybe"}, "choose supported, not supported, cannot tell"),
         ({"because": " "}, "needs a claim and a sentence"),
-        ({"paper": (), "corrected": ()}, "has no table"),
+        ({"tables": ()}, "has no table"),
     ):
         with pytest.raises(InputError, match=words):
             claim(**changes)
     with pytest.raises(InputError, match="row 1: 1 cells for 2 columns"):
         Table("t", ("a", "b"), ((1,),))
-    with pytest.raises(InputError, match="mode 'all' is unknown"):
-        shown("all", "paper")  # type: ignore[arg-type]
     assert [claim(verdict=one).exit_code for one in ("supported", "not supported", "cannot tell")] == [
         0,
         1,
@@ -63,54 +59,35 @@ def test_a_claim_becomes_three_files_that_need_nothing_else(tmp_path: Path) -> N
         Lines("Curve", "x", "y", (("one", (0.0, 1.0), (0.0, 2.0)),)),
         Groups("By cohort", "cohort", "r", ("low", "high"), (("ours", ((0.1, 0.0, 0.2), None)),)),
     )
-    result = write_claim(
-        claim(figures=figures, horizon="day 1", differ=("because",), settings={"seed": 0}), tmp_path
-    )
+    result = write_claim(claim(figures=figures, horizon="day 1", settings={"seed": 0}), tmp_path)
     page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    assert (
-        page.count("<svg") == 3
-        and "Water is &lt;wet&gt;" in page
-        and "Paper mode" in page
-        and "Corrected mode" in page
-    )
+    assert page.count("<svg") == 3 and "Water is &lt;wet&gt;" in page and "<h2>Numbers</h2>" in page
     for outside in ("http://", "https://", "src=", "<script", "@import"):
         assert outside not in page.replace("http://www.w3.org", "")
     assert "a \\| b" in text and "0.6312 [0.6219, 0.6403]" in text and "Horizon: day 1." in text
     assert all((tmp_path / one).exists() for one in ("figures/figure-1.svg", "figures/figure-3.png"))
-    assert json.loads((tmp_path / "report.json").read_text())["paper"][0]["rows"][0][1]["value"] == 0.6312
+    assert json.loads((tmp_path / "report.json").read_text())["tables"][0]["rows"][0][1]["value"] == 0.6312
     assert result["text"].startswith("# Water is <wet>")
 
 
-def test_one_mode_alone_needs_no_columns(tmp_path: Path) -> None:
-    write_claim(claim(paper=()), tmp_path)
-    page = (tmp_path / "report.html").read_text()
-    assert 'class="sides"' not in page and "Paper mode" not in page and "Corrected mode" in page
-
-
 @pytest.mark.skipif(find() is None, reason="needs Chromium")
-@pytest.mark.parametrize(("width", "beside"), [(1400, True), (390, False)])
-def test_both_modes_stand_side_by_side_where_there_is_room(tmp_path: Path, width: int, beside: bool) -> None:
+@pytest.mark.parametrize("width", [1400, 390])
+def test_wide_tables_scroll_inside_their_frame(tmp_path: Path, width: int) -> None:
     wide = Table.of(
         "Many columns", [{f"a longer column {n}": "+1.20 % (+0.40 % to +2.00 %)" for n in range(9)}]
     )
-    write_claim(claim(paper=(TABLE, wide), corrected=(wide, TABLE)), tmp_path / "report")
+    write_claim(claim(tables=(TABLE, wide)), tmp_path / "report")
     with Browser(tmp_path / "profile") as browser:
         browser.open((tmp_path / "report" / "report.html").as_uri(), width)
-        left, right = (
-            browser.run(f"document.getElementById('{name}').getBoundingClientRect().toJSON()")
-            for name in SIDES
-        )
         overflow = browser.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert overflow <= 0  # wide tables scroll inside their own frame
-    assert (left["top"] == right["top"] and left["right"] < right["left"]) == beside
-    assert (left["bottom"] <= right["top"] and left["left"] == right["left"]) == (not beside)
+    assert overflow <= 0
 
 
 def test_an_estimate_without_a_number_shows_its_reason(tmp_path: Path) -> None:
     none = Estimate(np.nan, np.nan, np.nan, 3, "Pearson", reason="everyone gave the same answer")
     one_sided = Estimate(0.5, 0.4, np.inf, 3, "bound")
     write_claim(
-        claim(paper=(Table.of("t", [{"r": none, "bound": one_sided, "none": None, "yes": True}]),)), tmp_path
+        claim(tables=(Table.of("t", [{"r": none, "bound": one_sided, "none": None, "yes": True}]),)), tmp_path
     )
     text = (tmp_path / "report.md").read_text()
     assert (
@@ -131,15 +108,12 @@ def survey(n: int = 3_000, *, curved: bool = False) -> pa.Table:
     return pa.table(columns | {"answer": pa.array(answer, mask=~answered), "question": ["return"] * n})
 
 
-def test_corrected_mode_sees_what_balanced_means_hide() -> None:
-    """People at both ends answer more: means balance exactly, so paper mode is content; squares stay far
-    off.
-    """
+def test_squares_show_what_balanced_means_hide() -> None:
+    """People at both ends answer more: means balance exactly, squares stay far off."""
     data = survey(curved=True)
-    paper = weights_claim(data, ["x0", "x1"], mode="paper")[1]
-    both = weights_claim(data, ["x0", "x1"])[1]
-    assert (paper.verdict, both.verdict) == ("supported", "not supported")
-    assert paper.corrected == () and both.paper and both.corrected and both.figures and both.differ
+    found, report = weights_claim(data, ["x0", "x1"])
+    assert found.worst() < 1e-6 and report.verdict == "not supported"
+    assert report.tables and report.figures
     fixed = data.append_column("x0²", pa.array(data["x0"].to_numpy() ** 2))
     assert weights_claim(fixed, ["x0", "x1", "x0²"])[0].worst("square") < 0.5
 
@@ -147,8 +121,8 @@ def test_corrected_mode_sees_what_balanced_means_hide() -> None:
 def test_weights_report_names_cost_and_tipping_point() -> None:
     found, report = weights_claim(survey(), ["x0", "x1"], threshold=2.5)
     assert report.verdict == "supported"
-    assert [table.title for table in report.corrected][-1] == "Tipping point"
-    assert dict(report.corrected[2].rows)["effective sample size"] == found.ess
+    assert [table.title for table in report.tables][-1] == "Tipping point"
+    assert dict(report.tables[3].rows)["effective sample size"] == found.ess
     mixed = survey(4).set_column(5, "question", pa.array(["return", "return", "worth", "worth"]))
     with pytest.raises(InputError, match="holds return, worth: choose one"):
         weights_claim(mixed, ["x0"])
@@ -215,14 +189,13 @@ def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
 
 def test_validity_is_supported_refused_or_open() -> None:
     found, report = validity_claim(answers(), ["like"], "content", resamples=60)
-    assert report.verdict == "supported" and report.paper and report.corrected and len(report.figures) == 2
+    assert report.verdict == "supported" and report.tables and len(report.figures) == 2
     assert found.pairs.num_rows == 9 and found.contrasts.num_rows == 4 and found.events.num_rows == 1
     assert {row["reading"] for row in found.contrasts.to_pylist()} == {"other question", "other content"}
     assert validity_claim(answers(repeat=True), resamples=60)[1].verdict == "not supported"
     same = answers(200).set_column(1, "worth", pa.array([3] * 200))
     unsure = validity_claim(same, resamples=60)[1]
     assert unsure.verdict == "cannot tell" and "same answer" in unsure.because
-    assert validity_claim(answers(), ["like"], mode="paper", resamples=60)[1].corrected == ()
 
 
 def test_bad_answers_are_named() -> None:

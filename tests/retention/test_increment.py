@@ -15,14 +15,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from tastemaker.errors import InputError
 from tastemaker.retention.increment import IncrementSettings, claim, increment_table
-from tastemaker.retention.increment.folds import folds
+from tastemaker.retention.increment.folds import user_folds
 from tastemaker.retention.increment.learners import learn
-from tastemaker.retention.increment.rows import labels, read_rows
+from tastemaker.retention.increment.rows import Rows, labels, read_rows
 from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
 
 BASELINE = ("history", "sameday", "like", "practical")
-QUICK = IncrementSettings(BASELINE, surveys=("return", "worth"), resamples=60, folds=3, paper_folds=4)
+QUICK = IncrementSettings(BASELINE, surveys=("return", "worth"), resamples=60, folds=3)
 
 
 def rows(listeners: int = 2_500, path: str = "item", key: int = 1) -> pa.Table:
@@ -65,14 +65,18 @@ def test_no_user_and_no_future_leaks(seed: int, count: int, people: int) -> None
     users = np.concatenate([np.arange(people), rng.integers(0, people, 3 * people)])
     time, y = rng.integers(0, 5, len(users)).astype(float), (rng.random(len(users)) < 0.5).astype(float)
     seen = np.zeros(len(users), dtype=int)
-    for train, test in folds("user", count, users, None, y, ("a",)):
+    chosen, ones = replace(QUICK, folds=count), np.ones(len(y))
+    data = Rows(y, ones, users, ones > 0, ones[:, None], {}, None, 0)
+    positive = set(users[y > 0])
+    for train, test in user_folds(data, chosen, "a"):
+        held = len(positive & set(users[test]))
+        assert len(positive) // count <= held <= len(positive) // count + 1  # a rare outcome is in every fold
         assert not set(users[train]) & set(users[test])
         seen += test
     assert (seen == 1).all()
-    for train, test in folds("user+time", count, users, time, y, ("a",)):
+    for train, test in user_folds(replace(data, time=time), chosen, "a"):
         assert not set(users[train]) & set(users[test])
         assert not train.any() or not test.any() or time[train].max() < time[test].min()
-    assert sum(test.sum() for _, test in folds("rows", count, users, None, y, ("a",))) == len(users)
 
 
 def test_the_return_answer_adds_and_the_worth_answer_does_not() -> None:
@@ -87,10 +91,8 @@ def test_the_return_answer_adds_and_the_worth_answer_does_not() -> None:
         )
     assert found.n == 5_000 and found.users == 2_500 and found.dropped == 0
     made = claim(found)
-    assert made.verdict == "supported" and made.paper and made.corrected and made.figures
+    assert made.verdict == "supported" and made.tables and made.figures
     assert claim(found, "worth").verdict == "not supported"
-    paper = next(one for one in found.paper if one.model == "return" and one.cohort == "all")
-    assert paper.d > 1 and paper.p < 0.01
 
 
 def test_effects_rise_with_the_answer_and_trees_agree() -> None:
@@ -98,11 +100,7 @@ def test_effects_rise_with_the_answer_and_trees_agree() -> None:
     by_learner = {}
     for learner in ("logistic", "lightgbm"):
         chosen = replace(QUICK, surveys=("return",), learner=learner)
-        moved = {
-            one.level: one
-            for one in increment_table(table, chosen, 1, "corrected").changes
-            if one.cohort == "all"
-        }
+        moved = {one.level: one for one in increment_table(table, chosen, 1).changes if one.cohort == "all"}
         points = [moved[level].points.value for level in (1, 2, 4, 5)]
         assert points == sorted(points) and points[0] < -5 and points[-1] > 5
         assert moved[1].log_odds < 0 < moved[5].log_odds
@@ -114,10 +112,10 @@ def test_effects_rise_with_the_answer_and_trees_agree() -> None:
 def test_effects_are_the_obvious_change_of_prediction() -> None:
     table = rows(600).drop_columns(["low_signal", "events_28d"])
     chosen = replace(QUICK, surveys=("return",), folds=2)
-    moved = {one.level: one.points.value for one in increment_table(table, chosen, 1, "corrected").changes}
+    moved = {one.level: one.points.value for one in increment_table(table, chosen, 1).changes}
     data = read_rows(table, chosen)
     total = np.zeros(len(data.outcome))
-    for train, test in folds("user", 2, data.users, None, data.outcome, (1,)):
+    for train, test in user_folds(data, chosen, 1):
         hot = (data.answers["return"][:, None] == [1, 2, 4, 5]).astype(float)
         fitted = learn(
             "logistic",
@@ -146,14 +144,10 @@ def test_the_threshold_of_a_count_comes_from_the_training_rows() -> None:
 
 def test_time_modes_weights_and_derived_cohorts() -> None:
     table = rows(1_500)
-    early = increment_table(table, replace(QUICK, time="day", surveys=("return",)), 1, "corrected")
-    assert early.paper == () and early.score("all", "return").metrics["auc"].n == 1_500
-    assert (
-        claim(increment_table(table, replace(QUICK, surveys=("return",)), 1, "paper")).verdict
-        == "cannot tell"
-    )
+    early = increment_table(table, replace(QUICK, time="day", surveys=("return",)), 1)
+    assert early.score("all", "return").metrics["auc"].n == 1_500
     weighted = table.drop_columns(["low_signal"]).append_column("w", pa.array([1.0, 0.0] * 1_500))
-    found = increment_table(weighted, replace(QUICK, weight="w", surveys=("return",)), 1, "corrected")
+    found = increment_table(weighted, replace(QUICK, weight="w", surveys=("return",)), 1)
     assert found.n == 1_500 and found.dropped == 1_500
     low = read_rows(weighted, replace(QUICK, weight="w")).low
     assert 0.25 < low.mean() < 0.36
@@ -198,7 +192,7 @@ def test_unknown_columns_late_features_and_few_users_are_refused() -> None:
     with pytest.raises(InputError, match="row 2, column 'like' was computed after the question"):
         increment_table(stamped, late, 1)
     with pytest.raises(InputError, match="cannot be cut into 3 folds"):
-        increment_table(table.slice(0, 4), QUICK, 1, "corrected")
+        increment_table(table.slice(0, 4), QUICK, 1)
     with pytest.raises(InputError, match="at least one baseline"):
         IncrementSettings(())
     with pytest.raises(InputError, match="learner 'forest'"):

@@ -17,7 +17,6 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retention.proxy import (
     Proxy,
     ProxySettings,
-    fit_binary,
     fit_ordinal,
     fit_proxy,
     from_parts,
@@ -32,6 +31,7 @@ from tastemaker.retention.proxy.claim import (
     choose_thresholds,
     threshold_claim,
 )
+from tastemaker.retention.proxy.ordinal import FAR
 from tastemaker.retention.proxy.parts import rows_of, user_parts
 from tastemaker.simulate.retention import (
     RANKER_FEATURES,
@@ -98,33 +98,29 @@ def test_the_ordinal_fit_is_where_the_likelihood_is_flat() -> None:
     assert np.abs(approx_fprime(np.concatenate([b, theta]), loss, 1e-7)).max() < 1e-5
 
 
-def test_the_binary_fit_agrees_with_scikit_learn() -> None:
+def test_two_answers_are_a_logistic_regression_and_the_others_have_no_chance() -> None:
     from sklearn.linear_model import LogisticRegression
 
     x, answer = sample(800)
-    y = (answer >= 4).astype(float)
-    b, a = fit_binary(x, y, np.ones(800), 0.01)
-    model = LogisticRegression(C=1 / (0.01 * 800), tol=1e-10).fit(x, y)
-    assert b == pytest.approx(model.coef_[0], abs=1e-4) and a == pytest.approx(
-        float(model.intercept_[0]), abs=1e-4
-    )
+    good = answer >= 4
+    b, theta = fit_ordinal(x, np.where(good, 4, 2), np.ones(800), 0.01)
+    model = LogisticRegression(C=1 / (0.01 * 800), tol=1e-10).fit(x, good)
+    assert b == pytest.approx(model.coef_[0], abs=1e-4)
+    assert theta[1:3] == pytest.approx(-float(model.intercept_[0]), abs=1e-4)
+    assert theta[0] == -FAR and theta[3] == FAR
 
 
-def test_both_kinds_say_probabilities_and_binary_has_two_readings() -> None:
+def test_scores_are_probabilities() -> None:
     rows = table()
-    for kind in ("ordinal", "binary"):
-        proxy = fit_proxy(rows, ProxySettings(FEATURES, kind=kind))
-        p_pos, p_neg = predict(proxy, rows)
-        assert (p_pos > 0).all() and (p_neg > 0).all() and (p_pos + p_neg < 1).all()
-        answer = rows["return"].to_numpy()
-        assert p_pos.mean() == pytest.approx((answer >= 4).mean(), abs=0.02)
-        assert p_neg.mean() == pytest.approx((answer <= 2).mean(), abs=0.02)
-        again = predict_arrays(proxy, np.column_stack([rows[name].to_numpy() for name in FEATURES]))
-        assert again[0] == pytest.approx(p_pos, abs=1e-12) and again[1] == pytest.approx(p_neg, abs=1e-12)
-        assert proxy.value(p_pos, p_neg) == pytest.approx(p_pos - p_neg)
-    published = predict(proxy, rows, published=True)
-    assert published[0] + published[1] == pytest.approx(np.ones(len(p_pos)))
-    assert published[0].mean() > p_pos.mean() + 0.07  # dropping neutrals reads as too many good answers
+    proxy = fit_proxy(rows, ProxySettings(FEATURES))
+    p_pos, p_neg = predict(proxy, rows)
+    assert (p_pos > 0).all() and (p_neg > 0).all() and (p_pos + p_neg < 1).all()
+    answer = rows["return"].to_numpy()
+    assert p_pos.mean() == pytest.approx((answer >= 4).mean(), abs=0.02)
+    assert p_neg.mean() == pytest.approx((answer <= 2).mean(), abs=0.02)
+    again = predict_arrays(proxy, np.column_stack([rows[name].to_numpy() for name in FEATURES]))
+    assert again[0] == pytest.approx(p_pos, abs=1e-12) and again[1] == pytest.approx(p_neg, abs=1e-12)
+    assert proxy.value(p_pos, p_neg) == pytest.approx(p_pos - p_neg)
 
 
 def test_slopes_are_of_raw_features_so_scale_does_not_matter() -> None:
@@ -163,7 +159,7 @@ def ready() -> tuple[Proxy, pa.Table]:
     proxy = calibrate(
         fit_proxy(rows_of(rows, "fit", 0), ProxySettings(FEATURES)), rows_of(rows, "calibrate", 0), "isotonic"
     )
-    return choose_thresholds(proxy, rows_of(rows, "test", 0), {"pos": 0.7})[0], rows
+    return choose_thresholds(proxy, rows_of(rows, "test", 0), {"pos": 0.7}), rows
 
 
 def test_the_proxy_survives_json_and_arrow() -> None:
@@ -178,21 +174,29 @@ def test_the_proxy_survives_json_and_arrow() -> None:
         from_parts({"version": 1}, coefficients)
 
 
-def test_claims_have_both_modes_a_verdict_and_figures() -> None:
+def test_claims_have_a_verdict_and_figures() -> None:
     proxy, rows = ready()
     test = rows_of(rows, "test", 0)
-    tables = {
-        "corrected": calibration(proxy, test, None, "user_id", 0),
-        "paper": calibration(proxy, test, None, "user_id", 0),
-    }
-    claim = calibration_claim(tables, proxy)
-    assert claim.paper and claim.corrected and claim.figures and claim.verdict in ("supported", "cannot tell")
-    safe, paper = choose_thresholds(proxy, test, {"pos": 0.7})
-    assert threshold_claim(safe, paper).verdict == (
-        "supported" if all(one.tau for one in safe.thresholds.values()) else "cannot tell"
+    tables = calibration(proxy, test, None, "user_id", 0)
+    claim = calibration_claim(tables, proxy, tables)
+    assert len(claim.tables) == 2 and claim.figures and claim.verdict in ("supported", "cannot tell")
+    safe = choose_thresholds(proxy, test, {"pos": 0.7})
+    assert threshold_claim(safe).verdict == (
+        "supported" if all(threshold.tau for threshold in safe.thresholds.values()) else "cannot tell"
     )
-    none, paper = choose_thresholds(proxy, test, {"pos": 0.999})
-    assert threshold_claim(none, paper).exit_code == 1
+    assert threshold_claim(choose_thresholds(proxy, test, {"pos": 0.999})).exit_code == 1
+
+
+def test_a_proxy_of_version_0_1_is_read() -> None:
+    proxy, _ = ready()
+    about, coefficients = to_parts(proxy)
+    old = about | {"settings": about["settings"] | {"kind": "ordinal"}, "neutral_cut": 0.0}
+    old["thresholds"] = {side: parts | {"mode": "corrected"} for side, parts in about["thresholds"].items()}
+    coefficients = coefficients.append_column("neutral_slope", pa.array([0.0] * coefficients.num_rows))
+    assert from_parts(json.loads(json.dumps(old)), coefficients) == from_parts(about, coefficients)
+    old["settings"]["kind"] = "binary"
+    with pytest.raises(ArtifactError, match="fit it again"):
+        from_parts(old, coefficients)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,6 @@ def test_claims_have_both_modes_a_verdict_and_figures() -> None:
         ({"return": [4.0] * 10}, "everybody answered 4"),
         ({"f0": [np.inf] + [0.0] * 9}, "row 1, column 'f0' is empty or not finite"),
         ({"f0": [0.0] * 9 + [None]}, "row 10, column 'f0' is empty"),
-        ({"return": [1.0, 2.0, 3.0, 4.0, 4.0] * 2}, "nobody answered 5"),
     ],
 )
 def test_bad_rows_are_named(change: dict[str, list[float]], words: str) -> None:

@@ -72,12 +72,7 @@ def test_weigh_writes_weights_and_a_report(surveys: Path) -> None:
     assert weights["user_id"][0].as_py() == "000"  # ids keep their zeros
     assert weights["weight"].to_numpy().sum() == pytest.approx(900 / 0.25)
     page = (out / "report.html").read_text()
-    assert (
-        page.count("<svg") == 2
-        and "Tipping point" in page
-        and "Paper mode" in page
-        and "Corrected mode" in page
-    )
+    assert page.count("<svg") == 2 and "Tipping point" in page and "Mean answer" in page
     assert (out / "report.md").exists() and (out / "balance.parquet").exists()
 
 
@@ -101,18 +96,6 @@ def test_weigh_prints_text_and_ends_with_1_when_squares_stay_off(tmp_path: Path)
         "weigh", tmp_path / "s.parquet", "--covariate", "x", "--out", tmp_path / "out", "--quiet"
     )
     assert code == 1 and "**Verdict: not supported.**" in text
-    code, text = run(
-        "weigh",
-        tmp_path / "s.parquet",
-        "--covariate",
-        "x",
-        "--out",
-        tmp_path / "out",
-        "--quiet",
-        "--mode",
-        "paper",
-    )
-    assert code == 0 and "Corrected mode" not in text
 
 
 @pytest.mark.parametrize(
@@ -122,7 +105,6 @@ def test_weigh_prints_text_and_ends_with_1_when_squares_stay_off(tmp_path: Path)
         (("2025-01-31T12:00:00", "soon"), [], r"surveys.csv: row 1, column 'timestamp' is 'soon', no moment"),
         (("001", "000"), [], r"surveys.csv: row 2 repeats row 1"),
         (("return", "return"), ["--question", "joy"], "question 'joy' was never asked"),
-        (("return", "return"), ["--mode", "fast"], "--mode fast: choose both, paper or corrected"),
         (("return", "return"), ["--column", "answer"], "--column answer: write it as name=value"),
         (("return", "return"), ["--covariate", "height"], "column 'height' is missing"),
     ],
@@ -187,7 +169,7 @@ def test_validate_takes_a_survey_log_with_repeats(tmp_path: Path) -> None:
     code, text = run(*given, "--json")
     found = json.loads(text)
     assert code == 0 and found["verdict"] == "supported"
-    titles = [table["title"] for table in found["corrected"]]
+    titles = [table["title"] for table in found["tables"]]
     assert "Test-retest" in titles and "Correlation without measurement error" in titles
     assert (tmp_path / "v" / "pairs.parquet").exists() and (tmp_path / "v" / "report.html").exists()
 

@@ -33,12 +33,10 @@ def holm(p: npt.ArrayLike) -> Floats:
 
     Raises InputError on a p outside [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979.
     """
+    from statsmodels.stats.multitest import multipletests
+
     values = _checked(p)
-    order = np.argsort(values, kind="stable")
-    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    out = np.empty_like(values)
-    out[order] = np.minimum(1.0, stepped)
-    return out
+    return np.asarray(multipletests(values, method="holm")[1], dtype=np.float64) if len(values) else values
 
 
 def bh(p: npt.ArrayLike) -> Floats:

@@ -156,7 +156,7 @@ def column_of(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
 
 def _values(batch: pa.RecordBatch, columns: Iterable[str], start: int) -> Floats:
     """Values (n, k), every one finite."""
-    out = []
+    out = [np.empty((batch.num_rows, 0))]
     for name in columns:
         column = column_of(batch, name)
         try:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.experiment.effects import Effect, no_effect
+from tastemaker.experiment.effects import Effect, effects, no_effect
+from tastemaker.experiment.moments import Metric, column_of, moments
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -121,56 +123,57 @@ def index_effect(
     return replace(found, treatment=means[0], control=means[1])
 
 
-@dataclass(frozen=True)
-class PastTests:
-    """A surrogate against the long outcome over K past tests.
+def index_on_tables(
+    history: pa.Table,
+    test: pa.Table,
+    short: Sequence[str],
+    long: str,
+    arm: str = "arm",
+    control: str = "control",
+    treatment: str = "treatment",
+    key: str | int = 0,
+) -> tuple[SurrogateIndex, Effect, list[Effect]]:
+    """Fit on `history` (one row a unit: short outcomes and `long`), read the effect in `test` (one row a
+    unit: arm, short).
 
-    naive_slope: regression of the observed effects, which shared noise bends; slope, correlation: after
-    taking the noise out (NaN when noise explains all variation); agreement: share of tests with the same
-    inference (better, worse, not sure);
-    recall: share of long-term wins the surrogate finds (NaN without one).
+    Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a
+    missing column or value, or an arm without units.
     """
+    if not short:
+        raise InputError("a surrogate index needs at least one short outcome")
+    past = np.column_stack([_numbers(history, name) for name in short])
+    index = fit_index(past, _numbers(history, long), short, key)
+    now = np.column_stack([_numbers(test, name) for name in short])
+    arms = np.array(column_of(test, arm).to_pylist(), dtype=object)
+    for name in (control, treatment):
+        if not (arms == name).any():
+            raise InputError(
+                f"arm '{name}' is empty: no row has it; arms found: {', '.join(sorted(set(map(str, arms))))}"
+            )
+    alone = effects(
+        moments(test, [Metric(name) for name in short], arm),
+        [Metric(name) for name in short],
+        control,
+        treatment,
+    )
+    return (
+        index,
+        index_effect(index, now[arms == treatment], now[arms == control], f"{long} (predicted)"),
+        alone,
+    )
 
-    tests: int
-    naive_slope: float
-    slope: float
-    correlation: float
-    agreement: float
-    recall: float
-    reason: str = ""
 
-
-def past_tests(
-    short: npt.ArrayLike, long: npt.ArrayLike, noise: npt.ArrayLike, alpha: float = 0.05
-) -> PastTests:
-    """How well effects on a surrogate (K,) foretold effects on the long outcome (K,) in K past tests.
-
-    noise: (K, 2, 2) sampling covariance of (short, long) in each test. Both effects come from the same users,
-    so their noise is correlated and the naive regression is biased towards the user-level slope; subtracting
-    the mean noise covariance from the covariance of the effects ("total covariance") removes that. Raises
-    InputError on fewer than 3 tests or mismatched shapes.
-
-    Source: arXiv 2402.17637.
-    """
-    a, b, sigma = (np.asarray(one, dtype=np.float64) for one in (short, long, noise))
-    if len(a) < 3 or a.shape != b.shape or sigma.shape != (len(a), 2, 2):
-        raise InputError(
-            f"past tests need at least 3 pairs of effects and (K, 2, 2) noise; got {a.shape}, {b.shape},"
-            f" {sigma.shape}"
-        )
-    seen = np.cov(a, b)
-    true = seen - sigma.mean(axis=0)
-    edge = float(stats.norm.ppf(1 - alpha / 2))
-    calls = [np.sign(v) * (np.abs(v) > edge * np.sqrt(sigma[:, i, i])) for i, v in enumerate((a, b))]
-    won = calls[1] > 0
-    agreement = float((calls[0] == calls[1]).mean())
-    recall = float((calls[0][won] > 0).mean()) if won.any() else math.nan
-    naive = float(seen[0, 1] / seen[0, 0]) if seen[0, 0] > 0 else math.nan
-    if true[0, 0] <= 0 or true[1, 1] <= 0:
-        reason = "the effects vary no more than their noise; more or larger tests are needed"
-        return PastTests(len(a), naive, math.nan, math.nan, agreement, recall, reason)
-    correlation = float(np.clip(true[0, 1] / math.sqrt(true[0, 0] * true[1, 1]), -1, 1))
-    return PastTests(len(a), naive, float(true[0, 1] / true[0, 0]), correlation, agreement, recall)
+def index_rows(index: SurrogateIndex) -> list[dict[str, str | int | float | bool | None]]:
+    """One row a short outcome: its weight in the index with the interval of its refits."""
+    low, high = np.quantile(index.refits, [0.025, 0.975], axis=0)
+    return [
+        {
+            "short outcome": name,
+            "weight": round(float(index.coefficients[i]), 6),
+            "95 % interval": f"{low[i]:.4g} to {high[i]:.4g}",
+        }
+        for i, name in enumerate(index.names, start=1)
+    ]
 
 
 def _rows(values: npt.ArrayLike, names: Sequence[str]) -> Floats:
@@ -183,3 +186,11 @@ def _rows(values: npt.ArrayLike, names: Sequence[str]) -> Floats:
     if len(bad):
         raise InputError(f"row {bad[0][0] + 1}, column '{names[bad[0][1]]}' is not a finite number")
     return rows
+
+
+def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    column = column_of(table, name)
+    try:
+        return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"column '{name}' holds no numbers: {error}") from None

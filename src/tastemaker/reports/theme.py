@@ -87,10 +87,6 @@ td b{font-weight:650}td small{display:block;line-height:1.35}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:1.2rem 1.6rem;align-items:start}
 figure{margin:.4rem 0;min-width:0;max-width:540px}figure svg{width:100%;height:auto;display:block}
 figure svg text{font-family:inherit!important}figcaption{color:var(--muted);font-size:.86rem;margin-top:.2rem}
-@media(min-width:1000px){main:has(.sides){max-width:1560px}
-.sides{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1.2rem;align-items:start}
-.sides table{font-size:.86rem}}
-.sides th,.sides td{white-space:normal;padding:.4rem .45rem}.sides th:first-child,.sides td:first-child{min-width:5.5rem}
 .alarms{list-style:none;padding:0;margin:0;display:grid;gap:.5rem}
 .alarms li{display:grid;grid-template-columns:5.2rem 1fr;gap:.8rem;align-items:baseline}
 .tag{font-size:.78rem;font-weight:650;border:1px solid currentColor;border-radius:99px;padding:.08rem .55rem;text-align:center}

@@ -1,5 +1,4 @@
-"""One claim, one report: what is claimed, whether the data carry it, and the numbers in paper mode and
-corrected mode.
+"""One claim, one report: what is claimed, whether the data carry it, and the numbers.
 
 Plain values only, so that `flows.retention.report.write_claim` can turn any claim into JSON, Markdown and one
 HTML page.
@@ -16,16 +15,8 @@ from tastemaker.errors import InputError
 from tastemaker.stats.estimate import Estimate
 
 Verdict = Literal["supported", "not supported", "cannot tell"]
-Mode = Literal["both", "paper", "corrected"]
 Cell = str | int | float | bool | Estimate | None
 VERDICTS: tuple[Verdict, ...] = ("supported", "not supported", "cannot tell")
-
-
-def shown(mode: Mode, side: Literal["paper", "corrected"]) -> bool:
-    """Whether `mode` asks for this `side`. Raises InputError on an unknown mode."""
-    if mode not in ("both", "paper", "corrected"):
-        raise InputError(f"mode '{mode}' is unknown; choose both, paper or corrected")
-    return mode in ("both", side)
 
 
 @dataclass(frozen=True)
@@ -114,10 +105,8 @@ class ClaimReport:
     """A claim and what the data say to it.
 
     claim: one sentence that could be false. verdict: supported, not supported, cannot tell. because: why, in
-    one or two sentences with the deciding numbers. paper, corrected: the same question answered as published
-    and as it should be.
-    differ: why the two sides differ, one sentence each. figures: what to draw. assumptions: what must hold
-    for the verdict.
+    one or two sentences with the deciding numbers. tables: the numbers. figures: what to draw.
+    assumptions: what must hold for the verdict.
     limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where
     there is none.
     settings: every dial and key, by name. Raises InputError on an empty claim, an unknown verdict, or a claim
@@ -127,9 +116,7 @@ class ClaimReport:
     claim: str
     verdict: Verdict
     because: str
-    paper: tuple[Table, ...] = ()
-    corrected: tuple[Table, ...] = ()
-    differ: tuple[str, ...] = ()
+    tables: tuple[Table, ...]
     figures: tuple[FigureTable, ...] = ()
     assumptions: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
@@ -141,8 +128,8 @@ class ClaimReport:
             raise InputError(f"verdict '{self.verdict}' is unknown; choose {', '.join(VERDICTS)}")
         if not self.claim.strip() or not self.because.strip():
             raise InputError("a report needs a claim and a sentence that says why its verdict is what it is")
-        if not self.paper and not self.corrected:
-            raise InputError(f"the claim '{self.claim}' has no table; give the numbers of at least one mode")
+        if not self.tables:
+            raise InputError(f"the claim '{self.claim}' has no table; give the numbers")
 
     @property
     def exit_code(self) -> int:

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, norm
 
 from tastemaker.errors import InputError
 from tastemaker.retention.calibrate.calibrators import checked
@@ -15,13 +14,14 @@ from tastemaker.retention.calibrate.calibrators import checked
 Floats = npt.NDArray[np.float64]
 GRID: Floats = np.round(np.linspace(0.95, 0.05, 91), 10)
 N_MIN = 100
+Side = Literal["lower", "upper"]
 
 
 @dataclass(frozen=True)
 class Threshold:
     """tau: act where p >= tau, None where no threshold keeps the promise (reason says why). bound: lower
     bound of precision at tau, one-sided at 1 − alpha; precision: the point; n: rows at or above tau
-    (effective_n where weighted); prevalence: share of hits among all rows; mode: how tau was chosen.
+    (effective_n where weighted); prevalence: share of hits among all rows.
     """
 
     tau: float | None
@@ -32,7 +32,6 @@ class Threshold:
     n: int
     effective_n: float
     prevalence: float
-    mode: Literal["corrected", "paper"]
     reason: str
 
 
@@ -50,30 +49,26 @@ class Drift:
     reason: str
 
 
-def clopper_pearson(
-    hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower"
-) -> Floats:
+def clopper_pearson(hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Side = "lower") -> Floats:
     """One-sided 1 − alpha bound of a proportion, exact (Clopper and Pearson 1934); hits and n may be
     fractional.
     """
-    k, m = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    if side == "lower":
-        return np.where(k > 0, beta.ppf(alpha, np.maximum(k, 1e-300), m - k + 1), 0.0)
-    return np.where(k < m, beta.ppf(1 - alpha, k + 1, np.maximum(m - k, 1e-300)), 1.0)
+    return _bound(hits, n, alpha, side, "beta")
 
 
-def wilson(
-    hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Literal["lower", "upper"] = "lower"
-) -> Floats:
+def wilson(hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Side = "lower") -> Floats:
     """One-sided 1 − alpha bound of a proportion by the score test (Wilson 1927); hits and n may be
     fractional.
     """
+    return _bound(hits, n, alpha, side, "wilson")
+
+
+def _bound(hits: npt.ArrayLike, n: npt.ArrayLike, alpha: float, side: Side, method: str) -> Floats:
+    from statsmodels.stats.proportion import proportion_confint
+
     k, m = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    z = norm.ppf(1 - alpha) * (1 if side == "upper" else -1)
-    p = k / m
-    return np.asarray(
-        (p + z * z / (2 * m) + z * np.sqrt(p * (1 - p) / m + z * z / (4 * m * m))) / (1 + z * z / m)
-    )
+    ends = proportion_confint(np.minimum(k, m), m, 2 * alpha, method)  # two-sided at 2 alpha
+    return np.asarray(ends[0] if side == "lower" else ends[1], dtype=np.float64)
 
 
 def threshold_at_precision(
@@ -85,16 +80,13 @@ def threshold_at_precision(
     alpha: float = 0.05,
     grid: npt.ArrayLike = GRID,
     n_min: int = N_MIN,
-    mode: Literal["corrected", "paper"] = "corrected",
 ) -> Threshold:
     """The loosest tau of `grid` with P(y = 1 | p >= tau) >= target, wrong with probability alpha at most.
 
-    Neutral answers belong in `y` as 0 (misses). Corrected: from the first tau with `n_min` rows, walked from
-    strict to loose
-    while the lower bound holds the target, stopping at the first that fails: fixed-sequence testing, so alpha
-    needs no share for the number of taus. Bound: Clopper–Pearson; with weights Wilson at the effective number
-    of rows (sum w)²/sum w².
-    Paper: the loosest tau whose *point* precision reaches the target.
+    Neutral answers belong in `y` as 0 (misses). From the first tau with `n_min` rows, walked from strict to
+    loose while the lower bound holds the target, stopping at the first that fails: fixed-sequence testing, so
+    alpha needs no share for the number of taus. Bound: Clopper–Pearson; with weights Wilson at the effective
+    number of rows (sum w)²/sum w².
 
     Raises InputError as `fit_calibrator`, or on a target or alpha outside (0, 1), or a grid that does not
     fall.
@@ -112,24 +104,16 @@ def threshold_at_precision(
 
     def answer(place: int | None, reason: str) -> Threshold:
         if place is None:
-            return Threshold(
-                None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, mode, reason
-            )
+            return Threshold(None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, reason)
         tau, low, point, size = (float(one[place]) for one in (taus, bound, precision, effective))
-        return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, mode, reason)
+        return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, reason)
 
     if not len(enough):
         return answer(
             None, f"fewer than {n_min} (effective) rows lie above every threshold; collect more answers"
         )
     walked = np.arange(enough[0], len(taus))
-    holds = (bound if mode == "corrected" else precision)[walked] >= target
-    if mode == "paper":
-        return (
-            answer(int(walked[holds][-1]), "")
-            if holds.any()
-            else answer(None, "no threshold reaches the target")
-        )
+    holds = bound[walked] >= target
     kept = int(np.argmin(holds)) if not holds.all() else len(holds)
     if kept == 0:
         first = enough[0]

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 
-def _digest(key: tuple[str | int, ...]) -> bytes:
+def _digest(key: tuple[str | float, ...]) -> bytes:
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def generator(*key: str | int) -> np.random.Generator:
+def generator(*key: str | float) -> np.random.Generator:
     """A generator seeded by the hash of `key`: pass the seed first, then what the draws are for."""
     return np.random.default_rng(int.from_bytes(_digest(key), "little"))
 
@@ -37,6 +37,17 @@ def hashed_place(
         whole = hashlib.sha256(key + name.encode()).digest()[:8]
         return (int.from_bytes(whole, order) >> 11) / 2.0**53
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, key=key).digest(), order) / 2.0**64
+
+
+def dealt(stratum: npt.NDArray[np.int64], folds: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Fold (n,) of each unit, 0 to folds - 1: at random, and as even as it can be within each stratum
+    (n,).
+    """
+    order = rng.permutation(len(stratum))
+    order = order[np.argsort(stratum[order], kind="stable")]
+    fold = np.empty(len(stratum), dtype=np.int64)
+    fold[order] = np.arange(len(stratum)) % folds
+    return fold
 
 
 def hashed_order(ids: list[str], key: str | int) -> npt.NDArray[np.int64]:

@@ -156,7 +156,7 @@ def test_the_battery_of_holzinger_is_a_mixed_verdict() -> None:
     }
     _, report = battery_claim(square(HS), 301, BLOCKS, groups=groups)
     assert report.verdict == "not supported"
-    passes = {row[0]: row[3] for row in report.corrected[0].rows}
+    passes = {row[0]: row[3] for row in report.tables[0].rows}
     assert not any(passes[name] for name in ("CFI", "RMSEA", "AVE of visual"))
     assert all(passes[name] for name in ("SRMR", "HTMT of visual and textual", "AVE of textual"))
     assert "scalar invariance" in report.because

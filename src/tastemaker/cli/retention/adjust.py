@@ -14,7 +14,7 @@ app = group(
     "Re-rank by the retention proxy, offline: what changes, for whom, at which price.\n\nA table of"
     " candidates (Parquet, CSV or JSON lines) has request_id, item_id, score and p_pos (and p_neg where the"
     " proxy gives it); creator, cohort, attributes, user_id are used where they exist.\n\n  tastemaker"
-    " retention adjust preview scored.parquet --rule hinge --dial a=4 --most 5 --out preview\n\n  tastemaker"
+    " retention adjust preview scored.parquet --rule hinge --set a=4 --most 5 --out preview\n\n  tastemaker"
     " retention adjust tune scored.parquet --cap 0.02 --out tuned\n\nEach writes report.html, report.md and"
     " report.json. Exit codes: 0 the proxy gains, 1 it does not (the reason is printed), 2 bad input."
 )
@@ -29,9 +29,11 @@ def preview(
     rule: Annotated[
         str, typer.Option(help="step (as published), hinge, value, constrained or mmr.")
     ] = "hinge",
-    dial: Annotated[
-        list[str] | None, typer.Option(help="A dial of the rule, for example alpha=0.5; repeat.")
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the rule, for example alpha=0.5; repeat."),
     ] = None,
+    dial: Annotated[list[str] | None, typer.Option("--dial", hidden=True)] = None,  # as 0.1 spelt it
     most: Annotated[
         int | None, typer.Option(min=0, help="Cap: no item moves more positions than this.")
     ] = None,
@@ -43,11 +45,11 @@ def preview(
     """Apply one rule: churn, exposure, diversity, proxy gained, engagement given up, and each half of the
     rule alone.
 
-    Example: tastemaker retention adjust preview scored.parquet --rule constrained --dial eps=0.02
+    Example: tastemaker retention adjust preview scored.parquet --rule constrained --set eps=0.02
     """
     from tastemaker.flows.retention.adjust import preview_rule, rule_of
 
-    chosen = rule_of(rule, pairs(dial, "--dial"), most)
+    chosen = rule_of(rule, pairs([*(given or []), *(dial or [])], "--set"), most)
     with progress(quiet) as report:
         result = preview_rule(
             scored, chosen, rule if most is None else f"{rule} capped at {most}", out, report, top

@@ -38,9 +38,6 @@ def fit(
     answer: Annotated[
         str, typer.Option(help="The answer column, 1 to 5, empty where there is none.")
     ] = "return",
-    kind: Annotated[
-        str, typer.Option(help="ordinal keeps every answer; binary drops neutrals, as published.")
-    ] = "ordinal",
     weight: Annotated[str | None, typer.Option(help="The column of non-response weights.")] = None,
     l2: Annotated[float, typer.Option(help="Penalty on the slopes of standardised features.")] = 1e-3,
     cohort: Annotated[
@@ -52,7 +49,7 @@ def fit(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit on half of the users and show calibration on others, the published binary proxy beside.
+    """Fit on half of the users and show calibration on others.
 
     Example: tastemaker retention proxy fit rows.parquet --feature p_like --feature p_skip --cohort low_signal
     --out fitted
@@ -61,7 +58,6 @@ def fit(
 
     settings = {
         "features": tuple(feature),
-        "kind": kind,
         "answer": answer,
         "weight": weight,
         "l2": l2,

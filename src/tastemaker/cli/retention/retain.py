@@ -11,7 +11,6 @@ import typer
 
 from tastemaker.cli.options import AsJson, Out, Quiet, Seed, finish, group, pairs
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import Mode, mode_of
 
 app = group(
     "Do answers tell who returns, and is it the item's doing?\n\nA table has one row a shown item: user_id,"
@@ -57,13 +56,14 @@ def increment(
         str, typer.Option(help="logistic (seconds) or lightgbm (minutes, with TreeSHAP).")
     ] = "logistic",
     folds: Annotated[int, typer.Option(help="Folds by user.")] = 5,
-    mode: Mode = "both",
+    reverse: Annotated[
+        list[str] | None, typer.Option(help="An answer column of which 1 is the best answer; repeat.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Baseline against baseline + answer, on the same rows, with folds by user and paired intervals; the
-    published way beside.
+    """Baseline against baseline + answer, on the same rows, with folds by user and paired intervals.
 
     Example: tastemaker retention increment rows.parquet --baseline history --baseline like --survey return
     --survey worth
@@ -89,7 +89,7 @@ def increment(
         "folds": folds,
     }
     with progress(quiet) as report:
-        result = run(rows, out, report, settings, mode_of(mode), seed)
+        result = run(rows, out, report, settings, reverse or (), seed)
     finish(result, as_json)
 
 

@@ -10,7 +10,6 @@ import typer
 from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group, pairs
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
-from tastemaker.cli.retention.options import Mode, mode_of
 
 app = group(
     "Surveys: weights against non-response, and what the answers measure.\n\nA survey table (Parquet, CSV or"
@@ -49,7 +48,6 @@ def weigh(
         float | None,
         typer.Option(help="Cut weights above this multiple of their mean (balance is then inexact)."),
     ] = None,
-    mode: Mode = "both",
     column: Columns = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -76,7 +74,6 @@ def weigh(
             trim=trim,
             threshold=threshold,
             columns=pairs(column, "--column"),
-            mode=mode_of(mode),
             seed=seed,
         )
     finish(result, as_json)
@@ -110,7 +107,6 @@ def validate(
         list[str] | None,
         typer.Option(help="A question or item worded the other way round: its answers are turned; repeat."),
     ] = None,
-    mode: Mode = "both",
     column: Columns = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -140,7 +136,6 @@ def validate(
                 weight=weight,
                 reverse=reverse or (),
                 columns=pairs(column, "--column"),
-                mode=mode_of(mode),
                 seed=seed,
             )
     finish(result, as_json)

@@ -65,8 +65,7 @@ class AskingReading:
     first.
 
     each: the effect on the first metric for each person shown a question, absolute; None without that column.
-    alone: those shown a question against everybody else, which nobody randomised. moments: by group. Empty
-    where the verdict needs no numbers.
+    moments: by group. Empty where the verdict needs no numbers.
     """
 
     ratio: SampleRatio
@@ -75,7 +74,6 @@ class AskingReading:
     effects: tuple[Effect, ...] = ()
     harm: NonInferiority | None = None
     each: Effect | None = None
-    alone: tuple[Effect, ...] = ()
     moments: Mapping[str, Moments] | None = None
 
 
@@ -170,17 +168,9 @@ def read_asking(
     read = moments(table, columns, arm)
     found = effects(read, list(settings.metrics), UNASKED, ASKED, "relative", settings.alpha)
     each = _each(read, settings) if settings.shown else None
-    alone: tuple[Effect, ...] = ()
-    if settings.shown:
-        by_shown = {
-            str(int(name)): one
-            for name, one in moments(table, list(settings.metrics), settings.shown).items()
-        }
-        if {"0", "1"} == set(by_shown):
-            alone = tuple(effects(by_shown, list(settings.metrics), "0", "1", "relative", settings.alpha))
     harm = non_inferior(found[0], settings.tolerated, settings.alpha)
     verdict, because = _judged(found[0], harm)
-    return AskingReading(ratio, verdict, because, tuple(found), harm, each, alone, read)
+    return AskingReading(ratio, verdict, because, tuple(found), harm, each, read)
 
 
 def unasked_share(ratio: SampleRatio) -> tuple[str, float, float, float]:

@@ -94,29 +94,17 @@ def _scaled(relative: bool, value: float, low: float, high: float) -> Bar:
     return scale * value, scale * low, scale * high
 
 
-def look_rows(
-    days: Sequence[Any], looks: Sequence[Look], relative: bool = True, fixed: bool = False
-) -> list[Row]:
-    """One row a look: units, effect, interval, and what it says. By the interval valid at every look and its
-    p, or with `fixed` by the ordinary one, called a finding whenever it leaves out 0.
-    """
+def look_rows(days: Sequence[Any], looks: Sequence[Look], relative: bool = True) -> list[Row]:
+    """One row a look: units, effect, the interval valid at every look with its p, and what it says."""
     scale, unit = (100.0, " %") if relative else (1.0, "")
-    out: list[Row] = []
-    for day, one in zip(days, looks, strict=True):
-        row: Row = {"day": str(day), "units": f"{one.n:,}"}
-        low, high = (one.fixed_low, one.fixed_high) if fixed else (one.low, one.high)
-        shown = low > 0 or high < 0
-        if one.value != one.value:
-            told, span, said = "refused", "", one.reason
-        else:
-            told, span = f"{scale * one.value:+.2f}{unit}", f"{scale * low:+.2f} to {scale * high:+.2f}{unit}"
-            said = (
-                ("significant" if shown else "not significant")
-                if fixed
-                else one.reason or ("effect shown" if shown else "go on")
-            )
-        row |= {"effect": told, "valid for one look only" if fixed else "valid at every look": span}
-        out.append(
-            row | ({"called": said} if fixed else {"p": p_words(one.p) if span else "", "so far": said})
-        )
-    return out
+    rows: list[Row] = []
+    for day, look in zip(days, looks, strict=True):
+        row: Row = {"day": str(day), "units": f"{look.n:,}", "effect": "refused"}
+        if look.value != look.value:
+            rows.append(row | {"valid at every look": "", "p": "", "so far": look.reason})
+            continue
+        row["effect"] = f"{scale * look.value:+.2f}{unit}"
+        row["valid at every look"] = f"{scale * look.low:+.2f} to {scale * look.high:+.2f}{unit}"
+        shown = "effect shown" if look.low > 0 or look.high < 0 else "go on"
+        rows.append(row | {"p": p_words(look.p), "so far": look.reason or shown})
+    return rows

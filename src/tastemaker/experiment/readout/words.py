@@ -68,23 +68,12 @@ def decision_rows(decision: Decision) -> list[Row]:
     return rows
 
 
-def naive_rows(effects: Sequence[Effect], alpha: float = 0.05) -> list[Row]:
-    """As published tables read: each metric alone, p < alpha called a finding, nothing corrected, nothing
-    checked first.
-    """
-    rows: list[Row] = []
-    for one in effects:
-        called = "no number" if one.reason else "significant" if one.p < alpha else "not significant"
-        z = "none" if one.reason else f"{abs(one.value) / one.se:.2f}"
-        row: Row = {
-            "metric": name_of(one),
-            "effect (95 % interval)": interval(one),
-            "z": z,
-            "p": p_words(one.p),
-            "called": called,
-        }
-        rows.append(row)
-    return rows
+def effect_rows(effects: Sequence[Effect]) -> list[Row]:
+    """One row an effect, alone: no correction for the others."""
+    return [
+        {"metric": name_of(effect), "effect (interval)": interval(effect), "p": p_words(effect.p)}
+        for effect in effects
+    ]
 
 
 def ratio_rows(ratio: SampleRatio) -> list[Row]:

@@ -22,23 +22,23 @@ RULES: dict[str, type[Step | Hinge | Value | Constrained | Mmr]] = {
 }
 
 
-def rule_of(name: str, dials: Mapping[str, str], most: int | None = None) -> Rule:
-    """The rule called `name` with `dials` (field -> number), capped at `most` positions where given. Raises
-    InputError.
+def rule_of(name: str, settings: Mapping[str, str], most: int | None = None) -> Rule:
+    """The rule called `name` with `settings` (field -> number), capped at `most` positions where given.
+    Raises InputError.
     """
     if name not in RULES:
         raise InputError(f"rule '{name}' is unknown; choose {', '.join(RULES)}")
     legal = [field for field in RULES[name].__dataclass_fields__ if field not in ("rule", "part")]
     values: dict[str, float] = {}
-    for field, text in dials.items():
+    for field, text in settings.items():
         if field not in legal:
-            raise InputError(f"rule '{name}' has no dial '{field}'; its dials are {', '.join(legal)}")
+            raise InputError(f"rule '{name}' has no setting '{field}'; its settings are {', '.join(legal)}")
         try:
             values[field] = float(text)
         except ValueError:
-            raise InputError(f"dial {field}={text}: give a number") from None
-    made: Any = RULES[name]
-    rule = made(**values)
+            raise InputError(f"setting {field}={text}: give a number") from None
+    rule_class: Any = RULES[name]
+    rule = rule_class(**values)
     return cast(Rule, rule) if most is None else Capped(rule, most)
 
 

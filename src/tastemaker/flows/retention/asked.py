@@ -38,14 +38,6 @@ LOGGED = (
     Metric("likes", covariate="before"),
     Metric("skips", covariate="before", better="down"),
 )
-_DIFFER = (
-    (
-        "the published account tells of nobody left unasked; without such a group one can only set those"
-        " shown a question beside the rest, and whoever plays more is asked more, and would have returned"
-        " more anyway"
-    ),
-    "a group that is never asked, chosen by a hash, differs from the others in nothing but the question",
-)
 _ASSUMED = (
     (
         "the never-asked group is chosen by a hash of the person's id, and ask_holdout and seed kept their"
@@ -151,20 +143,17 @@ def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[p
 
 
 def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) -> ClaimReport:
-    """The report: what asking does, and what one would have believed without anybody left unasked."""
+    """The report: what asking does."""
     first = settings.metrics[0].name
-    corrected = []
+    tables = []
     if reading.effects:
-        corrected.append(Table.of("Asked against never asked", [_row(one) for one in reading.effects]))
+        tables.append(Table.of("Asked against never asked", [_row(one) for one in reading.effects]))
     if reading.each is not None:
-        corrected.append(Table.of("For each person shown a question on the first day", [_row(reading.each)]))
-    corrected.append(Table.of("Sample ratio", words.ratio_rows(reading.ratio), reading.ratio.reason))
+        tables.append(Table.of("For each person shown a question on the first day", [_row(reading.each)]))
+    tables.append(Table.of("Sample ratio", words.ratio_rows(reading.ratio), reading.ratio.reason))
     if reading.moments is not None:
         rows = words.sensitivity_rows(reading.moments, UNASKED, settings.metrics, settings.alpha)
-        corrected += [Table.of("What these groups could see", rows)] if rows else []
-    naive = words.naive_rows(reading.alone, settings.alpha)
-    note = "Nobody chose by chance who was shown one."
-    paper = (Table.of("Shown a question against everybody else", naive, note),) if naive else ()
+        tables += [Table.of("What these groups could see", rows)] if rows else []
     known = tuple(words.forest(reading.effects))
     title, label = "What asking does", "change against the never asked, percent"
     split = Intervals(
@@ -177,9 +166,7 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
         f"Asking costs at most {settings.tolerated:.1%} of '{first}'",
         reading.verdict,
         f"{reading.because}.",
-        paper,
-        tuple(corrected),
-        _DIFFER if paper else (),
+        tuple(tables),
         (Intervals(title, label, known, 0.0, (first,)), split) if known else (split,),
         _ASSUMED,
         _LIMITS,

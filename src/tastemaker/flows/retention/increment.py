@@ -10,13 +10,19 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import IDS, read_typed
-from tastemaker.retention.report import Mode
+from tastemaker.retention.surveys import turned
 
 
 def increment(
-    rows: Path, out: Path, report: Report, settings: Mapping[str, Any], mode: Mode = "both", seed: int = 0
+    rows: Path,
+    out: Path,
+    report: Report,
+    settings: Mapping[str, Any],
+    reverse: Sequence[str] = (),
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker retain increment`: the report of `rank.increment`. settings: fields of `IncrementSettings`.
+    """`tastemaker retention increment`. settings: fields of `IncrementSettings`; reverse: answer columns of
+    which 1 is the best answer.
 
     Raises InputError with file, row, column and remedy.
     """
@@ -27,11 +33,12 @@ def increment(
     table = read_typed(rows, times=(chosen.survey_time, *chosen.feature_times.values()))
     report("increment", 1, 2, "fitting every model on every fold")
     with in_file(rows):
-        found = increment_table(table, chosen, seed, mode, name=str(rows))
-    made = claim(found, survey=chosen.surveys[0])
-    written = write_claim(made, out)
+        table = turned(table, reverse, name=str(rows))
+        increments = increment_table(table, chosen, seed, name=str(rows))
+    result = claim(increments, survey=chosen.surveys[0])
+    written = write_claim(result, out)
     report("increment", 2, 2, "")
-    return written | {"exit_code": made.exit_code}
+    return written | {"exit_code": result.exit_code}
 
 
 def paths(
@@ -45,7 +52,7 @@ def paths(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker retain paths`: item, user, state or unknown, as the report of `rank.paths`.
+    """`tastemaker retention paths`: item, user, state or unknown.
 
     Raises InputError with file, row, column and remedy.
     """

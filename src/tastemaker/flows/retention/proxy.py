@@ -22,6 +22,7 @@ from tastemaker.retention.proxy.claim import (
     calibration,
     calibration_claim,
     choose_thresholds,
+    drift_claim,
     threshold_claim,
 )
 from tastemaker.retention.proxy.parts import rows_of
@@ -63,25 +64,17 @@ def fit(
     user: str = "user_id",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker proxy fit`: on half of the users; the binary proxy beside the ordinal one on users neither
-    has seen.
-    """
+    """`tastemaker retention proxy fit`: on half of the users, with its calibration on users it never saw."""
     report("proxy", 0, 3, "reading")
     table, name = read_typed(rows), str(rows)
     training = rows_of(table, "fit", seed, user, name)
     report("proxy", 1, 3, "fitting")
     chosen = ProxySettings(**settings)
-    both = {
-        "corrected": fit_proxy(training, chosen, name),
-        "paper": fit_proxy(training, replace(chosen, kind="binary"), name),
-    }
-    proxy = replace(both["corrected"], about={"seed": seed, "user": user, "cohort": cohort or ""})
+    about = {"seed": seed, "user": user, "cohort": cohort or ""}
+    proxy = replace(fit_proxy(training, chosen, name), about=about)
     report("proxy", 2, 3, "calibration on other users")
     unseen = rows_of(table, "calibrate", seed, user, name)
-    tables = {
-        side: calibration(one, unseen, cohort, user, seed, name, side == "paper")
-        for side, one in both.items()
-    }
+    tables = calibration(proxy, unseen, cohort, user, seed, name)
     return _finish(proxy, calibration_claim(tables, proxy), out, report)
 
 
@@ -96,9 +89,10 @@ def fit_calibration(
     done = calibrate(proxy, rows_of(table, "calibrate", seed, user, name), method, name)
     report("proxy", 2, 3, "calibration on other users")
     unseen = rows_of(table, "test", seed, user, name)
-    tables = {"corrected": calibration(done, unseen, cohort, user, seed, name)}
-    tables["paper"] = calibration(proxy.calibrated({}), unseen, cohort, user, seed, name)
-    return _finish(done, calibration_claim(tables, done, "The same proxy without a calibrator"), out, report)
+    after, before = (
+        calibration(each, unseen, cohort, user, seed, name) for each in (done, proxy.calibrated({}))
+    )
+    return _finish(done, calibration_claim(after, done, before), out, report)
 
 
 def thresholds(
@@ -114,8 +108,8 @@ def thresholds(
     proxy, table = load_proxy(folder), read_typed(rows)
     unseen = rows_of(table, "test", proxy.about["seed"], proxy.about["user"], str(rows))
     report("proxy", 1, 3, "walking the thresholds")
-    done, paper = choose_thresholds(proxy, unseen, targets, alpha, str(rows))
-    return _finish(done, threshold_claim(done, paper), out, report)
+    done = choose_thresholds(proxy, unseen, targets, alpha, str(rows))
+    return _finish(done, threshold_claim(done), out, report)
 
 
 def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
@@ -143,8 +137,6 @@ def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
     """`tastemaker proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one misses its
     promise.
     """
-    from tastemaker.retention.proxy.watch import drift_claim
-
     report("drift", 0, 1, "reading")
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))
     written = write_claim(claim, out)

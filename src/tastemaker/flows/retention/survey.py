@@ -11,7 +11,6 @@ import pyarrow as pa
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
-from tastemaker.retention.report import Mode
 from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
 from tastemaker.retention.weights.weigh import WeightSettings
 from tastemaker.store import write_table
@@ -29,7 +28,6 @@ def weigh_surveys(
     columns: Mapping[str, str] | None = None,
     trim: float | None = None,
     threshold: float | None = None,
-    mode: Mode = "both",
     seed: int = 0,
 ) -> dict[str, Any]:
     """`tastemaker survey weigh`: `weights.parquet` (the survey's rows with probability and weight),
@@ -54,7 +52,6 @@ def weigh_surveys(
         covariates,
         WeightSettings(trim),
         threshold=threshold,
-        mode=mode,
         key=(seed, "weigh"),
         name=str(surveys),
     )
@@ -84,7 +81,6 @@ def validate_answers(
     by: str | None = None,
     weight: str | None = None,
     columns: Mapping[str, str] | None = None,
-    mode: Mode = "both",
     reverse: Sequence[str] = (),
     resamples: int = 300,
     seed: int = 0,
@@ -121,7 +117,6 @@ def validate_answers(
         questions=questions,
         weight=weight,
         retests={k: v for k, v in retests.items() if v.pairs},
-        mode=mode,
         key=(seed, "validity"),
         resamples=resamples,
         name=name,

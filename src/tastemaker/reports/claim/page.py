@@ -1,4 +1,4 @@
-"""A claim as one self-contained page: the verdict first, then both modes, figures, what must hold and what
+"""A claim as one self-contained page: the verdict first, then the numbers, figures, what must hold and what
 this cannot show.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from tastemaker.errors import InputError
 from tastemaker.reports import figures
-from tastemaker.reports.claim.words import SIDES, cell
+from tastemaker.reports.claim.words import LISTS, cell
 from tastemaker.reports.figures import Drawing, Row, Series
 from tastemaker.reports.markup import Safe, figure, join, table, tag
 from tastemaker.reports.page import document
@@ -17,11 +17,6 @@ from tastemaker.reports.read import need, numbers, sequence
 from tastemaker.reports.sections import pairs
 
 _COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
-_LISTS = (
-    ("differ", "Why the two modes differ"),
-    ("assumptions", "What must hold"),
-    ("limits", "What this cannot show"),
-)
 
 
 def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
@@ -69,12 +64,8 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     ]
     horizon = [tag("p", f"Horizon: {claim['horizon']}.", class_="muted")] if claim.get("horizon") else []
     parts = [tag("header", tag("h1", title), tag("p", *head, class_="verdict"), *horizon)]
-    sides = [
-        tag("section", tag("h2", heading), *(_table(one) for one in claim[key]), id=key)
-        for key, heading in SIDES
-        if claim.get(key)
-    ]
-    parts.append(tag("div", *sides, class_="sides" if len(sides) > 1 else None))
+    tables = [_table(table) for table in sequence(need(claim, "tables", "the claim"), "tables")]
+    parts.append(tag("section", *tables, id="tables"))
     if drawn:
         captions = [one.get("caption", "") for one in claim["figures"]]
         pictures = [
@@ -83,7 +74,7 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
         parts.append(
             tag("section", tag("h2", "Figures"), tag("div", *pictures, class_="figures"), id="figures")
         )
-    for key, heading in _LISTS:
+    for key, heading in LISTS:
         if claim.get(key):
             parts.append(
                 tag("section", tag("h2", heading), tag("ul", *(tag("li", one) for one in claim[key])), id=key)
@@ -98,7 +89,7 @@ def _table(one: Mapping[str, Any]) -> Safe:
         (None, [_unbroken(cell(v)) for v in row]) for row in one["rows"]
     ]
     note = [tag("p", tag("small", one["note"]), class_="wide")] if one.get("note") else []
-    return join([tag("h3", one["title"]), table(one["columns"], rows), *note])
+    return join([tag("h2", one["title"]), table(one["columns"], rows), *note])
 
 
 def _unbroken(text: str) -> str:

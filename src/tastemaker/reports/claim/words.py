@@ -8,7 +8,7 @@ from typing import Any
 
 from tastemaker.reports.read import need, sequence
 
-SIDES = (("paper", "Paper mode"), ("corrected", "Corrected mode"))
+LISTS = (("assumptions", "What must hold"), ("limits", "What this cannot show"))
 
 
 def cell(value: Any) -> str:
@@ -61,20 +61,13 @@ def markdown(claim: Mapping[str, Any], figures: Mapping[str, str]) -> str:
     ]
     if claim.get("horizon"):
         lines += [f"Horizon: {claim['horizon']}.", ""]
-    for key, heading in SIDES:
-        if claim.get(key):
-            lines += [f"## {heading}", ""]
-            for one in sequence(claim[key], key):
-                lines += _table(one)
+    for table in sequence(need(claim, "tables", "the claim"), "tables"):
+        lines += _table(table)
     if figures:
         lines += ["## Figures", ""]
         for text, path in figures.items():
             lines += [f"![{text}]({path})", ""]
-    for key, heading in (
-        ("differ", "Why the two modes differ"),
-        ("assumptions", "What must hold"),
-        ("limits", "What this cannot show"),
-    ):
+    for key, heading in LISTS:
         if claim.get(key):
             lines += [f"## {heading}", "", *(f"- {one}" for one in sequence(claim[key], key)), ""]
     if claim.get("settings"):
@@ -95,7 +88,7 @@ def _plain(value: Any) -> str:
 
 
 def _table(table: Mapping[str, Any]) -> list[str]:
-    """Title, the rows with columns of equal width, the note."""
+    """Title as a heading, the rows with columns of equal width, the note."""
     columns: Sequence[str] = sequence(need(table, "columns", "a table"), "columns")
     rows = [
         [cell(value).replace("|", "\\|").replace("\n", " ") for value in row]
@@ -105,4 +98,4 @@ def _table(table: Mapping[str, Any]) -> list[str]:
     text = ["| " + " | ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) + " |" for row in rows]
     text.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     note = [table["note"], ""] if table.get("note") else []
-    return [f"**{table['title']}**", "", *text, "", *note]
+    return [f"## {table['title']}", "", *text, "", *note]

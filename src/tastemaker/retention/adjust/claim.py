@@ -1,29 +1,19 @@
-"""What a rule does to real candidates, as a report: the published step beside it, its halves, exposure and
-diversity.
-"""
+"""What a rule does to real candidates, as a report: its halves, exposure and diversity."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
 
 from tastemaker.retention.adjust.effects import RankEffects
-from tastemaker.retention.adjust.rules import Rule, Step
-from tastemaker.retention.adjust.tune import Tuned, ablations, compare
+from tastemaker.retention.adjust.rules import Rule
+from tastemaker.retention.adjust.tune import Tuned, ablations
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
 from tastemaker.stats.estimate import Estimate
 
-_DIFFER = (
-    (
-        "paper mode adds to the raw score, so its strength drifts with the scores' scale; corrected mode"
-        " standardises each request"
-    ),
-    "the published step jumps by alpha at its threshold; hinge, value and constrained rules are continuous",
-)
 _LIMITS = (
     "proxy gain counts predicted answers, not people who come back: only a test shows that",
     "engagement here is the base score itself, discounted by position",
@@ -75,7 +65,6 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     The claim is supported when the interval of the proxy gain lies above 0. Raises InputError as `adjust`.
     """
     parts = ablations(scored, rule, k)
-    paper = {"step, raw scores": compare(scored, {"": Step()}, k, standardise=False)[""]}
     full = parts["both"]
     gain, lost = full.proxy_gain, full.engagement_loss
     verdict: Any = "supported" if gain.low > 0 else "not supported"
@@ -84,18 +73,13 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     rows = [effect_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
     churn = [movement_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
     rest = Table.of("Exposure (1 / log2(1 + position) within the top)", exposure_rows(full))
-    every = {f"paper: {key}": one for key, one in paper.items()} | {
-        f"{name}, {part}": one for part, one in parts.items()
-    }
-    gains = {key: one.proxy_gain for key, one in every.items()}
+    gains = {f"{name}, {part}": effects.proxy_gain for part, effects in parts.items()}
     picture = Intervals.of("Proxy gain", f"change of mean p in the top {k}", gains, reference=0.0)
     return full, ClaimReport(
         f"{name} puts more of what people return for into the first {k}",
         verdict,
         because,
-        (Table.of("As published", [effect_row(key, one) for key, one in paper.items()]),),
         (Table.of("This rule, and each half alone", rows), Table.of("Churn and diversity", churn), rest),
-        _DIFFER,
         (picture,),
         (
             "the proxy is calibrated on the candidates ranked here",
@@ -104,20 +88,6 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
         _LIMITS,
         settings={"rule": type(rule).__name__, **asdict(rule), "k": k, "requests": full.requests},
     )
-
-
-def frontier(effects: Mapping[str, Mapping[str, RankEffects]]) -> Lines:
-    """Proxy gained against engagement lost: one line a family of rules (name -> setting -> effects), points
-    by loss.
-    """
-    series = []
-    for name, family in effects.items():
-        points = sorted(
-            (100 * one.engagement_loss.value, 100 * one.proxy_gain.value) for one in family.values()
-        )
-        series.append((name, tuple(x for x, _ in points), tuple(y for _, y in points)))
-    title = "What each rule gains for what it costs"
-    return Lines(title, "engagement given up, percent of its range", "proxy gain, points", tuple(series))
 
 
 def _points(one: Estimate) -> str:

@@ -3,6 +3,6 @@
 from tastemaker.retention.increment.claim import claim
 from tastemaker.retention.increment.effects import Change
 from tastemaker.retention.increment.rows import IncrementSettings
-from tastemaker.retention.increment.table import Increment, PaperScore, Score, increment_table
+from tastemaker.retention.increment.table import Increment, Score, increment_table
 
-__all__ = ["Change", "Increment", "IncrementSettings", "PaperScore", "Score", "claim", "increment_table"]
+__all__ = ["Change", "Increment", "IncrementSettings", "Score", "claim", "increment_table"]

@@ -1,4 +1,4 @@
-"""The increment as a report: a claim, a verdict, and both ways of computing it."""
+"""The increment as a report: a claim, a verdict, and the numbers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from dataclasses import asdict
 from tastemaker.retention.increment.table import BASELINE, Increment
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 
-DIFFER = (
-    (
-        "Paper folds put rows of one user on both sides; here a user's rows lie in one fold, and later rows"
-        " are predicted from earlier ones where a time is named."
-    ),
-    (
-        "SDs, p and Cohen's d over folds treat folds that share training rows as independent; here users are"
-        " drawn with replacement."
-    ),
-    "Every model is fitted and scored on the same rows, so differences are paired.",
-)
 LIMITS = (
     (
         "A gain in AUC says that the answer predicts, not that the item causes: the path tests tell item,"
@@ -32,21 +21,17 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
     the AUC gain lies above 0 in every cohort.
     """
     settings = found.settings
-    verdict: Verdict = "cannot tell"
-    because = "Only the published way was asked for; its folds are dependent, so it carries no verdict."
-    gains = {one.cohort: one.gain["auc"] for one in found.scores if one.model == survey}
-    if gains:
-        verdict = "supported" if all(one.low > 0 for one in gains.values()) else "not supported"
-        said = [
-            f"{cohort} {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" for cohort, one in gains.items()
-        ]
-        because = f"AUC gain over the baseline with folds by user: {'; '.join(said)}."
-    figures: tuple[Intervals, ...] = ()
-    if found.scores:
-        rows = {
-            f"{one.model}, {one.cohort}": one.gain["auc"] for one in found.scores if one.model != BASELINE
-        }
-        figures = (Intervals.of("What each answer adds to the baseline", "AUC gain", rows, reference=0.0),)
+    gains = {score.cohort: score.gain["auc"] for score in found.scores if score.model == survey}
+    verdict: Verdict = "supported" if all(gain.low > 0 for gain in gains.values()) else "not supported"
+    said = [
+        f"{cohort} {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" for cohort, gain in gains.items()
+    ]
+    because = f"AUC gain over the baseline with folds by user: {'; '.join(said)}.{_direction(found, survey)}"
+    rows = {
+        f"{score.model}, {score.cohort}": score.gain["auc"]
+        for score in found.scores
+        if score.model != BASELINE
+    }
     return ClaimReport(
         claim=(
             f"The answer to '{survey}' improves the prediction of '{settings.outcome}' beyond "
@@ -54,10 +39,8 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
         ),
         verdict=verdict,
         because=because,
-        paper=(_paper_table(found),) if found.paper else (),
-        corrected=(_corrected_table(found), _effect_table(found)) if found.scores else (),
-        differ=DIFFER,
-        figures=figures,
+        tables=(_score_table(found), _effect_table(found)),
+        figures=(Intervals.of("What each answer adds to the baseline", "AUC gain", rows, reference=0.0),),
         assumptions=(
             "Users are independent.",
             "Features were known when the question was asked.",
@@ -74,7 +57,22 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
     )
 
 
-def _corrected_table(found: Increment) -> Table:
+def _direction(found: Increment, survey: str) -> str:
+    """A warning where a better answer goes with fewer returns: the scale may run the other way."""
+    points = {
+        change.level: change.points
+        for change in found.changes
+        if (change.cohort, change.survey) == ("all", survey)
+    }
+    if points and points[5].high < 0 < points[1].low:
+        return (
+            f" Answers of 5 to '{survey}' go with fewer returns than answers of 1: where 1 is the best"
+            f" answer, give --reverse {survey}."
+        )
+    return ""
+
+
+def _score_table(found: Increment) -> Table:
     rows: list[dict[str, Cell]] = []
     for one in found.scores:
         row: dict[str, Cell] = {"cohort": one.cohort, "model": one.model, "AUC": one.metrics["auc"]}
@@ -86,8 +84,8 @@ def _corrected_table(found: Increment) -> Table:
         }
         rows.append(row)
     note = (
-        f"{found.n:,} rows of {found.users:,} users, folds by {found.settings.fold_kind},"
-        f" {found.settings.learner}."
+        f"{found.n:,} rows of {found.users:,} users, folds by"
+        f" user{' and time' if found.settings.time else ''}, {found.settings.learner}."
     )
     return Table.of("What an answer adds", rows, note)
 
@@ -103,22 +101,3 @@ def _effect_table(found: Increment) -> Table:
         for one in found.changes
     ]
     return Table.of("Change of the predicted probability", rows)
-
-
-def _paper_table(found: Increment) -> Table:
-    rows: list[dict[str, Cell]] = [
-        {
-            "cohort": one.cohort,
-            "model": one.model,
-            "accuracy": f"{100 * one.accuracy[0]:.1f} ± {100 * one.accuracy[1]:.1f}",
-            "AUC": f"{one.auc[0]:.3f} ± {one.auc[1]:.3f}",
-            "p over folds": None if one.p != one.p else f"{one.p:.1e}",
-            "Cohen d": None if one.d != one.d else round(one.d, 1),
-        }
-        for one in found.paper
-    ]
-    return Table.of(
-        "The published way: folds of rows",
-        rows,
-        f"{found.settings.paper_folds} stratified folds of rows, ± SD over folds.",
-    )

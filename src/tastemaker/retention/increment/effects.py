@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from scipy.stats import t
 
-from tastemaker.retention.increment.folds import folds
+from tastemaker.retention.increment.folds import user_folds
 from tastemaker.retention.increment.learners import learn
 from tastemaker.retention.increment.rows import Floats, IncrementSettings, Ints, Rows, labels
 from tastemaker.stats.estimate import Estimate
@@ -47,8 +47,7 @@ def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Des
     moved = {(one, level): np.full(n, np.nan) for one in given for level in (1, 2, 4, 5)}
     shares = {one: np.full(n, np.nan) for one in given}
     fold = np.full(n, -1)
-    rough = labels(data.outcome, np.ones(n, dtype=bool), settings.active_quantile)
-    for train, test in folds(settings.fold_kind, settings.folds, data.users, data.time, rough, (key,)):
+    for train, test in user_folds(data, settings, key):
         truth = labels(data.outcome, train, settings.active_quantile)
         fold[test] = fold.max() + 1
         for survey in given:

@@ -1,54 +1,32 @@
-"""Which rows train and which are predicted: by user, by user and time, and the published way (rows at
-random).
-"""
+"""Which rows train and which are predicted: by user, or by user and time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.stats.random import generator
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-Kind = Literal["user", "user+time", "rows"]
+from tastemaker.retention.increment.rows import Floats, IncrementSettings, Mask, Rows
+from tastemaker.stats.random import dealt, generator
 
 
-def folds(
-    kind: Kind, count: int, users: Ints, time: Floats | None, y: Floats, key: tuple[str | int, ...]
-) -> Iterator[tuple[Mask, Mask]]:
-    """(train, test) masks (n,) of each of `count` folds.
+def user_folds(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator[tuple[Mask, Mask]]:
+    """(train, test) masks (n,) of each fold; a user's rows lie in one fold.
 
-    'user': a user's rows lie in one fold. 'user+time': besides, training rows come before the median time and
-    test rows at or after it, so that nothing is predicted from its future. 'rows': stratified by outcome,
-    users on both sides (as published).
-
-    Raises InputError on fewer users than folds, or no time where it is needed.
+    Users with a positive outcome are dealt out evenly, so that a rare outcome is in every fold. With a time
+    column training rows come before its middle and test rows at or after it: nothing is predicted from its
+    future. Raises InputError on fewer users than folds, or a time that never varies.
     """
-    rng = generator(*key, "folds", kind)
-    if kind == "rows":
-        fold = np.empty(len(y), dtype=np.int64)
-        for outcome in np.unique(y > 0):
-            rows = np.flatnonzero((y > 0) == outcome)
-            fold[rng.permutation(rows)] = np.arange(len(rows)) % count
-        for part in range(count):
-            yield fold != part, fold == part
-        return
-    people = int(users.max()) + 1
+    people, count = int(data.users.max()) + 1, settings.folds
     if people < count:
         raise InputError(f"{people} users cannot be cut into {count} folds; give fewer folds or more users")
-    fold = (rng.permutation(people) % count)[users]
-    early = np.ones(len(y), dtype=bool)
-    late = early
-    if kind == "user+time":
-        if time is None:
-            raise InputError("folds by time need a time column; name it, or use folds by user")
-        late = time >= _cut(time)
+    kind = "user" if data.time is None else "user+time"
+    rare = np.bincount(data.users, data.outcome > 0, people) > 0
+    fold = dealt(rare.astype(np.int64), count, generator(key, "folds", kind))[data.users]
+    early = late = np.ones(len(data.users), dtype=bool)
+    if data.time is not None:
+        late = data.time >= _cut(data.time)
         early = ~late
     for part in range(count):
         yield (fold != part) & early, (fold == part) & late

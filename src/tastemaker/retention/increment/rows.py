@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.increment.folds import Kind
 from tastemaker.retention.increment.learners import Name
 from tastemaker.retention.surveys import codes, listed, numbers
 
@@ -28,8 +27,8 @@ class IncrementSettings:
     positive counts of the training folds.
     user, time, weight: columns; time orders rows for folds by user and time. cohort: a boolean column; where
     it is missing, the `low_share` of users with the fewest `events` are the low-signal cohort. feature_times:
-    feature -> column of the time it was computed, checked against `survey_time`. paper_folds, folds: numbers
-    of folds. resamples, level: bootstrap of users.
+    feature -> column of the time it was computed, checked against `survey_time`. folds: their number.
+    resamples, level: bootstrap of users.
     """
 
     baseline: tuple[str, ...]
@@ -46,14 +45,13 @@ class IncrementSettings:
     survey_time: str = "timestamp"
     learner: Name = "logistic"
     folds: int = 5
-    paper_folds: int = 10
     resamples: int = 400
     level: float = 0.95
 
     def __post_init__(self) -> None:
         if not self.baseline or not self.surveys:
             raise InputError("an increment needs at least one baseline column and one survey column")
-        if self.folds < 2 or self.paper_folds < 2 or self.resamples < 50 or not 0.5 < self.level < 1:
+        if self.folds < 2 or self.resamples < 50 or not 0.5 < self.level < 1:
             raise InputError(
                 "an increment needs at least 2 folds, 50 resamples, and a level between .5 and 1"
             )
@@ -62,11 +60,6 @@ class IncrementSettings:
                 f"active_quantile is {self.active_quantile}; give a quantile of the active users' counts, in"
                 " [0, 1)"
             )
-
-    @property
-    def fold_kind(self) -> Kind:
-        """How corrected folds are cut."""
-        return "user" if self.time is None else "user+time"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""What a survey answer adds to a model of returning: the same rows, folds by user, paired intervals; the
-published way beside.
-"""
+"""What a survey answer adds to a model of returning: the same rows, folds by user, paired intervals."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -13,11 +12,10 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.retention.increment.effects import Change, changes
-from tastemaker.retention.increment.folds import Kind, folds
+from tastemaker.retention.increment.folds import user_folds
 from tastemaker.retention.increment.learners import learn
 from tastemaker.retention.increment.rows import Floats, IncrementSettings, Mask, Rows, labels, read_rows
 from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
-from tastemaker.retention.report import Mode, shown
 from tastemaker.stats.estimate import Estimate
 
 BASELINE = "baseline"
@@ -37,33 +35,17 @@ class Score:
 
 
 @dataclass(frozen=True)
-class PaperScore:
-    """The published way: mean and SD over folds of rows, paired t-test and Cohen's d over folds that share
-    training rows.
-    """
-
-    cohort: str
-    model: str
-    accuracy: tuple[float, float]
-    auc: tuple[float, float]
-    p: float
-    d: float
-
-
-@dataclass(frozen=True)
 class Increment:
-    """n rows of `users` users, dropped: rows that lacked an answer; `scores` (corrected), `paper`, `changes`
-    in pp by answer.
+    """n rows of `users` users, dropped: rows that lacked an answer; `scores`, and `changes` in pp by
+    answer.
     """
 
     n: int
     users: int
     dropped: int
     scores: tuple[Score, ...]
-    paper: tuple[PaperScore, ...]
     changes: tuple[Change, ...]
     settings: IncrementSettings
-    mode: Mode
 
     def score(self, cohort: str, model: str) -> Score:
         """The corrected score of a model in a cohort."""
@@ -86,29 +68,23 @@ class Predicted:
 
 
 def increment_table(
-    rows: pa.Table, settings: IncrementSettings, key: int | str, mode: Mode = "both", name: str = "rows"
+    rows: pa.Table, settings: IncrementSettings, key: int | str, name: str = "rows"
 ) -> Increment:
     """Baseline against baseline + each survey, in all rows and the low-signal cohort.
 
-    Corrected: folds by user (and time), AUC and the others on pooled out-of-fold predictions, paired
+    Folds by user (and time), AUC and the others on pooled out-of-fold predictions, paired
     percentile intervals from drawing users with replacement; the models are not refitted in a draw, so the
-    interval is about these fitted models. Paper: folds of rows at random with SDs, p and d over folds.
+    interval is about these fitted models.
     Effects: change of the predicted probability when the answer is set.
 
     Raises InputError as `read_rows`, `folds` and `learn`. Source: arXiv 2510.07621 (design); Nadeau and
     Bengio 2003, eq. 8.
     """
     data = read_rows(rows, settings, name)
-    corrected: tuple[Score, ...] = ()
-    moved: tuple[Change, ...] = ()
-    if shown(mode, "corrected"):
-        predicted = predict_folds(data, settings, settings.fold_kind, settings.folds, key)
-        corrected = tuple(_corrected(data, predicted, settings, key))
-        moved = tuple(changes(data, settings, key, design))
-    paper = tuple(_paper(data, settings, key)) if shown(mode, "paper") else ()
-    return Increment(
-        len(data.outcome), int(data.users.max()) + 1, data.dropped, corrected, paper, moved, settings, mode
-    )
+    predicted = predict_folds(data, settings, list(user_folds(data, settings, key)))
+    scored = tuple(_scores(data, predicted, settings, key))
+    moved = tuple(changes(data, settings, key, design))
+    return Increment(len(data.outcome), int(data.users.max()) + 1, data.dropped, scored, moved, settings)
 
 
 def design(data: Rows, answer: Floats | None, learner: str) -> Floats:
@@ -127,11 +103,9 @@ def design(data: Rows, answer: Floats | None, learner: str) -> Floats:
     return np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
 
 
-def predict_folds(
-    data: Rows, settings: IncrementSettings, kind: Kind, count: int, key: int | str
-) -> Predicted:
-    """Out-of-fold predictions of every model on the same folds; the outcome's threshold comes from the
-    training rows.
+def predict_folds(data: Rows, settings: IncrementSettings, splits: Sequence[tuple[Mask, Mask]]) -> Predicted:
+    """Out-of-fold predictions of every model on the same `splits` (training rows, test rows); the outcome's
+    threshold comes from the training rows.
     """
     designs = {BASELINE: design(data, None, settings.learner)}
     designs |= {name: design(data, answer, settings.learner) for name, answer in data.answers.items()}
@@ -139,8 +113,7 @@ def predict_folds(
     p, y = {model: np.full(n, np.nan) for model in designs}, np.full(n, np.nan)
     tests: list[Mask] = []
     ratios: list[float] = []
-    rough = labels(data.outcome, np.ones(n, dtype=bool), settings.active_quantile)
-    for train, test in folds(kind, count, data.users, data.time, rough, (key,)):
+    for train, test in splits:
         truth = labels(data.outcome, train, settings.active_quantile)
         y[test] = truth[test]
         for model, x in designs.items():
@@ -152,7 +125,7 @@ def predict_folds(
     return Predicted(p, y, tests, float(np.mean(ratios)))
 
 
-def _corrected(data: Rows, at: Predicted, settings: IncrementSettings, key: int | str) -> list[Score]:
+def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | str) -> list[Score]:
     tested = ~np.isnan(at.y)
     draws = user_draws(data.users, (key, "increment"), settings.resamples)
     out = []
@@ -197,34 +170,16 @@ def _estimates(point: Floats, drawn: Floats, n: int, level: float, kind: str) ->
     }
 
 
-def _fold_scores(data: Rows, at: Predicted, model: str, member: Mask) -> Floats:
+def fold_scores(data: Rows, at: Predicted, model: str, member: Mask) -> Floats:
     """(folds, 6) metrics of a model in each test fold, in a cohort."""
     parts = [test & member for test in at.tests]
     return np.array([scores(prepare(at.p[model][part], at.y[part]), data.weight[part]) for part in parts])
 
 
 def _nadeau_bengio(data: Rows, at: Predicted, model: str, member: Mask, level: float) -> Estimate:
-    gain = (_fold_scores(data, at, model, member) - _fold_scores(data, at, BASELINE, member))[:, 0]
+    gain = (fold_scores(data, at, model, member) - fold_scores(data, at, BASELINE, member))[:, 0]
     count = len(gain)
     spread = sqrt(float(gain.var(ddof=1)) * (1 / count + at.ratio))
     half = float(stats.t.ppf((1 + level) / 2, count - 1)) * spread
     mean = float(gain.mean())
     return Estimate(mean, mean - half, mean + half, count, "corrected t over folds (Nadeau and Bengio)")
-
-
-def _paper(data: Rows, settings: IncrementSettings, key: int | str) -> list[PaperScore]:
-    at = predict_folds(data, settings, "rows", settings.paper_folds, key)
-    out = []
-    for cohort, member in data.cohorts().items():
-        base = _fold_scores(data, at, BASELINE, member)
-        for model in at.p:
-            found = _fold_scores(data, at, model, member)
-            p, d = float("nan"), float("nan")
-            if model != BASELINE:
-                p = float(stats.ttest_rel(found[:, 0], base[:, 0]).pvalue)
-                pooled = sqrt((found[:, 0].var(ddof=1) + base[:, 0].var(ddof=1)) / 2)
-                d = float((found[:, 0] - base[:, 0]).mean() / pooled)
-            auc, accuracy = found[:, 0], found[:, METRICS.index("accuracy")]
-            mean_sd = [(float(one.mean()), float(one.std(ddof=1))) for one in (accuracy, auc)]
-            out.append(PaperScore(cohort, model, mean_sd[0], mean_sd[1], p, d))
-    return out

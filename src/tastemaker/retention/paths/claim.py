@@ -39,17 +39,7 @@ def claim(found: PathTests, horizon: str = "day 1") -> ClaimReport:
         claim=f"Better answers to '{found.settings.survey}' bring returns because of the item shown.",
         verdict=verdict,
         because=f"Verdict {found.verdict}: {found.reason}.",
-        paper=(
-            Table(
-                "The published way",
-                ("test",),
-                (("none: the published study reports predictive gains only",),),
-            ),
-        ),
-        corrected=(Table.of("Three paths", rows, note),),
-        differ=(
-            "A predictive gain looks the same when item, user or day causes it; these tests separate them.",
-        ),
+        tables=(Table.of("Three paths", rows, note),),
         figures=(
             (
                 Intervals.of(

@@ -1,39 +1,37 @@
-"""The proxy: features of an impression -> how likely a good and a bad answer would be; fitting and
-scoring.
+"""The proxy: features of an impression -> how likely a good and a bad answer would be; fitting, scoring, and
+the proxy as plain values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import expit
 
-from tastemaker.errors import InputError
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retention.calibrate import Calibrator
-from tastemaker.retention.proxy.ordinal import fit_binary, fit_ordinal
+from tastemaker.retention.proxy.ordinal import fit_ordinal
 from tastemaker.retention.surveys import check_answers, listed, numbers
 from tastemaker.retention.threshold import Threshold
 
 Floats = npt.NDArray[np.float64]
-Kind = Literal["ordinal", "binary"]
 SIDES = ("pos", "neg")
+VERSION = 1
 
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """features: columns, in order. kind: ordinal (all answers) or binary (as published: neutrals dropped,
-    beside a model of not answering 3). answer, weight: columns. l2: penalty on slopes of standardised
-    features. value_lambda: price of a bad answer in value = p_pos − lambda p_neg. window: the days the
-    answers come from, as the user writes them.
+    """features: columns, in order. answer, weight: columns. l2: penalty on slopes of standardised features.
+    value_lambda: price of a bad answer in value = p_pos − lambda p_neg. window: the days the answers come
+    from, as the user writes them.
     """
 
     features: tuple[str, ...]
-    kind: Kind = "ordinal"
     answer: str = "return"
     weight: str | None = None
     l2: float = 1e-3
@@ -43,25 +41,20 @@ class ProxySettings:
     def __post_init__(self) -> None:
         if not self.features or len(set(self.features)) < len(self.features):
             raise InputError("a proxy needs at least one feature column, each named once")
-        if self.kind not in ("ordinal", "binary"):
-            raise InputError(f"proxy kind '{self.kind}' is unknown; choose ordinal or binary")
         if self.l2 < 0 or self.value_lambda < 0:
             raise InputError(f"l2 is {self.l2} and value_lambda {self.value_lambda}; both are at least 0")
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """slopes (d,) on raw features; cuts: ordinal thresholds (4,), or for binary (intercept,); neutral_slopes,
-    neutral_cut: the model of an answer other than 3 (binary only). calibrators and thresholds by side ('pos',
-    'neg'); n: answers it was fitted on;
-    about: anything else worth keeping, such as the rank correlation with the base score.
+    """slopes (d,) on raw features; cuts (4,): thresholds of P(answer <= k); calibrators and thresholds by
+    side ('pos', 'neg'); n: answers it was fitted on; about: anything else worth keeping, such as the rank
+    correlation with the base score.
     """
 
     settings: ProxySettings
     slopes: tuple[float, ...]
     cuts: tuple[float, ...]
-    neutral_slopes: tuple[float, ...] = ()
-    neutral_cut: float = 0.0
     n: int = 0
     calibrators: Mapping[str, Calibrator] = field(default_factory=dict)
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
@@ -109,69 +102,40 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
     scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=w))
     scale[scale < 1e-12] = 1.0
     z = (x - mean) / scale
-    if settings.kind == "ordinal":
-        b, theta = fit_ordinal(z, y, w, settings.l2)
-        return Proxy(settings, _numbers(b / scale), _numbers(theta + float(b @ (mean / scale))), n=len(y))
-    told = y != 3
-    b, cut = fit_binary(z[told], (y[told] >= 4).astype(np.float64), w[told], settings.l2)
-    other, other_cut = (
-        (np.zeros(len(b)), 30.0) if told.all() else fit_binary(z, told.astype(np.float64), w, settings.l2)
-    )
-    return Proxy(
-        settings,
-        _numbers(b / scale),
-        (cut - float(b @ (mean / scale)),),
-        _numbers(other / scale),
-        other_cut - float(other @ (mean / scale)),
-        len(y),
-    )
+    b, theta = fit_ordinal(z, y, w, settings.l2)
+    return Proxy(settings, _numbers(b / scale), _numbers(theta + float(b @ (mean / scale))), n=len(y))
 
 
-def predict(
-    proxy: Proxy, rows: pa.Table, *, published: bool = False, name: str = "rows"
-) -> tuple[Floats, Floats]:
+def predict(proxy: Proxy, rows: pa.Table, *, name: str = "rows") -> tuple[Floats, Floats]:
     """p_pos = P(answer >= 4) and p_neg = P(answer <= 2), each (n,), calibrated where the proxy has
     calibrators.
 
-    published: of a binary proxy, p = P(positive | not neutral) and 1 − p, as the study uses them. Columns are
-    read one by one, so a table of any width costs one number a row. Raises InputError on a feature that is
-    absent or missing in a row.
+    Columns are read one by one, so a table of any width costs one number a row. Raises InputError on a
+    feature that is absent or missing in a row.
     """
-    main, other = np.zeros(rows.num_rows), np.zeros(rows.num_rows)
-    for place, column in enumerate(proxy.settings.features):
-        values = feature(rows, column, name)
-        main += proxy.slopes[place] * values
-        if proxy.neutral_slopes:
-            other += proxy.neutral_slopes[place] * values
-    return _from_scores(proxy, main, other, published)
+    score = np.zeros(rows.num_rows)
+    for slope, column in zip(proxy.slopes, proxy.settings.features, strict=True):
+        score += slope * feature(rows, column, name)
+    return _from_scores(proxy, score)
 
 
-def predict_arrays(proxy: Proxy, x: Floats, *, published: bool = False) -> tuple[Floats, Floats]:
+def predict_arrays(proxy: Proxy, x: Floats) -> tuple[Floats, Floats]:
     """As `predict`, of features (n, d) in the proxy's order."""
     if x.ndim != 2 or x.shape[1] != len(proxy.slopes):
         raise InputError(
             f"the proxy takes {len(proxy.slopes)} features in the order of its settings; got an array of"
             f" shape {x.shape}"
         )
-    other = x @ np.array(proxy.neutral_slopes) if proxy.neutral_slopes else np.zeros(len(x))
-    return _from_scores(proxy, x @ np.array(proxy.slopes), other, published)
+    return _from_scores(proxy, x @ np.array(proxy.slopes))
 
 
-def _from_scores(proxy: Proxy, main: Floats, other: Floats, published: bool) -> tuple[Floats, Floats]:
-    if proxy.settings.kind == "ordinal":
-        p_pos, p_neg = expit(main - proxy.cuts[2]), expit(proxy.cuts[1] - main)
-    else:
-        p_pos = expit(main + proxy.cuts[0])
-        p_neg = 1 - p_pos
-        if published:
-            return p_pos, p_neg
-        told = expit(other + proxy.neutral_cut)
-        p_pos, p_neg = told * p_pos, told * p_neg
-    done = [
-        proxy.calibrators[side](p) if side in proxy.calibrators else p
-        for side, p in zip(SIDES, (p_pos, p_neg), strict=True)
-    ]
-    return np.asarray(done[0], dtype=np.float64), np.asarray(done[1], dtype=np.float64)
+def _from_scores(proxy: Proxy, score: Floats) -> tuple[Floats, Floats]:
+    sides = {"pos": expit(score - proxy.cuts[2]), "neg": expit(proxy.cuts[1] - score)}
+    p_pos, p_neg = (
+        np.asarray(proxy.calibrators[side](p) if side in proxy.calibrators else p, dtype=np.float64)
+        for side, p in sides.items()
+    )
+    return p_pos, p_neg
 
 
 def feature(rows: pa.Table, column: str, name: str) -> Floats:
@@ -196,3 +160,50 @@ def feature(rows: pa.Table, column: str, name: str) -> Floats:
 
 def _numbers(values: Floats) -> tuple[float, ...]:
     return tuple(float(one) for one in values)
+
+
+def to_parts(proxy: Proxy) -> tuple[dict[str, Any], pa.Table]:
+    """What JSON holds (settings, cuts, calibrators, thresholds, about), and the table feature, slope."""
+    about = {
+        "version": VERSION,
+        "settings": asdict(proxy.settings) | {"features": list(proxy.settings.features)},
+        "cuts": list(proxy.cuts),
+        "n": proxy.n,
+        "calibrators": {side: calibrator.as_mapping() for side, calibrator in proxy.calibrators.items()},
+        "thresholds": {side: asdict(threshold) for side, threshold in proxy.thresholds.items()},
+        "about": dict(proxy.about),
+    }
+    return about, pa.table({"feature": list(proxy.settings.features), "slope": list(proxy.slopes)})
+
+
+def from_parts(about: Mapping[str, Any], table: pa.Table) -> Proxy:
+    """The proxy back. Raises ArtifactError where the parts do not belong together or are of another
+    version.
+    """
+    try:
+        values = dict(about["settings"])
+        kind = values.pop("kind", "ordinal")  # 0.1 could fit binary proxies too
+        settings = ProxySettings(**(values | {"features": tuple(values["features"])}))
+        in_table = tuple(table["feature"].to_pylist())
+        if kind != "ordinal" or about["version"] != VERSION or in_table != settings.features:
+            raise ArtifactError(
+                "the proxy's parts are of another version or do not list the same features; fit it again"
+            )
+        known = {part.name for part in fields(Threshold)}
+        return Proxy(
+            settings,
+            tuple(table["slope"].to_pylist()),
+            tuple(float(cut) for cut in about["cuts"]),
+            int(about["n"]),
+            {side: Calibrator.of(parts) for side, parts in about["calibrators"].items() if side in SIDES},
+            {
+                side: Threshold(**{name: value for name, value in parts.items() if name in known})
+                for side, parts in about["thresholds"].items()
+                if side in SIDES
+            },
+            dict(about["about"]),
+        )
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise ArtifactError(
+            f"the proxy cannot be read ({type(error).__name__}: {error}); fit it again"
+        ) from None

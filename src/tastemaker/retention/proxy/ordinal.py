@@ -1,6 +1,4 @@
-"""Ordinal and binary logistic regression with survey weights and an L2 penalty, by L-BFGS with exact
-gradients.
-"""
+"""Ordinal logistic regression with survey weights and an L2 penalty, by L-BFGS with exact gradients."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from tastemaker.errors import InputError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 LEVELS = 5
+FAR = 40.0  # log-odds that stand for certainty
 
 
 def fit_ordinal(x: Floats, answer: Ints, weight: Floats, l2: float) -> tuple[Floats, Floats]:
@@ -24,16 +23,14 @@ def fit_ordinal(x: Floats, answer: Ints, weight: Floats, l2: float) -> tuple[Flo
     Minimises the weighted mean negative log-likelihood + l2/2 |b|²; thresholds are not penalised. They are
     fitted as a first one and logs of the gaps, so that they rise. Source: McCullagh 1980.
 
-    Raises InputError when an answer never occurs (its threshold is not identified), or when the fit does not
-    settle.
+    An answer that nobody gave gets no chance: its threshold is that of the answer before it, or FAR out.
+    Raises InputError when all gave one answer, or when the fit does not settle.
     """
-    share = np.bincount(answer, weight, LEVELS + 1)[1:] / weight.sum()
-    if (share <= 0).any():
-        missing = int(np.argmax(share <= 0)) + 1
-        raise InputError(
-            f"nobody answered {missing}, so the ordinal model has no threshold for it; collect more, or use"
-            " binary"
-        )
+    present = np.unique(answer[weight > 0])
+    if len(present) < 2:
+        raise InputError("everybody gave the same answer; there is nothing to learn")
+    levels, answer = len(present), np.minimum(np.searchsorted(present, answer), len(present) - 1) + 1
+    share = np.bincount(answer, weight, levels + 1)[1:] / weight.sum()
     d, total = x.shape[1], float(weight.sum())
     start = logit(np.clip(np.cumsum(share)[:-1], 1e-6, 1 - 1e-6))
     first = np.concatenate([np.zeros(d), start[:1], np.log(np.maximum(np.diff(start), 1e-4))])
@@ -49,36 +46,16 @@ def fit_ordinal(x: Floats, answer: Ints, weight: Floats, l2: float) -> tuple[Flo
         chance = np.maximum(chance, 1e-300)
         at_upper, at_lower = above * (1 - above) / chance, below * (1 - below) / chance
         slopes = x.T @ (weight * (at_upper - at_lower)) / total + l2 * b
-        raised = np.bincount(answer, weight * at_upper, LEVELS + 1)[1:LEVELS]
-        on_theta = (np.bincount(answer, weight * at_lower, LEVELS + 1)[2:] - raised) / total
+        raised = np.bincount(answer, weight * at_upper, levels + 1)[1:levels]
+        on_theta = (np.bincount(answer, weight * at_lower, levels + 1)[2:] - raised) / total
         tail = np.cumsum(on_theta[::-1])[::-1]
         gaps = tail[1:] * np.exp(parameters[d + 1 :])
         value = -float(weight @ np.log(chance)) / total + l2 / 2 * float(b @ b)
         return value, np.concatenate([slopes, tail[:1], gaps])
 
     found = _minimise(loss, first)
-    return found[:d], _thresholds(found[d:])
-
-
-def fit_binary(x: Floats, y: Floats, weight: Floats, l2: float) -> tuple[Floats, float]:
-    """Slopes (d,) and intercept of P(y = 1 | x) = expit(a + x'b), weighted mean loss + l2/2 |b|²; InputError
-    on one class.
-    """
-    if y.min() == y.max():
-        raise InputError(
-            f"all {len(y):,} answers fall on one side; a binary proxy needs positive and negative answers"
-        )
-    total, d = float(weight.sum()), x.shape[1]
-    design = np.column_stack([x, np.ones(len(y))])
-    penalty = np.concatenate([np.full(d, l2), [0.0]])
-
-    def loss(b: Floats) -> tuple[float, Floats]:
-        z = design @ b
-        value = float(weight @ (np.logaddexp(0, z) - y * z)) / total + float(penalty @ (b * b)) / 2
-        return value, design.T @ (weight * (expit(z) - y)) / total + penalty * b
-
-    found = _minimise(loss, np.zeros(d + 1))
-    return found[:d], float(found[d])
+    known = np.concatenate([[-FAR], _thresholds(found[d:]), [FAR]])
+    return found[:d], known[np.searchsorted(present, np.arange(1, LEVELS), side="right")]
 
 
 def _thresholds(parameters: Floats) -> Floats:

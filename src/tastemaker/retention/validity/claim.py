@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Mode, Table, Verdict, shown
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.reliability import ONE_ITEM, Retest, reliability_grid
 from tastemaker.retention.validity.table import QUESTIONS, Associations, association_table
 from tastemaker.stats.estimate import Estimate
 
 CEILING = 0.85  # of a correlation: above it two questions are one
-LIMIT = 0.15  # of information: the published limit in nats; here also asked of the normalised value
+LIMIT = 0.15  # of information: the published limit, here asked of the normalised value
 
 
 def validity_claim(
@@ -28,7 +28,6 @@ def validity_claim(
     questions: Sequence[str] = QUESTIONS,
     weight: str | None = None,
     retests: Mapping[str, Retest] | None = None,
-    mode: Mode = "both",
     key: tuple[str | int, ...] = (0,),
     resamples: int = 300,
     name: str = "answers",
@@ -38,11 +37,10 @@ def validity_claim(
 
     Supported when its correlation with every other question lies above 0 and below .85 with its whole
     interval, and its normalised information with every event below .15; not supported when one lies outside
-    with its whole interval; else cannot tell. Paper mode: Pearson, nats, independent Fisher z. Corrected
-    mode: polychoric, normalised information, same-respondent tests, what unknown reliability leaves open.
-    retests: of `retest`, by question. Raises InputError as `association_table`.
+    with its whole interval; else cannot tell. Correlations are polychoric, information is normalised, tests
+    are of the same respondents, and what unknown reliability leaves open is shown. retests: of `retest`, by
+    question. Raises InputError as `association_table`.
     """
-    paper, corrected = shown(mode, "paper"), shown(mode, "corrected")
     found = association_table(
         answers, events, by, questions=questions, weight=weight, key=key, resamples=resamples, name=name
     )
@@ -51,7 +49,7 @@ def validity_claim(
             f"{name}: no row has answers to two of {', '.join(questions)}; associations need people who"
             " answered both"
         )
-    verdict, because = _verdict(found, questions[0], corrected)
+    verdict, because = _verdict(found, questions[0])
     report = ClaimReport(
         claim=(
             f"The answer to '{questions[0]}' agrees with the other questions, repeats none, and is no"
@@ -59,10 +57,8 @@ def validity_claim(
         ),
         verdict=verdict,
         because=because,
-        paper=_paper(found) if paper else (),
-        corrected=_corrected(found, questions[0], retests or {}) if corrected else (),
-        differ=_DIFFER if mode == "both" else (),
-        figures=_figures(found, corrected),
+        tables=_tables(found, questions[0], retests or {}),
+        figures=_figures(found),
         assumptions=(
             (
                 "users are independent of each other",
@@ -89,25 +85,8 @@ def validity_claim(
     return found, report
 
 
-_DIFFER = (
-    (
-        "Five answers are cut from a continuum, which shrinks Pearson's r; the polychoric correlation undoes"
-        " the cutting."
-    ),
-    (
-        "Mutual information cannot exceed the smaller entropy, and a 3 % event has .1347 nats: 'below .15'"
-        " holds for any rare event, so the share of that entropy is reported, free of its upward bias and"
-        " against shuffled answers."
-    ),
-    (
-        "Correlations of one group's answers share respondents; an independent Fisher z misjudges their"
-        " difference."
-    ),
-)
-
-
-def _verdict(found: Associations, first: str, corrected: bool) -> tuple[Verdict, str]:
-    kind, side = ("polychoric", "normalised") if corrected else ("pearson", "nats")
+def _verdict(found: Associations, first: str) -> tuple[Verdict, str]:
+    kind = "polychoric"
     overall = [row for row in found.pairs.to_pylist() if row["group"] == "all" and row["a"] == first]
     judged: list[tuple[bool, bool, str]] = []  # holds, is refuted, in words
     for row in overall:
@@ -124,13 +103,13 @@ def _verdict(found: Associations, first: str, corrected: bool) -> tuple[Verdict,
             )
         )
     for row in found.events.to_pylist():
-        value = row[side]
-        low, high = (row["normalised_low"], row["normalised_high"]) if corrected else (value, value)
+        value, low, high = (row[f"normalised{end}"] for end in ("", "_low", "_high"))
         if value is None or low is None or high is None:
             judged.append((False, False, f"{row['event']}: {row['normalised_reason']}"))
             continue
-        unit = "of its entropy" if corrected else "nats"
-        judged.append((high < LIMIT, low > LIMIT, f"information with {row['event']} = {value:.3f} {unit}"))
+        judged.append(
+            (high < LIMIT, low > LIMIT, f"information with {row['event']} = {value:.3f} of its entropy")
+        )
     words = "; ".join(text for *_, text in judged)
     against = [str(row["b"]) for row in overall if row[kind] is not None and row[f"{kind}_high"] < 0]
     if against:
@@ -148,40 +127,7 @@ def _estimate(row: Mapping[str, Any], column: str, n: str = "n") -> Estimate:
     return Estimate(value, low, high, int(row[n]), column, reason=row[f"{column}_reason"])
 
 
-def _paper(found: Associations) -> tuple[Table, ...]:
-    rows = found.pairs.to_pylist()
-    tables = [
-        Table.of(
-            "Correlations (Pearson)",
-            [_who(row) | {"r": _estimate(row, "pearson"), "n": row["n"]} for row in rows],
-            f"Published ceiling of redundancy: {CEILING}.",
-        ),
-    ]
-    contrasts = [row for row in found.contrasts.to_pylist() if row["reading"] == "other content"]
-    if contrasts:
-        tables.append(
-            Table.of(
-                "By content",
-                [_contrast(row) for row in contrasts],
-                "z as if the groups were different people.",
-            )
-        )
-    events = found.events.to_pylist()
-    if events:
-        cells: list[dict[str, Cell]] = [
-            {
-                "event": row["event"],
-                "rate": row["rate"],
-                "mutual information, nats": row["nats"],
-                "below .15": row["nats"] < LIMIT,
-            }
-            for row in events
-        ]
-        tables.append(Table.of("Engagement", cells))
-    return tuple(tables)
-
-
-def _corrected(found: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:
+def _tables(found: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:
     rows = found.pairs.to_pylist()
     cells = [
         _who(row)
@@ -258,12 +204,12 @@ def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table.of("Correlation without measurement error", cells, ONE_ITEM.capitalize() + ".")
 
 
-def _figures(found: Associations, corrected: bool) -> tuple[Intervals, ...]:
-    kind = "polychoric" if corrected else "pearson"
+def _figures(found: Associations) -> tuple[Intervals, ...]:
     estimates = {
-        f"{row['a']}, {row['b']} ({row['group']})": _estimate(row, kind) for row in found.pairs.to_pylist()
+        f"{row['a']}, {row['b']} ({row['group']})": _estimate(row, "polychoric")
+        for row in found.pairs.to_pylist()
     }
-    label = f"{kind if corrected else 'Pearson'} correlation, 95 % interval; dashed: ceiling"
+    label = "polychoric correlation, 95 % interval; dashed: ceiling"
     figures = [Intervals.of("Agreement of questions", label, estimates, reference=CEILING)]
     shares = {row["event"]: _estimate(row, "normalised") for row in found.events.to_pylist()}
     if shares:

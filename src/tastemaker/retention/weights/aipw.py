@@ -23,7 +23,7 @@ from tastemaker.retention.weights.weigh import (
     thin_categories,
 )
 from tastemaker.stats.estimate import Estimate
-from tastemaker.stats.random import generator
+from tastemaker.stats.random import dealt, generator
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -171,14 +171,8 @@ def _cross_fit(given: Prepared, owner: Ints, folds: int, key: Sequence[str | int
             f"{name}: {len(people)} users answered, fewer than the {folds} folds of the answer model; give"
             " fewer folds"
         )
-    fold_of = np.empty(int(owner.max()) + 1, dtype=np.int64)
-    rng = generator(*key, "folds of users")
-    fold_of[rng.permutation(len(fold_of))] = np.arange(len(fold_of)) % folds
     # Those who answered are dealt out category by category, so that no fold trains without one.
-    dealt = rng.permutation(people)
-    dealt = dealt[np.argsort(_rarest(given, owner)[dealt], kind="stable")]
-    fold_of[dealt] = np.arange(len(people)) % folds
-    fold = fold_of[owner]
+    fold = dealt(_rarest(given, owner), folds, generator(*key, "folds of users"))[owner]
     predicted = np.empty(len(owner))
     for part in range(folds):
         train, test = given.answered & (fold != part), fold == part
@@ -188,8 +182,11 @@ def _cross_fit(given: Prepared, owner: Ints, folds: int, key: Sequence[str | int
 
 
 def _rarest(given: Prepared, owner: Ints) -> Ints:
-    """(users,) the rarest category, by people who answered, that each user answered in; -1 for none."""
-    label = np.full(int(owner.max()) + 1, -1, dtype=np.int64)
+    """(users,) the rarest category, by people who answered, that each user answered in; apart those who
+    answered nothing.
+    """
+    label = np.full(int(owner.max()) + 1, -2, dtype=np.int64)
+    label[owner[given.answered]] = -1
     people = [np.unique(owner[rows & given.answered]) for _, rows in given.categories]
     for place, members in enumerate(sorted(people, key=len, reverse=True)):
         label[members] = place

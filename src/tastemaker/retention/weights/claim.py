@@ -1,6 +1,4 @@
-"""The claim that weighted answers stand for everyone who was asked, with the evidence in paper mode and
-corrected mode.
-"""
+"""The claim that weighted answers stand for everyone who was asked, with the evidence."""
 
 from __future__ import annotations
 
@@ -10,22 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Mode, Table, Verdict, shown
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.surveys import SCALE
 from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, tipping_point, weighted_mean
 from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
 from tastemaker.stats.estimate import Estimate
 
-_DIFFER = (
-    (
-        "Exact balance makes differences of means zero by construction, so they prove little; squares and"
-        " products are not touched by the weights and show whether the distributions agree."
-    ),
-    (
-        "The weighted mean is right only if the response model is; the doubly robust one also when only the"
-        " answer model is."
-    ),
-)
 TINY = 0.01  # of everyone: a smaller category cannot move a mean far
 FEWEST, SMALLEST = 30, 0.1  # effective answers, and their share of the answers, below which weights decide
 _MOST = 15  # rows of a figure or a table of worst moments
@@ -37,16 +25,15 @@ def weights_claim(
     settings: WeightSettings = WeightSettings(),
     *,
     threshold: float | None = None,
-    mode: Mode = "both",
     key: Sequence[str | int] = (0,),
     name: str = "surveys",
 ) -> tuple[ResponseWeights, ClaimReport]:
     """Weights of `response_weights`, and the report on whether they do what they are for.
 
     surveys: rows of `schema.SURVEYS` of one question, with the columns `covariates`. threshold: a mean answer
-    that would change a decision, for the tipping point. Paper mode accepts when every |SMD| of a mean is
-    below .1, which exact balance makes true by construction; corrected mode asks the same of squares and
-    pairwise products. Raises InputError as `response_weights`.
+    that would change a decision, for the tipping point. Exact balance makes every |SMD| of a mean 0 by
+    construction, so squares and pairwise products are judged: below .1 is asked for. Raises InputError as
+    `response_weights`.
     """
     questions = sorted(set(surveys["question"].to_pylist())) if "question" in surveys.column_names else []
     if len(questions) > 1:
@@ -55,29 +42,23 @@ def weights_claim(
             " choose one"
         )
     found = response_weights(surveys, covariates, settings, name=name)
-    paper, corrected = shown(mode, "paper"), shown(mode, "corrected")
     means = {
         "as they came": answered_mean(surveys, name=name),
         "weighted": weighted_mean(surveys, covariates, scale=SCALE, name=name),
+        "doubly robust": aipw_mean(surveys, covariates, key=key, scale=SCALE, name=name),
     }
-    if corrected:
-        means["doubly robust"] = aipw_mean(surveys, covariates, key=key, scale=SCALE, name=name)
-    verdict, because = _verdict(found, corrected)
-    left, right = (
-        Table.of("Mean answer", _means(means, names))
-        for names in (("as they came", "weighted"), tuple(means))
-    )
+    verdict, because = _verdict(found)
     report = ClaimReport(
         claim="Weighted, those who answered look like everyone who was asked",
         verdict=verdict,
         because=because,
-        paper=(_means_balance(found), left) if paper else (),
-        corrected=(
-            (_worst(found), right, _health(found), *_tipping(means, found, surveys, threshold))
-            if corrected
-            else ()
+        tables=(
+            _means_balance(found),
+            _worst(found),
+            Table.of("Mean answer", _means(means)),
+            _health(found),
+            *_tipping(means, found, surveys, threshold),
         ),
-        differ=_DIFFER if mode == "both" else (),
         figures=_figures(found, means),
         assumptions=(
             "given the covariates, who answers does not depend on the answer",
@@ -99,15 +80,9 @@ def weights_claim(
     return found, report
 
 
-def _verdict(weights: ResponseWeights, corrected: bool) -> tuple[Verdict, str]:
+def _verdict(weights: ResponseWeights) -> tuple[Verdict, str]:
     worst = {kind: weights.worst(kind) for kind in ("mean", "square", "product")}
     before = weights.worst(when="before")
-    if not corrected:
-        verdict: Verdict = "supported" if worst["mean"] < LIMIT else "not supported"
-        return (
-            verdict,
-            f"The largest |SMD| of a mean is {worst['mean']:.1g} after weighting, {before:.2f} before.",
-        )
     if weights.answered == weights.shown:
         return (
             "cannot tell",
@@ -177,8 +152,8 @@ def _smd(row: dict[str, Cell]) -> dict[str, Cell]:
     return {"SMD before": row["smd_before"], "SMD after": "0, exact" if exact else after}
 
 
-def _means(means: dict[str, Estimate], names: Sequence[str]) -> list[dict[str, Cell]]:
-    return [{"estimate": name, "mean answer": means[name], "users": means[name].n} for name in names]
+def _means(means: dict[str, Estimate]) -> list[dict[str, Cell]]:
+    return [{"estimate": name, "mean answer": mean, "users": mean.n} for name, mean in means.items()]
 
 
 def _health(found: ResponseWeights) -> Table:

@@ -1,4 +1,4 @@
-"""What a read-out and a watch say, as claims: the published way of reading beside the corrected one."""
+"""What a read-out, a watch and a surrogate index say, as claims."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from tastemaker.experiment.readout import words
 from tastemaker.experiment.readout.days import day_bars, look_bars, look_rows
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import Reading
-from tastemaker.experiment.readout.surrogates import index_rows
-from tastemaker.experiment.surrogate import SurrogateIndex
+from tastemaker.experiment.surrogate import SurrogateIndex, index_rows
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Table
 from tastemaker.stats.estimate import Estimate
 
@@ -25,10 +24,6 @@ _WATCHED = (
     "the planned size was fixed before the start",
     "the effect is the same on every day: the intervals of all looks are intersected",
     "units keep arriving; where looks revisit the same units with more days, the guarantee is approximate",
-)
-_DIFFER = (
-    "paper mode calls every p < .05 a finding; among many metrics some are false",
-    "paper mode does not ask whether the split held, and takes 'no significant harm' for 'no harm'",
 )
 _LIMITS = (
     "the effect over this horizon says nothing about a later one",
@@ -62,7 +57,7 @@ def decision_claim(
 ) -> ClaimReport:
     """The report of a decision, however its effects were found."""
     plan = design.plan
-    corrected = [
+    tables = [
         Table.of(
             "Decision",
             words.decision_rows(decision),
@@ -70,14 +65,9 @@ def decision_claim(
         )
     ]
     if decision.sample_ratio is not None:
-        corrected.append(
+        tables.append(
             Table.of("Sample ratio", words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason)
         )
-    paper = Table.of(
-        "Each metric alone",
-        words.naive_rows(found, plan.alpha),
-        "No correction, no guardrail, no check of the split.",
-    )
     known = tuple(words.forest(found))
     picture = (Intervals("Effect on each metric", _unit(design), known, 0.0, plan.primary),) if known else ()
     assumed = tuple(dict.fromkeys((*_TRUST, *(text for one in found for text in one.assumptions))))
@@ -91,9 +81,7 @@ def decision_claim(
         f"'{design.treatment}' improves {', '.join(plan.primary)} and harms no guardrail",
         words.CLAIMS[decision.verdict],
         words.summary(decision, design.treatment),
-        (paper,),
-        (*corrected, *more),
-        _DIFFER,
+        (*tables, *more),
         picture,
         assumed,
         _LIMITS,
@@ -122,24 +110,11 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
         f"'{design.treatment}' changes {metric}",
         verdict,
         f"{last.reason or told}.",
-        paper=(
-            Table.of(
-                "Looks by the ordinary interval",
-                look_rows(days, looks, relative, fixed=True),
-                "No price for looking.",
-            ),
-        ),
-        corrected=(
+        tables=(
             Table.of(
                 "Looks so far",
                 look_rows(days, looks, relative),
                 f"Planned before the start: {design.planned:,} units.",
-            ),
-        ),
-        differ=(
-            (
-                "the ordinary interval holds for one look fixed in advance; looked at daily it errs far more"
-                " often than 5 %"
             ),
         ),
         figures=(bars,),
@@ -175,15 +150,15 @@ def surrogate_claim(
         verdict,
         effect.reason
         or f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below.",
-        paper=(
+        tables=(
+            Table.of("Effect on the index", rows, note),
+            Table.of("The index", index_rows(index)),
             Table.of(
                 "Each short outcome alone",
-                words.naive_rows(alone),
-                "Taken for the long one without a model of it.",
+                words.effect_rows(alone),
+                "One that moves says neither whether the long one moves nor by how much.",
             ),
         ),
-        corrected=(Table.of("Effect on the index", rows, note), Table.of("The index", index_rows(index))),
-        differ=("a short outcome that moves says neither whether the long one moves nor by how much",),
         assumptions=effect.assumptions,
         limits=(
             (

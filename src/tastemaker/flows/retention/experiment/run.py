@@ -196,7 +196,7 @@ def read_surrogate(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Fit the surrogate index on history, read its effect in a test, and report it with its assumptions."""
-    from tastemaker.experiment.readout.surrogates import index_on_tables
+    from tastemaker.experiment.surrogate import index_on_tables
     from tastemaker.flows.retention.experiment.readout import surrogate_claim
 
     report("surrogate index", 0, 2, "fitting on history")

@@ -159,19 +159,15 @@ def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]
         "means": means,
     }
     proxy = replace(fit_proxy(training, settings, NAME), about=about)
-    published = fit_proxy(training, replace(settings, kind="binary"), NAME)
     proxy = calibrate(proxy, rows_of(rows, "calibrate", seed, name=NAME), "platt", NAME)
     unseen = rows_of(rows, "test", seed, name=NAME)
-    proxy, _ = choose_thresholds(proxy, unseen, name=NAME)
-    tables = {
-        "paper": calibration(published, unseen, None, "user_id", seed, NAME, True),
-        "corrected": calibration(proxy, unseen, None, "user_id", seed, NAME),
-    }
+    proxy = choose_thresholds(proxy, unseen, name=NAME)
+    tables = calibration(proxy, unseen, None, "user_id", seed, NAME)
     claim = calibration_claim(tables, proxy)
     if simulated:
         told = f"{simulated:,} of the {answers:,} answers were given by simulated listeners."
         claim = replace(claim, assumptions=(told, *claim.assumptions))
-    return proxy, claim, tables["corrected"]["pos"][0].ne
+    return proxy, claim, tables["pos"][0].ne
 
 
 def _objection(verdict: str, skill: float) -> str | None:

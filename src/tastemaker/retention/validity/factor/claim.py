@@ -30,8 +30,8 @@ def battery_claim(
     report.
 
     covariance (p, p) with divisor n; blocks: factor -> items; names (p,) of the items; groups: as in
-    `invariance`; bounds: of `htmt_bounds`. Nothing of this was published for the survey questions: paper mode
-    says so. Supported when every check passes, not supported when one fails. Raises as `fit_cfa`.
+    `invariance`; bounds: of `htmt_bounds`. Supported when every check passes, not supported when one fails.
+    Raises as `fit_cfa`.
     """
     fit = fit_cfa(covariance, n, blocks)
     s = np.asarray(covariance, dtype=np.float64)
@@ -56,8 +56,7 @@ def battery_claim(
         claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
         verdict="cannot tell" if fit.improper else "not supported" if failed else "supported",
         because=f"{fit.improper.capitalize()}: the solution is improper. {words}" if fit.improper else words,
-        paper=(Table.of("Published", [{"measure": "factor analysis, AVE, HTMT, alpha", "value": "none"}]),),
-        corrected=(
+        tables=(
             Table.of(
                 "Checks",
                 checks,
