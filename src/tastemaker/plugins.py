@@ -16,7 +16,8 @@ tokenizers  (views: {name: (N, d)}, sizes: (K_1, ..., K_L), seed: int) -> semant
 rerankers   (query, slate) -> slate, the `Query` and `Slate` of `tastemaker.serving`: the same items in
 another
             order, or fewer of them. All installed ones run, by name, after the search and before the draw.
-estimators  (table: the logged rows, policy: (n, A) probabilities) -> (n,) terms whose mean is the estimate.
+estimators  (log: explore.Log, policy: explore.Policy) -> (n,) terms whose mean is the estimate, or
+            `explore.Contributions`, whose bounds are then known. Chosen by `explore estimate --estimator`.
 judges      () -> an object that answers as `tastemaker.chat.Chat` does; named by `--judge`.
 chat        (name: str) -> `tastemaker.chat.Chat`; chosen by `--model NAME`.
 """

@@ -128,15 +128,21 @@ def estimate(
         int | None, typer.Option(help="Which candidate of the run (default: the most novel).")
     ] = None,
     delta: Delta = 0.05,
+    estimator: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one; repeat. Installed plugins count (default: all the log allows)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """A policy's value by every estimator the log allows, each with its lower bounds and assumptions.
+
+    The row `paired` is no value: it estimates V - 0.95 V0, what a certificate tests.
 
     Example: tastemaker explore estimate log.parquet --actions items.parquet --context x0,x1 --policy run
     """
     from tastemaker.flows.explore import estimates
 
-    emit(estimates.estimate(source, policy, candidate, delta), as_json)
+    emit(estimates.estimate(source, policy, candidate, delta, estimator or ()), as_json)
 
 
 @app.command()

@@ -1,19 +1,122 @@
 """From a click log to a policy that may go live: support report, estimates, lower bounds, certificates,
 ledger, slates.
+
+    log = check_log(table, Columns(context=("x0", "x1")), catalogue.ids)
+    outcome = safe_opg(split(log), Features(catalogue.vectors), catalogue.existing(log))
+    outcome.certificates
+
+Names are looked up when they are first asked for: learning needs torch, which takes a second to load.
 """
 
-from tastemaker.explore.serving import BESIDE, Deployed, Pool, logger_name, serve_deployed, serve_slate
-from tastemaker.explore.slate import GREEDY_POLICY, draw_slate, drawn_slate, greedy_slate
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tastemaker.explore.bounds import lower_bound
+    from tastemaker.explore.catalogue import Catalogue
+    from tastemaker.explore.estimate import (
+        Contributions,
+        clipped_ips,
+        dm,
+        dr,
+        fit_reward_model,
+        ips,
+        mips,
+        offcem,
+        paired,
+        snips,
+    )
+    from tastemaker.explore.estimate.logger import fitted_propensities
+    from tastemaker.explore.estimates import PolicyEstimate, estimate_policy
+    from tastemaker.explore.gate import Certificate, GateSettings, certify
+    from tastemaker.explore.learn.path import Features, Outcome, PathSettings, learn_path, safe_opg
+    from tastemaker.explore.learn.softmax import Settings
+    from tastemaker.explore.ledger import Ledger
+    from tastemaker.explore.policy import Mixture, Policy, SoftmaxPolicy, TablePolicy, uniform_policy
+    from tastemaker.explore.serving import BESIDE, Deployed, Pool, logger_name, serve_deployed, serve_slate
+    from tastemaker.explore.slate import GREEDY_POLICY, draw_slate, drawn_slate, greedy_slate
+    from tastemaker.explore.support import SupportReport, support_report
+    from tastemaker.explore.table import Columns, Log, Split, check_log, split
 
 __all__ = [
     "BESIDE",
     "GREEDY_POLICY",
+    "Catalogue",
+    "Certificate",
+    "Columns",
+    "Contributions",
     "Deployed",
+    "Features",
+    "GateSettings",
+    "Ledger",
+    "Log",
+    "Mixture",
+    "Outcome",
+    "PathSettings",
+    "Policy",
+    "PolicyEstimate",
     "Pool",
+    "Settings",
+    "SoftmaxPolicy",
+    "Split",
+    "SupportReport",
+    "TablePolicy",
+    "certify",
+    "check_log",
+    "clipped_ips",
+    "dm",
+    "dr",
     "draw_slate",
     "drawn_slate",
+    "estimate_policy",
+    "fit_reward_model",
+    "fitted_propensities",
     "greedy_slate",
+    "ips",
+    "learn_path",
     "logger_name",
+    "lower_bound",
+    "mips",
+    "offcem",
+    "paired",
+    "safe_opg",
     "serve_deployed",
     "serve_slate",
+    "snips",
+    "split",
+    "support_report",
+    "uniform_policy",
 ]
+
+_HOME = {
+    name: module
+    for module, names in {
+        "bounds": "lower_bound",
+        "catalogue": "Catalogue",
+        "estimate": "Contributions clipped_ips dm dr fit_reward_model ips mips offcem paired snips",
+        "estimate.logger": "fitted_propensities",
+        "estimates": "PolicyEstimate estimate_policy",
+        "gate": "Certificate GateSettings certify",
+        "learn.path": "Features Outcome PathSettings learn_path safe_opg",
+        "learn.softmax": "Settings",
+        "ledger": "Ledger",
+        "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",
+        "serving": "BESIDE Deployed Pool logger_name serve_deployed serve_slate",
+        "slate": "GREEDY_POLICY draw_slate drawn_slate greedy_slate",
+        "support": "SupportReport support_report",
+        "table": "Columns Log Split check_log split",
+    }.items()
+    for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

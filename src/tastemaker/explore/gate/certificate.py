@@ -74,12 +74,17 @@ class Certificate:
         """A digest of everything on it."""
         return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
 
-    def to_json(self) -> str:
-        """One JSON object, keys in order; numbers that are not finite are written as text."""
+    def values(self) -> dict[str, Any]:
+        """Everything on it as plain values; numbers that are not finite are written as text."""
         values = asdict(self)
         # The key of the first release: a ledger holds the digests of certificates it wrote.
         values["beside"] = values.pop("comparisons")
-        return json.dumps(_plain(values), sort_keys=True, allow_nan=False)
+        plain: dict[str, Any] = _plain(values)
+        return plain
+
+    def to_json(self) -> str:
+        """`values` as one JSON object, keys in order."""
+        return json.dumps(self.values(), sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:

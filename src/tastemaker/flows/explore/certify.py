@@ -53,7 +53,7 @@ def certify(
         run.candidates, run.parts, gate, spent=book.spent, existing=loaded.existing, believed=believed
     )
     store.append(book, record(book, certificates))
-    values = [json.loads(certificate.to_json()) for certificate in certificates]
+    values = [certificate.values() for certificate in certificates]
     write_text(out / FILE, json.dumps(values, indent=1) + "\n")
     report("certify", 2, 2, "done")
     return _result(certificates, values, out)

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tastemaker.errors import InputError
-from tastemaker.explore.bounds import lower_bound
-from tastemaker.explore.estimate import (
-    Contributions,
-    RewardModel,
-    clipped_ips,
-    dm,
-    dr,
-    fit_reward_model,
-    ips,
-    mips,
-    offcem,
-    paired,
-    snips,
-)
-from tastemaker.explore.ledger import Ledger
+from tastemaker.explore.estimates import PAIRED, PolicyEstimate, estimate_policy
 from tastemaker.explore.policy import Policy, uniform_policy
 from tastemaker.explore.support import support_report
-from tastemaker.explore.table import Log
 from tastemaker.flows.explore.runs import learnt_from, open_run
 from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.store.files import plain
 
 UNIFORM = "uniform"
-C = 0.95
-# What a row of the table is an estimate of, where that is not the policy's value.
-PAIRED = (
-    f"paired is no value: it estimates V - {C:g} V0, how far the policy's value lies above {C:.0%} of the"
-    " logger's; a lower bound above 0 is what a certificate asks for"
-)
 
 
 def policy_of(name: str, loaded: Loaded, candidate: int | None) -> Policy:
@@ -66,66 +45,52 @@ def support(
     return values | {"text": report.to_text()}
 
 
-def estimate(source: Source, policy: str, candidate: int | None, delta: float) -> dict[str, Any]:
-    """Every estimator that the log allows, with lower bounds by Student's t and, where a least value is
-    known, by betting.
+def estimate(
+    source: Source, policy: str, candidate: int | None, delta: float, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The estimators called `names` (none: every one that the log allows), with lower bounds by Student's t
+    and, where a least value is known, by betting.
     """
     loaded = _load(source, policy)
     log, chosen = loaded.log, policy_of(policy, loaded, candidate)
-    model = fit_reward_model(log, loaded.vectors) if log.rewarded else None
-    rows = [_row(contributions, delta) for contributions in built_in(log, chosen, model)]
+    rows = estimate_policy(log, chosen, loaded.vectors, names=names, delta=delta)
     logged, constant = float(log.reward.mean()), bool(np.ptp(log.reward) == 0)
     values: dict[str, Any] = plain(
-        {"rows": len(log), "logged_mean": logged, "delta": delta, "estimates": rows}
+        {"rows": len(log), "logged_mean": logged, "delta": delta, "estimates": [_values(row) for row in rows]}
     )
     return values | {"text": _text(rows, logged, delta, constant)}
 
 
-def built_in(log: Log, policy: Policy, model: RewardModel | None) -> list[Contributions]:
-    """What the log allows of the package's own estimators; model: None where no row has a reward."""
-    cap = 1.0 if log.reference is None else Ledger.cap
-    found = [ips(log, policy), clipped_ips(log, policy), snips(log, policy), paired(log, policy, C, cap=cap)]
-    if model is not None:
-        found += [dm(log, policy, model), dr(log, policy, model)]
-        if policy.prefixes is not None and log.prefix_propensity is not None:
-            found += [mips(log, policy), offcem(log, policy, model)]
-    return found
-
-
-def _row(contributions: Contributions, delta: float) -> dict[str, Any]:
-    asymptotic = lower_bound(contributions, delta, "t")
-    bounded = contributions.kind == "mean" and contributions.low > float("-inf")
-    certain = lower_bound(contributions, delta, "betting") if bounded else None
-    name = contributions.estimator
+def _values(row: PolicyEstimate) -> dict[str, Any]:
     return {
-        "estimator": name,
-        "estimates": f"V - {C:g} V0" if name == "paired" else "V",
-        "value": contributions.mean,
-        "standard_error": contributions.standard_error,
-        "t": asymptotic.low,
-        "betting": None if certain is None else certain.low,
-        "effective_rows": contributions.effective_size,
-        "assumptions": [*contributions.assumptions, *([PAIRED] if name == "paired" else [])],
-        "no_bound": asymptotic.reason,
+        "estimator": row.estimator,
+        "estimates": row.of,
+        "value": row.interval.value,
+        "standard_error": row.standard_error,
+        "t": row.interval.low,
+        "betting": row.certain,
+        "effective_rows": row.effective_rows,
+        "assumptions": [*row.interval.assumptions, *([PAIRED] if row.estimator == "paired" else [])],
+        "no_bound": row.interval.reason,
     }
 
 
-def _text(rows: Sequence[Mapping[str, Any]], logged: float, delta: float, constant: bool) -> str:
+def _text(rows: Sequence[PolicyEstimate], logged: float, delta: float, constant: bool) -> str:
     lines = [
         f"mean logged reward {logged:.6g}; lower bounds at {1 - delta:.0%}",
         f"{'':14} {'of':11} {'value':>11} {'t bound':>11} {'betting':>11} {'rows worth':>11}",
     ]
     for row in rows:
-        betting = "-" if row["betting"] is None else f"{row['betting']:.6g}"
-        student = "-" if row["no_bound"] else f"{row['t']:.6g}"
+        betting = "-" if row.certain is None else f"{row.certain:.6g}"
+        student = "-" if row.interval.reason else f"{row.interval.low:.6g}"
         lines.append(
-            f"{row['estimator']:14} {row['estimates']:11} {row['value']:11.6g} {student:>11} {betting:>11}"
-            f" {row['effective_rows']:11,.0f}"
+            f"{row.estimator:14} {row.of:11} {row.interval.value:11.6g} {student:>11} {betting:>11}"
+            f" {row.effective_rows:11,.0f}"
         )
     if constant:
         lines.append(
             f"every reward is {logged:g}: a log whose rewards never differ says nothing of any policy"
         )
-    lines += [f"no t bound for {row['estimator']}: {row['no_bound']}" for row in rows if row["no_bound"]]
-    notes = dict.fromkeys(note for row in rows for note in row["assumptions"])
+    lines += [f"no t bound for {row.estimator}: {row.interval.reason}" for row in rows if row.interval.reason]
+    notes = dict.fromkeys(note for row in rows for note in _values(row)["assumptions"])
     return "\n".join([*lines, "assumed, each where it applies:", *(f"- {note}" for note in notes)])
