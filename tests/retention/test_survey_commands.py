@@ -102,7 +102,7 @@ def test_weigh_prints_text_and_ends_with_1_when_squares_stay_off(tmp_path: Path)
     ("change", "more", "words"),
     [
         (("0.25", "0"), [], r"surveys.csv: row 1, column 'asked_probability' is 0"),
-        (("2025-01-31T12:00:00", "soon"), [], r"surveys.csv: row 1, column 'timestamp' is 'soon', no moment"),
+        (("2025-01-31T12:00:00", "soon"), [], r"surveys.csv: row 1, column 'timestamp' is 'soon'"),
         (("001", "000"), [], r"surveys.csv: row 2 repeats row 1"),
         (("return", "return"), ["--question", "joy"], "question 'joy' was never asked"),
         (("return", "return"), ["--column", "answer"], "--column answer: write it as name=value"),

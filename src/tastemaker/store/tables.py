@@ -4,29 +4,29 @@ named.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
+import logging
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tastemaker import schema as schemas
 from tastemaker.errors import ArtifactError, InputError
+from tastemaker.schema import values
+from tastemaker.store import text
 from tastemaker.store.files import replacing
 
-_CSV = (".csv", ".tsv", ".txt")
+_CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
-_BLOCK = 64 << 20
+IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
+_log = logging.getLogger("tastemaker")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Source:
     """The readable rows of a file or folder, where each came from, and the rows that could not be read.
 
     `rows` (n,) int64 is each row's number in its file, `file_of` (n,) int64 the position of that file in
-    `files`.
+    `files`. about: format, encoding, delimiter, compressed. notes: what else the user should know.
     """
 
     files: tuple[str, ...]
@@ -56,6 +56,8 @@ class Source:
     file_of: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     unreadable: tuple[Refusal, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,7 +69,8 @@ def read_any(path: Path | str) -> pa.Table:
     """The table in a Parquet, CSV or JSON lines file (these two also as .gz), or in a folder of Parquet
     files.
 
-    CSV columns are read as text, so that ids keep their leading zeros.
+    CSV columns are read as text, so that ids keep their leading zeros. What had to be guessed about the text
+    is logged as a warning, which Python prints on stderr.
 
     Raises
     ------
@@ -77,36 +80,60 @@ def read_any(path: Path | str) -> pa.Table:
     source = read_source(Path(path))
     for refusal in source.unreadable:
         raise InputError(str(refusal))
+    for note in source.notes:
+        _log.warning("%s: %s", path, note)
     return source.table
 
 
-def read_source(path: Path) -> Source:
-    """As `read_any`, but rows that cannot be read are listed in `unreadable`.
+def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = ("timestamp",)) -> pa.Table:
+    """The table of `read_any` where columns of text that hold only numbers are numbers, true / false are 1 /
+    0, and `times` are moments in UTC; columns named in `text` are ids.
+
+    Raises InputError naming file, row and column of a time that cannot be read.
+    """
+    table = read_any(path)
+    for place, name in enumerate(table.column_names):
+        column = table[name]
+        if name in times:
+            table = table.set_column(place, name, schemas.columns.times(table, name, str(path), nulls=True))
+        elif name in text:
+            table = table.set_column(place, name, schemas.columns.texts(table, name, str(path), nulls=True))
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            numbers, wrong = values.as_number(column, name)
+            if not wrong.any() and numbers.null_count() < len(numbers):
+                table = table.set_column(place, name, numbers.to_arrow())
+    return table
+
+
+def read_source(path: Path, encoding: str | None = None) -> Source:
+    """As `read_any`, but rows that cannot be read are listed in `unreadable`. encoding: of a text file,
+    instead of a guess.
 
     Raises
     ------
     InputError
-        when the file is missing, empty, of another format, or damaged as a whole.
+        when the file is missing, empty, of another format, beyond the budgets of `store.text`, or damaged as
+        a whole.
     """
     if path.is_dir():
         paths = sorted(
-            one
-            for one in path.rglob("*")
-            if one.suffix.lower() in _PARQUET and not one.name.startswith((".", "_"))
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in _PARQUET and not file.name.startswith((".", "_"))
         )
         if not paths:
             raise InputError(
                 f"{path}: no Parquet file in this folder; give a file, or a folder of .parquet files"
             )
-        return _joined([_read_one(one) for one in paths])
+        return _joined([_read_file(file) for file in paths])
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path")
-    return _read_one(path)
+    return _read_file(path, encoding)
 
 
 def as_source(table: pa.Table, name: str) -> Source:
     """A table in memory as a source: rows numbered from 1, text that is not UTF-8 set apart."""
-    return _decoded(table, name, np.arange(1, table.num_rows + 1), [])
+    return _decoded(table, name, np.arange(1, table.num_rows + 1), [], {"format": "table"})
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -138,125 +165,57 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     return table if schema is None else schemas.check(table, schema, str(path))
 
 
-def _read_one(path: Path) -> Source:
-    name, compressed = path.name.lower(), path.name.lower().endswith(".gz")
+def _read_file(path: Path, encoding: str | None = None) -> Source:
+    name = path.name.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
-    readers: dict[str, Callable[[Path, bool], Source]] = {}
-    readers |= (
-        dict.fromkeys(_CSV, _read_csv)
-        | dict.fromkeys(_JSON, _read_json)
-        | dict.fromkeys(_PARQUET, _read_parquet)
-    )
-    if suffix not in readers or (compressed and suffix in _PARQUET):
+    if suffix not in _CSV + _JSON + _PARQUET or (name.endswith(".gz") and suffix in _PARQUET):
+        legal = ", ".join(_CSV + _JSON + _PARQUET)
         raise InputError(
-            f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines"
-            f" ({', '.join(readers)})"
+            f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines ({legal})"
         )
     try:
-        return readers[suffix](path, compressed)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        if suffix in _PARQUET:
+            return _read_parquet(path)
+        found = (text.read_csv if suffix in _CSV else text.read_json)(path, encoding)
+    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeError) as error:
         raise InputError(f"{path}: cannot be read ({_line(error)}); export the table again") from None
+    refused = [Refusal(str(path), *row) for row in found.refused]
+    return _decoded(found.table, str(path), found.rows, refused, found.about, tuple(found.notes))
 
 
-def _read_parquet(path: Path, compressed: bool) -> Source:
-    table = pq.ParquetFile(path).read()
-    return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [])
-
-
-def _read_csv(path: Path, compressed: bool) -> Source:
-    names, delimiter = _csv_header(path, compressed)
-    refused: list[Refusal] = []
-
-    def refuse(row: Any) -> str:
-        reason = (
-            f"the row has {row.actual_columns} columns and the header {row.expected_columns}; check quotes"
-            " and delimiters"
-        )
-        refused.append(Refusal(str(path), row.number - 1, "(whole row)", reason))
-        return "skip"
-
-    convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.binary()), null_values=[""], strings_can_be_null=True
-    )
-    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse)
-    read = pa.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1, block_size=_BLOCK)
-    try:
-        with pa.input_stream(path, compression="gzip" if compressed else None) as stream:
-            table = pa.csv.read_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
-            raise
-        table = pa.table({name: pa.array([], pa.binary()) for name in names})
-    numbers = np.arange(1, table.num_rows + len(refused) + 1)
-    return _decoded(table, str(path), np.setdiff1d(numbers, [one.row for one in refused]), refused)
-
-
-def _csv_header(path: Path, compressed: bool) -> tuple[list[str], str]:
-    """Column names and delimiter, from the first line."""
-    with gzip.open(path) if compressed else path.open("rb") as stream:
-        line = stream.readline(1 << 20).decode("utf-8-sig", errors="replace")
-    if not line.strip():
-        raise InputError(f"{path}: the first line is empty; it must name the columns")
-    delimiter = "\t" if ".tsv" in path.name.lower() else max(",\t;|", key=line.count)
-    try:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
-    except csv.Error as error:
+def _read_parquet(path: Path) -> Source:
+    file = pq.ParquetFile(path)
+    rows, names = file.metadata.num_rows, file.schema_arrow.names
+    if len(names) > text.MOST_COLUMNS:
         raise InputError(
-            f"{path}: the first line cannot be read ({error}); it must name the columns"
-        ) from None
-    twice = sorted({name for name in names if names.count(name) > 1})
+            f"{path}: {len(names):,} columns, more than the {text.MOST_COLUMNS:,} that are read; drop some"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one in the first line")
-    return names, delimiter
+        raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one")
+    cells, size = rows * len(names), path.stat().st_size
+    if rows > text.MOST_ROWS or 8 * cells > max(text.FREE_BYTES, text.MOST_TIMES * size):
+        raise InputError(
+            f"{path}: {rows:,} rows of {len(names):,} columns in {size:,} bytes; tables are not that empty;"
+            " split it, or export it again"
+        )
+    table = file.read()
+    return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [], {"format": "parquet"})
 
 
-def _read_json(path: Path, compressed: bool) -> Source:
-    records: list[dict[str, Any]] = []
-    rows: list[int] = []
-    refused: list[Refusal] = []
-    with gzip.open(path) if compressed else path.open("rb") as stream:
-        for number, line in enumerate((one for one in stream if one.strip()), start=1):
-            try:
-                record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-                json.dumps(record, ensure_ascii=False).encode()  # refuses lone surrogates
-                if not isinstance(record, dict):
-                    raise ValueError("not an object")
-                records.append(record)
-                rows.append(number)
-            except (ValueError, RecursionError) as error:
-                reason = f"not one JSON object in UTF-8 on one line ({_line(error)})"
-                refused.append(Refusal(str(path), number, "(whole row)", reason))
-    names = dict.fromkeys(name for record in records for name in record)
-    columns = {name: _column([record.get(name) for record in records]) for name in names}
-    table = pa.table(columns) if columns else pa.table({"(none)": pa.nulls(len(records))})
-    return _decoded(table, str(path), np.array(rows, dtype=np.int64), refused)
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """One Arrow column; values of mixed types become text, anything nested but a list of words JSON."""
-    try:
-        column = pa.array(values, from_pandas=False)
-        if not pa.types.is_struct(column.type) and not pa.types.is_nested(
-            getattr(column.type, "value_type", pa.null())
-        ):
-            return column
-    except (pa.ArrowException, OverflowError):
-        pass
-    return pa.array(
-        [
-            one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
-            for one in values
-        ],
-        pa.string(),
-    )
-
-
-def _decoded(table: pa.Table, name: str, rows: npt.NDArray[np.int64], refused: Iterable[Refusal]) -> Source:
+def _decoded(
+    table: pa.Table,
+    name: str,
+    rows: npt.NDArray[np.int64],
+    refused: Iterable[Refusal],
+    about: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Source:
     """Text columns as valid UTF-8; rows that are not are set apart, as is whatever was `refused` before."""
     unreadable, good = list(refused), np.ones(table.num_rows, dtype=bool)
-    for index, field in enumerate(table.schema):
-        text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        if not text and not pa.types.is_binary(field.type) and not pa.types.is_large_binary(field.type):
+    for index, cells in enumerate(table.schema):
+        written = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
+        if not written and not pa.types.is_binary(cells.type) and not pa.types.is_large_binary(cells.type):
             continue
         column = table.column(index)
         raw = column.cast(pa.large_binary())
@@ -266,14 +225,15 @@ def _decoded(table: pa.Table, name: str, rows: npt.NDArray[np.int64], refused: I
             values, bad = _decode_each(raw.to_pylist())
             reason = "the text is not UTF-8; save the file as UTF-8"
             unreadable += [
-                Refusal(name, int(rows[at]), field.name, reason) for at in np.flatnonzero(bad & good)
+                Refusal(name, int(rows[at]), cells.name, reason) for at in np.flatnonzero(bad & good)
             ]
             good &= ~bad
             decoded = pa.chunked_array([pa.array(values, pa.large_string())])
-        table = table.set_column(index, field.name, decoded)
+        table = table.set_column(index, cells.name, decoded)
     kept = table if good.all() else table.filter(pa.array(good))
-    unreadable.sort(key=lambda one: one.row)
-    return Source((name,), kept, np.zeros(kept.num_rows, dtype=np.int64), rows[good], tuple(unreadable))
+    unreadable.sort(key=lambda refusal: refusal.row)
+    where = np.zeros(kept.num_rows, dtype=np.int64)
+    return Source((name,), kept, where, rows[good], tuple(unreadable), about or {}, notes)
 
 
 def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray[np.bool_]]:
@@ -301,6 +261,7 @@ def _joined(parts: list[Source]) -> Source:
         np.repeat(np.arange(len(parts)), [part.table.num_rows for part in parts]),
         np.concatenate([part.rows for part in parts]),
         tuple(refusal for part in parts for refusal in part.unreadable),
+        parts[0].about,
     )
 
 

@@ -1,0 +1,355 @@
+"""Text tables as people have them, CSV and JSON lines: which bytes, which encoding, which delimiter, which
+records.
+
+No record vanishes: what is read and what is refused together are the records of the file, counted from its
+bytes alone. Quotes that are never closed are characters, not the begin of a cell that swallows the rows after
+it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+
+from tastemaker.errors import InputError
+from tastemaker.store.quotes import LONGEST, Rows, mended, survey
+
+# Budgets: what a table may cost before anything is done with it. docs/quickstart.md states them.
+MOST_BYTES = 4 << 30  # after unpacking
+MOST_TIMES = 100  # unpacked bytes for each packed one, beyond `FREE_BYTES`
+FREE_BYTES = 64 << 20
+MOST_ROWS = 100_000_000
+MOST_COLUMNS = 4096
+_LONGEST_HEADER = 1 << 20
+_BLOCK = 64 << 20
+_CHUNK = 32 << 20
+_SAMPLE = 256 << 10
+_DELIMITERS = ",\t;|"
+_TYPED = re.compile(r"^(.*):(token|token_seq|float|float_seq)$")
+
+
+@dataclass
+class Text:
+    """What a text file was found to hold: its columns, the number of each row in the file (from 1), the rows
+    that could not be read as (row, column, reason), how it is written, and what else the user should know.
+    """
+
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+    refused: list[tuple[int, str, str]]
+    about: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_csv(path: Path, encoding: str | None = None) -> Text:
+    """A table with a header line and one delimiter; every cell text, an empty one null.
+
+    Raises InputError when it is beyond the budgets, has no header, or names a column twice.
+    """
+    data, about = _bytes(path)
+    data, notes = _as_utf8(data, path, encoding, about)
+    names, delimiter, start = _header(data, path)
+    about |= {"format": "csv", "delimiter": delimiter}
+    kinds: dict[str, str] = {}
+    typed = [_TYPED.match(name) for name in names]
+    if all(typed):  # the atomic files of RecBole
+        kinds = {match[1]: match[2] for match in typed if match}
+        names = list(kinds)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one in the first line")
+    body: bytes | memoryview = memoryview(data)[start:]
+    rows_of = Rows.of(bytes(body[:_SAMPLE]), delimiter, len(names))
+    found = survey(body, rows_of)
+    if not found.sound:
+        body, healed = mended(bytes(body), rows_of)
+        found = survey(body, rows_of)
+        if healed:
+            notes.append(
+                f"{len(healed):,} quotes that are never closed were taken as characters (row"
+                f" {', '.join(f'{row:,}' for row in healed[:3])}{', ...' if len(healed) > 3 else ''})"
+            )
+    if found.longest > LONGEST:
+        raise InputError(
+            f"{path}: record {found.longest_at + 1:,} is longer than {LONGEST >> 20} MiB; shorten it"
+        )
+    if found.records > MOST_ROWS:
+        raise InputError(f"{path}: more than {MOST_ROWS:,} rows; split the table")
+    table, refused = _parsed(body, names, delimiter, valid=about["encoding"] != "utf-8, in part")
+    if table.num_rows + len(refused) != found.records:
+        raise InputError(
+            f"{path}: {found.records:,} records, but only {table.num_rows + len(refused):,} can be read;"
+            " check the quotes, or export the table as Parquet"
+        )
+    refused = [(row, column, f"{reason}; check quotes and delimiters") for row, column, reason in refused]
+    rows = np.setdiff1d(np.arange(1, found.records + 1), [row for row, _, _ in refused])
+    table, rows = _without_headers(table, rows, refused)
+    for name, kind in kinds.items():
+        if kind.endswith("_seq"):
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.compute.split_pattern(table[name], " "))
+    return Text(table, rows, refused, about, notes)
+
+
+def read_json(path: Path, encoding: str | None = None) -> Text:
+    """Objects, one a line, or one array of them; columns in order of appearance.
+
+    Raises InputError when the file is beyond the budgets.
+    """
+    data, about = _bytes(path)
+    data, notes = _as_utf8(data, path, encoding, about)
+    about |= {"format": "json lines", "delimiter": None}
+    records: list[dict[str, Any]] = []
+    rows: list[int] = []
+    refused: list[tuple[int, str, str]] = []
+    names: dict[str, None] = {}
+    for number, item in enumerate(_objects(data, about), start=1):
+        if isinstance(item, dict):
+            records.append(item)
+            rows.append(number)
+            if not item.keys() <= names.keys():
+                names |= dict.fromkeys(item)
+                if len(names) > MOST_COLUMNS:
+                    raise InputError(
+                        f"{path}: more than {MOST_COLUMNS:,} columns by row {number:,}; drop some"
+                    )
+        else:
+            refused.append((number, "(whole row)", item))
+    columns = {name: _column([record.get(name) for record in records]) for name in names}
+    table = pa.table(columns) if columns else pa.table({"(none)": pa.nulls(len(records))})
+    return Text(table, np.array(rows, dtype=np.int64), refused, about, notes)
+
+
+# ---- bytes
+
+
+def _bytes(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of the file, unpacked where it is a gzip, within the budgets."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    if not packed:
+        if path.name.lower().endswith(".gz"):
+            raise InputError(f"{path}: cannot be read (not a gzip file); export the table again")
+        if size > MOST_BYTES:
+            raise InputError(
+                f"{path}: larger than {MOST_BYTES >> 30} GiB; split the table, or export it as Parquet"
+            )
+        return path.read_bytes(), {"compressed": False}
+    limit = min(MOST_BYTES, max(FREE_BYTES, MOST_TIMES * size))
+    parts, total = [], 0
+    with gzip.open(path) as stream:
+        while part := stream.read(4 << 20):
+            total += len(part)
+            if total > limit:
+                raise InputError(
+                    f"{path}: unpacks to more than {limit >> 20:,} MiB, {limit // size} times its size;"
+                    " tables do not; give the unpacked file if this one does"
+                )
+            parts.append(part)
+    return b"".join(parts), {"compressed": True}
+
+
+def _as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any]) -> tuple[bytes, list[str]]:
+    """The text in UTF-8, decided once for the whole file; and a note where that was a guess."""
+    if encoding is None:
+        encoding = _marked(data)
+    if encoding is not None:
+        about["encoding"] = encoding.lower()
+        try:
+            return data.decode(encoding).lstrip("\ufeff").encode(), []
+        except LookupError:
+            raise InputError(
+                f"encoding '{encoding}' is unknown; write utf-8, latin-1, cp1252, utf-16 ..."
+            ) from None
+        except (UnicodeError, ValueError) as error:
+            raise InputError(f"{path}: is not {encoding} ({error}); give another --encoding") from None
+    about["encoding"] = "utf-8"
+    marked = data.startswith(codecs.BOM_UTF8)
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if data.isascii() or _is_utf8(data):
+        return data, []
+    lines = [line for line in data.split(b"\n") if not line.isascii()]
+    good = sum(_is_utf8(line) for line in lines)
+    if (
+        marked or good > len(lines) - good
+    ):  # a few damaged lines in a file of UTF-8: they are refused one by one
+        about["encoding"] = "utf-8, in part"
+        return data, []
+    try:
+        text, about["encoding"] = data.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        text, about["encoding"] = data.decode("latin-1"), "latin-1"
+    first = next(number for number, line in enumerate(data.split(b"\n"), 1) if not _is_utf8(line))
+    return text.encode(), [
+        f"not UTF-8 from line {first:,} on: the whole file was read as {about['encoding']} (Western"
+        " European); if letters look wrong, give --encoding or save it as UTF-8"
+    ]
+
+
+def _marked(data: bytes) -> str | None:
+    """The encoding that the first bytes give away, if they do."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = np.frombuffer(data[:400], np.uint8)
+    if len(head) >= 8:
+        even, odd = (float((head[place::2] == 0).mean()) for place in (0, 1))
+        if max(even, odd) > 0.4 and min(even, odd) < 0.1:
+            return "utf-16-le" if odd > even else "utf-16-be"
+    return None
+
+
+def _is_utf8(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _CHUNK):
+            decoder.decode(data[start : start + _CHUNK], final=start + _CHUNK >= len(data))
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# ---- CSV
+
+
+def _header(data: bytes, path: Path) -> tuple[list[str], str, int]:
+    """Column names, delimiter, and where the first record begins."""
+    head = data[: _LONGEST_HEADER + 1]
+    end = min((place for place in (head.find(b"\n"), head.find(b"\r")) if place >= 0), default=len(head))
+    line = head[:end].decode(errors="replace")
+    if not line.strip():
+        raise InputError(f"{path}: the first line is empty; it must name the columns")
+    sample = [row for row in head[end : end + (64 << 10)].decode(errors="replace").splitlines()[1:100] if row]
+    delimiter = "\t" if ".tsv" in path.name.lower() else _delimiter(line, sample)
+    if line.count(delimiter) >= MOST_COLUMNS:
+        raise InputError(f"{path}: more than {MOST_COLUMNS:,} columns; drop those that are not needed")
+    if end >= _LONGEST_HEADER:
+        raise InputError(f"{path}: the first line is longer than 1 MiB; it must name the columns")
+    try:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True))]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: the first line cannot be read ({error}); it must name the columns"
+        ) from None
+    names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
+    end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
+    return names, delimiter, end
+
+
+def _delimiter(header: str, sample: list[str]) -> str:
+    """What parts the header, and most of the rows into as many cells."""
+
+    def fits(one: str) -> tuple[bool, int, float]:
+        count = header.count(one)
+        same = sum(row.count(one) == count for row in sample) / max(1, len(sample))
+        return count > 0 and (same >= 0.5 or not sample), count, same
+
+    return max(_DELIMITERS, key=fits)
+
+
+def _parsed(
+    body: bytes | memoryview, names: list[str], delimiter: str, valid: bool
+) -> tuple[pa.Table, list[tuple[int, str, str]]]:
+    """The rows of sound text, and those with too many or too few cells."""
+    refused: list[tuple[int, str, str]] = []
+
+    def refuse(row: Any) -> str:
+        reason = f"the row has {row.actual_columns} columns and the header {row.expected_columns}"
+        refused.append((row.number, "(whole row)", reason))
+        return "skip"
+
+    kind = pa.large_string() if valid else pa.large_binary()
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, kind), null_values=[""], strings_can_be_null=True
+    )
+    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse)
+    read = pa.csv.ReadOptions(use_threads=False, column_names=names, block_size=_BLOCK)
+    try:
+        stream = pa.BufferReader(pa.py_buffer(body))
+        table = pa.csv.read_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error):
+            raise
+        table = pa.table({name: pa.array([], kind) for name in names})
+    return table, refused
+
+
+def _without_headers(
+    table: pa.Table, rows: npt.NDArray[np.int64], refused: list[tuple[int, str, str]]
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """The table without rows that are the header once more, as files joined by hand have them."""
+    again = np.ones(table.num_rows, dtype=bool)
+    for name in table.column_names:
+        if again.any():
+            column = table[name]
+            value = pa.scalar(name.encode() if pa.types.is_large_binary(column.type) else name, column.type)
+            again &= pa.compute.equal(column, value).fill_null(False).to_numpy()
+    if not again.any():
+        return table, rows
+    refused += [(int(row), "(whole row)", "the first line again; remove it") for row in rows[again]]
+    return table.filter(pa.array(~again)), rows[~again]
+
+
+# ---- JSON
+
+
+def _objects(data: bytes, about: dict[str, Any]) -> Iterator[dict[str, Any] | str]:
+    """Each object of the file, or why a line is none."""
+    if data.lstrip()[:1] == b"[":
+        try:
+            array = json.loads(data)
+        except (ValueError, RecursionError):
+            array = None
+        if isinstance(array, list) and (not array or any(isinstance(item, dict) for item in array)):
+            about["format"] = "json"
+            for item in array:
+                yield item if isinstance(item, dict) else "not an object"
+            return
+    for line in data.split(b"\n"):
+        if line.strip():
+            yield _object(line)
+
+
+def _object(line: bytes) -> dict[str, Any] | str:
+    if len(line) > LONGEST:
+        return f"longer than {LONGEST >> 20} MiB; shorten it"
+    try:
+        record = json.loads(line.decode())
+        if b"\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode()  # refuses lone surrogates
+        if not isinstance(record, dict):
+            raise ValueError("not an object")
+    except (ValueError, RecursionError) as error:
+        return f"not one JSON object in UTF-8 on one line ({' '.join(str(error).split())[:200]})"
+    return record
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """One Arrow column; values of mixed types become text, anything nested but a list of words JSON."""
+    try:
+        column = pa.array(values, from_pandas=False)
+        if not pa.types.is_struct(column.type) and not pa.types.is_nested(
+            getattr(column.type, "value_type", pa.null())
+        ):
+            return column
+    except (pa.ArrowException, OverflowError):
+        pass
+    return pa.array(
+        [
+            value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for value in values
+        ],
+        pa.string(),
+    )

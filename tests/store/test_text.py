@@ -1,0 +1,229 @@
+"""The reader of text tables: every record read or refused, whatever quotes, line ends, encodings and
+delimiters do.
+"""
+
+import csv
+import gzip
+import io
+import json
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tastemaker.errors import InputError
+from tastemaker.store.tables import read_any, read_source, read_typed
+
+ANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CELL = st.text(st.sampled_from('ab1,;|\t"\n \\é'), max_size=6)
+
+
+def source_of(path: Path, content: bytes | str, **options: str):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_source(path, **options)
+
+
+@ANY
+@given(
+    st.lists(st.tuples(CELL, CELL, CELL), max_size=8),
+    st.sampled_from(",;|\t"),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    st.booleans(),
+)
+def test_what_a_writer_quotes_comes_back(
+    tmp_path: Path, rows: list[tuple[str, str, str]], delimiter: str, end: str, quoting: int, last: bool
+) -> None:
+    quoting = csv.QUOTE_ALL if end == "\r" else quoting  # the writer leaves \n bare there
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator=end, quoting=quoting)
+    writer.writerows([("id", "b", "c"), *rows])
+    content = stream.getvalue() if last else stream.getvalue().removesuffix(end)
+    source = source_of(tmp_path / "a.csv", content)
+    assert source.about["delimiter"] == delimiter and not source.unreadable
+    found = [tuple(cell or "" for cell in row.values()) for row in source.table.to_pylist()]
+    line_ends = [tuple(cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row) for row in found]
+    assert line_ends == rows or found == rows
+
+
+LINE = st.lists(st.text(st.sampled_from('a1" '), max_size=4), min_size=1, max_size=5).map(",".join)
+
+
+@ANY
+@given(st.lists(LINE, max_size=12), st.sampled_from(["\n", "\r\n"]))
+def test_lone_quotes_lose_no_line(tmp_path: Path, lines: list[str], end: str) -> None:
+    source = source_of(tmp_path / "a.csv", end.join(["id,b,c", *lines]))
+    filled = [line for line in lines if line]
+    kept = [row["id"] for row in source.table.to_pylist()]
+    numbers = sorted([*source.rows.tolist(), *(refusal.row for refusal in source.unreadable)])
+    assert numbers == list(range(1, len(numbers) + 1)) and len(kept) == len(source.rows)
+    several = sum(str(cell).count("\n") for row in source.table.to_pylist() for cell in row.values())
+    if not source.unreadable:  # a refused record of several lines hides how many
+        assert len(numbers) == len(filled) - several or several
+
+
+@pytest.mark.parametrize("at", [[5], [5, 15], [5, 15, 16], [19], [0]])
+@pytest.mark.parametrize("cell", ['"5 stars', '5 stars"', '12" vinyl', '"', '""', '" "5', '"a"b'])
+@pytest.mark.parametrize("last", [True, False])
+def test_every_row_around_a_lone_quote_is_read(tmp_path: Path, at: list[int], cell: str, last: bool) -> None:
+    rows = [[f"u{n}", cell if n in at else "ok", str(n)] for n in range(20)]
+    if last:
+        rows = [[a, c, b] for a, b, c in rows]
+    source = source_of(tmp_path / "a.csv", "id,b,c\n" + "".join(",".join(row) + "\n" for row in rows))
+    assert [row["id"] for row in source.table.to_pylist()] == [row[0] for row in rows]
+    assert source.table["b" if last else "c"].to_pylist() == [str(n) for n in range(20)]
+    if cell == '"5 stars' and at == [5, 15]:
+        assert source.notes == ("2 quotes that are never closed were taken as characters (row 6, 16)",)
+
+
+def test_swallowed_rows_between_two_sound_quotes(tmp_path: Path) -> None:
+    rows = [["u0", "1", '"5 stars'], *([f"u{n}", "1", "ok"] for n in range(1, 9)), ["u9", "1", '5 stars"']]
+    source = source_of(tmp_path / "a.csv", "id,b,c\n" + "".join(",".join(row) + "\n" for row in rows))
+    assert source.table.num_rows == 10 and source.table["c"][0].as_py() == '"5 stars'
+
+
+def test_real_line_breaks_stay(tmp_path: Path) -> None:
+    source = source_of(
+        tmp_path / "a.csv", 'id,text\n1,"one\ntwo, three\n\nfour"\n2,"say \\"hi\\", then go"\n3, "a, b" \n'
+    )
+    assert source.table["text"].to_pylist() == ["one\ntwo, three\n\nfour", 'say "hi", then go', "a, b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "ids", "refused"),
+    [
+        ("id,b\n1,x\n\n\n2,y\n\n", ["1", "2"], []),
+        ("id,b\r\n1,x\n2,y\r3,z\r\n", ["1", "2", "3"], []),
+        ("id,b\n1,x\nid,b\n2,y\n", ["1", "2"], [(2, "(whole row)")]),
+        ("id,b\n1,x,9\n2\n3,y\n", ["3"], [(1, "(whole row)"), (2, "(whole row)")]),
+        ("id,b\n1,x\x00y\n2,y\n", ["1", "2"], []),
+        ("\ufeffid;b\n1;Smith, John\n2;Doe, Jane\n", ["1", "2"], []),
+        ("id|b\n1|x\n", ["1"], []),
+        (",id,b\n0,1,x\n1,2,y\n", ["1", "2"], []),
+        ("id,b\n", [], []),
+        ("id,b", [], []),
+    ],
+)
+def test_lines_of_every_kind(
+    tmp_path: Path, content: str, ids: list[str], refused: list[tuple[int, str]]
+) -> None:
+    source = source_of(tmp_path / "a.csv", content)
+    assert source.table["id"].to_pylist() == ids
+    assert [(one.row, one.column) for one in source.unreadable] == refused
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("cp1252", "cp1252"), ("latin-1", "cp1252"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8")],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_encodings_are_decided_for_the_whole_file(
+    tmp_path: Path, encoding: str, told: str, suffix: str
+) -> None:
+    rows = [{"id": f"i{n}", "title": "Café Ölçü".replace("ç", "c") if n % 3 else "plain"} for n in range(9)]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if suffix == ".csv":
+        text = "id,title\n" + "".join(f"{row['id']},{row['title']}\n" for row in rows)
+    source = source_of(tmp_path / f"a{suffix}", text.encode(encoding))
+    assert source.table.to_pylist() == rows and source.about["encoding"] == told
+    assert len(source.notes) == (told == "cp1252")
+    assert (
+        source_of(tmp_path / f"a{suffix}", text.encode(encoding), encoding=encoding).table.to_pylist() == rows
+    )
+
+
+def test_a_wrong_encoding_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="encoding 'klingon' is unknown; write utf-8"):
+        source_of(tmp_path / "a.csv", "id\n1\n", encoding="klingon")
+    with pytest.raises(InputError, match=r"is not utf-8 .*; give another --encoding"):
+        source_of(tmp_path / "a.csv", b"id\n\xe9\n", encoding="utf-8")
+
+
+def test_one_damaged_line_does_not_make_a_file_latin(tmp_path: Path) -> None:
+    lines = [f"{n},café".encode() for n in range(20)]
+    lines[7] = b"7,caf\xe9"
+    source = source_of(tmp_path / "a.csv", b"id,b\n" + b"\n".join(lines))
+    assert source.table.num_rows == 19 and set(source.table["b"].to_pylist()) == {"café"}
+    assert [(one.row, one.column) for one in source.unreadable] == [(8, "b")]
+
+
+def test_the_atomic_files_of_recbole(tmp_path: Path) -> None:
+    text = "item_id:token\tgenre:token_seq\tyear:float\n1\tComedy Drama\t1999.0\n2\t\t2000.0\n"
+    source = source_of(tmp_path / "ml.item", text)
+    assert source.table.to_pylist() == [
+        {"item_id": "1", "genre": ["Comedy", "Drama"], "year": "1999.0"},
+        {"item_id": "2", "genre": None, "year": "2000.0"},
+    ]
+
+
+def test_an_array_of_objects(tmp_path: Path) -> None:
+    source = source_of(tmp_path / "a.json", json.dumps([{"id": 1}, 5, {"id": 2}], indent=1))
+    assert source.table["id"].to_pylist() == [1, 2] and source.about["format"] == "json"
+    assert [(one.row, one.reason) for one in source.unreadable] == [(2, "not an object")]
+
+
+def test_ids_and_numbers_of_typed_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "user_id,item_id,answer,note,timestamp\n1.0,007,4,x,2024-01-02\n2.0,12,,1,2024-01-03T04:05:06Z\n"
+    )
+    assert [list(row.values())[:4] for row in read_typed(path).to_pylist()] == [
+        ["1", "007", 4.0, "x"],
+        ["2", "12", None, "1"],
+    ]
+
+
+def _wide(path: Path) -> None:
+    path.write_text("item_id," + ",".join(f"c{n}" for n in range(200_000)) + "\n" + "1," * 200_000 + "1\n")
+
+
+def _bomb(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"item_id,title\n" + b"1,a\n" * 50_000_000, 1))
+
+
+def _bomb_of_rows(path: Path) -> None:
+    pq.write_table(pa.table({"item_id": pa.array(["a"] * 10_000_000).dictionary_encode()}), path)
+
+
+def _wide_objects(path: Path) -> None:
+    path.write_text("".join(json.dumps({f"c{n}": 1, "item_id": str(n)}) + "\n" for n in range(10_000)))
+
+
+def _wide_parquet(path: Path) -> None:
+    pq.write_table(pa.table({f"c{n}": [1] for n in range(5000)}), path)
+
+
+def _long_record(path: Path) -> None:
+    path.write_text("item_id,title\n1," + "a" * (17 << 20) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "says"),
+    [
+        ("wide.csv", _wide, "more than 4,096 columns; drop"),
+        ("bomb.csv.gz", _bomb, "unpacks to more than"),
+        ("rows.parquet", _bomb_of_rows, "10,000,000 rows of 1 columns in"),
+        ("wide.jsonl", _wide_objects, "more than 4,096 columns by row"),
+        ("wide.parquet", _wide_parquet, "5,000 columns, more than"),
+        ("long.csv", _long_record, "record 1 is longer than 16 MiB"),
+    ],
+)
+def test_budgets_end_early_in_one_line(tmp_path: Path, name: str, make, says: str) -> None:
+    make(tmp_path / name)
+    began = time.process_time()
+    with pytest.raises(InputError, match=says) as caught:
+        read_any(tmp_path / name)
+    assert time.process_time() - began < 5 and "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_a_guess_is_logged_where_no_report_is_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,b\n1,caf\xe9\n")
+    assert read_any(path)["b"].to_pylist() == ["café"]
+    assert "a.csv: not UTF-8 from line 2 on: the whole file was read as cp1252" in caplog.text
