@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +75,22 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -> Iterator[Path]:
-    """A workspace with the whole pipeline run once. Tests that write to it use users of their own."""
+def untouched_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -> Path:
+    """A workspace with the whole pipeline run once, to be copied: nothing writes to it."""
     from tastemaker.flows.ingest import ingest_files
     from tastemaker.flows.train import run_stages
     from tastemaker.store import Workspace
 
-    folder = tmp_path_factory.mktemp("tiny") / "workspace"
+    folder = tmp_path_factory.mktemp("untouched") / "workspace"
     Workspace.create(folder, TINY)
     ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
     run_stages(folder, quiet)
-    yield folder
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, untouched_workspace: Path) -> Path:
+    """The same, shared by tests. Those that write to it use users of their own."""
+    folder = tmp_path_factory.mktemp("tiny") / "workspace"
+    shutil.copytree(untouched_workspace, folder)
+    return folder

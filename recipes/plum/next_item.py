@@ -42,7 +42,7 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
     if not workspace.has_tables():
         ingest_files(folder, data / "items.parquet", data / "interactions.parquet")
     with progress() as report:
-        run_stages(folder, report)
+        run_stages(folder, report, until="memory")
         run = Path(evaluate_workspace(folder, baselines, "test", 0, report)["run"])
     names = {one["name"] for one in json.loads((run / "metrics.json").read_text())["metrics"]["methods"]}
     return {

@@ -1,4 +1,4 @@
-"""Errors a user can act on. One class deep; each message says what is wrong, where, and what to do."""
+"""Errors a user can act on. Each message says what is wrong, where, and what to do."""
 
 
 class TastemakerError(Exception):
@@ -13,6 +13,10 @@ class InputError(TastemakerError):
     """The user's data or arguments cannot be used; the message names file, row, column and remedy where they
     exist.
     """
+
+
+class SparseDataError(InputError):
+    """There is too little to learn from: no model can be trained, and simpler ways of recommending serve."""
 
 
 class ArtifactError(TastemakerError):

@@ -137,7 +137,7 @@ def test_interactions_with_unknown_items_are_refused_and_the_rest_kept(
     assert "1 refused: column 'item_id'" in out and "refused.csv" in out
 
 
-def test_users_too_short_to_evaluate_are_an_error_only_when_nobody_is_left(
+def test_where_nobody_has_three_events_what_the_data_allow_is_served(
     command, fresh: Path, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
     pq.write_table(tiny_items(), tmp_path / "items.parquet")
@@ -155,7 +155,10 @@ def test_users_too_short_to_evaluate_are_an_error_only_when_nobody_is_left(
         )[0]
         == 0
     )
-    assert_refused(command("train", "-q", "-w", fresh), "3 or more events", "add interactions")
+    assert_refused(command("evaluate", "-q", "-w", fresh), "train")
+    code, out, _ = command("train", "-q", "-w", fresh)
+    assert code == 0 and "0 people have 3 or more events" in out and "nearest by content" in out
+    assert_refused(command("evaluate", "-q", "-w", fresh), "nothing to evaluate", "3 or more events")
 
 
 def test_recommend_mistakes(command, tiny_workspace: Path) -> None:  # type: ignore[no-untyped-def]

@@ -20,7 +20,7 @@ import pytest
 from tastemaker.chat import Cache
 from tastemaker.converse.agents.plan import user_row
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.flows import train
+from tastemaker.flows import deploy, train
 from tastemaker.flows.converse.dataset import table_writer
 from tastemaker.flows.converse.export import export_run
 from tastemaker.flows.converse.generate import Session, generate
@@ -39,7 +39,6 @@ from tastemaker.store import (
     Workspace,
     diagnose,
     write_bytes,
-    write_json,
     write_table,
 )
 
@@ -299,24 +298,38 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
     Pipeline(Workspace.open(shop), NOBODY)
 
 
-def test_training_again_removes_what_was_learnt_before(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build = lambda chain, folder: write_json(folder / "summary.json", {"says": chain.tables})  # noqa: E731
-    monkeypatch.setattr(train, "BUILDERS", dict.fromkeys(train.ORDER, build))
-    first = train.run_stages(shop, NOBODY)
-    workspace = Workspace.open(shop)
-    workspace.artifacts.partial("sasrec", "f" * 32).joinpath("half").write_text(CANARY)
-    said = forget(shop, USER)
-    assert len(said["outdated"]) == len(train.ORDER) and "NOT changed" in said["text"]
-    assert _holding(shop) == []
-    assert next(one for one in diagnose(shop, least_free=0) if one.subject == "forgotten").level == "warn"
-    second = train.run_stages(shop, NOBODY)
-    assert not any(one["reused"] for one in second["stages"]) and len(second["removed"]) == len(train.ORDER)
-    names = {one.fingerprint for one in workspace.artifacts.finished()}
-    assert names == {one["artifact"] for one in second["stages"]} and not names & {
-        one["artifact"] for one in first["stages"]
-    }
-    assert next(one for one in diagnose(shop, least_free=0) if one.subject == "forgotten").level == "ok"
-    assert train.run_stages(shop, NOBODY)["removed"] == []
+def test_what_is_served_goes_on_without_them_and_training_again_removes_what_learnt_from_them(
+    untouched_workspace: Path, tmp_path: Path
+) -> None:
+    root, user = tmp_path / "w", "u001"
+    shutil.copytree(untouched_workspace, root)
+    workspace = Workspace.open(root)
+    database = Database(workspace.database)
+    database.add_events([Event("e-1", user, "like", WHEN, "t000"), Event("e-2", "p", "like", WHEN, "t001")])
+    database.close()
+    train.run_stages(root, NOBODY)  # learns from the events, too
+    workspace.artifacts.partial("sasrec", "f" * 32).joinpath("half").write_text(user)
+    before = deploy.active(workspace)
+    assert before is not None and user in before.data().user_row
+    assert [one.parent.name for one in (root / "artifacts" / "events").glob("*/events.parquet")]
+    said = forget(root, user)
+    after = deploy.active(workspace)
+    assert after is not None and after.base == before.base and user not in after.data().user_row
+    assert before not in deploy.deployments(workspace)  # nobody can go back to it
+    assert {"events that were learnt from", "interactions"} <= {one["what"] for one in said["removed"]}
+    assert "NOT changed" in said["text"] and f"refit/{after.base.model}" in said["outdated"]
+    assert not list((root / "artifacts" / "events").glob("*")) and user not in str(
+        [pq.read_table(path).to_pylist() for path in root.rglob("*.parquet")]
+    )
+    assert next(one for one in diagnose(root, least_free=0) if one.subject == "forgotten").level == "warn"
+    second = train.run_stages(root, NOBODY)
+    assert not any(one["reused"] for one in second["stages"])
+    assert {Path(path).name for path in second["removed"]} >= {before.base.model, after.fingerprint}
+    now = deploy.active(workspace)
+    assert now is not None and [one.name for one in deploy.deployments(workspace)] == [now.name]
+    assert "p" in Pipeline(workspace, NOBODY).data.user_row  # what others did on the page counts
+    assert next(one for one in diagnose(root, least_free=0) if one.subject == "forgotten").level == "ok"
+    assert train.run_stages(root, NOBODY)["removed"] == []
 
 
 def test_text_that_somebody_put_there_is_named(shop: Path) -> None:

@@ -32,7 +32,8 @@ from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.retention.live.withdraw import withdraw_proxy
 from tastemaker.flows.service import WorkspaceService
-from tastemaker.flows.stages.models import build_corpus
+from tastemaker.flows.stages.models import fine_tuning_examples
+from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.stats.random import generator
 from tastemaker.store import Database, Surveys, Workspace, read_table, write_table
 
@@ -333,24 +334,23 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
         Pipeline(replace(opened_, settings=replace(opened_.settings, reward=one)), quiet)
         for one in ("", mark)
     )
-    assert plain.finished("corpus") and not by_proxy.finished(
-        "corpus"
-    )  # a dial that is not set changes no fingerprint
-    rewards = event_rewards(by_proxy)
+    assert plain.finished("sft") and not by_proxy.finished("sft")  # one that is not set changes no name
     train = plain.data.split.train
+    rewards = event_rewards(by_proxy, train)
     assert rewards.shape == train.items.shape and 0 < rewards.min() < rewards.max() < 1
     good = np.array([int(plain.data.item_ids[item][1:]) // 4 % 4 < 2 for item in train.items])
     assert rewards[good].mean() > rewards[~good].mean() + 0.1  # the answers said so
-    made, _ = by_proxy.run("corpus", build_corpus)
+    model = plain.path("base") / "model"
+    vocabulary = Vocabulary.from_json((model / "vocabulary.json").read_text())
     loss = [
-        sum(map(sum, read_table(path / "sft.parquet")["loss_mask"].to_pylist()))
-        for path in (plain.path("corpus"), made)
+        sum(map(sum, fine_tuning_examples(one, train, vocabulary)["loss_mask"].to_pylist()))
+        for one in (plain, by_proxy)
     ]
     expected = rewards.mean() / rewards.max()
     assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
     gone = Pipeline(replace(opened_, settings=replace(opened_.settings, reward="0" * 32)), quiet)
     with pytest.raises(ArtifactError, match="tastemaker proxy live"):
-        event_rewards(gone)
+        event_rewards(gone, train)
 
 
 def test_a_test_in_which_nothing_happened_is_read_out_as_such(tmp_path: Path) -> None:

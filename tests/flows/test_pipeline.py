@@ -15,58 +15,54 @@ from tests.conftest import quiet, tiny_interactions, tiny_items
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.train import run_stages
+from tastemaker.flows.train import ORDER, run_stages
 from tastemaker.store import Workspace
 
 
-def _copy(tiny_workspace: Path, tmp_path: Path) -> Path:
+def _copy(untouched_workspace: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "copy"
-    shutil.copytree(tiny_workspace, folder)
+    shutil.copytree(untouched_workspace, folder)
     return folder
 
 
-def _set(folder: Path, dial: str, value: str) -> None:
+def _set(folder: Path, setting: str, value: str) -> None:
     path = folder / "tastemaker.toml"
-    text, found = re.subn(rf"(?m)^{dial} = .*$", f"{dial} = {value}", path.read_text())
+    text, found = re.subn(rf"(?m)^{setting} = .*$", f"{setting} = {value}", path.read_text())
     assert found == 1
     path.write_text(text)
 
 
-def _reused(folder: Path, until: str = "memory") -> dict[str, bool]:
+def _reused(folder: Path, until: str = ORDER[-1]) -> dict[str, bool]:
     return {one["stage"]: one["reused"] for one in run_stages(folder, quiet, until)["stages"]}
 
 
-def test_a_second_run_reuses_every_stage(tiny_workspace: Path) -> None:
-    assert all(_reused(tiny_workspace).values())
+def test_a_second_run_reuses_every_stage(untouched_workspace: Path) -> None:
+    assert all(_reused(untouched_workspace).values())
 
 
-def test_a_dial_redoes_only_what_depends_on_it(tiny_workspace: Path, tmp_path: Path) -> None:
-    folder = _copy(tiny_workspace, tmp_path)
-    _set(folder, "beam", "12")
-    expected = {
-        "vectors": True,
-        "tokens": True,
-        "base": True,
-        "corpus": True,
-        "cpt": True,
-        "sft": True,
-        "memory": False,
-    }
-    assert _reused(folder) == expected
+def test_a_setting_redoes_only_what_depends_on_it(untouched_workspace: Path, tmp_path: Path) -> None:
+    folder = _copy(untouched_workspace, tmp_path)
+    for setting, value in (("beam", "12"), ("exploration", "0.5"), ("remove_seen", "false")):
+        _set(folder, setting, value)  # how it serves, not what it learns
+    assert all(_reused(folder).values())
+    _set(folder, "memory", "false")
+    assert [stage for stage, reused in _reused(folder).items() if not reused] == ["memory"]
     _set(folder, "levels", '"16/16"')
     assert _reused(folder, "base") == {"vectors": True, "tokens": False, "base": False}
 
 
-def test_new_tables_redo_the_whole_chain(tiny_workspace: Path, tiny_files: Path, tmp_path: Path) -> None:
-    folder = _copy(tiny_workspace, tmp_path)
+def test_new_tables_redo_the_whole_pipeline(
+    untouched_workspace: Path, tiny_files: Path, tmp_path: Path
+) -> None:
+    folder = _copy(untouched_workspace, tmp_path)
     fewer = pq.read_table(tiny_files / "interactions.parquet").slice(0, 300)
     pq.write_table(fewer, tmp_path / "fewer.parquet")
     ingest_files(folder, None, tmp_path / "fewer.parquet")
     assert _reused(folder, "tokens") == {"vectors": False, "tokens": False}
 
 
-def test_a_damaged_artifact_is_refused_by_name(tiny_workspace: Path, tmp_path: Path) -> None:
-    folder = _copy(tiny_workspace, tmp_path)
+def test_a_damaged_artifact_is_refused_by_name(untouched_workspace: Path, tmp_path: Path) -> None:
+    folder = _copy(untouched_workspace, tmp_path)
     victim = next((folder / "artifacts" / "tokens").glob("*/codebook.safetensors"))
     damaged = bytearray(victim.read_bytes())
     damaged[-1] ^= 1
@@ -99,8 +95,8 @@ def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
     run_stages(tmp_path / "v", quiet, "tokens")
 
 
-def test_training_artifacts_name_what_they_were_built_from(tiny_workspace: Path) -> None:
-    pipeline = Pipeline(Workspace.open(tiny_workspace), quiet)
+def test_training_artifacts_name_what_they_were_built_from(untouched_workspace: Path) -> None:
+    pipeline = Pipeline(Workspace.open(untouched_workspace), quiet)
     manifest = json.loads((pipeline.path("sft") / "manifest.json").read_text())["about"]
     assert manifest["inputs"] == {"tables": pipeline.tables, "cpt": pipeline.fingerprint("cpt")}
     assert (pipeline.path("sft") / "model" / "model.safetensors").exists()

@@ -11,7 +11,6 @@ from tests.conftest import quiet
 
 from tastemaker.errors import InputError
 from tastemaker.flows.evaluation.evaluate import evaluate_workspace
-from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import Recommender, Wish, recommend_once
 from tastemaker.flows.service import WorkspaceService, open_service
 from tastemaker.store import Workspace, read_arrays
@@ -30,7 +29,7 @@ def _ask(
 
 
 def test_only_allowed_items_are_ever_returned(tiny_workspace: Path) -> None:
-    recommender = Recommender(Pipeline(Workspace.open(tiny_workspace), quiet))
+    recommender = Recommender(Workspace.open(tiny_workspace))
     ids = recommender.data.item_ids
     rng = np.random.default_rng(1)
     wishes = []

@@ -18,7 +18,6 @@ from tests.conftest import quiet
 from tastemaker.flows.explore.estimates import estimate, support
 from tastemaker.flows.explore.learn import learn
 from tastemaker.flows.explore.tables import Source
-from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import Recommender, Wish
 from tastemaker.flows.service import WorkspaceService, open_service
 from tastemaker.store import Event, Workspace
@@ -28,9 +27,7 @@ DRAWS = 1500
 
 def _drawing(tiny_workspace: Path, temperature: float) -> Recommender:
     opened = Workspace.open(tiny_workspace)
-    return Recommender(
-        Pipeline(replace(opened, settings=replace(opened.settings, exploration=temperature)), quiet)
-    )
+    return Recommender(replace(opened, settings=replace(opened.settings, exploration=temperature)))
 
 
 def test_frequencies_of_the_served_log_match_its_propensities(tiny_workspace: Path) -> None:

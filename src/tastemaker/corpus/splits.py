@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tastemaker.corpus.events import Bools, Histories, Ints
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, SparseDataError
 from tastemaker.stats.random import generator
 
 
@@ -63,7 +63,7 @@ def leave_one_out(h: Histories) -> Split:
     """
     evaluated = h.lengths >= 3
     if not evaluated.any():
-        raise InputError(
+        raise SparseDataError(
             f"none of the {len(h):,} users has 3 or more events; leave-one-out needs one event each for"
             " training, validation and test: add interactions"
         )

@@ -1,31 +1,51 @@
-"""A workspace's tables as the arrays that every stage works on."""
+"""What training and serving read: a workspace's tables, and the events its server stored, as arrays."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tastemaker import schema
 from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.corpus.splits import Split, leave_one_out, time_split
 from tastemaker.schema import EventRules
 from tastemaker.stats.random import hashed_order
-from tastemaker.store import Workspace
+from tastemaker.store import Database, Workspace, fingerprint, read_table, write_json, write_table
+from tastemaker.store.files import sha256_bytes
+from tastemaker.store.folders import remove_folder
 
 ORDER_KEY = "item order"
+EVENTS = "events"  # kind of artifact that keeps what training read of the server's events
+POINTER = "training.json"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was learnt from: fingerprints of the tables, and of the server's events ("" without any)."""
+
+    tables: str
+    events: str = ""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """As inputs of an artifact."""
+        return {name: mark for name, mark in asdict(self).items() if mark}
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Items in keyed-hash order (which carries no information), what people wanted, and the split to evaluate
-    on.
+    """Items, what people wanted of them, and the split to evaluate on.
 
-    histories: wanted items of each user, oldest first. unwanted: user id -> items they do not want, by the
-    tables. rules: how the workspace's events are read.
+    histories: wanted items of each user, oldest first. unwanted: user id -> items they do not want. rules:
+    how the workspace's events are read. split_by: how the held-out part is cut off (a setting).
     """
 
     items: pa.Table
@@ -33,7 +53,7 @@ class Data:
     histories: Histories
     unwanted: Mapping[str, frozenset[str]]
     rules: EventRules
-    split: Split
+    split_by: str = "leave_one_out"
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -46,32 +66,139 @@ class Data:
         return {str(user): row for row, user in enumerate(self.histories.users)}
 
     @cached_property
+    def split(self) -> Split:
+        """Training, validation and test part. Raises InputError when nobody has enough events."""
+        return time_split(self.histories) if self.split_by == "time" else leave_one_out(self.histories)
+
+    @cached_property
     def training_counts(self) -> npt.NDArray[np.int64]:
         """(N,) training events of each item."""
         return self.split.train.counts(len(self.item_ids))
 
 
-def load_data(workspace: Workspace) -> Data:
-    """Read and check the tables in use, order items by keyed hash, pack histories, split."""
-    items = workspace.table("items")
-    order = hashed_order(items["item_id"].to_pylist(), ORDER_KEY)
-    items = items.take(pa.array(order))
-    item_ids = items["item_id"].to_pylist()
-    rules = workspace.event_rules()
-    wanted, unwanted = taste(workspace.table("interactions"), rules)
-    packed = histories(wanted, item_ids)
+def load_data(
+    workspace: Workspace,
+    snapshot: Snapshot | None = None,
+    items: pa.Table | None = None,
+    events: pa.Table | None = None,
+) -> Data:
+    """Read and check tables and events, and pack histories.
+
+    snapshot: which ones; by default the tables in use without events. items: the catalogue in its order; by
+    default that of the tables, in keyed-hash order, which carries no information. events: further events of
+    the server. Events of other items are left out.
+    """
+    snapshot = snapshot or Snapshot(workspace.tables_fingerprint())
+    if items is None:
+        items = workspace.table("items", tables=snapshot.tables)
+        items = items.take(pa.array(hashed_order(items["item_id"].to_pylist(), ORDER_KEY)))
+    rules = workspace.event_rules(snapshot.tables)
+    interactions = workspace.table("interactions", tables=snapshot.tables)
+    if snapshot.events:
+        folder = workspace.artifacts.get(EVENTS, snapshot.events)
+        events = read_table(folder / "events.parquet", schema.INTERACTIONS)
+    if events is not None:
+        interactions = after(interactions, events)
+    known = pc.is_in(interactions["item_id"], value_set=items["item_id"].combine_chunks())
+    wanted, unwanted = taste(interactions.filter(known), rules)
     refused: dict[str, set[str]] = {}
     for user, item in zip(unwanted["user_id"].to_pylist(), unwanted["item_id"].to_pylist(), strict=True):
         refused.setdefault(user, set()).add(item)
-    split = time_split(packed) if workspace.settings.split == "time" else leave_one_out(packed)
-    return Data(
-        items, item_ids, packed, {user: frozenset(ids) for user, ids in refused.items()}, rules, split
+    item_ids = items["item_id"].to_pylist()
+    split_by = workspace.settings.split
+    people = {user: frozenset(ids) for user, ids in refused.items()}
+    return Data(items, item_ids, histories(wanted, item_ids), people, rules, split_by)
+
+
+def after(interactions: pa.Table, events: pa.Table) -> pa.Table:
+    """The server's events behind those of the table; one that the table has too (same person, item and time)
+    counts once.
+    """
+    end = (pc.max(interactions["position"]).as_py() or 0) + 1
+    own = pl.DataFrame(pl.from_arrow(events)).with_columns(pl.col("position") + end)
+    table = pl.DataFrame(pl.from_arrow(interactions))
+    new = own.join(table, on=["user_id", "item_id", "timestamp"], how="anti").select(
+        interactions.column_names
     )
+    return pa.concat_tables([interactions, new.to_arrow().cast(interactions.schema)])
 
 
-def positive(interactions: pa.Table) -> pa.Table:
-    """The events that say what a person wants, and still stand."""
-    return taste(interactions, EventRules())[0]
+def take_snapshot(workspace: Workspace) -> Snapshot:
+    """What training is to learn from now, kept as it is: a training that goes on later reads the same.
+
+    The tables in use, and the events of the server that say what a person wants or does not. While a training
+    is unfinished on the same tables, its snapshot is given again, however many events came since.
+    """
+    tables, begun = workspace.tables_fingerprint(), _pointer(workspace)
+    if begun is not None and begun[0].tables == tables and not begun[1]:
+        return begun[0]
+    snapshot = Snapshot(tables, _keep_events(workspace))
+    _point(workspace, snapshot, finished=False)
+    return snapshot
+
+
+def finish_snapshot(workspace: Workspace, snapshot: Snapshot) -> None:
+    """The training of the snapshot has ended: the next one looks for new events. Earlier snapshots go."""
+    _point(workspace, snapshot, finished=True)
+    for artifact in workspace.artifacts.finished():
+        if artifact.kind == EVENTS and artifact.fingerprint != snapshot.events:
+            remove_folder(artifact.path)
+
+
+def last_snapshot(workspace: Workspace) -> Snapshot | None:
+    """What the newest training learnt from, or learns; None before the first one or when it is gone."""
+    begun = _pointer(workspace)
+    return None if begun is None else begun[0]
+
+
+def telling_events(workspace: Workspace) -> pa.Table:
+    """What the server stored of people who want something of the catalogue or do not, undone events left
+    out, as `schema.INTERACTIONS`.
+    """
+    if not workspace.database.exists():
+        return schema.INTERACTIONS.empty_table()
+    database = Database(workspace.database)
+    events = database.events_table()
+    database.close()
+    signs = workspace.event_rules().signs(events["kind"].to_pylist(), events["value"].to_pylist())
+    known = pc.is_in(events["item_id"], value_set=workspace.table("items")["item_id"].combine_chunks())
+    telling = events.filter(pc.and_(known, pa.array(np.asarray(signs) != 0)))
+    return workspace.tombstones.without(telling)[0]
+
+
+def events_mark(events: pa.Table) -> str:
+    """The fingerprint of what the events say; "" when there are none."""
+    columns = ("user_id", "item_id", "kind", "value", "timestamp")
+    rows = [list(map(str, row.values())) for row in events.select(columns).to_pylist()]
+    return fingerprint(EVENTS, {"rows": sha256_bytes(json.dumps(rows).encode())}, None) if rows else ""
+
+
+def _keep_events(workspace: Workspace) -> str:
+    """The fingerprint of the artifact that holds the server's telling events; "" when there are none."""
+    events = telling_events(workspace)
+    mark = events_mark(events)
+    if mark:
+        workspace.artifacts.put(EVENTS, mark, lambda folder: write_table(folder / "events.parquet", events))
+    return mark
+
+
+def _pointer(workspace: Workspace) -> tuple[Snapshot, bool] | None:
+    """The last snapshot and whether its training ended; None where tables or events of it are gone."""
+    try:
+        about = json.loads((workspace.data / POINTER).read_text())
+        snapshot = Snapshot(str(about["tables"]), str(about["events"]))
+        finished = bool(about["finished"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    whole = (workspace.data / f"tables-{snapshot.tables}").is_dir()
+    if snapshot.events:
+        whole = whole and workspace.artifacts.has(EVENTS, snapshot.events)
+    return (snapshot, finished) if whole else None
+
+
+def _point(workspace: Workspace, snapshot: Snapshot, finished: bool) -> None:
+    about = {"tables": snapshot.tables, "events": snapshot.events, "finished": finished}
+    write_json(workspace.data / POINTER, about)
 
 
 def item_texts(items: pa.Table) -> list[str]:

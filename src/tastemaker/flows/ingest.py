@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker.errors import InputError
+from tastemaker.flows.deploy import refresh
 from tastemaker.flows.media import FACTS_FILE
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, ingest, write_table
@@ -36,6 +37,10 @@ def ingest_files(
     if found.reused:
         lines.append("the same tables as before: nothing changed")
     about = {"workspace": str(workspace), "folder": str(found.folder), "reused": found.reused}
+    deployment = refresh(Workspace.open(workspace))
+    if deployment is not None:
+        lines.append(f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}")
+        about["deployment"] = deployment.about()
     return about | dict(found.reports) | {"text": "\n".join(lines)}
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tastemaker.demo.tunes import cover_of, notes_of
 from tastemaker.encoders.audio import audio_vectors
 from tastemaker.encoders.image import image_vectors
 from tastemaker.errors import InputError
-from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, read_table, write_bytes
 
 Floats = npt.NDArray[np.float32]
@@ -163,29 +163,30 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def audio_view(pipeline: Pipeline) -> Floats | None:
+def audio_view(workspace: Workspace, items: pa.Table, report: Report) -> Floats | None:
     """(N, d) audio vectors, NaN rows for items without; None when no item has audio."""
-    media = Media(pipeline.workspace, pipeline.data.items)
-    return _view(pipeline, media, "audio", lambda batch: audio_vectors(map(media.wave, batch), RATE))
+    media = Media(workspace, items)
+    return _view(items, "audio", media, lambda ids: audio_vectors(map(media.wave, ids), RATE), report)
 
 
-def image_view(pipeline: Pipeline) -> Floats | None:
+def image_view(workspace: Workspace, items: pa.Table, report: Report) -> Floats | None:
     """(N, d) cover vectors, NaN rows for items without; None when no item has a cover."""
-    media = Media(pipeline.workspace, pipeline.data.items)
-    return _view(pipeline, media, "cover", lambda batch: image_vectors(map(media.pixels, batch)))
+    media = Media(workspace, items)
+    return _view(items, "cover", media, lambda ids: image_vectors(map(media.pixels, ids)), report)
 
 
 def _view(
-    pipeline: Pipeline, media: Media, kind: str, vectors: Callable[[Iterable[str]], Floats]
+    items: pa.Table, kind: str, media: Media, vectors: Callable[[list[str]], Floats], report: Report
 ) -> Floats | None:
-    having = [row for row, item in enumerate(pipeline.data.item_ids) if media.paths[item][kind] is not None]
+    item_ids = items["item_id"].to_pylist()
+    having = [row for row, item in enumerate(item_ids) if media.paths[item][kind] is not None]
     if not having:
         return None
     parts = []
     for done in range(0, len(having), 50):
-        parts.append(vectors([pipeline.data.item_ids[row] for row in having[done : done + 50]]))
-        pipeline.report(f"{kind} features", min(done + 50, len(having)), len(having), "")
-    present = np.concatenate(parts)
-    out = np.full((len(pipeline.data.item_ids), present.shape[1]), np.nan, np.float32)
-    out[having] = present
+        parts.append(np.asarray(vectors([item_ids[row] for row in having[done : done + 50]]), np.float32))
+        report(f"{kind} features", min(done + 50, len(having)), len(having), "")
+    found = np.concatenate(parts)
+    out = np.full((len(item_ids), found.shape[1]), np.nan, np.float32)
+    out[having] = found
     return out

@@ -14,7 +14,7 @@ from typing import Any
 
 from tastemaker import plugins
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.data import Data, load_data
+from tastemaker.flows.data import Data, Snapshot, last_snapshot, load_data
 from tastemaker.store import Workspace, fingerprint
 
 Report = Callable[[str, float, float, str], None]
@@ -39,6 +39,7 @@ class Stage:
 
 
 TRAINING = ("seed", "batch", "learning_rate", "dropout", "weight_decay")
+PASSES = (*TRAINING, "sft_epochs", "thinning", "max_items")
 STAGES = (
     Stage("vectors", (), ("seed", "split", "text_view"), version=2, plugins="encoders"),
     Stage(
@@ -49,15 +50,11 @@ STAGES = (
         plugins="tokenizers",
     ),
     Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
-    Stage(
-        "corpus",
-        ("base",),
-        ("seed", "split", "metadata_share", "cpt_epochs", "sft_epochs", "thinning", "max_items"),
-        extras=("reward",),
-    ),
+    Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt_epochs", "max_items"), version=2),
     Stage("cpt", ("corpus",), TRAINING, resume=True),
-    Stage("sft", ("cpt",), TRAINING, resume=True),
-    Stage("memory", ("sft",), ("seed", "beam", "memory", "remove_seen")),
+    Stage("sft", ("cpt",), PASSES, version=2, resume=True, extras=("reward",)),
+    Stage("memory", ("sft",), ("seed", "memory"), version=2),
+    Stage("refit", ("sft",), PASSES, resume=True, extras=("reward",)),
     Stage("sasrec", (), ("seed", "split", "sasrec_epochs"), resume=True),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
@@ -66,10 +63,15 @@ BY_NAME = {stage.name: stage for stage in STAGES}
 class Pipeline:
     """The stages of one workspace: where each lies, whether it is finished, and how to build it."""
 
-    def __init__(self, workspace: Workspace, report: Report) -> None:
+    def __init__(self, workspace: Workspace, report: Report, snapshot: Snapshot | None = None) -> None:
+        """snapshot: what to learn from; by default what the newest training of the tables in use learns
+        from.
+        """
         self.workspace, self.report = workspace, report
-        self.tables = workspace.tables_fingerprint()
-        if self.tables in workspace.tombstones.held:
+        self.tables = workspace.tables_fingerprint() if snapshot is None else snapshot.tables
+        last = last_snapshot(workspace) if snapshot is None else snapshot
+        self.snapshot = last if last is not None and last.tables == self.tables else Snapshot(self.tables)
+        if set(self.snapshot.inputs.values()) & workspace.tombstones.held:
             raise ArtifactError(
                 f"{workspace.root}: the tables still hold a person whom `tastemaker forget` was to remove"
                 " when it was cut off; run it for them again"
@@ -77,12 +79,12 @@ class Pipeline:
 
     @cached_property
     def data(self) -> Data:
-        """The workspace's tables, read when first needed."""
-        return load_data(self.workspace)
+        """Tables and events as arrays, read when first needed."""
+        return load_data(self.workspace, self.snapshot)
 
     def inputs(self, name: str) -> dict[str, str]:
         """Fingerprints of everything the stage is made from."""
-        return {"tables": self.tables} | {one: self.fingerprint(one) for one in BY_NAME[name].inputs}
+        return self.snapshot.inputs | {stage: self.fingerprint(stage) for stage in BY_NAME[name].inputs}
 
     def settings(self, name: str) -> Mapping[str, Any]:
         """The settings the stage depends on."""

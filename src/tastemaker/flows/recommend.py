@@ -17,9 +17,8 @@ from tastemaker.corpus.pairs import pair_counts
 from tastemaker.errors import InputError
 from tastemaker.explore import serve_slate
 from tastemaker.flows.data import item_texts
-from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.deploy import in_service
 from tastemaker.flows.search import Searcher
-from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.retention import Reason, rarity_of, reasons
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.store import Database, Workspace
@@ -36,15 +35,15 @@ class Wish:
 
 
 class Recommender(Searcher):
-    """The finished stages of a workspace as a searcher that also makes and explains slates."""
+    """The active deployment of a workspace as a searcher that also makes and explains slates."""
 
-    def __init__(self, pipeline: Pipeline, remember: bool = True) -> None:
-        super().__init__(trained_parts(pipeline, remember))
-        self.pipeline = pipeline
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(in_service(workspace).parts())
+        self.workspace = workspace
 
     def version(self, ranker: str = "") -> str:
         """What scores candidates: the model, and the version of what re-ranked them where one did."""
-        return "+".join(filter(None, (self.versions["sft"], ranker)))
+        return "+".join(filter(None, (self.versions["model"], ranker)))
 
     def slate(
         self,
@@ -79,7 +78,7 @@ class Recommender(Searcher):
             item: frozenset(values or ()) for item, values in zip(self.data.item_ids, lists, strict=True)
         }
         rarity = rarity_of(attributes.values())
-        pairs, times = pair_counts(self.data.split.train)
+        pairs, times = pair_counts(self.data.histories)
         counts = {
             (one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)
         }
@@ -157,7 +156,7 @@ def recommend_once(
     from tastemaker.flows.retention.live.ranking import Ranking
 
     opened = Workspace.open(workspace)
-    recommender = Recommender(Pipeline(opened, lambda *_: None))
+    recommender = Recommender(opened)
     database = Database(opened.database)
     ranking = Ranking(opened, Context(opened, recommender.data, database), database)
     past, unwanted = user_history(recommender, database, user) if user is not None else (history, [])

@@ -16,7 +16,8 @@ from tastemaker.errors import InputError
 from tastemaker.flows.data import Data, attribute_words
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
-from tastemaker.retrieve.candidates import Candidates, first
+from tastemaker.retrieve.candidates import Candidates, best_of, first
+from tastemaker.retrieve.evaluation import Score
 from tastemaker.retrieve.memory import Memory, weighed
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store.settings import Settings
@@ -44,19 +45,26 @@ class Constrained(Protocol):
 class Parts:
     """What a searcher is made of, loaded and matching.
 
-    codes: (N, L) Semantic IDs in item order, of level sizes `sizes`. memory, weight: transitions beside the
-    model and how much they weigh; None for the model alone. versions: what the parts are called in answers.
+    codes: (N, L) Semantic IDs in item order, of level sizes `sizes`. language: model and vocabulary; where it
+    is None, `score` says how well each item fits a history. memory, weight: transitions beside the model and
+    how much they weigh. versions: what the parts are called in answers.
     """
 
     data: Data
     settings: Settings
-    model: Any
-    vocabulary: Vocabulary
     codes: npt.NDArray[np.int32]
     sizes: tuple[int, ...]
+    language: tuple[Any, Vocabulary] | None = None
+    score: Score | None = None
     memory: Memory | None = None
     weight: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Deployed(Protocol):
+    """Something that has the parts of a searcher: `flows.deploy.Deployment`."""
+
+    def parts(self) -> Parts: ...
 
 
 class Searcher:
@@ -71,13 +79,21 @@ class Searcher:
         self.memory, self.weight = parts.memory, parts.weight
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
-        self.vocabulary = parts.vocabulary
         self.trie = build_trie(parts.codes, parts.sizes)
-        self.retriever = LanguageModelRetriever(
-            Decoder.of(parts.model, parts.vocabulary), self.trie, normalise="siblings"
-        )
+        self.vocabulary: Vocabulary | None = None
+        self.retriever: LanguageModelRetriever | None = None
+        self.score = parts.score
+        if parts.language is not None:
+            model, self.vocabulary = parts.language
+            decoder = Decoder.of(model, self.vocabulary)
+            self.retriever = LanguageModelRetriever(decoder, self.trie, normalise="siblings")
         self.versions = {**parts.versions, "trie": self.trie.fingerprint[:12]}
         self._mask = lru_cache(maxsize=256)(self._build_mask)
+
+    @classmethod
+    def of(cls, deployment: Deployed) -> Searcher:
+        """The searcher of a deployment, its files read and checked."""
+        return cls(deployment.parts())
 
     def index_of(self, item_ids: Sequence[str]) -> list[int]:
         """Item indices; InputError naming the first unknown id."""
@@ -131,7 +147,11 @@ class Searcher:
     def search(
         self, histories: Histories, allowed: Sequence[Allowed], beam: int, deadline: float | None = None
     ) -> list[Candidates]:
-        """What the language model alone finds: one constrained beam search for all, `beam` wide."""
+        """What is found without the memory: one constrained beam search for all, `beam` wide."""
+        if self.retriever is None or self.vocabulary is None:
+            assert self.score is not None
+            scores = self.score(histories)
+            return [best_of(own, filter_, beam) for own, filter_ in zip(scores, allowed, strict=True)]
         tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.settings.max_items)
         prompts = [tokens[row, : lengths[row]] for row in range(len(histories))]
         return self.retriever.generate(prompts, beam, beam, allowed, deadline)

@@ -17,7 +17,6 @@ from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.explore.serve import Explorer
 from tastemaker.flows.media import Media
-from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import Recommender, Wish, user_history
 from tastemaker.flows.retention.live.asking import Asker
 from tastemaker.flows.retention.live.context import Context
@@ -68,7 +67,7 @@ class WorkspaceService:
         self, workspace: Workspace, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.workspace, self.clock = workspace, clock
-        self.recommender = Recommender(Pipeline(workspace, lambda *_: None))
+        self.recommender = Recommender(workspace)
         self.database = Database(workspace.database)
         self.data = self.recommender.data
         self.explorer = Explorer(self.recommender, self.database)

@@ -1,6 +1,4 @@
-"""Tables -> vectors -> Semantic IDs -> base model -> corpus -> continued pre-training -> fine-tuning ->
-memory.
-"""
+"""Tables and events -> stages -> a model of everything -> the next deployment."""
 
 from __future__ import annotations
 
@@ -10,9 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tastemaker.errors import SparseDataError
+from tastemaker.flows.data import (
+    Data,
+    Snapshot,
+    events_mark,
+    finish_snapshot,
+    take_snapshot,
+    telling_events,
+)
+from tastemaker.flows.deploy import base_of, deploy
+from tastemaker.flows.deployment import Base, Deployment
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.stages.memory import build_memory
-from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_sft
+from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_refit, build_sft
 from tastemaker.flows.stages.tokens import build_tokens
 from tastemaker.flows.stages.vectors import build_vectors
 from tastemaker.store import Workspace
@@ -26,38 +35,96 @@ BUILDERS: dict[str, Callable[[Pipeline, Path], None]] = {
     "cpt": build_cpt,
     "sft": build_sft,
     "memory": build_memory,
+    "refit": build_refit,
 }
 ORDER = tuple(BUILDERS)
+FEWEST = 10  # items, and people with three events: with fewer there is nothing for a model to learn
+SIMPLER = "the nearest by content are served, then the most popular, then the catalogue in its order"
 
 
-def run_stages(workspace: Path, report: Report, until: str = "memory") -> dict[str, Any]:
+def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[str, Any]:
     """Run every stage up to `until`, reusing what is finished; says what each stage gave and how long it
-    took.
+    took. After the last one the next deployment is made and activated.
+
+    Where the data allow no model, what they allow is deployed, and the result says why.
     """
-    opened = Workspace.open(workspace)
+    opened, whole = Workspace.open(workspace), until == ORDER[-1]
     with opened.lock(f"training up to {until}"):
-        pipeline = Pipeline(opened, report)
-        stages = []
-        for name in ORDER[: ORDER.index(until) + 1]:
-            started = time.monotonic()
-            folder, reused = pipeline.run(name, BUILDERS[name])
-            summary = json.loads((folder / "summary.json").read_text())
-            seconds = round(time.monotonic() - started, 1)
-            stages.append(
-                {"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary
-            )
-        removed = _let_go(opened) if until == ORDER[-1] else []
+        snapshot = take_snapshot(opened)
+        pipeline = Pipeline(opened, report, snapshot)
+        stages: list[dict[str, Any]] = []
+        try:
+            if whole and (reason := shortage(pipeline.data)):
+                raise SparseDataError(reason)
+            for name in ORDER[: ORDER.index(until) + 1]:
+                stages.append(_run(pipeline, name))
+            base = base_of(opened, stages[-2]["artifact"], stages[-3]["artifact"]) if whole else Base()
+        except SparseDataError as error:
+            if not whole:
+                raise
+            base = Base(why=str(error))
+        deployment = deploy(opened, base, report, _chosen(base, stages)) if whole else None
+        finish_snapshot(opened, snapshot)
+        removed = _let_go(opened) if whole else []
+        lines = _lines(stages, deployment, len(removed)) + _newer(opened, snapshot)
+    result: dict[str, Any] = {
+        "workspace": str(workspace),
+        "stages": stages,
+        "removed": [str(path) for path in removed],
+    }
+    result |= {"deployment": deployment.about()} if deployment else {}
+    return result | {"text": "\n".join(lines)}
+
+
+def shortage(data: Data) -> str:
+    """Why no model can be trained; "" when one can. Raises InputError where settings and data do not fit."""
+    if len(data.item_ids) < FEWEST:
+        return f"the catalogue has {len(data.item_ids)} items, a model needs {FEWEST}"
+    people = int((data.histories.lengths >= 3).sum())
+    if people < FEWEST:
+        return f"{people} people have 3 or more events, a model needs {FEWEST}"
+    if not len(data.split.train.items):
+        return "nothing is left to train on once the last two events of each person are held out"
+    return ""
+
+
+def _run(pipeline: Pipeline, name: str) -> dict[str, Any]:
+    """One stage, and what it says."""
+    started = time.monotonic()
+    folder, reused = pipeline.run(name, BUILDERS[name])
+    seconds = round(time.monotonic() - started, 1)
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return {"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary
+
+
+def _chosen(base: Base, stages: list[dict[str, Any]]) -> str:
+    """What the held-out part chose, or why there was nothing to choose."""
+    if not base.kind:
+        return f"without a model: {base.why}"
+    passes = next(stage for stage in stages if stage["stage"] == "sft")["passes"]
+    return f"trained: {passes} passes, memory weight {base.weight:g}"
+
+
+def _lines(stages: list[dict[str, Any]], deployment: Deployment | None, removed: int) -> list[str]:
     lines = [
         f"{one['stage']:8} {'reused' if one['reused'] else str(one['seconds']) + ' s':>9}  {one['says']}"
         for one in stages
     ]
-    lines += [f"warning: {text}" for one in stages for text in one.get("warnings", [])]
+    lines += [f"warning: {text}" for stage in stages for text in stage.get("warnings", [])]
+    if deployment is not None:
+        if deployment.base.why:
+            lines.append(f"warning: no model was trained: {deployment.base.why}; {SIMPLER}")
+        lines.append(f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}")
     if removed:
-        lines.append(
-            f"removed {len(removed)} artifacts that had learnt from people who asked to be forgotten"
-        )
-    result = {"workspace": str(workspace), "stages": stages, "removed": [str(one) for one in removed]}
-    return result | {"text": "\n".join(lines)}
+        lines.append(f"removed {removed} artifacts that had learnt from people who asked to be forgotten")
+    return lines
+
+
+def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
+    """A line when events came that this training has not read."""
+    if events_mark(telling_events(workspace)) == snapshot.events:
+        return []
+    return ["events came since this training began; the next `tastemaker train` learns from them"]
 
 
 def _let_go(workspace: Workspace) -> list[Path]:

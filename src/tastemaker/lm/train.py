@@ -15,6 +15,7 @@ from tastemaker.errors import ModelError
 from tastemaker.lm.base import weights_hash
 from tastemaker.lm.training import checkpoint
 from tastemaker.lm.training.batches import Examples, read_examples
+from tastemaker.lm.training.interrupt import Interruption
 from tastemaker.lm.training.run import Run, Window
 from tastemaker.lm.training.settings import Metrics, Settings
 from tastemaker.lm.training.siblings import Siblings
@@ -152,17 +153,20 @@ def _steps(
         yield run.last
         return
     written = time.monotonic()
-    while run.step < run.total and not run.stopped:
-        run.advance()
-        score = run.validate(validate) if validate and run.validation_due else None
-        ended = run.step == run.total or run.stopped
-        metrics = None
-        if ended or score is not None or run.step % run.settings.log_every == 0:
-            metrics = replace(run.window.metrics(run), validation=score)
-            run.window = Window(run.vocabulary.levels)
-        run.last = metrics if ended else None
-        if folder and (ended or time.monotonic() - written >= run.settings.checkpoint_every):
-            _save(run, folder, identity)
-            written = time.monotonic()
-        if metrics:
-            yield metrics
+    with Interruption() as interruption:
+        while not run.ended:
+            run.advance()
+            score = run.validate(validate) if validate and run.validation_due else None
+            metrics = None
+            if run.ended or score is not None or run.step % run.settings.log_every == 0:
+                metrics = replace(run.window.metrics(run), validation=score)
+                run.window = Window(run.vocabulary.levels)
+            run.last = metrics if run.ended else None
+            due = time.monotonic() - written >= run.settings.checkpoint_every
+            if folder and (run.ended or due or interruption.asked):
+                _save(run, folder, identity)
+                written = time.monotonic()
+            if metrics:
+                yield metrics
+            if interruption.asked and not run.ended:
+                raise KeyboardInterrupt

@@ -47,6 +47,16 @@ def nothing(reason: str) -> Candidates:
     return Candidates(np.empty(0, np.int64), np.empty(0), (), reason)
 
 
+def best_of(scores: npt.NDArray[np.floating[Any]], allowed: Allowed, k: int) -> Candidates:
+    """The `k` best allowed items by a score of every item (N,), ties by index."""
+    if allowed.reason is not None:
+        return nothing(allowed.reason)
+    items = np.flatnonzero(allowed.allows(np.arange(len(scores))))
+    best = items[np.argsort(-np.asarray(scores)[items], kind="stable")][:k].astype(np.int64)
+    reason = f"only {allowed.items} items are allowed" if len(best) < k else None
+    return Candidates(best, np.asarray(scores, np.float64)[best], (MODEL,) * len(best), reason)
+
+
 def first(candidates: Candidates, k: int) -> Candidates:
     """The `k` best of them."""
     cut = slice(0, k)

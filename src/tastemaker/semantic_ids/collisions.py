@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids.codebook import Codebook, chunks, distances, subtract
+from tastemaker.semantic_ids.codebook import Codebook, chunks, distances, encode, subtract
 from tastemaker.semantic_ids.sizes import check_sizes
 from tastemaker.semantic_ids.views import Float32, Views
 
@@ -80,7 +80,7 @@ def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: 
     attracts it keeps the ones that care most (largest gap to the second-nearest code), and the others move to
     the nearest code with room. Identical items spread in item-index (hash) order. fill: share of the last
     codes under a prefix that may be used, < 1 leaves addresses for new items. balance: at most `balance` x N
-    / K_1 items on a first code. An item's code depends on the others, so new items use `encode`.
+    / K_1 items on a first code. An item's code depends on the others, so new items use `encode_beside`.
 
     Raises
     ------
@@ -105,6 +105,69 @@ def encode_unique(codebook: Codebook, views: Views, fill: float = 1.0, balance: 
                 out[rows, level] = with_room(costs, rows, len(words), cap)
         z = subtract(z, present, words[out[:, level]], codebook.blocks)
     return out
+
+
+def encode_beside(
+    codebook: Codebook, views: Views, taken: npt.NDArray[np.int32], sizes: Sequence[int], policy: str
+) -> Int32:
+    """Semantic IDs (n, L') of new items beside the (M, L') `taken` ones, which all stay as they are.
+
+    "unique": from the first level down the nearest code that still has a free address below it. "suffix": the
+    item's codes, and the lowest number that none of its group has. "expand": the item's codes.
+
+    Raises
+    ------
+    InputError
+        when every address is taken.
+    """
+    sizes = check_sizes(sizes)
+    if policy == "expand":
+        return encode(codebook, views)
+    free = _Free(sizes)
+    for code in taken.tolist():
+        free.take(tuple(code))
+    z, present = codebook.latent(views)
+    out = np.empty((len(z), len(sizes)), np.int32)
+    for row in range(len(z)):
+        residual, here, prefix = z[row : row + 1], present[row : row + 1], tuple[int, ...]()
+        for words in codebook.codewords:
+            d = distances(residual, here, words, codebook.blocks)[0]
+            if policy == "unique":
+                d = np.where(free.open(prefix), d, np.inf)
+            code = int(d.argmin())
+            residual = subtract(residual, here, words[[code]], codebook.blocks)
+            prefix = (*prefix, code)
+        if policy == "suffix":
+            prefix = (*prefix, int(free.open(prefix).argmax()))
+        if free.taken(prefix):
+            raise InputError(f"no free Semantic ID of sizes {list(sizes)} for a new item; train again")
+        free.take(prefix)
+        out[row] = prefix
+    return out
+
+
+class _Free:
+    """Which addresses are taken: a code is closed when every address below it is."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self.sizes = sizes
+        self.closed: dict[tuple[int, ...], set[int]] = {}
+
+    def take(self, address: tuple[int, ...]) -> None:
+        for level in range(len(address) - 1, -1, -1):
+            codes = self.closed.setdefault(address[:level], set())
+            codes.add(address[level])
+            if len(codes) < self.sizes[level]:
+                return
+
+    def open(self, prefix: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """(K,) which codes below a prefix lead to a free address."""
+        out = np.ones(self.sizes[len(prefix)], bool)
+        out[list(self.closed.get(prefix, ()))] = False
+        return out
+
+    def taken(self, address: tuple[int, ...]) -> bool:
+        return address[-1] in self.closed.get(address[:-1], ())
 
 
 def _caps(sizes: tuple[int, ...], n: int, fill: float, balance: float | None) -> list[int]:

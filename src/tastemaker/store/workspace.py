@@ -105,14 +105,19 @@ class Workspace:
         """Who asked to be forgotten."""
         return Tombstones.of(self.root)
 
-    def tables_folder(self) -> Path:
-        """Folder of the tables in use, which `data/current.json` points to.
+    def tables_folder(self, tables: str = "") -> Path:
+        """Folder of the tables in use, which `data/current.json` points to, or of those of this fingerprint.
 
         Raises
         ------
         ArtifactError
-            when nothing was ingested yet, or the pointer is damaged.
+            when nothing was ingested yet, the pointer is damaged, or the tables asked for are gone.
         """
+        if tables:
+            folder = self.data / f"tables-{tables}"
+            if not folder.is_dir():
+                raise ArtifactError(f"{folder}: these tables are gone; run `tastemaker ingest` again")
+            return folder
         pointer = self.data / "current.json"
         try:
             name = json.loads(pointer.read_text())["folder"]
@@ -130,17 +135,21 @@ class Workspace:
         """Whether anything was ingested yet."""
         return (self.data / "current.json").exists()
 
-    def table(self, name: str, full: bool = True) -> pa.Table:
-        """The table `items` or `interactions` in use, its checksums verified (`full=False`: sizes only)."""
-        folder = self.tables_folder()
+    def table(self, name: str, full: bool = True, tables: str = "") -> pa.Table:
+        """The table `items` or `interactions` in use, or of earlier `tables`; checksums verified
+        (`full=False`: sizes only).
+        """
+        folder = self.tables_folder(tables)
         verify_folder(folder, full)
         return read_table(folder / f"{name}.parquet", TABLES[name])
 
-    def event_rules(self) -> schema.EventRules:
-        """How the events of the tables in use are to be read, as ingest understood them."""
-        if not self.has_tables():
+    def event_rules(self, tables: str = "") -> schema.EventRules:
+        """How the events of the tables in use, or of earlier `tables`, are to be read, as ingest understood
+        them.
+        """
+        if not tables and not self.has_tables():
             return schema.EventRules()
-        path = self.tables_folder() / "events.json"
+        path = self.tables_folder(tables) / "events.json"
         if not path.exists():  # tables of version 0.1
             return schema.EventRules()
         about = json.loads(path.read_text())

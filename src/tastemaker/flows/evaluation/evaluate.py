@@ -19,6 +19,8 @@ from tastemaker import __version__
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets, leave_one_out, swap_last_two
 from tastemaker.errors import InputError
+from tastemaker.flows.data import last_snapshot
+from tastemaker.flows.deploy import active
 from tastemaker.flows.evaluation.sections import curves, headline, reach, semantic_ids, sliced, table_text
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.search import Searcher
@@ -63,7 +65,10 @@ def evaluate_workspace(
         )
     opened = Workspace.open(workspace)
     with opened.lock("evaluation"):
-        pipeline = Pipeline(opened, report)
+        pipeline = Pipeline(opened, report, last_snapshot(opened))
+        current = active(opened)
+        if current is not None and current.base.why and not pipeline.finished("sft"):
+            raise InputError(f"{workspace}: nothing to evaluate: no model was trained, {current.base.why}")
         searcher = Searcher(trained_parts(pipeline))
         targets = getattr(pipeline.data.split, part).sample(users, opened.settings.seed)
         outcomes = ours(searcher, targets, report)

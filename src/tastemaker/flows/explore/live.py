@@ -12,10 +12,10 @@ from tastemaker.explore import logger_name
 from tastemaker.explore.ledger import Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
 from tastemaker.explore.ledger import watch as watch_rewards
 from tastemaker.explore.table import Log, split
+from tastemaker.flows.deploy import in_service
 from tastemaker.flows.explore.ledger_store import LedgerStore, deployment_name
 from tastemaker.flows.explore.runs import KIND, PARTS, read_about
 from tastemaker.flows.explore.tables import BEGINNING, Source, load
-from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import Workspace
 
 
@@ -35,9 +35,7 @@ def _other_pi0(workspace: Workspace, policy: str) -> str:
     """Why a workspace does not serve the policy in force although the ledger says so; nothing where it
     does.
     """
-    pi0 = logger_name(
-        workspace.settings.exploration, Pipeline(workspace, lambda *_: None).fingerprint("sft")[:12]
-    )
+    pi0 = logger_name(workspace.settings.exploration, in_service(workspace).scorer)
     known = read_about(workspace.artifacts.get(KIND, policy))["loggers"]
     if any(name.startswith(pi0) for name in known):
         return ""

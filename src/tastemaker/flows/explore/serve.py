@@ -58,7 +58,7 @@ class Explorer:
         with self._guard:
             if self._standing is None or self._standing.entry != entry:
                 name = deployment_name(entry)
-                policy, vectors, loggers = kept_policy(self.recommender.pipeline.workspace, entry.policy)
+                policy, vectors, loggers = kept_policy(self.recommender.workspace, entry.policy)
                 self._served = self.database.served(name)
                 self._standing = Standing(
                     entry, Deployed(policy, name, book.holdout, book.cap), vectors, loggers

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.errors import ArtifactError
+from tastemaker.flows.data import EVENTS
 from tastemaker.store import (
     Database,
     IngestSettings,
@@ -50,10 +51,30 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     opened = Database(workspace.database)
     for table, count in rows_held(opened, user_id).items():
         if count:
-            yield Holding(
-                workspace.database, f"{table} in the database", count, partial(_erase, opened, user_id)
-            )
+            what, remove = f"{table} in the database", partial(_erase, opened, user_id)
+            learnt = _learnt_events(workspace) if table == EVENTS else ()
+            yield Holding(workspace.database, what, count, remove, learnt)
     opened.close()
+
+
+def _learnt_events(workspace: Workspace) -> tuple[str, ...]:
+    """Fingerprints of all the server's events that anything was learnt from: who has events may be in each,
+    and those of earlier trainings are no longer there to be searched.
+    """
+    inputs = (read_manifest(one.path)["about"].get("inputs", {}) for one in workspace.artifacts.finished())
+    return tuple(sorted({one[EVENTS] for one in inputs if EVENTS in one}))
+
+
+def snapshots(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+    """The server's events as the newest training read them."""
+    for artifact in workspace.artifacts.finished():
+        if artifact.kind == EVENTS:
+            count = _rows(artifact.path / "events.parquet", user_id)
+            if count:
+                remove = partial(remove_folder, artifact.path)
+                yield Holding(
+                    artifact.path, "events that were learnt from", count, remove, (artifact.fingerprint,)
+                )
 
 
 def _erase(opened: Database, user_id: str) -> None:

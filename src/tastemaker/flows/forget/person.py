@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import ArtifactError, InputError
+from tastemaker.flows.deploy import drop, refresh
 from tastemaker.flows.forget.conversations import conversations
-from tastemaker.flows.forget.holdings import Holding, builds, database, loose, tables
+from tastemaker.flows.forget.holdings import Holding, builds, database, loose, snapshots, tables
 from tastemaker.store import Workspace
 from tastemaker.store.tombstones import outdated
 
@@ -46,6 +47,8 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
                 f"{where}: holds the person again; stop `serve` and `converse` on this workspace and repeat"
                 " this"
             )
+        refresh(workspace)
+        drop(workspace, workspace.tombstones.held)
     return _told(workspace, user_id, found, known, dry_run=False)
 
 
@@ -53,9 +56,10 @@ def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     """Every place that holds the person, in the order of removal: what is found by something else goes before
     it.
     """
+    kept = list(snapshots(workspace, user_id))
     yield from database(workspace, user_id)
     talked = list(conversations(workspace, user_id))
-    learnt = list(tables(workspace, user_id))
+    learnt = [*kept, *tables(workspace, user_id)]
     if any(one.inputs for one in (*talked, *learnt)):
         yield from builds(workspace)
     yield from talked
@@ -121,8 +125,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         )
     if result["outdated"]:
         yield (
-            f"NOT changed: {len(result['outdated'])} learned artifacts made before, which saw this person; "
-            f"`tastemaker train -w {folder}` learns without them and then removes these"
+            f"NOT changed: {len(result['outdated'])} learned artifacts made before, which saw this person;"
+            f" what is served learns without them by `tastemaker train -w {folder}`, which then removes these"
         )
     if result["again"]:
         yield "to be made again where they are still needed:"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.models import searching
 from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.retrieve.memory import choose_weight, fit_memory
 from tastemaker.store import write_arrays, write_json
@@ -19,7 +21,8 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
     memory = fit_memory(data.split.train, len(data.item_ids))
     weight, by_weight = 0.0, dict[float, float]()
     if settings.memory:
-        searcher = Searcher(trained_parts(pipeline, remember=False))
+        parts = trained_parts(pipeline, remember=False)
+        searcher = Searcher(replace(parts, settings=searching(settings)))
         targets = data.split.validation.sample(USERS, settings.seed)
         found = searcher.search_all(
             targets.context, lambda done: pipeline.report("memory", done, len(targets), "")

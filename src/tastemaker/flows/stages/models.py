@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,22 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.corpus.behaviour import behaviour_examples, thinned
+from tastemaker.corpus.events import Histories
 from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.search import Parts, Searcher
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.tokens import load_codebook, load_codes
 from tastemaker.lm.vocabulary import Vocabulary, build_small
-from tastemaker.store import read_table, write_json, write_table
+from tastemaker.retrieve.evaluation import rank_in_lists
+from tastemaker.stats.ranking import ndcg_at
+from tastemaker.store import read_lines, read_table, write_json, write_table
+from tastemaker.store.settings import Settings
 
-NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning"}
+NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning", "refit": "fine-tuning on everything"}
+VALIDATED = 1000  # people whose lists choose the number of passes
 
 
 def build_base(pipeline: Pipeline, folder: Path) -> None:
@@ -39,7 +47,7 @@ def build_base(pipeline: Pipeline, folder: Path) -> None:
             Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0),
             settings.seed,
         )
-        place_codewords(model, vocabulary, load_codebook(pipeline).codewords, settings.seed)
+        place_codewords(model, vocabulary, load_codebook(pipeline.path("tokens")).codewords, settings.seed)
         tokenizer = None
     else:
         model, vocabulary, tokenizer = _extended(pipeline, sizes)
@@ -64,13 +72,13 @@ def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabula
         model, tokenizer = trim(
             model, tokenizer, count_tokens(tokenizer, item_texts(pipeline.data.items)), settings.keep_tokens
         )
-    codewords = load_codebook(pipeline).codewords
+    codewords = load_codebook(pipeline.path("tokens")).codewords
     vocabulary = extend(model, tokenizer, sizes, codewords=codewords, seed=settings.seed)
     return model, vocabulary, tokenizer
 
 
 def build_corpus(pipeline: Pipeline, folder: Path) -> None:
-    """Examples for both stages; shares are counted in tokens and the achieved ones printed."""
+    """What continued pre-training reads; shares are counted in tokens and the achieved ones printed."""
     from tastemaker.lm.base import load_tokenizer, text_functions
 
     settings = pipeline.workspace.settings
@@ -91,97 +99,160 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
         {"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), settings.seed
     )
     write_table(folder / "cpt.parquet", mixture)
-    passes = [
-        thinned(pipeline.data.split.train, settings.thinning, settings.seed, copy)
-        for copy in range(settings.sft_epochs)
-    ]
-    targets = _rewarded(pipeline) if settings.reward else [None] * len(passes)
-    epochs = [
-        behaviour_examples(one, codes, vocabulary, settings.max_items, t)
-        for one, t in zip(passes, targets, strict=True)
-    ]
-    write_table(folder / "sft.parquet", pa.concat_tables(epochs))
     total = max(1, sum(achieved.values()))
     says = ", ".join(f"{name} {count:,} tokens ({count / total:.0%})" for name, count in achieved.items())
-    says += (
-        f"; fine-tuning {sum(int(token_counts(one).sum()) for one in epochs):,} tokens in {len(epochs)}"
-        " passes"
-    )
     write_json(folder / "summary.json", {"says": says, "achieved": achieved})
 
 
-def _rewarded(pipeline: Pipeline) -> list[Any]:
-    """For each pass, which events of its thinned histories are targets: drawn by the proxy that the setting
-    `reward` names.
+def fine_tuning_examples(pipeline: Pipeline, train: Histories, vocabulary: Vocabulary) -> pa.Table:
+    """Every pass over the histories one after another, each with other events left out; where the setting
+    `reward` names a proxy, targets are drawn by it.
     """
     from tastemaker.corpus.rewards import targets_by_reward
     from tastemaker.flows.retention.live.rewards import event_rewards
 
-    settings, train = pipeline.workspace.settings, pipeline.data.split.train
-    rewards = event_rewards(pipeline)
-    numbered = replace(
-        train, items=np.arange(len(train.items))
-    )  # thinned alike, it tells which events are left
-    left = [thinned(numbered, settings.thinning, settings.seed, copy) for copy in range(settings.sft_epochs)]
-    return [
-        targets_by_reward(rewards[one.items], one.user_rows, settings.seed, copy)
-        for copy, one in enumerate(left)
-    ]
+    settings = pipeline.workspace.settings
+    codes, _ = load_codes(pipeline)
+    rewards = event_rewards(pipeline, train) if settings.reward else None
+    # Numbered events, thinned like the histories themselves, tell which of them are left.
+    numbered = replace(train, items=np.arange(len(train.items)))
+    passes = []
+    for copy in range(settings.sft_epochs):
+        targets = None
+        if rewards is not None:
+            left = thinned(numbered, settings.thinning, settings.seed, copy)
+            targets = targets_by_reward(rewards[left.items], left.user_rows, settings.seed, copy)
+        histories = thinned(train, settings.thinning, settings.seed, copy)
+        passes.append(behaviour_examples(histories, codes, vocabulary, settings.max_items, targets))
+    return pa.concat_tables(passes)
 
 
-def _train(
-    pipeline: Pipeline, folder: Path, stage: str, source: Path, siblings: Any = None, **stage_settings: Any
-) -> None:
-    """One stage of training with checkpoints in `folder/state`, curves in `curve.jsonl`, and the model in
-    `folder/model`.
+@dataclass(frozen=True)
+class Lesson:
+    """One stage of training: its name in `NAMES`, the model it starts from, what it reads and how."""
+
+    stage: str
+    source: Path
+    examples: Callable[[Vocabulary], pa.Table]
+    users: int
+    settings: Mapping[str, Any]
+    siblings: Any = None
+    validate: Callable[[Vocabulary], Callable[[Any], float]] | None = None
+
+
+def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, Any]]:
+    """Checkpoints in `folder/state`, the model in `folder/model`; the lines of the curve, which are kept in
+    `folder/curve.jsonl`.
     """
     from tastemaker.lm.base import load, load_tokenizer, save
     from tastemaker.lm.train import Settings, train
 
     settings = pipeline.workspace.settings
-    model, vocabulary = load(source)
+    model, vocabulary = load(lesson.source)
     assert vocabulary is not None
-    examples = read_table(pipeline.path("corpus") / f"{stage}.parquet")
-    batch = settings.batch or min(128, max(16, len(pipeline.data.split.train) // 170))
     common: dict[str, Any] = {
-        "batch_rows": batch,
+        "stage": "cpt" if lesson.stage == "cpt" else "sft",
+        "batch_rows": settings.batch or min(128, max(16, lesson.users // 170)),
         "learning_rate": settings.learning_rate,
         "dropout": settings.dropout,
+        "weight_decay": settings.weight_decay,
+        "seed": settings.seed,
+        "threads": settings.threads or None,
     }
-    common |= {"weight_decay": settings.weight_decay, "epochs": 1.0}
-    common |= {"stage": stage, "seed": settings.seed, "threads": settings.threads or None}
-    chosen = Settings(**(common | stage_settings))
-    run = train(model, vocabulary, examples, chosen, folder / "state", siblings=siblings)
-    metrics = follow(run, folder / "curve.jsonl", pipeline.report, NAMES[stage])
-    save(
+    run = train(
         model,
         vocabulary,
-        folder / "model",
-        load_tokenizer(source) if vocabulary.kind == "tokenizer" else None,
+        lesson.examples(vocabulary),
+        Settings(**(common | dict(lesson.settings))),
+        folder / "state",
+        validate=lesson.validate(vocabulary) if lesson.validate else None,
+        siblings=lesson.siblings,
     )
-    says = f"{metrics.total:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
+    curve = folder / "curve.jsonl"
+    metrics = follow(run, curve, pipeline.report, NAMES[lesson.stage])
+    tokenizer = load_tokenizer(lesson.source) if vocabulary.kind == "tokenizer" else None
+    save(model, vocabulary, folder / "model", tokenizer)
+    says = f"{metrics.step:,} steps, loss {metrics.loss:.3f}" if metrics else "nothing to train"
     write_json(folder / "summary.json", {"says": says})
+    return read_lines(curve) if curve.exists() else []
 
 
 def build_cpt(pipeline: Pipeline, folder: Path) -> None:
     """Next-token training on behaviour and metadata."""
-    _train(pipeline, folder, "cpt", pipeline.path("base") / "model", schedule="constant")
+    examples = read_table(pipeline.path("corpus") / "cpt.parquet")
+    source, users = pipeline.path("base") / "model", len(pipeline.data.split.train)
+    lesson = Lesson("cpt", source, lambda _: examples, users, {"schedule": "constant"})
+    _train(pipeline, folder, lesson)
 
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
-    """Training to generate the next item's Semantic ID, every history prefix an example."""
+    """Training to generate the next item's Semantic ID, every history prefix an example.
+
+    After each pass the validation part is answered; the weights of the best pass are kept.
+    """
+    train = pipeline.data.split.train
+    lines = _train(pipeline, folder, _fine_tuning(pipeline, "sft", train, _validation(pipeline)))
+    passes = int(pipeline.workspace.settings.sft_epochs)
+    curve = [
+        {"pass": round(line["step"] * passes / line["total"]), "N@10": line["validation"]}
+        for line in lines
+        if line.get("validation") is not None
+    ]
+    best = max(curve, key=lambda one: one["N@10"])
+    summary = json.loads((folder / "summary.json").read_text())
+    shown = ", ".join(f"{one['N@10']:.4f}" for one in curve)
+    summary["says"] += f"; pass {best['pass']} of {passes} is the best (validation N@10 by pass: {shown})"
+    write_json(folder / "summary.json", summary | {"passes": best["pass"], "validation": curve})
+
+
+def build_refit(pipeline: Pipeline, folder: Path) -> None:
+    """The same fine-tuning on whole histories, nothing held out, ended after the pass that was the best."""
+    chosen = json.loads((pipeline.path("sft") / "summary.json").read_text())["passes"]
+    _train(pipeline, folder, _fine_tuning(pipeline, "refit", pipeline.data.histories, stop=chosen))
+
+
+def _fine_tuning(
+    pipeline: Pipeline,
+    stage: str,
+    train: Histories,
+    validate: Callable[[Vocabulary], Callable[[Any], float]] | None = None,
+    stop: int = 0,
+) -> Lesson:
     from tastemaker.lm.train import Siblings
 
-    siblings = Siblings.of(*load_codes(pipeline))
-    passes = int(pipeline.workspace.settings.sft_epochs)
-    _train(
-        pipeline,
-        folder,
-        "sft",
+    settings = {"average": 0.997, "floor": 0.02, "clip": 0.5, "stop": stop}
+    settings["passes"] = pipeline.workspace.settings.sft_epochs
+    return Lesson(
+        stage,
         pipeline.path("cpt") / "model",
-        siblings,
-        average=0.997,
-        floor=0.02,
-        clip=0.5,
-        passes=passes,
+        lambda vocabulary: fine_tuning_examples(pipeline, train, vocabulary),
+        len(train),
+        settings,
+        Siblings.of(*load_codes(pipeline)),
+        validate,
     )
+
+
+def _validation(pipeline: Pipeline) -> Callable[[Vocabulary], Callable[[Any], float]]:
+    """N@10 of a model on a sample of the validation part, by the search that serves it."""
+    data = pipeline.data
+    targets = data.split.validation.sample(VALIDATED, pipeline.workspace.settings.seed)
+    codes, sizes = load_codes(pipeline)
+    settings = searching(pipeline.workspace.settings)
+
+    def of(vocabulary: Vocabulary) -> Callable[[Any], float]:
+        def score(model: Any) -> float:
+            searcher = Searcher(Parts(data, settings, codes, sizes, (model, vocabulary)))
+            lists = [one.items for one in searcher.search_all(targets.context)]
+            return float(ndcg_at(rank_in_lists(lists, targets.target), 10).mean())
+
+        return score
+
+    return of
+
+
+def searching(settings: Settings) -> Settings:
+    """The settings with the search that choices are made by: another beam or rule of serving needs no
+    training.
+    """
+    return replace(settings, beam=Settings.beam, remove_seen=Settings.remove_seen)

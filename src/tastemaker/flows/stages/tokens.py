@@ -116,15 +116,20 @@ def _labels(pipeline: Pipeline) -> list[str | None]:
 
 def load_codes(pipeline: Pipeline) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
     """(N, L) Semantic IDs in item order and the sizes of the levels."""
-    folder = pipeline.path("tokens")
-    column = read_table(folder / "item_tokens.parquet")["codes"].combine_chunks()
+    return codes_in(pipeline.path("tokens"))[1:]
+
+
+def codes_in(folder: Path) -> tuple[list[str], npt.NDArray[np.int32], tuple[int, ...]]:
+    """Item ids (N), their Semantic IDs (N, L) and the sizes of the levels, from a `tokens` artifact."""
+    table = read_table(folder / "item_tokens.parquet")
+    column = table["codes"].combine_chunks()
     codes = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-    return codes, tuple(json.loads((folder / "codebook.json").read_text())["resolved_sizes"])
+    sizes = json.loads((folder / "codebook.json").read_text())["resolved_sizes"]
+    return table["item_id"].to_pylist(), codes, tuple(sizes)
 
 
-def load_codebook(pipeline: Pipeline) -> Codebook:
-    """The frozen codebook."""
-    folder = pipeline.path("tokens")
+def load_codebook(folder: Path) -> Codebook:
+    """The frozen codebook of a `tokens` artifact."""
     return Codebook.load(
         read_arrays(folder / "codebook.safetensors"), json.loads((folder / "codebook.json").read_text())
     )

@@ -1,4 +1,4 @@
-"""The finished stages of a pipeline as the parts of a searcher."""
+"""What evaluation measures: the finished stages of a pipeline, nothing refitted, as parts of a searcher."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def trained_parts(pipeline: Pipeline, remember: bool = True) -> Parts:
     assert vocabulary is not None
     codes, sizes = load_codes(pipeline)
     memory, weight = load_memory(pipeline) if remember else (None, 0.0)
-    versions = {name: pipeline.fingerprint(name)[:12] for name in ("tokens", "sft")}
-    data, settings = pipeline.data, pipeline.workspace.settings
-    return Parts(data, settings, model, vocabulary, codes, sizes, memory, weight, versions)
+    versions = {"tokens": pipeline.fingerprint("tokens")[:12], "model": pipeline.fingerprint("sft")[:12]}
+    data, settings, language = pipeline.data, pipeline.workspace.settings, (model, vocabulary)
+    return Parts(data, settings, codes, sizes, language, None, memory, weight, versions)
 
 
 def load_memory(pipeline: Pipeline) -> tuple[Memory | None, float]:

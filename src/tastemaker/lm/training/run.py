@@ -137,8 +137,19 @@ class Run:
     @property
     def validation_due(self) -> bool:
         """Whether this step ends a validation period."""
-        every = self.settings.validate_every or max(1, self.data.count // self.batches.rows)
-        return self.step % every == 0 or self.step == self.total
+        every = self.settings.validate_every
+        due = self.step % every == 0 if every else self._passes(self.step) > self._passes(self.step - 1)
+        return due or self.step == self.total
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over: at its end, stopped by validation, or after the passes asked for."""
+        enough = self.settings.stop and self._passes(self.step) >= self.settings.stop
+        return self.step == self.total or self.stopped or bool(enough)
+
+    def _passes(self, step: int) -> int:
+        """Passes that are whole after `step` steps."""
+        return step * self.settings.passes // self.total
 
     @torch.no_grad()
     def finish(self) -> None:

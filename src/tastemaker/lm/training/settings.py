@@ -39,8 +39,10 @@ class Settings:
         is kept).
     freeze
         `old`: only rows after `vocabulary.base_size` are trained (phase 0 of an extended model).
+    stop
+        Passes after which the run ends, although its schedule is that of all `passes` (0: it runs through).
     validate_every, patience
-        Steps between calls of `validate` (0: once an epoch), and calls without improvement before stopping
+        Steps between calls of `validate` (0: once a pass), and calls without improvement before stopping
         (0: never).
     checkpoint_every, log_every
         Seconds between checkpoints; steps between metrics.
@@ -63,6 +65,7 @@ class Settings:
     smoothing: float = 0.0
     average: float = 0.0
     freeze: Literal["nothing", "old"] = "nothing"
+    stop: int = 0
     validate_every: int = 0
     patience: int = 0
     seed: int = 0
@@ -88,7 +91,7 @@ class Settings:
             **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "smoothing", "average")},
             **{
                 name: getattr(self, name) >= 0
-                for name in ("warmup", "floor", "weight_decay", "clip", "validate_every", "patience")
+                for name in ("warmup", "floor", "weight_decay", "clip", "stop", "validate_every", "patience")
             },
         }
         for name, fine in checks.items():

@@ -208,6 +208,16 @@ class Database:
             ).fetchall()
         return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
+    def newest_deployment(self, kind: str) -> Deployment | None:
+        """The newest deployment of a kind, or None."""
+        sql = (
+            "SELECT kind, fingerprint, timestamp, note FROM deployments WHERE kind = ?"
+            " ORDER BY deployment_id DESC LIMIT 1"
+        )
+        with self.transaction(write=False) as connection:
+            row = connection.execute(sql, (kind,)).fetchone()
+        return None if row is None else Deployment(row[0], row[1], moment(row[2]), row[3])
+
     def secret(self, name: str) -> str:
         """64 hexadecimal digits that nobody outside this database knows, drawn when first asked for; never
         to be shown or sent.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tastemaker.corpus.events import Histories
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.retention.live.ranking import load_deployed
@@ -11,15 +12,15 @@ from tastemaker.retention.features import Floats, history_features, matrix
 from tastemaker.retention.proxy import predict_arrays
 
 
-def event_rewards(pipeline: Pipeline) -> Floats:
-    """(E,) how likely a good answer would be for each training event, p_pos of the proxy that the dial
-    `reward` names.
+def event_rewards(pipeline: Pipeline, train: Histories) -> Floats:
+    """(E,) how likely a good answer would be for each event of `train`, p_pos of the proxy that the
+    setting `reward` names.
 
     Features that only a served list has (score, lead, place) stand at their mean among the answers: there is
     no score yet when examples are made. Raises ArtifactError when there is no such proxy.
     """
     proxy = load_deployed(pipeline.workspace, pipeline.workspace.settings.reward)
-    context, train = Context(pipeline.workspace, pipeline.data, None), pipeline.data.split.train
+    context = Context(pipeline.workspace, pipeline.data, None)
     means = proxy.about.get("means", {})
     parts = []
     for row, user in enumerate(train.users):

@@ -1,0 +1,362 @@
+"""Deployments: made from a training, refreshed when the catalogue changes, activated, and rolled back.
+
+A workspace serves the newest activated one. Making and activating hold a lock, so that an ingest and a
+training that end together leave the newer model with the newer catalogue.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tastemaker.encoders.text import fit_tfidf
+from tastemaker.errors import ArtifactError, InputError, TastemakerError
+from tastemaker.flows.data import (
+    ORDER_KEY,
+    Snapshot,
+    events_mark,
+    item_texts,
+    load_data,
+    telling_events,
+)
+from tastemaker.flows.deployment import KIND, Base, Deployment, base_json, named, read, write
+from tastemaker.flows.explore.ledger_store import ledger_in
+from tastemaker.flows.pipeline import Report
+from tastemaker.flows.stages.tokens import codes_in, load_codebook
+from tastemaker.flows.stages.vectors import encode_new
+from tastemaker.retrieve.memory import fit_memory
+from tastemaker.retrieve.trie import build_trie
+from tastemaker.semantic_ids.collisions import encode_beside
+from tastemaker.stats.random import hashed_order
+from tastemaker.store import Database, Workspace, fingerprint, read_manifest
+from tastemaker.store.files import sha256_bytes
+from tastemaker.store.folders import remove_folder
+
+SERVING, PROXY = "serving", "proxy"  # kinds of rows of the table `deployments`
+BACK = "rolled back"
+KEPT = 10  # deployments kept besides the active one
+
+
+def deployments(workspace: Workspace) -> list[Deployment]:
+    """Every deployment that is kept, the newest first."""
+    marks = [one.fingerprint for one in workspace.artifacts.finished() if one.kind == KIND]
+    return sorted((read(workspace, mark) for mark in marks), key=lambda one: one.created, reverse=True)
+
+
+def active_name(database: Database) -> str:
+    """The name of the deployment to be served; "" before the first one. One look at one row."""
+    row = database.newest_deployment(SERVING)
+    return "" if row is None else named(row.fingerprint)
+
+
+def active(workspace: Workspace) -> Deployment | None:
+    """The deployment to be served, or None before the first one. Raises ArtifactError when it is gone."""
+    if not workspace.database.exists():
+        return None
+    database = Database(workspace.database)
+    row = database.newest_deployment(SERVING)
+    database.close()
+    return None if row is None else read(workspace, row.fingerprint)
+
+
+def in_service(workspace: Workspace, report: Report = lambda *_: None) -> Deployment:
+    """The active deployment; in a workspace that was trained before there were any, one is made of its
+    finished stages.
+
+    Raises
+    ------
+    ArtifactError
+        when nothing was trained yet.
+    """
+    with _changing(workspace):
+        current = active(workspace)
+        if current is not None:
+            return current
+        base = trained_base(workspace)
+        if base is None:
+            where = workspace.root
+            raise ArtifactError(f"{where}: nothing was trained yet; run `tastemaker train -w {where}`")
+        return _activate(workspace, _make(workspace, base, None, report, "from earlier stages"))
+
+
+def deploy(workspace: Workspace, base: Base, report: Report, note: str) -> Deployment:
+    """Make a deployment of a training and the tables in use, and activate it."""
+    with _changing(workspace):
+        return _activate(workspace, _make(workspace, base, None, report, note))
+
+
+def refresh(workspace: Workspace, report: Report = lambda *_: None) -> Deployment | None:
+    """Serve the tables in use: the active model with new items encoded by its frozen encoders and codebook,
+    and without the items that left. None when nothing is deployed.
+
+    No item that stays gets another Semantic ID. What cannot be encoded is left out, as the note says.
+    """
+    with _changing(workspace):
+        current = active(workspace)
+        if current is None:
+            return None
+        if current.catalogue == workspace.tables_fingerprint():
+            return current
+        return _activate(workspace, _make(workspace, current.base, current, report, ""))
+
+
+def renew(workspace: Workspace) -> Deployment | None:
+    """After another survey proxy or policy came into force: the active deployment, naming it."""
+    with _changing(workspace):
+        current = active(workspace)
+        if current is None or _in_force(workspace) == (current.proxy, current.policy):
+            return current
+        return _activate(workspace, _make(workspace, current.base, current, lambda *_: None, "another proxy"))
+
+
+def activate(workspace: Workspace, name: str, note: str = "activated") -> Deployment:
+    """Serve the deployment of this name, checked whole first, with the proxy it names.
+
+    Raises
+    ------
+    InputError
+        when no deployment, or more than one, is called so.
+    ArtifactError
+        when a part of it is damaged or gone.
+    """
+    with _changing(workspace):
+        named_so = [one for one in deployments(workspace) if one.name.startswith(name) and name]
+        if len(named_so) != 1:
+            there = ", ".join(one.name for one in deployments(workspace)) or "none; train first"
+            how = "no deployment is" if not named_so else f"{len(named_so)} deployments are"
+            raise InputError(f"{name}: {how} called so; there are: {there}")
+        named_so[0].verify()
+        return _activate(workspace, named_so[0], note)
+
+
+def rollback(workspace: Workspace) -> Deployment:
+    """Serve what was served before the active deployment. Raises InputError when there is nothing before."""
+    served = _served(workspace)
+    kept = {one.fingerprint for one in deployments(workspace)}
+    before = [mark for mark in served[:-1] if mark in kept and mark != served[-1]]
+    if not before:
+        raise InputError(f"{workspace.root}: no deployment was served before the active one")
+    return activate(workspace, named(before[-1]), BACK)
+
+
+def drop(workspace: Workspace, tables: Collection[str]) -> None:
+    """Remove every deployment whose histories are those of one of these tables, but for the active one."""
+    current = active(workspace)
+    for one in deployments(workspace):
+        if one.catalogue in tables and one != current:
+            remove_folder(workspace.artifacts.path(KIND, one.fingerprint))
+
+
+def missing_items(deployment: Deployment) -> list[str]:
+    """Items that a deployment serves and the tables in use no longer have."""
+    there = set(deployment.workspace.table("items")["item_id"].to_pylist())
+    return [item for item in deployment.catalogue_items()["item_id"].to_pylist() if item not in there]
+
+
+def trained_base(workspace: Workspace) -> Base | None:
+    """What the newest finished training fixed, from the manifests of its stages: those of the tables in use
+    before others.
+    """
+    trained = []
+    tables = workspace.tables_fingerprint()
+    for artifact in workspace.artifacts.finished():
+        if artifact.kind == "memory":
+            about = read_manifest(artifact.path)["about"]
+            trained.append((about["inputs"]["tables"] == tables, about["created"], artifact, about))
+    for _, _, memory, about in sorted(trained, key=lambda one: one[:2], reverse=True):
+        try:
+            return base_of(workspace, memory.fingerprint, about["inputs"]["sft"])
+        except (ArtifactError, KeyError):
+            continue
+    return None
+
+
+def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
+    """The base that finished `memory` and `sft` stages (and `refit`, where there is one) make."""
+    artifacts = workspace.artifacts
+    weight = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())["weight"]
+    inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
+    for kind, below in (("sft", "cpt"), ("cpt", "corpus"), ("corpus", "base"), ("base", "tokens")):
+        about = artifacts.verify(kind, mark, full=False)
+        inputs, settings = about["inputs"], settings | about["settings"]
+        mark = inputs[below]
+    refits = [
+        one.fingerprint
+        for one in artifacts.finished()
+        if one.kind == "refit" and read_manifest(one.path)["about"]["inputs"]["sft"] == sft
+    ]
+    kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
+    return Base(kind, model, mark, float(weight), {"max_items": settings["max_items"]})
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """What is served of the tables: items in the order of their indices, codes (N, L), and what happened."""
+
+    items: pa.Table
+    codes: Any
+    sizes: tuple[int, ...]
+    added: int = 0
+    removed: int = 0
+    left_out: str = ""
+
+
+def _make(
+    workspace: Workspace, base: Base, previous: Deployment | None, report: Report, note: str
+) -> Deployment:
+    """The deployment of a base and the tables in use, made unless it is there."""
+    tables = workspace.tables_fingerprint()
+    catalogue = _coded(workspace, base, previous, report) if base.kind else _in_order(workspace)
+    arrays: dict[str, Any] = {"codes": catalogue.codes, "sizes": np.array(catalogue.sizes, np.int64)}
+    events = telling_events(workspace)
+    memory = ""
+    if base.weight:
+        data = load_data(workspace, Snapshot(tables), catalogue.items, events)
+        counted = fit_memory(data.histories, len(data.item_ids))
+        own = counted.arrays() | {"decay": np.array([counted.decay])}
+        memory = sha256_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in own.values()))[:32]
+        arrays |= own
+    if not base.kind:
+        arrays |= _vectors(catalogue.items)
+    said = note or f"{catalogue.added} new items, {catalogue.removed} gone"
+    proxy, policy = _in_force(workspace)
+    about: dict[str, Any] = {
+        "base": base_json(base),
+        "catalogue": tables,
+        "trie": build_trie(catalogue.codes, catalogue.sizes).fingerprint,
+        "memory": memory,
+        "proxy": proxy,
+        "policy": policy,
+        "items": catalogue.items.num_rows,
+        "note": said + (f"; {catalogue.left_out}" if catalogue.left_out else ""),
+    }
+    inputs = {"tables": tables, "proxy": proxy, "policy": policy, "events": events_mark(events)}
+    inputs |= {base.kind: base.model, "tokens": base.tokens} if base.kind else {}
+    inputs = {name: mark for name, mark in inputs.items() if mark}
+    mark = fingerprint(KIND, inputs, {name: value for name, value in about.items() if name != "note"})
+    workspace.artifacts.put(
+        KIND, mark, lambda folder: write(folder, about, catalogue.items, arrays), inputs=inputs
+    )
+    return read(workspace, mark)
+
+
+def _coded(workspace: Workspace, base: Base, previous: Deployment | None, report: Report) -> _Catalogue:
+    """The items of the tables with the Semantic IDs they have, and free ones for the new."""
+    folder = workspace.artifacts.get("tokens", base.tokens)
+    order, codes, sizes = codes_in(folder)
+    known = dict(zip(order, codes, strict=True))
+    if previous is not None and previous.base.tokens == base.tokens:
+        order = previous.catalogue_items()["item_id"].to_pylist()
+        known |= dict(zip(order, np.asarray(previous.arrays()["codes"], np.int32), strict=True))
+    items = workspace.table("items")
+    ids = items["item_id"].to_pylist()
+    row = {item: place for place, item in enumerate(ids)}
+    stays = [item for item in order if item in row]
+    comes = sorted(set(ids) - set(stays))
+    comes = [comes[place] for place in hashed_order(comes, ORDER_KEY)]
+    new, left_out = [item for item in comes if item not in known], ""
+    if new:
+        try:
+            known |= _new_codes(workspace, base, known, items.take([row[item] for item in new]), report)
+        except TastemakerError as error:  # taking items down must not wait for the new ones
+            left_out = f"{len(new)} new items wait for the next training ({error})"
+            comes = [item for item in comes if item in known]
+    served = stays + comes
+    if not served:
+        raise InputError(f"{workspace.root}: no item of the tables can be served; run `tastemaker train`")
+    table = items.take(pa.array([row[item] for item in served]))
+    gone = len(order) - len(stays)
+    return _Catalogue(table, np.stack([known[item] for item in served]), sizes, len(comes), gone, left_out)
+
+
+def _new_codes(
+    workspace: Workspace, base: Base, known: Mapping[str, Any], items: pa.Table, report: Report
+) -> dict[str, Any]:
+    """Free Semantic IDs for new items, by encoders and codebook as they are."""
+    folder = workspace.artifacts.get("tokens", base.tokens)
+    about = read_manifest(folder)["about"]
+    views = encode_new(
+        workspace, workspace.artifacts.get("vectors", about["inputs"]["vectors"]), items, report
+    )
+    taken, sizes = np.stack(list(known.values())), codes_in(folder)[2]
+    codes = encode_beside(load_codebook(folder), views, taken, sizes, about["settings"]["collisions"])
+    return dict(zip(items["item_id"].to_pylist(), codes, strict=True))
+
+
+def _in_order(workspace: Workspace) -> _Catalogue:
+    """The items in the order of the table, numbered: what serves where no model could be trained."""
+    items = workspace.table("items")
+    n = items.num_rows
+    return _Catalogue(items, np.arange(n, dtype=np.int32)[:, None], (max(n, 2),))
+
+
+def _vectors(items: pa.Table) -> dict[str, Any]:
+    """Text vectors of the items; nothing where no item has a word."""
+    try:
+        labels = [values or [] for values in items["attributes"].to_pylist()]
+        return {"vectors": fit_tfidf(item_texts(items), labels=labels)[1]}
+    except InputError:
+        return {}
+
+
+def _in_force(workspace: Workspace) -> tuple[str, str]:
+    """Fingerprints of the survey proxy and the certified policy in force; "" for none."""
+    if not workspace.database.exists():
+        return "", ""
+    database = Database(workspace.database)
+    try:
+        row, book = database.newest_deployment(PROXY), ledger_in(database)
+        serving = None if book is None else book.serving
+        return "" if row is None else row.fingerprint, "" if serving is None else serving.policy
+    finally:
+        database.close()
+
+
+def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> Deployment:
+    """Record that it is served from now on; old deployments go."""
+    database = Database(workspace.database)
+    try:
+        now, row, proxy = datetime.now(UTC), database.newest_deployment(SERVING), _in_force(workspace)[0]
+        if row is None or row.fingerprint != deployment.fingerprint:
+            database.deploy(SERVING, deployment.fingerprint, now, note or deployment.note)
+        if proxy != deployment.proxy:
+            database.deploy(PROXY, deployment.proxy, now, f"with deployment {deployment.name}")
+    finally:
+        database.close()
+    for old in [one for one in deployments(workspace) if one.fingerprint != deployment.fingerprint][KEPT:]:
+        remove_folder(workspace.artifacts.path(KIND, old.fingerprint))
+    return deployment
+
+
+def _served(workspace: Workspace) -> list[str]:
+    """Fingerprints in the order they were activated; a rollback takes back what came after its target."""
+    database = Database(workspace.database)
+    rows = [one for one in reversed(database.deployments()) if one.kind == SERVING]
+    database.close()
+    served: list[str] = []
+    for row in rows:
+        if row.note == BACK and row.fingerprint in served:
+            del served[len(served) - served[::-1].index(row.fingerprint) :]
+        else:
+            served.append(row.fingerprint)
+    return served
+
+
+@contextmanager
+def _changing(workspace: Workspace) -> Iterator[None]:
+    """Hold the lock under which the active deployment changes; waits for who has it."""
+    descriptor = os.open(workspace.root / "deployments.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

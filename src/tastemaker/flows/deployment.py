@@ -1,0 +1,191 @@
+"""One deployment: everything that is served, by name, as an immutable artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tastemaker.errors import ArtifactError
+from tastemaker.flows.data import Data, Snapshot, load_data
+from tastemaker.flows.search import Parts
+from tastemaker.retrieve.baselines import content_knn, popularity
+from tastemaker.retrieve.evaluation import Floats, Score, Sequences
+from tastemaker.retrieve.memory import Memory
+from tastemaker.store import (
+    Workspace,
+    read_arrays,
+    read_manifest,
+    read_table,
+    write_arrays,
+    write_json,
+    write_table,
+)
+
+KIND = "deployment"
+FORMAT = 1
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a training fixed.
+
+    kind, model: kind and fingerprint of the artifact with the language model; both "" where content
+    neighbours and popularity serve, and `why` says why. tokens: fingerprint of codebook and Semantic IDs.
+    weight: of the memory. settings: those that the model depends on when it serves.
+    """
+
+    kind: str = ""
+    model: str = ""
+    tokens: str = ""
+    weight: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is served under one name. Each part is named by a fingerprint, "" where there is none.
+
+    catalogue: the tables that items and histories are from. proxy, policy: the survey proxy and the certified
+    policy in force when it was made.
+    """
+
+    workspace: Workspace = field(repr=False, compare=False)
+    fingerprint: str
+    base: Base
+    catalogue: str
+    trie: str
+    memory: str
+    proxy: str
+    policy: str
+    items: int
+    created: datetime
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return named(self.fingerprint)
+
+    def about(self) -> dict[str, Any]:
+        """JSON-ready: everything but the workspace."""
+        parts = {one: getattr(self, one) for one in ("catalogue", "trie", "memory", "proxy", "policy")}
+        own = {"name": self.name, "model": self.base.model, "tokens": self.base.tokens, **parts}
+        return own | {
+            "items": self.items,
+            "without_model": self.base.why,
+            "created": self.created.isoformat(timespec="seconds"),
+            "note": self.note,
+        }
+
+    @property
+    def scorer(self) -> str:
+        """Twelve digits that name what scores items: the language model, or what serves without one."""
+        return (self.base.model or self.fingerprint)[:12]
+
+    @property
+    def folder(self) -> Path:
+        """The artifact, its checksums verified."""
+        return self.workspace.artifacts.get(KIND, self.fingerprint)
+
+    def catalogue_items(self) -> pa.Table:
+        """The items served, in the order of their indices."""
+        return read_table(self.folder / "items.parquet")
+
+    def arrays(self) -> Arrays:
+        """codes (N, L), sizes (L,), and where there are any `vectors` (N, d) and the memory's arrays."""
+        return read_arrays(self.folder / "served.safetensors")
+
+    def data(self) -> Data:
+        """Items and histories as this deployment knows them."""
+        return load_data(self.workspace, Snapshot(self.catalogue), self.catalogue_items())
+
+    def verify(self) -> None:
+        """Raises ArtifactError naming the part that is damaged or gone."""
+        artifacts = self.workspace.artifacts
+        artifacts.get(KIND, self.fingerprint)
+        if self.base.kind:
+            artifacts.get(self.base.kind, self.base.model)
+            artifacts.get("tokens", self.base.tokens)
+        self.workspace.table("interactions", tables=self.catalogue)
+
+    def parts(self) -> Parts:
+        """What a searcher is made of. Raises ArtifactError naming a part that is damaged or gone."""
+        data, arrays = self.data(), self.arrays()
+        settings = replace(self.workspace.settings, **self.base.settings)
+        versions = {"deployment": self.name, "tokens": self.base.tokens[:12], "model": self.scorer}
+        memory = None
+        if self.memory:
+            memory = Memory.load(arrays, float(arrays["decay"][0]), len(data.item_ids))
+        language, score = None, None
+        if self.base.kind:
+            from tastemaker.lm.base import load
+
+            folder = self.workspace.artifacts.get(self.base.kind, self.base.model)
+            model, vocabulary = load(folder / "model")
+            assert vocabulary is not None
+            language = model, vocabulary
+        else:
+            score = neighbours_then_popularity(data, arrays.get("vectors"))
+        sizes = tuple(int(size) for size in arrays["sizes"])
+        codes = np.asarray(arrays["codes"], np.int32)
+        return Parts(data, settings, codes, sizes, language, score, memory, self.base.weight, versions)
+
+
+def neighbours_then_popularity(data: Data, vectors: Floats | None) -> Score:
+    """Score by likeness of content to the history; among equals by events, then in the catalogue's order."""
+    n = len(data.item_ids)
+    events = popularity(data.histories, n)
+    like = content_knn(vectors, "mean") if vectors is not None else None
+
+    def score(contexts: Sequences) -> Floats:
+        counts = np.log1p(np.asarray(events(contexts), np.float32))
+        scores = 1e-3 * counts / max(float(counts.max()), 1.0)
+        return np.asarray(scores if like is None else like(contexts) + scores, np.float32)
+
+    return score
+
+
+def write(folder: Path, deployment: Mapping[str, Any], items: pa.Table, arrays: Arrays) -> None:
+    """Fill the artifact's folder."""
+    write_json(folder / "deployment.json", {"format": FORMAT, **deployment})
+    write_table(folder / "items.parquet", items)
+    write_arrays(folder / "served.safetensors", dict(arrays))
+
+
+def read(workspace: Workspace, fingerprint: str) -> Deployment:
+    """The deployment of a fingerprint; its parts are checked when they are read."""
+    path = workspace.artifacts.path(KIND, fingerprint)
+    try:
+        about = json.loads((path / "deployment.json").read_text())
+        created = datetime.fromisoformat(read_manifest(path)["about"]["created"])
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{workspace.root}: deployment {named(fingerprint)} is gone; `tastemaker deployments -w"
+            f" {workspace.root}` lists those there are, `tastemaker train` makes a new one"
+        ) from None
+    except (ValueError, KeyError):
+        raise ArtifactError(f"{path}: damaged; activate another deployment, or train again") from None
+    if about.pop("format") != FORMAT:
+        raise ArtifactError(f"{path}: was made by a newer Tastemaker; upgrade, or train again")
+    base = Base(**about.pop("base"))
+    return Deployment(workspace=workspace, fingerprint=fingerprint, base=base, created=created, **about)
+
+
+def named(fingerprint: str) -> str:
+    """The name of the deployment with this fingerprint."""
+    return f"d-{fingerprint[:12]}"
+
+
+def base_json(base: Base) -> dict[str, Any]:
+    """As it is kept."""
+    return asdict(base)
