@@ -84,7 +84,9 @@ def explain(printed: list[Printed], oracle: Oracle) -> dict[Printed, Rule]:
             if _reproduces(text, one[1], answer)
         ]
 
-    alone = [(tune, (name,)) for tune in printed for name in usable[tune]]
+    alone: list[tuple[Printed, tuple[str, ...]]] = [
+        (tune, (name,)) for tune in printed for name in usable[tune]
+    ]
     for explained, names in attempt(alone, "with one construct rewritten"):
         found.setdefault(explained, names)
     rest = [tune for tune in printed if tune not in found]

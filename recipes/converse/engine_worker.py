@@ -60,8 +60,10 @@ def talk(engine: Engine, unit: Unit[int], calls: int = CALLS) -> dict[str, Any]:
     said: list[str] = []
     for turn in range(calls):
         asked = user(f"unit {unit.value}, turn {turn}; before: {said[-1] if said else 'nothing'}")
-        about = {"unit": unit.id, "subject": unit.subject, "kind": "turn"}
-        said.append(engine.call(Request((asked,), Said, Sampling(max_tokens=64), **about)).said)
+        request = Request(
+            (asked,), Said, Sampling(max_tokens=64), unit=unit.id, subject=unit.subject, kind="turn"
+        )
+        said.append(engine.call(request).said)
     return {"said": said}
 
 

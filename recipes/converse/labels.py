@@ -20,9 +20,10 @@ from tastemaker.cli.progress import progress
 from tastemaker.converse.benchmark import Ask, score
 from tastemaker.converse.benchmark.scores import by_turn, macro
 from tastemaker.flows.converse.learn.bench import questions
-from tastemaker.flows.converse.learn.dialogues import LABELS, open_talk
+from tastemaker.flows.converse.learn.dialogues import open_talk
 from tastemaker.flows.converse.learn.model import load_talker, train_dialogue
 from tastemaker.flows.converse.learn.rankers import model_answers
+from tastemaker.flows.converse.learn.settings import LABELS
 
 NAME = "talk"
 

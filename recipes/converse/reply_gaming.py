@@ -8,6 +8,8 @@ all three, so that only the words differ; it is shown for this comparison alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -37,7 +39,8 @@ def main() -> None:
     lexical = Lexical([text or "?" for text in item_texts(setting.chain.data.items)])
     words = sorted({word for title in world.catalogue.titles for word in title.split()})
     rng = generator(given.seed, "drawn words")
-    targets, ranked, replies = [], [], {style: [] for style in STYLES}
+    targets, ranked = [], []
+    replies: dict[str, list[Any]] = {style: [] for style in STYLES}
     for number, one in enumerate(read_conversations(place)):
         for ask in asks(number, one, world.catalogue, world.tools.match):
             if ask.target is None:

@@ -41,7 +41,9 @@ def main() -> None:
     world = setting.world
     n = len(world.catalogue)
     lexical = Lexical([text or "?" for text in item_texts(setting.chain.data.items)])
-    some, first, five = [], {way: [] for way in WAYS}, {way: [] for way in WAYS}
+    some = []
+    first: dict[str, list[Any]] = {way: [] for way in WAYS}
+    five: dict[str, list[Any]] = {way: [] for way in WAYS}
     valid, calls = 0, 0
     for number, one in enumerate(read_conversations(place)):
         for ask, turn in zip(asks(number, one, world.catalogue, world.tools.match), one.turns, strict=True):

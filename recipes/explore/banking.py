@@ -12,6 +12,7 @@ negative.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,7 @@ class Loop:
         items = self.rewarded(played, n, draws)
         action = np.zeros(n, dtype=np.int64)
         action[: len(items)] = items
-        reward = (np.arange(n) < len(items)) * 1.0
+        reward = (np.arange(n) < len(items)).astype(np.float64)
         names = [str(item) for item in range(len(self.small.q) + 1)]
         log = Log(np.zeros((n, 1)), action, reward, played[action], names)
         return log if played is self.small.logger else replace(log, reference=self.small.logger[action])
@@ -166,7 +167,7 @@ def main() -> None:
     )
     note = "A quick run: inconclusive." if arguments.quick else ""
     toys = {k: toy(k, arguments.seed, 100_000) for k in (2, 3, 4, 5)}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"rule": rule, **{f"K={k}": _three(closed(rule, k), *one[rule]) for k, one in toys.items()}}
         for rule in RULES
     ]

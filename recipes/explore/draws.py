@@ -20,13 +20,13 @@ def rewarded_actions(q: Floats, played: Floats, n: int, draws: np.random.Generat
     probability q (A,).
     """
     joint = played * q
-    return draws.choice(len(q), draws.binomial(n, joint.sum()), p=joint / joint.sum())
+    return np.asarray(draws.choice(len(q), draws.binomial(n, joint.sum()), p=joint / joint.sum()))
 
 
 def student(total: Floats, squares: Floats, n: int, delta: float) -> Floats:
     """t lower bounds of means from sums and sums of squares over n rows."""
     mean = total / n
-    return mean - stats.t.ppf(1 - delta, n - 1) * np.sqrt((squares - n * mean**2) / (n - 1) / n)
+    return np.asarray(mean - stats.t.ppf(1 - delta, n - 1) * np.sqrt((squares - n * mean**2) / (n - 1) / n))
 
 
 def bernstein(total: float, squares: float, n: int, delta: float, span: float) -> float:

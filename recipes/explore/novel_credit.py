@@ -40,8 +40,9 @@ def judge(n: int, worthless: bool, seed: int, batch: int) -> dict[str, int]:
     """In how many of BATCH runs each kind certified the policy on n rows."""
     small, draws = prefix_world(worthless), generator(seed, "novel credit", n, str(worthless), batch)
     prefixes, passed = small.world.prefixes, dict.fromkeys(KINDS, 0)
-    by_item = small.policy / np.where(small.logger > 0, small.logger, np.inf)
-    by_prefix = 16 * np.bincount(prefixes, weights=small.policy)[prefixes]
+    assert prefixes is not None
+    by_item = np.asarray(small.policy / np.where(small.logger > 0, small.logger, np.inf), np.float64)
+    by_prefix = np.asarray(16 * np.bincount(prefixes, weights=small.policy)[prefixes], np.float64)
     goal = -np.log(DELTA)
     for run in range(BATCH):
         rows = rewarded_actions(small.q, small.logger, n, draws)
@@ -77,7 +78,7 @@ def main() -> None:
     hits: dict[tuple[str, bool, int], int] = {}
     for (n, twin, _), one in zip(keys, found, strict=True):
         for kind in KINDS:
-            hits[kind, twin, n] = hits.get((kind, twin, n), 0) + one[kind]
+            hits[kind, bool(twin), n] = hits.get((kind, bool(twin), n), 0) + one[kind]
     rows: list[dict[str, Any]] = [
         {
             "certificate": kind,

@@ -57,7 +57,7 @@ def cell(seed: int, runs: int, effect: float, people: int, holdout: float) -> di
     missed = missed_each = harmless = harmful = read_out = 0
     width = 0.0
     for run in range(runs):
-        rng = generator(seed, "asked", effect, people, holdout, run)
+        rng = generator(seed, "asked", str(effect), people, str(holdout), run)
         who = rng.integers(0, POPULATION, people)
         kept = rng.random(people) < holdout
         shown = ~kept & (rng.random(people) < SHARE)
