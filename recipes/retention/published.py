@@ -17,8 +17,8 @@ from tastemaker.retention.increment.rows import IncrementSettings, Mask, labels,
 from tastemaker.retention.increment.scores import METRICS
 from tastemaker.retention.increment.table import BASELINE, fold_scores, predict_folds
 from tastemaker.retention.proxy.model import feature
-from tastemaker.retention.surveys import numbers
 from tastemaker.retention.threshold import GRID, N_MIN
+from tastemaker.schema.columns import numbers
 from tastemaker.stats.random import dealt, generator
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ class BinaryProxy:
 
     def __init__(self, rows: pa.Table, features: tuple[str, ...], answer: str = "return") -> None:
         self.features = features
-        answers = numbers(rows, answer, "rows")
+        answers = numbers(rows, answer, "rows", nulls=True)
         given = ~np.isnan(answers) & (answers != 3)
         x = self._columns(rows)[given]
         self.mean, self.scale = x.mean(axis=0), x.std(axis=0)

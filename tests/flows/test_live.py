@@ -26,11 +26,10 @@ from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.recommend import recommend_once
 from tastemaker.flows.retention.experiment.run import read_experiment
 from tastemaker.flows.retention.live.asking import Asker
-from tastemaker.flows.retention.live.fit import export_surveys, fit_live
+from tastemaker.flows.retention.live.fit import export_surveys, fit_live, withdraw_proxy
 from tastemaker.flows.retention.live.ranking import deployed
 from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
-from tastemaker.flows.retention.live.withdraw import withdraw_proxy
 from tastemaker.flows.service import WorkspaceService
 from tastemaker.flows.stages.models import fine_tuning_examples
 from tastemaker.lm.vocabulary import Vocabulary

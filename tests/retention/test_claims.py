@@ -16,9 +16,9 @@ from tastemaker.retention.report import ClaimReport, Groups, Intervals, Lines, T
 from tastemaker.retention.validity import widen
 from tastemaker.retention.validity.claim import validity_claim
 from tastemaker.retention.weights import weights_claim
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
-ESTIMATE = Estimate(0.6312, 0.6219, 0.6403, 5000, "Pearson")
+ESTIMATE = Interval(0.6312, 0.6219, 0.6403, 5000, "Pearson")
 TABLE = Table.of("Numbers", [{"name": "a | b", "r": ESTIMATE, "n": 5000, "p": 1e-9}], "a note")
 
 
@@ -54,7 +54,7 @@ def test_a_claim_becomes_three_files_that_need_nothing_else(tmp_path: Path) -> N
         Intervals.of(
             "Agreement",
             "r",
-            {"a": ESTIMATE, "none": Estimate(np.nan, np.nan, np.nan, 0, "", reason="constant")},
+            {"a": ESTIMATE, "none": Interval(np.nan, np.nan, np.nan, 0, "", reason="constant")},
         ),
         Lines("Curve", "x", "y", (("one", (0.0, 1.0), (0.0, 2.0)),)),
         Groups("By cohort", "cohort", "r", ("low", "high"), (("ours", ((0.1, 0.0, 0.2), None)),)),
@@ -84,8 +84,8 @@ def test_wide_tables_scroll_inside_their_frame(tmp_path: Path, width: int) -> No
 
 
 def test_an_estimate_without_a_number_shows_its_reason(tmp_path: Path) -> None:
-    none = Estimate(np.nan, np.nan, np.nan, 3, "Pearson", reason="everyone gave the same answer")
-    one_sided = Estimate(0.5, 0.4, np.inf, 3, "bound")
+    none = Interval(np.nan, np.nan, np.nan, 3, "Pearson", reason="everyone gave the same answer")
+    one_sided = Interval(0.5, 0.4, np.inf, 3, "bound")
     write_claim(
         claim(tables=(Table.of("t", [{"r": none, "bound": one_sided, "none": None, "yes": True}]),)), tmp_path
     )

@@ -15,9 +15,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from tastemaker.errors import InputError
 from tastemaker.retention.increment import IncrementSettings, claim, increment_table
-from tastemaker.retention.increment.folds import user_folds
 from tastemaker.retention.increment.learners import learn
-from tastemaker.retention.increment.rows import Rows, labels, read_rows
+from tastemaker.retention.increment.rows import Rows, labels, read_rows, user_folds
 from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, returns
 
@@ -171,7 +170,7 @@ def change(table: pa.Table, column: str, values: list[object]) -> pa.Table:
         ("returned", [1.0], "the outcome is 1 in all"),
         ("returned", [0.5, 1.0], "give 0 or 1, or set active_quantile"),
         ("history", [1.0, None], "row 2, column 'history' is empty"),
-        ("w", [1.0, -2.0], "row 2, column 'w' is -2"),
+        ("w", [1.0, -2.0], "row 2, column 'w' is '-2.0', which is not a number from 0"),
         ("return", [None, 4.0], "no row has an outcome and an answer"),
     ],
 )
@@ -185,7 +184,7 @@ def test_bad_rows_are_named(column: str, values: list[object], words: str) -> No
 
 def test_unknown_columns_late_features_and_few_users_are_refused() -> None:
     table = rows(40)
-    with pytest.raises(InputError, match="baseline column 'nothing' does not exist"):
+    with pytest.raises(InputError, match="column 'nothing' is missing"):
         increment_table(table, IncrementSettings(("nothing",)), 1)
     stamped = change(change(table, "made", [5.0, 20.0]), "timestamp", [10.0])
     late = replace(QUICK, feature_times={"like": "made"})

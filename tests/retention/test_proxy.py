@@ -205,7 +205,7 @@ def test_a_proxy_of_version_0_1_is_read() -> None:
         ({"return": [6.0] * 10}, "'return' is 6; answers are whole numbers"),
         ({"return": [None] * 10}, "nobody answered"),
         ({"return": [4.0] * 10}, "everybody answered 4"),
-        ({"f0": [np.inf] + [0.0] * 9}, "row 1, column 'f0' is empty or not finite"),
+        ({"f0": [np.inf] + [0.0] * 9}, "row 1, column 'f0' is 'inf'"),
         ({"f0": [0.0] * 9 + [None]}, "row 10, column 'f0' is empty"),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_feature_that_tells_the_answer_and_a_missing_one_are_refused() -> None
     told = rows.set_column(0, "f0", rows["return"])
     with pytest.raises(InputError, match="does not settle"):
         fit_proxy(told, ProxySettings(FEATURES, l2=0.0))
-    with pytest.raises(InputError, match="feature 'f9' is missing"):
+    with pytest.raises(InputError, match="column 'f9' is missing"):
         fit_proxy(rows, ProxySettings(("f9",)))
     with pytest.raises(InputError, match="weights are finite"):
         fit_proxy(

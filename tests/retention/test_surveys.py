@@ -37,7 +37,7 @@ def test_own_column_names_are_renamed() -> None:
         None,
         1,
     ]
-    with pytest.raises(InputError, match="column 'stars', given as answer, is missing"):
+    with pytest.raises(InputError, match="answer: column 'stars' is missing"):
         check_surveys(given, columns={"answer": "stars"})
 
 
@@ -52,11 +52,11 @@ def test_own_column_names_are_renamed() -> None:
         ({"asked_probability": [0.5, 1.5, 1.0]}, "row 2, column 'asked_probability' is 1.5"),
         ({"answer": [4, None, 6]}, "row 3, column 'answer' is 6; answers are whole numbers from 1 to 5"),
         ({"answer": [4.0, None, 2.5]}, "row 3, column 'answer' is 2.5"),
-        ({"answer": [4.0, None, float("inf")]}, "row 3, column 'answer' is inf"),
+        ({"answer": [4.0, None, float("inf")]}, "row 3, column 'answer' is 'inf'"),
         ({"user_id": ["u1", None, "u2"]}, "row 2, column 'user_id' is empty"),
         ({"item_id": ["a", "a", "a"], "timestamp": [0, 0, 2]}, "row 2 repeats row 1"),
         ({"item_id": ["a", "a", "a"], "timestamp": [None, None, 2]}, "row 2 repeats row 1"),
-        ({"answer": ["good", None, "bad"]}, "column 'answer' cannot be read as numbers"),
+        ({"answer": ["good", None, "bad"]}, "row 1, column 'answer' is 'good', which is no finite number"),
     ],
 )
 def test_bad_rows_are_named(changes: dict[str, object], words: str) -> None:

@@ -40,7 +40,8 @@ retention = group(
     " makes tables with known truth."
 )
 retention.command()(retain.increment)
-retention.command()(retain.paths)
+retention.command()(retain.mediation)
+retention.command()(survey.asked)
 for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("simulate", simulate)):
     retention.add_typer(part.app, name=name)
     app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it

@@ -15,7 +15,8 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.effects import Effect, effects, no_effect
-from tastemaker.experiment.moments import Metric, column_of, moments
+from tastemaker.experiment.moments import Metric, moments
+from tastemaker.schema.columns import numbers, texts
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -141,10 +142,10 @@ def index_on_tables(
     """
     if not short:
         raise InputError("a surrogate index needs at least one short outcome")
-    past = np.column_stack([_numbers(history, name) for name in short])
-    index = fit_index(past, _numbers(history, long), short, key)
-    now = np.column_stack([_numbers(test, name) for name in short])
-    arms = np.array(column_of(test, arm).to_pylist(), dtype=object)
+    past = np.column_stack([numbers(history, name) for name in short])
+    index = fit_index(past, numbers(history, long), short, key)
+    now = np.column_stack([numbers(test, name) for name in short])
+    arms = np.array(texts(test, arm).to_pylist(), dtype=object)
     for name in (control, treatment):
         if not (arms == name).any():
             raise InputError(
@@ -186,11 +187,3 @@ def _rows(values: npt.ArrayLike, names: Sequence[str]) -> Floats:
     if len(bad):
         raise InputError(f"row {bad[0][0] + 1}, column '{names[bad[0][1]]}' is not a finite number")
     return rows
-
-
-def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    column = column_of(table, name)
-    try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column '{name}' holds no numbers: {error}") from None

@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tastemaker.errors import InputError
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 Verdict = Literal["supported", "not supported", "cannot tell"]
-Cell = str | int | float | bool | Estimate | None
+Cell = str | int | float | bool | Interval | None
 VERDICTS: tuple[Verdict, ...] = ("supported", "not supported", "cannot tell")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report: `columns`, `rows` of as many cells (an `Estimate` shows with its interval), and a
+    """A table of a report: `columns`, `rows` of as many cells (an `Interval` shows with its interval), and a
     `note` under it.
     """
 
@@ -59,7 +59,7 @@ class Intervals:
     kind: Literal["intervals"] = "intervals"
 
     @classmethod
-    def of(cls, title: str, label: str, estimates: Mapping[str, Estimate], **more: Any) -> Intervals:
+    def of(cls, title: str, label: str, estimates: Mapping[str, Interval], **more: Any) -> Intervals:
         """From estimates by name; those without a number are left out."""
         rows = tuple(
             (k, e.value, e.low, e.high)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
 from tastemaker.schema import SURVEYS, check
+from tastemaker.schema.columns import codes, numbers, present
 
 SCALE = (1, 5)
 _KEY = ("user_id", "item_id", "question", "timestamp")
@@ -42,10 +43,7 @@ def check_surveys(
     """
     renamed = {theirs: ours for ours, theirs in (columns or {}).items()}
     for theirs, ours in renamed.items():
-        if theirs not in table.column_names:
-            raise InputError(
-                f"{name}: column '{theirs}', given as {ours}, is missing; the table has {listed(table)}"
-            )
+        present(table, theirs, f"{name}: {ours}")
     table = table.rename_columns([renamed.get(one, one) for one in table.column_names])
     if table.num_rows == 0:
         raise InputError(
@@ -68,7 +66,7 @@ def check_answers(
     """Raise InputError with the first row whose answer is no whole number from scale[0] to scale[1]; null is
     no answer.
     """
-    values = numbers(table, answer, name)
+    values = numbers(table, answer, name, nulls=True)
     wrong = ~np.isnan(values) & ~((values >= scale[0]) & (values <= scale[1]) & (values == np.round(values)))
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -82,7 +80,7 @@ def check_probability(
     table: pa.Table, *, asked_probability: str = "asked_probability", name: str = "surveys"
 ) -> None:
     """Raise InputError with the first row whose probability of being asked is null or outside (0, 1]."""
-    values = numbers(table, asked_probability, name)
+    values = numbers(table, asked_probability, name, nulls=True)
     wrong = ~((values > 0) & (values <= 1))
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -98,7 +96,7 @@ def turned(table: pa.Table, columns: Sequence[str], *, scale: tuple[int, int] = 
     scale.
     """
     for column in columns:
-        values = scale[0] + scale[1] - numbers(table, column, name)
+        values = scale[0] + scale[1] - numbers(table, column, name, nulls=True)
         answers = pa.array(values, mask=np.isnan(values))
         table = table.set_column(table.column_names.index(column), column, answers)
     return table
@@ -137,38 +135,6 @@ def with_covariates(
     for column in [one for one in users.column_names if one not in surveys.column_names]:
         surveys = surveys.append_column(column, taken[column])
     return surveys
-
-
-def numbers(table: pa.Table, column: str, name: str) -> npt.NDArray[np.float64]:
-    """(n,) a column as float64 with NaN for null. Raises InputError when it is missing or not numeric."""
-    if column not in table.column_names:
-        raise InputError(f"{name}: column '{column}' is missing; the table has {listed(table)}")
-    try:
-        given = table[column]
-        values = (given.cast(pa.int8()) if pa.types.is_boolean(given.type) else given).cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"{name}: column '{column}' cannot be read as numbers: {error}") from None
-    return np.asarray(values.to_numpy(), dtype=np.float64)
-
-
-def codes(table: pa.Table, column: str, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """(n,) a column's distinct values numbered in order of appearance, and those values as text; null is
-    refused.
-    """
-    if column not in table.column_names:
-        raise InputError(f"{name}: column '{column}' is missing; the table has {listed(table)}")
-    values = table[column].combine_chunks()
-    if values.null_count:
-        row = pc.index(values.is_null(), True).as_py()
-        raise InputError(f"{name}: row {row + 1}, column '{column}' is empty; every row needs a value there")
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    numbered = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    return numbered, [str(one) for one in encoded.dictionary.to_pylist()]
-
-
-def listed(table: pa.Table) -> str:
-    """The table's column names in a sentence."""
-    return ", ".join(table.column_names) or "no columns"
 
 
 def _no_duplicates(table: pa.Table, name: str) -> None:

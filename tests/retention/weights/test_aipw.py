@@ -11,7 +11,7 @@ import pytest
 
 from tastemaker.errors import InputError
 from tastemaker.retention.weights import aipw_mean, answered_mean, tipping_point, weighted_mean
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 RUNS = 200  # the benchmark runs 1,000
 
@@ -97,7 +97,7 @@ def test_too_few_users_and_bad_settings_are_refused() -> None:
 
 @pytest.mark.parametrize("threshold", [2.0, 2.99, 3.02, 4.0])
 def test_the_tipping_point_moves_the_mean_to_the_threshold(threshold: float) -> None:
-    estimate, rate = Estimate(3.0, 2.95, 3.05, 500, "AIPW"), 0.4
+    estimate, rate = Interval(3.0, 2.95, 3.05, 500, "AIPW"), 0.4
     point = tipping_point(estimate, threshold, rate, sd=1.2)
     assert estimate.value + (1 - rate) * point.shift == pytest.approx(threshold)
     if estimate.low <= threshold <= estimate.high:
@@ -109,7 +109,7 @@ def test_the_tipping_point_moves_the_mean_to_the_threshold(threshold: float) -> 
 
 
 def test_nothing_can_tip_when_everyone_answered() -> None:
-    estimate = Estimate(3.0, 2.9, 3.1, 50, "AIPW")
+    estimate = Interval(3.0, 2.9, 3.1, 50, "AIPW")
     assert tipping_point(estimate, 2.0, 1.0, 1.0).shift == -np.inf
     with pytest.raises(InputError, match="response rate in"):
         tipping_point(estimate, 2.0, 0.0, 1.0)

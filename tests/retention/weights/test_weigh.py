@@ -177,11 +177,11 @@ def test_text_and_switches_become_indicators() -> None:
         survey(x, answered).append_column("country", pa.array(country)).append_column("flag", pa.array(flag))
     )
     found = response_weights(data, ["country", "flag"])
-    assert set(found.coefficients) == {"(intercept)", "country=SE", "country=IE", "flag=True"}
+    assert set(found.coefficients) == {"(intercept)", "country=SE", "country=IE", "flag=true"}
     for value in ("SE", "IE", "GB"):
         assert found.weight[country == value].sum() == pytest.approx(2.0 * (country == value).sum())
     kinds = {(row["covariate"], row["kind"]) for row in found.balance.to_pylist()}
-    assert ("country=SE × country=IE", "product") not in kinds and ("flag=True²", "square") not in kinds
+    assert ("country=SE × country=IE", "product") not in kinds and ("flag=true²", "square") not in kinds
     with pytest.raises(InputError, match="column 'country' has 3 categories, more than 2"):
         response_weights(data, ["country"], WeightSettings(most_categories=2))
 
@@ -218,8 +218,8 @@ def test_trimming_caps_the_weights_and_keeps_their_sum() -> None:
         ([], "give at least one covariate"),
         (["x0", "x0"], "covariate 'x0' is given twice"),
         (["age"], "column 'age' is missing; the table has x0"),
-        (["x1"], "row 3, column 'x1' is empty"),
-        (["x2"], "row 2, column 'x2' is inf"),
+        (["x1"], "row 3, column 'x1' is 'nan'"),
+        (["x2"], "row 2, column 'x2' is 'inf'"),
     ],
 )
 def test_bad_covariates_are_named(covariates: Sequence[str], words: str) -> None:

@@ -186,7 +186,7 @@ def withdraw(
 
     Exit code 1 when none is deployed. Example: tastemaker retention proxy withdraw -w shop
     """
-    from tastemaker.flows.retention.live.withdraw import withdraw_proxy
+    from tastemaker.flows.retention.live.fit import withdraw_proxy
 
     result = withdraw_proxy(workspace, to)
     finish(result, as_json)

@@ -1,5 +1,5 @@
-"""`tastemaker retention increment` and `paths`: what an answer adds to a model of returning, and whether the
-item, the user or the day is behind it.
+"""`tastemaker retention increment` and `mediation`: what an answer adds to a model of returning, and whether
+the item, the user or the day is behind it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ app = group(
     " item_id, day, request_id, features known before the question, answers (1 to 5, empty where there is"
     " none) in columns such as return, and the outcome (0 or 1) in returned.\n\n  tastemaker retention"
     " simulate listeners --world item --out world\n\n  tastemaker retention increment world/rows.parquet"
-    " --baseline history --baseline sameday --baseline like\n\n  tastemaker retention paths"
+    " --baseline history --baseline sameday --baseline like\n\n  tastemaker retention mediation"
     " world/rows.parquet --slates world/slates.parquet --control history --control sameday\n\nExit codes: 0"
-    " supported (paths: a verdict was reached), 1 not supported or cannot be told (the reason is printed), 2"
-    " bad input."
+    " supported (mediation: a verdict was reached), 1 not supported or cannot be told (the reason is"
+    " printed), 2 bad input."
 )
 
 
@@ -94,9 +94,9 @@ def increment(
 
 
 @app.command()
-def paths(
+def mediation(
     rows: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines, one row a shown item.")],
-    out: Out = Path("paths"),
+    out: Out = Path("mediation"),
     slates: Annotated[
         Path | None,
         typer.Option(help="Slates drawn with known probability: request_id, item_id, propensity, policy_id."),
@@ -121,9 +121,9 @@ def paths(
     """Verdict item, user, state or unknown: between and within users, and randomised exposure where slates
     are given.
 
-    Example: tastemaker retention paths rows.parquet --slates slates.parquet --control history --json
+    Example: tastemaker retention mediation rows.parquet --slates slates.parquet --control history --json
     """
-    from tastemaker.flows.retention.increment import paths as run
+    from tastemaker.flows.retention.increment import mediation as run
 
     settings = {"survey": survey, "outcome": outcome, "day": day, "alpha": alpha}
     with progress(quiet) as report:
@@ -138,3 +138,6 @@ def paths(
             seed=seed,
         )
     finish(result, as_json)
+
+
+app.command("paths", hidden=True)(mediation)  # as 0.1 spelt it

@@ -41,7 +41,7 @@ def increment(
     return written | {"exit_code": result.exit_code}
 
 
-def paths(
+def mediation(
     rows: Path,
     out: Path,
     report: Report,
@@ -52,21 +52,20 @@ def paths(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker retention paths`: item, user, state or unknown.
+    """`tastemaker retention mediation`: item, user, state or unknown.
 
     Raises InputError with file, row, column and remedy.
     """
-    from tastemaker.retention.paths import PathSettings, claim, path_tests
+    from tastemaker.retention.mediation import MediationSettings, claim, mediation_tests
 
-    report("paths", 0, 2, "reading")
+    report("mediation", 0, 2, "reading")
     ids = (*IDS, "policy_id")
     table = read_typed(rows)
     dealt = None if slates is None else read_typed(slates, text=ids)
     options = None if candidates is None else read_typed(candidates, text=ids)
-    report("paths", 1, 2, "testing")
-    chosen = PathSettings(controls=tuple(controls), **(settings or {}))
-    found = path_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
-    made = claim(found)
-    written = write_claim(made, out)
-    report("paths", 2, 2, "")
-    return written | {"path": found.verdict, "exit_code": 1 if found.verdict == "unknown" else 0}
+    report("mediation", 1, 2, "testing")
+    chosen = MediationSettings(controls=tuple(controls), **(settings or {}))
+    tests = mediation_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
+    written = write_claim(claim(tests), out)
+    report("mediation", 2, 2, "")
+    return written | {"path": tests.verdict, "exit_code": 1 if tests.verdict == "unknown" else 0}

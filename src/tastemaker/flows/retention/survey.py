@@ -145,8 +145,7 @@ def validate_battery(
     a column whose groups are compared (invariance); reverse: items worded the other way round. Raises
     InputError with file, row, column and remedy.
     """
-    from tastemaker.retention.validity.factor.claim import battery_claim
-    from tastemaker.retention.validity.factor.rows import battery
+    from tastemaker.retention.validity.factor.claim import battery, battery_claim
 
     report("battery", 0, 2, "reading")
     table, name = read_typed(answers), str(answers)

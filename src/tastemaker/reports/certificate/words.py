@@ -54,7 +54,7 @@ def facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Lower bound of V(pi) - c V0", f"{number(one['lcb'])} (needed: {number(one['margin'])})"),
         ("Lower bound of V(pi) - floor V0", f"{number(one['floor_lcb'])} (needed: 0)"),
         ("Evidence (e-value)", f"{number(one['e_value'])} (needed: {number(1 / one['delta'])})"),
-        ("Estimate of V(pi)/V0, no bound", number(one["ratio"])),
+        ("Interval of V(pi)/V0, no bound", number(one["ratio"])),
         ("Novelty: plays of new items", f"{one['novelty']:.2%}"),
         ("Plays that the log can speak about", f"{one['on_support_mass']:.2%}"),
         ("Rows, of them rewarded", f"{one['n']:,}, {one['n_rewarded']:,}"),

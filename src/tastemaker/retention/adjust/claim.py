@@ -12,7 +12,7 @@ from tastemaker.retention.adjust.effects import RankEffects
 from tastemaker.retention.adjust.rules import Rule
 from tastemaker.retention.adjust.tune import Tuned, ablations
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 _LIMITS = (
     "proxy gain counts predicted answers, not people who come back: only a test shows that",
@@ -90,7 +90,7 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     )
 
 
-def _points(one: Estimate) -> str:
+def _points(one: Interval) -> str:
     return f"{100 * one.value:+.2f} points ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
 
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 from tastemaker.retention.adjust.order import engagement, engagement_range
-from tastemaker.retention.adjust.requests import Floats, Ints, Requests, ids_of, numbers_of, read_requests
+from tastemaker.retention.adjust.requests import Floats, Ints, Requests, ids_of, read_requests
 from tastemaker.retention.adjust.similarity import Similarity
-from tastemaker.stats.estimate import Estimate
+from tastemaker.schema.columns import numbers
+from tastemaker.stats.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class RankEffects:
 
     k: int
     requests: int
-    changed: Estimate
-    overlap: Estimate
-    tau: Estimate
+    changed: Interval
+    overlap: Interval
+    tau: Interval
     displacement: int
-    proxy_gain: Estimate
-    engagement_loss: Estimate
+    proxy_gain: Interval
+    engagement_loss: Interval
     distance_before: float
     distance_after: float
     exposure: Mapping[str, Exposure]
@@ -108,7 +109,7 @@ def rank_effects(
 def _new_ranks(before: pa.Table, after: pa.Table, requests: Requests) -> Ints:
     """rank_after (n,) at each place of the layout."""
     right = pl.DataFrame({"request_id": ids_of(after, "request_id"), "item_id": ids_of(after, "item_id")})
-    right = right.with_columns(pl.Series("new", numbers_of(after, "rank_after", 1)))
+    right = right.with_columns(pl.Series("new", numbers(after, "rank_after", "scored", low=1)))
     left = pl.DataFrame({"request_id": ids_of(before, "request_id"), "item_id": ids_of(before, "item_id")})
     if left.height != right.height:
         raise InputError(
@@ -139,7 +140,7 @@ def _users(table: pa.Table, requests: Requests) -> npt.NDArray[np.int64] | None:
     return np.asarray(codes[requests.rows[requests.offsets[:-1]]])
 
 
-def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share: bool = False) -> Estimate:
+def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share: bool = False) -> Interval:
     """Mean (Q,) with a normal 95 % interval over users, a ratio of user totals (delta method); a share stays
     within [0, 1].
     """
@@ -151,7 +152,7 @@ def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share:
     )
     n = len(sizes)
     if n < 2:
-        return Estimate(mean, -math.inf, math.inf, n, name, reason="" if n else "no request")
+        return Interval(mean, -math.inf, math.inf, n, name, reason="" if n else "no request")
     half = (
         1.959963984540054
         * float(np.sqrt(((totals - mean * sizes) ** 2).sum() / (n - 1) / n))
@@ -159,7 +160,7 @@ def _mean(values: Floats, users: npt.NDArray[np.int64] | None, name: str, share:
     )
     unit = "requests" if users is None else "users"
     ends = (max(0.0, mean - half), min(1.0, mean + half)) if share else (mean - half, mean + half)
-    return Estimate(mean, *ends, n, name, (f"{unit} are independent",))
+    return Interval(mean, *ends, n, name, (f"{unit} are independent",))
 
 
 def _seen_proxy(requests: Requests, rank: Ints, k: int) -> Floats:

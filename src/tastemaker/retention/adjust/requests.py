@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.schema.columns import numbers, texts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -60,37 +60,9 @@ class Requests:
         return np.lexsort((-key, self.request)).astype(np.int64, copy=False)
 
 
-def numbers_of(table: pa.Table, name: str, low: float = -np.inf, high: float = np.inf) -> Floats:
-    """A column (n,) of finite numbers within [low, high]. Raises InputError naming row and column."""
-    if name not in table.column_names:
-        raise InputError(
-            f"scored: column '{name}' is missing; the table has"
-            f" {', '.join(table.column_names) or 'no columns'}"
-        )
-    try:
-        values = np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"scored: column '{name}' holds no numbers: {error}") from None
-    bad = np.flatnonzero(~np.isfinite(values) | (values < low) | (values > high))
-    if len(bad):
-        wanted = "a finite number" if not np.isfinite(low) else f"a number between {low:g} and {high:g}"
-        raise InputError(
-            f"scored: row {bad[0] + 1}, column '{name}' is {values[bad[0]]}; every row needs {wanted}"
-        )
-    return values
-
-
 def ids_of(table: pa.Table, name: str) -> pl.Series:
     """A column of ids. Raises InputError where it is missing or empty."""
-    if name not in table.column_names:
-        raise InputError(
-            f"scored: column '{name}' is missing; the table has"
-            f" {', '.join(table.column_names) or 'no columns'}"
-        )
-    if table[name].null_count:
-        row = pc.index(table[name].is_null(), True).as_py()
-        raise InputError(f"scored: row {row + 1}, column '{name}' is empty; every row needs a value there")
-    return pl.Series(name, table[name])
+    return pl.Series(name, texts(table, name, "scored"))
 
 
 def read_requests(scored: pa.Table, standardise: bool = True) -> Requests:
@@ -102,9 +74,9 @@ def read_requests(scored: pa.Table, standardise: bool = True) -> Requests:
     """
     if not scored.num_rows:
         raise InputError("scored: the table has no rows; there is nothing to adjust")
-    score = numbers_of(scored, "score")
-    p_pos = numbers_of(scored, "p_pos", 0, 1)
-    p_neg = numbers_of(scored, "p_neg", 0, 1) if "p_neg" in scored.column_names else 1 - p_pos
+    score = numbers(scored, "score", "scored")
+    p_pos = numbers(scored, "p_pos", "scored", low=0, high=1)
+    p_neg = numbers(scored, "p_neg", "scored", low=0, high=1) if "p_neg" in scored.column_names else 1 - p_pos
     over = np.flatnonzero(p_pos + p_neg > 1 + 1e-6)
     if len(over):
         raise InputError(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tastemaker.errors import InputError
 from tastemaker.retention.calibrate.calibrators import Floats, checked
 from tastemaker.retention.calibrate.errors import binned, calibration_error, murphy, smooth_error
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 ALL = "all"
@@ -26,7 +26,7 @@ class Calibration:
     cohort: str
     n: int
     prevalence: float
-    expected_observed: Estimate
+    expected_observed: Interval
     ne: float
     brier: float
     reliability: float
@@ -113,7 +113,7 @@ def expected_observed(
     key: tuple[int | str, ...],
     resamples: int,
     level: float,
-) -> Estimate:
+) -> Interval:
     """Sum of predictions over sum of outcomes, with a percentile interval from drawing users with
     replacement.
     """
@@ -122,7 +122,7 @@ def expected_observed(
     kind = "expected over observed, bootstrap of users"
     sums = np.column_stack([np.bincount(owner, w * one, people) for one in (p, y)])
     if sums[:, 1].sum() <= 0:
-        return Estimate(
+        return Interval(
             float("nan"),
             float("nan"),
             float("nan"),
@@ -134,7 +134,7 @@ def expected_observed(
     drawn = np.array([rng.multinomial(people, np.full(people, 1 / people)) @ sums for _ in range(resamples)])
     ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan)
     low, high = np.nanquantile(ratio, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(
+    return Interval(
         float(sums[:, 0].sum() / sums[:, 1].sum()),
         float(low),
         float(high),

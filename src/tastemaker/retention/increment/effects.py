@@ -11,10 +11,9 @@ from math import sqrt
 import numpy as np
 from scipy.stats import t
 
-from tastemaker.retention.increment.folds import user_folds
 from tastemaker.retention.increment.learners import learn
-from tastemaker.retention.increment.rows import Floats, IncrementSettings, Ints, Rows, labels
-from tastemaker.stats.estimate import Estimate
+from tastemaker.retention.increment.rows import Floats, IncrementSettings, Ints, Rows, labels, user_folds
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 NEUTRAL = 3
@@ -32,7 +31,7 @@ class Change:
     cohort: str
     survey: str
     level: int
-    points: Estimate
+    points: Interval
     log_odds: float
 
 
@@ -41,7 +40,7 @@ def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Des
 
     Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the
     jackknife over the users that each fold leaves out. A change of a prediction is not an effect of the item:
-    see `tastemaker.retention.paths`.
+    see `tastemaker.retention.mediation`.
     """
     n, given = len(data.outcome), list(data.answers)
     moved = {(one, level): np.full(n, np.nan) for one in given for level in (1, 2, 4, 5)}
@@ -118,6 +117,6 @@ def _summaries(
                 cohort,
                 survey,
                 level,
-                Estimate(mean, mean - half, mean + half, int((bottom > 0).sum()), kind),
+                Interval(mean, mean - half, mean + half, int((bottom > 0).sum()), kind),
                 odds,
             )

@@ -4,7 +4,7 @@ cohorts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +13,16 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 from tastemaker.retention.increment.learners import Name
-from tastemaker.retention.surveys import codes, listed, numbers
+from tastemaker.retention.surveys import check_answers
+from tastemaker.schema.columns import codes, numbers
+from tastemaker.stats.random import dealt, generator
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+
+FILL = "fill it in or leave the column out"
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,19 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
         nor 1 nor a count.
     """
     answers = {one: _answers(table, one, name) for one in settings.surveys}
-    outcome = numbers(table, settings.outcome, name)
-    features = np.column_stack([_feature(table, one, name) for one in settings.baseline])
+    outcome = numbers(table, settings.outcome, name, nulls=True)
+    features = np.column_stack([numbers(table, one, name, remedy=FILL) for one in settings.baseline])
     _in_time(table, settings, name)
-    weight = np.ones(len(outcome)) if settings.weight is None else _weights(table, settings.weight, name)
+    weight = (
+        np.ones(len(outcome)) if settings.weight is None else numbers(table, settings.weight, name, low=0)
+    )
     users = codes(table, settings.user, name)[0]
     low = low_signal(table, settings.cohort, settings.events, settings.low_share, users, name)
-    time = None if settings.time is None else numbers(_as_numbers(table, settings.time), settings.time, name)
+    time = (
+        None
+        if settings.time is None
+        else numbers(_as_numbers(table, settings.time), settings.time, name, nulls=True)
+    )
     kept = ~np.isnan(outcome) & (weight > 0) & np.all([~np.isnan(one) for one in answers.values()], axis=0)
     if not kept.any():
         raise InputError(
@@ -136,10 +147,10 @@ def low_signal(
         values = table[cohort]
         if pa.types.is_boolean(values.type):
             return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
-        return numbers(table, cohort, name) > 0
+        return numbers(table, cohort, name, nulls=True) > 0
     if events not in table.column_names:
         return np.zeros(table.num_rows, dtype=bool)
-    counts = numbers(table, events, name)
+    counts = numbers(table, events, name, nulls=True)
     first = np.unique(users, return_index=True)[1]
     return np.asarray(counts <= np.quantile(counts[first], share))
 
@@ -157,43 +168,9 @@ def labels(outcome: Floats, train: Mask, active_quantile: float | None) -> Float
     return (outcome > np.quantile(active, active_quantile)).astype(np.float64)
 
 
-def _feature(table: pa.Table, column: str, name: str) -> Floats:
-    if column in table.column_names and pa.types.is_boolean(table[column].type):
-        values = np.asarray(table[column].cast(pa.int8()).cast(pa.float64()).to_numpy(), dtype=np.float64)
-    elif column not in table.column_names:
-        raise InputError(f"{name}: baseline column '{column}' does not exist; the table has {listed(table)}")
-    else:
-        values = numbers(table, column, name)
-    if not np.isfinite(values).all():
-        row = int(np.argmax(~np.isfinite(values)))
-        raise InputError(
-            f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the"
-            " column out"
-        )
-    return values
-
-
 def _answers(table: pa.Table, column: str, name: str) -> Floats:
-    values = numbers(table, column, name)
-    wrong = ~np.isnan(values) & ~np.isin(values, (1, 2, 3, 4, 5))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; answers are whole numbers from 1"
-            " to 5"
-        )
-    return values
-
-
-def _weights(table: pa.Table, column: str, name: str) -> Floats:
-    values = numbers(table, column, name)
-    wrong = ~(values >= 0) | np.isinf(values)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"{name}: row {row + 1}, column '{column}' is {values[row]:g}; weights are finite and at least 0"
-        )
-    return values
+    check_answers(table, answer=column, name=name)
+    return numbers(table, column, name, nulls=True)
 
 
 def _as_numbers(table: pa.Table, column: str) -> pa.Table:
@@ -207,8 +184,8 @@ def _as_numbers(table: pa.Table, column: str) -> pa.Table:
 
 def _in_time(table: pa.Table, settings: IncrementSettings, name: str) -> None:
     for feature, column in settings.feature_times.items():
-        made = numbers(_as_numbers(table, column), column, name)
-        asked = numbers(_as_numbers(table, settings.survey_time), settings.survey_time, name)
+        made = numbers(_as_numbers(table, column), column, name, nulls=True)
+        asked = numbers(_as_numbers(table, settings.survey_time), settings.survey_time, name, nulls=True)
         if (made > asked).any():
             row = int(np.argmax(made > asked))
             raise InputError(
@@ -216,3 +193,33 @@ def _in_time(table: pa.Table, settings: IncrementSettings, name: str) -> None:
                 f" later than '{settings.survey_time}'); compute it from what was known when the question was"
                 " asked"
             )
+
+
+def user_folds(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator[tuple[Mask, Mask]]:
+    """(train, test) masks (n,) of each fold; a user's rows lie in one fold.
+
+    Users with a positive outcome are dealt out evenly, so that a rare outcome is in every fold. With a time
+    column training rows come before its middle and test rows at or after it: nothing is predicted from its
+    future. Raises InputError on fewer users than folds, or a time that never varies.
+    """
+    people, count = int(data.users.max()) + 1, settings.folds
+    if people < count:
+        raise InputError(f"{people} users cannot be cut into {count} folds; give fewer folds or more users")
+    kind = "user" if data.time is None else "user+time"
+    rare = np.bincount(data.users, data.outcome > 0, people) > 0
+    fold = dealt(rare.astype(np.int64), count, generator(key, "folds", kind))[data.users]
+    early = late = np.ones(len(data.users), dtype=bool)
+    if data.time is not None:
+        late = data.time >= _cut(data.time)
+        early = ~late
+    for part in range(count):
+        yield (fold != part) & early, (fold == part) & late
+
+
+def _cut(time: Floats) -> float:
+    """A time that leaves about half of the rows before it, and some on each side."""
+    distinct = np.unique(time)
+    if len(distinct) < 2:
+        raise InputError("folds by time need at least two different times; use folds by user")
+    middle = float(np.median(time))
+    return float(distinct[max(1, int(np.searchsorted(distinct, middle)))])

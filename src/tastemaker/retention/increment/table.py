@@ -12,11 +12,18 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.retention.increment.effects import Change, changes
-from tastemaker.retention.increment.folds import user_folds
 from tastemaker.retention.increment.learners import learn
-from tastemaker.retention.increment.rows import Floats, IncrementSettings, Mask, Rows, labels, read_rows
+from tastemaker.retention.increment.rows import (
+    Floats,
+    IncrementSettings,
+    Mask,
+    Rows,
+    labels,
+    read_rows,
+    user_folds,
+)
 from tastemaker.retention.increment.scores import METRICS, prepare, resampled_scores, scores, user_draws
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 BASELINE = "baseline"
 
@@ -29,9 +36,9 @@ class Score:
 
     cohort: str
     model: str
-    metrics: dict[str, Estimate]
-    gain: dict[str, Estimate]
-    across_folds: Estimate | None
+    metrics: dict[str, Interval]
+    gain: dict[str, Interval]
+    across_folds: Interval | None
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
             prepared = prepare(p[rows], y)
             point, drawn = scores(prepared, w), resampled_scores(prepared, w, who, draws)
             n = len(np.unique(who))
-            gain: dict[str, Estimate] = {}
+            gain: dict[str, Interval] = {}
             if base is None:
                 base = (point, drawn)
             else:
@@ -162,10 +169,10 @@ def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
     return out
 
 
-def _estimates(point: Floats, drawn: Floats, n: int, level: float, kind: str) -> dict[str, Estimate]:
+def _estimates(point: Floats, drawn: Floats, n: int, level: float, kind: str) -> dict[str, Interval]:
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return {
-        metric: Estimate(float(point[i]), float(low[i]), float(high[i]), n, kind, ("users are independent",))
+        metric: Interval(float(point[i]), float(low[i]), float(high[i]), n, kind, ("users are independent",))
         for i, metric in enumerate(METRICS)
     }
 
@@ -176,10 +183,10 @@ def fold_scores(data: Rows, at: Predicted, model: str, member: Mask) -> Floats:
     return np.array([scores(prepare(at.p[model][part], at.y[part]), data.weight[part]) for part in parts])
 
 
-def _nadeau_bengio(data: Rows, at: Predicted, model: str, member: Mask, level: float) -> Estimate:
+def _nadeau_bengio(data: Rows, at: Predicted, model: str, member: Mask, level: float) -> Interval:
     gain = (fold_scores(data, at, model, member) - fold_scores(data, at, BASELINE, member))[:, 0]
     count = len(gain)
     spread = sqrt(float(gain.var(ddof=1)) * (1 / count + at.ratio))
     half = float(stats.t.ppf((1 + level) / 2, count - 1)) * spread
     mean = float(gain.mean())
-    return Estimate(mean, mean - half, mean + half, count, "corrected t over folds (Nadeau and Bengio)")
+    return Interval(mean, mean - half, mean + half, count, "corrected t over folds (Nadeau and Bengio)")

@@ -13,9 +13,9 @@ from tastemaker.errors import InputError
 from tastemaker.retention.calibrate import Calibration, Calibrator, calibration_table, fit_calibrator
 from tastemaker.retention.proxy.model import SIDES, Floats, Proxy, predict
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table, Verdict
-from tastemaker.retention.surveys import numbers
 from tastemaker.retention.threshold import Drift, Threshold, drift, threshold_at_precision, wilson
-from tastemaker.stats.estimate import Estimate
+from tastemaker.schema.columns import numbers
+from tastemaker.stats.intervals import Interval
 
 NEAR = (0.97, 1.03)
 FAR = (0.9, 1.1)
@@ -29,10 +29,10 @@ def outcomes(
     """By side, 1 where the answer is good (bad) and 0 otherwise, neutrals included; the answered rows; their
     weights.
     """
-    answer = numbers(rows, proxy.settings.answer, name)
+    answer = numbers(rows, proxy.settings.answer, name, nulls=True)
     kept = rows.filter(pa.array(~np.isnan(answer)))
     told = answer[~np.isnan(answer)]
-    weight = None if proxy.settings.weight is None else numbers(kept, proxy.settings.weight, name)
+    weight = None if proxy.settings.weight is None else numbers(kept, proxy.settings.weight, name, nulls=True)
     return {"pos": (told >= 4).astype(np.float64), "neg": (told <= 2).astype(np.float64)}, kept, weight
 
 
@@ -212,7 +212,7 @@ def _promises(thresholds: Mapping[str, Threshold]) -> Intervals:
     return Intervals(title, "precision minus target", tuple(rows), 0.0, (), caption)
 
 
-def _verdict(ratios: Mapping[str, Estimate]) -> tuple[Verdict, str]:
+def _verdict(ratios: Mapping[str, Interval]) -> tuple[Verdict, str]:
     known = {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio.value) and ratio.value > 0}
     if not known:
         return "cannot tell", "No cohort has outcomes of both kinds."

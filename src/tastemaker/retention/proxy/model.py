@@ -16,8 +16,9 @@ from scipy.special import expit
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retention.calibrate import Calibrator
 from tastemaker.retention.proxy.ordinal import fit_ordinal
-from tastemaker.retention.surveys import check_answers, listed, numbers
+from tastemaker.retention.surveys import check_answers
 from tastemaker.retention.threshold import Threshold
+from tastemaker.schema.columns import numbers
 
 Floats = npt.NDArray[np.float64]
 SIDES = ("pos", "neg")
@@ -83,14 +84,8 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
         answered, everybody the same, or a feature that tells the answer without error.
     """
     check_answers(rows, answer=settings.answer, name=name)
-    answer = numbers(rows, settings.answer, name)
-    weight = np.ones(len(answer)) if settings.weight is None else numbers(rows, settings.weight, name)
-    if not (weight >= 0).all() or np.isinf(weight).any():
-        row = int(np.argmax(~(weight >= 0) | np.isinf(weight)))
-        raise InputError(
-            f"{name}: row {row + 1}, column '{settings.weight}' is {weight[row]:g}; weights are finite and at"
-            " least 0"
-        )
+    answer = numbers(rows, settings.answer, name, nulls=True)
+    weight = np.ones(len(answer)) if settings.weight is None else numbers(rows, settings.weight, name, low=0)
     kept = ~np.isnan(answer) & (weight > 0)
     if not kept.any():
         raise InputError(f"{name}: nobody answered '{settings.answer}'; a proxy needs answers")
@@ -142,20 +137,7 @@ def feature(rows: pa.Table, column: str, name: str) -> Floats:
     """(n,) a feature as float64, booleans as 0 and 1; InputError where it is absent, or with the row where it
     is missing.
     """
-    if column not in rows.column_names:
-        raise InputError(f"{name}: feature '{column}' is missing; the table has {listed(rows)}")
-    values = rows[column]
-    if pa.types.is_boolean(values.type):
-        rows = pa.table({column: values.cast(pa.int8())})
-    found = numbers(rows, column, name)
-    # One sum tells whether anything is NaN or infinite, at a fifth of the cost of looking at every number.
-    if not np.isfinite(found.sum()) and not np.isfinite(found).all():
-        row = int(np.argmax(~np.isfinite(found)))
-        raise InputError(
-            f"{name}: row {row + 1}, column '{column}' is empty or not finite; fill it in or leave the"
-            " feature out"
-        )
-    return found
+    return numbers(rows, column, name, remedy="fill it in or leave the feature out")
 
 
 def _numbers(values: Floats) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.reliability import ONE_ITEM, Retest, reliability_grid
 from tastemaker.retention.validity.table import QUESTIONS, Associations, association_table
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 CEILING = 0.85  # of a correlation: above it two questions are one
 LIMIT = 0.15  # of information: the published limit, here asked of the normalised value
@@ -120,11 +120,11 @@ def _verdict(found: Associations, first: str) -> tuple[Verdict, str]:
     return ("supported" if judged and all(holds for holds, *_ in judged) else "cannot tell"), words + "."
 
 
-def _estimate(row: Mapping[str, Any], column: str, n: str = "n") -> Estimate:
+def _estimate(row: Mapping[str, Any], column: str, n: str = "n") -> Interval:
     value, low, high = (
         np.nan if row[f"{column}{end}"] is None else row[f"{column}{end}"] for end in ("", "_low", "_high")
     )
-    return Estimate(value, low, high, int(row[n]), column, reason=row[f"{column}_reason"])
+    return Interval(value, low, high, int(row[n]), column, reason=row[f"{column}_reason"])
 
 
 def _tables(found: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:

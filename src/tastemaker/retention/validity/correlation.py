@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.resample import bounds, by_user, checked
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
 USERS = "users are independent of each other"
@@ -28,7 +28,7 @@ def pearson(
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
     level: float = 0.95,
-) -> Estimate:
+) -> Interval:
     """Weighted Pearson correlation of a and b (n,) with a percentile interval from resampling users.
 
     Rows where a or b is NaN are left out; `users` (n,) says whose row it is. n of the result counts users.
@@ -40,12 +40,12 @@ def pearson(
     kind = "weighted Pearson" if weight is not None else "Pearson"
     if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
         reason = CONSTANT if len(x) >= 3 else f"{len(x)} complete rows: a correlation needs at least 3"
-        return Estimate(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), reason)
+        return Interval(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), reason)
     x, y = x - w @ x / w.sum(), y - w @ y / w.sum()
     sums = by_user(w[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y]), owners)
     value = float(_from_sums(sums.sum(axis=0)[None])[0])
     low, high = bounds(sums, _from_sums, key, resamples, level)
-    return Estimate(value, low, high, len(sums), kind, (USERS,))
+    return Interval(value, low, high, len(sums), kind, (USERS,))
 
 
 def _from_sums(s: Floats) -> Floats:
@@ -162,7 +162,7 @@ def difference_by_user(
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
     level: float = 0.95,
-) -> Estimate:
+) -> Interval:
     """r(first) - r(second) when both may come from the same users: the interval resamples users for both at
     once.
 
@@ -177,7 +177,7 @@ def difference_by_user(
         )
         (x, y), kept_weight, kept = checked(*pair, weight=w, names=("a", "b"))
         if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
-            return Estimate(
+            return Interval(
                 float("nan"),
                 float("nan"),
                 float("nan"),
@@ -197,6 +197,6 @@ def difference_by_user(
         return _from_sums(s[:, :6]) - _from_sums(s[:, 6:])
 
     low, high = bounds(sums, gap, key, resamples, level)
-    return Estimate(
+    return Interval(
         float(gap(sums.sum(axis=0)[None])[0]), low, high, len(sums), "difference of correlations", (USERS,)
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.resample import bounds, by_user, checked, effective_size
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -25,8 +25,8 @@ class Information:
     """
 
     nats: float
-    corrected: Estimate
-    normalised: Estimate
+    corrected: Interval
+    normalised: Interval
     least_entropy: float
     null: float
     p: float
@@ -68,7 +68,7 @@ def mutual_information(
     nats, least = (float(f(total.reshape(1, *shape))[0]) for f in (_nats, _least_entropy))
     rests = ("users are independent of each other",)
     if least == 0:
-        nothing = Estimate(
+        nothing = Interval(
             *(float("nan"),) * 3, len(sums), "mutual information", rests, "one side never varies"
         )
         return Information(0.0, nothing, nothing, 0.0, 0.0, 1.0)
@@ -82,7 +82,7 @@ def mutual_information(
 
     null = _permuted(i, j, w, shape, generator(*key, "permutations"), permutations)
     in_nats, as_share = (
-        Estimate(float(f(total)[0]), *bounds(sums, f, key, resamples, level), len(sums), kind, rests)
+        Interval(float(f(total)[0]), *bounds(sums, f, key, resamples, level), len(sums), kind, rests)
         for f, kind in (
             (corrected, "Miller-Madow, nats"),
             (normalised, "Miller-Madow over the smaller entropy"),

@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri, owens_t
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.correlation import CONSTANT, USERS
 from tastemaker.retention.validity.resample import bounds, by_user, checked
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
 _END = 0.99999  # of rho
@@ -28,7 +28,7 @@ def polychoric(
     key: Sequence[str | int] = (0,),
     resamples: int = 300,
     level: float = 0.95,
-) -> Estimate:
+) -> Interval:
     """Two-step polychoric correlation of ordered answers a, b (n,) with a percentile interval from resampling
     users.
 
@@ -42,7 +42,7 @@ def polychoric(
     kind = "two-step polychoric" + ("" if weight is None else ", weighted")
     (rows, i), (columns, j) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
     if min(len(rows), len(columns)) < 2:
-        return Estimate(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), CONSTANT)
+        return Interval(float("nan"), float("nan"), float("nan"), len(x), kind, (USERS,), CONSTANT)
     if max(len(rows), len(columns)) > 20:
         raise InputError(
             f"{len(rows)} and {len(columns)} distinct values are too many for ordered answers; give at most"
@@ -54,7 +54,7 @@ def polychoric(
     sums = by_user(indicator, None if users is None else np.asarray(users)[kept])
     value = float(fit_polychoric(sums.sum(axis=0).reshape(shape)))
     low, high = bounds(sums, lambda s: fit_polychoric(s.reshape(-1, *shape)), key, resamples, level)
-    return Estimate(value, low, high, len(sums), kind, (USERS, "the answers are cut from normal variables"))
+    return Interval(value, low, high, len(sums), kind, (USERS, "the answers are cut from normal variables"))
 
 
 def fit_polychoric(counts: npt.ArrayLike) -> Floats:

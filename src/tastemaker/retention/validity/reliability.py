@@ -14,7 +14,7 @@ from scipy.stats import f as f_distribution
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.correlation import pearson
 from tastemaker.retention.validity.polychoric import polychoric
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
 GRID = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -24,7 +24,7 @@ ONE_ITEM = (
 )
 
 
-def alpha(covariance: npt.ArrayLike, n: int, *, level: float = 0.95) -> Estimate:
+def alpha(covariance: npt.ArrayLike, n: int, *, level: float = 0.95) -> Interval:
     """Cronbach's alpha of the k items with this covariance (k, k) over n respondents, with Feldt's interval.
 
     alpha = k / (k - 1) (1 - trace / sum). One item: NaN, with the reason. Raises InputError on a matrix that
@@ -39,7 +39,7 @@ def alpha(covariance: npt.ArrayLike, n: int, *, level: float = 0.95) -> Estimate
         )
     k = len(s)
     if k == 1:
-        return Estimate(float("nan"), float("nan"), float("nan"), n, "Cronbach alpha", (), ONE_ITEM)
+        return Interval(float("nan"), float("nan"), float("nan"), n, "Cronbach alpha", (), ONE_ITEM)
     if not s.sum() > 0:
         raise InputError("alpha needs items whose sum varies; everyone has the same total")
     value = float(k / (k - 1) * (1 - np.trace(s) / s.sum()))
@@ -51,7 +51,7 @@ def alpha(covariance: npt.ArrayLike, n: int, *, level: float = 0.95) -> Estimate
         "items measure one thing equally well, with independent errors",
         "respondents are independent",
     )
-    return Estimate(value, float(low), float(high), n, "Cronbach alpha", assumptions)
+    return Interval(value, float(low), float(high), n, "Cronbach alpha", assumptions)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Retest:
     """
 
     pairs: int
-    pearson: Estimate
-    polychoric: Estimate
+    pearson: Interval
+    polychoric: Interval
 
 
 def retest(
@@ -122,7 +122,7 @@ def retest(
     twice = twice.filter(pl.col("times") >= 2)
     if twice.height < 3:
         reason = f"{twice.height} re-asked pairs of '{question}': ask a random part again after some days"
-        none = Estimate(float("nan"), float("nan"), float("nan"), twice.height, "test-retest", (), reason)
+        none = Interval(float("nan"), float("nan"), float("nan"), twice.height, "test-retest", (), reason)
         return Retest(twice.height, none, none)
     first, second, users = (twice[c].to_numpy() for c in ("first_answer", "answer", "user_id"))
     w = None if weight is None else twice[f"first_{weight}"].to_numpy()

@@ -14,7 +14,6 @@ import polars as pl
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import codes, listed, numbers
 from tastemaker.retention.validity.correlation import (
     compare_dependent,
     compare_independent,
@@ -24,7 +23,8 @@ from tastemaker.retention.validity.correlation import (
 from tastemaker.retention.validity.information import mutual_information
 from tastemaker.retention.validity.polychoric import polychoric
 from tastemaker.retention.validity.resample import effective_size
-from tastemaker.stats.estimate import Estimate
+from tastemaker.schema.columns import codes, numbers, present
+from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -58,9 +58,8 @@ def widen(surveys: pa.Table, keep: Sequence[str] = ()) -> pa.Table:
 
     Of `keep` the first value that is not null counts. Raises InputError on a missing column.
     """
-    missing = [one for one in keep if one not in surveys.column_names]
-    if missing:
-        raise InputError(f"surveys: column '{missing[0]}' is missing; the table has {listed(surveys)}")
+    for column in keep:
+        present(surveys, column, "surveys")
     frame = pl.DataFrame(pl.from_arrow(surveys)).sort("timestamp", nulls_last=True, maintain_order=True)
     names = frame["question"].unique(maintain_order=True).to_list()
     answers = [
@@ -96,11 +95,11 @@ def association_table(
     """
     if len(questions) < 2:
         raise InputError(f"{name}: an association needs two questions; got {', '.join(questions) or 'none'}")
-    columns = {one: numbers(answers, one, name) for one in questions}
+    columns = {one: numbers(answers, one, name, nulls=True) for one in questions}
     weights = (
         np.ones(answers.num_rows)
         if weight is None
-        else np.nan_to_num(numbers(answers, weight, name), nan=0.0)
+        else np.nan_to_num(numbers(answers, weight, name, nulls=True), nan=0.0)
     )
     groups = {"all": np.ones(answers.num_rows, dtype=bool)}
     if by is not None:
@@ -234,7 +233,7 @@ def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, 
 
 
 def _binary(answers: pa.Table, event: str, name: str) -> Floats:
-    values = numbers(answers, event, name)
+    values = numbers(answers, event, name, nulls=True)
     wrong = ~np.isin(values, (0.0, 1.0)) & ~np.isnan(values)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -244,7 +243,7 @@ def _binary(answers: pa.Table, event: str, name: str) -> Floats:
     return values
 
 
-def _columns(name: str, estimate: Estimate) -> dict[str, object]:
+def _columns(name: str, estimate: Interval) -> dict[str, object]:
     values = (estimate.value, estimate.low, estimate.high)
     found = [one if np.isfinite(one) else None for one in values]
     return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True)) | {

@@ -13,7 +13,6 @@ import pyarrow as pa
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import codes
 from tastemaker.retention.weights.newton import gram
 from tastemaker.retention.weights.weigh import (
     Prepared,
@@ -22,7 +21,8 @@ from tastemaker.retention.weights.weigh import (
     read_answers,
     thin_categories,
 )
-from tastemaker.stats.estimate import Estimate
+from tastemaker.schema.columns import codes
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import dealt, generator
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ MISSING_AT_RANDOM = "given the covariates, who answers does not depend on the an
 POSITIVE = "everyone shown could have answered"
 
 
-def answered_mean(shown: pa.Table, *, level: float = 0.95, name: str = "surveys") -> Estimate:
+def answered_mean(shown: pa.Table, *, level: float = 0.95, name: str = "surveys") -> Interval:
     """Mean of the answers that came, by design weight alone: what anyone gets who forgets those who did not
     answer.
 
@@ -46,7 +46,7 @@ def answered_mean(shown: pa.Table, *, level: float = 0.95, name: str = "surveys"
     rests = ("those who did not answer would have answered like those who did",)
     influence = weight * (filled - mean) / weight.sum()
     return _interval(
-        mean, influence, owner, values, Estimate(mean, 0, 0, 0, "mean of the answers", rests), level
+        mean, influence, owner, values, Interval(mean, 0, 0, 0, "mean of the answers", rests), level
     )
 
 
@@ -57,7 +57,7 @@ def weighted_mean(
     scale: Scale | None = None,
     level: float = 0.95,
     name: str = "surveys",
-) -> Estimate:
+) -> Interval:
     """As published: mean of the answers under the response weights, weights taken as known, variance from
     sums by user.
 
@@ -65,12 +65,12 @@ def weighted_mean(
     does.
     """
 
-    def main(rows: pa.Table) -> Estimate:
+    def main(rows: pa.Table) -> Interval:
         given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
         filled = np.where(given.answered, given.values, 0.0)
         weight = np.where(given.answered, given.d / given.fit.probability, 0.0)
         mean = float(weight @ filled / weight.sum())
-        about = Estimate(mean, 0, 0, 0, "weighted mean", (MISSING_AT_RANDOM, POSITIVE))
+        about = Interval(mean, 0, 0, 0, "weighted mean", (MISSING_AT_RANDOM, POSITIVE))
         influence = weight * (filled - mean) / weight.sum()
         return _interval(mean, influence, codes(rows, "user_id", name)[0], given.values, about, level)
 
@@ -86,7 +86,7 @@ def aipw_mean(
     scale: Scale | None = None,
     level: float = 0.95,
     name: str = "surveys",
-) -> Estimate:
+) -> Interval:
     """Doubly robust mean of the answers over everyone shown: right when either the answer model or the
     response model is.
 
@@ -115,12 +115,12 @@ def aipw_mean(
         "users are independent of each other",
     )
 
-    def main(rows: pa.Table) -> Estimate:
+    def main(rows: pa.Table) -> Interval:
         given = prepare(rows, covariates, WeightSettings(), name, allow_constant=True)
         owner = codes(rows, "user_id", name)[0]
         value, influence = _influence(given, _cross_fit(given, owner, folds, key, name))
         return _interval(
-            value, influence, owner, given.values, Estimate(value, 0, 0, 0, "AIPW", rests), level
+            value, influence, owner, given.values, Interval(value, 0, 0, 0, "AIPW", rests), level
         )
 
     return _with_thin(shown, covariates, main, scale, name)
@@ -129,10 +129,10 @@ def aipw_mean(
 def _with_thin(
     shown: pa.Table,
     covariates: Sequence[str],
-    main: Callable[[pa.Table], Estimate],
+    main: Callable[[pa.Table], Interval],
     scale: Scale | None,
     name: str,
-) -> Estimate:
+) -> Interval:
     """`main` of the rows outside thin categories, with the people of those put at both ends of the scale."""
     values, d = read_answers(shown, name)
     low, high = scale or (float(np.nanmin(values)), float(np.nanmax(values)))
@@ -140,7 +140,7 @@ def _with_thin(
     users = len(codes(shown, "user_id", name)[1])
     if rows.all():
         why = f"no category has enough answers: {'; '.join(category.text for category in thin)}"
-        return Estimate(np.nan, np.nan, np.nan, users, "mean", (), why)
+        return Interval(np.nan, np.nan, np.nan, users, "mean", (), why)
     estimate = main(shown.filter(pa.array(~rows)) if thin else shown)
     if estimate.reason:
         return estimate
@@ -150,7 +150,7 @@ def _with_thin(
     ends = (estimate.value, own), (estimate.low, low), (estimate.high, high)
     value, lower, upper = (min(max((1 - share) * most + share * few, low), high) for most, few in ends)
     allowed = tuple(f"nothing of {c.text}: any answer from {low:g} to {high:g}" for c in thin)
-    return Estimate(value, lower, upper, users, estimate.kind, estimate.assumptions + allowed)
+    return Interval(value, lower, upper, users, estimate.kind, estimate.assumptions + allowed)
 
 
 def linear(x: Floats, y: Floats, weight: Floats) -> Callable[[Floats], Floats]:
@@ -207,8 +207,8 @@ def _influence(given: Prepared, predicted: Floats) -> tuple[float, Floats]:
 
 
 def _interval(
-    value: float, influence: Floats, owner: Ints, values: Floats, about: Estimate, level: float
-) -> Estimate:
+    value: float, influence: Floats, owner: Ints, values: Floats, about: Interval, level: float
+) -> Interval:
     if not 0 < level < 1:
         raise InputError(f"level is {level}; give the coverage of the interval, above 0 and below 1")
     users = int(owner.max()) + 1
@@ -244,7 +244,7 @@ class TippingPoint:
     in_sd: float
 
 
-def tipping_point(estimate: Estimate, threshold: float, response_rate: float, sd: float) -> TippingPoint:
+def tipping_point(estimate: Interval, threshold: float, response_rate: float, sd: float) -> TippingPoint:
     """Pattern-mixture bound: with a shift s of those who did not answer the mean moves by (1 - response_rate)
     s.
 

@@ -12,7 +12,7 @@ from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Ver
 from tastemaker.retention.surveys import SCALE
 from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, tipping_point, weighted_mean
 from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 TINY = 0.01  # of everyone: a smaller category cannot move a mean far
 FEWEST, SMALLEST = 30, 0.1  # effective answers, and their share of the answers, below which weights decide
@@ -152,7 +152,7 @@ def _smd(row: dict[str, Cell]) -> dict[str, Cell]:
     return {"SMD before": row["smd_before"], "SMD after": "0, exact" if exact else after}
 
 
-def _means(means: dict[str, Estimate]) -> list[dict[str, Cell]]:
+def _means(means: dict[str, Interval]) -> list[dict[str, Cell]]:
     return [{"estimate": name, "mean answer": mean, "users": mean.n} for name, mean in means.items()]
 
 
@@ -175,7 +175,7 @@ def _health(found: ResponseWeights) -> Table:
 
 
 def _tipping(
-    means: dict[str, Estimate], found: ResponseWeights, surveys: pa.Table, threshold: float | None
+    means: dict[str, Interval], found: ResponseWeights, surveys: pa.Table, threshold: float | None
 ) -> tuple[Table, ...]:
     robust = means["doubly robust"]
     if threshold is None or not np.isfinite(robust.value):
@@ -197,7 +197,7 @@ def _tipping(
     )
 
 
-def _figures(found: ResponseWeights, means: dict[str, Estimate]) -> tuple[Intervals, ...]:
+def _figures(found: ResponseWeights, means: dict[str, Interval]) -> tuple[Intervals, ...]:
     """Balance, and the mean answers unless everyone answered the same."""
     answers = Intervals.of("Mean answer", "mean answer, 95 % interval", means, marked=(list(means)[-1],))
     return (_balance_figure(found), answers) if answers.rows else (_balance_figure(found),)

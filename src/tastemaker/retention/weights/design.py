@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import codes, numbers
 from tastemaker.retention.weights.newton import gram
+from tastemaker.schema.columns import codes, numbers
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def categories(
     groups = []
     for covariate in covariates:
         if covariate in table.column_names and _is_number(table.schema.field(covariate).type):
-            values = numbers(table, covariate, name)
+            values = numbers(table, covariate, name, nulls=True)
             distinct = np.unique(values)
             parts = [(f"{value:g}", values == value) for value in distinct] if len(distinct) == 2 else []
         else:
@@ -104,16 +104,7 @@ def categories(
 def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tuple[str, Floats]]:
     """A numeric column as it is; any other as one indicator a category, all but the commonest."""
     if covariate in table.column_names and _is_number(table.schema.field(covariate).type):
-        values = numbers(table, covariate, name)
-        wrong = ~np.isfinite(values)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            said = "empty" if np.isnan(values[row]) else f"{values[row]}"
-            raise InputError(
-                f"{name}: row {row + 1}, column '{covariate}' is {said}; fill it in, or leave the"
-                " covariate out"
-            )
-        return [(covariate, values)]
+        return [(covariate, numbers(table, covariate, name, remedy="fill it in, or leave the covariate out"))]
     numbered, labels = codes(table, covariate, name)
     if len(labels) > most:
         raise InputError(

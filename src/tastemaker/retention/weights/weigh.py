@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import check_probability, codes, numbers
+from tastemaker.retention.surveys import check_probability
 from tastemaker.retention.weights.balance import balance_table
 from tastemaker.retention.weights.design import Design, categories, design
 from tastemaker.retention.weights.newton import Balanced, balance
+from tastemaker.schema.columns import codes, numbers
 
 Floats = npt.NDArray[np.float64]
 LIMIT = 0.1  # of |SMD|: the published acceptance
@@ -117,14 +118,14 @@ def read_answers(shown: pa.Table, name: str) -> tuple[Floats, Floats]:
         raise InputError(
             f"{name}: the table has no row; a survey table has one row a question shown, answered or not"
         )
-    values = numbers(shown, "answer", name)
+    values = numbers(shown, "answer", name, nulls=True)
     if np.isnan(values).all():
         raise InputError(
             f"{name}: nobody answered ('answer' is empty in all {len(values):,} rows); there is nothing to"
             " weigh"
         )
     check_probability(shown, name=name)
-    return values, 1.0 / numbers(shown, "asked_probability", name)
+    return values, 1.0 / numbers(shown, "asked_probability", name, nulls=True)
 
 
 def thin_categories(

@@ -14,7 +14,7 @@ from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import Reading
 from tastemaker.experiment.surrogate import SurrogateIndex, index_rows
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Table
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 _TRUST = (
     "units do not affect each other, and the arm was assigned at random",
@@ -137,7 +137,7 @@ def surrogate_claim(
     """
     sure = not effect.reason and (effect.low > 0 or effect.high < 0)
     verdict: Any = "cannot tell" if effect.reason else "supported" if sure else "not supported"
-    estimate = Estimate(
+    estimate = Interval(
         effect.value, effect.low, effect.high, effect.n, "surrogate index", effect.assumptions, effect.reason
     )
     note = (

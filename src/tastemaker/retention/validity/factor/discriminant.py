@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.retention.validity.resample import by_user, resampled
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def htmt_bounds(
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
     level: float = 0.95,
-) -> dict[tuple[str, str], Estimate]:
+) -> dict[tuple[str, str], Interval]:
     """`htmt` of answers (n, p) with percentile intervals from resampling users; an upper bound of 1 or more
     says "one thing".
 
@@ -64,7 +64,7 @@ def htmt_bounds(
     found = {}
     for pair, value in values.items():
         low, high = np.quantile(drawn[pair], [(1 - level) / 2, (1 + level) / 2])
-        found[pair] = Estimate(
+        found[pair] = Interval(
             float(value[0]), float(low), float(high), len(sums), "HTMT", ("users are independent",)
         )
     return found

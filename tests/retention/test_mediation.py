@@ -10,20 +10,20 @@ import pytest
 from scipy.stats import binom
 
 from tastemaker.errors import InputError
-from tastemaker.retention.paths import (
-    PathSettings,
+from tastemaker.retention.mediation import (
+    MediationSettings,
     claim,
     clustered_logit,
     clustered_slope,
     conditional_logit,
     dealt_effect,
     item_means,
-    path_tests,
+    mediation_tests,
 )
 from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, draw_pairs, draw_slates, returns
 from tastemaker.simulate.retention.world import PATHS
 
-CONTROLS = PathSettings(controls=("history", "sameday", "like"))
+CONTROLS = MediationSettings(controls=("history", "sameday", "like"))
 
 
 def rows(path: str, listeners: int, key: int | str = 1, **settings: object) -> pa.Table:
@@ -85,21 +85,21 @@ def test_the_clustered_slope_is_least_squares() -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_each_world_gets_its_verdict(path: str) -> None:
     table = rows(path, 8_000)
-    found = path_tests(table, draw_slates(table, 300), settings=CONTROLS)
+    found = mediation_tests(table, draw_slates(table, 300), settings=CONTROLS)
     assert found.verdict == path
     assert claim(found).verdict == ("supported" if path == "item" else "not supported")
-    alone = path_tests(table, settings=CONTROLS)
+    alone = mediation_tests(table, settings=CONTROLS)
     assert alone.verdict == ("user" if path == "user" else "unknown")
-    once = path_tests(table.filter(np.asarray(table["day"]) == 0))
+    once = mediation_tests(table.filter(np.asarray(table["day"]) == 0))
     assert once.verdict == "unknown" and "ask the same users again" in once.reason
 
 
 def test_the_within_user_interval_covers_zero_in_the_user_world() -> None:
-    # 60 worlds here; 400 in recipes.retention.retentive_paths. With one slope for a control's two parts this
-    # fails.
+    # 60 worlds here; 400 in recipes.retention.retentive_mediation. With one slope for a control's two parts
+    # this fails.
     runs, wrong = 60, 0
     for key in range(runs):
-        one = path_tests(rows("user", 1_500, f"w{key}"), settings=CONTROLS).within
+        one = mediation_tests(rows("user", 1_500, f"w{key}"), settings=CONTROLS).within
         assert one is not None
         wrong += not one.low <= 0 <= one.high
     assert binom.ppf(0.005, runs, 0.05) <= wrong <= binom.ppf(0.995, runs, 0.05)
@@ -111,7 +111,7 @@ def test_exposure_finds_the_item_and_errs_at_its_level_in_state() -> None:
         found = 0
         for key in range(runs):
             table = rows(path, 1_500, f"e{key}")
-            one = path_tests(table, draw_slates(table, 300), key=key).exposure
+            one = mediation_tests(table, draw_slates(table, 300), key=key).exposure
             assert one is not None
             found += one.low > 0 or one.high < 0
         rates[path] = found / runs
@@ -142,7 +142,7 @@ def test_unequal_propensities_need_candidates_and_expectations_use_them() -> Non
     slates = draw_slates(table, 300)
     uneven = slates.set_column(5, "propensity", pa.array(np.linspace(0.001, 0.01, slates.num_rows)))
     with pytest.raises(InputError, match="unequal propensities; give --candidates"):
-        path_tests(table, uneven)
+        mediation_tests(table, uneven)
     candidates = pa.table(
         {
             "policy_id": ["uniform"] * 300,
@@ -150,11 +150,13 @@ def test_unequal_propensities_need_candidates_and_expectations_use_them() -> Non
             "probability": [1 / 300] * 300,
         }
     )
-    with_them, without = path_tests(table, uneven, candidates=candidates), path_tests(table, slates)
+    with_them, without = mediation_tests(table, uneven, candidates=candidates), mediation_tests(table, slates)
     assert with_them.exposure is not None and without.exposure is not None
     assert with_them.exposure.value == pytest.approx(without.exposure.value, abs=1e-9)
     with pytest.raises(InputError, match="policy 'uniform' of the slates has no candidate"):
-        path_tests(table, slates, candidates=candidates.set_column(0, "policy_id", pa.array(["other"] * 300)))
+        mediation_tests(
+            table, slates, candidates=candidates.set_column(0, "policy_id", pa.array(["other"] * 300))
+        )
 
 
 def test_slates_that_do_not_belong_to_the_rows_are_refused() -> None:
@@ -162,7 +164,7 @@ def test_slates_that_do_not_belong_to_the_rows_are_refused() -> None:
     slates = draw_slates(table, 300)
     other = slates.set_column(0, "request_id", pa.array([f"x{i}" for i in range(slates.num_rows)]))
     with pytest.raises(InputError, match=r"propensity|check that request ids agree"):
-        path_tests(table, other)
+        mediation_tests(table, other)
 
 
 @pytest.mark.parametrize(
@@ -178,12 +180,12 @@ def test_bad_rows_are_named(column: str, values: float | None, words: str) -> No
     place = table.column_names.index(column)
     bad = table.set_column(place, column, pa.array([values] * table.num_rows, pa.float64()))
     with pytest.raises(InputError, match=words):
-        path_tests(bad, settings=CONTROLS)
+        mediation_tests(bad, settings=CONTROLS)
 
 
 def test_a_control_that_separates_is_refused() -> None:
     table = rows("item", 300)
     with pytest.raises(InputError, match="leave it out"):
-        path_tests(table, settings=PathSettings(controls=("returned",)))
+        mediation_tests(table, settings=MediationSettings(controls=("returned",)))
     with pytest.raises(InputError, match="alpha"):
-        PathSettings(alpha=0.7)
+        MediationSettings(alpha=0.7)

@@ -21,7 +21,7 @@ from scipy.stats import binom
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.retention.retentive_increment import world_rows
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.paths import PathSettings, claim, dealt_effect, item_means, path_tests
+from tastemaker.retention.mediation import MediationSettings, claim, dealt_effect, item_means, mediation_tests
 from tastemaker.simulate.retention import TARGETS, ListenerWorld, draw_slates, measure, missed, tune
 from tastemaker.simulate.retention.draws import item_quality, retention_latent
 from tastemaker.simulate.retention.returns import return_logit
@@ -29,7 +29,7 @@ from tastemaker.simulate.retention.surveys import cuts
 from tastemaker.simulate.retention.world import PATHS, by_cohort
 from tastemaker.stats.random import generator
 
-NAME = "retentive_paths"
+NAME = "retentive_mediation"
 CONTROLS = ("history", "sameday", "like", "save", "reshare")
 ITEMS, USERS, DAYS, BATCH = 300, 10_000, 2, 100
 DRAWS = 4  # times that each world is tuned
@@ -47,10 +47,10 @@ def main() -> None:
 
     def verdict(path: str) -> dict[str, Any]:
         table = world_rows_of(path, seed)
-        settings = PathSettings(controls=CONTROLS)
-        tested = path_tests(table, draw_slates(table, ITEMS), settings=settings, key=seed)
-        alone = path_tests(table, settings=settings, key=seed)
-        once = path_tests(table.filter(np.asarray(table["day"]) == 0), settings=settings, key=seed)
+        settings = MediationSettings(controls=CONTROLS)
+        tested = mediation_tests(table, draw_slates(table, ITEMS), settings=settings, key=seed)
+        alone = mediation_tests(table, settings=settings, key=seed)
+        once = mediation_tests(table.filter(np.asarray(table["day"]) == 0), settings=settings, key=seed)
         write_claim(claim(tested), arguments.out / f"report-{path}")
         measured = measure(ListenerWorld.of(path, listeners=60_000), seed)
         estimates = {
@@ -100,7 +100,7 @@ def within_worlds(seed: int, part: int) -> list[list[float]]:
     out = []
     for place in range(20):
         table = world_rows("user", 3_000, f"{seed} within {part} {place}")  # type: ignore[arg-type]
-        tested = path_tests(table, settings=PathSettings(controls=CONTROLS))
+        tested = mediation_tests(table, settings=MediationSettings(controls=CONTROLS))
         assert tested.within is not None
         out.append([tested.within.value, tested.within.low, tested.within.high])
     return out

@@ -1,10 +1,10 @@
-"""Three paths from a better answer to a return (the item, the user, the user's day), and the verdict that the
-data allow.
+"""Three paths from a better answer to a return (the item, the user, the user's day), the verdict that the
+data allow, and its report.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,26 +12,33 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from tastemaker.errors import InputError
-from tastemaker.retention.paths.exposure import dealt_effect, item_means
-from tastemaker.retention.paths.rows import (
+from tastemaker.retention.mediation.rows import (
     Answered,
     Floats,
     Ints,
-    PathSettings,
+    MediationSettings,
     expectations,
     read_answered,
     repeaters,
 )
-from tastemaker.retention.paths.within import clustered_logit, conditional_logit, group_means
-from tastemaker.retention.surveys import codes, numbers
-from tastemaker.stats.estimate import Estimate
+from tastemaker.retention.mediation.within import (
+    clustered_logit,
+    conditional_logit,
+    dealt_effect,
+    group_means,
+    item_means,
+)
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table
+from tastemaker.retention.report import Verdict as ClaimVerdict
+from tastemaker.schema.columns import codes, numbers
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 Verdict = Literal["item", "user", "state", "unknown"]
 
 
 @dataclass(frozen=True)
-class PathTests:
+class MediationTests:
     """within, between: log-odds of returning a point of answer, inside a user and between users; conditional:
     the same inside a user by conditional logit; exposure: change of the return probability a point of item
     mean dealt at random, None without slates; reliability: share of the variance of those item means that is
@@ -40,26 +47,26 @@ class PathTests:
 
     verdict: Verdict
     reason: str
-    within: Estimate | None
-    between: Estimate | None
-    conditional: Estimate | None
-    exposure: Estimate | None
+    within: Interval | None
+    between: Interval | None
+    conditional: Interval | None
+    exposure: Interval | None
     reliability: float | None
     n: int
     users: int
     repeaters: int
-    settings: PathSettings
+    settings: MediationSettings
 
 
-def path_tests(
+def mediation_tests(
     rows: pa.Table,
     slates: pa.Table | None = None,
     *,
     candidates: pa.Table | None = None,
-    settings: PathSettings | None = None,
+    settings: MediationSettings | None = None,
     key: int | str = 0,
     name: str = "rows",
-) -> PathTests:
+) -> MediationTests:
     """Which path carries the link between answer and return: item, user, state, or unknown.
 
     rows: one a shown item: user, item, day, request, answer (null = none), outcome, controls. slates: as
@@ -71,7 +78,7 @@ def path_tests(
 
     Raises InputError naming table, row, column and remedy on rows or slates that cannot be used.
     """
-    settings = settings or PathSettings()
+    settings = settings or MediationSettings()
     found = read_answered(rows, settings, name)
     again = repeaters(found)
     within, between, conditional = _inside(found, settings) if again >= 2 else (None, None, None)
@@ -80,7 +87,7 @@ def path_tests(
     )
     verdict, reason = _verdict(within, between, exposure, again)
     users = len(found.user_ids)
-    return PathTests(
+    return MediationTests(
         verdict,
         reason,
         within,
@@ -96,7 +103,7 @@ def path_tests(
 
 
 def _verdict(
-    within: Estimate | None, between: Estimate | None, exposure: Estimate | None, again: int
+    within: Interval | None, between: Interval | None, exposure: Interval | None, again: int
 ) -> tuple[Verdict, str]:
     if exposure is not None and exposure.low > 0:
         return (
@@ -147,7 +154,7 @@ def _verdict(
     )
 
 
-def _inside(found: Answered, settings: PathSettings) -> tuple[Estimate, Estimate, Estimate | None]:
+def _inside(found: Answered, settings: MediationSettings) -> tuple[Interval, Interval, Interval | None]:
     mean = group_means(found.answer, found.users)
     # A control that varies inside users needs its user mean beside it (Mundlak): the events of a user's
     # *other* day also tell of the user, and a single slope for both would push that onto the answer's
@@ -174,9 +181,9 @@ def _inside(found: Answered, settings: PathSettings) -> tuple[Estimate, Estimate
     return within, between, conditional
 
 
-def _estimate(value: float, variance: float, n: int, kind: str, alpha: float, assumption: str) -> Estimate:
+def _estimate(value: float, variance: float, n: int, kind: str, alpha: float, assumption: str) -> Interval:
     half = float(norm.ppf(1 - alpha / 2) * np.sqrt(variance))
-    return Estimate(
+    return Interval(
         float(value), float(value) - half, float(value) + half, n, kind, (assumption,) if assumption else ()
     )
 
@@ -185,10 +192,10 @@ def _exposure(
     rows: pa.Table,
     slates: pa.Table,
     candidates: pa.Table | None,
-    settings: PathSettings,
+    settings: MediationSettings,
     key: int | str,
     name: str,
-) -> tuple[Estimate, float]:
+) -> tuple[Interval, float]:
     """Item means from one half of the users, outcomes of the other half.
 
     One direction only: using both halves both ways would let a user-day's mood enter one side's means and the
@@ -198,7 +205,10 @@ def _exposure(
     rng = generator(key, "halves")
     teaches = (rng.permutation(len(ids)) % 2 == 0)[users]
     items, item_ids = codes(rows, settings.item, name)
-    answer, outcome = numbers(rows, settings.survey, name), numbers(rows, settings.outcome, name)
+    answer, outcome = (
+        numbers(rows, settings.survey, name, nulls=True),
+        numbers(rows, settings.outcome, name, nulls=True),
+    )
     means, reliability = item_means(np.nan_to_num(answer), items, teaches & ~np.isnan(answer), len(item_ids))
     dealt, expected = _dealt(slates, candidates, item_ids, means)
     request = rows[settings.request].to_pylist()
@@ -222,17 +232,19 @@ def _exposure(
     )
     people = len(np.unique(users[at]))
     return (
-        Estimate(
+        Interval(
             slope, slope - half, slope + half, people, "randomised exposure, user-clustered", believed, reason
         ),
         reliability,
     )
 
 
-def _controls(rows: pa.Table, settings: PathSettings, at: Ints, name: str) -> Floats | None:
+def _controls(rows: pa.Table, settings: MediationSettings, at: Ints, name: str) -> Floats | None:
     if not settings.controls:
         return None
-    return np.column_stack([np.nan_to_num(numbers(rows, column, name)[at]) for column in settings.controls])
+    return np.column_stack(
+        [np.nan_to_num(numbers(rows, column, name, nulls=True)[at]) for column in settings.controls]
+    )
 
 
 def _dealt(
@@ -252,3 +264,59 @@ def _dealt(
             f"candidates: policy '{sorted(missing)[0]}' of the slates has no candidate; add its rows"
         )
     return dict(zip(ids, sums.tolist(), strict=True)), {ids[request[one]]: hope[policy[one]] for one in first}
+
+
+VERDICTS: dict[str, ClaimVerdict] = {
+    "item": "supported",
+    "user": "not supported",
+    "state": "not supported",
+    "unknown": "cannot tell",
+}
+
+
+def claim(found: MediationTests, horizon: str = "day 1") -> ClaimReport:
+    """'The item causes the return': supported by randomised exposure only, not by verdicts user and state;
+    else cannot tell.
+    """
+    verdict = VERDICTS[found.verdict]
+    named: list[tuple[str, str, Interval | None]] = [
+        ("inside users", "log-odds a point", found.within),
+        ("between users", "log-odds a point", found.between),
+        ("inside users, conditional logit", "log-odds a point", found.conditional),
+        ("dealt at random", "probability a point", found.exposure),
+    ]
+    rows: list[dict[str, Cell]] = [
+        {"test": test, "unit": unit, "estimate": one, "positive": one is not None and one.low > 0}
+        for test, unit, one in named
+    ]
+    note = f"{found.n:,} answers of {found.users:,} users, {found.repeaters:,} of them on two or more days."
+    if found.reliability is not None:
+        note += f" Reliability of the item means: {found.reliability:.2f}."
+    odds = {test: one for test, unit, one in named if one is not None and unit == "log-odds a point"}
+    return ClaimReport(
+        claim=f"Better answers to '{found.settings.survey}' bring returns because of the item shown.",
+        verdict=verdict,
+        because=f"Verdict {found.verdict}: {found.reason}.",
+        tables=(Table.of("Three paths", rows, note),),
+        figures=(
+            (
+                Intervals.of(
+                    "Link between answer and return", "log-odds a point of answer", odds, reference=0.0
+                ),
+            )
+            if odds
+            else ()
+        ),
+        assumptions=tuple(
+            sorted({said for _, _, one in named if one is not None for said in one.assumptions})
+        ),
+        limits=(
+            (
+                "A link inside users does not prove that the item causes: a good day lifts the answer and the"
+                " return alike."
+            ),
+            "Exposure tests what item means show; a purely personal match between user and item escapes it.",
+        ),
+        horizon=horizon,
+        settings=asdict(found.settings) | {"verdict": found.verdict},
+    )

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import codes, listed, numbers
+from tastemaker.retention.surveys import check_answers
+from tastemaker.schema.columns import codes, numbers, texts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class PathSettings:
+class MediationSettings:
     """survey, outcome (0 or 1), user, item, day, request: columns of the rows; controls: columns known before
     the question, given to every model; alpha: two-sided error of each test.
     """
@@ -51,18 +51,15 @@ class Answered:
     user_ids: list[str]
 
 
-def read_answered(rows: pa.Table, settings: PathSettings, name: str) -> Answered:
+def read_answered(rows: pa.Table, settings: MediationSettings, name: str) -> Answered:
     """Rows with both. Raises InputError naming row and column: unknown column, answer outside 1 to 5, outcome
     of one class.
     """
-    answer, outcome = numbers(rows, settings.survey, name), numbers(rows, settings.outcome, name)
-    wrong = ~np.isnan(answer) & ~np.isin(answer, (1, 2, 3, 4, 5))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"{name}: row {row + 1}, column '{settings.survey}' is {answer[row]:g}; answers are whole numbers"
-            " 1 to 5"
-        )
+    check_answers(rows, answer=settings.survey, name=name)
+    answer, outcome = (
+        numbers(rows, settings.survey, name, nulls=True),
+        numbers(rows, settings.outcome, name, nulls=True),
+    )
     kept = ~np.isnan(answer) & ~np.isnan(outcome)
     if not kept.any():
         raise InputError(
@@ -74,12 +71,12 @@ def read_answered(rows: pa.Table, settings: PathSettings, name: str) -> Answered
             f"{name}: column '{settings.outcome}' must hold both 0 and 1 and nothing else; it has"
             f" {sorted(set(y))[:5]}"
         )
-    parts = [numbers(_plain(rows, column), column, name)[kept] for column in settings.controls]
+    parts = [numbers(rows, column, name, nulls=True)[kept] for column in settings.controls]
     controls = np.column_stack(parts) if parts else np.zeros((len(y), 0))
     if np.isnan(controls).any():
-        row, column = (int(one) for one in np.argwhere(np.isnan(controls))[0])
+        row, place = (int(at) for at in np.argwhere(np.isnan(controls))[0])
         raise InputError(
-            f"{name}: row {np.flatnonzero(kept)[row] + 1}, column '{settings.controls[column]}' is empty;"
+            f"{name}: row {np.flatnonzero(kept)[row] + 1}, column '{settings.controls[place]}' is empty;"
             " fill it in"
         )
     every, ids = codes(rows, settings.user, name)
@@ -108,22 +105,16 @@ def expectations(
     value = dict(zip(items, means.tolist(), strict=True))
     overall = float(means.mean())
     if candidates is not None:
-        for column in ("policy_id", "item_id", "probability"):
-            if column not in candidates.column_names:
-                raise InputError(
-                    f"candidates: column '{column}' is missing; the table has {listed(candidates)}"
-                )
-        probability = numbers(candidates, "probability", "candidates")
-        if not (probability >= 0).all():
-            row = int(np.argmax(~(probability >= 0)))
-            raise InputError(
-                f"candidates: row {row + 1}, column 'probability' is {probability[row]}; it is at least 0"
-            )
-        v = np.array([value.get(one, overall) for one in candidates["item_id"].to_pylist()])
+        probability = numbers(candidates, "probability", "candidates", low=0)
+        items_given = texts(candidates, "item_id", "candidates").to_pylist()
+        v = np.array([value.get(item, overall) for item in items_given])
         policy, names = codes(candidates, "policy_id", "candidates")
         return dict(zip(names, np.bincount(policy, probability * v, len(names)).tolist(), strict=True))
     policy, names = codes(slates, "policy_id", name)
-    propensity, request = numbers(slates, "propensity", name), codes(slates, "request_id", name)[0]
+    propensity, request = (
+        numbers(slates, "propensity", name, nulls=True),
+        codes(slates, "request_id", name)[0],
+    )
     slots = len(request) / (int(request.max()) + 1)
     out = {}
     for number, policy_id in enumerate(names):
@@ -141,9 +132,3 @@ def expectations(
             )
         out[policy_id] = slots * float(np.mean([value.get(one, overall) for one in dealt]))
     return out
-
-
-def _plain(rows: pa.Table, column: str) -> pa.Table:
-    if column in rows.column_names and pa.types.is_boolean(rows[column].type):
-        return rows.set_column(rows.column_names.index(column), column, pc.cast(rows[column], pa.int8()))
-    return rows
