@@ -318,8 +318,8 @@ def test_unusable_candidates_name_row_and_column() -> None:
     good = {"request_id": ["r", "r"], "item_id": ["a", "b"], "score": [1.0, 2.0], "p_pos": [0.5, 0.6]}
     for name, values, message in (
         ("score", [1.0, math.inf], "row 2, column 'score' is 'inf'"),
-        ("score", [None, 1.0], "row 1, column 'score' is nan"),
-        ("p_pos", [0.5, 1.2], "row 2, column 'p_pos' is 1.2"),
+        ("score", [None, 1.0], "row 1, column 'score' is empty"),
+        ("p_pos", [0.5, 1.2], "row 2, column 'p_pos' is '1.2'"),
         ("item_id", ["a", "a"], "item 'a' comes twice in request 'r'"),
         ("item_id", ["a", None], "row 2, column 'item_id' is empty"),
         ("p_neg", [0.1, 0.9], "row 2: p_pos and p_neg add to more than 1"),
