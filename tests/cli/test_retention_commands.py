@@ -119,7 +119,7 @@ def test_the_proxy_from_fit_to_score(world: Path, tmp_path: Path) -> None:
     assert code == 0 and {"p_pos", "p_neg", "retention"} <= set(scored.column_names)
     with pytest.raises(ArtifactError, match="exists already"):
         run("proxy", "fit", rows, *FEATURES, "--out", tmp_path / "fit")
-    with pytest.raises(InputError, match="feature 'item_rate' is missing"):
+    with pytest.raises(InputError, match="column 'item_rate' is missing"):
         pq.write_table(pq.read_table(rows).drop_columns(["item_rate"]), tmp_path / "less.parquet")
         run("proxy", "score", tmp_path / "ready", tmp_path / "less.parquet", "--out", tmp_path / "x.parquet")
 
