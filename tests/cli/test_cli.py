@@ -255,6 +255,35 @@ def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_p
     )
 
 
+IMPORTED = """
+import sys
+from tastemaker.cli.main import main
+sys.argv = ["tastemaker", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*(name for name in sys.modules if "." not in name), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (
+            ["--help"],
+            {"numpy", "pyarrow", "polars", "scipy", "sklearn", "torch", "pandas", "fastapi", "pydantic"},
+        ),
+        (["init", "w"], {"scipy", "sklearn", "torch", "pandas", "fastapi"}),
+        (["train", "--help"], {"numpy", "pyarrow", "polars", "torch"}),
+    ],
+)
+def test_what_a_light_command_imports(tmp_path: Path, arguments: list[str], heavy: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert not heavy & set(done.stderr.split())
+
+
 SHOWN = [
     "init",
     "ingest",

@@ -72,9 +72,13 @@ def init(
 
     Its settings, each with a comment, are in tastemaker.toml. Example: tastemaker init shop
     """
-    from tastemaker.flows.ingest import create_workspace
+    from tastemaker.store.settings import SETTINGS_FILE
+    from tastemaker.store.workspace import Workspace as Store
 
-    emit(create_workspace(folder), as_json)
+    Store.create(folder)
+    text = f"{folder} is a workspace now; its settings are in {folder / SETTINGS_FILE}."
+    text += f"\nNext: {program()} ingest -w {folder} --items FILE --interactions FILE"
+    emit({"workspace": str(folder), "text": text}, as_json)
 
 
 @app.command()

@@ -9,21 +9,11 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 from tastemaker.flows.deploy import refresh
-from tastemaker.flows.media import FACTS_FILE
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, ingest, write_table
-from tastemaker.store.settings import SETTINGS_FILE
 
 LISTENERS = 1000
 DATASETS = ("movielens", "tunes")
-
-
-def create_workspace(folder: Path) -> dict[str, Any]:
-    """`tastemaker init`: an empty workspace."""
-    Workspace.create(folder)
-    text = f"{folder} is a workspace now; its settings are in {folder / SETTINGS_FILE}.\n"
-    text += f"Next: tastemaker ingest -w {folder} --items FILE --interactions FILE"
-    return {"workspace": str(folder), "text": text}
 
 
 def ingest_files(
@@ -77,6 +67,7 @@ def _tunes(workspace: Workspace, tunes: int | None, listeners: int) -> tuple[pa.
     """
     from tastemaker.demo.listeners import simulate
     from tastemaker.demo.tunes import catalogue
+    from tastemaker.flows.media import FACTS_FILE
 
     seed = workspace.settings.seed
     items, facts = catalogue(tunes, seed)
