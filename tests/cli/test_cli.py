@@ -242,13 +242,15 @@ def test_missing_optional_packages_are_named_with_their_install_line(
 def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 
-    assert command("doctor", "-w", tiny_workspace)[0] == 0
+    code, out, _ = command("doctor", "-w", tiny_workspace)
+    assert code == 0 and out.splitlines()[-1].startswith(("0 broken, ", "nothing is wrong"))
     folder = tmp_path / "copy"
     shutil.copytree(tiny_workspace, folder)
     victim = next((folder / "artifacts" / "sft").glob("*/model/model.safetensors"))
     victim.write_bytes(victim.read_bytes()[:-3])
+    assert command("doctor", "-w", folder)[1].splitlines()[-1].startswith("1 broken, ")
     code, out, _ = command("doctor", "-w", folder, "--json")
-    assert code == 2
+    assert code == 2 and json.loads(out)["errors"] == 1
     assert any(
         row["level"] == "error" and "model.safetensors" in row["message"]
         for row in json.loads(out)["findings"]

@@ -45,5 +45,5 @@ def test_the_terms_that_the_commands_print_are_explained() -> None:
 
 
 def test_pages_for_everybody_use_no_household_words() -> None:
-    for name in ("glossary", "for-listeners", "quickstart", "api", "architecture"):
+    for name in ("glossary", "for-listeners", "quickstart", "architecture"):
         assert HOUSEHOLD.findall((DOCS / f"{name}.md").read_text()) == [], name

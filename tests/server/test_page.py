@@ -389,6 +389,13 @@ def test_your_data_can_be_taken_along_and_deleted(page: chromium.Browser, servic
     assert page.run("document.querySelector('#data-open').hidden")
 
 
+def test_visitors_are_not_shown_to_each_other(page: chromium.Browser, service: FakeService) -> None:
+    service.past = {"visitor-1": ["tune-001"], "listener-1": ["tune-002"]}
+    start_view(page, page.run("location.href"))
+    people = page.run("[...document.querySelectorAll('.person')].map(person => person.dataset.user)")
+    assert people == ["listener-1"]
+
+
 def test_a_visitor_whom_the_server_has_forgotten_begins_anew(page: chromium.Browser) -> None:
     page.run("localStorage.setItem('visitor', 'visitor-of-long-ago')")
     start_view(page, page.run("location.href"))

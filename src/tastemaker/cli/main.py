@@ -340,9 +340,20 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     from tastemaker.store import diagnose
 
     findings = diagnose(workspace)
-    rows = [asdict(one) for one in findings]
-    emit({"findings": rows, "text": "\n".join(map(str, findings))}, as_json)
-    if any(one.level == "error" for one in findings):
+    levels = [finding.level for finding in findings]
+    errors, warnings = levels.count("error"), levels.count("warn")
+    summary = f"{errors} broken, {warnings} to look at" if errors or warnings else "nothing is wrong"
+    text = "\n".join([*map(str, findings), "", summary])
+    emit(
+        {
+            "findings": [asdict(finding) for finding in findings],
+            "errors": errors,
+            "warnings": warnings,
+            "text": text,
+        },
+        as_json,
+    )
+    if errors:
         raise typer.Exit(2)
 
 

@@ -4,7 +4,10 @@ import * as api from "./api.js";
 import { newId } from "./dom.js";
 
 const KEY = "visitor";
+const PREFIX = "visitor-";
 let sitting = null; // the id where the browser refuses storage, as private windows may: it lasts as long as the page
+
+export const isVisitor = (id) => id.startsWith(PREFIX);
 
 /** The id under which this browser was here before; null when it was not. */
 export function visitorId() {
@@ -43,7 +46,7 @@ export async function visitorHistory() {
 export class Session {
   constructor(user, past = [], seeds = []) {
     this.user = user; // null for a visitor
-    this.id = user ? user.user_id : visitorId() || `visitor-${newId()}`;
+    this.id = user ? user.user_id : visitorId() || `${PREFIX}${newId()}`;
     this.past = past.filter((event) => event.item); // [{item, kind, sign, event_id, fresh}], oldest first
     this.filters = {};
     this.request = null;

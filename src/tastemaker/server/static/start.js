@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, capital, cover, facts, h, icon, mark, plural, title } from "./dom.js";
 import { toggle } from "./player.js";
-import { visitorHistory } from "./session.js";
+import { isVisitor, visitorHistory } from "./session.js";
 
 const PAGE = matchMedia("(max-width: 40rem)").matches ? 4 : 10;
 let catalogue = { info: null, fields: [] };
@@ -46,7 +46,8 @@ export async function welcome() {
 async function morePeople() {
   const people = await api.users(PAGE + 1, shown);
   $("more-people").hidden = people.length <= PAGE;
-  $("people").append(...people.slice(0, PAGE).map(person));
+  const known = people.slice(0, PAGE).filter((user) => !isVisitor(user.user_id)); // others' visits are nobody's to borrow
+  $("people").append(...known.map(person));
   shown += Math.min(PAGE, people.length);
 }
 
