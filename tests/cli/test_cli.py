@@ -335,6 +335,20 @@ def test_a_misspelt_command_names_the_nearest(command, path: list[str]) -> None:
     assert_refused(command(*path), path[-1], "Did you mean")
 
 
+def test_the_demo_ends_with_the_line_to_type_next(command, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("tastemaker.flows.demo.build_demo", lambda *_: {"workspace": "w", "text": "built"})
+    assert command("demo", "--no-serve", "-w", "w")[1].splitlines()[-1] == "Next: tastemaker serve -w w"
+    code, out, err = command("demo", "--no-serve", "-q", "--json", "-w", "w")
+    assert (code, json.loads(out), err.strip()) == (0, {"workspace": "w"}, "Next: tastemaker serve -w w")
+
+
+def test_python_runs_the_package_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tastemaker", "init", "w"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0 and "Next: python -m tastemaker ingest -w w" in done.stdout
+
+
 def test_what_to_type_next_is_the_program_as_it_was_called(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     program_file = tmp_path / "tastemaker"
     program_file.write_text("#!/bin/sh\n")

@@ -22,23 +22,39 @@ from tastemaker.cli.retention import adjust, experiment, proxy, retain, survey
 from tastemaker.errors import InputError, TastemakerError
 
 app = group(
-    "Recommendations from your catalogue and your logs: a language model learns what your people like, says"
-    " why, tries new items safely, and is served beside a web page.\n\nA first run on your own data:\n\n "
-    " tastemaker init shop\n\n  tastemaker ingest -w shop --items items.csv --interactions"
-    " interactions.csv\n\n  tastemaker train -w shop\n\n  tastemaker evaluate -w shop\n\n  tastemaker"
-    " recommend -w shop --user U17\n\n  tastemaker serve -w shop\n\nWithout data of your own, real"
-    " traditional tunes with simulated listeners:\n\n  tastemaker demo\n\nEvery command explains itself with"
-    " --help, and returns JSON with --json. Exit codes: 0 done, 1 refused by a check (the reason is printed),"
-    " 2 bad input (one line says what to do), 130 interrupted.",
+    """
+    Recommendations from your catalogue and your logs: a language model learns what your people like, says
+    why, tries new items safely, and is served beside a web page.
+
+    A first run on your own data:
+
+      tastemaker init shop
+      tastemaker ingest -w shop --items items.csv --interactions interactions.csv
+      tastemaker train -w shop
+      tastemaker evaluate -w shop
+      tastemaker recommend -w shop --user U17
+      tastemaker serve -w shop
+
+    Without data of your own, real traditional tunes with simulated listeners:
+
+      tastemaker demo
+
+    Every command explains itself with --help, and returns JSON with --json. Exit codes: 0 done, 1 refused by
+    a check (the reason is printed), 2 bad input (one line says what to do), 130 interrupted.
+    """,
     name="tastemaker",
 )
-retention = group(
-    "Does what people say they would return for bring them back, and should it rank? From the survey to the"
-    " re-ranked list.\n\n  tastemaker retention survey export -w shop --out surveys.parquet\n\n  tastemaker"
-    " retention survey weigh surveys.parquet --covariate activity --out weights\n\n  tastemaker retention"
-    " proxy live -w shop\n\nTo try it without people, `tastemaker retention simulate listeners --out world`"
-    " makes tables with known truth."
-)
+retention = group("""
+    Does what people say they would return for bring them back, and should it rank? From the survey to the
+    re-ranked list.
+
+      tastemaker retention survey export -w shop --out surveys.parquet
+      tastemaker retention survey weigh surveys.parquet --covariate activity --out weights
+      tastemaker retention proxy live -w shop
+
+    To try it without people, `tastemaker retention simulate listeners --out world` makes tables with known
+    truth.
+    """)
 retention.command()(retain.increment)
 retention.command()(retain.mediation)
 retention.command()(survey.asked)
@@ -57,7 +73,7 @@ app.add_typer(retention, name="retention", short_help="Surveys, returning, and a
 def version(
     show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """A personal recommendation assistant built on an adapted language model."""
+    """Recommendations from your catalogue and your logs."""
     if show:
         print(f"tastemaker {__version__}")
         raise typer.Exit
@@ -249,6 +265,7 @@ def demo(
     no_serve: Annotated[
         bool, typer.Option("--no-serve", help="Stop when everything is built; do not serve the page.")
     ] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Try it on real traditional tunes.
@@ -259,13 +276,12 @@ def demo(
     from tastemaker.server import bind
     from tastemaker.server import serve as run_server
 
-    listener = (
-        None if no_serve else bind("127.0.0.1", port)
-    )  # a taken port is told now, not after ten minutes
+    # A port that is taken is refused now, not after ten minutes.
+    listener = None if no_serve else bind("127.0.0.1", port)
     with progress(quiet) as report:
-        emit(build_demo(workspace, dataset, tunes, report), as_json=False)
+        emit(build_demo(workspace, dataset, tunes, report), as_json)
     if listener is None:
-        print(f"\nNext: {program()} serve -w {workspace}")
+        print(f"\nNext: {program()} serve -w {workspace}", file=sys.stderr if as_json else sys.stdout)
         return
     from tastemaker.flows.service import open_service
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,12 +53,15 @@ def group(text: str, name: str | None = None) -> typer.Typer:
 
 
 def with_examples(text: str) -> str:
-    r"""`text` with examples that follow each other joined into one block that is printed as it is written.
+    r"""`text`, indented as a docstring is, with its examples marked to be printed as they are written.
 
-    An example is a paragraph that begins with two blanks; click leaves a block under `\b` as it is.
+    An example is a line that begins with two blanks; a block of them, blank lines between left out, follows
+    the mark `\b`, by which click leaves it as it is.
     """
     return re.sub(
-        r"(?m)(?:^  .*(?:\n\n(?=  )|$))+", lambda block: "\b\n" + block[0].replace("\n\n", "\n"), text
+        r"(?m)(?:^  .*(?:\n+(?=  )|$))+",
+        lambda block: "\b\n" + re.sub(r"\n+", "\n", block[0]),
+        inspect.cleandoc(text),
     )
 
 

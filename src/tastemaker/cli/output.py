@@ -37,4 +37,6 @@ def program() -> str:
     on_path = shutil.which("tastemaker")
     if on_path is not None and Path(on_path).resolve() == called.resolve():
         return "tastemaker"
+    if called.name == "__main__.py":
+        return "python -m tastemaker"
     return str(called) if called.name == "tastemaker" else "tastemaker"
