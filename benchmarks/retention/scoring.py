@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.retention.proxy import ProxySettings, fit_proxy, predict, predict_arrays
-from tastemaker.retention.proxy.claim import calibrate
+from tastemaker.retention.proxy.claim import calibrate_proxy
 
 ROWS, FEATURES, REPEATS = 1_000_000, 30, 5
 
@@ -32,7 +32,7 @@ def main() -> None:
     sample = sample.append_column("return", answers)
     fitted = fit_proxy(sample, ProxySettings(names))
     for method in ("none", "beta", "isotonic"):
-        proxy = calibrate(fitted, sample, method)
+        proxy = calibrate_proxy(fitted, sample, method)
         spent = [timed(partial(predict, proxy, table)) for _ in range(REPEATS)]
         wall, busy = (min(times) for times in zip(*spent, strict=True))
         text = f"{wall:.3f} s by the clock, {busy:.3f} s of processor"

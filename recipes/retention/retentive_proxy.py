@@ -26,7 +26,7 @@ from tastemaker.retention.calibrate import Calibration, calibration_table
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
 from tastemaker.retention.proxy.claim import (
     TARGETS,
-    calibrate,
+    calibrate_proxy,
     calibration,
     calibration_claim,
     choose_thresholds,
@@ -88,7 +88,7 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
         fit_proxy(training, ProxySettings(RANKER_FEATURES)),
         BinaryProxy(training, RANKER_FEATURES),
     )
-    done = calibrate(fitted, middle, "beta")
+    done = calibrate_proxy(fitted, middle, "beta")
     ready = choose_thresholds(done, test)
     tables = {
         "corrected": calibration(done, test, "low_signal", "user_id", seed),

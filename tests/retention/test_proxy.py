@@ -25,7 +25,7 @@ from tastemaker.retention.proxy import (
     to_parts,
 )
 from tastemaker.retention.proxy.claim import (
-    calibrate,
+    calibrate_proxy,
     calibration,
     calibration_claim,
     choose_thresholds,
@@ -135,7 +135,7 @@ def test_expected_over_observed_in_the_world(path: str) -> None:
     world = ListenerWorld.of(path, listeners=20_000)
     rows = ask(world, ranker_features(world, draw_pairs(world, draw_listeners(world, 5), 5), 5), 5)
     fitted = fit_proxy(rows_of(rows, "fit", 5), ProxySettings(RANKER_FEATURES))
-    proxy = calibrate(fitted, rows_of(rows, "calibrate", 5), "beta")
+    proxy = calibrate_proxy(fitted, rows_of(rows, "calibrate", 5), "beta")
     for side, cohorts in calibration(proxy, rows_of(rows, "test", 5), "low_signal", "user_id", 5).items():
         for one in cohorts:
             ratio = one.expected_observed
@@ -156,7 +156,7 @@ def test_users_are_kept_apart_and_the_cut_is_stable() -> None:
 
 def ready() -> tuple[Proxy, pa.Table]:
     rows = table(8_000)
-    proxy = calibrate(
+    proxy = calibrate_proxy(
         fit_proxy(rows_of(rows, "fit", 0), ProxySettings(FEATURES)), rows_of(rows, "calibrate", 0), "isotonic"
     )
     return choose_thresholds(proxy, rows_of(rows, "test", 0), {"pos": 0.7}), rows

@@ -18,7 +18,7 @@ from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
 from tastemaker.retention.proxy.claim import (
-    calibrate,
+    calibrate_proxy,
     calibration,
     calibration_claim,
     choose_thresholds,
@@ -86,7 +86,7 @@ def fit_calibration(
     proxy, table, name = load_proxy(folder), read_typed(rows), str(rows)
     seed, user, cohort = proxy.about["seed"], proxy.about["user"], proxy.about["cohort"] or None
     report("proxy", 1, 3, "fitting the calibrators")
-    done = calibrate(proxy, rows_of(table, "calibrate", seed, user, name), method, name)
+    done = calibrate_proxy(proxy, rows_of(table, "calibrate", seed, user, name), method, name)
     report("proxy", 2, 3, "calibration on other users")
     unseen = rows_of(table, "test", seed, user, name)
     after, before = (

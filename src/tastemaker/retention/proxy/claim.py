@@ -36,7 +36,7 @@ def outcomes(
     return {"pos": (told >= 4).astype(np.float64), "neg": (told <= 2).astype(np.float64)}, kept, weight
 
 
-def calibrate(proxy: Proxy, rows: pa.Table, method: str, name: str = "rows") -> Proxy:
+def calibrate_proxy(proxy: Proxy, rows: pa.Table, method: str = "platt", name: str = "rows") -> Proxy:
     """The proxy with a calibrator a side, fitted on `rows` of users it was not trained on. Raises as
     `fit_calibrator`.
     """
@@ -71,9 +71,9 @@ def choose_thresholds(
 def calibration(
     proxy: Proxy,
     rows: pa.Table,
-    cohort: str | None,
-    user: str,
-    key: int | str,
+    cohort: str | None = None,
+    user: str = "user_id",
+    key: int | str = 0,
     name: str = "rows",
 ) -> dict[str, list[Calibration]]:
     """Calibration tables by side, overall and by the column `cohort`."""

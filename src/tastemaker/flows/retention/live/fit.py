@@ -21,7 +21,12 @@ from tastemaker.flows.retention.live.asking import QUESTION
 from tastemaker.flows.retention.live.ranking import KIND, WITHDRAWN, deployed, load_deployed
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
-from tastemaker.retention.proxy.claim import calibrate, calibration, calibration_claim, choose_thresholds
+from tastemaker.retention.proxy.claim import (
+    calibrate_proxy,
+    calibration,
+    calibration_claim,
+    choose_thresholds,
+)
 from tastemaker.retention.proxy.parts import rows_of
 from tastemaker.retention.weights import response_weights
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
@@ -161,7 +166,7 @@ def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]
         "means": means,
     }
     proxy = replace(fit_proxy(training, settings, NAME), about=about)
-    proxy = calibrate(proxy, rows_of(rows, "calibrate", seed, name=NAME), "platt", NAME)
+    proxy = calibrate_proxy(proxy, rows_of(rows, "calibrate", seed, name=NAME), "platt", NAME)
     unseen = rows_of(rows, "test", seed, name=NAME)
     proxy = choose_thresholds(proxy, unseen, name=NAME)
     tables = calibration(proxy, unseen, None, "user_id", seed, NAME)
