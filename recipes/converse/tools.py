@@ -1,7 +1,8 @@
 """Searching by typed clauses with handles, and by free text: how often the first items grant all that was
 asked.
 
-Typed: the wishes read out of the messages, executed over the whole catalogue, a keyed draw of what matches.
+Typed: the constraints read out of the messages, executed over the whole catalogue, a keyed draw of what
+matches.
 Free text: BM25 with the last message, and with the whole dialogue. The rule-based recommender made the typed
 calls. Beside them stand published shares of calls of a 4 B model that succeed at the first try (free SQL 24.7
 %, copying 22-character ids 68.4 %, arXiv 2510.01698): another measure on another catalogue, so only the order
@@ -56,7 +57,7 @@ def main() -> None:
                 [*(text for t in one.turns[: ask.turn - 1] for text in (t.message, t.reply)), turn.message]
             )
             rng = generator(given.seed, "typed", one.conversation_id, ask.turn)
-            typed = rng.permutation(np.flatnonzero(adhere(turn.tool.wishes, world.tools.match, n).holds))
+            typed = rng.permutation(np.flatnonzero(adhere(turn.tool.constraints, world.tools.match, n).holds))
             scores = lexical.search([said, turn.message])
             orders = [typed, *(np.argsort(-row, kind="stable") for row in scores)]
             for way, order in zip(WAYS, orders, strict=True):

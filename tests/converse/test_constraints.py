@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tastemaker.converse.constraints import (
     Change,
     Clause,
-    Wish,
+    Constraint,
     adhere,
     ceiling,
     feasible,
@@ -64,29 +64,35 @@ def test_merge_adds_replaces_and_drops() -> None:
     red, blue = Clause("colour", "eq", "red"), Clause("colour", "eq", "blue")
     big = Clause("size", "ge", 2.0)
     first = merge((), [Change("add", "must", red), Change("add", "prefer", big), Change("add", "must", red)])
-    assert [wish.clause for wish in first] == [red, big]
-    assert [wish.clause for wish in merge(first, [Change("replace", "must", blue)])] == [big, blue]
-    assert [wish.clause for wish in merge(first, [Change("drop", "must", Clause("colour", "eq", ""))])] == [
-        big
+    assert [constraint.clause for constraint in first] == [red, big]
+    assert [constraint.clause for constraint in merge(first, [Change("replace", "must", blue)])] == [
+        big,
+        blue,
     ]
+    assert [
+        constraint.clause for constraint in merge(first, [Change("drop", "must", Clause("colour", "eq", ""))])
+    ] == [big]
 
 
 def test_unknown_grants_nothing_and_is_counted_apart() -> None:
-    red = Wish("must", Clause("colour", "eq", "red"))
-    not_red = Wish("must_not", Clause("colour", "eq", "red"))
+    red = Constraint("must", Clause("colour", "eq", "red"))
+    not_red = Constraint("must_not", Clause("colour", "eq", "red"))
     wanted, refused = adhere([red], MATCH, 9), adhere([not_red], MATCH, 9)
     assert np.flatnonzero(wanted.holds).tolist() == [0, 3, 6]
     assert np.flatnonzero(refused.holds).tolist() == [1, 4, 7]
     assert np.flatnonzero(wanted.unknown).tolist() == np.flatnonzero(refused.unknown).tolist() == [2, 5, 8]
-    assert adhere([Wish("prefer", Clause("colour", "eq", "red"))], MATCH, 9).holds.all()
+    assert adhere([Constraint("prefer", Clause("colour", "eq", "red"))], MATCH, 9).holds.all()
 
 
 def test_fits_leave_out_played_families_and_relaxations_count_them() -> None:
-    wishes = [Wish("must", Clause("colour", "eq", "red")), Wish("must", Clause("size", "ge", 2.0))]
+    constraints = [
+        Constraint("must", Clause("colour", "eq", "red")),
+        Constraint("must", Clause("size", "ge", 2.0)),
+    ]
     families = np.arange(9) // 2
-    assert fit_set(adhere(wishes, MATCH, 9).holds, families, ()).tolist() == [3]
-    assert fit_set(adhere(wishes, MATCH, 9).holds, families, {1}).tolist() == []
-    counts = {wish.clause.field: n for wish, n in relaxations(wishes, MATCH, families, {1})}
+    assert fit_set(adhere(constraints, MATCH, 9).holds, families, ()).tolist() == [3]
+    assert fit_set(adhere(constraints, MATCH, 9).holds, families, {1}).tolist() == []
+    counts = {constraint.clause.field: n for constraint, n in relaxations(constraints, MATCH, families, {1})}
     assert counts == {"colour": 2, "size": 2}  # without colour rows 4, 5; without size rows 0, 6
 
 

@@ -70,7 +70,7 @@ def test_near_misses_violate_exactly_one_demand(small: Small, played: list[Conve
 
     seen = 0
     for facts in replay(played[0], small.known):
-        found = adhere(facts.wishes, small.match, len(small.catalogue))
+        found = adhere(facts.constraints, small.match, len(small.catalogue))
         for shown in facts.turn.candidates:
             if shown.violates is not None:
                 row = small.catalogue.row[shown.item_id]
@@ -160,7 +160,7 @@ def test_goals_profiles_and_tracks_stay_apart() -> None:
             goal = next(v.goal for r, v, _ in world.asked if r == "listener")
             assert goal not in text
             assert not hasattr(view, "goal")
-            assert not hasattr(view, "standing")
+            assert not hasattr(view, "active")
         if role == "goal":
             assert "Land" not in text  # no profile
 
@@ -183,8 +183,8 @@ def _title(one: Conversation, small: Small) -> Conversation:
 def _forbidden(one: Conversation, small: Small) -> Conversation:
     from tastemaker.converse.audits.turns import replay
 
-    wishes = next(replay(one, small.known)).wishes
-    wrong = int(np.flatnonzero(~adhere(wishes, small.match, len(small.catalogue)).holds)[0])
+    constraints = next(replay(one, small.known)).constraints
+    wrong = int(np.flatnonzero(~adhere(constraints, small.match, len(small.catalogue)).holds)[0])
     return _turn(one, 1, item_id=small.catalogue.item_ids[wrong])
 
 

@@ -48,6 +48,6 @@ def test_a_goal_by_picture_needs_one_that_is_recognised(small: Small) -> None:
 
 
 def test_a_catalogue_too_small_for_any_goal_says_why(small: Small) -> None:
-    poor = Sampler(small.catalogue, lambda clauses: small.match(clauses) * 0, small.lexicon, 0, rows=range(1))
+    poor = Sampler(small.catalogue, lambda clauses: small.match(clauses) * 0, small.lexicon, 0)
     with pytest.raises(InputError, match="no conversation goal can be drawn"):
         poor.draw(0)

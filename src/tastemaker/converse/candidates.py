@@ -1,16 +1,17 @@
 """What the recommender chooses from: the whole catalogue through several sources, with near misses that
-violate one wish.
+violate one constraint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from tastemaker.chat import Media
-from tastemaker.converse.constraints import Adherence, Match, Rows, Wish, demands, kept
+from tastemaker.converse.constraints import Adherence, Constraint, Match, Rows, demands, granted
 from tastemaker.errors import InputError
 
 
@@ -67,62 +68,68 @@ class CandidateSettings:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row, the sources that proposed it, and the field of the one wish it violates (near misses only)."""
+    """A row, the sources that proposed it, and the field of the one constraint it violates (near misses
+    only).
+    """
 
     row: int
     sources: tuple[str, ...]
     violates: str | None = None
 
 
-def near_misses(wishes: Sequence[Wish], match: Match, found: Adherence) -> dict[int, str]:
+def near_misses(active: Sequence[Constraint], match: Match, adherence: Adherence) -> dict[int, str]:
     """Rows that violate exactly one demand, and surely: row -> the field of that demand."""
-    asked = demands(wishes)
-    rows = np.flatnonzero((found.failures == 1) & ~found.unknown)
+    asked = demands(active)
+    rows = np.flatnonzero((adherence.failures == 1) & ~adherence.unknown)
     if not len(rows):
         return {}
-    broken = np.array([kept(wish, match)[rows] for wish in asked]) == 0
+    broken = np.array([granted(constraint, match)[rows] for constraint in asked]) == 0
     return {
         int(row): asked[int(place)].clause.field
         for row, place in zip(rows, broken.argmax(axis=0), strict=True)
     }
 
 
-def compose(
-    query: Query,
-    understood: Rows,
-    misses: Mapping[int, str],
-    barred: Collection[int],
-    tools: Tools,
-    settings: CandidateSettings,
-    rng: np.random.Generator,
-    n_items: int,
-    pool: Rows | None = None,
-) -> tuple[Candidate, ...]:
-    """The turn's candidates in keyed order, each row once with all its sources; `barred` rows are left out.
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What candidates are drawn from beside the tools' sources.
 
-    understood: rows that match the wishes read out of the messages; shown ones are a uniform draw, so that
-    among those that fit nothing but words tells which is taken. With a `pool` only its rows are candidates.
+    matching: rows that match the constraints read out of the messages. misses: row -> the field it violates.
+    barred: rows left out. n_items: size of the catalogue. pool: with it only its rows are candidates.
     """
-    blocked = set(barred)
-    found: dict[int, list[str]] = {}
+
+    matching: Rows
+    misses: Mapping[int, str]
+    barred: Collection[int]
+    n_items: int
+    pool: Rows | None = None
+
+
+def compose(
+    query: Query, given: Sources, tools: Tools, settings: CandidateSettings, rng: np.random.Generator
+) -> tuple[Candidate, ...]:
+    """The turn's candidates in keyed order, each row once with all its sources.
+
+    Of the matching rows a uniform draw is shown, so that among those that fit nothing but words tells which
+    is taken.
+    """
+    blocked = set(given.barred)
+    sources: dict[int, list[str]] = {}
 
     def add(rows: Sequence[int] | Rows, source: str, most: int) -> None:
-        taken = 0
-        for row in map(int, rows):
-            if taken >= most:
-                break
-            if row not in blocked:
-                found.setdefault(row, []).append(source)
-                taken += 1
+        free = (row for row in map(int, rows) if row not in blocked)
+        for row in islice(free, most):
+            sources.setdefault(row, []).append(source)
 
-    if pool is not None:
-        add(pool, "session", len(pool))
+    if given.pool is not None:
+        add(given.pool, "session", len(given.pool))
     else:
-        add(rng.permutation(understood), "match", settings.matching)
+        add(rng.permutation(given.matching), "match", settings.matching)
         for name, source in tools.sources.items():
             add(source(query, settings.each + len(blocked)), name, settings.each)
-        add(rng.integers(n_items, size=4 * settings.random + len(blocked)), "random", settings.random)
-        add(rng.permutation(np.array(sorted(misses), np.int64)), "near_miss", settings.near_misses)
-    rows = sorted(found)
+        draws = rng.integers(given.n_items, size=4 * settings.random + len(blocked))
+        add(draws, "random", settings.random)
+        add(rng.permutation(np.array(sorted(given.misses), np.int64)), "near_miss", settings.near_misses)
+    rows = sorted(sources)
     order = [rows[int(place)] for place in rng.permutation(len(rows))]
-    return tuple(Candidate(row, tuple(dict.fromkeys(found[row])), misses.get(row)) for row in order)
+    return tuple(Candidate(row, tuple(dict.fromkeys(sources[row])), given.misses.get(row)) for row in order)

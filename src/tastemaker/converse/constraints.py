@@ -42,18 +42,23 @@ class Clause:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A standing request: how strong, what, and whether it was said in words, sound or picture."""
+class Constraint:
+    """An active constraint: how strong, what, and whether it was said in words, sound or picture."""
 
     kind: Strength
     clause: Clause
     medium: Medium = "text"
     reference: str | None = None
 
+    @property
+    def added(self) -> Change:
+        """The change that adds this."""
+        return Change("add", self.kind, self.clause, self.reference, self.medium)
+
 
 @dataclass(frozen=True)
 class Change:
-    """One line of a turn's `delta`. `drop` removes every wish about the clause's field, whatever its
+    """One line of a turn's `delta`. `drop` removes every constraint on the clause's field, whatever its
     comparison and value.
     """
 
@@ -69,39 +74,39 @@ class Change:
         return self.medium != "text" and self.reference is None and self.op != "drop"
 
     @property
-    def wish(self) -> Wish:
-        """The wish that adding this leaves standing."""
-        return Wish(self.kind, self.clause, self.medium, self.reference)
+    def constraint(self) -> Constraint:
+        """The constraint that adding this leaves active."""
+        return Constraint(self.kind, self.clause, self.medium, self.reference)
 
 
 Match = Callable[[Sequence[Clause]], npt.NDArray[np.int8]]
 Rows = npt.NDArray[np.int64]
 
 
-def merge(standing: Sequence[Wish], changes: Iterable[Change]) -> tuple[Wish, ...]:
-    """C_t = merge(C_{t-1}, delta_t): added wishes come last; replacing removes what stood on the field first;
-    no wish twice.
+def merge(active: Sequence[Constraint], changes: Iterable[Change]) -> tuple[Constraint, ...]:
+    """C_t = merge(C_{t-1}, delta_t): added constraints come last; replacing removes what stood on the field
+    first; none comes twice.
     """
-    wishes = list(standing)
+    merged = list(active)
     for change in changes:
         if change.op in ("replace", "drop"):
-            wishes = [wish for wish in wishes if wish.clause.field != change.clause.field]
-        if change.op in ("add", "replace") and change.wish not in wishes:
-            wishes.append(change.wish)
-    return tuple(wishes)
+            merged = [old for old in merged if old.clause.field != change.clause.field]
+        if change.op in ("add", "replace") and change.constraint not in merged:
+            merged.append(change.constraint)
+    return tuple(merged)
 
 
-def demands(wishes: Iterable[Wish]) -> list[Wish]:
-    """The wishes an item must satisfy; preferences are none."""
-    return [wish for wish in wishes if wish.kind != "prefer"]
+def demands(active: Iterable[Constraint]) -> list[Constraint]:
+    """The constraints that an item must satisfy; preferences are none."""
+    return [constraint for constraint in active if constraint.kind != "prefer"]
 
 
-def kept(wish: Wish, match: Match) -> npt.NDArray[np.int8]:
-    """(N,) 1 where the wish is granted, 0 where it is not, -1 where that is not known (which grants
+def granted(constraint: Constraint, match: Match) -> npt.NDArray[np.int8]:
+    """(N,) 1 where the constraint is granted, 0 where it is not, -1 where that is not known (which grants
     nothing).
     """
-    found = match([wish.clause])
-    return np.where(found < 0, found, 1 - found).astype(np.int8) if wish.kind == "must_not" else found
+    hits = match([constraint.clause])
+    return np.where(hits < 0, hits, 1 - hits).astype(np.int8) if constraint.kind == "must_not" else hits
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +120,11 @@ class Adherence:
     failures: npt.NDArray[np.int64]
 
 
-def adhere(wishes: Sequence[Wish], match: Match, n_items: int) -> Adherence:
-    """Every item against the standing wishes: a must has to be 1, a must_not 0; "not known" fails both and is
-    counted apart.
+def adhere(active: Sequence[Constraint], match: Match, n_items: int) -> Adherence:
+    """Every item against the active constraints: a must has to be 1, a must_not 0; "not known" fails both and
+    is counted apart.
     """
-    table = np.array([kept(wish, match) for wish in demands(wishes)], np.int8).reshape(-1, n_items)
+    table = np.array([granted(demand, match) for demand in demands(active)], np.int8).reshape(-1, n_items)
     failures = (table != 1).sum(axis=0)
     no = (table == 0).any(axis=0)
     return Adherence(failures == 0, (failures > 0) & ~no, failures)
@@ -135,22 +140,22 @@ def fit_set(holds: npt.NDArray[np.bool_], families: Rows, played: Collection[int
     return np.flatnonzero(holds & free)
 
 
-def count_fits(wishes: Sequence[Wish], match: Match, families: Rows, played: Collection[int]) -> int:
+def count_fits(active: Sequence[Constraint], match: Match, families: Rows, played: Collection[int]) -> int:
     """n_t = |F_t|."""
-    return len(fit_set(adhere(wishes, match, len(families)).holds, families, played))
+    return len(fit_set(adhere(active, match, len(families)).holds, families, played))
 
 
 def relaxations(
-    wishes: Sequence[Wish], match: Match, families: Rows, played: Collection[int]
-) -> tuple[tuple[Wish, int], ...]:
+    active: Sequence[Constraint], match: Match, families: Rows, played: Collection[int]
+) -> tuple[tuple[Constraint, int], ...]:
     """For each demand, the n_t that dropping it alone would leave; only those that leave anything, most
     first.
     """
     counts = []
-    for wish in demands(wishes):
-        rest = [other for other in wishes if other != wish]
-        counts.append((wish, count_fits(rest, match, families, played)))
-    return tuple(sorted((one for one in counts if one[1]), key=lambda one: -one[1]))
+    for demand in demands(active):
+        rest = [other for other in active if other != demand]
+        counts.append((demand, count_fits(rest, match, families, played)))
+    return tuple(sorted((pair for pair in counts if pair[1]), key=lambda pair: -pair[1]))
 
 
 def feasible(specificity: str, n_first: int) -> bool:

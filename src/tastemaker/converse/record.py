@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tastemaker.converse.constraints import Change, Clause, ClauseValue, Wish
+from tastemaker.converse.constraints import Change, Clause, ClauseValue, Constraint
 
 MOVES, STAYS = "MOVES_TOWARD_GOAL", "DOES_NOT_MOVE_TOWARD_GOAL"
 
@@ -30,7 +30,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the listener is after. seed: equal for conversations that start from the same wish."""
+    """What the listener is after. seed: equal for conversations that start from the same constraint."""
 
     category: str
     specificity: str
@@ -61,12 +61,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The search made for a turn: words, the wishes read out of the messages, what came back, how many fit,
-    how many tries.
+    """The search made for a turn: words, the constraints read out of the messages, what came back, how many
+    fit, how many tries.
     """
 
     text: str
-    wishes: tuple[Wish, ...]
+    constraints: tuple[Constraint, ...]
     handles: tuple[str, ...]
     count: int
     tries: int = 1
@@ -75,7 +75,7 @@ class ToolCall:
 @dataclass(frozen=True)
 class Turn:
     """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that
-    wish).
+    constraint).
     """
 
     turn: int
@@ -130,7 +130,7 @@ class Conversation:
 
     def label(self, turn: int) -> str | None:
         """The label of the item played at `turn`."""
-        return next((one.label for one in self.progress if one.item_turn == turn), None)
+        return next((line.label for line in self.progress if line.item_turn == turn), None)
 
 
 def set_hash(items: Sequence[str]) -> str:
@@ -154,80 +154,70 @@ def clause_row(clause: Clause) -> dict[str, str]:
     return {"field": clause.field, "cmp": clause.cmp, "value": value_json(clause.value)}
 
 
-def to_row(one: Conversation) -> dict[str, Any]:
+def to_row(conversation: Conversation) -> dict[str, Any]:
     """A conversation as the nested dictionary that Arrow and JSON take."""
-    return {
-        "conversation_id": one.conversation_id,
-        "user_id": one.user_id,
-        "profile": asdict(one.profile),
-        "goal": asdict(one.goal),
-        "turns": [_turn_row(turn) for turn in one.turns],
-        "progress": [asdict(line) for line in one.progress],
-        "checks": [asdict(line) for line in one.checks],
-        "settings_hash": one.settings_hash,
+    row = {name: getattr(conversation, name) for name in Conversation.__dataclass_fields__}
+    return row | {
+        "profile": asdict(conversation.profile),
+        "goal": asdict(conversation.goal),
+        "turns": [_turn_row(turn) for turn in conversation.turns],
+        "progress": [asdict(line) for line in conversation.progress],
+        "checks": [asdict(line) for line in conversation.checks],
     }
 
 
-def _wish_row(wish: Wish) -> dict[str, Any]:
+def _constraint_row(constraint: Constraint) -> dict[str, Any]:
     return {
-        "kind": wish.kind,
-        "clause": clause_row(wish.clause),
-        "reference": wish.reference,
-        "medium": wish.medium,
+        "kind": constraint.kind,
+        "clause": clause_row(constraint.clause),
+        "reference": constraint.reference,
+        "medium": constraint.medium,
     }
 
 
 def _turn_row(turn: Turn) -> dict[str, Any]:
     row = {name: getattr(turn, name) for name in Turn.__dataclass_fields__}
-    row["delta"] = [_wish_row(change.wish) | {"op": change.op} for change in turn.delta]
-    row["media"] = [asdict(one) for one in turn.media]
-    row["relaxations"] = [{"field": field, "n_fit": n} for field, n in turn.relaxations]
-    row["candidates"] = [
-        {"handle": one.handle, "item_id": one.item_id, "sources": list(one.sources), "violates": one.violates}
-        for one in turn.candidates
-    ]
-    row["tool"] = asdict(turn.tool) | {
-        "wishes": [_wish_row(wish) for wish in turn.tool.wishes],
-        "handles": list(turn.tool.handles),
+    tool = asdict(turn.tool) | {"handles": list(turn.tool.handles)}
+    del tool["constraints"]  # in a column that is called `wishes`
+    return row | {
+        "delta": [_constraint_row(change.constraint) | {"op": change.op} for change in turn.delta],
+        "media": [asdict(attachment) for attachment in turn.media],
+        "relaxations": [{"field": field, "n_fit": n} for field, n in turn.relaxations],
+        "candidates": [asdict(shown) | {"sources": list(shown.sources)} for shown in turn.candidates],
+        "tool": tool | {"wishes": [_constraint_row(constraint) for constraint in turn.tool.constraints]},
     }
-    return row
 
 
 def from_row(row: dict[str, Any]) -> Conversation:
     """The conversation of a row made by `to_row` or read from the table."""
     return Conversation(
-        conversation_id=row["conversation_id"],
-        user_id=row["user_id"],
-        profile=Profile(**row["profile"]),
-        goal=Goal(**row["goal"]),
-        turns=tuple(_turn(one) for one in row["turns"]),
-        progress=tuple(Progress(**one) for one in row["progress"]),
-        checks=tuple(Check(**one) for one in row["checks"]),
-        settings_hash=row["settings_hash"],
+        **row
+        | {
+            "profile": Profile(**row["profile"]),
+            "goal": Goal(**row["goal"]),
+            "turns": tuple(_turn(turn) for turn in row["turns"]),
+            "progress": tuple(Progress(**line) for line in row["progress"]),
+            "checks": tuple(Check(**line) for line in row["checks"]),
+        }
     )
 
 
-def _wish(row: dict[str, Any]) -> Wish:
-    return Wish(row["kind"], clause_of(row["clause"]), row["medium"], row["reference"])
+def _constraint(row: dict[str, Any]) -> Constraint:
+    return Constraint(row["kind"], clause_of(row["clause"]), row["medium"], row["reference"])
 
 
 def _turn(row: dict[str, Any]) -> Turn:
-    tool = row["tool"]
-    delta = tuple(
-        Change(one["op"], one["kind"], clause_of(one["clause"]), one["reference"], one["medium"])
-        for one in row["delta"]
-    )
+    tool = dict(row["tool"])
+    constraints = tuple(map(_constraint, tool.pop("wishes")))
     return Turn(
-        **{
-            **row,
-            "delta": delta,
-            "media": tuple(Attachment(**one) for one in row["media"]),
-            "relaxations": tuple((one["field"], one["n_fit"]) for one in row["relaxations"]),
+        **row
+        | {
+            "delta": tuple(replace(_constraint(change).added, op=change["op"]) for change in row["delta"]),
+            "media": tuple(Attachment(**attachment) for attachment in row["media"]),
+            "relaxations": tuple((line["field"], line["n_fit"]) for line in row["relaxations"]),
             "candidates": tuple(
-                Shown(**{**one, "sources": tuple(one["sources"])}) for one in row["candidates"]
+                Shown(**shown | {"sources": tuple(shown["sources"])}) for shown in row["candidates"]
             ),
-            "tool": ToolCall(
-                **{**tool, "wishes": tuple(map(_wish, tool["wishes"])), "handles": tuple(tool["handles"])}
-            ),
+            "tool": ToolCall(**tool | {"constraints": constraints, "handles": tuple(tool["handles"])}),
         }
     )

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from tastemaker.chat import Media
 from tastemaker.converse.catalogue import Catalogue, Value
-from tastemaker.converse.constraints import Change, Clause, Wish
+from tastemaker.converse.constraints import Change, Clause, Constraint
 from tastemaker.converse.goals import Draft
-from tastemaker.converse.record import Goal, Profile, ToolCall, Turn
+from tastemaker.converse.record import Profile, ToolCall, Turn
+from tastemaker.converse.state import State
 
 ATTACHED = "attached"
 
@@ -70,8 +71,8 @@ class GoalView:
 class ListenerView:
     """For the listener: itself, its goal, the dialogue, and what to ask for now.
 
-    changes: this turn's delta; items in it are handles, and `names` says what to call them. standing: the
-    wishes before it.
+    changes: this turn's delta; items in it are handles, and `names` says what to call them. active: the
+    constraints before it.
     judge: whether the last item is to be judged. closing: nothing more is asked. likes: tastes not yet spoken
     of.
     """
@@ -83,7 +84,7 @@ class ListenerView:
     expertise: str
     dialogue: tuple[Exchange, ...]
     changes: tuple[Change, ...]
-    standing: tuple[Wish, ...]
+    active: tuple[Constraint, ...]
     names: tuple[tuple[str, str], ...]
     likes: tuple[Clause, ...]
     judge: bool
@@ -158,9 +159,9 @@ def hide_items(change: Change, handles: Mapping[str, str]) -> Change:
     return replace(change, clause=Clause(clause.field, clause.cmp, shown or ATTACHED))
 
 
-def hide_wish(wish: Wish, handles: Mapping[str, str]) -> Wish:
-    """As `hide_items`, for a standing wish."""
-    return hide_items(Change("add", wish.kind, wish.clause, wish.reference, wish.medium), handles).wish
+def hide_constraint(constraint: Constraint, handles: Mapping[str, str]) -> Constraint:
+    """As `hide_items`, for an active constraint."""
+    return hide_items(constraint.added, handles).constraint
 
 
 def for_profile(profile: Profile, tracks: Sequence[Named]) -> ProfileView:
@@ -173,66 +174,74 @@ def for_goal(draft: Draft, keep: Sequence[str]) -> GoalView:
     return GoalView(draft.template.title, draft.template.specificity, draft.text, tuple(keep))
 
 
+@dataclass(frozen=True)
+class Task:
+    """What a listener is to do in a turn: the changes to ask for, what to call items played (item id ->
+    words), and what its message carries.
+    """
+
+    changes: tuple[Change, ...]
+    names: Mapping[str, str]
+    attachments: tuple[Media, ...] = ()
+
+
 def for_listener(
-    turns: Sequence[Turn],
+    state: State,
     catalogue: Catalogue,
-    profile: Profile,
     tracks: Sequence[Named],
-    goal: Goal,
-    changes: Sequence[Change],
-    standing: Sequence[Wish],
-    handles: Mapping[str, str],
-    names: Mapping[str, str],
     likes: Sequence[Clause],
-    closing: bool = False,
-    attachments: Sequence[Media] = (),
+    task: Task | None,
 ) -> ListenerView:
     """Profile, goal, dialogue by name, and the request; never candidates, facts of items, or the
-    recommender's thoughts.
+    recommender's thoughts. Without a task nothing more is asked: the last item is judged.
     """
+    handles, now = state.handles, task or Task((), {})
     return ListenerView(
-        turn=len(turns) + 1,
-        profile=profile_lines(profile),
+        turn=len(state.turns) + 1,
+        profile=profile_lines(state.profile),
         tracks=tuple(tracks),
-        goal=goal.text,
-        expertise=goal.expertise,
-        dialogue=exchanges(turns, catalogue),
-        changes=tuple(hide_items(change, handles) for change in changes),
-        standing=tuple(hide_wish(wish, handles) for wish in standing),
-        names=tuple(
-            sorted({handles[item]: words for item, words in names.items() if item in handles}.items())
-        ),
+        goal=state.goal.text,
+        expertise=state.goal.expertise,
+        dialogue=exchanges(state.turns, catalogue),
+        changes=tuple(hide_items(change, handles) for change in now.changes),
+        active=tuple(hide_constraint(constraint, handles) for constraint in state.active),
+        names=tuple(sorted({handles[item]: words for item, words in now.names.items()}.items())),
         likes=tuple(likes),
-        judge=bool(turns) and turns[-1].item_id is not None,
-        closing=closing,
-        attachments=tuple(attachments),
+        judge=state.played_last,
+        closing=task is None,
+        attachments=now.attachments,
     )
 
 
+@dataclass(frozen=True)
+class SearchResult:
+    """What the search brings the recommender: (handle, row, media) of each candidate, the call, what letting
+    go of a constraint would leave, the message's attachments, and whether candidates are all there is.
+    """
+
+    offers: Sequence[tuple[str, int, tuple[Media, ...]]]
+    call: ToolCall
+    relaxations: tuple[tuple[str, int], ...]
+    attachments: tuple[Media, ...]
+    must_choose: bool
+
+
 def for_recommender(
-    turns: Sequence[Turn],
-    catalogue: Catalogue,
-    profile: Profile,
-    message: str,
-    candidates: Sequence[Offered],
-    call: ToolCall,
-    relaxations: Sequence[tuple[str, int]],
-    must_choose: bool,
-    attachments: Sequence[Media] = (),
+    state: State, catalogue: Catalogue, message: str, result: SearchResult
 ) -> RecommenderView:
     """Profile, dialogue, candidates and search result; never the goal, constraints, tracks, or the listener's
     thoughts.
     """
     return RecommenderView(
-        turn=len(turns) + 1,
-        profile=profile_lines(profile),
-        dialogue=exchanges(turns, catalogue),
+        turn=len(state.turns) + 1,
+        profile=profile_lines(state.profile),
+        dialogue=exchanges(state.turns, catalogue),
         message=message,
-        candidates=tuple(candidates),
-        played=tuple(turn.handle for turn in turns if turn.handle is not None),
-        found=call.handles,
-        count=call.count,
-        relaxations=tuple(relaxations),
-        must_choose=must_choose,
-        attachments=tuple(attachments),
+        candidates=tuple(offered(catalogue, row, handle, media) for handle, row, media in result.offers),
+        played=tuple(turn.handle for turn in state.turns if turn.handle is not None),
+        found=result.call.handles,
+        count=result.call.count,
+        relaxations=result.relaxations,
+        must_choose=result.must_choose,
+        attachments=result.attachments,
     )

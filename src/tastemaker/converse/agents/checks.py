@@ -7,11 +7,10 @@ from typing import Any
 
 from tastemaker.converse.agents.answers import ClosingAnswer, GoalAnswer, ListenerAnswer, RecommenderAnswer
 from tastemaker.converse.audits.leaks import message_faults
-from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Clause, Strength, Wish, demands
+from tastemaker.converse.constraints import Clause, Constraint, Strength, demands
 from tastemaker.converse.goals import Draft
 from tastemaker.converse.language.lexicon import Lexicon, plain, spoken
-from tastemaker.converse.language.parse import Heard, Said, read
+from tastemaker.converse.language.parse import Utterance, read
 from tastemaker.converse.language.phrases import fact_words
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.views import ListenerView, RecommenderView
@@ -46,39 +45,37 @@ def goal(keep: Sequence[str]) -> Callable[[GoalAnswer], str | None]:
     return check
 
 
-def wanted(wishes: Sequence[Wish]) -> Wanted:
+def wanted(active: Sequence[Constraint]) -> Wanted:
     """The demands as pairs of strength and clause."""
-    return {(wish.kind, wish.clause) for wish in demands(wishes)}
+    return {(demand.kind, demand.clause) for demand in demands(active)}
 
 
-def wording(said: Sequence[Said], wishes: Sequence[Wish], lexicon: Lexicon) -> tuple[Wanted, Wanted]:
-    """(demands that the messages do not say, demands that they say and that do not stand)."""
-    heard, meant = wanted(read(said, lexicon)), wanted(wishes)
-    return meant - heard, heard - meant
+def wording(
+    utterances: Sequence[Utterance], active: Sequence[Constraint], lexicon: Lexicon
+) -> tuple[Wanted, Wanted]:
+    """(demands that the messages do not say, demands that they say and that are not active)."""
+    understood, meant = wanted(read(utterances, lexicon)), wanted(active)
+    return meant - understood, understood - meant
 
 
-def _told(pairs: Wanted, lexicon: Lexicon) -> str:
+def _in_words(pairs: Wanted, lexicon: Lexicon) -> str:
     lines = []
     for kind, clause in pairs:
         about_item = clause.cmp in ("same_group", "similar_to")
-        lines.append(
-            ("not " if kind == "must_not" else "")
-            + (clause.field if about_item else fact_words(clause, lexicon))
-        )
+        words = clause.field if about_item else fact_words(clause, lexicon)
+        lines.append(("not " if kind == "must_not" else "") + words)
     return "; ".join(sorted(lines))
 
 
 def listener(
     view: ListenerView,
-    wishes: Sequence[Wish],
-    said: Sequence[Said],
-    heard: tuple[Heard, ...],
-    recognised: tuple[tuple[str, str], ...],
+    active: Sequence[Constraint],
+    utter: Callable[[str], Sequence[Utterance]],
     lexicon: Lexicon,
-    catalogue: Catalogue,
+    item_ids: Sequence[str],
 ) -> Callable[[ListenerAnswer], str | None]:
-    """A label when there is something to judge, the standing wishes recoverable from the words, nothing given
-    away.
+    """A label when there is something to judge, the active constraints recoverable from the words, nothing
+    given away. utter: everything said, with this message.
     """
 
     def check(answer: ListenerAnswer) -> str | None:
@@ -88,20 +85,20 @@ def listener(
                 if view.judge
                 else "there is no item to judge: progress must be null"
             )
-        faults = message_faults(answer.message, view.goal, catalogue.item_ids)
+        faults = message_faults(answer.message, view.goal, item_ids)
         if faults:
             return _FAULTS[faults[0]]
-        missing, extra = wording([*said, Said(answer.message, heard, recognised)], wishes, lexicon)
+        missing, extra = wording(utter(answer.message), active, lexicon)
         if missing:
-            return f"the message does not say, in the words of the catalogue: {_told(missing, lexicon)}"
-        return f"the message asks for what is not wished: {_told(extra, lexicon)}" if extra else None
+            return f"the message does not say, in the words of the catalogue: {_in_words(missing, lexicon)}"
+        return f"the message asks for what is not wanted: {_in_words(extra, lexicon)}" if extra else None
 
     return check
 
 
 def recommender(view: RecommenderView) -> Callable[[RecommenderAnswer], str | None]:
     """One candidate by its handle and not played before, or nothing_fits when the search counts none."""
-    handles = {one.handle for one in view.candidates}
+    handles = {candidate.handle for candidate in view.candidates}
 
     def check(answer: RecommenderAnswer) -> str | None:
         if answer.nothing_fits:
@@ -129,7 +126,8 @@ def choices(view: Any) -> dict[str, tuple[str | bool | None, ...]]:
         return {"progress": (MOVES, STAYS) if view.judge else (None,)}
     if not isinstance(view, RecommenderView):
         return {}
-    handles = tuple(dict.fromkeys(one.handle for one in view.candidates if one.handle not in view.played))
+    offered = (candidate.handle for candidate in view.candidates)
+    handles = tuple(dict.fromkeys(handle for handle in offered if handle not in view.played))
     must = bool(handles and (view.count or view.must_choose))
     return {
         "handle": handles if must else (*handles, None),

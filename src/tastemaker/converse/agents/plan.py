@@ -130,10 +130,7 @@ def _session_goal(index: int, sampler: Sampler, pool: Rows) -> Draft:
         raise InputError(
             "pool session: a listener's log is too short for a session; use listeners with at least 16 items"
         )
-    found = Sampler.__new__(Sampler)
-    found.__dict__.update(sampler.__dict__)
-    found.rows = np.sort(pool)
-    return found.draw(index)
+    return sampler.restricted(pool).draw(index)
 
 
 def _likes(
@@ -146,7 +143,7 @@ def _likes(
         for name, value in catalogue.facts(row):
             if name not in asked and isinstance(value, str):
                 counts[name, value] = counts.get((name, value), 0) + 1
-    ranked = sorted(counts, key=lambda one: (-counts[one], one))
-    best = [one for one in ranked if counts[one] >= 2][:6]
+    ranked = sorted(counts, key=lambda taste: (-counts[taste], taste))
+    best = [taste for taste in ranked if counts[taste] >= 2][:6]
     chosen = [best[int(place)] for place in rng.permutation(len(best))[:2]]
     return tuple({name: Clause(name, "eq", value) for name, value in chosen}.values())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from tastemaker.chat import Media, Message, Part, system, user
-from tastemaker.converse.constraints import Change, Wish
+from tastemaker.converse.constraints import Change, Constraint
 from tastemaker.converse.views import (
     Exchange,
     GoalView,
@@ -52,19 +52,22 @@ def _named(item: Named | None) -> dict[str, str | None] | None:
 
 
 def _dialogue(lines: Sequence[Exchange]) -> str:
-    shown = [{"listener": one.message, "item": _named(one.played), "recommender": one.reply} for one in lines]
-    return "\n".join(quoted(one) for one in shown) or "(this is the first turn)"
+    turns = [
+        {"listener": line.message, "item": _named(line.played), "recommender": line.reply} for line in lines
+    ]
+    return "\n".join(map(quoted, turns)) or "(this is the first turn)"
 
 
-def _wish(wish: Wish, names: dict[str, str]) -> str:
-    value = names.get(str(wish.clause.value), wish.clause.value)
+def _constraint(constraint: Constraint, names: dict[str, str]) -> str:
+    clause = constraint.clause
+    value = names.get(str(clause.value), clause.value)
     return quoted(
         {
-            "strength": wish.kind,
-            "field": wish.clause.field,
-            "is": wish.clause.cmp,
+            "strength": constraint.kind,
+            "field": clause.field,
+            "is": clause.cmp,
             "value": value,
-            "by": wish.medium,
+            "by": constraint.medium,
         }
     )
 
@@ -72,11 +75,11 @@ def _wish(wish: Wish, names: dict[str, str]) -> str:
 def _change(change: Change, names: dict[str, str]) -> str:
     if change.op == "drop":
         return f"drop every wish about {quoted(change.clause.field)}"
-    return f"{change.op} {_wish(change.wish, names)}"
+    return f"{change.op} {_constraint(change.constraint, names)}"
 
 
 def _media(*groups: Sequence[Media]) -> tuple[Media, ...]:
-    return tuple(one for group in groups for one in group)
+    return tuple(media for group in groups for media in group)
 
 
 @singledispatch
@@ -87,8 +90,10 @@ def render(view: View) -> tuple[Message, ...]:
 
 @render.register
 def _profile(view: ProfileView) -> tuple[Message, ...]:
-    text = f"Known: {quoted(dict(view.demographics))}\nItems: {quoted([_named(one) for one in view.tracks])}"
-    parts: tuple[Part, ...] = (text, *_media(*(one.media for one in view.tracks)))
+    text = (
+        f"Known: {quoted(dict(view.demographics))}\nItems: {quoted([_named(track) for track in view.tracks])}"
+    )
+    parts: tuple[Part, ...] = (text, *_media(*(track.media for track in view.tracks)))
     return system(_SYSTEM["profile"]), user(*parts)
 
 
@@ -106,18 +111,18 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
     names = dict(view.names)
     lines = [
         f"You: {quoted(dict(view.profile))}, {view.expertise}",
-        f"Items you know: {quoted([_named(one) for one in view.tracks])}",
+        f"Items you know: {quoted([_named(track) for track in view.tracks])}",
         f"Your goal: {quoted(view.goal)}",
-        f"You like, unspoken: {quoted([{one.field: one.value} for one in view.likes])}",
+        f"You like, unspoken: {quoted([{like.field: like.value} for like in view.likes])}",
         f"The dialogue so far:\n{_dialogue(view.dialogue)}",
-        "Wishes that stand:\n" + ("\n".join(_wish(one, names) for one in view.standing) or "(none)"),
+        "Wishes that stand:\n" + ("\n".join(_constraint(line, names) for line in view.active) or "(none)"),
     ]
     if view.closing:
         lines.append("The conversation is over. Judge the last item.")
     else:
         lines.append(
             "Ask now for these changes:\n"
-            + ("\n".join(_change(one, names) for one in view.changes) or "(repeat your wishes)")
+            + ("\n".join(_change(change, names) for change in view.changes) or "(repeat your wishes)")
         )
         if view.attachments:
             lines.append(
@@ -128,21 +133,21 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
         if view.judge
         else "There is no item to judge: `progress` is null."
     )
-    played = [one.played.media for one in view.dialogue[-1:] if one.played]
+    played = [turn.played.media for turn in view.dialogue[-1:] if turn.played]
     return system(_SYSTEM["listener"]), user("\n".join(lines), *_media(*played, view.attachments))
 
 
 @render.register
 def _recommender(view: RecommenderView) -> tuple[Message, ...]:
     shown = [
-        {"handle": one.handle, "title": one.title, "creator": one.creator, **dict(one.facts)}
-        for one in view.candidates
+        {"handle": item.handle, "title": item.title, "creator": item.creator, **dict(item.facts)}
+        for item in view.candidates
     ]
     lines = [
         f"Listener: {quoted(dict(view.profile))}",
         f"The dialogue so far:\n{_dialogue(view.dialogue)}",
         f"Listener now: {quoted(view.message)}",
-        "Candidates:\n" + "\n".join(quoted(one) for one in shown),
+        "Candidates:\n" + "\n".join(map(quoted, shown)),
         f"Played already, not to be offered: {', '.join(view.played) or 'none'}",
         f"Your search understood the wishes so far; {view.count} items of the catalogue match, of these among"
         " the candidates: " + (", ".join(view.found) or "none"),
@@ -152,5 +157,5 @@ def _recommender(view: RecommenderView) -> tuple[Message, ...]:
     elif not view.count:
         lines.append(f"Dropping one wish would leave: {quoted(dict(view.relaxations))}")
     return system(_SYSTEM["recommender"]), user(
-        "\n".join(lines), *_media(view.attachments, *(one.media for one in view.candidates))
+        "\n".join(lines), *_media(view.attachments, *(item.media for item in view.candidates))
     )

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from tastemaker.converse.audits.leaks import message_faults, named_rows
 from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Match, Wish, adhere, demands, fit_set, merge
+from tastemaker.converse.constraints import Constraint, Match, adhere, demands, fit_set, merge
 from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.parse import Heard, Said, read
+from tastemaker.converse.language.parse import Mention, Utterance, read
 from tastemaker.converse.record import MOVES, Check, Conversation, Turn, set_hash
 
 FAULTS = {
@@ -22,7 +22,7 @@ FAULTS = {
     "missed_nothing": "nothing fitted, and something was played all the same",
     "count": "the recorded number of fitting items is wrong",
     "repeat": "an item, or another version of it, was played twice",
-    "wording": "a standing wish cannot be read out of the messages",
+    "wording": "an active constraint cannot be read out of the messages",
     "label": "labels do not belong one to one to the items played",
     "title": "a message names an item before it was played",
     "goal": "a message copies the goal",
@@ -30,7 +30,7 @@ FAULTS = {
     "id": "a message holds an item id",
     "upload": "a message pretends to attach something",
     "file": "a message holds a file name",
-    "media": "a wish was made by sound or picture, and nothing is attached",
+    "media": "a constraint was made by sound or picture, and nothing is attached",
     "candidates": "handles, candidates and their hash do not agree",
 }
 """Every kind of fault and what it means."""
@@ -48,55 +48,57 @@ class Known:
 
 @dataclass(frozen=True)
 class Facts:
-    """A turn beside what is true of it: the wishes that stand, the fits, and whether the played item
+    """A turn beside what is true of it: the constraints that stand, the fits, and whether the played item
     satisfies them.
     """
 
     turn: Turn
-    wishes: tuple[Wish, ...]
+    constraints: tuple[Constraint, ...]
     n_fit: int
     adheres: bool | None
     unknown: bool
-    played: tuple[Heard, ...]
+    played: tuple[Mention, ...]
 
 
 def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
     """The conversation's turns with constraints and fits computed anew from deltas and items."""
-    wishes: tuple[Wish, ...] = ()
-    heard: list[Heard] = []
+    constraints: tuple[Constraint, ...] = ()
+    heard: list[Mention] = []
     families: set[int] = set()
     catalogue = known.catalogue
     for turn in conversation.turns:
-        wishes = merge(wishes, turn.delta)
-        found = adhere(wishes, known.match, len(catalogue))
+        constraints = merge(constraints, turn.delta)
+        found = adhere(constraints, known.match, len(catalogue))
         n_fit = len(fit_set(found.holds, catalogue.family_codes, families))
         row = catalogue.row.get(turn.item_id) if turn.item_id is not None else None
         adheres = None if row is None else bool(found.holds[row])
-        yield Facts(turn, wishes, n_fit, adheres, row is not None and bool(found.unknown[row]), tuple(heard))
+        yield Facts(
+            turn, constraints, n_fit, adheres, row is not None and bool(found.unknown[row]), tuple(heard)
+        )
         if row is not None:
             families.add(int(catalogue.family_codes[row]))
-            heard.append(Heard(turn.handle or "", catalogue.item_ids[row], catalogue.names(row)))
+            heard.append(Mention(turn.handle or "", catalogue.item_ids[row], catalogue.names(row)))
 
 
 def check(conversation: Conversation, known: Known) -> tuple[Check, ...]:
     """Every fault of `FAULTS`, counted; all are to be 0. Works on any conversation, whoever made it."""
     found: Counter[str] = Counter()
-    said: list[Said] = []
+    said: list[Utterance] = []
     facts = list(replay(conversation, known))
     for one in facts:
         found.update(_constraint_faults(one, conversation, known))
         found.update(_message_faults(one, conversation, known))
         recognised = _attached(one.turn)
-        said.append(Said(one.turn.message, one.played, recognised))
-        meant = {(wish.kind, wish.clause) for wish in demands(one.wishes)}
-        got = {(wish.kind, wish.clause) for wish in demands(read(said, known.lexicon))}
+        said.append(Utterance(one.turn.message, one.played, recognised))
+        meant = {(constraint.kind, constraint.clause) for constraint in demands(one.constraints)}
+        got = {(constraint.kind, constraint.clause) for constraint in demands(read(said, known.lexicon))}
         found["wording"] += len(meant - got)
     found["label"] += _label_faults(conversation)
     found["candidates"] += _handle_faults(conversation)
     return tuple(Check(name, float(found[name]), found[name] == 0) for name in FAULTS)
 
 
-def shown_wishes(turn: Turn) -> tuple[tuple[str, str], ...]:
+def attached_items(turn: Turn) -> tuple[tuple[str, str], ...]:
     """(medium, item id) of what this turn asks for by sound or picture."""
     return tuple(
         (change.medium, str(change.clause.value))
@@ -106,9 +108,9 @@ def shown_wishes(turn: Turn) -> tuple[tuple[str, str], ...]:
 
 
 def _attached(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """What this turn's attachments stand for; nothing stands for a wish that came without one."""
+    """What this turn's attachments stand for; nothing stands for a constraint that came without one."""
     kinds = {one.kind for one in turn.media}
-    return tuple(one for one in shown_wishes(turn) if one[0] in kinds)
+    return tuple(one for one in attached_items(turn) if one[0] in kinds)
 
 
 def _constraint_faults(one: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
@@ -141,7 +143,7 @@ def _message_faults(one: Facts, conversation: Conversation, known: Known) -> Ite
     ahead = {catalogue.row[item] for item in later if item is not None} - before
     if ahead and ahead & named_rows(turn.message, catalogue, known.lexicon):
         yield "title"
-    if {medium for medium, _ in shown_wishes(turn)} - {attached.kind for attached in turn.media}:
+    if {medium for medium, _ in attached_items(turn)} - {attached.kind for attached in turn.media}:
         yield "media"
 
 
@@ -219,7 +221,7 @@ def audit(
             times[line.name] += int(line.value)
         for one in replay(conversation, known):
             totals["turns"] += 1
-            totals["demands"] += len(demands(one.wishes))
+            totals["demands"] += len(demands(one.constraints))
             totals["unknown"] += one.unknown
             totals["said"] += one.turn.nothing_fits
             totals["due"] += not one.n_fit

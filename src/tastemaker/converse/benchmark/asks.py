@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Match, Wish, adhere, fit_set, merge
+from tastemaker.converse.constraints import Constraint, Match, adhere, fit_set, merge
 from tastemaker.converse.record import MOVES, Conversation
 
 
@@ -32,16 +32,16 @@ class Ask:
 
 
 def asks(number: int, one: Conversation, catalogue: Catalogue, match: Match) -> list[Ask]:
-    """The questions of a conversation, turn by turn; the wishes are used for `fits` alone, no ranker sees
-    them.
+    """The questions of a conversation, turn by turn; the constraints are used for `fits` alone, no ranker
+    sees them.
     """
-    standing: Sequence[Wish] = ()
+    active: Sequence[Constraint] = ()
     played: list[int] = []
     found = []
     for turn in one.turns:
-        standing = merge(standing, turn.delta)
+        active = merge(active, turn.delta)
         families = catalogue.family_codes[np.array(played, np.int64)]
-        holds = adhere(standing, match, len(catalogue)).holds
+        holds = adhere(active, match, len(catalogue)).holds
         fits = fit_set(holds, catalogue.family_codes, {int(family) for family in families})
         excluded = np.flatnonzero(np.isin(catalogue.family_codes, families))
         target = None if turn.item_id is None else catalogue.row[turn.item_id]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
-from tastemaker.converse.constraints import Wish
+from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.exports.names import pseudonym
 from tastemaker.converse.record import MOVES, STAYS, Conversation, Turn, clause_row
 from tastemaker.errors import InputError
@@ -107,8 +107,8 @@ def retrieval(conversations: Iterable[Conversation], key: str) -> Iterator[dict[
             }
 
 
-def _wish(wish: Wish) -> dict[str, Any]:
-    return clause_row(wish.clause) | {"kind": wish.kind, "medium": wish.medium}
+def _constraint(constraint: Constraint) -> dict[str, Any]:
+    return clause_row(constraint.clause) | {"kind": constraint.kind, "medium": constraint.medium}
 
 
 def tools(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
@@ -120,7 +120,10 @@ def tools(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str,
             yield _ids(one, key) | {
                 "turn": turn.turn,
                 "call": "search_items",
-                "arguments": {"text": turn.tool.text, "clauses": [_wish(wish) for wish in turn.tool.wishes]},
+                "arguments": {
+                    "text": turn.tool.text,
+                    "clauses": [_constraint(constraint) for constraint in turn.tool.constraints],
+                },
                 "handles": list(turn.tool.handles),
                 "count": turn.tool.count,
                 "chosen": turn.handle,

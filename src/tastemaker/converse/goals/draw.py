@@ -7,12 +7,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from tastemaker.converse.catalogue import FAMILY, Catalogue
-from tastemaker.converse.constraints import Change, Clause, Match, Wish, count_fits, feasible
+from tastemaker.converse.constraints import Change, Clause, Constraint, Match, count_fits, feasible
 from tastemaker.converse.goals.templates import Template, fields_of_role, templates
 from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.phrases import fact_words
@@ -26,8 +27,8 @@ Recognises = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class Draft:
-    """A goal before an agent rewords it: its template, text, first wishes, how many items fit, and the item
-    it was drawn from.
+    """A goal before an agent rewords it: its template, text, first constraints, how many items fit, and the
+    item it was drawn from.
     """
 
     template: Template
@@ -69,14 +70,21 @@ class Sampler:
         seed: int,
         media: Collection[str] = (),
         recognises: Recognises | None = None,
-        rows: Collection[int] | None = None,
     ) -> None:
         self.catalogue, self.match, self.lexicon, self.seed = catalogue, match, lexicon, seed
         self.recognises, self.media = recognises, frozenset(media)
-        self.rows = np.array(sorted(rows), np.int64) if rows is not None else np.arange(len(catalogue))
+        self.rows = np.arange(len(catalogue))
         self.skipped: dict[str, str] = {}
         self.redrawn: Counter[str] = Counter()
         self.feasible = tuple(one for one in templates() if self._possible(one))
+
+    def restricted(self, rows: Collection[int]) -> Sampler:
+        """The same sampler with goals about these rows alone; which templates can be filled stays as it
+        is.
+        """
+        narrowed = copy(self)
+        narrowed.rows = np.array(sorted(rows), np.int64)
+        return narrowed
 
     def _possible(self, template: Template) -> bool:
         """Whether the template can be filled at all; the reason is kept when it cannot."""
@@ -123,28 +131,30 @@ class Sampler:
     def _fill(self, template: Template, rng: np.random.Generator) -> Draft | None:
         for _ in range(ATTEMPTS):
             row = int(self.rows[int(rng.integers(len(self.rows)))])
-            wishes, slots = self._wishes(template, row, rng)
-            if wishes is None:
+            constraints, slots = self._constraints(template, row, rng)
+            if constraints is None:
                 continue
-            n_first = self._fits(wishes)
+            n_first = self._fits(constraints)
             if feasible(template.specificity, n_first):
-                return self._draft(template, row, wishes, slots, n_first, rng)
+                return self._draft(template, row, constraints, slots, n_first, rng)
         return None
 
-    def _fits(self, wishes: tuple[Wish, ...]) -> int:
-        return count_fits(wishes, self.match, self.catalogue.family_codes, ())
+    def _fits(self, constraints: tuple[Constraint, ...]) -> int:
+        return count_fits(constraints, self.match, self.catalogue.family_codes, ())
 
-    def _wishes(
+    def _constraints(
         self, template: Template, row: int, rng: np.random.Generator
-    ) -> tuple[tuple[Wish, ...] | None, dict[str, Clause]]:
-        """Wishes about item `row`: one a slot, then further facts until the letters are met or the template's
-        most is reached.
+    ) -> tuple[tuple[Constraint, ...] | None, dict[str, Clause]]:
+        """Constraints about item `row`: one a slot, then further facts until the letters are met or the
+        template's most is reached.
         """
         if template.media:
             if self.recognises is not None and not self.recognises(template.media, row):
                 return None, {}
             return (
-                Wish("must", Clause(FAMILY, "same_group", self.catalogue.item_ids[row]), template.media),
+                Constraint(
+                    "must", Clause(FAMILY, "same_group", self.catalogue.item_ids[row]), template.media
+                ),
             ), {}
         slots: dict[str, Clause] = {}
         for name, role in template.slots.items():
@@ -161,7 +171,7 @@ class Sampler:
             if clause is None:
                 return None, {}
             slots[name] = clause
-        wishes = tuple(Wish("must", clause) for clause in slots.values())
+        constraints = tuple(Constraint("must", clause) for clause in slots.values())
         most = (
             int(rng.integers(template.extra[0], template.extra[1] + 1))
             if template.specificity[1] == "L"
@@ -173,35 +183,38 @@ class Sampler:
             if name not in {c.field for c in slots.values()}
         ]
         for place in rng.permutation(len(others)):
-            added = len(wishes) - len(slots)
-            enough = added >= template.extra[0] and feasible(template.specificity, self._fits(wishes))
+            added = len(constraints) - len(slots)
+            enough = added >= template.extra[0] and feasible(template.specificity, self._fits(constraints))
             if added >= most or (enough and template.specificity[1] == "H"):
                 break
             if (clause := clause_about(self.catalogue, others[int(place)], row, rng)) is not None:
-                wishes = (*wishes, Wish("must", clause))
-        return (wishes, slots) if len(wishes) - len(slots) >= template.extra[0] else (None, {})
+                constraints = (*constraints, Constraint("must", clause))
+        return (constraints, slots) if len(constraints) - len(slots) >= template.extra[0] else (None, {})
 
     def _draft(
         self,
         template: Template,
         row: int,
-        wishes: tuple[Wish, ...],
+        constraints: tuple[Constraint, ...],
         slots: dict[str, Clause],
         n: int,
         rng: np.random.Generator,
     ) -> Draft:
         named = {name: fact_words(clause, self.lexicon) for name, clause in slots.items()}
         more = (
-            [fact_words(wish.clause, self.lexicon) for wish in wishes[len(slots) :]]
+            [fact_words(constraint.clause, self.lexicon) for constraint in constraints[len(slots) :]]
             if not template.media
             else []
         )
         text = template.fill(int(rng.integers(len(template.variants))), named, more)
-        delta = tuple(Change("add", wish.kind, wish.clause, wish.reference, wish.medium) for wish in wishes)
+        delta = tuple(
+            Change("add", constraint.kind, constraint.clause, constraint.reference, constraint.medium)
+            for constraint in constraints
+        )
         key = "\n".join(
             [
                 template.name,
-                *sorted(f"{w.clause.field} {w.clause.cmp} {value_json(w.clause.value)}" for w in wishes),
+                *sorted(f"{w.clause.field} {w.clause.cmp} {value_json(w.clause.value)}" for w in constraints),
             ]
         )
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")

@@ -11,7 +11,7 @@ from tastemaker.converse.audits.turns import Known, replay
 from tastemaker.converse.constraints import adhere
 from tastemaker.converse.judges.agreement import Rated
 from tastemaker.converse.language.lexicon import spoken
-from tastemaker.converse.language.parse import Heard, Said, changes
+from tastemaker.converse.language.parse import Mention, Utterance, changes
 from tastemaker.converse.record import MOVES, STAYS, Conversation
 from tastemaker.stats.random import generator
 
@@ -38,8 +38,8 @@ def plant(one: Conversation, turn: int, defect: str, known: Known) -> Conversati
         title = known.catalogue.titles[known.catalogue.row[now.item_id]]
         return _with_turn(one, turn, message=f"{now.message} I mean “{title}”, of course.")
     if defect == "swapped_item":
-        wishes = list(replay(one, known))[turn - 1].wishes
-        wrong = np.flatnonzero(~adhere(wishes, known.match, len(known.catalogue)).holds)
+        constraints = list(replay(one, known))[turn - 1].constraints
+        wrong = np.flatnonzero(~adhere(constraints, known.match, len(known.catalogue)).holds)
         return (
             _with_turn(one, turn, item_id=known.catalogue.item_ids[int(rng.choice(wrong))])
             if len(wrong)
@@ -70,7 +70,9 @@ def _false_fact(one: Conversation, turn: int, known: Known, rng: np.random.Gener
     now = one.turns[turn - 1]
     names = known.catalogue.names(known.catalogue.row[now.item_id or ""])
     told = [
-        c for c in changes(Said(now.reply, (Heard("T0", "", names),)), known.lexicon) if c.clause.cmp == "eq"
+        c
+        for c in changes(Utterance(now.reply, (Mention("T0", "", names),)), known.lexicon)
+        if c.clause.cmp == "eq"
     ]
     told = [c for c in told if spoken(str(c.clause.value)) in now.reply and len(str(c.clause.value)) > 2]
     if not told:

@@ -1,3 +1,3 @@
-"""Words for wishes and back: a lexicon of fields and values, phrases that say a wish, and a parser that reads
-it.
+"""Words for constraints and back: a lexicon of fields and values, phrases that say a constraint, and a parser
+that reads it.
 """

@@ -1,5 +1,5 @@
-"""Words into wishes: a lexicon parser that audits messages and reads them for the search. It never sees a
-constraint.
+"""Words into constraints: a lexicon parser that audits messages and reads them for the search. It never sees
+a constraint.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tastemaker.converse.constraints import Change, Clause, Strength, Wish, merge
+from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
 from tastemaker.converse.language.lexicon import Lexicon, Words, bounded, plain
 
 _NOT = re.compile(
@@ -29,7 +29,7 @@ _AT_MOST = r"(?:at most|no more than|not more than|under|below|up to)"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Mention:
     """An item that both sides know: its handle, id and names."""
 
     handle: str
@@ -38,46 +38,48 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Said:
+class Utterance:
     """One message of the listener: its words, the items played before it, and what its attachments were
     recognised as.
     """
 
     text: str
-    played: tuple[Heard, ...] = ()
+    played: tuple[Mention, ...] = ()
     recognised: tuple[tuple[str, str], ...] = ()  # (medium, item id)
 
 
-def read(messages: Sequence[Said], lexicon: Lexicon) -> tuple[Wish, ...]:
-    """The wishes that stand after the messages."""
-    wishes: tuple[Wish, ...] = ()
+def read(messages: Sequence[Utterance], lexicon: Lexicon) -> tuple[Constraint, ...]:
+    """The constraints that stand after the messages."""
+    constraints: tuple[Constraint, ...] = ()
     for message in messages:
         for change in changes(message, lexicon):
-            wishes = _merge_one(wishes, change, lexicon)
-    return wishes
+            constraints = _merge_one(constraints, change, lexicon)
+    return constraints
 
 
-def _merge_one(wishes: tuple[Wish, ...], change: Change, lexicon: Lexicon) -> tuple[Wish, ...]:
+def _merge_one(
+    constraints: tuple[Constraint, ...], change: Change, lexicon: Lexicon
+) -> tuple[Constraint, ...]:
     """As `merge`; a second value for a field that holds one replaces the first, for nothing could satisfy
     both.
     """
     words = lexicon.fields.get(change.clause.field)
     single = words is not None and words.kind == "word" and change.op == "add" and change.kind == "must"
     if single and change.clause.cmp in ("eq", "in"):
-        wishes = tuple(
+        constraints = tuple(
             one
-            for one in wishes
+            for one in constraints
             if not (
                 one.clause.field == change.clause.field
                 and one.kind == "must"
                 and one.clause.cmp in ("eq", "in")
             )
         )
-    return merge(wishes, [change])
+    return merge(constraints, [change])
 
 
 @lru_cache(maxsize=512)
-def changes(message: Said, lexicon: Lexicon) -> tuple[Change, ...]:
+def changes(message: Utterance, lexicon: Lexicon) -> tuple[Change, ...]:
     """What one message changes, in the order of its sentences."""
     text = plain(message.text)
     found: list[Change] = []
@@ -95,7 +97,7 @@ def changes(message: Said, lexicon: Lexicon) -> tuple[Change, ...]:
     return tuple(found)
 
 
-def _of_sentence(text: str, message: Said, lexicon: Lexicon) -> list[Change]:
+def _of_sentence(text: str, message: Utterance, lexicon: Lexicon) -> list[Change]:
     """Drops, references, bounds, then values; what one step reads is blanked for the next."""
     prefer, instead = bool(_PREFER.search(text)), bool(_INSTEAD.search(text))
     text, found = _drops(text, lexicon)
@@ -137,7 +139,7 @@ def _drops(text: str, lexicon: Lexicon) -> tuple[str, list[Change]]:
     return text, found
 
 
-def _referred(text: str, played: Sequence[Heard]) -> Heard | None:
+def _referred(text: str, played: Sequence[Mention]) -> Mention | None:
     """The item that "the last one", "the first one" or a name points at."""
     if not played:
         return None
@@ -149,7 +151,7 @@ def _referred(text: str, played: Sequence[Heard]) -> Heard | None:
 _REFERENCE = r"(the last one|that last one|that one|the first one|\x02T\d+\x03)"
 
 
-def _references(text: str, message: Said, lexicon: Lexicon) -> tuple[str, list[Change]]:
+def _references(text: str, message: Utterance, lexicon: Lexicon) -> tuple[str, list[Change]]:
     found = []
     for name, words in lexicon.fields.items():
         nouns = "|".join(re.escape(noun) for noun in words.nouns)
@@ -194,7 +196,7 @@ def _bounds(text: str, words: Words) -> tuple[str, list[Change]]:
 
 def _values(text: str, lexicon: Lexicon) -> list[Change]:
     """Values by name, longest first, with the polarity of their place in the sentence; "a or b" of one field
-    is one wish.
+    is one constraint.
     """
     spots: list[tuple[int, int, str, str]] = []
     left, folded = text, text.casefold()

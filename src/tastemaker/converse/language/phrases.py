@@ -1,4 +1,4 @@
-"""Wishes into words: phrases that follow "something", sentences that change or drop a wish."""
+"""Constraints into words: phrases that follow "something", sentences that change or drop a constraint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tastemaker.converse.constraints import Change, Clause, Wish
+from tastemaker.converse.constraints import Change, Clause, Constraint
 from tastemaker.converse.language.lexicon import Lexicon, Words, spoken
 
 LAST = "the last one"
@@ -21,13 +21,16 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def phrase(wish: Wish, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:
-    """The wish as a phrase after "something"; `names` says what to call an item a clause refers to (item id
+def phrase(
+    constraint: Constraint, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
+) -> str:
+    """The constraint as a phrase after "something"; `names` says what to call an item a clause refers to
+    (item id
     -> words).
     """
-    clause = wish.clause
-    if wish.medium != "text" and wish.reference is None:
-        return f"that goes with {_pick(lexicon.media[wish.medium], rng)}"
+    clause = constraint.clause
+    if constraint.medium != "text" and constraint.reference is None:
+        return f"that goes with {_pick(lexicon.media[constraint.medium], rng)}"
     if clause.cmp == "similar_to":
         verb = {"audio": "that sounds like", "image": "with a cover like that of"}.get(
             clause.field, "much like"
@@ -36,12 +39,12 @@ def phrase(wish: Wish, lexicon: Lexicon, rng: np.random.Generator, names: Mappin
     words = lexicon.fields[clause.field]
     if clause.cmp == "same_group":
         return (
-            f"{'not ' * (wish.kind == 'must_not')}with the same {words.nouns[0]} as"
+            f"{'not ' * (constraint.kind == 'must_not')}with the same {words.nouns[0]} as"
             f" {names[str(clause.value)]}"
         )
     if clause.cmp in ("le", "ge", "between"):
         return _measure(clause, words, rng)
-    options = words.must_not if wish.kind == "must_not" else words.must
+    options = words.must_not if constraint.kind == "must_not" else words.must
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     joined = (" or " if clause.cmp == "in" else " and ").join(spoken(str(value)) for value in values)
     made = _pick(options, rng).replace("{value}", joined).replace("{noun}", words.nouns[0])
@@ -76,7 +79,7 @@ def sentence(change: Change, lexicon: Lexicon, rng: np.random.Generator, names: 
         if not noun:
             return _pick(("What I attached no longer matters.", "It need not be like that any more."), rng)
         return _pick((f"The {noun} no longer matters.", f"Any {noun} will do now."), rng)
-    said = phrase(change.wish, lexicon, rng, names)
+    said = phrase(change.constraint, lexicon, rng, names)
     if change.kind == "prefer":
         return f"Ideally something {said}."
     if change.op == "replace":

@@ -19,9 +19,9 @@ from tastemaker.converse.agents.answers import (
     ProfileAnswer,
     RecommenderAnswer,
 )
-from tastemaker.converse.constraints import Wish, demands
+from tastemaker.converse.constraints import Constraint, demands
 from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.parse import Heard, Said, changes
+from tastemaker.converse.language.parse import Mention, Utterance, changes
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules.words import closing_thought, found_reply, listener_message, nothing_reply
 from tastemaker.converse.views import GoalView, ListenerView, ProfileView, RecommenderView
@@ -76,19 +76,19 @@ class RuleChat:
         return ProfileAnswer(culture=None, top_creator=best, top_genre=None)
 
     def _label(self, view: ListenerView, rng: np.random.Generator) -> tuple[str, str]:
-        """What the reply says of the last item, against the standing wishes and the listener's unspoken
+        """What the reply says of the last item, against the active constraints and the listener's unspoken
         tastes.
         """
         last = view.dialogue[-1]
         names = (last.played.title,) if last.played else ()
         told = {
             change.clause.field: change.clause.value
-            for change in changes(Said(last.reply, (Heard("T0", "", names),)), self.lexicon)
+            for change in changes(Utterance(last.reply, (Mention("T0", "", names),)), self.lexicon)
             if change.op == "add" and change.clause.cmp in ("eq", "contains")
         }
-        for wish in demands(view.standing):
-            if not granted(wish, told):
-                return STAYS, f"I had asked about the {wish.clause.field}, and this is not it."
+        for constraint in demands(view.active):
+            if not granted(constraint, told):
+                return STAYS, f"I had asked about the {constraint.clause.field}, and this is not it."
         for like in view.likes:
             if told.get(like.field, like.value) != like.value and rng.random() < PICKY:
                 return STAYS, f"It is what I asked for, but I would like the {like.field} to be {like.value}."
@@ -116,10 +116,10 @@ class RuleChat:
         )
 
 
-def granted(wish: Wish, told: dict[str, Any]) -> bool:
-    """Whether what was told of an item leaves room for the wish; what was not told does."""
-    clause = wish.clause
+def granted(constraint: Constraint, told: dict[str, Any]) -> bool:
+    """Whether what was told of an item leaves room for the constraint; what was not told does."""
+    clause = constraint.clause
     if clause.cmp not in ("eq", "in") or clause.field not in told:
         return True
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
-    return (told[clause.field] in values) == (wish.kind == "must")
+    return (told[clause.field] in values) == (constraint.kind == "must")

@@ -8,11 +8,11 @@ from typing import Any
 
 from tastemaker.chat import Reply, Request
 from tastemaker.converse.catalogue import Value
-from tastemaker.converse.constraints import Wish, demands
+from tastemaker.converse.constraints import Constraint, demands
 from tastemaker.converse.judges.pairs import PairView
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeView
 from tastemaker.converse.language.lexicon import Lexicon, plain
-from tastemaker.converse.language.parse import Heard, Said, changes, read
+from tastemaker.converse.language.parse import Mention, Utterance, changes, read
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.errors import InputError
 
@@ -66,16 +66,24 @@ def names_new_item(view: JudgeView) -> bool:
 
 
 class FactJudge(_Judge):
-    """Reads wishes and statements with the lexicon, and compares them with the item's facts."""
+    """Reads constraints and statements with the lexicon, and compares them with the item's facts."""
 
     model = "facts@1"
 
     def grades(self, view: JudgeView) -> dict[str, int]:
         """4 where the facts bear it out, 1 where they do not."""
         facts = dict(view.item or ())
-        wishes = self.wishes(view)
-        broken = [wish for wish in wishes if view.item is not None and not _meets(wish, facts)]
-        told = changes(Said(view.reply, (Heard("T0", "", view.names),)), self.lexicon) if view.item else ()
+        constraints = self.constraints(view)
+        broken = [
+            constraint
+            for constraint in constraints
+            if view.item is not None and not _meets(constraint, facts)
+        ]
+        told = (
+            changes(Utterance(view.reply, (Mention("T0", "", view.names),)), self.lexicon)
+            if view.item
+            else ()
+        )
         false = [
             one
             for one in told
@@ -95,36 +103,36 @@ class FactJudge(_Judge):
         grades["goal_fulfilled"] = 4 if fits else 2
         return grades
 
-    def wishes(self, view: JudgeView | PairView) -> tuple[Wish, ...]:
+    def constraints(self, view: JudgeView | PairView) -> tuple[Constraint, ...]:
         """What stands of the request, read out of the messages."""
         played = tuple(
-            Heard(f"T{at + 1}", f"item {at}", (one.played.title,))
+            Mention(f"T{at + 1}", f"item {at}", (one.played.title,))
             for at, one in enumerate(view.dialogue)
             if one.played is not None
         )
         messages, known = [], 0
         for one in view.dialogue:
-            messages.append(Said(one.message, played[:known]))
+            messages.append(Utterance(one.message, played[:known]))
             known += one.played is not None
-        return tuple(demands(read([*messages, Said(view.message, played[:known])], self.lexicon)))
+        return tuple(demands(read([*messages, Utterance(view.message, played[:known])], self.lexicon)))
 
     def suits(self, view: PairView, item: Facts) -> float:
-        """Minus the wishes that the item's facts do not grant."""
-        return -float(sum(not _meets(wish, dict(item)) for wish in self.wishes(view)))
+        """Minus the constraints that the item's facts do not grant."""
+        return -float(sum(not _meets(constraint, dict(item)) for constraint in self.constraints(view)))
 
 
-def _meets(wish: Wish, facts: dict[str, Any]) -> bool:
-    """Whether the facts grant a wish as far as they tell."""
-    clause, value = wish.clause, facts.get(wish.clause.field)
+def _meets(constraint: Constraint, facts: dict[str, Any]) -> bool:
+    """Whether the facts grant a constraint as far as they tell."""
+    clause, value = constraint.clause, facts.get(constraint.clause.field)
     if value is None or clause.cmp in ("similar_to", "same_group"):
         return True
     if clause.cmp in ("le", "ge", "between"):
         low, high = clause.value if isinstance(clause.value, tuple) else (clause.value, clause.value)
         inside = (clause.cmp == "le" or value >= low) and (clause.cmp == "ge" or value <= high)
-        return inside == (wish.kind == "must")
+        return inside == (constraint.kind == "must")
     wanted = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     had = value if isinstance(value, tuple) else (value,)
-    return bool(set(wanted) & set(had)) == (wish.kind == "must")
+    return bool(set(wanted) & set(had)) == (constraint.kind == "must")
 
 
 class WordJudge(_Judge):

@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tastemaker.converse.constraints import Clause, Wish
+from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.phrases import listed, phrase, sentence
 from tastemaker.converse.record import MOVES
 from tastemaker.converse.views import ListenerView, Offered, RecommenderView
 
 _OPENERS = (
-    "Hello! Could you find me something {wish}?",
-    "I am looking for something {wish}.",
-    "Can you play me something {wish}?",
-    "Today I would like something {wish}.",
+    "Hello! Could you find me something {constraint}?",
+    "I am looking for something {constraint}.",
+    "Can you play me something {constraint}?",
+    "Today I would like something {constraint}.",
 )
-_AGAIN = ("That is not what I meant: I want something {wish}.", "No, once more: something {wish}, please.")
+_AGAIN = (
+    "That is not what I meant: I want something {constraint}.",
+    "No, once more: something {constraint}, please.",
+)
 _AFRESH = ("Let us start afresh.", "Forget what I asked for so far.")
 _PLEASED = ("That is lovely.", "Oh yes, thank you.", "I enjoyed that.", "Good choice.")
 _UNMOVED = (
@@ -42,33 +45,39 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def wish_words(
-    wishes: Sequence[Wish], lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
+def constraint_words(
+    constraints: Sequence[Constraint], lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
 ) -> str:
-    """All wishes as phrases after "something"."""
-    granted = [phrase(wish, lexicon, rng, names) for wish in wishes if wish.kind == "must"]
-    refused = [phrase(wish, lexicon, rng, names) for wish in wishes if wish.kind == "must_not"]
+    """All constraints as phrases after "something"."""
+    granted = [
+        phrase(constraint, lexicon, rng, names) for constraint in constraints if constraint.kind == "must"
+    ]
+    refused = [
+        phrase(constraint, lexicon, rng, names) for constraint in constraints if constraint.kind == "must_not"
+    ]
     return listed(granted, refused) or "you like yourself"
 
 
 def listener_message(
     view: ListenerView, label: str | None, lexicon: Lexicon, rng: np.random.Generator
 ) -> str:
-    """An opening, a change with a word on the last item, or the wishes once more."""
+    """An opening, a change with a word on the last item, or the constraints once more."""
     names = dict(view.names)
     if view.turn == 1:
         return _pick(_OPENERS, rng).format(
-            wish=wish_words([one.wish for one in view.changes], lexicon, rng, names)
+            constraint=constraint_words([one.constraint for one in view.changes], lexicon, rng, names)
         )
     mood = "" if label is None else _pick(_PLEASED if label == MOVES else _UNMOVED, rng) + " "
     if not view.changes:
         again = (
-            _pick(_AGAIN, rng) if view.judge and label != MOVES else "Another one, please: something {wish}."
+            _pick(_AGAIN, rng)
+            if view.judge and label != MOVES
+            else "Another one, please: something {constraint}."
         )
-        return again.format(wish=wish_words(view.standing, lexicon, rng, names))
+        return again.format(constraint=constraint_words(view.active, lexicon, rng, names))
     said = [change for change in view.changes if change.op != "drop"]
     dropped = {change.clause.field for change in view.changes if change.op == "drop"}
-    if len(dropped) > 1 and dropped >= {wish.clause.field for wish in view.standing}:
+    if len(dropped) > 1 and dropped >= {constraint.clause.field for constraint in view.active}:
         mood += _pick(_AFRESH, rng) + " "
     else:
         said = list(view.changes)
@@ -87,7 +96,7 @@ def found_reply(chosen: Offered, lexicon: Lexicon, rng: np.random.Generator) -> 
     ]
     order = rng.permutation(len(facts))[:FACTS_TOLD]
     told = [
-        phrase(Wish("must", Clause(facts[int(at)][0], "eq", str(facts[int(at)][1]))), lexicon, rng, {})
+        phrase(Constraint("must", Clause(facts[int(at)][0], "eq", str(facts[int(at)][1]))), lexicon, rng, {})
         for at in sorted(order)
     ]
     title = f"“{chosen.title}”"
@@ -97,7 +106,7 @@ def found_reply(chosen: Offered, lexicon: Lexicon, rng: np.random.Generator) -> 
 
 
 def nothing_reply(view: RecommenderView, lexicon: Lexicon, rng: np.random.Generator) -> str:
-    """That nothing fits, and what dropping one wish would leave."""
+    """That nothing fits, and what dropping one constraint would leave."""
     ways = []
     for field, n in view.relaxations[:3]:
         noun = lexicon.fields[field].nouns[0] if field in lexicon.fields else "likeness"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tastemaker.converse.audits.pool import Played, PoolAudit, pool_audit
 from tastemaker.converse.audits.shift import LEAST_P, Shift, label_shift
-from tastemaker.converse.audits.turns import FAULTS, Summary, audit, shown_wishes
+from tastemaker.converse.audits.turns import FAULTS, Summary, attached_items, audit
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
 from tastemaker.errors import InputError
@@ -97,7 +97,7 @@ def _without_words(one: Conversation, rows: Mapping[str, int]) -> Dialogue:
     exchanges = tuple(
         Exchange(
             "",
-            tuple(rows[item] for _, item in shown_wishes(turn) if item in rows),
+            tuple(rows[item] for _, item in attached_items(turn) if item in rows),
             None if turn.item_id is None else rows[turn.item_id],
             one.label(turn.turn) == MOVES,
             "",
@@ -134,7 +134,7 @@ def audit_text(found: Summary, pool: PoolAudit, shift: Shift | None) -> str:
         lines.append(f"  {name:<15} {times:>6,} in {conversations:,} conversations: {FAULTS[name]}")
     right, said, due = found.nothing
     lines.append(
-        f"wording: {_share(found.wording)} of {found.demands:,} standing wishes read out of the messages"
+        f"wording: {_share(found.wording)} of {found.demands:,} standing constraints read out of the messages"
     )
     shares = f"precision {_share(found.precision)}, recall {_share(found.recall)}"
     lines.append(f"nothing fits: said {said}, due {due}, rightly {right}; {shares}")

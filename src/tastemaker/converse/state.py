@@ -1,0 +1,60 @@
+"""What has happened so far in one conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tastemaker.converse.constraints import Constraint
+from tastemaker.converse.language.parse import Mention, Utterance
+from tastemaker.converse.record import MOVES, STAYS, Goal, Profile, Progress, Turn
+
+
+@dataclass(frozen=True)
+class State:
+    """A conversation so far: every turn makes the next state, and nothing changes one.
+
+    active: the constraints that stand. mentions, rows, adhered: one entry for each item played, its names,
+    its row, and whether it satisfied the request. handles: item id -> handle, given at first sight and never
+    to another item. barred: rows named in messages.
+    """
+
+    profile: Profile
+    goal: Goal
+    active: tuple[Constraint, ...] = ()
+    utterances: tuple[Utterance, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    progress: tuple[Progress, ...] = ()
+    handles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    mentions: tuple[Mention, ...] = ()
+    rows: tuple[int, ...] = ()
+    adhered: tuple[bool, ...] = ()
+    barred: frozenset[int] = frozenset()
+
+    @property
+    def played_last(self) -> bool:
+        """Whether the turn before played an item, so that there is something to judge."""
+        return bool(self.turns) and self.turns[-1].item_id is not None
+
+    @property
+    def liked(self) -> int:
+        """How many items moved the listener toward the goal."""
+        return sum(line.label == MOVES for line in self.progress)
+
+    def with_handles(self, items: Sequence[str]) -> dict[str, str]:
+        """The handles, with new ones for items not seen before."""
+        handles = dict(self.handles)
+        for item in items:
+            handles.setdefault(item, f"T{len(handles) + 1}")
+        return handles
+
+    def judged(self, label: str | None) -> tuple[Progress, ...]:
+        """The labels with that of the item just played; a positive one on an item that does not satisfy the
+        request is overruled.
+        """
+        if not self.played_last:
+            return self.progress
+        overruled = label == MOVES and not self.adhered[-1]
+        line = Progress(self.turns[-1].turn, STAYS if overruled else label, overruled)
+        return (*self.progress, line)
