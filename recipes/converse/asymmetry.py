@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from recipes.common import save_figure, show_table
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import Ask, asks, score
-from tastemaker.converse.benchmark.scores import macro
+from tastemaker.converse.benchmark import TurnQuery, macro, score, turn_queries
 from tastemaker.converse.record import Conversation
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
@@ -34,9 +33,9 @@ def said(one: Conversation, turn: int) -> str:
     return " ".join([*before, one.turns[turn - 1].message])
 
 
-def ranked(setting: ConversationEnv, lexical: Lexical, one: Conversation, ask: Ask, leak: str) -> list[int]:
+def ranked(env: ConversationEnv, lexical: Lexical, one: Conversation, ask: TurnQuery, leak: str) -> list[int]:
     """Twenty rows by BM25 with one leak."""
-    catalogue, turn = setting.world.catalogue, one.turns[ask.turn - 1]
+    catalogue, turn = env.world.catalogue, one.turns[ask.turn - 1]
     query = said(one, ask.turn)
     if leak == "goal shown":
         query += " " + one.goal.text
@@ -73,18 +72,18 @@ def main() -> None:
     folder = build(given, until="vectors")
     conversations(folder, NAME, given.conversations, given.seed)
     with progress(False) as report:
-        setting, place = open_data_set(folder, NAME, report)
-    world = setting.world
-    lexical = Lexical([text or "?" for text in item_texts(setting.chain.data.items)])
+        env, place = open_data_set(folder, NAME, report)
+    world = env.world
+    lexical = Lexical([text or "?" for text in item_texts(env.pipeline.data.items)])
     pairs = [
         (one, ask)
         for number, one in enumerate(read_conversations(place))
-        for ask in asks(number, one, world.catalogue, world.tools.match)
+        for ask in turn_queries(number, one, world.catalogue, world.tools.match)
         if ask.target is not None
     ]
     some = [ask for _, ask in pairs]
     found = {
-        leak: score(some, [ranked(setting, lexical, one, ask, leak) for one, ask in pairs])["nDCG@20"]
+        leak: score(some, [ranked(env, lexical, one, ask, leak) for one, ask in pairs])["nDCG@20"]
         for leak in LEAKS
     }
     rows, drawn = [], []

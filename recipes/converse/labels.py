@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from recipes.common import Journal, save_figure, show_table
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import Ask, score
-from tastemaker.converse.benchmark.scores import by_turn, macro
-from tastemaker.flows.converse.learn.bench import questions
-from tastemaker.flows.converse.learn.dialogues import open_talk
-from tastemaker.flows.converse.learn.model import load_talker, train_dialogue
+from tastemaker.converse.benchmark import TurnQuery, by_turn, macro, score
+from tastemaker.flows.converse.learn.bench import queries_of
+from tastemaker.flows.converse.learn.dialogues import open_dialogues
+from tastemaker.flows.converse.learn.model import load_dialogue_model, train_dialogue
 from tastemaker.flows.converse.learn.rankers import model_answers
 from tastemaker.flows.converse.learn.settings import LABELS
 
@@ -32,11 +31,11 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
     """nDCG@20 of every accepted test turn by a model that learnt with these settings."""
     settings = learning(given, **changes)
     with progress(False) as report:
-        talk = open_talk(given.workspace, NAME, settings, report)
+        talk = open_dialogues(given.workspace, NAME, settings, report)
         where, _, _ = train_dialogue(talk, settings, report)
-        some = [one for one in questions(talk) if one.target is not None and one.accepted]
+        some = [one for one in queries_of(talk) if one.target is not None and one.accepted]
         answers = model_answers(
-            talk, some, load_talker(talk.setting.chain, where / "model"), settings, report
+            talk, some, load_dialogue_model(talk.env.pipeline, where / "model"), settings, report
         )
     found = score(some, [one.items.items.tolist() for one in answers])
     return {name: found[name].tolist() for name in ("nDCG@20", "fit-nDCG@20")}
@@ -44,7 +43,7 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
 
 def compare(
     given: argparse.Namespace, dials: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[Ask], dict[str, dict[str, np.ndarray]], int]:
+) -> tuple[list[TurnQuery], dict[str, dict[str, np.ndarray]], int]:
     """Models that differ in their dials, on one split: the turns asked, each model's values there, and how
     many conversations.
     """
@@ -55,8 +54,8 @@ def compare(
     names = list(dials)
     found = journal.run(names, lambda name: measure(given, **dials[name]), "models")
     with progress(False) as report:
-        talk = open_talk(given.workspace, NAME, learning(given), report)
-    some = [one for one in questions(talk) if one.target is not None and one.accepted]
+        talk = open_dialogues(given.workspace, NAME, learning(given), report)
+    some = [one for one in queries_of(talk) if one.target is not None and one.accepted]
     values = {
         name: {metric: np.array(column) for metric, column in one.items()}
         for name, one in zip(names, found, strict=True)

@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from recipes.common import save_figure, show_table
 from recipes.converse.world import TAUGHT, arguments, build, conversations, interval, learning
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import score
-from tastemaker.converse.benchmark.scores import macro
-from tastemaker.flows.converse.learn.bench import questions
-from tastemaker.flows.converse.learn.dialogues import open_talk
-from tastemaker.flows.converse.learn.model import load_talker, train_dialogue
+from tastemaker.converse.benchmark import macro, score
+from tastemaker.flows.converse.learn.bench import queries_of
+from tastemaker.flows.converse.learn.dialogues import open_dialogues
+from tastemaker.flows.converse.learn.model import load_dialogue_model, train_dialogue
 from tastemaker.flows.converse.learn.rankers import model_answers
 
 NAME = "talk"
@@ -67,13 +66,13 @@ def main() -> None:
     values: dict[str, np.ndarray] = {}
     for name, kinds in SHOWN.items():
         with progress(False) as report:
-            talk = open_talk(given.workspace, NAME, learning(given, media=kinds), report)
+            talk = open_dialogues(given.workspace, NAME, learning(given, media=kinds), report)
             if not values:
-                whole = open_talk(given.workspace, NAME, settings, report)
+                whole = open_dialogues(given.workspace, NAME, settings, report)
                 where, _, _ = train_dialogue(whole, settings, report)
-                talker = load_talker(whole.setting.chain, where / "model")
-                some = [one for one in questions(whole) if one.target is not None and _attached(whole, one)]
-            answers = model_answers(talk, some, talker, settings, report)
+                model = load_dialogue_model(whole.env.pipeline, where / "model")
+                some = [one for one in queries_of(whole) if one.target is not None and _attached(whole, one)]
+            answers = model_answers(talk, some, model, settings, report)
         values[name] = score(some, [one.items.items.tolist() for one in answers])["nDCG@20"]
     category = np.array([whole.conversations[one.conversation].goal.category for one in some])
     rows, drawn = [], []
@@ -92,7 +91,7 @@ def main() -> None:
             row[name] = interval(vars(gain), signed=True)
             drawn.append((letter, name, gain.value, gain.low, gain.high))
         rows.append(row)
-    columns = whole.setting.world.catalogue.columns
+    columns = whole.env.world.catalogue.columns
     link = cramer([str(one) for one in columns["mode"]], [str(one) for one in columns["cover_palette"]])
     show_table(
         given.out, rows, "Attachments, nDCG@20 above words alone", f"Mode and palette: Cramer's V {link:.2f}."

@@ -15,7 +15,7 @@ from typing import Any
 from recipes.common import save_figure, show_table
 from recipes.converse.labels import compare, draw
 from recipes.converse.world import TAUGHT, arguments, interval
-from tastemaker.converse.benchmark.scores import by_turn, macro
+from tastemaker.converse.benchmark import by_turn, macro
 from tastemaker.flows.converse.learn.settings import LearnSettings
 
 PASSES = 0.5

@@ -19,8 +19,7 @@ from matplotlib.figure import Figure
 from recipes.common import save_figure, show_table
 from recipes.converse.world import arguments, build, conversations, interval
 from tastemaker.cli.progress import progress
-from tastemaker.converse.benchmark import asks
-from tastemaker.converse.benchmark.scores import macro
+from tastemaker.converse.benchmark import macro, turn_queries
 from tastemaker.converse.constraints import adhere
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.data import item_texts
@@ -38,16 +37,18 @@ def main() -> None:
     folder = build(given, until="vectors")
     conversations(folder, NAME, given.conversations, given.seed)
     with progress(False) as report:
-        setting, place = open_data_set(folder, NAME, report)
-    world = setting.world
+        env, place = open_data_set(folder, NAME, report)
+    world = env.world
     n = len(world.catalogue)
-    lexical = Lexical([text or "?" for text in item_texts(setting.chain.data.items)])
+    lexical = Lexical([text or "?" for text in item_texts(env.pipeline.data.items)])
     some = []
     first: dict[str, list[Any]] = {way: [] for way in WAYS}
     five: dict[str, list[Any]] = {way: [] for way in WAYS}
     valid, calls = 0, 0
     for number, one in enumerate(read_conversations(place)):
-        for ask, turn in zip(asks(number, one, world.catalogue, world.tools.match), one.turns, strict=True):
+        for ask, turn in zip(
+            turn_queries(number, one, world.catalogue, world.tools.match), one.turns, strict=True
+        ):
             calls += 1
             valid += turn.nothing_fits if turn.handle is None else turn.handle in turn.tool.handles
             if not len(ask.fits):

@@ -5,16 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tastemaker.converse.benchmark import Ask, asks, compare, score, summary
-from tastemaker.converse.benchmark.scores import by_turn, macro, nothing_fits
-from tastemaker.converse.exports.crs import random_ndcg
+from tastemaker.converse.benchmark import (
+    TurnQuery,
+    by_turn,
+    compare,
+    macro,
+    nothing_fits,
+    score,
+    summary,
+    turn_queries,
+)
+from tastemaker.converse.constraints import ceiling
 from tastemaker.errors import InputError
 
 NONE = np.empty(0, np.int64)
 
 
-def ask(conversation: int, turn: int, target: int = 0, fits: int = 1) -> Ask:
-    return Ask(conversation, turn, target, True, (), NONE, np.arange(fits))
+def ask(conversation: int, turn: int, target: int = 0, fits: int = 1) -> TurnQuery:
+    return TurnQuery(conversation, turn, target, True, (), NONE, np.arange(fits))
 
 
 def ranked(rank: int | None) -> list[int]:
@@ -49,7 +57,7 @@ def test_the_perfect_ranker_of_what_fits_meets_the_ceiling_and_random_its_closed
     lists = [rng.permutation(50)[:20].tolist() for _ in range(n)]
     loose = score([ask(c, 1, int(rng.integers(50)), 50) for c in range(n)], lists)
     assert loose["nDCG@20"].mean() == pytest.approx(
-        random_ndcg(50, 20), abs=4 * loose["nDCG@20"].std() / np.sqrt(n)
+        ceiling(50, 20), abs=4 * loose["nDCG@20"].std() / np.sqrt(n)
     )
 
 
@@ -73,14 +81,14 @@ def test_nothing_fits_counts() -> None:
 
 def test_a_list_that_repeats_or_replays_is_refused() -> None:
     with pytest.raises(InputError, match="played before"):
-        score([Ask(0, 1, 0, True, (5,), np.array([5]), NONE)], [[5]])
+        score([TurnQuery(0, 1, 0, True, (5,), np.array([5]), NONE)], [[5]])
     with pytest.raises(InputError, match="twice"):
         score([ask(0, 1)], [[3, 3]])
 
 
 def test_questions_agree_with_what_the_conversation_recorded(small, played) -> None:  # type: ignore[no-untyped-def]
     for number, one in enumerate(played[:6]):
-        found = asks(number, one, small.catalogue, small.match)
+        found = turn_queries(number, one, small.catalogue, small.match)
         assert [len(ask.fits) for ask in found] == [turn.n_fit for turn in one.turns]
         for ask, turn in zip(found, one.turns, strict=True):
             assert (ask.target is None) == turn.nothing_fits

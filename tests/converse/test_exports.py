@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tastemaker.converse.constraints import ceiling
 from tastemaker.converse.exports import crs, talkplay, training
-from tastemaker.converse.record import MOVES, STAYS, Conversation
+from tastemaker.converse.record import STAYS, Conversation
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,20 +44,18 @@ def test_labels_are_stored_one_turn_later(whole: Conversation) -> None:
     ]
     assert stored[0] is None
     assert stored[1:] == [whole.label(turn) for turn in range(1, 8)]
-    assert talkplay.item_labels([None, MOVES, STAYS, MOVES], "closing") == [MOVES, STAYS, MOVES, "closing"]
     back = talkplay.from_row(talkplay.to_row(whole, "key"), closing=whole.label(8))
     assert [turn.label for turn in back.turns] == [whole.label(turn.turn) for turn in whole.turns]
     assert [turn.item_id for turn in back.turns] == [turn.item_id for turn in whole.turns]
     assert [turn.reply for turn in back.turns] == [turn.reply for turn in whole.turns]
 
 
-def test_itemless_conversations_are_left_out_and_counted(played: list[Conversation]) -> None:
-    itemless = sum(any(turn.item_id is None for turn in one.turns) for one in played)
-    rows, left = talkplay.to_rows(played, "key")
-    assert itemless > 0
-    assert (len(rows), left.itemless) == (len(played) - itemless, itemless)
-    extended, none = talkplay.to_rows(played, "key", extended=True)
-    assert (len(extended), none.itemless) == (len(played), 0)
+def test_conversations_with_an_itemless_turn_do_not_fit(played: list[Conversation]) -> None:
+    itemless = [any(turn.item_id is None for turn in one.turns) for one in played]
+    assert any(itemless)
+    assert [talkplay.fits(one) for one in played] == [not found for found in itemless]
+    rows = [talkplay.to_row(one, "key") for one in played]  # with --extended they stay, their item empty
+    assert sum(line["content"] == "" for row in rows for line in row["conversations"]) >= sum(itemless)
 
 
 def _break(row: dict[str, Any], **changed: Any) -> dict[str, Any]:
@@ -94,12 +93,11 @@ def test_means_go_over_sessions_then_turns() -> None:
 def test_the_other_official_numbers() -> None:
     assert crs.distinct_two(["Try this reel , try this reel", "A slow Air", "a slow air", "one"]) == 6 / 10
     assert crs.distinct_two(["one", ""]) == 0.0
-    assert crs.composite(0.20, 0.034, 0.30, 4) == pytest.approx(0.3584)
     assert crs.catalogue_diversity(
         [[f"i{turn * 20 + place}" for place in range(20)] for turn in range(80)], 47_071
     ) == pytest.approx(0.0340, abs=5e-5)
-    assert crs.random_ndcg(47_071, 20) == pytest.approx(1.496e-4, abs=5e-8)
-    assert [crs.random_ndcg(4_248, k) for k in (1, 10, 20)] == pytest.approx(
+    assert ceiling(47_071, 20) == pytest.approx(1.496e-4, abs=5e-8)
+    assert [ceiling(4_248, k) for k in (1, 10, 20)] == pytest.approx(
         [2.354e-4, 1.0696e-3, 1.6573e-3], rel=1e-4
     )
 

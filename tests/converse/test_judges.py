@@ -4,7 +4,7 @@ disowned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from tastemaker.chat import Request
-from tastemaker.converse.judges.agreement import Rated, agreement, means, weighted_kappa
+from tastemaker.converse.judges.agreement import Rated, agreement, means
 from tastemaker.converse.judges.pairs import Chosen, PairAnswer, consistency, for_pair, pairs_of, render_pair
 from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 def _rated(judge: str, scores: list[int | None], aspect: str = "goal") -> list[Rated]:
     return [Rated(judge, f"c{at // 2}", f"c{at // 2}/{at}", aspect, score) for at, score in enumerate(scores)]
+
+
+def weighted_kappa(a: Sequence[int], b: Sequence[int]) -> float | None:
+    """Of two judges' grades of the same units; None where it is not defined."""
+    graded = [
+        (name, place, int(grade)) for name, row in (("a", a), ("b", b)) for place, grade in enumerate(row)
+    ]
+    ratings = [Rated(name, f"c{place}", f"i{place}", "fits", grade) for name, place, grade in graded]
+    value = agreement(ratings, "a", "b", "fits").value
+    return None if np.isnan(value) else value
 
 
 def test_kappa_is_that_of_the_specification_and_of_scikit_learn() -> None:

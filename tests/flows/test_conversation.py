@@ -186,7 +186,7 @@ def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
     """Many users with the published rates of acceptance: the same on both sides, or 44 % of 87 % against 77
     %.
     """
-    setting, place = open_data_set(workspace, "whole", quiet)
+    env, place = open_data_set(workspace, "whole", quiet)
     one = next(read_conversations(place))
     users = [f"u{number:03d}" for number in range(150)]
     asked = generator(LearnSettings().seed, "test users").random(len(users)) < LearnSettings().test
@@ -197,7 +197,7 @@ def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
         progress = tuple(replace(line, label=label) for line, label in zip(one.progress, labels, strict=True))
         made.append(replace(one, user_id=user, goal=replace(one.goal, seed=number), progress=progress))
     monkeypatch.setattr(audit_flow, "read_conversations", lambda place: iter(made))
-    found = audit_shift(setting, place)
+    found = audit_shift(env, place)
     assert found is not None and found.ok is not shifted
     assert ("p 0.001" in shift_text(found)) is shifted
 

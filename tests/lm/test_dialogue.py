@@ -10,7 +10,7 @@ import torch
 from tastemaker.errors import ModelError
 from tastemaker.lm import base
 from tastemaker.lm.base import Shape, small
-from tastemaker.lm.dialogue import reply, speak
+from tastemaker.lm.dialogue import add_words, reply
 from tastemaker.lm.train import Settings, train
 from tastemaker.lm.training.batches import read_examples
 from tastemaker.lm.vocabulary import build_small
@@ -24,7 +24,7 @@ def spoken() -> tuple:
     torch.set_num_threads(1)
     old = build_small((3, 4))
     model = small(old, Shape(layers=1, width=32, heads=1, context=64))
-    return (model, old, *speak(model, old, None, TEXTS, ("none", "media"), 300, 0))
+    return (model, old, *add_words(model, old, None, TEXTS, ("none", "media"), 300, 0))
 
 
 def test_rows_that_had_a_meaning_keep_it(spoken: tuple) -> None:
@@ -61,7 +61,7 @@ def test_it_survives_the_disk(spoken: tuple, tmp_path) -> None:  # type: ignore[
 def test_teaching_twice_is_refused(spoken: tuple) -> None:
     _, _, fresh, new, tokenizer = spoken
     with pytest.raises(ModelError, match="'media'"):
-        speak(fresh, new, tokenizer, TEXTS, ("none", "media"), 300, 0)
+        add_words(fresh, new, tokenizer, TEXTS, ("none", "media"), 300, 0)
 
 
 def test_a_reply_is_text_up_to_its_end(spoken: tuple) -> None:
@@ -96,7 +96,7 @@ def test_weights_of_tokens_reach_the_gradient(spoken: tuple) -> None:
 
 def test_a_model_with_a_tokenizer_keeps_its_words_and_gains_tokens(spoken: tuple) -> None:
     _, _, fresh, new, tokenizer = spoken
-    more, wider, other = speak(fresh, new, tokenizer, [], ("later",), 0, 0)
+    more, wider, other = add_words(fresh, new, tokenizer, [], ("later",), 0, 0)
     assert wider.size == new.size + 1 and wider.special("later") == new.size
     assert torch.equal(more.get_input_embeddings().weight[: new.size], fresh.get_input_embeddings().weight)
     assert base.text_functions(wider, other)[0](TEXTS[0]) == base.text_functions(new, tokenizer)[0](TEXTS[0])

@@ -16,7 +16,8 @@ from tastemaker.retrieve.trie import build_trie
 CODES = np.array([[a, b] for a in range(4) for b in range(5)])
 
 
-def test_items_and_none_share_one_probability() -> None:
+def test_items_and_none_share_one_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.retrieve.dialogue.ROWS_AT_ONCE", 2)
     torch.set_num_threads(1)
     vocabulary = build_small((4, 5), specials=(*SPECIALS, "none", "media"))
     model = small(vocabulary, Shape(layers=2, width=32, heads=1, context=64), seed=3)
@@ -24,7 +25,7 @@ def test_items_and_none_share_one_probability() -> None:
         model.get_input_embeddings().weight.mul_(20)
     trie = build_trie(CODES, (4, 5))
     prompts = [[1, 2, 3], [4, 5, 6, 7, 8], [9]]
-    free = answer(model, vocabulary, trie, prompts, [allow(trie)] * 3, beam=10, k=20, rows_at_once=2)
+    free = answer(model, vocabulary, trie, prompts, [allow(trie)] * 3, (10, 20))
     for one in free:
         assert np.exp(one.items.scores).sum() + np.exp(one.none) == pytest.approx(1, abs=1e-4)
     # The oracle: every item's log-probability by plain forward passes.
@@ -44,7 +45,7 @@ def test_items_and_none_share_one_probability() -> None:
         found = dict(zip(one.items.items.tolist(), one.items.scores.tolist(), strict=True))
         np.testing.assert_allclose([found[row] for row in range(20)], scores, atol=2e-3)
         assert one.none == pytest.approx(float(either[1].detach()), abs=1e-4)
-    fewer = answer(model, vocabulary, trie, prompts, [allow(trie, exclude=[0, 7])] * 3, beam=10, k=20)
+    fewer = answer(model, vocabulary, trie, prompts, [allow(trie, exclude=[0, 7])] * 3, (10, 20))
     for whole, some in zip(free, fewer, strict=True):
         kept = [row for row in whole.items.items.tolist() if row not in (0, 7)]
         assert some.items.items.tolist() == kept

@@ -26,7 +26,7 @@ from tastemaker.converse.agents.steering import Situation, next_changes
 from tastemaker.converse.audits.leaks import named_rows
 from tastemaker.converse.candidates import Candidate, Query, Sources, Tools, compose, near_misses
 from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Change, adhere, fit_set, merge, relaxations
+from tastemaker.converse.constraints import Adherence, Change, adhere, fit_set, merge, relaxations
 from tastemaker.converse.language.lexicon import Lexicon
 from tastemaker.converse.language.parse import Mention, Utterance, read
 from tastemaker.converse.language.phrases import LAST
@@ -169,11 +169,7 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
 
     # The listener words the changes and judges the item before.
     attached = _attach(world, changes)
-    recognised = tuple(
-        (media.medium, catalogue.item_ids[row])
-        for media in attached
-        if (row := tools.recognise(media)) is not None
-    )
+    recognised = _recognise(world, attached)
     task = Task(changes, _names(plan, state, number), attached)
     listener_view = for_listener(state, catalogue, scene.tracks, plan.likes, task)
 
@@ -206,6 +202,10 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     reply = ask("recommender", recommender_view, RecommenderAnswer, checks.recommender(recommender_view))
 
     # The turn is written down.
+    shown = tuple(
+        Shown(handles[item], item, candidate.sources, candidate.violates)
+        for item, candidate in zip(items, candidates, strict=True)
+    )
     chosen = next((item for item in items if handles[item] == reply.handle), None)
     turn = Turn(
         turn=number,
@@ -216,10 +216,7 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
         item_id=chosen,
         nothing_fits=reply.nothing_fits,
         relaxations=relaxed,
-        candidates=tuple(
-            Shown(handles[item], item, candidate.sources, candidate.violates)
-            for item, candidate in zip(items, candidates, strict=True)
-        ),
+        candidates=shown,
         candidates_hash=set_hash(items),
         n_fit=len(fit_set(adherence.holds, catalogue.family_codes, _families(world, state))),
         reply=reply.message,
@@ -228,14 +225,17 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
         tool=call,
     )
     state = replace(state, turns=(*state.turns, turn), handles=handles)
-    if chosen is None:
-        return state
-    row = catalogue.row[chosen]
+    return state if chosen is None else _played(world, state, chosen, adherence)
+
+
+def _played(world: World, state: State, item: str, adherence: Adherence) -> State:
+    """The state with the item played, and known to both sides by its names."""
+    row = world.catalogue.row[item]
     return replace(
         state,
         rows=(*state.rows, row),
         adhered=(*state.adhered, bool(adherence.holds[row])),
-        mentions=(*state.mentions, Mention(handles[chosen], chosen, catalogue.names(row))),
+        mentions=(*state.mentions, Mention(state.handles[item], item, world.catalogue.names(row))),
     )
 
 
@@ -286,6 +286,12 @@ def _attach(world: World, changes: Sequence[Change]) -> tuple[Media, ...]:
     attach, row = world.tools.attach, world.catalogue.row
     media = [attach(change.medium, row[str(change.clause.value)]) for change in changes if change.attached]
     return tuple(artefact for artefact in media if artefact is not None)
+
+
+def _recognise(world: World, attached: Sequence[Media]) -> tuple[tuple[str, str], ...]:
+    """(medium, item id) of every attachment that is recognised."""
+    rows = [(media.medium, world.tools.recognise(media)) for media in attached]
+    return tuple((medium, world.catalogue.item_ids[row]) for medium, row in rows if row is not None)
 
 
 def _names(plan: Plan, state: State, number: int) -> dict[str, str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tastemaker.converse.exports.names import pseudonym
+from tastemaker.converse.exports import pseudonym
 from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
 
@@ -45,13 +44,13 @@ def targets(conversations: Iterable[Conversation], key: str) -> list[Target]:
     """Every turn that played something, under the names of the TalkPlay export."""
     return [
         Target(
-            pseudonym("session", one.conversation_id, key),
-            pseudonym("user", one.user_id, key),
+            pseudonym("session", conversation.conversation_id, key),
+            pseudonym("user", conversation.user_id, key),
             turn.turn,
             turn.item_id,
         )
-        for one in conversations
-        for turn in one.turns
+        for conversation in conversations
+        for turn in conversation.turns
         if turn.item_id is not None
     ]
 
@@ -72,23 +71,20 @@ def read_predictions(
         an item twice, more than 20 items, an item that is not in the catalogue, and, in a blind phase, an
         empty reply.
     """
-    found: dict[tuple[str, int], Prediction] = {}
-    due = {(one.session_id, one.turn_number) for one in wanted}
+    answers: dict[tuple[str, int], Prediction] = {}
+    due = {(target.session_id, target.turn_number) for target in wanted}
     for number, row in enumerate(rows, start=1):
-        one = _prediction(row, f"{file}, record {number}", catalogue, blind)
-        place = (one.session_id, one.turn_number)
-        if place in found:
+        where = f"{file}, record {number}"
+        answer = _prediction(row, where, catalogue, blind)
+        turn = (answer.session_id, answer.turn_number)
+        if turn in answers:
+            raise InputError(f"{where}: session {turn[0]} turn {turn[1]} is answered twice; keep one of them")
+        if turn not in due:
             raise InputError(
-                f"{file}, record {number}: session {place[0]} turn {place[1]} is answered twice; keep one of"
-                " them"
+                f"{where}: session {turn[0]} turn {turn[1]} was not asked for; remove the record"
             )
-        if place not in due:
-            raise InputError(
-                f"{file}, record {number}: session {place[0]} turn {place[1]} was not asked for; remove the"
-                " record"
-            )
-        found[place] = one
-    missing = [one for one in wanted if (one.session_id, one.turn_number) not in found]
+        answers[turn] = answer
+    missing = [target for target in wanted if (target.session_id, target.turn_number) not in answers]
     if missing:
         first = missing[0]
         raise InputError(
@@ -96,7 +92,7 @@ def read_predictions(
             f" prediction ({len(missing)} of {len(wanted)} are missing); answer every turn, if with an empty"
             " list"
         )
-    return [found[one.session_id, one.turn_number] for one in wanted]
+    return [answers[target.session_id, target.turn_number] for target in wanted]
 
 
 def _prediction(
@@ -124,11 +120,6 @@ def _prediction(
     return Prediction(
         row["session_id"], row["user_id"], int(row["turn_number"]), items, str(row["predicted_response"])
     )
-
-
-def prediction_rows(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
-    """Predictions as the JSON list that is handed in."""
-    return [asdict(one) | {"predicted_track_ids": list(one.predicted_track_ids)} for one in predictions]
 
 
 def ndcg(rank: int | None, k: int) -> float:
@@ -170,26 +161,13 @@ def evaluate(wanted: Sequence[Target], predictions: Sequence[Prediction], n_item
     composite.
     """
     ranks = [
-        rank_in(one.predicted_track_ids, target.item_id)
-        for one, target in zip(predictions, wanted, strict=True)
+        rank_in(answer.predicted_track_ids, target.item_id)
+        for answer, target in zip(predictions, wanted, strict=True)
     ]
     turns = [target.turn_number for target in wanted]
     result = {f"ndcg@{k}": by_turn(turns, [ndcg(rank, k) for rank in ranks]) for k in CUTS}
     result["catalogue_diversity"] = catalogue_diversity(
-        (one.predicted_track_ids for one in predictions), n_items
+        (answer.predicted_track_ids for answer in predictions), n_items
     )
-    result["lexical_diversity"] = distinct_two(one.predicted_response for one in predictions)
+    result["lexical_diversity"] = distinct_two(answer.predicted_response for answer in predictions)
     return result
-
-
-def composite(ndcg_20: float, catalogue: float, lexical: float, judge: float) -> float:
-    """The challenge's weighted sum, for comparison with its tables only: it can be raised by rewording
-    (secondary source).
-    """
-    return 0.5 * ndcg_20 + 0.1 * catalogue + 0.1 * lexical + 0.3 * (judge - 1.0) / 4.0
-
-
-def random_ndcg(n_items: int, k: int) -> float:
-    """Expected nDCG@k of a random order of `n_items`: sum over r <= k of 1/log2(1 + r), over n."""
-    ranks: npt.NDArray[np.float64] = np.arange(1, min(k, n_items) + 1, dtype=np.float64)
-    return float((1.0 / np.log2(1.0 + ranks)).sum() / n_items)

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tastemaker.converse.exports.names import pseudonym
+from tastemaker.converse.exports import pseudonym
 from tastemaker.converse.record import MOVES, STAYS, Conversation
 from tastemaker.errors import InputError
 
@@ -16,59 +16,48 @@ ROLES = ("user", "music", "assistant")
 PROFILE = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """Conversations that the format cannot hold: those with a turn that played nothing."""
-
-    itemless: int = 0
-
-
-def to_rows(
-    conversations: Iterable[Conversation], key: str, extended: bool = False
-) -> tuple[list[dict[str, Any]], LeftOut]:
-    """One row a conversation. The evaluator reads by position within a turn, so a turn without an item has no
-    place: such conversations are left out and counted, or with `extended` kept, their music row's content
-    empty.
+def fits(conversation: Conversation) -> bool:
+    """Whether every turn played something: the evaluator reads by position within a turn, so a turn without
+    an item has no place.
     """
-    rows, left = [], 0
-    for one in conversations:
-        if not extended and any(turn.item_id is None for turn in one.turns):
-            left += 1
-            continue
-        rows.append(to_row(one, key))
-    return rows, LeftOut(left)
+    return all(turn.item_id is not None for turn in conversation.turns)
 
 
-def to_row(one: Conversation, key: str) -> dict[str, Any]:
+def to_row(conversation: Conversation, key: str) -> dict[str, Any]:
     """The conversation as TalkPlay has it, with keyed ids and no date. The label of item t is stored at turn
     t + 1.
     """
-    user = pseudonym("user", one.user_id, key)
+    user = pseudonym("user", conversation.user_id, key)
     lines = []
-    for turn in one.turns:
+    for turn in conversation.turns:
         contents = (turn.message, turn.item_id or "", turn.reply)
         thoughts = (turn.listener_thought, turn.recommender_thought, "")
         lines += [
             {"role": role, "content": content, "thought": thought, "turn_number": turn.turn}
             for role, content, thought in zip(ROLES, contents, thoughts, strict=True)
         ]
-    profile = {name: getattr(one.profile, name) for name in PROFILE}
+    profile = {name: getattr(conversation.profile, name) for name in PROFILE}
     return {
-        "session_id": pseudonym("session", one.conversation_id, key),
+        "session_id": pseudonym("session", conversation.conversation_id, key),
         "user_id": user,
         "session_date": None,
         "user_profile": (
-            profile | {"preferred_musical_culture": one.profile.culture, "user_id": user, "user_split": None}
+            profile
+            | {
+                "preferred_musical_culture": conversation.profile.culture,
+                "user_id": user,
+                "user_split": None,
+            }
         ),
         "conversation_goal": {
-            "category": one.goal.category,
-            "specificity": one.goal.specificity,
-            "listener_goal": one.goal.text,
+            "category": conversation.goal.category,
+            "specificity": conversation.goal.specificity,
+            "listener_goal": conversation.goal.text,
         },
         "conversations": lines,
         "goal_progress_assessments": [
-            {"turn_number": turn.turn, "goal_progress_assessment": one.label(turn.turn - 1)}
-            for turn in one.turns
+            {"turn_number": turn.turn, "goal_progress_assessment": conversation.label(turn.turn - 1)}
+            for turn in conversation.turns
         ],
     }
 
@@ -95,13 +84,6 @@ class TalkPlaySession:
     turns: tuple[TalkPlayTurn, ...]
 
 
-def item_labels(assessments: Sequence[str | None], closing: str | None = None) -> list[str | None]:
-    """Labels by the item they judge: what is stored at turn t + 1 judges item t; the last item has a closing
-    label or none.
-    """
-    return [*assessments[1:], closing]
-
-
 def from_row(
     row: dict[str, Any], file: str = "conversations", record: int = 1, closing: str | None = None
 ) -> TalkPlaySession:
@@ -123,7 +105,9 @@ def from_row(
         raise InputError(
             f"{where}: {len(lines)} lines; a turn is three lines ({', '.join(ROLES)}): complete the last turn"
         )
-    labels = {one["turn_number"]: one["goal_progress_assessment"] for one in row["goal_progress_assessments"]}
+    labels = {
+        line["turn_number"]: line["goal_progress_assessment"] for line in row["goal_progress_assessments"]
+    }
     turns = []
     for place in range(0, len(lines), len(ROLES)):
         three, number = lines[place : place + len(ROLES)], place // len(ROLES) + 1
@@ -159,17 +143,16 @@ def from_rows(
     """
     first: dict[str, int] = {}
     for record, row in enumerate(rows, start=1):
-        one = from_row(row, file, record)
-        if one.session_id in first:
+        session = from_row(row, file, record)
+        if (before := first.setdefault(session.session_id, record)) != record:
             raise InputError(
-                f"{file}, record {record}: session {one.session_id} is record {first[one.session_id]} again;"
-                " keep one of them"
+                f"{file}, record {record}: session {session.session_id} is record {before} again; keep one of"
+                " them"
             )
-        first[one.session_id] = record
-        for turn in one.turns:
+        for turn in session.turns:
             if catalogue is not None and turn.item_id and turn.item_id not in catalogue:
                 raise InputError(
                     f"{file}, record {record}: turn {turn.turn} plays '{turn.item_id}', which is not in the"
                     " catalogue"
                 )
-        yield one
+        yield session

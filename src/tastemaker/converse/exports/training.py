@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from tastemaker.converse.constraints import Constraint
-from tastemaker.converse.exports.names import pseudonym
-from tastemaker.converse.record import MOVES, STAYS, Conversation, Turn, clause_row
+from tastemaker.converse.exports import pseudonym
+from tastemaker.converse.record import MOVES, STAYS, Conversation, Shown, Turn, clause_row
 from tastemaker.errors import InputError
 
 Part = dict[str, str]
@@ -20,7 +20,7 @@ def _user(turn: Turn) -> dict[str, Any]:
     parts: list[Part] = [{"type": "text", "text": turn.message}]
     return {
         "role": "user",
-        "content": parts + [{"type": one.kind, "sha256": one.sha256} for one in turn.media],
+        "content": parts + [{"type": media.kind, "sha256": media.sha256} for media in turn.media],
     }
 
 
@@ -30,18 +30,18 @@ def _assistant(turn: Turn, item_id: str | None, reply: str) -> dict[str, Any]:
     return {"role": "assistant", "content": [*parts, {"type": "text", "text": reply}]}
 
 
-def context(one: Conversation, turn: int) -> list[dict[str, Any]]:
+def context(conversation: Conversation, turn: int) -> list[dict[str, Any]]:
     """The messages before the answer of `turn`: what a model may condition on."""
-    found = []
-    for earlier in one.turns[: turn - 1]:
-        found += [_user(earlier), _assistant(earlier, earlier.item_id, earlier.reply)]
-    return [*found, _user(one.turns[turn - 1])]
+    messages = []
+    for earlier in conversation.turns[: turn - 1]:
+        messages += [_user(earlier), _assistant(earlier, earlier.item_id, earlier.reply)]
+    return [*messages, _user(conversation.turns[turn - 1])]
 
 
-def _ids(one: Conversation, key: str) -> dict[str, str]:
+def _ids(conversation: Conversation, key: str) -> dict[str, str]:
     return {
-        "conversation_id": pseudonym("session", one.conversation_id, key),
-        "user_id": pseudonym("user", one.user_id, key),
+        "conversation_id": pseudonym("session", conversation.conversation_id, key),
+        "user_id": pseudonym("user", conversation.user_id, key),
     }
 
 
@@ -51,13 +51,20 @@ def chat(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, 
 
     `accepted` says, by answer, whether its item satisfied the listener; null where nothing was played.
     """
-    for one in conversations:
+    for conversation in conversations:
         messages = []
-        for turn in one.turns:
+        for turn in conversation.turns:
             answer = _assistant(turn, turn.item_id, turn.reply)
-            accepted = None if turn.item_id is None else one.label(turn.turn) == MOVES
+            accepted = None if turn.item_id is None else conversation.label(turn.turn) == MOVES
             messages += [_user(turn) | {"train": False}, answer | {"train": True, "accepted": accepted}]
-        yield _ids(one, key) | {"goal_seed": one.goal.seed, "messages": messages}
+        yield _ids(conversation, key) | {"goal_seed": conversation.goal.seed, "messages": messages}
+
+
+def _near_misses(turn: Turn) -> list[Shown]:
+    """Candidates shown beside the item played that violate one constraint."""
+    return [
+        shown for shown in turn.candidates if shown.violates is not None and shown.item_id != turn.item_id
+    ]
 
 
 def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
@@ -66,17 +73,13 @@ def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict
 
     Pairs carry items, not words: the near miss was never spoken of.
     """
-    for one in conversations:
-        for turn in one.turns:
-            label = one.label(turn.turn)
+    for conversation in conversations:
+        for turn in conversation.turns:
+            label = conversation.label(turn.turn)
             if turn.item_id is None or label is None:
                 continue
-            row = _ids(one, key) | {"turn": turn.turn, "context": context(one, turn.turn)}
-            missed = [
-                shown
-                for shown in turn.candidates
-                if shown.violates is not None and shown.item_id != turn.item_id
-            ]
+            row = _ids(conversation, key) | {"turn": turn.turn, "context": context(conversation, turn.turn)}
+            missed = _near_misses(turn)
             if label == MOVES and missed:
                 for shown in missed:
                     yield row | {
@@ -90,16 +93,15 @@ def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict
 
 def retrieval(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
     """Dialogue, positive, and hard negatives by the field they violate; accepted items only."""
-    for one in conversations:
-        for turn in one.turns:
-            if turn.item_id is None or one.label(turn.turn) != MOVES:
+    for conversation in conversations:
+        for turn in conversation.turns:
+            if turn.item_id is None or conversation.label(turn.turn) != MOVES:
                 continue
             hard: dict[str, list[str]] = {}
-            for shown in turn.candidates:
-                if shown.violates is not None and shown.item_id != turn.item_id:
-                    hard.setdefault(shown.violates, []).append(shown.item_id)
-            lines = [earlier.message for earlier in one.turns[: turn.turn]]
-            yield _ids(one, key) | {
+            for shown in _near_misses(turn):
+                hard.setdefault(str(shown.violates), []).append(shown.item_id)
+            lines = [earlier.message for earlier in conversation.turns[: turn.turn]]
+            yield _ids(conversation, key) | {
                 "turn": turn.turn,
                 "dialogue": lines,
                 "positive": turn.item_id,
@@ -115,9 +117,9 @@ def tools(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str,
     """One row a search: the call, its arguments, what it returned, whether it was valid, and how many tries
     it took.
     """
-    for one in conversations:
-        for turn in one.turns:
-            yield _ids(one, key) | {
+    for conversation in conversations:
+        for turn in conversation.turns:
+            yield _ids(conversation, key) | {
                 "turn": turn.turn,
                 "call": "search_items",
                 "arguments": {

@@ -48,37 +48,27 @@ class Mean:
 def means(ratings: Sequence[Rated]) -> list[Mean]:
     """Mean over valid answers, judge by judge and aspect by aspect."""
     groups: dict[tuple[str, str], list[Rated]] = {}
-    for one in ratings:
-        groups.setdefault((one.judge, one.aspect), []).append(one)
-    found = []
+    for rating in ratings:
+        groups.setdefault((rating.judge, rating.aspect), []).append(rating)
+    rows_of_means = []
     for (judge, aspect), rows in sorted(groups.items()):
-        scores = [one.score for one in rows if one.score is not None]
+        scores = [rating.score for rating in rows if rating.score is not None]
         share = len(scores) / len(rows)
         if share < LEAST_VALID:
             reason = (
                 f"only {share:.1%} of {len(rows)} answers are valid; at least {LEAST_VALID:.0%} are needed"
                 " for a mean"
             )
-            found.append(Mean(judge, aspect, len(rows), len(scores), None, reason))
+            rows_of_means.append(Mean(judge, aspect, len(rows), len(scores), None, reason))
         else:
-            found.append(Mean(judge, aspect, len(rows), len(scores), float(np.mean(scores))))
-    return found
-
-
-def weighted_kappa(a: Sequence[int], b: Sequence[int], grades: int = GRADES) -> float | None:
-    """kappa = 1 - sum w O / sum w E with w_ij = ((i - j)/(K - 1))^2; None when the denominator is 0 (Cohen
-    1968).
-
-    a, b: grades 1..K of the same units.
-    """
-    table = np.zeros((grades, grades))
-    np.add.at(table, (np.asarray(a, np.int64) - 1, np.asarray(b, np.int64) - 1), 1.0)
-    value = _kappas(table[None])[0]
-    return None if np.isnan(value) else float(value)
+            rows_of_means.append(Mean(judge, aspect, len(rows), len(scores), float(np.mean(scores))))
+    return rows_of_means
 
 
 def _kappas(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Kappa of each (K, K) table of counts; NaN where chance leaves no disagreement."""
+    """Weighted kappa of each (K, K) table of counts: 1 - sum w O / sum w E, w_ij = ((i - j)/(K - 1))^2 (Cohen
+    1968); NaN where chance leaves no disagreement.
+    """
     grades = tables.shape[-1]
     place = np.arange(grades)
     weights = np.square((place[:, None] - place[None, :]) / (grades - 1))
@@ -121,12 +111,10 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
 
 def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> list[tuple[str, int, int]]:
     """(conversation, grade of the first, grade of the second) of every unit that both graded."""
-    scores = {(one.judge, one.item): one.score for one in ratings if one.aspect == aspect}
+    rated = [rating for rating in ratings if rating.aspect == aspect and rating.score is not None]
+    others = {rating.item: rating.score for rating in rated if rating.judge == second}
     return [
-        (one.conversation, one.score, other)
-        for one in ratings
-        if one.aspect == aspect
-        and one.judge == first
-        and one.score is not None
-        and (other := scores.get((second, one.item))) is not None
+        (rating.conversation, rating.score or 0, other)
+        for rating in rated
+        if rating.judge == first and (other := others.get(rating.item)) is not None
     ]

@@ -29,29 +29,27 @@ from tastemaker.store.files import plain
 LABELS = ("accepted", "rejected")
 
 
-def audit_run(folder: Path, name: str, report: Report) -> dict[str, Any]:
+def audit_run(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     """Audit a data set; the result is kept beside it. `ok` says whether it passed."""
-    setting, place = open_data_set(folder, name, report)
-    total = count_conversations(place)
-    found = audit(read_conversations(place), setting.known, lambda done: report("audit", done, total, ""))
-    pool = audit_pool(setting, place)
-    shift = audit_shift(setting, place)
+    env, folder = open_data_set(workspace, name, report)
+    total = count_conversations(folder)
+    turns = audit(read_conversations(folder), env.known, lambda done: report("audit", done, total, ""))
+    pool, shift = audit_pool(env, folder), audit_shift(env, folder)
+    shares = {"precision": turns.precision, "recall": turns.recall, "wording": turns.wording}
     result = {
-        "ok": found.ok and pool.ok and (shift is None or shift.ok),
-        "turns": (
-            asdict(found) | {"precision": found.precision, "recall": found.recall, "wording": found.wording}
-        ),
+        "ok": turns.ok and pool.ok and (shift is None or shift.ok),
+        "turns": asdict(turns) | shares,
         "pool": asdict(pool) | {"ok": pool.ok},
         "shift": None if shift is None else asdict(shift) | {"ok": shift.ok, "says": shift_text(shift)},
         "meaning": FAULTS,
     }
-    write_json(place.audit, result)
-    return dict(plain(result)) | {"text": audit_text(found, pool, shift)}
+    write_json(folder.audit, result)
+    return dict(plain(result)) | {"text": audit_text(turns, pool, shift)}
 
 
 def audit_pool(env: ConversationEnv, folder: RunFolder) -> PoolAudit:
     """Re-identification against the workspace's users, and recoverability from its co-occurrences."""
-    catalogue, data = env.world.catalogue, env.chain.data
+    catalogue, data = env.world.catalogue, env.pipeline.data
     users = {user: row for row, user in enumerate(env.listeners.user_ids)}
     played = [
         Played(
@@ -69,42 +67,42 @@ def audit_pool(env: ConversationEnv, folder: RunFolder) -> PoolAudit:
     return pool_audit(played, env.listeners.histories, len(catalogue), together, popular, env.settings.seed)
 
 
-def audit_shift(setting: ConversationEnv, place: RunFolder) -> Shift | None:
+def audit_shift(env: ConversationEnv, folder: RunFolder) -> Shift | None:
     """The labels of what `converse learn` would learn and be asked, by its own split; None with too few to
     split.
     """
-    dials, catalogue = LearnSettings(), setting.world.catalogue
-    bare = [_without_words(one, catalogue.row) for one in read_conversations(place)]
+    settings, catalogue = LearnSettings(), env.world.catalogue
+    bare = [_without_words(conversation, catalogue.row) for conversation in read_conversations(folder)]
     try:
-        split = split_dialogues(bare, catalogue.family_codes, dials.test, dials.cold, dials.seed)
+        split = split_dialogues(bare, catalogue.family_codes, settings.test, settings.cold, settings.seed)
         asked = [bare[number] for number in split.test]
-        users = sorted({one.user for one in (*split.train, *asked)})
-        place_of = {user: at for at, user in enumerate(users)}
+        users = sorted({dialogue.user for dialogue in (*split.train, *asked)})
+        row_of = {user: row for row, user in enumerate(users)}
         counts = np.zeros((len(users), len(LABELS)), np.int64)
-        for one in (*split.train, *asked):
-            for exchange in one.exchanges:
+        for dialogue in (*split.train, *asked):
+            for exchange in dialogue.exchanges:
                 if exchange.item is not None:
-                    counts[place_of[one.user], int(not exchange.accepted)] += 1
+                    counts[row_of[dialogue.user], int(not exchange.accepted)] += 1
         test = np.zeros(len(users), bool)
-        test[[place_of[one.user] for one in asked]] = True
-        return label_shift(counts, test, LABELS, setting.settings.seed)
+        test[[row_of[dialogue.user] for dialogue in asked]] = True
+        return label_shift(counts, test, LABELS, env.settings.seed)
     except InputError:
         return None
 
 
-def _without_words(one: Conversation, rows: Mapping[str, int]) -> Dialogue:
+def _without_words(conversation: Conversation, rows: Mapping[str, int]) -> Dialogue:
     """What the split looks at: user, goal, items played and attached, labels."""
     exchanges = tuple(
         Exchange(
             "",
             tuple(rows[item] for _, item in attached_items(turn) if item in rows),
             None if turn.item_id is None else rows[turn.item_id],
-            one.label(turn.turn) == MOVES,
+            conversation.label(turn.turn) == MOVES,
             "",
         )
-        for turn in one.turns
+        for turn in conversation.turns
     )
-    return Dialogue(one.user_id, one.goal.seed, "", exchanges)
+    return Dialogue(conversation.user_id, conversation.goal.seed, "", exchanges)
 
 
 def _share(value: float | None) -> str:
@@ -124,28 +122,38 @@ def shift_text(shift: Shift | None) -> str:
     )
 
 
-def audit_text(found: Summary, pool: PoolAudit, shift: Shift | None) -> str:
+def audit_text(turns: Summary, pool: PoolAudit, shift: Shift | None) -> str:
     """The audit for people."""
-    lines = [
-        f"{found.conversations:,} conversations, {found.turns:,} turns:"
-        f" {'no fault' if found.ok else 'FAULTS'}"
-    ]
-    for name, (conversations, times) in found.faults.items():
-        lines.append(f"  {name:<15} {times:>6,} in {conversations:,} conversations: {FAULTS[name]}")
-    right, said, due = found.nothing
-    lines.append(
-        f"wording: {_share(found.wording)} of {found.demands:,} standing constraints read out of the messages"
-    )
-    shares = f"precision {_share(found.precision)}, recall {_share(found.recall)}"
-    lines.append(f"nothing fits: said {said}, due {due}, rightly {right}; {shares}")
-    labels = ", ".join(f"{label} {count:,}" for label, count in found.labels.items())
-    lines.append(f"labels: {labels}; overruled {found.overruled}")
+    right, said, due = turns.nothing
     gained = pool.recovered
-    lines.append(
-        f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without words"
-        f" co-occurrence finds items {gained.value:+.4f} [{gained.low:+.4f}, {gained.high:+.4f}] better than"
-        " popularity in nDCG@20 (at most .05): " + ("passed" if pool.ok else "NOT passed")
-    )
     verdict = "" if shift is None else ": passed" if shift.ok else ": NOT passed"
-    lines.append(f"labels of what is learnt / asked: {shift_text(shift)}{verdict}")
-    return "\n".join(lines)
+    faults = [
+        f"  {name:<15} {times:>6,} in {conversations:,} conversations: {FAULTS[name]}"
+        for name, (conversations, times) in turns.faults.items()
+    ]
+    labels = ", ".join(f"{label} {count:,}" for label, count in turns.labels.items())
+    return "\n".join(
+        [
+            (
+                f"{turns.conversations:,} conversations, {turns.turns:,} turns:"
+                f" {'no fault' if turns.ok else 'FAULTS'}"
+            ),
+            *faults,
+            (
+                f"wording: {_share(turns.wording)} of {turns.demands:,} active constraints read out of the"
+                " messages"
+            ),
+            (
+                f"nothing fits: said {said}, due {due}, rightly {right}; precision {_share(turns.precision)},"
+                f" recall {_share(turns.recall)}"
+            ),
+            f"labels: {labels}; overruled {turns.overruled}",
+            (
+                f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without"
+                f" words co-occurrence finds items {gained.value:+.4f} [{gained.low:+.4f},"
+                f" {gained.high:+.4f}] better than popularity in nDCG@20 (at most .05):"
+                f" {'passed' if pool.ok else 'NOT passed'}"
+            ),
+            f"labels of what is learnt / asked: {shift_text(shift)}{verdict}",
+        ]
+    )

@@ -33,7 +33,7 @@ class ConversationEnv:
     """One data set's environment: the plan of conversation i is `plan(i)`."""
 
     workspace: Workspace
-    chain: Pipeline
+    pipeline: Pipeline
     settings: RunSettings
     world: World
     sampler: Sampler
@@ -64,11 +64,11 @@ def open_env(folder: Path, settings: RunSettings, report: Report) -> Conversatio
     InputError
         when the catalogue lacks what conversations need.
     """
-    chain = Pipeline(Workspace.open(folder), report)
+    pipeline = Pipeline(Workspace.open(folder), report)
     report("catalogue", 0, 3, "facts")
-    data = chain.data
-    catalogue = build_catalogue(chain.workspace, data)
-    artefacts = Artefacts(chain, settings.seed)
+    data = pipeline.data
+    catalogue = build_catalogue(pipeline.workspace, data)
+    artefacts = Artefacts(pipeline, settings.seed)
     report("catalogue", 1, 3, "search")
     lexicon = build(catalogue.fields)
     match = Matcher(catalogue.item_ids, catalogue.columns, artefacts.similar)
@@ -84,16 +84,16 @@ def open_env(folder: Path, settings: RunSettings, report: Report) -> Conversatio
     kinds = [kind for kind in settings.kinds if kind in artefacts.kinds]
     sampler = Sampler(catalogue, match, lexicon, settings.seed, kinds, artefacts.recognises)
     report("catalogue", 3, 3, "")
-    vectors = chain.fingerprint("vectors") if chain.finished("vectors") else ""
+    vectors = pipeline.fingerprint("vectors") if pipeline.finished("vectors") else ""
     return ConversationEnv(
-        workspace=chain.workspace,
-        chain=chain,
+        workspace=pipeline.workspace,
+        pipeline=pipeline,
         settings=settings,
         world=World(catalogue, lexicon, tools, settings.plan()),
         sampler=sampler,
-        listeners=build_listeners(chain.workspace, data),
+        listeners=build_listeners(pipeline.workspace, data),
         artefacts=artefacts,
-        identity=settings.identity(chain.tables, vectors),
+        identity=settings.identity(pipeline.tables, vectors),
     )
 
 

@@ -27,7 +27,7 @@ FORMATS = ("talkplay", *LINES, "crs")
 
 
 def export_run(
-    folder: Path, name: str, kind: str, extended: bool = False, out: Path | None = None
+    workspace: Path, name: str, kind: str, extended: bool = False, out: Path | None = None
 ) -> dict[str, Any]:
     """Write one export: JSON lines, or for crs the JSON list of targets. Ids of people and sessions are keyed
     pseudonyms.
@@ -37,41 +37,41 @@ def export_run(
     InputError
         for an unknown format.
     """
-    if kind not in FORMATS:
-        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
-    place = RunFolder.of(Workspace.open(folder), name)
-    key = export_key(place)
-    path = out or place.exports / (f"{kind}.json" if kind == "crs" else f"{kind}.jsonl")
-    conversations = read_conversations(place)
-    left = 0
+    _check_kind(kind)
+    folder = RunFolder.of(Workspace.open(workspace), name)
+    key = export_key(folder)
+    path = out or folder.exports / (f"{kind}.json" if kind == "crs" else f"{kind}.jsonl")
+    left_out = 0
+
+    def fits(conversation: Conversation) -> bool:
+        nonlocal left_out
+        left_out += not (fit := extended or talkplay.fits(conversation))
+        return fit
+
+    conversations: Iterable[Conversation] = read_conversations(folder)
     if kind == "crs":
-        rows = [asdict(one) for one in crs.targets(conversations, key)]
+        rows = [asdict(target) for target in crs.targets(conversations, key)]
         write_text(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         count = len(rows)
     elif kind == "talkplay":
-        count, left = _talkplay(path, conversations, key, extended)
+        sessions = (
+            talkplay.to_row(conversation, key) for conversation in conversations if fits(conversation)
+        )
+        count = write_lines(path, sessions)
     else:
         count = write_lines(path, LINES[kind](conversations, key))
     text = f"{count:,} rows in {path}"
-    if left:
+    if left_out:
         text += (
-            f"\n{left:,} conversations left out: they have a turn that played nothing (--extended keeps them)"
+            f"\n{left_out:,} conversations left out: they have a turn that played nothing (--extended keeps"
+            " them)"
         )
-    return {"format": kind, "file": str(path), "rows": count, "left_out": left, "text": text}
+    return {"format": kind, "file": str(path), "rows": count, "left_out": left_out, "text": text}
 
 
-def _talkplay(path: Path, conversations: Iterable[Conversation], key: str, extended: bool) -> tuple[int, int]:
-    """Rows one conversation at a time, counting those that have no place."""
-    left = 0
-
-    def rows() -> Iterator[dict[str, Any]]:
-        nonlocal left
-        for one in conversations:
-            made, out = talkplay.to_rows([one], key, extended)
-            left += out.itemless
-            yield from made
-
-    return write_lines(path, rows()), left
+def _check_kind(kind: str) -> None:
+    if kind not in FORMATS:
+        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> int:
@@ -106,12 +106,12 @@ def read_json(path: Path) -> Any:
     return rows
 
 
-def export_key(place: RunFolder) -> str:
+def export_key(folder: RunFolder) -> str:
     """The key of a data set's pseudonyms: follows from its settings, and stays in the workspace."""
-    return fingerprint("pseudonyms", {}, asdict(saved_settings(place)) | {"n": None})
+    return fingerprint("pseudonyms", {}, asdict(saved_settings(folder)) | {"n": None})
 
 
-def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = False) -> dict[str, Any]:
+def read_export(workspace: Path, name: str, kind: str, path: Path, blind: bool = False) -> dict[str, Any]:
     """Read a file of one of the formats back, every record checked against the catalogue; crs predictions are
     scored as well.
 
@@ -120,29 +120,26 @@ def read_export(folder: Path, name: str, kind: str, path: Path, blind: bool = Fa
     InputError
         naming file, record and remedy.
     """
-    if kind not in FORMATS:
-        raise InputError(f"format '{kind}' is not known; choose from {', '.join(FORMATS)}")
+    _check_kind(kind)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    workspace = Workspace.open(folder)
-    items = frozenset(Pipeline(workspace, lambda *_: None).data.item_ids)
+    store = Workspace.open(workspace)
+    items = frozenset(Pipeline(store, lambda *_: None).data.item_ids)
     rows = read_json(path)
     if not isinstance(rows, list):
         raise InputError(f"{path}: holds one JSON value; a list of records is needed")
     result: dict[str, Any] = {"format": kind, "file": str(path), "rows": len(rows)}
     if kind == "crs":
-        place = RunFolder.of(workspace, name)
-        wanted = crs.targets(read_conversations(place), export_key(place))
-        found = crs.evaluate(wanted, crs.read_predictions(rows, str(path), wanted, items, blind), len(items))
-        result |= {"metrics": found, "version": crs.VERSION}
-        told = "; ".join(f"{metric} {value:.4f}" for metric, value in found.items())
-        return result | {
-            "text": f"{len(rows):,} predictions in {path}: every record can be used\n{told} ({crs.VERSION})"
-        }
+        folder = RunFolder.of(store, name)
+        wanted = crs.targets(read_conversations(folder), export_key(folder))
+        predictions = crs.read_predictions(rows, str(path), wanted, items, blind)
+        metrics = crs.evaluate(wanted, predictions, len(items))
+        listed = "; ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+        text = f"{len(rows):,} predictions in {path}: every record can be used\n{listed} ({crs.VERSION})"
+        return result | {"metrics": metrics, "version": crs.VERSION, "text": text}
     if kind == "talkplay":
-        labels = Counter(
-            str(turn.label) for one in talkplay.from_rows(rows, str(path), items) for turn in one.turns
-        )
+        sessions = talkplay.from_rows(rows, str(path), items)
+        labels = Counter(str(turn.label) for session in sessions for turn in session.turns)
         result["labels"] = dict(sorted(labels.items()))
     else:
         result["rows"] = sum(1 for _ in training.read_rows(kind, rows, str(path), items))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tastemaker import plugins
 from tastemaker.chat import (
     FAILURES,
     Budget,
@@ -60,36 +61,31 @@ class Question:
 
 
 def open_judges(
-    judges: Sequence[str], setting: ConversationEnv, place: RunFolder, session: Session
+    judges: Sequence[str], env: ConversationEnv, folder: RunFolder, session: Session
 ) -> dict[str, Engine]:
     """One engine a judge, all on one budget; what is paid for is kept under judging/, rules are free and kept
     nowhere.
     """
-    lexicon, folder = setting.world.lexicon, place.judging
+    lexicon = env.world.lexicon
     journals = {}
-    for judge in dict.fromkeys(one for one in judges if one not in OFFLINE):
-        path = folder / f"journal-{family(judge)}.jsonl"
+    for judge in dict.fromkeys(name for name in judges if name not in OFFLINE):
+        path = folder.judging / f"journal-{family(judge)}.jsonl"
         lines = read_lines(path) if path.exists() else []
-        journals[judge] = Journal(
-            partial(append_line, path), lines, {"judge": judge, "data": setting.settings_hash}, "same"
-        )
+        about = {"judge": judge, "data": env.settings_hash}
+        journals[judge] = Journal(partial(append_line, path), lines, about, "same")
     spent = [journal.spent() for journal in journals.values()]
-    budget = Budget(
-        session.limits,
-        session.price,
-        sum((usage for usage, _ in spent), Usage()),
-        sum(calls for _, calls in spent),
-    )
+    usage, calls = sum((usage for usage, _ in spent), Usage()), sum(calls for _, calls in spent)
+    budget = Budget(session.limits, session.price, usage, calls)
     engines = {}
     for judge in judges:
         if judge in OFFLINE:
             rules: Chat = OFFLINE[judge](lexicon)
-            free = EngineSettings(PaceSettings(most=1), keep_calls=False)
-            engines[judge] = Engine(rules, settings=free)
+            engines[judge] = Engine(rules, settings=EngineSettings(PaceSettings(most=1), keep_calls=False))
             continue
+        plugin = judge in plugins.names("judges")
         engines[judge] = Engine(
-            open_chat(judge, lexicon, setting.settings.seed),
-            cache=Cache(folder / "cache", write_bytes),
+            plugins.call("judges", judge) if plugin else open_chat(judge, lexicon, env.settings.seed),
+            cache=Cache(folder.judging / "cache", write_bytes),
             journal=journals[judge],
             budget=budget,
             settings=EngineSettings(PaceSettings(most=session.at_once)),
@@ -110,14 +106,16 @@ def ask_turns(
         )
         return engine.call(request).model_dump()
 
+    model = engine.chat.model
     units = [
-        Unit(f"{engine.chat.model}/{one.item}/{one.defect}", one.conversation.user_id, one) for one in asked
+        Unit(f"{model}/{question.item}/{question.defect}", question.conversation.user_id, question)
+        for question in asked
     ]
     rated: list[Rated] = []
     outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
     for done, (outcome, question) in enumerate(zip(outcomes, asked, strict=True), start=1):
-        rated += [_rated(engine.chat.model, question, aspect, outcome) for aspect in ASPECTS]
-        report(f"judge {engine.chat.model}", done, len(asked), "")
+        rated += [_rated(model, question, aspect, outcome) for aspect in ASPECTS]
+        report(f"judge {model}", done, len(asked), "")
     return rated
 
 
@@ -133,13 +131,9 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
 
     model = engine.chat.model
     units = [
-        Unit(
-            f"{model}/{one.name}/{'swapped' if swapped else 'straight'}",
-            one.conversation.user_id,
-            (one, swapped),
-        )
-        for one in pairs
-        for swapped in (False, True)
+        Unit(f"{model}/{pair.name}/{order}", pair.conversation.user_id, (pair, order == "swapped"))
+        for pair in pairs
+        for order in ("straight", "swapped")
     ]
     choices: list[str | None] = []
     outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
@@ -147,8 +141,8 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
         choices.append((outcome.value or {}).get("choice"))
         report(f"pairs {model}", done, len(units), "")
     return [
-        Chosen(model, one.conversation.conversation_id, one.name, straight, swapped)
-        for one, straight, swapped in zip(pairs, choices[::2], choices[1::2], strict=True)
+        Chosen(model, pair.conversation.conversation_id, pair.name, straight, swapped)
+        for pair, straight, swapped in zip(pairs, choices[::2], choices[1::2], strict=True)
     ]
 
 

@@ -34,10 +34,10 @@ class Artefacts:
     artefact.
     """
 
-    def __init__(self, chain: Pipeline, seed: int) -> None:
-        self.items = ItemMedia(chain.workspace, chain.data.items)
-        self.item_ids, self.seed = chain.data.item_ids, seed
-        self.views = load_views(chain.path("vectors")) if chain.finished("vectors") else {}
+    def __init__(self, pipeline: Pipeline, seed: int) -> None:
+        self.items = ItemMedia(pipeline.workspace, pipeline.data.items)
+        self.item_ids, self.seed = pipeline.data.item_ids, seed
+        self.views = load_views(pipeline.path("vectors")) if pipeline.finished("vectors") else {}
         self.near = {name: Near(self.views[name]) for name in ("audio", "image") if name in self.views}
         self._kept: dict[tuple[str, int], Media | None] = {}
         self._recognised: dict[str, int | None] = {}

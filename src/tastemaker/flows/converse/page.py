@@ -14,8 +14,9 @@ from tastemaker.converse.views import profile_lines
 from tastemaker.demo.synth import RATE, wav_bytes
 from tastemaker.flows.converse.dataset import count_conversations, open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
-from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.converse.settings import ATTACHED, RunFolder
 from tastemaker.flows.pipeline import Report
+from tastemaker.reports.conversation import render
 from tastemaker.stats.random import generator
 from tastemaker.store import write_text
 
@@ -31,31 +32,34 @@ NOTICE = "Every listener here is simulated; the words were written by {model}. N
 
 
 def report_page(
-    folder: Path, name: str, examples: int, seed: int, report: Report, out: Path | None = None
+    workspace: Path, name: str, examples: int, seed: int, report: Report, out: Path | None = None
 ) -> dict[str, Any]:
     """Write the page of a data set: facts, the last audit, and `examples` conversations drawn by key.
 
     One with an attachment and one where nothing fitted come first, if there are any.
     """
-    setting, place = open_data_set(folder, name, report)
-    total = count_conversations(place)
+    env, folder = open_data_set(workspace, name, report)
+    total = count_conversations(folder)
     order = generator(seed, "examples").permutation(total)
-    chosen = _choose(list(read_conversations(place)), order.tolist(), examples)
+    chosen = _choose(list(read_conversations(folder)), order.tolist(), examples)
     shown = []
-    for done, one in enumerate(chosen, start=1):
-        shown.append(_conversation(setting, place, one, done))
+    for done, conversation in enumerate(chosen, start=1):
+        shown.append(_conversation(env, folder, conversation, done))
         report("examples", done, len(chosen), "")
-    from tastemaker.reports.conversation import render
-
-    model = "rules" if setting.settings.model == "rules" else setting.settings.model
     document = {
         "title": f"Conversations: {name}",
-        "notices": [NOTICE.format(model=model)],
-        "facts": _facts(place, setting, total),
-        "checks": _checks(place),
+        "notices": [NOTICE.format(model=env.settings.model)],
+        "facts": {
+            "conversations": f"{total:,}",
+            "items": f"{len(env.world.catalogue):,}",
+            "listeners": f"{len(env.listeners.user_ids):,}",
+            "goal templates in use": f"{len(env.sampler.feasible)} of 44",
+            "turns": env.settings.turns,
+        },
+        "checks": _checks(folder),
         "conversations": shown,
     }
-    path = out or place.page
+    path = out or folder.page
     write_text(path, render(document))
     return {
         "file": str(path),
@@ -68,45 +72,35 @@ def _choose(conversations: Sequence[Conversation], order: Sequence[int], example
     """An example with an attachment, one where nothing fitted, then by key."""
     first = []
     for wanted in (lambda turn: bool(turn.media), lambda turn: turn.nothing_fits):
-        found = next((row for row in order if any(map(wanted, conversations[row].turns))), None)
-        if found is not None and found not in first:
-            first.append(found)
+        example = next((row for row in order if any(map(wanted, conversations[row].turns))), None)
+        if example is not None and example not in first:
+            first.append(example)
     rows = [*first, *(row for row in order if row not in first)]
     return [conversations[row] for row in rows[:examples]]
 
 
-def _facts(place: RunFolder, setting: ConversationEnv, total: int) -> dict[str, str]:
-    return {
-        "conversations": f"{total:,}",
-        "items": f"{len(setting.world.catalogue):,}",
-        "listeners": f"{len(setting.listeners.user_ids):,}",
-        "goal templates in use": f"{len(setting.sampler.feasible)} of 44",
-        "turns": setting.settings.turns,
-    }
-
-
-def _checks(place: RunFolder) -> list[tuple[str, bool, str]]:
+def _checks(folder: RunFolder) -> list[tuple[str, bool, str]]:
     """The last audit; none yet says how to make one."""
-    if not place.audit.exists():
+    if not folder.audit.exists():
         return [("audit", False, "not done yet: tastemaker converse audit")]
-    found = json.loads(place.audit.read_text())
-    turns = found["turns"]
+    result = json.loads(folder.audit.read_text())
+    turns = result["turns"]
     rows = [
         (
             name.replace("_", " "),
             times == 0,
-            f"{_often(times, conversations)}: {found['meaning'].get(name, '')}",
+            f"{_often(times, conversations)}: {result['meaning'].get(name, '')}",
         )
         for name, (conversations, times) in turns["faults"].items()
     ]
-    pool = found["pool"]
+    pool = result["pool"]
     recovered = pool["recovered"]
     says = (
         f"{recovered['value']:+.4f} [{recovered['low']:+.4f}, {recovered['high']:+.4f}] in nDCG@20 without"
         " words (at most .05)"
     )
     rows.append(("pool leak", bool(pool["ok"]), says))
-    if shift := found.get("shift"):
+    if shift := result.get("shift"):
         rows.append(("label shift", bool(shift["ok"]), shift["says"]))
     return rows
 
@@ -116,21 +110,26 @@ def _often(times: int, conversations: int) -> str:
 
 
 def _conversation(
-    setting: ConversationEnv, place: RunFolder, one: Conversation, number: int
+    env: ConversationEnv, folder: RunFolder, conversation: Conversation, number: int
 ) -> dict[str, Any]:
-    title = next(two.title for two in templates() if two.category == one.goal.category)
-    letters = f"goal {one.goal.category}-{one.goal.specificity}: {ASKED[one.goal.specificity]}"
+    title = next(
+        template.title for template in templates() if template.category == conversation.goal.category
+    )
+    letters = (
+        f"goal {conversation.goal.category}-{conversation.goal.specificity}:"
+        f" {ASKED[conversation.goal.specificity]}"
+    )
     return {
         "heading": f"Example {number}: {title}",
-        "about": f"{letters}; {one.goal.expertise} listener",
-        "goal": one.goal.text,
-        "profile": profile_lines(one.profile),
-        "turns": [_turn(setting, place, one, turn) for turn in one.turns],
+        "about": f"{letters}; {conversation.goal.expertise} listener",
+        "goal": conversation.goal.text,
+        "profile": profile_lines(conversation.profile),
+        "turns": [_turn(env, folder, conversation, turn) for turn in conversation.turns],
     }
 
 
-def _turn(setting: ConversationEnv, place: RunFolder, one: Conversation, turn: Turn) -> dict[str, Any]:
-    label = one.label(turn.turn)
+def _turn(env: ConversationEnv, folder: RunFolder, conversation: Conversation, turn: Turn) -> dict[str, Any]:
+    label = conversation.label(turn.turn)
     notes = [f"{turn.n_fit:,} fitted"]
     if turn.item_id is not None:
         notes.append(f"ceiling of nDCG@20 {ceiling(max(1, turn.n_fit)):.2f}")
@@ -142,23 +141,22 @@ def _turn(setting: ConversationEnv, place: RunFolder, one: Conversation, turn: T
         "media": [
             medium
             for shown in turn.media
-            if (medium := _attached(place, shown.kind, shown.sha256)) is not None
+            if (medium := _attached(folder, shown.kind, shown.sha256)) is not None
         ],
         "reply": turn.reply,
         "note": f"Turn {turn.turn}: " + ", ".join(notes),
-        "item": None if turn.item_id is None else _item(setting, turn.item_id),
+        "item": None if turn.item_id is None else _item(env, turn.item_id),
     }
 
 
-def _attached(place: RunFolder, kind: str, sha256: str) -> tuple[str, str, bytes, str] | None:
-    ending, media_type = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}[kind]
-    path = place.media / f"{sha256}.{ending}"
-    return (kind, media_type, path.read_bytes(), f"attached {kind}") if path.exists() else None
+def _attached(folder: RunFolder, kind: str, sha256: str) -> tuple[str, str, bytes, str] | None:
+    path = folder.attachment(kind, sha256)
+    return (kind, ATTACHED[kind][1], path.read_bytes(), f"attached {kind}") if path.exists() else None
 
 
-def _item(setting: ConversationEnv, item_id: str) -> dict[str, Any]:
+def _item(env: ConversationEnv, item_id: str) -> dict[str, Any]:
     """Title, facts, cover, and the opening of the sound."""
-    catalogue, items = setting.world.catalogue, setting.artefacts.items
+    catalogue, items = env.world.catalogue, env.artefacts.items
     row = catalogue.row[item_id]
     media = []
     cover = items.get(item_id, "cover")

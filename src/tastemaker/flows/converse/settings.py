@@ -1,4 +1,4 @@
-"""The dials of a data set of conversations, and where its files lie in the workspace."""
+"""The settings of a data set of conversations, and where its files lie in the workspace."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tastemaker.errors import InputError
 from tastemaker.store import Workspace
 
 RULES = "rules"
+ATTACHED = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}
+"""Kind of attachment -> ending of its file, and its media type."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class RunSettings:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The media as a tuple."""
-        return () if self.media in ("", "none") else tuple(one.strip() for one in self.media.split(","))
+        return () if self.media in ("", "none") else tuple(kind.strip() for kind in self.media.split(","))
 
     def plan(self) -> PlanSettings:
-        """The dials of plans."""
+        """The settings of plans."""
         first, _, last = self.turns.partition("-")
         turns = (int(first), int(last or first))
         return PlanSettings(
@@ -99,6 +101,10 @@ class RunFolder:
     def media(self) -> Path:
         """Attachments by content hash."""
         return self.root / "media"
+
+    def attachment(self, kind: str, sha256: str) -> Path:
+        """One attachment's file."""
+        return self.media / f"{sha256}.{ATTACHED[kind][0]}"
 
     @property
     def audit(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tastemaker.chat import Media
 from tastemaker.converse.record import MOVES, Conversation, Profile
@@ -12,51 +13,51 @@ from tastemaker.corpus.dialogue import Dialogue, DialogueSplit, Exchange, split_
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
 from tastemaker.flows.converse.learn.settings import LearnSettings
-from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.converse.settings import ATTACHED, RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator
 
+Recognise = Callable[[str, str], int | None]
+
 
 @dataclass(frozen=True, eq=False)
-class Talk:
-    """A data set read whole: its world, conversations, the same as dialogues, and the split."""
+class DialogueDataset:
+    """A data set read whole: its environment, conversations, the same as dialogues, and the split."""
 
-    setting: ConversationEnv
-    place: RunFolder
+    env: ConversationEnv
+    folder: RunFolder
     conversations: tuple[Conversation, ...]
     dialogues: tuple[Dialogue, ...]
     split: DialogueSplit
 
 
-def open_talk(folder: object, name: str, settings: LearnSettings, report: Report) -> Talk:
+def open_dialogues(workspace: Path, name: str, settings: LearnSettings, report: Report) -> DialogueDataset:
     """Read a data set and split it; attachments are recognised as a listener's ears and eyes would."""
-    setting, place = open_data_set(folder, name, report)  # type: ignore[arg-type]
-    conversations = tuple(read_conversations(place))
-    recognise = _recogniser(setting, place, settings.media)
-    rows = setting.world.catalogue.row
+    env, folder = open_data_set(workspace, name, report)
+    conversations = tuple(read_conversations(folder))
+    recognise = _recogniser(env, folder, settings.media)
+    rows, families = env.world.catalogue.row, env.world.catalogue.family_codes
     dialogues = []
-    for done, one in enumerate(conversations, start=1):
-        dialogues.append(as_dialogue(one, rows, recognise))
+    for done, conversation in enumerate(conversations, start=1):
+        dialogues.append(as_dialogue(conversation, rows, recognise))
         if done % 50 == 0 or done == len(conversations):
             report("reading conversations", done, len(conversations), "")
-    split = split_dialogues(
-        dialogues, setting.world.catalogue.family_codes, settings.test, settings.cold, settings.seed
-    )
-    return Talk(setting, place, conversations, tuple(dialogues), split)
+    split = split_dialogues(dialogues, families, settings.test, settings.cold, settings.seed)
+    return DialogueDataset(env, folder, conversations, tuple(dialogues), split)
 
 
-def as_dialogue(
-    one: Conversation, rows: dict[str, int], recognise: Callable[[str, str], int | None]
-) -> Dialogue:
+def as_dialogue(conversation: Conversation, rows: dict[str, int], recognise: Recognise) -> Dialogue:
     """What a model may learn from: words, recognised attachments, items, replies; labels only say which items
     to learn.
     """
     exchanges = []
-    for turn in one.turns:
+    for turn in conversation.turns:
         shown = tuple(row for media in turn.media if (row := recognise(media.kind, media.sha256)) is not None)
         item = None if turn.item_id is None else rows[turn.item_id]
-        exchanges.append(Exchange(turn.message, shown, item, one.label(turn.turn) == MOVES, turn.reply))
-    return Dialogue(one.user_id, one.goal.seed, profile_text(one.profile), tuple(exchanges))
+        accepted = conversation.label(turn.turn) == MOVES
+        exchanges.append(Exchange(turn.message, shown, item, accepted, turn.reply))
+    profile = profile_text(conversation.profile)
+    return Dialogue(conversation.user_id, conversation.goal.seed, profile, tuple(exchanges))
 
 
 def profile_text(profile: Profile) -> str:
@@ -64,16 +65,16 @@ def profile_text(profile: Profile) -> str:
     return "; ".join(f"{name}: {value}" for name, value in profile_lines(profile))
 
 
-def _recogniser(setting: ConversationEnv, place: RunFolder, kinds: str) -> Callable[[str, str], int | None]:
+def _recogniser(env: ConversationEnv, folder: RunFolder, kinds: str) -> Recognise:
     """An attachment's kind and hash -> the row it shows, None when it is not seen or not recognised."""
-    endings = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}
 
     def recognise(kind: str, sha256: str) -> int | None:
-        if kind not in kinds or kind not in endings:
+        if kind not in kinds or kind not in ATTACHED:
             return None
-        ending, media_type = endings[kind]
-        path = place.media / f"{sha256}.{ending}"
-        return setting.artefacts.recognise(Media(path.read_bytes(), media_type)) if path.exists() else None
+        path = folder.attachment(kind, sha256)
+        if not path.exists():
+            return None
+        return env.artefacts.recognise(Media(path.read_bytes(), ATTACHED[kind][1]))
 
     return recognise
 
@@ -82,17 +83,13 @@ def relabelled(dialogues: tuple[Dialogue, ...], labels: str, seed: int) -> list[
     """The training dialogues with the labels that `labels` asks for."""
     if labels == "checked":
         return list(dialogues)
-    turns = [exchange for one in dialogues for exchange in one.exchanges if exchange.item is not None]
-    known = [exchange.accepted for exchange in turns]
+    exchanges = [exchange for dialogue in dialogues for exchange in dialogue.exchanges]
+    known = [exchange.accepted for exchange in exchanges if exchange.item is not None]
     drawn = iter(
         [True] * len(known) if labels == "raw" else generator(seed, "labels").permutation(known).tolist()
     )
-    return [
-        replace(
-            one,
-            exchanges=tuple(
-                e if e.item is None else replace(e, accepted=bool(next(drawn))) for e in one.exchanges
-            ),
-        )
-        for one in dialogues
-    ]
+
+    def relabel(exchange: Exchange) -> Exchange:
+        return exchange if exchange.item is None else replace(exchange, accepted=bool(next(drawn)))
+
+    return [replace(dialogue, exchanges=tuple(map(relabel, dialogue.exchanges))) for dialogue in dialogues]

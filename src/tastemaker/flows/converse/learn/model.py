@@ -18,7 +18,7 @@ from tastemaker.corpus.dialogue import SPECIALS, dialogue_examples, reversed_exa
 from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import ArtifactError
-from tastemaker.flows.converse.learn.dialogues import Talk, open_talk, relabelled
+from tastemaker.flows.converse.learn.dialogues import DialogueDataset, open_dialogues, relabelled
 from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline, Report
@@ -33,10 +33,10 @@ VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Talker:
-    """A model that talks: its weights, tokens, tokenizer functions, and the items' codes."""
+class DialogueModel:
+    """A model fine-tuned on dialogues: its weights, tokens, tokenizer functions, and the items' codes."""
 
-    model: Any
+    network: Any
     vocabulary: Vocabulary
     encode: Any
     decode: Any
@@ -44,21 +44,23 @@ class Talker:
     sizes: tuple[int, ...]
 
 
-def train_dialogue(talk: Talk, settings: LearnSettings, report: Report) -> tuple[Path, bool, dict[str, Any]]:
+def train_dialogue(
+    data: DialogueDataset, settings: LearnSettings, report: Report
+) -> tuple[Path, bool, dict[str, Any]]:
     """Train, resume or reuse the model of a data set; its folder, whether it was there, and its summary."""
-    chain = talk.setting.chain
-    if not chain.finished(SOURCE):
+    pipeline = data.env.pipeline
+    if not pipeline.finished(SOURCE):
         raise ArtifactError(
-            f"{chain.workspace.root}: no fine-tuned model to teach; run `tastemaker train -w"
-            f" {chain.workspace.root}`"
+            f"{pipeline.workspace.root}: no fine-tuned model to teach; run `tastemaker train -w"
+            f" {pipeline.workspace.root}`"
         )
-    inputs = {SOURCE: chain.fingerprint(SOURCE), "conversations": sha256_file(talk.place.table)}
+    inputs = {SOURCE: pipeline.fingerprint(SOURCE), "conversations": sha256_file(data.folder.table)}
     name = fingerprint(STAGE, inputs, settings.identity(), VERSION)
-    reused = chain.workspace.artifacts.has(STAGE, name)
-    folder = chain.workspace.artifacts.put(
+    reused = pipeline.workspace.artifacts.has(STAGE, name)
+    folder = pipeline.workspace.artifacts.put(
         STAGE,
         name,
-        lambda partial: _build(talk, settings, partial, report),
+        lambda partial: _build(data, settings, partial, report),
         inputs=inputs,
         settings=settings.identity(),
         resume=True,
@@ -66,27 +68,29 @@ def train_dialogue(talk: Talk, settings: LearnSettings, report: Report) -> tuple
     return folder, reused, json.loads((folder / "summary.json").read_text())
 
 
-def learn_run(folder: Path, name: str, settings: LearnSettings, report: Report) -> dict[str, Any]:
+def learn_run(workspace: Path, name: str, settings: LearnSettings, report: Report) -> dict[str, Any]:
     """`tastemaker converse learn`: the data set's model, trained unless that is done."""
-    artifact, reused, summary = train_dialogue(open_talk(folder, name, settings, report), settings, report)
+    artifact, reused, summary = train_dialogue(
+        open_dialogues(workspace, name, settings, report), settings, report
+    )
     text = f"{'reused' if reused else 'trained'}: {summary['says']}\n{artifact}"
     return {"folder": str(artifact), "reused": reused, **summary, "text": text}
 
 
-def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) -> None:
+def _build(data: DialogueDataset, settings: LearnSettings, folder: Path, report: Report) -> None:
     """Prepared model and corpus first, each written once; then training from the last checkpoint."""
     from tastemaker.lm.base import load, load_tokenizer, save
     from tastemaker.lm.train import Settings, train
 
-    chain = talk.setting.chain
+    pipeline = data.env.pipeline
     start = folder / "start"
     if not (folder / "examples.parquet").exists():
-        _prepare(talk, settings, start)
-        achieved = _corpus(talk, settings, start, folder)
+        _prepare(data, settings, start)
+        achieved = _corpus(data, settings, start, folder)
         write_json(folder / "achieved.json", achieved)
     model, vocabulary = load(start)
     assert vocabulary is not None
-    threads = chain.workspace.settings.threads or None
+    threads = pipeline.workspace.settings.threads or None
     chosen = Settings(
         stage="cpt",
         batch_rows=settings.batch,
@@ -103,7 +107,7 @@ def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) ->
     last = follow(run, folder / "curve.jsonl", report, "learning to talk")
     save(model, vocabulary, folder / "model", load_tokenizer(start))
     achieved = json.loads((folder / "achieved.json").read_text())
-    split = talk.split
+    split = data.split
     says = (
         f"{len(split.train):,} conversations ({split.dropped} left out for their goal, {split.cut} turns for"
         " cold items), "
@@ -114,45 +118,48 @@ def _build(talk: Talk, settings: LearnSettings, folder: Path, report: Report) ->
     )
 
 
-def _prepare(talk: Talk, settings: LearnSettings, start: Path) -> None:
+def _prepare(data: DialogueDataset, settings: LearnSettings, start: Path) -> None:
     """The workspace's model with words and the tokens of a dialogue."""
     from tastemaker.lm.base import load, load_tokenizer, save
-    from tastemaker.lm.dialogue import speak
+    from tastemaker.lm.dialogue import add_words
 
-    chain = talk.setting.chain
-    source = chain.path(SOURCE) / "model"
+    pipeline = data.env.pipeline
+    source = pipeline.path(SOURCE) / "model"
     model, vocabulary = load(source)
     assert vocabulary is not None
     tokenizer = load_tokenizer(source) if vocabulary.kind == "tokenizer" else None
     lines = [
-        words for one in talk.split.train for turn in one.exchanges for words in (turn.message, turn.reply)
+        words
+        for dialogue in data.split.train
+        for exchange in dialogue.exchanges
+        for words in (exchange.message, exchange.reply)
     ]
-    texts = lines + [text for text in item_texts(chain.data.items) if text]
-    model, vocabulary, tokenizer = speak(
+    texts = lines + [text for text in item_texts(pipeline.data.items) if text]
+    model, vocabulary, tokenizer = add_words(
         model, vocabulary, tokenizer, texts, SPECIALS, settings.pieces, settings.seed
     )
     save(model, vocabulary, start, tokenizer)
 
 
-def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> dict[str, int]:
+def _corpus(data: DialogueDataset, settings: LearnSettings, start: Path, folder: Path) -> dict[str, int]:
     """Dialogues, their replies reversed, behaviour without cold items, and item texts, mixed by tokens; the
     achieved counts.
     """
-    chain = talk.setting.chain
-    talker = load_talker(chain, start)
-    codes, vocabulary = talker.codes, talker.vocabulary
-    dialogues = relabelled(talk.split.train, settings.labels, settings.seed)
-    train = chain.data.split.train
-    train = train.keep_events(~talk.split.cold[train.items])
-    max_items = chain.workspace.settings.max_items
-    pretrained = chain.workspace.settings.base != "small"
+    pipeline = data.env.pipeline
+    model = load_dialogue_model(pipeline, start)
+    codes, vocabulary = model.codes, model.vocabulary
+    dialogues = relabelled(data.split.train, settings.labels, settings.seed)
+    train = pipeline.data.split.train
+    train = train.keep_events(~data.split.cold[train.items])
+    max_items = pipeline.workspace.settings.max_items
+    pretrained = pipeline.workspace.settings.base != "small"
     templates = SENTENCES if pretrained else TAGS
     sources: dict[str, pa.Table] = {
-        "dialogue": dialogue_examples(dialogues, codes, vocabulary, talker.encode, settings.sequences),
+        "dialogue": dialogue_examples(dialogues, codes, vocabulary, model.encode, settings.sequences),
         "behaviour": behaviour_examples(train, codes, vocabulary, max_items),
-        "metadata": metadata_examples(chain.data.items, codes, vocabulary, talker.encode, templates),
+        "metadata": metadata_examples(pipeline.data.items, codes, vocabulary, model.encode, templates),
         "reversed": reversed_examples(
-            dialogues, chain.data.items.column("title").to_pylist(), codes, vocabulary, talker.encode
+            dialogues, pipeline.data.items.column("title").to_pylist(), codes, vocabulary, model.encode
         ),
     }
     shares = {"behaviour": settings.behaviour, "metadata": settings.metadata, "reversed": settings.reversed}
@@ -164,12 +171,12 @@ def _corpus(talk: Talk, settings: LearnSettings, start: Path, folder: Path) -> d
     return achieved
 
 
-def load_talker(chain: Pipeline, folder: Path) -> Talker:
+def load_dialogue_model(pipeline: Pipeline, folder: Path) -> DialogueModel:
     """The model of a folder with what it needs to read and write."""
     from tastemaker.lm.base import load, load_tokenizer, text_functions
 
     model, vocabulary = load(folder)
     assert vocabulary is not None
     encode, decode = text_functions(vocabulary, load_tokenizer(folder))
-    codes, sizes = load_codes(chain)
-    return Talker(model, vocabulary, encode, decode, codes, sizes)
+    codes, sizes = load_codes(pipeline)
+    return DialogueModel(model, vocabulary, encode, decode, codes, sizes)

@@ -1,4 +1,4 @@
-"""The six rankers of the benchmark: each takes the questions and gives rows, best first, none of a family
+"""The six rankers of the benchmark: each takes the queries and gives rows, best first, none of a family
 played before.
 """
 
@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.converse.benchmark import Ask
+from tastemaker.converse.benchmark import TurnQuery
 from tastemaker.corpus.dialogue import Dialogue, prompts
 from tastemaker.encoders.text import fit_tfidf
-from tastemaker.flows.converse.learn.dialogues import Talk
-from tastemaker.flows.converse.learn.model import Talker
+from tastemaker.flows.converse.learn.dialogues import DialogueDataset
+from tastemaker.flows.converse.learn.model import DialogueModel
 from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.retrieve.allow import allow
@@ -37,13 +38,12 @@ RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL = (
     "language model",
 )
 RANKERS = (RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL)
+FUSED_WEIGHTS = {POPULAR: 0.25, BM25: 1.0, LAST: 1.0, DENSE: 1.0}
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a question's words are: everything said before the answer, newest first, and the last message
-    alone.
-    """
+    """A query's words: everything said before the answer, newest first, and the last message alone."""
 
     whole: str
     last: str
@@ -53,85 +53,74 @@ def words_of(dialogue: Dialogue, turn: int) -> Words:
     """Messages and replies before the answer of `turn`."""
     before = reversed(dialogue.exchanges[: turn - 1])
     last = dialogue.exchanges[turn - 1].message
-    return Words(" ".join([last, *(text for one in before for text in (one.reply, one.message))]), last)
-
-
-def _without(order: Sequence[int] | npt.NDArray[np.int64], ask: Ask, k: int) -> list[int]:
-    """The first `k` rows that may be answered."""
-    barred = frozenset(ask.excluded.tolist())
-    found: list[int] = []
-    for row in map(int, order):
-        if row not in barred:
-            found.append(row)
-            if len(found) == k:
-                break
-    return found
+    texts = (text for exchange in before for text in (exchange.reply, exchange.message))
+    return Words(" ".join([last, *texts]), last)
 
 
 def simple_lists(
-    talk: Talk, some: Sequence[Ask], texts: Sequence[str], report: Report
+    data: DialogueDataset, queries: Sequence[TurnQuery], texts: Sequence[str], report: Report
 ) -> dict[str, list[list[int]]]:
     """Random by key, popularity in training, BM25 twice, dense (TF-IDF reduced by SVD), and all but random
     fused.
     """
-    n = len(texts)
-    lexical = Lexical(texts)
-    counts = popularity(talk, n)
-    popular = top(counts, n)
-    found: dict[str, list[list[int]]] = {name: [] for name in RANKERS if name != MODEL}
-    said = [words_of(talk.dialogues[one.conversation], one.turn) for one in some]
-    encoder, vectors = fit_tfidf(list(texts), seed=talk.setting.settings.seed)
-    near, queries = Near(vectors), encoder.transform([one.whole for one in said])
-    for done, (ask, words) in enumerate(zip(some, said, strict=True), start=1):
-        shuffled = generator(
-            talk.setting.settings.seed, "random ranker", ask.conversation, ask.turn
-        ).permutation(n)
-        scores = lexical.search([words.whole, words.last])
+    n, seed = len(texts), data.env.settings.seed
+    lexical, popular = Lexical(texts), top(popularity(data, n), n)
+    words = [words_of(data.dialogues[query.conversation], query.turn) for query in queries]
+    encoder, vectors = fit_tfidf(list(texts), seed=seed)
+    near, dense = Near(vectors), encoder.transform([said.whole for said in words])
+    lists: dict[str, list[list[int]]] = {name: [] for name in RANKERS if name != MODEL}
+    for done, (query, said) in enumerate(zip(queries, words, strict=True), start=1):
+        whole, last = lexical.search([said.whole, said.last])
         orders: dict[str, Sequence[int] | npt.NDArray[np.int64]] = {
-            RANDOM: shuffled,
+            RANDOM: generator(seed, "random ranker", query.conversation, query.turn).permutation(n),
             POPULAR: popular,
-            BM25: top(scores[0], n),
-            LAST: top(scores[1], n),
-            DENSE: list(near.ranked(queries[done - 1], n)),
+            BM25: top(whole, n),
+            LAST: top(last, n),
+            DENSE: near.ranked(dense[done - 1], n),
         }
-        lists = {name: _without(order, ask, DEEP) for name, order in orders.items()}
-        lists[FUSED] = fuse_ranks(
-            [lists[name] for name in (POPULAR, BM25, LAST, DENSE)], K, (0.25, 1.0, 1.0, 1.0)
-        )
-        for name, items in lists.items():
-            found[name].append(items[:K])
-        if done % 100 == 0 or done == len(some):
-            report("simple rankers", done, len(some), "")
-    return found
+        excluded = frozenset(query.excluded.tolist())
+        ranked = {
+            name: list(islice((row for row in map(int, order) if row not in excluded), DEEP))
+            for name, order in orders.items()
+        }
+        fusing = [ranked[name] for name in FUSED_WEIGHTS]
+        ranked[FUSED] = fuse_ranks(fusing, K, tuple(FUSED_WEIGHTS.values()))
+        for name, items in ranked.items():
+            lists[name].append(items[:K])
+        if done % 100 == 0 or done == len(queries):
+            report("simple rankers", done, len(queries), "")
+    return lists
 
 
-def popularity(talk: Talk, n: int) -> npt.NDArray[np.float64]:
+def popularity(data: DialogueDataset, n: int) -> npt.NDArray[np.float64]:
     """(N,) how often each item was accepted in training dialogues or played in training logs."""
-    rows = [e.item for one in talk.split.train for e in one.exchanges if e.item is not None and e.accepted]
-    logged = np.asarray(talk.setting.chain.data.training_counts, np.float64)
+    exchanges = [exchange for dialogue in data.split.train for exchange in dialogue.exchanges]
+    rows = [exchange.item for exchange in exchanges if exchange.item is not None and exchange.accepted]
+    logged = np.asarray(data.env.pipeline.data.training_counts, np.float64)
     return np.asarray(np.bincount(rows, minlength=n) + logged, np.float64)
 
 
 def model_answers(
-    talk: Talk, some: Sequence[Ask], talker: Talker, settings: LearnSettings, report: Report
+    data: DialogueDataset,
+    queries: Sequence[TurnQuery],
+    model: DialogueModel,
+    settings: LearnSettings,
+    report: Report,
 ) -> list[Answer]:
     """The language model's answers by constrained search; exact for catalogues of up to 400 items."""
-    trie = build_trie(talker.codes, talker.sizes)
+    trie = build_trie(model.codes, model.sizes)
     by_conversation = {
         number: prompts(
-            talk.dialogues[number], talker.codes, talker.vocabulary, talker.encode, settings.sequences
+            data.dialogues[number], model.codes, model.vocabulary, model.encode, settings.sequences
         )
-        for number in {one.conversation for one in some}
+        for number in {query.conversation for query in queries}
     }
-    asked = [by_conversation[one.conversation][one.turn - 1] for one in some]
-    allowed = [allow(trie, exclude=one.excluded) for one in some]
     return answer(
-        talker.model,
-        talker.vocabulary,
+        model.network,
+        model.vocabulary,
         trie,
-        asked,
-        allowed,
-        BEAM,
-        K,
-        done=lambda n: report("language model", n, len(some), ""),
+        [by_conversation[query.conversation][query.turn - 1] for query in queries],
+        [allow(trie, exclude=query.excluded) for query in queries],
+        (BEAM, K),
+        lambda done: report("language model", done, len(queries), ""),
     )

@@ -1,4 +1,4 @@
-"""How a model learns to talk: the dials of its corpus and training."""
+"""How a model is fine-tuned on dialogues: the settings of its corpus and training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABELS = ("checked", "raw", "shuffled")
 
 @dataclass(frozen=True)
 class LearnSettings:
-    """How a model learns to talk. seed, test, cold: the split; passes: over the dialogues; behaviour,
+    """Settings of dialogue fine-tuning. seed, test, cold: the split; passes: over the dialogues; behaviour,
     metadata, reversed: shares of tokens, the last one of replies learnt backwards, from what is said of an
     item to the item.
 
@@ -49,7 +49,7 @@ class LearnSettings:
 
     @property
     def sequences(self) -> DialogueSettings:
-        """The dials of sequences."""
+        """The settings of sequences."""
         return DialogueSettings(weight=self.weight)
 
     def identity(self) -> dict[str, object]:

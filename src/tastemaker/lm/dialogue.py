@@ -1,5 +1,5 @@
-"""Give a trained model words: a byte model gets pieces learnt from the catalogue's text, any model the tokens
-of a dialogue.
+"""What a model needs for dialogues: pieces of words in place of bytes, tokens for its turns, and replies word
+by word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tastemaker.stats.random import generator
 NOISE = 0.1  # of the old rows' standard deviation
 
 
-def speak(
+def add_words(
     model: Any,
     vocabulary: Vocabulary,
     tokenizer: Any,
@@ -118,3 +118,22 @@ def _move_rows(model: Any, sources: Sequence[Sequence[int]], size: int, seed: in
             moved = torch.from_numpy(noise[row]).to(rows) * (NOISE * spread) if len(found) != 1 else 0.0
             part.weight[row] = start + moved
     model.config.vocab_size = size
+
+
+@torch.inference_mode()
+def reply(model: Any, vocabulary: Vocabulary, prompt: Sequence[int], longest: int = 64) -> list[int]:
+    """Text tokens that follow `prompt` (which ends with the `text` token), greedily, up to `sep`; never an
+    item.
+    """
+    end, base = vocabulary.special("sep"), vocabulary.base_size
+    allowed = torch.tensor([*range(base), end])
+    tokens, past, out = torch.tensor([list(prompt)]), None, []
+    context = getattr(model.config, "max_position_embeddings", 1 << 30)
+    for _ in range(min(longest, context - len(prompt))):
+        result = model(input_ids=tokens, past_key_values=past, use_cache=True)
+        chosen = int(allowed[int(result.logits[0, -1, allowed].argmax())])
+        if chosen == end:
+            break
+        out.append(chosen)
+        past, tokens = result.past_key_values, torch.tensor([[chosen]])
+    return out
