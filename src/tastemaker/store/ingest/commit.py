@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +17,47 @@ from tastemaker.errors import InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
 from tastemaker.store.folders import verify_folder, write_folder
+from tastemaker.store.ingest.report import described
 from tastemaker.store.ingest.rows import IngestSettings
-from tastemaker.store.ingest.rules import ingest_interactions, ingest_items
+from tastemaker.store.ingest.rules import best_id_columns, ingest_interactions, ingest_items
 from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
-VERSION = 1  # of the rules for rows; a new one makes a re-ingest of the same files count as new
+VERSION = 2  # of the rules for rows; a new one makes a re-ingest of the same files count as new
 
 
 @dataclass(frozen=True)
 class Ingested:
     """The outcome of `ingest_files`: the folder of tables now in use, and a `Report.summary` for each
-    table.
+    table. reused: these tables were made before; changed: others were in use until now.
     """
 
     folder: Path
     reused: bool
+    changed: bool
     reports: Mapping[str, dict[str, Any]]
 
+    @property
+    def mostly_refused(self) -> list[str]:
+        """The tables of which more than half of the rows were refused."""
+        return [name for name, report in self.reports.items() if 2 * report["refused"] > report["rows"]]
+
     def lines(self) -> list[str]:
-        """What to print: counts, reasons, the first refused rows and where all of them are."""
-        made = []
+        """What to print: counts, what was understood, reasons, the first refused rows and where all of them
+        are.
+        """
+        lines = []
         for name, report in self.reports.items():
-            made.append(
-                f"{name}: {report['accepted']} of {report['rows']} rows accepted from {report['source']}"
+            lines.append(
+                f"{name}: {report['accepted']:,} of {report['rows']:,} rows accepted from {report['source']}"
             )
-            made += [f"  note: {note}" for note in report["notes"]]
-            made += [
-                f"  {one['rows']} refused: column '{one['column']}': {one['reason']}"
-                for one in report["reasons"]
-            ]
-            made += [f"    {one}" for one in report["first"]]
-        if any(report["refused"] for report in self.reports.values()):
-            made.append(f"every refused row: {self.folder / 'refused.csv'}")
-        return made
+            lines += [f"  {line}" for line in described(report)]
+        for file, key in (("refused.csv", "refused"), ("cells.csv", "cells")):
+            if any(report.get(key) for report in self.reports.values()):
+                what = "refused row" if key == "refused" else "cell left empty"
+                lines.append(f"every {what}: {self.folder / file}")
+        return lines
 
 
 def ingest_files(
@@ -62,64 +68,111 @@ def ingest_files(
 ) -> Ingested:
     """Make the workspace's tables from files: both are replaced at once, by a new folder and a pointer to it.
 
-    A table whose file is not given stays, its interactions checked against the new items. The same files
-    again change nothing. People with a tombstone are left out, counted in the report.
+    A table whose file is not given stays, its interactions checked against the new items, and its ratings and
+    kinds read as before. The same files again change nothing. People with a tombstone are left out, counted
+    in the report.
 
     Raises
     ------
     InputError
-        as `ingest_items` and `ingest_interactions`; when no row is accepted; when there are no items at all.
+        as `ingest_items` and `ingest_interactions`; when no row is accepted; when there are no items at all;
+        when a column that was named is in no file.
     ArtifactError
         when the disk is full or the tables in use are damaged; the tables in use stay what they were.
     """
     settings = settings or IngestSettings()
     if items is None and (interactions is None or not workspace.has_tables()):
         raise InputError("no items: give the file of your items, with or before that of the interactions")
-    sources = {
+    paths = {
         "items": _given(workspace, "items", items),
         "interactions": _given(workspace, "interactions", interactions),
     }
+    kept = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
+    if kept is not None and not settings.positive and settings.scale is None:
+        settings = replace(settings, scale=kept.scale, positive=tuple(sorted(kept.wanted or ())))
     forgotten = workspace.tombstones
-    inputs = {name: _file_hash(path) for name, path in sources.items() if path is not None} | forgotten.mark()
-    folder = workspace.data / f"tables-{fingerprint('tables', inputs, settings, VERSION)}"
+    inputs = {name: _file_hash(path) for name, path in paths.items() if path is not None} | forgotten.mark()
+    about = {name: value for name, value in asdict(settings).items() if value}
+    folder = workspace.data / f"tables-{fingerprint('tables', inputs, about, VERSION)}"
     reused = folder.exists()
     if reused:
         verify_folder(folder)
     else:
-        read = {name: read_source(path) for name, path in sources.items() if path is not None}
-        _write_tables(folder, read, inputs, settings, forgotten)
+        own = {name for name, path in paths.items() if _own(workspace, path)}
+        sources = {
+            name: read_source(path, None if name in own else settings.encoding)
+            for name, path in paths.items()
+            if path is not None
+        }
+        _check_columns(sources, own, settings)
+        _write_tables(folder, sources, own, inputs, settings, forgotten)
+    before = workspace.tables_folder().name if workspace.has_tables() else None
     write_json(workspace.data / "current.json", {"folder": folder.name})
-    return Ingested(folder, reused, json.loads((folder / "report.json").read_text()))
+    return Ingested(folder, reused, before != folder.name, json.loads((folder / "report.json").read_text()))
 
 
 def _write_tables(
     folder: Path,
     sources: Mapping[str, Source],
+    own: set[str],
     inputs: Mapping[str, str],
     settings: IngestSettings,
     forgotten: Tombstones,
 ) -> None:
-    items, about_items = ingest_items(sources["items"], settings=settings)
+    ours = replace(settings, columns={})
+    chosen = settings
+    if "interactions" in sources and not own:
+        chosen = best_id_columns(sources["items"], sources["interactions"], settings)
+    items, about_items = ingest_items(sources["items"], settings=ours if "items" in own else chosen)
     empty = as_source(schema.INTERACTIONS.empty_table(), "(none given)")
-    events, about_events = ingest_interactions(sources.get("interactions", empty), items, settings=settings)
+    events, about_events = ingest_interactions(
+        sources.get("interactions", empty), items, settings=ours if "interactions" in own else chosen
+    )
     for table, report in ((items, about_items), (events, about_events)):
         if not table.num_rows and (report.rows or table is items):
-            why = f"; the first: {report.first(1)[0]}" if report.rows else ""
-            raise InputError(f"{report.source}: none of its {report.rows} rows can be used{why}")
+            why = f"; the first: {report.first(1)[0]}" if report.refused.num_rows else ""
+            notes = "".join(f"; {note}" for note in report.notes)
+            raise InputError(f"{report.source}: none of its {report.rows:,} rows can be used{why}{notes}")
     events, left = forgotten.without(events)
     if left.rows:
         about_events = replace(about_events, accepted=events.num_rows, notes=(*about_events.notes, str(left)))
-    refused = pl.concat(
-        [pl.DataFrame(pl.from_arrow(report.refused)) for report in (about_items, about_events)]
-    )
-    with write_folder(folder, {"kind": "tables", "inputs": inputs, "settings": settings}) as temporary:
+    manifest = {"kind": "tables", "inputs": inputs, "settings": asdict(settings)}
+    with write_folder(folder, manifest) as temporary:
         write_table(temporary / "items.parquet", items)
         write_table(temporary / "interactions.parquet", events)
-        write_bytes(temporary / "refused.csv", refused.write_csv().encode())
+        for file, tables in (
+            ("refused.csv", (about_items.refused, about_events.refused)),
+            ("cells.csv", (about_items.cells, about_events.cells)),
+        ):
+            listed = pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in tables])
+            write_bytes(temporary / file, listed.write_csv().encode())
+        write_json(temporary / "events.json", about_events.understood["rules"])
         write_json(
             temporary / "report.json",
             {"items": about_items.summary(), "interactions": about_events.summary()},
         )
+
+
+def _check_columns(sources: Mapping[str, Source], own: set[str], settings: IngestSettings) -> None:
+    """Raises InputError for a column that was named and is in no file, or a part that is in no table."""
+    parts = {
+        "items": set(schema.ITEMS.names) | {"description"},
+        "interactions": set(schema.INTERACTIONS.names),
+    }
+    for part, column in settings.columns.items():
+        table, _, name = part.rpartition(".")
+        tables = [one for one in parts if name in parts[one] and table in ("", one)]
+        if not tables:
+            legal = ", ".join(dict.fromkeys(name for names in parts.values() for name in sorted(names)))
+            raise InputError(f"--column {part}={column}: there is no such part; the parts are {legal}")
+        files = [sources[one] for one in tables if one in sources and one not in own]
+        if column and not any(column in source.table.column_names for source in files):
+            have = "; ".join(
+                f"{source.name} has {', '.join(source.table.column_names[:40])}" for source in files
+            )
+            raise InputError(
+                f"--column {part}={column}: no file has that column; {have or 'no file was given'}"
+            )
 
 
 def _given(workspace: Workspace, name: str, path: Path | None) -> Path | None:
@@ -131,11 +184,20 @@ def _given(workspace: Workspace, name: str, path: Path | None) -> Path | None:
     return folder / f"{name}.parquet"
 
 
+def _own(workspace: Workspace, path: Path | None) -> bool:
+    """Whether a file is one of the tables in use, which ingest wrote itself."""
+    return path is not None and workspace.has_tables() and path.parent == workspace.tables_folder()
+
+
 def _file_hash(path: Path) -> str:
     if path.is_dir():
         return fingerprint(
             "folder",
-            {one.relative_to(path).as_posix(): sha256_file(one) for one in path.rglob("*") if one.is_file()},
+            {
+                file.relative_to(path).as_posix(): sha256_file(file)
+                for file in path.rglob("*")
+                if file.is_file()
+            },
             None,
         )
     if not path.exists():

@@ -1,10 +1,12 @@
-"""The rows of a table under examination: columns read, rows refused with a reason, and the report of both."""
+"""The rows of a table under examination: columns read, rows refused and cells emptied with a reason, and the
+report of all of it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,22 +15,42 @@ import polars as pl
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.schema import values
+from tastemaker.schema import EventRules, kind_of, values
 from tastemaker.store.ingest import columns as cols
+from tastemaker.store.ingest.words import as_prose, as_words
 from tastemaker.store.tables import Refusal, Source
+
+_NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
 
 @dataclass(frozen=True)
 class IngestSettings:
-    """Longest text and id taken (characters); `strict` makes the first refused row an error."""
+    """Longest text and id taken (characters); `strict` makes the first refused row or emptied cell an error.
+
+    columns: part -> column of the file, instead of a guess; "items.title" names the table too. encoding: of
+    text files. positive: the kinds that count as wanted, and no others. scale: lowest and highest rating that
+    can be given.
+    """
 
     longest_text: int = 200_000
     longest_id: int = 512
     strict: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    encoding: str | None = None
+    positive: Sequence[str] = ()
+    scale: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if self.longest_text < 1 or self.longest_id < 1:
             raise InputError("longest_text and longest_id must be at least 1")
+        object.__setattr__(self, "positive", tuple(kind_of(kind).name for kind in self.positive))
+        if self.scale is not None:
+            object.__setattr__(self, "scale", (float(self.scale[0]), float(self.scale[1])))
+            EventRules(scale=(self.scale[0], self.scale[1]))
+
+    def column(self, table: str, part: str) -> str | None:
+        """The column that the user named for a part of one of the tables."""
+        return self.columns.get(f"{table}.{part}", self.columns.get(part))
 
 
 @dataclass(frozen=True)
@@ -36,14 +58,18 @@ class Report:
     """What came of one table: `rows` = `accepted` + refused, one row of `refused` (file, row, column, reason)
     for each; rows about forgotten people are neither, and counted in a note.
 
-    `columns` says which of the file's columns serves as each of ours; `notes` what else the user should know.
+    cells: like `refused`, the optional cells that were left empty. `columns` says which of the file's columns
+    serves as each of ours; `understood` what else ingest made of the file (docs/quickstart.md describes it);
+    `notes` what the user should know.
     """
 
     source: str
     rows: int
     accepted: int
     refused: pa.Table
+    cells: pa.Table
     columns: Mapping[str, str]
+    understood: Mapping[str, Any]
     notes: tuple[str, ...]
 
     def first(self, n: int) -> list[Refusal]:
@@ -52,13 +78,6 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """Counts for a JSON report, refusals counted by column and reason."""
-        reasons = Counter(
-            zip(self.refused["column"].to_pylist(), self.refused["reason"].to_pylist(), strict=True)
-        )
-        counts = [
-            {"column": column, "reason": reason, "rows": n} for (column, reason), n in reasons.most_common()
-        ]
-        shown = [str(one) for one in self.first(5)]
         counted = {
             "source": self.source,
             "rows": self.rows,
@@ -66,29 +85,67 @@ class Report:
             "refused": self.refused.num_rows,
         }
         return counted | {
-            "reasons": counts,
-            "first": shown,
+            "reasons": _counted(self.refused),
+            "first": [str(refusal) for refusal in self.first(5)],
+            "cells": _counted(self.cells),
             "columns": dict(self.columns),
+            "understood": dict(self.understood),
             "notes": list(self.notes),
         }
 
 
-class Rows:
-    """The rows of a source under examination; the first reason to refuse a row is the one that is kept."""
+def _counted(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows by column and reason, the commonest first, with the first row of each."""
+    pairs = list(zip(table["column"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    first = dict(zip(reversed(pairs), reversed(table["row"].to_pylist()), strict=True))
+    return [
+        {"column": column, "reason": reason, "rows": n, "first": first[column, reason]}
+        for (column, reason), n in Counter(pairs).most_common()
+    ]
 
-    def __init__(self, source: Source, names: Mapping[str, tuple[str, ...]], needed: tuple[str, ...]) -> None:
-        self.source, self.n = source, source.table.num_rows
-        self.names = cols.resolve_names(source.table.column_names, names)
+
+class Rows:
+    """The rows of a source under examination; the first reason to refuse a row is the one that is kept.
+
+    table: "items" or "interactions", as `IngestSettings.columns` names it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        table: str,
+        names: Mapping[str, tuple[str, ...]],
+        needed: tuple[str, ...],
+        settings: IngestSettings,
+    ) -> None:
+        self.source, self.table, self.n, self.settings = source, table, source.table.num_rows, settings
+        present = source.table.column_names
+        self.candidates = cols.candidates(present, names)
+        for part in names:
+            given = settings.column(table, part)
+            if given == "":
+                self.candidates.pop(part, None)
+            elif given is not None and given in present:
+                self.candidates[part] = [given]
+        self.names: dict[str, str] = {}
+        for part, fit in self.candidates.items():
+            free = [column for column in fit if column not in self.names.values()]
+            if free:
+                self.names[part] = free[0]
         self.code = np.zeros(self.n, dtype=np.int64)
         self.reasons: list[tuple[str, str]] = [("", "")]
-        self.notes: list[str] = []
+        self.emptied: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
+        self.notes: list[str] = list(source.notes)
+        self.understood: dict[str, Any] = {
+            "file": dict(source.about) | {"records": self.n + len(source.unreadable)}
+        }
         for name in needed:
             if name not in self.names:
-                have = ", ".join(source.table.column_names) or "no columns"
+                have = ", ".join(present[:40]) or "no columns"
                 accepted = ", ".join((name, *names[name][:4]))
                 raise InputError(
-                    f"{source.name}: no column for '{name}' (any of {accepted}, ... would do); the table has"
-                    f" {have}"
+                    f"{source.name}: no column for '{name}' (any of {accepted}, ... would do, or say which"
+                    f" with --column {name}=COLUMN); the table has {have}"
                 )
 
     def column(self, name: str) -> pa.ChunkedArray | None:
@@ -101,34 +158,89 @@ class Rows:
         self.reasons.append((self.names.get(name, name), reason))
         self.code[bad & (self.code == 0)] = len(self.reasons) - 1
 
+    def empty(self, mask: pl.Series, name: str, reason: str) -> None:
+        """Count the optional cells where `mask` holds as left empty; their rows stay."""
+        bad = mask.fill_null(False).to_numpy()
+        if bad.any():
+            self.emptied.append((self.names.get(name, name), reason, bad))
+
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """Rows not refused so far."""
         return np.asarray(self.code == 0)
 
-    def text(self, name: str, settings: IngestSettings) -> pl.Series:
-        """An optional text column, overlong values refused."""
-        column = self.column(name)
-        if column is None:
-            return pl.Series([None] * self.n, dtype=pl.String)
-        text = values.as_text(column, self.names[name])
-        self.refuse(
-            text.str.len_chars() > settings.longest_text,
-            name,
-            f"longer than {settings.longest_text} characters; shorten it",
-        )
-        return text
+    def settle(self, part: str, read: values.Reader) -> None:
+        """Of several columns that could play an optional part, keep the first that can be read; where the one
+        column bears but an alias and cannot be read at all, the part stays empty, with a note.
+        """
+        fit = [column for column in self.candidates.get(part, ()) if column not in self._others(part)]
+        for column in fit:
+            try:
+                result, wrong = read(self.source.table.column(column), column)
+            except InputError:
+                continue
+            filled = len(result) - result.null_count() + int(wrong.sum())
+            if filled == 0 or int(wrong.sum()) <= filled / 2:
+                self.names[part] = column
+                return
+        if fit and fit[0].lower() != part and self.settings.column(self.table, part) is None:
+            self.notes.append(f"column '{fit[0]}' was not taken as {part}: most of it cannot be read as one")
+            del self.names[part]
 
-    def identity(self, name: str, settings: IngestSettings) -> pl.Series:
-        """A column of ids: none empty, overlong, or with control characters."""
+    def _others(self, part: str) -> set[str]:
+        return {column for other, column in self.names.items() if other != part}
+
+    def _optional(self, name: str, read: values.Reader, dtype: pl.DataType, reason: str) -> pl.Series:
+        """What `read` makes of an optional column; cells that cannot be read are empty, and counted."""
+        column = self.column(name)
+        if column is not None:
+            try:
+                result, wrong = read(column, self.names[name])
+                self.empty(wrong, name, reason)
+                return result
+            except InputError as error:
+                self.notes.append(f"{error}; it was left out")
+                del self.names[name]
+        return pl.Series([None] * self.n, dtype=dtype)
+
+    def text(self, name: str, joint: str | None = None) -> pl.Series:
+        """An optional text column; overlong values are cut, words that stand for nothing are empty. joint:
+        read written lists, and join their words with it.
+        """
+        longest = self.settings.longest_text
+
+        def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
+            text = values.as_text(column, theirs)
+            text = text if joint is None else as_prose(text, joint)
+            return text, text.is_in(list(values.NULL_WORDS))
+
+        text = self._optional(
+            name, read, pl.String(), "a word that stands for nothing (such as NULL, None, nan)"
+        )
+        long = text.str.len_chars() > longest
+        self.empty(long, name, f"longer than {longest} characters; cut there")
+        text = text.str.slice(0, longest) if long.any() else text
+        return text.set(text.is_in(list(values.NULL_WORDS)), None)
+
+    def identity(self, name: str) -> pl.Series:
+        """A column of ids: none empty, overlong, with control characters, or a word that stands for
+        nothing.
+        """
         column = self.column(name)
         assert column is not None
-        ids = values.as_text(column, self.names[name])
+        text = values.as_text(column, self.names[name])
+        ids = values.whole_again(text)
+        if ids is not text:
+            self.notes.append(f"the ids in '{self.names[name]}' were floats once (12.0): they are read as 12")
+        longest = self.settings.longest_id
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
+        nothing = ids.is_in(list(values.NULL_WORDS)).fill_null(False)
+        self.refuse(nothing, name, _NOBODY)
+        if nothing.any():
+            counts = ids.filter(nothing).value_counts(sort=True)
+            self.understood.setdefault("null_words", {})[name] = dict(counts.iter_rows())
         self.refuse(
-            ids.str.len_chars() > settings.longest_id,
-            name,
-            f"an id longer than {settings.longest_id} characters; shorten it",
+            ids.str.len_chars() > longest, name, f"an id longer than {longest} characters; shorten it"
         )
         self.refuse(
             ids.str.contains(r"\p{Cc}"),
@@ -137,23 +249,35 @@ class Rows:
         )
         return ids
 
-    def time(self, name: str, years: bool = False) -> pl.Series:
-        """A column of moments; what cannot be read as one is refused."""
-        column = self.column(name)
-        if column is None:
-            return pl.Series([None] * self.n, dtype=pl.Datetime("us", "UTC"))
-        times, bad = values.as_time(column, self.names[name], years)
-        self.refuse(bad, name, "not a time; write 2026-01-31T12:00:00Z or seconds since 1970")
-        return times
+    def time(self, name: str, years: bool = False, needed: bool = False) -> pl.Series:
+        """A column of moments; where `needed`, a row whose time cannot be read is refused."""
+
+        def read(column: pa.ChunkedArray, theirs: str) -> tuple[pl.Series, pl.Series]:
+            times, wrong = values.as_time(column, theirs, years)
+            text = values.as_text(column, theirs) if wrong.any() else None
+            nothing = text.is_in(list(values.NULL_WORDS)) if text is not None else None
+            return times, wrong if nothing is None else wrong & ~nothing.fill_null(False)
+
+        reason = "not a time; write 2026-01-31T12:00:00Z or seconds since 1970"
+        if needed:
+            column = self.column(name)
+            if column is not None:
+                self.refuse(values.as_time(column, self.names[name], years)[1], name, reason)
+                return values.as_time(column, self.names[name], years)[0]
+        return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
 
     def number(self, name: str) -> pl.Series:
-        """A column of finite numbers; others are refused."""
-        column = self.column(name)
-        if column is None:
-            return pl.Series([None] * self.n, dtype=pl.Float64)
-        numbers, bad = values.as_number(column, self.names[name])
-        self.refuse(bad, name, "not a finite number; write a number or leave it empty")
-        return numbers
+        """A column of finite numbers; others are empty."""
+        reason = "not a finite number; write a number or leave it empty"
+        return self._optional(name, values.as_number, pl.Float64(), reason)
+
+    def words(self, name: str) -> pl.Series:
+        """A column of lists of words; cells that fit no form are empty."""
+        form = 'no list that can be read; write ["a", "b"] or a|b'
+        words = self._optional(name, as_words, pl.List(pl.String), form)
+        long = words.list.join("").str.len_chars() > self.settings.longest_text
+        self.empty(long, name, f"longer than {self.settings.longest_text} characters together; shorten them")
+        return words.set(long.fill_null(False), None)
 
     def position(self) -> pl.Series | None:
         """The column of positions, if there is one: whole numbers from 0."""
@@ -169,25 +293,41 @@ class Rows:
         )
         return positions
 
-    def report(self, settings: IngestSettings) -> Report:
-        """The report; in strict mode InputError for the first refused row instead."""
+    def report(self) -> Report:
+        """The report; in strict mode InputError for the first refused row or emptied cell instead."""
         source, at = self.source, np.flatnonzero(self.code)
-        files = pa.array(source.files)
-        made = pa.table(
+        refused = self._listed(at, [self.reasons[code] for code in self.code[at]])
+        unread = [vars(refusal) for refusal in source.unreadable]
+        refused = pa.concat_tables([pa.Table.from_pylist(unread, schema=refused.schema), refused])
+        emptied = [
+            self._listed(np.flatnonzero(bad), [(name, why)] * int(bad.sum()))
+            for name, why, bad in self.emptied
+        ]
+        cells = pa.concat_tables([refused.slice(0, 0), *emptied])
+        order = [("file", "ascending"), ("row", "ascending")]
+        report = Report(
+            source.name,
+            self.n + len(unread),
+            int(self.good.sum()),
+            refused.sort_by(order),
+            cells.sort_by(order),
+            dict(self.names),
+            self.understood,
+            tuple(self.notes),
+        )
+        if self.settings.strict:
+            for table in (report.refused, report.cells):
+                for row in table.slice(0, 1).to_pylist():
+                    raise InputError(f"{Refusal(**row)} (strict: nothing was ingested)")
+        return report
+
+    def _listed(self, at: npt.NDArray[np.int64], why: list[tuple[str, str]]) -> pa.Table:
+        """Rows of the report: file, row, column and reason of the rows `at`."""
+        return pa.table(
             {
-                "file": files.take(pa.array(source.file_of[at])),
-                "row": pa.array(source.rows[at], pa.int64()),
-                "column": pa.array([self.reasons[code][0] for code in self.code[at]], pa.string()),
-                "reason": pa.array([self.reasons[code][1] for code in self.code[at]], pa.string()),
+                "file": pa.array(self.source.files).take(pa.array(self.source.file_of[at])),
+                "row": pa.array(self.source.rows[at], pa.int64()),
+                "column": pa.array([column for column, _ in why], pa.string()),
+                "reason": pa.array([reason for _, reason in why], pa.string()),
             }
         )
-        unread = [vars(one) for one in source.unreadable]
-        refused = pa.concat_tables([pa.Table.from_pylist(unread, schema=made.schema), made]).sort_by(
-            [("file", "ascending"), ("row", "ascending")]
-        )
-        report = Report(
-            source.name, self.n + len(unread), int(self.good.sum()), refused, self.names, tuple(self.notes)
-        )
-        if settings.strict and refused.num_rows:
-            raise InputError(f"{report.first(1)[0]} (strict: nothing was ingested)")
-        return report

@@ -4,16 +4,27 @@ order.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from tastemaker import schema
+from tastemaker.errors import InputError
+from tastemaker.schema import EventRules, kind_named, values
 from tastemaker.stats.random import hashed_order
 from tastemaker.store.ingest import columns as cols
+from tastemaker.store.ingest.order import ordered, share, span
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
 from tastemaker.store.tables import Source, as_source
 
 ORDER_KEY = "items"
+MOST_ITEMS = 2_000_000
+# Scales that ratings usually have; the first that holds all of them is taken.
+SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (-5, 5), (1, 7), (1, 10), (0, 10), (-10, 10), (0, 100))
+_EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
 
 
 def ingest_items(
@@ -25,27 +36,29 @@ def ingest_items(
     Raises
     ------
     InputError
-        when there is no column of item ids, a column has an unreadable type, or, in strict mode, for the
-        first refused row.
+        when there is no column of item ids, when there are more than `MOST_ITEMS` rows, or, in strict mode,
+        for the first refused row.
     """
-    settings = settings or IngestSettings()
-    rows = Rows(
-        table if isinstance(table, Source) else as_source(table, source), cols.ITEM_NAMES, ("item_id",)
-    )
-    ids = rows.identity("item_id", settings)
-    title, text, description = (rows.text(name, settings) for name in ("title", "text", "description"))
+    rows = Rows(_source(table, source), "items", cols.ITEM_NAMES, ("item_id",), settings or IngestSettings())
+    if rows.n > MOST_ITEMS:
+        raise InputError(
+            f"{rows.source.name}: {rows.n:,} rows, more than the {MOST_ITEMS:,} items of a catalogue; give"
+            " the items that can be recommended"
+        )
+    rows.settle("created_at", _years)
+    ids = rows.identity("item_id")
     frame = pl.DataFrame(
         {
             "item_id": ids,
-            "title": title,
-            "text": _merged(text, description),
-            "creator": rows.text("creator", settings),
+            "title": rows.text("title"),
+            "text": _merged(rows.text("text", "\n"), rows.text("description", "\n")),
+            "creator": rows.text("creator", ", "),
+            "attributes": rows.words("attributes"),
+            "created_at": rows.time("created_at", years=True),
+            "audio": _media(rows, "audio"),
+            "image": _media(rows, "image"),
         }
     )
-    frame = frame.with_columns(
-        attributes=_attributes(rows, settings), created_at=rows.time("created_at", years=True)
-    )
-    frame = frame.with_columns(_media(rows, "audio"), _media(rows, "image"))
     seen = ids.set(pl.Series(~rows.good), None)
     repeated = seen.is_not_null() & ~seen.is_first_distinct()
     rows.refuse(repeated, "item_id", "the id of an earlier row again; keep one row an item")
@@ -60,7 +73,9 @@ def ingest_items(
             f"{bare.sum()} items have no title, text or attributes: nothing but their listeners tells them"
             " apart"
         )
-    report = rows.report(settings)
+    rows.understood["columns"] = _roles(rows, {})
+    rows.understood["doubled"] = int((repeated.fill_null(False).to_numpy()).sum())
+    report = rows.report()
     kept = frame.filter(pl.Series(rows.good))
     kept = kept[hashed_order(kept["item_id"].to_list(), ORDER_KEY)]
     return schema.check(kept.to_arrow(), schema.ITEMS, report.source), report
@@ -75,43 +90,261 @@ def ingest_interactions(
     """The rows that make an `interactions` table (schema.INTERACTIONS), sorted by user and position, and the
     report.
 
-    Without a position column, a user's events are put in order of time, those of one moment in order of the
-    file. `items` is an ingested table; events with others are refused.
+    Without a position column, a user's events are put in order of time; those of one moment in order of the
+    file, or, where many share one, of a keyed hash. `items` is an ingested table; events with others are
+    refused. `report.understood` says what was made of columns, times, kinds and ratings; "rules" in it are
+    the arguments of `EventRules`.
 
     Raises
     ------
     InputError
-        when user or item ids have no column, a column has an unreadable type, or, in strict mode, for the
-        first refused row.
+        when user or item ids have no column, or, in strict mode, for the first refused row.
     """
     settings = settings or IngestSettings()
     rows = Rows(
-        table if isinstance(table, Source) else as_source(table, source),
-        cols.INTERACTION_NAMES,
-        ("user_id", "item_id"),
+        _source(table, source), "interactions", cols.INTERACTION_NAMES, ("user_id", "item_id"), settings
     )
-    frame = pl.DataFrame(
-        {"user_id": rows.identity("user_id", settings), "item_id": rows.identity("item_id", settings)}
-    )
+    shares: dict[str, float] = {}
     if items is not None:
         known = pl.Series(items["item_id"].to_pylist(), dtype=pl.String)
+        shares = _shares(rows, known)
+    for part, read in (
+        ("position", values.as_whole),
+        ("timestamp", values.as_time),
+        ("value", values.as_number),
+    ):
+        rows.settle(part, read)
+    frame = pl.DataFrame({"user_id": rows.identity("user_id"), "item_id": rows.identity("item_id")})
+    if items is not None:
+        frame = frame.with_columns(item_id=cols.matched(frame["item_id"], known))
         rows.refuse(
             ~frame["item_id"].is_in(known.implode()),
             "item_id",
             "not among the items; add it to them or remove the row",
         )
+        _suggest(rows, shares, known)
     frame = frame.with_columns(
-        timestamp=rows.time("timestamp"),
-        kind=rows.text("kind", settings),
+        timestamp=rows.time("timestamp", needed="position" not in rows.names),
         value=rows.number("value"),
-        request_id=rows.text("request_id", settings),
+        request_id=rows.text("request_id"),
     )
-    frame = _ordered(rows, frame)
-    report = rows.report(settings)
-    kept = frame.filter(pl.Series(rows.good)).sort("user_id", "position", "timestamp", maintain_order=True)
-    if "position" not in rows.names:
+    rules, kinds = _kinds(rows, frame["value"])
+    frame = frame.with_columns(kind=kinds)
+    frame = ordered(rows, frame)
+    rows.understood["columns"] = _roles(rows, shares)
+    kept = frame.filter(pl.Series(rows.good))
+    _describe_kinds(rows, kept, rules)
+    _describe_times(rows, kept)
+    report = rows.report()
+    if "position" in rows.names:
+        kept = kept.sort("user_id", "position", maintain_order=True)
+    else:
+        kept = kept.sort("user_id", "timestamp", "position", "kind", "value", maintain_order=True)
         kept = kept.with_columns(position=pl.int_range(pl.len()).over("user_id"))
     return schema.check(kept.to_arrow(), schema.INTERACTIONS, report.source), report
+
+
+def best_id_columns(items: Source, interactions: Source, settings: IngestSettings) -> IngestSettings:
+    """The settings with the item file's id column that matches most events, where several could be it."""
+    fit = cols.candidates(items.table.column_names, cols.ITEM_NAMES).get("item_id", [])
+    theirs = cols.candidates(interactions.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
+    named = settings.column("interactions", "item_id")
+    theirs = [named] if named is not None and named in interactions.table.column_names else theirs
+    if len(fit) < 2 or not theirs or settings.column("items", "item_id") is not None:
+        return settings
+    events = [_ids(interactions, column) for column in theirs]
+    found = []
+    for column in fit:
+        ids = _ids(items, column)
+        unique = ids.drop_nulls().n_unique() >= 0.9 * max(1, len(ids))
+        shares = [share(cols.matched(own, ids).is_in(ids.implode())) for own in events]
+        found.append(max(shares) if unique else -1.0)
+    best = int(np.argmax(found))
+    if best == 0 or found[best] <= found[0]:
+        return settings
+    return _with_column(settings, "items.item_id", fit[best])
+
+
+def _with_column(settings: IngestSettings, part: str, column: str) -> IngestSettings:
+    return IngestSettings(**vars(settings) | {"columns": {**settings.columns, part: column}})
+
+
+def _source(table: pa.Table | Source, name: str) -> Source:
+    return table if isinstance(table, Source) else as_source(table, name)
+
+
+def _years(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    return values.as_time(column, name, years=True)
+
+
+def _ids(source: Source, column: str) -> pl.Series:
+    try:
+        return values.whole_again(values.as_text(source.table.column(column), column))
+    except InputError:
+        return pl.Series([None] * source.table.num_rows, dtype=pl.String)
+
+
+def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
+    """Of each column that could hold item ids, the share of rows that are in the catalogue; the best is
+    taken.
+    """
+    shares = {
+        column: share(cols.matched(ids, known).is_in(known.implode()))
+        for column in rows.candidates["item_id"]
+        if (ids := _ids(rows.source, column)) is not None
+    }
+    if rows.n:
+        rows.names["item_id"] = max(shares, key=lambda column: shares[column])
+    return shares
+
+
+def _suggest(rows: Rows, shares: dict[str, float], known: pl.Series) -> None:
+    """Name a column of another name that holds more ids of the catalogue, where few of the chosen one's
+    do.
+    """
+    mine = shares.get(rows.names["item_id"], 0.0)
+    if mine >= 0.5 or not rows.n:
+        return
+    head = rows.source.table.slice(0, 10_000)
+    for column in head.column_names:
+        if column not in shares:
+            ids = _ids(Source(rows.source.files, head, rows.source.file_of, rows.source.rows, ()), column)
+            held = share(cols.matched(ids, known).is_in(known.implode()))
+            if held > max(2 * mine, 0.5):
+                rows.notes.append(
+                    f"{held:.0%} of column '{column}' are ids of items, {mine:.0%} of"
+                    f" '{rows.names['item_id']}': if it is the item, give --column item_id={column}"
+                )
+
+
+def _roles(rows: Rows, shares: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """For each part the column chosen and the runner-up; of item ids also the shares that are in the
+    catalogue.
+    """
+    roles: dict[str, dict[str, Any]] = {}
+    for part, column in rows.names.items():
+        others = [other for other in rows.candidates.get(part, ()) if other not in rows.names.values()]
+        others.sort(key=lambda other: -shares.get(other, 0.0) if part == "item_id" else 0.0)
+        roles[part] = {"column": column, "runner_up": others[0] if others else None}
+        if part == "item_id" and shares:
+            roles[part]["matches"] = round(shares[column], 4)
+            roles[part]["runner_up_matches"] = round(shares[others[0]], 4) if others else None
+    return roles
+
+
+def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
+    """How events are to be read, and the kind of each by the names of `schema.KINDS`; unknown ones as they
+    are.
+    """
+    kinds = rows.text("kind")
+    rows.understood["spellings"] = {}
+    if "kind" in rows.names:
+        names: dict[str, str] = {}
+        for spelling, _ in kinds.drop_nulls().value_counts(sort=True).iter_rows():
+            known = kind_named(spelling)
+            names[spelling] = spelling if known is None else known.name
+            rows.understood["spellings"].setdefault(names[spelling], []).append(spelling)
+        kinds = kinds.replace(names)
+    elif "value" in rows.names and cols.is_rating(rows.names["value"]):
+        kinds = pl.Series(["rating"] * rows.n, dtype=pl.String)
+    settings = rows.settings
+    scale = settings.scale
+    given = numbers.filter((kinds == "rating").fill_null(False)).drop_nulls()
+    if scale is None and len(given):
+        low, high = float(given.to_numpy().min()), float(given.to_numpy().max())
+        rows.understood["ratings"] = {"lowest": low, "highest": high, "scale": list(_scale(low, high))}
+        scale = _scale(low, high)
+    elif scale is not None:
+        rows.understood["ratings"] = {"scale": list(scale)}
+    wanted = frozenset(settings.positive) if settings.positive else None
+    low, high = scale or (1.0, 5.0)
+    return EventRules((low, high), wanted), kinds
+
+
+def _scale(low: float, high: float) -> tuple[float, float]:
+    """The usual scale that ratings from `low` to `high` are given on; their own range where none holds
+    them.
+    """
+    for first, last in SCALES:
+        if first <= low and high <= last:
+            return float(first), float(last)
+    return (low, high) if low < high else (low - 1.0, high)
+
+
+def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
+    """Write down the kinds of the accepted events by sign, and what the user should know of them."""
+    kinds, numbers = kept["kind"].to_list(), kept["value"].to_numpy()
+    signs = rules.signs(kinds, numbers)
+    spellings = rows.understood.pop("spellings")
+    rows.understood["kinds"] = {}
+    for name, sign in (("wanted", 1), ("unwanted", -1), ("ignored", 0)):
+        counts = kept["kind"].filter(pl.Series(signs == sign)).value_counts(sort=True).iter_rows()
+        rows.understood["kinds"][name] = [
+            {"kind": kind, "events": count, "spelled": spellings.get(kind, [])[:5]} for kind, count in counts
+        ]
+    ignored = {entry["kind"]: entry["events"] for entry in rows.understood["kinds"]["ignored"]}
+    unknown = {kind: count for kind, count in ignored.items() if kind and kind_named(kind) is None}
+    if unknown:
+        told = ", ".join(f"'{kind}' ({count:,})" for kind, count in list(unknown.items())[:5])
+        rows.notes.append(
+            f"kinds that nobody knows: {told}; their {sum(unknown.values()):,} events are kept, and count"
+            f" neither as wanted nor as unwanted; the kinds are {', '.join(schema.KINDS)}"
+        )
+    wanted = int((signs > 0).sum())
+    if wanted < 0.05 * len(kept):
+        rows.notes.append(
+            f"{wanted:,} of {len(kept):,} events count as wanted; --positive KIND,KIND says which kinds do,"
+            " --scale LOW,HIGH how ratings are read"
+        )
+    plays = kept["value"].filter(kept["kind"] == "play").drop_nulls().to_numpy()
+    rated = "value" in rows.names and cols.is_rating(rows.names["value"])
+    if not rated and len(plays) and np.mean(plays > 1) > 0.5 and plays.max() > 1.5:
+        rows.notes.append(
+            f"most plays have values above 1, up to {plays.max():g}: each counts as a whole play; a value is"
+            " the share that was played, 0 to 1"
+        )
+    rows.understood["rules"] = {
+        "scale": list(rules.scale),
+        "wanted": None if rules.wanted is None else sorted(rules.wanted),
+    }
+
+
+def _describe_times(rows: Rows, kept: pl.DataFrame) -> None:
+    """Write down repeats, doubled rows, and the unit of the times."""
+    understood, n = rows.understood, len(kept)
+    pairs = int(kept.select(pl.struct("user_id", "item_id").n_unique()).item())
+    understood["repeats"] = round(1 - pairs / n, 4) if n else 0.0
+    understood["doubled"] = 0
+    if "timestamp" not in rows.names:
+        return
+    columns = ("user_id", "item_id", "timestamp", "kind", "value")
+    understood["doubled"] = doubled = n - int(kept.select(pl.struct(columns).n_unique()).item())
+    if doubled:
+        rows.notes.append(
+            f"{doubled:,} rows say what another says (person, item, time, kind, value); they were kept"
+        )
+    understood["times"]["unit"] = unit = _unit(rows.source.table.column(rows.names["timestamp"]))
+    times = span(kept["timestamp"])
+    if times is not None and (times[0] < _EARLY or times[1] > datetime.now(UTC) + _LATE):
+        rows.notes.append(
+            f"times run from {times[0]:%Y-%m-%d} to {times[1]:%Y-%m-%d}: check the unit of"
+            f" '{rows.names['timestamp']}', which was read as {unit}"
+        )
+
+
+def _unit(column: pa.ChunkedArray) -> str:
+    """How the times of a column are written."""
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        return "dates" if pa.types.is_date(kind) else "timestamps"
+    numbers, wrong = values.as_number(column, "timestamp")
+    filled = numbers.drop_nulls()
+    if len(filled) <= int(wrong.sum()):
+        return "ISO 8601 text"
+    size = float(np.median(filled.abs().to_numpy()))
+    units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
+    unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
+    return unit if not wrong.any() else f"{unit}, and ISO 8601 text"
 
 
 def _merged(text: pl.Series, description: pl.Series) -> pl.Series:
@@ -122,50 +355,9 @@ def _merged(text: pl.Series, description: pl.Series) -> pl.Series:
     return merged.set(merged == "", None)
 
 
-def _attributes(rows: Rows, settings: IngestSettings) -> pl.Series:
-    column = rows.column("attributes")
-    if column is None:
-        return pl.Series([None] * rows.n, dtype=pl.List(pl.String))
-    words = cols.as_words(column, rows.names["attributes"])
-    long = words.list.join("").str.len_chars() > settings.longest_text
-    rows.refuse(long, "attributes", f"longer than {settings.longest_text} characters together; shorten them")
-    return words
-
-
 def _media(rows: Rows, name: str) -> pl.Series:
-    """Paths of sounds or pictures inside the workspace; what points elsewhere is left out, with a note."""
-    paths = rows.text(name, IngestSettings())
+    """Paths of sounds or pictures inside the workspace; what points elsewhere is left out, and counted."""
+    paths = rows.text(name)
     outside = paths.str.contains(r"^[/~]|^[A-Za-z][A-Za-z0-9+.-]*:|\\|\p{Cc}|(^|/)\.\.(/|$)").fill_null(False)
-    if outside.any():
-        rows.notes.append(
-            f"{outside.sum()} values of '{rows.names[name]}' are not paths inside the workspace and were"
-            " left out"
-        )
+    rows.empty(outside, name, "not a path inside the workspace; copy the file there")
     return paths.set(outside, None).alias(name)
-
-
-def _ordered(rows: Rows, frame: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with a column `position` that sorts a user's events; rows whose place is unknown or taken are
-    refused.
-    """
-    given = rows.position()
-    if given is not None:
-        placed = frame.with_columns(position=given)
-        taken = (
-            placed.filter(pl.Series(rows.good))
-            .select(~pl.struct("user_id", "position").is_first_distinct())
-            .to_series()
-        )
-        mask = rows.good.copy()
-        mask[mask] = taken.to_numpy()
-        rows.refuse(mask, "position", "the position of another event of this user; give each event its own")
-        return placed
-    if "timestamp" in rows.names:
-        rows.refuse(
-            frame["timestamp"].is_null(), "timestamp", "empty; without positions every row needs a time"
-        )
-    elif rows.n:
-        rows.notes.append(
-            "neither positions nor timestamps: the order of the file was taken for the order of events"
-        )
-    return frame.with_columns(position=pl.lit(0, pl.Int64))

@@ -1,0 +1,134 @@
+"""The order of a person's events: by position, by time, and what is done where neither says it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tastemaker.store.ingest.rows import Rows
+
+MANY_TIES = 0.05  # share of events that tie in time beyond which the order of the file decides nothing
+_PAIRS, _SORTED = (
+    20,
+    0.95,
+)  # neighbours of one moment, and the share of them in order of their ids, that look sorted
+
+
+def share(mask: pl.Series) -> float:
+    """The share of rows where `mask` holds; 0 of none."""
+    return int(mask.fill_null(False).sum()) / len(mask) if len(mask) else 0.0
+
+
+def span(times: pl.Series) -> tuple[datetime, datetime] | None:
+    """The first and the last of the moments that are known."""
+    known = times.drop_nulls()
+    return (cast(datetime, known.min()), cast(datetime, known.max())) if len(known) else None
+
+
+def ordered(rows: Rows, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with a column `position` that sorts a user's events; rows whose place is unknown or taken are
+    refused. What was done about ties is written into `rows.understood` and its notes.
+    """
+    given = rows.position()
+    if given is not None:
+        placed = frame.with_columns(position=given)
+        taken = (
+            placed.filter(pl.Series(rows.good))
+            .select(~pl.struct("user_id", "position").is_first_distinct())
+            .to_series()
+        )
+        mask = rows.good.copy()
+        mask[mask] = taken.to_numpy()
+        rows.refuse(
+            mask,
+            "position",
+            "the position of another event of this user; give each event its own, or --column position= to go"
+            " by time",
+        )
+        _describe(rows, placed, "position")
+        return placed
+    timed = "timestamp" in rows.names
+    if timed:
+        rows.refuse(
+            frame["timestamp"].is_null(), "timestamp", "empty; without positions every row needs a time"
+        )
+    placed = frame.with_columns(position=pl.int_range(pl.len()))
+    tied, alike = _describe(rows, placed, "time" if timed else "file")
+    if timed and tied > MANY_TIES:
+        rows.understood["times"]["order"] = "time, then hash"
+        rows.notes.append(
+            f"{tied:.1%} of events have the same time as another event of their person: inside such a moment"
+            " the order of the file was not used, but a keyed hash; give finer times or a position"
+        )
+        placed = placed.with_columns(position=pl.Series(_pair_keys(frame)))
+    elif not timed and rows.n:
+        rows.notes.append(
+            "neither positions nor timestamps: the order of the file was taken for the order of events"
+        )
+        if alike:
+            rows.understood["times"]["order"] = "hash"
+            rows.notes[-1] = (
+                "neither positions nor timestamps, and the file is sorted by item: a keyed hash was taken for"
+                " the order of events; give times or positions"
+            )
+            placed = placed.with_columns(position=pl.Series(_pair_keys(frame)))
+    return placed
+
+
+def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool]:
+    """Write down how many events tie in time; their share, and whether ties follow the ids of the items."""
+    events = placed.filter(pl.Series(rows.good))
+    timed = "timestamp" in rows.names
+    moment = ["user_id", "timestamp"] if timed else ["user_id"]
+    size = events.select(pl.len().over(moment)).to_series() > 1
+    known = events["timestamp"].is_not_null() if timed else pl.Series([False] * len(events), dtype=pl.Boolean)
+    tied, times = share(size & known), span(events["timestamp"])
+    rows.understood["times"] = {
+        "order": order,
+        "tied": round(tied, 4),
+        "first": None if times is None else times[0].isoformat(),
+        "last": None if times is None else times[1].isoformat(),
+    }
+    alike = _by_id(events, moment)
+    if alike is not None and order == "position":
+        rows.notes.append(
+            f"inside equal times the positions follow the ids of the items ({alike:.0%} of neighbours): they"
+            " look like a sorted file, not like an order of events; --column position= goes by time alone"
+        )
+    return tied, alike is not None
+
+
+def _by_id(events: pl.DataFrame, moment: list[str]) -> float | None:
+    """The share of neighbours inside a moment that are in order of their ids, where that is nearly all or
+    nearly none of them; else None.
+    """
+    numbers = events["item_id"].str.extract(r"(\d{1,15})$").cast(pl.Int64, strict=False)
+    rank = numbers if numbers.null_count() == 0 else events["item_id"].rank("dense")
+    frame = events.select(*moment, "position").with_columns(rank=rank).sort(*moment, "position")
+    step = frame.select(pl.col("rank").cast(pl.Int64).diff().over(moment)).to_series().drop_nulls()
+    step = step.filter(step != 0)
+    if len(step) < _PAIRS:
+        return None
+    rising = share(step > 0)
+    return max(rising, 1 - rising) if max(rising, 1 - rising) >= _SORTED else None
+
+
+def _pair_keys(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """(n,) a keyed hash of each row's person and item: an order that no file decides."""
+    keys = np.zeros(len(frame), np.uint64)
+    for column, factor in (("user_id", 0x9E3779B97F4A7C15), ("item_id", 0xC2B2AE3D27D4EB4F)):
+        encoded = frame[column].fill_null("").to_arrow().dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        digests = (hashlib.blake2b(f"ties\x1f{name}".encode(), digest_size=8).digest() for name in names)
+        hashes = np.fromiter((int.from_bytes(digest, "little") for digest in digests), np.uint64, len(names))
+        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        keys ^= hashes[codes] * np.uint64(factor)
+        keys ^= keys >> np.uint64(31)
+        keys *= np.uint64(0xBF58476D1CE4E5B9)
+    keys ^= keys >> np.uint64(27)
+    return (keys >> np.uint64(2)).astype(np.int64)

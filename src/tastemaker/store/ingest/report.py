@@ -1,0 +1,114 @@
+"""What ingest understood of a table, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_DELIMITERS = {"\t": "tab", " ": "blank"}
+_ORDERS = {
+    "position": "ordered by position",
+    "time": "ordered by time",
+    "time, then hash": "ordered by time, and by a keyed hash inside a moment",
+    "file": "ordered as in the file",
+    "hash": "ordered by a keyed hash",
+}
+
+
+def described(report: Mapping[str, Any]) -> list[str]:
+    """The lines of one table's `Report.summary`: file, columns, times, kinds, notes, refusals, emptied
+    cells.
+    """
+    understood = report["understood"]
+    lines = [_file(understood["file"]), _columns(understood["columns"])]
+    if report["rows"]:
+        lines += [line for line in (_times(understood), _kinds(understood), _ratings(understood)) if line]
+    for name, words in understood.get("null_words", {}).items():
+        told = ", ".join(f"{word} {count:,}" for word, count in words.items())
+        lines.append(f"words for nothing in {name}: {told}")
+    lines += [f"note: {note}" for note in report["notes"]]
+    lines += [
+        f"{reason['rows']:,} refused: column '{reason['column']}': {reason['reason']}"
+        for reason in report["reasons"]
+    ]
+    lines += [f"  {refusal}" for refusal in report["first"]]
+    lines += [
+        f"{cell['rows']:,} cells left empty: column '{cell['column']}': {cell['reason']} (first in row"
+        f" {cell['first']:,})"
+        for cell in report["cells"]
+    ]
+    return [line for line in lines if line]
+
+
+def _file(file: Mapping[str, Any]) -> str:
+    if file.get("format") in (None, "table"):
+        return ""
+    parts = [str(file["format"])]
+    if file.get("encoding"):
+        parts.append(str(file["encoding"]))
+    if file.get("delimiter"):
+        delimiter = _DELIMITERS.get(file["delimiter"])
+        parts.append(f"delimiter {delimiter}" if delimiter else f"delimiter '{file['delimiter']}'")
+    return "read as: " + ", ".join(parts)
+
+
+def _columns(columns: Mapping[str, Any]) -> str:
+    told = []
+    for part, role in columns.items():
+        about = []
+        if role.get("matches") is not None:
+            about.append(f"{role['matches']:.1%} are items")
+        if role["runner_up"] is not None:
+            match = role.get("runner_up_matches")
+            about.append(
+                f"not '{role['runner_up']}'" + ("" if match is None else f", of which {match:.1%} are")
+            )
+        told.append(f"{part} = '{role['column']}'" + (f" ({'; '.join(about)})" if about else ""))
+    return "columns: " + ", ".join(told)
+
+
+def _times(understood: Mapping[str, Any]) -> str:
+    times = understood.get("times")
+    if times is None:
+        return ""
+    told = [_ORDERS[times["order"]]]
+    if times["first"] is not None:
+        told.append(f"{times.get('unit', 'times')} from {times['first'][:10]} to {times['last'][:10]}")
+        told.append(f"{times['tied']:.1%} of events tie in time")
+    told.append(f"{understood['repeats']:.1%} repeat an item the person had before")
+    return "order: " + ", ".join(told)
+
+
+def _kinds(understood: Mapping[str, Any]) -> str:
+    kinds = understood.get("kinds")
+    if kinds is None:
+        return ""
+    told = []
+    for name, listed in kinds.items():
+        if listed:
+            told.append(f"{name} {', '.join(map(_kind, listed[:8]))}")
+    return "kinds: " + "; ".join(told)
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    name = entry["kind"] or "(no kind)"
+    other = [f"'{spelling}'" for spelling in entry["spelled"] if spelling != entry["kind"]]
+    return f"{name} {entry['events']:,}" + (f" (written {', '.join(other)})" if other else "")
+
+
+def _ratings(understood: Mapping[str, Any]) -> str:
+    ratings = understood.get("ratings")
+    if ratings is None:
+        return ""
+    low, high = ratings["scale"]
+    line = (
+        f"ratings: read on a scale from {low:g} to {high:g}: wanted from {low + 0.6 * (high - low):g} up,"
+        " unwanted"
+    )
+    line += f" up to {low + 0.4 * (high - low):g}"
+    if "lowest" in ratings:
+        line += (
+            f" (a guess: they run from {ratings['lowest']:g} to {ratings['highest']:g}; --scale LOW,HIGH"
+            " says it)"
+        )
+    return line

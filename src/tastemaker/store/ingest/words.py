@@ -1,0 +1,155 @@
+"""Lists of words as people write them in one cell: JSON, Python text, or words between | ; or commas."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.types as pt
+
+from tastemaker.schema import values
+
+LONGEST_LIST = 200_000  # characters of a cell that is read as a list
+_NAMES = ("name", "title", "label", "tag", "genre", "value")  # of a dictionary: what it is called
+_FAILED = object()
+_NESTED = 4
+
+
+def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    """Lists of words, and which cells fit no form; decided a cell at a time.
+
+    A cell is a list of Arrow, a JSON or Python list (of words, or of dictionaries with a name), one
+    dictionary (its name, else key=value each), or text split at |, else at ;. At commas it is split where no
+    cell of the column has | or ; and the pieces look like words of a list: "a, b" does, "Earth, Wind & Fire"
+    does not, and of "artist=Earth, Wind" not every piece has a field.
+    """
+    if _nested(column.type):
+        cells = [_words(cell) for cell in column.to_pylist()]
+        return pl.Series([words or None for words in cells], dtype=pl.List(pl.String)), pl.Series(
+            [words is None for words in cells], dtype=pl.Boolean
+        )
+    series = values.series_of(column, name)
+    if isinstance(series.dtype, pl.List):
+        words = series.cast(pl.List(pl.String), strict=False)
+        clean = words.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
+        return clean.set(clean.list.len() == 0, None), pl.Series([False] * len(series), dtype=pl.Boolean)
+    text = values.as_text(column, name)
+    distinct = [cell for cell in text.unique().to_list() if cell is not None]
+    plain = [cell for cell in distinct if cell[0] not in "[{("]
+    listed = [_listed(cell) for cell in plain if "," in cell]
+    commas = not any("|" in cell or ";" in cell for cell in plain) and sum(listed) >= 0.8 * len(listed) > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of invalid escapes in Python text
+        read = {cell: _cell(cell, commas) for cell in distinct}
+    cells = [[] if cell is None else read[cell] for cell in text.to_list()]
+    return pl.Series([words or None for words in cells], dtype=pl.List(pl.String)), pl.Series(
+        [words is None for words in cells], dtype=pl.Boolean
+    )
+
+
+def as_prose(text: pl.Series, joint: str) -> pl.Series:
+    """Text where cells that are written lists (`['a', 'b']`) are their words, joined."""
+    written = text.str.contains(r"^\[.*\]$").fill_null(False)
+    if not written.any():
+        return text
+    return pl.Series(
+        [
+            joint.join(words) if is_list and (words := _words(_literal(cell))) else cell
+            for cell, is_list in zip(text.to_list(), written.to_list(), strict=True)
+        ],
+        dtype=pl.String,
+    )
+
+
+def _nested(kind: pa.DataType) -> bool:
+    """Whether a column holds structures or maps, alone or in lists."""
+    while pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return bool(pt.is_struct(kind) or pt.is_map(kind))
+
+
+def _cell(text: str, commas: bool) -> list[str] | None:
+    """The words of one cell; None for one that is the begin of a list and no list."""
+    if len(text) > LONGEST_LIST:
+        return None
+    if text[0] in "[{(":
+        words = _words(_literal(text))
+        if words is not None:
+            return words
+        if text[0] == "[" and text[-1] == "]" and not re.search(r"['\"\[\]{}]", text[1:-1]):
+            return _clean(text[1:-1].split(","))
+        if text[0] == "[" and (text[-1] == "]" or re.match(r"\[\s*['\"{\[]", text)):
+            return None
+    for delimiter in "|;":
+        if delimiter in text:
+            return _clean(text.split(delimiter))
+    return _clean(text.split(",") if commas and _listed(text) else [text])
+
+
+def _listed(text: str) -> bool:
+    """Whether the pieces between commas look like words of a list."""
+    pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if any("=" in piece for piece in pieces):
+        return all("=" in piece for piece in pieces)
+    return all(
+        len(piece) <= 30 and len(piece.split()) <= 3 and not re.search(r"(^|\s)(&|and)\s", piece)
+        for piece in pieces
+    )
+
+
+def _literal(text: str | None) -> Any:
+    """What JSON or Python text says, or `_FAILED`; nothing is evaluated."""
+    if text is None or len(text) > LONGEST_LIST:
+        return _FAILED
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:  # numpy writes ['a' 'b'], which Python would read as 'ab'
+        return ast.literal_eval(re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", text))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return _FAILED
+
+
+def _words(value: Any, depth: int = 0) -> list[str] | None:
+    """The words in a value of JSON; None where it holds none that can be named."""
+    if value is _FAILED or depth > _NESTED:
+        return None
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, str | int | float):
+        whole = isinstance(value, float) and value.is_integer()
+        return _clean([str(int(value)) if whole else str(value)])
+    if isinstance(value, Mapping):
+        return _named(value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    if isinstance(value, list | tuple):
+        if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):  # a map of Arrow
+            return _named(dict(value)) if all(isinstance(item[0], str) for item in value) else None
+        parts = [_words(item, depth + 1) for item in value]
+        return None if None in parts else list(dict.fromkeys(word for part in parts if part for word in part))
+    return None
+
+
+def _named(fields: Mapping[Any, Any]) -> list[str] | None:
+    """A dictionary's name, else each of its plain fields as key=value."""
+    plain = {str(key): value for key, value in fields.items() if isinstance(value, str | int | float)}
+    for key in _NAMES:
+        if key in plain:
+            return _words(plain[key])
+    pairs = [f"{key}={word}" for key, value in plain.items() for word in _words(value) or []]
+    return pairs or (None if any(value is not None for value in fields.values()) else [])
+
+
+def _clean(words: Iterable[str]) -> list[str]:
+    stripped = (word.strip() for word in words)
+    return list(dict.fromkeys(word for word in stripped if word and word not in values.NULL_WORDS))

@@ -1,0 +1,438 @@
+"""What ingest says it understood, through `tastemaker ingest`: columns, ids, kinds, ratings, times, lists,
+refusals.
+"""
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tastemaker.errors import InputError
+from tastemaker.flows.data import load_data
+from tastemaker.flows.ingest import ingest_files, read_options
+from tastemaker.schema import EventRules
+from tastemaker.store import IngestSettings, Workspace, ingest_items
+
+ITEMS = "item_id,title\n" + "".join(f"i{n},Thing {n}\n" for n in range(20))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    return Workspace.create(tmp_path / "shop").root
+
+
+def taken(
+    shop: Path, interactions: str | bytes, items: str | bytes = ITEMS, **options: Any
+) -> dict[str, Any]:
+    """Ingest two files of text; names may be given as `suffix` and `items_suffix`."""
+    files = []
+    for name, content, suffix in (
+        ("items", items, options.pop("items_suffix", ".csv")),
+        ("log", interactions, options.pop("suffix", ".csv")),
+    ):
+        files.append(shop.parent / f"{name}{suffix}")
+        files[-1].write_bytes(content if isinstance(content, bytes) else content.encode())
+    return ingest_files(shop, *files, IngestSettings(**options))
+
+
+def log_of(rows: list[tuple[Any, ...]], *names: str) -> str:
+    return "\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+def kinds_of(result: dict[str, Any]) -> dict[str, dict[str, int]]:
+    kinds = result["interactions"]["understood"]["kinds"]
+    return {name: {one["kind"]: one["events"] for one in listed} for name, listed in kinds.items()}
+
+
+# ---- columns and ids
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_the_item_column_that_matches_most_is_taken_and_the_other_named(shop: Path, swap: bool) -> None:
+    names = ("parent_asin", "asin") if swap else ("asin", "parent_asin")
+    rows = [("u", f"v{n}" if n % 2 else f"i{n}", f"i{n}", n) for n in range(20)]
+    result = taken(
+        shop, log_of([(u, b, a, t) if swap else (u, a, b, t) for u, a, b, t in rows], "user", *names, "ts")
+    )
+    role = result["interactions"]["understood"]["columns"]["item_id"]
+    assert role == {"column": "parent_asin", "runner_up": "asin", "matches": 1.0, "runner_up_matches": 0.5}
+    assert "item_id = 'parent_asin' (100.0% are items; not 'asin', of which 50.0% are)" in result["text"]
+
+
+def test_of_two_item_columns_of_the_catalogue_the_one_that_the_log_uses(shop: Path) -> None:
+    items = "asin,parent_asin,title\n" + "".join(f"v{n},p{n},T\n" for n in range(9))
+    result = taken(shop, log_of([("u", f"p{n}", n) for n in range(9)], "user", "parent_asin", "ts"), items)
+    assert result["interactions"]["accepted"] == 9
+    assert result["items"]["understood"]["columns"]["item_id"]["column"] == "parent_asin"
+
+
+def test_a_column_of_any_name_can_be_chosen_and_a_good_one_is_suggested(shop: Path) -> None:
+    log = log_of([("u", f"x{n}", f"i{n}", n) for n in range(9)], "user", "sku", "thing", "ts")
+    with pytest.raises(
+        InputError, match=r"100% of column 'thing' are ids of items, 0% of 'sku'.*--column item_id=thing"
+    ):
+        taken(shop, log)
+    assert taken(shop, log, columns={"item_id": "thing"})["interactions"]["accepted"] == 9
+    assert taken(shop, log, columns={"interactions.item_id": "thing"})["interactions"]["accepted"] == 9
+    with pytest.raises(
+        InputError, match=r"--column item_id=nothing: no file has that column; .*items.csv has item_id"
+    ):
+        taken(shop, log, columns={"item_id": "nothing"})
+    with pytest.raises(InputError, match="--column colour=thing: there is no such part; the parts are"):
+        taken(shop, log, columns={"colour": "thing"})
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "log"), [("12", "12.0"), ("12.0", "12"), ("12.0", "12.0"), ("12", "12.00"), ("007", "007")]
+)
+@pytest.mark.parametrize("other", ["7", "a"])
+def test_ids_that_were_floats_once_match(shop: Path, catalogue: str, log: str, other: str) -> None:
+    items = f"item_id,title\n{catalogue},A\n{other},B\n"
+    result = taken(shop, log_of([("1.0", log, 1), ("1.0", log, 2)], "user", "item", "ts"), items)
+    assert result["interactions"]["accepted"] == 2
+    assert set(Workspace.open(shop).table("interactions")["user_id"].to_pylist()) == {"1"}
+
+
+@pytest.mark.parametrize(
+    "word", ["NULL", "\\N", "None", "nan", "NaN", "N/A", "null", "<NA>", "NA", "undefined"]
+)
+def test_words_for_nothing_are_nobody(shop: Path, word: str) -> None:
+    rows = [(word if n % 4 == 0 else f"u{n % 3}", word if n % 10 == 9 else f"i{n}", n) for n in range(20)]
+    result = taken(shop, log_of(rows, "user", "item", "ts"), ITEMS + f"{word},x\n")
+    found = result["interactions"]
+    assert found["understood"]["null_words"] == {"user_id": {word: 5}, "item_id": {word: 2}}
+    assert found["refused"] == 7 and word in result["text"]
+    shown = Workspace.open(shop).table("items").to_pylist()
+    assert word not in {row["item_id"] for row in shown} and len(shown) == 20
+
+
+def test_words_for_nothing_empty_optional_cells(shop: Path) -> None:
+    items = "item_id,title,genres,creator,created_at\na,None,NULL,nan,NULL\nb,B,x|NULL,C,2020\n"
+    result = taken(shop, log_of([("u", "a", 1)], "user", "item", "ts"), items)
+    rows = {row["item_id"]: row for row in Workspace.open(shop).table("items").to_pylist()}
+    assert {rows["a"][name] for name in ("title", "creator", "created_at")} == {None}
+    assert rows["a"]["attributes"] is None and rows["b"]["attributes"] == ["x"]
+    assert {one["column"]: one["rows"] for one in result["items"]["cells"]} == {"title": 1, "creator": 1}
+
+
+# ---- kinds and ratings
+
+
+def test_kinds_are_counted_by_sign_with_their_spellings(shop: Path) -> None:
+    kinds = ["play", "Skip", "SKIP", "thumbs_down", "not interested", "teleport", "View", "", "Thumbs Up"]
+    result = taken(
+        shop, log_of([("u", f"i{n}", n, kind) for n, kind in enumerate(kinds)], "user", "item", "ts", "kind")
+    )
+    assert kinds_of(result) == {
+        "wanted": {"play": 1, None: 1, "like": 1},
+        "unwanted": {"skip": 2, "dislike": 1, "not_interested": 1},
+        "ignored": {"teleport": 1, "view": 1},
+    }
+    assert "kinds that nobody knows: 'teleport' (1); their 1 events are kept" in result["text"]
+    assert (
+        "skip 2 (written 'Skip', 'SKIP')" in result["text"]
+        or "skip 2 (written 'SKIP', 'Skip')" in result["text"]
+    )
+    data = load_data(Workspace.open(shop))
+    assert sorted(data.item_ids[item] for item in data.histories.of(0)) == ["i0", "i7", "i8"]
+    assert data.unwanted == {"u": {"i1", "i2", "i3", "i4"}} and result["interactions"]["accepted"] == 9
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "wanted"),
+    [
+        ([1, 2, 3, 4, 5], [1, 5], 2),
+        ([0.5, 3, 5], [0.5, 5], 1),
+        ([0, 2, 5], [0, 5], 1),
+        ([0, 1], [0, 1], 1),
+        ([-1, 1], [-1, 1], 1),
+        ([1, 6, 7], [1, 7], 2),
+        ([1, 8, 10], [1, 10], 2),
+        ([0, 10], [0, 10], 1),
+        ([0, 20, 95], [0, 100], 1),
+        ([200, 1000], [200, 1000], 1),
+        ([1, 1], [0, 1], 2),
+    ],
+)
+@pytest.mark.parametrize("column", ["rating", "stars", "score", "overall"])
+def test_a_rating_column_alone_is_read_on_its_scale(
+    shop: Path, values: list[float], scale: list[float], wanted: int, column: str
+) -> None:
+    result = taken(
+        shop, log_of([("u", f"i{n}", n, v) for n, v in enumerate(values)], "user", "item", "ts", column)
+    )
+    assert result["interactions"]["understood"]["ratings"]["scale"] == scale
+    assert kinds_of(result)["wanted"] == {"rating": wanted}
+    assert Workspace.open(shop).event_rules() == EventRules((float(scale[0]), float(scale[1])))
+    assert f"on a scale from {scale[0]:g} to {scale[1]:g}" in result["text"] and "a guess" in result["text"]
+
+
+def test_counts_are_no_ratings(shop: Path) -> None:
+    for column in ("play_count", "weight"):
+        result = taken(shop, log_of([("u", "i1", 1, 1), ("u", "i2", 2, 40)], "user", "item", "ts", column))
+        assert (
+            kinds_of(result)["wanted"] == {None: 2} and "ratings" not in result["interactions"]["understood"]
+        )
+
+
+def test_the_user_says_which_kinds_are_wanted_and_what_the_scale_is(shop: Path) -> None:
+    rows = [
+        ("u", f"i{n}", n, kind, 2) for n, kind in enumerate(["view", "like", "purchase", "dislike", "rating"])
+    ]
+    log = log_of(rows, "user", "item", "ts", "kind", "rating")
+    settings = read_options([], None, "view, Purchased", "1,2", False)
+    result = taken(shop, log, positive=settings.positive, scale=settings.scale)
+    assert kinds_of(result)["wanted"] == {"view": 1, "purchase": 1}
+    assert Workspace.open(shop).event_rules() == EventRules((1.0, 2.0), frozenset({"view", "purchase"}))
+    ingest_files(shop, shop.parent / "items.csv", None)  # the log stays, and stays read as it was
+    assert Workspace.open(shop).event_rules() == EventRules((1.0, 2.0), frozenset({"view", "purchase"}))
+    with pytest.raises(InputError, match="kind 'wiev' is unknown; the kinds are view"):
+        read_options([], None, "wiev", None, False)
+    for wrong in ("5", "5,1", "a,b"):
+        with pytest.raises(InputError, match=f"--scale {wrong}: write the lowest and the highest rating"):
+            read_options([], None, None, wrong, False)
+    with pytest.raises(InputError, match="--column item_id: write it as PART=COLUMN"):
+        read_options(["item_id"], None, None, None, False)
+
+
+def test_a_log_of_views_alone_says_that_nothing_is_wanted(shop: Path) -> None:
+    result = taken(shop, log_of([("u", f"i{n}", n, "view") for n in range(9)], "user", "item", "ts", "kind"))
+    assert "0 of 9 events count as wanted; --positive KIND,KIND says which kinds do" in result["text"]
+
+
+# ---- times, ties, repeats
+
+
+@pytest.mark.parametrize("order", ["item", "reversed", "user", "shuffled"])
+def test_days_are_ordered_by_no_file(shop: Path, order: str) -> None:
+    draw = random.Random(0)
+    rows = [(f"u{u}", f"i{n}", "2024-01-02") for u in range(30) for n in sorted(draw.sample(range(20), 5))]
+    first = taken(shop, log_of(rows, "user", "item", "date"))
+    one = Workspace.open(shop).table("interactions")
+    rows.sort(key=lambda row: row[1], reverse=order == "reversed")
+    if order in ("user", "shuffled"):
+        random.Random(order).shuffle(rows)
+    taken(shop, log_of(rows, "user", "item", "date"))
+    assert Workspace.open(shop).table("interactions").equals(one)
+    times = first["interactions"]["understood"]["times"]
+    assert (times["tied"], times["order"], times["unit"]) == (1.0, "time, then hash", "ISO 8601 text")
+    assert "100.0% of events have the same time as another event of their person" in first["text"]
+    places: dict[str, list[int]] = {}
+    for row in one.to_pylist():
+        places.setdefault(row["item_id"], []).append(row["position"])
+    means = [sum(found) / len(found) for found in places.values() if len(found) > 3]
+    assert max(means) - min(means) < 3.5  # no item always comes last
+
+
+def test_positions_that_follow_item_numbers_are_named(shop: Path) -> None:
+    rows = [(f"u{u}", f"i{n}", "2024-01-02", n) for u in range(9) for n in range(9)]
+    assert (
+        "the positions follow the ids of the items (100%"
+        in taken(shop, log_of(rows, "user", "item", "ts", "position"))["text"]
+    )
+    random.Random(1).shuffle(rows)
+    mixed = [(u, i, t, n) for n, (u, i, t, _) in enumerate(rows)]
+    assert "follow the ids" not in taken(shop, log_of(mixed, "user", "item", "ts", "position"))["text"]
+    by_time = taken(shop, log_of(mixed, "user", "item", "ts", "position"), columns={"position": ""})
+    assert by_time["interactions"]["understood"]["times"]["order"] == "time, then hash"
+
+
+def test_a_sorted_file_without_times_decides_nothing(shop: Path) -> None:
+    rows = [(f"u{u}", f"i{n}") for u in range(9) for n in range(9)]
+    result = taken(shop, log_of(rows, "user", "item"))
+    assert (
+        result["interactions"]["understood"]["times"]["order"] == "hash"
+        and "sorted by item" in result["text"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("time", "unit"),
+    [
+        (1_600_000_000, "seconds since 1970"),
+        (1_600_000_000_000, "milliseconds since 1970"),
+        ("2020-09-13", "ISO 8601 text"),
+        ("1600000000.5", "seconds since 1970"),
+    ],
+)
+def test_the_unit_of_times_is_told(shop: Path, time: Any, unit: str) -> None:
+    times = taken(shop, log_of([("u", "i1", time)], "user", "item", "ts"))["interactions"]["understood"][
+        "times"
+    ]
+    assert times["unit"] == unit and times["first"].startswith("2020-09-13")
+
+
+def test_times_of_another_age_are_pointed_at(shop: Path) -> None:
+    assert (
+        "check the unit of 'ts'"
+        in taken(shop, log_of([("u", "i1", 1_600_000)], "user", "item", "ts"))["text"]
+    )
+
+
+def test_repeats_and_doubled_rows_are_counted(shop: Path) -> None:
+    rows = [("u", "i1", 1), ("u", "i1", 1), ("u", "i1", 2), ("u", "i2", 3)]
+    understood = taken(shop, log_of(rows, "user", "item", "ts"))["interactions"]["understood"]
+    assert (understood["repeats"], understood["doubled"]) == (0.5, 1)
+
+
+def test_unreadable_optional_cells_cost_no_row(shop: Path) -> None:
+    rows = [
+        ("u", f"i{n}", n, "soon" if n == 3 else n, "much" if n in (4, 5) else 1, "play") for n in range(9)
+    ]
+    result = taken(shop, log_of(rows, "user", "item", "position", "timestamp", "value", "kind"))[
+        "interactions"
+    ]
+    assert result["refused"] == 0
+    assert {(one["column"], one["rows"], one["first"]) for one in result["cells"]} == {
+        ("timestamp", 1, 4),
+        ("value", 2, 5),
+    }
+    cells = next(shop.glob("data/tables-*/cells.csv")).read_text()
+    assert cells.count("\n") == 4 and "log.csv,5,value" in cells
+    with pytest.raises(InputError, match=r"log.csv, row 4, column 'timestamp': not a time.*strict"):
+        taken(shop, log_of(rows, "user", "item", "position", "timestamp", "value", "kind"), strict=True)
+
+
+def test_a_column_that_only_sounds_like_a_position_is_not_one(shop: Path) -> None:
+    rows = [("u", f"i{n}", f"ORD-{n}", n) for n in range(9)]
+    result = taken(shop, log_of(rows, "user", "item", "order", "ts"))
+    assert result["interactions"]["accepted"] == 9 and "'order' was not taken as position" in result["text"]
+
+
+# ---- lists
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ('["a", "b"]', ["a", "b"]),
+        ("['a', 'b']", ["a", "b"]),
+        ("['a' 'b']", ["a", "b"]),
+        ("('a', 'b')", ["a", "b"]),
+        ("[a, b]", ["a", "b"]),
+        ("[1, 2.0, None]", ["1", "2"]),
+        ("[]", None),
+        ("[{'id': 16, 'name': 'Animation'}, {'id': 35, 'name': 'Comedy'}]", ["Animation", "Comedy"]),
+        ('{"colour": "red", "size": 1}', ["colour=red", "size=1"]),
+        ('[["a"], ["b", "a"]]', ["a", "b"]),
+        ("a|b; c", ["a", "b; c"]),
+        ("a;b", ["a", "b"]),
+        ("artist=Earth, Wind & Fire", ["artist=Earth, Wind & Fire"]),
+        ("[Live] Album", ["[Live] Album"]),
+        ('["it\'s", "O\'Neill"]', ["it's", "O'Neill"]),
+        ("['it\\'s']", ["it's"]),
+        ("['a', 'b'", "bad"),
+        ("['Com", "bad"),
+        ("[__import__('os').system('x')]", "bad"),
+        ("[" * 2000 + "]" * 2000, "bad"),
+    ],
+)
+@pytest.mark.parametrize("beside", ['["x", "y"]', "x|y", "plain"])
+def test_a_list_is_read_cell_by_cell(cell: str, words: Any, beside: str) -> None:
+    items, report = ingest_items(pa.table({"item_id": ["0", "1"], "tags": [beside, cell]}))
+    found = dict(zip(items["item_id"].to_pylist(), items["attributes"].to_pylist(), strict=True))
+    assert found["0"] == (["plain"] if beside == "plain" else ["x", "y"])
+    assert found["1"] == (None if words == "bad" else words)
+    assert [(one["rows"], one["first"]) for one in report.summary()["cells"]] == (
+        [(1, 2)] if words == "bad" else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (["Comedy, Drama", "War"], [["Comedy", "Drama"], ["War"]]),
+        (["Comedy, Drama", "a|b, c"], [["Comedy, Drama"], ["a", "b, c"]]),
+        (["colour=red, size=1", "x"], [["colour=red", "size=1"], ["x"]]),
+        (["Earth, Wind & Fire", "Kool and the Gang"], [["Earth, Wind & Fire"], ["Kool and the Gang"]]),
+    ],
+)
+def test_commas_part_only_what_looks_like_lists(column: list[str], expected: list[list[str]]) -> None:
+    items, _ = ingest_items(pa.table({"item_id": ["0", "1"], "tags": column}))
+    found = dict(zip(items["item_id"].to_pylist(), items["attributes"].to_pylist(), strict=True))
+    assert [found["0"], found["1"]] == expected
+
+
+def test_structures_and_written_lists_in_other_columns(shop: Path) -> None:
+    genres = pa.array(
+        [[{"id": 1, "name": "Comedy"}], None],
+        pa.list_(pa.struct([("id", pa.int64()), ("name", pa.string())])),
+    )
+    items, _ = ingest_items(
+        pa.table(
+            {
+                "item_id": ["0", "1"],
+                "genres": genres,
+                "creator": ["['Ann', 'Bo']", "C"],
+                "title": [{"a": 1}] * 2,
+            }
+        )
+    )
+    rows = {row["item_id"]: row for row in items.to_pylist()}
+    assert (
+        rows["0"]["attributes"] == ["Comedy"]
+        and rows["0"]["creator"] == "Ann, Bo"
+        and rows["0"]["title"] is None
+    )
+
+
+# ---- the whole
+
+
+def test_the_report_names_format_encoding_and_delimiter(shop: Path) -> None:
+    log = "user;item;ts\nu;i1;1\n".encode("utf-16")
+    items = "item_id;title\ni1;Café\n".encode("latin-1")
+    result = taken(shop, log, items)
+    assert "read as: csv, utf-16, delimiter ';'" in result["text"]
+    assert (
+        "read as: csv, cp1252, delimiter ';'" in result["text"] and "not UTF-8 from line 2" in result["text"]
+    )
+    assert Workspace.open(shop).table("items")["title"].to_pylist() == ["Café"]
+    json.dumps({name: result[name] for name in ("items", "interactions")}, allow_nan=False)
+
+
+def test_mostly_refused_and_switching_back(shop: Path) -> None:
+    good, bad = (
+        log_of([("u", "i1", 1)], "user", "item", "ts"),
+        log_of([("u", "i1", 1), ("u", "x", 1), ("u", "y", 1)], "user", "item", "ts"),
+    )
+    assert taken(shop, good)["mostly_refused"] == []
+    assert taken(shop, bad)["mostly_refused"] == ["interactions"]
+    assert "switched back to these tables" in taken(shop, good)["text"]
+    assert "nothing changed" in taken(shop, good)["text"]
+
+
+def test_recbole_files(shop: Path) -> None:
+    items = "item_id:token\ttitle:token_seq\tclass:token_seq\ni1\tA Thing\tx y\n"
+    log = "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu\ti1\t4.0\t1600000000.0\n"
+    result = taken(shop, log, items, suffix=".inter", items_suffix=".item", columns={"attributes": "class"})
+    assert result["interactions"]["accepted"] == 1 and kinds_of(result)["wanted"] == {"rating": 1}
+    assert Workspace.open(shop).table("items")["attributes"].to_pylist() == [["x", "y"]]
+
+
+def test_too_many_items_end_early(shop: Path) -> None:
+    ids = pa.array([str(n) for n in range(1000)]).take(pa.array([n % 1000 for n in range(2_100_000)]))
+    pq.write_table(pa.table({"item_id": ids}), shop.parent / "many.parquet")
+    with pytest.raises(InputError, match="2,100,000 rows, more than the 2,000,000 items of a catalogue"):
+        ingest_files(shop, shop.parent / "many.parquet", None)
+
+
+def test_every_record_of_a_broken_file_is_accounted_for(shop: Path) -> None:
+    lines = [f"u{n % 7},i{n % 20},{1_600_000_000 + n}" for n in range(200)]
+    lines[10] = '"u3,i4,1600000010'
+    lines[50] += ",extra"
+    lines[60] = "u1"
+    lines[90] = "user,item,ts"
+    lines[120] = 'u1,"i1,1600000120'
+    lines.insert(130, "")
+    content = "user,item,ts\n" + "\r\n".join(lines) + "\n"
+    for data, suffix in ((content.encode(), ".csv"), (gzip.compress(content.encode()), ".csv.gz")):
+        result = taken(shop, data, suffix=suffix)["interactions"]
+        assert result["rows"] == 200 == result["accepted"] + result["refused"]
+        refused = next(shop.glob("data/tables-*/refused.csv")).read_text()
+        assert result["refused"] == 4 and all(f",{row}," in refused for row in (51, 61, 91, 121))
