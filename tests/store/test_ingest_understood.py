@@ -8,12 +8,16 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tastemaker.corpus.events import Histories
+from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import load_data
+from tastemaker.flows.evaluation.evaluate import had_before
 from tastemaker.flows.ingest import ingest_files, read_options
 from tastemaker.schema import EventRules
 from tastemaker.store import IngestSettings, Workspace, ingest_items
@@ -379,6 +383,12 @@ def test_structures_and_written_lists_in_other_columns(shop: Path) -> None:
         and rows["0"]["creator"] == "Ann, Bo"
         and rows["0"]["title"] is None
     )
+
+
+def test_targets_that_nothing_can_find_are_counted() -> None:
+    targets = Targets(Histories.of_lists([[1, 2, 1], [3], [], [4, 4]]), np.array([1, 2, 3, 4]))
+    assert had_before(targets) == 0.5
+    assert had_before(Targets(Histories.of_lists([]), np.array([], dtype=np.int64))) == 0.0
 
 
 # ---- the whole

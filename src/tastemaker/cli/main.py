@@ -226,7 +226,13 @@ def evaluate(
 
     chosen = [] if baselines == "none" else [name.strip() for name in baselines.split(",") if name.strip()]
     with progress(quiet) as report:
-        emit(evaluate_workspace(workspace, chosen, part, users, report), as_json)
+        result = evaluate_workspace(workspace, chosen, part, users, report)
+    emit(result, as_json)
+    if result["unreachable"] == 1:
+        fail(
+            "every target was had before and is removed as seen: set remove_seen = false in tastemaker.toml",
+            1,
+        )
 
 
 @app.command()

@@ -234,6 +234,24 @@ def _alarm(one: Outcome, n_items: int) -> dict[str, Any]:
     return {"name": one.name, "ok": not found.alarms, "text": "; ".join(found.alarms) or fine}
 
 
+def had_before(targets: Targets) -> float:
+    """The share of targets that stand in their own person's context."""
+    if not len(targets):
+        return 0.0
+    own = np.repeat(targets.target, targets.context.lengths) == targets.context.items
+    rows = targets.context.user_rows[own]
+    return len(np.unique(rows)) / len(targets)
+
+
+def _repeats(targets: Targets, removed: bool) -> dict[str, Any]:
+    """Whether targets were had before, so that nothing can find them where seen items are removed."""
+    share = had_before(targets)
+    text = f"{share:.1%} of targets were had before"
+    if share and removed:
+        text += " and cannot be found: people repeat items here; set remove_seen = false in tastemaker.toml"
+    return {"name": "repeated items", "ok": not (removed and share >= 0.01), "text": text}
+
+
 def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets, part: str) -> dict[str, Any]:
     """Everything the run folder keeps, as `reports.render` takes it."""
     data, settings = pipeline.data, pipeline.workspace.settings
@@ -257,7 +275,11 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
             else []
         ),
         "metrics": headline(outcomes, baseline),
-        "alarms": [_alarm(one, len(data.item_ids)) for one in outcomes],
+        "alarms": [
+            _repeats(targets, settings.remove_seen),
+            *(_alarm(one, len(data.item_ids)) for one in outcomes),
+        ],
+        "unreachable": had_before(targets) if settings.remove_seen else 0.0,
         "slices": sliced(
             outcomes, evaluation.slices(targets.target, data.training_counts, targets.context.lengths)
         ),
