@@ -64,8 +64,8 @@ def rows(n: int) -> np.ndarray:
     level = np.linspace(-1, 1, 50)
     policy = np.exp(level) / np.exp(level).sum()
     action = draws.integers(0, 50, n)
-    reward = draws.random(n) < 0.1 * (1 + 0.5 * level[action])
-    return np.stack([policy[action] * 50, reward * 1.0], axis=1)
+    reward = (draws.random(n) < 0.1 * (1 + 0.5 * level[action])) * 1.0
+    return np.asarray(np.c_[policy[action] * 50, reward])
 
 
 def least(work: Callable[[], object], repeats: int) -> float:

@@ -2,6 +2,8 @@
 one JSON line.
 """
 
+from __future__ import annotations
+
 import json
 import resource
 import sys
@@ -10,9 +12,9 @@ import time
 import numpy as np
 
 
-def agree(path):
+def agree(path: str) -> dict[str, float]:
     """Estimates of the arrays in an .npz file."""
-    from obp import ope
+    from obp import ope  # type: ignore[import-not-found]
 
     data = np.load(path)
     n, actions = data["pi"].shape
@@ -55,26 +57,25 @@ def agree(path):
     return {name: float(value) for name, value in found.items()}
 
 
-def scale(rows, actions):
+def scale(rows: int, actions: int) -> dict[str, float]:
     """Processor and wall seconds of a dense log of rows x actions and one IPS estimate on it, and the peak of
     extra memory.
     """
-    from obp.dataset import SyntheticBanditDataset, linear_behavior_policy, logistic_reward_function
-    from obp.ope import InverseProbabilityWeighting
+    from obp import dataset, ope
 
     before, start, wall = (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         time.process_time(),
         time.perf_counter(),
     )
-    data = SyntheticBanditDataset(
+    data = dataset.SyntheticBanditDataset(
         n_actions=actions,
         dim_context=32,
-        reward_function=logistic_reward_function,
-        behavior_policy_function=linear_behavior_policy,
+        reward_function=dataset.logistic_reward_function,
+        behavior_policy_function=dataset.linear_behavior_policy,
         random_state=1,
     ).obtain_batch_bandit_feedback(n_rounds=rows)
-    InverseProbabilityWeighting().estimate_policy_value(
+    ope.InverseProbabilityWeighting().estimate_policy_value(
         reward=data["reward"],
         action=data["action"],
         pscore=data["pscore"],

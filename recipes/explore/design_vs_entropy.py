@@ -62,7 +62,8 @@ def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
         played = draw(world, mixed, ROWS, draws, names)
         plays = np.bincount(played.action, minlength=len(names))[new]
         expected = NU * ROWS * parts[rule][:, new].mean(axis=0)
-        rewards = np.bincount(played.action, weights=played.reward, minlength=len(names))[new].astype(float)
+        earned = np.bincount(played.action, weights=played.reward, minlength=len(names))[new]
+        rewards = np.asarray(earned, np.float64)
         guess = shrunk(plays, rewards, float(played.reward.mean()), world.vectors[new])
         truth = world.q[:, new].mean(axis=0)
         best = np.argsort(-guess)[: len(new) // 10]
@@ -78,7 +79,9 @@ def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
     return out
 
 
-def shrunk(plays: npt.NDArray[np.integer[Any]], rewards: Floats, mean: float, vectors: Floats) -> Floats:
+def shrunk(
+    plays: npt.NDArray[np.signedinteger[Any]], rewards: Floats, mean: float, vectors: Floats
+) -> Floats:
     """Mean reward of each item: a ridge regression on vectors, then the item's own plays against ten plays of
     that prediction.
     """

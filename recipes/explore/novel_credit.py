@@ -33,7 +33,8 @@ KINDS = ("logged", "prefix", "features")
 def vectors() -> npt.NDArray[np.float64]:
     """(80, 16): which prefix an item has, with noise."""
     small = prefix_world()
-    return np.eye(16)[small.world.prefixes] + 0.02 * generator(0, "vectors").normal(size=(80, 16))
+    noise = generator(0, "vectors").normal(size=(80, 16))
+    return np.asarray(np.eye(16)[small.world.prefixes] + 0.02 * noise)
 
 
 def judge(n: int, worthless: bool, seed: int, batch: int) -> dict[str, int]:
@@ -41,7 +42,7 @@ def judge(n: int, worthless: bool, seed: int, batch: int) -> dict[str, int]:
     small, draws = prefix_world(worthless), generator(seed, "novel credit", n, str(worthless), batch)
     prefixes, passed = small.world.prefixes, dict.fromkeys(KINDS, 0)
     assert prefixes is not None
-    by_item = np.asarray(small.policy / np.where(small.logger > 0, small.logger, np.inf), np.float64)
+    by_item = small.policy / np.where(small.logger > 0, small.logger, np.inf)
     by_prefix = np.asarray(16 * np.bincount(prefixes, weights=small.policy)[prefixes], np.float64)
     goal = -np.log(DELTA)
     for run in range(BATCH):
@@ -76,9 +77,10 @@ def main() -> None:
     keys = [[n, twin, batch] for n in sizes for twin in (False, True) for batch in range(runs // BATCH)]
     found = journal.run(keys, lambda key: judge(key[0], key[1], arguments.seed, key[2]), "novel credit")
     hits: dict[tuple[str, bool, int], int] = {}
-    for (n, twin, _), one in zip(keys, found, strict=True):
+    for (n, twin, _), passed in zip(keys, found, strict=True):
         for kind in KINDS:
-            hits[kind, bool(twin), n] = hits.get((kind, bool(twin), n), 0) + one[kind]
+            place = (kind, bool(twin), n)
+            hits[place] = hits.get(place, 0) + passed[kind]
     rows: list[dict[str, Any]] = [
         {
             "certificate": kind,
