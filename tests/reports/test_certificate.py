@@ -12,8 +12,7 @@ import pytest
 from tastemaker.explore.gate import GateSettings, certify
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log, Split
-from tastemaker.reports.certificate import markdown, page
-from tastemaker.reports.certificate.words import claim
+from tastemaker.reports.certificate import claim, markdown, page
 
 
 @pytest.fixture(scope="module")

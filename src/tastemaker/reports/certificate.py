@@ -1,0 +1,165 @@
+"""A certificate for people: what was claimed, what was found, what has to be believed; as Markdown and as one
+HTML page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tastemaker.reports.markup import Safe, table, tag
+from tastemaker.reports.page import document
+
+WORDS = "words"  # class of tables whose last column is read, not compared
+SUPPORTS = {
+    "logged": (
+        "Only actions that the logger itself may show count. Plays of new items count as worth nothing."
+    ),
+    "prefix": (
+        "New items count what items of the same Semantic-ID prefix earned. If a prefix does not carry the"
+        " whole effect of an item, this certificate can be wrong."
+    ),
+    "features": (
+        "New items count a cautious prediction from their vectors. If their rewards follow another rule than"
+        " those of shown items, this certificate can be wrong."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with paragraphs, a list, and a table of `columns`, whichever there are."""
+
+    heading: str
+    paragraphs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def markdown(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
+    """The certificate `certificates[chosen]` (as `Certificate.values` gives it) as Markdown, with every
+    candidate of its gate.
+    """
+    title, summary = _title(certificates, chosen)
+    lines = [f"# {title}", "", summary]
+    for section in _sections(certificates, chosen):
+        lines += ["", f"## {section.heading}"]
+        for paragraph in section.paragraphs:
+            lines += ["", paragraph]
+        lines += ["", *(f"- {note}" for note in section.notes)] if section.notes else []
+        if section.columns:
+            lines += ["", f"| {' | '.join(section.columns)} |", "|" + "---|" * len(section.columns)]
+            lines += [f"| {' | '.join(row)} |" for row in section.rows]
+    return "\n".join(lines) + "\n"
+
+
+def page(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
+    """The same as one HTML page; all text is escaped."""
+    title, summary = _title(certificates, chosen)
+    parts = [tag("header", tag("h1", title), tag("p", summary, class_="muted"))]
+    for section in _sections(certificates, chosen):
+        children: list[Safe] = [tag("p", paragraph) for paragraph in section.paragraphs]
+        if section.notes:
+            children.append(tag("ul", *(tag("li", note) for note in section.notes)))
+        if section.columns:
+            children.append(table(list(section.columns), [(None, list(row)) for row in section.rows], WORDS))
+        parts.append(tag("section", tag("h2", section.heading), *children))
+    return document(f"Certificate: {title.lower()}", parts)
+
+
+def _title(certificates: Sequence[Mapping[str, Any]], chosen: int) -> tuple[str, str]:
+    certificate = certificates[chosen]
+    title = "May go live" if certificate["passed"] else "Must not go live"
+    return title, f"Candidate {chosen + 1} of {len(certificates)}. {certificate['reason']}"
+
+
+def _sections(certificates: Sequence[Mapping[str, Any]], chosen: int) -> list[Section]:
+    certificate = certificates[chosen]
+    candidates = tuple(
+        (str(place), f"{each['novelty']:.2%}", number(each["lcb"]), _outcome(each))
+        for place, each in enumerate(certificates, start=1)
+    )
+    sections = [
+        Section("The claim", (claim(certificate), SUPPORTS[certificate["support"]])),
+        Section("The figures", columns=("figure", "value"), rows=_figures(certificate)),
+        Section("What has to be true", notes=tuple(certificate["assumptions"]) or ("nothing was tested",)),
+        Section(
+            "Every candidate", columns=("candidate", "novelty", "lower bound", "outcome"), rows=candidates
+        ),
+    ]
+    if certificate["beside"]:
+        others = tuple(
+            (
+                other["test"],
+                number(other["lcb"]),
+                "would pass" if other["passed"] else "would refuse",
+                other["note"],
+            )
+            for other in certificate["beside"]
+        )
+        sections.append(
+            Section(
+                "Other tests of the same claim",
+                ("For comparison; they decide nothing.",),
+                columns=("test", "lower bound", "outcome", "note"),
+                rows=others,
+            )
+        )
+    return sections
+
+
+def claim(certificate: Mapping[str, Any]) -> str:
+    """What was tested, in a sentence."""
+    share, margin = f"{certificate['c']:.0%} of what the logger earns", float(certificate["margin"])
+    earns = f"at least {share}"
+    if margin > 0:
+        earns = f"at least {number(margin)} a round more than {share}"
+    elif margin < 0:
+        earns = f"at most {number(-margin)} a round less than {share} (earlier deployments have banked that)"
+    sure = (
+        f"with probability {1 - certificate['delta']:g}, this policy earns {earns}, and never less than"
+        f" {certificate['floor']:.0%} of it"
+    )
+    text = sure[0].upper() + sure[1:] if certificate["passed"] else f"It was not shown that, {sure}"
+    return f"{text}. Tested once, on {certificate['n']:,} rows that had no part in learning or choosing."
+
+
+def _figures(certificate: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    needed, log_hash, split_hash = (
+        number(certificate["margin"]),
+        certificate["log_hash"][:12],
+        certificate["split_hash"][:12],
+    )
+    weights = f"{number(certificate['max_weight'])}; {number(certificate['ess'])}"
+    return (
+        ("Lower bound of V(pi) - c V0", f"{number(certificate['lcb'])} (needed: {needed})"),
+        ("Lower bound of V(pi) - floor V0", f"{number(certificate['floor_lcb'])} (needed: 0)"),
+        (
+            "Evidence (e-value)",
+            f"{number(certificate['e_value'])} (needed: {number(1 / certificate['delta'])})",
+        ),
+        ("Estimate of V(pi)/V0, no bound", number(certificate["ratio"])),
+        ("Novelty: plays of new items", f"{certificate['novelty']:.2%}"),
+        ("Plays that the log can speak about", f"{certificate['on_support_mass']:.2%}"),
+        ("Rows, of them rewarded", f"{certificate['n']:,}, {certificate['n_rewarded']:,}"),
+        ("Largest weight; rows worth", weights),
+        ("Test", str(certificate["test"])),
+        ("Digest of the policy", certificate["policy_hash"][:12]),
+        ("Digests of rows and split", f"{log_hash}, {split_hash}"),
+    )
+
+
+def number(value: Any) -> str:
+    """Six significant digits; a dash where nothing was computed."""
+    given = float(value) + 0.0  # no minus before a zero
+    return f"{given:.6g}" if math.isfinite(given) else ("unbounded" if given > 0 else "–")
+
+
+def _outcome(certificate: Mapping[str, Any]) -> str:
+    if not certificate["tested"]:
+        return str(certificate["reason"])
+    failed = "the margin" if float(certificate["lcb"]) < float(certificate["margin"]) else "the floor"
+    return "passed" if certificate["passed"] else f"refused: below {failed}"
