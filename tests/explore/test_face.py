@@ -135,6 +135,8 @@ def test_the_paired_row_is_explained_and_constant_rewards_are(installed: Path) -
         pa.table({"action": ["a", "b"] * 20, "reward": [1.0] * 40, "propensity": [0.5] * 40}),
     )
     text = printed("estimate", installed / "ones.parquet")
+    rows = json.loads(printed("estimate", installed / "ones.parquet", "--json"))["estimates"]
+    assert rows[2]["estimator"] == "snips" and rows[2]["t"] is None and "no row" in rows[2]["no_bound"]
     assert "every reward is 1" in text and "no t bound for snips" in text and "-inf" not in text
 
 

@@ -86,8 +86,8 @@ def _nothing(contributions: Contributions, method: str) -> str:
         return f"{len(value)} row: {method} needs at least two to see any spread"
     if method in ("t", "bca") and float(np.ptp(value)) == 0:
         return (
-            f"all {len(value)} contributions are {value[0]:g}: no row carries information, and {method} would"
-            " see no spread"
+            f"all {len(value)} contributions are {value[0] + 0.0:g}: no row carries information, and {method}"
+            " would see no spread"
         )
     return ""
 

@@ -67,7 +67,7 @@ def _values(row: PolicyEstimate) -> dict[str, Any]:
         "estimates": row.of,
         "value": row.interval.value,
         "standard_error": row.standard_error,
-        "t": row.interval.low,
+        "t": None if row.interval.reason else row.interval.low,
         "betting": row.certain,
         "effective_rows": row.effective_rows,
         "assumptions": [*row.interval.assumptions, *([PAIRED] if row.estimator == "paired" else [])],
