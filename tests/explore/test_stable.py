@@ -4,6 +4,9 @@ in which part or arm.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,12 +18,33 @@ from tastemaker.retention.proxy.parts import user_parts
 
 ROWS = 40
 # As `certificates.json` of 0.1 holds it; the ledger remembers its digest.
-CERTIFICATE = """{"assumptions": ["rewards lie between 0 and r_max"], "beside": [{"lcb": -0.25, "note": "weights clipped at
-100", "passed": false, "test": "Bernstein"}], "c": 0.95, "cap": 1.0, "delta": 0.05, "e_value": 1.5, "ess": 12.0,
-"floor": 0.9, "floor_lcb": -0.44, "lcb": -0.48, "log_hash": "f70c69937d8230c88e8380e1dff055d2", "margin": 0.0,
-"max_weight": 1.0, "n": 12, "n_rewarded": 4, "novelty": 0.0, "on_support_mass": 1.0, "passed": false, "policy_hash":
-"f238898ea816160dc73c6b6dce4676a2", "ratio": 1.0, "reason": "refused", "split_hash": "589ab079b1386ba614e3380c312ab9e4",
-"support": "logged", "test": "paired betting", "tested": true}"""
+CERTIFICATE: dict[str, Any] = {
+    "assumptions": ["rewards lie between 0 and r_max"],
+    "beside": [{"lcb": -0.25, "note": "weights clipped at 100", "passed": False, "test": "Bernstein"}],
+    "c": 0.95,
+    "cap": 1.0,
+    "delta": 0.05,
+    "e_value": 1.5,
+    "ess": 12.0,
+    "floor": 0.9,
+    "floor_lcb": -0.44,
+    "lcb": -0.48,
+    "log_hash": "f70c69937d8230c88e8380e1dff055d2",
+    "margin": 0.0,
+    "max_weight": 1.0,
+    "n": 12,
+    "n_rewarded": 4,
+    "novelty": 0.0,
+    "on_support_mass": 1.0,
+    "passed": False,
+    "policy_hash": "f238898ea816160dc73c6b6dce4676a2",
+    "ratio": 1.0,
+    "reason": "refused",
+    "split_hash": "589ab079b1386ba614e3380c312ab9e4",
+    "support": "logged",
+    "test": "paired betting",
+    "tested": True,
+}
 
 
 def test_rows_and_their_split_have_the_digests_of_the_first_release() -> None:
@@ -54,7 +78,7 @@ def test_policies_have_the_digests_of_the_first_release() -> None:
 
 
 def test_a_certificate_of_the_first_release_has_the_digest_its_ledger_remembers() -> None:
-    certificate = Certificate.from_json(CERTIFICATE.replace("\n", " "))
+    certificate = Certificate.from_json(json.dumps(CERTIFICATE))
     assert (
         certificate.hash == "5e5c6ba87b7070861e1cac98dfdc15b3"
         and certificate.comparisons[0].test == "Bernstein"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.stats.estimate import Estimate
+from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 LEAST_VALID = 0.95
@@ -79,7 +79,7 @@ def _kappas(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(np.where(chance > 0, 1.0 - seen / chance, np.nan))
 
 
-def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Estimate:
+def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Interval:
     """Weighted kappa of two judges on what both answered, with a percentile bootstrap over conversations.
 
     The value is NaN, with a reason, when chance alone leaves no disagreement (a judge that always says the
@@ -98,13 +98,13 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
             if not pairs
             else "a judge gives one grade throughout: chance leaves no disagreement"
         )
-        return Estimate(value, float("nan"), float("nan"), len(pairs), "weighted kappa", reason=why)
+        return Interval(value, float("nan"), float("nan"), len(pairs), "weighted kappa", reason=why)
     rng = generator(seed, "kappa", first, second, aspect)
     counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
     drawn = _kappas(np.tensordot(counts, tables, axes=1))
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (float("nan"), float("nan"))
-    return Estimate(
+    return Interval(
         value, float(low), float(high), len(pairs), "weighted kappa", ("conversations are independent",)
     )
 
