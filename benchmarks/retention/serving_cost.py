@@ -25,21 +25,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi.testclient import TestClient
 
-from tastemaker.explore import greedy_slate
-from tastemaker.flows.service import WorkspaceService
 from tastemaker.retention.adjust import Capped, Constrained
 from tastemaker.retention.features import Person, features, known_items, matrix
 from tastemaker.retention.proxy import Proxy, ProxySettings, predict_arrays, to_parts
 from tastemaker.retention.served import rerank, sentence
 from tastemaker.server import create_app
+from tastemaker.serving.service import WorkspaceService
 from tastemaker.stats.random import generator
-from tastemaker.store import Database, Workspace, write_json, write_table
+from tastemaker.store import Database, Offer, OfferedRow, Offers, Workspace, write_json, write_table
 
 POOL, SHOWN, HISTORY, VALUES = 17, 12, 30, 8
 
@@ -114,6 +114,7 @@ def logging(
 ) -> tuple[list[Any], list[Any]]:
     """Seconds of storing a slate of 12, without and with its features, in turn."""
     database = Database(folder / "log.sqlite")
+    offers = Offers(database)
     out: tuple[list[Any], list[Any]] = ([], [])
     for number in range(arguments.requests):
         items, scores = (
@@ -123,13 +124,16 @@ def logging(
         ids = [f"i{item}" for item in items]
         seen = features(known, Person(), items, scores)
         for place, list_ in enumerate(out):
-            slate = greedy_slate(f"r{number}-{place}", "u", ids, datetime.now(UTC))
-
-            def store(place: int = place, slate: Any = slate, seen: Any = seen, ids: list[str] = ids) -> None:
-                columns = {name: values.round(6).tolist() for name, values in seen.items()} if place else None
-                database.log_slate(slate, json.dumps({"item_id": ids} | columns) if columns else None)
-
-            list_.append(timed(store)[1])
+            columns = {name: values.round(6).tolist() for name, values in seen.items()} if place else None
+            offer = Offer(
+                f"r{number}-{place}",
+                "u",
+                datetime.now(UTC),
+                [OfferedRow(item_id, 1.0) for item_id in ids],
+                "greedy",
+                features=json.dumps({"item_id": ids} | columns) if columns else None,
+            )
+            list_.append(timed(partial(offers.add, [offer]))[1])
     database.close()
     return out
 
@@ -142,7 +146,7 @@ def whole(folder: Path, requests: int) -> dict[str, list[tuple[float, float]]]:
         for name, rule in (("without", "off"), ("with", "constrained"))
     }
     deploy(opened, services["with"])
-    people = [user["user_id"] for user in services["with"].users(1000, 0)]
+    people = [user["user_id"] for user in services["with"].users(1000, 0)[0]]
     rng, out = generator(0, "whole"), {name: list[tuple[float, float]]() for name in services}
     with ExitStack() as stack:
         apps = {
@@ -167,7 +171,7 @@ def whole(folder: Path, requests: int) -> dict[str, list[tuple[float, float]]]:
 
 def deploy(workspace: Workspace, service: WorkspaceService) -> None:
     """A proxy with made-up weights for the workspace's own features."""
-    names = service.ranking.context.known.names
+    names = service.parts.reranker.context.known.names
     weights = tuple(generator(0, "weights").normal(0, 0.1, len(names)))
     values, table = to_parts(Proxy(ProxySettings(names), weights, (-2.0, -1.0, 0.5, 1.5), n=1000))
 

@@ -18,7 +18,6 @@ from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,9 @@ from tastemaker.flows.media import FACTS_FILE
 from tastemaker.flows.retention.experiment.run import check_experiment, read_experiment
 from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.retention.live.trial import export_trial
-from tastemaker.flows.service import WorkspaceService
 from tastemaker.flows.train import run_stages
+from tastemaker.serving.query import Happened, Query, Slate
+from tastemaker.serving.service import WorkspaceService
 from tastemaker.simulate.retention import (
     ListenerWorld,
     ask,
@@ -193,11 +193,13 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
     for start in range(0, len(here), 64):
         part = here[start : start + 64]
         wishes = [_wish(f"{tag}-{row}", town.users[row]) for row in part]
-        lists |= dict(zip(part, service.recommend_many(wishes), strict=True))
+        slates = service.recommend_many(wishes)
+        service.delivered([slate.request_id for slate in slates if isinstance(slate, Slate)])
+        lists |= dict(zip(part, slates, strict=True))
     # While answers are gathered any place may be heard, so that they vary with the score; in the test it is
     # the first.
-    heard = {row: int(rng.integers(len(lists[row]["rows"]))) if tag.startswith("ask") else 0 for row in here}
-    met = _meet(town, here, [lists[row]["rows"][heard[row]]["item_id"] for row in here], day)
+    heard = {row: int(rng.integers(len(lists[row].rows))) if tag.startswith("ask") else 0 for row in here}
+    met = _meet(town, here, [lists[row].rows[heard[row]].item_id for row in here], day)
     for row, slate in lists.items():
         _true_move(town, row, slate, day)
     felt = ask(replace(town.world, ask_rate=1.0), met, town.seed + day)
@@ -222,10 +224,8 @@ def live(service: WorkspaceService, town: Town, day: int, tag: str) -> dict[str,
     }
 
 
-def _wish(request_id: str, user: str) -> SimpleNamespace:
-    return SimpleNamespace(
-        request_id=request_id, user_id=user, history=(), k=K, filters={}, exclude=frozenset(), deadline=None
-    )
+def _wish(request_id: str, user: str) -> Query:
+    return Query(user, k=K, request_id=request_id)
 
 
 def _meet(town: Town, here: list[int], items: list[str], day: int) -> pa.Table:
@@ -240,28 +240,20 @@ def _tell(
     """The day's event of one listener: one place is heard, and liked or skipped by taste; the server may ask
     about it.
     """
-    item = slate["rows"][place]["item_id"]
+    item = slate.rows[place].item_id
     taste = float(town.liking[row, town.rows[item]]) + 2 * luck - 1
     kind, value = ("like", None) if taste > 1.2 else ("skip", None) if taste < -0.6 else ("play", 0.9)
-    event = SimpleNamespace(
-        event_id=name,
-        user_id=town.users[row],
-        kind=kind,
-        item_id=item,
-        value=value,
-        request_id=slate["request_id"],
-        target=None,
-    )
+    event = Happened(name, town.users[row], kind, item, value=value, request_id=slate.request_id)
     return service.add_events([event])["survey"]
 
 
 def _true_move(town: Town, row: int, slate: Any, day: int) -> None:
     """What the adjusted first place changes in truth, against the model's own first."""
-    rows = slate["rows"]
-    if rows[0]["retention"] is None:
+    rows = slate.rows
+    if rows[0].retention is None:
         return
-    alone = max(rows, key=lambda one: one["score"])
-    pair = _meet(town, [row, row], [rows[0]["item_id"], alone["item_id"]], day)
+    alone = max(rows, key=lambda shown: shown.score)
+    pair = _meet(town, [row, row], [rows[0].item_id, alone.item_id], day)
     adjusted, base = expected_return(town.world, pair)
     town.moved.append((rows[0] is not alone, float(adjusted), float(base)))
 

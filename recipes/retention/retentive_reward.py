@@ -23,8 +23,8 @@ from recipes.retention.live_loop import ASKING, Town, build, live, points, serve
 from tastemaker.cli.progress import progress
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.retention.live.context import Context
+from tastemaker.flows.retention.live.deployed import load_deployed
 from tastemaker.flows.retention.live.fit import fit_live
-from tastemaker.flows.retention.live.ranking import load_deployed
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.train import BUILDERS, ORDER
@@ -96,13 +96,13 @@ def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
     found = searcher.remember(targets.context, searcher.search_all(targets.context))
     lists = [one.items for one in found]
     ranks = rank_in_lists(lists, targets.target)
-    proxy, context = load_deployed(workspace, mark), Context(workspace, pipeline.data, None)
+    proxy = load_deployed(workspace, mark)
+    context = Context(pipeline.data, workspace.table("interactions", full=False), pipeline.data.split.train)
     good = np.empty(len(lists))
     for row, one in enumerate(found):
         items, scores = one.items[:10], one.scores[:10]
-        seen = context.features(
-            str(targets.context.users[row]), targets.context.of(row).tolist(), items, scores
-        )
+        person = context.person(str(targets.context.users[row]), targets.context.of(row).tolist())
+        seen = context.features(person, items, scores)
         seen |= {name: np.full(len(items), proxy.about["means"][name]) for name in SERVED}
         good[row] = predict_arrays(proxy, matrix(seen, proxy.settings.features, len(items)))[0].mean()
     first = [pipeline.data.item_ids[one[0]] for one in lists]

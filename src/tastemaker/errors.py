@@ -23,5 +23,9 @@ class ArtifactError(TastemakerError):
     """A stored file is missing, damaged, locked, or was built from other inputs than the ones at hand."""
 
 
+class BusyError(ArtifactError):
+    """Another process holds what is needed; nothing was changed, and a later try may find it free."""
+
+
 class ModelError(TastemakerError):
     """A language model cannot be loaded, extended, trained or decoded as asked."""

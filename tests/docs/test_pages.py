@@ -93,8 +93,8 @@ def test_quickstart_and_api_run_as_written(
 def _ask_as_the_page_does() -> None:
     from starlette.testclient import TestClient
 
-    from tastemaker.flows.service import WorkspaceService
     from tastemaker.server import create_app
+    from tastemaker.serving.service import WorkspaceService
     from tastemaker.store import Workspace
 
     (line,) = [one for block in blocks("api.md", "sh") for one in block.splitlines()]

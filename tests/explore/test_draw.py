@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tastemaker.errors import InputError
-from tastemaker.explore.slate import draw_slate, drawn_slate, plackett_luce, prefix_propensities
-from tastemaker.schema import SLATES
+from tastemaker.explore.slate import Pool, draw_pool, draw_slate, plackett_luce, prefix_propensities
 
 WEIGHTS = np.log([4.0, 3.0, 2.0, 1.0])
 
@@ -69,20 +67,24 @@ def test_prefix_propensities_by_enumeration() -> None:
     np.testing.assert_allclose(prefix_propensities(WEIGHTS, [0, 1, 2], prefixes), [0.7, 0.5, 1.0])
 
 
-def test_a_drawn_slate_is_a_checked_table() -> None:
-    when = datetime(2026, 1, 1, tzinfo=UTC)
-    table = drawn_slate("r1", "u1", ["a", "b", "c", "d"], WEIGHTS, 2, when, "softmax", [0, 0, 1, 1])
-    order, propensity = draw_slate(WEIGHTS, 2, "r1")
-    assert table.schema == SLATES
-    assert table["item_id"].to_pylist() == ["abcd"[one] for one in order]
-    assert table["propensity"].to_pylist() == propensity.tolist()
-    assert table["prefix_propensity"].null_count == 0
-    assert (
-        drawn_slate("r1", "u1", ["a", "b", "c", "d"], WEIGHTS, 2, when, "softmax")[
-            "prefix_propensity"
-        ].null_count
-        == 2
-    )
+def test_a_pool_is_drawn_at_its_temperature() -> None:
+    pool = Pool(np.array([7, 3, 9, 1]), WEIGHTS * 0.5, 0.5, "softmax")
+    draw = draw_pool(pool, 2, ("secret", "r1"), [0, 0, 1, 1])
+    order, propensity = draw_slate(WEIGHTS, 2, ("secret", "r1"))
+    assert draw.order.tolist() == order.tolist() and draw.policy_id == "softmax"
+    np.testing.assert_allclose(draw.propensity, propensity, rtol=1e-12)
+    assert draw.prefix is not None and (draw.prefix >= draw.propensity).all() and draw.policy is None
+    assert draw_pool(pool, 2, ("secret", "r1")).prefix is None
+    assert len(draw_pool(pool, 9, ("secret", "r1")).order) == 4  # no more than there are
+    lists = {tuple(draw_pool(pool, 4, (secret, "r1")).order) for secret in "abcdefghij"}
+    assert len(lists) > 1  # the id alone does not choose
+
+
+def test_without_temperature_the_best_come_first_with_certainty() -> None:
+    draw = draw_pool(Pool(np.array([7, 3, 9]), np.zeros(3), 0.0, "greedy"), 2, ("secret", "r1"))
+    assert draw.order.tolist() == [0, 1] and draw.policy_id == "greedy"
+    assert draw.propensity.tolist() == [1.0, 1.0]
+    assert draw.prefix is not None and draw.prefix.tolist() == [1.0, 1.0]
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from datetime import UTC, datetime
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,20 +14,24 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.explore.policy import TablePolicy
-from tastemaker.explore.serving import Deployed, Pool, logger_name, serve_deployed
-from tastemaker.explore.slate import mixed_slate, plackett_luce
-from tastemaker.schema import SLATES
+from tastemaker.explore.slate import (
+    Deployed,
+    Draw,
+    Pool,
+    draw_deployed,
+    draw_mixed,
+    logger_name,
+    plackett_luce,
+)
 
-WHEN = datetime(2026, 1, 1, tzinfo=UTC)
-ITEMS = tuple("abcde")
 POLICY, LOGGER = np.array([0.5, 0.2, 0.1, 0.15, 0.05]), np.array([0.05, 0.0, 0.35, 0.4, 0.2])
 PREFIXES = np.array([0, 0, 1, 1, 2])
 
 
 def drawn(
     request: str, share: float = 0.3, k: int = 3, policy: np.ndarray = POLICY, logger: np.ndarray = LOGGER
-) -> pa.Table:
-    return mixed_slate(request, "u", ITEMS, policy, logger, share, k, WHEN, "both", PREFIXES)
+) -> Draw:
+    return draw_mixed(policy, logger, share, k, ("secret", request), PREFIXES)
 
 
 def list_chance(order: tuple[int, ...], share: float) -> float:
@@ -46,44 +48,38 @@ def list_chance(order: tuple[int, ...], share: float) -> float:
 
 def test_propensities_are_those_of_a_mixture_of_lists() -> None:
     for request in range(60):
-        slate = drawn(f"r{request}")
-        order = tuple(ITEMS.index(one) for one in slate["item_id"].to_pylist())
-        product = np.cumprod(slate["propensity"].to_pylist())
+        draw = drawn(f"r{request}")
+        order = tuple(draw.order.tolist())
+        product = np.cumprod(draw.propensity)
         for length in (1, 2, 3):
             assert product[length - 1] == pytest.approx(list_chance(order[:length], 0.3), rel=1e-9)
-        assert slate["propensity"][0].as_py() == pytest.approx(
-            0.7 * POLICY[order[0]] + 0.3 * LOGGER[order[0]], rel=1e-12
-        )
+        assert draw.propensity[0] == pytest.approx(0.7 * POLICY[order[0]] + 0.3 * LOGGER[order[0]], rel=1e-12)
         given = np.exp([plackett_luce(np.log(np.maximum(one, 1e-300)), order) for one in (POLICY, LOGGER)])
-        np.testing.assert_allclose(slate["policy_propensity"].to_pylist(), given[0], rtol=1e-9)
-        np.testing.assert_allclose(
-            slate["reference_propensity"].to_pylist(), given[1], rtol=1e-9, atol=1e-280
-        )
-        assert slate.schema == SLATES
-    assert drawn("r7").equals(drawn("r7"))
+        np.testing.assert_allclose(draw.policy, given[0], rtol=1e-9)
+        np.testing.assert_allclose(draw.reference, given[1], rtol=1e-9, atol=1e-280)
+    assert drawn("r7").order.tolist() == drawn("r7").order.tolist()
 
 
 def test_lists_come_as_often_as_they_say() -> None:
     runs = 2_000
-    seen = Counter(tuple(drawn(f"request {one}", k=2)["item_id"].to_pylist()) for one in range(runs))
+    seen = Counter(tuple(drawn(f"request {one}", k=2).order.tolist()) for one in range(runs))
     lists = list(itertools.permutations(range(5), 2))
     expected = np.array([list_chance(one, 0.3) for one in lists])
     assert expected.sum() == pytest.approx(1.0)
-    counts = np.array([seen[tuple(ITEMS[item] for item in one)] for one in lists])
+    counts = np.array([seen[one] for one in lists])
     assert stats.chisquare(counts, runs * expected).pvalue > 1e-4
 
 
 def test_prefix_propensities_by_enumeration() -> None:
     for request in range(20):
-        slate = drawn(f"p{request}", k=2)
-        first, second = (ITEMS.index(one) for one in slate["item_id"].to_pylist())
+        draw = drawn(f"p{request}", k=2)
+        first, second = draw.order.tolist()
+        assert draw.prefix is not None
         same = [item for item in range(5) if PREFIXES[item] == PREFIXES[first]]
-        assert slate["prefix_propensity"][0].as_py() == pytest.approx(
-            sum(list_chance((item,), 0.3) for item in same)
-        )
+        assert draw.prefix[0] == pytest.approx(sum(list_chance((item,), 0.3) for item in same))
         below = [item for item in range(5) if PREFIXES[item] == PREFIXES[second] and item != first]
         chance = sum(list_chance((first, item), 0.3) for item in below) / list_chance((first,), 0.3)
-        assert slate["prefix_propensity"][1].as_py() == pytest.approx(chance)
+        assert draw.prefix[1] == pytest.approx(chance)
 
 
 positive = st.lists(st.floats(0.01, 1), min_size=5, max_size=5)
@@ -106,10 +102,11 @@ def test_a_deployed_slate_keeps_its_promises(
     policy = np.array(wanted) / sum(wanted)
     deployed = Deployed(TablePolicy(policy[None, :]), "certified-x", 0.05, cap)
     from_pi0 = Pool(pool, np.array(scores)[pool], 0.5, "pi0")
-    slate = serve_deployed(deployed, np.zeros(1), from_pi0, allowed, ITEMS, f"{key}", "u", 2, WHEN)
-    shown = [ITEMS.index(one) for one in slate["item_id"].to_pylist()]
-    own, logger, mixed = (slate[f"{name}propensity"][0].as_py() for name in ("policy_", "reference_", ""))
-    assert allowed[shown].all() and slate["policy_id"][0].as_py() == "certified-x/pi0"
+    draw = draw_deployed(deployed, np.zeros(1), from_pi0, allowed, 2, (key,))
+    shown = draw.order.tolist()
+    assert draw.policy is not None and draw.reference is not None
+    own, logger, mixed = (float(column[0]) for column in (draw.policy, draw.reference, draw.propensity))
+    assert allowed[shown].all() and draw.policy_id == "certified-x/pi0"
     assert logger <= mixed * cap * (1 + 1e-9)
     sharp = np.exp(np.array(scores)[pool] / 0.5)
     pi0 = dict(zip(pool.tolist(), sharp / sharp.sum(), strict=True))
@@ -124,16 +121,8 @@ def test_what_cannot_be_served_is_refused() -> None:
         drawn("r", k=5)
     deployed = Deployed(TablePolicy(POLICY[None, :]), "certified-x", 0.05, 5.0)
     with pytest.raises(InputError, match="knows 5 items, not these 4"):
-        serve_deployed(
-            deployed,
-            np.zeros(1),
-            Pool(np.array([0]), np.zeros(1), 1.0, "pi0"),
-            np.ones(4, bool),
-            "abcd",
-            "r",
-            "u",
-            2,
-            WHEN,
+        draw_deployed(
+            deployed, np.zeros(1), Pool(np.array([0]), np.zeros(1), 1.0, "pi0"), np.ones(4, bool), 2, ("r",)
         )
     assert logger_name(0, "m") == "greedy" and logger_name(0.5, "m") == "plackett-luce-0.5-m"
     with pytest.raises(InputError, match="temperature is -1"):

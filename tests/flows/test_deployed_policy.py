@@ -10,11 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from scipy import stats
 from typer.testing import CliRunner
@@ -23,10 +21,12 @@ from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.flows.explore.runs import kept_policy
-from tastemaker.flows.explore.serve import Explorer
 from tastemaker.flows.explore.tables import Source, contexts, load
-from tastemaker.flows.recommend import Wish
-from tastemaker.flows.service import WorkspaceService, open_service
+from tastemaker.serving.draw import Drawer, Rounds
+from tastemaker.serving.log import log
+from tastemaker.serving.query import Query, Slate
+from tastemaker.serving.serve import begin, search
+from tastemaker.serving.service import WorkspaceService, open_service
 from tastemaker.stats.random import generator
 from tastemaker.store import Event
 
@@ -42,30 +42,30 @@ class Shop:
     service: WorkspaceService
 
     def __post_init__(self) -> None:
-        self.service.recommender.settings = replace(self.service.recommender.settings, beam=64)
-        self.users = [str(user) for user in self.service.data.histories.users]
-        self.wishes = [Wish(tuple(self._history(user)), 3) for user in self.users]
-        self.found = self.service.recommender.answer(self.wishes)
+        self.users = [str(user) for user in self.service.parts.searcher.data.histories.users]
+        self.asked = [begin(Query(user, k=3), self.service.parts) for user in self.users]
+        self.found = search(self.asked, self.service.parts, 0)
 
-    def _history(self, user: str) -> list[str]:
-        data = self.service.data
-        return [data.item_ids[item] for item in data.histories.of(data.user_row[user])]
+    def offer(self, name: str, row: int, drawer: Drawer | None = None) -> Slate:
+        """A list for one person under an id of its own, not logged yet."""
+        query, slate = self.asked[row][0], replace(self.found[row], request_id=name)
+        return (drawer or self.service.parts.drawer).now()(query, replace(slate, timestamp=datetime.now(UTC)))
 
-    def serve(self, name: str, passes: int, good: float = LIKED) -> pa.Table:
+    def serve(self, name: str, passes: int, good: float = LIKED) -> list[Slate]:
         """Every person comes `passes` times; what is shown is logged, what they play too."""
         slates, events, draws = [], [], generator(0, "people", name)
         for turn in range(passes):
-            for user, wish, found in zip(self.users, self.wishes, self.found, strict=True):
-                request, now = f"{name}-{turn}-{user}", datetime.now(UTC)
-                slate, _ = self.service.explorer.slate(request, user, wish, found, now)
-                top = slate["item_id"][0].as_py()
+            for row, user in enumerate(self.users):
+                slate = self.offer(f"{name}-{turn}-{user}", row)
+                top = slate.rows[0].item_id
                 if draws.random() < (good if int(top[1:]) % 4 == 0 else OTHER):
-                    events.append(Event(f"e-{request}", user, "play", now, top, None, request, None))
+                    about = (top, None, slate.request_id, None)
+                    events.append(Event(f"e-{slate.request_id}", user, "play", slate.timestamp, *about))
+                log(self.service.offers, [(self.asked[row][0], slate)])
                 slates.append(slate)
-        table = pa.concat_tables(slates)
-        self.service.database.log_slate(table)
+        self.service.delivered([slate.request_id for slate in slates])
         self.service.database.add_events(events)
-        return table
+        return slates
 
     def run(self, line: str, code: int = 0) -> dict[str, Any]:
         """A command of `tastemaker explore` on this workspace, its exit code checked."""
@@ -82,6 +82,14 @@ class Shop:
         return self.root / "tastemaker.sqlite"
 
 
+def wide(root: Path) -> WorkspaceService:
+    """A service whose lists are drawn from the whole catalogue."""
+    service = open_service(root)
+    searcher = service.parts.searcher
+    searcher.settings = replace(searcher.settings, beam=64)
+    return service
+
+
 @pytest.fixture(scope="module")
 def shop(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Served by pi0, learnt from, certified, deployed, and served again."""
@@ -89,7 +97,7 @@ def shop(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop
     shutil.copytree(tiny_workspace, root, ignore=shutil.ignore_patterns("tastemaker.sqlite*"))
     dials = root / "tastemaker.toml"
     dials.write_text(dials.read_text().replace("\nexploration = 0.0", f"\nexploration = {HEAT}"))
-    made = Shop(root, open_service(root))
+    made = Shop(root, wide(root))
     made.before = made.serve("before", PASSES)
     study, certificate = root / "study", root / "certificate"
     made.run(f"learn --out {study} --shares 0,0.1 --steps 60 -q")
@@ -100,21 +108,30 @@ def shop(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop
     return made
 
 
-def first_rows(table: pa.Table) -> dict[str, np.ndarray]:
+def first_rows(slates: list[Slate]) -> dict[str, np.ndarray]:
     """Columns of the first positions."""
-    top = table.filter(pa.compute.equal(table["position"], 0))
-    return {name: np.asarray(top[name].to_pylist()) for name in top.column_names}
+    drawn = [(slate, slate.rows[0], slate.drawn) for slate in slates]
+    columns = {
+        "item_id": [row.item_id for _, row, _ in drawn],
+        "policy_id": [slate.policy_id for slate, _, _ in drawn],
+        "propensity": [row.propensity for _, row, _ in drawn],
+        "policy_propensity": [np.nan if draw.policy is None else draw.policy[0] for *_, draw in drawn],
+        "reference_propensity": [
+            np.nan if draw.reference is None else draw.reference[0] for *_, draw in drawn
+        ],
+    }
+    return {name: np.asarray(values) for name, values in columns.items()}
 
 
 def test_what_is_deployed_is_served_without_a_restart(shop: Shop) -> None:
     assert shop.told["passed"]
     before, live = first_rows(shop.before), first_rows(shop.live)
-    pi0 = shop.service.recommender.version()
+    pi0 = shop.service.parts.searcher.versions["model"]
     assert set(before["policy_id"]) == {f"plackett-luce-8-{pi0}"}
     assert len(set(live["policy_id"])) == 1 and live["policy_id"][0].startswith("certified-")
     assert live["policy_id"][0].endswith(f"/plackett-luce-8-{pi0}")
-    assert shop.before["reference_propensity"].null_count == len(shop.before)
-    assert shop.live["reference_propensity"].null_count == shop.live["policy_propensity"].null_count == 0
+    assert np.isnan(before["reference_propensity"]).all()
+    assert not np.isnan(live["reference_propensity"]).any() and not np.isnan(live["policy_propensity"]).any()
 
 
 def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Shop) -> None:
@@ -132,23 +149,22 @@ def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Sho
         assert abs(weight.mean() - 1) < 5 * weight.std() / np.sqrt(len(weight))
     # The policy served is the certified one, and what it may not show here falls to pi0.
     policy, vectors, _ = kept_policy(shop.service.workspace, book.serving.policy)
-    data = shop.service.data
+    data = shop.service.parts.searcher.data
     item = np.array([data.index[one] for one in live["item_id"]])
-    certified = np.exp(policy.log_prob(contexts(live["user_id"].tolist(), data, vectors), item))
+    certified = np.exp(policy.log_prob(contexts(shop.users * 6, data, vectors), item))
     rest = np.where(logger > 0, (own - certified) / np.maximum(logger, 1e-300), 0.0)
     assert (own >= certified - 1e-6).all() and rest.max() < 1
 
 
 def test_frequencies_of_the_served_slates_match_their_propensities(shop: Shop) -> None:
-    # An explorer of its own: these are no rounds of the deployment.
-    runs, explorer, when = 600, Explorer(shop.service.recommender, shop.service.database), datetime.now(UTC)
-    slates = [
-        explorer.slate(f"chi-{run}", shop.users[0], shop.wishes[0], shop.found[0], when)[0]
-        for run in range(runs)
-    ]
-    tops = [first_rows(slate) for slate in slates]
-    seen = Counter(one["item_id"][0] for one in tops)
-    chance = {one["item_id"][0]: one["propensity"][0] for one in tops}
+    # Rounds of its own: these are none of the deployment.
+    runs, service = 600, shop.service
+    rounds = Rounds(service.database)
+    drawer = Drawer(service.workspace, service.parts.searcher, service.database, rounds)
+    slates = [shop.offer(f"chi-{run}", 0, drawer) for run in range(runs)]
+    tops = first_rows(slates)
+    seen = Counter(tops["item_id"].tolist())
+    chance = dict(zip(tops["item_id"].tolist(), tops["propensity"].tolist(), strict=True))
     often = [one for one in seen if runs * chance[one] >= 5]
     expected = runs * np.array([chance[one] for one in often])
     # All that was seldom or never shown is one cell.
@@ -156,21 +172,19 @@ def test_frequencies_of_the_served_slates_match_their_propensities(shop: Shop) -
     assert (
         len(often) > 5 and stats.chisquare(counts, np.append(expected, runs - expected.sum())).pvalue > 1e-4
     )
-    again, _ = explorer.slate("chi-7", shop.users[0], shop.wishes[0], shop.found[0], when)
-    assert again.equals(slates[7])
+    assert shop.offer("chi-7", 0, drawer).rows == slates[7].rows
 
 
 def test_the_server_answers_with_the_policy_and_its_filters(shop: Shop) -> None:
-    asked = SimpleNamespace(request_id="page-1", user_id=shop.users[3], history=(), k=5, deadline=None)
-    asked.filters, asked.exclude = {"type": ("reel",)}, frozenset({"t000"})
-    shown = shop.service.recommend_many([asked])[0]
-    assert shown["policy_id"].startswith("certified-") and len(shown["rows"]) == 5
-    assert all(int(row["item_id"][1:]) % 4 == 0 and row["item_id"] != "t000" for row in shown["rows"])
-    logged = [
-        row for row in shop.service.database.slates_table().to_pylist() if row["request_id"] == "page-1"
-    ]
-    assert [row["propensity"] for row in logged] == [row["propensity"] for row in shown["rows"]]
-    assert {row["source"] for row in shown["rows"]} <= {"model", "exploration"}
+    query = Query(shop.users[3], k=5, filters={"type": ("reel",)}, exclude=frozenset({"t000"}))
+    (slate,) = shop.service.recommend_many([query])
+    shop.service.delivered([slate.request_id])
+    assert slate.policy_id.startswith("certified-") and len(slate.rows) == 5
+    assert all(int(row.item_id[1:]) % 4 == 0 and row.item_id != "t000" for row in slate.rows)
+    table = shop.service.database.slates_table().to_pylist()
+    logged = [row for row in table if row["request_id"] == slate.request_id]
+    assert [row["propensity"] for row in logged] == [row.propensity for row in slate.rows]
+    assert {row.source for row in slate.rows} <= {"model", "exploration"}
 
 
 def test_live_rows_are_watched_and_banked_as_they_come(shop: Shop) -> None:
@@ -217,9 +231,9 @@ def test_another_pi0_is_not_what_the_policy_was_certified_against(
 ) -> None:
     dials, served = shop.root / "tastemaker.toml", shop.service.database.served("certified-")
     assert shop.run("ledger")["served"]
-    warmer = replace(shop.service.recommender.settings, exploration=2.0)
-    monkeypatch.setattr(shop.service.recommender, "settings", warmer)
-    assert shop.serve("hotter", 1)["policy_id"][0].as_py().startswith("plackett-luce-2-")
+    searcher = shop.service.parts.searcher
+    monkeypatch.setattr(searcher, "settings", replace(searcher.settings, exploration=2.0))
+    assert shop.serve("hotter", 1)[0].policy_id.startswith("plackett-luce-2-")
     assert shop.service.database.served("certified-") == served
     text = dials.read_text()
     dials.write_text(text.replace(f"exploration = {HEAT}", "exploration = 2.0"))
@@ -240,7 +254,7 @@ def test_an_alarm_gives_everything_back_to_pi0_at_once(shop: Shop) -> None:
     told = shop.run("watch --reference 0.95 --floor 0.95 --hand-back", 1)
     assert told["alarm"] < told["rows"] == PLANNED
     assert shop.run("ledger")["serving"] is None
-    assert shop.service.explorer.standing() is None
+    assert shop.service.parts.drawer.in_force() is None
     with pytest.raises(InputError, match="nothing is deployed"):
         shop.run("ledger --hand-back")
 

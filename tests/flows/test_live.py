@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,18 +22,19 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.experiment.assign import position
 from tastemaker.explore.slate import plackett_luce
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.recommend import recommend_once
 from tastemaker.flows.retention.experiment.run import read_experiment
-from tastemaker.flows.retention.live.asking import Asker
+from tastemaker.flows.retention.live.deployed import deployed
 from tastemaker.flows.retention.live.fit import export_surveys, fit_live, withdraw_proxy
-from tastemaker.flows.retention.live.ranking import deployed
 from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
-from tastemaker.flows.service import WorkspaceService
 from tastemaker.flows.stages.models import fine_tuning_examples
 from tastemaker.lm.vocabulary import Vocabulary
-from tastemaker.stats.random import generator
-from tastemaker.store import Database, Surveys, Workspace, read_table, write_table
+from tastemaker.serving.asking import Asker
+from tastemaker.serving.once import recommend_once
+from tastemaker.serving.query import Happened, Query, Slate
+from tastemaker.serving.serve import begin, search
+from tastemaker.serving.service import WorkspaceService
+from tastemaker.store import Database, Offers, Surveys, Workspace, read_table, write_table
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ASKING = {"ask_share": 1.0, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.0}
@@ -67,24 +67,29 @@ def opened(folder: Path, **dials: Any) -> tuple[WorkspaceService, Clock]:
     )
 
 
-def wish(request_id: str, user_id: str | None, k: int = 6, history: tuple[str, ...] = ()) -> SimpleNamespace:
-    plain: dict[str, Any] = {"filters": {}, "exclude": frozenset(), "deadline": None}
-    return SimpleNamespace(request_id=request_id, user_id=user_id, history=history, k=k, **plain)
+def wish(request_id: str, user_id: str | None, k: int = 6, history: tuple[str, ...] = ()) -> Query:
+    return Query(user_id, history, k, request_id=request_id)
+
+
+def shown(service: WorkspaceService, queries: list[Query]) -> list[Slate]:
+    """Slates that reached whoever asked."""
+    slates = service.recommend_many(queries)
+    assert all(isinstance(slate, Slate) for slate in slates), slates
+    service.delivered([slate.request_id for slate in slates])
+    return slates
 
 
 def played(
     event_id: str, user: str, item: str, request: str | None, kind: str = "play", value: float | None = 1.0
-) -> Any:
-    return SimpleNamespace(
-        event_id=event_id, user_id=user, kind=kind, item_id=item, value=value, request_id=request, target=None
-    )
+) -> Happened:
+    return Happened(event_id, user, kind, item, value=value, request_id=request)
 
 
 def test_a_question_follows_a_play_of_a_logged_slate_and_is_stored_with_its_probability(folder: Path) -> None:
     service, clock = opened(folder)
-    slate = service.recommend_many([wish("a1", "u001")])[0]
-    item = slate["rows"][2]["item_id"]
-    events = [played("a-e1", "u001", item, "a1")]
+    (slate,) = shown(service, [wish("a1", "u001")])
+    item = slate.rows[2].item_id
+    events = [played("a-e1", "u001", item, slate.request_id)]
     survey = service.add_events(events)["survey"]
     assert survey["item_id"] == item and survey["text"] and survey["question_id"].startswith("q-")
     assert service.add_events(events)["survey"] == survey  # sent again: the same question, logged once
@@ -92,7 +97,7 @@ def test_a_question_follows_a_play_of_a_logged_slate_and_is_stored_with_its_prob
     assert [(row["asked_probability"], row["answer"], row["question"]) for row in rows] == [
         (1.0, None, "return")
     ]
-    assert rows[0]["score"] == pytest.approx(slate["rows"][2]["score"], abs=1e-5)
+    assert rows[0]["score"] == pytest.approx(slate.rows[2].score, abs=1e-5)
     assert rows[0]["place"] == pytest.approx(2.0) and np.isfinite(rows[0]["popularity"])
     clock.now += timedelta(seconds=30)
     question = survey["question_id"]
@@ -119,10 +124,10 @@ def test_nothing_is_asked_about_what_was_not_shown_heard_or_liked(
 ) -> None:
     service, _ = opened(folder)
     name = f"b-{kind}-{value}"  # every request has an id of its own
-    slate = service.recommend_many([wish(name, "u003")])[0]
-    shown = slate["rows"][0]["item_id"] if item == "shown" else item
-    from_slate = name if request_id == "b1" else request_id
-    event = played(f"b-{kind}-{request_id}-{value}", "u003", shown, from_slate, kind, value)
+    (slate,) = shown(service, [wish(name, "u003")])
+    about = slate.rows[0].item_id if item == "shown" else item
+    from_slate = slate.request_id if request_id == "b1" else request_id
+    event = played(f"b-{kind}-{request_id}-{value}", "u003", about, from_slate, kind, value)
     assert service.add_events([event])["survey"] is None
 
 
@@ -133,8 +138,9 @@ def test_limits_and_holdout_hold(folder: Path) -> None:
         clock.now = START + timedelta(days=30, hours=5 * step)
         name = f"c{step - step % 2}"
         if step % 2 == 0:
-            shown = service.recommend_many([wish(name, "u004")])[0]["rows"][0]["item_id"]
-        if service.add_events([played(f"c-e{step}", "u004", shown, name)])["survey"]:
+            (slate,) = shown(service, [wish(name, "u004")])
+        item = slate.rows[step % 2].item_id
+        if service.add_events([played(f"c-e{step}", "u004", item, slate.request_id)])["survey"]:
             asked.append(clock.now)
     gaps = np.diff([one.timestamp() for one in asked]) / 3600
     assert len(asked) >= 4 and gaps.min() >= 20
@@ -148,32 +154,44 @@ def test_limits_and_holdout_hold(folder: Path) -> None:
         f"u{number:03d}" for number in range(USERS) if position(f"u{number:03d}", "never asked/0") < 0.25
     )
     strict, _ = opened(folder, ask_holdout=0.25)
-    slate = strict.recommend_many([wish("held", held)])[0]
-    assert strict.add_events([played("held-e", held, slate["rows"][0]["item_id"], "held")])["survey"] is None
+    (slate,) = shown(strict, [wish("held", held)])
+    event = played("held-e", held, slate.rows[0].item_id, slate.request_id)
+    assert strict.add_events([event])["survey"] is None
 
 
 def test_the_chance_of_being_asked_is_the_one_that_is_logged(folder: Path) -> None:
-    service, _ = opened(folder, ask_share=0.3)
-    drawn = 0
-    for number in range(300):
-        drawn += generator(service.asker.settings.seed, "ask", f"d-{number}").random() < 0.3
-    assert abs(drawn - 90) < 4 * np.sqrt(300 * 0.3 * 0.7)
-    asked = 0
-    service.recommend_many([wish(f"d{number}", f"u{number:03d}") for number in range(20, 60)])
-    for number in range(20, 60):
-        item = next(
-            row["item_id"]
-            for row in service.database.slates_table().to_pylist()
-            if row["request_id"] == f"d{number}"
-        )
-        asked += (
-            service.add_events([played(f"d-e{number}", f"u{number:03d}", item, f"d{number}", "like", None)])[
-                "survey"
-            ]
-            is not None
-        )
-    rows = [row for row in Surveys(service.database).rows().to_pylist() if row["request_id"].startswith("d")]
-    assert len(rows) == asked and {row["asked_probability"] for row in rows} == {0.3}
+    service, _ = opened(folder, ask_share=0.3, ask_hours=0.0, ask_lists=0)
+    users = [f"u{number:03d}" for number in range(20, USERS)]
+    asked, occasions = 0, 0
+    for part in range(3):
+        slates = shown(service, [wish(f"d{part}-{user}", user) for user in users])
+        for user, slate in zip(users, slates, strict=True):
+            for row in slate.rows[:4]:
+                event = played(
+                    f"d{part}-{user}-{row.item_id}", user, row.item_id, slate.request_id, "like", None
+                )
+                occasions += 1
+                asked += service.add_events([event])["survey"] is not None
+    assert abs(asked - 0.3 * occasions) < 4 * np.sqrt(occasions * 0.3 * 0.7)
+    rows = [row for row in Surveys(service.database).rows().to_pylist() if row["asked_probability"] == 0.3]
+    assert len(rows) == asked
+
+
+def test_nobody_can_choose_to_be_asked(folder: Path) -> None:
+    """Another event id, another request id, the same event again: the draw belongs to the slate and item."""
+    service, _ = opened(folder, ask_share=0.2, ask_hours=0.0, ask_lists=0)
+    (slate,) = shown(service, [wish("chosen", "u005", 40)])
+    questions: dict[str, set[str | None]] = {}
+    for row in slate.rows:
+        for attempt in range(5):
+            event = played(f"try-{attempt}-{row.item_id}", "u005", row.item_id, slate.request_id)
+            survey = service.add_events([event])["survey"]
+            questions.setdefault(row.item_id, set()).add(survey and survey["question_id"])
+    assert all(len(names) == 1 for names in questions.values())
+    asked = sum(names != {None} for names in questions.values())
+    assert 0 < asked < len(questions)
+    stranger = played("stolen", "u006", slate.rows[0].item_id, slate.request_id)
+    assert service.add_events([stranger])["survey"] is None
 
 
 def gather(
@@ -187,14 +205,13 @@ def gather(
     for day in range(days):
         clock.now = START + timedelta(days=100 + day)
         users = [f"u{number:03d}" for number in range(USERS)]
-        slates = service.recommend_many([wish(f"g{day}-{user}", user) for user in users])
+        slates = shown(service, [wish(f"g{day}-{user}", user) for user in users])
         for user, slate in zip(users, slates, strict=True):
-            row = slate["rows"][int(rng.integers(len(slate["rows"])))]
-            survey = service.add_events(
-                [played(f"g{day}-{user}-e", user, row["item_id"], slate["request_id"])]
-            )["survey"]
+            row = slate.rows[int(rng.integers(len(slate.rows)))]
+            event = played(f"g{day}-{user}-e", user, row.item_id, slate.request_id)
+            survey = service.add_events([event])["survey"]
             if survey:
-                service.answer_survey(survey["question_id"], user, answer(row["item_id"], rng))
+                service.answer_survey(survey["question_id"], user, answer(row.item_id, rng))
 
 
 def keys_matter(item: str, rng: np.random.Generator) -> int | None:
@@ -211,22 +228,22 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     few = fit_live(folder, quiet, least=100_000)
     assert few["exit_code"] == 1 and not few["deployed"] and "more are needed" in few["text"]
     service, clock = opened(folder)
-    assert service.recommend_many([wish("h0", "u010")])[0]["rows"][0]["retention"] is None
+    assert shown(service, [wish("h0", "u010")])[0].rows[0].retention is None
     gather(service, clock, 6, keys_matter)
     done = fit_live(folder, quiet, least=200)
     assert done["exit_code"] == 0 and done["deployed"] and done["skill"] < 0.95, done["text"]
     assert "of those asked answered" in done["text"]
     assert deployed(service.database) == done["proxy"]
-    slate = service.recommend_many([wish("h1", "u010")])[0]  # the running server ranks by it at once
-    found = [row["retention"] for row in slate["rows"]]
-    assert all(one["text"] and 0 <= one["p_pos"] + one["p_neg"] <= 1 for one in found)
-    assert all(abs(one["moved"]) <= 5 for one in found)
-    bare = service.recommend_many([wish("h2", None, history=("t000", "t004", "t008"))])[0]
-    moved = Counter(int(np.sign(row["retention"]["moved"])) for row in bare["rows"])
+    (slate,) = shown(service, [wish("h1", "u010")])  # the running server ranks by it at once
+    moves = [row.retention for row in slate.rows]
+    assert all(move and move.text and 0 <= move.p_pos + move.p_neg <= 1 for move in moves)
+    assert all(move and abs(move.moved) <= 5 for move in moves)
+    (bare,) = shown(service, [wish("h2", None, history=("t000", "t004", "t008"))])
+    moved = Counter(int(np.sign(row.retention.moved)) for row in bare.rows if row.retention)
     assert moved[1] + moved[-1] > 0
-    shown = export_surveys(folder, tmp_path / "surveys.parquet")
+    exported = export_surveys(folder, tmp_path / "surveys.parquet")
     table = read_table(tmp_path / "surveys.parquet")
-    assert table.num_rows == shown["shown"] > shown["answered"] and "is key=D" in table.column_names
+    assert table.num_rows == exported["shown"] > exported["answered"] and "is key=D" in table.column_names
     assert (
         fit_live(folder, quiet, least=200, deploy=False)["proxy"] == done["proxy"]
     )  # the same answers, the same proxy
@@ -236,25 +253,28 @@ def test_off_means_off_and_the_pool_is_the_models_own_order(folder: Path) -> Non
     service, _ = opened(folder)
     assert deployed(service.database), "the test before this one deployed a proxy"
     plain, _ = opened(folder, adjust="off")
-    ours = service.recommend_many([wish("i1", None, 8, ("t000", "t004"))])[0]["rows"]
-    theirs = plain.recommend_many([wish("i2", None, 8, ("t000", "t004"))])[0]["rows"]
-    assert all(row["retention"] is None for row in theirs)
-    base = [row["item_id"] for row in theirs]
+    ours = shown(service, [wish("i1", None, 8, ("t000", "t004"))])[0].rows
+    theirs = shown(plain, [wish("i2", None, 8, ("t000", "t004"))])[0].rows
+    assert all(row.retention is None for row in theirs)
+    base = [row.item_id for row in theirs]
     for row in ours:
-        if row["item_id"] in base:
-            assert row["retention"]["moved"] == base.index(row["item_id"]) - row["position"]
+        if row.item_id in base:
+            assert row.retention and row.retention.moved == base.index(row.item_id) - row.position
 
 
 def test_the_command_line_ranks_as_the_server_does_and_says_so(folder: Path) -> None:
     service, _ = opened(folder)
-    theirs = service.recommend_many([wish("c1", None, 8, ("t000", "t004", "t008"))])[0]["rows"]
+    history = ("t000", "t004", "t008")
+    (theirs,) = shown(service, [wish("c1", None, 8, history)])
     before = service.database.slates_table().num_rows
-    ours = recommend_once(folder, None, ["t000", "t004", "t008"], 8, [], [])
-    for name in ("item_id", "score", "retention", "propensity", "source"):
-        assert [row[name] for row in ours["rows"]] == [row[name] for row in theirs], name
+    ours = recommend_once(folder, Query(history=history, k=8, logged=False))
+    plain = theirs.public()
+    for name in ("item_id", "score", "retention", "propensity", "source", "reasons"):
+        assert [row[name] for row in ours["rows"]] == [row[name] for row in plain["rows"]], name
+    assert all(ours[name] == plain[name] for name in plain if name not in ("request_id", "rows"))
     assert all(row["retention"]["text"] in ours["text"] for row in ours["rows"])
     assert service.database.slates_table().num_rows == before  # a bare history is nobody's list
-    recommend_once(folder, "u012", [], 3, [], [])
+    recommend_once(folder, Query("u012", k=3))
     assert service.database.slates_table().num_rows == before + 3
 
 
@@ -262,43 +282,41 @@ def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(folder: Path
     service, _ = opened(folder)
     mark = deployed(service.database)
     wished = [wish("w", None, 8, ("t000", "t004")), wish("w-u", "u013", 8)]
-    with_proxy = service.recommend_many(wished)
+    with_proxy = shown(service, wished)
     plain, _ = opened(folder, adjust="off")
     done = withdraw_proxy(folder)
     assert done["withdrawn"] == mark and done["exit_code"] == 0 and deployed(service.database) is None
     assert withdraw_proxy(folder)["exit_code"] == 1  # nothing left to withdraw
-    after = service.recommend_many(
-        [replace_id(one, "after") for one in wished]
-    )  # the running server, without a restart
-    off = plain.recommend_many([replace_id(one, "off") for one in wished])
+    after = shown(service, [replace_id(one, "after") for one in wished])  # running, without a restart
+    off = shown(plain, [replace_id(one, "off") for one in wished])
     for one, other in zip(after, off, strict=True):
-        assert one["rows"] == other["rows"] and one["policy_id"] == other["policy_id"]
-        assert all(row["retention"] is None for row in one["rows"])
+        assert one.rows == other.rows and one.policy_id == other.policy_id
+        assert all(row.retention is None for row in one.rows)
     with pytest.raises(InputError, match="none of the proxies deployed here"):
         withdraw_proxy(folder, "zz")
     assert mark is not None and withdraw_proxy(folder, mark[:8])["deployed"] == mark
-    back = service.recommend_many([replace_id(one, "back") for one in wished])
-    assert [one["rows"] for one in back] == [one["rows"] for one in with_proxy]
+    back = shown(service, [replace_id(one, "back") for one in wished])
+    assert [one.rows for one in back] == [one.rows for one in with_proxy]
 
 
-def replace_id(one: SimpleNamespace, tag: str) -> SimpleNamespace:
+def replace_id(query: Query, tag: str) -> Query:
     """The same wish as another request."""
-    return SimpleNamespace(**vars(one) | {"request_id": f"{one.request_id}-{tag}"})
+    return replace(query, request_id=f"{query.request_id}-{tag}")
 
 
 def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(folder: Path) -> None:
     service, _ = opened(folder, exploration=1.0)
-    history = service.recommender.index_of(["t000", "t004"])
-    pool = service.recommender.answer(
-        [service._resolve(wish("j", None, 5, ("t000", "t004"))).wish], None, service.ranking.spare
-    )[0]
-    served = service.ranking.serve(None, history, pool, START)
-    slate = service.recommend_many([wish("j", None, 5, ("t000", "t004"))])[0]
-    place = {service.data.item_ids[item]: row for row, item in enumerate(served.pool.items)}
-    order = [place[row["item_id"]] for row in slate["rows"]]
-    expected = np.exp(plackett_luce(served.pool.scores, order))
-    assert [row["propensity"] for row in slate["rows"]] == pytest.approx(list(expected), rel=1e-4)
-    assert "proxy-" in slate["policy_id"]
+    query, parts = wish("j", None, 5, ("t000", "t004")), service.parts
+    rerank = parts.reranker.now()
+    resolved, empty = begin(replace(query, request_id="j0"), parts)
+    (searched,) = search([(resolved, empty)], parts, rerank.spare)
+    ranked = rerank(resolved, searched)
+    (slate,) = shown(service, [query])
+    assert set(ranked.pool) == set(slate.pool) and ranked.pool != searched.pool
+    order = [slate.pool.index(row.item_id) for row in slate.rows]
+    expected = np.exp(plackett_luce(ranked.candidates.scores, order))
+    assert [row.propensity for row in slate.rows] == pytest.approx(list(expected), rel=1e-4)
+    assert "proxy-" in slate.policy_id and Offers(service.database).pools()[slate.request_id] == slate.pool
 
 
 def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, tmp_path: Path) -> None:
@@ -307,15 +325,13 @@ def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, t
     for day in range(2):
         clock.now = START + timedelta(days=300 + day)
         asking = [wish(f"k{day}-{user}", user) for user in users[: 40 if day == 0 else 13]]
-        slates = service.recommend_many(asking)
-    arms = {user: service.ranking.arm(user) for user in users}
+        slates = shown(service, asking)
+    arms = {user: service.parts.reranker.arm(user) for user in users}
     assert set(arms.values()) == {"control", "treatment"}
     for user, slate in zip(users[:13], slates, strict=True):
-        assert all((row["retention"] is not None) == (arms[user] == "treatment") for row in slate["rows"])
-    bare = service.recommend_many([wish("k-bare", None)])[0]
-    assert all(
-        row["retention"] is None for row in bare["rows"]
-    )  # nobody knows who that is: outside the test, unadjusted
+        assert all((row.retention is not None) == (arms[user] == "treatment") for row in slate.rows)
+    (bare,) = shown(service, [wish("k-bare", None)])  # nobody knows who that is: outside the test, unadjusted
+    assert all(row.retention is None for row in bare.rows)
     result = export_trial(folder, tmp_path / "results.parquet", "rr-1")
     table = read_table(tmp_path / "results.parquet").to_pylist()
     assert {row["user_id"]: row["arm"] for row in table} == arms

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from tests.conftest import quiet
+from tests.conftest import USERS, quiet
 
 from tastemaker.errors import InputError
+from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import evaluate_workspace
-from tastemaker.flows.recommend import Recommender, Wish, recommend_once
-from tastemaker.flows.service import WorkspaceService, open_service
-from tastemaker.store import Workspace, read_arrays
+from tastemaker.flows.search import Searcher
+from tastemaker.serving.history import People
+from tastemaker.serving.once import recommend_once
+from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
+from tastemaker.serving.service import WorkspaceService, open_service
+from tastemaker.store import Database, Workspace, read_arrays
 
 
 @pytest.fixture(scope="module")
@@ -21,23 +27,26 @@ def service(tiny_workspace: Path) -> WorkspaceService:
     return open_service(tiny_workspace)
 
 
-def _ask(
-    request_id: str, user_id: str | None = None, history: tuple[str, ...] = (), **other: object
-) -> SimpleNamespace:
-    plain = {"k": 5, "filters": {}, "exclude": frozenset(), "deadline": None}
-    return SimpleNamespace(request_id=request_id, user_id=user_id, history=history, **(plain | other))
+def ask(service: WorkspaceService, *queries: Query) -> list[Slate]:
+    slates = service.recommend_many(queries)
+    assert all(isinstance(slate, Slate) for slate in slates), slates
+    return slates
+
+
+def items(slate: Slate) -> list[str]:
+    return [row.item_id for row in slate.rows]
 
 
 def test_only_allowed_items_are_ever_returned(tiny_workspace: Path) -> None:
-    recommender = Recommender(Workspace.open(tiny_workspace))
-    ids = recommender.data.item_ids
+    searcher = Searcher.of(in_service(Workspace.open(tiny_workspace)))
+    ids = searcher.data.item_ids
     rng = np.random.default_rng(1)
     wishes = []
     for _ in range(40):
         history = tuple(rng.choice(ids, rng.integers(0, 8), replace=False))
-        filters = {"type": ["reel", "jig"]} if rng.random() < 0.5 else {}
-        wishes.append(Wish(history, int(rng.integers(1, 12)), filters, frozenset(rng.choice(ids, 10))))
-    for wish, found in zip(wishes, recommender.answer(wishes), strict=True):
+        filters = {"type": ("reel", "jig")} if rng.random() < 0.5 else {}
+        wishes.append(Query(None, history, int(rng.integers(1, 12)), filters, frozenset(rng.choice(ids, 10))))
+    for wish, found in zip(wishes, searcher.answer(wishes), strict=True):
         chosen = [ids[item] for item in found.items]
         assert len(chosen) == len(set(chosen)) == wish.k or found.reason
         assert not set(chosen) & (set(wish.history) | wish.exclude)
@@ -58,7 +67,7 @@ def test_the_model_has_learnt_the_cycle(tiny_workspace: Path) -> None:
 def test_a_command_line_answer_is_logged_with_its_propensities(
     tiny_workspace: Path, service: WorkspaceService
 ) -> None:
-    answer = recommend_once(tiny_workspace, "u001", [], 4, ["type=jig"], [])
+    answer = recommend_once(tiny_workspace, Query("u001", k=4, filters={"type": ("jig",)}))
     rows = [
         row
         for row in service.database.slates_table().to_pylist()
@@ -70,22 +79,12 @@ def test_a_command_line_answer_is_logged_with_its_propensities(
 
 
 def test_likes_and_dislikes_change_the_next_list_and_undo_restores_it(service: WorkspaceService) -> None:
-    def event(
-        event_id: str, kind: str, item: str | None = None, target: str | None = None
-    ) -> SimpleNamespace:
-        return SimpleNamespace(
-            event_id=event_id,
-            user_id="fresh",
-            kind=kind,
-            item_id=item,
-            value=None,
-            request_id=None,
-            target=target,
-        )
+    def event(name: str, kind: str, item: str | None = None, target: str | None = None) -> Happened:
+        return Happened(name, "fresh", kind, item, target)
 
     service.add_events([event("e1", "like", "t000"), event("e2", "like", "t004")])
-    before = service.recommend_many([_ask("r1", "fresh")])[0]
-    first = before["rows"][0]["item_id"]
+    (before,) = ask(service, Query("fresh", k=5))
+    first = items(before)[0]
     assert service.add_events([event("e3", "not_interested", first)])["accepted"] == 1
     assert service.add_events([event("e3", "not_interested", first)]) == {
         "accepted": 0,
@@ -94,57 +93,149 @@ def test_likes_and_dislikes_change_the_next_list_and_undo_restores_it(service: W
         "survey": None,
     }
     assert service.add_events([event("e3", "like", first)])["conflicts"] == ["e3"]
-    after = service.recommend_many([_ask("r2", "fresh")])[0]
-    assert first not in [row["item_id"] for row in after["rows"]]
+    assert first not in items(*ask(service, Query("fresh", k=5)))
     service.add_events([event("e4", "undo", target="e3")])
-    restored = service.recommend_many([_ask("r3", "fresh")])[0]
-    assert [row["item_id"] for row in restored["rows"]] == [row["item_id"] for row in before["rows"]]
+    assert items(*ask(service, Query("fresh", k=5))) == items(before)
+
+
+def test_not_interested_in_what_was_played_takes_it_out_of_the_taste_and_undo_brings_it_back(
+    service: WorkspaceService,
+) -> None:
+    (before,) = ask(service, Query("u002", k=8))
+    played = [event["item_id"] for event in service.history("u002")]
+    gone = before.rows[0].reasons[0].item_id
+    assert gone in played
+    service.add_events([Happened("n1", "u002", "not_interested", gone)])
+    (after,) = ask(service, Query("u002", k=8))
+    assert gone not in items(after)
+    assert gone not in {reason.item_id for row in after.rows for reason in row.reasons}
+    assert gone not in service.parts.people.profile("u002").history and items(after) != items(before)
+    assert service.history("u002")[-1]["kind"] == "not_interested"
+    service.add_events([Happened("n2", "u002", "undo", target="n1")])
+    assert ask(service, Query("u002", k=8))[0].rows == before.rows
+
+
+def test_an_undo_takes_back_what_is_there_and_ones_own(service: WorkspaceService) -> None:
+    service.add_events([Happened("o1", "u003", "like", "t001")])
+    with pytest.raises(Unknown, match="no event 'nothing'"):
+        service.add_events([Happened("o2", "u003", "undo", target="nothing")])
+    with pytest.raises(Conflict, match="another person's"):
+        service.add_events([Happened("o2", "u004", "undo", target="o1")])
+    both = [Happened("o3", "u003", "like", "t002"), Happened("o4", "u003", "undo", target="o3")]
+    assert service.add_events(both)["accepted"] == 2
+    assert service.add_events(both)["duplicates"] == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Happened("w1", "u003", "play", "t001", value=1.5), "outside 0 to 1"),
+        (Happened("w1", "u003", "play", "t001", value=-5.0), "outside 0 to 1"),
+        (Happened("w1", "u003", "rating", "t001", value=1e308), "outside 1 to 5"),
+        (Happened("w1", "u003", "play", "t999"), "not in the catalogue"),
+        (
+            Happened("w1", "u003", "play", "t001", timestamp=datetime.now(UTC) + timedelta(hours=1)),
+            "lies in the future",
+        ),
+    ],
+)
+def test_an_event_that_cannot_be_is_refused(service: WorkspaceService, event: Happened, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        service.add_events([event])
+
+
+def test_an_event_keeps_the_time_that_its_client_says(service: WorkspaceService) -> None:
+    then = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    event = Happened("t1", "timed", "play", "t001", timestamp=then)
+    assert service.add_events([event])["accepted"] == 1 and service.add_events([event])["duplicates"] == 1
+    assert service.history("timed")[0]["timestamp"] == then.timestamp()
 
 
 def test_each_request_of_a_batch_gets_its_own_answer_or_error(service: WorkspaceService) -> None:
-    wishes = [
-        _ask("a", "nobody"),
-        _ask("b", history=("t001",)),
-        _ask("c", history=("t999",)),
-        _ask("d", history=(), k=3),
-    ]
-    found = service.recommend_many(wishes)
-    assert isinstance(found[0], InputError) and "nobody" in str(found[0])
-    assert isinstance(found[2], InputError) and "t999" in str(found[2])
-    assert len(found[1]["rows"]) == 5
-    assert len(found[3]["rows"]) == 3
-    alone = service.recommend_many([_ask("b2", history=("t001",))])[0]
-    assert [row["item_id"] for row in alone["rows"]] == [row["item_id"] for row in found[1]["rows"]]
-    assert alone["rows"][0]["score"] == pytest.approx(found[1]["rows"][0]["score"], abs=1e-4)
-
-
-def test_an_unknown_filter_field_names_the_known_ones_and_an_unknown_value_gives_a_reason(
-    service: WorkspaceService,
-) -> None:
-    wrong, empty = service.recommend_many(
-        [_ask("f", history=("t001",), filters={"mood": ("sad",)}), _ask("g", filters={"type": ("x",)})]
+    stranger, one, unknown, two, again = service.recommend_many(
+        [
+            Query("nobody"),
+            Query(history=("t001",), k=5),
+            Query(history=("t999",)),
+            Query(k=3, request_id="d"),
+            Query(k=3, request_id="d"),
+        ]
     )
-    assert isinstance(wrong, InputError) and "type" in str(wrong)
-    assert empty["rows"] == [] and empty["reason"]
+    assert isinstance(unknown, InputError) and "t999" in str(unknown)
+    assert len(one.rows) == 5 and len(two.rows) == 3 and again.request_id == two.request_id
+    assert "nobody knows 'nobody' yet" in stranger.notice and one.notice is None
+    (anybody,) = ask(service, Query())
+    assert items(stranger) == items(anybody)  # like an empty history
+    (alone,) = ask(service, Query(history=("t001",), k=5))
+    assert items(alone) == items(one)
+    assert alone.rows[0].score == pytest.approx(one.rows[0].score, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [({"mood": ("sad",)}, "the catalogue has: .*type"), ({"type": ("x",)}, "no item has type 'x'; .*reel")],
+)
+def test_an_unknown_filter_names_the_known_ones(
+    service: WorkspaceService, filters: dict[str, tuple[str, ...]], said: str
+) -> None:
+    (answer,) = service.recommend_many([Query(history=("t001",), filters=filters)])
+    assert isinstance(answer, InputError) and re.search(said, str(answer))
 
 
 def test_reasons_rest_on_the_history(service: WorkspaceService) -> None:
-    slate = service.recommend_many([_ask("w", history=("t000", "t004", "t008"))])[0]
-    reasons = [reason for row in slate["rows"] for reason in row["reasons"]]
+    (slate,) = ask(service, Query(history=("t000", "t004", "t008")))
+    reasons = [reason for row in slate.rows for reason in row.reasons]
     assert reasons
-    assert {reason["item_id"] for reason in reasons} <= {"t000", "t004", "t008"}
+    assert {reason.item_id for reason in reasons} <= {"t000", "t004", "t008"}
+
+
+def test_a_list_names_what_it_is_valid_for(service: WorkspaceService) -> None:
+    (slate,) = ask(service, Query(history=("t000",)))
+    assert (
+        slate.deployment
+        and slate.versions["model"]
+        and service.info()["versions"]["deployment"] == slate.deployment
+    )
+
+
+def test_people_of_the_table_come_first_then_those_who_came_by(service: WorkspaceService) -> None:
+    service.add_events(
+        [Happened("p1", "passer-by", "like", "t001"), Happened("p2", "passer-by", "like", "t002")]
+    )
+    rows, total = service.users(200, 0)
+    ids = [row["user_id"] for row in rows]
+    assert total == len(rows) == len(set(ids)) and ids[:2] == ["u000", "u001"]
+    assert rows[ids.index("passer-by")]["events"] == 2 and ids.index("passer-by") >= USERS
+    assert service.users(3, total - 1)[0][0]["user_id"] == ids[-1] and service.users(3, total)[0] == []
+
+
+def test_a_history_shows_the_true_kind_of_each_event(tiny_workspace: Path) -> None:
+    data = open_service(tiny_workspace).parts.searcher.data
+    rows = [("u1", "t003", "rating", 2.0, 2), ("u0", "t001", "like", None, 1), ("u1", "t001", "play", 0.5, 0)]
+    rows += [("u1", "t002", None, None, 1)]
+    names = ("user_id", "item_id", "kind", "value", "position")
+    table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    table = table.append_column("timestamp", pa.nulls(4, pa.timestamp("us", tz="UTC")))
+    database = Database(tiny_workspace / "tastemaker.sqlite")
+    people = People(data, table, database, lambda user: user == "u0")
+    past = people.past("u1")
+    assert past is not None
+    assert [(event["item_id"], event["kind"], event["value"]) for event in past] == [
+        ("t001", "play", 0.5),
+        ("t002", None, None),
+        ("t003", "rating", 2.0),
+    ]
+    assert people.past("u0") is None and not people.profile("u0").known  # erased
 
 
 def test_fields_search_and_history(service: WorkspaceService) -> None:
     assert {one["name"]: len(one["values"]) for one in service.fields()} == {"type": 4, "key": 4}
-    assert service.search("number 7 waltz", 5, 0)[0]["item_id"] in {"t007", "t002"}
-    assert all(
-        "waltz" in item["title"].lower()
-        for item in service.search("walt", 5, 0) + service.search("watlz", 5, 0)
-    )
-    assert len(service.search("walt", 5, 0)) == len(service.search("watlz", 5, 0)) == 5
-    assert service.search("t007", 5, 0)[0]["item_id"] == "t007"
-    assert len(service.search("", 10, 60)) == 4
-    with pytest.raises(InputError, match="not known"):
+    found, total = service.search("number 7 waltz", 5, 0)
+    assert found[0]["item_id"] in {"t007", "t002"} and total >= len(found)
+    (parts, many), (typo, as_many) = service.search("walt", 5, 0), service.search("watlz", 5, 0)
+    assert all("waltz" in item["title"].lower() for item in parts + typo)
+    assert len(parts) == len(typo) == 5 and many == as_many > 5
+    assert service.search("t007", 5, 0)[0][0]["item_id"] == "t007"
+    assert len(service.search("", 10, 60)[0]) == 4 and service.search("", 10, 60)[1] == 64
+    with pytest.raises(Unknown, match=r"is unknown; .*GET /users"):
         service.history("nobody")
-    assert next(row["kind"] for row in service.history("u002")) == "play"

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,103 +17,146 @@ from tests.conftest import quiet
 from tastemaker.flows.explore.estimates import estimate, support
 from tastemaker.flows.explore.learn import learn
 from tastemaker.flows.explore.tables import Source
-from tastemaker.flows.recommend import Recommender, Wish
-from tastemaker.flows.service import WorkspaceService, open_service
-from tastemaker.store import Event, Workspace
+from tastemaker.serving.query import Conflict, Happened, Query, Slate
+from tastemaker.serving.serve import begin, search
+from tastemaker.serving.service import WorkspaceService
+from tastemaker.store import Offers, Workspace
 
 DRAWS = 1500
 
 
-def _drawing(tiny_workspace: Path, temperature: float) -> Recommender:
-    opened = Workspace.open(tiny_workspace)
-    return Recommender(replace(opened, settings=replace(opened.settings, exploration=temperature)))
+def open_at(folder: Path, temperature: float, **settings: Any) -> WorkspaceService:
+    """The service of a workspace that explores."""
+    opened = Workspace.open(folder)
+    changed = replace(opened.settings, exploration=temperature, **settings)
+    return WorkspaceService(replace(opened, settings=changed))
 
 
-def test_frequencies_of_the_served_log_match_its_propensities(tiny_workspace: Path) -> None:
-    recommender = _drawing(tiny_workspace, 1.0)
-    found = recommender.answer([Wish(("t000", "t004"), 3, exclude=frozenset({"t008"}))])[0]
-    assert len(found) == recommender.settings.beam
-    logged = [recommender.slate(f"request-{number}", "u", found, 3)[0] for number in range(DRAWS)]
-    tops = [slate["item_id"][0].as_py() for slate in logged]
-    chance = {slate["item_id"][0].as_py(): slate["propensity"][0].as_py() for slate in logged}
+@pytest.fixture
+def folder(tiny_workspace: Path, tmp_path: Path) -> Path:
+    """A copy, so that what is served here is the whole log."""
+    ignore = shutil.ignore_patterns("tastemaker.sqlite*")
+    return Path(shutil.copytree(tiny_workspace, tmp_path / "workspace", ignore=ignore))
+
+
+def test_frequencies_of_what_is_served_match_its_propensities(folder: Path) -> None:
+    service = open_at(folder, 1.0)
+    query, parts = Query(history=("t000", "t004"), k=3, exclude=frozenset({"t008"})), service.parts
+    resolved, empty = begin(query, parts)
+    (searched,) = search([(resolved, empty)], parts, 0)
+    assert len(searched.pool) == service.workspace.settings.beam
+    draw = parts.drawer.now()
+    slates = [draw(resolved, replace(searched, request_id=f"s-{number}")) for number in range(DRAWS)]
+    tops = [slate.rows[0].item_id for slate in slates]
+    chance = {slate.rows[0].item_id: slate.rows[0].propensity for slate in slates}
     names = [name for name in chance if DRAWS * chance[name] >= 5]
     counts = np.array([tops.count(name) for name in names] + [sum(top not in names for top in tops)], float)
     expected = np.array([DRAWS * chance[name] for name in names])
     expected = np.append(expected, DRAWS - expected.sum())
     keep = expected > 1
-    assert (
-        stats.chisquare(counts[keep], expected[keep] * counts[keep].sum() / expected[keep].sum()).pvalue
-        > 1e-4
-    )
+    scale = counts[keep].sum() / expected[keep].sum()
+    assert stats.chisquare(counts[keep], expected[keep] * scale).pvalue > 1e-4
     assert "t008" not in tops and "t000" not in tops
     # Position by position, the mean of 1 / propensity of a fixed event's complement would drift if a row's
     # own were not exact: the weights of "shown third" against uniform over the rest average 1.
-    size = len(found)
-    weights = np.array([1 / (slate["propensity"][2].as_py() * (size - 2)) for slate in logged])
+    size = len(searched.pool)
+    weights = np.array([1 / (slate.rows[2].propensity * (size - 2)) for slate in slates])
     assert abs(weights.mean() - 1) < 5 * weights.std() / np.sqrt(DRAWS)
 
 
-def test_a_replay_by_request_id_gives_the_same_slate(tiny_workspace: Path) -> None:
-    recommender = _drawing(tiny_workspace, 0.7)
-    found = recommender.answer([Wish(("t001",), 5)])[0]
-    first, again, other = (recommender.slate(name, "u", found, 5)[0] for name in ("r1", "r1", "r2"))
-    assert first["item_id"].equals(again["item_id"]) and first["propensity"].equals(again["propensity"])
-    assert not first["item_id"].equals(other["item_id"])
-    assert first["policy_id"][0].as_py().startswith("plackett-luce-0.7-")
-    assert all(0 < one <= 1 for one in first["prefix_propensity"].to_pylist())
-    assert all(
-        a >= b
-        for a, b in zip(first["prefix_propensity"].to_pylist(), first["propensity"].to_pylist(), strict=True)
-    )
-
-
-@pytest.fixture
-def exploring(tiny_workspace: Path) -> WorkspaceService:
-    service = open_service(tiny_workspace)
-    service.recommender.settings = replace(service.recommender.settings, exploration=1.0)
-    return service
-
-
-def test_the_service_logs_what_it_shows(exploring: WorkspaceService) -> None:
-    plain = {"k": 5, "filters": {}, "exclude": frozenset(), "deadline": None}
-    asked = SimpleNamespace(request_id="explore-1", user_id=None, history=("t002",), **plain)
-    shown = exploring.recommend_many([asked])[0]
-    rows = [row for row in exploring.database.slates_table().to_pylist() if row["request_id"] == "explore-1"]
-    assert [row["item_id"] for row in rows] == [row["item_id"] for row in shown["rows"]]
-    assert [row["propensity"] for row in rows] == [row["propensity"] for row in shown["rows"]]
-    assert len(rows) == 5 and all(0 < row["propensity"] < 1 for row in rows)
-    assert {row["policy_id"] for row in rows} == {shown["policy_id"]}
-
-
-def test_without_the_dial_nothing_is_drawn(tiny_workspace: Path) -> None:
-    recommender = _drawing(tiny_workspace, 0.0)
-    found = recommender.answer([Wish(("t001",), 5)])[0]
-    slate, shown = recommender.slate("r1", "u", found, 5)
-    assert len(found) == 5 and slate["propensity"].to_pylist() == [1.0] * 5
-    assert np.array_equal(shown.items, found.items)
-
-
-def test_served_slates_and_their_events_become_a_log(tiny_workspace: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "workspace"
-    shutil.copytree(tiny_workspace, copy)
-    service = open_service(copy)
-    service.recommender.settings = replace(service.recommender.settings, exploration=1.0)
-    found = service.recommender.answer([Wish(("t000", "t004"), 4)])[0]
-    users = [str(user) for user in service.data.histories.users[:60]]
-    before = sum(row["position"] == 0 for row in service.database.slates_table().to_pylist())
-    for number, user in enumerate(users):
-        slate, _ = service.recommender.slate(f"log-{number}", user, found, 4)
-        service.database.log_slate(slate)
-        if number % 3 == 0:
-            top, now = slate["item_id"][0].as_py(), datetime.now(UTC)
-            service.database.add_events(
-                [Event(f"log-event-{number}", user, "play", now, top, None, f"log-{number}", None)]
-            )
+def test_a_draw_is_keyed_by_the_secret_and_the_servers_own_id(folder: Path) -> None:
+    service = open_at(folder, 0.7)
+    query = Query(history=("t001",), k=5, request_id="mine")
+    resolved, empty = begin(query, service.parts)
+    (searched,) = search([(resolved, empty)], service.parts, 0)
+    draw = service.parts.drawer.now()
+    first, again, other = (draw(resolved, replace(searched, request_id=name)) for name in ("a", "a", "b"))
+    assert first.rows == again.rows and first.rows != other.rows
+    assert first.policy_id.startswith("plackett-luce-0.7-")
+    assert first.drawn is not None and first.drawn.prefix is not None
+    assert (first.drawn.prefix >= first.drawn.propensity).all() and (first.drawn.prefix <= 1).all()
     service.database.close()
-    told = support(Source(workspace=copy), "uniform", None, 0.95, 0.05)
-    assert (told["rows"], told["rewarded"], told["known_actions"]) == (60 + before, 20, 64)
+    (folder / "tastemaker.sqlite").unlink()
+    elsewhere = open_at(folder, 0.7)  # another secret, another list of the same id
+    assert draw(resolved, searched).rows == draw(resolved, searched).rows
+    assert elsewhere.parts.drawer.now()(resolved, replace(searched, request_id="a")).rows != first.rows
+
+
+def test_ids_that_a_client_chooses_do_not_choose_the_list(folder: Path) -> None:
+    """The same wish under many ids of the client's and from many strangers: every list is the server's own
+    draw.
+    """
+    service = open_at(folder, 1.0)
+    queries = [Query(history=("t002",), k=5, request_id=f"r{number}") for number in range(40)]
+    lists = [tuple(row.item_id for row in slate.rows) for slate in service.recommend_many(queries)]
+    assert len(set(lists)) > 20
+    ids = [slate.request_id for slate in service.recommend_many(queries)]
+    assert len(set(ids)) == 40 and not set(ids) & {query.request_id for query in queries}
+
+
+def test_a_slate_is_logged_when_it_is_made_and_counts_once_it_was_delivered(folder: Path) -> None:
+    service = open_at(folder, 1.0)
+    seen, lost = service.recommend_many([Query(history=("t002",), k=5), Query("u001", k=5)])
+    assert service.database.slates_table().num_rows == 0
+    service.delivered([seen.request_id])
+    rows = service.database.slates_table().to_pylist()
+    assert {row["request_id"] for row in rows} == {seen.request_id}
+    assert [row["item_id"] for row in rows] == [row.item_id for row in seen.rows]
+    assert [row["propensity"] for row in rows] == [row.propensity for row in seen.rows]
+    assert len(rows) == 5 and all(0 < row["propensity"] < 1 for row in rows)
+    assert {row["policy_id"] for row in rows} == {seen.policy_id}
+    assert Offers(service.database).pools() == {seen.request_id: seen.pool}
+    assert {row["item_id"] for row in rows} < set(seen.pool)
+    event = Happened("e1", "u001", "play", lost.rows[0].item_id, request_id=lost.request_id)
+    service.add_events([event])  # it names the slate, so they saw it
+    assert service.database.slates_table().num_rows == 10
+
+
+def test_a_retry_gets_the_same_slate_and_another_wish_a_conflict(folder: Path) -> None:
+    service = open_at(folder, 1.0, ask_share=1.0)
+    query = Query("u001", k=5, request_id="mine")
+    first, twin = service.recommend_many([query, query])
+    (again,) = service.recommend_many([query])
+    assert first.public() == twin.public() == again.public() and first.rows[0].reasons
+    liked = first.rows[0].item_id
+    survey = service.add_events([Happened("e1", "u001", "like", liked, request_id="mine")])["survey"]
+    assert survey and survey["item_id"] == liked  # the client's own id names the slate too, to that client
+    (after,) = service.recommend_many([query])
+    assert after.public() == first.public()  # still the answer of then
+    others = [
+        replace(query, k=4),
+        replace(query, filters={"type": ("reel",)}),
+        replace(query, exclude={"t000"}),
+    ]
+    assert all(isinstance(answer, Conflict) for answer in service.recommend_many(others))
+    (theirs,) = service.recommend_many([replace(query, user_id="u002")])  # another caller's "mine"
+    assert isinstance(theirs, Slate) and theirs.request_id != first.request_id
+    service.delivered([first.request_id, again.request_id])
+    assert service.database.slates_table().num_rows == 5
+
+
+def test_without_exploration_nothing_is_drawn(folder: Path) -> None:
+    service = open_at(folder, 0.0)
+    (slate,) = service.recommend_many([Query(history=("t001",), k=5)])
+    assert len(slate.pool) == 5 and [row.propensity for row in slate.rows] == [1.0] * 5
+    assert tuple(row.item_id for row in slate.rows) == slate.pool and slate.policy_id == "greedy"
+
+
+def test_served_slates_and_their_events_become_a_log(folder: Path, tmp_path: Path) -> None:
+    service = open_at(folder, 1.0)
+    users = [str(user) for user in service.parts.searcher.data.histories.users[:60]]
+    slates = service.recommend_many([Query(user, k=4) for user in users])
+    service.recommend_many([Query(user, k=4) for user in users])  # never delivered
+    service.delivered([slate.request_id for slate in slates])
+    for user, slate in list(zip(users, slates, strict=True))[::3]:
+        service.add_events(
+            [Happened(f"e-{user}", user, "play", slate.rows[0].item_id, request_id=slate.request_id)]
+        )
+    service.database.close()
+    told = support(Source(workspace=folder), "uniform", None, 0.95, 0.05)
+    assert (told["rows"], told["rewarded"], told["known_actions"]) == (60, 20, 64)
     assert 0 < told["propensity_range"][0] < 1 and told["policy"]["novelty"] == pytest.approx(0.0)
-    values = estimate(Source(workspace=copy), "uniform", None, 0.05)
+    values = estimate(Source(workspace=folder), "uniform", None, 0.05)
     assert {one["estimator"] for one in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
-    study = learn(Source(workspace=copy), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
+    study = learn(Source(workspace=folder), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
     assert study["candidates"] == 2

@@ -11,13 +11,14 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.schema import KINDS, EventRules
-from tastemaker.server.service import Event, Request
+from tastemaker.serving.query import Evidence, Happened, Move, Query, Row, Slate, Unknown
 
 TYPES, KEYS = ("reel", "jig", "hornpipe", "polka", "waltz"), ("D", "G", "A minor", "E dorian")
 BOOKS = ("Ryan's Mammoth Collection, 1883", "O'Neill's Music of Ireland", "Aird's Airs, 1778")
@@ -160,7 +161,7 @@ class FakeService:
     """
 
     catalogue: list[dict[str, Any]] = field(default_factory=tunes)
-    gate: Callable[[Sequence[Request]], None] = lambda requests: None
+    gate: Callable[[Sequence[Query]], None] = lambda queries: None
     is_ready: tuple[bool, str] = (True, "")
     simulated: bool = True
     asks: bool = False
@@ -168,7 +169,9 @@ class FakeService:
 
     def __post_init__(self) -> None:
         self.by_id = {one["item_id"]: one for one in self.catalogue}
-        self.stored: dict[str, Event] = {}
+        self.stored: dict[str, Happened] = {}
+        self.shown: list[str] = []
+        self.made = 0
         self.lock = threading.Lock()
         self.batches: list[int] = []
         self.questions: dict[str, tuple[str, list[int | None]]] = {}
@@ -218,9 +221,9 @@ class FakeService:
     def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         return [self.by_id[one] for one in ids if one in self.by_id]
 
-    def search(self, text: str, limit: int, offset: int) -> list[dict[str, Any]]:
+    def search(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
         rows = self.words.search(text).tolist() if text.strip() else range(len(self.catalogue))
-        return [self.catalogue[row] for row in rows][offset : offset + limit]
+        return [self.catalogue[row] for row in rows][offset : offset + limit], len(rows)
 
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         item = self.by_id.get(item_id)
@@ -229,7 +232,7 @@ class FakeService:
         number = self.catalogue.index(item)
         return (tone(220 + 20 * number), "audio/wav") if kind == "audio" else (picture(number), "image/png")
 
-    def users(self, limit: int, offset: int) -> list[dict[str, Any]]:
+    def users(self, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
         rows = []
         for number, (user_id, items) in enumerate(self.past.items()):
             liked = Counter(
@@ -246,7 +249,7 @@ class FakeService:
                     "note": note,
                 }
             )
-        return rows[offset : offset + limit]
+        return rows[offset : offset + limit], len(rows)
 
     def history(self, user_id: str) -> list[dict[str, Any]]:
         undone = {one.target for one in self.stored.values() if one.kind == "undo"}
@@ -256,7 +259,7 @@ class FakeService:
             if one.user_id == user_id and one.kind != "undo" and one.event_id not in undone
         ]
         if user_id not in self.past and not new:
-            raise InputError(f"user '{user_id}' is unknown; list the users with GET /users")
+            raise Unknown(f"user '{user_id}' is unknown; list the users with GET /users")
         return [{"item_id": one, "kind": "play", "sign": 1} for one in self.past.get(user_id, [])] + [
             {
                 "item_id": one.item_id,
@@ -267,26 +270,31 @@ class FakeService:
             for one in new
         ]
 
-    def forget(self, user_id: str) -> bool:
-        """Delete what is known of a user; False when nothing was."""
-        with self.lock:
-            events = [name for name, event in self.stored.items() if event.user_id == user_id]
-            for name in events:
-                del self.stored[name]
-            return self.past.pop(user_id, None) is not None or bool(events)
-
-    def recommend_many(self, requests: Sequence[Request]) -> list[object]:
-        self.batches.append(len(requests))
-        self.gate(requests)
-        answers: list[object] = []
-        for request in requests:
+    def recommend_many(self, queries: Sequence[Query]) -> list[Slate | TastemakerError]:
+        self.batches.append(len(queries))
+        self.gate(queries)
+        answers: list[Slate | TastemakerError] = []
+        for query in queries:
             try:
-                answers.append(self._slate(request))
+                answers.append(self._slate(query))
             except InputError as error:
                 answers.append(error)
         return answers
 
-    def _slate(self, request: Request) -> dict[str, Any]:
+    def delivered(self, request_ids: Sequence[str]) -> None:
+        with self.lock:
+            self.shown += request_ids
+
+    def forget(self, user_id: str) -> dict[str, Any]:
+        with self.lock:
+            events = [name for name, event in self.stored.items() if event.user_id == user_id]
+            for name in events:
+                del self.stored[name]
+            if self.past.pop(user_id, None) is None and not events:
+                raise Unknown(f"nothing is about '{user_id}'; ids are taken exactly, case included")
+            return {"removed": [{"what": "events", "count": len(events), "where": "here"}], "outdated": []}
+
+    def _slate(self, request: Query) -> Slate:
         events = (
             self.history(request.user_id)
             if request.user_id
@@ -314,25 +322,30 @@ class FakeService:
             ):
                 rows.append((sum(taste[pair] for pair in one["attributes"]), one))
         rows.sort(key=lambda row: (-row[0], row[1]["item_id"]))
-        return {
-            "request_id": request.request_id,
-            "policy_id": "greedy",
-            "reason": None if len(rows) >= request.k else f"only {len(rows)} items pass the filters",
-            "rows": [
-                {
-                    "item_id": one["item_id"],
-                    "position": position,
-                    "score": float(score),
-                    "propensity": 1.0,
-                    "source": "model",
-                    "reasons": self._reasons(one, liked),
-                    "retention": self._moved(position),
-                }
-                for position, (score, one) in enumerate(rows[: request.k])
-            ],
-        }
+        with self.lock:
+            self.made += 1
+            name = f"s-{self.made}"
+        return Slate(
+            name,
+            datetime.now(UTC),
+            deployment="d-1",
+            versions={"model": "3f9a1c"},
+            reason=None if len(rows) >= request.k else f"only {len(rows)} items pass the filters",
+            rows=tuple(
+                Row(
+                    one["item_id"],
+                    place,
+                    float(score),
+                    1.0,
+                    "model",
+                    self._reasons(one, liked),
+                    self._moved(place),
+                )
+                for place, (score, one) in enumerate(rows[: request.k])
+            ),
+        )
 
-    def _moved(self, position: int) -> dict[str, Any] | None:
+    def _moved(self, position: int) -> Move | None:
         if not self.moves:
             return None
         text = (
@@ -340,19 +353,19 @@ class FakeService:
             " for more, 9% not"
         )
         text += "; learnt from 412 survey answers, all of simulated listeners."
-        return {"p_pos": 0.68, "p_neg": 0.09, "moved": 2 - position, "term": 0.4, "text": text}
+        return Move(0.68, 0.09, 0.4, 2 - position, text)
 
-    def _reasons(self, item: dict[str, Any], liked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _reasons(self, item: dict[str, Any], liked: list[dict[str, Any]]) -> tuple[Evidence, ...]:
         best = max(
             liked, key=lambda other: len(set(other["attributes"]) & set(item["attributes"])), default=None
         )
         if best is None or not set(best["attributes"]) & set(item["attributes"]):
-            return []
+            return ()
         same = [pair.partition("=") for pair in item["attributes"] if pair in best["attributes"]]
         text = ", ".join(f"same {name.replace('_', ' ')} {value}" for name, _, value in same)
-        return [{"text": f"You heard {best['title'] or best['item_id']}: {text}", "item_id": best["item_id"]}]
+        return (Evidence(f"You heard {best['title'] or best['item_id']}: {text}", best["item_id"]),)
 
-    def add_events(self, events: Sequence[Event]) -> dict[str, Any]:
+    def add_events(self, events: Sequence[Happened]) -> dict[str, Any]:
         with self.lock:
             for one in events:
                 if one.item_id is not None and one.item_id not in self.by_id:
@@ -364,7 +377,7 @@ class FakeService:
             self.stored.update({one.event_id: one for one in new})
             return {"accepted": len(new), "duplicates": len(events) - len(new), "survey": self._question(new)}
 
-    def _question(self, events: Sequence[Event]) -> dict[str, Any] | None:
+    def _question(self, events: Sequence[Happened]) -> dict[str, Any] | None:
         liked = next((one for one in events if one.kind == "like"), None)
         if not self.asks or liked is None:
             return None

@@ -22,7 +22,7 @@ SETTINGS = ServerSettings(edge=EdgeSettings(body=4096))
 
 
 def client_of(service: FakeService, **options: Any) -> TestClient:
-    app = create_app(service, SETTINGS, new_id=lambda: "made-id")
+    app = create_app(service, SETTINGS)
     return TestClient(app, base_url="http://127.0.0.1:8765", **options)
 
 
@@ -54,7 +54,7 @@ def test_a_slate_for_a_user_carries_items_evidence_and_timings(client: TestClien
     body = response.json()
     assert response.status_code == 200
     assert [row["position"] for row in body["rows"]] == [0, 1, 2, 3, 4]
-    assert body["request_id"] == "made-id" and body["policy_id"] == "greedy" and body["reason"] is None
+    assert body["request_id"] == "s-1" and body["policy_id"] == "greedy" and body["reason"] is None
     for row in body["rows"]:
         assert row["propensity"] == 1.0 and row["item"]["item_id"] == row["item_id"] and row["item"]["title"]
     assert body["rows"][0]["reasons"][0]["text"].startswith("You heard ")
@@ -76,7 +76,11 @@ def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestCli
     body = client.post("/recommendations", json=wanted).json()
     ids = {row["item_id"] for row in body["rows"]}
     keys = {pair for row in body["rows"] for pair in row["item"]["attributes"] if pair.startswith("key=")}
-    assert body["request_id"] == "mine" and keys == {"key=D", "key=G"} and not ids & {"tune-000", "tune-005"}
+    assert (
+        body["request_id"].startswith("s-")
+        and keys == {"key=D", "key=G"}
+        and not ids & {"tune-000", "tune-005"}
+    )
     assert body["reason"] == f"only {len(ids)} items pass the filters"
     assert client.post("/recommendations", json={"history": []}).status_code == 200
 
@@ -86,7 +90,7 @@ def test_a_bare_history_filters_and_exclusions_reach_the_service(client: TestCli
     [
         ({}, 422, "give either user_id or history"),
         ({"user_id": "a", "history": []}, 422, "give either user_id or history"),
-        ({"user_id": "nobody"}, 400, "user 'nobody' is unknown"),
+        ({"user_id": "nobody"}, 404, "user 'nobody' is unknown"),
         ({"history": ["no-tune"]}, 400, "item 'no-tune' is unknown"),
         ({"user_id": "listener-0001", "k": 0}, 422, "body.k: Input should be greater than or equal to 1"),
         ({"user_id": "listener-0001", "filter": {}}, 422, "body.filter: Extra inputs are not permitted"),
@@ -350,6 +354,7 @@ def test_every_address_is_documented_with_an_example(client: TestClient) -> None
         "/items/{item_id}/audio",
         "/surveys",
         "/users",
+        "/users/{user_id}",
         "/users/{user_id}/history",
         "/fields",
         "/info",

@@ -12,12 +12,12 @@ from typing import Any
 import chromium
 import pytest
 import uvicorn
-from fastapi.routing import APIRoute
 from server_fake import FakeService, goods, tunes
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS
-from tastemaker.server import Event, address, bind, create_app
+from tastemaker.server import address, bind, create_app
+from tastemaker.serving.query import Happened
 
 pytestmark = [
     pytest.mark.browser,
@@ -36,9 +36,7 @@ WIDTHS = {390: 844, 768: 1024, 1280: 900}
 def served(service: FakeService) -> Iterator[str]:
     listener = bind(port=0)
     listener.listen()
-    app = create_app(service)
-    app.router.routes.insert(0, APIRoute("/users/{user_id:path}", service.forget, methods=["DELETE"]))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -437,7 +435,7 @@ def test_what_a_kind_says_comes_from_the_server(page: chromium.Browser, service:
     assert kinds == {name: kind.sign for name, kind in KINDS.items()}
     known = service.past["listener-0002"]
     for number, (kind, value) in enumerate([("dislike", None), ("rating", 1.0), ("purchase", None)]):
-        service.stored[kind] = Event(f"e{number}", "listener-0002", kind, known[number], value=value)
+        service.stored[kind] = Happened(f"e{number}", "listener-0002", kind, known[number], value=value)
     pick(page)
     marks = "[...document.querySelectorAll('.past-item')].map(item => item.classList.contains('unwanted'))"
     assert page.run(marks)[:3] == [False, True, True]

@@ -257,9 +257,12 @@ def recommend(
 
     tastemaker recommend -w shop --history i12 --history i7 --where colour=red --k 5
     """
-    from tastemaker.flows.recommend import recommend_once
+    from tastemaker.serving.once import filters_of, recommend_once
+    from tastemaker.serving.query import Query
 
-    emit(recommend_once(workspace, user, history or [], k, where or [], exclude or []), as_json)
+    filters = filters_of(where or [])
+    query = Query(user, tuple(history or ()), k, filters, frozenset(exclude or ()), logged=user is not None)
+    emit(recommend_once(workspace, query), as_json)
 
 
 @app.command()
@@ -274,11 +277,11 @@ def serve(
 
     The API is described at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
     """
-    from tastemaker.flows.service import open_service
     from tastemaker.server import serve as run_server
+    from tastemaker.serving.service import open_service
 
     service = open_service(workspace)
-    settings = service.recommender.settings
+    settings = service.workspace.settings
     run_server(service, host or str(settings.host), port or int(settings.port), announce=_announce)
 
 
@@ -309,10 +312,10 @@ def demo(
     if listener is None:
         print(f"\nNext: {program()} serve -w {workspace}", file=sys.stderr if as_json else sys.stdout)
         return
-    from tastemaker.flows.service import open_service
+    from tastemaker.serving.service import open_service
 
     service = open_service(workspace)
-    person = service.users(1, 0)[0]["user_id"]
+    person = service.users(1, 0)[0][0]["user_id"]
 
     def announce(url: str) -> None:
         _announce(url)

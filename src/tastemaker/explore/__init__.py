@@ -35,8 +35,17 @@ if TYPE_CHECKING:
     from tastemaker.explore.learn.softmax import Settings
     from tastemaker.explore.ledger import Ledger
     from tastemaker.explore.policy import Mixture, Policy, SoftmaxPolicy, TablePolicy, uniform_policy
-    from tastemaker.explore.serving import BESIDE, Deployed, Pool, logger_name, serve_deployed, serve_slate
-    from tastemaker.explore.slate import GREEDY_POLICY, draw_slate, drawn_slate, greedy_slate
+    from tastemaker.explore.slate import (
+        BESIDE,
+        GREEDY_POLICY,
+        Deployed,
+        Draw,
+        Pool,
+        draw_deployed,
+        draw_pool,
+        draw_slate,
+        logger_name,
+    )
     from tastemaker.explore.support import SupportReport, support_report
     from tastemaker.explore.table import Columns, Log, Split, check_log, split
 
@@ -48,6 +57,7 @@ __all__ = [
     "Columns",
     "Contributions",
     "Deployed",
+    "Draw",
     "Features",
     "GateSettings",
     "Ledger",
@@ -68,12 +78,12 @@ __all__ = [
     "clipped_ips",
     "dm",
     "dr",
+    "draw_deployed",
+    "draw_pool",
     "draw_slate",
-    "drawn_slate",
     "estimate_policy",
     "fit_reward_model",
     "fitted_propensities",
-    "greedy_slate",
     "ips",
     "learn_path",
     "logger_name",
@@ -82,8 +92,6 @@ __all__ = [
     "offcem",
     "paired",
     "safe_opg",
-    "serve_deployed",
-    "serve_slate",
     "snips",
     "split",
     "support_report",
@@ -103,8 +111,7 @@ _HOME = {
         "learn.softmax": "Settings",
         "ledger": "Ledger",
         "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",
-        "serving": "BESIDE Deployed Pool logger_name serve_deployed serve_slate",
-        "slate": "GREEDY_POLICY draw_slate drawn_slate greedy_slate",
+        "slate": "BESIDE GREEDY_POLICY Deployed Draw Pool draw_deployed draw_pool draw_slate logger_name",
         "support": "SupportReport support_report",
         "table": "Columns Log Split check_log split",
     }.items()

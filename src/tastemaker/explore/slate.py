@@ -1,32 +1,64 @@
-"""Slates: drawn by Plackett-Luce with exact propensities, or chosen outright; and the table that logs
-them.
+"""Slates: the best in order, drawn by Plackett-Luce with exact propensities, or drawn beside a certified
+policy.
+
+Nothing here is logged or looked up: scores and probabilities in, what was drawn and how likely it was out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.schema import SLATES, check
+from tastemaker.explore.policy import Mixture, Policy, TablePolicy
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Key = tuple[str | int, ...]
 
 GREEDY_POLICY = "greedy"
+BESIDE = "/"  # in a policy id: the deployed policy, then the pi0 it is mixed with
 
 
-def draw_slate(scores: npt.ArrayLike, k: int, key: str | int) -> tuple[Ints, Floats]:
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What a policy shows: order (k,) numbers of what it drew from, first place first, with exact chances.
+
+    propensity (k,): of each place given those above it. prefix (k,): that the place shows some item of the
+    same Semantic-ID prefix; None where prefixes are not known. policy, reference (k,): what a deployed policy
+    and the pi0 beside it gave the shown item; None where pi0 serves alone.
+    """
+
+    policy_id: str
+    order: Ints
+    propensity: Floats
+    prefix: Floats | None = None
+    policy: Floats | None = None
+    reference: Floats | None = None
+
+
+def logger_name(temperature: float, model: str) -> str:
+    """The policy id of what is served without a certified policy: pi0. model: the version of what scored the
+    candidates.
+
+    Raises InputError on a temperature below 0.
+    """
+    if not 0 <= temperature < float("inf"):
+        raise InputError(
+            f"the exploration temperature is {temperature}; give 0 (the best in order) or a number above it"
+        )
+    return GREEDY_POLICY if temperature == 0 else f"plackett-luce-{temperature:g}-{model}"
+
+
+def draw_slate(scores: npt.ArrayLike, k: int, key: str | int | Key) -> tuple[Ints, Floats]:
     """Draw k items without replacement, each in proportion to exp(score) among those not yet drawn.
 
     scores (N,) of the candidates left after *all* filters (-inf: never drawn); whatever is filtered,
-    deduplicated or re-ranked after the draw makes every propensity wrong. key: the request id; the same key
-    and scores give the same slate, anywhere.
+    deduplicated or re-ranked after the draw makes every propensity wrong. key: a secret and the server's own
+    id of the slate, never what a client chose; the same key and scores give the same slate, anywhere.
 
     Returns order (k,) candidate numbers, first shown first, and propensity (k,) of each position given those
     above it: the first is the exact top-1 probability, the product that of the list.
@@ -40,14 +72,21 @@ def draw_slate(scores: npt.ArrayLike, k: int, key: str | int) -> tuple[Ints, Flo
             "a slate is drawn from one finite score a candidate (-inf: never shown); got NaN, +inf or another"
             " shape"
         )
-    drawable = int(np.isfinite(values).sum())
+    _enough(k, int(np.isfinite(values).sum()))
+    noisy = values + generator(*_parts(key), "slate").gumbel(size=len(values))
+    order = np.argsort(-noisy, kind="stable")[:k]
+    return order, np.exp(plackett_luce(values, order))
+
+
+def _parts(key: str | int | Key) -> Key:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _enough(k: int, drawable: int) -> None:
     if not 0 <= k <= drawable:
         raise InputError(
             f"a slate of {k} cannot be drawn from {drawable} candidates; ask for fewer, or loosen the filters"
         )
-    noisy = values + generator(key, "slate").gumbel(size=len(values))
-    order = np.argsort(-noisy, kind="stable")[:k]
-    return order, np.exp(plackett_luce(values, order))
 
 
 def plackett_luce(scores: npt.ArrayLike, order: npt.ArrayLike) -> Floats:
@@ -70,119 +109,127 @@ def prefix_propensities(scores: npt.ArrayLike, order: npt.ArrayLike, prefixes: n
     numbers.
     """
     values, groups = np.asarray(scores, dtype=np.float64).copy(), np.asarray(prefixes)
-    found = []
+    chances = []
     for item in np.asarray(order, dtype=np.int64):
         same = np.logaddexp.reduce(values[groups == groups[item]])
-        found.append(min(1.0, float(np.exp(same - np.logaddexp.reduce(values)))))
+        chances.append(min(1.0, float(np.exp(same - np.logaddexp.reduce(values)))))
         values[item] = -np.inf
-    return np.asarray(found)
+    return np.asarray(chances)
 
 
-def drawn_slate(
-    request_id: str,
-    user_id: str,
-    item_ids: Sequence[str],
-    scores: npt.ArrayLike,
-    k: int,
-    timestamp: datetime,
-    policy_id: str,
-    prefixes: npt.ArrayLike | None = None,
-) -> pa.Table:
-    """A slate of k of the candidates, drawn by `draw_slate` with the request id as key, one row a position,
-    in `schema.SLATES`.
-
-    item_ids, scores (N,), prefixes (N,) numbers of the candidates' Semantic-ID prefixes, so that later
-    estimates may share evidence between items of one prefix. Raises InputError as `draw_slate`.
+def greedy(k: int) -> Draw:
+    """The first k in order, with certainty: propensities of 1 are true ones, and they support no off-policy
+    claim about items that were not shown; the support report says so.
     """
-    order, propensity = draw_slate(scores, k, request_id)
-    by_prefix = None if prefixes is None else prefix_propensities(scores, order, prefixes)
-    return _table(
-        request_id, user_id, [item_ids[one] for one in order], propensity, by_prefix, timestamp, policy_id
-    )
+    certain = np.ones(k)
+    return Draw(GREEDY_POLICY, np.arange(k), certain, certain)
 
 
-def mixed_slate(
-    request_id: str,
-    user_id: str,
-    item_ids: Sequence[str],
-    policy: Floats,
-    logger: Floats,
-    share: float,
-    k: int,
-    timestamp: datetime,
-    policy_id: str,
-    prefixes: npt.ArrayLike | None = None,
-) -> pa.Table:
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What pi0 draws from: candidates (n,) rows of the catalogue, best first, scores (n,) log-probabilities,
+    temperature; name: its policy id.
+    """
+
+    candidates: Ints
+    scores: Floats
+    temperature: float
+    name: str
+
+
+def draw_pool(pool: Pool, k: int, key: Key, prefixes: npt.ArrayLike | None = None) -> Draw:
+    """At most k of the pool's candidates, as pi0 shows them: the first k at temperature 0, else drawn in
+    proportion to exp(score / temperature). prefixes (n,) of the candidates. Raises InputError as
+    `draw_slate`.
+    """
+    k = min(k, len(pool.candidates))
+    if pool.temperature == 0:
+        return greedy(k)
+    sharp = np.asarray(pool.scores, dtype=np.float64) / pool.temperature
+    order, propensity = draw_slate(sharp, k, key)
+    by_prefix = None if prefixes is None else prefix_propensities(sharp, order, prefixes)
+    return Draw(pool.name, order, propensity, by_prefix)
+
+
+def draw_mixed(
+    policy: Floats, logger: Floats, share: float, k: int, key: Key, prefixes: npt.ArrayLike | None = None
+) -> Draw:
     """A slate drawn from `logger` with probability `share`, else from `policy`, with what each gave every
     shown item.
 
     policy, logger (N,): probabilities of being shown first, each of sum 1; places below are Plackett-Luce in
-    both. Which of the two draws the list is itself drawn, keyed by the request. propensity: of the position
-    given those above it, under the mixture of lists, so the first is (1 - share) policy + share logger, and
-    the products of a column are probabilities of the list.
+    both. Which of the two draws the list is itself drawn, by the same key. propensity: of the position given
+    those above it, under the mixture of lists, so the first is (1 - share) policy + share logger, and the
+    products of a column are probabilities of the list.
 
     Raises InputError as `draw_slate`, when either cannot fill the slate.
     """
     with np.errstate(divide="ignore"):
         parts, shares = np.log(np.stack([policy, logger])), np.log(np.array([[1 - share], [share]]))
-    if k > (least := int(np.isfinite(parts).sum(axis=1).min())):
-        raise InputError(
-            f"a slate of {k} cannot be drawn from {least} candidates; ask for fewer, or loosen the filters"
-        )
-    order, _ = draw_slate(parts[int(generator(request_id, "holdout").random() < share)], k, request_id)
-    given = np.stack([plackett_luce(one, order) for one in parts])
+    _enough(k, int(np.isfinite(parts).sum(axis=1).min()))
+    order, _ = draw_slate(parts[int(generator(*key, "holdout").random() < share)], k, key)
+    given = np.stack([plackett_luce(part, order) for part in parts])
     joint = np.concatenate([shares, shares + np.cumsum(given, axis=1)], axis=1)
     mixed = np.concatenate([[0.0], np.logaddexp(joint[0, 1:], joint[1, 1:])])
     by_prefix = None
     if prefixes is not None:
         drawer = np.exp(joint - mixed)[:, :-1]  # which of the two draws the list, given what stands above
-        by_prefix = np.minimum(
-            (drawer * [prefix_propensities(one, order, prefixes) for one in parts]).sum(axis=0), 1.0
-        )
-    shown, propensity = [item_ids[one] for one in order], np.minimum(np.exp(np.diff(mixed)), 1.0)
-    return _table(request_id, user_id, shown, propensity, by_prefix, timestamp, policy_id, np.exp(given))
+        chances = [prefix_propensities(part, order, prefixes) for part in parts]
+        by_prefix = np.minimum((drawer * chances).sum(axis=0), 1.0)
+    propensity = np.minimum(np.exp(np.diff(mixed)), 1.0)
+    return Draw("mixed", order, propensity, by_prefix, *np.exp(given))
 
 
-def greedy_slate(
-    request_id: str,
-    user_id: str,
-    item_ids: Sequence[str],
-    timestamp: datetime,
-    policy_id: str = GREEDY_POLICY,
-) -> pa.Table:
-    """The slate of a deterministic policy, one row a shown item, in `schema.SLATES`.
+@dataclass(frozen=True, eq=False)
+class Deployed:
+    """A certified policy over the catalogue, to be served with pi0 mixed in. name: the first part of its
+    policy ids.
 
-    A deterministic policy shows the item it chose at each position with certainty, so every propensity, and
-    the propensity of every prefix of the slate, is 1. That is a true propensity, not a placeholder: a log of
-    such slates supports no off-policy claim about items that were not shown, and the support report says so.
+    holdout: share h of requests that pi0 serves; cap: U, the largest pi0/mixture: h rises per request until
+    it holds.
     """
-    certain = np.ones(len(item_ids))
-    return _table(request_id, user_id, item_ids, certain, certain, timestamp, policy_id)
+
+    policy: Policy
+    name: str
+    holdout: float
+    cap: float
 
 
-def _table(
-    request_id: str,
-    user_id: str,
-    item_ids: Sequence[str],
-    propensity: Floats,
-    prefix_propensity: Floats | None,
-    timestamp: datetime,
-    policy_id: str,
-    given: Floats | None = None,
-) -> pa.Table:
-    n, nobody = len(item_ids), pa.nulls(len(item_ids), pa.float64())
-    table = pa.table(
-        {
-            "request_id": [request_id] * n,
-            "user_id": [user_id] * n,
-            "timestamp": pa.array([timestamp] * n, pa.timestamp("us", tz="UTC")),
-            "position": list(range(n)),
-            "item_id": pa.array(item_ids, pa.string()),
-            "propensity": propensity,
-            "prefix_propensity": nobody if prefix_propensity is None else prefix_propensity,
-            "policy_id": [policy_id] * n,
-            "policy_propensity": nobody if given is None else given[0],
-            "reference_propensity": nobody if given is None else given[1],
-        }
+def draw_deployed(
+    deployed: Deployed,
+    context: Floats,
+    pool: Pool,
+    allowed: npt.NDArray[np.bool_],
+    k: int,
+    key: Key,
+    prefixes: npt.ArrayLike | None = None,
+) -> Draw:
+    """At most k of the catalogue (`order` are its rows), drawn from the deployed policy mixed with pi0, with
+    what each of the three gave every shown item.
+
+    context (d,); allowed (A,): what this request may be shown, of which the pool is a part; prefixes (A,).
+    What the policy would show and this request must not goes to pi0: with rewards of 0 and above, that is
+    worth at least what a certificate on logged actions counts for it, nothing. pi0 is the softmax of the
+    pool's scores / temperature.
+
+    Raises InputError when the policy knows another catalogue, as `draw_mixed` otherwise.
+    """
+    if deployed.policy.n_actions != len(allowed):
+        raise InputError(
+            f"the deployed policy knows {deployed.policy.n_actions} items, not these {len(allowed)}; learn"
+            " again"
+        )
+    sharp = np.exp((pool.scores - pool.scores.max()) / pool.temperature)
+    logger = np.zeros(len(allowed))
+    logger[pool.candidates] = sharp / sharp.sum()
+    wanted = np.concatenate(
+        [np.exp(block[0], dtype=np.float64) for _, _, block in deployed.policy.blocks(context[None, :])]
     )
-    return check(table, SLATES, "slate")
+    policy = np.where(allowed, wanted / wanted.sum(), 0.0)
+    policy += max(1.0 - policy.sum(), 0.0) * logger
+    policy /= policy.sum()
+    own, beside = TablePolicy(policy[None, :]), TablePolicy(logger[None, :])
+    share = float(Mixture(own, beside, deployed.holdout, deployed.cap).shares(np.zeros((1, 0)))[0])
+    k = min(k, int(np.count_nonzero(logger)), int(np.count_nonzero(policy)))
+    draw = draw_mixed(policy, logger, share, k, key, prefixes)
+    return replace(draw, policy_id=deployed.name + BESIDE + pool.name)

@@ -3,12 +3,10 @@
 from tastemaker.server.admission import LaneSettings
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.run import address, bind, serve
-from tastemaker.server.service import Event, Request, Service
+from tastemaker.server.service import Service
 
 __all__ = [
-    "Event",
     "LaneSettings",
-    "Request",
     "ServerSettings",
     "Service",
     "address",

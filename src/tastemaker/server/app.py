@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from starlette.types import Scope
 
 from tastemaker.errors import InputError
 from tastemaker.server.admission import Calls, Lane, LaneSettings
-from tastemaker.server.catalogue import catalogue_routes, health_routes
+from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
 from tastemaker.server.recommendations import RecommendationLane, answer, recommendation_routes
 from tastemaker.server.service import Service
 from tastemaker.server.web import Edge, EdgeSettings, add_handlers
@@ -35,6 +34,9 @@ class ServerSettings:
     recommendations: LaneSettings = field(default_factory=LaneSettings)
     reading: LaneSettings = field(
         default_factory=lambda: LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0)
+    )
+    writing: LaneSettings = field(
+        default_factory=lambda: LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
     )
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     deadline: float = 5.0
@@ -57,26 +59,23 @@ def create_app(
     service: Service,
     settings: ServerSettings | None = None,
     clock: Callable[[], float] = time.monotonic,
-    new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> FastAPI:
     """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.
 
-    No cross-origin access is granted. `clock` gives seconds and `new_id` names requests that bring no id;
-    tests pass their own.
+    No cross-origin access is granted. `clock` gives seconds; tests pass their own.
     """
     settings = settings or ServerSettings()
-    lane: RecommendationLane = Lane(
-        lambda requests: answer(service, requests), settings.recommendations, clock
-    )
-    calls = Calls(settings.reading, clock)
+    lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
+    reads, writes = Calls(settings.reading, clock), Calls(settings.writing, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await lane.start()
-        await calls.lane.start()
+        lanes = lane, reads.lane, writes.lane
+        for each in lanes:
+            await each.start()
         yield
-        await lane.stop()
-        await calls.lane.stop()
+        for each in lanes:
+            await each.stop()
 
     app = FastAPI(
         title="Tastemaker",
@@ -88,9 +87,10 @@ def create_app(
     )
     add_handlers(app)
     app.add_middleware(Edge, settings=settings.edge)
-    app.include_router(recommendation_routes(service, lane, calls, settings.deadline, new_id, clock))
-    app.include_router(catalogue_routes(service, calls))
-    app.include_router(health_routes(service, calls))
+    app.include_router(recommendation_routes(service, lane, writes, settings.deadline, clock))
+    app.include_router(catalogue_routes(service, reads))
+    app.include_router(people_routes(service, reads, writes))
+    app.include_router(health_routes(service, reads))
     # Some systems map .js to text/plain, which `nosniff` would then refuse to run.
     mimetypes.add_type("text/javascript", ".js")
     app.mount("/", _Page(directory=STATIC, html=True), name="page")

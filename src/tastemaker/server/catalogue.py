@@ -11,9 +11,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
 
-from tastemaker.errors import InputError
 from tastemaker.server.admission import Calls
-from tastemaker.server.models import FilterField, Health, Info, Item, PastEvent, ProblemOut, User
+from tastemaker.server.models import FilterField, Forgotten, Health, Info, Item, PastEvent, ProblemOut, User
 from tastemaker.server.recommendations import REFUSALS, known_items
 from tastemaker.server.service import Service
 from tastemaker.server.web import problem_response, unknown
@@ -24,15 +23,14 @@ MISSING: dict[int | str, dict[str, object]] = {
     404: {"model": ProblemOut, "description": "not there"},
     **REFUSALS,
 }
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def catalogue_routes(service: Service, calls: Calls) -> APIRouter:
-    """`/items`, `/users`, `/fields` and `/info`."""
+    """`/items`, `/fields` and `/info`."""
     router = APIRouter(tags=["catalogue"])
     add_items(router, service, calls)
     add_media(router, service, calls)
-    add_users(router, service, calls)
 
     @router.get("/fields", responses=REFUSALS)
     async def fields() -> list[FilterField]:
@@ -52,12 +50,17 @@ def add_items(router: APIRouter, service: Service, calls: Calls) -> None:
 
     @router.get("/items", responses=REFUSALS)
     async def items(
+        response: Response,
         query: Annotated[str, Query(max_length=200, examples=["blackbird"])] = "",
         limit: Limit = 20,
         offset: Offset = 0,
     ) -> list[Item]:
-        """Items that match the words, best first; without words the catalogue, page by page."""
-        return await calls(lambda: [Item.model_validate(one) for one in service.search(query, limit, offset)])
+        """Items that match the words, parts of words and typing errors too, best first; without words the
+        catalogue, page by page. The header `X-Total-Count` says how many there are.
+        """
+        rows, total = await calls(lambda: service.search(query, limit, offset))
+        response.headers["X-Total-Count"] = str(total)
+        return [Item.model_validate(row) for row in rows]
 
 
 def add_media(router: APIRouter, service: Service, calls: Calls) -> None:
@@ -120,32 +123,36 @@ def ranged(content: bytes, media_type: str, header: Callable[[str], str | None])
     return Response(content[start : end + 1], 206, headers, media_type)
 
 
-def add_users(router: APIRouter, service: Service, calls: Calls) -> None:
-    """`GET /users` and `GET /users/{id}/history`."""
+def people_routes(service: Service, reads: Calls, writes: Calls) -> APIRouter:
+    """`GET /users`, `GET /users/{id}/history` and `DELETE /users/{id}`."""
+    router = APIRouter(tags=["people"])
 
     @router.get("/users", responses=REFUSALS)
-    async def users(limit: Limit = 50, offset: Offset = 0) -> list[User]:
-        """Known users; `simulated` says whether they are, and must be shown wherever they could be taken for
-        people.
+    async def users(response: Response, limit: Limit = 50, offset: Offset = 0) -> list[User]:
+        """People of the tables, then those who came by the page; `simulated` says whether they are, and must
+        be shown wherever they could be taken for people. The header `X-Total-Count` says how many there are.
         """
-        return await calls(lambda: [User.model_validate(one) for one in service.users(limit, offset)])
+        rows, total = await reads(lambda: service.users(limit, offset))
+        response.headers["X-Total-Count"] = str(total)
+        return [User.model_validate(row) for row in rows]
 
     @router.get("/users/{user_id:path}/history", responses=MISSING)
     async def history(user_id: str) -> list[PastEvent]:
         """What the user did, oldest first, with the items; events that were undone are left out."""
 
-        def look_up() -> list[PastEvent] | None:
-            try:
-                events = [PastEvent.model_validate(one) for one in service.history(user_id)]
-            except InputError:
-                return None
-            items = known_items(service, sorted({one.item_id for one in events}))
-            return [one.model_copy(update={"item": items.get(one.item_id)}) for one in events]
+        def look_up() -> list[PastEvent]:
+            events = [PastEvent.model_validate(event) for event in service.history(user_id)]
+            items = known_items(service, sorted({event.item_id for event in events}))
+            return [event.model_copy(update={"item": items.get(event.item_id)}) for event in events]
 
-        found = await calls(look_up)
-        if found is None:
-            raise unknown("user", user_id)
-        return found
+        return await reads(look_up)
+
+    @router.delete("/users/{user_id:path}", responses=MISSING)
+    async def forget(user_id: str) -> Forgotten:
+        """Erase the person from everything the workspace keeps, for good: their id cannot be used again."""
+        return Forgotten.model_validate(await writes(lambda: service.forget(user_id)))
+
+    return router
 
 
 def health_routes(service: Service, calls: Calls) -> APIRouter:

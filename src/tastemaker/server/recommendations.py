@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from fastapi import APIRouter, Response
-from fastapi import Request as HttpRequest
+import anyio
+from fastapi import APIRouter
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
 from tastemaker.server.admission import Calls, Done, Lane, Refused
 from tastemaker.server.models import (
     AnswerIn,
@@ -16,33 +19,32 @@ from tastemaker.server.models import (
     Counts,
     EventIn,
     EventsRequest,
-    FullRow,
     Item,
     ProblemOut,
     RecommendationRequest,
     Recommendations,
-    Slate,
     Timings,
 )
-from tastemaker.server.service import Event, Request, Service
+from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
+from tastemaker.serving.query import Happened, Query, Slate
 
-Filled = tuple[Slate, list[FullRow]]
-RecommendationLane = Lane[Request, Filled]
+Filled = tuple[Slate, Mapping[str, Item]]
+RecommendationLane = Lane[Query, Filled]
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ProblemOut, "description": "an unknown user, item or filter"},
+    409: {"model": ProblemOut, "description": "an id stands for something else already"},
     422: {"model": ProblemOut, "description": "the request's shape is wrong"},
     429: {"model": ProblemOut, "description": "too much is waiting; `Retry-After` says when to come back"},
     503: {"model": ProblemOut, "description": "not ready, stopping, or out of time; `Retry-After` as above"},
 }
 ANSWER_REFUSALS: dict[int | str, dict[str, object]] = {
     404: {"model": ProblemOut, "description": "a question that was never asked"},
-    409: {"model": ProblemOut, "description": "the question has another answer"},
 }
 
 
-def answer(service: Service, requests: Sequence[Request]) -> list[Filled | Exception]:
-    """The service's slates for `requests`, checked and with their items filled in; runs in a worker thread.
+def answer(service: Service, queries: Sequence[Query]) -> list[Filled | Exception]:
+    """The service's slates for `queries`, with their items; runs in a worker thread.
 
     Raises
     ------
@@ -52,20 +54,36 @@ def answer(service: Service, requests: Sequence[Request]) -> list[Filled | Excep
     ready, reason = service.ready()
     if not ready:
         raise Refused(f"recommendations cannot be served yet: {reason}", 2, 503)
-    slates = [
-        one if isinstance(one, Exception) else Slate.model_validate(one)
-        for one in service.recommend_many(requests)
-    ]
+    slates = service.recommend_many(queries)
     ids = {row.item_id for slate in slates if isinstance(slate, Slate) for row in slate.rows}
     items = known_items(service, sorted(ids))
-    return [slate if isinstance(slate, Exception) else (slate, _fill(slate, items)) for slate in slates]
+    return [slate if isinstance(slate, TastemakerError) else (slate, items) for slate in slates]
 
 
-def _fill(slate: Slate, items: dict[str, Item]) -> list[FullRow]:
-    return [
-        FullRow.model_construct(**row.__dict__, item=items.get(row.item_id) or Item(item_id=row.item_id))
-        for row in slate.rows
-    ]
+class Delivery(Response):
+    """An answer that tells when it was sent; nobody is told where the client had hung up before."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: str, headers: dict[str, str], sent: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(content, headers=headers)
+        self._sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send, then tell."""
+        gone = await _hung_up(receive)
+        await super().__call__(scope, receive, send)
+        if not gone:
+            await self._sent()
+
+
+async def _hung_up(receive: Receive) -> bool:
+    """Whether the client has closed the connection; the request's body has been read."""
+    message = None
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        message = await receive()
+    return message is not None and message["type"] == "http.disconnect"
 
 
 def known_items(service: Service, ids: Sequence[str]) -> dict[str, Item]:
@@ -78,7 +96,6 @@ def recommendation_routes(
     lane: RecommendationLane,
     calls: Calls,
     seconds: float,
-    new_id: Callable[[], str],
     clock: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
     """`POST /recommendations`, `POST /events` and `POST /surveys`; `seconds` is the deadline of a request
@@ -86,31 +103,27 @@ def recommendation_routes(
     """
     router = APIRouter(tags=["recommendations"])
 
-    @router.post("/recommendations", responses=REFUSALS)
-    async def recommendations(
-        body: RecommendationRequest, http: HttpRequest, response: Response
-    ) -> Recommendations:
-        """A slate for a known user or for a bare history, from items that pass the filters and are not
-        excluded.
+    @router.post("/recommendations", responses=REFUSALS, response_model=Recommendations)
+    async def recommendations(body: RecommendationRequest) -> Response:
+        """A slate for a user or for a bare history, from items that pass the filters and are not excluded.
+
+        It is logged, and counts as shown once it was sent. A user whom nobody knows yet gets a list for
+        anybody, with a notice.
         """
         started = clock()
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds
-        done = await lane.run(_request(body, new_id, started + allowed), allowed)
-        slate, rows = done.answer
+        done = await lane.run(_query(body, started + allowed), allowed)
+        slate, items = done.answer
         timings = _timings(done, clock() - started)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["Server-Timing"] = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
-        return Recommendations.model_construct(
-            request_id=slate.request_id,
-            policy_id=slate.policy_id,
-            rows=rows,
-            reason=slate.reason,
-            timings=timings,
+        times = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
+        return Delivery(
+            _filled(slate, items, timings),
+            {"Cache-Control": "no-store", "Server-Timing": times},
+            lambda: asyncio.to_thread(service.delivered, [slate.request_id]),
         )
 
     @router.post(
-        "/events",
-        responses={**REFUSALS, 409: {"model": ProblemOut, "description": "an id stands for another event"}},
+        "/events", responses={**REFUSALS, 404: {"model": ProblemOut, "description": "nothing to undo"}}
     )
     async def events(body: EventsRequest) -> Counts:
         """Store what happened: all of it or nothing. Sending the same events again is harmless."""
@@ -147,22 +160,30 @@ def add_surveys(router: APIRouter, service: Service, calls: Calls) -> None:
         return AnswerOut.model_validate({"outcome": outcome})
 
 
-def _request(body: RecommendationRequest, new_id: Callable[[], str], deadline: float) -> Request:
+def _query(body: RecommendationRequest, deadline: float) -> Query:
     for name, values in body.filters.items():
         if not values:
             raise InputError(
                 f"filter '{name}' lists no value, so nothing could pass; leave it out, or name a value of"
                 " /fields"
             )
-    return Request(
-        request_id=body.request_id or new_id(),
+    return Query(
         user_id=body.user_id,
         history=tuple(body.history or ()),
         k=body.k,
         filters={name: tuple(values) for name, values in body.filters.items()},
         exclude=frozenset(body.exclude),
+        request_id=body.request_id,
         deadline=deadline,
     )
+
+
+def _filled(slate: Slate, items: Mapping[str, Item], timings: Timings) -> str:
+    """The answer as JSON; an item that was taken down meanwhile is named by its id alone."""
+    plain = slate.public()
+    for row in plain["rows"]:
+        row["item"] = items.get(row["item_id"]) or Item(item_id=row["item_id"])
+    return Recommendations.model_validate(plain | {"timings": timings}).model_dump_json()
 
 
 def _timings(done: Done[Filled], total: float) -> Timings:
@@ -170,11 +191,11 @@ def _timings(done: Done[Filled], total: float) -> Timings:
     return Timings(queue_ms=queue, compute_ms=compute, total_ms=whole, batch=done.batch)
 
 
-def _unique(events: Sequence[EventIn]) -> list[Event]:
+def _unique(events: Sequence[EventIn]) -> list[Happened]:
     """The events, each id once; the same id with two contents is refused here, before anything is stored."""
-    kept: dict[str, Event] = {}
+    kept: dict[str, Happened] = {}
     for one in events:
-        event = Event(**one.model_dump())
+        event = Happened(**one.model_dump())
         if kept.setdefault(one.event_id, event) != event:
             _conflict([one.event_id])
     return list(kept.values())

@@ -1,55 +1,21 @@
-"""What the server needs from whatever stands behind it: a few plain calls, and the two values it passes in.
-
-The layer below cannot import this one, so `Service` asks only for shapes: what a call returns may be a
-dictionary or an object with the same names, and `server.models` checks it at the edge.
-"""
+"""What the server needs from whatever stands behind it: a few plain calls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Protocol
 
-
-@dataclass(frozen=True)
-class Request:
-    """One wish for a slate, already validated.
-
-    `user_id` is None when the caller sent a bare history; `history` (item ids, oldest first) is then what is
-    known of them, and may be empty. An item passes `filters` when, for every field, it has one of the values.
-    `deadline` is a reading of the server's monotonic clock, seconds.
-    """
-
-    request_id: str
-    user_id: str | None
-    history: tuple[str, ...]
-    k: int
-    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    exclude: frozenset[str] = frozenset()
-    deadline: float | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to an item, under an id the client chose; `target` is what an `undo` takes
-    back.
-    """
-
-    event_id: str
-    user_id: str
-    kind: str
-    item_id: str | None = None
-    target: str | None = None
-    value: float | None = None
-    request_id: str | None = None
-    position: int | None = None
+from tastemaker.errors import TastemakerError
+from tastemaker.serving.query import Happened, Query, Slate
 
 
 class Service(Protocol):
     """Everything behind the HTTP edge. Calls may block; the server runs them in threads, several at once.
+    `object` stands for a dictionary or an object with the fields of the model named, which checks it.
 
-    A mistake of the caller (an unknown user or item, a filter that no field has) is raised as
-    `tastemaker.errors.InputError` whose message ends in "; " and the remedy.
+    A mistake of the caller (an unknown item, a filter that no field has) is raised as
+    `tastemaker.errors.InputError` whose message ends in "; " and the remedy; what is not there as
+    `serving.query.Unknown`, what clashes as `serving.query.Conflict`.
     """
 
     def ready(self) -> tuple[bool, str]:
@@ -66,27 +32,35 @@ class Service(Protocol):
     def items(self, ids: Sequence[str]) -> Sequence[object]:
         """The known ones among `ids`, in any order: the fields of `models.Item`."""
 
-    def search(self, text: str, limit: int, offset: int) -> Sequence[object]:
-        """Items that match `text`, best first; the whole catalogue when it is empty."""
+    def search(self, text: str, limit: int, offset: int) -> tuple[Sequence[object], int]:
+        """Items that match `text`, best first, the whole catalogue when it is empty; and how many there
+        are.
+        """
 
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         """Bytes and media type of the item's 'audio' or 'cover'; None when it has none."""
 
-    def users(self, limit: int, offset: int) -> Sequence[object]:
-        """Known users: the fields of `models.User`, among them whether they are simulated."""
+    def users(self, limit: int, offset: int) -> tuple[Sequence[object], int]:
+        """Known users, the fields of `models.User`, among them whether they are simulated; and how many there
+        are.
+        """
 
     def history(self, user_id: str) -> Sequence[object]:
         """The user's events that still stand (undone ones left out), oldest first: the fields of
-        `models.PastEvent`.
+        `models.PastEvent`. Raises Unknown.
         """
 
-    def recommend_many(self, requests: Sequence[Request]) -> Sequence[object]:
-        """For each request, in order, a slate (the fields of `models.Slate`) or the `TastemakerError` it met.
+    def recommend_many(self, queries: Sequence[Query]) -> Sequence[Slate | TastemakerError]:
+        """For each query, in order, a slate or the error it met.
 
-        Events added before the call count. Every slate must be logged with its propensities by the service.
+        Events added before the call count. Every slate is logged with its propensities by the service, and
+        counts as shown once `delivered` says so.
         """
 
-    def add_events(self, events: Sequence[Event]) -> object:
+    def delivered(self, request_ids: Sequence[str]) -> None:
+        """These slates were sent to whoever asked, who was still there."""
+
+    def add_events(self, events: Sequence[Happened]) -> object:
         """Store all or none: the fields of `models.Counts`, at times with a survey question.
 
         An id already stored with the same content is a duplicate and harmless; with other content it is a
@@ -96,4 +70,9 @@ class Service(Protocol):
     def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
         """Store 1 to 5, or None for skipped: "stored", "duplicate" (the same again), "conflict" or "unknown"
         (never asked).
+        """
+
+    def forget(self, user_id: str) -> object:
+        """Erase a person everywhere: the fields of `models.Forgotten`. Raises Unknown when nothing is about
+        them.
         """

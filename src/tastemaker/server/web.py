@@ -14,8 +14,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tastemaker.errors import InputError, TastemakerError
+from tastemaker.errors import BusyError, InputError, TastemakerError
 from tastemaker.server.admission import Refused
+from tastemaker.serving.query import Conflict, Unknown
 
 log = logging.getLogger("tastemaker.server")
 
@@ -32,6 +33,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+
+STATUS: dict[type[TastemakerError], int] = {Unknown: 404, Conflict: 409, InputError: 400, BusyError: 503}
 
 
 class Problem(Exception):
@@ -53,8 +56,12 @@ def problem_response(status: int, error: str, remedy: str, retry_after: int | No
     headers = {**HEADERS, "Cache-Control": "no-store"}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
-    content = {"error": " ".join(error.split()), "remedy": " ".join(remedy.split())}
-    return JSONResponse(content, status, headers)
+    return JSONResponse({"error": _line(error), "remedy": _line(remedy)}, status, headers)
+
+
+def _line(text: str) -> str:
+    """On one line, without the halves of characters that no encoding can hold."""
+    return " ".join(text.split()).encode("utf-8", "replace").decode()
 
 
 def _split(message: str) -> tuple[str, str]:
@@ -88,8 +95,10 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(TastemakerError)
     async def mistaken(_: Request, error: TastemakerError) -> JSONResponse:
         # Anything but the caller's input is the server's own trouble: a damaged artifact, a model that will
-        # not load.
-        return problem_response(400 if isinstance(error, InputError) else 500, *_split(str(error)))
+        # not load. What another process holds is free again soon.
+        busy = isinstance(error, BusyError)
+        known = (status for kind, status in STATUS.items() if isinstance(error, kind))
+        return problem_response(next(known, 500), *_split(str(error)), 2 if busy else None)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -105,9 +114,11 @@ def add_handlers(app: FastAPI) -> None:
             413: "send it in smaller parts",
         }
         detail = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        return problem_response(
+        response = problem_response(
             error.status_code, detail, remedy.get(error.status_code, "compare with /openapi.json")
         )
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:

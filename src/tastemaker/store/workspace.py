@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker import schema
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
 from tastemaker.store.files import sweep, write_json, write_text
 from tastemaker.store.folders import verify_folder
@@ -198,14 +198,14 @@ class Workspace:
 
         Raises
         ------
-        ArtifactError
+        BusyError
             when another process holds it: says who, where, since when and for what.
         """
         descriptor = os.open(self.root / "tastemaker.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if not _taken(descriptor):
                 who = _holder(descriptor)
-                raise ArtifactError(
+                raise BusyError(
                     f"{self.root}: {describe_holder(who)} holds the lock; wait for it to end, or stop it with"
                     f" `kill {who.get('pid', 'PID')}`: its work resumes later"
                 )

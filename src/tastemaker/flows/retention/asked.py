@@ -120,7 +120,7 @@ def read_asked(
 
 def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:
     """The people of a workspace, the settings of the read-out, and its horizon in words."""
-    from tastemaker.flows.retention.live.asking import HEARD, never_salt
+    from tastemaker.retention.prompts import HEARD, never_salt
     from tastemaker.schema import ANONYMOUS
 
     opened = Workspace.open(workspace)

@@ -1,7 +1,16 @@
 """The JSON that crosses the edge, in and out, with the examples that OpenAPI shows."""
 
 from tastemaker.server.models.base import Identifier, ProblemOut
-from tastemaker.server.models.catalogue import FieldValue, FilterField, Health, Info, Item, PastEvent, User
+from tastemaker.server.models.catalogue import (
+    FieldValue,
+    FilterField,
+    Forgotten,
+    Health,
+    Info,
+    Item,
+    PastEvent,
+    User,
+)
 from tastemaker.server.models.events import (
     AnswerIn,
     AnswerOut,
@@ -12,13 +21,11 @@ from tastemaker.server.models.events import (
     Question,
 )
 from tastemaker.server.models.recommendations import (
-    FullRow,
     Reason,
     RecommendationRequest,
     Recommendations,
     Retention,
     Row,
-    Slate,
     Timings,
 )
 
@@ -30,7 +37,7 @@ __all__ = [
     "EventsRequest",
     "FieldValue",
     "FilterField",
-    "FullRow",
+    "Forgotten",
     "Health",
     "Identifier",
     "Info",
@@ -44,7 +51,6 @@ __all__ = [
     "Recommendations",
     "Retention",
     "Row",
-    "Slate",
     "Timings",
     "User",
 ]

@@ -61,6 +61,20 @@ class PastEvent(Out):
     item: Item | None = None
 
 
+class Removed(Out):
+    """What was removed, and how many of it."""
+
+    what: str
+    count: int
+
+
+class Forgotten(Out):
+    """A person is erased; what was learnt from them before goes when the next training is done."""
+
+    removed: list[Removed]
+    outdated: list[str] = Field(default_factory=list, description="learned artifacts that saw the person")
+
+
 class FieldValue(Out):
     """A value that a filter accepts, and how many items have it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_validator
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_of
@@ -43,6 +43,9 @@ class EventIn(In):
     )
     request_id: Identifier | None = Field(default=None, description="the slate it came from")
     position: int | None = Field(default=None, ge=0, description="the row of that slate")
+    timestamp: AwareDatetime | None = Field(
+        default=None, description="when it happened, with its zone; default: when it arrived"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> EventIn:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from tastemaker.server.models.base import ITEM_EXAMPLE, Identifier, In, Out
@@ -14,10 +12,6 @@ _REASON: JsonDict = {
     "text": "You liked The Cuckoo's Nest: same type hornpipe, same key D",
     "item_id": "ryans-0707",
 }
-
-
-def _as_reason(value: object) -> object:
-    return {"text": value} if isinstance(value, str) else value
 
 
 class RecommendationRequest(In):
@@ -30,7 +24,10 @@ class RecommendationRequest(In):
     exclude: list[Identifier] = Field(
         default_factory=list, max_length=5000, description="item ids never to show"
     )
-    request_id: Identifier | None = Field(default=None, description="yours, or one is made")
+    request_id: Identifier | None = Field(
+        default=None,
+        description="your own name for this request: a retry with the same one gets the same slate for a day",
+    )
     deadline_ms: int | None = Field(default=None, ge=1, le=60_000, description="give up after this long")
 
     model_config = ConfigDict(
@@ -73,31 +70,19 @@ class Retention(Out):
 
 
 class Row(Out):
-    """One recommended item. `propensity` is the probability with which the policy showed it here."""
+    """One recommended item, and all there is to show of it. `propensity` is the probability with which the
+    policy showed it here.
+    """
 
     item_id: str
     position: int
     score: float | None = None
     propensity: float
     source: str = "model"
-    reasons: list[Annotated[Reason, BeforeValidator(_as_reason)]] = Field(default_factory=list)
+    reasons: list[Reason] = Field(default_factory=list)
     retention: Retention | None = Field(
         default=None, description="what the survey proxy did; null where none is deployed"
     )
-
-
-class Slate(Out):
-    """A list of rows; `reason` says why there are fewer than asked for."""
-
-    request_id: str
-    policy_id: str
-    rows: list[Row]
-    reason: str | None = None
-
-
-class FullRow(Row):
-    """A row with its item, so that a page needs no second call."""
-
     item: Item
 
 
@@ -113,19 +98,27 @@ class Timings(BaseModel):
 
 
 class Recommendations(Out):
-    """The answer to a recommendation request."""
+    """The answer to a recommendation request. `request_id` is the server's own: events that answer a row
+    send it.
+    """
 
     request_id: str
+    deployment: str = Field(default="", description="what the answer is valid for, see `versions`")
+    versions: dict[str, str] = Field(default_factory=dict)
     policy_id: str
-    rows: list[FullRow]
-    reason: str | None = None
+    ranker: str = Field(default="", description="the survey proxy that re-ranked; empty where none did")
+    rows: list[Row]
+    reason: str | None = Field(default=None, description="why there are fewer rows than asked for")
+    notice: str | None = Field(default=None, description="what to know, such as that nobody knows the user")
     timings: Timings
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "request_id": "r-9f2c",
+                    "request_id": "s-9f2c",
+                    "deployment": "d-0001",
+                    "versions": {"model": "3f9a1c", "tokens": "b21e07"},
                     "policy_id": "greedy",
                     "rows": [
                         {

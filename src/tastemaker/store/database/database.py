@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker import schema
-from tastemaker.errors import ArtifactError, InputError, TastemakerError
+from tastemaker.errors import ArtifactError, BusyError, InputError, TastemakerError
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
 
@@ -135,6 +135,14 @@ class Database:
         undone.
         """
         return list(self._events("WHERE user_id = ?", (user_id,)))
+
+    def people(self) -> list[tuple[str, int]]:
+        """Everybody with an event, in the order they came, and how many events they sent."""
+        with self.transaction(write=False) as connection:
+            rows = connection.execute(
+                "SELECT user_id, count(*) FROM events GROUP BY user_id ORDER BY min(sequence)"
+            ).fetchall()
+        return [(str(user), int(count)) for user, count in rows]
 
     def events_table(self) -> pa.Table:
         """Every user's history as an `interactions` table (schema.INTERACTIONS), positions counted from 0
@@ -358,7 +366,7 @@ def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
     if "full" in said:
         return ArtifactError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
     if "locked" in said or "busy" in said:
-        return ArtifactError(f"{path}: another process is writing to it; try again, or stop that process")
+        return BusyError(f"{path}: another process is writing to it; try again, or stop that process")
     if "unable to open" in said or "readonly" in said:
         return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
     return ArtifactError(

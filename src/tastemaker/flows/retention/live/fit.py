@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.live.asking import QUESTION
-from tastemaker.flows.retention.live.ranking import KIND, WITHDRAWN, deployed, load_deployed
+from tastemaker.flows.retention.live.deployed import KIND, WITHDRAWN, deployed, load_deployed
 from tastemaker.flows.retention.report import write_claim
+from tastemaker.retention.prompts import QUESTION
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
 from tastemaker.retention.proxy.claim import (
     calibrate_proxy,

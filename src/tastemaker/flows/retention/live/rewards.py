@@ -7,7 +7,7 @@ import numpy as np
 from tastemaker.corpus.events import Histories
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.retention.live.context import Context
-from tastemaker.flows.retention.live.ranking import load_deployed
+from tastemaker.flows.retention.live.deployed import load_deployed
 from tastemaker.retention.features import Floats, history_features, matrix
 from tastemaker.retention.proxy import predict_arrays
 
@@ -20,7 +20,7 @@ def event_rewards(pipeline: Pipeline, train: Histories) -> Floats:
     no score yet when examples are made. Raises ArtifactError when there is no such proxy.
     """
     proxy = load_deployed(pipeline.workspace, pipeline.workspace.settings.reward)
-    context = Context(pipeline.workspace, pipeline.data, None)
+    context = Context(pipeline.data, pipeline.workspace.table("interactions", full=False), train)
     means = proxy.about.get("means", {})
     parts = []
     for row, user in enumerate(train.users):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.readout.logs import unit_table
-from tastemaker.flows.retention.live.ranking import SHARES
+from tastemaker.flows.retention.live.deployed import SHARES
 from tastemaker.store import Database, Surveys, Workspace, write_table
 
 

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from tastemaker.experiment.assign import position
-from tastemaker.schema import ANONYMOUS
+from tastemaker.retention.prompts import HEARD, QUESTION, WORDS, never_salt
 from tastemaker.stats.random import generator
 from tastemaker.store import Database, Event, Question, Surveys, Workspace
-
-QUESTION = "return"
-WORDS = {"text": "Would you come back for more like this?", "low": "surely not", "high": "surely"}
-HEARD = 0.3  # of a play; a glance is nothing to ask about
-
-
-def never_salt(seed: int) -> str:
-    """What the hash of the never-asked group is salted with."""
-    return f"never asked/{seed}"
 
 
 class Asker:
     """Asks after what people wanted (a play of some length, a like, a purchase ...) of what a logged slate
     showed.
 
-    Whether a person is ever asked is a hash of their id; whether this event is followed by the question is a
-    draw keyed by the event, so sending it again changes nothing. `asked_probability` is the chance of that
-    draw given that the limits (hours and lists since the last question) allowed it: the limits depend on the
-    logged past alone.
+    Whether a person is ever asked is a hash of their id; whether an item of a slate is followed by the
+    question is a draw keyed by the workspace's secret and the server's own id of the slate, so that nobody
+    can choose to be asked, and sending an event again changes nothing. `asked_probability` is the chance of
+    that draw given that the limits (hours and lists since the last question) allowed it: the limits depend on
+    the logged past alone.
     """
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.settings, self.surveys = workspace.settings, Surveys(database)
-        self.rules = workspace.event_rules()
+        self.rules, self.key = workspace.event_rules(), database.secret("questions")
 
     def never(self, user_id: str) -> bool:
         """Whether the person belongs to those who are never asked."""
@@ -54,16 +45,14 @@ class Asker:
         return None
 
     def _about(self, event: Event, now: datetime) -> Question | None:
-        share, seed = self.settings.ask_share, self.settings.seed
+        share = self.settings.ask_share
         if event.item_id is None or event.request_id is None or self.never(event.user_id):
             return None
-        if generator(seed, "ask", event.event_id).random() >= share:
+        draws = generator(self.key, "ask", event.request_id, event.item_id)
+        if draws.random() >= share or self.surveys.shown_to(event.request_id, event.item_id) != event.user_id:
             return None
-        shown = self.surveys.shown_to(event.request_id, event.item_id)
-        if shown not in (event.user_id, ANONYMOUS):
-            return None
-        name = "q-" + hashlib.blake2b(f"{seed}/{event.event_id}".encode(), digest_size=12).hexdigest()
-        made = Question(name, event.user_id, event.item_id, event.request_id, QUESTION, share, now)
-        if self.surveys.ask(made, self.settings.ask_hours, self.settings.ask_lists):
-            return made
+        name = "q-" + draws.bytes(12).hex()
+        question = Question(name, event.user_id, event.item_id, event.request_id, QUESTION, share, now)
+        if self.surveys.ask(question, self.settings.ask_hours, self.settings.ask_lists):
+            return question
         return self.surveys.open_question(name)  # sent again, it is still open

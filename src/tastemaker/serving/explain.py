@@ -1,0 +1,55 @@
+"""Why this one: evidence from attributes and co-plays alone, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tastemaker.corpus.pairs import pair_counts
+from tastemaker.flows.data import Data, item_texts
+from tastemaker.retention.reasons import Reason, rarity_of, reasons
+from tastemaker.serving.query import Evidence, Query, Slate
+
+RECENT = 30  # events of a history that evidence is sought in
+
+
+class Explainer:
+    """Evidence for items of one catalogue; counted once, when it is made."""
+
+    def __init__(self, data: Data) -> None:
+        self._index, ids = data.index, data.item_ids
+        lists = data.items["attributes"].to_pylist()
+        self._attributes = {item: frozenset(own or ()) for item, own in zip(ids, lists, strict=True)}
+        self._rarity = rarity_of(self._attributes.values())
+        pairs, times = pair_counts(data.histories)
+        self._counts: dict[tuple[int, int], int] = {
+            (low, high): count for (low, high), count in zip(pairs.tolist(), times.tolist(), strict=True)
+        }
+        self.texts = dict(zip(ids, item_texts(data.items), strict=True))
+        self._titles = dict(zip(ids, data.items["title"].to_pylist(), strict=True))
+
+    def __call__(self, query: Query, slate: Slate) -> Slate:
+        """The slate with the evidence for each of its rows."""
+        history = slate.profile.history
+        rows = [replace(row, reasons=self.evidence(row.item_id, history)) for row in slate.rows]
+        return replace(slate, rows=tuple(rows))
+
+    def evidence(self, item_id: str, history: Sequence[str]) -> tuple[Evidence, ...]:
+        """Why this item, given item ids that the person wants, oldest first; empty where nothing says so."""
+        found = reasons(item_id, history[-RECENT:], self._attributes, self._together, self._rarity)
+        return tuple(Evidence(self._words(reason), reason.because_of) for reason in found)
+
+    def _together(self, item_id: str, other: str) -> int:
+        low, high = sorted((self._index[item_id], self._index[other]))
+        return self._counts.get((low, high), 0)
+
+    def _words(self, reason: Reason) -> str:
+        title = self.title(reason.because_of)
+        if reason.kind == "co_played":
+            return f"others had it within a few steps of “{title}”, {reason.count} times"
+        shared = ", ".join(value.partition("=")[2] or value for value in reason.attributes)
+        return f"like “{title}”: {shared}"
+
+    def title(self, item_id: str) -> str:
+        """The item's title, else its text, else its id."""
+        return str(self._titles[item_id] or self.texts[item_id] or item_id)

@@ -1,0 +1,79 @@
+"""From a workspace to the parts that answer; everything is read here, nothing while serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tastemaker.flows.deploy import in_service
+from tastemaker.flows.deployment import Deployment
+from tastemaker.flows.retention.live.context import Context
+from tastemaker.flows.search import Searcher
+from tastemaker.serving.draw import Drawer, Rounds
+from tastemaker.serving.explain import Explainer
+from tastemaker.serving.history import People
+from tastemaker.serving.rerank import Reranker
+from tastemaker.serving.serve import Parts
+from tastemaker.store import Database, Offers, Workspace
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What stays when deployments are swapped: the database, the clock that stamps slates, and the rounds of
+    certified policies that were given out.
+    """
+
+    database: Database
+    clock: Clock
+    rounds: Rounds
+
+    @classmethod
+    def of(cls, workspace: Workspace, clock: Clock = now) -> Shared:
+        """Those of a workspace."""
+        database = Database(workspace.database)
+        return cls(database, clock, Rounds(database))
+
+
+class Erased:
+    """Whether a person was erased; looked up anew when the workspace's tombstones change."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._seen, self._tombstones = workspace, -1, workspace.tombstones
+
+    def __call__(self, user_id: str) -> bool:
+        """Whether the person was."""
+        try:
+            changed = self._tombstones.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+        if changed != self._seen:
+            self._seen, self._tombstones = changed, self._workspace.tombstones
+        return self._tombstones.holds(user_id)
+
+
+def load_parts(workspace: Workspace, shared: Shared, deployment: Deployment | None = None) -> Parts:
+    """The parts of a deployment; by default the active one. Raises ArtifactError naming the command that is
+    missing.
+    """
+    deployment = deployment or in_service(workspace)
+    searcher = Searcher.of(deployment)
+    data, database = searcher.data, shared.database
+    interactions = workspace.table("interactions", tables=deployment.catalogue)
+    return Parts(
+        deployment.name,
+        searcher,
+        People(data, interactions, database, Erased(workspace)),
+        Reranker(workspace, Context(data, interactions, data.histories), database),
+        Drawer(workspace, searcher, database, shared.rounds),
+        Explainer(data),
+        Offers(database),
+        shared.clock,
+    )

@@ -1,0 +1,119 @@
+"""What the server's pages show of one version of the catalogue: items, their media, fields, people,
+counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.media import Media
+from tastemaker.retrieve.typeahead import TypeAhead
+from tastemaker.serving.serve import Parts
+from tastemaker.store import Workspace, read_table
+
+SIMULATED = re.compile(r"^simulated-")
+TELLING = ("tune_type", "type", "genre", "genres", "category", "key", "mode", "metre", "brand", "book")
+
+
+class Pages:
+    """Read-only views of one deployment, read once."""
+
+    def __init__(self, workspace: Workspace, parts: Parts) -> None:
+        self.title, self.parts, self.people = workspace.settings.title, parts, parts.people
+        items = parts.searcher.data.items
+        columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
+        self._items = {row["item_id"]: _item(row) for row in items.select(columns).to_pylist()}
+        titles = [title or "" for title in items["title"].to_pylist()]
+        texts = zip(self._items, item_texts(items), strict=True)
+        self._words = TypeAhead(titles, [f"{item_id} {text}" for item_id, text in texts])
+        self._by_title = sorted(
+            self._items.values(), key=lambda item: ((item["title"] or "~").casefold(), item["item_id"])
+        )
+        self._media = Media(workspace, items)
+        profiles = workspace.data / "listener_profiles.parquet"
+        self._profiles = (
+            {row["user_id"]: row for row in read_table(profiles).to_pylist()} if profiles.exists() else {}
+        )
+
+    def info(self) -> dict[str, Any]:
+        """Names, notice, versions, counts."""
+        simulated = bool(self._profiles)
+        notice = "Every listener here is simulated. The tunes are real; nobody's listening is shown."
+        return {
+            "dataset": self.title,
+            "item_noun": "tune" if simulated else "item",
+            "user_noun": "listener" if simulated else "user",
+            "simulated": simulated,
+            "notice": notice if simulated else None,
+            "versions": {**self.parts.searcher.versions, "deployment": self.parts.deployment},
+            "counts": {
+                "items": len(self._items),
+                "users": len(self.people.ids),
+                "events": len(self.parts.searcher.data.histories.items),
+            },
+        }
+
+    def fields(self) -> list[dict[str, Any]]:
+        """Fields with 2 to 200 values: the telling ones first, then those that most items have."""
+        listed = []
+        for name, values in self.parts.searcher.fields.items():
+            if 2 <= len(values) <= 200:
+                counts = sorted(
+                    ((value, len(rows)) for value, rows in values.items()), key=lambda one: (-one[1], one[0])
+                )
+                shown = [{"value": value, "count": count} for value, count in counts]
+                total = sum(count for _, count in counts)
+                field = {"name": name, "label": name.replace("_", " ").capitalize(), "values": shown}
+                listed.append((_place(name), -total, field))
+        return [field for *_, field in sorted(listed, key=lambda one: one[:2])]
+
+    def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The known ones among `ids`."""
+        return [self._items[item_id] for item_id in ids if item_id in self._items]
+
+    def search(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Items that match the words of `text`, parts of words and typing errors too, best first, the whole
+        catalogue by title when it is empty; and how many there are in all.
+        """
+        if not text.strip():
+            return self._by_title[offset : offset + limit], len(self._by_title)
+        rows, ids = self._words.search(text), self.parts.searcher.data.item_ids
+        return [self._items[ids[row]] for row in rows[offset : offset + limit]], len(rows)
+
+    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
+        """Bytes and media type, rendered when first asked for."""
+        return self._media.get(item_id, kind)
+
+    def users(self, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """People of the interactions table, then those who came by the page; and how many there are."""
+        ids, total = self.people.listed(limit, offset)
+        return [self._user(user, events) for user, events in ids], total
+
+    def _user(self, user: str, events: int) -> dict[str, Any]:
+        profile = self._profiles.get(user)
+        return {
+            "user_id": user,
+            "label": str(profile["name"]) if profile else user,
+            "simulated": bool(SIMULATED.match(user)),
+            "events": events,
+            "note": str(profile["text"]).removeprefix("Simulated: ").rstrip(".") if profile else None,
+        }
+
+
+def _place(field: str) -> int:
+    """Where a filter stands: what a thing is comes before how it looks."""
+    if field in TELLING:
+        return TELLING.index(field)
+    return len(TELLING) + field.startswith("cover") + 2 * field.endswith("_bpm")
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("item_id", "title", "text", "creator")}
+    return shown | {
+        "attributes": row["attributes"] or [],
+        "has_audio": row["audio"] is not None,
+        "has_image": row["image"] is not None,
+    }

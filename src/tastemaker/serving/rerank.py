@@ -1,0 +1,105 @@
+"""The deployed survey proxy between search and draw: which proxy, which arm, what it moved."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+from tastemaker.experiment.assign import arm_at, position
+from tastemaker.flows.retention.adjust import rule_of
+from tastemaker.flows.retention.live.context import Context
+from tastemaker.flows.retention.live.deployed import SHARES, deployed, learnt_from, load_deployed
+from tastemaker.retention.features import matrix
+from tastemaker.retention.proxy import Proxy, predict_arrays
+from tastemaker.retention.served import by_place, rerank, sentence
+from tastemaker.serving.query import Move, Query, Slate
+from tastemaker.store import Database, Surveys, Workspace
+
+
+class Reranker:
+    """Ranks by the newest deployed proxy of a workspace, looked up anew for each batch, so that deploying one
+    needs no restart.
+    """
+
+    def __init__(self, workspace: Workspace, context: Context, database: Database) -> None:
+        self.workspace, self.context, self.database = workspace, context, database
+        self.surveys = Surveys(database)
+        settings = workspace.settings
+        self.rule = None if settings.adjust == "off" else rule_of(settings.adjust, {}, settings.adjust_places)
+        self.asking, self.experiment = settings.ask_share > 0, settings.experiment
+        self._proxy: tuple[str, Proxy] | None = None
+        self._guard = threading.Lock()
+        self._exposed: set[str] = set()
+
+    def now(self) -> Rerank:
+        """The step as of now. Raises ArtifactError when the deployed proxy is gone or damaged."""
+        if self.rule is None:
+            return Rerank(self, None)
+        with self._guard:
+            mark = deployed(self.database)
+            if mark is None:
+                self._proxy = None
+            elif self._proxy is None or self._proxy[0] != mark:
+                self._proxy = mark, load_deployed(self.workspace, mark)
+            return Rerank(self, self._proxy)
+
+    def arm(self, user_id: str | None) -> str | None:
+        """The arm of a person in the running test; nobody knows who sends a bare history, so that stays
+        outside.
+        """
+        if not self.experiment or user_id is None:
+            return None
+        return arm_at(position(user_id, self.experiment), SHARES)
+
+    def treated(self, query: Query, slate: Slate) -> bool:
+        """Whether the proxy ranks for this person; in a test, the first meeting with either arm is logged."""
+        arm = self.arm(query.user_id)
+        if arm is None or query.user_id is None:
+            return not self.experiment
+        if query.user_id not in self._exposed and query.logged:
+            self.surveys.expose(self.experiment, query.user_id, arm, slate.timestamp)
+            self._exposed.add(query.user_id)
+        return arm == "treatment"
+
+
+@dataclass(frozen=True)
+class Rerank:
+    """One batch's step: candidates after the proxy, or as they were where there is none."""
+
+    reranker: Reranker
+    proxy: tuple[str, Proxy] | None
+
+    @property
+    def spare(self) -> int:
+        """Candidates wanted beyond those shown, so that the proxy can bring one up from below."""
+        return 0 if self.proxy is None else int(self.reranker.workspace.settings.adjust_places)
+
+    def __call__(self, query: Query, slate: Slate) -> Slate:
+        """The slate with its candidates in the proxy's order, and with what there is to say and to log."""
+        reranker, candidates = self.reranker, slate.candidates
+        if not len(candidates) or (self.proxy is None and not reranker.asking):
+            return slate
+        history = [reranker.context.data.index[item] for item in slate.profile.history]
+        person = reranker.context.person(query.user_id, history, slate.profile.events)
+        features = reranker.context.features(person, candidates.items, candidates.scores)
+        slate = replace(slate, features=features, known=slate.pool)
+        if self.proxy is None or reranker.rule is None or not reranker.treated(query, slate):
+            return slate
+        mark, proxy = self.proxy
+        inputs = matrix(features, proxy.settings.features, len(candidates))
+        p_pos, p_neg = predict_arrays(proxy, inputs)
+        ranked = rerank(candidates.scores, p_pos, p_neg, reranker.rule)
+        source, moves = learnt_from(proxy), {}
+        for row, item in enumerate(candidates.items.tolist()):
+            moved, term = row - int(ranked.after[row]), float(ranked.term[row])
+            chances = float(p_pos[row]), float(p_neg[row])
+            moves[item] = Move(*chances, term, moved, sentence(moved, *chances, term, ranked.flat, source))
+        order = ranked.order
+        reordered = replace(
+            candidates,
+            items=candidates.items[order],
+            scores=by_place(candidates.scores),
+            source=tuple(candidates.source[row] for row in order),
+        )
+        pool = tuple(slate.pool[row] for row in order)
+        return replace(slate, candidates=reordered, pool=pool, moves=moves, ranker=f"proxy-{mark[:12]}")

@@ -1,0 +1,138 @@
+"""The fold that answers: search -> rerank -> draw -> explain -> log, each from (query, slate) to slate.
+
+The server (batch by batch), the command line, Python and batch jobs call `serve`; so they answer alike.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tastemaker.errors import InputError, TastemakerError
+from tastemaker.flows.search import Searcher
+from tastemaker.serving.draw import Drawer
+from tastemaker.serving.explain import Explainer
+from tastemaker.serving.history import People, Profile
+from tastemaker.serving.log import earlier, log
+from tastemaker.serving.query import Query, Slate
+from tastemaker.serving.rerank import Reranker
+from tastemaker.store import Offers
+
+Asked = tuple[Query, Slate]
+STRANGER = (
+    "nobody knows '{}' yet, so this list is for anybody; send events for them, or a history, and it becomes"
+    " theirs"
+)
+_searching = threading.Lock()  # one search at a time: it uses all the cores it may
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What one deployment answers with; a swap puts another in its place, and what is in hand finishes
+    here.
+    """
+
+    deployment: str
+    searcher: Searcher
+    people: People
+    reranker: Reranker
+    drawer: Drawer
+    explainer: Explainer
+    offers: Offers
+    clock: Callable[[], datetime]
+
+
+def serve(queries: Sequence[Query], parts: Parts) -> list[Slate | TastemakerError]:
+    """For each query, in order, its slate, logged as offered; or the error that it met.
+
+    Mark a slate as shown with `Offers.delivered` once it has reached whoever asked.
+    """
+    answers: list[Slate | TastemakerError] = [InputError("unanswered")] * len(queries)
+    waiting: dict[int, Asked] = {}
+    for place, query in enumerate(queries):
+        try:
+            known = earlier(parts.offers, query)
+            if known is None:
+                waiting[place] = begin(query, parts)
+            else:
+                answers[place] = known
+        except TastemakerError as error:
+            answers[place] = error
+    if not waiting:
+        return answers
+    rerank, draw = parts.reranker.now(), parts.drawer.now()
+    slates = search(list(waiting.values()), parts, rerank.spare)
+    ready: dict[int, Asked] = {}
+    for place, slate in zip(waiting, slates, strict=True):
+        query = waiting[place][0]
+        try:
+            for step in (rerank, draw, parts.explainer):
+                slate = step(query, slate)
+            ready[place] = query, slate
+        except TastemakerError as error:
+            answers[place] = error
+    for place, answer in zip(ready, log(parts.offers, list(ready.values())), strict=True):
+        answers[place] = answer
+    return answers
+
+
+def begin(query: Query, parts: Parts) -> Asked:
+    """The query with what is known of who asks, and an empty slate with an id of the server's own.
+
+    Raises InputError on an unknown item, field or value, before the search that others share.
+    """
+    searcher, notice, asked = parts.searcher, None, query.digest()
+    profile = Profile(query.history)
+    if query.user_id is not None:
+        profile = parts.people.profile(query.user_id)
+        notice = None if profile.known else STRANGER.format(query.user_id[:80])
+    exclude = frozenset(item for item in query.exclude if item in searcher.data.index)
+    query = replace(query, history=profile.history, exclude=exclude | profile.unwanted)
+    _check_filters(query, searcher)
+    searcher.allowed(query)
+    slate = Slate(
+        f"s-{secrets.token_hex(12)}",
+        parts.clock(),
+        asked,
+        parts.deployment,
+        searcher.versions,
+        notice=notice,
+        profile=profile,
+    )
+    return query, slate
+
+
+def _check_filters(query: Query, searcher: Searcher) -> None:
+    """Refuse a value that no item has: a list that nothing can pass is a slip, not a wish."""
+    for name, values in query.filters.items():
+        known = searcher.fields.get(name)
+        if known is None:
+            continue  # `allowed` refuses the field and names those there are
+        for value in values:
+            if value not in known:
+                told = ", ".join(sorted(known, key=lambda one: (-len(known[one]), one))[:20])
+                more = f" and {len(known) - 20} more, see /fields" if len(known) > 20 else ""
+                raise InputError(f"no item has {name} '{value}'; the values are {told}{more}")
+
+
+def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
+    """Each slate with its candidates: one constrained beam search for all of them."""
+    queries = [query for query, _ in asked]
+    deadlines = [query.deadline for query in queries if query.deadline is not None]
+    last = max(deadlines) if len(deadlines) == len(queries) else None
+    with _searching:
+        found = parts.searcher.answer(queries, last, spare)
+    ids = parts.searcher.data.item_ids
+    return [
+        replace(
+            slate,
+            candidates=candidates,
+            pool=tuple(ids[item] for item in candidates.items),
+            scores=dict(zip(candidates.items.tolist(), candidates.scores.tolist(), strict=True)),
+            reason=candidates.reason,
+        )
+        for (_, slate), candidates in zip(asked, found, strict=True)
+    ]

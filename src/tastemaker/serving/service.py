@@ -1,0 +1,165 @@
+"""What the server calls: slates, events, questions and pages of the deployment that is active."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tastemaker.errors import InputError, TastemakerError
+from tastemaker.flows.forget.person import forget
+from tastemaker.schema import EventRules
+from tastemaker.serving.asking import Asker
+from tastemaker.serving.load import Clock, Shared, load_parts, now
+from tastemaker.serving.pages import Pages
+from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
+from tastemaker.serving.serve import Parts, serve
+from tastemaker.store import Event, Offers, Workspace
+
+AHEAD = timedelta(minutes=5)  # how far a client's clock may be before ours
+
+
+class WorkspaceService:
+    """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each
+    call.
+
+    clock: the time that events, slates and questions are stamped with.
+    """
+
+    def __init__(self, workspace: Workspace, clock: Clock = now) -> None:
+        self.workspace, self.clock = workspace, clock
+        self.shared = Shared.of(workspace, clock)
+        self.database = self.shared.database
+        self.offers, self.asker = Offers(self.database), Asker(workspace, self.database)
+        self.parts: Parts = load_parts(workspace, self.shared)
+        self.pages = Pages(workspace, self.parts)
+
+    def ready(self) -> tuple[bool, str]:
+        """A service exists only once its model is loaded."""
+        return True, ""
+
+    def recommend_many(self, queries: Sequence[Query]) -> list[Slate | TastemakerError]:
+        """A slate for each query, logged as offered; a query that fails gets its own error."""
+        return serve(queries, self.parts)
+
+    def delivered(self, request_ids: Sequence[str]) -> None:
+        """These slates have reached whoever asked: they count as shown."""
+        self.offers.delivered(request_ids, self.clock())
+
+    def info(self) -> dict[str, Any]:
+        """Names, notice, versions, counts."""
+        return self.pages.info()
+
+    def fields(self) -> list[dict[str, Any]]:
+        """What can be filtered on."""
+        return self.pages.fields()
+
+    def items(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The known ones among `ids`."""
+        return self.pages.items(ids)
+
+    def search(self, text: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Items that match, best first, and how many there are."""
+        return self.pages.search(text, limit, offset)
+
+    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
+        """Bytes and media type."""
+        return self.pages.media(item_id, kind)
+
+    def users(self, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Known people, and how many there are."""
+        return self.pages.users(limit, offset)
+
+    def history(self, user_id: str) -> list[dict[str, Any]]:
+        """The table's events, then the server's own that still stand, oldest first. Raises Unknown."""
+        past = self.parts.people.past(user_id)
+        if past is None:
+            raise Unknown(f"user '{user_id[:80]}' is unknown; find the ones there are with GET /users")
+        return past
+
+    def forget(self, user_id: str) -> dict[str, Any]:
+        """Erase the person from everything the workspace keeps, as `tastemaker forget` does. Raises
+        Unknown.
+        """
+        try:
+            return forget(self.workspace.root, user_id, dry_run=False)
+        except InputError as error:
+            raise Unknown(str(error)) from None
+
+    def add_events(self, events: Sequence[Happened]) -> dict[str, Any]:
+        """Store all or none; known ids with other content are conflicts. At times a survey question follows.
+
+        Raises InputError on an item or a value that cannot be, Unknown on an undo of an event that is not
+        there, Conflict on one of another person, or on a person who was erased.
+        """
+        known, now = self.database.stored(event.event_id for event in events), self.clock()
+        stored = [self._stored(event, known, now) for event in events]
+        clashing = [event.event_id for event in stored if known.get(event.event_id, event) != event]
+        if clashing:
+            return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
+        self._check_undos(stored)
+        added = self.database.add_events(stored)
+        for user in dict.fromkeys(event.user_id for event in stored):
+            named = [event.request_id for event in stored if event.user_id == user and event.request_id]
+            if named:
+                self.offers.answered(user, named, now)
+        survey = self.asker.after(stored, now)
+        return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": [], "survey": survey}
+
+    def _stored(self, event: Happened, known: dict[str, Event], now: datetime) -> Event:
+        """The event as it is kept. The server's clock stamps it once: sent again, it keeps its first time and
+        so counts as a duplicate.
+        """
+        if self.parts.people.forgotten(event.user_id):
+            raise Conflict(f"user '{event.user_id[:80]}' was erased; go on under another id")
+        before = known.get(event.event_id)
+        if event.item_id is not None and before is None:
+            self.parts.searcher.index_of([event.item_id])
+        when = event.timestamp or (now if before is None else before.timestamp)
+        if when > now + AHEAD:
+            raise InputError(
+                f"event '{event.event_id[:80]}': timestamp {when:%Y-%m-%d %H:%M:%S} UTC lies in the future;"
+                " set the client's clock, or leave it out"
+            )
+        request = None if event.request_id is None else self.offers.named(event.user_id, event.request_id)
+        about = (event.item_id, event.value, request, event.target)
+        stored = Event(event.event_id, event.user_id, event.kind, when, *about)
+        check_value(stored, self.parts.searcher.data.rules)
+        return stored
+
+    def _check_undos(self, events: Sequence[Event]) -> None:
+        """An undo takes back an event of the same person, one that is there or comes before it."""
+        undos = [event.refers_to for event in events if event.refers_to is not None]
+        owner = {name: event.user_id for name, event in self.database.stored(undos).items()}
+        for event in events:
+            target = event.refers_to
+            if target is not None:
+                name = target[:80]
+                if target not in owner:
+                    raise Unknown(
+                        f"there is no event '{name}' to undo; send the event_id of one that was stored"
+                    )
+                if owner[target] != event.user_id:
+                    raise Conflict(f"event '{name}' is another person's; only their own events can be undone")
+            owner.setdefault(event.event_id, event.user_id)
+
+    def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
+        """Store 1 to 5, or None for skipped, of a question that was asked of this user."""
+        return self.asker.surveys.answer(question_id, user_id, answer, self.clock())
+
+
+def check_value(event: Event, rules: EventRules) -> None:
+    """Refuse a share heard outside 0 to 1, and a rating outside the workspace's scale."""
+    low, high = {"play": (0.0, 1.0), "rating": rules.scale}.get(event.kind, (None, None))
+    if low is not None and high is not None and event.value is not None and not low <= event.value <= high:
+        what = "the share heard" if event.kind == "play" else "a rating"
+        raise InputError(
+            f"event '{event.event_id[:80]}': value {event.value:g} is outside {low:g} to {high:g}; send"
+            f" {what} in that range"
+        )
+
+
+def open_service(workspace: Path) -> WorkspaceService:
+    """`tastemaker serve`: the service of a trained workspace."""
+    return WorkspaceService(Workspace.open(workspace))
