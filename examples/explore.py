@@ -7,8 +7,7 @@ import numpy as np
 
 from tastemaker import explore
 from tastemaker.reports.certificate import markdown
-from tastemaker.simulate.bandit import draw_log
-from tastemaker.simulate.bandit.catalogue import catalogue_world
+from tastemaker.simulate.bandit import catalogue_world, draw_log
 
 # A shop of 60 items, 12 of them new, and 20,000 rows of what it showed. With a log of your own:
 # table = pyarrow.parquet.read_table("log.parquet"), and explore.Catalogue.of(...) for the items.
@@ -25,4 +24,8 @@ for row in explore.estimate_policy(log, even, vectors):
     print(f"{row.estimator:12} {row.of:12} {row.interval.value:8.4f}, at least {row.interval.low:.4f}")
 
 outcome = explore.safe_opg(explore.split(log), explore.Features(vectors), shop.existing)
-print("\n", markdown([one.values() for one in outcome.certificates], outcome.passed or 0), sep="")
+print(
+    "\n",
+    markdown([certificate.values() for certificate in outcome.certificates], outcome.passed or 0),
+    sep="",
+)

@@ -23,11 +23,11 @@ from recipes.common import Journal, parser, read_arguments, save_figure, show_ta
 from recipes.explore.draws import padded, rate, rewarded_actions, student
 from recipes.explore.population import Floats
 from recipes.explore.published import paper_thresholds, paper_violation
+from recipes.explore.worlds import paired_world
 from tastemaker.explore.gate import Certificate, GateSettings, certify
 from tastemaker.explore.ledger import Ledger, admit, margin, record, settle
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log, Split
-from tastemaker.simulate.bandit import paired_world
 from tastemaker.stats.random import generator
 
 C, DELTA, ROUNDS, BATCH = 0.95, 0.05, 100_000, 20

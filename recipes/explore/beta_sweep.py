@@ -41,7 +41,7 @@ from tastemaker.explore.learn.softmax import Settings, Weights
 from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.policy import Policy, TablePolicy
 from tastemaker.explore.table import Log, split
-from tastemaker.simulate.bandit.catalogue import SHIFTS, CatalogueSettings, CatalogueWorld
+from tastemaker.simulate.bandit import SHIFTS, CatalogueSettings, CatalogueWorld
 from tastemaker.stats.random import generator
 
 BETAS, ROWS, C, CAP, COUNTS = (-24, -16, -8, 0, 8, 16, 24), 10_000, 0.95, 2.0, (2, 3, 4, 5)

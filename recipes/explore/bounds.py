@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import bernstein, hoeffding, padded, rate, rewarded_actions, student, wealth
-from tastemaker.simulate.bandit import PAIRED_TILTS, paired_world
+from recipes.explore.worlds import PAIRED_TILTS, paired_world
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
 

@@ -18,7 +18,7 @@ from recipes.common import DATA
 from tastemaker.errors import InputError
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log
-from tastemaker.simulate.bandit.catalogue import CatalogueSettings, CatalogueWorld, catalogue_world
+from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 
 Floats = npt.NDArray[np.float64]
 ITEMS, USERS, WIDTH, PREFIXES, LEAST = 1000, 100, 15, 32, 5

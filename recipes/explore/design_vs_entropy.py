@@ -27,7 +27,7 @@ from tastemaker.explore.design import DesignSettings, allocate
 from tastemaker.explore.learn.path import PathSettings, learn_path
 from tastemaker.explore.learn.softmax import Settings
 from tastemaker.explore.policy import TablePolicy
-from tastemaker.simulate.bandit.catalogue import CatalogueWorld
+from tastemaker.simulate.bandit import CatalogueWorld
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]

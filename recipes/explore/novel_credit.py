@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, wealth
+from recipes.explore.worlds import PrefixWorld, prefix_world
 from tastemaker.explore.gate import Plays, believe_items
-from tastemaker.simulate.bandit import PrefixWorld, prefix_world
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, student, wealth
-from tastemaker.simulate.bandit import paired_world
+from recipes.explore.worlds import paired_world
 from tastemaker.stats.random import generator
 
 C, DELTA, ROWS, BATCH = 0.95, 0.05, 10_000, 20

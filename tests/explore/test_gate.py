@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from recipes.explore.population import served_by
+from recipes.explore.worlds import PAIRED_TILTS, paired_world, prefix_world
 from scipy import stats
 
 from tastemaker.errors import InputError
@@ -13,7 +14,7 @@ from tastemaker.explore.gate import Certificate, GateSettings, believe, certify,
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Columns, Log, Split, check_log, split
-from tastemaker.simulate.bandit import PAIRED_TILTS, draw_log, paired_world, prefix_world
+from tastemaker.simulate.bandit import draw_log
 from tastemaker.stats import betting
 from tastemaker.stats.random import generator
 

@@ -32,7 +32,7 @@ from tastemaker.explore.learn.rows import Rows
 from tastemaker.explore.learn.softmax import Settings, Weights, ascend, batches
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log, split
-from tastemaker.simulate.bandit.catalogue import CatalogueSettings, CatalogueWorld, catalogue_world
+from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
 from tastemaker.stats.random import generator
 
 torch.set_num_threads(1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from recipes.explore.population import served_by
+from recipes.explore.worlds import PAIRED_TILTS, paired_world
 from scipy import stats
 
 from tastemaker.errors import InputError
@@ -23,7 +24,6 @@ from tastemaker.explore.ledger import (
 )
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log, Split
-from tastemaker.simulate.bandit import PAIRED_TILTS, paired_world
 from tastemaker.stats.random import generator
 
 SMALL = paired_world()

@@ -1,5 +1,5 @@
-"""Two worlds small enough to know everything about: rates of certification can be compared with published
-digits.
+"""Two worlds small enough to know everything about, so that rates of certification can be compared with
+published digits; and the exact value and novelty of a policy in any world.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from tastemaker.errors import InputError
-from tastemaker.simulate.bandit.world import BanditWorld, Block, Context
+from tastemaker.simulate.bandit import BanditWorld, Block, Context, Plays
 
 Floats = npt.NDArray[np.float64]
 
 PAIRED_TILTS = (-0.10700751, 0.0, 0.22844530, 0.82509268)  # V/V0 = .949, 1, 1.117, 1.468
+_ROWS = 2048
 PREFIX_SHARES = (0.3, 1.31, 0.5033)  # nu, V(pi_A)/V0, V(pi_N)/V0
 
 
@@ -107,3 +108,22 @@ def _tilt(base: Floats, levels: Floats, b: float) -> Floats:
 def _constant(q: Floats) -> Callable[[Context, slice], Block]:
     """The same rewards in every context."""
     return lambda ctx, actions: np.broadcast_to(q[actions], (len(ctx), len(q[actions])))
+
+
+def true_value(world: BanditWorld, policy: Plays) -> float:
+    """V(pi) = mean over contexts of sum_a pi(a|x) q(x, a), exact, in blocks."""
+    total = 0.0
+    for start in range(0, len(world.contexts), _ROWS):
+        part = world.contexts[start : start + _ROWS]
+
+        def reward(rows: slice, actions: slice, part: Context = part) -> Block:
+            return world.reward(part[rows], actions)
+
+        total += float(policy.expect(part, reward).sum())
+    return total / len(world.contexts)
+
+
+def true_novelty(world: BanditWorld, policy: Plays) -> float:
+    """Mean probability of items that are not existing, exact, in blocks."""
+    parts = [world.contexts[start : start + _ROWS] for start in range(0, len(world.contexts), _ROWS)]
+    return float(sum(policy.mass(part, ~world.existing).sum() for part in parts)) / len(world.contexts)

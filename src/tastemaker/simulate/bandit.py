@@ -1,12 +1,13 @@
-"""Worlds whose true rewards are known, the logs a policy leaves in them, and its true value. No n x actions
-array anywhere.
+"""Bandit worlds whose true rewards are known, made of a catalogue or of any function, and the logs a policy
+leaves in them. No n x actions array anywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ Context = npt.NDArray[np.floating[Any]]
 Block = npt.NDArray[np.floating[Any]]
 
 _ROWS = 2048
+Variant = Literal["same", "better", "worse"]
+SHIFTS: dict[Variant, float] = {"same": 0.0, "better": 0.5, "worse": -0.5}
 
 
 class Plays(Protocol):
@@ -107,20 +110,105 @@ def draw_log(world: BanditWorld, policy: Plays, n: int, key: str | int) -> pa.Ta
     return pa.table(columns)
 
 
-def true_value(world: BanditWorld, policy: Plays) -> float:
-    """V(pi) = mean over contexts of sum_a pi(a|x) q(x, a), exact, in blocks."""
-    total = 0.0
-    for start in range(0, len(world.contexts), _ROWS):
-        part = world.contexts[start : start + _ROWS]
+@dataclass(frozen=True)
+class CatalogueSettings:
+    """logit q(x, a) = level + gain z(x . v_a) + an item's own deviation, normal with `spread`; z:
+    standardised over all pairs.
 
-        def reward(rows: slice, actions: slice, part: Context = part) -> Block:
-            return world.reward(part[rows], actions)
+    new: share of items, drawn at random, that no logger ever plays; variant: whether those are as good as the
+    others, better or worse (their logit shifted by .5).
+    """
 
-        total += float(policy.expect(part, reward).sum())
-    return total / len(world.contexts)
+    gain: float = 0.5
+    level: float = -0.5
+    spread: float = 0.3
+    new: float = 0.2
+    variant: Variant = "same"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.new < 1 or self.spread < 0:
+            raise InputError(
+                "a catalogue world needs a share of new items in (0, 1) and a spread of 0 or above; got"
+                f" {self}"
+            )
+        if self.variant not in SHIFTS:
+            raise InputError(f"variant '{self.variant}' is unknown; choose one of {', '.join(SHIFTS)}")
 
 
-def true_novelty(world: BanditWorld, policy: Plays) -> float:
-    """Mean probability of items that are not existing, exact, in blocks."""
-    parts = [world.contexts[start : start + _ROWS] for start in range(0, len(world.contexts), _ROWS)]
-    return float(sum(policy.mass(part, ~world.existing).sum() for part in parts)) / len(world.contexts)
+@dataclass(frozen=True, eq=False)
+class CatalogueWorld:
+    """contexts (C, d) and vectors (A, d) in one space; own (A,) logit of an item itself; existing (A,);
+    prefixes (A,) or None.
+    """
+
+    contexts: Floats
+    vectors: Floats
+    own: Floats
+    existing: Flags
+    prefixes: Ints | None
+    mean: float
+    slope: float
+
+    def reward(self, ctx: Context, actions: slice) -> Block:
+        """(r, a) q(x, a) in (0, 1) of context rows and a slice of the items."""
+        logit = self.slope * (ctx @ self.vectors[actions].T - self.mean) + self.own[actions]
+        out: Block = 1.0 / (1.0 + np.exp(-logit))
+        return out
+
+    @cached_property
+    def world(self) -> BanditWorld:
+        """The world as users meet it: contexts are feature vectors."""
+        return BanditWorld(self.contexts, self.reward, self.existing, self.prefixes)
+
+    @cached_property
+    def q(self) -> Floats:
+        """(C, A) rewards of the whole population, which is small by construction."""
+        return np.asarray(self.reward(self.contexts, slice(0, len(self.vectors))))
+
+    def logger(self, beta: float) -> Floats:
+        """(C, A) pi0 proportional to exp(beta q) on existing items, 0 on new ones: better than chance for
+        beta above 0.
+        """
+        scores = np.where(self.existing, beta * self.q, -np.inf)
+        table = np.exp(scores - scores.max(axis=1, keepdims=True))
+        out: Floats = table / table.sum(axis=1, keepdims=True)
+        return out
+
+
+def catalogue_world(
+    vectors: npt.ArrayLike,
+    contexts: npt.ArrayLike,
+    settings: CatalogueSettings = CatalogueSettings(),
+    key: str | int = 0,
+    prefixes: Ints | None = None,
+) -> CatalogueWorld:
+    """A world of items with `vectors` (A, d) and users with `contexts` (C, d), for instance the mean vector
+    of what they had.
+
+    key draws which items are new and how much each deviates. Raises InputError on shapes that do not fit or
+    vectors that are not finite. Source: the specification of safe exploration, recipe 1.
+    """
+    items, users = np.asarray(vectors, dtype=np.float64), np.asarray(contexts, dtype=np.float64)
+    if (
+        items.ndim != 2
+        or users.ndim != 2
+        or items.shape[1] != users.shape[1]
+        or len(items) < 2
+        or not len(users)
+    ):
+        raise InputError(
+            f"vectors (A, d) and contexts (C, d) of one width are needed; got {items.shape} and {users.shape}"
+        )
+    if not (np.isfinite(items).all() and np.isfinite(users).all()):
+        raise InputError("a vector or a context is not finite; encode the items again")
+    draws = generator(key, "catalogue world")
+    existing = np.ones(len(items), dtype=bool)
+    existing[draws.choice(len(items), max(1, round(settings.new * len(items))), replace=False)] = False
+    meeting = users @ items.T
+    own = (
+        settings.level
+        + settings.spread * draws.standard_normal(len(items))
+        + np.where(existing, 0.0, SHIFTS[settings.variant])
+    )
+    slope = settings.gain / max(float(meeting.std()), 1e-12)
+    return CatalogueWorld(users, items, own, existing, prefixes, float(meeting.mean()), slope)
