@@ -29,7 +29,7 @@ def agree(path: str) -> dict[str, float]:
     prefixes = data["prefixes"]
     given = np.zeros((actions, prefixes.max() + 1, 1))
     given[np.arange(actions), prefixes, 0] = 1.0
-    found = {
+    estimates = {
         "ips": ope.InverseProbabilityWeighting().estimate_policy_value(**common),
         "clipped_ips": ope.InverseProbabilityWeighting(lambda_=2.0).estimate_policy_value(**common),
         "snips": ope.SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(**common),
@@ -54,7 +54,7 @@ def agree(path: str) -> dict[str, float]:
             )
         ),
     }
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in estimates.items()}
 
 
 def scale(rows: int, actions: int) -> dict[str, float]:

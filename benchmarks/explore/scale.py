@@ -33,7 +33,7 @@ PEER = "sb-obp, data and IPS"
 Line = dict[str, Any]
 
 
-def one(operation: str, rows: int, actions: int) -> dict[str, float]:
+def measure(operation: str, rows: int, actions: int) -> dict[str, float]:
     """Processor and wall seconds and extra megabytes of one operation."""
     from tastemaker.explore.policy import SoftmaxPolicy
 
@@ -87,14 +87,14 @@ def line(name: str, command: list[str], rows: int, actions: int, most_mb: float,
     if stopped:
         started.kill()
     printed = started.communicate()[0]
-    found: Line = {} if stopped else json.loads(printed.splitlines()[-1])
+    figures: Line = {} if stopped else json.loads(printed.splitlines()[-1])
     return {
         "what": name,
         "rows": rows,
         "actions": actions,
         "dense_mb": rows * actions * 8 / 2**20,
         "stopped": stopped,
-    } | found
+    } | figures
 
 
 def _seconds(process: int) -> float:
@@ -107,7 +107,7 @@ def _seconds(process: int) -> float:
 
 
 def ours(journal: Journal, operation: str, rows: int, actions: int) -> Line:
-    """`one`, in a fresh process."""
+    """`measure`, in a fresh process."""
     command = [
         sys.executable,
         "-m",
@@ -118,10 +118,10 @@ def ours(journal: Journal, operation: str, rows: int, actions: int) -> Line:
         str(actions),
     ]
     key = [operation, rows, actions]
-    found: Line = journal.run(
+    figures: Line = journal.run(
         [key], lambda _: line(operation, command, rows, actions, 8192, 600), f"{operation} {rows} {actions}"
     )[0]
-    return found
+    return figures
 
 
 def beside_the_peer(
@@ -130,7 +130,7 @@ def beside_the_peer(
     """The peer at ever more rows until it has too little memory or time, and ours at each of its sizes."""
     from benchmarks.explore.environment import peer_python
 
-    script, found = str(Path(__file__).with_name("peer.py")), list[Line]()
+    script, lines = str(Path(__file__).with_name("peer.py")), list[Line]()
     for actions in catalogues:
         size = rows
         while True:
@@ -150,34 +150,34 @@ def beside_the_peer(
             ) -> Line:
                 return line(PEER, command, size, actions, most_mb, most_seconds)
 
-            found += journal.run([key], work, f"{PEER} {size} {actions}")
-            found.append(ours(journal, DRAWN, size, actions))
-            if found[-2]["stopped"]:
+            lines += journal.run([key], work, f"{PEER} {size} {actions}")
+            lines.append(ours(journal, DRAWN, size, actions))
+            if lines[-2]["stopped"]:
                 break
             size *= 2
-    return found
+    return lines
 
 
-def told(found: Line) -> dict[str, str]:
+def table_row(figures: Line) -> dict[str, str]:
     """A line of the table."""
-    size = {"what": found["what"], "rows": f"{found['rows']:,}", "actions": f"{found['actions']:,}"}
-    took = {"processor s": found["stopped"], "wall s": "", "extra MB": ""}
-    if not found["stopped"]:
-        took = {"processor s": f"{found['seconds']:.2f}", "wall s": f"{found['wall']:.2f}"}
-        took["extra MB"] = f"{found['extra_mb']:,.0f}"
-    return size | took | {"one dense array, MB": f"{found['dense_mb']:,.0f}"}
+    size = {"what": figures["what"], "rows": f"{figures['rows']:,}", "actions": f"{figures['actions']:,}"}
+    took = {"processor s": figures["stopped"], "wall s": "", "extra MB": ""}
+    if not figures["stopped"]:
+        took = {"processor s": f"{figures['seconds']:.2f}", "wall s": f"{figures['wall']:.2f}"}
+        took["extra MB"] = f"{figures['extra_mb']:,.0f}"
+    return size | took | {"one dense array, MB": f"{figures['dense_mb']:,.0f}"}
 
 
-def draw(found: list[Line]) -> Figure:
+def draw(lines: list[Line]) -> Figure:
     """Extra memory and processor time against rows x actions."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     kinds = (PEER, "C3o", "sb-obp: data and one IPS estimate"), (DRAWN, "C0D", "ours: draws and propensities")
     for name, style, label in kinds:
-        done = [one for one in found if one["what"] == name and not one["stopped"]]
-        size = [one["rows"] * one["actions"] for one in done]
-        left.plot(size, [one["extra_mb"] for one in done], style, label=label)
-        right.plot(size, [one["seconds"] for one in done], style, label=label)
+        done = [line for line in lines if line["what"] == name and not line["stopped"]]
+        size = [line["rows"] * line["actions"] for line in done]
+        left.plot(size, [line["extra_mb"] for line in done], style, label=label)
+        right.plot(size, [line["seconds"] for line in done], style, label=label)
     left.axhline(256, color="0.4", linewidth=0.8, linestyle="--", label="our limit, 256 MB")
     left.set(title="Memory beyond the tables", ylabel="extra MB")
     right.set(title="Processor time, one thread", ylabel="seconds")
@@ -210,22 +210,22 @@ def main() -> int:
     parser.add_argument("--one", nargs=3, metavar=("OPERATION", "ROWS", "ACTIONS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(one(arguments.one[0], int(arguments.one[1]), int(arguments.one[2]))))
+        print(json.dumps(measure(arguments.one[0], int(arguments.one[1]), int(arguments.one[2]))))
         return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
     sizes = {name: arguments.rows if name == "propensities" else arguments.other_rows for name in OPERATIONS}
     limits = {"mb": arguments.peer_mb, "seconds": arguments.peer_seconds}
     journal = Journal(arguments.out, {"benchmark": "scale", "peer": limits})
-    found = [
+    results = [
         ours(journal, name, rows, actions) for actions in (10_000, 50_000) for name, rows in sizes.items()
     ]
-    held = {(line["what"], line["actions"]): line["extra_mb"] for line in found}
+    held = {(line["what"], line["actions"]): line["extra_mb"] for line in results}
     worst, growth = max(held.values()), max(held[name, 50_000] / held[name, 10_000] for name in OPERATIONS)
     note = (
         f"Most extra memory {worst:.0f} MB (limit 256); 50,000 actions over 10,000: at most {growth:.2f}"
         " times (limit 1.2)."
     )
-    show_table(arguments.out, [told(line) for line in found], "Ours over large catalogues", note)
+    show_table(arguments.out, [table_row(line) for line in results], "Ours over large catalogues", note)
     if not arguments.no_peer:
         lines = beside_the_peer(
             journal, [2_000, 10_000], arguments.peer_rows, arguments.peer_mb, arguments.peer_seconds
@@ -235,7 +235,7 @@ def main() -> int:
             " processor time."
         )
         title = "The dense peer as far as it goes, and ours beside it"
-        show_table(arguments.out, [told(line) for line in lines], title, stop, "peer")
+        show_table(arguments.out, [table_row(line) for line in lines], title, stop, "peer")
         save_figure(arguments.out, draw(lines))
     return int(worst > 256 or growth > 1.2)
 

@@ -44,8 +44,8 @@ def toy(rounds: int, seed: int, runs: int) -> dict[str, list[float]]:
     steps = np.sqrt(np.arange(rounds))
     slacks = (z - noise, z + z * steps - noise, split + split * steps - noise)
     return {
-        rule: [float((one[:, -1] < 0).mean()), float((one < 0).any(axis=1).mean())]
-        for rule, one in zip(RULES, slacks, strict=True)
+        rule: [float((slack[:, -1] < 0).mean()), float((slack < 0).any(axis=1).mean())]
+        for rule, slack in zip(RULES, slacks, strict=True)
     }
 
 
@@ -120,11 +120,11 @@ class Loop:
             played = self.served(policy, book)
             # New items take the rest of the mixture; pi0 never plays them, so their rows carry no reward and
             # no weight of pi0.
-            kept = int(0.7 * self.rounds_each)
-            rows = self.rewarded(played, kept, draws)
+            banked = int(0.7 * self.rounds_each)
+            rows = self.rewarded(played, banked, draws)
             gains = (policy[rows] - C * self.small.logger[rows]) / played[rows]
             name = certificates[passed[-1]].policy_hash
-            book = settle(book, name, padded(gains, kept), self.rounds_each)
+            book = settle(book, name, padded(gains, banked), self.rounds_each)
             values.append(float(policy @ self.small.q))
         return values
 
@@ -168,7 +168,7 @@ def main() -> None:
     note = "A quick run: inconclusive." if arguments.quick else ""
     toys = {k: toy(k, arguments.seed, 100_000) for k in (2, 3, 4, 5)}
     rows: list[dict[str, Any]] = [
-        {"rule": rule, **{f"K={k}": _three(closed(rule, k), *one[rule]) for k, one in toys.items()}}
+        {"rule": rule, **{f"K={k}": _three(closed(rule, k), *shares[rule]) for k, shares in toys.items()}}
         for rule in RULES
     ]
     show_table(
@@ -178,12 +178,12 @@ def main() -> None:
         name="toy",
     )
     keys = [[k, batch] for k in toys for batch in range(runs // BATCH)]
-    found = journal.run(keys, lambda key: loops(key[0], arguments.seed, key[1]), "full loops")
+    batches_of = journal.run(keys, lambda key: loops(key[0], arguments.seed, key[1]), "full loops")
     every: dict[str, dict[int, int]] = {"paper": {}, "ledger": {}}
     rows = []
     for k in toys:
         for rule in every:
-            batches = [one[rule] for key, one in zip(keys, found, strict=True) if key[0] == k]
+            batches = [values[rule] for key, values in zip(keys, batches_of, strict=True) if key[0] == k]
             values = np.array([run for batch in batches for run in batch])
             final, ever = broken(values)
             every[rule][k] = ever
@@ -209,7 +209,7 @@ def main() -> None:
         "loop",
     )
     save_figure(
-        arguments.out, draw(toys, {rule: {k: one[k] / runs for k in one} for rule, one in every.items()})
+        arguments.out, draw(toys, {rule: {k: hits[k] / runs for k in hits} for rule, hits in every.items()})
     )
 
 

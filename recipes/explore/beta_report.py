@@ -43,11 +43,11 @@ def gather(
     keys: Sequence[Sequence[int]], outcomes: Sequence[dict[str, Any]]
 ) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
     """Method -> beta -> (runs, deployments, 2): V/V0 and novelty of every deployment."""
-    found: dict[str, dict[int, list[Any]]] = {}
+    methods: dict[str, dict[int, list[Any]]] = {}
     for key, outcome in zip(keys, outcomes, strict=True):
         for name, rounds in outcome.items():
-            found.setdefault(name, {}).setdefault(key[0], []).append(rounds)
-    return {name: {beta: np.array(runs) for beta, runs in by.items()} for name, by in found.items()}
+            methods.setdefault(name, {}).setdefault(key[0], []).append(rounds)
+    return {name: {beta: np.array(runs) for beta, runs in by.items()} for name, by in methods.items()}
 
 
 def row(
@@ -85,20 +85,20 @@ def report(
     quick: bool,
 ) -> None:
     """Print and save the table, draw the three panels."""
-    found = gather(keys, outcomes)
+    methods = gather(keys, outcomes)
     rows = [
         row(
             method,
             beta,
-            found[method][beta],
-            found[f"admitted K={method[-1]}"][beta] if method.startswith("certified D") else None,
+            methods[method][beta],
+            methods[f"admitted K={method[-1]}"][beta] if method.startswith("certified D") else None,
         )
         for beta in betas
         for method in (*PUBLISHED, *CERTIFIED)
     ]
     pairs = (
-        np.concatenate([one[:, 0] for one in found["ceiling"].values()])
-        if "ceiling" in found
+        np.concatenate([runs[:, 0] for runs in methods["ceiling"].values()])
+        if "ceiling" in methods
         else np.empty((0, 2))
     )
     runs = len(keys) // len(betas)
@@ -113,18 +113,18 @@ def report(
         + ("\n\nA quick run: inconclusive." if quick else "")
     )
     show_table(out, rows, "Safe OPG and DEPSUE against the logger's quality", note)
-    save_figure(out, draw(found, betas))
+    save_figure(out, draw(methods, betas))
 
 
-def draw(found: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[int]) -> Figure:
+def draw(methods: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[int]) -> Figure:
     """V/V0, violations and novelty against beta."""
     figure = Figure(figsize=(14, 5), layout="constrained")
     panels = figure.subplots(1, 3)
     for method, (colour, style) in LINES.items():
-        runs = [found[method][beta] for beta in betas]
+        runs = [methods[method][beta] for beta in betas]
         size = np.sqrt(runs[0].shape[0])
-        value = [one[:, -1, 0] for one in runs]
-        novelty = [one[:, -1, 1] for one in runs]
+        value = [deployments[:, -1, 0] for deployments in runs]
+        novelty = [deployments[:, -1, 1] for deployments in runs]
         shared: dict[str, Any] = {
             "color": colour,
             "fmt": style,
@@ -133,9 +133,9 @@ def draw(found: dict[str, dict[int, npt.NDArray[np.float64]]], betas: Sequence[i
             "capsize": 2,
         }
         for axes, series in ((panels[0], value), (panels[2], novelty)):
-            bars = [1.96 * one.std(ddof=1) / size for one in series]
-            axes.errorbar(betas, [one.mean() for one in series], yerr=bars, label=method, **shared)
-        broken = [100 * float((one[:, :, 0].mean(axis=1) < C - 1e-9).mean()) for one in runs]
+            bars = [1.96 * run.std(ddof=1) / size for run in series]
+            axes.errorbar(betas, [run.mean() for run in series], yerr=bars, label=method, **shared)
+        broken = [100 * float((deployments[:, :, 0].mean(axis=1) < C - 1e-9).mean()) for deployments in runs]
         panels[1].plot(betas, broken, style, color=colour, markersize=4, linewidth=1.2)
     panels[0].axhline(C, color="0.5", linewidth=0.8)
     panels[0].annotate(

@@ -109,13 +109,13 @@ class Run:
                 [self.policy(deployment.policy.weights) for deployment in deployments]
             )
 
-    def ceiling(self, found: PaperPolicy) -> None:
+    def ceiling(self, outcome: PaperPolicy) -> None:
         """Novelty of a passing Safe OPG policy beside its ceiling 1 - (C + width)/V(pi_A), V(pi_A) as
         estimated on S2.
         """
-        if found.weights is not None:
+        if outcome.weights is not None:
             nu = self.out["Safe OPG"][0][1]
-            self.out["ceiling"] = [[nu, 1 - (found.threshold + found.width) * (1 - nu) / found.mean]]
+            self.out["ceiling"] = [[nu, 1 - (outcome.threshold + outcome.width) * (1 - nu) / outcome.mean]]
 
     def certified(self, start: Weights) -> None:
         parts = split(self.log, PATH.parts, self.key)
@@ -155,15 +155,15 @@ def main() -> None:
     """Run, print the table, draw three panels."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    found = parser(main, "3 betas, 20 runs: inconclusive")
-    found.add_argument(
+    options = parser(main, "3 betas, 20 runs: inconclusive")
+    options.add_argument(
         "--data", type=Path, help="folder with items.parquet and interactions.parquet instead of Beauty"
     )
-    found.add_argument(
+    options.add_argument(
         "--variant", choices=list(SHIFTS), default="same", help="are new items as good as the others?"
     )
-    found.add_argument("--runs", type=int, default=200, help="runs a beta")
-    arguments = read_arguments(found, "explore/beta_sweep")
+    options.add_argument("--runs", type=int, default=200, help="runs a beta")
+    arguments = read_arguments(options, "explore/beta_sweep")
     betas, runs = ((-16, 0, 16), 20) if arguments.quick else (BETAS, arguments.runs)
     world = load_catalogue(arguments.data, arguments.seed, CatalogueSettings(variant=arguments.variant))
     settings = {

@@ -98,7 +98,7 @@ def main() -> None:
     )
     journal = Journal(arguments.out, {"recipe": "bounds", "seed": arguments.seed, "batch": BATCH})
     keys = [[n, batch] for n, runs in plan.items() for batch in range(runs // BATCH)]
-    found = journal.run(keys, lambda key: judge(key[0], arguments.seed, key[1]), "paired world")
+    results = journal.run(keys, lambda key: judge(key[0], arguments.seed, key[1]), "paired world")
     rich = journal.run(
         [["dense", run] for run in range(40 if arguments.quick else 400)],
         lambda key: dense(arguments.seed, key[1]),
@@ -112,13 +112,13 @@ def main() -> None:
         note += " A quick run: inconclusive."
     shares: dict[int, dict[str, float]] = {}
     for n, runs in plan.items():
-        batches = [one for key, one in zip(keys, found, strict=True) if key[0] == n]
-        shares[n] = {test: float(np.mean([one["bounds"][test] for one in batches])) for test in TESTS[:4]}
-        rows = [_line(test, [one["passed"][test] for one in batches], runs) for test in TESTS]
+        batches = [result for key, result in zip(keys, results, strict=True) if key[0] == n]
+        shares[n] = {test: float(np.mean([batch["bounds"][test] for batch in batches])) for test in TESTS[:4]}
+        rows = [_line(test, [batch["passed"][test] for batch in batches], runs) for test in TESTS]
         show_table(arguments.out, rows, f"Certified, {n:,} rows, {runs} runs", note, f"rates-{n}")
     rows = [{"bound": test, **{f"{n:,} rows": f"{shares[n][test]:.3f}" for n in plan}} for test in TESTS[:4]]
     show_table(arguments.out, rows, "Lower bound of V(pi) over V(pi), mean, V/V0 = 1.117", name="shares")
-    means = {test: float(np.mean([one[test] for one in rich])) for test in TESTS[:4]}
+    means = {test: float(np.mean([run[test] for run in rich])) for test in TESTS[:4]}
     rows = [{"bound": test, "lower bound / V0": f"{means[test]:.3f}"} for test in TESTS[:4]]
     show_table(arguments.out, rows, f"Dense rewards, 1,000 rows, {len(rich)} runs, truth 1.309", name="dense")
     save_figure(arguments.out, draw(shares, means))

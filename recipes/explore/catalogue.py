@@ -49,7 +49,7 @@ def load_catalogue(
             f"{folder}: {len(active)} users had {LEAST} of the {ITEMS} items; {USERS} are needed"
         )
     chosen = np.random.default_rng(seed).choice(len(active), USERS, replace=False)
-    contexts = np.stack([vectors[histories[active[one]]].mean(axis=0) for one in chosen])
+    contexts = np.stack([vectors[histories[active[user]]].mean(axis=0) for user in chosen])
     prefixes = KMeans(PREFIXES, n_init=3, random_state=seed).fit_predict(vectors).astype(np.int64)
     return catalogue_world(vectors, contexts, settings, seed, prefixes)
 
@@ -63,8 +63,8 @@ def draw(
     steps /= steps[:, -1:]
     # One sorted array for all users: user u's distribution function is shifted by u.
     flat = (steps + np.arange(len(steps))[:, None]).ravel()
-    found = np.searchsorted(flat, users + draws.random(n), side="right") - users * steps.shape[1]
-    action = np.minimum(found, steps.shape[1] - 1).astype(np.int64)
+    place = np.searchsorted(flat, users + draws.random(n), side="right") - users * steps.shape[1]
+    action = np.minimum(place, steps.shape[1] - 1).astype(np.int64)
     rewards = (draws.random(n) < world.q[users, action]).astype(np.float64)
     ctx = users[:, None].astype(np.float64)
     own = np.exp(policy.log_prob(ctx, action))

@@ -36,7 +36,7 @@ RULES = ("softmax tail", "even", "design")
 ENTROPY = 0.1
 
 
-def one(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
+def explore_by_rules(world: CatalogueWorld, seed: int) -> dict[str, dict[str, float]]:
     """Every rule after one log."""
     draws, names, new = generator(seed, "design"), list(world.world.actions), np.flatnonzero(~world.existing)
     space = Population(world.contexts, world.vectors, world.prefixes)
@@ -102,7 +102,9 @@ def main() -> None:
     journal = Journal(
         arguments.out, {"recipe": "design", "seed": arguments.seed, "beta": BETA, "nu": NU, "least": LEAST}
     )
-    found = journal.run(range(runs), lambda run: one(world, arguments.seed * 100_000 + run), "design")
+    results = journal.run(
+        range(runs), lambda run: explore_by_rules(world, arguments.seed * 100_000 + run), "design"
+    )
     columns = {
         "fewest": "fewest expected plays of a new item",
         "unplayed": "new items never played",
@@ -111,7 +113,7 @@ def main() -> None:
         "next": "V/V0 of the next deployment",
     }
     values: dict[str, dict[str, Floats]] = {
-        rule: {name: np.array([run[rule][name] for run in found]) for name in columns} for rule in RULES
+        rule: {name: np.array([run[rule][name] for run in results]) for name in columns} for rule in RULES
     }
     rows: list[dict[str, Any]] = [
         {"rule": rule} | {text: mean(values[rule][name]) for name, text in columns.items()} for rule in RULES

@@ -33,19 +33,23 @@ def alarms(seed: int, level: float, batch: int) -> list[int | None]:
     return [watch((draws.random(rows) < FLOOR * level) * 1.0, FLOOR) for _ in range(BATCH)]
 
 
-def told(level: float, found: np.ndarray) -> dict[str, str]:
-    """A row of the table; found (streams,) rows of alarms, inf where there was none."""
-    early, n = found[found <= WITHIN], len(found)
+def table_row(level: float, alarmed: np.ndarray) -> dict[str, str]:
+    """A row of the table; alarmed (streams,) rows of alarms, inf where there was none."""
+    early, n = alarmed[alarmed <= WITHIN], len(alarmed)
     row = {"reward / floor": f"{level:g}", "alarm within 50,000 rows, %": rate(len(early), n)}
-    if np.isinf(found).mean() > 0.4:
+    if np.isinf(alarmed).mean() > 0.4:
         return row | {
             "median row": "none",
             "mean row": "",
             "mean row of those within 50,000": f"{early.mean():,.0f}",
         }
-    ends = np.sort(found)[stats.binom.ppf([0.025, 0.975], n, 0.5).astype(int)]
-    median = f"{np.median(found):,.0f} ({ends[0]:,.0f}–{ends[1]:,.0f})"
-    whole = f"{found.mean():,.0f}" if np.isfinite(found).all() else f"none in {np.isinf(found).sum()} of {n}"
+    ends = np.sort(alarmed)[stats.binom.ppf([0.025, 0.975], n, 0.5).astype(int)]
+    median = f"{np.median(alarmed):,.0f} ({ends[0]:,.0f}–{ends[1]:,.0f})"
+    whole = (
+        f"{alarmed.mean():,.0f}"
+        if np.isfinite(alarmed).all()
+        else f"none in {np.isinf(alarmed).sum()} of {n}"
+    )
     return row | {
         "median row": median,
         "mean row": whole,
@@ -53,11 +57,11 @@ def told(level: float, found: np.ndarray) -> dict[str, str]:
     }
 
 
-def draw(found: dict[float, np.ndarray]) -> Figure:
+def draw(alarmed: dict[float, np.ndarray]) -> Figure:
     """Share of streams with an alarm by each row."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for level, rows in found.items():
+    for level, rows in alarmed.items():
         name = "at the floor" if level == 1 else f"at {level:g} of the floor"
         axes.step(np.sort(rows), 100 * np.arange(1, len(rows) + 1) / len(rows), where="post", label=name)
     axes.axhline(5, color="0.4", linewidth=0.8, linestyle="--", label="delta")
@@ -73,17 +77,17 @@ def main() -> None:
     journal = Journal(
         arguments.out, {"recipe": "kill_switch", "seed": arguments.seed, "batch": BATCH, "floor": FLOOR}
     )
-    found = {}
+    alarmed = {}
     for level in LEVELS:
         keys = [[level, batch] for batch in range(runs // BATCH)]
         batches = journal.run(
             keys, lambda key: alarms(arguments.seed, key[0], key[1]), f"at {level:g} of the floor"
         )
-        found[level] = np.array([np.inf if row is None else row for batch in batches for row in batch])
+        alarmed[level] = np.array([np.inf if row is None else row for batch in batches for row in batch])
     note = "A quick run: inconclusive." if arguments.quick else ""
     title = f"Kill-switch, floor {FLOOR}, delta .05, {runs:,} streams a level (95 % intervals)"
-    show_table(arguments.out, [told(level, rows) for level, rows in found.items()], title, note)
-    save_figure(arguments.out, draw(found))
+    show_table(arguments.out, [table_row(level, rows) for level, rows in alarmed.items()], title, note)
+    save_figure(arguments.out, draw(alarmed))
 
 
 if __name__ == "__main__":

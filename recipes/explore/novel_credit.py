@@ -75,9 +75,9 @@ def main() -> None:
     sizes = (10_000, 100_000) if arguments.quick else (10_000, 100_000, 1_000_000)
     journal = Journal(arguments.out, {"recipe": "novel_credit", "seed": arguments.seed, "batch": BATCH})
     keys = [[n, twin, batch] for n in sizes for twin in (False, True) for batch in range(runs // BATCH)]
-    found = journal.run(keys, lambda key: judge(key[0], key[1], arguments.seed, key[2]), "novel credit")
+    results = journal.run(keys, lambda key: judge(key[0], key[1], arguments.seed, key[2]), "novel credit")
     hits: dict[tuple[str, bool, int], int] = {}
-    for (n, twin, _), passed in zip(keys, found, strict=True):
+    for (n, twin, _), passed in zip(keys, results, strict=True):
         for kind in KINDS:
             place = (kind, bool(twin), n)
             hits[place] = hits.get(place, 0) + passed[kind]

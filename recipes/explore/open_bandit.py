@@ -51,7 +51,7 @@ def read_log(folder: Path) -> Log:
     columns = Columns(
         ("slot",), action="item_id", reward="click", propensity="propensity_score", timestamp="none"
     )
-    return check_log(table, columns, [str(one) for one in range(ITEMS)])
+    return check_log(table, columns, [str(item) for item in range(ITEMS)])
 
 
 def shown(log: Log) -> TablePolicy:
@@ -86,9 +86,11 @@ def gate(log: Log, policy: Policy) -> str:
 
 def main() -> None:
     """Print support, estimates and the gate's answer; draw the estimates beside the truth."""
-    found = parser(main, "nothing to shorten: the same run")
-    found.add_argument("--data", type=Path, default=DATA / "open-bandit", help="folder with random/ and bts/")
-    arguments = read_arguments(found, "explore/open_bandit")
+    options = parser(main, "nothing to shorten: the same run")
+    options.add_argument(
+        "--data", type=Path, default=DATA / "open-bandit", help="folder with random/ and bts/"
+    )
+    arguments = read_arguments(options, "explore/open_bandit")
     logs = {name: read_log(arguments.data / name) for name in ("random", "bts")}
     asked = {
         "bts log, asked about uniform": (
@@ -100,25 +102,25 @@ def main() -> None:
     }
     rows: list[dict[str, Any]] = []
     drawn: dict[str, tuple[list[Contributions], float]] = {}
-    said = []
+    reports = []
     for title, (log, policy, truth) in asked.items():
         report = support_report(log, policy=policy)
-        said.append(f"## {title}\n\n```\n{report.to_text()}\n```\n\nThe gate: {gate(log, policy)}.\n")
+        reports.append(f"## {title}\n\n```\n{report.to_text()}\n```\n\nThe gate: {gate(log, policy)}.\n")
         drawn[title] = (estimates(log, policy), truth)
-        for one in drawn[title][0]:
-            bound = lower_bound(one, DELTA, "t").low
+        for estimate in drawn[title][0]:
+            bound = lower_bound(estimate, DELTA, "t").low
             rows.append(
                 {
                     "question": title,
-                    "estimator": one.estimator,
-                    "value": f"{one.mean:.6f}",
-                    "se": f"{one.standard_error:.6f}",
+                    "estimator": estimate.estimator,
+                    "value": f"{estimate.mean:.6f}",
+                    "se": f"{estimate.standard_error:.6f}",
                     "t lower bound": f"{bound:.6f}",
                     "truth (other log)": f"{truth:.4f}",
-                    "rows worth": f"{one.effective_size:,.0f}",
+                    "rows worth": f"{estimate.effective_size:,.0f}",
                 }
             )
-    text = "\n".join(said)
+    text = "\n".join(reports)
     print(text)
     write_text(arguments.out / "support.md", text)
     note = (
@@ -133,13 +135,15 @@ def main() -> None:
 def draw(drawn: dict[str, tuple[list[Contributions], float]]) -> Figure:
     """Estimates with 95 % intervals, the truth as a line with its own."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
-    for axes, (title, (found, truth)) in zip(figure.subplots(1, 2, sharey=True), drawn.items(), strict=True):
-        names = [one.estimator for one in found]
-        values = [1000 * one.mean for one in found]
+    for axes, (title, (contributions, truth)) in zip(
+        figure.subplots(1, 2, sharey=True), drawn.items(), strict=True
+    ):
+        names = [estimate.estimator for estimate in contributions]
+        values = [1000 * estimate.mean for estimate in contributions]
         axes.errorbar(
             range(len(names)),
             values,
-            yerr=[1960 * one.standard_error for one in found],
+            yerr=[1960 * estimate.standard_error for estimate in contributions],
             fmt="o",
             capsize=3,
             color="#0072b2",

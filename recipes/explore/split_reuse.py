@@ -19,7 +19,10 @@ from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
 from recipes.explore.draws import rate, rewarded_actions, student, wealth
-from recipes.explore.worlds import paired_world
+from recipes.explore.worlds import SmallWorld, paired_world
+from tastemaker.explore.gate import GateSettings, certify
+from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.table import Log, Split
 from tastemaker.stats.random import generator
 
 C, DELTA, ROWS, BATCH = 0.95, 0.05, 10_000, 20
@@ -39,6 +42,14 @@ def candidates() -> npt.NDArray[np.float64]:
     return np.array(out)
 
 
+def rows(small: SmallWorld, items: npt.NDArray[np.int64], n: int) -> Log:
+    """A log of n rows from its rewarded ones. Which item another row showed decides nothing."""
+    action = np.zeros(n, dtype=np.int64)
+    action[: len(items)] = items
+    reward = (np.arange(n) < len(items)).astype(np.float64)
+    return Log(np.zeros((n, 1)), action, reward, small.logger[action], small.world.actions)
+
+
 def judge(seed: int, batch: int) -> dict[str, Any]:
     """BATCH runs: for each rule, in how many any of the first m (in random order) was certified; and each
     candidate alone.
@@ -46,24 +57,26 @@ def judge(seed: int, batch: int) -> dict[str, Any]:
     small, weights, draws = paired_world(), candidates(), generator(seed, "split reuse", batch)
     hits = {rule: [0] * len(COUNTS) for rule in RULES}
     alone = np.zeros(len(weights), dtype=int)
-    goal = -np.log(DELTA)
-    for _ in range(BATCH):
+    goal, settings = -np.log(DELTA), GateSettings(C, DELTA, floor=C)
+    for run in range(BATCH):
         order = draws.permutation(len(weights))
         same, choose, judged = (
-            weights[order][:, rewarded_actions(small.q, small.logger, n, draws)] - C
-            for n in (ROWS, 4_000, 6_000)
+            rewarded_actions(small.q, small.logger, n, draws) for n in (ROWS, 4_000, 6_000)
         )
-        total, squares = same.sum(axis=1), (same**2).sum(axis=1)
+        gains = weights[order][:, same] - C
+        total, squares = gains.sum(axis=1), (gains**2).sum(axis=1)
         plain = student(total, squares, ROWS, DELTA) > 0
         alone[order] += plain
-        bets = np.array([wealth(one, ROWS, C) >= goal for one in same])
-        growth = np.array([wealth(one, 4_000, C) for one in choose])
+        bets = np.array([wealth(row, ROWS, C) >= goal for row in gains])
+        policies = [TablePolicy((weights[place] * small.logger)[None, :]) for place in order]
+        s2, s3 = rows(small, choose, 4_000), rows(small, judged, 6_000)
         for place, m in enumerate(COUNTS):
             hits[RULES[0]][place] += bool(plain[:m].any())
             hits[RULES[1]][place] += bool((student(total[:m], squares[:m], ROWS, DELTA / m) > 0).any())
             hits[RULES[2]][place] += bool(bets[:m].any())
-            # All candidates are unsafe: a false certificate is given exactly if the first one tested passes.
-            hits[RULES[3]][place] += bool(wealth(judged[int(np.argmax(growth[:m]))], 6_000, C) >= goal)
+            # All candidates are unsafe: whatever the gate lets pass is a false certificate.
+            certificates = certify(policies[:m], Split(s2, s2, s3, f"run {batch}/{run}"), settings)
+            hits[RULES[3]][place] += any(certificate.passed for certificate in certificates)
     return {"hits": hits, "alone": alone.tolist()}
 
 
@@ -72,13 +85,13 @@ def main() -> None:
     arguments = read_arguments(parser(main, "100 runs: inconclusive"), "explore/split_reuse")
     runs = 100 if arguments.quick else 1_000
     journal = Journal(arguments.out, {"recipe": "split_reuse", "seed": arguments.seed, "batch": BATCH})
-    found = journal.run(range(runs // BATCH), lambda batch: judge(arguments.seed, batch), "split reuse")
-    hits = {rule: np.sum([one["hits"][rule] for one in found], axis=0) for rule in RULES}
+    results = journal.run(range(runs // BATCH), lambda batch: judge(arguments.seed, batch), "split reuse")
+    hits = {rule: np.sum([result["hits"][rule] for result in results], axis=0) for rule in RULES}
     rows = [
         {"candidates": m, **{rule: rate(int(hits[rule][place]), runs) for rule in RULES}}
         for place, m in enumerate(COUNTS)
     ]
-    alone = np.sum([one["alone"] for one in found], axis=0)
+    alone = np.sum([result["alone"] for result in results], axis=0)
     note = (
         f"In percent of {runs} runs, with 95 % Clopper-Pearson intervals; delta = 5 %. One fixed candidate,"
         f" paired t: {rate(int(alone.sum()), runs * 50)} on average, {rate(int(alone[-1]), runs)} for the one"
