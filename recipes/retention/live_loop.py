@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.impressions import draw_impressions, expected_return
 from tastemaker.cli.progress import progress
 from tastemaker.demo.listeners import simulate
 from tastemaker.flows.ingest import ingest_dataset
@@ -36,14 +37,7 @@ from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.train import run_stages
 from tastemaker.serving.query import Happened, Query, Slate
 from tastemaker.serving.service import WorkspaceService
-from tastemaker.simulate.retention import (
-    ListenerWorld,
-    ask,
-    draw_listeners,
-    expected_return,
-    meetings,
-    returns,
-)
+from tastemaker.simulate.retention import ListenerWorld, ask, draw_listeners, returns
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
 from tastemaker.store import Workspace, read_table, write_text
@@ -231,7 +225,9 @@ def _wish(request_id: str, user: str) -> Query:
 def _meet(town: Town, here: list[int], items: list[str], day: int) -> pa.Table:
     columns = [town.rows[item] for item in items]
     liking, who = town.liking[here, columns], np.array(here, np.int64)
-    return meetings(town.world, town.listeners, who, items, liking, town.quality[columns], day, town.seed)
+    return draw_impressions(
+        town.world, town.listeners, who, items, liking, town.quality[columns], day, town.seed
+    )
 
 
 def _tell(

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from recipes.common import DATA, Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.trial import TrialPlan, run_trial
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.adjust import (
     Capped,
@@ -37,7 +38,7 @@ from tastemaker.retention.adjust import (
     grid_ranks,
 )
 from tastemaker.retention.adjust.claim import preview
-from tastemaker.simulate.retention import ListenerWorld, TrialPlan, run_trial
+from tastemaker.simulate.retention import ListenerWorld
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
 

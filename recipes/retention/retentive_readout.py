@@ -19,6 +19,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.trial import TrialPlan, run_trial
 from tastemaker.experiment import (
     Metric,
     Moments,
@@ -39,7 +40,7 @@ from tastemaker.experiment.readout.read import by_day, look_back, read_out
 from tastemaker.flows.retention.experiment.readout import decision_claim, readout_claim, watch_claim
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.adjust import Value, grid_ranks
-from tastemaker.simulate.retention import ListenerWorld, TrialPlan, run_trial
+from tastemaker.simulate.retention import ListenerWorld
 from tastemaker.simulate.retention.world import PATHS
 from tastemaker.stats.random import generator
 

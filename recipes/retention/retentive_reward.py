@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.impressions import draw_impressions, expected_return
 from recipes.retention.live_loop import ASKING, Town, build, live, points, serve, settle
 from tastemaker.cli.progress import progress
 from tastemaker.flows.pipeline import Pipeline
@@ -31,7 +32,6 @@ from tastemaker.flows.train import BUILDERS, ORDER
 from tastemaker.retention.features import SERVED, matrix
 from tastemaker.retention.proxy import predict_arrays
 from tastemaker.retrieve.evaluation import rank_in_lists
-from tastemaker.simulate.retention import expected_return, meetings
 from tastemaker.stats.intervals import bootstrap
 from tastemaker.stats.ranking import ndcg_at, recall_at
 from tastemaker.store import Workspace
@@ -108,7 +108,7 @@ def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
     first = [pipeline.data.item_ids[one[0]] for one in lists]
     who = np.array([town.users.index(str(user)) for user in targets.context.users], np.int64)
     columns = [town.rows[item] for item in first]
-    met = meetings(
+    met = draw_impressions(
         town.world, town.listeners, who, first, town.liking[who, columns], town.quality[columns], 0, town.seed
     )
     return {

@@ -8,23 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recipes.retention.trial import TrialPlan, run_trial
+from recipes.retention.tuning import TARGETS, measure, missed, tune
 
 from tastemaker.errors import InputError
 from tastemaker.simulate.retention import (
-    TARGETS,
     ListenerWorld,
-    TrialPlan,
     ask,
     draw_listeners,
     draw_pairs,
     draw_slates,
-    measure,
-    missed,
     ranker_features,
     returns,
-    run_trial,
     survey_table,
-    tune,
 )
 from tastemaker.simulate.retention.draws import column
 from tastemaker.simulate.retention.world import PATHS, QUESTIONS

@@ -20,7 +20,7 @@ from tastemaker.stats.random import generator
 TASTE = 0.8  # of the shared value Z that is the listener's liking of the item
 
 
-def meetings(
+def draw_impressions(
     world: ListenerWorld,
     listeners: pa.Table,
     who: Ints,
