@@ -34,11 +34,11 @@ def candidates(requests: int, items: int) -> pa.Table:
     rng = np.random.default_rng(0)
     n = requests * items
     p = rng.beta(2, 1.5, n)
-    tags = np.array([f"t{one}" for one in range(40)])[rng.integers(0, 40, (n, 4))]
+    tags = np.array([f"t{number}" for number in range(40)])[rng.integers(0, 40, (n, 4))]
     return pa.table(
         {
-            "request_id": np.repeat([f"r{one}" for one in range(requests)], items),
-            "item_id": [f"i{one}" for one in range(n)],
+            "request_id": np.repeat([f"r{number}" for number in range(requests)], items),
+            "item_id": [f"i{number}" for number in range(n)],
             "score": rng.normal(size=n),
             "p_pos": p,
             "p_neg": (1 - p) * 0.7,
@@ -51,20 +51,22 @@ def candidates(requests: int, items: int) -> pa.Table:
 
 def seconds(work: Callable[[], object], repeats: int = 3) -> float:
     """Best wall time of a few repeats."""
-    found = []
+    results = []
     for _ in range(repeats):
         begun = time.perf_counter()
         work()
-        found.append(time.perf_counter() - begun)
-    return min(found)
+        results.append(time.perf_counter() - begun)
+    return min(results)
 
 
 def main() -> None:
     """Print one row a rule."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--requests", type=int, default=10_000)
-    found.add_argument("--items", type=int, default=100)
-    arguments = found.parse_args()
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--requests", type=int, default=10_000)
+    options.add_argument("--items", type=int, default=100)
+    arguments = options.parse_args()
     table = candidates(arguments.requests, arguments.items)
     frame = pl.DataFrame(table.select(["request_id", "item_id", "score"]))
     bare = seconds(lambda: frame.sort("request_id", "score", "item_id"))

@@ -141,8 +141,8 @@ def ask(python: Path, script: str, given: dict[str, Any], folder: Path) -> dict[
     )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
-    found: dict[str, Any] = json.loads((folder / "found.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((folder / "found.json").read_text())
+    return result
 
 
 def apart(ours: list[float], theirs: list[float]) -> float:
@@ -150,16 +150,18 @@ def apart(ours: list[float], theirs: list[float]) -> float:
     return max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(ours, theirs, strict=True))
 
 
-def numbers(one: Effect) -> list[float]:
+def numbers(item: Effect) -> list[float]:
     """Value, interval, p."""
-    return [one.value, one.low, one.high, one.p]
+    return [item.value, item.low, item.high, item.p]
 
 
 def main() -> None:
     """Print one row a package and quantity."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--envs", type=Path, help="folder of the environments (default: a temporary one)")
-    arguments = found.parse_args()
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--envs", type=Path, help="folder of the environments (default: a temporary one)")
+    arguments = options.parse_args()
     given = material()
     columns = tuple(given["data"])
     values = np.column_stack(list(given["data"].values()))
@@ -205,8 +207,8 @@ def growthbook(
     python: Path, given: Any, t: Moments, c: Moments, mean: Metric, ratio: Metric, folder: Path
 ) -> dict[str, float]:
     """Means, ratios, the confidence sequence, CUPED with the same theta."""
-    both = [one.covariance(["y", "x"]) * (one.n - 1) for one in (t, c)]
-    theta = float(sum(one[0, 1] for one in both) / sum(one[1, 1] for one in both))
+    both = [part.covariance(["y", "x"]) * (part.n - 1) for part in (t, c)]
+    theta = float(sum(item[0, 1] for item in both) / sum(item[1, 1] for item in both))
     theirs = ask(python, GROWTHBOOK, given | {"planned": 5000, "theta": theta}, folder)
     out = {}
     for kind in ("absolute", "relative"):
@@ -214,10 +216,10 @@ def growthbook(
             out[f"{name}, {kind}: effect, interval, p"] = apart(
                 numbers(effect(t, c, metric, kind, False)), theirs[f"{name} {kind}"]
             )
-        one = effect(t, c, mean, kind, False)
-        seq = confidence_sequence(one.value, one.se**2, one.n, 5000)
+        entry = effect(t, c, mean, kind, False)
+        seq = confidence_sequence(entry.value, entry.se**2, entry.n, 5000)
         out[f"sequence, {kind}: effect, interval, p"] = apart(
-            [one.value, float(seq.low), float(seq.high), float(seq.p)], theirs[f"sequence {kind}"]
+            [entry.value, float(seq.low), float(seq.high), float(seq.p)], theirs[f"sequence {kind}"]
         )
     out["cuped, absolute: effect, interval, p"] = apart(
         numbers(effect(t, c, mean, "absolute")), theirs["cuped absolute"]

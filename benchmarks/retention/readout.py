@@ -46,7 +46,7 @@ def write(path: Path, users: int) -> None:
         plays, before = rng.poisson(taste) + 1.0, rng.poisson(taste) + 1.0
         table = pa.table(
             {
-                "user_id": [f"u{one}" for one in range(start, start + n)],
+                "user_id": [f"u{number}" for number in range(start, start + n)],
                 "arm": pa.array(np.where(treated, "treatment", "control")),
                 "returned": rng.binomial(14, np.clip(taste / 10 * (1 + 0.01 * treated), 0, 1)) * 1.0,
                 "returned_before": rng.binomial(14, np.clip(taste / 10, 0, 1)) * 1.0,
@@ -84,7 +84,7 @@ def read(folder: Path) -> None:
     begun = time.perf_counter()
     from tastemaker.experiment import effects, moments
 
-    found = effects(
+    result = effects(
         moments(open_it(design.columns), design.metrics), list(design.metrics), "control", "treatment"
     )
     streamed = time.perf_counter() - begun
@@ -96,15 +96,17 @@ def read(folder: Path) -> None:
         "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "check MiB": peak_check,
     }
-    print(json.dumps(row | {"effects": {one.metric: [one.value, one.low, one.high] for one in found}}))
+    print(json.dumps(row | {"effects": {item.metric: [item.value, item.low, item.high] for item in result}}))
 
 
 def main() -> None:
     """Print one row a size."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--users", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    found.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    arguments = found.parse_args()
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--users", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    options.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
     if arguments.child:
         read(arguments.child)
         return
@@ -117,10 +119,10 @@ def main() -> None:
             folder = Path(name)
             (folder / "plan.toml").write_text(PLAN)
             write(folder / "users.parquet", users)
-            told = subprocess.run(
+            message = subprocess.run(
                 [sys.executable, __file__, "--child", name], capture_output=True, text=True, check=True
             ).stdout
-            row = json.loads(told)
+            row = json.loads(message)
         above = row["peak MiB"] - row["before MiB"]
         times = " | ".join(f"{row[key]:.1f} s" for key in ("check", "moments", "whole"))
         print(f"| {users:,} | {times} | {above:.0f} MiB |", flush=True)

@@ -39,7 +39,7 @@ def main() -> None:
         print(f"calibrator {method:9s} {ROWS:,} rows x {FEATURES}: {text}", flush=True)
     x = rng.normal(size=(500, FEATURES))
     spent = [timed(lambda: predict_arrays(proxy, x)) for _ in range(200)]
-    print(f"one request of 500 candidates: {1e3 * min(one[0] for one in spent):.3f} ms")
+    print(f"one request of 500 candidates: {1e3 * min(item[0] for item in spent):.3f} ms")
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

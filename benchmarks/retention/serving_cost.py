@@ -46,11 +46,13 @@ POOL, SHOWN, HISTORY, VALUES = 17, 12, 30, 8
 
 def main() -> None:
     """Measure and print."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--items", type=int, default=12_000)
-    found.add_argument("--requests", type=int, default=400)
-    found.add_argument("--workspace", type=Path, help="a trained workspace: measure whole requests too")
-    arguments = found.parse_args()
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--items", type=int, default=12_000)
+    options.add_argument("--requests", type=int, default=400)
+    options.add_argument("--workspace", type=Path, help="a trained workspace: measure whole requests too")
+    arguments = options.parse_args()
     known, build = timed(lambda: catalogue(arguments.items))
     proxy = Proxy(
         ProxySettings(known.names), tuple(0.01 for _ in known.names), (-2.0, -1.0, 0.5, 1.5), n=1000
@@ -183,13 +185,13 @@ def deploy(workspace: Workspace, service: WorkspaceService) -> None:
     service.database.deploy("proxy", "0" * 32, datetime.now(UTC), "made up")
 
 
-def show_whole(found: dict[str, list[tuple[float, float]]], requests: int) -> None:
+def show_whole(result: dict[str, list[tuple[float, float]]], requests: int) -> None:
     """p50 and p99 of both, and what the proxy adds to the same person's request: median difference and ratio,
     with intervals.
     """
     print(f"\nwhole POST /recommendations, {requests} requests each, in turn (milliseconds)")
     for place, name in enumerate(("processor time", "clock")):
-        both = {key: 1000 * np.array(rows)[:, place] for key, rows in found.items()}
+        both = {key: 1000 * np.array(rows)[:, place] for key, rows in result.items()}
         for key, values in both.items():
             low, high = np.percentile(values, [50, 99])
             print(f"{key + ' proxy, ' + name:32} p50 {low:7.2f}  p99 {high:7.2f}")

@@ -62,7 +62,7 @@ def cost(rows: int, covariates: int) -> dict[str, Any]:
     table, names = survey(x, answered), [f"x{j}" for j in range(covariates)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, cpu = time.perf_counter(), time.process_time()
-    found = response_weights(table, names)
+    weights = response_weights(table, names)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     from sklearn.linear_model import LogisticRegression
@@ -77,10 +77,10 @@ def cost(rows: int, covariates: int) -> dict[str, Any]:
         "logistic_regression_cpu_seconds": round(time.process_time() - start, 2),
         "table_mb": round(table.nbytes / 2**20),
         "extra_peak_mb": round((peak - before) / 1024),
-        "newton_steps": found.steps,
-        "worst_smd_before": round(found.worst(when="before"), 3),
-        "worst_smd_after": found.worst(),
-        "moments_checked": found.balance.num_rows,
+        "newton_steps": weights.steps,
+        "worst_smd_before": round(weights.worst(when="before"), 3),
+        "worst_smd_after": weights.worst(),
+        "moments_checked": weights.balance.num_rows,
     }
 
 
@@ -94,14 +94,14 @@ def golden() -> dict[str, Any]:
     table, names = survey(x, answered, y), [f"x{j}" for j in range(6)]
     response_weights(table, names)
     start = time.perf_counter()
-    found = response_weights(table, names)
+    weights = response_weights(table, names)
     seconds = time.perf_counter() - start
-    bias = y[answered].mean() - y.mean(), found.weight @ y / found.weight.sum() - y.mean()
+    bias = y[answered].mean() - y.mean(), weights.weight @ y / weights.weight.sum() - y.mean()
     return {
-        "newton_steps": found.steps,
+        "newton_steps": weights.steps,
         "milliseconds": round(1000 * seconds, 1),
-        "worst_smd": [round(found.worst(when="before"), 3), found.worst()],
-        "bias_of_mean": [round(float(one), 3) for one in bias],
+        "worst_smd": [round(weights.worst(when="before"), 3), weights.worst()],
+        "bias_of_mean": [round(float(bia), 3) for bia in bias],
     }
 
 
@@ -109,7 +109,7 @@ def coverage(runs: int) -> dict[str, Any]:
     """Share of 95 % intervals of `aipw_mean` that hold the truth when either model is wrong, with its
     Monte-Carlo error.
     """
-    found: dict[str, Any] = {"runs": runs, "three_mc_se": round(3 * float(np.sqrt(0.95 * 0.05 / runs)), 4)}
+    results: dict[str, Any] = {"runs": runs, "three_mc_se": round(3 * float(np.sqrt(0.95 * 0.05 / runs)), 4)}
     for wrong in ("neither", "response", "answer"):
         held = []
         for seed in range(runs):
@@ -121,10 +121,10 @@ def coverage(runs: int) -> dict[str, Any]:
             bend = 0.4 * (x[:, 0] ** 2 - 1) if wrong == "answer" else 0.0
             y = 3 + 0.5 * x[:, 0] + 0.3 * x[:, 1] + bend + rng.normal(size=300)
             answered = rng.random(300) < 1 / (1 + np.exp(-lean))
-            one = aipw_mean(survey(x, answered, y), ["x0", "x1"], folds=2, key=(seed,))
-            held.append(one.low <= 3 <= one.high)
-        found[f"{wrong}_wrong"] = float(np.mean(held))
-    return found
+            item = aipw_mean(survey(x, answered, y), ["x0", "x1"], folds=2, key=(seed,))
+            held.append(item.low <= 3 <= item.high)
+        results[f"{wrong}_wrong"] = float(np.mean(held))
+    return results
 
 
 def polychoric_bias(runs: int = 200) -> dict[str, Any]:
@@ -246,10 +246,10 @@ def tolerated(work: Callable[[Path, Path], dict[str, Any]], envs: Path, folder: 
     try:
         return work(envs, folder)
     except (subprocess.SubprocessError, OSError, ValueError, IndexError) as error:
-        said = (getattr(error, "stderr", None) or b"")[-300:]
+        text = (getattr(error, "stderr", None) or b"")[-300:]
         return {
             "not compared": (
-                f"{type(error).__name__}: {said.decode() if isinstance(said, bytes) else said}".strip()
+                f"{type(error).__name__}: {text.decode() if isinstance(text, bytes) else text}".strip()
             )
         }
 
@@ -266,8 +266,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1) as pool:  # its peak memory is of this work alone
-        found: dict[str, Any] = {"cost": pool.apply(cost, (arguments.rows, arguments.covariates))}
-    found |= {"golden": golden(), "coverage": coverage(arguments.runs), "polychoric": polychoric_bias()}
+        results: dict[str, Any] = {"cost": pool.apply(cost, (arguments.rows, arguments.covariates))}
+    results |= {"golden": golden(), "coverage": coverage(arguments.runs), "polychoric": polychoric_bias()}
     if not arguments.skip_peers:
         with tempfile.TemporaryDirectory() as name:
             for title, work in (
@@ -275,8 +275,8 @@ def main() -> None:
                 ("semopy", against_semopy),
                 ("pingouin", against_pingouin),
             ):
-                found[title] = tolerated(work, arguments.envs, Path(name))
-    text = json.dumps(found, indent=1)
+                results[title] = tolerated(work, arguments.envs, Path(name))
+    text = json.dumps(results, indent=1)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")

@@ -87,12 +87,12 @@ class Town:
 
 def main() -> None:
     """Build, ask, fit, test, for every seed and world; show."""
-    found = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
-    found.add_argument(
+    options = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
+    options.add_argument(
         "--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)"
     )
-    found.add_argument("--seeds", type=int, default=6, help="how many catalogues, from --seed on")
-    arguments = read_arguments(found, NAME)
+    options.add_argument("--seeds", type=int, default=6, help="how many catalogues, from --seed on")
+    arguments = read_arguments(options, NAME)
     size, days = ((100, 300), (12, 4)) if arguments.quick else ((300, 800), (8, 4))
     journal = Journal(
         arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": list(days)}
@@ -262,7 +262,7 @@ def truth(town: Town) -> dict[str, Any]:
     half = 1.96 * lift.std() / max(1, len(lift)) ** 0.5
     return {
         "lists": len(lift),
-        "changed": sum(one for one, _, _ in town.moved),
+        "changed": sum(item for item, _, _ in town.moved),
         "true": [lift.mean(), lift.mean() - half, lift.mean() + half],
     }
 
@@ -280,13 +280,13 @@ def read_out(folder: Path, out: Path) -> dict[str, Any]:
         arm: np.array([row["returned"] for row in table if row["arm"] == arm], float)
         for arm in exported["counts"]
     }
-    told = {arm: [len(values), values.mean(), values.var(ddof=1)] for arm, values in sorted(arms.items())}
-    return {"arms": told, "split": checked["passed"], "decision": read["decision"]}
+    message = {arm: [len(values), values.mean(), values.var(ddof=1)] for arm, values in sorted(arms.items())}
+    return {"arms": message, "split": checked["passed"], "decision": read["decision"]}
 
 
-def difference(one: dict[str, Any]) -> list[float]:
+def difference(values: dict[str, Any]) -> list[float]:
     """Treatment minus control of the share that returned, with its 95 % interval."""
-    (m, a, v), (n, b, w) = one["arms"]["treatment"], one["arms"]["control"]
+    (m, a, v), (n, b, w) = values["arms"]["treatment"], values["arms"]["control"]
     half = 1.96 * (v / m + w / n) ** 0.5
     return [a - b, a - b - half, a - b + half]
 
@@ -301,10 +301,10 @@ def show_days(arguments: Namespace, key: list[Any], daily: list[dict[str, Any]])
     show_table(arguments.out, daily, title, note, "days")
     figure = Figure(figsize=(7.5, 4), layout="constrained")
     axes = figure.subplots()
-    days = [one["day"] for one in daily]
+    days = [item["day"] for item in daily]
     for name, marker in (("here", "o"), ("asked", "s"), ("answered", "^")):
-        axes.plot(days, [one[name] for one in daily], marker=marker, label=f"{name} (simulated listeners)")
-    started = next((one["day"] for one in daily if one["part"] == "test"), None)
+        axes.plot(days, [item[name] for item in daily], marker=marker, label=f"{name} (simulated listeners)")
+    started = next((item["day"] for item in daily if item["part"] == "test"), None)
     if started is not None:
         axes.axvline(started - 0.5, color="grey", linestyle="--")
         axes.annotate(
@@ -318,28 +318,28 @@ def show_days(arguments: Namespace, key: list[Any], daily: list[dict[str, Any]])
 def show_loops(arguments: Namespace, keys: list[Any], lived: list[dict[str, Any]]) -> None:
     """Every loop: what the test found, beside what is true."""
     rows = []
-    for (world, seed), one in zip(keys, lived, strict=True):
-        row = {"world": world, "seed": seed, "shown, answered": f"{one['shown']:,}, {one['answered']:,}"}
+    for (world, seed), item in zip(keys, lived, strict=True):
+        row = {"world": world, "seed": seed, "shown, answered": f"{item['shown']:,}, {item['answered']:,}"}
         row |= dict.fromkeys(
             ("log loss", "first places changed", "true change", "the test's estimate", "people"), ""
         )
-        if not one["deployed"]:
-            rows.append(row | {"decision": f"no test: {one['reason']}"})
+        if not item["deployed"]:
+            rows.append(row | {"decision": f"no test: {item['reason']}"})
             continue
         row |= {
-            "log loss": f"{one['skill']:.3f}",
-            "first places changed": f"{one['changed']:,} of {one['lists']:,}",
+            "log loss": f"{item['skill']:.3f}",
+            "first places changed": f"{item['changed']:,} of {item['lists']:,}",
         }
-        row |= {"true change": points(one["true"]), "the test's estimate": points(difference(one))}
-        units = " + ".join(f"{values[0]:,}" for values in one["arms"].values())
-        rows.append(row | {"people": units, "decision": one["decision"]})
+        row |= {"true change": points(item["true"]), "the test's estimate": points(difference(item))}
+        units = " + ".join(f"{values[0]:,}" for values in item["arms"].values())
+        rows.append(row | {"people": units, "decision": item["decision"]})
     note = (
         "Chance of returning the next day, percentage points. log loss: on unseen users, of knowing only"
         " their average. The true change is over the lists of the treated and known because listeners are"
         " simulated; the test's estimate is from logged returns alone, a difference of two shares."
     )
     show_table(arguments.out, rows, "The loop (simulated listeners)", note)
-    read = [(key, one) for key, one in zip(keys, lived, strict=True) if one["deployed"]]
+    read = [(key, entry) for key, entry in zip(keys, lived, strict=True) if entry["deployed"]]
     if read:
         show_table(
             arguments.out, together(read), "The loop over seeds (simulated listeners)", TOGETHER, "together"
@@ -353,23 +353,25 @@ def together(read: list[tuple[list[Any], dict[str, Any]]]) -> list[dict[str, Any
     """
     rows = []
     for world in PATHS:
-        ones = [one for (path, _), one in read if path == world]
+        ones = [item for (path, _), item in read if path == world]
         if len(ones) < 2:
             continue
         row: dict[str, Any] = {"world": world, "seeds": len(ones)}
         row |= {
             "first places changed": (
-                f"{sum(one['changed'] for one in ones) / sum(one['lists'] for one in ones):.1%}"
+                f"{sum(item['changed'] for item in ones) / sum(item['lists'] for item in ones):.1%}"
             )
         }
-        row |= {"true change, points": points(mean_of([one["true"][0] for one in ones]))}
-        row |= {"mean of the tests' estimates, points": points(mean_of([difference(one)[0] for one in ones]))}
+        row |= {"true change, points": points(mean_of([item["true"][0] for item in ones]))}
+        row |= {
+            "mean of the tests' estimates, points": points(mean_of([difference(item)[0] for item in ones]))
+        }
         row |= {
             "intervals that hold the truth": sum(
-                low <= one["true"][0] <= high for one in ones for _, low, high in [difference(one)]
+                low <= item["true"][0] <= high for item in ones for _, low, high in [difference(item)]
             )
         }
-        rows.append(row | {"told to ship": sum(one["decision"] == "ship" for one in ones)})
+        rows.append(row | {"told to ship": sum(item["decision"] == "ship" for item in ones)})
     return rows
 
 
@@ -381,21 +383,21 @@ def mean_of(values: list[float]) -> list[float]:
 
 def points(values: list[float]) -> str:
     """value [low, high] in percentage points."""
-    one, low, high = (f"{100 * value:+.2f}" for value in values)
-    return f"{one} [{low}, {high}]"
+    item, low, high = (f"{100 * value:+.2f}" for value in values)
+    return f"{item} [{low}, {high}]"
 
 
 def picture(read: list[tuple[list[Any], dict[str, Any]]]) -> Figure:
     """One row a loop: the truth, and what the test could see of it."""
     figure = Figure(figsize=(7.5, 1.4 + 0.34 * len(read)), layout="constrained")
     axes = figure.subplots()
-    ordered = sorted(read, key=lambda one: (PATHS.index(one[0][0]), one[0][1]))
+    ordered = sorted(read, key=lambda item: (PATHS.index(item[0][0]), item[0][1]))
     for shift, label, colour, of in (
-        (-0.14, "true change (lists of the treated)", "#1f5f8b", lambda one: one["true"]),
+        (-0.14, "true change (lists of the treated)", "#1f5f8b", lambda item: item["true"]),
         (0.14, "estimate of the test (logged returns)", "#d08a2e", difference),
     ):
-        for row, (_, one) in enumerate(ordered):
-            value, low, high = (100 * each for each in of(one))
+        for row, (_, item) in enumerate(ordered):
+            value, low, high = (100 * each for each in of(item))
             name = label if row == 0 else None
             axes.errorbar(
                 value,

@@ -56,9 +56,9 @@ EXPLAINED = (0.1, 0.2, 0.3)
 
 def main() -> None:
     """Run every part, show."""
-    found = parser(main, "4,000 instead of 40,000 listeners and 200 instead of 2,000 Beauty requests")
-    found.add_argument("--world", default=None, choices=PATHS, help="only this world of part 1")
-    arguments = read_arguments(found, NAME)
+    options = parser(main, "4,000 instead of 40,000 listeners and 200 instead of 2,000 Beauty requests")
+    options.add_argument("--world", default=None, choices=PATHS, help="only this world of part 1")
+    arguments = read_arguments(options, NAME)
     quick, seed = arguments.quick, arguments.seed
     journal = Journal(arguments.out, {"seed": seed, "quick": quick})
     worlds = [arguments.world] if arguments.world else list(PATHS)
@@ -69,7 +69,7 @@ def main() -> None:
     done = journal.run(
         keys, lambda key: in_world(key[0], lookup[key[1]], listeners, seed, 0.2), "rules in worlds"
     )
-    results = {tuple(key): one for key, one in zip(keys, done, strict=True)}
+    results = {tuple(key): item for key, item in zip(keys, done, strict=True)}
     show_worlds(arguments, worlds, rules, results)
     scale = [
         [path, explains, alpha] for path in worlds for explains in EXPLAINED for alpha in (0.25, 0.5, 1.0)
@@ -126,10 +126,13 @@ def quarter(path: str, explains: float, alpha: float, listeners: int, seed: int)
     return in_world(path, None, listeners, seed, explains, boosted=boosted)
 
 
-def points(one: dict[str, float]) -> str:
+def points(values: dict[str, float]) -> str:
     """Percentage points with a 95 % interval."""
-    half = 196 * one["error"]
-    return f"{100 * one['gain']:+.2f} [{100 * one['gain'] - half:+.2f}, {100 * one['gain'] + half:+.2f}]"
+    half = 196 * values["error"]
+    return (
+        f"{100 * values['gain']:+.2f} [{100 * values['gain'] - half:+.2f},"
+        f" {100 * values['gain'] + half:+.2f}]"
+    )
 
 
 def show_worlds(arguments: Any, worlds: list[str], rules: list[str], results: dict[Any, Any]) -> None:
@@ -158,10 +161,10 @@ def show_scale(arguments: Any, keys: list[Any], done: list[Any]) -> None:
             "world": path,
             "proxy explains": f"{100 * explains:.0f} %",
             "boost (SD)": alpha,
-            "return": f"{one['before']:.3f} to {one['before'] + one['gain']:.3f}",
-            "gain (points)": points(one),
+            "return": f"{item['before']:.3f} to {item['before'] + item['gain']:.3f}",
+            "gain (points)": points(item),
         }
-        for (path, explains, alpha), one in zip(keys, done, strict=True)
+        for (path, explains, alpha), item in zip(keys, done, strict=True)
     ]
     note = "The source's measurement: .605 to .612-.649 in the item world, exactly zero in the user world."
     show_table(
@@ -175,11 +178,11 @@ def picture(worlds: list[str], results: dict[Any, Any]) -> Figure:
     axes = figure.subplots(1, len(worlds), sharey=True, squeeze=False)[0]
     for axis, path in zip(axes, worlds, strict=True):
         for (family, members), mark in zip(FAMILIES.items(), "osD^v", strict=True):
-            found = sorted(
+            result = sorted(
                 (results[path, name]["given up"], 100 * results[path, name]["gain"]) for name, _ in members
             )
             style = "" if family == "step" else "-"
-            axis.plot(*zip(*found, strict=True), style + mark, label=family, markersize=4, linewidth=1.2)
+            axis.plot(*zip(*result, strict=True), style + mark, label=family, markersize=4, linewidth=1.2)
         axis.axhline(0, color="0.6", linewidth=0.8)
         axis.set_title(f"world: {path}")
         axis.set_xlabel("base score given up (SD)")
@@ -197,8 +200,8 @@ def beauty(requests: int, seed: int) -> pa.Table:
     items = pq.read_table(folder / "items.parquet").to_pydict()
     attributes = dict(zip(items["item_id"], items["attributes"], strict=True))
     played = pq.read_table(folder / "interactions.parquet")["item_id"].value_counts().to_pylist()
-    names = [one["values"] for one in played if one["values"] in attributes]
-    counts = np.array([one["counts"] for one in played if one["values"] in attributes], dtype=float)
+    names = [item["values"] for item in played if item["values"] in attributes]
+    counts = np.array([item["counts"] for item in played if item["values"] in attributes], dtype=float)
     rng = generator(seed, "beauty")
     quality = rng.normal(size=len(names))
     score = np.log(counts)
@@ -230,21 +233,21 @@ def show_beauty(arguments: Any, requests: int, seed: int) -> None:
         "mmr after value": Mmr(0.7, Value(1.0)),
     }
     rows = []
-    for name, one in compare(table, rules, 10).items():
-        items, makers = one.exposure["item_id"], one.exposure["creator"]
+    for name, item in compare(table, rules, 10).items():
+        items, makers = item.exposure["item_id"], item.exposure["creator"]
         rows.append(
             {
                 "rule": name,
                 "proxy gain": (
-                    f"{one.proxy_gain.value:+.4f} [{one.proxy_gain.low:+.4f}, {one.proxy_gain.high:+.4f}]"
+                    f"{item.proxy_gain.value:+.4f} [{item.proxy_gain.low:+.4f}, {item.proxy_gain.high:+.4f}]"
                 ),
-                "engagement lost": f"{100 * one.engagement_loss.value:.2f} %",
-                "top 10 kept": f"{100 * one.overlap.value:.1f} %",
-                "Kendall tau": f"{one.tau.value:.3f}",
-                "largest move": one.displacement,
+                "engagement lost": f"{100 * item.engagement_loss.value:.2f} %",
+                "top 10 kept": f"{100 * item.overlap.value:.1f} %",
+                "Kendall tau": f"{item.tau.value:.3f}",
+                "largest move": item.displacement,
                 "item Gini": f"{items.gini_before:.3f} to {items.gini_after:.3f}",
                 "brand Gini": f"{makers.gini_before:.3f} to {makers.gini_after:.3f}",
-                "diversity": f"{one.distance_before:.3f} to {one.distance_after:.3f}",
+                "diversity": f"{item.distance_before:.3f} to {item.distance_after:.3f}",
             }
         )
     note = (
@@ -289,18 +292,18 @@ def show_bandit(arguments: Any) -> None:
         ranks = grid_ranks(score[None], proxy[None], (1 - proxy[None]) * 0.7, rule or Value(0.0))[0]
         probability = np.where(ranks == 1, 1.0, 1e-12)[None]
         policy = TablePolicy(probability / probability.sum())
-        found = ips(test, policy)
-        bound = lower_bound(found, 0.05, "t")
+        result = ips(test, policy)
+        bound = lower_bound(result, 0.05, "t")
         shown = int((ranks[test.action] == 1).sum())
-        told = {
+        message = {
             "top item": int(np.argmin(ranks)),
             "rows that showed it": shown,
-            "clicks (IPS)": f"{found.mean:.5f}",
+            "clicks (IPS)": f"{result.mean:.5f}",
         }
         rows.append(
             {
                 "rule": name,
-                **told,
+                **message,
                 "lower bound": f"{bound.low:.5f}",
                 "SNIPS": f"{snips(test, policy).mean:.5f}",
             }

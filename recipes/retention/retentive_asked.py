@@ -45,7 +45,7 @@ def chances(effect: float) -> tuple[Any, Any]:
     world = ListenerWorld.of("item", listeners=POPULATION, days=1, asked_effect=effect)
     pairs = draw_pairs(world, draw_listeners(world, 0), 0)
     both = (returns(world, pairs.append_column("asked", pa.array(np.full(POPULATION, n))), 0) for n in (0, 1))
-    never, when = (column(one, "true_return") for one in both)
+    never, when = (column(item, "true_return") for item in both)
     return never, when
 
 
@@ -59,11 +59,11 @@ def cell(seed: int, runs: int, effect: float, people: int, holdout: float) -> di
     for run in range(runs):
         rng = generator(seed, "asked", str(effect), people, str(holdout), run)
         who = rng.integers(0, POPULATION, people)
-        kept = rng.random(people) < holdout
-        shown = ~kept & (rng.random(people) < SHARE)
+        selected = rng.random(people) < holdout
+        shown = ~selected & (rng.random(people) < SHARE)
         back = rng.random(people) < np.where(shown, when[who], never[who])
         arm = pa.DictionaryArray.from_arrays(
-            pa.array(kept.astype(np.int8)), pa.array(["asked", "unasked"])
+            pa.array(selected.astype(np.int8)), pa.array(["asked", "unasked"])
         ).cast(pa.string())
         table = {
             "user_id": np.arange(people),
@@ -74,9 +74,9 @@ def cell(seed: int, runs: int, effect: float, people: int, holdout: float) -> di
         read = read_asking(pa.table(table), settings)
         if not read.effects or read.each is None:
             continue  # the sample-ratio check stops one run in a thousand by chance
-        first, one, read_out = read.effects[0], read.each, read_out + 1
+        first, item, read_out = read.effects[0], read.each, read_out + 1
         missed += not first.low <= lift <= first.high
-        missed_each += not one.low <= each <= one.high
+        missed_each += not item.low <= each <= item.high
         harmless, harmful = (
             harmless + (read.verdict == "supported"),
             harmful + (read.verdict == "not supported"),
@@ -96,16 +96,16 @@ def show(arguments: Any, keys: list[Any], cells: list[dict[str, float]], runs: i
     """One row a setting."""
     rows = [
         {
-            "true effect on returns": f"{100 * one['lift']:+.1f} %",
+            "true effect on returns": f"{100 * item['lift']:+.1f} %",
             "people": f"{people:,}",
             "never asked": f"{holdout:.0%}",
-            "interval": f"± {100 * one['width']:.1f} %",
-            "misses the truth": f"{one['missed']:.1%}",
-            "misses, for each person shown a question": f"{one['missed each']:.1%}",
-            "called harmless": f"{one['harmless']:.1%}",
-            "called harmful": f"{one['harmful']:.1%}",
+            "interval": f"± {100 * item['width']:.1f} %",
+            "misses the truth": f"{item['missed']:.1%}",
+            "misses, for each person shown a question": f"{item['missed each']:.1%}",
+            "called harmless": f"{item['harmless']:.1%}",
+            "called harmful": f"{item['harmful']:.1%}",
         }
-        for (_, people, holdout), one in zip(keys, cells, strict=True)
+        for (_, people, holdout), item in zip(keys, cells, strict=True)
     ]
     note = (
         f"{runs:,} runs a row; limit for a miss: {5 + 300 * (0.05 * 0.95 / runs) ** 0.5:.1f} %. Harmless: at"
@@ -123,14 +123,14 @@ def picture(keys: list[Any], cells: list[dict[str, float]]) -> Figure:
     for panel, effect, name in zip(panels, EFFECTS, ("harmless", "harmful"), strict=True):
         for people, marker, colour in zip(PEOPLE, "os", ("#d08a2e", "#1f5f8b"), strict=True):
             rates = [
-                one[name]
-                for key, one in zip(keys, cells, strict=True)
+                item[name]
+                for key, item in zip(keys, cells, strict=True)
                 if key[0] == effect and key[1] == people
             ]
-            lift = next(one["lift"] for key, one in zip(keys, cells, strict=True) if key[0] == effect)
+            lift = next(item["lift"] for key, item in zip(keys, cells, strict=True) if key[0] == effect)
             panel.plot(
-                [100 * one for one in HOLDOUTS],
-                [100 * one for one in rates],
+                [100 * holdout for holdout in HOLDOUTS],
+                [100 * rate for rate in rates],
                 marker=marker,
                 color=colour,
                 label=f"{people:,} people",
@@ -140,7 +140,7 @@ def picture(keys: list[Any], cells: list[dict[str, float]]) -> Figure:
             xlabel="share never asked, percent",
             ylim=(0, 103),
         )
-        panel.set_xticks([100 * one for one in HOLDOUTS])
+        panel.set_xticks([100 * holdout for holdout in HOLDOUTS])
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("percent of runs")
     panels[1].legend(frameon=False)

@@ -45,10 +45,10 @@ PUBLISHED = {
 
 def main() -> None:
     """Fit, compare, show."""
-    found = parser(main, "3,000 listeners instead of 20,000")
-    found.add_argument("--world", default="item", choices=("item", "user", "state"))
-    found.add_argument("--learner", default="logistic", choices=("logistic", "lightgbm"))
-    arguments = read_arguments(found, NAME)
+    options = parser(main, "3,000 listeners instead of 20,000")
+    options.add_argument("--world", default="item", choices=("item", "user", "state"))
+    options.add_argument("--learner", default="logistic", choices=("logistic", "lightgbm"))
+    arguments = read_arguments(options, NAME)
     listeners = 3_000 if arguments.quick else 20_000
     settings = {
         "world": arguments.world,
@@ -83,13 +83,13 @@ def world_rows(world: str, listeners: int, seed: int) -> Any:
 def numbers(increment: Increment, published: list[FoldScore]) -> dict[str, Any]:
     """What the table and the figure need."""
     out: dict[str, Any] = {"paper": {}, "auc": {}, "gain": {}, "t": {}, "accuracy": {}}
-    for one in increment.scores:
-        place, auc = f"{one.cohort}|{one.model}", one.metrics["auc"]
+    for item in increment.scores:
+        place, auc = f"{item.cohort}|{item.model}", item.metrics["auc"]
         out["auc"][place] = [auc.value, auc.low, auc.high]
-        out["accuracy"][place] = one.metrics["accuracy"].value
-        if one.gain:
-            out["gain"][place] = [one.gain["auc"].value, one.gain["auc"].low, one.gain["auc"].high]
-            out["t"][place] = [one.across_folds.low, one.across_folds.high] if one.across_folds else None
+        out["accuracy"][place] = item.metrics["accuracy"].value
+        if item.gain:
+            out["gain"][place] = [item.gain["auc"].value, item.gain["auc"].low, item.gain["auc"].high]
+            out["t"][place] = [item.across_folds.low, item.across_folds.high] if item.across_folds else None
     for score in published:
         out["paper"][f"{score.cohort}|{score.model}"] = [*score.auc, score.d if score.d == score.d else None]
     return out
@@ -126,8 +126,8 @@ def show(arguments: Any, by_user: dict[str, Any], by_day: dict[str, Any]) -> Non
 
 def interval(values: list[float], digits: int, sign: str = "") -> str:
     """value [low, high]."""
-    one, low, high = (f"{v:{sign}.{digits}f}" for v in values)
-    return f"{one} [{low}, {high}]"
+    item, low, high = (f"{v:{sign}.{digits}f}" for v in values)
+    return f"{item} [{low}, {high}]"
 
 
 def forest(by_user: dict[str, Any], by_day: dict[str, Any], world: str) -> Figure:

@@ -39,9 +39,9 @@ Z = 1.959964
 
 def main() -> None:
     """Run every part, show."""
-    found = parser(main, "40 instead of 400 worlds and 100 instead of 2,000 runs, and no tuning")
-    found.add_argument("--world", default=None, choices=PATHS, help="only this world's table and verdict")
-    arguments = read_arguments(found, NAME)
+    options = parser(main, "40 instead of 400 worlds and 100 instead of 2,000 runs, and no tuning")
+    options.add_argument("--world", default=None, choices=PATHS, help="only this world's table and verdict")
+    arguments = read_arguments(options, NAME)
     seed, quick = arguments.seed, arguments.quick
     journal = Journal(arguments.out, {"seed": seed, "quick": quick})
     worlds = [arguments.world] if arguments.world else list(PATHS)
@@ -55,9 +55,9 @@ def main() -> None:
         write_claim(claim(tested), arguments.out / f"report-{path}")
         measured = measure(ListenerWorld.of(path, listeners=60_000), seed)
         estimates = {
-            name: [one.value, one.low, one.high]
+            name: [item.value, item.low, item.high]
             for name in ("within", "between", "conditional", "exposure")
-            if (one := getattr(tested, name)) is not None
+            if (item := getattr(tested, name)) is not None
         }
         return {
             "verdict": tested.verdict,
@@ -159,8 +159,8 @@ def leave_one_out(answer: Any, item: Any, users: Any) -> Any:
     pair = users * ITEMS + item
     own = np.unique(pair, return_inverse=True)[1]
     total, count = np.bincount(item, answer, ITEMS)[item], np.bincount(item, minlength=ITEMS)[item]
-    mine, times = np.bincount(own, answer)[own], np.bincount(own)[own]
-    return (total - mine) / np.maximum(count - times, 1)
+    part, times = np.bincount(own, answer)[own], np.bincount(own)[own]
+    return (total - part) / np.maximum(count - times, 1)
 
 
 def tuning(path: str, seed: int, place: int) -> dict[str, Any]:
@@ -185,33 +185,33 @@ def tuning(path: str, seed: int, place: int) -> dict[str, Any]:
     )
     coarse = tune(moved, key=key)
     fine = tune(replace(coarse.world, listeners=120_000), key=f"{key} fine", rounds=2)
-    fresh = [measure(replace(one.world, listeners=120_000), f"{key} fresh") for one in (coarse, fine)]
+    fresh = [measure(replace(part.world, listeners=120_000), f"{key} fresh") for part in (coarse, fine)]
     return {
         "before": list(missed(measure(moved, key), TARGETS)),
         "own": [list(coarse.missed), list(fine.missed)],
-        "fresh": [{name: one[name] - value for name, (value, _) in TARGETS.items()} for one in fresh],
+        "fresh": [{name: item[name] - value for name, (value, _) in TARGETS.items()} for item in fresh],
     }
 
 
 def show_verdicts(arguments: Any, verdicts: dict[str, Any]) -> None:
     """The same table three times, and three verdicts."""
     rows = []
-    for path, one in verdicts.items():
-        at = one["measured"]
+    for path, verdict in verdicts.items():
+        at = verdict["measured"]
         auc = {
             name: f"{at[f'auc_{name}']:.3f} / {at[f'auc_{name}_low']:.3f}"
             for name in ("baseline", "return", "worth", "interest")
         }
         row = {"world": path} | {f"AUC {name}": value for name, value in auc.items()}
         for name in ("within", "between", "conditional", "exposure"):
-            value, low, high = one[name]
+            value, low, high = verdict[name]
             row[name] = f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
         row |= {
-            "verdict": one["verdict"],
-            "without slates": one["without slates"],
-            "one answer each": one["one answer each"],
+            "verdict": verdict["verdict"],
+            "without slates": verdict["without slates"],
+            "one answer each": verdict["one answer each"],
         }
-        rows.append(row | {"targets missed": len(one["missed"])})
+        rows.append(row | {"targets missed": len(verdict["missed"])})
     note = (
         "AUC: all / low-signal rows. within, between, conditional: log-odds a point of answer; exposure:"
         " probability a point."
@@ -223,7 +223,7 @@ def show_verdicts(arguments: Any, verdicts: dict[str, Any]) -> None:
 
 def show_rates(arguments: Any, keys: list[Any], dealt: list[Any], covered: list[Any]) -> None:
     """How often each test errs, against its binomial limit."""
-    intervals = np.array([one for batch in covered for one in batch])
+    intervals = np.array([item for batch in covered for item in batch])
     wrong = int(((intervals[:, 1] > 0) | (intervals[:, 2] < 0)).sum())
     rows = [rate("within user, interval misses 0", "user", wrong, len(intervals), True)]
     for path in PATHS:
@@ -258,9 +258,9 @@ def show_tuning(arguments: Any, keys: list[Any], tuned: list[Any]) -> None:
     """
     rows = []
     for path in PATHS:
-        ones = [one for key, one in zip(keys, tuned, strict=True) if key[1] == path]
+        ones = [item for key, item in zip(keys, tuned, strict=True) if key[1] == path]
         for step, listeners in enumerate((30_000, 120_000)):
-            off = {name: np.array([one["fresh"][step][name] for one in ones]) for name in TARGETS}
+            off = {name: np.array([item["fresh"][step][name] for item in ones]) for name in TARGETS}
             missing = {name: int((np.abs(values) > TARGETS[name][1]).sum()) for name, values in off.items()}
             mean = {name: values.mean() / TARGETS[name][1] for name, values in off.items()}
             worst = max(mean, key=lambda name: abs(mean[name]))
@@ -270,8 +270,10 @@ def show_tuning(arguments: Any, keys: list[Any], tuned: list[Any]) -> None:
                     "world": path,
                     "tuned to, listeners": f"{listeners:,}",
                     "draws": len(ones),
-                    "missed before": f"{np.mean([len(one['before']) for one in ones]):.1f} of {len(TARGETS)}",
-                    "missed in its own draw": sum(len(one["own"][step]) for one in ones),
+                    "missed before": (
+                        f"{np.mean([len(item['before']) for item in ones]):.1f} of {len(TARGETS)}"
+                    ),
+                    "missed in its own draw": sum(len(item["own"][step]) for item in ones),
                     "missed in a fresh draw": f"{sum(missing.values())} of {len(ones) * len(TARGETS)}",
                     "which": (
                         ", ".join(f"{name} {count}" for name, count in missing.items() if count) or "none"
@@ -299,8 +301,8 @@ def picture(verdicts: dict[str, Any]) -> Figure:
     panels = figure.subplots(1, 3, sharey=True)
     names = list(verdicts)
     for row, path in enumerate(names):
-        one = verdicts[path]
-        at = one["measured"]
+        item = verdicts[path]
+        at = item["measured"]
         panels[0].plot(
             at["auc_return"] - at["auc_baseline"],
             row,
@@ -311,7 +313,7 @@ def picture(verdicts: dict[str, Any]) -> Figure:
         gain = at["auc_return_low"] - at["auc_baseline_low"]
         panels[0].plot(gain, row, "s", color="#d08a2e", label="low-signal rows" if not row else None)
         for panel, name, factor in ((panels[1], "within", 1), (panels[2], "exposure", 100)):
-            value, low, high = (factor * v for v in one[name])
+            value, low, high = (factor * v for v in item[name])
             panel.errorbar(
                 value, row, xerr=[[value - low], [high - value]], fmt="o", color="#1f5f8b", capsize=3
             )

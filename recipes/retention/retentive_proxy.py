@@ -56,23 +56,23 @@ WAYS = ("paper: point", "paper: point, neutrals dropped", "corrected: bounds", "
 
 def main() -> None:
     """Fit, calibrate, choose, repeat, show."""
-    found = parser(main, "4,000 listeners instead of 100,000 and 200 samples instead of 2,000")
-    found.add_argument(
+    options = parser(main, "4,000 listeners instead of 100,000 and 200 samples instead of 2,000")
+    options.add_argument(
         "--world", choices=PATHS, help="why people return: the item, the user, or the day (default: each)"
     )
-    arguments = read_arguments(found, NAME)
+    arguments = read_arguments(options, NAME)
     listeners = 4_000 if arguments.quick else 100_000
     runs = 200 if arguments.quick else 2_000
     journal = Journal(arguments.out, {"listeners": listeners, "runs": runs, "seed": arguments.seed})
     worlds = [arguments.world] if arguments.world else list(PATHS)
-    made = journal.run(
+    built = journal.run(
         [["proxies", w] for w in worlds], lambda key: proxies(arguments, key[1], listeners), "proxies"
     )
     keys = [[n, part] for n in SIZES for part in range(runs // BATCH)]
     tried = journal.run(keys, lambda key: samples(arguments.seed, *key), "thresholds")
-    for world, one in zip(worlds, made, strict=True):
-        show_proxies(arguments, world, one)
-        save_figure(arguments.out, picture(one, keys, tried, world), f"figure-{world}")
+    for world, item in zip(worlds, built, strict=True):
+        show_proxies(arguments, world, item)
+        save_figure(arguments.out, picture(item, keys, tried, world), f"figure-{world}")
     show_violations(arguments, keys, tried)
 
 
@@ -101,7 +101,7 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
     base = float(spearmanr(predict(ready, test)[0], column(test, "base_score")).statistic)
     return {
         "calibration": {
-            name: {side: [plain(one) for one in rows] for side, rows in by.items()}
+            name: {side: [plain(row) for row in rows] for side, rows in by.items()}
             for name, by in tables.items()
         },
         "thresholds": thresholds(ready, binary, test),
@@ -111,40 +111,40 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
 
 def published_calibration(binary: BinaryProxy, ready: Proxy, test: Any, seed: int) -> dict[str, Any]:
     """Calibration of the published proxy, its p read as the chance of a good answer among all."""
-    truth, kept, _ = outcomes(test, ready)
-    by = np.array([f"low_signal = {value}" for value in kept["low_signal"].to_pylist()])
-    users = np.array(kept["user_id"].to_pylist())
+    truth, selected, _ = outcomes(test, ready)
+    by = np.array([f"low_signal = {value}" for value in selected["low_signal"].to_pylist()])
+    users = np.array(selected["user_id"].to_pylist())
     return {
         side: calibration_table(p, truth[side], None, by=by, users=users, key=seed)
-        for side, p in binary.predict(kept).items()
+        for side, p in binary.predict(selected).items()
     }
 
 
-def plain(one: Calibration) -> dict[str, Any]:
+def plain(item: Calibration) -> dict[str, Any]:
     """What tables and figures need of a calibration."""
-    ratio = one.expected_observed
+    ratio = item.expected_observed
     return {
-        "cohort": one.cohort,
-        "n": one.n,
+        "cohort": item.cohort,
+        "n": item.n,
         "ratio": [ratio.value, ratio.low, ratio.high],
-        "ne": one.ne,
-        "ece": one.ece_debiased,
-        "smooth": one.ece_smooth,
-        "curve": one.curve,
+        "ne": item.ne,
+        "ece": item.ece_debiased,
+        "smooth": item.ece_smooth,
+        "curve": item.curve,
     }
 
 
 def thresholds(ready: Proxy, binary: BinaryProxy, test: Any) -> list[dict[str, Any]]:
     """Rows: the published numbers on the published proxy, its point choice, and the guaranteed choice."""
-    truth, kept, _ = outcomes(test, ready)
+    truth, selected, _ = outcomes(test, ready)
     out = []
-    published = binary.predict(kept)
-    calibrated = dict(zip(("pos", "neg"), predict(ready, kept), strict=True))
-    told = column(kept, "return") != 3
+    published = binary.predict(selected)
+    calibrated = dict(zip(("pos", "neg"), predict(ready, selected), strict=True))
+    message = column(selected, "return") != 3
     for side, target in TARGETS.items():
         hit, p = truth[side], published[side]
         fixed = p >= THRESHOLDS[side]
-        dropped = point_threshold(p[told], hit[told], target)
+        dropped = point_threshold(p[message], hit[message], target)
         chosen = p >= (dropped or 1.0)
         safe = threshold_at_precision(calibrated[side], hit, target=target)
         best = calibrated[side] >= (safe.tau or 1.0)
@@ -185,10 +185,10 @@ def samples(seed: int, n: int, part: int) -> dict[str, list[float | None]]:
         q = rng.beta(2, 2, n)
         weight = (1 - q) ** -0.5 * rng.gamma(4, 0.25, n)
         liked = (rng.random(n) < q).astype(float)
-        told = (good == 1) | (rng.random(n) < 1 - NEUTRAL / (1.5 / 3.5))
+        message = (good == 1) | (rng.random(n) < 1 - NEUTRAL / (1.5 / 3.5))
         taus = (
             point_threshold(p, good),
-            point_threshold(p[told], good[told]),
+            point_threshold(p[message], good[message]),
             threshold_at_precision(p, good).tau,
             threshold_at_precision(q, liked, weight).tau,
         )
@@ -199,30 +199,32 @@ def samples(seed: int, n: int, part: int) -> dict[str, list[float | None]]:
 
 def rates(keys: list[Any], tried: list[Any], n: int, way: str) -> tuple[int, int, int]:
     """Runs, runs whose true precision is below .8, runs that abstained."""
-    values = [one for key, batch in zip(keys, tried, strict=True) if key[0] == n for one in batch[way]]
+    values = [item for key, batch in zip(keys, tried, strict=True) if key[0] == n for item in batch[way]]
     return (
         len(values),
-        sum(one is not None and one < 0.8 for one in values),
-        sum(one is None for one in values),
+        sum(value is not None and value < 0.8 for value in values),
+        sum(value is None for value in values),
     )
 
 
-def show_proxies(arguments: Any, world: str, made: dict[str, Any]) -> None:
+def show_proxies(arguments: Any, world: str, values: dict[str, Any]) -> None:
     """Calibration by cohort, and thresholds."""
     rows = []
-    for name, by in made["calibration"].items():
+    for name, by in values["calibration"].items():
         label = {"corrected": "ordinal, beta calibrator", "paper": "binary as published"}.get(name, name)
         for side, cohorts in by.items():
-            for one in cohorts:
-                value, low, high = one["ratio"]
-                row = {"proxy": label, "side": side, "cohort": one["cohort"], "n": f"{one['n']:,}"}
+            for cohort in cohorts:
+                value, low, high = cohort["ratio"]
+                row = {"proxy": label, "side": side, "cohort": cohort["cohort"], "n": f"{cohort['n']:,}"}
                 row |= {"expected/observed": f"{value:.3f} [{low:.3f}, {high:.3f}]"}
                 row |= {
                     "within .97-1.03": "yes" if abs(value - 1) <= 0.03 else "no",
-                    "NE": f"{one['ne']:.3f}",
+                    "NE": f"{cohort['ne']:.3f}",
                 }
-                rows.append(row | {"ECE debiased": f"{one['ece']:.3f}", "smooth ECE": f"{one['smooth']:.3f}"})
-    note = f"World '{world}'. Spearman correlation of p_pos with the base score: {made['base']:.2f}."
+                rows.append(
+                    row | {"ECE debiased": f"{cohort['ece']:.3f}", "smooth ECE": f"{cohort['smooth']:.3f}"}
+                )
+    note = f"World '{world}'. Spearman correlation of p_pos with the base score: {values['base']:.2f}."
     show_table(
         arguments.out,
         rows,
@@ -231,17 +233,17 @@ def show_proxies(arguments: Any, world: str, made: dict[str, Any]) -> None:
         f"table-{world}",
     )
     lines = []
-    for one in made["thresholds"]:
-        line = {name: one[name] for name in ("side", "way", "target")}
+    for item in values["thresholds"]:
+        line = {name: item[name] for name in ("side", "way", "target")}
         line |= {
-            "threshold": number(one["tau"], 2) or "none",
-            "precision, neutrals are misses": number(one["precision"], 3),
+            "threshold": number(item["tau"], 2) or "none",
+            "precision, neutrals are misses": number(item["precision"], 3),
         }
         lines.append(
             line
             | {
-                "lower bound": number(one["bound"], 3),
-                "share of impressions": f"{100 * one['share']:.1f} %",
+                "lower bound": number(item["bound"], 3),
+                "share of impressions": f"{100 * item['share']:.1f} %",
             }
         )
     note = "neg: act where p_neg is above the threshold; .62 is 1 − .38."
@@ -258,13 +260,13 @@ def show_violations(arguments: Any, keys: list[Any], tried: list[Any]) -> None:
     rows = []
     for way in WAYS:
         row: dict[str, Any] = {"way": way}
-        kept = True
+        selected = True
         for n in SIZES:
             runs, broken, none = rates(keys, tried, n, way)
             row[f"n = {n:,}"] = f"{100 * broken / runs:.1f} % (abstains {100 * none / runs:.0f} %)"
-            kept &= broken <= binom.ppf(0.99, runs, 0.05)
+            selected &= broken <= binom.ppf(0.99, runs, 0.05)
         if way.startswith("corrected"):
-            row["within the binomial 99 % limit of 5 %"] = "yes" if kept else "no"
+            row["within the binomial 99 % limit of 5 %"] = "yes" if selected else "no"
         rows.append({"way": way, "within the binomial 99 % limit of 5 %": ""} | row)
     title = "How often the true precision falls below the promised 80 %"
     show_table(
@@ -272,7 +274,7 @@ def show_violations(arguments: Any, keys: list[Any], tried: list[Any]) -> None:
     )
 
 
-def picture(made: dict[str, Any], keys: list[Any], tried: list[Any], world: str) -> Figure:
+def picture(result: dict[str, Any], keys: list[Any], tried: list[Any], world: str) -> Figure:
     """Reliability curves by side and cohort, and the broken promises."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -283,15 +285,15 @@ def picture(made: dict[str, Any], keys: list[Any], tried: list[Any], world: str)
     ):
         panel.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         for name, style in (("corrected", "o-"), ("paper", "x--")):
-            for one in made["calibration"][name][side][1:]:
-                cohort = "low-signal" if one["cohort"].endswith("True") else "high-signal"
+            for item in result["calibration"][name][side][1:]:
+                cohort = "low-signal" if item["cohort"].endswith("True") else "high-signal"
                 label = f"{'ordinal' if name == 'corrected' else 'binary'}, {cohort}"
-                _, expected, observed, _ = zip(*one["curve"], strict=True)
+                _, expected, observed, _ = zip(*item["curve"], strict=True)
                 panel.plot(
                     expected,
                     observed,
                     style,
-                    color=colours[one["cohort"]],
+                    color=colours[item["cohort"]],
                     markersize=4,
                     linewidth=1,
                     label=label,

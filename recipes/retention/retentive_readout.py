@@ -76,9 +76,9 @@ PLAN = Plan(
 
 def main() -> None:
     """Run every part, show."""
-    found = parser(main, "4,000 instead of 20,000 listeners and 200 instead of 2,400 runs")
-    found.add_argument("--world", default=None, choices=PATHS, help="only this world's trial")
-    arguments = read_arguments(found, NAME)
+    options = parser(main, "4,000 instead of 20,000 listeners and 200 instead of 2,400 runs")
+    options.add_argument("--world", default=None, choices=PATHS, help="only this world's trial")
+    arguments = read_arguments(options, NAME)
     quick, seed = arguments.quick, arguments.seed
     journal = Journal(arguments.out, {"seed": seed, "quick": quick})
     show_published(arguments)
@@ -106,17 +106,17 @@ def show_published(arguments: Any) -> None:
         effect_from_interval(name, v / 100, half / 100, better)
         for name, (v, half, better) in PUBLISHED.items()
     ]
-    by_holm, by_bh = (correct([one.p for one in read]) for correct in (holm, bh))
+    by_holm, by_bh = (correct([item.p for item in read]) for correct in (holm, bh))
     rows = [
         {
             "metric": name,
             "effect (%)": f"{value:+.3f} ± {half:.3f}",
-            "z": f"{abs(one.value) / one.se:.3g}",
-            "p": f"{one.p:.3g}",
+            "z": f"{abs(item.value) / item.se:.3g}",
+            "p": f"{item.p:.3g}",
             "Holm": f"{h:.3g}",
             "BH": f"{b:.3g}",
         }
-        for (name, (value, half, _)), one, h, b in zip(PUBLISHED.items(), read, by_holm, by_bh, strict=True)
+        for (name, (value, half, _)), item, h, b in zip(PUBLISHED.items(), read, by_holm, by_bh, strict=True)
     ]
     size = size_for_error(1.0, read[0].se)
     note = (
@@ -178,7 +178,7 @@ def trial(path: str, listeners: int, seed: int, out: Any) -> dict[str, Any]:
     write_claim(watch_claim(design, "returned", seen, looks), out / f"watch-{path}")
     truth = float(users["true_return_treatment"].mean() / users["true_return_control"].mean() - 1)  # type: ignore[operator]
     plain = effect(reading.moments["treatment"], reading.moments["control"], METRICS[0], covariate=False)
-    found = {one.metric: [one.value, one.low, one.high] for one in reading.effects if not one.cohort}
+    results = {item.metric: [item.value, item.low, item.high] for item in reading.effects if not item.cohort}
     first = next((day for day, look in zip(seen, looks, strict=True) if look.low > 0 or look.high < 0), None)
     bars = {
         "fixed": [[x.value, x.fixed_low, x.fixed_high] for x in looks],
@@ -188,7 +188,7 @@ def trial(path: str, listeners: int, seed: int, out: Any) -> dict[str, Any]:
         "verdict": reading.decision.verdict,
         "reasons": list(reading.decision.reasons),
         "truth": truth,
-        "effects": found,
+        "effects": results,
         "without CUPED": [plain.value, plain.low, plain.high],
         "kept": reading.effects[0].variance_kept,
         "first day": first,
@@ -218,10 +218,13 @@ def surrogate(frame: pl.DataFrame, seed: int) -> dict[str, list[float]]:
     treated = (early["arm"] == "treatment").to_numpy()
     past = ~treated & (generator(seed, "history").random(len(treated)) < 0.5)
     index = fit_index(values[past], long[past], short, seed)
-    told = index_effect(index, values[treated], values[~treated & ~past])
+    message = index_effect(index, values[treated], values[~treated & ~past])
     t, c = (Moments.of(("long",), long[part, None]) for part in (treated, ~treated & ~past))
     real = effect(t, c, Metric("long"), "absolute")
-    return {"foretold": [told.value, told.low, told.high], "realised": [real.value, real.low, real.high]}
+    return {
+        "foretold": [message.value, message.low, message.high],
+        "realised": [real.value, real.low, real.high],
+    }
 
 
 def errors(kind: str, lift: float, part: int, runs: int, seed: int) -> dict[str, int]:
@@ -257,8 +260,8 @@ def fixed(rng: np.random.Generator, lift: float, runs: int) -> dict[str, int]:
             "ratio": (effect(t, c, Metric("r", "likes", "plays"), "absolute"), 0.0),
             "clustered": (effect(ct, cc, Metric("home", "home", "units"), "absolute"), truth),
         }
-        for name, (one, true) in read.items():
-            missed[name] += not one.low <= true <= one.high
+        for name, (item, true) in read.items():
+            missed[name] += not item.low <= true <= item.high
     return missed
 
 
@@ -284,7 +287,7 @@ def arrivals(rng: np.random.Generator, lift: float, looks: int) -> tuple[Any, An
     (probability .4 + lift).
     """
     n = 200 * np.arange(1, looks + 1)
-    t, c = (rng.binomial(200, 0.4 + one, looks).cumsum() / n for one in (lift, 0.0))
+    t, c = (rng.binomial(200, 0.4 + part, looks).cumsum() / n for part in (lift, 0.0))
     return t - c, (t * (1 - t) + c * (1 - c)) / (n - 1), 2 * n
 
 
@@ -298,31 +301,31 @@ def revisits(rng: np.random.Generator, lift: float, looks: int) -> tuple[Any, An
     days = np.arange(1, looks + 1)
     share = (rng.random((looks, 1000)) < chance).cumsum(axis=0) / days[:, None]
     parts = [share[:, part] for part in (side, ~side)]
-    variance = sum(one.var(axis=1, ddof=1) / 500 for one in parts)
+    variance = sum(item.var(axis=1, ddof=1) / 500 for item in parts)
     return parts[0].mean(axis=1) - parts[1].mean(axis=1), variance, np.full(looks, 1000)
 
 
 def show_trials(arguments: Any, trials: dict[str, Any]) -> None:
     """One row a world."""
 
-    def told(one: Sequence[float], scale: float = 100.0, unit: str = " %") -> str:
-        return f"{scale * one[0]:+.2f}{unit} [{scale * one[1]:+.2f}, {scale * one[2]:+.2f}]"
+    def told(values: Sequence[float], scale: float = 100.0, unit: str = " %") -> str:
+        return f"{scale * values[0]:+.2f}{unit} [{scale * values[1]:+.2f}, {scale * values[2]:+.2f}]"
 
     rows = [
         {
             "world": path,
-            "true lift of returns": f"{100 * one['truth']:+.2f} %",
-            "measured, CUPED": told(one["effects"]["returned"]),
-            "without CUPED": told(one["without CUPED"]),
-            "variance left": f"{100 * one['kept']:.0f} %",
-            "likes per view": told(one["effects"]["likes per view"]),
-            "skips": told(one["effects"]["skips"]),
-            "decision": one["verdict"],
-            "first day shown": "never" if one["first day"] is None else one["first day"] + 1,
-            "index, days 8-14": told(one["surrogate"]["foretold"], 1.0, ""),
-            "realised": told(one["surrogate"]["realised"], 1.0, ""),
+            "true lift of returns": f"{100 * item['truth']:+.2f} %",
+            "measured, CUPED": told(item["effects"]["returned"]),
+            "without CUPED": told(item["without CUPED"]),
+            "variance left": f"{100 * item['kept']:.0f} %",
+            "likes per view": told(item["effects"]["likes per view"]),
+            "skips": told(item["effects"]["skips"]),
+            "decision": item["verdict"],
+            "first day shown": "never" if item["first day"] is None else item["first day"] + 1,
+            "index, days 8-14": told(item["surrogate"]["foretold"], 1.0, ""),
+            "realised": told(item["surrogate"]["realised"], 1.0, ""),
         }
-        for path, one in trials.items()
+        for path, item in trials.items()
     ]
     note = (
         "Value rule, weight 2, top 1 of 20, proxy explains 20 % of RR*. First day shown: by the sequence."
@@ -330,8 +333,8 @@ def show_trials(arguments: Any, trials: dict[str, Any]) -> None:
     )
     show_table(arguments.out, rows, "A 14-day trial in each world", note)
     reasons = [
-        {"world": path, "decision": one["verdict"], "because": "; ".join(one["reasons"])}
-        for path, one in trials.items()
+        {"world": path, "decision": item["verdict"], "because": "; ".join(item["reasons"])}
+        for path, item in trials.items()
     ]
     show_table(arguments.out, reasons, "Why", name="reasons")
 
@@ -341,8 +344,8 @@ def show_errors(arguments: Any, keys: list[Any], rates: list[Any], runs: int) ->
     Monte-Carlo errors.
     """
     totals: dict[tuple[str, str], dict[float, int]] = {}
-    for (kind, lift, _), found in zip(keys, rates, strict=True):
-        for name, wrong in found.items():
+    for (kind, lift, _), rate in zip(keys, rates, strict=True):
+        for name, wrong in rate.items():
             entry = totals.setdefault((kind, name), {})
             entry[lift] = entry.get(lift, 0) + wrong
     limit = 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
@@ -372,17 +375,17 @@ def picture(trials: dict[str, Any]) -> Figure:
     """Looks of each world by both intervals, and the power curve."""
     figure = Figure(figsize=(4.2 * len(trials) + 4.2, 4.0))
     axes = figure.subplots(1, len(trials) + 1)
-    for axis, (path, one) in zip(axes, trials.items(), strict=False):
+    for axis, (path, item) in zip(axes, trials.items(), strict=False):
         for name, colour in (("sequence", "#0072b2"), ("fixed", "#d55e00")):
             value, low, high = (
-                100 * np.array([[math.nan if x is None else x for x in row] for row in one["looks"][name]]).T
+                100 * np.array([[math.nan if x is None else x for x in row] for row in item["looks"][name]]).T
             )
             day = np.arange(1, len(value) + 1) + (0.15 if name == "fixed" else -0.15)
             label = {"sequence": "valid at every look", "fixed": "valid for one look"}[name]
             axis.errorbar(
                 day, value, [value - low, high - value], fmt="o", color=colour, markersize=3, label=label
             )
-        axis.axhline(100 * one["truth"], color="0.4", linestyle="--", linewidth=1, label="truth")
+        axis.axhline(100 * item["truth"], color="0.4", linestyle="--", linewidth=1, label="truth")
         axis.axhline(0, color="0.7", linewidth=0.8)
         axis.set_title(f"world: {path}")
         axis.set_xlabel("day of the look")

@@ -47,9 +47,9 @@ MEASURES = {
 
 def main() -> None:
     """Build, ask, fit, fine-tune twice, compare, for every seed; show."""
-    found = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
-    found.add_argument("--seeds", type=int, default=3, help="how many catalogues, from --seed on")
-    arguments = read_arguments(found, NAME)
+    options = parser(main, "one seed, 300 listeners, 100 tunes and a small model")
+    options.add_argument("--seeds", type=int, default=3, help="how many catalogues, from --seed on")
+    arguments = read_arguments(options, NAME)
     size, days = ((100, 300), 12) if arguments.quick else ((300, 800), 8)
     journal = Journal(
         arguments.out, {"quick": arguments.quick, "tunes": size[0], "listeners": size[1], "days": days}
@@ -93,19 +93,19 @@ def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
             pipeline.run(name, BUILDERS[name])
     searcher = Searcher(trained_parts(pipeline))
     targets = pipeline.data.split.test
-    found = searcher.remember(targets.context, searcher.search_all(targets.context))
-    lists = [one.items for one in found]
+    result = searcher.remember(targets.context, searcher.search_all(targets.context))
+    lists = [entry.items for entry in result]
     ranks = rank_in_lists(lists, targets.target)
     proxy = load_deployed(workspace, mark)
     context = Context(pipeline.data, workspace.table("interactions", full=False), pipeline.data.split.train)
     good = np.empty(len(lists))
-    for row, one in enumerate(found):
-        items, scores = one.items[:10], one.scores[:10]
+    for row, entry in enumerate(result):
+        items, scores = entry.items[:10], entry.scores[:10]
         person = context.person(str(targets.context.users[row]), targets.context.of(row).tolist())
         seen = context.features(person, items, scores)
         seen |= {name: np.full(len(items), proxy.about["means"][name]) for name in SERVED}
         good[row] = predict_arrays(proxy, matrix(seen, proxy.settings.features, len(items)))[0].mean()
-    first = [pipeline.data.item_ids[one[0]] for one in lists]
+    first = [pipeline.data.item_ids[each[0]] for each in lists]
     who = np.array([town.users.index(str(user)) for user in targets.context.users], np.int64)
     columns = [town.rows[item] for item in first]
     met = draw_impressions(
@@ -125,14 +125,14 @@ def show(arguments: Any, seeds: list[int], compared: list[dict[str, Any]]) -> No
         {
             "measure": label,
             "seed": seed,
-            "listeners": f"{one['listeners']:,}",
-            "plain": f"{100 * one[name]['plain']:.2f} %",
-            "sampled by the proxy, points": points(one[name]["change"]),
+            "listeners": f"{item['listeners']:,}",
+            "plain": f"{100 * item[name]['plain']:.2f} %",
+            "sampled by the proxy, points": points(item[name]["change"]),
         }
         for name, label in MEASURES.items()
-        for seed, one in zip(seeds, compared, strict=True)
+        for seed, item in zip(seeds, compared, strict=True)
     ]
-    skills = ", ".join(f"{one['skill']:.3f}" for one in compared)
+    skills = ", ".join(f"{item['skill']:.3f}" for item in compared)
     note = (
         "Paired over listeners, 95 %. The proxies' log loss on unseen people, of knowing only their average:"
         f" {skills}."
@@ -146,8 +146,8 @@ def picture(seeds: list[int], compared: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(8, 1.2 + 0.3 * len(seeds) * len(MEASURES)), layout="constrained")
     axes = figure.subplots()
     for place, name in enumerate(MEASURES):
-        for shift, one in enumerate(compared):
-            value, low, high = (100 * each for each in one[name]["change"])
+        for shift, item in enumerate(compared):
+            value, low, high = (100 * each for each in item[name]["change"])
             at = place + 0.7 * (shift + 0.5) / len(seeds) - 0.35
             axes.errorbar(
                 value,

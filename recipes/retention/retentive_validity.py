@@ -66,7 +66,7 @@ def simulate(arguments: Namespace) -> tuple[pa.Table, float]:
     )
     for name, column in (("log_events", "events_28d"), ("log_tenure", "tenure_days")):
         everyone = everyone.append_column(name, pa.array(np.log1p(everyone[column].to_numpy())))
-    events, history, like = (everyone[one].to_numpy() for one in ("log_events", "history", "like"))
+    events, history, like = (everyone[part].to_numpy() for part in ("log_events", "history", "like"))
     lean = 0.1 + 0.4 * (events - events.mean()) + 0.15 * (history - history.mean()) + 1.5 * like
     silent = generator(arguments.seed, "non-response").random(len(lean)) >= 1 / (1 + np.exp(-lean))
     truth = float(everyone["return"].to_numpy().mean())
@@ -81,7 +81,7 @@ def weigh(
 ) -> tuple[ResponseWeights, list[dict[str, str]]]:
     """Weights of the return question; means by estimator beside the truth; what the weights cost."""
     shown = answers.append_column("answer", answers["return"])
-    found, report = weights_claim(shown, COVARIATES, threshold=3.3, key=(arguments.seed,))
+    result, report = weights_claim(shown, COVARIATES, threshold=3.3, key=(arguments.seed,))
     write_claim(report, arguments.out / "weights")
     rows = [
         {"quantity": "mean answer, had everyone answered", "value": f"{truth:.3f}"},
@@ -91,17 +91,17 @@ def weigh(
             "quantity": "mean answer, doubly robust (corrected)",
             "value": text(aipw_mean(shown, COVARIATES, key=(arguments.seed,))),
         },
-        {"quantity": "response rate", "value": f"{found.response_rate:.3f}"},
-        {"quantity": "Newton steps", "value": str(found.steps)},
-        {"quantity": "worst |SMD| of a mean, before", "value": f"{found.worst(when='before'):.3f}"},
-        {"quantity": "worst |SMD| of a mean, after", "value": f"{found.worst():.1e}"},
-        {"quantity": "worst |SMD| of a square, after", "value": f"{found.worst('square'):.3f}"},
-        {"quantity": "worst |SMD| of a product, after", "value": f"{found.worst('product'):.3f}"},
-        {"quantity": "effective sample size", "value": f"{found.ess:,.0f} of {found.answered:,}"},
-        {"quantity": "design effect", "value": f"{found.deff:.3f}"},
+        {"quantity": "response rate", "value": f"{result.response_rate:.3f}"},
+        {"quantity": "Newton steps", "value": str(result.steps)},
+        {"quantity": "worst |SMD| of a mean, before", "value": f"{result.worst(when='before'):.3f}"},
+        {"quantity": "worst |SMD| of a mean, after", "value": f"{result.worst():.1e}"},
+        {"quantity": "worst |SMD| of a square, after", "value": f"{result.worst('square'):.3f}"},
+        {"quantity": "worst |SMD| of a product, after", "value": f"{result.worst('product'):.3f}"},
+        {"quantity": "effective sample size", "value": f"{result.ess:,.0f} of {result.answered:,}"},
+        {"quantity": "design effect", "value": f"{result.deff:.3f}"},
         {"quantity": "verdict", "value": report.verdict},
     ]
-    return found, rows
+    return result, rows
 
 
 def validate(
@@ -109,7 +109,7 @@ def validate(
 ) -> tuple[Associations, list[dict[str, str]]]:
     """Correlations beside the published ones, and information of events."""
     weighted = answers.append_column("weight", pa.array(weights.weight))
-    found, report = validity_claim(
+    result, report = validity_claim(
         weighted,
         list(PUBLISHED_NATS),
         "practical",
@@ -119,7 +119,7 @@ def validate(
     )
     write_claim(report, arguments.out / "validity")
     rows = []
-    for row in found.pairs.to_pylist():
+    for row in result.pairs.to_pylist():
         pair = f"{row['a']}, {row['b']}"
         published = f"{PUBLISHED[pair]:.2f}" if row["group"] == "all" and pair in PUBLISHED else ""
         cells = {
@@ -128,7 +128,7 @@ def validate(
             "paper mode": interval(row, "pearson"),
         }
         rows.append(cells | {"corrected mode": interval(row, "polychoric")})
-    for row in found.events.to_pylist():
+    for row in result.events.to_pylist():
         cells = {
             "what": f"information with {row['event']}",
             "published": f"{PUBLISHED_NATS[row['event']]:.3f}",
@@ -139,7 +139,7 @@ def validate(
         }
         rows.append(cells)
     rows.append({"what": "verdict", "published": "valid", "paper mode": "", "corrected mode": report.verdict})
-    return found, rows
+    return result, rows
 
 
 def battery(out: Path) -> list[dict[str, str]]:
@@ -153,11 +153,11 @@ def battery(out: Path) -> list[dict[str, str]]:
 
 def triangle(lower: str) -> npt.NDArray[np.float64]:
     """A symmetric matrix from its lower triangle."""
-    rows = [[float(one) for one in line.split()] for line in lower.splitlines()]
-    found = np.zeros((len(rows), len(rows)))
+    rows = [[float(part) for part in line.split()] for line in lower.splitlines()]
+    values = np.zeros((len(rows), len(rows)))
     for i, row in enumerate(rows):
-        found[i, : i + 1] = found[: i + 1, i] = row
-    return found
+        values[i, : i + 1] = values[: i + 1, i] = row
+    return values
 
 
 def shown(cell: object) -> str:
@@ -175,7 +175,7 @@ def interval(row: dict[str, float], column: str) -> str:
     return f"{row[column]:.3f} [{row[f'{column}_low']:.3f}, {row[f'{column}_high']:.3f}]"
 
 
-def draw(weights: ResponseWeights, found: Associations) -> Figure:
+def draw(weights: ResponseWeights, associations: Associations) -> Figure:
     """Left: balance before and after. Middle: correlations, paper and corrected. Right: information as a
     share of its bound.
     """
@@ -191,7 +191,7 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
     balance.set_yticks(range(len(rows)), [row["covariate"] for row in rows])
     balance.set(title="Balance of who answered", xlabel="|SMD| from everyone asked (dashed: .1)")
     balance.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
-    overall = [row for row in found.pairs.to_pylist() if row["a"] == "return"]
+    overall = [row for row in associations.pairs.to_pylist() if row["a"] == "return"]
     for place, row in enumerate(overall):
         for shift, kind, colour in ((-0.14, "pearson", "#d55e00"), (0.14, "polychoric", "#0072b2")):
             label = (
@@ -215,7 +215,7 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
         title="Agreement with 'return'", xlabel="correlation, 95 % interval (dashed: .85)", xlim=(0.45, 0.95)
     )
     agreement.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
-    for place, row in enumerate(found.events.to_pylist()):
+    for place, row in enumerate(associations.events.to_pylist()):
         share = row["normalised"]
         spread = [[share - row["normalised_low"]], [row["normalised_high"] - share]]
         events.errorbar(
@@ -230,8 +230,8 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
             row["nats"], place, "x", color="#d55e00", label="as published: nats" if not place else None
         )
     events.axvline(0.15, linestyle="--", color="black", linewidth=1)
-    events.set_yticks(range(found.events.num_rows), found.events["event"].to_pylist())
-    events.set_ylim(found.events.num_rows - 0.5, -0.5)
+    events.set_yticks(range(associations.events.num_rows), associations.events["event"].to_pylist())
+    events.set_ylim(associations.events.num_rows - 0.5, -0.5)
     events.set(title="What events tell about 'return'", xlabel="mutual information (dashed: .15)")
     events.xaxis.set_major_locator(MaxNLocator(4))
     events.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
@@ -239,11 +239,11 @@ def draw(weights: ResponseWeights, found: Associations) -> Figure:
 
 
 def main() -> None:
-    found = parser(main, "4,000 listeners instead of 30,000")
-    found.add_argument(
+    options = parser(main, "4,000 listeners instead of 30,000")
+    options.add_argument(
         "--world", choices=("item", "user", "state"), default="item", help="what causes answers and returns"
     )
-    arguments = read_arguments(found, "retentive_validity")
+    arguments = read_arguments(options, "retentive_validity")
     answers, truth = simulate(arguments)
     weights, rows = weigh(answers, truth, arguments)
     note = "Simulated listeners; the active, the inclined and those who liked what they saw answer more."

@@ -63,20 +63,22 @@ def measure(world: ListenerWorld, key: int | str, auc: bool = True) -> dict[str,
     table = table.filter(table["answered"])
     answer = {question: column(table, question) for question in QUESTIONS}
     practical, low = column(table, "practical") > 0, column(table, "low_signal") > 0
-    found = {}
+    results = {}
     for other in ("worth", "interest"):
         for name, rows in (("", practical | True), ("_practical", practical), ("_interest", ~practical)):
-            found[f"r_{other}{name}"] = float(np.corrcoef(answer["return"][rows], answer[other][rows])[0, 1])
+            results[f"r_{other}{name}"] = float(
+                np.corrcoef(answer["return"][rows], answer[other][rows])[0, 1]
+            )
     for event in ("like", "save", "reshare"):
-        found[f"mi_{event}"] = float(mutual_info_score(answer["return"], column(table, event)))
+        results[f"mi_{event}"] = float(mutual_info_score(answer["return"], column(table, event)))
     if not auc:
-        return found
+        return results
     y = column(table, "returned")
     codes = table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     for name in ("baseline", *QUESTIONS):
         p = _two_folds(_features(table, low, answer.get(name)), y, codes % 2)
-        found[f"auc_{name}"], found[f"auc_{name}_low"] = _auc(y, p), _auc(y[low], p[low])
-    return found
+        results[f"auc_{name}"], results[f"auc_{name}_low"] = _auc(y, p), _auc(y[low], p[low])
+    return results
 
 
 def missed(measured: Mapping[str, float], targets: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
@@ -108,8 +110,8 @@ def tune(
     start, auc = _dials(world), any(name.startswith("auc") for name in targets)
 
     def residuals(dials: Floats) -> Floats:
-        found = measure(_with_dials(world, dials), key, auc)
-        off = [(found[name] - value) / near for name, (value, near) in targets.items()]
+        result = measure(_with_dials(world, dials), key, auc)
+        off = [(result[name] - value) / near for name, (value, near) in targets.items()]
         return np.array([*off, *(0.5 * (dials / start - 1))])
 
     ceiling = np.where(np.arange(len(start)) < 7, 0.99, 10.0)
@@ -123,8 +125,8 @@ def tune(
         method="trf",
     )
     best = _with_dials(world, solved.x)
-    found = measure(best, key, auc)
-    return Tuned(best, found, missed(found, targets))
+    results = measure(best, key, auc)
+    return Tuned(best, results, missed(results, targets))
 
 
 def _dials(world: ListenerWorld) -> Floats:
@@ -141,7 +143,7 @@ def _dials(world: ListenerWorld) -> Floats:
 
 
 def _with_dials(world: ListenerWorld, dials: Floats) -> ListenerWorld:
-    values = [float(one) for one in dials]
+    values = [float(dial) for dial in dials]
 
     def quality(wanted: float, *beside: float) -> float:
         return min(wanted, float(np.sqrt(1 - max(beside) ** 2)))

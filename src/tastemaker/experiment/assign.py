@@ -51,8 +51,8 @@ def check_shares(shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
         or np.any(values <= 0)
         or abs(values.sum() - 1) > 1e-9
     ):
-        told = ", ".join(f"{arm} {share:g}" for arm, share in shares.items()) or "none"
-        raise InputError(f"shares need at least two arms, each above 0, that sum to 1; got {told}")
+        message = ", ".join(f"{arm} {share:g}" for arm, share in shares.items()) or "none"
+        raise InputError(f"shares need at least two arms, each above 0, that sum to 1; got {message}")
     return values
 
 

@@ -48,20 +48,20 @@ def srm(counts: Mapping[str, int], shares: Mapping[str, float]) -> SampleRatio:
     unknown = [arm for arm in counts if arm not in shares]
     if unknown:
         raise InputError(f"arm '{unknown[0]}' has units but no share; the arms are {', '.join(shares)}")
-    found = np.array([counts.get(arm, 0) for arm in shares], dtype=np.float64)
-    if found.sum() < 1 or found.min() < 0:
+    values = np.array([counts.get(arm, 0) for arm in shares], dtype=np.float64)
+    if values.sum() < 1 or values.min() < 0:
         raise InputError("a sample-ratio check needs at least one unit and no negative count")
-    expected = wanted * found.sum()
-    chi2 = float(((found - expected) ** 2 / expected).sum())
-    p = float(stats.chi2.sf(chi2, len(found) - 1))
-    told = ", ".join(
-        f"{arm} {int(n):,} of {due:,.0f}" for arm, n, due in zip(shares, found, expected, strict=True)
+    expected = wanted * values.sum()
+    chi2 = float(((values - expected) ** 2 / expected).sum())
+    p = float(stats.chi2.sf(chi2, len(values) - 1))
+    message = ", ".join(
+        f"{arm} {int(n):,} of {due:,.0f}" for arm, n, due in zip(shares, values, expected, strict=True)
     )
     reason = (
-        f"{'the arms do not hold their shares' if p < ALARM else 'the arms hold their shares'} ({told}; p ="
-        f" {p:.2g})"
+        f"{'the arms do not hold their shares' if p < ALARM else 'the arms hold their shares'} ({message}; p"
+        f" = {p:.2g})"
     )
-    by_arm = {arm: int(n) for arm, n in zip(shares, found, strict=True)}
+    by_arm = {arm: int(n) for arm, n in zip(shares, values, strict=True)}
     return SampleRatio(
         by_arm, dict(zip(shares, map(float, expected), strict=True)), chi2, p, p < ALARM, reason
     )
@@ -83,8 +83,8 @@ def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> di
                     f"row {row + at + 1}, column '{name}' is empty; every row needs a value there"
                 )
         hashes.append(pl.Series(batch.column(unit)).hash(seed=7).to_numpy())
-        for one in batch.column(by).value_counts().to_pylist():
-            counts[str(one["values"])] += one["counts"]
+        for count in batch.column(by).value_counts().to_pylist():
+            counts[str(count["values"])] += count["counts"]
         row += batch.num_rows
     if not row:
         raise InputError("the table has no rows; there is nothing to read out")
@@ -161,10 +161,10 @@ def aa_test(
     for run in range(runs):
         chosen = generator(key, "aa", run).random(len(values)) < share
         arm = Moments.of(metric.columns, values[chosen])
-        found = effect(arm, _rest(whole, arm), metric, "absolute", alpha=alpha)
-        if found.reason:
-            raise InputError(f"metric '{metric.name}' cannot be tested: {found.reason}")
-        ps[run] = found.p
+        result = effect(arm, _rest(whole, arm), metric, "absolute", alpha=alpha)
+        if result.reason:
+            raise InputError(f"metric '{metric.name}' cannot be tested: {result.reason}")
+        ps[run] = result.p
     rate, limit = float((ps < alpha).mean()), alpha + 3 * (alpha * (1 - alpha) / runs) ** 0.5
     uniform = float(stats.kstest(ps, "uniform").pvalue)
     passed = rate <= limit and uniform >= ALARM

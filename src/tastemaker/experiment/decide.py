@@ -79,11 +79,11 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
     bound = effect.bound(alpha)
     p = float(stats.t.sf((effect.good() + margin) / effect.se, effect.df))
     passed = bound > -margin
-    told = (
+    text = (
         f"at worst {number(bound, effect.kind)} in the good direction, tolerated"
         f" {number(-margin, effect.kind)}"
     )
-    return NonInferiority(effect.metric, margin, bound, p, passed, told)
+    return NonInferiority(effect.metric, margin, bound, p, passed, text)
 
 
 @dataclass(frozen=True)
@@ -161,15 +161,17 @@ def decide(effects: Sequence[Effect], plan: Plan, sample_ratio: SampleRatio | No
     undeclared metric or cohort. 'do not ship' when a sound test gives no win, a loss, or a guardrail that may
     be harmed. Raises InputError when a metric comes twice.
     """
-    found: dict[tuple[str, str], Effect] = {}
-    for one in effects:
-        if (one.metric, one.cohort) in found:
-            raise InputError(f"metric '{one.metric}'{_of(one)} has two effects; give one a metric and cohort")
-        found[one.metric, one.cohort] = one
-    unsound = _unsound(found, plan, sample_ratio)
-    primary, wins, losses = _primary(found, plan)
-    guard, harmed = _guardrails(found, plan)
-    lines = (*primary, *guard, *_exploratory(found, plan))
+    results: dict[tuple[str, str], Effect] = {}
+    for effect in effects:
+        if (effect.metric, effect.cohort) in results:
+            raise InputError(
+                f"metric '{effect.metric}'{_of(effect)} has two effects; give one a metric and cohort"
+            )
+        results[effect.metric, effect.cohort] = effect
+    unsound = _unsound(results, plan, sample_ratio)
+    primary, wins, losses = _primary(results, plan)
+    guard, harmed = _guardrails(results, plan)
+    lines = (*primary, *guard, *_exploratory(results, plan))
     if unsound:
         return Decision("cannot tell", tuple(unsound), lines, plan, sample_ratio)
     against = losses + harmed
@@ -190,7 +192,7 @@ def _of(effect: Effect) -> str:
     return f" of cohort '{effect.cohort}'" if effect.cohort else ""
 
 
-def _unsound(found: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleRatio | None) -> list[str]:
+def _unsound(effects: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleRatio | None) -> list[str]:
     """What makes the test unfit to decide anything."""
     out = []
     if ratio is None:
@@ -202,7 +204,7 @@ def _unsound(found: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleR
     if not plan.guardrails:
         out.append("no guardrail was declared: say which metric must not get worse, and by how much at most")
     declared = {*plan.primary, *plan.guardrails, *plan.exploratory}
-    for name, cohort in found:
+    for name, cohort in effects:
         if name not in declared:
             out.append(
                 f"metric '{name}' was not declared in the plan; declare it before the next test, or leave"
@@ -215,60 +217,64 @@ def _unsound(found: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleR
             )
     for role, names in (("primary metric", plan.primary), ("guardrail", plan.guardrails)):
         for name in names:
-            one = found.get((name, ""))
-            if one is None:
+            item = effects.get((name, ""))
+            if item is None:
                 out.append(f"{role} '{name}' is missing: the plan declares it and nothing was measured")
-            elif one.reason:
-                out.append(f"{role} '{name}' has no number: {one.reason}")
+            elif item.reason:
+                out.append(f"{role} '{name}' has no number: {item.reason}")
     return list(dict.fromkeys(out))
 
 
-def _primary(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[Line], list[str], list[str]]:
-    tested = [found[name, ""] for name in plan.primary if (name, "") in found and not found[name, ""].reason]
+def _primary(
+    effects: Mapping[tuple[str, str], Effect], plan: Plan
+) -> tuple[list[Line], list[str], list[str]]:
+    tested = [
+        effects[name, ""] for name in plan.primary if (name, "") in effects and not effects[name, ""].reason
+    ]
     lines: list[Line] = []
     wins: list[str] = []
     losses: list[str] = []
-    for one, adjusted in zip(tested, holm([one.p for one in tested]), strict=True):
+    for entry, adjusted in zip(tested, holm([item.p for item in tested]), strict=True):
         sure = adjusted < plan.alpha
-        outcome = ("better" if one.good() > 0 else "worse") if sure else "no difference shown"
-        lines.append(Line("primary", one, float(adjusted), outcome))
+        outcome = ("better" if entry.good() > 0 else "worse") if sure else "no difference shown"
+        lines.append(Line("primary", entry, float(adjusted), outcome))
         if sure:
-            low, high = (number(end, one.kind) for end in (one.low, one.high))
-            told = (
-                f"'{one.metric}' is {outcome}: {number(one.value, one.kind)} ({low} to {high}), Holm p ="
-                f" {adjusted:.2g}"
+            low, high = (number(end, entry.kind) for end in (entry.low, entry.high))
+            text = (
+                f"'{entry.metric}' is {outcome}: {number(entry.value, entry.kind)} ({low} to {high}), Holm p"
+                f" = {adjusted:.2g}"
             )
-            (wins if one.good() > 0 else losses).append(told)
+            (wins if entry.good() > 0 else losses).append(text)
     return lines, wins, losses
 
 
-def _guardrails(found: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[Line], list[str]]:
+def _guardrails(effects: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[Line], list[str]]:
     lines: list[Line] = []
     harmed: list[str] = []
     for name, margin in plan.guardrails.items():
-        if (name, "") not in found:
+        if (name, "") not in effects:
             continue
-        test = non_inferior(found[name, ""], margin, plan.alpha)
+        test = non_inferior(effects[name, ""], margin, plan.alpha)
         outcome = "not worse" if test.passed else "may be worse"
-        lines.append(Line("guardrail", found[name, ""], test.p, outcome, margin, test.bound))
+        lines.append(Line("guardrail", effects[name, ""], test.p, outcome, margin, test.bound))
         if not test.passed:
             harmed.append(f"guardrail '{name}' may be harmed: {test.reason}")
     return lines, harmed
 
 
-def _exploratory(found: Mapping[tuple[str, str], Effect], plan: Plan) -> list[Line]:
+def _exploratory(effects: Mapping[tuple[str, str], Effect], plan: Plan) -> list[Line]:
     """Exploratory metrics, and every declared cohort of any metric."""
     looked = [
-        one
-        for (name, cohort), one in found.items()
-        if not one.reason and (cohort or name in plan.exploratory)
+        item
+        for (name, cohort), item in effects.items()
+        if not item.reason and (cohort or name in plan.exploratory)
     ]
-    adjusted = bh([one.p for one in looked])
+    adjusted = bh([item.p for item in looked])
     outcomes = [
-        ("better" if one.good() > 0 else "worse") if q < plan.alpha else "no difference shown"
-        for one, q in zip(looked, adjusted, strict=True)
+        ("better" if item.good() > 0 else "worse") if q < plan.alpha else "no difference shown"
+        for item, q in zip(looked, adjusted, strict=True)
     ]
     return [
-        Line("exploratory", one, float(q), told)
-        for one, q, told in zip(looked, adjusted, outcomes, strict=True)
+        Line("exploratory", item, float(q), outcome)
+        for item, q, outcome in zip(looked, adjusted, outcomes, strict=True)
     ]

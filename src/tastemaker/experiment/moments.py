@@ -130,19 +130,19 @@ def moments(
     wanted = [metrics] if isinstance(metrics, Metric) else list(metrics)
     columns = tuple(dict.fromkeys(name for metric in wanted for name in metric.columns))
     keys = [by] if part is None else [part, by]
-    found: dict[Any, Moments] = {}
+    results: dict[Any, Moments] = {}
     row = 0
     for batch in batches_of(table):
         values = _values(batch, columns, row)
         for key, members in _groups(batch, keys, row):
             added = Moments.of(columns, values[members])
-            found[key] = found[key] + added if key in found else added
+            results[key] = results[key] + added if key in results else added
         row += batch.num_rows
         if report is not None:
             report(row)
-    if not found:
+    if not results:
         raise InputError("the table has no rows; there is nothing to read out")
-    return dict(sorted(found.items()))
+    return dict(sorted(results.items()))
 
 
 def column_of(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
@@ -190,7 +190,7 @@ def _groups(
         encoded = batch.column(name).dictionary_encode()
         names = encoded.dictionary.to_pylist()
         codes = codes * len(names) + encoded.indices.to_numpy(zero_copy_only=False)
-        labels = [(*label, one) for label in labels for one in names]
+        labels = [(*label, item) for label in labels for item in names]
     for code in np.unique(codes):
         label = labels[code]
         yield (label[0] if len(label) == 1 else label), codes == code
@@ -226,7 +226,7 @@ def cluster_totals(table: Any, cluster: str, metrics: Metric | Sequence[Metric],
     )
     twice = totals.filter(pl.col(cluster).is_duplicated())
     if len(twice):
-        name, arms = twice[cluster][0], " and ".join(repr(one) for one in twice[by][:2])
+        name, arms = twice[cluster][0], " and ".join(repr(item) for item in twice[by][:2])
         raise InputError(f"cluster '{name}' is in two arms, {arms}; clusters are assigned whole")
     return totals.to_arrow()
 

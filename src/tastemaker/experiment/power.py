@@ -86,5 +86,5 @@ def variation(read: Moments, metric: Metric) -> tuple[float, float]:
         raise InputError(
             f"metric '{metric.name}' gives no coefficient of variation: {plain.reason or 'its mean is 0'}"
         )
-    kept = effect(read, read, metric, "absolute").variance_kept if metric.covariate else 1.0
-    return plain.se * math.sqrt(read.n / 2) / abs(plain.control), math.sqrt(max(0.0, 1 - kept))
+    selected = effect(read, read, metric, "absolute").variance_kept if metric.covariate else 1.0
+    return plain.se * math.sqrt(read.n / 2) / abs(plain.control), math.sqrt(max(0.0, 1 - selected))

@@ -91,7 +91,7 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
     contradict each other (effects that change with time, or a broken assignment); that too is told as a
     reason. Raises InputError when a later look has fewer units than an earlier one.
     """
-    found: list[Look] = []
+    results: list[Look] = []
     low, high, p, before = -math.inf, math.inf, 1.0, 0
     for effect in looks:
         if effect.n < before:
@@ -104,12 +104,12 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
         if not reason and effect.smallest < n_min:
             reason = f"{effect.smallest} units in the smaller arm; the first look needs {n_min}"
         if reason:
-            found.append(Look(effect.n, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, reason))
+            results.append(Look(effect.n, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, reason))
             continue
         now = confidence_sequence(effect.value, effect.se**2, effect.n, planned, alpha)
         low, high, p = max(low, float(now.low)), min(high, float(now.high)), min(p, float(now.p))
         clash = (
             "" if low <= high else "the looks contradict each other: the effect drifts, or assignment broke"
         )
-        found.append(Look(effect.n, effect.value, low, high, p, effect.low, effect.high, clash))
-    return found
+        results.append(Look(effect.n, effect.value, low, high, p, effect.low, effect.high, clash))
+    return results

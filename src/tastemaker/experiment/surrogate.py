@@ -100,15 +100,15 @@ def index_effect(
     fails the interval is of the index, not of the long outcome. An arm with fewer than 2 units gives no
     number, with the reason.
     """
-    arms = [_rows(one, index.names) for one in (treatment, control)]
+    arms = [_rows(part, index.names) for part in (treatment, control)]
     n, smallest = len(arms[0]) + len(arms[1]), min(map(len, arms))
     if smallest < 2:
         return no_effect(
             metric, f"the smaller arm has {smallest} units; at least 2 are needed", "absolute", n
         )
-    scores = [index.predict(one) for one in arms]
+    scores = [index.predict(arm) for arm in arms]
     value = float(scores[0].mean() - scores[1].mean())
-    noise = sum(float(one.var(ddof=1)) / len(one) for one in scores)
+    noise = sum(float(score.var(ddof=1)) / len(score) for score in scores)
     gap = arms[0].mean(axis=0) - arms[1].mean(axis=0)
     refit = float(np.var(index.refits[:, 1:] @ gap, ddof=1)) if len(index.refits) > 1 else 0.0
     se = math.sqrt(noise + refit)
@@ -117,11 +117,11 @@ def index_effect(
             metric, "the index is the same for every unit: there is nothing to compare", "absolute", n
         )
     half, p = float(stats.norm.ppf(1 - alpha / 2)) * se, float(2 * stats.norm.sf(abs(value) / se))
-    means = [float(one.mean()) for one in scores]
-    found = Effect(
+    means = [float(score.mean()) for score in scores]
+    effect = Effect(
         metric, value, value - half, value + half, n, "absolute", p, ASSUMPTIONS, se=se, smallest=smallest
     )
-    return replace(found, treatment=means[0], control=means[1])
+    return replace(effect, treatment=means[0], control=means[1])
 
 
 def index_on_tables(

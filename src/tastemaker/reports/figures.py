@@ -148,12 +148,12 @@ def curves(
     ends = "; ".join(f"{s.name} ends at {s.y[-1]:.4g}" for s in series if len(s.y))
     rows = _legend_shape([s.name for s in series])[1] if len(series) > 1 else 0
     with _canvas(2.65 + 0.17 * rows, f"{title}: {ends}") as (axes, draw):
-        for place, one in enumerate(series):
+        for place, item in enumerate(series):
             colour = SERIES[place % len(SERIES)]
             axes.plot(
-                one.x, one.y, color=colour, label=one.name, linestyle="-" if place < len(SERIES) else "--"
+                item.x, item.y, color=colour, label=item.name, linestyle="-" if place < len(SERIES) else "--"
             )
-            for x, y in one.marks:
+            for x, y in item.marks:
                 axes.plot([x], [y], MARKERS[place % len(MARKERS)], color=colour, markersize=7)
         if log_x:
             axes.set_xscale("log")
@@ -232,9 +232,9 @@ def code_use(levels: Sequence[Sequence[int]], title: str) -> Drawing:
     `levels`: for each level the number of items of each of its K_l codes. Levels of more than 128 codes are
     shown in 128 groups of neighbours; a group is dead when all its codes are.
     """
-    if not levels or not all(len(one) for one in levels):
+    if not levels or not all(len(level) for level in levels):
         raise InputError(f"figure '{title}': each level needs the use of its codes")
-    used = [f"{sum(c > 0 for c in one)} of {len(one)}" for one in levels]
+    used = [f"{sum(c > 0 for c in level)} of {len(level)}" for level in levels]
     text = f"{title}: codes in use by level: {', '.join(used)}"
     with _canvas(0.8 + 0.42 * len(levels), text) as (axes, draw):
         for place, counts in enumerate(levels):

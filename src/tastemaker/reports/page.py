@@ -69,7 +69,8 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
     present = [(key, heading, make) for key, heading, make in _SECTIONS if report.get(key)]
     figures = drawings(report) if drawn is None else drawn
     notices = [
-        tag("p", one, class_="notice", role="note") for one in sequence(report.get("notices", []), "notices")
+        tag("p", item, class_="notice", role="note")
+        for item in sequence(report.get("notices", []), "notices")
     ]
     links = [tag("a", heading, href=f"#{key}") for key, heading, _ in present]
     body = [

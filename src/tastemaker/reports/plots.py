@@ -66,11 +66,11 @@ def _results(metrics: Any) -> dict[str, Drawing]:
 
 def _slices(values: Any) -> dict[str, Drawing]:
     drawn = {}
-    for place, one in enumerate(sequence(values, "slices")):
-        title, metric = str(need(one, "name", "slices")), str(need(one, "metric", "slices"))
+    for place, item in enumerate(sequence(values, "slices")):
+        title, metric = str(need(item, "name", "slices")), str(need(item, "metric", "slices"))
         parts = [
             mapping(group, f"slice '{title}'")
-            for group in sequence(need(one, "groups", "slices"), "slices.groups")
+            for group in sequence(need(item, "groups", "slices"), "slices.groups")
         ]
         labels = [
             f"{need(p, 'label', 'slices')}\nn = {number(need(p, 'n', 'slices'), 'slices.n'):,.0f}"
@@ -105,7 +105,7 @@ def _coverage(values: Any) -> dict[str, Drawing]:
 def _sids(values: Any) -> dict[str, Drawing]:
     drawn = {}
     if levels := mapping(values, "sids").get("levels"):
-        counts = [[int(c) for c in numbers(one, "sids.levels")] for one in sequence(levels, "sids.levels")]
+        counts = [[int(c) for c in numbers(item, "sids.levels")] for item in sequence(levels, "sids.levels")]
         drawn["sids-codes"] = figures.code_use(counts, "Codes in use")
     if sizes := values.get("group_sizes"):
         by_size = {
@@ -123,17 +123,17 @@ def _size(text: Any) -> int:
 
 def _training(values: Any) -> dict[str, Drawing]:
     drawn = {}
-    for place, one in enumerate(sequence(values, "training")):
-        title = str(need(one, "name", "training"))
+    for place, item in enumerate(sequence(values, "training")):
+        title = str(need(item, "name", "training"))
         lines = [
             Series(
                 str(need(s, "name", title)),
                 numbers(need(s, "x", title), f"{title}.x"),
                 numbers(need(s, "y", title), f"{title}.y"),
             )
-            for s in sequence(need(one, "series", "training"), "training.series")
+            for s in sequence(need(item, "series", "training"), "training.series")
         ]
         if any(len(line.x) for line in lines):
-            x_label, y_label = str(one.get("x", "step")), str(one.get("y", "loss"))
+            x_label, y_label = str(item.get("x", "step")), str(item.get("y", "loss"))
             drawn[f"training-{place + 1}"] = figures.curves(lines, title, x_label, y_label)
     return drawn

@@ -26,10 +26,10 @@ def sequence(value: Any, where: str) -> Sequence[Any]:
 
 def need(container: Any, key: str, where: str) -> Any:
     """`container[key]`; InputError when it is missing."""
-    found = mapping(container, where)
-    if key not in found:
-        raise InputError(f"report: {where} has no '{key}'; it has {', '.join(map(str, found)) or 'nothing'}")
-    return found[key]
+    result = mapping(container, where)
+    if key not in result:
+        raise InputError(f"report: {where} has no '{key}'; it has {', '.join(map(str, result)) or 'nothing'}")
+    return result[key]
 
 
 def number(value: Any, where: str) -> float:
@@ -41,7 +41,7 @@ def number(value: Any, where: str) -> float:
 
 def numbers(value: Any, where: str) -> list[float]:
     """A list of finite floats."""
-    return [number(one, f"{where}[{place}]") for place, one in enumerate(sequence(value, where))]
+    return [number(item, f"{where}[{place}]") for place, item in enumerate(sequence(value, where))]
 
 
 def row(name: str, interval: Any, where: str, *, highlight: bool = False) -> Row:

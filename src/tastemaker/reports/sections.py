@@ -18,9 +18,9 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}".replace("-", "−")
 
 
-def _difference(name: str, one: Any, where: str) -> Safe:
+def _difference(name: str, item: Any, where: str) -> Safe:
     """`+.0012 [.0003, .0021]`, coloured where the interval leaves out 0."""
-    r = row(name, one, where)
+    r = row(name, item, where)
     kind = "up" if r.low > 0 else "down" if r.high < 0 else None
     return tag("small", tag("span", _signed(r.value), class_=kind), f" [{_signed(r.low)}, {_signed(r.high)}]")
 
@@ -90,20 +90,22 @@ def _verdict(methods: list[Mapping[str, Any]], primary: str, baseline: Any) -> S
 
 def alarms(values: Any, _: Drawings) -> Safe:
     """Checks that were run, raised ones first."""
-    items = [mapping(one, "alarms") for one in sequence(values, "alarms")]
+    items = [mapping(item, "alarms") for item in sequence(values, "alarms")]
     lines = [
         tag(
             "li",
             tag(
                 "span",
-                "quiet" if one.get("ok") else "raised",
-                class_="tag ok" if one.get("ok") else "tag raised",
+                "quiet" if entry.get("ok") else "raised",
+                class_="tag ok" if entry.get("ok") else "tag raised",
             ),
             tag(
-                "div", tag("b", need(one, "name", "alarms")), tag("div", one.get("text", ""), class_="muted")
+                "div",
+                tag("b", need(entry, "name", "alarms")),
+                tag("div", entry.get("text", ""), class_="muted"),
             ),
         )
-        for one in sorted(items, key=lambda one: bool(one.get("ok")))
+        for entry in sorted(items, key=lambda item: bool(item.get("ok")))
     ]
     return tag("ul", *lines, class_="alarms")
 
@@ -141,8 +143,8 @@ def reach(values: Any, drawn: Drawings) -> Safe:
 def semantic_ids(values: Any, drawn: Drawings) -> Safe:
     """Facts of the Semantic IDs, use of codes by level, and how many items share theirs."""
     facts = [
-        tag("div", tag("dt", key), tag("dd", _plain(one)))
-        for key, one in mapping(values.get("facts", {}), "sids.facts").items()
+        tag("div", tag("dt", key), tag("dd", _plain(item)))
+        for key, item in mapping(values.get("facts", {}), "sids.facts").items()
     ]
     captions = {"sids-codes": "Stronger colour: more items. Orange: codes that no item has."}
     return join([tag("dl", *facts, class_="facts") if facts else "", _grid(drawn, "sids-", captions)])
@@ -151,15 +153,17 @@ def semantic_ids(values: Any, drawn: Drawings) -> Safe:
 def training(values: Any, drawn: Drawings) -> Safe:
     """Training curves, one figure a stage or quantity."""
     return _grid(
-        drawn, "training-", {f"training-{n + 1}": str(one.get("caption", "")) for n, one in enumerate(values)}
+        drawn,
+        "training-",
+        {f"training-{n + 1}": str(value.get("caption", "")) for n, value in enumerate(values)},
     )
 
 
 def _grid(drawn: Drawings, prefix: str, captions: Mapping[str, str] | None = None) -> Safe:
     """The figures whose names start with `prefix`, side by side where there is room."""
     chosen = [
-        figure(one, name, (captions or {}).get(name, ""))
-        for name, one in drawn.items()
+        figure(item, name, (captions or {}).get(name, ""))
+        for name, item in drawn.items()
         if name.startswith(prefix)
     ]
     return tag("div", *chosen, class_="figures") if chosen else Safe("")
@@ -168,14 +172,17 @@ def _grid(drawn: Drawings, prefix: str, captions: Mapping[str, str] | None = Non
 def pairs(values: Any, _: Drawings) -> Safe:
     """Settings or provenance: name and value, one level of groups with headings."""
     flat = {
-        key: one
-        for key, one in mapping(values, "settings or provenance").items()
-        if not isinstance(one, Mapping)
+        key: item
+        for key, item in mapping(values, "settings or provenance").items()
+        if not isinstance(item, Mapping)
     }
-    groups = {key: one for key, one in values.items() if isinstance(one, Mapping)}
-    parts = [table([], [(None, [key, _plain(one)]) for key, one in flat.items()], "pairs")] if flat else []
-    for key, one in groups.items():
-        parts += [tag("h3", key), table([], [(None, [name, _plain(v)]) for name, v in one.items()], "pairs")]
+    groups = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    parts = [table([], [(None, [key, _plain(item)]) for key, item in flat.items()], "pairs")] if flat else []
+    for key, group in groups.items():
+        parts += [
+            tag("h3", key),
+            table([], [(None, [name, _plain(v)]) for name, v in group.items()], "pairs"),
+        ]
     return join(parts)
 
 
@@ -187,13 +194,13 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(one) for one in value)
+        return ", ".join(_plain(item) for item in value)
     return str(value)
 
 
 def commands(values: Any, _: Drawings) -> Safe:
     """Commands that reproduce the report."""
-    return tag("pre", tag("code", "\n".join(str(one) for one in sequence(values, "commands"))))
+    return tag("pre", tag("code", "\n".join(str(item) for item in sequence(values, "commands"))))
 
 
 def terms(extra: Any) -> Safe:

@@ -87,23 +87,23 @@ def known_items(
         float(smoothed(liked_of.sum(), total.sum(), 0.1)),
         float(smoothed(refused_of.sum(), total.sum(), 0.1)),
     )
-    values = sorted({one for own in attributes for one in own})
+    values = sorted({item for own in attributes for item in own})
     place = {value: column for column, value in enumerate(values)}
     table = np.zeros((n, len(values)))
     for row, own in enumerate(attributes):
-        table[row, [place[one] for one in own]] = 1.0
+        table[row, [place[item] for item in own]] = 1.0
     share = table.mean(axis=0) if n else np.zeros(len(values))
-    flags = [int(one) for one in np.argsort(-share, kind="stable") if 0.05 <= share[one] <= 0.6][:FLAGS]
+    flags = [int(item) for item in np.argsort(-share, kind="stable") if 0.05 <= share[item] <= 0.6][:FLAGS]
     partners: list[dict[int, int]] = [{} for _ in range(n)]
-    for (one, other), count in pairs.items():
-        partners[one][other] = partners[other][one] = count
+    for (pair, other), count in pairs.items():
+        partners[pair][other] = partners[other][pair] = count
     return Known(
         np.log1p(np.asarray(counts, np.float64)),
         smoothed(liked_of, total, common[0]),
         smoothed(refused_of, total, common[1]),
         table,
         np.array(flags, np.int64),
-        tuple(f"is {values[one]}" for one in flags),
+        tuple(f"is {values[flag]}" for flag in flags),
         tuple(partners),
         common,
     )
@@ -125,8 +125,8 @@ def features(known: Known, person: Person, items: npt.ArrayLike, scores: npt.Arr
     n = len(rows)
     recent = np.asarray(person.history, np.int64)[-RECENT:]
     taste = known.attributes[recent].mean(axis=0) if len(recent) else np.zeros(own.shape[1])
-    met = [sum(known.partners[row].get(int(one), 0) for one in recent) for row in rows]
-    found = {
+    met = [sum(known.partners[row].get(int(item), 0) for item in recent) for row in rows]
+    results = {
         "score": score,
         "lead": score - (score.max() if n else 0.0),
         "place": np.log2(2.0 + np.arange(n)),
@@ -139,7 +139,7 @@ def features(known: Known, person: Person, items: npt.ArrayLike, scores: npt.Arr
         "user_likes": np.full(n, smoothed(person.likes, person.events, known.common[0])),
         "user_skips": np.full(n, smoothed(person.skips, person.events, known.common[1])),
     }
-    return found | {label: own[:, column] for label, column in zip(known.labels, known.flags, strict=True)}
+    return results | {label: own[:, column] for label, column in zip(known.labels, known.flags, strict=True)}
 
 
 def history_features(known: Known, person: Person) -> dict[str, Floats]:
@@ -148,13 +148,13 @@ def history_features(known: Known, person: Person) -> dict[str, Floats]:
     columns: dict[str, list[float]] = {name: [] for name in names}
     for place, item in enumerate(person.history):
         before = Person(tuple(person.history[:place]), person.likes, person.skips, person.events)
-        one = features(known, before, [item], [0.0])
+        entry = features(known, before, [item], [0.0])
         for name in names:
-            columns[name].append(float(one[name][0]))
+            columns[name].append(float(entry[name][0]))
     return {name: np.array(values, np.float64) for name, values in columns.items()}
 
 
-def matrix(found: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
+def matrix(values: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
     """Features (n, d) in the order of `names`, as a proxy takes them; an attribute that the catalogue lost is
     0 everywhere.
 
@@ -162,10 +162,10 @@ def matrix(found: Mapping[str, Floats], names: Sequence[str], n: int) -> Floats:
     """
     columns = []
     for name in names:
-        if name not in found and not name.startswith("is "):
+        if name not in values and not name.startswith("is "):
             raise InputError(
-                f"feature '{name}' is not known here; the features are {', '.join(found)}; fit the proxy"
+                f"feature '{name}' is not known here; the features are {', '.join(values)}; fit the proxy"
                 " again"
             )
-        columns.append(found.get(name, np.zeros(n)))
+        columns.append(values.get(name, np.zeros(n)))
     return np.column_stack(columns).astype(np.float64)

@@ -44,7 +44,7 @@ def check_surveys(
     renamed = {theirs: ours for ours, theirs in (columns or {}).items()}
     for theirs, ours in renamed.items():
         present(table, theirs, f"{name}: {ours}")
-    table = table.rename_columns([renamed.get(one, one) for one in table.column_names])
+    table = table.rename_columns([renamed.get(item, item) for item in table.column_names])
     if table.num_rows == 0:
         raise InputError(
             f"{name}: the table has no row; a survey table has one row a question shown, answered or not"
@@ -55,7 +55,7 @@ def check_surveys(
     _no_duplicates(checked, name)
     if impressions is not None:
         _logged(checked, impressions, name)
-    for extra in [one for one in table.column_names if one not in SURVEYS.names]:
+    for extra in [item for item in table.column_names if item not in SURVEYS.names]:
         checked = checked.append_column(extra, table[extra])
     return checked
 
@@ -84,9 +84,9 @@ def check_probability(
     wrong = ~((values > 0) & (values <= 1))
     if wrong.any():
         row = int(np.argmax(wrong))
-        said = "empty" if np.isnan(values[row]) else f"{values[row]:g}"
+        text = "empty" if np.isnan(values[row]) else f"{values[row]:g}"
         raise InputError(
-            f"{name}: row {row + 1}, column '{asked_probability}' is {said}; log the probability with which"
+            f"{name}: row {row + 1}, column '{asked_probability}' is {text}; log the probability with which"
             " the question was shown, above 0 and at most 1 (1 where everyone was asked)"
         )
 
@@ -104,11 +104,11 @@ def turned(table: pa.Table, columns: Sequence[str], *, scale: tuple[int, int] = 
 
 def of_question(surveys: pa.Table, question: str, name: str = "surveys") -> pa.Table:
     """The rows of one question. Raises InputError naming the questions there are when it was never asked."""
-    found = surveys.filter(pc.equal(surveys["question"], question))
-    if not found.num_rows:
+    result = surveys.filter(pc.equal(surveys["question"], question))
+    if not result.num_rows:
         known = ", ".join(sorted(surveys["question"].unique().to_pylist()))
         raise InputError(f"{name}: question '{question}' was never asked; the table has {known}")
-    return found
+    return result
 
 
 def with_covariates(
@@ -132,7 +132,7 @@ def with_covariates(
             f"{name}: user '{missing[0]}' was asked but has no row ({len(missing):,} such users); add them"
         )
     taken = users.take(pa.array(np.array([place[label] for label in labels], dtype=np.int64)[asked]))
-    for column in [one for one in users.column_names if one not in surveys.column_names]:
+    for column in [item for item in users.column_names if item not in surveys.column_names]:
         surveys = surveys.append_column(column, taken[column])
     return surveys
 
@@ -152,8 +152,8 @@ def _first_rows(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.int64]:
     """(n,) for each row the first row that has the same values in the columns `key`."""
     combined = np.zeros(table.num_rows, dtype=np.int64)
     for column in key:
-        one = table[column].combine_chunks()
-        filled = pc.fill_null(one.cast(pa.int64()), -1) if pa.types.is_timestamp(one.type) else one
+        chunks = table[column].combine_chunks()
+        filled = pc.fill_null(chunks.cast(pa.int64()), -1) if pa.types.is_timestamp(chunks.type) else chunks
         number = filled.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
         # Renumbering after each column keeps the products far from the end of int64.
         combined = np.unique(combined * (number.max() + 1) + number, return_inverse=True)[1]

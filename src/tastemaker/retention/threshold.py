@@ -97,15 +97,15 @@ def threshold_at_precision(
     total, hits, square, n = _above(predicted, truth, w, taus)
     effective = np.divide(total**2, square, out=np.zeros_like(total), where=square > 0)
     precision = np.divide(hits, total, out=np.zeros_like(total), where=total > 0)
-    bound, some, rule = np.zeros(len(taus)), total > 0, clopper_pearson if weight is None else wilson
-    bound[some] = rule(effective[some] * precision[some], effective[some], alpha)
+    bound, few, rule = np.zeros(len(taus)), total > 0, clopper_pearson if weight is None else wilson
+    bound[few] = rule(effective[few] * precision[few], effective[few], alpha)
     enough = np.flatnonzero(effective >= n_min)
     prevalence = float(np.average(truth, weights=w))
 
     def answer(place: int | None, reason: str) -> Threshold:
         if place is None:
             return Threshold(None, target, alpha, float("nan"), float("nan"), 0, 0.0, prevalence, reason)
-        tau, low, point, size = (float(one[place]) for one in (taus, bound, precision, effective))
+        tau, low, point, size = (float(part[place]) for part in (taus, bound, precision, effective))
         return Threshold(tau, target, alpha, low, point, int(n[place]), size, prevalence, reason)
 
     if not len(enough):
@@ -114,15 +114,15 @@ def threshold_at_precision(
         )
     walked = np.arange(enough[0], len(taus))
     holds = bound[walked] >= target
-    kept = int(np.argmin(holds)) if not holds.all() else len(holds)
-    if kept == 0:
+    selected = int(np.argmin(holds)) if not holds.all() else len(holds)
+    if selected == 0:
         first = enough[0]
         return answer(
             None,
             f"at the strictest usable threshold {taus[first]:.2f} the bound is {bound[first]:.3f}, below"
             f" {target:g}",
         )
-    return answer(int(walked[kept - 1]), "")
+    return answer(int(walked[selected - 1]), "")
 
 
 def _usable(target: float, alpha: float, grid: npt.ArrayLike) -> Floats:
@@ -149,7 +149,9 @@ def drift(
     if threshold.tau is None:
         raise InputError(f"there is no threshold to watch: {threshold.reason}")
     predicted, truth, w = checked(p, y, weight)
-    total, hits, square, n = (float(one[0]) for one in _above(predicted, truth, w, np.array([threshold.tau])))
+    total, hits, square, n = (
+        float(item[0]) for item in _above(predicted, truth, w, np.array([threshold.tau]))
+    )
     prevalence = float(np.average(truth, weights=w))
     if total == 0:
         return Drift(False, float("nan"), 1.0, 0, prevalence, "no fresh row lies above the threshold")
@@ -159,13 +161,13 @@ def drift(
         rule(effective * precision, effective, threshold.alpha if alpha is None else alpha, "upper")
     )
     alarm = upper < threshold.target
-    said = (
+    text = (
         f"precision {precision:.3f}, at most {upper:.3f}; promised {threshold.target:g}: choose the threshold"
         " again"
         if alarm
         else ""
     )
-    return Drift(alarm, precision, upper, int(n), prevalence, said)
+    return Drift(alarm, precision, upper, int(n), prevalence, text)
 
 
 def _above(p: Floats, y: Floats, w: Floats, taus: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -175,7 +177,7 @@ def _above(p: Floats, y: Floats, w: Floats, taus: Floats) -> tuple[Floats, Float
     order = np.argsort(-p, kind="stable")
     at = np.searchsorted(-p[order], -taus, side="right")
     sums = (
-        np.concatenate([[0.0], np.cumsum(one[order])])[at]
-        for one in (w, w * y, w * w, (w > 0).astype(np.float64))
+        np.concatenate([[0.0], np.cumsum(part[order])])[at]
+        for part in (w, w * y, w * w, (w > 0).astype(np.float64))
     )
     return next(sums), next(sums), next(sums), next(sums)

@@ -102,15 +102,15 @@ def people_table(
     if asked.is_empty():
         raise InputError("no question was shown yet; set ask_share above 0 in tastemaker.toml and serve")
     _nobody_protected(asked["user_id"].unique().sort().to_list(), salt, settings)
-    found = occasions(events, slates, after)
+    result = occasions(events, slates, after)
     last = (
-        pl.concat([pl.DataFrame(one.select(["timestamp"])) for one in (events, slates)])["timestamp"]
+        pl.concat([pl.DataFrame(part.select(["timestamp"])) for part in (events, slates)])["timestamp"]
         .dt.truncate("1d")
         .max()
     )
     first = asked["timestamp"].dt.truncate("1d").min()
     within = (pl.col("timestamp") >= pl.lit(first)) & (pl.col("timestamp") < pl.lit(last))
-    log = found.filter(within).group_by("unit").agg(pl.col("timestamp").min()).sort("unit")
+    log = result.filter(within).group_by("unit").agg(pl.col("timestamp").min()).sort("unit")
     if log.is_empty():
         raise InputError(
             "nobody's next day is in the log yet; read this out a day after the first questions, or later"
@@ -159,40 +159,40 @@ def read_asking(
             f"Sample-ratio alarm: {ratio.reason}; find what loses people before reading any effect",
         )
     if small:
-        told = (
+        text = (
             f"the {small} group has {ratio.counts[small]:,} people and {settings.least:,} are needed; wait,"
             " or raise ask_holdout"
         )
-        return AskingReading(ratio, "cannot tell", told)
+        return AskingReading(ratio, "cannot tell", text)
     columns = list(settings.metrics) + ([Metric(settings.shown)] if settings.shown else [])
     read = moments(table, columns, arm)
-    found = effects(read, list(settings.metrics), UNASKED, ASKED, "relative", settings.alpha)
+    result = effects(read, list(settings.metrics), UNASKED, ASKED, "relative", settings.alpha)
     each = _each(read, settings) if settings.shown else None
-    harm = non_inferior(found[0], settings.tolerated, settings.alpha)
-    verdict, because = _judged(found[0], harm)
-    return AskingReading(ratio, verdict, because, tuple(found), harm, each, read)
+    harm = non_inferior(result[0], settings.tolerated, settings.alpha)
+    verdict, because = _judged(result[0], harm)
+    return AskingReading(ratio, verdict, because, tuple(result), harm, each, read)
 
 
 def unasked_share(ratio: SampleRatio) -> tuple[str, float, float, float]:
     """Share of people in the never-asked group with its exact 95 % interval, as the row of a figure."""
     n = sum(ratio.counts.values())
-    found = stats.binomtest(ratio.counts[UNASKED], n)
-    low, high = found.proportion_ci(0.95)
-    return f"{n:,} people", float(found.statistic), float(low), float(high)
+    result = stats.binomtest(ratio.counts[UNASKED], n)
+    low, high = result.proportion_ci(0.95)
+    return f"{n:,} people", float(result.statistic), float(low), float(high)
 
 
-def _judged(found: Effect, harm: NonInferiority) -> tuple[Verdict, str]:
+def _judged(effect: Effect, harm: NonInferiority) -> tuple[Verdict, str]:
     """Verdict and its reason for the first metric."""
-    if found.reason:
-        return "cannot tell", found.reason
-    said = (
-        f"Asking moves '{found.metric}' by {number(found.value, 'relative')} "
-        + f"({number(found.low, 'relative')} to {number(found.high, 'relative')})"
+    if effect.reason:
+        return "cannot tell", effect.reason
+    text = (
+        f"Asking moves '{effect.metric}' by {number(effect.value, 'relative')} "
+        + f"({number(effect.low, 'relative')} to {number(effect.high, 'relative')})"
     )
     if harm.passed:
-        return "supported", f"{said}; {harm.reason}"
-    worse = found.high < 0 if found.better == "up" else found.low > 0
-    return ("not supported" if worse else "cannot tell"), f"{said}; {harm.reason}"
+        return "supported", f"{text}; {harm.reason}"
+    worse = effect.high < 0 if effect.better == "up" else effect.low > 0
+    return ("not supported" if worse else "cannot tell"), f"{text}; {harm.reason}"
 
 
 def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
@@ -213,13 +213,13 @@ def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
         )
     value = (many.mean_of(name) - none.mean_of(name)) / share
     parts = []
-    for one in (many, none):
-        (own, cross), (_, shown) = one.covariance([name, settings.shown])
-        parts.append((own - 2 * value * cross + value**2 * shown) / one.n)
+    for part in (many, none):
+        (own, cross), (_, shown) = part.covariance([name, settings.shown])
+        parts.append((own - 2 * value * cross + value**2 * shown) / part.n)
     se = math.sqrt(sum(parts)) / share
     half = float(stats.norm.ppf(1 - settings.alpha / 2)) * se
     p = float(2 * stats.norm.sf(abs(value) / se)) if se > 0 else math.nan
-    told = ("asking acts on nobody who is shown no question",)
+    message = ("asking acts on nobody who is shown no question",)
     n, smallest = many.n + none.n, min(many.n, none.n)
     return Effect(
         label,
@@ -229,7 +229,7 @@ def _each(read: Mapping[str, Moments], settings: AskingSettings) -> Effect:
         n,
         "absolute",
         p,
-        told,
+        message,
         se=se,
         smallest=smallest,
         better=metric.better,

@@ -66,8 +66,8 @@ def cumulated(
 def day_bars(effects: Sequence[Effect]) -> tuple[Bar | None, ...]:
     """(value, low, high) of each day's effect, relative ones in percent; None where there is no number."""
     return tuple(
-        None if one.reason else _scaled(one.kind == "relative", one.value, one.low, one.high)
-        for one in effects
+        None if effect.reason else _scaled(effect.kind == "relative", effect.value, effect.low, effect.high)
+        for effect in effects
     )
 
 
@@ -80,10 +80,10 @@ def look_bars(looks: Sequence[Look], relative: bool = True) -> dict[str, tuple[B
         name: tuple(
             (
                 None
-                if one.value != one.value
-                else _scaled(relative, one.value, *(getattr(one, end) for end in ends))
+                if look.value != look.value
+                else _scaled(relative, look.value, *(getattr(look, end) for end in ends))
             )
-            for one in looks
+            for look in looks
         )
         for name, ends in kinds.items()
     }

@@ -69,14 +69,16 @@ class Design:
     @property
     def read_as(self) -> tuple[Metric, ...]:
         """The metrics as the table is read: of clusters where whole clusters were assigned."""
-        return tuple(clustered(one) for one in self.metrics) if self.cluster else self.metrics
+        return tuple(clustered(metric) for metric in self.metrics) if self.cluster else self.metrics
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column a read-out needs."""
         extra = (self.cohort if self.plan.cohorts else "", self.cluster)
         return tuple(
-            dict.fromkeys([self.arm, *(c for one in self.metrics for c in one.columns), *filter(None, extra)])
+            dict.fromkeys(
+                [self.arm, *(c for metric in self.metrics for c in metric.columns), *filter(None, extra)]
+            )
         )
 
 
@@ -120,18 +122,18 @@ def design_of(given: Any) -> Design:
 
 def _metrics(tables: Mapping[str, Any], declared: tuple[str, ...]) -> tuple[Metric, ...]:
     """Every declared metric and every described one; what a metric is read from may be left out."""
-    found = []
+    results = []
     for name in dict.fromkeys((*declared, *tables)):
         about = tables.get(name, {})
         legal = {"numerator", "denominator", "covariate", "covariate_denominator", "better"}
         if (
             not isinstance(about, dict)
             or set(about) - legal
-            or not all(isinstance(one, str) for one in about.values())
+            or not all(isinstance(item, str) for item in about.values())
         ):
             raise InputError(f"metrics.{name}: give text for any of {', '.join(sorted(legal))}")
-        found.append(Metric(name, **about))
-    return tuple(found)
+        results.append(Metric(name, **about))
+    return tuple(results)
 
 
 def _typed(given: Mapping[str, Any], name: str, kind: type) -> Any:
@@ -143,7 +145,7 @@ def _typed(given: Mapping[str, Any], name: str, kind: type) -> Any:
 
 def _names(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
     values = given.get(name, [])
-    if not isinstance(values, list) or not all(isinstance(one, str) and one for one in values):
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
         raise InputError(f"key '{name}' is {values!r}; give a list of names, for example [\"returned\"]")
     return tuple(values)
 

@@ -41,7 +41,10 @@ def check_split(open_table: Open, design: Design) -> tuple[SampleRatio, dict[str
     arms = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)[
         design.arm
     ]
-    return srm({one["values"]: one["counts"] for one in arms.value_counts().to_pylist()}, design.shares), rows
+    return (
+        srm({count["values"]: count["counts"] for count in arms.value_counts().to_pylist()}, design.shares),
+        rows,
+    )
 
 
 def read_out(open_table: Open, design: Design, report: Callable[[int], object] | None = None) -> Reading:
@@ -61,16 +64,16 @@ def read_out(open_table: Open, design: Design, report: Callable[[int], object] |
     elif design.plan.cohorts:
         parts = moments(open_table(design.columns), design.metrics, design.arm, design.cohort, report)
         read = {}
-        for (_, arm), one in parts.items():
-            read[arm] = read[arm] + one if arm in read else one
+        for (_, arm), part in parts.items():
+            read[arm] = read[arm] + part if arm in read else part
     else:
         read = moments(open_table(design.columns), design.metrics, design.arm, report=report)
-    found = effects(
+    result = effects(
         read, list(design.read_as), design.control, design.treatment, design.kind, design.plan.alpha
     )
     if design.plan.cohorts and not design.cluster:
-        found += _cohorts(parts, design)
-    return Reading(rows, read, tuple(found), decide(found, design.plan, ratio))
+        result += _cohorts(parts, design)
+    return Reading(rows, read, tuple(result), decide(result, design.plan, ratio))
 
 
 def _cohorts(parts: Mapping[Any, Moments], design: Design) -> list[Effect]:
@@ -79,10 +82,10 @@ def _cohorts(parts: Mapping[Any, Moments], design: Design) -> list[Effect]:
     for cohort in design.plan.cohorts:
         pair = [parts.get((cohort, arm)) for arm in (design.treatment, design.control)]
         if pair[0] is not None and pair[1] is not None:
-            primary = [one for one in design.metrics if one.name in design.plan.primary]
+            primary = [metric for metric in design.metrics if metric.name in design.plan.primary]
             out += [
-                effect(pair[0], pair[1], one, design.kind, alpha=design.plan.alpha, cohort=cohort)
-                for one in primary
+                effect(pair[0], pair[1], item, design.kind, alpha=design.plan.alpha, cohort=cohort)
+                for item in primary
             ]
     return out
 
@@ -91,18 +94,18 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], list[Effect]]:
     """The days of a table with one row a unit and day, and the effect of each day alone on the first primary
     metric.
     """
-    metric = next(one for one in design.metrics if one.name == design.plan.primary[0])
+    metric = next(item for item in design.metrics if item.name == design.plan.primary[0])
     parts = moments(table, metric, design.arm, part=design.day)
     days = sorted({day for day, _ in parts})
     pairs = [
         {arm: parts[day, arm] for arm in (design.control, design.treatment) if (day, arm) in parts}
         for day in days
     ]
-    found = [
-        effects(one, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0]
-        for one in pairs
+    results = [
+        effects(pair, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0]
+        for pair in pairs
     ]
-    return days, found
+    return days, results
 
 
 def look_back(table: pa.Table, design: Design) -> tuple[list[Any], list[Look]]:
@@ -110,7 +113,7 @@ def look_back(table: pa.Table, design: Design) -> tuple[list[Any], list[Look]]:
 
     Raises InputError as `cumulated` and `watch`.
     """
-    metric = next(one for one in design.metrics if one.name == design.plan.primary[0])
+    metric = next(item for item in design.metrics if item.name == design.plan.primary[0])
     days, taken = [], []
     for day, so_far in cumulated(table, [metric], design.unit, design.arm, design.day):
         read = moments(so_far, metric, design.arm)

@@ -25,7 +25,7 @@ def interval(effect: Effect) -> str:
     """'+1.20 % (+0.40 % to +2.00 %)', or why there is no number."""
     if effect.reason:
         return effect.reason
-    low, high = (number(one, effect.kind) for one in (effect.low, effect.high))
+    low, high = (number(part, effect.kind) for part in (effect.low, effect.high))
     return f"{number(effect.value, effect.kind)} ({low} to {high})"
 
 
@@ -63,8 +63,8 @@ def decision_rows(decision: Decision) -> list[Row]:
         if line.role == "guardrail":
             held = f"guards: worst {number(line.bound, kind)}, tolerated {number(-line.margin, kind)}"
         named = name_of(line.effect) + (" (less is good)" if line.effect.better == "down" else "")
-        told = {"outcome": line.outcome, "effect (interval)": interval(line.effect)}
-        rows.append({"metric": named, **told, "held to": held, "p": p_words(line.adjusted)})
+        message = {"outcome": line.outcome, "effect (interval)": interval(line.effect)}
+        rows.append({"metric": named, **message, "held to": held, "p": p_words(line.adjusted)})
     return rows
 
 
@@ -81,11 +81,11 @@ def ratio_rows(ratio: SampleRatio) -> list[Row]:
     return [
         {
             "arm": arm,
-            "units": f"{found:,}",
+            "units": f"{count:,}",
             "expected": f"{ratio.expected[arm]:,.0f}",
-            "difference": f"{found - ratio.expected[arm]:+,.0f}",
+            "difference": f"{count - ratio.expected[arm]:+,.0f}",
         }
-        for arm, found in ratio.counts.items()
+        for arm, count in ratio.counts.items()
     ]
 
 
@@ -96,9 +96,9 @@ def sensitivity_rows(
     out.
     """
     rows: list[Row] = []
-    smallest = min(one.n for one in read.values())
+    smallest = min(item.n for item in read.values())
     matched = len(read) / sum(
-        1 / max(one.n, 1) for one in read.values()
+        1 / max(item.n, 1) for item in read.values()
     )  # equal arms of this size would see as much
     for metric in metrics:
         plain = read[control]
@@ -123,10 +123,10 @@ def sensitivity_rows(
 def forest(effects: Sequence[Effect]) -> list[tuple[str, float, float, float]]:
     """(name, value, low, high) of effects that have numbers, relative ones in percent: rows of a figure."""
     out = []
-    for one in effects:
-        if not one.reason:
-            scale = 100.0 if one.kind == "relative" else 1.0
-            out.append((name_of(one), scale * one.value, scale * one.low, scale * one.high))
+    for effect in effects:
+        if not effect.reason:
+            scale = 100.0 if effect.kind == "relative" else 1.0
+            out.append((name_of(effect), scale * effect.value, scale * effect.low, scale * effect.high))
     return out
 
 
@@ -159,10 +159,10 @@ def power_rows(
 
 def power_text(rows: Sequence[Row]) -> str:
     """The rows as sentences."""
-    told = []
+    message = []
     for row in rows:
         lift, chance = 100 * float(row["lift"] or 0), 100 * float(row["power"] or 0)
         basis = f"spread {row['cv']:.3g}, correlation with the past {row['correlation']:.2f}"
         seen = f"{row['units_per_arm']:,} units an arm see a lift of {lift:.3g} % in {chance:.0f} % of tests"
-        told.append(f"{row['metric']}: {seen} ({basis})")
-    return "\n".join(told)
+        message.append(f"{row['metric']}: {seen} ({basis})")
+    return "\n".join(message)

@@ -110,12 +110,12 @@ def read_asked(
     claim = asked_claim(reading, design, horizon)
     written = write_claim(claim, out)
     report("asked", 3, 3, "")
-    found = {
-        one.metric: {"value": one.value, "low": one.low, "high": one.high}
-        for one in reading.effects
-        if not one.reason
+    results = {
+        effect.metric: {"value": effect.value, "low": effect.low, "high": effect.high}
+        for effect in reading.effects
+        if not effect.reason
     }
-    return written | {"counts": dict(reading.ratio.counts), "effects": found, "exit_code": claim.exit_code}
+    return written | {"counts": dict(reading.ratio.counts), "effects": results, "exit_code": claim.exit_code}
 
 
 def _logged(workspace: Path, tolerated: float, least: int, days: int) -> tuple[pa.Table, AskingSettings, str]:
@@ -147,7 +147,7 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
     first = settings.metrics[0].name
     tables = []
     if reading.effects:
-        tables.append(Table.of("Asked against never asked", [_row(one) for one in reading.effects]))
+        tables.append(Table.of("Asked against never asked", [_row(effect) for effect in reading.effects]))
     if reading.each is not None:
         tables.append(Table.of("For each person shown a question on the first day", [_row(reading.each)]))
     tables.append(Table.of("Sample ratio", words.ratio_rows(reading.ratio), reading.ratio.reason))
@@ -180,10 +180,10 @@ def asked_claim(reading: AskingReading, settings: AskingSettings, horizon: str) 
     )
 
 
-def _row(one: Any) -> dict[str, str | int | float | bool | None]:
-    values = {"asked": one.treatment, "never asked": one.control}
+def _row(item: Any) -> dict[str, str | int | float | bool | None]:
+    values = {"asked": item.treatment, "never asked": item.control}
     cells: dict[str, str | int | float | bool | None] = {
-        "metric": one.metric + (" (less is good)" if one.better == "down" else "")
+        "metric": item.metric + (" (less is good)" if item.better == "down" else "")
     }
-    cells |= values if one.kind == "relative" else {}
-    return cells | {"effect (95 % interval)": words.interval(one), "p": words.p_words(one.p)}
+    cells |= values if item.kind == "relative" else {}
+    return cells | {"effect (95 % interval)": words.interval(item), "p": words.p_words(item.p)}

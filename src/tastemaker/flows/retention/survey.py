@@ -47,7 +47,7 @@ def weigh_surveys(
     if users is not None:
         table = with_covariates(table, read_typed(users), name=str(users))
     report("survey weights", 1, 3, "balancing")
-    found, claim = weights_claim(
+    result, claim = weights_claim(
         table,
         covariates,
         WeightSettings(trim),
@@ -56,17 +56,17 @@ def weigh_surveys(
         name=str(surveys),
     )
     report("survey weights", 2, 3, "writing")
-    weighted = table.append_column("probability", pa.array(found.probability)).append_column(
-        "weight", pa.array(found.weight)
+    weighted = table.append_column("probability", pa.array(result.probability)).append_column(
+        "weight", pa.array(result.weight)
     )
     write_table(out / "weights.parquet", weighted)
-    write_table(out / "balance.parquet", found.balance)
+    write_table(out / "balance.parquet", result.balance)
     written = write_claim(claim, out)
     report("survey weights", 3, 3, "")
     return written | {
         "weights": str(out / "weights.parquet"),
-        "ess": found.ess,
-        "deff": found.deff,
+        "ess": result.ess,
+        "deff": result.deff,
         "exit_code": claim.exit_code,
     }
 
@@ -103,14 +103,14 @@ def validate_answers(
         table = check_surveys(table, columns=columns, name=name)
         asked = set(table["question"].unique().to_pylist())
         retests = {
-            one: retest(table, one, weight=weight, key=(seed, "retest", one))
-            for one in questions
-            if one in asked
+            question: retest(table, question, weight=weight, key=(seed, "retest", question))
+            for question in questions
+            if question in asked
         }
         table = widen(table, [*events, *([by] if by else []), *([weight] if weight else [])])
     table = turned(table, reverse, name=name)
     report("survey validity", 1, 2, "intervals by user")
-    found, claim = validity_claim(
+    result, claim = validity_claim(
         table,
         events,
         by,
@@ -121,9 +121,9 @@ def validate_answers(
         resamples=resamples,
         name=name,
     )
-    for title, one in (("pairs", found.pairs), ("contrasts", found.contrasts), ("events", found.events)):
-        if one.num_rows:
-            write_table(out / f"{title}.parquet", one)
+    for title, part in (("pairs", result.pairs), ("contrasts", result.contrasts), ("events", result.events)):
+        if part.num_rows:
+            write_table(out / f"{title}.parquet", part)
     written = write_claim(claim, out)
     report("survey validity", 2, 2, "")
     return written | {"exit_code": claim.exit_code}

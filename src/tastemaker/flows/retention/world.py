@@ -50,6 +50,6 @@ def simulate_listeners(
     write_json(out / "world.json", asdict(world) | {"seed": seed})
     report("listeners", 2, 2, "")
     sizes = {name: table.num_rows for name, table in tables.items()}
-    said = ", ".join(f"{name} {count:,}" for name, count in sizes.items())
-    text = f"simulated listeners (world '{path}', seed {seed}) in {out}: {said} rows"
+    words = ", ".join(f"{name} {count:,}" for name, count in sizes.items())
+    text = f"simulated listeners (world '{path}', seed {seed}) in {out}: {words} rows"
     return {"world": path, "out": str(out), "rows": sizes, "text": text}

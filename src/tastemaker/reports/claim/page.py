@@ -25,24 +25,24 @@ def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
     Raises InputError naming the figure when its kind is unknown or a number is missing.
     """
     return {
-        f"figure-{place + 1}": _draw(one)
-        for place, one in enumerate(sequence(claim.get("figures", ()), "figures"))
+        f"figure-{place + 1}": _draw(item)
+        for place, item in enumerate(sequence(claim.get("figures", ()), "figures"))
     }
 
 
-def _draw(one: Mapping[str, Any]) -> Drawing:
-    kind, title = need(one, "kind", "a figure"), str(need(one, "title", "a figure"))
+def _draw(item: Mapping[str, Any]) -> Drawing:
+    kind, title = need(item, "kind", "a figure"), str(need(item, "title", "a figure"))
     if kind == "intervals":
-        rows = [_row(name, values, title, marked=name in one["marked"]) for name, *values in one["rows"]]
-        return figures.forest(rows, title, one["label"], reference=one["reference"])
+        rows = [_row(name, values, title, marked=name in item["marked"]) for name, *values in item["rows"]]
+        return figures.forest(rows, title, item["label"], reference=item["reference"])
     if kind == "lines":
-        series = [Series(str(name), numbers(x, title), numbers(y, title)) for name, x, y in one["series"]]
-        return figures.curves(series, title, one["x_label"], one["y_label"], log_x=one["log_x"])
+        series = [Series(str(name), numbers(x, title), numbers(y, title)) for name, x, y in item["series"]]
+        return figures.curves(series, title, item["x_label"], item["y_label"], log_x=item["log_x"])
     if kind == "groups":
         groups = {
-            str(n): [None if v is None else _row(n, v, title) for v in values] for n, values in one["groups"]
+            str(n): [None if v is None else _row(n, v, title) for v in values] for n, values in item["groups"]
         }
-        return figures.dots(one["labels"], groups, title, one["x_label"], one["y_label"])
+        return figures.dots(item["labels"], groups, title, item["x_label"], item["y_label"])
     raise InputError(f"figure '{title}': kind '{kind}' is unknown; choose intervals, lines or groups")
 
 
@@ -67,7 +67,7 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     tables = [_table(table) for table in sequence(need(claim, "tables", "the claim"), "tables")]
     parts.append(tag("section", *tables, id="tables"))
     if drawn:
-        captions = [one.get("caption", "") for one in claim["figures"]]
+        captions = [item.get("caption", "") for item in claim["figures"]]
         pictures = [
             figure(d, name, caption) for (name, d), caption in zip(drawn.items(), captions, strict=True)
         ]
@@ -77,19 +77,24 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     for key, heading in LISTS:
         if claim.get(key):
             parts.append(
-                tag("section", tag("h2", heading), tag("ul", *(tag("li", one) for one in claim[key])), id=key)
+                tag(
+                    "section",
+                    tag("h2", heading),
+                    tag("ul", *(tag("li", item) for item in claim[key])),
+                    id=key,
+                )
             )
     if claim.get("settings"):
         parts.append(tag("section", tag("h2", "Settings"), pairs(claim["settings"], {}), id="settings"))
     return document(title, parts)
 
 
-def _table(one: Mapping[str, Any]) -> Safe:
+def _table(values: Mapping[str, Any]) -> Safe:
     rows: list[tuple[str | None, list[object]]] = [
-        (None, [_unbroken(cell(v)) for v in row]) for row in one["rows"]
+        (None, [_unbroken(cell(v)) for v in row]) for row in values["rows"]
     ]
-    note = [tag("p", tag("small", one["note"]), class_="wide")] if one.get("note") else []
-    return join([tag("h2", one["title"]), table(one["columns"], rows), *note])
+    note = [tag("p", tag("small", values["note"]), class_="wide")] if values.get("note") else []
+    return join([tag("h2", values["title"]), table(values["columns"], rows), *note])
 
 
 def _unbroken(text: str) -> str:

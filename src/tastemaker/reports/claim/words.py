@@ -39,12 +39,12 @@ def _estimate(value: Mapping[str, Any]) -> str:
     middle, low, high = (need(value, key, "an estimate") for key in ("value", "low", "high"))
     if middle is None or not math.isfinite(middle):
         return str(value.get("reason") or "–")
-    ends = [one for one in (low, high) if one is not None and math.isfinite(one)]
-    width = max((abs(one - middle) for one in ends), default=0.0)
+    ends = [part for part in (low, high) if part is not None and math.isfinite(part)]
+    width = max((abs(end - middle) for end in ends), default=0.0)
     digits = min(max(1 - math.floor(math.log10(width)), 0), 8) if width > 0 else 4
     shown = [
-        fallback if one is None or not math.isfinite(one) else f"{one:,.{digits}f}"
-        for one, fallback in ((middle, "–"), (low, "-∞"), (high, "∞"))
+        fallback if part is None or not math.isfinite(part) else f"{part:,.{digits}f}"
+        for part, fallback in ((middle, "–"), (low, "-∞"), (high, "∞"))
     ]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]".replace("-", "−")
 
@@ -69,7 +69,7 @@ def markdown(claim: Mapping[str, Any], figures: Mapping[str, str]) -> str:
             lines += [f"![{text}]({path})", ""]
     for key, heading in LISTS:
         if claim.get(key):
-            lines += [f"## {heading}", "", *(f"- {one}" for one in sequence(claim[key], key)), ""]
+            lines += [f"## {heading}", "", *(f"- {item}" for item in sequence(claim[key], key)), ""]
     if claim.get("settings"):
         lines += [
             "## Settings",

@@ -71,12 +71,12 @@ def adjust(scored: pa.Table, rule: Rule, standardise: bool = True) -> pa.Table:
         "rank_after": pa.array(after[back].astype(np.int32)),
         "reason": _reasons(requests, ranked, after)[back].tolist(),
     }
-    kept = scored.drop_columns([name for name in added if name in scored.column_names])
+    columns = scored.drop_columns([name for name in added if name in scored.column_names])
     for name, column in added.items():
-        kept = kept.append_column(
+        columns = columns.append_column(
             name, column if isinstance(column, pa.Array) else pa.array(column, pa.string())
         )
-    return kept
+    return columns
 
 
 def grid_ranks(score: Floats, p_pos: Floats, p_neg: Floats, rule: Rule, standardise: bool = True) -> Ints:

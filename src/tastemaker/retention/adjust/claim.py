@@ -20,24 +20,28 @@ _LIMITS = (
 )
 
 
-def effect_row(name: str, one: RankEffects) -> dict[str, Cell]:
+def effect_row(name: str, effects: RankEffects) -> dict[str, Cell]:
     """One rule as a row: what it gains, what it costs, how much it moves."""
     return {
         "rule": name,
-        "proxy gain": one.proxy_gain,
-        "engagement lost": one.engagement_loss,
-        f"top {one.k} kept": one.overlap,
-        "largest move": one.displacement,
+        "proxy gain": effects.proxy_gain,
+        "engagement lost": effects.engagement_loss,
+        f"top {effects.k} kept": effects.overlap,
+        "largest move": effects.displacement,
     }
 
 
-def movement_row(name: str, one: RankEffects) -> dict[str, Cell]:
+def movement_row(name: str, effects: RankEffects) -> dict[str, Cell]:
     """One rule as a row: churn and, where items have attributes, diversity."""
-    row: dict[str, Cell] = {"rule": name, f"lists changed (top {one.k})": one.changed, "Kendall tau": one.tau}
-    if not math.isnan(one.distance_before):
+    row: dict[str, Cell] = {
+        "rule": name,
+        f"lists changed (top {effects.k})": effects.changed,
+        "Kendall tau": effects.tau,
+    }
+    if not math.isnan(effects.distance_before):
         row |= {
-            "diversity before": round(one.distance_before, 4),
-            "diversity after": round(one.distance_after, 4),
+            "diversity before": round(effects.distance_before, 4),
+            "diversity after": round(effects.distance_after, 4),
         }
     return row
 
@@ -45,14 +49,14 @@ def movement_row(name: str, one: RankEffects) -> dict[str, Cell]:
 def exposure_rows(effects: RankEffects) -> list[dict[str, Cell]]:
     """Gini of exposure by each column, and the value whose share moved most."""
     rows: list[dict[str, Cell]] = []
-    for name, one in effects.exposure.items():
-        value, before, after = one.moves[0]
+    for name, item in effects.exposure.items():
+        value, before, after = item.moves[0]
         moved = f"{value}: {100 * before:.2f} % to {100 * after:.2f} %"
         rows.append(
             {
                 "exposure by": name,
-                "Gini before": one.gini_before,
-                "Gini after": one.gini_after,
+                "Gini before": item.gini_before,
+                "Gini after": item.gini_after,
                 "largest move": moved,
             }
         )
@@ -70,8 +74,10 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     verdict: Any = "supported" if gain.low > 0 else "not supported"
     moved = f"Predicted positive answers in the top {k} change by {_points(gain)}"
     because = f"{moved}; {100 * lost.value:.2f} % of the engagement range is given up."
-    rows = [effect_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
-    churn = [movement_row(name if part == "both" else f"{name}, {part}", one) for part, one in parts.items()]
+    rows = [effect_row(name if part == "both" else f"{name}, {part}", item) for part, item in parts.items()]
+    churn = [
+        movement_row(name if part == "both" else f"{name}, {part}", item) for part, item in parts.items()
+    ]
     rest = Table.of("Exposure (1 / log2(1 + position) within the top)", exposure_rows(full))
     gains = {f"{name}, {part}": effects.proxy_gain for part, effects in parts.items()}
     picture = Intervals.of("Proxy gain", f"change of mean p in the top {k}", gains, reference=0.0)
@@ -90,8 +96,8 @@ def preview(scored: pa.Table, rule: Rule, name: str, k: int = 10) -> tuple[RankE
     )
 
 
-def _points(one: Interval) -> str:
-    return f"{100 * one.value:+.2f} points ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.value:+.2f} points ({100 * interval.low:+.2f} to {100 * interval.high:+.2f})"
 
 
 def tuned_claim(claim: ClaimReport, tuned: Tuned, cap: float) -> ClaimReport:
@@ -100,19 +106,19 @@ def tuned_claim(claim: ClaimReport, tuned: Tuned, cap: float) -> ClaimReport:
     """
     x = tuple(float(place + 1) for place in range(len(tuned.rounds)))
     series = (
-        ("weight", x, tuple(one for one, _ in tuned.rounds)),
-        ("loss, percent", x, tuple(100 * one for _, one in tuned.rounds)),
+        ("weight", x, tuple(item for item, _ in tuned.rounds)),
+        ("loss, percent", x, tuple(100 * item for _, item in tuned.rounds)),
     )
-    told = (
+    text = (
         f"Weight {tuned.rule.weight:.3f} gives up {100 * tuned.loss:.2f} % of the engagement range (cap"
         f" {100 * cap:g} %). "
     )
-    found: Any = claim.verdict if tuned.rule.weight > 0 else "not supported"
+    result: Any = claim.verdict if tuned.rule.weight > 0 else "not supported"
     figures = (*claim.figures, Lines("Dual updates", "round", "weight, loss", series))
     return replace(
         claim,
-        verdict=found,
-        because=told + claim.because,
+        verdict=result,
+        because=text + claim.because,
         figures=figures,
         settings={**claim.settings, "cap": cap},
     )

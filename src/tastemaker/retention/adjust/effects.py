@@ -89,7 +89,7 @@ def rank_effects(
         "proxy_gain": _seen_proxy(requests, new, k) - _seen_proxy(requests, old, k),
         "engagement_loss": lost,
     }
-    told = {
+    message = {
         name: _mean(values, users, name, name in ("changed", "overlap")) for name, values in means.items()
     }
     columns = [name for name in by if name in before.column_names]
@@ -102,7 +102,7 @@ def rank_effects(
         distance_before=distances[0],
         distance_after=distances[1],
         exposure=exposure,
-        **told,
+        **message,
     )
 
 
@@ -193,7 +193,7 @@ def gini(values: npt.ArrayLike) -> float:
 def _exposure(column: pl.Series, by: str, requests: Requests, old: Ints, new: Ints, k: int) -> Exposure:
     codes = column.rank("dense").to_numpy().astype(np.int64)[requests.rows] - 1
     sums = [np.bincount(codes, np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0)) for rank in (old, new)]
-    shares = [one / one.sum() for one in sums]
+    shares = [item / item.sum() for item in sums]
     top = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:5]
     names = column.unique().sort()
     moves = tuple((str(names[int(at)]), float(shares[0][at]), float(shares[1][at])) for at in top)
@@ -209,6 +209,6 @@ def _distances(
     out = []
     for mask in shown:
         ends = np.cumsum(requests.sums(1.0 * mask)).astype(np.int64)[:-1]
-        found = np.array([similarity.distance(rows) for rows in np.split(requests.rows[mask], ends)])
-        out.append(float(np.nanmean(found)) if np.isfinite(found).any() else math.nan)
+        values = np.array([similarity.distance(rows) for rows in np.split(requests.rows[mask], ends)])
+        out.append(float(np.nanmean(values)) if np.isfinite(values).any() else math.nan)
     return out

@@ -17,9 +17,9 @@ Part = Literal["both", "boost", "demote"]
 
 def _least(name: str, value: float, low: float, high: float = math.inf, above: bool = False) -> None:
     if not (math.isfinite(value) and low <= value <= high and not (above and value == low)):
-        told = f"above {low:g}" if above else f"at least {low:g}"
+        message = f"above {low:g}" if above else f"at least {low:g}"
         raise InputError(
-            f"{name} is {value}; give a number {told}"
+            f"{name} is {value}; give a number {message}"
             + (f" and at most {high:g}" if math.isfinite(high) else "")
         )
 

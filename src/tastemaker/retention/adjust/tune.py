@@ -31,12 +31,12 @@ def compare(
     """
     if not rules:
         raise InputError("there is no rule to compare; give at least one")
-    found = {}
+    results = {}
     for place, (name, rule) in enumerate(rules.items()):
-        found[name] = rank_effects(scored, adjust(scored, rule, standardise), k)
+        results[name] = rank_effects(scored, adjust(scored, rule, standardise), k)
         if report is not None:
             report(place + 1, len(rules))
-    return found
+    return results
 
 
 def ablations(scored: pa.Table, rule: Rule, k: int = 10, standardise: bool = True) -> dict[str, RankEffects]:
@@ -92,14 +92,14 @@ def tune_weight(
         gained = requests.sums(requests.discount * worth[order]) / requests.sums(requests.discount)
         return float(((best - engagement(requests, order)) / spread).mean()), float(gained.mean())
 
-    weight, kept, seen = min(1.0, weight_max), (0.0, *measure(0.0)), []
+    weight, selected, seen = min(1.0, weight_max), (0.0, *measure(0.0)), []
     for number in range(rounds):
         loss, gained = measure(weight)
         seen.append((weight, loss))
-        if loss <= cap and weight > kept[0]:
-            kept = (weight, loss, gained)
+        if loss <= cap and weight > selected[0]:
+            selected = (weight, loss, gained)
         move = float(np.clip(step * (cap - loss) / cap, -0.35, 0.35)) / math.sqrt(
             number + 1 if loss > 0 else 1
         )
         weight = min(weight_max, weight * math.exp(move))
-    return Tuned(Value(kept[0], penalty), kept[1], kept[2], tuple(seen))
+    return Tuned(Value(selected[0], penalty), selected[1], selected[2], tuple(seen))

@@ -67,7 +67,9 @@ class Calibrator:
             raise InputError(
                 f"calibrator method '{values.get('method')}' is unknown; choose {', '.join(METHODS)}"
             )
-        lists = {name: tuple(float(one) for one in values[name]) for name in ("slopes", "knots_x", "knots_y")}
+        lists = {
+            name: tuple(float(value) for value in values[name]) for name in ("slopes", "knots_x", "knots_y")
+        }
         return cls(
             values["method"], intercept=float(values["intercept"]), note=str(values.get("note", "")), **lists
         )
@@ -152,7 +154,7 @@ def _logit_fit(x: Floats, y: Floats, w: Floats, slopes: int) -> Floats:
     total = float(w.sum())
     start = np.concatenate([np.ones(slopes), np.zeros(x.shape[1] - slopes)])
     bounds = [(0.0, None)] * slopes + [(None, None)] * (x.shape[1] - slopes)
-    found = minimize(
+    result = minimize(
         loss,
         start,
         jac=True,
@@ -160,7 +162,7 @@ def _logit_fit(x: Floats, y: Floats, w: Floats, slopes: int) -> Floats:
         bounds=bounds,
         options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 500},
     )
-    return np.asarray(found.x, dtype=np.float64)
+    return np.asarray(result.x, dtype=np.float64)
 
 
 def _isotonic(p: Floats, y: Floats, w: Floats) -> Calibrator:
@@ -173,5 +175,7 @@ def _isotonic(p: Floats, y: Floats, w: Floats) -> Calibrator:
         if positives >= ISOTONIC_POSITIVES
         else f"isotonic on {positives:,} rows of the rarer class; use beta or platt below 1,000"
     )
-    x_, y_ = (tuple(float(one) for one in values) for values in (model.X_thresholds_, model.y_thresholds_))
+    x_, y_ = (
+        tuple(float(value) for value in values) for values in (model.X_thresholds_, model.y_thresholds_)
+    )
     return Calibrator("isotonic", knots_x=x_, knots_y=y_, note=note)

@@ -35,7 +35,7 @@ def binned(p: Floats, y: Floats, weight: Floats, bins: int = BINS) -> tuple[Floa
     place = equal_mass(p, weight, bins)
     mass = np.bincount(place, weight, bins)
     used = mass > 0
-    mean = (np.bincount(place, weight * one, bins)[used] / mass[used] for one in (p, y))
+    mean = (np.bincount(place, weight * part, bins)[used] / mass[used] for part in (p, y))
     square = np.bincount(place, weight**2, bins)[used]
     return mass[used] / mass.sum(), next(mean), next(mean), mass[used] ** 2 / square
 

@@ -89,7 +89,9 @@ def _one(
     share, expected, observed, effective = binned(p, y, w)
     errors = np.sqrt(observed * (1 - observed) / np.maximum(effective, 1))
     ece, debiased = calibration_error(p, y, w)
-    curve = tuple(tuple(float(v) for v in one) for one in zip(share, expected, observed, errors, strict=True))
+    curve = tuple(
+        tuple(float(v) for v in item) for item in zip(share, expected, observed, errors, strict=True)
+    )
     return Calibration(
         name,
         len(y),
@@ -101,7 +103,7 @@ def _one(
         ece,
         debiased,
         smooth_error(p, y, w),
-        tuple((one[0], one[1], one[2], one[3]) for one in curve),
+        tuple((item[0], item[1], item[2], item[3]) for item in curve),
     )
 
 
@@ -120,7 +122,7 @@ def expected_observed(
     owner = np.unique(who, return_inverse=True)[1]
     people = int(owner.max()) + 1
     kind = "expected over observed, bootstrap of users"
-    sums = np.column_stack([np.bincount(owner, w * one, people) for one in (p, y)])
+    sums = np.column_stack([np.bincount(owner, w * part, people) for part in (p, y)])
     if sums[:, 1].sum() <= 0:
         return Interval(
             float("nan"),

@@ -16,20 +16,22 @@ LIMITS = (
 )
 
 
-def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> ClaimReport:
+def claim(increment: Increment, survey: str = "return", horizon: str = "day 1") -> ClaimReport:
     """'The answer to `survey` improves the prediction of the outcome': supported when the paired interval of
     the AUC gain lies above 0 in every cohort.
     """
-    settings = found.settings
-    gains = {score.cohort: score.gain["auc"] for score in found.scores if score.model == survey}
+    settings = increment.settings
+    gains = {score.cohort: score.gain["auc"] for score in increment.scores if score.model == survey}
     verdict: Verdict = "supported" if all(gain.low > 0 for gain in gains.values()) else "not supported"
-    said = [
+    text = [
         f"{cohort} {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" for cohort, gain in gains.items()
     ]
-    because = f"AUC gain over the baseline with folds by user: {'; '.join(said)}.{_direction(found, survey)}"
+    because = (
+        f"AUC gain over the baseline with folds by user: {'; '.join(text)}.{_direction(increment, survey)}"
+    )
     rows = {
         f"{score.model}, {score.cohort}": score.gain["auc"]
-        for score in found.scores
+        for score in increment.scores
         if score.model != BASELINE
     }
     return ClaimReport(
@@ -39,7 +41,7 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
         ),
         verdict=verdict,
         because=because,
-        tables=(_score_table(found), _effect_table(found)),
+        tables=(_score_table(increment), _effect_table(increment)),
         figures=(Intervals.of("What each answer adds to the baseline", "AUC gain", rows, reference=0.0),),
         assumptions=(
             "Users are independent.",
@@ -50,18 +52,18 @@ def claim(found: Increment, survey: str = "return", horizon: str = "day 1") -> C
         horizon=horizon,
         settings=asdict(settings)
         | {
-            "rows": found.n,
-            "users": found.users,
-            "rows without an answer": found.dropped,
+            "rows": increment.n,
+            "users": increment.users,
+            "rows without an answer": increment.dropped,
         },
     )
 
 
-def _direction(found: Increment, survey: str) -> str:
+def _direction(increment: Increment, survey: str) -> str:
     """A warning where a better answer goes with fewer returns: the scale may run the other way."""
     points = {
         change.level: change.points
-        for change in found.changes
+        for change in increment.changes
         if (change.cohort, change.survey) == ("all", survey)
     }
     if points and points[5].high < 0 < points[1].low:
@@ -72,32 +74,32 @@ def _direction(found: Increment, survey: str) -> str:
     return ""
 
 
-def _score_table(found: Increment) -> Table:
+def _score_table(increment: Increment) -> Table:
     rows: list[dict[str, Cell]] = []
-    for one in found.scores:
-        row: dict[str, Cell] = {"cohort": one.cohort, "model": one.model, "AUC": one.metrics["auc"]}
-        row |= {"AUC gain": one.gain.get("auc"), "gain, t over folds": one.across_folds}
-        row |= {"log loss gain": one.gain.get("log_loss"), "PR-AUC": one.metrics["pr_auc"].value}
+    for score in increment.scores:
+        row: dict[str, Cell] = {"cohort": score.cohort, "model": score.model, "AUC": score.metrics["auc"]}
+        row |= {"AUC gain": score.gain.get("auc"), "gain, t over folds": score.across_folds}
+        row |= {"log loss gain": score.gain.get("log_loss"), "PR-AUC": score.metrics["pr_auc"].value}
         row |= {
-            name: one.metrics[key].value
+            name: score.metrics[key].value
             for name, key in (("NE", "ne"), ("Brier", "brier"), ("accuracy", "accuracy"))
         }
         rows.append(row)
     note = (
-        f"{found.n:,} rows of {found.users:,} users, folds by"
-        f" user{' and time' if found.settings.time else ''}, {found.settings.learner}."
+        f"{increment.n:,} rows of {increment.users:,} users, folds by"
+        f" user{' and time' if increment.settings.time else ''}, {increment.settings.learner}."
     )
     return Table.of("What an answer adds", rows, note)
 
 
-def _effect_table(found: Increment) -> Table:
+def _effect_table(increment: Increment) -> Table:
     rows: list[dict[str, Cell]] = [
         {
-            "cohort": one.cohort,
-            "answer": f"{one.survey} = {one.level} instead of 3",
-            "change, pp": one.points,
-            "log-odds": one.log_odds,
+            "cohort": change.cohort,
+            "answer": f"{change.survey} = {change.level} instead of 3",
+            "change, pp": change.points,
+            "log-odds": change.log_odds,
         }
-        for one in found.changes
+        for change in increment.changes
     ]
     return Table.of("Change of the predicted probability", rows)

@@ -43,8 +43,8 @@ def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Des
     see `tastemaker.retention.mediation`.
     """
     n, given = len(data.outcome), list(data.answers)
-    moved = {(one, level): np.full(n, np.nan) for one in given for level in (1, 2, 4, 5)}
-    shares = {one: np.full(n, np.nan) for one in given}
+    moved = {(item, level): np.full(n, np.nan) for item in given for level in (1, 2, 4, 5)}
+    shares = {item: np.full(n, np.nan) for item in given}
     fold = np.full(n, -1)
     for train, test in user_folds(data, settings, key):
         truth = labels(data.outcome, train, settings.active_quantile)
@@ -80,7 +80,7 @@ def _answer_columns(data: Rows, learner: str, width: int) -> list[int]:
     if learner == "lightgbm":
         return [start]
     alone = list(range(start, start + 4))
-    return alone if width == start + 4 else alone + [start + 4 + 1 + start + one for one in range(4)]
+    return alone if width == start + 4 else alone + [start + 4 + 1 + start + number for number in range(4)]
 
 
 def _summaries(
@@ -101,15 +101,15 @@ def _summaries(
         for (survey, level), values in moved.items():
             rows = member & ~np.isnan(values)
             w, points = data.weight[rows], 100 * values[rows]
-            top, bottom = (np.bincount(data.users[rows], one, people) for one in (w * points, w))
+            top, bottom = (np.bincount(data.users[rows], part, people) for part in (w * points, w))
             parts = np.bincount(fold[rows], w * points, count) / np.bincount(fold[rows], w, count)
             refit = float(parts.var()) * (count - 1)
             half = z * sqrt(float(((draws @ top) / (draws @ bottom)).var()) + refit)
             mean = float(top.sum() / bottom.sum())
-            said = rows & (data.answers[survey] == level)
+            text = rows & (data.answers[survey] == level)
             odds = (
-                float(np.average(shares[survey][said], weights=data.weight[said]))
-                if said.any()
+                float(np.average(shares[survey][text], weights=data.weight[text]))
+                if text.any()
                 else float("nan")
             )
             kind = "users drawn with replacement, and refitting"

@@ -98,9 +98,9 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
         a row or was computed after the question, a negative weight, no row left, an outcome that is neither 0
         nor 1 nor a count.
     """
-    answers = {one: _answers(table, one, name) for one in settings.surveys}
+    answers = {survey: _answers(table, survey, name) for survey in settings.surveys}
     outcome = numbers(table, settings.outcome, name, nulls=True)
-    features = np.column_stack([numbers(table, one, name, remedy=FILL) for one in settings.baseline])
+    features = np.column_stack([numbers(table, item, name, remedy=FILL) for item in settings.baseline])
     _in_time(table, settings, name)
     weight = (
         np.ones(len(outcome)) if settings.weight is None else numbers(table, settings.weight, name, low=0)
@@ -112,28 +112,30 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
         if settings.time is None
         else numbers(_as_numbers(table, settings.time), settings.time, name, nulls=True)
     )
-    kept = ~np.isnan(outcome) & (weight > 0) & np.all([~np.isnan(one) for one in answers.values()], axis=0)
-    if not kept.any():
+    selected = (
+        ~np.isnan(outcome) & (weight > 0) & np.all([~np.isnan(answer) for answer in answers.values()], axis=0)
+    )
+    if not selected.any():
         raise InputError(
             f"{name}: no row has an outcome and an answer to each of {', '.join(settings.surveys)}; nothing"
             " to compare"
         )
-    if settings.active_quantile is None and not np.isin(outcome[kept], (0.0, 1.0)).all():
-        row = int(np.argmax(kept & ~np.isin(outcome, (0.0, 1.0))))
+    if settings.active_quantile is None and not np.isin(outcome[selected], (0.0, 1.0)).all():
+        row = int(np.argmax(selected & ~np.isin(outcome, (0.0, 1.0))))
         raise InputError(
             f"{name}: row {row + 1}, column '{settings.outcome}' is {outcome[row]:g}; give 0 or 1, or set "
             "active_quantile for counts"
         )
-    who = np.unique(users[kept], return_inverse=True)[1].astype(np.int64)
+    who = np.unique(users[selected], return_inverse=True)[1].astype(np.int64)
     return Rows(
-        outcome[kept],
-        weight[kept],
+        outcome[selected],
+        weight[selected],
         who,
-        low[kept],
-        features[kept],
-        {one: a[kept] for one, a in answers.items()},
-        None if time is None else time[kept],
-        int((~kept).sum()),
+        low[selected],
+        features[selected],
+        {item: a[selected] for item, a in answers.items()},
+        None if time is None else time[selected],
+        int((~selected).sum()),
     )
 
 
@@ -184,10 +186,10 @@ def _as_numbers(table: pa.Table, column: str) -> pa.Table:
 
 def _in_time(table: pa.Table, settings: IncrementSettings, name: str) -> None:
     for feature, column in settings.feature_times.items():
-        made = numbers(_as_numbers(table, column), column, name, nulls=True)
+        result = numbers(_as_numbers(table, column), column, name, nulls=True)
         asked = numbers(_as_numbers(table, settings.survey_time), settings.survey_time, name, nulls=True)
-        if (made > asked).any():
-            row = int(np.argmax(made > asked))
+        if (result > asked).any():
+            row = int(np.argmax(result > asked))
             raise InputError(
                 f"{name}: row {row + 1}, column '{feature}' was computed after the question ('{column}' is"
                 f" later than '{settings.survey_time}'); compute it from what was known when the question was"

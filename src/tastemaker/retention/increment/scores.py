@@ -64,14 +64,14 @@ def scores(at: Prepared, weight: Floats) -> Floats:
     p_sum, n_sum = positive.sum(), negative.sum()
     total = p_sum + n_sum
     means = [
-        float(weight @ one) / total if total > 0 else float("nan") for one in (at.loss, at.square, at.hit)
+        float(weight @ part) / total if total > 0 else float("nan") for part in (at.loss, at.square, at.hit)
     ]
     if p_sum <= 0 or n_sum <= 0:
         return np.array([np.nan, np.nan, means[0], np.nan, means[1], means[2]])
     below = np.cumsum(negative) - negative
     auc = float(positive @ (below + negative / 2)) / (p_sum * n_sum)
-    found, shown = np.cumsum(positive[::-1]), np.cumsum(every[::-1])
-    precision = np.divide(found, shown, out=np.zeros_like(found), where=shown > 0)
+    result, shown = np.cumsum(positive[::-1]), np.cumsum(every[::-1])
+    precision = np.divide(result, shown, out=np.zeros_like(result), where=shown > 0)
     rate = p_sum / total
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
     return np.array(

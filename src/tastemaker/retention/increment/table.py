@@ -56,9 +56,9 @@ class Increment:
 
     def score(self, cohort: str, model: str) -> Score:
         """The corrected score of a model in a cohort."""
-        for one in self.scores:
-            if (one.cohort, one.model) == (cohort, model):
-                return one
+        for item in self.scores:
+            if (item.cohort, item.model) == (cohort, model):
+                return item
         raise InputError(f"there is no model '{model}' in cohort '{cohort}'")
 
 
@@ -156,12 +156,12 @@ def _scores(data: Rows, at: Predicted, settings: IncrementSettings, key: int | s
                 gain = _estimates(
                     point - base[0], drawn - base[1], n, settings.level, "paired bootstrap of users"
                 )
-            found = _estimates(point, drawn, n, settings.level, "bootstrap of users")
+            estimates = _estimates(point, drawn, n, settings.level, "bootstrap of users")
             out.append(
                 Score(
                     cohort,
                     model,
-                    found,
+                    estimates,
                     gain,
                     _nadeau_bengio(data, at, model, member, settings.level) if gain else None,
                 )

@@ -60,36 +60,36 @@ def read_answered(rows: pa.Table, settings: MediationSettings, name: str) -> Ans
         numbers(rows, settings.survey, name, nulls=True),
         numbers(rows, settings.outcome, name, nulls=True),
     )
-    kept = ~np.isnan(answer) & ~np.isnan(outcome)
-    if not kept.any():
+    selected = ~np.isnan(answer) & ~np.isnan(outcome)
+    if not selected.any():
         raise InputError(
             f"{name}: no row has both an answer to '{settings.survey}' and an outcome; nothing can be tested"
         )
-    y = outcome[kept]
+    y = outcome[selected]
     if not np.isin(y, (0, 1)).all() or y.min() == y.max():
         raise InputError(
             f"{name}: column '{settings.outcome}' must hold both 0 and 1 and nothing else; it has"
             f" {sorted(set(y))[:5]}"
         )
-    parts = [numbers(rows, column, name, nulls=True)[kept] for column in settings.controls]
+    parts = [numbers(rows, column, name, nulls=True)[selected] for column in settings.controls]
     controls = np.column_stack(parts) if parts else np.zeros((len(y), 0))
     if np.isnan(controls).any():
         row, place = (int(at) for at in np.argwhere(np.isnan(controls))[0])
         raise InputError(
-            f"{name}: row {np.flatnonzero(kept)[row] + 1}, column '{settings.controls[place]}' is empty;"
+            f"{name}: row {np.flatnonzero(selected)[row] + 1}, column '{settings.controls[place]}' is empty;"
             " fill it in"
         )
     every, ids = codes(rows, settings.user, name)
-    present, users = np.unique(every[kept], return_inverse=True)
-    day = codes(rows, settings.day, name)[0][kept]
+    present, users = np.unique(every[selected], return_inverse=True)
+    day = codes(rows, settings.day, name)[0][selected]
     return Answered(
-        answer[kept], y, users, day, controls, np.flatnonzero(kept), [ids[one] for one in present]
+        answer[selected], y, users, day, controls, np.flatnonzero(selected), [ids[item] for item in present]
     )
 
 
-def repeaters(found: Answered) -> int:
+def repeaters(answered: Answered) -> int:
     """How many users have answers on at least two different days."""
-    pairs = np.unique(np.column_stack([found.users, found.day]), axis=0)
+    pairs = np.unique(np.column_stack([answered.users, answered.day]), axis=0)
     return int((np.bincount(pairs[:, 0]) >= 2).sum())
 
 
@@ -118,17 +118,17 @@ def expectations(
     slots = len(request) / (int(request.max()) + 1)
     out = {}
     for number, policy_id in enumerate(names):
-        mine = propensity[policy == number]
-        if mine.max() - mine.min() > 1e-9:
+        own = propensity[policy == number]
+        if own.max() - own.min() > 1e-9:
             raise InputError(
                 f"{name}: policy '{policy_id}' has unequal propensities; give --candidates with policy_id,"
                 " item_id, probability"
             )
         dealt = set(slates["item_id"].filter(pa.array(policy == number)).to_pylist())
-        if not np.isclose(mine[0] * len(dealt), 1.0, rtol=0.02):
+        if not np.isclose(own[0] * len(dealt), 1.0, rtol=0.02):
             raise InputError(
-                f"{name}: policy '{policy_id}' has propensity {mine[0]:g} over {len(dealt)} items, which is"
+                f"{name}: policy '{policy_id}' has propensity {own[0]:g} over {len(dealt)} items, which is"
                 " not uniform; give --candidates with policy_id, item_id, probability"
             )
-        out[policy_id] = slots * float(np.mean([value.get(one, overall) for one in dealt]))
+        out[policy_id] = slots * float(np.mean([value.get(entry, overall) for entry in dealt]))
     return out

@@ -79,14 +79,14 @@ def mediation_tests(
     Raises InputError naming table, row, column and remedy on rows or slates that cannot be used.
     """
     settings = settings or MediationSettings()
-    found = read_answered(rows, settings, name)
-    again = repeaters(found)
-    within, between, conditional = _inside(found, settings) if again >= 2 else (None, None, None)
+    answered = read_answered(rows, settings, name)
+    again = repeaters(answered)
+    within, between, conditional = _inside(answered, settings) if again >= 2 else (None, None, None)
     exposure, reliability = (
         (None, None) if slates is None else _exposure(rows, slates, candidates, settings, key, name)
     )
     verdict, reason = _verdict(within, between, exposure, again)
-    users = len(found.user_ids)
+    users = len(answered.user_ids)
     return MediationTests(
         verdict,
         reason,
@@ -95,7 +95,7 @@ def mediation_tests(
         conditional,
         exposure,
         reliability,
-        len(found.answer),
+        len(answered.answer),
         users,
         again,
         settings,
@@ -154,25 +154,29 @@ def _verdict(
     )
 
 
-def _inside(found: Answered, settings: MediationSettings) -> tuple[Interval, Interval, Interval | None]:
-    mean = group_means(found.answer, found.users)
+def _inside(answered: Answered, settings: MediationSettings) -> tuple[Interval, Interval, Interval | None]:
+    mean = group_means(answered.answer, answered.users)
     # A control that varies inside users needs its user mean beside it (Mundlak): the events of a user's
     # *other* day also tell of the user, and a single slope for both would push that onto the answer's
     # deviation (measured: +.07 where the truth is 0).
-    means = [group_means(column, found.users) for column in found.controls.T]
+    means = [group_means(column, answered.users) for column in answered.controls.T]
     means = [
-        one for one, column in zip(means, found.controls.T, strict=True) if np.abs(one - column).max() > 1e-9
+        item
+        for item, column in zip(means, answered.controls.T, strict=True)
+        if np.abs(item - column).max() > 1e-9
     ]
-    x = np.column_stack([found.answer - mean, mean, found.controls, *means, np.ones(len(mean))])
-    b, cov = clustered_logit(x, found.outcome, found.users)
-    people = len(found.user_ids)
+    x = np.column_stack([answered.answer - mean, mean, answered.controls, *means, np.ones(len(mean))])
+    b, cov = clustered_logit(x, answered.outcome, answered.users)
+    people = len(answered.user_ids)
     kind = "logit, user-clustered"
     within = _estimate(b[0], cov[0, 0], people, kind, settings.alpha, "answers of a user on different days")
     between = _estimate(b[1], cov[1, 1], people, kind, settings.alpha, "")
-    inside = np.column_stack([found.answer, found.controls])
-    varies = [column for column in inside.T if np.abs(column - group_means(column, found.users)).max() > 1e-9]
+    inside = np.column_stack([answered.answer, answered.controls])
+    varies = [
+        column for column in inside.T if np.abs(column - group_means(column, answered.users)).max() > 1e-9
+    ]
     try:
-        own, own_cov = conditional_logit(np.column_stack(varies), found.outcome, found.users)
+        own, own_cov = conditional_logit(np.column_stack(varies), answered.outcome, answered.users)
     except InputError:
         return within, between, None
     conditional = _estimate(
@@ -212,7 +216,7 @@ def _exposure(
     means, reliability = item_means(np.nan_to_num(answer), items, teaches & ~np.isnan(answer), len(item_ids))
     dealt, expected = _dealt(slates, candidates, item_ids, means)
     request = rows[settings.request].to_pylist()
-    use = ~teaches & ~np.isnan(outcome) & np.array([one in dealt for one in request])
+    use = ~teaches & ~np.isnan(outcome) & np.array([entry in dealt for entry in request])
     first = np.zeros(len(use), dtype=bool)
     first[np.unique(codes(rows, settings.request, name)[0], return_index=True)[1]] = True
     at = np.flatnonzero(use & first)
@@ -221,8 +225,8 @@ def _exposure(
             f"slates: only {len(at)} of their requests have an outcome in {name}; check that request ids"
             " agree"
         )
-    value = np.array([dealt[request[one]] for one in at])
-    hope = np.array([expected[request[one]] for one in at])
+    value = np.array([dealt[request[entry]] for entry in at])
+    hope = np.array([expected[request[entry]] for entry in at])
     slope, error = dealt_effect(outcome[at], users[at], value, hope, _controls(rows, settings, at, name))
     half = float(norm.ppf(1 - settings.alpha / 2)) * error
     reason = "every item dealt had the same mean answer, so exposure says nothing" if np.isnan(slope) else ""
@@ -254,16 +258,18 @@ def _dealt(
     hope = expectations(slates, candidates, items, means, "slates")
     value, overall = dict(zip(items, means.tolist(), strict=True)), float(means.mean())
     request, ids = codes(slates, "request_id", "slates")
-    v = np.array([value.get(one, overall) for one in slates["item_id"].to_pylist()])
+    v = np.array([value.get(slate, overall) for slate in slates["item_id"].to_pylist()])
     sums = np.bincount(request, v, len(ids))
     policy = slates["policy_id"].to_pylist()
     first = np.unique(request, return_index=True)[1]
-    missing = {policy[one] for one in first} - set(hope)
+    missing = {policy[item] for item in first} - set(hope)
     if missing:
         raise InputError(
             f"candidates: policy '{sorted(missing)[0]}' of the slates has no candidate; add its rows"
         )
-    return dict(zip(ids, sums.tolist(), strict=True)), {ids[request[one]]: hope[policy[one]] for one in first}
+    return dict(zip(ids, sums.tolist(), strict=True)), {
+        ids[request[item]]: hope[policy[item]] for item in first
+    }
 
 
 VERDICTS: dict[str, ClaimVerdict] = {
@@ -274,29 +280,29 @@ VERDICTS: dict[str, ClaimVerdict] = {
 }
 
 
-def claim(found: MediationTests, horizon: str = "day 1") -> ClaimReport:
+def claim(tests: MediationTests, horizon: str = "day 1") -> ClaimReport:
     """'The item causes the return': supported by randomised exposure only, not by verdicts user and state;
     else cannot tell.
     """
-    verdict = VERDICTS[found.verdict]
+    verdict = VERDICTS[tests.verdict]
     named: list[tuple[str, str, Interval | None]] = [
-        ("inside users", "log-odds a point", found.within),
-        ("between users", "log-odds a point", found.between),
-        ("inside users, conditional logit", "log-odds a point", found.conditional),
-        ("dealt at random", "probability a point", found.exposure),
+        ("inside users", "log-odds a point", tests.within),
+        ("between users", "log-odds a point", tests.between),
+        ("inside users, conditional logit", "log-odds a point", tests.conditional),
+        ("dealt at random", "probability a point", tests.exposure),
     ]
     rows: list[dict[str, Cell]] = [
-        {"test": test, "unit": unit, "estimate": one, "positive": one is not None and one.low > 0}
-        for test, unit, one in named
+        {"test": test, "unit": unit, "estimate": item, "positive": item is not None and item.low > 0}
+        for test, unit, item in named
     ]
-    note = f"{found.n:,} answers of {found.users:,} users, {found.repeaters:,} of them on two or more days."
-    if found.reliability is not None:
-        note += f" Reliability of the item means: {found.reliability:.2f}."
-    odds = {test: one for test, unit, one in named if one is not None and unit == "log-odds a point"}
+    note = f"{tests.n:,} answers of {tests.users:,} users, {tests.repeaters:,} of them on two or more days."
+    if tests.reliability is not None:
+        note += f" Reliability of the item means: {tests.reliability:.2f}."
+    odds = {test: item for test, unit, item in named if item is not None and unit == "log-odds a point"}
     return ClaimReport(
-        claim=f"Better answers to '{found.settings.survey}' bring returns because of the item shown.",
+        claim=f"Better answers to '{tests.settings.survey}' bring returns because of the item shown.",
         verdict=verdict,
-        because=f"Verdict {found.verdict}: {found.reason}.",
+        because=f"Verdict {tests.verdict}: {tests.reason}.",
         tables=(Table.of("Three paths", rows, note),),
         figures=(
             (
@@ -308,7 +314,9 @@ def claim(found: MediationTests, horizon: str = "day 1") -> ClaimReport:
             else ()
         ),
         assumptions=tuple(
-            sorted({said for _, _, one in named if one is not None for said in one.assumptions})
+            sorted(
+                {assumption for _, _, item in named if item is not None for assumption in item.assumptions}
+            )
         ),
         limits=(
             (
@@ -318,5 +326,5 @@ def claim(found: MediationTests, horizon: str = "day 1") -> ClaimReport:
             "Exposure tests what item means show; a purely personal match between user and item escapes it.",
         ),
         horizon=horizon,
-        settings=asdict(found.settings) | {"verdict": found.verdict},
+        settings=asdict(tests.settings) | {"verdict": tests.verdict},
     )

@@ -96,21 +96,21 @@ def _moments(rows: Floats, wanted: Ints, b: Floats) -> tuple[Floats, Floats]:
     top = int(wanted.max())
     zero = np.zeros((count, top + 1))
     zero[:, 0] = 1.0
-    one, two = np.zeros((count, top + 1, d)), np.zeros((count, top + 1, d, d))
+    first, squares = np.zeros((count, top + 1, d)), np.zeros((count, top + 1, d, d))
     for place in range(size):
         x = rows[:, place]
         e = np.exp(x @ b)[:, None]
-        cross = one[:, :-1, :, None] * x[:, None, None, :]
+        cross = first[:, :-1, :, None] * x[:, None, None, :]
         outer = zero[:, :-1, None, None] * (x[:, :, None] * x[:, None, :])[:, None]
-        new_two = e[:, :, None, None] * (two[:, :-1] + cross + cross.swapaxes(2, 3) + outer)
-        new_one = e[:, :, None] * (one[:, :-1] + zero[:, :-1, None] * x[:, None])
+        new_squares = e[:, :, None, None] * (squares[:, :-1] + cross + cross.swapaxes(2, 3) + outer)
+        new_first = e[:, :, None] * (first[:, :-1] + zero[:, :-1, None] * x[:, None])
         new_zero = e * zero[:, :-1]
-        two[:, 1:] += new_two
-        one[:, 1:] += new_one
+        squares[:, 1:] += new_squares
+        first[:, 1:] += new_first
         zero[:, 1:] += new_zero
     at = np.arange(count), wanted
-    mean = one[at] / zero[at][:, None]
-    second = two[at] / zero[at][:, None, None]
+    mean = first[at] / zero[at][:, None]
+    second = squares[at] / zero[at][:, None, None]
     return mean, np.asarray((second - mean[:, :, None] * mean[:, None, :]).sum(axis=0))
 
 

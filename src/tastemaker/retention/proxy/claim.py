@@ -30,10 +30,16 @@ def outcomes(
     weights.
     """
     answer = numbers(rows, proxy.settings.answer, name, nulls=True)
-    kept = rows.filter(pa.array(~np.isnan(answer)))
-    told = answer[~np.isnan(answer)]
-    weight = None if proxy.settings.weight is None else numbers(kept, proxy.settings.weight, name, nulls=True)
-    return {"pos": (told >= 4).astype(np.float64), "neg": (told <= 2).astype(np.float64)}, kept, weight
+    selected = rows.filter(pa.array(~np.isnan(answer)))
+    message = answer[~np.isnan(answer)]
+    weight = (
+        None if proxy.settings.weight is None else numbers(selected, proxy.settings.weight, name, nulls=True)
+    )
+    return (
+        {"pos": (message >= 4).astype(np.float64), "neg": (message <= 2).astype(np.float64)},
+        selected,
+        weight,
+    )
 
 
 def calibrate_proxy(proxy: Proxy, rows: pa.Table, method: str = "platt", name: str = "rows") -> Proxy:
@@ -41,11 +47,11 @@ def calibrate_proxy(proxy: Proxy, rows: pa.Table, method: str = "platt", name: s
     `fit_calibrator`.
     """
     bare = proxy.calibrated({})
-    truth, kept, weight = outcomes(rows, proxy, name)
-    found: dict[str, Calibrator] = {}
-    for side, p in zip(SIDES, predict(bare, kept, name=name), strict=True):
-        found[side] = fit_calibrator(p, truth[side], weight, method)
-    return bare.calibrated(found)
+    truth, selected, weight = outcomes(rows, proxy, name)
+    results: dict[str, Calibrator] = {}
+    for side, p in zip(SIDES, predict(bare, selected, name=name), strict=True):
+        results[side] = fit_calibrator(p, truth[side], weight, method)
+    return bare.calibrated(results)
 
 
 def choose_thresholds(
@@ -59,11 +65,11 @@ def choose_thresholds(
 
     rows: users that neither fitted nor calibrated it. Raises InputError as `threshold_at_precision`.
     """
-    truth, kept, weight = outcomes(rows, proxy, name)
+    truth, selected, weight = outcomes(rows, proxy, name)
     goals = dict(TARGETS) | dict(targets or {})
     thresholds = {
         side: threshold_at_precision(p, truth[side], weight, target=goals[side], alpha=alpha)
-        for side, p in zip(SIDES, predict(proxy, kept, name=name), strict=True)
+        for side, p in zip(SIDES, predict(proxy, selected, name=name), strict=True)
     }
     return replace(proxy, thresholds=thresholds)
 
@@ -77,12 +83,16 @@ def calibration(
     name: str = "rows",
 ) -> dict[str, list[Calibration]]:
     """Calibration tables by side, overall and by the column `cohort`."""
-    truth, kept, weight = outcomes(rows, proxy, name)
-    by = None if cohort is None else np.array([f"{cohort} = {one}" for one in kept[cohort].to_pylist()])
-    users = np.array([str(one) for one in kept[user].to_pylist()])
+    truth, selected, weight = outcomes(rows, proxy, name)
+    by = (
+        None
+        if cohort is None
+        else np.array([f"{cohort} = {value}" for value in selected[cohort].to_pylist()])
+    )
+    users = np.array([str(value) for value in selected[user].to_pylist()])
     return {
         side: calibration_table(p, truth[side], weight, by=by, users=users, key=key)
-        for side, p in zip(SIDES, predict(proxy, kept, name=name), strict=True)
+        for side, p in zip(SIDES, predict(proxy, selected, name=name), strict=True)
     }
 
 
@@ -135,15 +145,17 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
     """'Acting above the thresholds is right as often as promised': supported when both sides have one, else
     cannot tell.
     """
-    sure = 100 * (1 - max(one.alpha for one in proxy.thresholds.values()))
-    missing = {side: one.reason for side, one in proxy.thresholds.items() if one.tau is None}
-    said = [
+    sure = 100 * (1 - max(threshold.alpha for threshold in proxy.thresholds.values()))
+    missing = {
+        side: threshold.reason for side, threshold in proxy.thresholds.items() if threshold.tau is None
+    }
+    text = [
         f"{NAMES[s]} above {t.tau:.2f}, at least {t.bound:.3f}"
         for s, t in proxy.thresholds.items()
         if t.tau is not None
     ]
     because = "; ".join(
-        [*said, *(f"{NAMES[side]}: no threshold, {reason}" for side, reason in missing.items())]
+        [*text, *(f"{NAMES[side]}: no threshold, {reason}" for side, reason in missing.items())]
     )
     return ClaimReport(
         claim=(
@@ -169,22 +181,22 @@ def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows") -> ClaimReport
     tell: no fresh answer above a threshold. Raises InputError when the proxy has no threshold, or as
     `outcomes` and `predict`.
     """
-    chosen = {side: one for side, one in proxy.thresholds.items() if one.tau is not None}
+    chosen = {side: threshold for side, threshold in proxy.thresholds.items() if threshold.tau is not None}
     if not chosen:
         raise InputError("the proxy has no threshold to watch; run `tastemaker proxy thresholds` first")
-    truth, kept, weight = outcomes(rows, proxy, name)
-    predicted = dict(zip(SIDES, predict(proxy, kept, name=name), strict=True))
-    found = {side: drift(one, predicted[side], truth[side], weight) for side, one in chosen.items()}
-    alarms = [f"{NAMES[side]}: {one.reason}" for side, one in found.items() if one.alarm]
-    empty = [f"{NAMES[side]}: {one.reason}" for side, one in found.items() if not one.n]
+    truth, selected, weight = outcomes(rows, proxy, name)
+    predicted = dict(zip(SIDES, predict(proxy, selected, name=name), strict=True))
+    results = {side: drift(item, predicted[side], truth[side], weight) for side, item in chosen.items()}
+    alarms = [f"{NAMES[side]}: {item.reason}" for side, item in results.items() if item.alarm]
+    empty = [f"{NAMES[side]}: {item.reason}" for side, item in results.items() if not item.n]
     verdict: Verdict = "not supported" if alarms else "cannot tell" if empty else "supported"
-    fine = f"No upper bound of {len(found)} lies below its target on {kept.num_rows:,} fresh answers"
+    fine = f"No upper bound of {len(results)} lies below its target on {selected.num_rows:,} fresh answers"
     return ClaimReport(
         claim="No threshold is shown to miss its promise on fresh answers.",
         verdict=verdict,
         because="; ".join(alarms or empty or [fine]) + ".",
-        tables=(_bounds(proxy, found),),
-        figures=(_drift_figure(proxy, found),),
+        tables=(_bounds(proxy, results),),
+        figures=(_drift_figure(proxy, results),),
         assumptions=("The answers were given after the thresholds were chosen, and asking did not change.",),
         limits=(
             "No alarm is no proof: few fresh answers show little. Choose the thresholds again on schedule.",
@@ -236,43 +248,43 @@ def _calibration(title: str, tables: Mapping[str, Sequence[Calibration]]) -> Tab
     rows: list[dict[str, Cell]] = [
         {
             "side": side,
-            "cohort": one.cohort,
-            "n": one.n,
-            "prevalence": one.prevalence,
-            "E/O": one.expected_observed,
-            "NE": one.ne,
-            "Brier": one.brier,
-            "reliability": one.reliability,
-            "resolution": one.resolution,
-            "ECE debiased": one.ece_debiased,
-            "smooth ECE": one.ece_smooth,
+            "cohort": table.cohort,
+            "n": table.n,
+            "prevalence": table.prevalence,
+            "E/O": table.expected_observed,
+            "NE": table.ne,
+            "Brier": table.brier,
+            "reliability": table.reliability,
+            "resolution": table.resolution,
+            "ECE debiased": table.ece_debiased,
+            "smooth ECE": table.ece_smooth,
         }
         for side in SIDES
-        for one in tables[side]
+        for table in tables[side]
     ]
     return Table.of(title, rows)
 
 
-def _thresholds(title: str, found: Mapping[str, Threshold]) -> Table:
+def _thresholds(title: str, thresholds: Mapping[str, Threshold]) -> Table:
     rows: list[dict[str, Cell]] = [
         {
             "side": NAMES[side],
-            "target": one.target,
-            "threshold": one.tau,
-            "precision": one.precision,
-            "lower bound": one.bound,
-            "n": one.n,
-            "prevalence": one.prevalence,
-            "why none": one.reason,
+            "target": item.target,
+            "threshold": item.tau,
+            "precision": item.precision,
+            "lower bound": item.bound,
+            "n": item.n,
+            "prevalence": item.prevalence,
+            "why none": item.reason,
         }
-        for side, one in found.items()
+        for side, item in thresholds.items()
     ]
     return Table.of(title, rows)
 
 
-def _bounds(proxy: Proxy, found: dict[str, Drift]) -> Table:
+def _bounds(proxy: Proxy, drifts: dict[str, Drift]) -> Table:
     rows: list[dict[str, Cell]] = []
-    for side, one in found.items():
+    for side, item in drifts.items():
         then = proxy.thresholds[side]
         row: dict[str, Cell] = {
             "side": NAMES[side],
@@ -280,21 +292,21 @@ def _bounds(proxy: Proxy, found: dict[str, Drift]) -> Table:
             "target": then.target,
             "precision then": then.precision,
         }
-        row |= {"precision now": one.precision, "upper bound now": one.upper, "alarm": one.alarm}
-        rows.append(row | {"prevalence then": then.prevalence, "prevalence now": one.prevalence})
+        row |= {"precision now": item.precision, "upper bound now": item.upper, "alarm": item.alarm}
+        rows.append(row | {"prevalence then": then.prevalence, "prevalence now": item.prevalence})
     return Table.of("Upper bound of the fresh precision", rows)
 
 
-def _drift_figure(proxy: Proxy, found: dict[str, Drift]) -> Intervals:
+def _drift_figure(proxy: Proxy, drifts: dict[str, Drift]) -> Intervals:
     """Precision of each side minus its target, then and now, with one-sided bounds."""
     rows: list[tuple[str, float, float, float]] = []
-    for side, one in found.items():
+    for side, item in drifts.items():
         then = proxy.thresholds[side]
         high = float(wilson(then.precision * then.effective_n, then.effective_n, then.alpha, "upper"))
         goal = then.target
         rows.append((f"{NAMES[side]}, then", then.precision - goal, then.bound - goal, high - goal))
-        if one.n:
-            low = float(wilson(one.precision * one.n, one.n, then.alpha))
-            rows.append((f"{NAMES[side]}, now", one.precision - goal, low - goal, one.upper - goal))
+        if item.n:
+            low = float(wilson(item.precision * item.n, item.n, then.alpha))
+            rows.append((f"{NAMES[side]}, now", item.precision - goal, low - goal, item.upper - goal))
     marked = tuple(name for name, *_ in rows if name.endswith("now"))
     return Intervals("Precision against what is promised", "precision minus target", tuple(rows), 0.0, marked)

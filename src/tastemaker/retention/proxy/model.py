@@ -86,13 +86,13 @@ def fit_proxy(rows: pa.Table, settings: ProxySettings, name: str = "rows") -> Pr
     check_answers(rows, answer=settings.answer, name=name)
     answer = numbers(rows, settings.answer, name, nulls=True)
     weight = np.ones(len(answer)) if settings.weight is None else numbers(rows, settings.weight, name, low=0)
-    kept = ~np.isnan(answer) & (weight > 0)
-    if not kept.any():
+    selected = ~np.isnan(answer) & (weight > 0)
+    if not selected.any():
         raise InputError(f"{name}: nobody answered '{settings.answer}'; a proxy needs answers")
-    if np.ptp(answer[kept]) == 0:
-        raise InputError(f"{name}: everybody answered {answer[kept][0]:g}; there is nothing to learn")
-    x = np.column_stack([feature(rows, one, name)[kept] for one in settings.features])
-    y, w = answer[kept].astype(np.int64), weight[kept]
+    if np.ptp(answer[selected]) == 0:
+        raise InputError(f"{name}: everybody answered {answer[selected][0]:g}; there is nothing to learn")
+    x = np.column_stack([feature(rows, item, name)[selected] for item in settings.features])
+    y, w = answer[selected].astype(np.int64), weight[selected]
     mean = np.average(x, axis=0, weights=w)
     scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=w))
     scale[scale < 1e-12] = 1.0
@@ -141,7 +141,7 @@ def feature(rows: pa.Table, column: str, name: str) -> Floats:
 
 
 def _numbers(values: Floats) -> tuple[float, ...]:
-    return tuple(float(one) for one in values)
+    return tuple(float(value) for value in values)
 
 
 def to_parts(proxy: Proxy) -> tuple[dict[str, Any], pa.Table]:

@@ -53,9 +53,9 @@ def fit_ordinal(x: Floats, answer: Ints, weight: Floats, l2: float) -> tuple[Flo
         value = -float(weight @ np.log(chance)) / total + l2 / 2 * float(b @ b)
         return value, np.concatenate([slopes, tail[:1], gaps])
 
-    found = _minimise(loss, first)
-    known = np.concatenate([[-FAR], _thresholds(found[d:]), [FAR]])
-    return found[:d], known[np.searchsorted(present, np.arange(1, LEVELS), side="right")]
+    minimise = _minimise(loss, first)
+    known = np.concatenate([[-FAR], _thresholds(minimise[d:]), [FAR]])
+    return minimise[:d], known[np.searchsorted(present, np.arange(1, LEVELS), side="right")]
 
 
 def _thresholds(parameters: Floats) -> Floats:
@@ -64,9 +64,9 @@ def _thresholds(parameters: Floats) -> Floats:
 
 def _minimise(loss: Callable[[Floats], tuple[float, Floats]], start: Floats) -> Floats:
     options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8, "maxcor": 20}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    if not np.isfinite(found.x).all() or np.abs(found.x).max() > 50:
+    result = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    if not np.isfinite(result.x).all() or np.abs(result.x).max() > 50:
         raise InputError(
             "the proxy does not settle: a feature tells the answer without error; leave it out, or raise l2"
         )
-    return np.asarray(found.x, dtype=np.float64)
+    return np.asarray(result.x, dtype=np.float64)

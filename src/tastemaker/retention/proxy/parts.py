@@ -40,8 +40,8 @@ def rows_of(
             f"{name}: column '{user}' is missing; users must be known, so that those calibrated on are not"
             " trained on"
         )
-    mine = user_parts([str(one) for one in table[user].to_pylist()], seed) == PARTS.index(part)
-    found = table.filter(pa.array(mine))
-    if not found.num_rows:
+    own = user_parts([str(value) for value in table[user].to_pylist()], seed) == PARTS.index(part)
+    result = table.filter(pa.array(own))
+    if not result.num_rows:
         raise InputError(f"{name}: none of its users falls into the part to {part} on; give more users")
-    return found
+    return result

@@ -41,15 +41,15 @@ def validity_claim(
     are of the same respondents, and what unknown reliability leaves open is shown. retests: of `retest`, by
     question. Raises InputError as `association_table`.
     """
-    found = association_table(
+    table = association_table(
         answers, events, by, questions=questions, weight=weight, key=key, resamples=resamples, name=name
     )
-    if not found.pairs["n"].to_numpy().any():
+    if not table.pairs["n"].to_numpy().any():
         raise InputError(
             f"{name}: no row has answers to two of {', '.join(questions)}; associations need people who"
             " answered both"
         )
-    verdict, because = _verdict(found, questions[0])
+    verdict, because = _verdict(table, questions[0])
     report = ClaimReport(
         claim=(
             f"The answer to '{questions[0]}' agrees with the other questions, repeats none, and is no"
@@ -57,8 +57,8 @@ def validity_claim(
         ),
         verdict=verdict,
         because=because,
-        tables=_tables(found, questions[0], retests or {}),
-        figures=_figures(found),
+        tables=_tables(table, questions[0], retests or {}),
+        figures=_figures(table),
         assumptions=(
             (
                 "users are independent of each other",
@@ -82,12 +82,12 @@ def validity_claim(
             "resamples": resamples,
         },
     )
-    return found, report
+    return table, report
 
 
-def _verdict(found: Associations, first: str) -> tuple[Verdict, str]:
+def _verdict(associations: Associations, first: str) -> tuple[Verdict, str]:
     kind = "polychoric"
-    overall = [row for row in found.pairs.to_pylist() if row["group"] == "all" and row["a"] == first]
+    overall = [row for row in associations.pairs.to_pylist() if row["group"] == "all" and row["a"] == first]
     judged: list[tuple[bool, bool, str]] = []  # holds, is refuted, in words
     for row in overall:
         r, low, high = (row[f"{kind}{end}"] for end in ("", "_low", "_high"))
@@ -102,7 +102,7 @@ def _verdict(found: Associations, first: str) -> tuple[Verdict, str]:
                 f"{label} = {r:.2f} [{low:.2f}, {high:.2f}]",
             )
         )
-    for row in found.events.to_pylist():
+    for row in associations.events.to_pylist():
         value, low, high = (row[f"normalised{end}"] for end in ("", "_low", "_high"))
         if value is None or low is None or high is None:
             judged.append((False, False, f"{row['event']}: {row['normalised_reason']}"))
@@ -127,8 +127,8 @@ def _estimate(row: Mapping[str, Any], column: str, n: str = "n") -> Interval:
     return Interval(value, low, high, int(row[n]), column, reason=row[f"{column}_reason"])
 
 
-def _tables(found: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:
-    rows = found.pairs.to_pylist()
+def _tables(associations: Associations, first: str, retests: Mapping[str, Retest]) -> tuple[Table, ...]:
+    rows = associations.pairs.to_pylist()
     cells = [
         _who(row)
         | {
@@ -139,7 +139,7 @@ def _tables(found: Associations, first: str, retests: Mapping[str, Retest]) -> t
         for row in rows
     ]
     tables = [Table.of("Correlations (polychoric)", cells, "Intervals from resampling users.")]
-    contrasts = found.contrasts.to_pylist()
+    contrasts = associations.contrasts.to_pylist()
     if contrasts:
         note = (
             "The published row can mean either reading. Intervals from resampling users; z of the same"
@@ -147,16 +147,21 @@ def _tables(found: Associations, first: str, retests: Mapping[str, Retest]) -> t
         )
         note += "Hittner, May and Silver, of different people by Fisher, as published."
         tables.append(Table.of("By content, both readings", [_contrast(row) for row in contrasts], note))
-    if found.events.num_rows:
-        tables.append(Table.of("Engagement", [_event(row) for row in found.events.to_pylist()]))
+    if associations.events.num_rows:
+        tables.append(Table.of("Engagement", [_event(row) for row in associations.events.to_pylist()]))
     overall = [
         row for row in rows if row["group"] == "all" and row["a"] == first and row["pearson"] is not None
     ]
     tables.append(_reliability(overall))
     if retests:
         asked: list[dict[str, Cell]] = [
-            {"question": name, "asked twice": one.pairs, "Pearson": one.pearson, "polychoric": one.polychoric}
-            for name, one in retests.items()
+            {
+                "question": name,
+                "asked twice": retest.pairs,
+                "Pearson": retest.pearson,
+                "polychoric": retest.polychoric,
+            }
+            for name, retest in retests.items()
         ]
         tables.append(
             Table.of(
@@ -193,9 +198,9 @@ def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The disattenuated correlation at equal reliabilities of both questions."""
     grids = {f"{row['a']}, {row['b']}": reliability_grid(row["pearson"]) for row in rows}
     cells: list[dict[str, Cell]] = []
-    for place, one in enumerate(next(iter(grids.values()), [])):
-        if one.reliability_a == one.reliability_b:
-            line: dict[str, Cell] = {"if both reliabilities were": one.reliability_a}
+    for place, item in enumerate(next(iter(grids.values()), [])):
+        if item.reliability_a == item.reliability_b:
+            line: dict[str, Cell] = {"if both reliabilities were": item.reliability_a}
             for label, grid in grids.items():
                 line[label] = grid[place].correlation if grid[place].possible else "impossible: above 1"
             cells.append(line)
@@ -204,15 +209,15 @@ def _reliability(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table.of("Correlation without measurement error", cells, ONE_ITEM.capitalize() + ".")
 
 
-def _figures(found: Associations) -> tuple[Intervals, ...]:
+def _figures(associations: Associations) -> tuple[Intervals, ...]:
     estimates = {
         f"{row['a']}, {row['b']} ({row['group']})": _estimate(row, "polychoric")
-        for row in found.pairs.to_pylist()
+        for row in associations.pairs.to_pylist()
     }
     label = "polychoric correlation, 95 % interval; dashed: ceiling"
     figures = [Intervals.of("Agreement of questions", label, estimates, reference=CEILING)]
-    shares = {row["event"]: _estimate(row, "normalised") for row in found.events.to_pylist()}
+    shares = {row["event"]: _estimate(row, "normalised") for row in associations.events.to_pylist()}
     if shares:
         label = "share of the smaller entropy, 95 % interval"
         figures.append(Intervals.of("What events tell about the answer", label, shares, reference=LIMIT))
-    return tuple(one for one in figures if one.rows)
+    return tuple(figure for figure in figures if figure.rows)

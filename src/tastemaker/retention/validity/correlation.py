@@ -35,8 +35,8 @@ def pearson(
     Where one side does not vary the value is NaN, with the reason. Raises InputError on unequal lengths or a
     negative weight.
     """
-    (x, y), w, kept = checked(a, b, weight=weight, names=("a", "b"))
-    owners = None if users is None else np.asarray(users)[kept]
+    (x, y), w, selected = checked(a, b, weight=weight, names=("a", "b"))
+    owners = None if users is None else np.asarray(users)[selected]
     kind = "weighted Pearson" if weight is not None else "Pearson"
     if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
         reason = CONSTANT if len(x) >= 3 else f"{len(x)} complete rows: a correlation needs at least 3"
@@ -175,7 +175,7 @@ def difference_by_user(
         w = np.asarray(mask, dtype=np.float64) * (
             1.0 if weight is None else np.asarray(weight, dtype=np.float64)
         )
-        (x, y), kept_weight, kept = checked(*pair, weight=w, names=("a", "b"))
+        (x, y), kept_weight, selected = checked(*pair, weight=w, names=("a", "b"))
         if len(x) < 3 or x.min() == x.max() or y.min() == y.max():
             return Interval(
                 float("nan"),
@@ -189,7 +189,9 @@ def difference_by_user(
         x, y = x - x.mean(), y - y.mean()
         block = kept_weight[:, None] * np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
         parts.append(
-            np.column_stack([np.bincount(owner[kept], c, minlength=int(owner.max()) + 1) for c in block.T])
+            np.column_stack(
+                [np.bincount(owner[selected], c, minlength=int(owner.max()) + 1) for c in block.T]
+            )
         )
     sums: Floats = np.hstack(parts).astype(np.float64)
 

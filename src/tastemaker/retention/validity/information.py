@@ -54,7 +54,7 @@ def mutual_information(
     construction for events
     of a few percent: 3 % has .1347 nats of entropy.
     """
-    (x, y), w, kept = checked(a, b, weight=weight, names=("a", "b"))
+    (x, y), w, selected = checked(a, b, weight=weight, names=("a", "b"))
     if len(x) < 2 or permutations < 1:
         raise InputError(
             f"mutual information needs 2 complete rows and 1 permutation; got {len(x)} and {permutations}"
@@ -63,7 +63,7 @@ def mutual_information(
     shape, n = (len(rows), len(columns)), effective_size(w)
     indicator = np.zeros((len(x), shape[0] * shape[1]))
     indicator[np.arange(len(x)), i * shape[1] + j] = w
-    sums = by_user(indicator, None if users is None else np.asarray(users)[kept])
+    sums = by_user(indicator, None if users is None else np.asarray(users)[selected])
     total = sums.sum(axis=0)[None]
     nats, least = (float(f(total.reshape(1, *shape))[0]) for f in (_nats, _least_entropy))
     rests = ("users are independent of each other",)
@@ -134,6 +134,6 @@ def _permuted(
 ) -> Floats:
     """(times,) plug-in values after shuffling j."""
     cells = np.empty((times, shape[0] * shape[1]))
-    for one in range(times):
-        cells[one] = np.bincount(i * shape[1] + rng.permutation(j), w, minlength=cells.shape[1])
+    for number in range(times):
+        cells[number] = np.bincount(i * shape[1] + rng.permutation(j), w, minlength=cells.shape[1])
     return _nats(cells.reshape(times, *shape))

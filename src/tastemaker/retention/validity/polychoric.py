@@ -38,7 +38,7 @@ def polychoric(
 
     Source: Olsson, Psychometrika 1979, the two-step estimator.
     """
-    (x, y), w, kept = checked(a, b, weight=weight, names=("a", "b"))
+    (x, y), w, selected = checked(a, b, weight=weight, names=("a", "b"))
     kind = "two-step polychoric" + ("" if weight is None else ", weighted")
     (rows, i), (columns, j) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
     if min(len(rows), len(columns)) < 2:
@@ -51,7 +51,7 @@ def polychoric(
     shape = (len(rows), len(columns))
     indicator = np.zeros((len(x), shape[0] * shape[1]))
     indicator[np.arange(len(x)), i * shape[1] + j] = w
-    sums = by_user(indicator, None if users is None else np.asarray(users)[kept])
+    sums = by_user(indicator, None if users is None else np.asarray(users)[selected])
     value = float(fit_polychoric(sums.sum(axis=0).reshape(shape)))
     low, high = bounds(sums, lambda s: fit_polychoric(s.reshape(-1, *shape)), key, resamples, level)
     return Interval(value, low, high, len(sums), kind, (USERS, "the answers are cut from normal variables"))
@@ -129,7 +129,7 @@ def bivariate_normal(h: npt.ArrayLike, k: npt.ArrayLike, rho: npt.ArrayLike) -> 
     Source: Owen, Annals of Mathematical Statistics 1956, by his T function.
     """
     # A zero would divide by zero; a number this small gives the limit.
-    x, y, r = np.broadcast_arrays(*(np.asarray(one, dtype=np.float64) for one in (h, k, rho)))
+    x, y, r = np.broadcast_arrays(*(np.asarray(part, dtype=np.float64) for part in (h, k, rho)))
     x, y = np.where(x == 0, 1e-300, x), np.where(y == 0, 1e-300, y)
     root = np.sqrt(1 - r**2)
     both = (ndtr(x) + ndtr(y)) / 2 - owens_t(x, (y / x - r) / root) - owens_t(y, (x / y - r) / root)

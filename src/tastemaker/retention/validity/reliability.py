@@ -72,7 +72,7 @@ def reliability_grid(r: float, grid: Sequence[float] = GRID) -> list[Disattenuat
 
     Raises InputError on a reliability outside (0, 1] or |r| > 1. Source: Spearman 1904.
     """
-    if not abs(r) <= 1 or not all(0 < one <= 1 for one in grid):
+    if not abs(r) <= 1 or not all(0 < item <= 1 for item in grid):
         raise InputError(f"a grid needs |r| <= 1 and reliabilities in (0, 1]; got r = {r} and {tuple(grid)}")
     pairs = [(a, b) for a in grid for b in grid if b >= a]
     return [Disattenuated(a, b, r / np.sqrt(a * b), abs(r) <= np.sqrt(a * b)) for a, b in pairs]
@@ -116,7 +116,7 @@ def retest(
     columns = ["answer"] if weight is None else ["answer", weight]
     twice = answered.group_by("user_id", "item_id", maintain_order=True).agg(
         pl.len().alias("times"),
-        *(pl.col(one).first().alias(f"first_{one}") for one in columns),
+        *(pl.col(column).first().alias(f"first_{column}") for column in columns),
         pl.col("answer").get(1, null_on_oob=True),
     )
     twice = twice.filter(pl.col("times") >= 2)
@@ -126,5 +126,5 @@ def retest(
         return Retest(twice.height, none, none)
     first, second, users = (twice[c].to_numpy() for c in ("first_answer", "answer", "user_id"))
     w = None if weight is None else twice[f"first_{weight}"].to_numpy()
-    found = [f(first, second, w, users=users, key=key, level=level) for f in (pearson, polychoric)]
-    return Retest(twice.height, *found)
+    results = [f(first, second, w, users=users, key=key, level=level) for f in (pearson, polychoric)]
+    return Retest(twice.height, *results)

@@ -74,19 +74,19 @@ def checked(
 
     Raises InputError on unequal lengths, no row left, a negative or infinite weight.
     """
-    found = [np.asarray(one, dtype=np.float64) for one in arrays]
-    w = np.ones(len(found[0])) if weight is None else np.asarray(weight, dtype=np.float64)
-    if len({len(one) for one in [*found, w]}) > 1:
+    results = [np.asarray(array, dtype=np.float64) for array in arrays]
+    w = np.ones(len(results[0])) if weight is None else np.asarray(weight, dtype=np.float64)
+    if len({len(part) for part in [*results, w]}) > 1:
         raise InputError(
-            f"{', '.join(names)} and the weights have {[len(one) for one in [*found, w]]} rows; give one"
+            f"{', '.join(names)} and the weights have {[len(part) for part in [*results, w]]} rows; give one"
             " value a row"
         )
     wrong = ~(w >= 0) | np.isinf(w)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(f"row {row + 1}: the weight is {w[row]:g}; weights are finite and at least 0")
-    kept = np.flatnonzero((w > 0) & np.all([~np.isnan(one) for one in found], axis=0))
-    return [one[kept] for one in found], w[kept], kept
+    selected = np.flatnonzero((w > 0) & np.all([~np.isnan(item) for item in results], axis=0))
+    return [item[selected] for item in results], w[selected], selected
 
 
 def effective_size(weight: Floats) -> float:

@@ -63,10 +63,10 @@ def widen(surveys: pa.Table, keep: Sequence[str] = ()) -> pa.Table:
     frame = pl.DataFrame(pl.from_arrow(surveys)).sort("timestamp", nulls_last=True, maintain_order=True)
     names = frame["question"].unique(maintain_order=True).to_list()
     answers = [
-        pl.col("answer").filter(pl.col("question") == one).drop_nulls().first().alias(one) for one in names
+        pl.col("answer").filter(pl.col("question") == name).drop_nulls().first().alias(name) for name in names
     ]
-    kept = [pl.col(one).drop_nulls().first() for one in keep]
-    return frame.group_by("user_id", "item_id", maintain_order=True).agg(*answers, *kept).to_arrow()
+    selected = [pl.col(item).drop_nulls().first() for item in keep]
+    return frame.group_by("user_id", "item_id", maintain_order=True).agg(*answers, *selected).to_arrow()
 
 
 def association_table(
@@ -95,7 +95,7 @@ def association_table(
     """
     if len(questions) < 2:
         raise InputError(f"{name}: an association needs two questions; got {', '.join(questions) or 'none'}")
-    columns = {one: numbers(answers, one, name, nulls=True) for one in questions}
+    columns = {question: numbers(answers, question, name, nulls=True) for question in questions}
     weights = (
         np.ones(answers.num_rows)
         if weight is None
@@ -106,12 +106,12 @@ def association_table(
         numbered, labels = codes(answers, by, name)
         groups |= {
             f"{by}={label}": numbered == place
-            for place, label in sorted(enumerate(labels), key=lambda one: one[1])
+            for place, label in sorted(enumerate(labels), key=lambda item: item[1])
         }
     data = _Data(columns, weights, codes(answers, user, name)[0], groups, key, resamples)
     pairs = [_pair(data, group, a, b) for group in groups for a, b in combinations(questions, 2)]
-    found = [_event(data, questions[0], event, _binary(answers, event, name)) for event in events]
-    return Associations(_arrow(pairs), _arrow(_contrasts(data, questions)), _arrow(found))
+    results = [_event(data, questions[0], event, _binary(answers, event, name)) for event in events]
+    return Associations(_arrow(pairs), _arrow(_contrasts(data, questions)), _arrow(results))
 
 
 def _pair(data: _Data, group: str, a: str, b: str) -> dict[str, object]:
@@ -156,7 +156,7 @@ def _contrasts(data: _Data, questions: Sequence[str]) -> list[dict[str, object]]
 
 def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict[str, object]:
     complete = (
-        np.all([~np.isnan(data.answers[one]) for one in (first, b, c)], axis=0)
+        np.all([~np.isnan(data.answers[part]) for part in (first, b, c)], axis=0)
         & data.groups[group]
         & (data.weight > 0)
     )
@@ -182,7 +182,7 @@ def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict
     if not np.isfinite(gap.value) or n <= 3:
         return row | {"z": None, "p": None, "test": gap.reason or "too few complete rows"}
     r = (
-        np.corrcoef(np.array([x[one][complete] for one in (b, c, first)]))
+        np.corrcoef(np.array([x[part][complete] for part in (b, c, first)]))
         if np.ptp(w[complete]) == 0
         else _weighted(x, (b, c, first), w)
     )
@@ -192,7 +192,7 @@ def _other_question(data: _Data, group: str, first: str, b: str, c: str) -> dict
 
 def _weighted(x: dict[str, Floats], names: Sequence[str], w: Floats) -> Floats:
     rows = w > 0
-    matrix = np.array([x[one][rows] for one in names])
+    matrix = np.array([x[name][rows] for name in names])
     cov = np.cov(matrix, aweights=w[rows])
     sd = np.sqrt(np.diag(cov))
     return np.asarray(cov / np.outer(sd, sd), dtype=np.float64)
@@ -217,7 +217,7 @@ def _other_content(data: _Data, group: str, inside: Bools, first: str, b: str) -
 
 
 def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, object]:
-    found = mutual_information(
+    information = mutual_information(
         data.answers[question],
         values,
         data.weight,
@@ -227,9 +227,11 @@ def _event(data: _Data, question: str, event: str, values: Floats) -> dict[str, 
     )
     on = ~np.isnan(data.answers[question]) & ~np.isnan(values) & (data.weight > 0)
     rate = float(data.weight[on] @ values[on] / data.weight[on].sum())
-    about = {"question": question, "event": event, "rate": rate, "n": int(on.sum()), "nats": found.nats}
-    about |= {"least_entropy": found.least_entropy, "null": found.null, "p": found.p}
-    return about | _columns("corrected", found.corrected) | _columns("normalised", found.normalised)
+    about = {"question": question, "event": event, "rate": rate, "n": int(on.sum()), "nats": information.nats}
+    about |= {"least_entropy": information.least_entropy, "null": information.null, "p": information.p}
+    return (
+        about | _columns("corrected", information.corrected) | _columns("normalised", information.normalised)
+    )
 
 
 def _binary(answers: pa.Table, event: str, name: str) -> Floats:
@@ -245,8 +247,8 @@ def _binary(answers: pa.Table, event: str, name: str) -> Floats:
 
 def _columns(name: str, estimate: Interval) -> dict[str, object]:
     values = (estimate.value, estimate.low, estimate.high)
-    found = [one if np.isfinite(one) else None for one in values]
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True)) | {
+    results = [item if np.isfinite(item) else None for item in values]
+    return dict(zip((name, f"{name}_low", f"{name}_high"), results, strict=True)) | {
         f"{name}_reason": estimate.reason
     }
 

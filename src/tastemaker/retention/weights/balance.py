@@ -32,14 +32,14 @@ def balance_table(design: Design, target: Floats, before: Floats, after: Floats)
     spread, two_valued = _spread(x, sides[0], second[0])
     rows: list[dict[str, object]] = []
     for j, name in enumerate(design.names):
-        means = [float(design.mean[j] + design.scale[j] * one[j]) for one in first]
-        rows.append(_row(name, "mean", means, [float(one[j]) for one in first], 1.0))
+        means = [float(design.mean[j] + design.scale[j] * item[j]) for item in first]
+        rows.append(_row(name, "mean", means, [float(item[j]) for item in first], 1.0))
     pairs = [(j, j) for j in range(p)] + list(combinations(range(p), 2))
     for j, k in pairs:
         if spread[j, k] < 1e-6 or (j == k and two_valued[j]):
             continue
         name = f"{design.names[j]}²" if j == k else f"{design.names[j]} × {design.names[k]}"
-        means = [float(one[j, k]) for one in second]
+        means = [float(item[j, k]) for item in second]
         if k != j and design.names[j].split("=")[0] == design.names[k].split("=")[0]:
             continue
         rows.append(_row(name, "square" if j == k else "product", means, means, float(spread[j, k])))

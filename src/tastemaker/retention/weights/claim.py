@@ -41,25 +41,25 @@ def weights_claim(
             f"{name}: weights are of one question at a time; the table holds {', '.join(questions)}:"
             " choose one"
         )
-    found = response_weights(surveys, covariates, settings, name=name)
+    weights = response_weights(surveys, covariates, settings, name=name)
     means = {
         "as they came": answered_mean(surveys, name=name),
         "weighted": weighted_mean(surveys, covariates, scale=SCALE, name=name),
         "doubly robust": aipw_mean(surveys, covariates, key=key, scale=SCALE, name=name),
     }
-    verdict, because = _verdict(found)
+    verdict, because = _verdict(weights)
     report = ClaimReport(
         claim="Weighted, those who answered look like everyone who was asked",
         verdict=verdict,
         because=because,
         tables=(
-            _means_balance(found),
-            _worst(found),
+            _means_balance(weights),
+            _worst(weights),
             Table.of("Mean answer", _means(means)),
-            _health(found),
-            *_tipping(means, found, surveys, threshold),
+            _health(weights),
+            *_tipping(means, weights, surveys, threshold),
         ),
-        figures=_figures(found, means),
+        figures=_figures(weights, means),
         assumptions=(
             "given the covariates, who answers does not depend on the answer",
             "everyone asked could have answered",
@@ -77,7 +77,7 @@ def weights_claim(
             "threshold": threshold,
         },
     )
-    return found, report
+    return weights, report
 
 
 def _verdict(weights: ResponseWeights) -> tuple[Verdict, str]:
@@ -114,8 +114,8 @@ def _verdict(weights: ResponseWeights) -> tuple[Verdict, str]:
     return ("cannot tell" if doubts else "supported"), words
 
 
-def _means_balance(found: ResponseWeights) -> Table:
-    rows = [row for row in found.balance.to_pylist() if row["kind"] == "mean"]
+def _means_balance(weights: ResponseWeights) -> Table:
+    rows = [row for row in weights.balance.to_pylist() if row["kind"] == "mean"]
     note = (
         f"SMD: difference from everyone asked, in their standard deviations; accepted when below {LIMIT}"
         " everywhere."
@@ -123,8 +123,8 @@ def _means_balance(found: ResponseWeights) -> Table:
     return Table.of("Balance of means", [_moment(row) for row in rows], note)
 
 
-def _worst(found: ResponseWeights) -> Table:
-    rows = [row for row in found.balance.to_pylist() if row["kind"] != "mean"]
+def _worst(weights: ResponseWeights) -> Table:
+    rows = [row for row in weights.balance.to_pylist() if row["kind"] != "mean"]
     rows.sort(key=lambda row: -abs(row["smd_after"]))
     cells: list[dict[str, Cell]] = [{"moment": row["covariate"]} | _smd(row) for row in rows[:_MOST]]
     if not cells:
@@ -156,32 +156,32 @@ def _means(means: dict[str, Interval]) -> list[dict[str, Cell]]:
     return [{"estimate": name, "mean answer": mean, "users": mean.n} for name, mean in means.items()]
 
 
-def _health(found: ResponseWeights) -> Table:
+def _health(weights: ResponseWeights) -> Table:
     rows: list[dict[str, Cell]] = [
-        {"quantity": "questions shown", "value": found.shown},
-        {"quantity": "answered", "value": found.answered},
-        {"quantity": "response rate, by design weight", "value": found.response_rate},
-        {"quantity": "effective sample size", "value": found.ess},
-        {"quantity": "design effect of weighting", "value": found.deff},
-        {"quantity": "largest weight over the mean one", "value": found.largest},
-        {"quantity": "weights trimmed", "value": found.trimmed},
+        {"quantity": "questions shown", "value": weights.shown},
+        {"quantity": "answered", "value": weights.answered},
+        {"quantity": "response rate, by design weight", "value": weights.response_rate},
+        {"quantity": "effective sample size", "value": weights.ess},
+        {"quantity": "design effect of weighting", "value": weights.deff},
+        {"quantity": "largest weight over the mean one", "value": weights.largest},
+        {"quantity": "weights trimmed", "value": weights.trimmed},
     ]
     note = (
-        f"Left out as constant or a combination of others: {', '.join(found.dropped)}."
-        if found.dropped
+        f"Left out as constant or a combination of others: {', '.join(weights.dropped)}."
+        if weights.dropped
         else ""
     )
     return Table.of("What the weights cost", rows, note)
 
 
 def _tipping(
-    means: dict[str, Interval], found: ResponseWeights, surveys: pa.Table, threshold: float | None
+    means: dict[str, Interval], weights: ResponseWeights, surveys: pa.Table, threshold: float | None
 ) -> tuple[Table, ...]:
     robust = means["doubly robust"]
     if threshold is None or not np.isfinite(robust.value):
         return ()
     answers = surveys["answer"].drop_null().to_numpy().astype(np.float64)
-    point = tipping_point(robust, threshold, found.response_rate, float(answers.std()))
+    point = tipping_point(robust, threshold, weights.response_rate, float(answers.std()))
     rows: list[dict[str, Cell]] = [
         {"quantity": "mean answer that would overturn the result", "value": threshold},
         {"quantity": "shift of those who did not answer that moves the mean there", "value": point.shift},
@@ -197,14 +197,14 @@ def _tipping(
     )
 
 
-def _figures(found: ResponseWeights, means: dict[str, Interval]) -> tuple[Intervals, ...]:
+def _figures(weights: ResponseWeights, means: dict[str, Interval]) -> tuple[Intervals, ...]:
     """Balance, and the mean answers unless everyone answered the same."""
     answers = Intervals.of("Mean answer", "mean answer, 95 % interval", means, marked=(list(means)[-1],))
-    return (_balance_figure(found), answers) if answers.rows else (_balance_figure(found),)
+    return (_balance_figure(weights), answers) if answers.rows else (_balance_figure(weights),)
 
 
-def _balance_figure(found: ResponseWeights) -> Intervals:
-    rows = found.balance.to_pylist()
+def _balance_figure(weights: ResponseWeights) -> Intervals:
+    rows = weights.balance.to_pylist()
     rows.sort(key=lambda row: -max(abs(row["smd_before"]), abs(row["smd_after"])))
     lines = [
         (str(r["covariate"]), abs(float(r["smd_after"])), abs(float(r["smd_before"]))) for r in rows[:_MOST]

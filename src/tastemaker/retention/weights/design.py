@@ -70,15 +70,17 @@ def design(
     scale = np.sqrt(np.maximum(np.einsum("i,ij,ij->j", d, x, x) / d.sum(), 0.0))
     live = scale > 1e-12 * np.maximum(np.abs(mean), 1.0)
     x /= np.where(live, scale, 1.0)
-    kept = _independent(gram(x, d / d.sum()), live)
-    dropped = tuple(one for one, keep in zip(names, kept, strict=True) if not keep)
-    if not kept.any() and not allow_constant:
+    independent = _independent(gram(x, d / d.sum()), live)
+    dropped = tuple(item for item, keep in zip(names, independent, strict=True) if not keep)
+    if not independent.any() and not allow_constant:
         raise InputError(
             f"{name}: every covariate is constant ({', '.join(covariates)}); there is nothing to balance"
         )
-    if not kept.all():
-        x, mean, scale = x[:, kept], mean[kept], scale[kept]
-    return Design(x, tuple(one for one, keep in zip(names, kept, strict=True) if keep), mean, scale, dropped)
+    if not independent.all():
+        x, mean, scale = x[:, independent], mean[independent], scale[independent]
+    return Design(
+        x, tuple(item for item, keep in zip(names, independent, strict=True) if keep), mean, scale, dropped
+    )
 
 
 def categories(
@@ -125,15 +127,15 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _independent(correlation: Floats, live: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(p,) which columns add something to those before them."""
-    kept: list[int] = []
+    selected: list[int] = []
     for j in np.flatnonzero(live):
-        if kept:
-            inner, cross = correlation[np.ix_(kept, kept)], correlation[kept, j]
+        if selected:
+            inner, cross = correlation[np.ix_(selected, selected)], correlation[selected, j]
             left = correlation[j, j] - cross @ np.linalg.solve(inner, cross)
         else:
             left = correlation[j, j]
         if left > _REDUNDANT:
-            kept.append(int(j))
+            selected.append(int(j))
     mask = np.zeros(len(live), dtype=bool)
-    mask[kept] = True
+    mask[selected] = True
     return mask

@@ -90,9 +90,10 @@ class ThinCategory:
     @property
     def text(self) -> str:
         """What is the matter with it, in words."""
-        some = "1 person" if self.answered == 1 else f"{self.answered} people"
+        people = "1 person" if self.answered == 1 else f"{self.answered} people"
         return (
-            f"'{self.label}' ({some} answered of {self.asked:,} asked, {100 * self.share:.1f} % of everyone)"
+            f"'{self.label}' ({people} answered of {self.asked:,} asked, {100 * self.share:.1f} % of"
+            " everyone)"
         )
 
 

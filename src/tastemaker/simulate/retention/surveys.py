@@ -41,7 +41,7 @@ def ask(world: ListenerWorld, pairs: pa.Table, key: int | str) -> pa.Table:
     out = out.append_column("answered", pa.array(answered))
     scale = np.sqrt(np.exp(2 * world.style_stretch**2) + world.style_shift**2)
     for question in QUESTIONS:
-        on_value, on_latent = (np.asarray(one)[interest] for one in world.loadings(question))
+        on_value, on_latent = (np.asarray(loading)[interest] for loading in world.loadings(question))
         error = np.sqrt(np.maximum(0.0, 1 - on_value**2 - on_latent**2))
         feeling = on_value * value + on_latent * latent + error * rng.normal(size=n)
         answer = 1 + np.searchsorted(cuts(world), (stretch * feeling + shift) / scale)

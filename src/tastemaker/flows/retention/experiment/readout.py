@@ -45,15 +45,15 @@ def readout_claim(
     if daily is None:
         return claim
     caption = "A gain that fades is novelty; one that grows is learning."
-    days, found = daily
+    days, result = daily
     title = f"{design.plan.primary[0]}: the effect of each day alone"
     labels = tuple(str(day) for day in days)
-    bars = Groups(title, "day", _unit(design), labels, (("effect", day_bars(found)),), caption)
+    bars = Groups(title, "day", _unit(design), labels, (("effect", day_bars(result)),), caption)
     return replace(claim, figures=(*claim.figures, bars))
 
 
 def decision_claim(
-    design: Design, decision: Decision, found: Sequence[Any], more: Sequence[Table] = ()
+    design: Design, decision: Decision, values: Sequence[Any], more: Sequence[Table] = ()
 ) -> ClaimReport:
     """The report of a decision, however its effects were found."""
     plan = design.plan
@@ -68,9 +68,9 @@ def decision_claim(
         tables.append(
             Table.of("Sample ratio", words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason)
         )
-    known = tuple(words.forest(found))
+    known = tuple(words.forest(values))
     picture = (Intervals("Effect on each metric", _unit(design), known, 0.0, plan.primary),) if known else ()
-    assumed = tuple(dict.fromkeys((*_TRUST, *(text for one in found for text in one.assumptions))))
+    assumed = tuple(dict.fromkeys((*_TRUST, *(text for item in values for text in item.assumptions))))
     settings = {
         "experiment": design.id,
         "alpha": plan.alpha,
@@ -99,7 +99,7 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
     last, relative = looks[-1], design.kind == "relative"
     shown = not last.reason and (last.low > 0 or last.high < 0)
     verdict: Any = "cannot tell" if last.reason else "supported" if shown else "not supported"
-    told = (
+    message = (
         "The interval that is valid at every look excludes no effect"
         if shown
         else "No effect is not excluded yet; go on"
@@ -109,7 +109,7 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
     return ClaimReport(
         f"'{design.treatment}' changes {metric}",
         verdict,
-        f"{last.reason or told}.",
+        f"{last.reason or message}.",
         tables=(
             Table.of(
                 "Looks so far",

@@ -27,7 +27,7 @@ def assign_units(units: Path, plan: Path, out: Path, column: str = "user_id") ->
             )
         assigned = assign(table[column].unique(), design.id, design.shares)
     write_table(out, assigned)
-    counts = {one["values"]: one["counts"] for one in assigned["arm"].value_counts().to_pylist()}
+    counts = {count["values"]: count["counts"] for count in assigned["arm"].value_counts().to_pylist()}
     ratio = srm(counts, design.shares)
     return {
         "table": str(out),
@@ -61,18 +61,18 @@ def check_experiment(
     for place, metric in enumerate(design.metrics if runs else ()):
         report("A/A trials", place, len(design.metrics), metric.name)
         with in_file(table):
-            found = aa_test(read_typed(table), metric, seed, runs, design.plan.alpha)
+            test = aa_test(read_typed(table), metric, seed, runs, design.plan.alpha)
         trials[metric.name] = {
-            "rate": found.rate,
-            "limit": found.limit,
-            "uniform_p": found.uniform_p,
-            "passed": found.passed,
+            "rate": test.rate,
+            "limit": test.limit,
+            "uniform_p": test.uniform_p,
+            "passed": test.passed,
         }
-        lines.append(f"{metric.name}: {found.reason}{'' if found.passed else '; REFUSED'}")
+        lines.append(f"{metric.name}: {test.reason}{'' if test.passed else '; REFUSED'}")
         report("A/A trials", place + 1, len(design.metrics), metric.name)
-        passed = passed and found.passed
+        passed = passed and test.passed
     lines.append("passed" if passed else "refused: find the cause before reading any effect from this test")
-    told = {
+    message = {
         "rows": rows,
         "counts": dict(ratio.counts),
         "p": ratio.p,
@@ -80,7 +80,7 @@ def check_experiment(
         "trials": trials,
         "passed": passed,
     }
-    return told | {"text": "\n".join(lines), "exit_code": 0 if passed else 1}
+    return message | {"text": "\n".join(lines), "exit_code": 0 if passed else 1}
 
 
 def read_experiment(
@@ -162,14 +162,14 @@ def plan_power(
     if table is not None and plan is not None:
         design = read_design(plan)
         with in_file(table):
-            columns = [name for one in design.metrics for name in one.columns]
+            columns = [name for metric in design.metrics for name in metric.columns]
             arms = moments(
                 open_table(table, [design.arm, *columns], (design.arm,)), design.metrics, design.arm
             )
             past = {
-                one.name: variation(arms[design.control], one)
-                for one in design.metrics
-                if one.name in design.plan.primary
+                metric.name: variation(arms[design.control], metric)
+                for metric in design.metrics
+                if metric.name in design.plan.primary
             }
     elif cv is not None:
         past = {"metric": (cv, correlation)}

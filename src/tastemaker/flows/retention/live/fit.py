@@ -101,15 +101,15 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
         if deploy
         else "not deployed"
     )
-    said = (
+    text = (
         f"{answers:,} answers; {weighing}; log loss on unseen users {skill:.3f} of knowing only their average"
     )
-    told = {"answers": answers, "proxy": mark, "skill": skill, "deployed": deploy and wrong is None}
+    message = {"answers": answers, "proxy": mark, "skill": skill, "deployed": deploy and wrong is None}
     return (
         written
-        | told
+        | message
         | {
-            "text": f"{written['text']}\n{said}\nproxy {mark} {state}",
+            "text": f"{written['text']}\n{text}\nproxy {mark} {state}",
             "exit_code": 0 if wrong is None else 1,
         }
     )
@@ -119,7 +119,7 @@ def _rows(surveys: Surveys) -> pa.Table:
     """Questions of the survey whose slate logged its features, those first, without rows that lack one."""
     rows = surveys.rows()
     rows = rows.filter(pc.equal(rows["question"], QUESTION))
-    for name in [one for one in rows.column_names if one not in PLAIN]:
+    for name in [item for item in rows.column_names if item not in PLAIN]:
         rows = rows.filter(pc.is_valid(rows[name]))
     return rows
 
@@ -127,20 +127,20 @@ def _rows(surveys: Surveys) -> pa.Table:
 def _weighed(rows: pa.Table) -> tuple[pa.Table, str]:
     """Rows with a weight that makes those who answered stand for everyone asked, and how in words."""
     try:
-        found = response_weights(rows, COVARIATES)
-        weight, said = (
-            found.weight,
+        weights = response_weights(rows, COVARIATES)
+        weight, text = (
+            weights.weight,
             (
-                f"{found.response_rate:.0%} of those asked answered, weighted to match on {len(COVARIATES)}"
+                f"{weights.response_rate:.0%} of those asked answered, weighted to match on {len(COVARIATES)}"
                 " counts"
             ),
         )
     except InputError as error:
-        weight, said = (
+        weight, text = (
             1.0 / rows["asked_probability"].to_numpy(),
             f"weighted by the chance of being asked alone ({error})",
         )
-    return rows.append_column("weight", pa.array(weight)), said
+    return rows.append_column("weight", pa.array(weight)), text
 
 
 def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]:
@@ -148,7 +148,7 @@ def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]
     there.
     """
     features = tuple(name for name in rows.column_names if name not in (*PLAIN, "weight"))
-    days = sorted(str(one.date()) for one in rows["timestamp"].to_pylist())
+    days = sorted(str(row.date()) for row in rows["timestamp"].to_pylist())
     window = f"{days[0]} to {days[-1]}"
     settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
     training = rows_of(rows, "fit", seed, name=NAME)
@@ -172,8 +172,8 @@ def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]
     tables = calibration(proxy, unseen, None, "user_id", seed, NAME)
     claim = calibration_claim(tables, proxy)
     if simulated:
-        told = f"{simulated:,} of the {answers:,} answers were given by simulated listeners."
-        claim = replace(claim, assumptions=(told, *claim.assumptions))
+        text = f"{simulated:,} of the {answers:,} answers were given by simulated listeners."
+        claim = replace(claim, assumptions=(text, *claim.assumptions))
     return proxy, claim, tables["pos"][0].ne
 
 
@@ -241,12 +241,14 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
 
 def _earlier(database: Database, start: str) -> str:
     marks = dict.fromkeys(
-        one.fingerprint for one in database.deployments() if one.kind == KIND and one.fingerprint
+        deployment.fingerprint
+        for deployment in database.deployments()
+        if deployment.kind == KIND and deployment.fingerprint
     )
-    found = [one for one in marks if one.startswith(start)]
-    if len(found) != 1:
-        many = "none" if not found else f"{len(found)}"
+    results = [mark for mark in marks if mark.startswith(start)]
+    if len(results) != 1:
+        many = "none" if not results else f"{len(results)}"
         raise InputError(
             f"--to {start}: {many} of the proxies deployed here; they are {', '.join(marks) or 'none'}"
         )
-    return found[0]
+    return results[0]

@@ -24,13 +24,13 @@ def event_rewards(pipeline: Pipeline, train: Histories) -> Floats:
     means = proxy.about.get("means", {})
     parts = []
     for row, user in enumerate(train.users):
-        found = history_features(context.known, context.person(str(user), train.of(row).tolist()))
+        result = history_features(context.known, context.person(str(user), train.of(row).tolist()))
         n = len(train.of(row))
-        found |= {
+        result |= {
             name: np.full(n, float(means.get(name, 0.0)))
             for name in proxy.settings.features
-            if name not in found
+            if name not in result
         }
-        parts.append(predict_arrays(proxy, matrix(found, proxy.settings.features, n))[0])
+        parts.append(predict_arrays(proxy, matrix(result, proxy.settings.features, n))[0])
         pipeline.report("rewards", row + 1, len(train.users), "")
     return np.concatenate(parts)

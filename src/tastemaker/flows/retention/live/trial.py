@@ -31,11 +31,11 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
     write_table(out, table)
     log = out.with_name("exposures.parquet")
     write_table(log, exposures)
-    counts = {one["values"]: one["counts"] for one in table["arm"].value_counts().to_pylist()}
-    told = ", ".join(f"{arm} {count:,}" for arm, count in sorted(counts.items()))
+    counts = {item["values"]: item["counts"] for item in table["arm"].value_counts().to_pylist()}
+    message = ", ".join(f"{arm} {count:,}" for arm, count in sorted(counts.items()))
     return {
         "table": str(out),
         "exposures": str(log),
         "counts": counts,
-        "text": f"'{name}': {told}\ntable: {out}\nlog: {log}",
+        "text": f"'{name}': {message}\ntable: {out}\nlog: {log}",
     }

@@ -148,9 +148,9 @@ def owners(blocks: Mapping[str, Sequence[int]], p: int) -> npt.NDArray[np.int64]
 def correlations(below: Floats, q: int) -> Floats:
     """(..., q, q) symmetric matrices of unit diagonal from their entries below it (..., q (q - 1) / 2)."""
     rows, columns = np.tril_indices(q, -1)
-    found = np.broadcast_to(np.eye(q), (*below.shape[:-1], q, q)).copy()
-    found[..., rows, columns] = found[..., columns, rows] = below
-    return found
+    result = np.broadcast_to(np.eye(q), (*below.shape[:-1], q, q)).copy()
+    result[..., rows, columns] = result[..., columns, rows] = below
+    return result
 
 
 def start_values(s: Floats, owner: npt.NDArray[np.int64]) -> Floats:

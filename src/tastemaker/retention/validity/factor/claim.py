@@ -45,8 +45,8 @@ def battery_claim(
     against = _against(fit, labels)
     checks = _checks(fit, factors, against, htmt(s, blocks), bounds or {})
     levels = invariance(groups, blocks) if groups else []
-    failed = [str(one["check"]) for one in checks if one["passes"] is False]
-    failed += [f"{one.level} invariance" for one in levels if not one.holds]
+    failed = [str(check["check"]) for check in checks if check["passes"] is False]
+    failed += [f"{entry.level} invariance" for entry in levels if not entry.holds]
     passed = len(checks) + len(levels) - len(failed)
     words = f"{passed} of {len(checks) + len(levels)} checks pass" + (
         f"; fails: {', '.join(failed)}." if failed else "."
@@ -197,14 +197,14 @@ def _loadings(fit: CfaFit, labels: Sequence[str]) -> list[dict[str, Cell]]:
 def _levels(levels: Sequence[Invariance]) -> list[dict[str, Cell]]:
     return [
         {
-            "level": one.level,
-            "chi2": one.fit.chi2,
-            "df": one.fit.df,
-            "CFI": one.fit.cfi,
-            "CFI lost": one.cfi_drop,
-            "holds": one.holds,
+            "level": item.level,
+            "chi2": item.fit.chi2,
+            "df": item.fit.df,
+            "CFI": item.fit.cfi,
+            "CFI lost": item.cfi_drop,
+            "holds": item.holds,
         }
-        for one in levels
+        for item in levels
     ]
 
 

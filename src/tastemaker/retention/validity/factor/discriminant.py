@@ -24,7 +24,7 @@ def htmt(covariance: npt.ArrayLike, blocks: Mapping[str, Sequence[int]]) -> dict
     Marketing Science 2015.
     """
     values = _ratios(np.asarray(covariance, dtype=np.float64)[None], blocks)
-    return {pair: float(one[0]) for pair, one in values.items()}
+    return {pair: float(value[0]) for pair, value in values.items()}
 
 
 def htmt_bounds(
@@ -61,13 +61,13 @@ def htmt_bounds(
 
     values = _ratios(covariances(sums.sum(axis=0)[None]), blocks)
     drawn = _ratios(covariances(resampled(sums, key, resamples)), blocks)
-    found = {}
+    results = {}
     for pair, value in values.items():
         low, high = np.quantile(drawn[pair], [(1 - level) / 2, (1 + level) / 2])
-        found[pair] = Interval(
+        results[pair] = Interval(
             float(value[0]), float(low), float(high), len(sums), "HTMT", ("users are independent",)
         )
-    return found
+    return results
 
 
 def _ratios(covariance: Floats, blocks: Mapping[str, Sequence[int]]) -> dict[tuple[str, str], Floats]:

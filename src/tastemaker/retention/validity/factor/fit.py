@@ -193,5 +193,5 @@ def _srmr(implied: tuple[Floats, Floats], seen: Moments, means: bool) -> float:
 def _gfi(sigma: Floats, seen: Moments) -> float:
     ratio = np.linalg.solve(sigma, seen.covariance)
     off = ratio - np.eye(sigma.shape[1])
-    top, bottom = (seen.n @ np.einsum("gij,gji->g", one, one) for one in (off, ratio))
+    top, bottom = (seen.n @ np.einsum("gij,gji->g", part, part) for part in (off, ratio))
     return float(1 - top / bottom)

@@ -63,15 +63,17 @@ def invariance(
     owner = owners(blocks, seen.mean.shape[1])
     if (np.bincount(owner) < 2).any():
         raise InputError("invariance needs at least two items a factor")
-    found: list[Invariance] = []
+    results: list[Invariance] = []
     for level in LEVELS:
         shape = _Layout(level, len(seen.n), owner)
         theta, _ = minimise(shape.model, shape.start(seen), seen)
         fit = fit_of(shape.model(theta), seen, len(theta), means=True)
-        drop = found[-1].fit.cfi - fit.cfi if found else 0.0
-        holds = drop <= CUTOFFS["cfi_drop"] and all(one.holds for one in found) if found else fit.cfi >= 0.9
-        found.append(Invariance(level, fit, drop, bool(holds)))
-    return found
+        drop = results[-1].fit.cfi - fit.cfi if results else 0.0
+        holds = (
+            drop <= CUTOFFS["cfi_drop"] and all(item.holds for item in results) if results else fit.cfi >= 0.9
+        )
+        results.append(Invariance(level, fit, drop, bool(holds)))
+    return results
 
 
 class _Layout:
