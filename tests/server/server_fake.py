@@ -340,6 +340,7 @@ class FakeService:
                     "model",
                     self._reasons(one, liked),
                     self._moved(place),
+                    one,
                 )
                 for place, (score, one) in enumerate(rows[: request.k])
             ),

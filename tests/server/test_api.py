@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,6 +205,62 @@ def test_a_survey_question_comes_with_an_event_and_is_answered_once(
     refusal(client.post("/surveys", json={name: told[name] for name in ("question_id", "user_id")}), 422)
     rows = client.post("/recommendations", json={"user_id": "listener-0001", "k": 3}).json()["rows"]
     assert rows[0]["retention"]["moved"] == 2 and rows[0]["retention"]["text"].startswith("Moved up")
+
+
+def test_a_slate_counts_as_shown_once_it_was_sent_to_somebody_who_is_still_there(
+    client: TestClient, service: FakeService
+) -> None:
+    body = {"user_id": "listener-0001", "k": 3}
+    name = client.post("/recommendations", json=body).json()["request_id"]
+    assert service.shown == [name]
+    service.gate = lambda queries: time.sleep(0.3)
+    refusal(client.post("/recommendations", json=body | {"deadline_ms": 50}), 503)
+    service.gate = lambda queries: None
+    assert client.post("/recommendations", json=body).status_code == 200
+    assert service.made == 3 and len(service.shown) == 2  # one was made for nobody
+
+
+def test_a_client_that_hung_up_was_shown_nothing(client: TestClient, service: FakeService) -> None:
+    body = json.dumps({"user_id": "listener-0001"}).encode()
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/recommendations", "raw_path": b"/recommendations"}
+    scope |= {
+        "query_string": b"",
+        "headers": headers,
+        "http_version": "1.1",
+        "scheme": "http",
+        "root_path": "",
+    }
+    messages = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
+    sent = []
+
+    async def call() -> None:
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await client.app(scope, receive, send)
+
+    assert client.portal is not None
+    client.portal.call(call)
+    assert service.made == 1 and service.shown == [] and not messages
+
+
+def test_an_erased_person_is_gone(client: TestClient) -> None:
+    gone = client.delete("/users/listener-0003").json()
+    assert gone["removed"] and all(set(one) == {"what", "count"} for one in gone["removed"])
+    refusal(client.delete("/users/listener-0003"), 404)
+    refusal(client.get("/users/listener-0003/history"), 404)
+
+
+def test_lists_say_how_many_there_are(client: TestClient) -> None:
+    assert client.get("/users?limit=2").headers["x-total-count"] == "12"
+    assert client.get("/items?limit=2").headers["x-total-count"] == "60"
+    assert "GET" in client.put("/users").headers["allow"]
+    whole = client.get("/items/tune-000/audio", headers={"range": "bytes=0-" + "9" * 5000})
+    assert whole.status_code == 200  # a range that nobody can mean is none
 
 
 def test_reading_items_users_fields_and_info(client: TestClient) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from fastapi import APIRouter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tastemaker.errors import InputError, TastemakerError
+from tastemaker.errors import InputError
 from tastemaker.server.admission import Calls, Done, Lane, Refused
 from tastemaker.server.models import (
     AnswerIn,
@@ -29,8 +29,7 @@ from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
 from tastemaker.serving.query import Happened, Query, Slate
 
-Filled = tuple[Slate, Mapping[str, Item]]
-RecommendationLane = Lane[Query, Filled]
+RecommendationLane = Lane[Query, Slate]
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ProblemOut, "description": "an unknown user, item or filter"},
     409: {"model": ProblemOut, "description": "an id stands for something else already"},
@@ -43,8 +42,8 @@ ANSWER_REFUSALS: dict[int | str, dict[str, object]] = {
 }
 
 
-def answer(service: Service, queries: Sequence[Query]) -> list[Filled | Exception]:
-    """The service's slates for `queries`, with their items; runs in a worker thread.
+def answer(service: Service, queries: Sequence[Query]) -> list[Slate | Exception]:
+    """The service's slates for `queries`; runs in a worker thread.
 
     Raises
     ------
@@ -54,10 +53,7 @@ def answer(service: Service, queries: Sequence[Query]) -> list[Filled | Exceptio
     ready, reason = service.ready()
     if not ready:
         raise Refused(f"recommendations cannot be served yet: {reason}", 2, 503)
-    slates = service.recommend_many(queries)
-    ids = {row.item_id for slate in slates if isinstance(slate, Slate) for row in slate.rows}
-    items = known_items(service, sorted(ids))
-    return [slate if isinstance(slate, TastemakerError) else (slate, items) for slate in slates]
+    return list(service.recommend_many(queries))
 
 
 class Delivery(Response):
@@ -113,11 +109,11 @@ def recommendation_routes(
         started = clock()
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds
         done = await lane.run(_query(body, started + allowed), allowed)
-        slate, items = done.answer
+        slate = done.answer
         timings = _timings(done, clock() - started)
         times = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
         return Delivery(
-            _filled(slate, items, timings),
+            _filled(slate, timings),
             {"Cache-Control": "no-store", "Server-Timing": times},
             lambda: asyncio.to_thread(service.delivered, [slate.request_id]),
         )
@@ -178,15 +174,12 @@ def _query(body: RecommendationRequest, deadline: float) -> Query:
     )
 
 
-def _filled(slate: Slate, items: Mapping[str, Item], timings: Timings) -> str:
-    """The answer as JSON; an item that was taken down meanwhile is named by its id alone."""
-    plain = slate.public()
-    for row in plain["rows"]:
-        row["item"] = items.get(row["item_id"]) or Item(item_id=row["item_id"])
-    return Recommendations.model_validate(plain | {"timings": timings}).model_dump_json()
+def _filled(slate: Slate, timings: Timings) -> str:
+    """The answer as JSON."""
+    return Recommendations.model_validate(slate.public() | {"timings": timings}).model_dump_json()
 
 
-def _timings(done: Done[Filled], total: float) -> Timings:
+def _timings(done: Done[Slate], total: float) -> Timings:
     queue, compute, whole = (round(seconds * 1000, 2) for seconds in (done.waited, done.computed, total))
     return Timings(queue_ms=queue, compute_ms=compute, total_ms=whole, batch=done.batch)
 

@@ -1,14 +1,15 @@
-"""Why this one: evidence from attributes and co-plays alone, in words."""
+"""Why this one: evidence from attributes and co-plays alone, in words; and what there is to show of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from tastemaker.corpus.pairs import pair_counts
 from tastemaker.flows.data import Data, item_texts
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
-from tastemaker.serving.query import Evidence, Query, Slate
+from tastemaker.serving.query import Evidence, Query, Row, Slate
 
 RECENT = 30  # events of a history that evidence is sought in
 
@@ -18,6 +19,8 @@ class Explainer:
 
     def __init__(self, data: Data) -> None:
         self._index, ids = data.index, data.item_ids
+        columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
+        self.items = {row["item_id"]: _item(row) for row in data.items.select(columns).to_pylist()}
         lists = data.items["attributes"].to_pylist()
         self._attributes = {item: frozenset(own or ()) for item, own in zip(ids, lists, strict=True)}
         self._rarity = rarity_of(self._attributes.values())
@@ -26,13 +29,15 @@ class Explainer:
             (low, high): count for (low, high), count in zip(pairs.tolist(), times.tolist(), strict=True)
         }
         self.texts = dict(zip(ids, item_texts(data.items), strict=True))
-        self._titles = dict(zip(ids, data.items["title"].to_pylist(), strict=True))
 
     def __call__(self, query: Query, slate: Slate) -> Slate:
-        """The slate with the evidence for each of its rows."""
+        """The slate with the evidence for each of its rows, and what there is to show of its item."""
         history = slate.profile.history
-        rows = [replace(row, reasons=self.evidence(row.item_id, history)) for row in slate.rows]
-        return replace(slate, rows=tuple(rows))
+        return replace(slate, rows=tuple(self._shown(row, history) for row in slate.rows))
+
+    def _shown(self, row: Row, history: Sequence[str]) -> Row:
+        reasons, item = self.evidence(row.item_id, history), self.items[row.item_id]
+        return replace(row, reasons=reasons, item=item)
 
     def evidence(self, item_id: str, history: Sequence[str]) -> tuple[Evidence, ...]:
         """Why this item, given item ids that the person wants, oldest first; empty where nothing says so."""
@@ -52,4 +57,13 @@ class Explainer:
 
     def title(self, item_id: str) -> str:
         """The item's title, else its text, else its id."""
-        return str(self._titles[item_id] or self.texts[item_id] or item_id)
+        return str(self.items[item_id]["title"] or self.texts[item_id] or item_id)
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("item_id", "title", "text", "creator")}
+    return shown | {
+        "attributes": row["attributes"] or [],
+        "has_audio": row["audio"] is not None,
+        "has_image": row["image"] is not None,
+    }

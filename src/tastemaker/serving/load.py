@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tastemaker.flows.deploy import in_service
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.search import Searcher
@@ -59,11 +58,8 @@ class Erased:
         return self._tombstones.holds(user_id)
 
 
-def load_parts(workspace: Workspace, shared: Shared, deployment: Deployment | None = None) -> Parts:
-    """The parts of a deployment; by default the active one. Raises ArtifactError naming the command that is
-    missing.
-    """
-    deployment = deployment or in_service(workspace)
+def load_parts(workspace: Workspace, shared: Shared, deployment: Deployment) -> Parts:
+    """The parts of a deployment. Raises ArtifactError naming a part that is damaged or gone."""
     searcher = Searcher.of(deployment)
     data, database = searcher.data, shared.database
     interactions = workspace.table("interactions", tables=deployment.catalogue)

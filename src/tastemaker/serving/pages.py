@@ -24,8 +24,7 @@ class Pages:
     def __init__(self, workspace: Workspace, parts: Parts) -> None:
         self.title, self.parts, self.people = workspace.settings.title, parts, parts.people
         items = parts.searcher.data.items
-        columns = ("item_id", "title", "text", "attributes", "creator", "audio", "image")
-        self._items = {row["item_id"]: _item(row) for row in items.select(columns).to_pylist()}
+        self._items = parts.explainer.items
         titles = [title or "" for title in items["title"].to_pylist()]
         texts = zip(self._items, item_texts(items), strict=True)
         self._words = TypeAhead(titles, [f"{item_id} {text}" for item_id, text in texts])
@@ -108,12 +107,3 @@ def _place(field: str) -> int:
     if field in TELLING:
         return TELLING.index(field)
     return len(TELLING) + field.startswith("cover") + 2 * field.endswith("_bpm")
-
-
-def _item(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in ("item_id", "title", "text", "creator")}
-    return shown | {
-        "attributes": row["attributes"] or [],
-        "has_audio": row["audio"] is not None,
-        "has_image": row["image"] is not None,
-    }

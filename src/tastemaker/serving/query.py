@@ -88,8 +88,9 @@ class Move:
 
 @dataclass(frozen=True)
 class Row:
-    """One recommended item. score: the model's, None where the search did not bring it. propensity: the
-    probability with which the policy showed it in this place, given those above.
+    """One recommended item. item: what there is to show of it, in the deployment that answers. score: the
+    model's, None where the search did not bring it. propensity: the probability with which the policy showed
+    it in this place, given those above.
     """
 
     item_id: str
@@ -99,6 +100,7 @@ class Row:
     source: str = "model"
     reasons: tuple[Evidence, ...] = ()
     retention: Move | None = None
+    item: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _nothing() -> Candidates:

@@ -26,6 +26,7 @@ STRANGER = (
     "nobody knows '{}' yet, so this list is for anybody; send events for them, or a history, and it becomes"
     " theirs"
 )
+ERASED = "'{}' was erased, so this list is for anybody, and is nobody's; go on under another id"
 _searching = threading.Lock()  # one search at a time: it uses all the cores it may
 
 
@@ -87,8 +88,10 @@ def begin(query: Query, parts: Parts) -> Asked:
     searcher, notice, asked = parts.searcher, None, query.digest()
     profile = Profile(query.history)
     if query.user_id is not None:
-        profile = parts.people.profile(query.user_id)
-        notice = None if profile.known else STRANGER.format(query.user_id[:80])
+        profile, name = parts.people.profile(query.user_id), query.user_id[:80]
+        notice = None if profile.known else STRANGER.format(name)
+        if parts.people.forgotten(query.user_id):  # nothing is kept about them again
+            query, notice = replace(query, user_id=None), ERASED.format(name)
     exclude = frozenset(item for item in query.exclude if item in searcher.data.index)
     query = replace(query, history=profile.history, exclude=exclude | profile.unwanted)
     _check_filters(query, searcher)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError, TastemakerError
+from tastemaker.flows.deploy import active, active_name, in_service
+from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.forget.person import forget
 from tastemaker.schema import EventRules
 from tastemaker.serving.asking import Asker
@@ -18,22 +23,79 @@ from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
 
 AHEAD = timedelta(minutes=5)  # how far a client's clock may be before ours
+WATCH = 1.0  # seconds between looks for another deployment
+log = logging.getLogger("tastemaker.serving")
+
+
+@dataclass(frozen=True)
+class Live:
+    """What one deployment answers and shows."""
+
+    parts: Parts
+    pages: Pages
 
 
 class WorkspaceService:
     """Everything behind the HTTP edge of one workspace; see `server.service.Service` for the contract of each
     call.
 
-    clock: the time that events, slates and questions are stamped with.
+    clock: the time that events, slates and questions are stamped with. watch: seconds between looks whether
+    another deployment was activated, which then takes over; 0 for never (see `swap`).
     """
 
-    def __init__(self, workspace: Workspace, clock: Clock = now) -> None:
+    def __init__(self, workspace: Workspace, clock: Clock = now, watch: float = 0.0) -> None:
         self.workspace, self.clock = workspace, clock
         self.shared = Shared.of(workspace, clock)
         self.database = self.shared.database
         self.offers, self.asker = Offers(self.database), Asker(workspace, self.database)
-        self.parts: Parts = load_parts(workspace, self.shared)
-        self.pages = Pages(workspace, self.parts)
+        self._live = self._load(in_service(workspace))
+        self._swapping, self._stopped = threading.Lock(), threading.Event()
+        if watch:
+            threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments").start()
+
+    @property
+    def parts(self) -> Parts:
+        """What answers now; take it once a batch, for another may stand here the next time."""
+        return self._live.parts
+
+    @property
+    def pages(self) -> Pages:
+        """What is shown now."""
+        return self._live.pages
+
+    def _load(self, deployment: Deployment) -> Live:
+        parts = load_parts(self.workspace, self.shared, deployment)
+        return Live(parts, Pages(self.workspace, parts))
+
+    def swap(self) -> bool:
+        """Take over the active deployment if it is another one; requests in hand finish on the one before.
+
+        Raises ArtifactError when a part of it is damaged or gone; the one before goes on then.
+        """
+        with self._swapping:
+            if active_name(self.database) == self.parts.deployment:
+                return False
+            deployment = active(self.workspace)
+            if deployment is None:
+                return False
+            self._live = self._load(deployment)  # one assignment: every reader has the old or the new whole
+            return True
+
+    def _watch(self, seconds: float) -> None:
+        """Look for another deployment until the service is closed; what cannot be loaded is said once."""
+        said = ""
+        while not self._stopped.wait(seconds):
+            try:
+                self.swap()
+            except TastemakerError as error:
+                if str(error) != said:
+                    log.error("%s goes on serving: %s", self.parts.deployment, error)
+                said = str(error)
+
+    def close(self) -> None:
+        """Stop looking for deployments, and close the database."""
+        self._stopped.set()
+        self.database.close()
 
     def ready(self) -> tuple[bool, str]:
         """A service exists only once its model is loaded."""
@@ -161,5 +223,5 @@ def check_value(event: Event, rules: EventRules) -> None:
 
 
 def open_service(workspace: Path) -> WorkspaceService:
-    """`tastemaker serve`: the service of a trained workspace."""
-    return WorkspaceService(Workspace.open(workspace))
+    """`tastemaker serve`: the service of a trained workspace, which takes over every new deployment."""
+    return WorkspaceService(Workspace.open(workspace), watch=WATCH)

@@ -1,0 +1,163 @@
+"""A running server takes over what was activated: catalogue and answers change together, nothing is
+dropped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from starlette.testclient import TestClient
+from tests.conftest import tiny_interactions, tiny_items
+
+from tastemaker.errors import ArtifactError
+from tastemaker.flows import deploy
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.server import create_app
+from tastemaker.serving.service import WorkspaceService
+from tastemaker.store import Database, Workspace
+
+GONE = ["t005", "t033"]
+
+
+@pytest.fixture
+def folder(untouched_workspace: Path, tmp_path: Path) -> Path:
+    """A trained workspace to change."""
+    return Path(shutil.copytree(untouched_workspace, tmp_path / "w"))
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[WorkspaceService]:
+    service = WorkspaceService(Workspace.open(folder), watch=0.05)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def client(service: WorkspaceService) -> Iterator[TestClient]:
+    with TestClient(create_app(service), base_url="http://localhost") as opened:
+        yield opened
+
+
+def take_down(folder: Path, items: list[str]) -> str:
+    """Ingest the catalogue without some items; the name of the deployment that serves it."""
+    table = tiny_items()
+    kept = pc.invert(pc.is_in(table["item_id"], value_set=pa.array(items, pa.string())))
+    pq.write_table(table.filter(kept), folder.parent / "items.parquet")
+    pq.write_table(tiny_interactions(), folder.parent / "interactions.parquet")
+    files = folder.parent / "items.parquet", folder.parent / "interactions.parquet"
+    return str(ingest_files(folder, *files)["deployment"]["name"])
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> float:
+    """Seconds until it is."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_an_item_taken_down_is_gone_from_the_running_server(folder: Path, client: TestClient) -> None:
+    heard = next(user for user in client.get("/users").json() if "t005" in _past(client, user["user_id"]))
+    before = client.post("/recommendations", json={"history": ["t001"], "k": 100}).json()
+    assert client.get("/items/t005").status_code == 200
+    name = take_down(folder, GONE)
+    until(lambda: client.get("/items/t005").status_code == 404)
+    assert client.get("/info").json()["versions"]["deployment"] == name
+    after = client.post("/recommendations", json={"history": ["t001"], "k": 100}).json()
+    assert after["deployment"] == name != before["deployment"]
+    assert {row["item_id"] for row in before["rows"]} - {row["item_id"] for row in after["rows"]} == set(GONE)
+    # Who heard it, and who still excludes it, are served all the same.
+    assert "t005" not in _past(client, heard["user_id"])
+    for body in ({"user_id": heard["user_id"]}, {"history": [], "exclude": ["t005"]}):
+        assert client.post("/recommendations", json=body).status_code == 200
+    deploy.rollback(Workspace.open(folder))
+    until(lambda: client.get("/items/t005").status_code == 200)
+
+
+@pytest.mark.parametrize("body", ['{"history": [], "filters": {"\\ud800": ["x"]}}', '{"user_id": "\\ud800"}'])
+def test_half_a_character_is_refused_in_one_line(client: TestClient, body: str) -> None:
+    response = client.post("/recommendations", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422) and set(response.json()) == {"error", "remedy"}
+
+
+def _past(client: TestClient, user: str) -> set[str]:
+    return {event["item_id"] for event in client.get(f"/users/{user}/history").json()}
+
+
+def test_swaps_under_load_drop_nothing_and_every_answer_is_valid_for_what_it_names(
+    folder: Path, service: WorkspaceService, client: TestClient
+) -> None:
+    whole = service.parts.deployment
+    few = take_down(folder, GONE)
+    until(lambda: service.parts.deployment == few)
+    items = {whole: set(tiny_items()["item_id"].to_pylist())}
+    items[few] = items[whole] - set(GONE)
+    answers: list[Any] = []
+    stop = threading.Event()
+
+    def ask(user: str) -> None:
+        while not stop.is_set():
+            answers.append(client.post("/recommendations", json={"user_id": user, "k": 64}))
+
+    people = [threading.Thread(target=ask, args=(f"u{number:03d}",)) for number in range(3)]
+    for person in people:
+        person.start()
+    for name in (whole, few) * 4:
+        deploy.activate(Workspace.open(folder), name)
+        until(lambda name=name: service.parts.deployment == name)  # type: ignore[misc]
+        until(lambda more=len(answers) + 2: len(answers) >= more)  # type: ignore[misc]
+    stop.set()
+    for person in people:
+        person.join()
+    assert {answer.status_code for answer in answers} == {200}
+    told = [answer.json() for answer in answers]
+    assert {answer["deployment"] for answer in told} == {whole, few}
+    for answer in told:
+        assert {row["item_id"] for row in answer["rows"]} <= items[answer["deployment"]]
+        assert all(row["item"]["title"] for row in answer["rows"])
+        assert answer["versions"]["deployment"] == answer["deployment"]
+    assert any(set(GONE) & {row["item_id"] for row in answer["rows"]} for answer in told)
+
+
+def test_a_damaged_deployment_is_not_taken_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    service = WorkspaceService(Workspace.open(folder))
+    name = service.parts.deployment
+    take_down(folder, GONE)
+    damaged = deploy.active(Workspace.open(folder))
+    assert damaged is not None
+    file = damaged.folder / "served.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match="damaged"):
+        service.swap()
+    assert service.parts.deployment == name and service.items(["t005"])
+    service.close()
+
+
+def test_an_erased_person_is_nobody_to_the_running_server(folder: Path, client: TestClient) -> None:
+    event = {"event_id": "e1", "user_id": "passer-by", "kind": "like", "item_id": "t001"}
+    assert client.post("/events", json={"events": [event]}).status_code == 200
+    for user in ("passer-by", "u003"):
+        client.post("/recommendations", json={"user_id": user})
+        gone = client.delete(f"/users/{user}")
+        assert gone.status_code == 200 and sum(one["count"] for one in gone.json()["removed"]) > 0
+        assert client.get(f"/users/{user}/history").status_code == 404
+        assert user not in {one["user_id"] for one in client.get("/users?limit=200").json()}
+        assert client.delete(f"/users/{user}").json()["removed"] == []
+        again = client.post("/events", json={"events": [event | {"event_id": f"e-{user}", "user_id": user}]})
+        assert again.status_code == 409 and "was erased" in again.json()["error"]
+        answer = client.post("/recommendations", json={"user_id": user}).json()
+        assert "was erased" in answer["notice"] and len(answer["rows"]) == 10
+        database = Database(folder / "tastemaker.sqlite")
+        assert user not in database.slates_table()["user_id"].to_pylist()
+        database.close()
+    assert client.delete("/users/never-came").status_code == 404
