@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from recipes.common import parser, read_arguments, save_figure, show_table
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.validity import Associations
+from tastemaker.retention.validity import Associations, ValiditySettings
 from tastemaker.retention.validity.claim import validity_claim
 from tastemaker.retention.validity.factor.claim import battery_claim
 from tastemaker.retention.weights import (
@@ -111,11 +111,13 @@ def validate(
     weighted = answers.append_column("weight", pa.array(weights.weight))
     result, report = validity_claim(
         weighted,
-        list(PUBLISHED_NATS),
-        "practical",
-        weight="weight",
-        key=(arguments.seed,),
-        resamples=100 if arguments.quick else 300,
+        ValiditySettings(
+            events=tuple(PUBLISHED_NATS),
+            by="practical",
+            weight="weight",
+            key=(arguments.seed,),
+            resamples=100 if arguments.quick else 300,
+        ),
     )
     write_claim(report, arguments.out / "validity")
     rows = []

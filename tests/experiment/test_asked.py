@@ -17,7 +17,7 @@ from tastemaker.experiment.assign import assign, position
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.asked import AskingSettings, people_table, read_asking
 from tastemaker.experiment.readout.logs import AskedAfter
-from tastemaker.flows.retention.asked import read_asked
+from tastemaker.flows.retention.asked import AskedTable, read_asked
 from tastemaker.simulate.retention import ListenerWorld, draw_listeners, draw_pairs, returns
 from tastemaker.stats.random import generator
 from tastemaker.store import read_table, write_table
@@ -200,13 +200,11 @@ def test_a_plain_table_ends_in_a_report(tmp_path: Path) -> None:
     write_table(tmp_path / "people.parquet", one_test(-1.2, 7, people=12_000))
     told: list[Any] = []
     with pytest.raises(InputError, match="--holdout"):
-        read_asked(tmp_path / "out", lambda *_: None, table=tmp_path / "people.parquet")
+        read_asked(tmp_path / "out", lambda *_: None, AskedTable(tmp_path / "people.parquet"))
     done = read_asked(
         tmp_path / "out",
         lambda *one: told.append(one),
-        table=tmp_path / "people.parquet",
-        holdout=0.2,
-        shown="shown",
+        AskedTable(tmp_path / "people.parquet", holdout=0.2, shown="shown"),
     )
     assert (
         done["exit_code"] == 1
@@ -216,5 +214,5 @@ def test_a_plain_table_ends_in_a_report(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Asked against never asked" in page and "Sample ratio" in page and "<svg" in page and told
     write_table(tmp_path / "few.parquet", read_table(tmp_path / "people.parquet").slice(0, 200))
-    few = read_asked(tmp_path / "few", lambda *_: None, table=tmp_path / "few.parquet", holdout=0.2)
+    few = read_asked(tmp_path / "few", lambda *_: None, AskedTable(tmp_path / "few.parquet", holdout=0.2))
     assert few["exit_code"] == 1 and few["verdict"] == "cannot tell" and not few["effects"]

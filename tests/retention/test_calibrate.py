@@ -132,7 +132,7 @@ def test_expected_over_observed_covers_one() -> None:
     inside = 0
     for seed in range(200):
         _, y, truth = sample(300, seed)
-        ratio = expected_observed(truth, y, np.ones(300), np.arange(300), (seed,), 200, 0.95)
+        ratio = expected_observed(truth, y, np.ones(300), np.arange(300), (seed,))
         inside += ratio.low <= 1 <= ratio.high
     assert abs(inside / 200 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 200) + 0.01
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ from tests.server.chromium import Browser, find
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Lines, Table
-from tastemaker.retention.validity import widen
+from tastemaker.retention.validity import ValiditySettings, widen
 from tastemaker.retention.validity.claim import validity_claim
 from tastemaker.retention.weights import weights_claim
 from tastemaker.stats.intervals import Interval
 
 ESTIMATE = Interval(0.6312, 0.6219, 0.6403, 5000, "Pearson")
 TABLE = Table.of("Numbers", [{"name": "a | b", "r": ESTIMATE, "n": 5000, "p": 1e-9}], "a note")
+
+
+QUICK = ValiditySettings(resamples=60)
 
 
 def claim(**changes: object) -> ClaimReport:
@@ -188,28 +192,30 @@ def answers(n: int = 2_500, repeat: bool = False) -> pa.Table:
 
 
 def test_validity_is_supported_refused_or_open() -> None:
-    found, report = validity_claim(answers(), ["like"], "content", resamples=60)
+    found, report = validity_claim(answers(), replace(QUICK, events=("like",), by="content"))
     assert report.verdict == "supported" and report.tables and len(report.figures) == 2
     assert found.pairs.num_rows == 9 and found.contrasts.num_rows == 4 and found.events.num_rows == 1
     assert {row["reading"] for row in found.contrasts.to_pylist()} == {"other question", "other content"}
-    assert validity_claim(answers(repeat=True), resamples=60)[1].verdict == "not supported"
+    assert validity_claim(answers(repeat=True), QUICK)[1].verdict == "not supported"
     same = answers(200).set_column(1, "worth", pa.array([3] * 200))
-    unsure = validity_claim(same, resamples=60)[1]
+    unsure = validity_claim(same, QUICK)[1]
     assert unsure.verdict == "cannot tell" and "same answer" in unsure.because
 
 
 def test_bad_answers_are_named() -> None:
     with pytest.raises(InputError, match="column 'like' is 2; an event is 0 or 1"):
-        validity_claim(answers(50).set_column(3, "like", pa.array([2] * 50)), ["like"])
+        validity_claim(
+            answers(50).set_column(3, "like", pa.array([2] * 50)), replace(QUICK, events=("like",))
+        )
     with pytest.raises(InputError, match="needs two questions; got return"):
-        validity_claim(answers(50), questions=["return"])
+        validity_claim(answers(50), replace(QUICK, questions=("return",)))
     with pytest.raises(InputError, match="column 'joy' is missing"):
-        validity_claim(answers(50), questions=["return", "joy"])
+        validity_claim(answers(50), replace(QUICK, questions=("return", "joy")))
     with pytest.raises(InputError, match="weight is -1"):
-        validity_claim(answers(50).append_column("w", pa.array([-1.0] * 50)), weight="w", resamples=5)
+        validity_claim(answers(50).append_column("w", pa.array([-1.0] * 50)), replace(QUICK, weight="w"))
     none = answers(50).set_column(1, "worth", pa.nulls(50, pa.int64()))
     with pytest.raises(InputError, match="no row has answers to two of return, worth"):
-        validity_claim(none, questions=["return", "worth"])
+        validity_claim(none, replace(QUICK, questions=("return", "worth")))
 
 
 def test_long_answers_become_wide() -> None:

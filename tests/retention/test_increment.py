@@ -131,6 +131,21 @@ def test_effects_are_the_obvious_change_of_prediction() -> None:
     assert moved[5] == pytest.approx(100 * total.mean(), abs=1e-9)
 
 
+def test_an_answer_that_hardly_anybody_gave_has_no_effect() -> None:
+    table = rows(600)
+    given = np.array([4.0 if value == 5 else value for value in table["return"].to_pylist()], dtype=float)
+    given[:3] = 5.0
+    table = table.set_column(
+        table.column_names.index("return"), "return", pa.array(given, mask=np.isnan(given))
+    )
+    changes = increment_table(table, replace(QUICK, surveys=("return",)), 1).changes
+    rare = [change.points for change in changes if change.level == 5]
+    assert all(
+        np.isnan(points.value) and "people answered 5; 10 are needed" in points.reason for points in rare
+    )
+    assert all(np.isfinite(change.points.value) for change in changes if change.level == 4)
+
+
 def test_the_threshold_of_a_count_comes_from_the_training_rows() -> None:
     counts = np.array([0, 1, 2, 3, 4, 100, 200, 300.0])
     train = np.array([True] * 5 + [False] * 3)

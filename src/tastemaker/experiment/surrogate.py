@@ -124,15 +124,27 @@ def index_effect(
     return replace(effect, treatment=means[0], control=means[1])
 
 
+@dataclass(frozen=True)
+class SurrogatePlan:
+    """Columns: `short` outcomes, the `long` one, the `arm`; the arms' names; horizon: over which days the
+    long outcome runs; key: of the refits.
+    """
+
+    short: tuple[str, ...]
+    long: str
+    arm: str = "arm"
+    control: str = "control"
+    treatment: str = "treatment"
+    horizon: str = ""
+    key: str | int = 0
+
+    def __post_init__(self) -> None:
+        if not self.short:
+            raise InputError("a surrogate index needs at least one short outcome")
+
+
 def index_on_tables(
-    history: pa.Table,
-    test: pa.Table,
-    short: Sequence[str],
-    long: str,
-    arm: str = "arm",
-    control: str = "control",
-    treatment: str = "treatment",
-    key: str | int = 0,
+    history: pa.Table, test: pa.Table, plan: SurrogatePlan
 ) -> tuple[SurrogateIndex, Effect, list[Effect]]:
     """Fit on `history` (one row a unit: short outcomes and `long`), read the effect in `test` (one row a
     unit: arm, short).
@@ -140,19 +152,18 @@ def index_on_tables(
     Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a
     missing column or value, or an arm without units.
     """
-    if not short:
-        raise InputError("a surrogate index needs at least one short outcome")
+    short, long, control, treatment = plan.short, plan.long, plan.control, plan.treatment
     past = np.column_stack([numbers(history, name) for name in short])
-    index = fit_index(past, numbers(history, long), short, key)
+    index = fit_index(past, numbers(history, long), short, plan.key)
     now = np.column_stack([numbers(test, name) for name in short])
-    arms = np.array(texts(test, arm).to_pylist(), dtype=object)
+    arms = np.array(texts(test, plan.arm).to_pylist(), dtype=object)
     for name in (control, treatment):
         if not (arms == name).any():
             raise InputError(
                 f"arm '{name}' is empty: no row has it; arms found: {', '.join(sorted(set(map(str, arms))))}"
             )
     alone = effects(
-        moments(test, [Metric(name) for name in short], arm),
+        moments(test, [Metric(name) for name in short], plan.arm),
         [Metric(name) for name in short],
         control,
         treatment,

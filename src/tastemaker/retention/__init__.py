@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tastemaker.retention.proxy.parts import rows_of
     from tastemaker.retention.report import ClaimReport
     from tastemaker.retention.surveys import check_surveys, of_question, with_covariates
+    from tastemaker.retention.validity import ValiditySettings
     from tastemaker.retention.validity.claim import validity_claim
     from tastemaker.retention.validity.factor.claim import battery, battery_claim
     from tastemaker.retention.weights import WeightSettings, aipw_mean, response_weights, weights_claim
@@ -48,6 +49,7 @@ __all__ = [
     "ProxySettings",
     "Reason",
     "Step",
+    "ValiditySettings",
     "Value",
     "WeightSettings",
     "aipw_mean",
@@ -90,6 +92,7 @@ _HOME = {
         "proxy.parts": "rows_of",
         "report": "ClaimReport",
         "surveys": "check_surveys of_question with_covariates",
+        "validity": "ValiditySettings",
         "validity.claim": "validity_claim",
         "validity.factor.claim": "battery battery_claim",
         "weights": "WeightSettings aipw_mean response_weights weights_claim",

@@ -145,14 +145,10 @@ def power(
 
     Example: tastemaker experiment power --cv 1 --lift 0.0003
     """
-    from tastemaker.flows.retention.experiment.run import plan_power
+    from tastemaker.flows.retention.experiment.run import PowerGoal, plan_power
 
-    emit(
-        plan_power(
-            cv, lift, units, correlation=correlation, alpha=alpha, power=chance, table=table, plan=plan
-        ),
-        as_json,
-    )
+    goal = PowerGoal(lift, units, alpha, chance)
+    emit(plan_power(goal, cv, correlation, table, plan), as_json)
 
 
 @app.command()
@@ -175,22 +171,12 @@ def surrogate(
     Example: tastemaker experiment surrogate results.parquet --history past.parquet --short plays --short
     likes --long day63
     """
+    from tastemaker.experiment.surrogate import SurrogatePlan
     from tastemaker.flows.retention.experiment.run import read_surrogate
 
     with progress(quiet) as report:
-        result = read_surrogate(
-            history,
-            results,
-            short,
-            long,
-            out,
-            report,
-            arm=arm,
-            control=control,
-            treatment=treatment,
-            horizon=horizon,
-            seed=seed,
-        )
+        plan = SurrogatePlan(tuple(short), long, arm, control, treatment, horizon, seed)
+        result = read_surrogate(history, results, plan, out, report)
     finish(result, as_json)
 
 

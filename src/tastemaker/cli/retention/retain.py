@@ -125,7 +125,9 @@ def mediation(
     """
     from tastemaker.flows.retention.increment import mediation as run
 
-    settings = {"survey": survey, "outcome": outcome, "day": day, "alpha": alpha}
+    settings = {"survey": survey, "outcome": outcome, "day": day, "alpha": alpha} | {
+        "controls": tuple(control or ())
+    }
     with progress(quiet) as report:
         result = run(
             rows,
@@ -133,7 +135,6 @@ def mediation(
             report,
             slates=slates,
             candidates=candidates,
-            controls=control or (),
             settings=settings,
             seed=seed,
         )

@@ -60,22 +60,11 @@ def weigh(
     country
     --threshold 3.5
     """
-    from tastemaker.flows.retention.survey import weigh_surveys
+    from tastemaker.flows.retention.survey import Weighing, weigh_surveys
 
     with progress(quiet) as report:
-        result = weigh_surveys(
-            surveys,
-            covariate,
-            out,
-            report,
-            users=users,
-            impressions=impressions,
-            question=question,
-            trim=trim,
-            threshold=threshold,
-            columns=pairs(column, "--column"),
-            seed=seed,
-        )
+        settings = Weighing(users, impressions, question, pairs(column, "--column"), trim, threshold, seed)
+        result = weigh_surveys(surveys, covariate, out, report, settings)
     finish(result, as_json)
 
 
@@ -120,24 +109,18 @@ def validate(
     tastemaker retention survey validate people.csv --block value=v1,v2,v3 --block joy=j1,j2,j3 --by country
     """
     from tastemaker.flows.retention.survey import validate_answers, validate_battery
+    from tastemaker.retention.validity.table import QUESTIONS, ValiditySettings
 
     with progress(quiet) as report:
         if block:
             blocks = {name: items.split(",") for name, items in pairs(block, "--block").items()}
             result = validate_battery(answers, blocks, out, report, by=by, reverse=reverse or (), seed=seed)
         else:
-            result = validate_answers(
-                answers,
-                out,
-                report,
-                questions=question or ("return", "worth", "interest"),
-                events=event or [],
-                by=by,
-                weight=weight,
-                reverse=reverse or (),
-                columns=pairs(column, "--column"),
-                seed=seed,
+            settings = ValiditySettings(
+                tuple(question or QUESTIONS), tuple(event or ()), by, weight, (seed, "validity")
             )
+            known = pairs(column, "--column")
+            result = validate_answers(answers, out, report, settings, known, reverse or ())
     finish(result, as_json)
 
 
@@ -206,21 +189,12 @@ def asked(
     tastemaker retention survey asked people.parquet --metric returned --before returned=returned_before
     --holdout 0.1
     """
-    from tastemaker.flows.retention.asked import read_asked
+    from tastemaker.flows.retention.asked import AskedTable, read_asked
 
     with progress(quiet) as report:
-        result = read_asked(
-            out,
-            report,
-            workspace=workspace,
-            table=table,
-            metrics=metric or (),
-            before=pairs(before, "--before"),
-            down=down or (),
-            shown=shown,
-            holdout=holdout,
-            tolerated=tolerated,
-            least=least,
-            days=days,
+        known = pairs(before, "--before")
+        source = (
+            workspace if table is None else AskedTable(table, metric or (), known, down or (), shown, holdout)
         )
+        result = read_asked(out, report, source, tolerated, least, days)
     finish(result, as_json)

@@ -5,6 +5,7 @@ table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,56 +59,62 @@ _LIMITS = (
 )
 
 
-def read_asked(
-    out: Path,
-    report: Report,
-    *,
-    workspace: Path | None = None,
-    table: Path | None = None,
-    metrics: Sequence[str] = (),
-    before: Mapping[str, str] | None = None,
-    down: Sequence[str] = (),
-    shown: str = "",
-    holdout: float | None = None,
-    tolerated: float = 0.02,
-    least: int = 100,
-    days: int = 14,
-    arm: str = "arm",
-) -> dict[str, Any]:
-    """Effect of being asked on returning and on every other metric, with its report in `out`; exit code 0, 1
-    or 2 as the others.
-
-    workspace: read its logs over `days` days from each person's first occasion (people.parquet in `out`).
-    table: instead, one row a person with `arm` (asked, unasked) and the columns `metrics`, the first being
-    what the claim is about; `before` names a covariate, `down` those where less is good, `shown` a 0 / 1
-    column of who was shown a question, `holdout` the promised share. Raises InputError with file, row, column
-    and remedy.
+@dataclass(frozen=True)
+class AskedTable:
+    """One row a person, read instead of a workspace's logs: `arm` (asked, unasked) and the columns `metrics`,
+    the first being what the claim is about; before: metric -> covariate; down: metrics of which less is good;
+    shown: a 0 / 1 column of who was shown a question; holdout: the share promised to be never asked.
     """
-    report("asked", 0, 3, "reading")
-    if table is not None:
-        known = before or {}
-        chosen = [
-            Metric(n, covariate=known.get(n, ""), better="down" if n in down else "up")
-            for n in metrics or ("returned",)
-        ]
-        if holdout is None:
+
+    path: Path
+    metrics: Sequence[str] = ()
+    before: Mapping[str, str] = field(default_factory=dict)
+    down: Sequence[str] = ()
+    shown: str = ""
+    holdout: float | None = None
+
+    def settings(self, tolerated: float, least: int) -> AskingSettings:
+        """How it is read. Raises InputError without a holdout."""
+        if self.holdout is None:
             raise InputError(
                 "give --holdout, the share of people who are never asked: without it nobody can tell lost"
                 " people"
             )
-        design = AskingSettings(tuple(chosen), holdout, tolerated, least, shown)
-        with in_file(table):
+        metrics = tuple(
+            Metric(name, covariate=self.before.get(name, ""), better="down" if name in self.down else "up")
+            for name in self.metrics or ("returned",)
+        )
+        return AskingSettings(metrics, self.holdout, tolerated, least, self.shown)
+
+
+def read_asked(
+    out: Path,
+    report: Report,
+    source: Path | AskedTable,
+    tolerated: float = 0.02,
+    least: int = 100,
+    days: int = 14,
+) -> dict[str, Any]:
+    """Effect of being asked on returning and on every other metric, with its report in `out`; exit code 0, 1
+    or 2 as the others.
+
+    source: a table, or the workspace whose logs are read over `days` days from each person's first occasion
+    (people.parquet in `out`). Raises InputError with file, row, column and remedy.
+    """
+    report("asked", 0, 3, "reading")
+    if isinstance(source, AskedTable):
+        design = source.settings(tolerated, least)
+        with in_file(source.path):
             report("asked", 1, 3, "effects")
-            reading = read_asking(read_typed(table, text=("user_id", arm)), design, arm=arm)
+            reading = read_asking(read_typed(source.path, text=("user_id", "arm")), design)
+        window = f"{design.metrics[0].name} as in the table"
     else:
-        assert workspace is not None
-        people, design, window = _logged(workspace, tolerated, least, days)
+        people, design, window = _logged(source, tolerated, least, days)
         report("asked", 1, 3, "effects")
         write_table(out / "people.parquet", people)
         reading = read_asking(people, design)
     report("asked", 2, 3, "report")
-    horizon = f"{design.metrics[0].name} as in the table" if table is not None else window
-    claim = asked_claim(reading, design, horizon)
+    claim = asked_claim(reading, design, window)
     written = write_claim(claim, out)
     report("asked", 3, 3, "")
     results = {

@@ -48,7 +48,6 @@ def mediation(
     *,
     slates: Path | None = None,
     candidates: Path | None = None,
-    controls: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def mediation(
     dealt = None if slates is None else read_typed(slates, text=ids)
     options = None if candidates is None else read_typed(candidates, text=ids)
     report("mediation", 1, 2, "testing")
-    chosen = MediationSettings(controls=tuple(controls), **(settings or {}))
+    chosen = MediationSettings(**(settings or {}))
     tests = mediation_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
     written = write_claim(claim(tests), out)
     report("mediation", 2, 2, "")

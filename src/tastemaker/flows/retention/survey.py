@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +13,52 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
+from tastemaker.retention.validity.table import ValiditySettings
 from tastemaker.retention.weights.weigh import WeightSettings
 from tastemaker.store import write_table
 
 
+@dataclass(frozen=True)
+class Weighing:
+    """How surveys are weighed. users: a table of one row a user whose columns may be covariates; impressions:
+    user_id and item_id of what was shown, against which answers are checked; columns: our name of a column ->
+    the table's; trim: of `WeightSettings`; threshold: a mean answer that would change a decision.
+    """
+
+    users: Path | None = None
+    impressions: Path | None = None
+    question: str = "return"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    trim: float | None = None
+    threshold: float | None = None
+    seed: int = 0
+
+
 def weigh_surveys(
-    surveys: Path,
-    covariates: Sequence[str],
-    out: Path,
-    report: Report,
-    *,
-    users: Path | None = None,
-    impressions: Path | None = None,
-    question: str = "return",
-    columns: Mapping[str, str] | None = None,
-    trim: float | None = None,
-    threshold: float | None = None,
-    seed: int = 0,
+    surveys: Path, covariates: Sequence[str], out: Path, report: Report, settings: Weighing = Weighing()
 ) -> dict[str, Any]:
     """`tastemaker survey weigh`: `weights.parquet` (the survey's rows with probability and weight),
     `balance.parquet`, report.
 
-    surveys: rows of `schema.SURVEYS`; users: a table of one row a user whose columns may be covariates;
-    impressions: user_id and item_id of what was shown, against which answers are checked. Raises InputError
-    with file, row, column and remedy.
+    surveys: rows of `schema.SURVEYS`. Raises InputError with file, row, column and remedy.
     """
     from tastemaker.retention.weights.claim import weights_claim
 
     report("survey weights", 0, 3, "reading")
-    shown = None if impressions is None else read_typed(impressions)
+    shown = None if settings.impressions is None else read_typed(settings.impressions)
     table = of_question(
-        check_surveys(read_typed(surveys), columns=columns, impressions=shown, name=str(surveys)), question
+        check_surveys(read_typed(surveys), columns=settings.columns, impressions=shown, name=str(surveys)),
+        settings.question,
     )
-    if users is not None:
-        table = with_covariates(table, read_typed(users), name=str(users))
+    if settings.users is not None:
+        table = with_covariates(table, read_typed(settings.users), name=str(settings.users))
     report("survey weights", 1, 3, "balancing")
     result, claim = weights_claim(
         table,
         covariates,
-        WeightSettings(trim),
-        threshold=threshold,
-        key=(seed, "weigh"),
+        WeightSettings(settings.trim),
+        threshold=settings.threshold,
+        key=(settings.seed, "weigh"),
         name=str(surveys),
     )
     report("survey weights", 2, 3, "writing")
@@ -75,15 +81,9 @@ def validate_answers(
     answers: Path,
     out: Path,
     report: Report,
-    *,
-    questions: Sequence[str] = ("return", "worth", "interest"),
-    events: Sequence[str] = (),
-    by: str | None = None,
-    weight: str | None = None,
+    settings: ValiditySettings,
     columns: Mapping[str, str] | None = None,
     reverse: Sequence[str] = (),
-    resamples: int = 300,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """`tastemaker survey validate`: agreement of questions, distance from engagement, test-retest; tables and
     report in `out`.
@@ -103,24 +103,15 @@ def validate_answers(
         table = check_surveys(table, columns=columns, name=name)
         asked = set(table["question"].unique().to_pylist())
         retests = {
-            question: retest(table, question, weight=weight, key=(seed, "retest", question))
-            for question in questions
+            question: retest(table, question, weight=settings.weight, key=(*settings.key, "retest", question))
+            for question in settings.questions
             if question in asked
         }
-        table = widen(table, [*events, *([by] if by else []), *([weight] if weight else [])])
+        table = widen(table, [*settings.events, *(c for c in (settings.by, settings.weight) if c)])
     table = turned(table, reverse, name=name)
     report("survey validity", 1, 2, "intervals by user")
-    result, claim = validity_claim(
-        table,
-        events,
-        by,
-        questions=questions,
-        weight=weight,
-        retests={k: v for k, v in retests.items() if v.pairs},
-        key=(seed, "validity"),
-        resamples=resamples,
-        name=name,
-    )
+    asked_twice = {question: pairs for question, pairs in retests.items() if pairs.pairs}
+    result, claim = validity_claim(table, settings, asked_twice, name)
     for title, part in (("pairs", result.pairs), ("contrasts", result.contrasts), ("events", result.events)):
         if part.num_rows:
             write_table(out / f"{title}.parquet", part)

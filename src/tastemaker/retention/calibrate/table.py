@@ -16,6 +16,9 @@ from tastemaker.stats.random import generator
 ALL = "all"
 
 
+RESAMPLES = 500  # of users, for an interval
+
+
 @dataclass(frozen=True)
 class Calibration:
     """One cohort: n rows; expected/observed with its interval (1 is right; users drawn with replacement); log
@@ -46,8 +49,6 @@ def calibration_table(
     by: npt.ArrayLike | None = None,
     users: npt.ArrayLike | None = None,
     key: int | str = 0,
-    resamples: int = 500,
-    level: float = 0.95,
 ) -> list[Calibration]:
     """All rows, then each value of `by` (n,); p (n,) in [0, 1], y (n,) 0 or 1, users (n,) whose rows hang
     together.
@@ -66,7 +67,7 @@ def calibration_table(
     parts: list[tuple[str, npt.NDArray[np.bool_]]] = [(ALL, w > 0)]
     parts += [(str(name), (cohort == name) & (w > 0)) for name in np.unique(cohort)] if by is not None else []
     return [
-        _one(name, predicted[rows], truth[rows], w[rows], who[rows], (key, name), resamples, level)
+        _one(name, predicted[rows], truth[rows], w[rows], who[rows], (key, name))
         for name, rows in parts
         if rows.any()
     ]
@@ -79,8 +80,6 @@ def _one(
     w: Floats,
     who: npt.NDArray[np.int64],
     key: tuple[int | str, ...],
-    resamples: int,
-    level: float,
 ) -> Calibration:
     inside = np.clip(p, 1e-12, 1 - 1e-12)
     rate = float(np.average(y, weights=w))
@@ -96,7 +95,7 @@ def _one(
         name,
         len(y),
         rate,
-        expected_observed(p, y, w, who, key, resamples, level),
+        expected_observed(p, y, w, who, key),
         loss / entropy,
         float(np.average((p - y) ** 2, weights=w)),
         *murphy(p, y, w),
@@ -113,8 +112,6 @@ def expected_observed(
     w: Floats,
     who: npt.NDArray[np.int64],
     key: tuple[int | str, ...],
-    resamples: int,
-    level: float,
 ) -> Interval:
     """Sum of predictions over sum of outcomes, with a percentile interval from drawing users with
     replacement.
@@ -133,9 +130,9 @@ def expected_observed(
             reason="no positive outcome in this cohort",
         )
     rng = generator(*key, "expected over observed")
-    drawn = np.array([rng.multinomial(people, np.full(people, 1 / people)) @ sums for _ in range(resamples)])
+    drawn = np.array([rng.multinomial(people, np.full(people, 1 / people)) @ sums for _ in range(RESAMPLES)])
     ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan)
-    low, high = np.nanquantile(ratio, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(ratio, [0.025, 0.975])
     return Interval(
         float(sums[:, 0].sum() / sums[:, 1].sum()),
         float(low),

@@ -17,6 +17,7 @@ from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 NEUTRAL = 3
+LEAST = 10  # people who gave an answer; below, its effect is not told
 Design = Callable[[Rows, Floats | None, str], Floats]
 
 
@@ -106,17 +107,13 @@ def _summaries(
             refit = float(parts.var()) * (count - 1)
             half = z * sqrt(float(((draws @ top) / (draws @ bottom)).var()) + refit)
             mean = float(top.sum() / bottom.sum())
-            text = rows & (data.answers[survey] == level)
-            odds = (
-                float(np.average(shares[survey][text], weights=data.weight[text]))
-                if text.any()
-                else float("nan")
-            )
-            kind = "users drawn with replacement, and refitting"
-            yield Change(
-                cohort,
-                survey,
-                level,
-                Interval(mean, mean - half, mean + half, int((bottom > 0).sum()), kind),
-                odds,
-            )
+            given = rows & (data.answers[survey] == level)
+            weight, nan = data.weight[given], float("nan")
+            odds = float(np.average(shares[survey][given], weights=weight)) if given.any() else nan
+            kind, n = "users drawn with replacement, and refitting", int((bottom > 0).sum())
+            change = Interval(mean, mean - half, mean + half, n, kind)
+            givers = len(np.unique(data.users[given]))
+            if givers < LEAST:  # a fold of the others learns nothing of this answer
+                why = f"{givers} people answered {level}; {LEAST} are needed"
+                change = Interval(nan, nan, nan, n, kind, reason=why)
+            yield Change(cohort, survey, level, change, odds)

@@ -10,13 +10,14 @@ from tastemaker.retention.validity.correlation import (
 from tastemaker.retention.validity.information import Information, mutual_information
 from tastemaker.retention.validity.polychoric import polychoric
 from tastemaker.retention.validity.reliability import Retest, alpha, reliability_grid, retest
-from tastemaker.retention.validity.table import Associations, association_table, widen
+from tastemaker.retention.validity.table import Associations, ValiditySettings, association_table, widen
 
 __all__ = [
     "Associations",
     "Comparison",
     "Information",
     "Retest",
+    "ValiditySettings",
     "alpha",
     "association_table",
     "compare_dependent",

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.reliability import ONE_ITEM, Retest, reliability_grid
-from tastemaker.retention.validity.table import QUESTIONS, Associations, association_table
+from tastemaker.retention.validity.table import Associations, ValiditySettings, association_table
 from tastemaker.stats.intervals import Interval
 
 CEILING = 0.85  # of a correlation: above it two questions are one
@@ -22,14 +22,8 @@ LIMIT = 0.15  # of information: the published limit, here asked of the normalise
 
 def validity_claim(
     answers: pa.Table,
-    events: Sequence[str] = (),
-    by: str | None = None,
-    *,
-    questions: Sequence[str] = QUESTIONS,
-    weight: str | None = None,
+    settings: ValiditySettings = ValiditySettings(),
     retests: Mapping[str, Retest] | None = None,
-    key: tuple[str | int, ...] = (0,),
-    resamples: int = 300,
     name: str = "answers",
 ) -> tuple[Associations, ClaimReport]:
     """The tables of `association_table`, and the report on whether the first question measures something of
@@ -41,9 +35,8 @@ def validity_claim(
     are of the same respondents, and what unknown reliability leaves open is shown. retests: of `retest`, by
     question. Raises InputError as `association_table`.
     """
-    table = association_table(
-        answers, events, by, questions=questions, weight=weight, key=key, resamples=resamples, name=name
-    )
+    questions = settings.questions
+    table = association_table(answers, settings, name)
     if not table.pairs["n"].to_numpy().any():
         raise InputError(
             f"{name}: no row has answers to two of {', '.join(questions)}; associations need people who"
@@ -64,7 +57,7 @@ def validity_claim(
                 "users are independent of each other",
                 "the weights make those who answered stand for everyone asked",
             )
-            if weight
+            if settings.weight
             else (
                 "users are independent of each other",
                 "those who answered both questions are like everyone else: no weights",
@@ -76,10 +69,10 @@ def validity_claim(
         ),
         settings={
             "questions": list(questions),
-            "events": list(events),
-            "by": by,
-            "weight": weight,
-            "resamples": resamples,
+            "events": list(settings.events),
+            "by": settings.by,
+            "weight": settings.weight,
+            "resamples": settings.resamples,
         },
     )
     return table, report

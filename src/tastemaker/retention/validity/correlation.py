@@ -161,7 +161,6 @@ def difference_by_user(
     users: npt.ArrayLike,
     key: Sequence[str | int] = (0,),
     resamples: int = 500,
-    level: float = 0.95,
 ) -> Interval:
     """r(first) - r(second) when both may come from the same users: the interval resamples users for both at
     once.
@@ -198,7 +197,7 @@ def difference_by_user(
     def gap(s: Floats) -> Floats:
         return _from_sums(s[:, :6]) - _from_sums(s[:, 6:])
 
-    low, high = bounds(sums, gap, key, resamples, level)
+    low, high = bounds(sums, gap, key, resamples, 0.95)
     return Interval(
         float(gap(sums.sum(axis=0)[None])[0]), low, high, len(sums), "difference of correlations", (USERS,)
     )

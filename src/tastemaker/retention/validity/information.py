@@ -41,7 +41,6 @@ def mutual_information(
     key: Sequence[str | int] = (0,),
     resamples: int = 300,
     permutations: int = 200,
-    level: float = 0.95,
 ) -> Information:
     """Mutual information of discrete variables a and b (n,), NaN left out; in nats, corrected, normalised,
     and against chance.
@@ -82,7 +81,7 @@ def mutual_information(
 
     null = _permuted(i, j, w, shape, generator(*key, "permutations"), permutations)
     in_nats, as_share = (
-        Interval(float(f(total)[0]), *bounds(sums, f, key, resamples, level), len(sums), kind, rests)
+        Interval(float(f(total)[0]), *bounds(sums, f, key, resamples, 0.95), len(sums), kind, rests)
         for f, kind in (
             (corrected, "Miller-Madow, nats"),
             (normalised, "Miller-Madow over the smaller entropy"),

@@ -31,6 +31,21 @@ Bools = npt.NDArray[np.bool_]
 QUESTIONS = ("return", "worth", "interest")
 
 
+@dataclass(frozen=True)
+class ValiditySettings:
+    """questions: columns of answers, the one to validate first. events: columns of 0 / 1. by: a column of
+    content to compare. weight: a column of non-response weights (of any scale; null leaves a row out). key,
+    resamples: of the bootstrap of users.
+    """
+
+    questions: tuple[str, ...] = QUESTIONS
+    events: tuple[str, ...] = ()
+    by: str | None = None
+    weight: str | None = None
+    key: tuple[str | int, ...] = (0,)
+    resamples: int = 300
+
+
 @dataclass(frozen=True, eq=False)
 class Associations:
     """pairs: group, a, b, n, pearson and polychoric. contrasts: by content, two readings of each. events:
@@ -70,29 +85,21 @@ def widen(surveys: pa.Table, keep: Sequence[str] = ()) -> pa.Table:
 
 
 def association_table(
-    answers: pa.Table,
-    events: Sequence[str] = (),
-    by: str | None = None,
-    *,
-    questions: Sequence[str] = QUESTIONS,
-    weight: str | None = None,
-    user: str = "user_id",
-    key: tuple[str | int, ...] = (0,),
-    resamples: int = 300,
-    name: str = "answers",
+    answers: pa.Table, settings: ValiditySettings = ValiditySettings(), name: str = "answers"
 ) -> Associations:
     """Correlations of the questions overall and by content, contrasts of the first question's, and its
     information with events.
 
-    answers: one row a user and item, a column a question (null where not answered), event columns of 0 / 1,
-    the content column `by`, non-response weights `weight` (of any scale; null leaves a row out). Each
-    correlation uses the rows that have both. contrasts holds for each group "other question" (same
+    answers: one row a user and item, a column a question (null where not answered), and the other columns of
+    `settings`. Each correlation uses the rows that have both. contrasts holds for each group "other question"
+    (same
     respondents: Hittner-May-Silver beside a user bootstrap) and "other content" (user bootstrap beside the
     independent Fisher z as published).
 
     Raises InputError on a missing column, fewer than two questions, an event that is not 0 / 1, a negative
     weight.
     """
+    questions, by, weight = settings.questions, settings.by, settings.weight
     if len(questions) < 2:
         raise InputError(f"{name}: an association needs two questions; got {', '.join(questions) or 'none'}")
     columns = {question: numbers(answers, question, name, nulls=True) for question in questions}
@@ -108,9 +115,11 @@ def association_table(
             f"{by}={label}": numbered == place
             for place, label in sorted(enumerate(labels), key=lambda item: item[1])
         }
-    data = _Data(columns, weights, codes(answers, user, name)[0], groups, key, resamples)
+    data = _Data(
+        columns, weights, codes(answers, "user_id", name)[0], groups, settings.key, settings.resamples
+    )
     pairs = [_pair(data, group, a, b) for group in groups for a, b in combinations(questions, 2)]
-    results = [_event(data, questions[0], event, _binary(answers, event, name)) for event in events]
+    results = [_event(data, questions[0], event, _binary(answers, event, name)) for event in settings.events]
     return Associations(_arrow(pairs), _arrow(_contrasts(data, questions)), _arrow(results))
 
 

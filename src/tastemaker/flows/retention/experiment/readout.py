@@ -12,7 +12,7 @@ from tastemaker.experiment.readout import words
 from tastemaker.experiment.readout.days import day_bars, look_bars, look_rows
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import Reading
-from tastemaker.experiment.surrogate import SurrogateIndex, index_rows
+from tastemaker.experiment.surrogate import SurrogateIndex, SurrogatePlan, index_rows
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Table
 from tastemaker.stats.intervals import Interval
 
@@ -25,6 +25,7 @@ _WATCHED = (
     "the effect is the same on every day: the intervals of all looks are intersected",
     "units keep arriving; where looks revisit the same units with more days, the guarantee is approximate",
 )
+LEAST_R2 = 0.01  # of the long outcome; an index that explains less says nothing of it
 _LIMITS = (
     "the effect over this horizon says nothing about a later one",
     "a metric that was not declared proves nothing here",
@@ -130,13 +131,22 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
 
 
 def surrogate_claim(
-    index: SurrogateIndex, effect: Effect, alone: Sequence[Effect], long: str, treatment: str, horizon: str
+    index: SurrogateIndex, effect: Effect, alone: Sequence[Effect], plan: SurrogatePlan
 ) -> ClaimReport:
     """The report of a surrogate index: never more than its assumptions; alone: the effect on each short
     outcome.
     """
     sure = not effect.reason and (effect.low > 0 or effect.high < 0)
-    verdict: Any = "cannot tell" if effect.reason else "supported" if sure else "not supported"
+    because = (
+        f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below."
+    )
+    if index.r2 < LEAST_R2:
+        because = (
+            f"The short outcomes explain {100 * index.r2:.2g} % of {plan.long} in the history, at least"
+            f" {100 * LEAST_R2:g} % is asked for. {because}"
+        )
+    blind = bool(effect.reason) or index.r2 < LEAST_R2
+    verdict: Any = "cannot tell" if blind else "supported" if sure else "not supported"
     estimate = Interval(
         effect.value, effect.low, effect.high, effect.n, "surrogate index", effect.assumptions, effect.reason
     )
@@ -144,12 +154,11 @@ def surrogate_claim(
         f"History: {index.n:,} units, r2 of the index {index.r2:.3f}. Variance: noise of the test plus refits"
         " of the index."
     )
-    rows: list[Any] = [{"outcome": long, "effect": estimate, "units": effect.n}]
+    rows: list[Any] = [{"outcome": plan.long, "effect": estimate, "units": effect.n}]
     return ClaimReport(
-        f"'{treatment}' changes {long} in the long run",
+        f"'{plan.treatment}' changes {plan.long} in the long run",
         verdict,
-        effect.reason
-        or f"The index moved by {words.interval(effect)}; this stands and falls with the assumptions below.",
+        effect.reason or because,
         tables=(
             Table.of("Effect on the index", rows, note),
             Table.of("The index", index_rows(index)),
@@ -170,14 +179,14 @@ def surrogate_claim(
             (
                 Intervals(
                     "Effect on the index",
-                    f"change of {long}",
-                    ((long, effect.value, effect.low, effect.high),),
+                    f"change of {plan.long}",
+                    ((plan.long, effect.value, effect.low, effect.high),),
                     0.0,
                 ),
             )
             if not effect.reason
             else ()
         ),
-        horizon=horizon,
-        settings={"short outcomes": list(index.names), "long outcome": long},
+        horizon=plan.horizon,
+        settings={"short outcomes": list(index.names), "long outcome": plan.long},
     )

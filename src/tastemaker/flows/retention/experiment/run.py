@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError
+from tastemaker.experiment.surrogate import SurrogatePlan
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file, open_table, read_design
 from tastemaker.flows.retention.report import write_claim
@@ -137,14 +138,28 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
     return written | {"exit_code": claim.exit_code}
 
 
+@dataclass(frozen=True)
+class PowerGoal:
+    """The lift to see, or the units there are (an arm); alpha: false alarms; power: chance to see the
+    lift.
+    """
+
+    lift: float | None = None
+    units: float | None = None
+    alpha: float = 0.05
+    power: float = 0.8
+
+    def __post_init__(self) -> None:
+        if (self.lift is None) == (self.units is None):
+            raise InputError(
+                "give either --lift (to learn how many units) or --units (to learn which lift is seen)"
+            )
+
+
 def plan_power(
-    cv: float | None,
-    lift: float | None,
-    n: float | None,
-    *,
-    correlation: float,
-    alpha: float,
-    power: float,
+    goal: PowerGoal,
+    cv: float | None = None,
+    correlation: float = 0.0,
     table: Path | None = None,
     plan: Path | None = None,
 ) -> dict[str, Any]:
@@ -155,10 +170,6 @@ def plan_power(
     from tastemaker.experiment.power import variation
     from tastemaker.experiment.readout.words import power_rows, power_text
 
-    if (lift is None) == (n is None):
-        raise InputError(
-            "give either --lift (to learn how many units) or --units (to learn which lift is seen)"
-        )
     if table is not None and plan is not None:
         design = read_design(plan)
         with in_file(table):
@@ -177,23 +188,12 @@ def plan_power(
         raise InputError(
             "give --cv (SD / mean of the metric by unit), or --table and --plan to measure it on past data"
         )
-    rows = power_rows(past, lift, n, alpha, power)
+    rows = power_rows(past, goal.lift, goal.units, goal.alpha, goal.power)
     return {"rows": rows, "text": power_text(rows)}
 
 
 def read_surrogate(
-    history: Path,
-    table: Path,
-    short: Sequence[str],
-    long: str,
-    out: Path,
-    report: Report,
-    *,
-    arm: str = "arm",
-    control: str = "control",
-    treatment: str = "treatment",
-    horizon: str = "",
-    seed: int = 0,
+    history: Path, table: Path, plan: SurrogatePlan, out: Path, report: Report
 ) -> dict[str, Any]:
     """Fit the surrogate index on history, read its effect in a test, and report it with its assumptions."""
     from tastemaker.experiment.surrogate import index_on_tables
@@ -203,11 +203,9 @@ def read_surrogate(
     with in_file(history):
         past = read_typed(history)
     with in_file(table):
-        index, effect, alone = index_on_tables(
-            past, read_typed(table), short, long, arm, control, treatment, seed
-        )
+        index, effect, alone = index_on_tables(past, read_typed(table), plan)
     report("surrogate index", 1, 2, "report")
-    claim = surrogate_claim(index, effect, alone, long, treatment, horizon)
+    claim = surrogate_claim(index, effect, alone, plan)
     written = write_claim(claim, out)
     report("surrogate index", 2, 2, "")
     return written | {"exit_code": claim.exit_code}
