@@ -33,13 +33,13 @@ def contributions(
     ],
 )
 def test_golden_numbers(method: Method, extra: dict[str, object], expected: float) -> None:
-    found = lower_bound(contributions(GOLDEN), 0.05, method, **extra)  # type: ignore[arg-type]
-    assert found.low == pytest.approx(expected, abs=5e-7)
+    result = lower_bound(contributions(GOLDEN), 0.05, method, **extra)  # type: ignore[arg-type]
+    assert result.low == pytest.approx(expected, abs=5e-7)
     assert (
-        found.value == pytest.approx(0.475)
-        and found.high == math.inf
-        and found.n == 20
-        and found.kind == method
+        result.value == pytest.approx(0.475)
+        and result.high == math.inf
+        and result.n == 20
+        and result.kind == method
     )
 
 
@@ -75,10 +75,10 @@ def test_betting_misses_no_more_often_than_delta(name: str, fractions: tuple[flo
     wealth = np.mean([np.exp(np.log1p(f * (rows - truth) / truth).sum(axis=1)) for f in fractions], axis=0)
     missed = wealth >= 1 / DELTA
     assert missed.sum() <= stats.binom.ppf(0.999, RUNS, DELTA)
-    for one in [*np.flatnonzero(missed)[:3], *np.flatnonzero(~missed)[:5]]:
+    for item in [*np.flatnonzero(missed)[:3], *np.flatnonzero(~missed)[:5]]:
         assert (
-            lower_bound(contributions(rows[one]), DELTA, "betting", fractions=fractions).low > truth
-        ) == missed[one]
+            lower_bound(contributions(rows[item]), DELTA, "betting", fractions=fractions).low > truth
+        ) == missed[item]
 
 
 def test_student_misses_within_two_hundredths_on_light_tails() -> None:
@@ -133,17 +133,17 @@ def test_more_refusals() -> None:
 
 @pytest.mark.parametrize("method", ["hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting"])
 def test_no_rewarded_row_is_no_error_and_claims_nothing(method: Method) -> None:
-    found = lower_bound(contributions(np.zeros(50)), 0.05, method, smoothing=1.0)
-    assert found.value == 0 and found.low <= 0
+    result = lower_bound(contributions(np.zeros(50)), 0.05, method, smoothing=1.0)
+    assert result.value == 0 and result.low <= 0
     if method in ("t", "bca"):
-        assert "no row carries information" in found.reason
+        assert "no row carries information" in result.reason
     paired = lower_bound(contributions(np.zeros(50), low=-0.95, high=math.inf), 0.05, "betting")
     assert -0.95 <= paired.low < 0
 
 
 def test_asymptotic_bounds_and_models_say_so() -> None:
-    assert any("asymptotic" in one for one in lower_bound(contributions(GOLDEN), 0.05, "t").assumptions)
+    assert any("asymptotic" in item for item in lower_bound(contributions(GOLDEN), 0.05, "t").assumptions)
     assert any(
-        "model's own error" in one
-        for one in lower_bound(contributions(GOLDEN, kind="model"), 0.05, "hoeffding").assumptions
+        "model's own error" in item
+        for item in lower_bound(contributions(GOLDEN, kind="model"), 0.05, "hoeffding").assumptions
     )

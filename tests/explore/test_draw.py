@@ -19,14 +19,14 @@ WEIGHTS = np.log([4.0, 3.0, 2.0, 1.0])
 def test_golden_lists() -> None:
     assert math.exp(plackett_luce(WEIGHTS, [1, 0]).sum()) == pytest.approx(6 / 35, abs=1e-12)
     assert math.exp(plackett_luce(WEIGHTS, [1, 0, 3]).sum()) == pytest.approx(2 / 35, abs=1e-12)
-    second = sum(math.exp(plackett_luce(WEIGHTS, [one, 1]).sum()) for one in (0, 2, 3))
+    second = sum(math.exp(plackett_luce(WEIGHTS, [entry, 1]).sum()) for entry in (0, 2, 3))
     assert second == pytest.approx(0.308333, abs=5e-7)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-30, 30), min_size=5, max_size=5), st.integers(1, 5))
 def test_list_products_sum_to_one_over_five_items(scores: list[float], k: int) -> None:
-    total = sum(math.exp(plackett_luce(scores, one).sum()) for one in itertools.permutations(range(5), k))
+    total = sum(math.exp(plackett_luce(scores, entry).sum()) for entry in itertools.permutations(range(5), k))
     assert total == pytest.approx(1.0, abs=1e-9)
 
 
@@ -45,20 +45,22 @@ def test_frequencies_match_propensities() -> None:
     """Chi-square over all 60 lists of three among five, and over each position."""
     scores = np.array([1.0, 0.5, 0.0, -0.5, -2.0])
     runs = 12_000
-    seen = Counter(tuple(draw_slate(scores, 3, f"request-{one}")[0].tolist()) for one in range(runs))
+    seen = Counter(tuple(draw_slate(scores, 3, f"request-{entry}")[0].tolist()) for entry in range(runs))
     lists = list(itertools.permutations(range(5), 3))
-    expected = np.array([math.exp(plackett_luce(scores, one).sum()) for one in lists])
-    assert stats.chisquare([seen[one] for one in lists], runs * expected).pvalue > 1e-4
+    expected = np.array([math.exp(plackett_luce(scores, entry).sum()) for entry in lists])
+    assert stats.chisquare([seen[entry] for entry in lists], runs * expected).pvalue > 1e-4
     for position in range(3):
-        observed = np.bincount([one[position] for one in seen.elements()], minlength=5)
-        marginal = np.array([expected[[one[position] == item for one in lists]].sum() for item in range(5)])
+        observed = np.bincount([entry[position] for entry in seen.elements()], minlength=5)
+        marginal = np.array(
+            [expected[[entry[position] == item for entry in lists]].sum() for item in range(5)]
+        )
         assert stats.chisquare(observed, runs * marginal).pvalue > 1e-4
 
 
 def test_a_nearly_certain_item_leaves_the_digits_of_the_rest() -> None:
     """1 - drawn mass would be 0 here; the rest still has its exact shares."""
-    found = np.exp(plackett_luce([100.0, 1.0, 0.0], [0, 1, 2]))
-    np.testing.assert_allclose(found, [1.0, math.e / (1 + math.e), 1.0], rtol=1e-12)
+    result = np.exp(plackett_luce([100.0, 1.0, 0.0], [0, 1, 2]))
+    np.testing.assert_allclose(result, [1.0, math.e / (1 + math.e), 1.0], rtol=1e-12)
 
 
 def test_prefix_propensities_by_enumeration() -> None:
@@ -94,4 +96,4 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         draw_slate([0.0, math.nan], 1, "r")
     with pytest.raises(InputError, match="twice"):
         plackett_luce([0.0, 1.0], [0, 0])
-    assert {tuple(sorted(draw_slate([0.0, -math.inf, 1.0], 2, one)[0])) for one in range(50)} == {(0, 2)}
+    assert {tuple(sorted(draw_slate([0.0, -math.inf, 1.0], 2, entry)[0])) for entry in range(50)} == {(0, 2)}

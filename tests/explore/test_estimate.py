@@ -40,7 +40,7 @@ def plain_log(
     action: list[int], reward: list[float], propensity: list[float], actions: int, **more: object
 ) -> Log:
     n = len(action)
-    names = [f"a{one}" for one in range(actions)]
+    names = [f"a{item}" for item in range(actions)]
     return Log(
         np.zeros((n, 1)), np.array(action), np.array(reward, float), np.array(propensity), names, **more
     )  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def test_estimators_equal_their_dense_definitions(world: Dense) -> None:
     shrunk = 3 * w / (w**2 + 3)
     below = (world.pi0 @ group)[rows, world.prefixes[world.log.action]]
     prefixed = replace(world.log, prefix_propensity=below)
-    for found, value in [
+    for result, value in [
         (ips(world.log, world.policy), w * r),
         (clipped_ips(world.log, world.policy, 2.0), np.minimum(w, 2) * r),
         (dm(world.log, world.policy, model), expected),
@@ -97,8 +97,8 @@ def test_estimators_equal_their_dense_definitions(world: Dense) -> None:
         (offcem(prefixed, world.policy, model), expected + by_prefix * (r - own)),
         (paired(world.log, world.policy, 0.9), (w - 0.9) * r),
     ]:
-        np.testing.assert_allclose(found.value, value, atol=1e-12, err_msg=found.estimator)
-        assert found.low - 1e-12 <= found.value.min() and found.value.max() <= found.high + 1e-12
+        np.testing.assert_allclose(result.value, value, atol=1e-12, err_msg=result.estimator)
+        assert result.low - 1e-12 <= result.value.min() and result.value.max() <= result.high + 1e-12
     assert snips(world.log, world.policy).mean == pytest.approx((w @ r) / w.sum(), abs=1e-12)
     assert ips(world.log, np.log(np.maximum(w * world.log.propensity, 1e-300))).mean == pytest.approx(
         np.mean(w * r)
@@ -126,7 +126,7 @@ def test_cross_fitted_models_learn_and_never_predict_what_they_saw(scale: float)
 def test_users_share_a_fold_and_odd_logs_still_fit() -> None:
     log = plain_log([0, 1] * 20, [0.0] * 40, [0.5] * 40, 2, user=np.repeat(["u", "v", "w", "x"], 10))
     model = fit_reward_model(log, folds=2)
-    assert all(len(set(model.fold[one : one + 10])) == 1 for one in range(0, 40, 10))
+    assert all(len(set(model.fold[item : item + 10])) == 1 for item in range(0, 40, 10))
     assert model.at(log.action[:, None]).max() < 1e-12
     with pytest.raises(InputError, match="5 folds of 4 users"):
         fit_reward_model(log, folds=5)
@@ -197,12 +197,12 @@ def test_bad_estimates_are_refused(world: Dense) -> None:
 def test_estimated_propensities_are_labelled() -> None:
     table = pa.table({"action": ["a", "b"] * 20, "reward": [0.0, 1.0] * 20})
     log = check_log(table, Columns(), ["a", "b"], logger=fitted_propensities)
-    found: list[Contributions] = [
+    result: list[Contributions] = [
         ips(log, uniform_policy(2)),
         paired(log, uniform_policy(2)),
         snips(log, uniform_policy(2)),
     ]
-    assert all(any("estimated" in note for note in one.assumptions) for one in found)
+    assert all(any("estimated" in note for note in item.assumptions) for item in result)
 
 
 def read_men(logger: str) -> tuple[Log, pa.Table]:
@@ -211,7 +211,7 @@ def read_men(logger: str) -> tuple[Log, pa.Table]:
         pytest.skip("Open Bandit data is not beside the project")
     table = pyarrow.csv.read_csv(io.BytesIO(gzip.decompress(path.read_bytes())))
     columns = Columns(action="item_id", reward="click", propensity="propensity_score", timestamp="-")
-    return check_log(table, columns, [str(one) for one in range(34)]), table
+    return check_log(table, columns, [str(item) for item in range(34)]), table
 
 
 def test_open_bandit_men() -> None:
@@ -230,8 +230,8 @@ def test_open_bandit_men() -> None:
     assert bts.position is not None and random.position is not None
     shares = np.stack(
         [
-            np.bincount(bts.action[bts.position == one], minlength=34) / (bts.position == one).sum()
-            for one in (1, 2, 3)
+            np.bincount(bts.action[bts.position == item], minlength=34) / (bts.position == item).sum()
+            for item in (1, 2, 3)
         ]
     )
     at_position = Log(

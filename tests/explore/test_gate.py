@@ -66,11 +66,11 @@ def test_paired_golden_and_rows_needed():
     probabilities = np.append(weight * 0.2, 0)[:6]
     rest = table(np.append(probabilities, 0)[:6] / probabilities.sum())
     scaled = replace(log, propensity=np.full(6, 0.2 / probabilities.sum()))
-    found = collect(rest, scaled)
-    np.testing.assert_allclose(found.paired(0.95), [-0.45, 1.05, 0, 3.05, -0.95, 0], atol=1e-9)
-    assert np.exp(betting.log_wealth(found.paired(0.95), 0.0, found.low(0.95), anchor=0.0)) == pytest.approx(
-        1.185605, abs=5e-7
-    )
+    result = collect(rest, scaled)
+    np.testing.assert_allclose(result.paired(0.95), [-0.45, 1.05, 0, 3.05, -0.95, 0], atol=1e-9)
+    assert np.exp(
+        betting.log_wealth(result.paired(0.95), 0.0, result.low(0.95), anchor=0.0)
+    ) == pytest.approx(1.185605, abs=5e-7)
     assert least_rewarded(0.95, 0.05) == 102
 
 
@@ -83,9 +83,11 @@ def test_rates_in_the_paired_world():
     for run in range(runs):
         s3 = sparse(draws)
         for place, policy in enumerate(policies):
-            (found,) = certify([policy], Split(s3, s3, s3, f"rates {run}"))
-            passes[place] += found.passed
-            bernstein[place] += next(other.passed for other in found.comparisons if other.test == "Bernstein")
+            (result,) = certify([policy], Split(s3, s3, s3, f"rates {run}"))
+            passes[place] += result.passed
+            bernstein[place] += next(
+                other.passed for other in result.comparisons if other.test == "Bernstein"
+            )
     assert passes[0] <= stats.binom.ppf(0.999, runs, 0.05)
     assert np.all(passes[2:] > 0.9 * runs - 3 * np.sqrt(runs * 0.09))
     assert passes[2] >= stats.binom.ppf(0.001, runs, 0.98) and passes[3] >= stats.binom.ppf(0.001, runs, 0.94)
@@ -94,12 +96,12 @@ def test_rates_in_the_paired_world():
 
 def test_certify_walks_from_the_strongest_candidate_to_the_first_failure():
     path = [table(SMALL.tilted(b)) for b in (-0.4, 0.0, 0.2, 0.3, -0.4, 0.3)]
-    found = gate(path, 20_000)
-    tested = [place for place, one in enumerate(found) if one.tested]
+    result = gate(path, 20_000)
+    tested = [place for place, item in enumerate(result) if item.tested]
     assert tested == list(range(tested[0], tested[-1] + 1))
-    assert all(found[place].passed for place in tested[:-1]) and not found[tested[-1]].passed
-    assert "S2 starts" in found[0].reason and "before it failed" in found[-1].reason
-    best = found[tested[0]]
+    assert all(result[place].passed for place in tested[:-1]) and not result[tested[-1]].passed
+    assert "S2 starts" in result[0].reason and "before it failed" in result[-1].reason
+    best = result[tested[0]]
     assert (
         best.lcb >= 0
         and best.e_value >= 20
@@ -107,14 +109,16 @@ def test_certify_walks_from_the_strongest_candidate_to_the_first_failure():
         and best.reason.startswith("passed")
     )
     assert best.on_support_mass == pytest.approx(1) and best.ess < best.n and best.ratio > 1
-    assert {one.test for one in best.comparisons} == {"Student t", "paired t", "Bernstein", "Hoeffding"}
+    assert {item.test for item in best.comparisons} == {"Student t", "paired t", "Bernstein", "Hoeffding"}
 
 
 def test_certificate_round_trip_and_tampering():
-    for one in gate([table(SMALL.tilted(0.2)), table(SMALL.tilted(2.5))], 10_000):
-        back = Certificate.from_json(one.to_json())
+    for item in gate([table(SMALL.tilted(0.2)), table(SMALL.tilted(2.5))], 10_000):
+        back = Certificate.from_json(item.to_json())
         assert (
-            back.to_json() == one.to_json() and back.hash == one.hash and back.assumptions == one.assumptions
+            back.to_json() == item.to_json()
+            and back.hash == item.hash
+            and back.assumptions == item.assumptions
         )
     failed = gate([table(SMALL.tilted(-0.5))], 2_000)[0]
     assert not failed.passed and "below the margin" in failed.reason
@@ -131,8 +135,8 @@ def test_margin_and_floor():
     assert not gate([policy], 40_000, settings=GateSettings(margin=0.2 * base))[0].passed
     # A generous margin may not take a policy below the floor.
     weak = table(SMALL.worth(0.85))
-    found = gate([weak], 200_000, settings=GateSettings(margin=-0.5 * base))[0]
-    assert found.lcb > -0.5 * base and not found.passed and "floor" in found.reason
+    result = gate([weak], 200_000, settings=GateSettings(margin=-0.5 * base))[0]
+    assert result.lcb > -0.5 * base and not result.passed and "floor" in result.reason
 
 
 def test_mixture_logger_with_its_cap():
@@ -144,10 +148,10 @@ def test_mixture_logger_with_its_cap():
     )
     settings = GateSettings(cap=5.0)
     parts = Split(s2, s2, s3, "m")
-    found = certify([policy], parts, settings)[0]
-    assert found.passed and found.cap == 5.0
+    result = certify([policy], parts, settings)[0]
+    assert result.passed and result.cap == 5.0
     truth = SMALL.tilted(PAIRED_TILTS[2]) @ SMALL.q - 0.95 * SMALL.logger @ SMALL.q
-    assert found.lcb <= truth
+    assert result.lcb <= truth
     with pytest.raises(InputError, match="above U = 1"):
         certify([policy], parts, GateSettings(cap=1.0))
 
@@ -166,7 +170,7 @@ def test_three_kinds_of_support(worthless):
     prefix = gate([policy], 100_000, "p", small, GateSettings(support="prefix"), existing=existing)[0]
     # Where new items are worth nothing the assumption is false, and the certificate says what it assumed.
     assert prefix.passed and any(
-        "prefix carries an action's whole effect" in one for one in prefix.assumptions
+        "prefix carries an action's whole effect" in item for item in prefix.assumptions
     )
 
 
@@ -191,18 +195,18 @@ def test_features_credit_new_items_within_belief():
     assert (believed.low[~existing] / q[~existing]).mean() > 0.7
     best = np.where(existing, 0, np.where(q > np.quantile(q, 0.7), 1.0, 0.0))
     policy = table(0.6 / 240 * existing + 0.4 * best / best.sum())
-    found = certify([policy], parts, GateSettings(support="features"), existing=existing, believed=believed)[
+    result = certify([policy], parts, GateSettings(support="features"), existing=existing, believed=believed)[
         0
     ]
-    assert found.passed and any("left out" in one for one in found.assumptions)
+    assert result.passed and any("left out" in item for item in result.assumptions)
     assert not certify([policy], parts, existing=existing)[0].passed
 
 
 def test_few_items_are_no_basis_for_belief():
     log = drawn(SMALL, 2_000, 0)
-    some = np.arange(80) < 8
-    few = log.take(some[log.action])
-    believed = believe(few, np.ones((80, 1)), some)
+    chosen = np.arange(80) < 8
+    few = log.take(chosen[log.action])
+    believed = believe(few, np.ones((80, 1)), chosen)
     assert believed.kappa == np.inf and not believed.low.any()
 
 
@@ -210,9 +214,9 @@ def test_no_reward_is_a_refusal_with_a_reason():
     log = drawn(SMALL, 500, 1)
     none = replace(log, reward=np.zeros(500))
     for s2, s3 in ((log, none), (none, log)):
-        found = certify([table(SMALL.logger)], Split(s2, s2, s3, "a"))[0]
-        assert not found.passed and "have a reward" in found.reason and "102" in found.reason
-        assert Certificate.from_json(found.to_json()).reason == found.reason
+        result = certify([table(SMALL.logger)], Split(s2, s2, s3, "a"))[0]
+        assert not result.passed and "have a reward" in result.reason and "102" in result.reason
+        assert Certificate.from_json(result.to_json()).reason == result.reason
 
 
 def test_what_is_refused():
@@ -242,8 +246,8 @@ def test_estimated_propensities_are_said_so():
     policy = table(SMALL.logger)
     raw = draw_log(SMALL.world, policy, 3_000, 9).drop(["propensity"])
     log = check_log(raw, Columns(("x0",)), SMALL.world.actions, logger=fitted_propensities)
-    found = collect(policy, log)
-    assert any("estimated" in one for one in found.assumptions)
+    result = collect(policy, log)
+    assert any("estimated" in item for item in result.assumptions)
 
 
 def test_split_reuse_is_caught_by_the_sequence():

@@ -119,8 +119,8 @@ def test_the_ips_objective_is_the_estimate_in_units_of_the_logged_mean() -> None
     weights_of = imitate(ROWS, FAST, 0)
     batch = next(iter(batches(ROWS, FAST, 0)))
     table = torch.tensor(np.log(_table(weights_of)))
-    found = float(value("ips", ROWS, FAST)(replace(batch, log_probs=table)))
-    assert found == pytest.approx(ips(LOG, SPACE.policy(weights_of)).mean / LOG.reward.mean(), rel=1e-4)
+    result = float(value("ips", ROWS, FAST)(replace(batch, log_probs=table)))
+    assert result == pytest.approx(ips(LOG, SPACE.policy(weights_of)).mean / LOG.reward.mean(), rel=1e-4)
 
 
 def test_opg_beats_the_logger_and_imitation_matches_it() -> None:
@@ -133,8 +133,8 @@ def test_opg_beats_the_logger_and_imitation_matches_it() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_objective_learns_something(name: str) -> None:
-    found = _learn(ROWS, name, 0.1, FAST)  # type: ignore[arg-type]
-    assert _value(_table(found)) > BASE
+    result = _learn(ROWS, name, 0.1, FAST)  # type: ignore[arg-type]
+    assert _value(_table(result)) > BASE
 
 
 FEATURED = replace(LOG, context=WORLD.contexts[LOG.context[:, 0].astype(int)])
@@ -162,9 +162,9 @@ def test_features_and_population_are_the_same_policy() -> None:
         numbered = SPACE.policy(trained, allowed)
         action = np.arange(USERS) * 2
         ctx = np.arange(USERS)[:, None] * 1.0
-        mine = allowed is None or allowed[action]
+        own = allowed is None or allowed[action]
         assert np.allclose(
-            soft.log_prob(WORLD.contexts, action)[mine], numbered.log_prob(ctx, action)[mine], atol=1e-4
+            soft.log_prob(WORLD.contexts, action)[own], numbered.log_prob(ctx, action)[own], atol=1e-4
         )
     assert np.allclose(table.sum(axis=1), 1, atol=1e-5)
 
@@ -182,13 +182,15 @@ def test_contexts_far_from_zero_cost_no_digits() -> None:
     policy = Features(WORLD.vectors).policy(trained)
     np.testing.assert_allclose(policy.log_prob(far, action), exact, atol=1e-4)
     # One row or many: the same probabilities, to the digits of float32.
-    alone = [float(policy.log_prob(far[one : one + 1], action[one : one + 1])[0]) for one in range(USERS)]
+    alone = [
+        float(policy.log_prob(far[item : item + 1], action[item : item + 1])[0]) for item in range(USERS)
+    ]
     np.testing.assert_allclose(alone, policy.log_prob(far, action), atol=1e-5)
 
 
 def test_minibatches_cover_every_context_and_end_near_the_whole() -> None:
-    seen = [one.number for one in batches(ROWS, replace(FAST, batch=5, steps=12), 0)]
-    assert set(np.concatenate(seen)) == set(range(USERS)) and all(len(one) == 5 for one in seen)
+    seen = [item.number for item in batches(ROWS, replace(FAST, batch=5, steps=12), 0)]
+    assert set(np.concatenate(seen)) == set(range(USERS)) and all(len(item) == 5 for item in seen)
     small = _learn(ROWS, "clipped_ips", 0.3, replace(FAST, batch=5, steps=150))
     whole = _learn(ROWS, "clipped_ips", 0.3, replace(FAST, steps=150))
     assert _value(_table(small)) == pytest.approx(_value(_table(whole)), rel=0.1)
@@ -221,18 +223,18 @@ CERTIFIED = PathSettings(lambdas=(1.0, 0.3), shares=(0.0, 0.05, 0.2, 0.6), learn
 def test_the_candidate_sequence_has_exactly_the_novelty_it_says() -> None:
     trained = imitate(ROWS, FAST, 0)
     ctx = np.arange(USERS)[:, None] * 1.0
-    for share, one in zip(
+    for share, item in zip(
         (0.0, 0.1, 0.5), build_candidates(SPACE, trained, WORLD.existing, (0.0, 0.1, 0.5)), strict=True
     ):
-        assert np.allclose(1 - one.mass(ctx, WORLD.existing), share)
+        assert np.allclose(1 - item.mass(ctx, WORLD.existing), share)
 
 
 def test_certified_safe_opg_never_certifies_rows_it_learnt_from() -> None:
     parts = split(_draw(_logger(), 6000, "certified"), CERTIFIED.parts, 0)
-    found = safe_opg(parts, SPACE, WORLD.existing, GateSettings(), CERTIFIED)
-    assert found.passed is not None and found.certificates[0].n == len(parts.certify)
-    assert not found.certificates[-1].passed
-    hashes = {one.log_hash for one in found.certificates}
+    result = safe_opg(parts, SPACE, WORLD.existing, GateSettings(), CERTIFIED)
+    assert result.passed is not None and result.certificates[0].n == len(parts.certify)
+    assert not result.certificates[-1].passed
+    hashes = {item.log_hash for item in result.certificates}
     with pytest.raises(InputError, match="opened before"):
         safe_opg(parts, SPACE, WORLD.existing, GateSettings(), CERTIFIED, spent=hashes)
 

@@ -51,8 +51,8 @@ def gated(ledger, probabilities, key="g", n=60_000, planned=70_000, logger=None)
     )
     choose, judged = drawn(n // 2, f"{key}2", played), drawn(n, f"{key}3", played)
     parts = Split(choose, choose, judged, f"split {key}")
-    found = certify([TablePolicy(probabilities[None, :])], parts, settings, spent=ledger.spent)
-    return record(ledger, found), found[0]
+    result = certify([TablePolicy(probabilities[None, :])], parts, settings, spent=ledger.spent)
+    return record(ledger, result), result[0]
 
 
 def served(policy, n, key, ledger):
@@ -86,10 +86,10 @@ def test_bank_bounds_what_was_earned_and_survives_the_store():
     ledger = admit(ledger, certificate, 70_000)
     gains = served(policy, 49_000, "s", ledger)
     ledger = settle(ledger, certificate.policy_hash, gains, 70_000)
-    found = bank(ledger)
+    result = bank(ledger)
     truth = (SMALL.value(policy) - 0.95 * BASE) * 70_000
-    assert truth / 2 < found.low < truth and found.n == 49_000
-    assert margin(ledger, 35_000) == pytest.approx(-found.low / 35_000)
+    assert truth / 2 < result.low < truth and result.n == 49_000
+    assert margin(ledger, 35_000) == pytest.approx(-result.low / 35_000)
     assert ledger.left == 0 and ledger.serving is not None
     again = Ledger(cap=1.7442).with_rows(
         [{"kind": "model", "fingerprint": "x", "note": ""}, *ledger.to_rows()]
@@ -110,14 +110,14 @@ def test_bank_of_the_paired_world_has_the_measured_size():
     assert (SMALL.logger / mixed).max() == pytest.approx(1.744, abs=5e-4)
     assert (SMALL.value(policy) - 0.95 * BASE) / BASE == pytest.approx(0.167, abs=5e-4)
     for cap, golden in ((1.7442, 0.133), (20.0, -0.070)):
-        ledger, found = Ledger(cap=cap, share=1.0, entries=(Entry("deployed", "p", rounds=n),)), []
+        ledger, result = Ledger(cap=cap, share=1.0, entries=(Entry("deployed", "p", rounds=n),)), []
         for run in range(runs):
             draws = np.random.default_rng(run)
             rewarded = draws.choice(80, draws.binomial(n, joint.sum()), p=joint / joint.sum())
             gains = np.zeros(n)
             gains[: len(rewarded)] = (policy[rewarded] - 0.95 * SMALL.logger[rewarded]) / mixed[rewarded]
-            found.append(bank(settle(ledger, "p", gains, n)).low / n / BASE)
-        assert np.mean(found) == pytest.approx(golden, abs=0.01)
+            result.append(bank(settle(ledger, "p", gains, n)).low / n / BASE)
+        assert np.mean(result) == pytest.approx(golden, abs=0.01)
 
 
 def test_bank_exceeds_the_truth_at_most_at_delta():
@@ -133,10 +133,10 @@ def test_bank_exceeds_the_truth_at_most_at_delta():
     for run in range(runs):
         draws, now = np.random.default_rng(run), ledger
         for _ in range(4):
-            found = np.zeros(7_000)
+            result = np.zeros(7_000)
             count = draws.binomial(7_000, rewarded.sum())
-            found[:count] = gain[draws.choice(80, count, p=rewarded / rewarded.sum())]
-            now = settle(now, "p", found, 10_000)
+            result[:count] = gain[draws.choice(80, count, p=rewarded / rewarded.sum())]
+            now = settle(now, "p", result, 10_000)
             if bank(now).low > 0:
                 misses += 1
                 break
@@ -154,13 +154,13 @@ def test_alarm_at_a_dead_stream_and_rates():
 
 def test_alarm_against_the_holdout():
     good, bad = SMALL.tilted(PAIRED_TILTS[2]), SMALL.worth(0.5)
-    found = []
+    result = []
     for policy in (good, bad):
         mixed = 0.95 * policy + 0.05 * SMALL.logger
         rows = drawn(120_000, "h", mixed)
         own, logger = policy[rows.action] / mixed[rows.action], SMALL.logger[rows.action] / mixed[rows.action]
-        found.append(watch_holdout(rows.reward, own, logger, 0.90, 0.05))
-    assert found[0] is None and found[1] is not None
+        result.append(watch_holdout(rows.reward, own, logger, 0.90, 0.05))
+    assert result[0] is None and result[1] is not None
 
 
 def test_ledger_loop_keeps_its_promise():

@@ -73,16 +73,16 @@ def test_safe_opg_obeys_the_ceiling_of_novelty_on_every_passing_run() -> None:
         rows = SPACE.rows(_draw(_logger(), 1500, f"ceiling {run}"))
         target = 0.95 * float(rows.reward.mean())
         s1, s2 = halves(rows, run)
-        found = safe_opg_paper(s1, s2, target, PaperSettings(learner=replace(FAST, entropy=0.3)), run)
-        if found.weights is None:
+        result = safe_opg_paper(s1, s2, target, PaperSettings(learner=replace(FAST, entropy=0.3)), run)
+        if result.weights is None:
             continue
         passing += 1
-        table = _table(found.weights).astype(float)
+        table = _table(result.weights).astype(float)
         old = np.where(WORLD.existing, table, 0.0)
         nu = 1 - float(old.sum(axis=1).mean())
-        assert found.bound > target and found.bound == pytest.approx(found.mean - found.width)
-        weight = own_probability(found.weights, s2) / s2.propensity
-        assert nu <= 1 - (target + found.width) / (float((weight * s2.reward).mean()) / (1 - nu)) + 1e-6
+        assert result.bound > target and result.bound == pytest.approx(result.mean - result.width)
+        weight = own_probability(result.weights, s2) / s2.propensity
+        assert nu <= 1 - (target + result.width) / (float((weight * s2.reward).mean()) / (1 - nu)) + 1e-6
         broken += nu > 1 - target / (_value(old) / (1 - nu))
     assert passing >= 5
     assert broken <= stats.binom.ppf(0.999, passing, 0.05) + 1
@@ -99,16 +99,16 @@ def test_depsue_as_published_takes_the_live_means_at_their_word() -> None:
 
     target = 0.95 * float(ROWS.reward.mean())
     settings_of = PaperSettings(learner=replace(FAST, steps=15))
-    found = depsue_paper(
+    result = depsue_paper(
         ROWS,
         lambda rows: _logger().probabilities[rows.context, rows.action],
         deploy,
         Plan(3, 3000, target, settings_of),
     )
-    assert [one.rounds for one in found] == [1000] * 3 and [one.live for one in found] == rewards
-    for k, one in enumerate(found, start=1):
-        assert one.policy.threshold == pytest.approx(k * target - sum(rewards[: k - 1]))
-        assert one.policy.weights is None or one.policy.bound > one.policy.threshold
+    assert [item.rounds for item in result] == [1000] * 3 and [item.live for item in result] == rewards
+    for k, item in enumerate(result, start=1):
+        assert item.policy.threshold == pytest.approx(k * target - sum(rewards[: k - 1]))
+        assert item.policy.weights is None or item.policy.bound > item.policy.threshold
 
 
 def test_certified_depsue_keeps_its_promise_over_a_full_loop() -> None:
@@ -125,22 +125,22 @@ def test_certified_depsue_keeps_its_promise_over_a_full_loop() -> None:
             SPACE,
             WORLD.existing,
         )
-        found, book = depsue(log, loop, rounds, Ledger(K=3, cap=2.0), CERTIFIED, run)
+        result, book = depsue(log, loop, rounds, Ledger(K=3, cap=2.0), CERTIFIED, run)
         values = np.array(
-            [BASE if one.serving is None else _value(one.serving.probabilities) for one in found]
+            [BASE if item.serving is None else _value(item.serving.probabilities) for item in result]
         )  # type: ignore[attr-defined]
         earned = np.cumsum(values - 0.95 * BASE)
         broken += bool((earned < 0).any() or (values < 0.90 * BASE).any())
-        admitted += sum(one.admitted for one in found)
+        admitted += sum(item.admitted for item in result)
         served = sum(
             1500 * (value - 0.95 * BASE)
-            for one, value in zip(found, values, strict=True)
-            if one.serving is not None
+            for item, value in zip(result, values, strict=True)
+            if item.serving is not None
         )
         broken += bank(book).low > served
         assert book.gates == 3 and len(book.spent) == 6
-        caps = [one.outcome.certificates[0].cap for one in found]
-        assert caps == [1.0, *(1.0 if one.serving is None else 2.0 for one in found[:-1])]
+        caps = [item.outcome.certificates[0].cap for item in result]
+        assert caps == [1.0, *(1.0 if item.serving is None else 2.0 for item in result[:-1])]
     assert broken <= stats.binom.ppf(0.999, runs, 0.05)
     assert admitted >= runs
 

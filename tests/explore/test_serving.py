@@ -38,11 +38,11 @@ def list_chance(order: tuple[int, ...], share: float) -> float:
     """Slow and obvious: one of two lists, each drawn item by item."""
     total = 0.0
     for weight, chance in ((1 - share, POLICY), (share, LOGGER)):
-        left, one = 1.0, weight
+        left, entry = 1.0, weight
         for item in order:
-            one *= chance[item] / left
+            entry *= chance[item] / left
             left -= chance[item]
-        total += one
+        total += entry
     return total
 
 
@@ -54,7 +54,9 @@ def test_propensities_are_those_of_a_mixture_of_lists() -> None:
         for length in (1, 2, 3):
             assert product[length - 1] == pytest.approx(list_chance(order[:length], 0.3), rel=1e-9)
         assert draw.propensity[0] == pytest.approx(0.7 * POLICY[order[0]] + 0.3 * LOGGER[order[0]], rel=1e-12)
-        given = np.exp([plackett_luce(np.log(np.maximum(one, 1e-300)), order) for one in (POLICY, LOGGER)])
+        given = np.exp(
+            [plackett_luce(np.log(np.maximum(entry, 1e-300)), order) for entry in (POLICY, LOGGER)]
+        )
         np.testing.assert_allclose(draw.policy, given[0], rtol=1e-9)
         np.testing.assert_allclose(draw.reference, given[1], rtol=1e-9, atol=1e-280)
     assert drawn("r7").order.tolist() == drawn("r7").order.tolist()
@@ -62,11 +64,11 @@ def test_propensities_are_those_of_a_mixture_of_lists() -> None:
 
 def test_lists_come_as_often_as_they_say() -> None:
     runs = 2_000
-    seen = Counter(tuple(drawn(f"request {one}", k=2).order.tolist()) for one in range(runs))
+    seen = Counter(tuple(drawn(f"request {entry}", k=2).order.tolist()) for entry in range(runs))
     lists = list(itertools.permutations(range(5), 2))
-    expected = np.array([list_chance(one, 0.3) for one in lists])
+    expected = np.array([list_chance(entry, 0.3) for entry in lists])
     assert expected.sum() == pytest.approx(1.0)
-    counts = np.array([seen[one] for one in lists])
+    counts = np.array([seen[entry] for entry in lists])
     assert stats.chisquare(counts, runs * expected).pvalue > 1e-4
 
 

@@ -36,7 +36,7 @@ def test_wrong_propensities_show_in_z() -> None:
     wrong = replace(world.log, propensity=np.minimum(world.log.propensity * 1.5, 1.0))
     report = support_report(wrong, np.arange(30) < 24, world.policy)
     assert report.policy is not None and report.policy.z < -5
-    assert any("may not be the logger's" in one for one in report.warnings)
+    assert any("may not be the logger's" in item for item in report.warnings)
 
 
 def test_rewarded_rows_still_missing() -> None:
@@ -53,10 +53,10 @@ def test_rewarded_rows_still_missing() -> None:
     flat.reward[:40] = 1.0
     report = support_report(flat, None, uniform_policy(4))
     assert report.policy is not None and report.policy.missing_rewarded == 62
-    assert any("fewer than the 102" in one for one in report.warnings)
+    assert any("fewer than the 102" in item for item in report.warnings)
     none = support_report(replace(flat, reward=np.zeros(2_000)), None, uniform_policy(4))
     assert none.policy is not None and none.policy.missing_rewarded is None
-    assert any("no row is rewarded" in one for one in none.warnings)
+    assert any("no row is rewarded" in item for item in none.warnings)
 
 
 def test_warnings_of_odd_logs() -> None:

@@ -104,7 +104,7 @@ def test_missing_propensities_are_refused_or_estimated() -> None:
 
 def make_log(users: list[int] | None, n: int = 0) -> Log:
     n = len(users) if users is not None else n
-    user = None if users is None else np.array([f"u{one}" for one in users])
+    user = None if users is None else np.array([f"u{item}" for item in users])
     return Log(np.zeros((n, 0)), np.zeros(n, int), np.arange(n) / n, np.ones(n), ["a"], user=user)
 
 
@@ -123,7 +123,7 @@ def test_a_users_part_depends_on_key_and_name_alone() -> None:
     first = split(make_log(list(range(300))), key="k")[2].user
     rest = split(make_log(list(range(100, 300))), key="k")[2].user
     assert first is not None and rest is not None
-    assert [one for one in first if int(one[1:]) >= 100] == rest.tolist()
+    assert [item for item in first if int(item[1:]) >= 100] == rest.tolist()
 
 
 def test_shares_are_met_and_bad_ones_refused() -> None:

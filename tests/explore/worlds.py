@@ -52,7 +52,7 @@ def dense_world(n: int = 400, actions: int = 30, seed: int = 0, precision: str =
     q = 1 / (1 + np.exp(1 - context[:, :4] @ vectors.T))
     action = (np.cumsum(pi0, axis=1) < rng.random((n, 1))).sum(axis=1)
     reward = (rng.random(n) < q[np.arange(n), action]).astype(float)
-    log = Log(context, action, reward, pi0[np.arange(n), action], [f"a{one}" for one in range(actions)])
+    log = Log(context, action, reward, pi0[np.arange(n), action], [f"a{item}" for item in range(actions)])
     return Dense(log, logger, policy, pi0, pi, q, prefixes)
 
 

@@ -39,7 +39,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[s
     import torch
 
     torch.set_num_threads(1)
-    folder, said, names = tmp_path_factory.mktemp("page"), [], {}
+    folder, printed, names = tmp_path_factory.mktemp("page"), [], {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for language, code in re.findall(
@@ -48,19 +48,19 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[s
             if language == "python":
                 exec(compile(code, str(PAGE), "exec"), names)
             else:
-                said += [(line, *run(line)) for line in code.strip().splitlines()]
-    return folder, said
+                printed += [(line, *run(line)) for line in code.strip().splitlines()]
+    return folder, printed
 
 
 def test_every_command_of_the_page_ends_well(walked: tuple[Path, list[tuple[str, int, str]]]) -> None:
-    folder, said = walked
-    assert [code for _, code, _ in said] == [0] * 11, said
-    assert "passed" in said[4][2] and "deployed candidate" in said[5][2]
-    assert "no alarm" in said[7][2] and "0 planned rounds not banked" in said[8][2]
+    folder, printed = walked
+    assert [code for _, code, _ in printed] == [0] * 11, printed
+    assert "passed" in printed[4][2] and "deployed candidate" in printed[5][2]
+    assert "no alarm" in printed[7][2] and "0 planned rounds not banked" in printed[8][2]
     page = (folder / "certificate" / "certificate.html").read_text()
     assert "May go live" in page and "What has to be true" in page and "<script" not in page
     values = json.loads((folder / "certificate" / "certificates.json").read_text())
-    assert [one["novelty"] for one in values] == sorted(one["novelty"] for one in values)
+    assert [item["novelty"] for item in values] == sorted(item["novelty"] for item in values)
     assert float(pa.compute.min(read_any(folder / "design.parquet")["plays"]).as_py()) >= 5 - 1e-6
 
 
@@ -80,10 +80,10 @@ def test_a_log_without_rewards_is_refused_with_a_reason(
     table = read_any(Path("log.parquet"))
     place = table.column_names.index("reward")
     write_table(Path("nothing.parquet"), table.set_column(place, "reward", pa.array(np.zeros(len(table)))))
-    code, said = run("tastemaker explore support nothing.parquet --actions items.parquet --json")
-    assert code == 0 and json.loads(said)["rewarded"] == 0
-    code, said = run("tastemaker explore learn nothing.parquet --actions items.parquet --out empty -q")
-    assert code == 1 and "refused: none of the" in said and not Path("empty").exists()
+    code, printed = run("tastemaker explore support nothing.parquet --actions items.parquet --json")
+    assert code == 0 and json.loads(printed)["rewarded"] == 0
+    code, printed = run("tastemaker explore learn nothing.parquet --actions items.parquet --out empty -q")
+    assert code == 1 and "refused: none of the" in printed and not Path("empty").exists()
     with pytest.raises(InputError, match="other rows"):
         run(
             "tastemaker explore certify nothing.parquet --actions items.parquet --run run --ledger"
@@ -97,13 +97,13 @@ def test_nothing_is_deployed_without_a_certificate(
     monkeypatch.chdir(walked[0])
     # A candidate that leaves the logger's items almost wholly cannot pass; its refusal ends with exit code 1.
     assert run(f"tastemaker explore learn {SOURCE} --out wild --key wild --shares 0.9,0.95 -q")[0] == 0
-    code, said = run(
+    code, printed = run(
         f"tastemaker explore certify {SOURCE} --run wild --ledger wild.sqlite --out refused --json -q"
     )
-    assert code == 1 and not json.loads(said)["passed"]
+    assert code == 1 and not json.loads(printed)["passed"]
     assert "Must not go live" in (Path("refused") / "certificate.md").read_text()
-    code, said = run("tastemaker explore deploy --run wild --certificate refused --ledger wild.sqlite")
-    assert code == 1 and "not deployed: refused" in said
+    code, printed = run("tastemaker explore deploy --run wild --certificate refused --ledger wild.sqlite")
+    assert code == 1 and "not deployed: refused" in printed
 
 
 def test_the_next_gate_reads_rows_of_a_mixture(
@@ -113,7 +113,7 @@ def test_the_next_gate_reads_rows_of_a_mixture(
     first, later = (
         json.loads((Path(name) / "certificates.json").read_text()) for name in ("certificate", "next")
     )
-    assert {one["cap"] for one in first} == {1.0} and {one["cap"] for one in later} == {5.0}
+    assert {item["cap"] for item in first} == {1.0} and {item["cap"] for item in later} == {5.0}
     book = LedgerStore(Path("book.sqlite")).read()
     # What was banked is what the second deployment may spend, over its 10,000 planned rounds.
     assert later[0]["margin"] == pytest.approx(-bank(book).low / 10_000) and bank(book).low > 0
@@ -127,7 +127,7 @@ def test_the_next_gate_reads_rows_of_a_mixture(
     with pytest.raises(InputError, match=r"'reference_propensity' is missing.*--column reference=propensity"):
         run(line)
     assert run(f"{line} --column reference=propensity")[0] in (0, 1)
-    assert {one["cap"] for one in json.loads(Path("blind-out/certificates.json").read_text())} == {1.0}
+    assert {item["cap"] for item in json.loads(Path("blind-out/certificates.json").read_text())} == {1.0}
     write_table(Path("renamed.parquet"), table.rename_columns({"reference_propensity": "pi0"}))
     assert run("tastemaker explore watch renamed.parquet --ledger book.sqlite --column reference=pi0")[0] == 0
 
@@ -160,10 +160,10 @@ def test_a_dead_stream_raises_the_alarm(walked: tuple[Path, object], monkeypatch
     }
     dead |= {"policy_propensity": [0.01] * rows, "reference_propensity": [0.9] * rows}
     write_table(Path("dead.parquet"), pa.table(dead))
-    code, said = run("tastemaker explore watch dead.parquet --ledger book.sqlite --hand-back")
-    assert code == 1 and "ALARM" in said
-    code, said = run("tastemaker explore ledger --ledger book.sqlite --json")
-    assert json.loads(said)["serving"] is None
+    code, printed = run("tastemaker explore watch dead.parquet --ledger book.sqlite --hand-back")
+    assert code == 1 and "ALARM" in printed
+    code, printed = run("tastemaker explore ledger --ledger book.sqlite --json")
+    assert json.loads(printed)["serving"] is None
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def values():
 
 
 def test_both_forms_say_the_same(values):
-    assert [one["passed"] for one in values] == [True, False]
+    assert [item["passed"] for item in values] == [True, False]
     for chosen, verdict in ((0, "May go live"), (1, "Must not go live")):
         text, shown = markdown(values, chosen), page(values, chosen)
         assert text.startswith(f"# {verdict}\n") and f"<h1>{verdict}</h1>" in shown

@@ -66,7 +66,7 @@ def test_total_holds_under_drift_and_adds_up():
         )
         truth = (means - 0.1).reshape(6, 200).sum(axis=1).cumsum()
         misses += any(
-            betting.lower_total(one, stakes, 0.05) > true for one, true in zip(sums, truth, strict=True)
+            betting.lower_total(item, stakes, 0.05) > true for item, true in zip(sums, truth, strict=True)
         )
     assert misses <= stats.binom.ppf(0.999, 200, 0.05)
     value = betting.lower_total(sums[-1], stakes, 0.05)

@@ -53,9 +53,9 @@ def test_both_ways_of_resampling_agree() -> None:
     coarse = (generator(2).random(4_000) < 0.1).astype(float)
     # A jitter far below the interval's width makes every value distinct, which takes the other way.
     fine = coarse + 1e-9 * generator(3).random(4_000)
-    one, other = bootstrap(coarse, 0, resamples=4_000), bootstrap(fine, 0, resamples=4_000)
-    width = one.high - one.low
-    assert abs(one.low - other.low) < 0.08 * width and abs(one.high - other.high) < 0.08 * width
+    item, other = bootstrap(coarse, 0, resamples=4_000), bootstrap(fine, 0, resamples=4_000)
+    width = item.high - item.low
+    assert abs(item.low - other.low) < 0.08 * width and abs(item.high - other.high) < 0.08 * width
     # and both agree with theory: 1.96 standard errors to each side
     assert width == pytest.approx(2 * 1.96 * coarse.std() / 4_000**0.5, rel=0.08)
 

@@ -23,10 +23,10 @@ def test_golden_values() -> None:
 )
 @settings(max_examples=50)
 def test_metrics_equal_the_slow_version(ranks: list[float], k: int) -> None:
-    found = [1 <= r <= k for r in ranks]
-    assert recall_at(ranks, k).tolist() == [float(f) for f in found]
+    result = [1 <= r <= k for r in ranks]
+    assert recall_at(ranks, k).tolist() == [float(f) for f in result]
     assert ndcg_at(ranks, k).tolist() == pytest.approx(
-        [1 / math.log2(1 + r) if f else 0 for r, f in zip(ranks, found, strict=True)]
+        [1 / math.log2(1 + r) if f else 0 for r, f in zip(ranks, result, strict=True)]
     )
 
 

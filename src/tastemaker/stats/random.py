@@ -56,5 +56,5 @@ def hashed_order(ids: list[str], key: str | int) -> npt.NDArray[np.int64]:
     Catalogue numbers often follow time or similarity (measured on Amazon data: the ten ids after the last one
     reach R@10 .031); sorting by hash removes that.
     """
-    digests = [_digest((key, one)) for one in ids]
+    digests = [_digest((key, item)) for item in ids]
     return np.array(sorted(range(len(ids)), key=digests.__getitem__), dtype=np.int64)
