@@ -125,8 +125,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
     times = _since_1970(series.cast(pl.Float64, strict=False))
     if series.dtype.is_integer():
         times = _whole_since_1970(series.cast(pl.Int64, strict=False))
-    if series.dtype == pl.String:
-        times = times.zip_with(times.is_not_null(), _iso(series))
+    if series.dtype == pl.String and times.null_count() > series.null_count():
+        written = times.is_null() & series.is_not_null()
+        times = times.scatter(written.arg_true(), _iso(series.filter(written)))
     if years:
         numbers = series.cast(pl.Float64, strict=False)
         is_year = (numbers.is_between(1000, 2999) & (numbers == numbers.floor())).fill_null(False)

@@ -161,7 +161,11 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
     elif name == "popularity":
         outcomes = [_scored(pipeline, name, simple.popularity(train, n), targets)]
     elif name == "content":
-        vectors = load_views(pipeline.path("vectors"))["text"]
+        views = load_views(pipeline.path("vectors"))
+        vectors = next((views[name] for name in ("text", "audio", "image") if name in views), None)
+        if vectors is None:
+            report("evaluate content", 1, 1, "left out: no text, sound or cover tells the items apart")
+            return []
         outcomes = [_scored(pipeline, "content neighbours", simple.content_knn(vectors), targets)]
     else:
         outcomes = [_scored(pipeline, "item co-occurrence", simple.cooccurrence(train, n), targets)]

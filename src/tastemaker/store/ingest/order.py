@@ -84,17 +84,22 @@ def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool
     """Write down how many events tie in time; their share, and whether ties follow the ids of the items."""
     events = placed.filter(pl.Series(rows.good))
     timed = "timestamp" in rows.names
-    moment = ["user_id", "timestamp"] if timed else ["user_id"]
-    size = events.select(pl.len().over(moment)).to_series() > 1
-    known = events["timestamp"].is_not_null() if timed else pl.Series([False] * len(events), dtype=pl.Boolean)
-    tied, times = share(size & known), span(events["timestamp"])
+    micros = (
+        events["timestamp"].to_physical().fill_null(-(2**62)).to_numpy() if timed else np.zeros(len(events))
+    )
+    users = codes(events["user_id"])
+    sort = np.lexsort((events["position"].to_numpy(), micros, users))
+    next_to = (np.diff(users[sort]) == 0) & (np.diff(micros[sort]) == 0)
+    inside = np.concatenate([next_to, [False]]) | np.concatenate([[False], next_to])
+    tied = float((inside & (micros[sort] > -(2**62))).sum()) / len(events) if timed and len(events) else 0.0
+    times = span(events["timestamp"])
     rows.understood["times"] = {
         "order": order,
         "tied": round(tied, 4),
         "first": None if times is None else times[0].isoformat(),
         "last": None if times is None else times[1].isoformat(),
     }
-    alike = _by_id(events, moment)
+    alike = None if order == "time" else _by_id(events["item_id"], sort, next_to)
     if alike is not None and order == "position":
         rows.notes.append(
             f"inside equal times the positions follow the ids of the items ({alike:.0%} of neighbours): they"
@@ -103,19 +108,25 @@ def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool
     return tied, alike is not None
 
 
-def _by_id(events: pl.DataFrame, moment: list[str]) -> float | None:
+def _by_id(items: pl.Series, sort: npt.NDArray[np.int64], next_to: npt.NDArray[np.bool_]) -> float | None:
     """The share of neighbours inside a moment that are in order of their ids, where that is nearly all or
-    nearly none of them; else None.
+    nearly none of them; else None. sort: (n,) the events by person, moment and position; next_to: (n - 1,)
+    neighbours.
     """
-    numbers = events["item_id"].str.extract(r"(\d{1,15})$").cast(pl.Int64, strict=False)
-    rank = numbers if numbers.null_count() == 0 else events["item_id"].rank("dense")
-    frame = events.select(*moment, "position").with_columns(rank=rank).sort(*moment, "position")
-    step = frame.select(pl.col("rank").cast(pl.Int64).diff().over(moment)).to_series().drop_nulls()
-    step = step.filter(step != 0)
+    numbers = items.str.extract(r"(\d{1,15})$").cast(pl.Int64, strict=False)
+    rank = (numbers if numbers.null_count() == 0 else items.rank("dense")).to_numpy().astype(np.int64)
+    step = np.diff(rank[sort])[next_to]
+    step = step[step != 0]
     if len(step) < _PAIRS:
         return None
-    rising = share(step > 0)
+    rising = float(np.mean(step > 0))
     return max(rising, 1 - rising) if max(rising, 1 - rising) >= _SORTED else None
+
+
+def codes(text: pl.Series) -> npt.NDArray[np.int64]:
+    """(n,) the distinct values of a column without nulls, numbered."""
+    encoded = text.to_arrow().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _pair_keys(frame: pl.DataFrame) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from tastemaker.store.ingest import columns as cols
 from tastemaker.store.ingest.words import as_prose, as_words
 from tastemaker.store.tables import Refusal, Source
 
+_SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
 
 
@@ -176,7 +177,7 @@ class Rows:
         fit = [column for column in self.candidates.get(part, ()) if column not in self._others(part)]
         for column in fit:
             try:
-                result, wrong = read(self.source.table.column(column), column)
+                result, wrong = read(self.source.table.column(column).slice(0, _SAMPLE), column)
             except InputError:
                 continue
             filled = len(result) - result.null_count() + int(wrong.sum())
@@ -262,8 +263,9 @@ class Rows:
         if needed:
             column = self.column(name)
             if column is not None:
-                self.refuse(values.as_time(column, self.names[name], years)[1], name, reason)
-                return values.as_time(column, self.names[name], years)[0]
+                times, wrong = values.as_time(column, self.names[name], years)
+                self.refuse(wrong, name, reason)
+                return times
         return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
 
     def number(self, name: str) -> pl.Series:

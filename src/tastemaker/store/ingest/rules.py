@@ -16,7 +16,7 @@ from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, values
 from tastemaker.stats.random import hashed_order
 from tastemaker.store.ingest import columns as cols
-from tastemaker.store.ingest.order import ordered, share, span
+from tastemaker.store.ingest.order import codes, ordered, share, span
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
 from tastemaker.store.tables import Source, as_source
 
@@ -312,13 +312,20 @@ def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
 def _describe_times(rows: Rows, kept: pl.DataFrame) -> None:
     """Write down repeats, doubled rows, and the unit of the times."""
     understood, n = rows.understood, len(kept)
-    pairs = int(kept.select(pl.struct("user_id", "item_id").n_unique()).item())
-    understood["repeats"] = round(1 - pairs / n, 4) if n else 0.0
+    users, items = codes(kept["user_id"]), codes(kept["item_id"])
+    pairs = users * (int(items.max(initial=0)) + 1) + items
+    understood["repeats"] = round(1 - len(np.unique(pairs)) / n, 4) if n else 0.0
     understood["doubled"] = 0
     if "timestamp" not in rows.names:
         return
-    columns = ("user_id", "item_id", "timestamp", "kind", "value")
-    understood["doubled"] = doubled = n - int(kept.select(pl.struct(columns).n_unique()).item())
+    about = [
+        codes(kept["kind"].fill_null("")),
+        kept["value"].fill_null(-1e300).to_numpy(),
+        kept["timestamp"].to_physical().fill_null(-1).to_numpy(),
+        pairs,
+    ]
+    sort = np.lexsort(about)
+    understood["doubled"] = doubled = int(np.all([np.diff(key[sort]) == 0 for key in about], axis=0).sum())
     if doubled:
         rows.notes.append(
             f"{doubled:,} rows say what another says (person, item, time, kind, value); they were kept"
