@@ -314,7 +314,7 @@ def _describe_times(rows: Rows, kept: pl.DataFrame) -> None:
     understood, n = rows.understood, len(kept)
     users, items = codes(kept["user_id"]), codes(kept["item_id"])
     pairs = users * (int(items.max(initial=0)) + 1) + items
-    understood["repeats"] = round(1 - len(np.unique(pairs)) / n, 4) if n else 0.0
+    understood["repeats"] = round(1 - pl.Series(pairs).n_unique() / n, 4) if n else 0.0
     understood["doubled"] = 0
     if "timestamp" not in rows.names:
         return
