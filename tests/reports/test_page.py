@@ -11,7 +11,7 @@ import pytest
 
 from tastemaker.errors import InputError
 from tastemaker.reports.figures import Row, forest
-from tastemaker.reports.markup import Safe, figure, tag, text
+from tastemaker.reports.markup import Safe, figure, join, tag
 from tastemaker.reports.page import render
 from tastemaker.reports.plots import drawings
 
@@ -205,7 +205,7 @@ def test_another_shape_is_refused_naming_the_place(
 
 
 def test_markup_passes_through_and_text_does_not() -> None:
-    assert text(Safe("<b>")) == "<b>" and text("<b>") == "&lt;b&gt;"
+    assert join([Safe("<b>"), "<b>"]) == "<b>&lt;b&gt;"
     assert tag("p", "a", Safe("<i>b</i>"), class_="x", lang=None) == '<p class="x">a<i>b</i></p>'
     with pytest.raises(InputError):
         tag("p onclick")
@@ -224,5 +224,5 @@ def test_figures_can_be_drawn_once_for_files_and_page(
 
 def test_a_figure_in_the_page_speaks(page: str) -> None:
     drawn = figure(forest([Row('say "hi"', 1, 0, 2)], "T", "x"), "f")
-    assert 'aria-label="T: say &quot;hi&quot; 1.0000 [0.0000, 2.0000]"' in drawn
+    assert 'aria-label="T: say &#34;hi&#34; 1.0000 [0.0000, 2.0000]"' in drawn
     assert page.count('role="img"') == page.count("<svg") == 9

@@ -93,8 +93,5 @@ def document(title: str, children: Iterable[Safe]) -> str:
             Safe(f"<style>{CSS}</style>"),
         ]
     )
-    return (
-        "<!doctype html>\n"
-        + tag("html", tag("head", head), tag("body", tag("main", *children)), lang="en")
-        + "\n"
-    )
+    page = tag("html", tag("head", head), tag("body", tag("main", *children)), lang="en")
+    return f"<!doctype html>\n{page}\n"

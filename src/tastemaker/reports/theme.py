@@ -61,7 +61,7 @@ body{margin:0;background:var(--bg);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
 main{max-width:1100px;margin:0 auto;padding:2rem 1.25rem 4rem}
 h1{font-size:1.9rem;line-height:1.2;margin:0 0 .3rem;letter-spacing:-.015em;overflow-wrap:anywhere}
-h2{font-size:1.2rem;margin:0 0 .9rem;letter-spacing:-.01em}
+h2{font-size:1.2rem;margin:0 0 .9rem;letter-spacing:-.01em}section>h2:not(:first-child){margin-top:1.7rem}
 h3{font-size:1rem;margin:1.2rem 0 .4rem}
 p{margin:.4rem 0;max-width:72ch}
 .muted,small{color:var(--muted)}small{font-size:.82rem}

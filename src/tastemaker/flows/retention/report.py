@@ -18,8 +18,7 @@ def write_claim(report: ClaimReport, folder: Path) -> dict[str, Any]:
 
     Raises ArtifactError when the folder cannot be written, InputError naming a figure that cannot be drawn.
     """
-    from tastemaker.reports.claim.page import drawings, render
-    from tastemaker.reports.claim.words import markdown
+    from tastemaker.reports.claim import drawings, markdown, render
 
     values: dict[str, Any] = plain(report.as_mapping())
     drawn = drawings(values)
