@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -296,6 +297,7 @@ SHOWN = [
     "demo",
     "forget",
     "doctor",
+    "deployments",
     "converse",
     "explore",
     "experiment",
@@ -416,3 +418,75 @@ def test_serve_listens_where_the_workspace_says_unless_told(
     )
     assert command("serve", "-w", copy)[0] == command("serve", "-w", copy, "--port", 9200)[0] == 0
     assert heard == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]
+
+
+def test_settings_that_cannot_run_are_named_by_doctor_and_by_train(  # type: ignore[no-untyped-def]
+    command, untouched_workspace: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "w"
+    shutil.copytree(untouched_workspace, folder)
+    toml = folder / "tastemaker.toml"
+    text = toml.read_text()
+    for old, new, words in (
+        ("width = 32", "width = 100", ("width", "steps of 32", "set it to 96")),
+        ('base = "small"', 'base = "no/such"', ("base", "no such folder")),
+        ('split = "leave_one_out"', 'split = "time"', ("split", "timestamp", "leave_one_out")),
+        ('levels = "8/8/8"', 'levels = "8/x"', ("levels", "256/128/64")),
+        ('reward = ""', 'reward = "ab"', ("reward", "proxy")),
+    ):
+        assert old in text
+        toml.write_text(text.replace(old, new))
+        assert_refused(command("train", "-q", "-w", folder), *words)
+        code, out, _ = command("doctor", "-w", folder)
+        assert code == 2 and all(word in out for word in words)
+        assert command("recommend", "-w", folder, "--user", "u001")[0] == 0  # what is served goes on
+    toml.write_text(text)
+    code, out, _ = command("doctor", "-w", folder)
+    assert code == 0 and "is active and whole" in out
+
+
+def test_deployments_are_listed_activated_and_rolled_back(  # type: ignore[no-untyped-def]
+    command, untouched_workspace: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "w"
+    shutil.copytree(untouched_workspace, folder)
+    pq.write_table(tiny_items().slice(1), tmp_path / "items.parquet")
+    assert command("ingest", "-w", folder, "--items", tmp_path / "items.parquet")[0] == 0
+    code, out, _ = command("deployments", "list", "-w", folder)
+    new, old = (line.removeprefix("*").split()[0] for line in out.splitlines())
+    assert code == 0 and out.startswith("* d-") and "(63 items)" in out and "(64 items)" in out
+    rows = json.loads(command("deployments", "list", "-w", folder, "--json")[1])["deployments"]
+    assert [row["active"] for row in rows] == [True, False] and [row["name"] for row in rows] == [new, old]
+    assert all(row["model"] and row["tokens"] and row["trie"] and row["memory"] for row in rows)
+    code, out, _ = command("deployments", "rollback", "-w", folder)
+    assert code == 0 and old in out and "served again: t000" in out
+    assert_refused(command("deployments", "rollback", "-w", folder), "before the active one")
+    code, out, _ = command("deployments", "activate", new[:8], "-w", folder, "--json")
+    assert code == 0 and json.loads(out)["deployment"]["name"] == new
+    assert_refused(command("deployments", "activate", "d-zzz", "-w", folder), "d-zzz", old)
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_saves_says_so_and_goes_on(
+    tiny_files: Path, tmp_path: Path, signal_sent: signal.Signals
+) -> None:
+    from tests.conftest import TINY
+
+    from tastemaker.flows.ingest import ingest_files
+    from tastemaker.store import Workspace
+
+    folder = tmp_path / "w"
+    Workspace.create(folder, TINY | {"sft_epochs": 400})
+    ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    program_ = "from tastemaker.cli.main import main; main()"
+    command = [sys.executable, "-c", program_, "train", "-q", "-w", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    partial = folder / "artifacts" / "sft"
+    while not any(partial.glob("*.partial/curve.jsonl")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal_sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.count("\n") == 1 and "interrupted" in said
+    steps = [int(path.name.removeprefix("step-")) for path in partial.glob("*.partial/state/step-*")]
+    assert len(steps) == 1 and steps[0] > 0

@@ -248,8 +248,9 @@ def test_the_served_model_has_learnt_the_last_events_and_the_evaluated_one_has_n
     pipeline, served = Pipeline(workspace, quiet), _active(folder)
     assert served.base.kind == "refit"
     chosen = json.loads((pipeline.path("sft") / "summary.json").read_text())
-    best = max(chosen["validation"], key=lambda one: one["N@10"])
-    assert chosen["passes"] == best["pass"] and len(chosen["validation"]) == TINY["sft_epochs"]
+    enough = 0.99 * max(one["N@10"] for one in chosen["validation"])
+    assert chosen["passes"] == max(one["pass"] for one in chosen["validation"] if one["N@10"] >= enough)
+    assert [one["pass"] for one in chosen["validation"]] == list(range(6, 13))  # the second half of 12
     refit, held = (pipeline.path(stage) / "model" / "model.safetensors" for stage in ("refit", "sft"))
     assert refit.read_bytes() != held.read_bytes()
     assert Searcher.of(served).memory.table.nnz > np.count_nonzero(pipeline.data.split.train.lengths)  # type: ignore[union-attr]

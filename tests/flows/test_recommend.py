@@ -15,6 +15,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 from tastemaker.flows.search import Searcher
+from tastemaker.retrieve.candidates import nothing
 from tastemaker.serving.history import People
 from tastemaker.serving.once import recommend_once
 from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
@@ -239,3 +240,27 @@ def test_fields_search_and_history(service: WorkspaceService) -> None:
     assert len(service.search("", 10, 60)[0]) == 4 and service.search("", 10, 60)[1] == 64
     with pytest.raises(Unknown, match=r"is unknown; .*GET /users"):
         service.history("nobody")
+
+
+def test_evaluation_compares_with_every_baseline_counting_first(tiny_workspace: Path) -> None:
+    result = evaluate_workspace(tiny_workspace, ["popularity", "content", "cooccurrence"], "test", 0, quiet)
+    against = [one["against"] for one in result["metrics"]["comparisons"]]
+    assert against == ["item co-occurrence", "popularity", "content neighbours"]
+    values = {one["name"]: one["values"]["N@10"]["value"] for one in result["metrics"]["methods"]}
+    for one in result["metrics"]["comparisons"]:
+        difference = one["differences"]["N@10"]
+        assert difference["value"] == pytest.approx(values["Tastemaker"] - values[one["against"]])
+        assert difference["low"] <= difference["value"] <= difference["high"]
+    assert "minus the other" in result["text"] and result["exit_code"] == 0
+    page = (Path(result["run"]) / "report.html").read_text()
+    assert all(f"{name}</span>" in page for name in against)
+
+
+def test_an_evaluation_in_which_nothing_was_found_says_so_and_fails(
+    tiny_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Searcher, "search_all", lambda self, contexts, tick=None: [nothing("")] * len(contexts)
+    )
+    result = evaluate_workspace(tiny_workspace, ["popularity"], "test", 0, quiet)
+    assert result["exit_code"] == 1 and "every metric is 0" in result["text"]

@@ -321,6 +321,21 @@ def test_validation_keeps_the_best_weights_and_stops(run, tmp_path):
     assert repeated == metrics[-1:] and weights_hash(again) == seen[1]
 
 
+def test_the_latest_of_equally_good_passes_is_kept_and_a_run_can_end_before_its_schedule(run):  # type: ignore[no-untyped-def]
+    scores, seen = iter([0.500, 0.5001, 0.498, 0.4]), []
+
+    def validate(model):  # type: ignore[no-untyped-def]
+        seen.append(weights_hash(model))
+        return next(scores)
+
+    settings = replace(QUICK, steps=16, passes=8, tolerance=0.01)
+    model, metrics = run(settings, validate=validate)
+    assert [one.step for one in metrics if one.validation] == [10, 12, 14, 16]  # the second half
+    assert weights_hash(model) == seen[2] and metrics[-1].best == 0.5001
+    ended, steps = run(replace(settings, stop=7))
+    assert steps[-1].step == 14 and steps[-1].total == 16 and weights_hash(ended) == seen[2]
+
+
 SCRIPT = """
 import os, signal, sys
 import pyarrow.parquet as pq, torch

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import simulate
+from tastemaker.cli import deployments, simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
 from tastemaker.cli.explore import app as explore_app
-from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, group
+from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, finish, group
 from tastemaker.cli.output import emit, fail, program
 from tastemaker.cli.progress import progress
 from tastemaker.cli.retention import adjust, experiment, proxy, retain, survey
@@ -44,6 +44,7 @@ app = group(
     """,
     name="tastemaker",
 )
+INTERRUPTED = "interrupted; finished stages are kept and the next run resumes"
 retention = group("""
     Does what people say they would return for bring them back, and should it rank? From the survey to the
     re-ranked list.
@@ -63,6 +64,7 @@ for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("s
     app.add_typer(part.app, name=name, hidden=True)  # as 0.1 spelt it
 app.add_typer(retain.app, name="retain", hidden=True)
 app.add_typer(bench_app, name="bench", hidden=True)
+app.add_typer(deployments.app, name="deployments")
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
 app.add_typer(experiment.app, name="experiment", short_help="A/B tests, from the split to the decision.")
@@ -168,17 +170,18 @@ def train(
             "--until",
             "--stage",
             help="Stop after vectors, tokens (Semantic IDs), base, corpus (training examples), cpt (continued"
-            " pre-training), sft (fine-tuning) or memory; all: run every stage.",
+            " pre-training), sft (fine-tuning) or memory, or run all, the refit and the deployment included.",
         ),
     ] = "all",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn from the tables.
+    """Learn from the tables and the server's events.
 
     The stages: item vectors, Semantic IDs, base model, training examples, continued pre-training,
-    fine-tuning, memory. Finished stages are reused; one that was killed resumes where it was. Example:
-    tastemaker train -w shop
+    fine-tuning, memory; passes and the memory's weight are chosen on each person's last events, which are
+    held out. Then the model is fitted on everything and the next deployment is served. Finished stages are
+    reused, an interrupted one resumes where it was. Example: tastemaker train -w shop
     """
     from tastemaker.flows.train import ORDER, run_stages
 
@@ -220,19 +223,20 @@ def evaluate(
     """Compare with simple recommenders.
 
     Every item is ranked for every person held out: intervals, paired differences, slices, alarms, and one
-    HTML report. Example: tastemaker evaluate -w shop
+    HTML report. Exit code 1 when every metric is 0. Example: tastemaker evaluate -w shop
     """
     from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 
     chosen = [] if baselines == "none" else [name.strip() for name in baselines.split(",") if name.strip()]
     with progress(quiet) as report:
         result = evaluate_workspace(workspace, chosen, part, users, report)
-    emit(result, as_json)
     if result["unreachable"] == 1:
+        emit(result, as_json)
         fail(
             "every target was had before and is removed as seen: set remove_seen = false in tastemaker.toml",
             1,
         )
+    finish(result, as_json)
 
 
 @app.command()
@@ -382,9 +386,12 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     Settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages; exit
     code 2 when something is broken. Example: tastemaker doctor -w shop
     """
+    from tastemaker.flows.deploy import faults
     from tastemaker.store import diagnose
 
     findings = diagnose(workspace)
+    if findings[0].subject != "settings" or findings[0].level == "ok":
+        findings += faults(workspace)
     levels = [finding.level for finding in findings]
     errors, warnings = levels.count("error"), levels.count("warn")
     summary = f"{errors} broken, {warnings} to look at" if errors or warnings else "nothing is wrong"
@@ -406,12 +413,14 @@ def main() -> None:
     """Run the command line; every expected error becomes one line on stderr and a non-zero exit code."""
     try:
         code = app(prog_name="tastemaker", standalone_mode=False)
+        if code == 130:  # typer turns Ctrl-C into an exit
+            fail(INTERRUPTED, 130)
         if isinstance(code, int):  # what typer.Exit comes back as
             sys.exit(code)
     except TastemakerError as error:
         fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        fail("interrupted; finished stages are kept and the next run resumes", 130)
+        fail(INTERRUPTED, 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from tastemaker.retrieve.memory import fit_memory
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.semantic_ids.collisions import encode_beside
 from tastemaker.stats.random import hashed_order
-from tastemaker.store import Database, Workspace, fingerprint, read_manifest
+from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
 from tastemaker.store.files import sha256_bytes
 from tastemaker.store.folders import remove_folder
 
@@ -146,6 +147,49 @@ def rollback(workspace: Workspace) -> Deployment:
     if not before:
         raise InputError(f"{workspace.root}: no deployment was served before the active one")
     return activate(workspace, named(before[-1]), BACK)
+
+
+def listed(folder: Path) -> dict[str, Any]:
+    """`tastemaker deployments list`."""
+    workspace = Workspace.open(folder)
+    current, rows = active(workspace), []
+    for one in deployments(workspace):
+        rows.append({"active": one == current} | one.about())
+    lines = [
+        f"{'*' if row['active'] else ' '} {row['name']}  {row['created'][:16].replace('T', ' ')}  model"
+        f" {row['model'][:8] or 'none':8}  catalogue {row['catalogue'][:8]} ({row['items']:,} items)"
+        f"{'  proxy ' + row['proxy'][:8] if row['proxy'] else ''}  {row['note']}"
+        for row in rows
+    ]
+    return {"deployments": rows, "text": "\n".join(lines) or "nothing was deployed yet; train first"}
+
+
+def changed(folder: Path, name: str | None = None) -> dict[str, Any]:
+    """`tastemaker deployments activate NAME`, or `rollback` without one; says which items come back."""
+    workspace = Workspace.open(folder)
+    deployment = rollback(workspace) if name is None else activate(workspace, name)
+    lines = [f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}"]
+    back = missing_items(deployment)
+    if back:
+        shown = ", ".join(back[:5]) + (" ..." if len(back) > 5 else "")
+        lines.append(
+            f"warning: {len(back)} items that the tables in use no longer have are served again: {shown};"
+            " the next `tastemaker ingest` takes them down"
+        )
+    return {"deployment": deployment.about(), "items_back": back, "text": "\n".join(lines)}
+
+
+def faults(folder: Path) -> list[Finding]:
+    """What `tastemaker doctor` says of the active deployment; nothing before the first one."""
+    try:
+        current = active(Workspace.open(folder))
+        if current is None:
+            return []
+        current.verify()
+    except TastemakerError as error:
+        message, _, remedy = str(error).partition("; ")
+        return [Finding("error", "deployment", message, remedy)]
+    return [Finding("ok", "deployment", f"{current.name} is active and whole: {current.items:,} items")]
 
 
 def drop(workspace: Workspace, tables: Collection[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tastemaker.errors import SparseDataError
+from tastemaker.errors import InputError, SparseDataError
 from tastemaker.flows.data import (
     Data,
     Snapshot,
@@ -25,6 +25,8 @@ from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, 
 from tastemaker.flows.stages.tokens import build_tokens
 from tastemaker.flows.stages.vectors import build_vectors
 from tastemaker.store import Workspace
+from tastemaker.store.doctor import cannot_run
+from tastemaker.store.settings import SETTINGS_FILE
 from tastemaker.store.tombstones import outdated
 
 BUILDERS: dict[str, Callable[[Pipeline, Path], None]] = {
@@ -49,6 +51,10 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
     Where the data allow no model, what they allow is deployed, and the result says why.
     """
     opened, whole = Workspace.open(workspace), until == ORDER[-1]
+    if unfit := cannot_run(opened):
+        raise InputError(
+            f"{opened.root / SETTINGS_FILE}: {unfit[0].subject} {unfit[0].message}; {unfit[0].remedy}"
+        )
     with opened.lock(f"training up to {until}"):
         snapshot = take_snapshot(opened)
         pipeline = Pipeline(opened, report, snapshot)

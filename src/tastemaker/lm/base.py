@@ -129,36 +129,34 @@ def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> 
 
 
 def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | None]:
-    """A causal LM from a folder (or a hub name, where there is a network) and its vocabulary when it was
-    saved by us.
+    """A causal LM from a folder and its vocabulary when it was saved by us.
 
-    Only safetensors are read, no code from the folder is run.
+    Only safetensors are read, no code from the folder is run, nothing is fetched from anywhere.
 
     Raises
     ------
     ModelError
-        naming the file: pickled weights, no weights, weights that differ from their recorded hash, wrong
+        naming the file: no such folder, pickled or no weights, other weights than their recorded hash, wrong
         vocabulary size.
     """
-    path = Path(folder)
-    local = _recovered(path)
-    if local is not None:
-        _refuse_pickles(local)
-    model = _from_pretrained(str(folder) if local is None else local, dtype)
+    local = _recovered(Path(folder))
+    _refuse_pickles(local)
+    model = _from_pretrained(local, dtype)
     vocabulary = None
-    if local is not None and (local / VOCABULARY_FILE).exists():
+    if (local / VOCABULARY_FILE).exists():
         vocabulary = Vocabulary.from_json((local / VOCABULARY_FILE).read_text(encoding="utf-8"))
         _verify(local, model, vocabulary)
     return model.eval(), vocabulary
 
 
-def _from_pretrained(source: str | Path, dtype: str) -> Any:
+def _from_pretrained(source: Path, dtype: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     options = {
         "dtype": getattr(torch, dtype),
         "use_safetensors": True,
         "trust_remote_code": False,
+        "local_files_only": True,
         "attn_implementation": "sdpa",
     }
     try:
@@ -169,18 +167,15 @@ def _from_pretrained(source: str | Path, dtype: str) -> Any:
         raise ModelError(f"{source}: cannot be loaded as a causal language model ({reason})") from None
 
 
-def _recovered(path: Path) -> Path | None:
-    """The folder to read: `path`, or the version a killed `save` had moved aside; None when neither
-    exists.
-    """
-    if path.is_dir():
-        return path
+def _recovered(path: Path) -> Path:
+    """The folder to read: `path`, or the version a killed `save` had moved aside."""
     aside = path.with_name(f".{path.name}.previous")
-    if aside.is_dir():
-        return aside
-    if path.exists() or path.is_absolute() or str(path).startswith("."):
-        raise ModelError(f"{path}: no such model folder")
-    return None
+    for folder in (path, aside):
+        if folder.is_dir():
+            return folder
+    raise ModelError(
+        f'{path}: no such model folder; set `base` to a folder that holds a model, or to "small"'
+    )
 
 
 def _refuse_pickles(folder: Path) -> None:

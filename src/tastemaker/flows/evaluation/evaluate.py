@@ -21,7 +21,15 @@ from tastemaker.corpus.splits import Targets, leave_one_out, swap_last_two
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
-from tastemaker.flows.evaluation.sections import curves, headline, reach, semantic_ids, sliced, table_text
+from tastemaker.flows.evaluation.sections import (
+    comparisons,
+    curves,
+    headline,
+    reach,
+    semantic_ids,
+    sliced,
+    table_text,
+)
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
@@ -35,6 +43,7 @@ from tastemaker.store import Workspace, read_arrays, write_arrays, write_bytes, 
 
 Ints = npt.NDArray[np.integer[Any]]
 OURS, SASREC = "Tastemaker", "SASRec (full cross-entropy)"
+NOTHING = "every metric is 0: not one person's item is in their list; these numbers measure nothing"
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
 
 
@@ -85,7 +94,10 @@ def evaluate_workspace(
         write_arrays(folder / "ranks.safetensors", {one.name: one.ranks for one in outcomes})
         _draw(document, folder)
     text = table_text(document) + f"\n\nreport: {folder / 'report.html'}"
-    return {"run": str(folder), **document, "text": text}
+    nothing = not outcomes[0].ranks.any()
+    if nothing:
+        text += f"\n{NOTHING}; look at the tables (`tastemaker doctor`) and at the report's training curve"
+    return {"run": str(folder), **document, "text": text, "exit_code": int(nothing)}
 
 
 def _draw(document: dict[str, Any], folder: Path) -> None:
@@ -229,6 +241,8 @@ def _stress(searcher: Searcher, users: int, report: Report) -> dict[str, Any]:
 
 def _alarm(one: Outcome, n_items: int) -> dict[str, Any]:
     """Whether a system collapsed or ignores the user."""
+    if not one.ranks.any():
+        return {"name": one.name, "ok": False, "text": NOTHING}
     half = len(one.swapped) // 2
     found = evaluation.breadth(one.swapped[:half], n_items, one.swapped[half:])
     fine = (
@@ -269,7 +283,8 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
         f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
     )
     rules += "removed" if settings.remove_seen else "kept"
-    baseline = SASREC if any(one.name == SASREC for one in outcomes) else None
+    others = [one for one in outcomes[1:] if not one.name.startswith(OURS)]
+    metrics = headline(outcomes, SASREC) | {"comparisons": comparisons(outcomes[0], others)}
     return {
         "title": f"Evaluation of {settings.title}",
         "subtitle": f"{rules}; {settings.split.replace('_', ' ')}; {order}.",
@@ -278,7 +293,7 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
             if simulated
             else []
         ),
-        "metrics": headline(outcomes, baseline),
+        "metrics": metrics,
         "alarms": [
             _repeats(targets, settings.remove_seen),
             *(_alarm(one, len(data.item_ids)) for one in outcomes),

@@ -18,6 +18,7 @@ from tastemaker.stats.ranking import coverage_curve, effective_vocabulary, ndcg_
 from tastemaker.store import read_lines
 
 Ints = npt.NDArray[np.integer[Any]]
+COUNTING = ("item co-occurrence", "memory of transitions alone")
 METRICS = {"R@5": (recall_at, 5), "N@5": (ndcg_at, 5), "R@10": (recall_at, 10), "N@10": (ndcg_at, 10)}
 
 
@@ -49,6 +50,21 @@ def headline(outcomes: Sequence[Ranked], baseline: str | None) -> dict[str, Any]
         )
     found: dict[str, Any] = {"names": list(METRICS), "primary": "N@10", "methods": methods}
     return found | ({"baseline": baseline} if reference is not None else {})
+
+
+def comparisons(ours: Ranked, others: Sequence[Ranked]) -> list[dict[str, Any]]:
+    """Paired differences of our system to each other one, on the same users: counting first."""
+    counting = sorted(others, key=lambda one: one.name not in COUNTING)
+    return [
+        {
+            "against": other.name,
+            "differences": {
+                metric: asdict(paired_bootstrap(measure(ours.ranks, k), measure(other.ranks, k), seed=0))
+                for metric, (measure, k) in METRICS.items()
+            },
+        }
+        for other in counting
+    ]
 
 
 def sliced(outcomes: Sequence[Ranked], masks: Mapping[str, npt.NDArray[np.bool_]]) -> list[dict[str, Any]]:
@@ -133,14 +149,13 @@ def table_text(document: Mapping[str, Any]) -> str:
             for m in metrics["names"]
         ]
         lines.append(f"{one['name']:{width}}" + "".join(f"{cell:>26}" for cell in cells))
-        if one["differences"] and one["highlight"]:
-            cells = [
-                f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]"
-                for d in (one["differences"][m] for m in metrics["names"])
-            ]
-            lines.append(
-                f"{'  minus ' + metrics['baseline']:{width}}"[:width]
-                + "".join(f"{cell:>26}" for cell in cells)
-            )
+    if metrics["comparisons"]:
+        lines += ["", f"{metrics['methods'][0]['name']} minus the other, the same users:"]
+    for one in metrics["comparisons"]:
+        cells = [
+            f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]"
+            for d in (one["differences"][m] for m in metrics["names"])
+        ]
+        lines.append(f"  {one['against']:{width - 2}}" + "".join(f"{cell:>26}" for cell in cells))
     lines += [f"ALARM {one['name']}: {one['text']}" for one in document["alarms"] if not one["ok"]]
     return "\n".join(lines)

@@ -28,6 +28,7 @@ from tastemaker.store.settings import Settings
 
 NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning", "refit": "fine-tuning on everything"}
 VALIDATED = 1000  # people whose lists choose the number of passes
+TOLERANCE = 0.01  # how far below the best pass a later one counts as good: less is noise
 
 
 def build_base(pipeline: Pipeline, folder: Path) -> None:
@@ -188,7 +189,8 @@ def build_cpt(pipeline: Pipeline, folder: Path) -> None:
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
     """Training to generate the next item's Semantic ID, every history prefix an example.
 
-    After each pass the validation part is answered; the weights of the best pass are kept.
+    After each pass of the second half the validation part is answered; the weights of the latest pass are
+    kept that is as good as the best.
     """
     train = pipeline.data.split.train
     lines = _train(pipeline, folder, _fine_tuning(pipeline, "sft", train, _validation(pipeline)))
@@ -198,11 +200,12 @@ def build_sft(pipeline: Pipeline, folder: Path) -> None:
         for line in lines
         if line.get("validation") is not None
     ]
-    best = max(curve, key=lambda one: one["N@10"])
+    enough = (1 - TOLERANCE) * max(one["N@10"] for one in curve)
+    chosen = max(one["pass"] for one in curve if one["N@10"] >= enough)
     summary = json.loads((folder / "summary.json").read_text())
-    shown = ", ".join(f"{one['N@10']:.4f}" for one in curve)
-    summary["says"] += f"; pass {best['pass']} of {passes} is the best (validation N@10 by pass: {shown})"
-    write_json(folder / "summary.json", summary | {"passes": best["pass"], "validation": curve})
+    shown = ", ".join(f"{one['pass']}: {one['N@10']:.4f}" for one in curve)
+    summary["says"] += f"; {chosen} of {passes} passes chosen (validation N@10 by pass {shown})"
+    write_json(folder / "summary.json", summary | {"passes": chosen, "validation": curve})
 
 
 def build_refit(pipeline: Pipeline, folder: Path) -> None:
@@ -220,7 +223,7 @@ def _fine_tuning(
 ) -> Lesson:
     from tastemaker.lm.train import Siblings
 
-    settings = {"average": 0.997, "floor": 0.02, "clip": 0.5, "stop": stop}
+    settings = {"average": 0.997, "floor": 0.02, "clip": 0.5, "stop": stop, "tolerance": TOLERANCE}
     settings["passes"] = pipeline.workspace.settings.sft_epochs
     return Lesson(
         stage,

@@ -117,16 +117,17 @@ class Run:
         self.window.steps, self.window.norm = self.window.steps + 1, float(norm)
 
     def validate(self, function: Callable[[Any], float]) -> float:
-        """Score the weights that would be kept; remember the best ones."""
+        """Score the weights that would be kept; remember the best ones, or later ones as good."""
         candidate = self.model if self.average is None else self.average.module
         candidate.eval()
         score = float(function(candidate))
         self.model.train()
-        if self.best is None or score > self.best:
-            self.best, self.waits = score, 0
+        better = self.best is None or score > self.best
+        self.waits = 0 if better else self.waits + 1
+        self.best = score if self.best is None else max(score, self.best)
+        tolerance = self.settings.tolerance
+        if better or (tolerance and score >= self.best * (1 - tolerance)):
             self.best_weights = {name: weight.clone() for name, weight in self.weights(candidate).items()}
-        else:
-            self.waits += 1
         self.stopped = bool(self.settings.patience) and self.waits >= self.settings.patience
         return score
 
@@ -138,8 +139,9 @@ class Run:
     def validation_due(self) -> bool:
         """Whether this step ends a validation period."""
         every = self.settings.validate_every
-        due = self.step % every == 0 if every else self._passes(self.step) > self._passes(self.step - 1)
-        return due or self.step == self.total
+        if every:
+            return self.step % every == 0 or self.step == self.total
+        return 2 * self.step > self.total and self._passes(self.step) > self._passes(self.step - 1)
 
     @property
     def ended(self) -> bool:

@@ -42,8 +42,10 @@ class Settings:
     stop
         Passes after which the run ends, although its schedule is that of all `passes` (0: it runs through).
     validate_every, patience
-        Steps between calls of `validate` (0: once a pass), and calls without improvement before stopping
-        (0: never).
+        Steps between calls of `validate` (0: after each pass of the second half), and calls without
+        improvement before stopping (0: never).
+    tolerance
+        Of validated weights the latest are kept that are at most this share below the best.
     checkpoint_every, log_every
         Seconds between checkpoints; steps between metrics.
     """
@@ -68,6 +70,7 @@ class Settings:
     stop: int = 0
     validate_every: int = 0
     patience: int = 0
+    tolerance: float = 0.0
     seed: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
     threads: int | None = None
@@ -88,7 +91,10 @@ class Settings:
                 name: getattr(self, name) >= 1
                 for name in ("passes", "batch_rows", "micro_tokens", "log_every")
             },
-            **{name: 0 <= getattr(self, name) < 1 for name in ("dropout", "smoothing", "average")},
+            **{
+                name: 0 <= getattr(self, name) < 1
+                for name in ("dropout", "smoothing", "average", "tolerance")
+            },
             **{
                 name: getattr(self, name) >= 0
                 for name in ("warmup", "floor", "weight_decay", "clip", "stop", "validate_every", "patience")
