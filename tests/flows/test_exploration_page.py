@@ -69,8 +69,9 @@ SOURCE = "log.parquet --actions items.parquet --context x0,x1,x2"
 
 def test_held_out_rows_are_spent_once(walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(walked[0])
-    with pytest.raises(InputError, match="opened before"):
-        run(f"tastemaker explore certify {SOURCE} --run run --ledger book.sqlite --out again -q")
+    for option in ("--run", "--study"):  # the second is what version 0.1 called it
+        with pytest.raises(InputError, match="opened before"):
+            run(f"tastemaker explore certify {SOURCE} {option} run --ledger book.sqlite --out again -q")
 
 
 def test_a_log_without_rewards_is_refused_with_a_reason(
