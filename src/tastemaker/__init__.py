@@ -1,3 +1,47 @@
-"""Tastemaker: a personal recommendation assistant built on an adapted pretrained language model."""
+"""Tastemaker: a personal recommendation assistant built on an adapted pretrained language model.
+
+    import tastemaker as tm
+
+    shop = tm.Workspace.create("shop").ingest(items="items.parquet", interactions="events.csv").train()
+    shop.recommend("U17", k=10)
+
+Names are looked up when they are first asked for, so that importing the package loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tastemaker import converse, experiment, explore, retention
+    from tastemaker.api import Workspace
+    from tastemaker.errors import ArtifactError, InputError, ModelError, TastemakerError
+
+__all__ = [
+    "ArtifactError",
+    "InputError",
+    "ModelError",
+    "TastemakerError",
+    "Workspace",
+    "converse",
+    "experiment",
+    "explore",
+    "retention",
+]
+_HOME = {"Workspace": "api"} | dict.fromkeys(
+    ("ArtifactError", "InputError", "ModelError", "TastemakerError"), "errors"
+)
+
+if not TYPE_CHECKING:  # a checker knows the names above, and refuses others
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'tastemaker' has no attribute '{name}'")
+        module = import_module(f"tastemaker.{_HOME.get(name, name)}")
+        return getattr(module, name) if name in _HOME else module
+
+    def __dir__() -> list[str]:
+        return sorted([*__all__, "__version__"])

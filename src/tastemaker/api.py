@@ -1,0 +1,258 @@
+"""The Python face: what the commands do, as methods of a workspace, with tables in and out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError, TastemakerError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tastemaker.serving import Slate, WorkspaceService
+
+Table = Any  # a path, or a pandas, polars or Arrow table, a mapping of columns, a list of rows
+BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
+
+
+class Workspace:
+    """A folder with a catalogue, what people did, and the models learnt from it.
+
+    Every method is the command of its name, answers alike, and raises `InputError` where the command prints
+    one line. `result` is what the last `ingest`, `train` or `evaluate` returned, as `--json` prints it.
+    Progress goes to standard error unless `quiet`.
+    """
+
+    def __init__(self, folder: str | Path, quiet: bool = False) -> None:
+        from tastemaker.store import Workspace as Store
+
+        self.folder, self.quiet = Path(folder), quiet
+        self.result: dict[str, Any] = {}
+        Store.open(self.folder)
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, settings: Mapping[str, Any] | None = None, quiet: bool = False
+    ) -> Workspace:
+        """A new workspace, with `settings` instead of the defaults; InputError when the folder is not empty
+        or a setting is not legal.
+        """
+        from tastemaker.store import Workspace as Store
+
+        Store.create(Path(folder), dict(settings or {}))
+        return cls(folder, quiet)
+
+    @classmethod
+    def open(cls, folder: str | Path, quiet: bool = False) -> Workspace:
+        """The workspace in `folder`; InputError when there is none."""
+        return cls(folder, quiet)
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.folder)!r})"
+
+    def ingest(
+        self,
+        items: Table = None,
+        interactions: Table = None,
+        *,
+        dataset: str | None = None,
+        strict: bool = False,
+    ) -> Workspace:
+        """Read items and interactions: files, or tables in memory (pandas, polars, Arrow, a mapping of
+        columns, a list of rows). dataset: instead of both, one that a package carries. strict: refuse at the
+        first bad row instead of reporting bad rows.
+        """
+        from tastemaker.flows.ingest import ingest_dataset, ingest_files
+
+        if (dataset is None) == (items is None and interactions is None):
+            raise InputError("ingest needs either items and interactions, or a dataset")
+        if dataset is not None:
+            with progress(self.quiet) as report:
+                self.result = ingest_dataset(self.folder, dataset, report)
+            return self._changed()
+        with ExitStack() as stack:
+            given = {"items": items, "interactions": interactions}
+            paths = {name: _as_file(name, table, stack) for name, table in given.items()}
+            try:
+                self.result = ingest_files(self.folder, paths["items"], paths["interactions"], strict)
+            except TastemakerError as error:
+                raise type(error)(_named(str(error), given, paths)) from None
+        self.result = _renamed(self.result, given, paths)
+        return self._changed()
+
+    def train(self) -> Workspace:
+        """Learn from the tables and the server's events, refit on everything, and deploy; finished stages are
+        reused.
+        """
+        from tastemaker.flows.train import run_stages
+
+        with progress(self.quiet) as report:
+            self.result = run_stages(self.folder, report)
+        return self._changed()
+
+    def recommend(
+        self,
+        user: str | Iterable[str] | None = None,
+        k: int = 10,
+        *,
+        history: Sequence[str] = (),
+        where: Mapping[str, str | Sequence[str]] | None = None,
+        exclude: Iterable[str] = (),
+        log: bool = True,
+    ) -> pa.Table:
+        """What the server would show now to a user, to each of several, or after a bare `history` of item ids
+        (oldest first).
+
+        where: per field the value or values that pass. exclude: item ids never to return. log: keep the slate
+        as shown, with its propensities, as the server does.
+
+        Returns
+        -------
+        A table with a row an item: user_id, position (from 0), item_id, score (log-probability, with what the
+        memory and a proxy add), propensity, source, reasons (a list of sentences) and request_id, which an
+        event may name. Its metadata hold the notices.
+
+        Raises
+        ------
+        InputError
+            naming an unknown item, field or value.
+        ArtifactError
+            when nothing was trained yet.
+        """
+        from tastemaker.serving import Query
+
+        users = [user] if user is None or isinstance(user, str) else list(user)
+        filters = {
+            name: (values,) if isinstance(values, str) else tuple(values)
+            for name, values in (where or {}).items()
+        }
+        if (user is None) == (not history):
+            raise InputError("recommend needs either a user (or several), or a history")
+        queries = [Query(name, tuple(history), k, filters, frozenset(exclude), logged=log) for name in users]
+        slates = []
+        for slate in self._service.recommend_many(queries):
+            if isinstance(slate, TastemakerError):
+                raise slate
+            slates.append(slate)
+        if log:
+            self._service.delivered([slate.request_id for slate in slates])
+        return _table(users, slates)
+
+    def evaluate(
+        self, baselines: Sequence[str] = BASELINES, *, users: int = 0, part: str = "test"
+    ) -> pa.Table:
+        """Rank every item for every person held out, beside simple recommenders: a table with a row a system, each
+        metric with the ends of its 95 % interval.
+
+        users: a sample of this many, 0 for all. `result` holds intervals, slices, alarms and the path of the
+        report.
+        """
+        import pyarrow as pa
+
+        from tastemaker.flows.evaluation.evaluate import evaluate_workspace
+
+        with progress(self.quiet) as report:
+            self.result = evaluate_workspace(self.folder, baselines, part, users, report)
+        rows = []
+        for method in self.result["metrics"]["methods"]:
+            row = {"system": method["name"]}
+            for metric, interval in method["values"].items():
+                row |= {metric: interval["value"]}
+                row |= {f"{metric} {bound}": interval[bound] for bound in ("low", "high")}
+            rows.append(row)
+        return pa.Table.from_pylist(rows)
+
+    def serve(self, host: str | None = None, port: int | None = None) -> None:
+        """Serve the page and the API until interrupted."""
+        from tastemaker.server import serve
+        from tastemaker.store import Workspace as Store
+
+        settings = Store.open(self.folder).settings
+        serve(self._service, host or settings.host, port or settings.port)
+
+    @cached_property
+    def _service(self) -> WorkspaceService:
+        from tastemaker.serving import open_service
+
+        return open_service(self.folder)
+
+    def _changed(self) -> Workspace:
+        """Answer from what is there now."""
+        self.__dict__.pop("_service", None)
+        return self
+
+
+def _as_file(name: str, table: Table, stack: ExitStack) -> Path | None:
+    """The path given, or a file of the table given, which lasts as long as `stack`."""
+    if table is None or isinstance(table, str | Path):
+        return None if table is None else Path(table)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if isinstance(table, list):
+            arrow = pa.Table.from_pylist(table)
+        elif hasattr(table, "to_arrow"):
+            arrow = table.to_arrow()
+        else:
+            arrow = pa.table(dict(table) if isinstance(table, Mapping) else table)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{name}: {type(table).__name__} is no table ({reason}); give a path, a pandas, polars or Arrow"
+            " table"
+        ) from None
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"{name}.parquet"
+    pq.write_table(arrow, path)
+    return path
+
+
+def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | None]) -> str:
+    """A message about the file of a table in memory, with the name of the argument instead."""
+    for name, path in paths.items():
+        if path is not None and not isinstance(given[name], str | Path):
+            text = text.replace(str(path), name)
+    return text
+
+
+def _renamed(value: Any, given: Mapping[str, Table], paths: Mapping[str, Path | None]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(inner, given, paths) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_renamed(inner, given, paths) for inner in value]
+    return _named(value, given, paths) if isinstance(value, str) else value
+
+
+def _table(users: Sequence[str | None], slates: Sequence[Slate]) -> pa.Table:
+    """The slates of the users, one below the other."""
+    import pyarrow as pa
+
+    schema = pa.schema(
+        {
+            "user_id": pa.string(),
+            "position": pa.int64(),
+            "item_id": pa.string(),
+            "score": pa.float64(),
+            "propensity": pa.float64(),
+            "source": pa.string(),
+            "reasons": pa.list_(pa.string()),
+            "request_id": pa.string(),
+        }
+    )
+    rows = []
+    for user, slate in zip(users, slates, strict=True):
+        about = {"user_id": user, "request_id": slate.request_id}
+        for row in slate.rows:
+            kept = {
+                name: getattr(row, name) for name in ("position", "item_id", "score", "propensity", "source")
+            }
+            rows.append(about | kept | {"reasons": [reason.text for reason in row.reasons]})
+    notes = [text for slate in slates for text in (slate.notice, slate.reason) if text]
+    metadata = {"deployment": slates[0].deployment if slates else "", "notices": "\n".join(notes)}
+    return pa.Table.from_pylist(rows, schema=schema).replace_schema_metadata(metadata)

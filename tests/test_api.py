@@ -1,0 +1,196 @@
+"""The Python face: light to import, tables in and out, and the answers of the command line and the server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import tastemaker as tm
+from tastemaker.cli.main import main
+from tests.conftest import TINY, tiny_interactions, tiny_items
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'transformers', 'numpy', 'polars', 'pyarrow', 'scipy', 'sklearn', 'pydantic', 'rich'}"
+    assert python(f"import sys, tastemaker as tm; dir(tm); print(sorted({heavy} & set(sys.modules)))") == "[]"
+    assert python("import sys, tastemaker as tm; tm.Workspace; print('torch' in sys.modules)") == "False"
+
+
+def test_its_names_are_there_and_others_are_refused() -> None:
+    assert {"Workspace", "explore", "retention", "experiment", "converse"} <= set(dir(tm))
+    for name in tm.__all__:
+        assert getattr(tm, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Workspce'"):
+        tm.Workspce  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_checker_sees_its_types(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import tastemaker as tm\n"
+        "reveal_type(tm.Workspace.create('shop').train().recommend)\n"
+        "tm.Workspace.create('shop').recommend(k='ten')\n"
+        "tm.nothing\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--config-file", "", "--cache-dir", str(tmp_path), str(script)]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300).stdout
+    assert "user: str | typing.Iterable[str] | None" in shown.replace(
+        "Union[str, typing.Iterable[str], None]", "str | typing.Iterable[str] | None"
+    )
+    assert 'incompatible type "str"; expected "int"' in shown
+    assert 'has no attribute "nothing"' in shown
+
+
+def plain() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    return tiny_items().to_pylist(), tiny_interactions().to_pylist()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pa.Table.from_pylist,
+        pl.DataFrame,
+        pd.DataFrame,
+        list,
+        lambda rows: pl.DataFrame(rows).to_dict(as_series=False),
+    ],
+)
+def test_tables_in_memory_are_files(tmp_path: Path, make: Any) -> None:
+    items, events = (make(rows) for rows in plain())
+    shop = tm.Workspace.create(tmp_path / "shop", TINY, quiet=True).ingest(items=items, interactions=events)
+    assert shop.result["items"]["accepted"] == 64
+    assert shop.result["interactions"]["accepted"] == tiny_interactions().num_rows
+    assert str(shop.folder) in repr(tm.Workspace.open(shop.folder))
+
+
+def test_a_bad_table_is_named_as_it_was_given(tmp_path: Path) -> None:
+    shop = tm.Workspace.create(tmp_path / "shop", quiet=True)
+    with pytest.raises(tm.InputError, match=r"^items.*item_id") as caught:
+        shop.ingest(items=[{"name": "no id"}])
+    assert "/tmp" not in str(caught.value)
+    with pytest.raises(tm.InputError, match="interactions: int is no table"):
+        shop.ingest(items=tiny_items(), interactions=3)
+    with pytest.raises(tm.InputError, match="either items and interactions, or a dataset"):
+        shop.ingest()
+    with pytest.raises(tm.InputError, match="tastemaker init"):
+        tm.Workspace.open(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def shop(tiny_workspace: Path) -> tm.Workspace:
+    return tm.Workspace(tiny_workspace, quiet=True)
+
+
+def by_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> Any:
+    monkeypatch.setattr(sys, "argv", ["tastemaker", *map(str, arguments), "--json"])
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+    return json.loads(capsys.readouterr().out)
+
+
+def same(table: pa.Table, rows: list[dict[str, Any]]) -> None:
+    """The rows of the command or the server are those of the table."""
+    assert table.num_rows == len(rows) > 0
+    for ours, theirs in zip(table.to_pylist(), rows, strict=True):
+        assert ours["item_id"] == theirs["item_id"] and ours["position"] == theirs["position"]
+        assert ours["propensity"] == theirs["propensity"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-9)
+        assert ours["reasons"] == [reason["text"] for reason in theirs["reasons"]]
+
+
+def test_a_user_gets_what_the_command_line_shows(
+    shop: tm.Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = shop.recommend("u004", k=6, where={"type": "reel"}, exclude=["t008"])
+    command = (
+        "recommend",
+        "-w",
+        shop.folder,
+        "--user",
+        "u004",
+        "--k",
+        6,
+        "--where",
+        "type=reel",
+        "--exclude",
+        "t008",
+    )
+    same(ours, by_command(capsys, monkeypatch, *command)["rows"])
+    ours = shop.recommend(history=["t000", "t004"], k=3)
+    command = ("recommend", "-w", shop.folder, "--history", "t000", "--history", "t004", "--k", 3)
+    same(ours, by_command(capsys, monkeypatch, *command)["rows"])
+
+
+def test_a_user_gets_what_the_server_shows(shop: tm.Workspace) -> None:
+    from starlette.testclient import TestClient
+    from tastemaker.serving import open_service
+
+    from tastemaker.server import create_app
+
+    ours = shop.recommend("u005", k=4)
+    with TestClient(create_app(open_service(shop.folder)), base_url="http://localhost:8765") as client:
+        answer = client.post("/recommendations", json={"user_id": "u005", "k": 4})
+    same(ours, answer.json()["rows"])
+
+
+def test_many_users_are_one_table_and_what_is_shown_is_logged(shop: tm.Workspace) -> None:
+    from tastemaker.store import Database
+    from tastemaker.store import Workspace as Store
+
+    users = ["u010", "u011", "u012"]
+    table = shop.recommend(users, k=2)
+    assert table["user_id"].to_pylist() == [user for user in users for _ in range(2)]
+    assert table.schema.metadata[b"deployment"]
+    database = Database(Store.open(shop.folder).database)
+    logged = {row["request_id"] for row in database.slates().to_pylist()}
+    database.close()
+    assert set(table["request_id"].to_pylist()) <= logged
+    looked = shop.recommend("u010", k=2, log=False)
+    database = Database(Store.open(shop.folder).database)
+    assert not set(looked["request_id"].to_pylist()) & {
+        row["request_id"] for row in database.slates().to_pylist()
+    }
+    database.close()
+
+
+def test_what_cannot_be_answered_is_said(shop: tm.Workspace, tmp_path: Path) -> None:
+    with pytest.raises(tm.InputError, match="either a user"):
+        shop.recommend()
+    with pytest.raises(tm.InputError, match="no item has type 'polonaise'"):
+        shop.recommend("u001", where={"type": "polonaise"})
+    empty = tm.Workspace.create(tmp_path / "empty").ingest(
+        items=tiny_items(), interactions=tiny_interactions()
+    )
+    with pytest.raises(tm.ArtifactError, match="tastemaker train"):
+        empty.recommend("u001")
+    stranger = shop.recommend("nobody-yet", k=3)
+    assert stranger.num_rows == 3 and b"nobody knows" in stranger.schema.metadata[b"notices"]
+
+
+def test_evaluation_is_a_table_with_intervals(shop: tm.Workspace) -> None:
+    table = shop.evaluate(baselines=["popularity"], users=40, part="validation")
+    assert "popularity" in " ".join(table["system"].to_pylist()).lower()
+    for row in table.to_pylist():
+        assert row["R@10 low"] <= row["R@10"] <= row["R@10 high"]
+    assert Path(shop.result["run"]).is_dir()
