@@ -5,19 +5,16 @@ A package names a function under the group of what it adds, in its own pyproject
     [project.entry-points."tastemaker.encoders"]
     palette = "my_package:palette"
 
-Groups, what the function is called with, and what it gives back:
+Groups, and the function of each:
 
-encoders    (items: pyarrow.Table) -> (N, d) float32 vectors in row order, a NaN row where an item has none.
-They
-            become a view of that name beside text, behaviour, audio and image. Called again with new items
-            alone.
-tokenizers  (views: {name: (N, d)}, sizes: (K_1, ..., K_L), seed: int) -> semantic_ids.Codebook. Chosen by the
-            setting `tokenizer`.
-rerankers   (query, slate) -> slate, the `Query` and `Slate` of `tastemaker.serving`: the same items in
-another
-            order, or fewer of them. All installed ones run, by name, after the search and before the draw.
+encoders    (items: pyarrow.Table) -> (N, d) float32 vectors in row order, NaN rows where there is none:
+            a view of that name. Called with new items alone, too.
+tokenizers  (views: {name: (N, d)}, sizes: (K_1, ..., K_L), seed: int) -> semantic_ids.Codebook.
+            Chosen by the setting `tokenizer`.
+rerankers   (query, slate) -> slate, the `Query` and `Slate` of `tastemaker.serving`. All installed ones
+            run, by name, after the search and before the draw.
 estimators  (log: explore.Log, policy: explore.Policy) -> (n,) terms whose mean is the estimate, or
-            `explore.Contributions`, whose bounds are then known. Chosen by `explore estimate --estimator`.
+            `explore.Contributions`. Chosen by `explore estimate --estimator`.
 judges      () -> an object that answers as `tastemaker.chat.Chat` does; named by `--judge`.
 chat        (name: str) -> `tastemaker.chat.Chat`; chosen by `--model NAME`.
 """

@@ -72,7 +72,6 @@ def train(
     examples: pa.Table,
     settings: Settings,
     state_folder: str | Path | None = None,
-    on_step: Callable[[Metrics], None] | None = None,
     validate: Callable[[Any], float] | None = None,
     siblings: Siblings | None = None,
 ) -> Iterator[Metrics]:
@@ -118,8 +117,6 @@ def train(
             _restore(run, saved)
         model.train()
         for metrics in _steps(run, folder, identity, validate):
-            if on_step:
-                on_step(metrics)
             yield metrics
         run.finish()
     finally:
