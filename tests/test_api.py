@@ -144,7 +144,7 @@ def test_a_user_gets_what_the_command_line_shows(
 
 def test_a_user_gets_what_the_server_shows(shop: tm.Workspace) -> None:
     from starlette.testclient import TestClient
-    from tastemaker.serving import open_service
+    from tastemaker.serving.service import open_service
 
     from tastemaker.server import create_app
 

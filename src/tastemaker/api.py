@@ -15,7 +15,8 @@ from tastemaker.errors import InputError, TastemakerError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tastemaker.serving import Slate, WorkspaceService
+    from tastemaker.serving.query import Slate
+    from tastemaker.serving.service import WorkspaceService
 
 Table = Any  # a path, or a pandas, polars or Arrow table, a mapping of columns, a list of rows
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
@@ -125,7 +126,7 @@ class Workspace:
         ArtifactError
             when nothing was trained yet.
         """
-        from tastemaker.serving import Query
+        from tastemaker.serving.query import Query
 
         users = [user] if user is None or isinstance(user, str) else list(user)
         filters = {
@@ -178,7 +179,7 @@ class Workspace:
 
     @cached_property
     def _service(self) -> WorkspaceService:
-        from tastemaker.serving import open_service
+        from tastemaker.serving.service import open_service
 
         return open_service(self.folder)
 
