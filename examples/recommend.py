@@ -26,5 +26,5 @@ events = [
 shop = tm.Workspace.create(tempfile.mkdtemp() + "/shop", {"text_view": "tfidf"}, quiet=True)
 shop.ingest(items=items, interactions=events).train()
 print(shop.evaluate(baselines=["popularity"]).select(["system", "R@10", "R@10 low", "R@10 high"]).to_pylist())
-for row in shop.recommend("U7", k=5, where={"colour": "green"}, exclude=["I1"]).to_pylist():
+for row in shop.recommend("U7", k=5, exclude=["I1"]).to_pylist():
     print(row["item_id"], round(row["score"], 2), row["propensity"], "; ".join(row["reasons"]))

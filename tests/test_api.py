@@ -144,9 +144,9 @@ def test_a_user_gets_what_the_command_line_shows(
 
 def test_a_user_gets_what_the_server_shows(shop: tm.Workspace) -> None:
     from starlette.testclient import TestClient
-    from tastemaker.serving.service import open_service
 
     from tastemaker.server import create_app
+    from tastemaker.serving.service import open_service
 
     ours = shop.recommend("u005", k=4)
     with TestClient(create_app(open_service(shop.folder)), base_url="http://localhost:8765") as client:
@@ -163,13 +163,13 @@ def test_many_users_are_one_table_and_what_is_shown_is_logged(shop: tm.Workspace
     assert table["user_id"].to_pylist() == [user for user in users for _ in range(2)]
     assert table.schema.metadata[b"deployment"]
     database = Database(Store.open(shop.folder).database)
-    logged = {row["request_id"] for row in database.slates().to_pylist()}
+    logged = {row["request_id"] for row in database.slates_table().to_pylist()}
     database.close()
     assert set(table["request_id"].to_pylist()) <= logged
     looked = shop.recommend("u010", k=2, log=False)
     database = Database(Store.open(shop.folder).database)
     assert not set(looked["request_id"].to_pylist()) & {
-        row["request_id"] for row in database.slates().to_pylist()
+        row["request_id"] for row in database.slates_table().to_pylist()
     }
     database.close()
 

@@ -4,6 +4,7 @@ line.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -139,3 +140,31 @@ def test_an_encoder_that_gives_no_vectors_is_named(
     done = tastemaker(tmp_path / "site", "encode", "-w", shop, "-q")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
     assert f"'{name}'" in done.stderr and reason in done.stderr
+
+
+RERANK = """\
+def backwards(query, slate):
+    return slate.reordered(range(len(slate.pool))[::-1])
+def raising(query, slate):
+    raise RuntimeError("not today")
+"""
+RERANK_POINTS = """
+[project.entry-points."tastemaker.rerankers"]
+backwards = "shop_order:backwards"
+raising = "shop_order:raising"
+"""
+
+
+def test_a_reranker_orders_what_the_search_found_and_a_failing_one_changes_nothing(
+    tiny_workspace: Path, tmp_path: Path
+) -> None:
+    install(tmp_path / "order", "shop-order", RERANK, RERANK_POINTS, tmp_path / "site")
+    command = ("recommend", "-w", tiny_workspace, "--history", "t004", "--k", 50, "--json")
+    plain = tastemaker(Path("/nowhere"), *command)
+    turned = tastemaker(tmp_path / "site", *command)
+    assert plain.returncode == turned.returncode == 0, plain.stderr + turned.stderr
+    before, after = json.loads(plain.stdout), json.loads(turned.stdout)
+    assert [row["item_id"] for row in after["rows"]] == [row["item_id"] for row in before["rows"]][::-1]
+    assert after["ranker"].endswith("shop-order-1.0")
+    line = turned.stderr.strip().splitlines()
+    assert len(line) == 1 and "'raising'" in line[0] and "not today" in line[0]

@@ -148,8 +148,8 @@ class Workspace:
     def evaluate(
         self, baselines: Sequence[str] = BASELINES, *, users: int = 0, part: str = "test"
     ) -> pa.Table:
-        """Rank every item for every person held out, beside simple recommenders: a table with a row a system, each
-        metric with the ends of its 95 % interval.
+        """Rank every item for every person held out, beside simple recommenders: a table with a row a system,
+        each metric with the ends of its 95 % interval.
 
         users: a sample of this many, 0 for all. `result` holds intervals, slices, alarms and the path of the
         report.

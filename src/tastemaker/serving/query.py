@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +139,20 @@ class Slate:
     features: Mapping[str, Floats] = field(default_factory=dict)
     known: Sequence[str] = ()
     drawn: Draw | None = None
+
+    def reordered(self, order: Sequence[int]) -> Slate:
+        """The slate with its candidates in another order, or fewer of them: `order` numbers those of `pool`.
+
+        Scores go by place: the first keeps the largest, so that what is drawn later follows the new order.
+        """
+        rows = list(order)
+        candidates = replace(
+            self.candidates,
+            items=self.candidates.items[rows],
+            scores=np.sort(self.candidates.scores[rows])[::-1],
+            source=tuple(self.candidates.source[row] for row in rows),
+        )
+        return replace(self, candidates=candidates, pool=tuple(self.pool[row] for row in rows))
 
     def public(self) -> dict[str, Any]:
         """What a caller is told, as plain values."""

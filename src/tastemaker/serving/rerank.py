@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, replace
 
+from tastemaker import plugins
 from tastemaker.experiment.assign import arm_at, position
 from tastemaker.flows.retention.adjust import rule_of
 from tastemaker.flows.retention.live.context import Context
@@ -14,6 +16,8 @@ from tastemaker.retention.proxy import Proxy, predict_arrays
 from tastemaker.retention.served import by_place, rerank, sentence
 from tastemaker.serving.query import Move, Query, Slate
 from tastemaker.store import Database, Surveys, Workspace
+
+_log = logging.getLogger("tastemaker.serving")
 
 
 class Reranker:
@@ -103,3 +107,25 @@ class Rerank:
         )
         pool = tuple(slate.pool[row] for row in order)
         return replace(slate, candidates=reordered, pool=pool, moves=moves, ranker=f"proxy-{mark[:12]}")
+
+
+def plugged(query: Query, slate: Slate) -> Slate:
+    """The slate after every installed re-ranking plugin, by name; one that fails, or brings in items that
+    were not there, is a line in the log and changes nothing.
+    """
+    for name, step in plugins.load("rerankers").items():
+        try:
+            ranked = step(query, slate)
+            if not isinstance(ranked, Slate) or len(set(ranked.pool)) != len(ranked.candidates):
+                raise TypeError(
+                    f"gave back {type(ranked).__name__} of {len(getattr(ranked, 'pool', ()))} items"
+                )
+            if not set(ranked.pool) <= set(slate.pool):
+                raise ValueError("brought in items that the search did not find")
+        except Exception as error:  # whatever somebody else's function raises
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            _log.warning("re-ranking plugin '%s' was left out (%s); mend or uninstall it", name, reason)
+            continue
+        version = plugins.versions("rerankers", [name])[name].replace(" ", "-")
+        slate = replace(ranked, ranker="+".join(part for part in (ranked.ranker, version) if part))
+    return slate

@@ -18,7 +18,7 @@ from tastemaker.serving.explain import Explainer
 from tastemaker.serving.history import People, Profile
 from tastemaker.serving.log import earlier, log
 from tastemaker.serving.query import Query, Slate
-from tastemaker.serving.rerank import Reranker
+from tastemaker.serving.rerank import Reranker, plugged
 from tastemaker.store import Offers
 
 Asked = tuple[Query, Slate]
@@ -70,7 +70,7 @@ def serve(queries: Sequence[Query], parts: Parts) -> list[Slate | TastemakerErro
     for place, slate in zip(waiting, slates, strict=True):
         query = waiting[place][0]
         try:
-            for step in (rerank, draw, parts.explainer):
+            for step in (rerank, plugged, draw, parts.explainer):
                 slate = step(query, slate)
             ready[place] = query, slate
         except TastemakerError as error:
