@@ -63,13 +63,20 @@ class Workspace:
         interactions: Table = None,
         *,
         dataset: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        encoding: str | None = None,
+        positive: Sequence[str] = (),
         strict: bool = False,
     ) -> Workspace:
         """Read items and interactions: files, or tables in memory (pandas, polars, Arrow, a mapping of
-        columns, a list of rows). dataset: instead of both, one that a package carries. strict: refuse at the
-        first bad row instead of reporting bad rows.
+        columns, a list of rows).
+
+        dataset: instead of both, one that a package carries. columns: part -> column, instead of a guess.
+        encoding: of text files. positive: the kinds that count as wanted. strict: refuse at the first bad row
+        instead of reporting bad rows.
         """
         from tastemaker.flows.ingest import ingest_dataset, ingest_files
+        from tastemaker.store.ingest import IngestSettings
 
         if (dataset is None) == (items is None and interactions is None):
             raise InputError("ingest needs either items and interactions, or a dataset")
@@ -77,11 +84,14 @@ class Workspace:
             with progress(self.quiet) as report:
                 self.result = ingest_dataset(self.folder, dataset, report)
             return self._changed()
+        settings = IngestSettings(
+            columns=dict(columns or {}), encoding=encoding, positive=list(positive), strict=strict
+        )
         with ExitStack() as stack:
             given = {"items": items, "interactions": interactions}
             paths = {name: _as_file(name, table, stack) for name, table in given.items()}
             try:
-                self.result = ingest_files(self.folder, paths["items"], paths["interactions"], strict)
+                self.result = ingest_files(self.folder, paths["items"], paths["interactions"], settings)
             except TastemakerError as error:
                 raise type(error)(_named(str(error), given, paths)) from None
         self.result = _renamed(self.result, given, paths)
