@@ -116,8 +116,7 @@ def train(
         if saved:
             _restore(run, saved)
         model.train()
-        for metrics in _steps(run, folder, identity, validate):
-            yield metrics
+        yield from _steps(run, folder, identity, validate)
         run.finish()
     finally:
         run.dropout.remove()
