@@ -3,11 +3,15 @@ server.
 
     python benchmarks/serving.py --url http://127.0.0.1:8765
     python benchmarks/serving.py --url http://127.0.0.1:8765 --rate 10 --seconds 60
+    python benchmarks/serving.py --url http://127.0.0.1:8765 --rate 10 --swaps 50 --workspace copy
 
 The load is open: requests leave at the moments of a Poisson process, whether or not earlier ones have come
 back, and latency counts from the moment a request should have left, so that a slow server cannot hide its own
 queue. Without `--rate` the steady load is half of what the server manages when 16 clients ask without a
 pause.
+
+With `--swaps` two deployments of the workspace that the server serves (use a copy) are activated in turn
+under the load; every answer must be a 200 that holds no item which the deployment it names does not have.
 """
 
 from __future__ import annotations
@@ -21,12 +25,18 @@ import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from tastemaker.flows import deploy
+from tastemaker.flows.ingest import ingest_files
 from tastemaker.stats.random import generator
+from tastemaker.store import Workspace
 
 CLIENTS = 16
 
@@ -220,6 +230,74 @@ async def measure(url: str, rate: float | None, seconds: float, k: int, seed: in
     return lines
 
 
+def two_deployments(opened: Workspace) -> dict[str, set[str]]:
+    """The items of two deployments by name; a workspace that has one gets another, without its last item."""
+    if len(deploy.deployments(opened)) < 2:
+        folder = opened.root.parent / f"{opened.root.name}-tables"
+        folder.mkdir(exist_ok=True)
+        items, plays = opened.table("items"), opened.table("interactions")
+        last = items["item_id"][-1]
+        pq.write_table(items.slice(0, items.num_rows - 1), folder / "items.parquet")
+        pq.write_table(plays.filter(pc.not_equal(plays["item_id"], last)), folder / "plays.parquet")
+        ingest_files(opened.root, folder / "items.parquet", folder / "plays.parquet")
+    two = deploy.deployments(opened)[:2]
+    return {one.name: set(one.catalogue_items()["item_id"].to_pylist()) for one in two}
+
+
+async def swaps(url: str, workspace: Path, load: Load, count: int) -> dict[str, Any]:
+    """Activate two deployments in turn under a steady load: requests, failures, answers that do not fit the
+    deployment they name, and seconds from each activation until the server names it.
+    """
+    opened, client, failed, unfit, sent, took = Workspace.open(workspace), Client(url), 0, 0, 0, list[float]()
+    items, stop = two_deployments(opened), asyncio.Event()
+    users = [one["user_id"] for one in json.loads((await client.send("GET", "/users?limit=200"))[2])]
+
+    async def ask_one(user: str) -> None:
+        nonlocal failed, unfit
+        try:
+            body = json.dumps({"user_id": user, "k": load.k}).encode()
+            status, _, content = await client.send("POST", "/recommendations", body)
+        except (OSError, EOFError):
+            status = 0
+        if status != 200:
+            failed += 1
+            return
+        answer = json.loads(content)
+        own = items.get(answer["deployment"], set())
+        unfit += not {row["item_id"] for row in answer["rows"]} <= own
+
+    async def ask_on() -> None:
+        nonlocal sent
+        draws, tasks = generator(load.seed, "swaps"), []
+        while not stop.is_set():
+            await asyncio.sleep(float(draws.exponential(1 / load.rate)))
+            tasks.append(asyncio.create_task(ask_one(users[int(draws.integers(len(users)))])))
+            sent += 1
+        await asyncio.gather(*tasks)
+
+    asking = asyncio.create_task(ask_on())
+    for turn in range(count):
+        name = sorted(items)[turn % 2]
+        if json.loads((await client.send("GET", "/info"))[2])["versions"]["deployment"] == name:
+            name = sorted(items)[1 - turn % 2]
+        await asyncio.to_thread(deploy.activate, opened, name)
+        began = time.monotonic()
+        while json.loads((await client.send("GET", "/info"))[2])["versions"]["deployment"] != name:
+            await asyncio.sleep(0.02)
+        took.append(time.monotonic() - began)
+    stop.set()
+    await asking
+    client.close()
+    return {
+        "swaps": count,
+        "requests": sent,
+        "failed": failed,
+        "not valid for what they name": unfit,
+        "seconds to the new one, median": round(float(np.median(took)), 2),
+        "seconds to the new one, largest": round(max(took), 2),
+    }
+
+
 def table(lines: list[Summary]) -> str:
     """Markdown, one column a measure."""
     rows: list[dict[str, Any]] = [asdict(one) for one in lines]
@@ -235,8 +313,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each phase")
     parser.add_argument("--k", type=int, default=10, help="rows a request asks for")
     parser.add_argument("--seed", type=int, default=0, help="of arrival times and users")
+    parser.add_argument("--swaps", type=int, default=0, help="deployments to activate under the load")
+    parser.add_argument("--workspace", type=Path, help="with --swaps: what the server serves")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
+    if given.swaps:
+        load = Load(given.rate or 5.0, given.seconds, given.k, given.seed)
+        print(json.dumps(asyncio.run(swaps(given.url, given.workspace, load, given.swaps)), indent=1))
+        return
     try:
         lines = asyncio.run(measure(given.url, given.rate, given.seconds, given.k, given.seed))
     except ConnectionRefusedError:

@@ -224,6 +224,17 @@ def keys_matter(item: str, rng: np.random.Generator) -> int | None:
     )
 
 
+@pytest.fixture(scope="module")
+def proxied(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose people answered for six days, with the proxy that this gave."""
+    root = tmp_path_factory.mktemp("proxied") / "workspace"
+    shutil.copytree(tiny_workspace, root, ignore=shutil.ignore_patterns("tastemaker.sqlite*"))
+    service, clock = opened(root)
+    gather(service, clock, 6, keys_matter)
+    assert fit_live(root, quiet, least=200)["deployed"]
+    return root
+
+
 def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_path: Path) -> None:
     few = fit_live(folder, quiet, least=100_000)
     assert few["exit_code"] == 1 and not few["deployed"] and "more are needed" in few["text"]
@@ -249,10 +260,10 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     )  # the same answers, the same proxy
 
 
-def test_off_means_off_and_the_pool_is_the_models_own_order(folder: Path) -> None:
-    service, _ = opened(folder)
-    assert deployed(service.database), "the test before this one deployed a proxy"
-    plain, _ = opened(folder, adjust="off")
+def test_off_means_off_and_the_pool_is_the_models_own_order(proxied: Path) -> None:
+    service, _ = opened(proxied)
+    assert deployed(service.database)
+    plain, _ = opened(proxied, adjust="off")
     ours = shown(service, [wish("i1", None, 8, ("t000", "t004"))])[0].rows
     theirs = shown(plain, [wish("i2", None, 8, ("t000", "t004"))])[0].rows
     assert all(row.retention is None for row in theirs)
@@ -262,39 +273,39 @@ def test_off_means_off_and_the_pool_is_the_models_own_order(folder: Path) -> Non
             assert row.retention and row.retention.moved == base.index(row.item_id) - row.position
 
 
-def test_the_command_line_ranks_as_the_server_does_and_says_so(folder: Path) -> None:
-    service, _ = opened(folder)
+def test_the_command_line_ranks_as_the_server_does_and_says_so(proxied: Path) -> None:
+    service, _ = opened(proxied)
     history = ("t000", "t004", "t008")
     (theirs,) = shown(service, [wish("c1", None, 8, history)])
     before = service.database.slates_table().num_rows
-    ours = recommend_once(folder, Query(history=history, k=8, logged=False))
+    ours = recommend_once(proxied, Query(history=history, k=8, logged=False))
     plain = theirs.public()
     for name in ("item_id", "score", "retention", "propensity", "source", "reasons"):
         assert [row[name] for row in ours["rows"]] == [row[name] for row in plain["rows"]], name
     assert all(ours[name] == plain[name] for name in plain if name not in ("request_id", "rows"))
     assert all(row["retention"]["text"] in ours["text"] for row in ours["rows"])
     assert service.database.slates_table().num_rows == before  # a bare history is nobody's list
-    recommend_once(folder, Query("u012", k=3))
+    recommend_once(proxied, Query("u012", k=3))
     assert service.database.slates_table().num_rows == before + 3
 
 
-def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(folder: Path) -> None:
-    service, _ = opened(folder)
+def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(proxied: Path) -> None:
+    service, _ = opened(proxied)
     mark = deployed(service.database)
     wished = [wish("w", None, 8, ("t000", "t004")), wish("w-u", "u013", 8)]
     with_proxy = shown(service, wished)
-    plain, _ = opened(folder, adjust="off")
-    done = withdraw_proxy(folder)
+    plain, _ = opened(proxied, adjust="off")
+    done = withdraw_proxy(proxied)
     assert done["withdrawn"] == mark and done["exit_code"] == 0 and deployed(service.database) is None
-    assert withdraw_proxy(folder)["exit_code"] == 1  # nothing left to withdraw
+    assert withdraw_proxy(proxied)["exit_code"] == 1  # nothing left to withdraw
     after = shown(service, [replace_id(one, "after") for one in wished])  # running, without a restart
     off = shown(plain, [replace_id(one, "off") for one in wished])
     for one, other in zip(after, off, strict=True):
         assert one.rows == other.rows and one.policy_id == other.policy_id
         assert all(row.retention is None for row in one.rows)
     with pytest.raises(InputError, match="none of the proxies deployed here"):
-        withdraw_proxy(folder, "zz")
-    assert mark is not None and withdraw_proxy(folder, mark[:8])["deployed"] == mark
+        withdraw_proxy(proxied, "zz")
+    assert mark is not None and withdraw_proxy(proxied, mark[:8])["deployed"] == mark
     back = shown(service, [replace_id(one, "back") for one in wished])
     assert [one.rows for one in back] == [one.rows for one in with_proxy]
 
@@ -304,8 +315,8 @@ def replace_id(query: Query, tag: str) -> Query:
     return replace(query, request_id=f"{query.request_id}-{tag}")
 
 
-def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(folder: Path) -> None:
-    service, _ = opened(folder, exploration=1.0)
+def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(proxied: Path) -> None:
+    service, _ = opened(proxied, exploration=1.0)
     query, parts = wish("j", None, 5, ("t000", "t004")), service.parts
     rerank = parts.reranker.now()
     resolved, empty = begin(replace(query, request_id="j0"), parts)
@@ -319,8 +330,8 @@ def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(fol
     assert "proxy-" in slate.policy_id and Offers(service.database).pools()[slate.request_id] == slate.pool
 
 
-def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, tmp_path: Path) -> None:
-    service, clock = opened(folder, experiment="rr-1", ask_share=0.0)
+def test_a_test_splits_people_logs_exposures_and_exports_results(proxied: Path, tmp_path: Path) -> None:
+    service, clock = opened(proxied, experiment="rr-1", ask_share=0.0)
     users = [f"u{number:03d}" for number in range(40)]
     for day in range(2):
         clock.now = START + timedelta(days=300 + day)
@@ -332,7 +343,7 @@ def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, t
         assert all((row.retention is not None) == (arms[user] == "treatment") for row in slate.rows)
     (bare,) = shown(service, [wish("k-bare", None)])  # nobody knows who that is: outside the test, unadjusted
     assert all(row.retention is None for row in bare.rows)
-    result = export_trial(folder, tmp_path / "results.parquet", "rr-1")
+    result = export_trial(proxied, tmp_path / "results.parquet", "rr-1")
     table = read_table(tmp_path / "results.parquet").to_pylist()
     assert {row["user_id"]: row["arm"] for row in table} == arms
     assert [row["returned"] for row in table] == [int(user in users[:13]) for user in sorted(users)]
@@ -341,10 +352,10 @@ def test_a_test_splits_people_logs_exposures_and_exports_results(folder: Path, t
     assert json.loads(json.dumps(result["counts"])) == result["counts"]
 
 
-def test_fine_tuning_samples_its_targets_by_the_proxy(folder: Path) -> None:
-    opened_ = Workspace.open(folder)
+def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:
+    opened_ = Workspace.open(proxied)
     mark = deployed(Database(opened_.database))
-    assert mark, "an earlier test deployed a proxy"
+    assert mark
     plain, by_proxy = (
         Pipeline(replace(opened_, settings=replace(opened_.settings, reward=one)), quiet)
         for one in ("", mark)
@@ -378,8 +389,8 @@ def test_a_test_in_which_nothing_happened_is_read_out_as_such(tmp_path: Path) ->
     assert read["exit_code"] == 1 and (tmp_path / "out" / "report.html").exists()
 
 
-def test_erasing_a_person_takes_their_answers_too(folder: Path) -> None:
-    service, _ = opened(folder)
+def test_erasing_a_person_takes_their_answers_too(proxied: Path) -> None:
+    service, _ = opened(proxied)
     before = Surveys(service.database).rows().num_rows
     mine = sum(user == "u001" for user in Surveys(service.database).rows()["user_id"].to_pylist())
     service.database.erase("u001")

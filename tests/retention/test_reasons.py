@@ -24,6 +24,8 @@ def test_the_rarest_shared_attribute_and_the_most_co_played_item_are_named() -> 
 
 def test_without_evidence_nothing_is_said() -> None:
     assert reasons("new", ["stranger"], ATTRIBUTES, lambda a, b: 0, RARITY) == []
+    # What one person alone did is told to nobody.
+    assert reasons("new", ["stranger"], ATTRIBUTES, lambda a, b: 1, RARITY) == []
     assert reasons("new", ["new"], ATTRIBUTES, lambda a, b: 5, RARITY) == []
 
 

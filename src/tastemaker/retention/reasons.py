@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+ALONE = 1  # a pair that so few training histories hold would tell of one person
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -41,12 +43,13 @@ def reasons(
 
     Shared attributes count by `rarity` (attribute -> weight, an inverse document frequency: sharing a rare
     mode says more than sharing the book half the catalogue is in); co-plays by their count in the training
-    part. Of each kind the best history item is named, the more recent one on equal evidence. An empty list
-    means there is no such evidence, and callers must say that rather than invent some.
+    part, and by no less than two: one would tell of a single person. Of each kind the best history item is
+    named, the more recent one on equal evidence. An empty list means there is no such evidence, and callers
+    must say that rather than invent some.
     """
     found: list[Reason] = []
     mine = attributes.get(item_id, frozenset())
-    best_weight, best_count = 0.0, 0
+    best_weight, best_count = 0.0, ALONE
     shared_reason: Reason | None = None
     played_reason: Reason | None = None
     for other in reversed(history):
