@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tastemaker.cli.main import main
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
@@ -446,3 +447,35 @@ def test_every_record_of_a_broken_file_is_accounted_for(shop: Path) -> None:
         assert result["rows"] == 200 == result["accepted"] + result["refused"]
         refused = next(shop.glob("data/tables-*/refused.csv")).read_text()
         assert result["refused"] == 4 and all(f",{row}," in refused for row in (51, 61, 91, 121))
+
+
+def run(*arguments: Any) -> int:
+    """The exit code of the command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["tastemaker", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
+def test_the_command_line_says_it_and_exits_1_when_most_is_refused(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop.parent / "items.csv").write_text("artistID,name\n" + "".join(f"a{n},Ann {n}\n" for n in range(9)))
+    (shop.parent / "log.csv").write_bytes(
+        "user,artistID,ts,type\nü,a1,1,pv\nü,a2,2,buy\nü,x,3,buy\n".encode("cp1252")
+    )
+    begin = ["ingest", "-w", shop, "--items", shop.parent / "items.csv"]
+    files = [*begin, "--interactions", shop.parent / "log.csv", "--column", "item_id=artistID", "--json"]
+    assert run(*files, "--encoding", "latin-1", "--positive", "view,purchase") == 0
+    report = json.loads(capsys.readouterr().out)["interactions"]
+    assert report["understood"]["file"]["encoding"] == "latin-1" and report["accepted"] == 2
+    assert report["understood"]["rules"] == {"scale": [1.0, 5.0], "wanted": ["purchase", "view"]}
+    (shop.parent / "log.csv").write_text("user,artistID,ts\nu,a1,1\nu,x,2\nu,y,3\n")
+    assert run(*files) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["mostly_refused"] == ["interactions"]
+    assert told.err.strip().endswith("tastemaker: most rows of interactions were refused: 2 of 3")
+    assert run(*begin, "--column", "nothing") == 2 and run(*begin, "--encoding", "klingon") == 2

@@ -45,7 +45,9 @@ class EventKind:
 KINDS: Mapping[str, EventKind] = {
     kind.name: kind
     for kind in (
-        EventKind("view", NEITHER, 0.1, 0.0, ("impression", "viewed", "pageview", "detail", "show", "shown")),
+        EventKind(
+            "view", NEITHER, 0.1, 0.0, ("impression", "viewed", "pageview", "pv", "detail", "show", "shown")
+        ),
         EventKind("click", WANTED, 0.5, 1.0, ("clicked", "open", "opened", "tap")),
         EventKind(
             "play", WANTED, 1.0, 1.0, ("played", "listen", "listened", "watch", "watched", "stream", "read")
@@ -55,7 +57,18 @@ KINDS: Mapping[str, EventKind] = {
             WANTED,
             1.0,
             1.0,
-            ("liked", "love", "loved", "thumbs_up", "thumbsup", "upvote", "favorite", "favourite", "heart"),
+            (
+                "liked",
+                "love",
+                "loved",
+                "thumbs_up",
+                "thumbsup",
+                "upvote",
+                "favorite",
+                "favourite",
+                "heart",
+                "fav",
+            ),
             explicit=True,
         ),
         EventKind(

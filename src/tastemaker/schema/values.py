@@ -7,6 +7,7 @@ refuses with table, row and column named, ingest with a report.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import polars as pl
@@ -74,6 +75,11 @@ def whole_again(ids: pl.Series) -> pl.Series:
     if ids.is_null().all() or not ids.str.contains(r"^-?\d+\.0+$").fill_null(True).all():
         return ids
     return ids.str.replace(r"\.0+$", "")
+
+
+def bare_id(text: str) -> str:
+    """An id without the ".0" that it has where it was a float once."""
+    return re.sub(r"(?<=\d)\.0+$", "", text)
 
 
 def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:

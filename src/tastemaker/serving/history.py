@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.flows.data import Data
+from tastemaker.schema.values import bare_id
 from tastemaker.store import Database, Event
 
 
@@ -57,7 +58,8 @@ class People:
         row = self.data.user_row.get(user_id)
         events = self.database.history(user_id)
         if row is None and user_id not in self._row and not events:
-            return NOBODY
+            bare = bare_id(user_id)  # ingest keeps 12.0 as 12
+            return self.profile(bare) if bare != user_id else NOBODY
         ids = self.data.item_ids
         past = [ids[item] for item in self.data.histories.of(row)] if row is not None else []
         return self._folded(past, self.data.unwanted.get(user_id, ()), events)
