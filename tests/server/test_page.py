@@ -174,6 +174,7 @@ def test_one_sound_at_a_time_with_progress_and_a_play_that_counts(
     page: chromium.Browser, service: FakeService
 ) -> None:
     ids = pick(page)
+    before = len(page.run(PAST))
     click(page, ".card .play", 0)
     page.until("Number(document.querySelector('.card.sounding')?.style.getPropertyValue('--heard')) > 0.12")
     click(page, ".card .play", 1)
@@ -185,7 +186,7 @@ def test_one_sound_at_a_time_with_progress_and_a_play_that_counts(
     assert page.run("document.querySelectorAll('.card .play')[1].getAttribute('aria-label')").startswith(
         "Pause "
     )
-    page.until(f"{PAST}[0].endsWith('played')")
+    page.until(f"{PAST}.length === {before + 1} && {PAST}[0].endsWith('played')")
     (event,) = service.stored.values()
     assert (event.kind, event.item_id) == ("play", ids[0]) and 0.1 <= (event.value or 0) <= 1
     click(page, "#player-close")
@@ -461,6 +462,34 @@ def test_hostile_text_stays_text(browser: chromium.Browser) -> None:
         browser.until("document.querySelector('#sheet').open")
         assert HOSTILE in browser.run("document.querySelector('#sheet').textContent")
         assert browser.run("window.hacked === undefined && !document.querySelector('img[src=x]')")
+        browser.open("about:blank")
+
+
+LONG = "Llanfairpwllgwyngyll" * 9
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_endless_words_do_not_widen_the_page(browser: chromium.Browser, width: int) -> None:
+    catalogue = tunes(20)
+    for item in catalogue:
+        fields = [pair.split("=") for pair in item["attributes"]]
+        item["attributes"] = [f"{name}{LONG * (name != 'key')}={value}{LONG}" for name, value in fields]
+        item["title"] = item["creator"] = LONG + item["item_id"]
+    service = FakeService(catalogue, asks=True)
+    service.past = {LONG: [item["item_id"] for item in catalogue[:5]]}
+    with served(service) as url:
+        start_view(browser, f"{url}/", width=width, height=WIDTHS[width])
+        search(browser, "Llan")
+        assert browser.run(WIDE) == width
+        pick(browser, 0)
+        click(browser, ".card .like")
+        browser.until(f"{SAID}.startsWith('Since you liked') && {SAID}.length < 100")
+        click(browser, ".card summary")
+        assert browser.run(WIDE) == width
+        click(browser, ".past-item button")
+        browser.until("document.querySelector('#sheet').open")
+        right = browser.run("document.querySelector('#sheet').getBoundingClientRect().right")
+        assert right <= width == browser.run(WIDE)
         browser.open("about:blank")
 
 

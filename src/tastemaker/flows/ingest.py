@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.flows.deploy import refresh
-from tastemaker.flows.pipeline import Report
 from tastemaker.schema import EventRules
 from tastemaker.store import Workspace, ingest, write_table
+
+if TYPE_CHECKING:
+    from tastemaker.flows.deployment import Deployment
+    from tastemaker.flows.pipeline import Report
 
 LISTENERS = 1000
 DATASETS = ("movielens", "tunes")
@@ -35,11 +37,22 @@ def ingest_files(
         lines.append(same if result.changed else "the same tables as before: nothing changed")
     about = {"workspace": str(workspace), "folder": str(result.folder), "reused": result.reused}
     about["mostly_refused"] = result.mostly_refused
-    deployment = refresh(Workspace.open(workspace))
+    deployment = _refreshed(Workspace.open(workspace))
     if deployment is not None:
         lines.append(f"deployment {deployment.name} serves {deployment.items:,} items; {deployment.note}")
         about["deployment"] = deployment.about()
     return about | dict(result.reports) | {"text": "\n".join(lines)}
+
+
+def _refreshed(workspace: Workspace) -> Deployment | None:
+    """The deployment of the new tables, where anything is served yet; the first ingest loads no model
+    code.
+    """
+    if not (workspace.artifacts.root / "deployment").exists():
+        return None
+    from tastemaker.flows.deploy import refresh
+
+    return refresh(workspace)
 
 
 def read_options(

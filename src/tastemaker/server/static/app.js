@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import * as cards from "./cards.js";
 import * as data from "./data.js";
-import { $, capital, h, mark, plural, title } from "./dom.js";
+import { $, brief, capital, h, mark, plural } from "./dom.js";
 import * as filters from "./filters.js";
 import { listenToKeys } from "./keys.js";
 import * as past from "./past.js";
@@ -64,7 +64,7 @@ async function begin() {
     $("notice").textContent = info.notice || (info.simulated ? `Every ${info.user_noun} here is simulated.` : "");
     $("notice").hidden = !$("notice").textContent;
     survey.setUp(trouble);
-    player.setUp(fields, heard, (row) => toast(`“${title(row.item)}” cannot be played.`));
+    player.setUp(fields, heard, (row) => toast(`“${brief(row.item)}” cannot be played.`));
     data.setUp(trouble, erased);
     const address = new URLSearchParams(location.hash.slice(1));
     const wanted = address.get("user");
@@ -167,7 +167,7 @@ function inTurn(work) {
 
 function judge(kind, row) {
   if (!row || !session) return turn;
-  const name = title(row.item);
+  const name = brief(row.item);
   const current = session;
   cards.leave(row.item_id, kind);
   return inTurn(async () => {
@@ -196,8 +196,8 @@ function undo(which) {
       return;
     }
     drawPast();
-    toast(`Taken back: “${title(event.item)}”`);
-    await refresh(`“${title(event.item)}” taken back`);
+    toast(`Taken back: “${brief(event.item)}”`);
+    await refresh(`“${brief(event.item)}” taken back`);
   });
 }
 

@@ -24,7 +24,7 @@ async function open() {
   try {
     const events = await visitorHistory();
     $("data-id").textContent = id;
-    $("data-count").textContent = `${plural(events.length, "event")}: what you played, liked and refused here.`;
+    $("data-count").textContent = `${plural(events.length, "event")}: what you played, liked and refused; and the lists you were shown.`;
     $("data-take").href = api.historyAddress(id);
     $("data-take").download = `tastemaker-${id}.json`;
     $("data").showModal();

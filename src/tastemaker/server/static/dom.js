@@ -61,6 +61,9 @@ export const values = (item) =>
 /** The item's name: its title, else its most telling words, else its id. */
 export const title = (item) => item.title || values(item).map(([, value]) => value).slice(0, 2).join(", ") || item.item_id;
 
+/** The same for a sentence: a very long one is cut. */
+export const brief = (item) => (title(item).length > 60 ? `${title(item).slice(0, 59)}…` : title(item));
+
 /** The item's values for the first filterable fields, in the order of importance that the server gave. */
 export function facts(item, fields, most = 3) {
   const own = values(item);
