@@ -20,7 +20,7 @@ from tastemaker.cli.main import main
 DOCS = Path(__file__).parents[2] / "docs"
 # Lines a test cannot run: they serve until stopped, or need a downloaded package. Nothing else may be left
 # out.
-LEFT_OUT = ("tastemaker serve", "make smollm2", "tastemaker base smollm2")
+LEFT_OUT = ("tastemaker serve", "make smollm2")
 SMALL = {
     "sft_epochs": 1,
     "cpt_epochs": 0.2,

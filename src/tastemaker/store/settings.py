@@ -45,7 +45,8 @@ class Settings:
     title: str = _setting("Tastemaker", "Shown at the top of the page.")
     base: str = _setting(
         "small",
-        'Language model to start from: "small" (trained from scratch here), or a Hugging Face model folder.',
+        'Language model to start from: "small" (trained from scratch here), "smollm2" (see `make smollm2`),'
+        " or a Hugging Face model folder.",
     )
     text_view: str = _setting(
         "auto",

@@ -67,8 +67,13 @@ def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabula
     from tastemaker.lm.trim import count_tokens, trim
 
     settings = pipeline.workspace.settings
-    model, _ = load(settings.base)
-    tokenizer = load_tokenizer(settings.base)
+    source = settings.base
+    if source == "smollm2":
+        from tastemaker.lm.smollm2 import convert
+
+        source = str(convert(pipeline.workspace.root / "models" / source))  # once a workspace
+    model, _ = load(source)
+    tokenizer = load_tokenizer(source)
     if settings.keep_tokens:
         model, tokenizer = trim(
             model, tokenizer, count_tokens(tokenizer, item_texts(pipeline.data.items)), settings.keep_tokens
