@@ -14,6 +14,7 @@ import pytest
 
 from tastemaker.errors import InputError
 from tastemaker.server import address, bind, serve
+from tastemaker.server.run import local
 
 SERVE = """
 import sys
@@ -51,8 +52,9 @@ def test_an_impossible_address_is_told(host: str, port: int, said: str) -> None:
 def test_the_printed_address_is_one_a_browser_takes() -> None:
     with bind(port=0) as held:
         assert address(held) == f"http://127.0.0.1:{held.getsockname()[1]}"
+        assert local(held)
     with bind("0.0.0.0", 0) as held:
-        assert address(held).startswith("http://127.0.0.1:")
+        assert address(held).startswith("http://127.0.0.1:") and not local(held)
     if socket.has_ipv6:
         try:
             held = bind("::1", 0)

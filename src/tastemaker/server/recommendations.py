@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -11,7 +12,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
 from tastemaker.server.admission import Calls, Done, Lane, Refused
 from tastemaker.server.models import (
     AnswerIn,
@@ -29,6 +30,7 @@ from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
 from tastemaker.serving.query import Happened, Query, Slate
 
+log = logging.getLogger("tastemaker.server")
 RecommendationLane = Lane[Query, Slate]
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ProblemOut, "description": "an unknown user, item or filter"},
@@ -73,6 +75,14 @@ class Delivery(Response):
             await self._sent()
 
 
+def _mark(service: Service, request_id: str) -> None:
+    """Tell the service that a slate was sent; the answer is out, so a failure can only be noted."""
+    try:
+        service.delivered([request_id])
+    except TastemakerError as error:
+        log.error("slate %s was sent but is not marked as shown: %s", request_id, error)
+
+
 async def _hung_up(receive: Receive) -> bool:
     """Whether the client has closed the connection; the request's body has been read."""
     message = None
@@ -115,7 +125,7 @@ def recommendation_routes(
         return Delivery(
             _filled(slate, timings),
             {"Cache-Control": "no-store", "Server-Timing": times},
-            lambda: asyncio.to_thread(service.delivered, [slate.request_id]),
+            lambda: asyncio.to_thread(_mark, service, slate.request_id),
         )
 
     @router.post(

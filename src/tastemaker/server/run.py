@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 
@@ -12,6 +14,8 @@ import uvicorn
 from tastemaker.errors import InputError
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.service import Service
+
+log = logging.getLogger("tastemaker.server")
 
 
 def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
@@ -58,6 +62,11 @@ def address(server: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
+def local(server: socket.socket) -> bool:
+    """Whether only this machine reaches a bound socket."""
+    return ipaddress.ip_address(server.getsockname()[0].partition("%")[0]).is_loopback
+
+
 def serve(
     service: Service,
     host: str = "127.0.0.1",
@@ -96,6 +105,12 @@ def serve(
         # whoever follows the address at once waits in the backlog instead of being turned away
         server.listen()
         announce(address(server))
+        if not local(server):
+            log.warning(
+                "there are no accounts: whoever reaches port %d can read every history and write events; keep"
+                " it behind something that says who may",
+                server.getsockname()[1],
+            )
         try:
             uvicorn.Server(config).run(sockets=[server])
         except KeyboardInterrupt:  # uvicorn raises the signal again after a clean stop
