@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import pytest
 from recipes.converse.rehearsal import Rehearsal, Script
 from typer.testing import CliRunner
 
-from tastemaker.chat import BudgetReached, CallError, Limits, StoppedEarly
+from tastemaker import plugins
+from tastemaker.chat import BudgetReached, CallError, Limits, Reply, StoppedEarly
 from tastemaker.cli.converse import app
+from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
@@ -309,3 +312,68 @@ def test_the_commands_answer_in_json(workspace: Path) -> None:
     assert json.loads(runner.invoke(app, ["status", *where, "--name", "whole"]).stdout)["finished"] == 8
     made = runner.invoke(app, ["export", *where, "--name", "whole", "--format", "tools"])
     assert json.loads(made.stdout)["rows"] == 64
+
+
+def test_the_same_in_python(workspace: Path, tmp_path: Path) -> None:
+    from tastemaker import converse
+
+    data = converse.generate(str(workspace), SETTINGS, "face")
+    assert _bytes(workspace, "face") == _bytes(workspace, "whole")
+    assert len(data) == 8 == len(converse.generate(workspace, SETTINGS, "face"))  # what is finished stays
+    assert [one.turns[0].message for one in data] == [
+        one.turns[0].message for one in converse.open_dataset(workspace, "whole")
+    ]
+    audit = data.audit()
+    assert audit.values["turns"]["conversations"] == 8 and audit.text.startswith("8 conversations, 64 turns")
+    rows = data.export("chat", tmp_path / "chat.jsonl").read_text().splitlines()
+    assert [len(json.loads(row)["messages"]) for row in rows] == [16] * 8
+    assert data.judge(size=(2, 1)).ok
+    with pytest.raises(ArtifactError, match="holds no data set"):
+        converse.open_dataset(workspace, "nothing")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = converse.nothing
+
+
+class _Loud:
+    """A back end of another package: what the rules say, a word louder."""
+
+    model = "loud@1"
+
+    def __init__(self, workspace: Path) -> None:
+        self.rules = RuleChat(open_env(workspace, SETTINGS, quiet).world.lexicon)
+
+    def complete(self, request: Any) -> Any:
+        reply = self.rules.complete(request)
+        return replace(reply, text=reply.text.replace("That is lovely.", "That is most lovely."))
+
+
+class _Kind:
+    """A judge of another package, who likes everything."""
+
+    model = "kind@1"
+
+    def complete(self, request: Any) -> Reply:
+        good = {"score": 4, "reason": "good"}
+        answer = {"choice": "equal", "reason": ""} if request.kind == "pair" else dict.fromkeys(ASPECTS, good)
+        return Reply(json.dumps(answer))
+
+
+def test_plugins_play_roles_and_judge(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {"chat": {"loud": lambda name: _Loud(workspace)}, "judges": {"kind": _Kind}}
+    points = [
+        EntryPoint(name, f"{__name__}:{name}", f"tastemaker.{group}")
+        for group, made in parts.items()
+        for name in made
+    ]
+    monkeypatch.setattr(EntryPoint, "load", lambda self: parts[self.group.split(".")[1]][self.name])
+    monkeypatch.setattr(plugins, "_installed", lambda group: {p.name: p for p in points if group in p.group})
+    runner, where = CliRunner(), ["-q", "-w", str(workspace), "--name", "loud"]
+    done = runner.invoke(app, ["run", *where, "--n", "8", "--media", "none", "--model", "loud"], catch_exceptions=False)
+    assert done.exit_code == 0
+    folder = RunFolder.of(Workspace.open(workspace), "loud")
+    words = [turn.message for one in read_conversations(folder) for turn in one.turns]
+    assert any("most lovely" in message for message in words)
+    found = judge_run(workspace, "loud", ["facts", "kind"], Session(), quiet, (4, 1))
+    assert {row["mean"] for row in found["means"] if row["judge"] == "kind@1"} == {4.0}
+    with pytest.raises(InputError, match="installed plugin \\(loud\\)"):
+        generate(workspace, "nobody", RunSettings(n=1, model="lout"), Session(), quiet)

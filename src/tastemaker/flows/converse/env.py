@@ -1,22 +1,28 @@
 """Everything a conversation needs, wired from a workspace once: catalogue, matching, sources, media, goals,
-listeners.
+listeners; and the model that plays the roles.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from tastemaker import plugins
+from tastemaker.chat import Chat
 from tastemaker.converse.agents.dialogue import World
 from tastemaker.converse.agents.plan import Listeners, Plan, make_plan
 from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.candidates import Query, Search, Tools
 from tastemaker.converse.goals import Sampler
-from tastemaker.converse.language.lexicon import build
+from tastemaker.converse.language.lexicon import Lexicon, build
+from tastemaker.converse.rules import RuleChat
 from tastemaker.encoders.text import fit_tfidf
+from tastemaker.errors import InputError
 from tastemaker.flows.converse.catalogue import build_catalogue, build_listeners
 from tastemaker.flows.converse.media import Artefacts
 from tastemaker.flows.converse.settings import RULES, RunSettings
@@ -26,6 +32,8 @@ from tastemaker.retrieve.baselines import Lexical, cooccurrence
 from tastemaker.retrieve.evaluation import Lists
 from tastemaker.retrieve.facts import Matcher, Near, top
 from tastemaker.store import Workspace, fingerprint
+
+KEY_VARIABLE = "TASTEMAKER_API_KEY"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,3 +126,42 @@ def sources(data: Data, seed: int) -> dict[str, Search]:
         "cooccurrence": together,
         "popularity": lambda query, k: list(popular[:k]),
     }
+
+
+def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
+    """The back end that a model's name stands for. An endpoint's key comes from TASTEMAKER_API_KEY, if that
+    is set.
+
+    Raises
+    ------
+    InputError
+        for a name that is none of the four.
+    """
+    if model == RULES:
+        return RuleChat(lexicon, seed)
+    name, _, url = model.partition("@")
+    if url.startswith(("http://", "https://")):
+        from tastemaker.chat.endpoint import Endpoint, EndpointSettings
+
+        variable = KEY_VARIABLE if os.environ.get(KEY_VARIABLE) else None
+        return Endpoint(EndpointSettings(base_url=url, model=name, key_variable=variable))
+    if model in plugins.names("chat"):
+        return cast(Chat, plugins.call("chat", model, model))
+    if Path(model).is_dir():
+        from tastemaker.chat.local import Local
+
+        return Local(Path(model))
+    raise InputError(
+        f"model '{model}': give rules, a Hugging Face model folder, NAME@URL, such as"
+        " qwen3@http://localhost:8000/v1, or the name of an installed plugin"
+        f" ({', '.join(plugins.names('chat')) or 'none is installed'})"
+    )
+
+
+def family(model: str) -> str:
+    """A model's family: its name up to the first digit, dash, slash, colon or @. Judges must not be of the
+    generator's.
+    """
+    name = model.split("@")[0].rstrip("/").rsplit("/", 1)[-1].casefold()
+    letters = next((at for at, letter in enumerate(name) if not letter.isalpha()), len(name))
+    return name[:letters] or name

@@ -40,8 +40,7 @@ from tastemaker.converse.record import Conversation, to_row
 from tastemaker.converse.rules import RuleChat
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.converse.dataset import saved_settings, table_writer
-from tastemaker.flows.converse.env import ConversationEnv, open_env
-from tastemaker.flows.converse.models import open_chat
+from tastemaker.flows.converse.env import ConversationEnv, open_chat, open_env
 from tastemaker.flows.converse.settings import RULES, RunFolder, RunSettings
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, append_line, read_lines, write_bytes, write_json

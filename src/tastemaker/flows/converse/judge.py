@@ -19,9 +19,9 @@ from tastemaker.converse.judges.planted import ASPECT_OF, detection, plant
 from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.errors import InputError
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
+from tastemaker.flows.converse.env import family
 from tastemaker.flows.converse.generate import Session
 from tastemaker.flows.converse.judging import OFFLINE, Question, ask_pairs, ask_turns, open_judges
-from tastemaker.flows.converse.models import family
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator

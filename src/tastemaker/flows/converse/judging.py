@@ -32,9 +32,8 @@ from tastemaker.converse.judges.pairs import Chosen, Pair, PairAnswer, for_pair,
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeAnswer, for_judge, render
 from tastemaker.converse.record import Conversation
 from tastemaker.converse.rules import FactJudge, WordJudge
-from tastemaker.flows.converse.env import ConversationEnv
+from tastemaker.flows.converse.env import ConversationEnv, family, open_chat
 from tastemaker.flows.converse.generate import Session
-from tastemaker.flows.converse.models import family, open_chat
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import append_line, read_lines, write_bytes
