@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, chi2_contingency, hypergeom
 
-from tastemaker.converse.audits.shift import label_shift
+from tastemaker.converse.audits.pool import label_shift
 from tastemaker.errors import InputError
 
 LABELS = ("accepted", "rejected")

@@ -368,7 +368,9 @@ def test_plugins_play_roles_and_judge(workspace: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(EntryPoint, "load", lambda self: parts[self.group.split(".")[1]][self.name])
     monkeypatch.setattr(plugins, "_installed", lambda group: {p.name: p for p in points if group in p.group})
     runner, where = CliRunner(), ["-q", "-w", str(workspace), "--name", "loud"]
-    done = runner.invoke(app, ["run", *where, "--n", "8", "--media", "none", "--model", "loud"], catch_exceptions=False)
+    done = runner.invoke(
+        app, ["run", *where, "--n", "8", "--media", "none", "--model", "loud"], catch_exceptions=False
+    )
     assert done.exit_code == 0
     folder = RunFolder.of(Workspace.open(workspace), "loud")
     words = [turn.message for one in read_conversations(folder) for turn in one.turns]

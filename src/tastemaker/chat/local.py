@@ -106,8 +106,8 @@ class Local:
             frame = self._frame(roles)
         tokens: list[int] = []
         for place, text in enumerate(texts):
-            before, found, frame = frame.partition(_MARK.format(place))
-            if not found:
+            before, mark, frame = frame.partition(_MARK.format(place))
+            if not mark:
                 raise CallError("refused", f"the chat template leaves out a {roles[place]} message")
             tokens += self._encode(before, special=True) + self._encode(text, special=False)
         return tokens + self._encode(frame, special=True)

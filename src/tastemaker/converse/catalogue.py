@@ -43,9 +43,11 @@ def describe(name: str, column: tuple[Value, ...]) -> Field:
         return Field(name, "number", (), coverage, min(numbers), max(numbers))
     if numbers:
         raise InputError(f"field '{name}' mixes numbers and words; write all of its values one way")
-    words = Counter(one for value in known for one in (value if isinstance(value, tuple) else (str(value),)))
+    words = Counter(
+        word for value in known for word in (value if isinstance(value, tuple) else (str(value),))
+    )
     kind: Kind = "words" if any(isinstance(value, tuple) for value in known) else "word"
-    return Field(name, kind, tuple(sorted(words, key=lambda one: (-words[one], one))), coverage)
+    return Field(name, kind, tuple(sorted(words, key=lambda word: (-words[word], word))), coverage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +69,8 @@ class Catalogue:
     def __post_init__(self) -> None:
         """Columns of one length; at least one item."""
         sizes = {
-            len(one)
-            for one in (self.titles, self.aliases, self.creators, self.families, *self.columns.values())
+            len(column)
+            for column in (self.titles, self.aliases, self.creators, self.families, *self.columns.values())
         }
         if not self.item_ids or sizes != {len(self.item_ids)}:
             raise InputError(

@@ -38,25 +38,25 @@ def names_item(text: str, names: Sequence[str]) -> str | None:
 
 def copies_goal(text: str, goal: str, run: int = GOAL_RUN) -> bool:
     """Whether `run` or more consecutive words of the goal stand in the text."""
-    words, told = _WORD.findall(goal.casefold()), " ".join(_WORD.findall(text.casefold()))
-    told = f" {told} "
-    return any(f" {' '.join(words[start : start + run])} " in told for start in range(len(words) - run + 1))
+    words, said = _WORD.findall(goal.casefold()), " ".join(_WORD.findall(text.casefold()))
+    said = f" {said} "
+    return any(f" {' '.join(words[start : start + run])} " in said for start in range(len(words) - run + 1))
 
 
 def message_faults(text: str, goal: str, item_ids: Sequence[str] = ()) -> list[str]:
     """Faults that a message alone shows, each named: handle, id, goal, upload, file."""
-    found = []
+    faults = []
     if _HANDLE.search(text):
-        found.append("handle")
+        faults.append("handle")
     if any(item in text for item in item_ids):
-        found.append("id")
+        faults.append("id")
     if copies_goal(text, goal):
-        found.append("goal")
+        faults.append("goal")
     if _ONLY_SAID.search(text):
-        found.append("upload")
+        faults.append("upload")
     if _FILE.search(text):
-        found.append("file")
-    return found
+        faults.append("file")
+    return faults
 
 
 def scrubbed(text: str, lexicon: Lexicon) -> str:

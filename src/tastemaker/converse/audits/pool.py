@@ -1,4 +1,6 @@
-"""How much the choice of items gives away without a word: the leak of data made from real sessions."""
+"""What a data set gives away: how much the choice of items tells without a word (the leak of data made from
+real sessions), and whether what is learnt and what is asked carry the same labels.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from scipy import sparse
 
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval, paired_bootstrap
+from tastemaker.stats.random import generator
 from tastemaker.stats.ranking import ndcg_at
 
 FEW = 5
@@ -52,18 +55,18 @@ def identified(
     played: Sequence[Played], histories: Sequence[npt.NDArray[np.int64]], n_items: int
 ) -> npt.NDArray[np.bool_]:
     """(C,) whether the source is among the users, at most 5, whose log holds every played item."""
-    lengths = [len(one) for one in histories]
+    lengths = [len(history) for history in histories]
     owners = np.repeat(np.arange(len(histories)), lengths)
     items = np.concatenate([*histories, np.empty(0, np.int64)])
     had = sparse.csr_array((np.ones(len(items)), (owners, items)), shape=(len(histories), n_items))
     had.data[:] = 1.0
     out = np.zeros(len(played), bool)
-    for place, one in enumerate(played):
-        rows = sorted(set(one.rows))
+    for place, conversation in enumerate(played):
+        rows = sorted(set(conversation.rows))
         if rows:
             columns = (had[:, rows] > 0).sum(axis=1)
             matches = np.flatnonzero(np.asarray(columns).ravel() == len(rows))
-            out[place] = len(matches) <= FEW and one.user in matches
+            out[place] = len(matches) <= FEW and conversation.user in matches
     return out
 
 
@@ -106,15 +109,94 @@ def pool_audit(
         when no conversation played two items.
     """
     pairs = [
-        (recoverability(one.rows, together), recoverability(one.rows, lambda before: popular))
-        for one in played
+        (
+            recoverability(conversation.rows, together),
+            recoverability(conversation.rows, lambda before: popular),
+        )
+        for conversation in played
     ]
-    kept = [(first, second) for first, second in pairs if first is not None and second is not None]
-    if not kept:
+    scored = [(first, second) for first, second in pairs if first is not None and second is not None]
+    if not scored:
         raise InputError(
             "the pool audit needs conversations that played at least two items; generate some first"
         )
-    first, second = np.array(kept).T
+    first, second = np.array(scored).T
     share = float(identified(played, histories, n_items).mean())
     interval = paired_bootstrap(first, second, f"pool audit {seed}")
     return PoolAudit(len(played), share, interval, float(first.mean()), float(second.mean()))
+
+
+LEAST_P = 0.01
+DRAWS = 1999
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Shares of each label in the two parts, Pearson's chi-square of part by label, and its p-value over
+    redrawn splits.
+    """
+
+    labels: tuple[str, ...]
+    train: tuple[float, ...]
+    test: tuple[float, ...]
+    statistic: float
+    p: float
+    groups: int
+
+    @property
+    def ok(self) -> bool:
+        """No evidence of a shift: p above .01."""
+        return self.p > LEAST_P
+
+
+def label_shift(
+    counts: npt.ArrayLike, test: npt.ArrayLike, labels: Sequence[str], seed: int = 0, draws: int = DRAWS
+) -> Shift:
+    """Chi-square test of part by label, its distribution taken from redrawing which groups are asked.
+
+    Labels of one user go together, so that the chi-square distribution, which takes them for independent,
+    would find shifts where there are none (Rao & Scott 1981); redrawing whole groups, as the split did, keeps
+    the level exactly.
+
+    Parameters
+    ----------
+    counts
+        (G, K) how often each group (user) has each label.
+    test
+        (G,) whether the group is asked; the others are learnt from.
+
+    Raises
+    ------
+    InputError
+        when one part has no label.
+    """
+    table, asked = np.asarray(counts, np.float64), np.asarray(test, bool)
+    parts = np.stack([table[~asked].sum(axis=0), table[asked].sum(axis=0)])
+    if not parts.sum(axis=1).all():
+        raise InputError("the label test needs labels in both parts; generate more conversations")
+    rng = generator(seed, "label shift")
+    drawn = np.stack([rng.permutation(asked) for _ in range(draws)]).astype(np.float64) @ table
+    total = table.sum(axis=0)
+    statistic = float(_chi_square(parts[1][None], total)[0])
+    extreme = int((_chi_square(drawn, total) >= statistic * (1 - 1e-12)).sum())
+    shares = parts / parts.sum(axis=1, keepdims=True)
+    return Shift(
+        tuple(labels),
+        tuple(shares[0].tolist()),
+        tuple(shares[1].tolist()),
+        statistic,
+        (1 + extreme) / (1 + draws),
+        len(table),
+    )
+
+
+def _chi_square(second: npt.NDArray[np.float64], total: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Pearson's statistic of each 2 x K table with rows (total - second, second); labels that never occur are
+    left out.
+    """
+    tables = np.stack([total - second, second], axis=1)
+    expected = tables.sum(axis=2, keepdims=True) * total / total.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(
+            np.where(expected > 0, np.square(tables - expected) / expected, 0.0).sum(axis=(1, 2))
+        )

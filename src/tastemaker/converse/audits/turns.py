@@ -68,12 +68,12 @@ def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
     catalogue = known.catalogue
     for turn in conversation.turns:
         constraints = merge(constraints, turn.delta)
-        found = adhere(constraints, known.match, len(catalogue))
-        n_fit = len(fit_set(found.holds, catalogue.family_codes, families))
+        adherence = adhere(constraints, known.match, len(catalogue))
+        n_fit = len(fit_set(adherence.holds, catalogue.family_codes, families))
         row = catalogue.row.get(turn.item_id) if turn.item_id is not None else None
-        adheres = None if row is None else bool(found.holds[row])
+        adheres = None if row is None else bool(adherence.holds[row])
         yield Facts(
-            turn, constraints, n_fit, adheres, row is not None and bool(found.unknown[row]), tuple(heard)
+            turn, constraints, n_fit, adheres, row is not None and bool(adherence.unknown[row]), tuple(heard)
         )
         if row is not None:
             families.add(int(catalogue.family_codes[row]))
@@ -82,20 +82,20 @@ def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
 
 def check(conversation: Conversation, known: Known) -> tuple[Check, ...]:
     """Every fault of `FAULTS`, counted; all are to be 0. Works on any conversation, whoever made it."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     said: list[Utterance] = []
     facts = list(replay(conversation, known))
-    for one in facts:
-        found.update(_constraint_faults(one, conversation, known))
-        found.update(_message_faults(one, conversation, known))
-        recognised = _attached(one.turn)
-        said.append(Utterance(one.turn.message, one.played, recognised))
-        meant = {(constraint.kind, constraint.clause) for constraint in demands(one.constraints)}
+    for line in facts:
+        counts.update(_constraint_faults(line, conversation, known))
+        counts.update(_message_faults(line, conversation, known))
+        recognised = _attached(line.turn)
+        said.append(Utterance(line.turn.message, line.played, recognised))
+        meant = {(constraint.kind, constraint.clause) for constraint in demands(line.constraints)}
         got = {(constraint.kind, constraint.clause) for constraint in demands(read(said, known.lexicon))}
-        found["wording"] += len(meant - got)
-    found["label"] += _label_faults(conversation)
-    found["candidates"] += _handle_faults(conversation)
-    return tuple(Check(name, float(found[name]), found[name] == 0) for name in FAULTS)
+        counts["wording"] += len(meant - got)
+    counts["label"] += _label_faults(conversation)
+    counts["candidates"] += _handle_faults(conversation)
+    return tuple(Check(name, float(counts[name]), counts[name] == 0) for name in FAULTS)
 
 
 def attached_items(turn: Turn) -> tuple[tuple[str, str], ...]:
@@ -109,37 +109,37 @@ def attached_items(turn: Turn) -> tuple[tuple[str, str], ...]:
 
 def _attached(turn: Turn) -> tuple[tuple[str, str], ...]:
     """What this turn's attachments stand for; nothing stands for a constraint that came without one."""
-    kinds = {one.kind for one in turn.media}
-    return tuple(one for one in attached_items(turn) if one[0] in kinds)
+    kinds = {media.kind for media in turn.media}
+    return tuple(item for item in attached_items(turn) if item[0] in kinds)
 
 
-def _constraint_faults(one: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
-    turn, catalogue = one.turn, known.catalogue
-    if one.adheres is False:
+def _constraint_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
+    turn, catalogue = facts.turn, known.catalogue
+    if facts.adheres is False:
         yield "violation"
         if conversation.label(turn.turn) == MOVES:
             yield "contradiction"
     if turn.item_id is not None and turn.item_id not in catalogue.row:
         yield "candidates"
-    if turn.nothing_fits and one.n_fit:
+    if turn.nothing_fits and facts.n_fit:
         yield "false_nothing"
-    if not turn.nothing_fits and not one.n_fit:
+    if not turn.nothing_fits and not facts.n_fit:
         yield "missed_nothing"
-    if turn.n_fit != one.n_fit:
+    if turn.n_fit != facts.n_fit:
         yield "count"
     row = catalogue.row.get(turn.item_id or "")
-    played = {catalogue.families[catalogue.row[before.item_id]] for before in one.played}
+    played = {catalogue.families[catalogue.row[before.item_id]] for before in facts.played}
     if row is not None and catalogue.families[row] in played:
         yield "repeat"
 
 
-def _message_faults(one: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
-    turn = one.turn
-    ids = [shown.item_id for shown in turn.candidates] + [before.item_id for before in one.played]
+def _message_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
+    turn = facts.turn
+    ids = [shown.item_id for shown in turn.candidates] + [before.item_id for before in facts.played]
     yield from message_faults(turn.message, conversation.goal.text, ids)
     catalogue = known.catalogue
     later = [after.item_id for after in conversation.turns[turn.turn - 1 :] if after.item_id in catalogue.row]
-    before = {catalogue.row[heard.item_id] for heard in one.played}
+    before = {catalogue.row[heard.item_id] for heard in facts.played}
     ahead = {catalogue.row[item] for item in later if item is not None} - before
     if ahead and ahead & named_rows(turn.message, catalogue, known.lexicon):
         yield "title"
@@ -149,7 +149,7 @@ def _message_faults(one: Facts, conversation: Conversation, known: Known) -> Ite
 
 def _label_faults(conversation: Conversation) -> int:
     """Labels missing, doubled, or on turns without an item."""
-    judged = Counter(one.item_turn for one in conversation.progress)
+    judged = Counter(line.item_turn for line in conversation.progress)
     played = {turn.turn for turn in conversation.turns if turn.item_id is not None}
     return len(played ^ set(judged)) + sum(count - 1 for count in judged.values())
 
@@ -219,15 +219,15 @@ def audit(
         for line in check(conversation, known):
             faulty[line.name] += not line.ok
             times[line.name] += int(line.value)
-        for one in replay(conversation, known):
+        for facts in replay(conversation, known):
             totals["turns"] += 1
-            totals["demands"] += len(demands(one.constraints))
-            totals["unknown"] += one.unknown
-            totals["said"] += one.turn.nothing_fits
-            totals["due"] += not one.n_fit
-            totals["right"] += one.turn.nothing_fits and not one.n_fit
-        labels.update(str(one.label) for one in conversation.progress)
-        totals["overruled"] += sum(one.overruled for one in conversation.progress)
+            totals["demands"] += len(demands(facts.constraints))
+            totals["unknown"] += facts.unknown
+            totals["said"] += facts.turn.nothing_fits
+            totals["due"] += not facts.n_fit
+            totals["right"] += facts.turn.nothing_fits and not facts.n_fit
+        labels.update(str(line.label) for line in conversation.progress)
+        totals["overruled"] += sum(line.overruled for line in conversation.progress)
         totals["conversations"] += 1
         report(totals["conversations"])
     return Summary(

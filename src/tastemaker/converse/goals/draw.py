@@ -76,7 +76,7 @@ class Sampler:
         self.rows = np.arange(len(catalogue))
         self.skipped: dict[str, str] = {}
         self.redrawn: Counter[str] = Counter()
-        self.feasible = tuple(one for one in templates() if self._possible(one))
+        self.feasible = tuple(template for template in templates() if self._possible(template))
 
     def restricted(self, rows: Collection[int]) -> Sampler:
         """The same sampler with goals about these rows alone; which templates can be filled stays as it
@@ -159,9 +159,9 @@ class Sampler:
         slots: dict[str, Clause] = {}
         for name, role in template.slots.items():
             options = [
-                one
-                for one in fields_of_role(role, self.catalogue.fields)
-                if one not in {c.field for c in slots.values()}
+                field
+                for field in fields_of_role(role, self.catalogue.fields)
+                if field not in {c.field for c in slots.values()}
             ]
             clause = (
                 clause_about(self.catalogue, options[int(rng.integers(len(options)))], row, rng)

@@ -65,8 +65,8 @@ def templates() -> tuple[Template, ...]:
     """All templates of the data file, in its order."""
     data = json.loads(files("tastemaker.converse.goals").joinpath("templates.json").read_text("utf-8"))
     return tuple(
-        Template(**{**one, "extra": tuple(one["extra"]), "variants": tuple(one["variants"])})
-        for one in data["templates"]
+        Template(**{**template, "extra": tuple(template["extra"]), "variants": tuple(template["variants"])})
+        for template in data["templates"]
     )
 
 
@@ -79,7 +79,7 @@ def fields_of_role(role: str, fields: Mapping[str, Field]) -> list[str]:
     if role == "any":
         return usable
     if role == "fact":
-        taken = {name for one in ("cover", "popularity", "maker", "words") for name in roles[one]}
+        taken = {name for role in ("cover", "popularity", "maker", "words") for name in roles[role]}
         return [name for name in usable if name not in taken]
     return [name for name in roles[role] if name in usable]
 

@@ -14,7 +14,7 @@ from tastemaker.stats.random import generator
 LEAST_VALID = 0.95
 GRADES = 4
 RESAMPLES = 1000
-Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def means(ratings: Sequence[Rated]) -> list[Mean]:
     return rows_of_means
 
 
-def _kappas(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _kappas(tables: Floats) -> npt.NDArray[np.float64]:
     """Weighted kappa of each (K, K) table of counts: 1 - sum w O / sum w E, w_ij = ((i - j)/(K - 1))^2 (Cohen
     1968); NaN where chance leaves no disagreement.
     """
@@ -79,6 +79,26 @@ def _kappas(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(np.where(chance > 0, 1.0 - seen / chance, np.nan))
 
 
+def resampled(rows: Sequence[tuple[str, npt.ArrayLike]], *key: str | int) -> tuple[Floats, Floats]:
+    """Sums of the rows' values (K,), and the same over resampled conversations (RESAMPLES, K).
+
+    rows: (conversation, values (K,)); a conversation's rows are drawn together.
+    """
+    names, places = np.unique([name for name, _ in rows], return_inverse=True)
+    values = np.array([value for _, value in rows], np.float64)
+    sums = np.zeros((len(names), values.shape[1]))
+    np.add.at(sums, places, values)
+    even = np.full(len(names), 1 / len(names))
+    return sums.sum(axis=0), generator(*key).multinomial(len(names), even, size=RESAMPLES) @ sums
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """The middle 95 % of the values that are numbers; NaN without any."""
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
 def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, seed: int = 0) -> Interval:
     """Weighted kappa of two judges on what both answered, with a percentile bootstrap over conversations.
 
@@ -86,27 +106,18 @@ def agreement(ratings: Sequence[Rated], first: str, second: str, aspect: str, se
     same).
     """
     pairs = _pairs(ratings, first, second, aspect)
-    names = sorted({conversation for conversation, _, _ in pairs})
-    tables = np.zeros((len(names), GRADES, GRADES))
-    place = {name: row for row, name in enumerate(names)}
-    for conversation, a, b in pairs:
-        tables[place[conversation], a - 1, b - 1] += 1
-    value = float(_kappas(tables.sum(axis=0)[None])[0]) if pairs else float("nan")
+    cells = np.eye(GRADES * GRADES)
+    rows = [(name, cells[(a - 1) * GRADES + b - 1]) for name, a, b in pairs]
+    nan = float("nan")
+    if not rows:
+        return Interval(nan, nan, nan, 0, "weighted kappa", reason="no answer of both judges")
+    total, drawn = resampled(rows, seed, "kappa", first, second, aspect)
+    value = float(_kappas(total.reshape(1, GRADES, GRADES))[0])
     if np.isnan(value):
-        why = (
-            "no answer of both judges"
-            if not pairs
-            else "a judge gives one grade throughout: chance leaves no disagreement"
-        )
-        return Interval(value, float("nan"), float("nan"), len(pairs), "weighted kappa", reason=why)
-    rng = generator(seed, "kappa", first, second, aspect)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-    drawn = _kappas(np.tensordot(counts, tables, axes=1))
-    drawn = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (float("nan"), float("nan"))
-    return Interval(
-        value, float(low), float(high), len(pairs), "weighted kappa", ("conversations are independent",)
-    )
+        reason = "a judge gives one grade throughout: chance leaves no disagreement"
+        return Interval(nan, nan, nan, len(pairs), "weighted kappa", reason=reason)
+    low, high = interval(_kappas(drawn.reshape(-1, GRADES, GRADES)))
+    return Interval(value, low, high, len(pairs), "weighted kappa", ("conversations are independent",))
 
 
 def _pairs(ratings: Sequence[Rated], first: str, second: str, aspect: str) -> list[tuple[str, int, int]]:

@@ -9,19 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tastemaker.chat import Message, system, user
 from tastemaker.converse.agents.prompts import quoted
 from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.catalogue import Value
-from tastemaker.converse.judges.rubric import told_before
+from tastemaker.converse.judges.agreement import interval, resampled
+from tastemaker.converse.judges.rubric import dialogue_before
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.converse.views import Exchange, exchanges
-from tastemaker.stats.random import generator
 
-RESAMPLES = 1000
 LEAST_CONSISTENT = 0.5
 Choice = Literal["first", "second", "equal"]
 SWAPPED: dict[str, str] = {"first": "second", "second": "first", "equal": "equal"}
@@ -65,12 +63,12 @@ class PairView:
     second: tuple[tuple[str, Value], ...]
 
 
-def pairs_of(one: Conversation) -> list[Pair]:
+def pairs_of(conversation: Conversation) -> list[Pair]:
     """Every accepted item against each near miss shown beside it."""
     return [
-        Pair(one, turn.turn, turn.item_id, shown.item_id, shown.violates)
-        for turn in one.turns
-        if turn.item_id is not None and one.label(turn.turn) == MOVES
+        Pair(conversation, turn.turn, turn.item_id, shown.item_id, shown.violates)
+        for turn in conversation.turns
+        if turn.item_id is not None and conversation.label(turn.turn) == MOVES
         for shown in turn.candidates
         if shown.violates is not None and shown.item_id != turn.item_id
     ]
@@ -97,7 +95,7 @@ _SYSTEM = (
 def render_pair(view: PairView) -> tuple[Message, ...]:
     """The messages that ask a judge for its choice."""
     lines = [
-        told_before(view.dialogue),
+        dialogue_before(view.dialogue),
         f"Listener now: {quoted(view.message)}",
         f"First item: {quoted(dict(view.first))}",
         f"Second item: {quoted(dict(view.second))}",
@@ -142,27 +140,22 @@ class Consistency:
 
 def consistency(chosen: Sequence[Chosen], judge: str, seed: int = 0) -> Consistency:
     """What one judge's choices say of it; shares are NaN when no pair has two valid answers."""
-    mine = [one for one in chosen if one.judge == judge]
-    valid = [one for one in mine if one.straight is not None and one.swapped is not None]
+    asked = [choice for choice in chosen if choice.judge == judge]
+    valid = [choice for choice in asked if choice.straight is not None and choice.swapped is not None]
     if not valid:
         nan = float("nan")
-        return Consistency(judge, len(mine), 0, nan, nan, nan, nan, None)
-    names = sorted({one.conversation for one in valid})
-    place = {name: row for row, name in enumerate(names)}
-    sums = np.zeros((len(names), 2))
-    same = [one for one in valid if SWAPPED[str(one.swapped)] == one.straight]
-    for one in valid:
-        sums[place[one.conversation]] += (1.0, one in same)
-    counts = generator(seed, "pairs", judge).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES
-    )
-    drawn = counts @ sums
-    low, high = np.quantile(drawn[:, 1] / drawn[:, 0], [0.025, 0.975])
-    places = Counter(choice for one in valid for choice in (one.straight, one.swapped))
+        return Consistency(judge, len(asked), 0, nan, nan, nan, nan, None)
+    same = [SWAPPED[str(choice.swapped)] == choice.straight for choice in valid]
+    rows = [(choice.conversation, (1.0, float(equal))) for choice, equal in zip(valid, same, strict=True)]
+    (n, agreed), drawn = resampled(rows, seed, "pairs", judge)
+    low, high = interval(drawn[:, 1] / drawn[:, 0])
+    places = Counter(place for choice in valid for place in (choice.straight, choice.swapped))
     either = places["first"] + places["second"]
-    decided = [one for one in same if one.straight != "equal"]
-    right = sum(one.straight == "first" for one in decided) / len(decided) if decided else None
+    decided = [
+        choice.straight == "first"
+        for choice, equal in zip(valid, same, strict=True)
+        if equal and choice.straight != "equal"
+    ]
+    right = sum(decided) / len(decided) if decided else None
     first = places["first"] / either if either else 0.5
-    return Consistency(
-        judge, len(mine), len(valid), len(same) / len(valid), float(low), float(high), first, right
-    )
+    return Consistency(judge, len(asked), len(valid), float(agreed / n), low, high, first, right)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tastemaker.converse.audits.turns import Known, replay
 from tastemaker.converse.constraints import adhere
-from tastemaker.converse.judges.agreement import Rated
+from tastemaker.converse.judges.agreement import Rated, interval, resampled
 from tastemaker.converse.language.lexicon import spoken
 from tastemaker.converse.language.parse import Mention, Utterance, changes
 from tastemaker.converse.record import MOVES, STAYS, Conversation
@@ -23,64 +23,65 @@ ASPECT_OF = {
 }
 """Each defect and the aspect that must notice it."""
 NOTICED = 2  # a grade of 2 or less says that something is wrong
-RESAMPLES = 1000
 
 
-def plant(one: Conversation, turn: int, defect: str, known: Known) -> Conversation | None:
+def plant(conversation: Conversation, turn: int, defect: str, known: Known) -> Conversation | None:
     """The conversation with one defect at one turn; None where it cannot be planted."""
-    now = one.turns[turn - 1]
+    now = conversation.turns[turn - 1]
     if now.item_id is None or now.item_id not in known.catalogue.row:
         return None
-    rng = generator("planted", one.conversation_id, turn, defect)
+    rng = generator("planted", conversation.conversation_id, turn, defect)
     if defect == "flipped_label":
-        return _flip(one, turn)
+        return _flip(conversation, turn)
     if defect == "leaked_title":
         title = known.catalogue.titles[known.catalogue.row[now.item_id]]
-        return _with_turn(one, turn, message=f"{now.message} I mean “{title}”, of course.")
+        return _with_turn(conversation, turn, message=f"{now.message} I mean “{title}”, of course.")
     if defect == "swapped_item":
-        constraints = list(replay(one, known))[turn - 1].constraints
+        constraints = list(replay(conversation, known))[turn - 1].constraints
         wrong = np.flatnonzero(~adhere(constraints, known.match, len(known.catalogue)).holds)
         return (
-            _with_turn(one, turn, item_id=known.catalogue.item_ids[int(rng.choice(wrong))])
+            _with_turn(conversation, turn, item_id=known.catalogue.item_ids[int(rng.choice(wrong))])
             if len(wrong)
             else None
         )
-    return _false_fact(one, turn, known, rng)
+    return _false_fact(conversation, turn, known, rng)
 
 
-def _with_turn(one: Conversation, turn: int, **changed: object) -> Conversation:
-    turns = list(one.turns)
+def _with_turn(conversation: Conversation, turn: int, **changed: object) -> Conversation:
+    turns = list(conversation.turns)
     turns[turn - 1] = replace(turns[turn - 1], **changed)  # type: ignore[arg-type]
-    return replace(one, turns=tuple(turns))
+    return replace(conversation, turns=tuple(turns))
 
 
-def _flip(one: Conversation, turn: int) -> Conversation | None:
-    if one.label(turn) is None:
+def _flip(conversation: Conversation, turn: int) -> Conversation | None:
+    if conversation.label(turn) is None:
         return None
     other = {MOVES: STAYS, STAYS: MOVES}
     progress = [
         replace(line, label=other[str(line.label)]) if line.item_turn == turn else line
-        for line in one.progress
+        for line in conversation.progress
     ]
-    return replace(one, progress=tuple(progress))
+    return replace(conversation, progress=tuple(progress))
 
 
-def _false_fact(one: Conversation, turn: int, known: Known, rng: np.random.Generator) -> Conversation | None:
+def _false_fact(
+    conversation: Conversation, turn: int, known: Known, rng: np.random.Generator
+) -> Conversation | None:
     """One value in the reply replaced by another of its field that the item does not have."""
-    now = one.turns[turn - 1]
+    now = conversation.turns[turn - 1]
     names = known.catalogue.names(known.catalogue.row[now.item_id or ""])
-    told = [
+    stated = [
         c
         for c in changes(Utterance(now.reply, (Mention("T0", "", names),)), known.lexicon)
         if c.clause.cmp == "eq"
     ]
-    told = [c for c in told if spoken(str(c.clause.value)) in now.reply and len(str(c.clause.value)) > 2]
-    if not told:
+    stated = [c for c in stated if spoken(str(c.clause.value)) in now.reply and len(str(c.clause.value)) > 2]
+    if not stated:
         return None
-    clause = told[int(rng.integers(len(told)))].clause
+    clause = stated[int(rng.integers(len(stated)))].clause
     others = [value for value in known.catalogue.fields[clause.field].values if value != clause.value]
     return _with_turn(
-        one,
+        conversation,
         turn,
         reply=now.reply.replace(spoken(str(clause.value)), spoken(others[int(rng.integers(len(others)))])),
     )
@@ -114,26 +115,20 @@ def detection(
 ) -> Detection:
     """Grades of the same turns without and with the defect, paired; bootstrap over conversations."""
     aspect = ASPECT_OF[defect]
-    before = {one.item: one.score for one in clean if one.judge == judge and one.aspect == aspect}
-    pairs = [
-        (one.conversation, one.score <= NOTICED, int(before[one.item] or 0) <= NOTICED)
-        for one in planted
-        if one.judge == judge
-        and one.aspect == aspect
-        and one.score is not None
-        and before.get(one.item) is not None
+
+    def grades(ratings: Sequence[Rated]) -> dict[str, tuple[str, int]]:
+        rows = [rating for rating in ratings if (rating.judge, rating.aspect) == (judge, aspect)]
+        return {row.item: (row.conversation, row.score) for row in rows if row.score is not None}
+
+    before, after = grades(clean), grades(planted)
+    rows = [
+        (name, (1.0, float(score <= NOTICED), float(before[item][1] <= NOTICED)))
+        for item, (name, score) in after.items()
+        if item in before
     ]
-    if not pairs:
-        return Detection(judge, defect, aspect, float("nan"), float("nan"), float("nan"), float("nan"), 0)
-    names = sorted({name for name, _, _ in pairs})
-    place = {name: row for row, name in enumerate(names)}
-    sums = np.zeros((len(names), 3))
-    for name, hit, alarm in pairs:
-        sums[place[name]] += (1.0, hit, alarm)
-    counts = generator(seed, "planted", judge, defect).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES
-    )
-    drawn = counts @ sums
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 2]) / drawn[:, 0], [0.025, 0.975])
-    n, hits, alarms = sums.sum(axis=0)
-    return Detection(judge, defect, aspect, hits / n, alarms / n, float(low), float(high), int(n))
+    if not rows:
+        nan = float("nan")
+        return Detection(judge, defect, aspect, nan, nan, nan, nan, 0)
+    (n, hits, alarms), drawn = resampled(rows, seed, "planted", judge, defect)
+    low, high = interval((drawn[:, 1] - drawn[:, 2]) / drawn[:, 0])
+    return Detection(judge, defect, aspect, float(hits / n), float(alarms / n), low, high, int(n))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from tastemaker.chat import Message, system, user
 from tastemaker.converse.agents.prompts import quoted
@@ -43,22 +43,12 @@ class Rating(BaseModel):
     reason: str = Field(max_length=400)
 
 
-class JudgeAnswer(BaseModel):
-    """All aspects of one turn."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    profile: Rating
-    goal: Rating
-    listener_thought: Rating
-    listener_message: Rating
-    recommender_thought: Rating
-    recommender_message: Rating
-    queries_help: Rating
-    statements_true: Rating
-    label_right: Rating
-    item_fits: Rating
-    goal_fulfilled: Rating
-    media_used: Rating
+JudgeAnswer: type[BaseModel] = create_model(
+    "JudgeAnswer",
+    __config__=ConfigDict(extra="forbid", frozen=True),
+    __doc__="All aspects of one turn.",
+    **dict.fromkeys(ASPECTS, (Rating, ...)),  # type: ignore[call-overload]
+)
 
 
 @dataclass(frozen=True)
@@ -87,18 +77,18 @@ class JudgeView:
     names: tuple[str, ...]
 
 
-def for_judge(one: Conversation, turn: int, known: Known) -> JudgeView:
+def for_judge(conversation: Conversation, turn: int, known: Known) -> JudgeView:
     """The projection of one turn for a judge."""
-    now, catalogue = one.turns[turn - 1], known.catalogue
+    now, catalogue = conversation.turns[turn - 1], known.catalogue
     row = catalogue.row.get(now.item_id or "")
     item: tuple[tuple[str, Value], ...] | None = None
     if row is not None:
         item = (("title", catalogue.titles[row]), ("creator", catalogue.creators[row]), *catalogue.facts(row))
     return JudgeView(
         turn=turn,
-        profile=profile_lines(one.profile),
-        goal=one.goal.text,
-        dialogue=exchanges(one.turns[: turn - 1], catalogue),
+        profile=profile_lines(conversation.profile),
+        goal=conversation.goal.text,
+        dialogue=exchanges(conversation.turns[: turn - 1], catalogue),
         message=now.message,
         attached=tuple(attached.kind for attached in now.media),
         listener_thought=now.listener_thought,
@@ -107,8 +97,8 @@ def for_judge(one: Conversation, turn: int, known: Known) -> JudgeView:
         item=item,
         recommender_thought=now.recommender_thought,
         reply=now.reply,
-        label=one.label(turn),
-        verdict=one.turns[turn].listener_thought if turn < len(one.turns) else "",
+        label=conversation.label(turn),
+        verdict=conversation.turns[turn].listener_thought if turn < len(conversation.turns) else "",
         names=() if row is None else catalogue.names(row),
     )
 
@@ -121,11 +111,11 @@ _SYSTEM = (
 )
 
 
-def told_before(dialogue: Sequence[Exchange]) -> str:
+def dialogue_before(dialogue: Sequence[Exchange]) -> str:
     """The turns before, as one line of data."""
     turns = [
-        {"listener": one.message, "item": one.played.title if one.played else None, "recommender": one.reply}
-        for one in dialogue
+        {"listener": turn.message, "item": turn.played and turn.played.title, "recommender": turn.reply}
+        for turn in dialogue
     ]
     return f"Dialogue before: {quoted(turns)}"
 
@@ -135,7 +125,7 @@ def render(view: JudgeView) -> tuple[Message, ...]:
     lines = [
         f"Listener's profile: {quoted(dict(view.profile))}",
         f"Listener's goal: {quoted(view.goal)}",
-        told_before(view.dialogue),
+        dialogue_before(view.dialogue),
         f"Listener's thought: {quoted(view.listener_thought)}",
         f"Listener's message: {quoted(view.message)} (attached: {', '.join(view.attached) or 'nothing'})",
         f"Search made: {quoted(view.query)}; {view.counted} items match",

@@ -49,10 +49,10 @@ class Lexicon:
 @lru_cache(maxsize=1)
 def language_file() -> dict[str, Any]:
     """The data file: phrases by field, roles of fields, phrases for attachments."""
-    found: dict[str, Any] = json.loads(
+    data: dict[str, Any] = json.loads(
         files("tastemaker.converse.language").joinpath("lexicon.json").read_text("utf-8")
     )
-    return found
+    return data
 
 
 def plain(text: str) -> str:
@@ -76,10 +76,10 @@ def build(fields: Mapping[str, Field]) -> Lexicon:
     words = {name: _words(field, shared) for name, field in fields.items()}
     surfaces = [
         (spoken(value).casefold(), pattern, value, name)
-        for name, one in words.items()
-        for pattern, value in one.surfaces
+        for name, spoken_of in words.items()
+        for pattern, value in spoken_of.surfaces
     ]
-    surfaces.sort(key=lambda one: (-len(one[1].pattern), one[2], one[3], one[1].pattern))
+    surfaces.sort(key=lambda entry: (-len(entry[1].pattern), entry[2], entry[3], entry[1].pattern))
     return Lexicon(
         words, {kind: tuple(said) for kind, said in language_file()["media"].items()}, tuple(surfaces)
     )
@@ -91,7 +91,9 @@ def _words(field: Field, shared: Counter[str]) -> Words:
     nouns = tuple(known.get("nouns", [field.name.replace("_", " ")]))
     must, must_not = (tuple(known.get(kind, default[kind])) for kind in ("must", "must_not"))
     surfaces = [
-        one for value in field.values for one in _surfaces(value, known, nouns, must + must_not, shared)
+        surface
+        for value in field.values
+        for surface in _surfaces(value, known, nouns, must + must_not, shared)
     ]
     units = (known["unit"], *known.get("more_units", [])) if "unit" in known else ()
     return Words(field.name, field.kind, nouns, must, must_not, known.get("unit", ""), units, tuple(surfaces))
@@ -108,11 +110,13 @@ def _surfaces(
     plural = rf"{text}(?:e?s)?" if said[-1:].isalpha() and not said.endswith("s") else text
     forms = [bounded(form.replace("{value}", text)) for form in known.get("forms", [])]
     if not forms:
-        fixed = [re.escape(one.replace("{noun}", nouns[0])).replace(r"\{value\}", text) for one in phrases]
+        fixed = [
+            re.escape(phrase.replace("{noun}", nouns[0])).replace(r"\{value\}", text) for phrase in phrases
+        ]
         beside = [f"{text} {re.escape(noun)}" for noun in nouns] + [
             f"{re.escape(noun)} (?:is |of )?{text}" for noun in nouns
         ]
-        forms = [bounded(one) for one in fixed + beside]
+        forms = [bounded(form) for form in fixed + beside]
         if shared[said.casefold()] == 1 and len(said) >= _SHORTEST_BARE:
             forms = [bounded(plural)]
     return [(re.compile(form, re.IGNORECASE), value) for form in forms]

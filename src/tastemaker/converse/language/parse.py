@@ -67,12 +67,12 @@ def _merge_one(
     single = words is not None and words.kind == "word" and change.op == "add" and change.kind == "must"
     if single and change.clause.cmp in ("eq", "in"):
         constraints = tuple(
-            one
-            for one in constraints
+            old
+            for old in constraints
             if not (
-                one.clause.field == change.clause.field
-                and one.kind == "must"
-                and one.clause.cmp in ("eq", "in")
+                old.clause.field == change.clause.field
+                and old.kind == "must"
+                and old.clause.cmp in ("eq", "in")
             )
         )
     return merge(constraints, [change])
@@ -82,39 +82,39 @@ def _merge_one(
 def changes(message: Utterance, lexicon: Lexicon) -> tuple[Change, ...]:
     """What one message changes, in the order of its sentences."""
     text = plain(message.text)
-    found: list[Change] = []
+    changed: list[Change] = []
     for name in sorted(
-        {name for one in message.played for name in one.names}, key=lambda name: (-len(name), name)
+        {name for mention in message.played for name in mention.names}, key=lambda name: (-len(name), name)
     ):
-        handle = next(one.handle for one in reversed(message.played) if name in one.names)
+        handle = next(mention.handle for mention in reversed(message.played) if name in mention.names)
         said = re.escape(plain(name))
         text = re.sub(rf'"{said}"|(?<!\w){said}(?!\w)', f"\x02{handle}\x03", text)
     for part in _SENTENCE.split(text):
-        found += _of_sentence(part, message, lexicon)
+        changed += _of_sentence(part, message, lexicon)
     for medium, item in message.recognised:
         if any(re.search(re.escape(phrase), text, re.IGNORECASE) for phrase in lexicon.media.get(medium, ())):
-            found.append(Change("add", "must", Clause("family", "same_group", item), None, medium))  # type: ignore[arg-type]
-    return tuple(found)
+            changed.append(Change("add", "must", Clause("family", "same_group", item), None, medium))  # type: ignore[arg-type]
+    return tuple(changed)
 
 
 def _of_sentence(text: str, message: Utterance, lexicon: Lexicon) -> list[Change]:
     """Drops, references, bounds, then values; what one step reads is blanked for the next."""
     prefer, instead = bool(_PREFER.search(text)), bool(_INSTEAD.search(text))
-    text, found = _drops(text, lexicon)
+    text, changed = _drops(text, lexicon)
     if re.search(r"\b(?:start afresh|start over|forget (?:what|everything|all) )", text, re.IGNORECASE):
-        found += [Change("drop", "must", Clause(name, "eq", "")) for name in (*lexicon.fields, *_UNNAMED)]
+        changed += [Change("drop", "must", Clause(name, "eq", "")) for name in (*lexicon.fields, *_UNNAMED)]
     if re.search(r"what I attached no longer matters|need not be like that any more", text, re.IGNORECASE):
-        found += [Change("drop", "must", Clause(name, "eq", "")) for name in _UNNAMED]
+        changed += [Change("drop", "must", Clause(name, "eq", "")) for name in _UNNAMED]
     text, more = _references(text, message, lexicon)
-    found += more
+    changed += more
     for words in lexicon.fields.values():
         if words.kind == "number":
             text, more = _bounds(text, words)
-            found += more
-    found += _values(text, lexicon)
+            changed += more
+    changed += _values(text, lexicon)
     kind: Strength
     out = []
-    for change in found:
+    for change in changed:
         kind = "prefer" if prefer and change.kind == "must" else change.kind
         op = "replace" if instead and change.op == "add" else change.op
         out.append(Change(op, kind, change.clause, change.reference, change.medium))
@@ -126,7 +126,7 @@ def _blank(text: str, match: re.Match[str]) -> str:
 
 
 def _drops(text: str, lexicon: Lexicon) -> tuple[str, list[Change]]:
-    found = []
+    drops = []
     for name, words in lexicon.fields.items():
         nouns = "|".join(re.escape(noun) for noun in words.nouns)
         pattern = (
@@ -134,9 +134,9 @@ def _drops(text: str, lexicon: Lexicon) -> tuple[str, list[Change]]:
             r" matter|does not matter)"
         )
         while match := re.search(pattern, text, re.IGNORECASE):
-            found.append(Change("drop", "must", Clause(name, "eq", "")))
+            drops.append(Change("drop", "must", Clause(name, "eq", "")))
             text = _blank(text, match)
-    return text, found
+    return text, drops
 
 
 def _referred(text: str, played: Sequence[Mention]) -> Mention | None:
@@ -144,7 +144,7 @@ def _referred(text: str, played: Sequence[Mention]) -> Mention | None:
     if not played:
         return None
     if text.startswith("\x02"):
-        return next(one for one in played if one.handle == text[1:-1])
+        return next(mention for mention in played if mention.handle == text[1:-1])
     return played[0] if text.lower() == "the first one" else played[-1]
 
 
@@ -152,28 +152,30 @@ _REFERENCE = r"(the last one|that last one|that one|the first one|\x02T\d+\x03)"
 
 
 def _references(text: str, message: Utterance, lexicon: Lexicon) -> tuple[str, list[Change]]:
-    found = []
+    references = []
     for name, words in lexicon.fields.items():
         nouns = "|".join(re.escape(noun) for noun in words.nouns)
         while match := re.search(rf"\bthe same (?:{nouns}) as {_REFERENCE}", text, re.IGNORECASE):
-            one = _referred(match.group(1), message.played)
+            mention = _referred(match.group(1), message.played)
             kind: Strength = "must_not" if _NOT.search(text[: match.start()]) else "must"
-            if one:
-                found.append(Change("add", kind, Clause(name, "same_group", one.item_id), one.handle))
+            if mention:
+                references.append(
+                    Change("add", kind, Clause(name, "same_group", mention.item_id), mention.handle)
+                )
             text = _blank(text, match)
     ways = (("audio", "sounds like"), ("image", "a cover like that of"), ("text", "much like"))
     for medium, verb in ways:
         while match := re.search(rf"\b{verb} {_REFERENCE}", text, re.IGNORECASE):
-            if one := _referred(match.group(1), message.played):
-                clause = Clause(medium, "similar_to", one.item_id)
-                found.append(Change("add", "must", clause, one.handle, medium))  # type: ignore[arg-type]
+            if mention := _referred(match.group(1), message.played):
+                clause = Clause(medium, "similar_to", mention.item_id)
+                references.append(Change("add", "must", clause, mention.handle, medium))  # type: ignore[arg-type]
             text = _blank(text, match)
-    return text, found
+    return text, references
 
 
 def _bounds(text: str, words: Words) -> tuple[str, list[Change]]:
     """Bounds on a number that carry the field's unit or name."""
-    found = []
+    bounds = []
     nouns = "|".join(re.escape(noun) for noun in words.nouns)
     units = "|".join(re.escape(unit) for unit in words.units)
     forms = [(rf"\b(?:{nouns}) (?:of |is |)", "")] + ([("", rf" ?(?:{units})")] if units else [])
@@ -185,13 +187,13 @@ def _bounds(text: str, words: Words) -> tuple[str, list[Change]]:
         ):
             while match := re.search(before + bounded(body) + after, text, re.IGNORECASE):
                 first, last = float(match.group(1)), float(match.groups()[-1])
-                found.append(
+                bounds.append(
                     Change(
                         "add", "must", Clause(words.name, cmp, (first, last) if cmp == "between" else first)
                     )
                 )
                 text = _blank(text, match)
-    return text, found
+    return text, bounds
 
 
 def _values(text: str, lexicon: Lexicon) -> list[Change]:
@@ -206,17 +208,17 @@ def _values(text: str, lexicon: Lexicon) -> list[Change]:
             left = _blank(left, match)
             folded = left.casefold()
     spots.sort()
-    found: list[Change] = []
+    values: list[Change] = []
     ends: list[int] = []
     for start, end, name, value in spots:
         kind: Strength = "must_not" if _NOT.search(text[:start]) else "must"
-        same = found and found[-1].clause.field == name and found[-1].kind == kind
+        same = values and values[-1].clause.field == name and values[-1].kind == kind
         if same and re.fullmatch(r",? or (?:an? )?", text[ends[-1] : start], re.IGNORECASE):
-            earlier = found[-1].clause.value
+            earlier = values[-1].clause.value
             several = (*(earlier if isinstance(earlier, tuple) else (str(earlier),)), value)
-            found[-1] = Change("add", kind, Clause(name, "in", several))
+            values[-1] = Change("add", kind, Clause(name, "in", several))
         else:
             cmp = "contains" if lexicon.fields[name].kind == "words" else "eq"
-            found.append(Change("add", kind, Clause(name, cmp, value)))
+            values.append(Change("add", kind, Clause(name, cmp, value)))
         ends.append(end)
-    return found
+    return values

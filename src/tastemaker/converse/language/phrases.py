@@ -47,8 +47,7 @@ def phrase(
     options = words.must_not if constraint.kind == "must_not" else words.must
     values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
     joined = (" or " if clause.cmp == "in" else " and ").join(spoken(str(value)) for value in values)
-    made = _pick(options, rng).replace("{value}", joined).replace("{noun}", words.nouns[0])
-    return _article(made)
+    return _article(_pick(options, rng).replace("{value}", joined).replace("{noun}", words.nouns[0]))
 
 
 def _article(text: str) -> str:
@@ -63,7 +62,7 @@ def _article(text: str) -> str:
 def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
     """A bound on a number, with its unit or its field's name."""
     if clause.cmp == "between" and isinstance(clause.value, tuple):
-        low, high = (number(float(one)) for one in clause.value)
+        low, high = (number(float(end)) for end in clause.value)
         said = f"between {low} and {high}"
     else:
         value = number(float(clause.value))  # type: ignore[arg-type]
@@ -107,7 +106,7 @@ def fact_words(clause: Clause, lexicon: Lexicon) -> str:
     words = lexicon.fields.get(clause.field)
     noun = words.nouns[-1] if words else clause.field
     if isinstance(clause.value, tuple):
-        parts = [number(one) if isinstance(one, float) else spoken(str(one)) for one in clause.value]
+        parts = [number(value) if isinstance(value, float) else spoken(str(value)) for value in clause.value]
         return f"{noun} {(' to ' if clause.cmp == 'between' else ' / ').join(parts)}"
     sign = {"le": "up to ", "ge": "from "}.get(clause.cmp, "")
     return (

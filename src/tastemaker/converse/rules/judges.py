@@ -79,15 +79,16 @@ class FactJudge(_Judge):
             for constraint in constraints
             if view.item is not None and not _meets(constraint, facts)
         ]
-        told = (
+        stated = (
             changes(Utterance(view.reply, (Mention("T0", "", view.names),)), self.lexicon)
             if view.item
             else ()
         )
         false = [
-            one
-            for one in told
-            if one.clause.cmp == "eq" and facts.get(one.clause.field, one.clause.value) != one.clause.value
+            change
+            for change in stated
+            if change.clause.cmp == "eq"
+            and facts.get(change.clause.field, change.clause.value) != change.clause.value
         ]
         fits = not broken and view.item is not None
         grades = {"item_fits": 4 if fits else 1, "statements_true": 1 if false else 4}
@@ -106,14 +107,14 @@ class FactJudge(_Judge):
     def constraints(self, view: JudgeView | PairView) -> tuple[Constraint, ...]:
         """What stands of the request, read out of the messages."""
         played = tuple(
-            Mention(f"T{at + 1}", f"item {at}", (one.played.title,))
-            for at, one in enumerate(view.dialogue)
-            if one.played is not None
+            Mention(f"T{at + 1}", f"item {at}", (turn.played.title,))
+            for at, turn in enumerate(view.dialogue)
+            if turn.played is not None
         )
         messages, known = [], 0
-        for one in view.dialogue:
-            messages.append(Utterance(one.message, played[:known]))
-            known += one.played is not None
+        for turn in view.dialogue:
+            messages.append(Utterance(turn.message, played[:known]))
+            known += turn.played is not None
         return tuple(demands(read([*messages, Utterance(view.message, played[:known])], self.lexicon)))
 
     def suits(self, view: PairView, item: Facts) -> float:

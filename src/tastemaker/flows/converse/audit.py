@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.converse.audits.pool import Played, PoolAudit, pool_audit
-from tastemaker.converse.audits.shift import LEAST_P, Shift, label_shift
+from tastemaker.converse.audits.pool import LEAST_P, Played, PoolAudit, Shift, label_shift, pool_audit
 from tastemaker.converse.audits.turns import FAULTS, Summary, attached_items, audit
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues

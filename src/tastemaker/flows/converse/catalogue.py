@@ -33,10 +33,12 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     """
     items = data.items
     facts = _facts(workspace)
-    words = [attribute_words(one) for one in items["attributes"].to_pylist()]
-    names = list(dict.fromkeys(name for one in words for name in one if name not in FAMILY_FIELDS))
+    words = [attribute_words(attributes) for attributes in items["attributes"].to_pylist()]
+    names = list(
+        dict.fromkeys(name for attributes in words for name in attributes if name not in FAMILY_FIELDS)
+    )
     columns: dict[str, tuple[Value, ...]] = {
-        name: _column([one.get(name) for one in words]) for name in names
+        name: _column([attributes.get(name) for attributes in words]) for name in names
     }
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
@@ -50,9 +52,9 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     families = [
         str(
             facts.get(item, {}).get("family_id")
-            or next((one[name][0] for name in FAMILY_FIELDS if name in one), item)
+            or next((attributes[name][0] for name in FAMILY_FIELDS if name in attributes), item)
         )
-        for item, one in zip(data.item_ids, words, strict=True)
+        for item, attributes in zip(data.item_ids, words, strict=True)
     ]
     aliases = [tuple(facts.get(item, {}).get("aliases") or ()) for item in data.item_ids]
     columns[FAMILY] = tuple(families)
@@ -101,27 +103,29 @@ def _derived(
     """The creator unless another field says the same; how well known an item is; the decade it appeared
     in.
     """
-    found: dict[str, tuple[Value, ...]] = {}
+    derived: dict[str, tuple[Value, ...]] = {}
     if any(creators) and tuple(creators) not in columns.values():
-        found["creator"] = tuple(creators)
+        derived["creator"] = tuple(creators)
     counts = data.training_counts
     if counts.sum() > 0:
         low, high = np.quantile(counts, [1 / 3, 2 / 3])
         if low < high:
-            found["popularity"] = tuple(POPULARITY[int(one > low) + int(one > high)] for one in counts)
+            derived["popularity"] = tuple(
+                POPULARITY[int(count > low) + int(count > high)] for count in counts
+            )
     times = data.items["created_at"].to_pylist()
     if any(times) and not {"year", "decade"} & set(columns):
-        found["decade"] = tuple(f"{one.year // 10 * 10}s" if one else None for one in times)
-    return found
+        derived["decade"] = tuple(f"{time.year // 10 * 10}s" if time else None for time in times)
+    return derived
 
 
 def _askable(column: tuple[Value, ...]) -> bool:
     """Whether some value is shared by items, and there are few enough to speak of."""
     known = [
-        one
+        word
         for value in column
         if value is not None
-        for one in (value if isinstance(value, tuple) else (value,))
+        for word in (value if isinstance(value, tuple) else (value,))
     ]
     if known and isinstance(known[0], float):
         return len(set(known)) > 1
@@ -132,7 +136,7 @@ def build_listeners(workspace: Workspace, data: Data) -> Listeners:
     """The logs' users with what the data say of them; a catalogue without logs gets listeners without a
     past.
     """
-    users = [str(one) for one in data.histories.users]
+    users = [str(user) for user in data.histories.users]
     if not users:
         return Listeners(("listener-1",), (Profile(),), (np.empty(0, np.int64),))
     known: dict[str, dict[str, Any]] = defaultdict(dict)

@@ -58,14 +58,8 @@ class Artefacts:
             if len(self._kept) > 256:
                 self._kept.clear()
             fact = self.items.facts.get(self.item_ids[row])
-            made = (
-                None
-                if fact is None
-                else self._clip(fact, row)
-                if kind == "audio"
-                else self._picture(fact, row)
-            )
-            self._kept[kind, row] = made
+            render = self._clip if kind == "audio" else self._picture
+            self._kept[kind, row] = None if fact is None else render(fact, row)
         return self._kept[kind, row]
 
     def _clip(self, fact: dict[str, Any], row: int) -> Media:
@@ -122,10 +116,10 @@ class Artefacts:
         """Whether an item's artefact is recognised as that item: else a request by it could not be
         answered.
         """
-        made = self.attach(kind, row)
-        return made is not None and self.recognise(made) == row
+        artefact = self.attach(kind, row)
+        return artefact is not None and self.recognise(artefact) == row
 
     def show(self, row: int) -> tuple[Media, ...]:
         """An item's own sound and cover, for models that hear and see."""
-        found = [self.items.get(self.item_ids[row], kind) for kind in ("audio", "cover")]
-        return tuple(Media(data, kind) for data, kind in (one for one in found if one is not None))
+        files = [self.items.get(self.item_ids[row], kind) for kind in ("audio", "cover")]
+        return tuple(Media(*file) for file in files if file is not None)

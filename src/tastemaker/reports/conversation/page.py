@@ -42,7 +42,7 @@ def render(report: Mapping[str, Any]) -> str:
     missing part or a medium that is neither sound nor picture.
     """
     title = str(need(report, "title", "the report"))
-    notices = [tag("p", one, class_="notice", role="note") for one in report.get("notices", ())]
+    notices = [tag("p", notice, class_="notice", role="note") for notice in report.get("notices", ())]
     facts = [tag("div", tag("dt", name), tag("dd", value)) for name, value in report.get("facts", {}).items()]
     parts = [tag("header", tag("h1", title), *notices, Safe(f"<style>{STYLE}</style>"))]
     if facts:
@@ -51,57 +51,57 @@ def render(report: Mapping[str, Any]) -> str:
         )
     if report.get("checks"):
         parts.append(tag("section", tag("h2", "Checks"), _checks(report["checks"]), id="checks"))
-    for number, one in enumerate(
+    for number, conversation in enumerate(
         sequence(need(report, "conversations", "the report"), "conversations"), start=1
     ):
-        parts.append(_conversation(one, f"conversation-{number}"))
+        parts.append(_conversation(conversation, f"conversation-{number}"))
     return document(title, parts)
 
 
 def _checks(checks: Sequence[tuple[str, bool, str]]) -> Safe:
     rows: list[tuple[str | None, list[object]]] = []
-    for name, fine, says in checks:
+    for name, fine, meaning in checks:
         mark = tag("span", "passed" if fine else "failed", class_="tag ok" if fine else "tag raised")
-        rows.append((None, [name, join([mark]), says]))
+        rows.append((None, [name, join([mark]), meaning]))
     return table(["Check", "", "Found"], rows, "checks")
 
 
-def _conversation(one: Mapping[str, Any], name: str) -> Safe:
+def _conversation(conversation: Mapping[str, Any], name: str) -> Safe:
     """Goal and profile above the turns: what the listener knows and the recommender does not."""
-    profile = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in one.get("profile", ()))
+    profile = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in conversation.get("profile", ()))
     head: list[object] = [
-        tag("h2", need(one, "heading", name)),
-        tag("p", need(one, "goal", name), class_="goal"),
+        tag("h2", need(conversation, "heading", name)),
+        tag("p", need(conversation, "goal", name), class_="goal"),
     ]
-    for line in (one.get("about", ""), profile):
+    for line in (conversation.get("about", ""), profile):
         if line:
             head.append(tag("p", line, class_="muted"))
     return tag(
         "section",
         *head,
-        *(_turn(turn, f"{name}, turn {turn.get('number')}") for turn in one["turns"]),
+        *(_turn(turn, f"{name}, turn {turn.get('number')}") for turn in conversation["turns"]),
         id=name,
     )
 
 
 def _turn(turn: Mapping[str, Any], where: str) -> Safe:
-    shown = [tag("div", _medium(one, where), class_="shown") for one in turn.get("media", ())]
+    shown = [tag("div", _medium(medium, where), class_="shown") for medium in turn.get("media", ())]
     parts: list[object] = [tag("div", need(turn, "message", where), *shown, class_="said listener")]
     item = turn.get("item")
     card: list[object] = []
     if item is not None:
         media = list(item.get("media", ()))
-        pictures = [_medium(one, where) for one in media if one[0] == "image"]
-        sounds = [_medium(one, where) for one in media if one[0] == "audio"]
+        pictures = [_medium(medium, where) for medium in media if medium[0] == "image"]
+        sounds = [_medium(medium, where) for medium in media if medium[0] == "audio"]
         words = tag("div", tag("b", item["title"]), tag("div", tag("small", item.get("facts", ""))), *sounds)
         card = [tag("div", tag("div", *pictures), words, class_="item")]
     parts.append(tag("div", *card, need(turn, "reply", where), class_="said answer"))
     return tag("div", *parts, tag("small", turn.get("note", "")), class_="turn")
 
 
-def _medium(one: Sequence[Any], where: str) -> Safe:
+def _medium(medium: Sequence[Any], where: str) -> Safe:
     """A picture or a player whose bytes are in the page."""
-    kind, media_type, data, label = one
+    kind, media_type, data, label = medium
     if media_type not in KINDS.get(kind, ()):
         raise InputError(
             f"{where}: medium {kind} of type '{media_type}' cannot be shown; use WAV sound or PNG, JPEG, WebP"

@@ -1,4 +1,4 @@
-"""Which items satisfy a clause: yes, no, or not known, for every item at once."""
+"""Items by what is known of them: three-valued matching of typed clauses, and nearest items by vectors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ClauseLike(Protocol):
 def _words(value: Any) -> frozenset[str]:
     """A value as a set of case-folded words; a single value is a set of one."""
     several = value if isinstance(value, tuple | list) else (value,)
-    return frozenset(str(one).casefold() for one in several)
+    return frozenset(str(word).casefold() for word in several)
 
 
 class Matcher:
@@ -47,7 +47,7 @@ class Matcher:
         item_ids: Sequence[str],
         columns: Mapping[str, Column],
         similar: Callable[[str, int], npt.NDArray[np.bool_] | None] | None = None,
-        kept: int = 4096,
+        most: int = 4096,
     ) -> None:
         for name, column in columns.items():
             if len(column) != len(item_ids):
@@ -55,7 +55,7 @@ class Matcher:
                     f"field '{name}' has {len(column):,} values for {len(item_ids):,} items; give one an item"
                 )
         self._row = {item: row for row, item in enumerate(item_ids)}
-        self._columns, self._similar, self._kept = columns, similar, kept
+        self._columns, self._similar, self._most = columns, similar, most
         self._numbers: dict[str, npt.NDArray[np.float64]] = {}
         self._groups: dict[str, list[frozenset[str] | None]] = {}
         self._cache: dict[tuple[str, str, str], Ternary] = {}
@@ -71,18 +71,18 @@ class Matcher:
         """
         result = np.ones(len(self._row), np.int8)
         for clause in clauses:
-            one = self._one(clause)
+            column = self._one(clause)
             result = np.where(
-                (result == NO) | (one == NO),
+                (result == NO) | (column == NO),
                 NO,
-                np.where((result == UNKNOWN) | (one == UNKNOWN), UNKNOWN, YES),
+                np.where((result == UNKNOWN) | (column == UNKNOWN), UNKNOWN, YES),
             )
         return result.astype(np.int8)
 
     def _one(self, clause: ClauseLike) -> Ternary:
         key = (clause.field, clause.cmp, repr(clause.value))
         if key not in self._cache:
-            if len(self._cache) >= self._kept:
+            if len(self._cache) >= self._most:
                 self._cache.clear()
             self._cache[key] = self._compare(clause)
             self._cache[key].setflags(write=False)
@@ -135,3 +135,65 @@ class Matcher:
         if item_id not in self._row:
             raise InputError(f"item '{item_id}' is not in the catalogue; name one that is")
         return self._row[item_id]
+
+
+Floats = npt.NDArray[np.float32]
+
+
+class Near:
+    """Cosine neighbours in standardised `vectors` (N, d); NaN rows are items without a vector, near to
+    nothing.
+    """
+
+    def __init__(self, vectors: Floats) -> None:
+        self.known = np.asarray(~np.isnan(vectors).any(axis=1), np.bool_)
+        if not self.known.any():
+            raise InputError("no item has a vector to compare; run `tastemaker encode`")
+        present = vectors[self.known].astype(np.float64)
+        self._mean, self._spread = present.mean(axis=0), np.maximum(present.std(axis=0), 1e-6)
+        self._unit = np.nan_to_num(self._unit_rows(vectors))
+
+    def _unit_rows(self, vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        scaled = (vectors - self._mean) / self._spread
+        return np.asarray(scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12))
+
+    def like(self, row: int, share: float = 0.1) -> npt.NDArray[np.bool_] | None:
+        """(N,) the `share` of items nearest to item `row`, itself included; None when it has no vector."""
+        if not self.known[row]:
+            return None
+        scores = np.where(self.known, self._unit @ self._unit[row], -np.inf)
+        count = max(2, round(share * int(self.known.sum())))
+        return np.asarray(scores >= np.sort(scores)[-count])
+
+    def best(self, query: Floats) -> int:
+        """The row nearest to a query (d,)."""
+        scores = self._unit @ self._unit_rows(query[None].astype(np.float64))[0]
+        return int(np.where(self.known, scores, -np.inf).argmax())
+
+    def ranked(self, query: Floats, k: int) -> npt.NDArray[np.int64]:
+        """The k rows nearest to a query (d,), nearest first; a query without a vector (NaN) finds none."""
+        if np.isnan(query).any():
+            return np.empty(0, np.int64)
+        scores = np.where(
+            self.known, self._unit @ self._unit_rows(query[None].astype(np.float64))[0], -np.inf
+        )
+        return np.argsort(-scores, kind="stable")[:k]
+
+
+def same_melody(chroma: Floats) -> Callable[[Floats], int]:
+    """A finder of the row whose pitch classes (N, b, 12) equal a query's (b, 12) best in any of the 12
+    transpositions.
+    """
+    table = np.nan_to_num(chroma.astype(np.float64), nan=np.inf)
+
+    def find(query: Floats) -> int:
+        distances = [np.square(table - np.roll(query, step, axis=-1)).sum(axis=(1, 2)) for step in range(12)]
+        return int(np.min(distances, axis=0).argmin())
+
+    return find
+
+
+def top(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
+    """The k rows of highest positive score, highest first, ties by row."""
+    order = np.argsort(-scores, kind="stable")[:k]
+    return np.asarray(order[scores[order] > 0], np.int64)

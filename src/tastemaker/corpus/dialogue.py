@@ -10,7 +10,7 @@ is learnt.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import pyarrow as pa
 from tastemaker.corpus.mixing import pack
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.stats.random import generator
 
 SPECIALS = ("none", "media")  # beyond those that every vocabulary has
 STRONGEST = 127  # loss_mask is int8: a token's weight in units of the weakest
@@ -99,16 +100,18 @@ class _Writer:
         """What every window begins with."""
         return [self.token["bos"], self.token["text"], *self.text(profile)]
 
-    def asked(self, one: Exchange) -> list[int]:
+    def asked(self, exchange: Exchange) -> list[int]:
         """The listener's side."""
-        shown = [token for row in one.media for token in (self.token["media"], *self._sid(row))]
-        return [self.token["user"], *self.text(one.message), *shown]
+        shown = [token for row in exchange.media for token in (self.token["media"], *self._sid(row))]
+        return [self.token["user"], *self.text(exchange.message), *shown]
 
-    def answered(self, one: Exchange) -> tuple[list[int], list[int]]:
+    def answered(self, exchange: Exchange) -> tuple[list[int], list[int]]:
         """The answer's tokens and what loss each has."""
-        item = [self.token["none"]] if one.item is None else [self.token["item"], *self._sid(one.item)]
-        reply = [*self.text(one.reply), self.token["sep"]]
-        learn = one.item is None or one.accepted
+        item = (
+            [self.token["none"]] if exchange.item is None else [self.token["item"], *self._sid(exchange.item)]
+        )
+        reply = [*self.text(exchange.reply), self.token["sep"]]
+        learn = exchange.item is None or exchange.accepted
         return [*item, self.token["text"], *reply], [int(learn)] * len(item) + [0] + [2] * len(reply)
 
     def _sid(self, row: int) -> list[int]:
@@ -156,8 +159,8 @@ def dialogue_examples(
     tokens: list[int] = []
     kinds: list[int] = []
     ends = [0]
-    for number, one in enumerate(dialogues, start=1):
-        for window, loss in _windows(one, writer, f"dialogue {number}"):
+    for number, dialogue in enumerate(dialogues, start=1):
+        for window, loss in _windows(dialogue, writer, f"dialogue {number}"):
             tokens += window
             kinds += loss
             ends.append(len(tokens))
@@ -174,25 +177,25 @@ def _levels(kinds: npt.NDArray[np.int8], share: float) -> npt.NDArray[np.int8]:
     items, replies = int((kinds == 1).sum()), int((kinds == 2).sum())
     heavy = share / max(items, 1), (1 - share) / max(replies, 1)
     unit = STRONGEST / max(heavy)
-    return np.array([0, *(max(1, round(one * unit)) if one else 0 for one in heavy)], np.int8)
+    return np.array([0, *(max(1, round(weight * unit)) if weight else 0 for weight in heavy)], np.int8)
 
 
-def _windows(one: Dialogue, writer: _Writer, where: str) -> list[tuple[list[int], list[int]]]:
+def _windows(dialogue: Dialogue, writer: _Writer, where: str) -> list[tuple[list[int], list[int]]]:
     """The conversation in as few sequences as fit; a later one repeats the profile and the turn before it,
     without loss.
     """
-    start = writer.start(one.profile)
-    found: list[tuple[list[int], list[int]]] = []
+    start = writer.start(dialogue.profile)
+    windows: list[tuple[list[int], list[int]]] = []
     tokens, kinds = list(start), [0] * len(start)
     before: list[int] = []
-    for exchange in one.exchanges:
+    for exchange in dialogue.exchanges:
         asked = writer.asked(exchange)
         answer, loss = writer.answered(exchange)
         turn = [*asked, *answer]
         if len(tokens) + len(turn) > writer.settings.longest and len(tokens) > len(start):
-            found.append((tokens, kinds))
-            kept = before if len(start) + len(before) + len(turn) <= writer.settings.longest else []
-            tokens, kinds = [*start, *kept], [0] * (len(start) + len(kept))
+            windows.append((tokens, kinds))
+            carried = before if len(start) + len(before) + len(turn) <= writer.settings.longest else []
+            tokens, kinds = [*start, *carried], [0] * (len(start) + len(carried))
         if len(tokens) + len(turn) > writer.settings.longest:
             raise InputError(
                 f"{where}: a turn has {len(turn)} tokens, sequences {writer.settings.longest}; lower max_text"
@@ -200,11 +203,11 @@ def _windows(one: Dialogue, writer: _Writer, where: str) -> list[tuple[list[int]
         tokens += turn
         kinds += [0] * len(asked) + loss
         before = turn
-    return [*found, (tokens, kinds)]
+    return [*windows, (tokens, kinds)]
 
 
 def prompts(
-    one: Dialogue,
+    dialogue: Dialogue,
     codes: npt.NDArray[np.integer],
     vocabulary: Vocabulary,
     encode_text: Callable[[str], list[int]],
@@ -217,15 +220,163 @@ def prompts(
     """
     settings = settings or DialogueSettings()
     writer = _Writer(codes, vocabulary, encode_text, settings)
-    start, room = writer.start(one.profile), settings.longest - codes.shape[1] - 2
+    start, room = writer.start(dialogue.profile), settings.longest - codes.shape[1] - 2
     turns: list[list[int]] = []
-    found = []
-    for exchange in one.exchanges:
+    prompts_before = []
+    for exchange in dialogue.exchanges:
         asked = writer.asked(exchange)
         first, size = len(turns), len(start) + len(asked)
         while first > 0 and size + len(turns[first - 1]) <= room:
             first -= 1
             size += len(turns[first])
-        found.append([*start, *(token for turn in turns[first:] for token in turn), *asked])
+        prompts_before.append([*start, *(token for turn in turns[first:] for token in turn), *asked])
         turns.append([*asked, *writer.answered(exchange)[0]])
-    return found
+    return prompts_before
+
+
+UNNAMED = "it"  # in place of a title, which nobody who asks would know
+
+
+def reversed_examples(
+    dialogues: Sequence[Dialogue],
+    titles: Sequence[str | None],
+    codes: npt.NDArray[np.integer],
+    vocabulary: Vocabulary,
+    encode_text: Callable[[str], list[int]],
+    max_text: int = 160,
+) -> pa.Table:
+    """One example for every item played: `[bos] user REPLY item CODES`, the item's title taken out, the loss
+    on its codes.
+
+    Rejected items are there too: a description of one is as true as of another, and says nothing of anybody's
+    taste.
+
+    Parameters
+    ----------
+    dialogues, codes, vocabulary, encode_text
+        as in `dialogue_examples`.
+    titles
+        (N,) by item.
+    max_text
+        tokens of one reply at most.
+
+    Returns
+    -------
+    EXAMPLES table, source "reversed", in the order given; a reply that says nothing but the title is left
+    out.
+
+    Raises
+    ------
+    InputError
+        when there are not as many titles as codes, or an item has no codes.
+    """
+    if len(titles) != len(codes):
+        raise InputError(f"{len(titles):,} titles for {len(codes):,} items; give one for each")
+    sids = vocabulary.sid_tokens(codes).tolist()
+    begin, item = [vocabulary.special("bos"), vocabulary.special("user")], vocabulary.special("item")
+    tokens: list[int] = []
+    mask: list[int] = []
+    ends = [0]
+    for row, reply in (
+        (exchange.item, exchange.reply)
+        for dialogue in dialogues
+        for exchange in dialogue.exchanges
+        if exchange.item is not None
+    ):
+        if row >= len(sids):
+            raise InputError(f"item index {row} has no Semantic ID: there are codes for {len(sids):,} items")
+        words = _without(reply, titles[row])
+        if not words:
+            continue
+        given = [*begin, *encode_text(words)[:max_text], item]
+        tokens += [*given, *sids[row]]
+        mask += [0] * len(given) + [1] * len(sids[row])
+        ends.append(len(tokens))
+    return pack(np.array(tokens, np.int32), np.array(mask, np.int8), np.array(ends, np.int64), "reversed")
+
+
+def _without(reply: str, title: str | None) -> str:
+    """The reply with its item's title replaced; nothing if it was no more than the title."""
+    words = reply.strip()
+    if not title:
+        return words
+    bare = words.replace(f"“{title}”", UNNAMED).replace(title, UNNAMED)
+    return "" if bare == UNNAMED else bare
+
+
+@dataclass(frozen=True, eq=False)
+class DialogueSplit:
+    """train: what may be learnt from. test: numbers of the dialogues to ask. cold: (N,) items of families
+    held out.
+
+    dropped: dialogues that share a goal with a test but not its user; cut: turns left out of train because of
+    a cold item.
+    """
+
+    train: tuple[Dialogue, ...]
+    test: tuple[int, ...]
+    cold: npt.NDArray[np.bool_]
+    dropped: int
+    cut: int
+
+
+def split_dialogues(
+    dialogues: Sequence[Dialogue],
+    families: npt.NDArray[np.integer],
+    test: float,
+    cold: float,
+    seed: int | str,
+) -> DialogueSplit:
+    """Users drawn by key are asked, and their goals are learnt from nobody; a training dialogue ends before
+    its first cold item.
+
+    Parameters
+    ----------
+    families
+        (N,) family of each item; all versions of one thing are held out together.
+    test, cold
+        shares of the users and of the families, in [0, 1).
+
+    Raises
+    ------
+    InputError
+        for other shares, or when one side is empty.
+    """
+    if not (0 < test < 1 and 0 <= cold < 1):
+        raise InputError(
+            f"the split needs a test share in (0, 1) and a cold share in [0, 1); got {test} and {cold}"
+        )
+    users = sorted({dialogue.user for dialogue in dialogues})
+    draw = generator(seed, "test users").random(len(users))
+    asked_users = {user for user, value in zip(users, draw, strict=True) if value < test}
+    asked = tuple(place for place, dialogue in enumerate(dialogues) if dialogue.user in asked_users)
+    seeds = {dialogues[place].seed for place in asked}
+    names = np.unique(families)
+    held = names[generator(seed, "cold families").random(len(names)) < cold]
+    is_cold = np.isin(families, held)
+    train, dropped, cut = [], 0, 0
+    for dialogue in dialogues:
+        if dialogue.user in asked_users:
+            continue
+        if dialogue.seed in seeds:
+            dropped += 1
+            continue
+        shortened = _before_cold(dialogue, is_cold)
+        cut += len(dialogue.exchanges) - len(shortened.exchanges)
+        if shortened.exchanges:
+            train.append(shortened)
+    if not asked or not train:
+        raise InputError(
+            f"{len(dialogues):,} conversations of {len(users):,} users leave {len(train):,} to learn from and"
+            f" {len(asked):,} to ask; generate more, or change the shares"
+        )
+    return DialogueSplit(tuple(train), asked, is_cold, dropped, cut)
+
+
+def _before_cold(dialogue: Dialogue, cold: npt.NDArray[np.bool_]) -> Dialogue:
+    """The exchanges before the first that shows or plays a cold item."""
+    for place, exchange in enumerate(dialogue.exchanges):
+        rows = [*exchange.media, *([] if exchange.item is None else [exchange.item])]
+        if any(cold[row] for row in rows):
+            return replace(dialogue, exchanges=dialogue.exchanges[:place])
+    return dialogue
