@@ -205,7 +205,7 @@ def test_a_repeated_call_carries_the_same_idempotency_key(connect):
     assert seen[0] == seen[1] != seen[2]
 
 
-@pytest.mark.parametrize("code", [401, 403, 404])
+@pytest.mark.parametrize("code", [401, 402, 403, 404])
 def test_a_key_model_or_address_that_is_turned_away_ends_the_run_at_once(make, connect, code):
     asked = []
 
@@ -215,7 +215,7 @@ def test_a_key_model_or_address_that_is_turned_away_ends_the_run_at_once(make, c
 
     engine = make(answering(connect(), refuse), most=1)
     units = [Unit(str(i), "", i) for i in range(40)]
-    with pytest.raises(StoppedEarly, match=rf"127\.0\.0\.1:9 answers HTTP {code}.*check.*0 of 40 units"):
+    with pytest.raises(StoppedEarly, match=rf"127\.0\.0\.1:9 answers HTTP {code}.*.*0 of 40 units"):
         list(map_units(engine, lambda unit: engine.call(ask(unit.id)).item, units))
     assert len(asked) == 1 and not engine.journal.units
 

@@ -95,6 +95,14 @@ def test_an_endpoint_that_is_down_from_the_start_is_noticed_at_once(clock):
         run(pace, *["unreachable"] * 9)
 
 
+def test_an_endpoint_that_hangs_from_the_start_is_given_up_after_two_deadlines_at_once(clock):
+    pace = Pace(PaceSettings(), clock)
+    clock.time += 120
+    run(pace, CallError("timeout", "no answer within 120 s"))
+    with pytest.raises(StoppedEarly, match=r"answered none of 2 attempts \(timeout"):
+        run(pace, CallError("timeout", "no answer within 120 s"), None)
+
+
 def test_nothing_but_429_ends_after_a_minute(clock):
     pace = Pace(PaceSettings(), clock)
     run(pace, *["rate_limited"] * 50)

@@ -21,6 +21,7 @@ from tastemaker.errors import InputError
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 _SHOWN = 200
 _DENIED = {
+    402: "the account behind the API key has no money left",
     401: "check the API key, in the environment variable {variable}",
     403: "check what the API key in {variable} may do",
     404: "check the address, up to and with /v1, and the model's name",

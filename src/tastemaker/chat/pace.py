@@ -33,8 +33,9 @@ class PaceSettings:
 
     back_off, longest: first and longest wait of the exponential back-off. patience: a longer Retry-After
     stops the run. tries: attempts of one call, once the endpoint has answered anything at all. The run stops
-    when more than `share` of the last `window` attempts failed (429 excluded), when `give_up` attempts failed
-    before the first one succeeded, or when nothing but 429 came for `starving` seconds.
+    when more than `share` of the last `window` attempts failed (429 excluded), when `give_up` attempts, or
+    two and `starving` seconds, failed before the first one succeeded, or when nothing but 429 came for
+    `starving` seconds.
     """
 
     most: int = 16
@@ -132,11 +133,11 @@ class Pace:
 
     def _count(self, error: CallError) -> None:
         """One failure more, and whether it is one too many."""
+        waited = self.clock.monotonic() - self._answered_at
         if error.kind == "denied":
             self._end(error.detail)
         elif error.kind == "rate_limited":
             self._rate_limited += 1
-            waited = self.clock.monotonic() - self._answered_at
             if self._rate_limited >= self.settings.give_up and waited >= self.settings.starving:
                 self._end(
                     f"the endpoint answered nothing but 429 (too many requests) for {waited:.0f} s,"
@@ -144,7 +145,8 @@ class Pace:
                 )
         elif error.kind != "refused":  # a request that was refused is at fault itself
             self._in_vain += 1
-            if self._in_vain >= self.settings.give_up and not self.answered:
+            enough = 2 if waited >= self.settings.starving else self.settings.give_up
+            if self._in_vain >= enough and not self.answered:
                 self._end(f"the endpoint has answered none of {self._in_vain} attempts ({error})")
             self._fail()
 

@@ -21,7 +21,7 @@ FAILURES = {
     "timeout": "no answer within the deadline",
     "dropped": "the connection broke before the answer was complete",
     "unreachable": "no connection to the endpoint",
-    "denied": "the endpoint turned the key, the model or the address away (401, 403, 404)",
+    "denied": "the endpoint turned the key, the model or the address away (401 to 404)",
     "refused": "the endpoint refused the request (4xx)",
     "cut_off": "the answer reached its maximum of tokens",
     "not_json": "the answer is not JSON",
