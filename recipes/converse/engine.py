@@ -37,7 +37,7 @@ PRICE = Price(input=0.15, output=0.60, as_of=date(2026, 11, 23))
 """An invented price, to turn tokens into one number."""
 
 
-def sitting(rate: float, latency: float, units: int, seed: int) -> dict[str, Any]:
+def run_session(rate: float, latency: float, units: int, seed: int) -> dict[str, Any]:
     """One run of `units` units against an endpoint that fails at `rate`, the kinds of failures in equal
     parts.
     """
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     def sweep(key: tuple[float, int]) -> dict[str, Any]:
         rate, seed = key
-        told = sitting(rate, 0.1, units, arguments.seed + seed)
+        told = run_session(rate, 0.1, units, arguments.seed + seed)
         spent = {
             "per_second": told["answers"] / told["seconds"],
             "wasted": 1 - told["useful"] / max(told["money"], 1e-12),

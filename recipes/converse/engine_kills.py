@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.converse.engine_worker import say, sitting
+from recipes.converse.engine_worker import run_session, say
 from recipes.converse.rehearsal import Rehearsal, Script
 from tastemaker.chat import Journal
 from tastemaker.chat.journal import records
@@ -36,7 +36,7 @@ class Kills:
     """
 
     kills: int
-    sittings: int
+    sessions: int
     calls: int
     same_bytes: bool
     duplicate_units: int
@@ -51,7 +51,7 @@ def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: fl
     script = Script(say, latency=latency, faults=faults, seed=seed)
     whole, broken = folder / "whole", folder / "broken"
     with Rehearsal(script) as server:
-        sitting(whole, server.base_url, units)
+        run_session(whole, server.base_url, units)
     with Rehearsal(script) as server:
         command = [
             sys.executable,
@@ -62,12 +62,12 @@ def kill_and_resume(folder: Path, kills: int, units: int, seed: int, latency: fl
             str(units),
         ]
         made = broken / "results.json"
-        killed, sittings = sit_through(lambda: command, made.exists, server, kills, seed)
+        killed, sessions = run_through(lambda: command, made.exists, server, kills, seed)
         same = (whole / "results.json").read_bytes() == made.read_bytes()
-        return counted(broken / "journal.jsonl", server, killed, sittings, same)
+        return counted(broken / "journal.jsonl", server, killed, sessions, same)
 
 
-def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_bytes: bool) -> Kills:
+def counted(journal: Path, server: Rehearsal, kills: int, sessions: int, same_bytes: bool) -> Kills:
     """What a journal and the server's own count say of a run that was killed and is finished now."""
     lines = list(records(read_lines(journal)))
     told = Journal(lambda record: None, lines, {}, "always")
@@ -84,7 +84,7 @@ def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_by
     again = server.asked.total() - len(server.asked) - shared - failed
     return Kills(
         kills=kills,
-        sittings=sittings,
+        sessions=sessions,
         calls=valid.total(),
         same_bytes=same_bytes,
         duplicate_units=finished.total() - len(finished),
@@ -94,7 +94,7 @@ def counted(journal: Path, server: Rehearsal, kills: int, sittings: int, same_by
     )
 
 
-def sit_through(
+def run_through(
     command: Callable[[], list[str]],
     done: Callable[[], bool],
     server: Rehearsal,
@@ -104,17 +104,17 @@ def sit_through(
     starting: float = 0.0,
 ) -> tuple[int, int]:
     """Start, wait for progress, wait a random moment of at most `longest` seconds, kill; until `done`.
-    Returns (kills, sittings).
+    Returns (kills, sessions).
 
     starting: seconds a start takes; with it, every fifth kill or so comes at any moment of the start.
     """
     draws = generator(seed, "kills")
-    killed = sittings = 0
+    killed = sessions = 0
     end = time.monotonic() + LIMIT + EACH * kills
     while not done():
         if time.monotonic() > end:
             raise RuntimeError(f"not finished after {killed} kills")
-        sittings += 1
+        sessions += 1
         before = server.asked.total()
         with subprocess.Popen(
             command(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -131,4 +131,4 @@ def sit_through(
             said = process.communicate()[1]
         if process.returncode not in (0, -9):
             raise RuntimeError(f"the worker failed: {json.dumps(said[-2000:])}")
-    return killed, sittings
+    return killed, sessions

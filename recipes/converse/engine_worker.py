@@ -1,4 +1,4 @@
-"""One sitting of a run against a rehearsed endpoint, in a process that may be killed.
+"""One session of a run against a rehearsed endpoint, in a process that may be killed.
 
 Every unit makes four calls, each of which quotes the answer before. The results go to FOLDER/results.json.
 """
@@ -67,7 +67,7 @@ def talk(engine: Engine, unit: Unit[int], calls: int = CALLS) -> dict[str, Any]:
     return {"said": said}
 
 
-def sitting(folder: Path, url: str, units: int, most: int = 8) -> None:
+def run_session(folder: Path, url: str, units: int, most: int = 8) -> None:
     """Run or resume, and write the results when all is done."""
     pace = PaceSettings(most=most, cool_down=0.2, back_off=0.02, longest=0.2)
     with Endpoint(EndpointSettings(url, "rehearsal", deadline=1.0)) as chat:
@@ -84,4 +84,4 @@ if __name__ == "__main__":
     reader.add_argument("units", type=int)
     reader.add_argument("--most", type=int, default=8)
     told = reader.parse_args()
-    sitting(told.folder, told.url, told.units, told.most)
+    run_session(told.folder, told.url, told.units, told.most)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from recipes.common import parser, read_arguments, save_figure, show_table
-from recipes.converse.engine_kills import Kills, counted, sit_through
+from recipes.converse.engine_kills import Kills, counted, run_through
 from recipes.converse.served_rules import nobody, served, table
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.ingest import ingest_dataset
@@ -49,9 +49,9 @@ def kill_the_flow(
             return [*command, "run", "-w", str(folder), "--name", "killed", "-q", *given]
 
         done = table(folder, "killed")
-        killed, sittings = sit_through(line, done.exists, server, kills, seed, longest=0.4, starting=4.0)
+        killed, sessions = run_through(line, done.exists, server, kills, seed, longest=0.4, starting=4.0)
         same = done.read_bytes() == table(folder, "remembered").read_bytes()
-        told = counted(RunFolder.of(Workspace.open(folder), "killed").journal, server, killed, sittings, same)
+        told = counted(RunFolder.of(Workspace.open(folder), "killed").journal, server, killed, sessions, same)
     ids = Counter(pq.read_table(done, columns=["conversation_id"]).column(0).to_pylist())
     return told, ids.total(), len(ids)
 

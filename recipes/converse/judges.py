@@ -83,7 +83,10 @@ def main() -> None:
         for one in result["pairs"]
     ]
     show_table(
-        given.out, pairs, "An accepted item beside one that misses a wish, in both orders", name="pairs"
+        given.out,
+        pairs,
+        "An accepted item beside one that violates a constraint, in both orders",
+        name="pairs",
     )
     save_figure(given.out, draw(result["detection"]))
 

@@ -42,17 +42,17 @@ def measure(given: Any, **changes: Any) -> dict[str, list[float]]:
 
 
 def compare(
-    given: argparse.Namespace, dials: Mapping[str, Mapping[str, Any]]
+    given: argparse.Namespace, changes: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[TurnQuery], dict[str, dict[str, np.ndarray]], int]:
-    """Models that differ in their dials, on one split: the turns asked, each model's values there, and how
+    """Models that differ in their changes, on one split: the turns asked, each model's values there, and how
     many conversations.
     """
     conversations(build(given), NAME, given.conversations, 11)
     journal = Journal(
         given.out, {"conversations": given.conversations, "seed": given.seed, "quick": given.quick}
     )
-    names = list(dials)
-    found = journal.run(names, lambda name: measure(given, **dials[name]), "models")
+    names = list(changes)
+    found = journal.run(names, lambda name: measure(given, **changes[name]), "models")
     with progress(False) as report:
         talk = open_dialogues(given.workspace, NAME, learning(given), report)
     some = [one for one in queries_of(talk) if one.target is not None and one.accepted]

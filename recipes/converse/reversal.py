@@ -23,7 +23,7 @@ WITH, WITHOUT, STEPS = "with reversed replies", "without", "without, as many ste
 NAMES = (WITH, WITHOUT, STEPS)
 
 
-def dials(name: str) -> dict[str, Any]:
+def changes(name: str) -> dict[str, Any]:
     """As many tokens in each: those of the reversed replies go to more of the conversations."""
     usual = LearnSettings()
     rest = 1 - usual.behaviour - usual.metadata
@@ -34,7 +34,7 @@ def dials(name: str) -> dict[str, Any]:
 def main() -> None:
     """Train three models on one split and compare them turn by turn."""
     given = arguments(main, "reversal", TAUGHT, 60)
-    some, values, asked = compare(given, {name: dials(name) for name in NAMES})
+    some, values, asked = compare(given, {name: changes(name) for name in NAMES})
     rows = []
     for name in NAMES:
         row = {"model": name} | {

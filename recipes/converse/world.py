@@ -74,8 +74,8 @@ def learning(given: argparse.Namespace, **changes: Any) -> LearnSettings:
     few.
     """
     full: Mapping[str, Any] = {"test": 0.1, "passes": 3.0, "dropout": 0.0, "learning_rate": 4e-3}
-    dials = {"passes": 1.0, "pieces": 400} if given.quick else full
-    return LearnSettings(**({"seed": given.seed} | dict(dials) | changes))
+    size = {"passes": 1.0, "pieces": 400} if given.quick else full
+    return LearnSettings(**({"seed": given.seed} | dict(size) | changes))
 
 
 def interval(one: Mapping[str, float], signed: bool = False) -> str:

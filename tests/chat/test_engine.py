@@ -132,7 +132,7 @@ def test_a_kill_between_answer_and_journal_is_settled_from_the_cache(make, monke
 
 
 def test_rejected_tries_survive_a_kill(make):
-    """The second sitting goes on with the re-ask, instead of paying for the first try again."""
+    """The second run_session goes on with the re-ask, instead of paying for the first try again."""
 
     def say(request):
         reply = '{"item": 1}' if len(request.messages) == 3 and len(seen) > 1 else "hm"

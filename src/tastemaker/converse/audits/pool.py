@@ -100,8 +100,8 @@ def pool_audit(
     popular: npt.NDArray[np.floating],
     seed: int = 0,
 ) -> PoolAudit:
-    """Re-identification and text-free recoverability. together: scores (N,) of items by company with rows
-    played before.
+    """Re-identification and text-free recoverability. together: scores (N,) of items by co-occurrence with
+    rows played before.
 
     Raises
     ------

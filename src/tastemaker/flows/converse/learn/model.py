@@ -104,7 +104,7 @@ def _build(data: DialogueDataset, settings: LearnSettings, folder: Path, report:
         checkpoint_every=60.0,
     )
     run = train(model, vocabulary, read_table(folder / "examples.parquet"), chosen, folder / "state")
-    last = follow(run, folder / "curve.jsonl", report, "learning to talk")
+    last = follow(run, folder / "curve.jsonl", report, "dialogue fine-tuning")
     save(model, vocabulary, folder / "model", load_tokenizer(start))
     achieved = json.loads((folder / "achieved.json").read_text())
     split = data.split
