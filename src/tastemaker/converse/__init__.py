@@ -11,17 +11,14 @@ Names are looked up when they are first asked for, so that importing this costs 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tastemaker.chat import Limits, Price
-    from tastemaker.flows.converse.face import DataSet, Result, generate, open_dataset
-    from tastemaker.flows.converse.generate import Session
-    from tastemaker.flows.converse.settings import RunSettings
-
-__all__ = ["DataSet", "Limits", "Price", "Result", "RunSettings", "Session", "generate", "open_dataset"]
-
+# What the flows offer is above this package, so it is named here and found when it is asked for.
 _HOME = {
+    "DataSet": "flows.converse.face",
+    "Result": "flows.converse.face",
+    "generate": "flows.converse.face",
+    "open_dataset": "flows.converse.face",
     "Limits": "chat",
     "Price": "chat",
     "RunSettings": "flows.converse.settings",
@@ -30,10 +27,10 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"tastemaker.{_HOME.get(name, 'flows.converse.face')}"), name)
+    return getattr(import_module(f"tastemaker.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(_HOME)
