@@ -201,6 +201,11 @@ def _point(workspace: Workspace, snapshot: Snapshot, finished: bool) -> None:
     write_json(workspace.data / POINTER, about)
 
 
+def positive(interactions: pa.Table) -> pa.Table:
+    """The events that say what a person wants, and still stand, ratings from 1 to 5."""
+    return taste(interactions, EventRules())[0]
+
+
 def item_texts(items: pa.Table) -> list[str]:
     """Title, text and attributes of each item in one string; empty where it has none of them."""
     rows = zip(
