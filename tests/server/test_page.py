@@ -159,6 +159,17 @@ def test_quick_verdicts_are_all_kept_and_sent_in_turn(page: chromium.Browser, se
     assert overlaps == [False] * 4
 
 
+def test_a_second_click_on_the_same_card_is_no_second_verdict(
+    page: chromium.Browser, service: FakeService
+) -> None:
+    pick(page)
+    page.run(
+        "for (const name of ['like', 'like', 'refuse']) document.querySelector('.card .' + name).click()"
+    )
+    page.until(f"{SAID}.startsWith('Since') && !document.querySelector('.leaving')")
+    assert [event.kind for event in service.stored.values()] == ["like"]
+
+
 def test_it_is_said_everywhere_that_listeners_are_simulated(page: chromium.Browser) -> None:
     assert page.run(
         "[...document.querySelectorAll('.person')].every(one => one.textContent.includes('simulated'))"
@@ -329,7 +340,9 @@ def visit(page: chromium.Browser, likes: int = 1) -> None:
     """Begin as a visitor and like the first item of the list, some times."""
     click(page, "#begin")
     for number in range(likes):
-        page.until(f"{IDS}.length === 12 && {PAST}.length === {number}")
+        page.until(
+            f"{IDS}.length === 12 && {PAST}.length === {number} && !document.querySelector('.leaving')"
+        )
         click(page, ".card .like")
     page.until(f"{PAST}.length === {likes} && !document.querySelector('.leaving')")
 

@@ -169,7 +169,7 @@ function judge(kind, row) {
   if (!row || !session) return turn;
   const name = brief(row.item);
   const current = session;
-  cards.leave(row.item_id, kind);
+  if (!cards.leave(row.item_id, kind)) return turn;
   return inTurn(async () => {
     if (current !== session) return;
     let event;

@@ -170,11 +170,12 @@ function build({ item }, fields, { play, like, refuse }) {
   return element;
 }
 
-/** Let a judged card leave before the next list arrives. */
+/** Let a judged card leave before the next list arrives; false when it was judged already. */
 export function leave(id, kind) {
   const element = cards.get(id)?.element;
-  if (!element) return;
-  element.classList.add("leaving", kind);
+  if (element?.classList.contains("leaving")) return false;
+  element?.classList.add("leaving", kind);
+  return true;
 }
 
 export function stay(id) {
