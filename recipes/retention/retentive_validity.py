@@ -127,20 +127,20 @@ def validate(
         cells = {
             "what": f"{pair} ({row['group']})",
             "published": published,
-            "paper mode": interval(row, "pearson"),
+            "as published": interval(row, "pearson"),
         }
-        rows.append(cells | {"corrected mode": interval(row, "polychoric")})
+        rows.append(cells | {"here": interval(row, "polychoric")})
     for row in result.events.to_pylist():
         cells = {
             "what": f"information with {row['event']}",
             "published": f"{PUBLISHED_NATS[row['event']]:.3f}",
         }
         cells |= {
-            "paper mode": f"{row['nats']:.4f} nats",
-            "corrected mode": f"{interval(row, 'normalised')} of {row['least_entropy']:.3f}",
+            "as published": f"{row['nats']:.4f} nats",
+            "here": f"{interval(row, 'normalised')} of {row['least_entropy']:.3f}",
         }
         rows.append(cells)
-    rows.append({"what": "verdict", "published": "valid", "paper mode": "", "corrected mode": report.verdict})
+    rows.append({"what": "verdict", "published": "valid", "as published": "", "here": report.verdict})
     return result, rows
 
 
@@ -252,7 +252,7 @@ def main() -> None:
     show_table(arguments.out, rows, "Non-response weights", note, "weights")
     associations, rows = validate(answers, weights, arguments)
     note = (
-        "Paper mode: Pearson, nats. Corrected: polychoric, share of the entropy bound. Weighted; intervals by"
+        "As published: Pearson, nats. Here: polychoric, share of the entropy bound. Weighted; intervals by"
         " user."
     )
     show_table(arguments.out, rows, f"Validity of 'return' ({arguments.world} world, simulated)", note)

@@ -375,7 +375,7 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:
     expected = rewards.mean() / rewards.max()
     assert expected - 0.1 < loss[1] / loss[0] < expected + 0.25  # the best of each person always stays
     gone = Pipeline(replace(opened_, settings=replace(opened_.settings, reward="0" * 32)), quiet)
-    with pytest.raises(ArtifactError, match="tastemaker proxy live"):
+    with pytest.raises(ArtifactError, match="tastemaker retention proxy live"):
         event_rewards(gone, train)
 
 

@@ -1,5 +1,5 @@
-"""`tastemaker survey asked`: what the question itself does to people, from a workspace's logs or from a
-table.
+"""`tastemaker retention survey asked`: what the question itself does to people, from a workspace's logs or
+from a table.
 """
 
 from __future__ import annotations

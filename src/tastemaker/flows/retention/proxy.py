@@ -48,7 +48,7 @@ def load_proxy(folder: Path) -> Proxy:
     """
     place = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     if not place.is_dir():
-        raise ArtifactError(f"{folder}: there is no proxy; run `tastemaker proxy fit` first")
+        raise ArtifactError(f"{folder}: there is no proxy; run `tastemaker retention proxy fit` first")
     verify_folder(place)
     return from_parts(
         json.loads((place / "proxy.json").read_text()), read_table(place / "coefficients.parquet")
@@ -81,7 +81,7 @@ def fit(
 def fit_calibration(
     folder: Path, rows: Path, out: Path, report: Report, method: str = "platt"
 ) -> dict[str, Any]:
-    """`tastemaker proxy calibrate`: on a quarter of the users, shown on another quarter."""
+    """`tastemaker retention proxy calibrate`: on a quarter of the users, shown on another quarter."""
     report("proxy", 0, 3, "reading")
     proxy, table, name = load_proxy(folder), read_typed(rows), str(rows)
     seed, user, cohort = proxy.about["seed"], proxy.about["user"], proxy.about["cohort"] or None
@@ -103,7 +103,7 @@ def thresholds(
     targets: Mapping[str, float] | None = None,
     alpha: float = 0.05,
 ) -> dict[str, Any]:
-    """`tastemaker proxy thresholds`: on users that neither fitted nor calibrated it."""
+    """`tastemaker retention proxy thresholds`: on users that neither fitted nor calibrated it."""
     report("proxy", 0, 3, "reading")
     proxy, table = load_proxy(folder), read_typed(rows)
     unseen = rows_of(table, "test", proxy.about["seed"], proxy.about["user"], str(rows))
@@ -113,7 +113,7 @@ def thresholds(
 
 
 def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
-    """`tastemaker proxy score`: the table with p_pos, p_neg and retention (their value) added."""
+    """`tastemaker retention proxy score`: the table with p_pos, p_neg and retention (their value) added."""
     report("proxy", 0, 2, "reading")
     proxy, table = load_proxy(folder), read_typed(rows)
     report("proxy", 1, 2, "scoring")
@@ -134,8 +134,8 @@ def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
 
 
 def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
-    """`tastemaker proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one misses its
-    promise.
+    """`tastemaker retention proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one
+    misses its promise.
     """
     report("drift", 0, 1, "reading")
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))

@@ -37,7 +37,7 @@ class Weighing:
 def weigh_surveys(
     surveys: Path, covariates: Sequence[str], out: Path, report: Report, settings: Weighing = Weighing()
 ) -> dict[str, Any]:
-    """`tastemaker survey weigh`: `weights.parquet` (the survey's rows with probability and weight),
+    """`tastemaker retention survey weigh`: `weights.parquet` (the survey's rows with probability and weight),
     `balance.parquet`, report.
 
     surveys: rows of `schema.SURVEYS`. Raises InputError with file, row, column and remedy.
@@ -85,8 +85,8 @@ def validate_answers(
     columns: Mapping[str, str] | None = None,
     reverse: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """`tastemaker survey validate`: agreement of questions, distance from engagement, test-retest; tables and
-    report in `out`.
+    """`tastemaker retention survey validate`: agreement of questions, distance from engagement, test-retest;
+    tables and report in `out`.
 
     answers: rows of `schema.SURVEYS` (a `question` column), or one row a user and item with a column a
     question; reverse: questions worded the other way round. Raises InputError with file, row, column and
@@ -130,7 +130,8 @@ def validate_battery(
     reverse: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker survey validate --block`: factor analysis of several items a thing; report in `out`.
+    """`tastemaker retention survey validate --block`: factor analysis of several items a thing; report in
+    `out`.
 
     answers: one row a person with a column an item; people with a missing item are left out and counted. by:
     a column whose groups are compared (invariance); reverse: items worded the other way round. Raises

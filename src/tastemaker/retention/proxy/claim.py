@@ -183,7 +183,9 @@ def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows") -> ClaimReport
     """
     chosen = {side: threshold for side, threshold in proxy.thresholds.items() if threshold.tau is not None}
     if not chosen:
-        raise InputError("the proxy has no threshold to watch; run `tastemaker proxy thresholds` first")
+        raise InputError(
+            "the proxy has no threshold to watch; run `tastemaker retention proxy thresholds` first"
+        )
     truth, selected, weight = outcomes(rows, proxy, name)
     predicted = dict(zip(SIDES, predict(proxy, selected, name=name), strict=True))
     results = {side: drift(item, predicted[side], truth[side], weight) for side, item in chosen.items()}

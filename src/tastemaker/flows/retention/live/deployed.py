@@ -31,4 +31,6 @@ def load_deployed(workspace: Workspace, mark: str) -> Proxy:
     try:
         return load_proxy(workspace.artifacts.get(KIND, mark))
     except ArtifactError as error:
-        raise ArtifactError(f"{error}; make one with `tastemaker proxy live -w {workspace.root}`") from None
+        raise ArtifactError(
+            f"{error}; make one with `tastemaker retention proxy live -w {workspace.root}`"
+        ) from None

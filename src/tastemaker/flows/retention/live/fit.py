@@ -48,8 +48,8 @@ PLAIN = (
 
 
 def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
-    """`tastemaker survey export`: every question shown, with its answer and the features logged with its
-    slate.
+    """`tastemaker retention survey export`: every question shown, with its answer and the features logged
+    with its slate.
     """
     database = Database(Workspace.open(workspace).database)
     table = Surveys(database).rows()
@@ -61,8 +61,8 @@ def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
 
 
 def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool = True) -> dict[str, Any]:
-    """`tastemaker proxy live`: weigh, fit, calibrate and choose thresholds on the workspace's own answers,
-    then let it rank.
+    """`tastemaker retention proxy live`: weigh, fit, calibrate and choose thresholds on the workspace's own
+    answers, then let it rank.
 
     Half of the users fit, a quarter calibrates, a quarter judges. Refused with the reason (exit code 1,
     nothing deployed): fewer than `least` answers, answers that cannot be learnt from, a proxy that knows no
@@ -205,8 +205,8 @@ def _refused(reason: str) -> dict[str, Any]:
 
 
 def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
-    """`tastemaker proxy withdraw`: from the next request on no proxy ranks, or the earlier one that `to` is
-    the start of.
+    """`tastemaker retention proxy withdraw`: from the next request on no proxy ranks, or the earlier one that
+    `to` is the start of.
 
     Recorded beside the deployments, which are kept, so the same proxy can be put back. Exit code 1 when none
     is deployed. Raises InputError when `to` names none that was deployed here, ArtifactError when its files
