@@ -109,8 +109,8 @@ class ClaimReport:
     assumptions: what must hold for the verdict.
     limits: what this cannot show. horizon: over which days an outcome was watched ("day 1"), empty where
     there is none.
-    settings: every setting and key, by name. Raises InputError on an empty claim, an unknown verdict, or a claim
-    without a table.
+    settings: every setting and key, by name. Raises InputError on an empty claim, an unknown verdict, or a
+    claim without a table.
     """
 
     claim: str
