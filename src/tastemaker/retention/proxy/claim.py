@@ -233,17 +233,30 @@ def _verdict(ratios: Mapping[str, Interval]) -> tuple[Verdict, str]:
     worst = max(known, key=lambda name: abs(known[name].value - 1))
     ratio = known[worst]
     words = f"The furthest from 1 is {worst}: {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]."
-    # One verdict of several intervals: each is widened (on the log scale) to err with 5 % over all.
-    wider = float(ndtri(1 - 0.025 / len(known)) / ndtri(0.975))
-    ends = [
-        [ratio.value * (end / ratio.value) ** wider for end in (ratio.low, ratio.high)]
-        for ratio in known.values()
-    ]
+    ends = _widened(list(known.values()))
     if any(low > NEAR[1] or high < NEAR[0] for low, high in ends):
         return "not supported", words
     if len(known) == len(ratios) and all(low >= FAR[0] and high <= FAR[1] for low, high in ends):
         return "supported", words
     return "cannot tell", words + " Some intervals are too wide."
+
+
+def _widened(ratios: Sequence[Interval]) -> list[tuple[float, float]]:
+    """Ends of each interval, widened on the log scale so that all of them together err with 5 %."""
+    wider = float(ndtri(1 - 0.025 / len(ratios)) / ndtri(0.975))
+    return [
+        (ratio.value * (ratio.low / ratio.value) ** wider, ratio.value * (ratio.high / ratio.value) ** wider)
+        for ratio in ratios
+    ]
+
+
+def far_off(tables: Mapping[str, Sequence[Calibration]]) -> bool:
+    """Whether some cohort's expected over observed is shown to lie outside .9 to 1.1: too wrong to rank by,
+    however few answers the calibrator had.
+    """
+    ratios = [part.expected_observed for parts in tables.values() for part in parts]
+    known = [ratio for ratio in ratios if np.isfinite(ratio.value) and ratio.value > 0]
+    return bool(known) and any(low > FAR[1] or high < FAR[0] for low, high in _widened(known))
 
 
 def _calibration(title: str, tables: Mapping[str, Sequence[Calibration]]) -> Table:

@@ -26,6 +26,7 @@ from tastemaker.retention.proxy.claim import (
     calibration,
     calibration_claim,
     choose_thresholds,
+    far_off,
 )
 from tastemaker.retention.proxy.parts import rows_of
 from tastemaker.retention.weights import response_weights
@@ -82,13 +83,12 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     try:
         rows, weighing = _weighed(rows)
         report(KIND, 1, 4, "fitting")
-        proxy, claim, skill = _fitted(rows, opened.settings.seed, answers)
+        proxy, claim, skill, wrong = _fitted(rows, opened.settings.seed, answers)
     except InputError as error:
         return _refused(f"{answers:,} answers cannot be learnt from: {error}")
     report(KIND, 2, 4, "saving")
     mark = _save(opened, proxy, rows)
     written = write_claim(claim, opened.new_run(KIND))
-    wrong = _objection(claim.verdict, skill)
     report(KIND, 3, 4, "deploying")
     if deploy and wrong is None:
         database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
@@ -143,9 +143,9 @@ def _weighed(rows: pa.Table) -> tuple[pa.Table, str]:
     return rows.append_column("weight", pa.array(weight)), text
 
 
-def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]:
-    """The calibrated proxy with thresholds, the claim about users it never saw, and its normalised entropy
-    there.
+def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float, str | None]:
+    """The calibrated proxy with thresholds, the claim about users it never saw, its normalised entropy there,
+    and why it must not rank.
     """
     features = tuple(name for name in rows.column_names if name not in (*PLAIN, "weight"))
     days = sorted(str(row.date()) for row in rows["timestamp"].to_pylist())
@@ -174,14 +174,15 @@ def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float]
     if simulated:
         text = f"{simulated:,} of the {answers:,} answers were given by simulated listeners."
         claim = replace(claim, assumptions=(text, *claim.assumptions))
-    return proxy, claim, tables["pos"][0].ne
+    skill = tables["pos"][0].ne
+    return proxy, claim, skill, _objection(skill, far_off(tables))
 
 
-def _objection(verdict: str, skill: float) -> str | None:
+def _objection(skill: float, far: bool) -> str | None:
     """Why a proxy must not rank; None where nothing speaks against it."""
     if not skill < 1:
         return "it knows no more of unseen users' answers than their average; gather more answers"
-    if verdict == "not supported":
+    if far:
         return "its probabilities do not come true on unseen users; see the report"
     return None
 
