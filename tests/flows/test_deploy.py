@@ -254,3 +254,16 @@ def test_the_served_model_has_learnt_the_last_events_and_the_evaluated_one_has_n
     refit, held = (pipeline.path(stage) / "model" / "model.safetensors" for stage in ("refit", "sft"))
     assert refit.read_bytes() != held.read_bytes()
     assert Searcher.of(served).memory.table.nnz > np.count_nonzero(pipeline.data.split.train.lengths)  # type: ignore[union-attr]
+
+
+def test_another_proxy_makes_another_deployment_and_goes_back_with_it(folder: Path) -> None:
+    workspace, plain = Workspace.open(folder), _active(folder)
+    database = Database(workspace.database)
+    database.deploy("proxy", "ab" * 16, datetime.now(UTC), "")
+    ranked = deploy.renew(workspace)
+    assert ranked is not None and ranked.proxy == "ab" * 16 and ranked.base == plain.base
+    assert _active(folder) == ranked == deploy.renew(workspace)
+    assert deploy.rollback(workspace) == plain
+    newest = database.newest_deployment("proxy")
+    assert newest is not None and newest.fingerprint == plain.proxy == ""
+    database.close()

@@ -105,6 +105,22 @@ class Deployment:
         """codes (N, L), sizes (L,), and where there are any `vectors` (N, d) and the memory's arrays."""
         return read_arrays(self.folder / "served.safetensors")
 
+    def text_vectors(self) -> Floats:
+        """(N, d) text vectors of the items as training had them; 0 for items that came later or have none."""
+        n = self.items
+        if not self.base.kind:
+            return np.nan_to_num(np.asarray(self.arrays().get("vectors", np.zeros((n, 1))), np.float32))
+        artifacts = self.workspace.artifacts
+        inputs = artifacts.verify("tokens", self.base.tokens)["inputs"]
+        path = artifacts.get("vectors", inputs["vectors"]) / "text.parquet"
+        if not path.exists():
+            return np.zeros((n, 1), np.float32)
+        table = read_table(path)
+        known = dict(zip(table["item_id"].to_pylist(), table["vector"].to_pylist(), strict=True))
+        nothing = [0.0] * table["vector"].type.list_size
+        items = self.catalogue_items()["item_id"].to_pylist()
+        return np.array([known.get(item) or nothing for item in items], np.float32)
+
     def data(self) -> Data:
         """Items and histories as this deployment knows them."""
         return load_data(self.workspace, Snapshot(self.catalogue), self.catalogue_items())

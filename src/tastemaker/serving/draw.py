@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tastemaker.explore import Deployed, Draw, Pool, draw_deployed, draw_pool, logger_name
 from tastemaker.explore.ledger import Entry
 from tastemaker.flows.explore.ledger_store import deployment_name, ledger_in
-from tastemaker.flows.explore.runs import kept_policy
+from tastemaker.flows.explore.runs import kept_policy, learnt_on
 from tastemaker.flows.explore.tables import contexts
 from tastemaker.flows.search import Searcher
 from tastemaker.serving.query import Query, Row, Slate
@@ -78,6 +78,9 @@ class Drawer:
         with self._guard:
             if self._in_force is None or self._in_force.entry != entry:
                 policy, vectors, loggers = kept_policy(self.workspace, entry.policy)
+                item_ids = self.searcher.data.item_ids
+                if len(vectors) != len(item_ids) or not learnt_on(self.workspace, entry.policy, item_ids):
+                    loggers = frozenset()  # of another catalogue: pi0 serves alone until it is learnt anew
                 deployed = Deployed(policy, deployment_name(entry), book.holdout, book.cap)
                 self._in_force = InForce(entry, deployed, vectors, loggers)
             return self._in_force

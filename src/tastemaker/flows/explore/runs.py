@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from tastemaker.store import (
     write_folder,
     write_json,
 )
+from tastemaker.store.files import sha256_bytes
 
 PARTS = (0.5, 0.2, 0.3)
 KIND = "policy"  # of the artifact that a deployment leaves in a workspace
@@ -56,6 +58,7 @@ def save_run(
     about = {
         "kind": "off-policy run",
         "log_hash": loaded.log.hash,
+        "items": items_mark(loaded.catalogue.ids),
         "key": key,
         "shares": shares,
         "parts": PARTS,
@@ -152,3 +155,14 @@ def kept_policy(workspace: Workspace, digest: str) -> tuple[Policy, npt.NDArray[
             " again"
         )
     return policy, vectors, frozenset(read_about(folder)["loggers"])
+
+
+def learnt_on(workspace: Workspace, mark: str, item_ids: Sequence[str]) -> bool:
+    """Whether the kept policy chooses among exactly these items, in this order; it knows no others."""
+    about = read_about(workspace.artifacts.get(KIND, mark))
+    return "items" not in about or about["items"] == items_mark(item_ids)
+
+
+def items_mark(item_ids: Sequence[Any]) -> str:
+    """A digest of items in their order."""
+    return sha256_bytes("\n".join(map(str, item_ids)).encode())[:32]

@@ -22,7 +22,7 @@ from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.flows.data import Data
 from tastemaker.flows.explore.ledger_store import last_gate
 from tastemaker.schema import ANONYMOUS, EventRules
-from tastemaker.store import Database, Workspace, read_any, read_table
+from tastemaker.store import Database, Workspace, read_any
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 ROLES = tuple(part.name for part in fields(Columns) if part.name not in ("context", "r_max"))
@@ -104,16 +104,15 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     """Slates at the first position, joined to events by request and item: what the most rewarding event
     earned.
     """
-    from tastemaker.flows.pipeline import Pipeline
-    from tastemaker.flows.stages.tokens import load_codes
+    from tastemaker.flows.deploy import in_service
 
     workspace = Workspace.open(root)
-    pipeline = Pipeline(workspace, lambda *_: None)
+    deployment = in_service(workspace)
+    data, codes = deployment.data(), deployment.arrays()["codes"]
     source, rows = _served(workspace, source)
-    table = read_table(pipeline.path("vectors") / "text.parquet")
-    vectors = _reduced(np.asarray(table.column("vector").to_pylist(), dtype=np.float64))
-    codes, _ = load_codes(pipeline)
-    context = contexts([row["user_id"] for row in rows], pipeline.data, vectors)
+    rows = [row for row in rows if row["action"] in data.index]  # what was taken down is no choice any more
+    vectors = _reduced(deployment.text_vectors().astype(np.float64))
+    context = contexts([row["user_id"] for row in rows], data, vectors)
     names = tuple(f"x{number}" for number in range(context.shape[1]))
     # Nobody knows who sends a bare history, so each such request is a unit of its own.
     raw = pa.Table.from_pylist(
@@ -125,7 +124,7 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
         raw = raw.append_column("reference_propensity", pc.coalesce(reference, raw["propensity"]))
     for number, name in enumerate(names):
         raw = raw.append_column(name, pa.array(context[:, number]))
-    catalogue = Catalogue(tuple(pipeline.data.item_ids), vectors, codes[:, 0].astype(np.int64))
+    catalogue = Catalogue(tuple(data.item_ids), vectors, codes[:, 0].astype(np.int64))
     return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.flows.deploy import renew
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.live.deployed import KIND, WITHDRAWN, deployed, load_deployed
 from tastemaker.flows.retention.report import write_claim
@@ -93,6 +94,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     if deploy and wrong is None:
         database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
         database.close()
+        renew(opened)
     report(KIND, 4, 4, "")
     state = (
         f"not deployed: {wrong}"
@@ -230,6 +232,7 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
         database.deploy(KIND, back, datetime.now(UTC), f"instead of {mark}" if mark else "put back")
     finally:
         database.close()
+    renew(opened)
     now = f"proxy {back} ranks" if to else "lists keep the model's own order"
     lines = [f"{f'proxy {mark} withdrawn: ' if mark else ''}{now} from the next request on"]
     if opened.settings.experiment:
