@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.explore.ledger_store import LedgerStore
-from tastemaker.flows.explore.runs import items_mark, kept_policy
+from tastemaker.flows.explore.runs import kept_policy, learnt_on
 from tastemaker.flows.explore.tables import Source, contexts, load
 from tastemaker.serving.draw import Drawer, Rounds
 from tastemaker.serving.log import log
@@ -150,6 +150,8 @@ def test_logged_propensities_are_those_of_policy_pi0_and_their_mixture(shop: Sho
     # The policy served is the certified one, and what it may not show here falls to pi0.
     policy, vectors, _ = kept_policy(shop.service.workspace, book.serving.policy)
     data = shop.service.parts.searcher.data
+    assert learnt_on(shop.service.workspace, book.serving.policy, data.item_ids)
+    assert not learnt_on(shop.service.workspace, book.serving.policy, data.item_ids[::-1])  # it knows places
     item = np.array([data.index[one] for one in live["item_id"]])
     certified = np.exp(policy.log_prob(contexts(shop.users * 6, data, vectors), item))
     rest = np.where(logger > 0, (own - certified) / np.maximum(logger, 1e-300), 0.0)
@@ -265,9 +267,3 @@ def test_a_damaged_policy_is_not_served(shop: Shop) -> None:
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match="damaged"):
         kept_policy(shop.service.workspace, mark)
-
-
-def test_a_certified_policy_waits_when_the_catalogue_changes(tmp_path: Path) -> None:
-    """Its actions are the items it was learnt on, by their place."""
-    items = [f"t{number:03d}" for number in range(5)]
-    assert items_mark(items) != items_mark(items[1:]) != items_mark([*items[1:], items[0]])
