@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker import __version__
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets, leave_one_out, swap_last_two
 from tastemaker.errors import InputError
@@ -307,7 +307,7 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
         "training": curves(pipeline),
         "settings": {name: str(value) for name, value in asdict(settings).items()},
         "provenance": (
-            {"tastemaker": __version__, "tables": pipeline.tables}
+            {"tastemaker": version("tastemaker"), "tables": pipeline.tables}
             | {name: pipeline.fingerprint(name) for name in ("tokens", "sft")}
         ),
         "commands": [shlex.join(["tastemaker", *sys.argv[1:]])],
