@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -194,3 +195,20 @@ def test_evaluation_is_a_table_with_intervals(shop: tm.Workspace) -> None:
     for row in table.to_pylist():
         assert row["R@10 low"] <= row["R@10"] <= row["R@10 high"]
     assert Path(shop.result["run"]).is_dir()
+
+
+def test_the_page_about_python_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (script,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text(), flags=re.M | re.S)
+    items = [{"item_id": f"I{i}", "title": f"Thing {i}", "attributes": ["colour=red"]} for i in range(40)]
+    events = [
+        {"user_id": f"U{user}", "item_id": f"I{(user + day) % 40}", "position": day}
+        for user in range(30)
+        for day in range(5)
+    ]
+    pl.DataFrame(items).write_parquet(tmp_path / "items.parquet")
+    pl.DataFrame(events).write_csv(tmp_path / "interactions.csv")
+    monkeypatch.chdir(tmp_path)
+    program = [sys.executable, "-c", script]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("'item_id'") == 10 and "'R@10'" in done.stdout

@@ -1,5 +1,6 @@
-"""The rules of the house, checked: parameters a reader can hold in mind, no circles, no pickles, a light
-start.
+"""The rules of the house, checked: parameters a reader can hold in mind, no pickles, a light start.
+
+Commands of cli/ are exempt from the first: their parameters are the options that --help lists.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "tastemaker"
 MODULES = sorted(SOURCE.rglob("*.py"))
 PARAMETERS, MODULE_LINES = 7, 450
-# Functions with more parameters than a reader can hold in mind, and why. Commands of cli/ are exempt: their
-# parameters are the options that --help lists.
-LONG = {}
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
@@ -34,57 +32,10 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
         given = node.args
         names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
         count = len([one for one in names if one not in ("self", "cls")])
-        assert count <= PARAMETERS or f"{name}:{node.name}" in LONG, (
+        assert count <= PARAMETERS, (
             f"{name}:{node.lineno} {node.name} has {count} parameters, at most {PARAMETERS}: group them in a"
-            " frozen dataclass, or name it in LONG with the reason"
+            " frozen dataclass"
         )
-
-
-def test_what_is_named_as_long_is_long() -> None:
-    for entry in LONG:
-        name, _, function = entry.partition(":")
-        found = [node for node in functions(SOURCE / name) if node.name == function]
-        counts = [len((*node.args.args, *node.args.kwonlyargs)) for node in found]
-        assert max(counts, default=0) > PARAMETERS, f"{entry} is short or gone: take it out of LONG"
-
-
-def imports_of(path: Path, known: dict[str, Path]) -> set[str]:
-    """Modules of ours that importing a module loads, or that its functions load later; not those that only a
-    type checker reads.
-    """
-    package = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
-    found: set[str] = set()
-    skipped = {
-        inner
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in map(ast.dump, node.body)
-    }
-    for node in ast.walk(ast.parse(path.read_text())):
-        if ast.dump(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {
-                name if (name := f"{node.module}.{alias.name}") in known else node.module
-                for alias in node.names
-            }
-    return {name for name in found if name in known} - {package.removesuffix(".__init__")}
-
-
-def test_no_circle_between_files() -> None:
-    known = {
-        ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in MODULES
-    }
-    graph = {name: imports_of(path, known) for name, path in known.items()}
-    while leaves := {name for name, wanted in graph.items() if not wanted & graph.keys()}:
-        graph = {name: wanted for name, wanted in graph.items() if name not in leaves}
-    while tops := graph.keys() - {name for wanted in graph.values() for name in wanted}:
-        graph = {name: wanted for name, wanted in graph.items() if name not in tops}
-    circle = {name: sorted(wanted & graph.keys()) for name, wanted in graph.items()}
-    assert not circle, f"these files import each other in a circle: {circle}"
 
 
 def test_the_command_line_starts_light() -> None:
