@@ -18,7 +18,7 @@ import torch
 
 from tastemaker.retrieve.allow import allow, mask
 from tastemaker.retrieve.beam import _children, _Filter, _levels
-from tastemaker.retrieve.trie import Trie, build_trie, extend_trie, load_trie
+from tastemaker.retrieve.trie import Trie, build_trie
 
 SIZES = (256,) * 4
 
@@ -64,10 +64,7 @@ def main() -> None:
     arguments.add_argument("--ten-million", action="store_true", help="also 10M items (about 2 GB of memory)")
     sizes = [100_000, 1_000_000] + ([10_000_000] if arguments.parse_args().ten_million else [])
     torch.set_num_threads(1)
-    print(
-        "     items  build s  peak MB  packed MB  with items MB  +1,000 items s  load s  ms: filter, children"
-        " of 256 beams"
-    )
+    print("     items  build s  peak MB  packed MB  with items MB  ms: filter, children of 256 beams")
     for n in sizes:
         rng = np.random.default_rng(0)
         codes = rng.integers(256, size=(n, 4), dtype=np.int32)
@@ -77,12 +74,9 @@ def main() -> None:
         peak = tracemalloc.get_traced_memory()[1] / 1e6
         tracemalloc.stop()
         packed = sum(array.nbytes for array in (*trie.tokens, *trie.starts)) / 1e6
-        more = rng.integers(256, size=(1000, 4), dtype=np.int32)
-        extend = seconds(lambda: extend_trie(trie, more), 1)  # noqa: B023 (called here)
-        load = seconds(lambda: load_trie(trie.arrays(), trie.fingerprint), 1)  # noqa: B023 (called here)
         costs = ", ".join(f"{name} {value:.2f}" for name, value in constraint(trie, 256, rng).items())
         memory = f"{peak:>8.0f} {packed:>10.1f} {trie.nbytes / 1e6:>14.1f}"
-        print(f"{n:>10,} {took:>8.2f} {memory} {extend:>15.2f} {load:>7.2f}  {costs}")
+        print(f"{n:>10,} {took:>8.2f} {memory}  {costs}")
 
 
 if __name__ == "__main__":

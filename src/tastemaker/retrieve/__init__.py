@@ -5,6 +5,6 @@ Importing this package loads no torch; `retrieve.beam`, `retrieve.candidates`, `
 """
 
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
-from tastemaker.retrieve.trie import Trie, build_trie, extend_trie, load_trie
+from tastemaker.retrieve.trie import Trie, build_trie
 
-__all__ = ["Allowed", "Mask", "Trie", "allow", "build_trie", "extend_trie", "load_trie", "mask"]
+__all__ = ["Allowed", "Mask", "Trie", "allow", "build_trie", "mask"]

@@ -8,7 +8,6 @@ is what makes per-request filters cheap (`retrieve.allow`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import InputError
 
 Ints = npt.NDArray[np.integer[Any]]
 WIDEST_INT16_LEVEL = 32767
@@ -97,7 +96,7 @@ class Trie:
         return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, Ints]:
-        """The arrays to store, by name; `load` brings the trie back."""
+        """The arrays that make the trie, by name."""
         named: dict[str, Ints] = {
             "sizes": np.array(self.sizes, np.int64),
             "item_starts": self.item_starts,
@@ -179,65 +178,3 @@ def _sorted_by_code(codes: Ints, sizes: tuple[int, ...]) -> npt.NDArray[np.int64
         key *= size
         key += codes[:, level]
     return np.argsort(key, kind="stable")
-
-
-def extend_trie(trie: Trie, codes: Ints) -> Trie:
-    """A new trie with further items N .. N + n - 1 of the given codes (n, L); the old one stays as it is for
-    whoever holds it.
-    """
-    return build_trie(
-        np.concatenate([trie.codes(), np.asarray(codes, dtype=np.int32).reshape(-1, trie.levels)]), trie.sizes
-    )
-
-
-def load_trie(arrays: Mapping[str, Ints], fingerprint: str | None = None) -> Trie:
-    """Bring back a stored trie, checked whole.
-
-    Raises
-    ------
-    ArtifactError
-        when an array is missing, the arrays do not fit together, or they do not hash to `fingerprint` (both
-        are shown).
-    """
-    try:
-        sizes = tuple(int(size) for size in arrays["sizes"])
-        tokens = tuple(np.array(arrays[f"tokens_{level}"]) for level in range(len(sizes)))
-        starts = tuple(np.array(arrays[f"starts_{level}"], dtype=np.int32) for level in range(len(sizes)))
-        trie = Trie(
-            sizes,
-            tokens,
-            starts,
-            np.array(arrays["item_starts"], np.int32),
-            np.array(arrays["items"], np.int32),
-        )
-    except KeyError as error:
-        raise ArtifactError(f"trie: array {error} is missing; build the trie again") from None
-    if fingerprint is not None and trie.fingerprint != fingerprint:
-        raise ArtifactError(
-            f"trie: contents hash to {trie.fingerprint}, expected {fingerprint}; build the trie again"
-        )
-    fault = _fault(trie)
-    if fault:
-        raise ArtifactError(f"trie: {fault}; build the trie again")
-    return trie
-
-
-def _fault(trie: Trie) -> str | None:
-    """What is wrong with the arrays of a trie, or None."""
-    nodes = 1
-    for level, (tokens, starts) in enumerate(zip(trie.tokens, trie.starts, strict=True)):
-        whole = len(starts) == nodes + 1 and starts[0] == 0 and starts[-1] == len(tokens)
-        if (
-            not whole
-            or (np.diff(starts) < 1).any()
-            or (tokens < 0).any()
-            or (tokens >= trie.sizes[level]).any()
-        ):
-            return f"level {level} is not a packed level"
-        nodes = len(tokens)
-    spans = trie.item_starts
-    if len(spans) != nodes + 1 or spans[0] != 0 or spans[-1] != len(trie.items) or (np.diff(spans) < 1).any():
-        return "the item ranges do not cover the leaves"
-    if not np.array_equal(np.sort(trie.items), np.arange(len(trie.items))):
-        return "the items are not each listed once"
-    return None
