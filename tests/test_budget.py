@@ -14,7 +14,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tastemaker"
 MODULES = sorted(SOURCE.rglob("*.py"))
-PARAMETERS, MODULE_LINES = 7, 450
+PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 70, 14
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
@@ -28,7 +28,11 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
     name = path.relative_to(SOURCE).as_posix()
     lines = path.read_text().count("\n")
     assert lines <= MODULE_LINES, f"{name} has {lines} lines, at most {MODULE_LINES} are allowed"
-    for node in functions(path) if not name.startswith("cli/") else []:
+    for node in functions(path):
+        length = (node.end_lineno or 0) - node.lineno + 1
+        assert length <= FUNCTION_LINES, f"{name}:{node.lineno} {node.name} has {length} lines"
+        if name.startswith("cli/"):
+            continue
         given = node.args
         names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
         count = len([one for one in names if one not in ("self", "cls")])
@@ -36,6 +40,12 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
             f"{name}:{node.lineno} {node.name} has {count} parameters, at most {PARAMETERS}: group them in a"
             " frozen dataclass"
         )
+
+
+def test_folders_hold_few_modules() -> None:
+    for folder in {path.parent for path in MODULES}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= FOLDER_MODULES, f"{folder.name} has {len(modules)} modules"
 
 
 def test_the_command_line_starts_light() -> None:

@@ -53,4 +53,4 @@ def test_an_example_runs_and_prints(path: Path, tmp_path: Path) -> None:
 
 
 def test_every_part_has_an_example() -> None:
-    assert {"recommend.py", "explore.py", "retention.py", "experiment.py"} <= {path.name for path in EXAMPLES}
+    assert {"recommend", "explore", "retention", "experiment", "converse"} == {path.stem for path in EXAMPLES}
