@@ -14,7 +14,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tastemaker"
 MODULES = sorted(SOURCE.rglob("*.py"))
-PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 70, 14
+PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 60, 13
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
@@ -29,7 +29,8 @@ def test_functions_take_few_parameters_and_modules_stay_readable(path: Path) -> 
     lines = path.read_text().count("\n")
     assert lines <= MODULE_LINES, f"{name} has {lines} lines, at most {MODULE_LINES} are allowed"
     for node in functions(path):
-        length = (node.end_lineno or 0) - node.lineno + 1
+        body = node.body[ast.get_docstring(node) is not None :] or node.body
+        length = (node.end_lineno or 0) - body[0].lineno + 1
         assert length <= FUNCTION_LINES, f"{name}:{node.lineno} {node.name} has {length} lines"
         if name.startswith("cli/"):
             continue
