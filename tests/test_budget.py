@@ -14,7 +14,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tastemaker"
 MODULES = sorted(SOURCE.rglob("*.py"))
-PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 60, 13
+PARAMETERS, MODULE_LINES, FUNCTION_LINES, FOLDER_MODULES = 7, 450, 65, 13
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "shelve", "dill", "marshal"}
 
 
