@@ -213,10 +213,14 @@ def test_people_of_the_table_come_first_then_those_who_came_by(service: Workspac
 def test_a_history_shows_the_true_kind_of_each_event(tiny_workspace: Path) -> None:
     data = open_service(tiny_workspace).parts.searcher.data
     rows = [("u1", "t003", "rating", 2.0, 2), ("u0", "t001", "like", None, 1), ("u1", "t001", "play", 0.5, 0)]
-    rows += [("u1", "t002", None, None, 1), ("12", "t002", None, None, 0)]
+    rows += [
+        ("u1", "t002", None, None, 1),
+        ("12", "t002", None, None, 0),
+        ("u1", "t004", "teleport", None, 3),
+    ]
     names = ("user_id", "item_id", "kind", "value", "position")
     table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-    table = table.append_column("timestamp", pa.nulls(5, pa.timestamp("us", tz="UTC")))
+    table = table.append_column("timestamp", pa.nulls(len(rows), pa.timestamp("us", tz="UTC")))
     database = Database(tiny_workspace / "tastemaker.sqlite")
     people = People(data, table, database, lambda user: user == "u0")
     past = people.past("u1")
@@ -225,7 +229,9 @@ def test_a_history_shows_the_true_kind_of_each_event(tiny_workspace: Path) -> No
         ("t001", "play", 0.5),
         ("t002", None, None),
         ("t003", "rating", 2.0),
+        ("t004", "teleport", None),  # a kind that nobody knows is shown, and says nothing
     ]
+    assert [event["sign"] for event in past] == [1, 1, -1, 0]
     assert people.profile("12.0").known and not people.profile("1.2").known
     assert people.past("u0") is None and not people.profile("u0").known  # erased
 

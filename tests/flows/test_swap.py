@@ -70,12 +70,18 @@ def test_an_item_taken_down_is_gone_from_the_running_server(folder: Path, client
     heard = next(user for user in client.get("/users").json() if "t005" in _past(client, user["user_id"]))
     before = client.post("/recommendations", json={"history": ["t001"], "k": 100}).json()
     assert client.get("/items/t005").status_code == 200
+    kept = {"history": ["t001"], "k": 100, "request_id": "mine"}
+    first = client.post("/recommendations", json=kept).json()
     name = take_down(folder, GONE)
     until(lambda: client.get("/items/t005").status_code == 404)
     assert client.get("/info").json()["versions"]["deployment"] == name
     after = client.post("/recommendations", json={"history": ["t001"], "k": 100}).json()
     assert after["deployment"] == name != before["deployment"]
     assert {row["item_id"] for row in before["rows"]} - {row["item_id"] for row in after["rows"]} == set(GONE)
+    # The same request again is answered as before, but for what is gone.
+    again = client.post("/recommendations", json=kept).json()
+    assert again["request_id"] == first["request_id"] and "taken out of the catalogue" in again["notice"]
+    assert again["rows"] == [row for row in first["rows"] if row["item_id"] not in GONE] != first["rows"]
     # Who heard it, and who still excludes it, are served all the same.
     assert "t005" not in _past(client, heard["user_id"])
     for body in ({"user_id": heard["user_id"]}, {"history": [], "exclude": ["t005"]}):

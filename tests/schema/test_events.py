@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
 from tastemaker.flows.data import positive
-from tastemaker.schema import KINDS, EventRules, kind_named
+from tastemaker.schema import KINDS, EventRules, kind_named, kind_of
 from tastemaker.store import Event
 
 RULES = EventRules()
@@ -29,6 +29,15 @@ RULES = EventRules()
         ("addToCart", "save"),
         ("Purchased", "purchase"),
         ("reviewed", "rating"),
+        ("THUMBSDOWN", "dislike"),
+        ("thumb down", "dislike"),
+        ("Don't like", "dislike"),
+        ("NOTINTERESTED", "not_interested"),
+        ("Not interested!", "not_interested"),
+        ("Add to wish list", "save"),
+        ("pv", "view"),
+        ("fav", "like"),
+        ("remove_from_cart", "undo"),
     ],
 )
 def test_spellings_do_not_matter(text: str, name: str) -> None:
@@ -39,14 +48,15 @@ def test_spellings_do_not_matter(text: str, name: str) -> None:
 def test_nobody_knows_a_kind_that_is_not_in_the_table() -> None:
     assert kind_named("teleport") is None
     assert RULES.signs(["teleport"], [None]).tolist() == [0] and RULES.weight("teleport") == 0.0
+    assert RULES.sign("teleport") == 0 and RULES.reward("teleport") == 0.0
     with pytest.raises(InputError, match="kind 'teleport' is unknown; the kinds are view, click"):
-        RULES.sign("teleport")
+        kind_of("teleport")
 
 
 def test_signs_of_every_kind_without_a_value() -> None:
     wanted = {name for name in KINDS if RULES.sign(name) == 1}
     unwanted = {name for name in KINDS if RULES.sign(name) == -1}
-    assert wanted == {"click", "play", "like", "save", "purchase", "rating"}
+    assert wanted == {"click", "play", "like", "save", "purchase"}
     assert unwanted == {"dislike", "skip", "not_interested"}
     assert RULES.sign(None) == 1
 
@@ -74,6 +84,10 @@ def test_a_play_counts_by_its_share() -> None:
 def test_the_users_own_list_of_wanted_kinds() -> None:
     rules = EventRules(wanted=frozenset({"purchase"}))
     assert [rules.sign(kind) for kind in ("purchase", "like", "view", "dislike")] == [1, 0, 0, -1]
+    rules = EventRules(wanted=frozenset({"rating", "view"}))
+    assert [rules.sign("rating", value) for value in (1, 3, 5, None)] == [-1, 0, 1, 1]
+    assert [rules.sign("view"), rules.sign("like"), rules.sign("play", 1.0)] == [1, 0, 0]
+    assert EventRules(wanted=frozenset({"like"})).signs(["rating"] * 3, [1, 3, 5]).tolist() == [-1, 0, 0]
     with pytest.raises(InputError, match="kind 'lke' is unknown"):
         EventRules(wanted=frozenset({"lke"}))
     with pytest.raises(InputError, match="from low to high"):

@@ -381,9 +381,10 @@ def test_csv_rows_are_counted_past_what_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_bytes(b'\xef\xbb\xbfitem_id,title\n007,"two\nlines"\n1,a,b\n2,caf\xe9\n3\n4,fine\n4,again\n')
     items, report = ingest_items(read_source(path))
-    assert sorted(items["item_id"].to_pylist()) == ["007", "4"]
-    assert _refusals(report) == [(2, "(whole row)"), (3, "title"), (4, "(whole row)"), (6, "item_id")]
-    assert (report.rows, report.accepted) == (6, 2)
+    assert sorted(items["item_id"].to_pylist()) == ["007", "2", "4"]
+    assert _refusals(report) == [(2, "(whole row)"), (4, "(whole row)"), (6, "item_id")]
+    assert [(cell["row"], cell["column"]) for cell in report.cells.to_pylist()] == [(3, "title")]
+    assert (report.rows, report.accepted) == (6, 3)
     with pytest.raises(InputError, match=r"items.csv, row 2, column '\(whole row\)'"):
         read_any(path)
 

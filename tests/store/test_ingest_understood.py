@@ -177,6 +177,66 @@ def test_a_rating_column_alone_is_read_on_its_scale(
     assert f"on a scale from {scale[0]:g} to {scale[1]:g}" in result["text"] and "a guess" in result["text"]
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("4 stars", "1 star", "5 Stars", "3 stars"),
+        ("4/5", "1/5", "5 / 5", "3/5"),
+        ("4.0 out of 5 stars", "1 of 5", "5.0 out of 5", "3.0 out of 5"),
+        ("'4,5'", "'1,0'", "5", "3"),
+        ("★★★★☆", "★", "★★★★★", "★★★"),
+        ("80%", "10%", "100 %", "50%"),
+    ],
+)
+def test_ratings_in_words_are_read(shop: Path, cells: tuple[str, ...]) -> None:
+    rows = [("u", f"i{row}", row, cell.replace("'", '"')) for row, cell in enumerate(cells)]
+    taken(shop, log_of(rows, "user", "item", "ts", "stars"))
+    data = load_data(Workspace.open(shop))
+    assert [data.item_ids[item] for item in data.histories.of(0)] == ["i0", "i2"]
+    assert data.unwanted == {"u": frozenset({"i1"})}
+
+
+def test_a_rating_that_cannot_be_read_says_nothing_and_one_without_a_kind_is_a_rating(shop: Path) -> None:
+    rows = [("like", ""), ("", 1), ("NULL", 5), ("rating", "awful"), ("", "awful"), ("", ""), ("review", 2)]
+    log = [("u", f"i{row}", row, *cells) for row, cells in enumerate(rows)]
+    result = taken(shop, log_of(log, "user", "item", "ts", "kind", "rating"))
+    data = load_data(Workspace.open(shop))
+    assert [data.item_ids[item] for item in data.histories.of(0)] == ["i0", "i2", "i5"]
+    assert data.unwanted == {"u": frozenset({"i1", "i6"})}
+    assert kinds_of(result)["ignored"] == {"rating": 2}
+
+
+@pytest.mark.parametrize(
+    "column", ["action_type", "behavior_type", "feedback_type", "Event Name", "interaction"]
+)
+def test_columns_of_kinds_have_many_names(shop: Path, column: str) -> None:
+    rows = [("u", "i1", 1, "phone", "Like"), ("u", "i2", 2, "tablet", "thumb down")]
+    result = taken(shop, log_of(rows, "user", "item", "ts", "type", column))
+    assert kinds_of(result) == {"wanted": {"like": 1}, "unwanted": {"dislike": 1}, "ignored": {}}
+
+
+def test_a_column_called_type_that_holds_no_kinds_is_none(shop: Path) -> None:
+    rows = [("u", "i1", 1, "phone"), ("u", "i2", 2, "tablet")]
+    result = taken(shop, log_of(rows, "user", "item", "ts", "type"))
+    assert kinds_of(result)["wanted"] == {None: 2}
+    assert "column 'type' was not taken as kind: it holds 'phone', 'tablet'" in result["text"]
+    chosen = taken(shop, log_of(rows, "user", "item", "ts", "type"), columns={"kind": "type"})
+    assert kinds_of(chosen)["ignored"] == {"phone": 1, "tablet": 1}
+
+
+@pytest.mark.parametrize(("first", "last"), [("like", "dislike"), ("dislike", "like")])
+def test_of_two_events_of_one_moment_about_one_item_the_later_row_stands(
+    shop: Path, first: str, last: str
+) -> None:
+    rows = [
+        ("u", "i1", "2024-05-01", first),
+        ("u", "i2", "2024-05-01", "like"),
+        ("u", "i1", "2024-05-01", last),
+    ]
+    taken(shop, log_of(rows, "user", "item", "date", "kind"))
+    assert load_data(Workspace.open(shop)).unwanted == ({"u": {"i1"}} if last == "dislike" else {})
+
+
 def test_counts_are_no_ratings(shop: Path) -> None:
     for column in ("play_count", "weight"):
         result = taken(shop, log_of([("u", "i1", 1, 1), ("u", "i2", 2, 40)], "user", "item", "ts", column))
@@ -384,6 +444,40 @@ def test_structures_and_written_lists_in_other_columns(shop: Path) -> None:
         and rows["0"]["creator"] == "Ann, Bo"
         and rows["0"]["title"] is None
     )
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_lists_of_a_typed_file_are_cleaned_like_written_ones(shop: Path, form: str) -> None:
+    items = [
+        {"item_id": "i0", "tags": ["Comedy", "NULL", " Comedy ", None, "nan"], "genre": [1.0, 2.5]},
+        {"item_id": "i1", "tags": ["\\N"], "genre": [3.0]},
+    ]
+    path = shop.parent / f"items.{form}"
+    for name, expected in (
+        ("tags", {"i0": ["Comedy"], "i1": None}),
+        ("genre", {"i0": ["1", "2.5"], "i1": ["3"]}),
+    ):
+        if form == "jsonl":
+            path.write_text("\n".join(map(json.dumps, items)))
+        else:
+            pq.write_table(pa.Table.from_pylist(items), path)
+        ingest_files(shop, path, None, IngestSettings(columns={"attributes": name}))
+        table = Workspace.open(shop).table("items")
+        assert (
+            dict(zip(table["item_id"].to_pylist(), table["attributes"].to_pylist(), strict=True)) == expected
+        )
+
+
+def test_a_cell_that_is_not_utf8_costs_its_row_only_where_it_is_an_id(shop: Path) -> None:
+    items = (
+        ITEMS.encode() + "".join(f"u{n},Café\n" for n in range(3)).encode() + b"i98,Caf\xe9\ni\xe9,Title\n"
+    )
+    result = taken(shop, "user,item,ts\nu,i98,1\n", items)
+    assert [result["items"]["accepted"], result["items"]["refused"]] == [24, 1]
+    table = Workspace.open(shop).table("items")
+    assert dict(zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True))["i98"] is None
+    assert "1 cells left empty: column 'title': the text is not UTF-8" in result["text"]
+    assert "column 'item_id': the text is not UTF-8" in result["text"]
 
 
 def test_targets_that_nothing_can_find_are_counted() -> None:

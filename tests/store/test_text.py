@@ -147,8 +147,10 @@ def test_one_damaged_line_does_not_make_a_file_latin(tmp_path: Path) -> None:
     lines = [f"{n},café".encode() for n in range(20)]
     lines[7] = b"7,caf\xe9"
     source = source_of(tmp_path / "a.csv", b"id,b\n" + b"\n".join(lines))
-    assert source.table.num_rows == 19 and set(source.table["b"].to_pylist()) == {"café"}
-    assert [(one.row, one.column) for one in source.unreadable] == [(8, "b")]
+    assert source.table["b"].to_pylist() == ["café"] * 7 + [None] + ["café"] * 12
+    assert not source.unreadable and [*map(int, source.damaged["b"].nonzero()[0])] == [7]
+    with pytest.raises(InputError, match=r"a\.csv, row 8, column 'b': the text is not UTF-8"):
+        read_any(tmp_path / "a.csv")
 
 
 def test_the_atomic_files_of_recbole(tmp_path: Path) -> None:

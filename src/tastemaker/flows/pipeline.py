@@ -108,8 +108,8 @@ class Pipeline:
         if not self.finished(name):
             where = self.workspace.root
             raise ArtifactError(
-                f"{where}: the stage '{name}' is not done with these settings; run `tastemaker train -w"
-                f" {where}`"
+                f"{where}: the stage '{name}' is not done for the tables and settings as they are now; run"
+                f" `tastemaker train -w {where}`"
             )
         return self.workspace.artifacts.get(name, self.fingerprint(name))
 

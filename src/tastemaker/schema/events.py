@@ -30,7 +30,7 @@ class EventKind:
 
     sign: 1 says the item is wanted, -1 that it is not, 0 neither; of a play or a rating the value decides,
     see `EventRules.sign`. weight: how much one event counts as evidence, in (0, 1]. reward: what it earns the
-    slate it answers. synonyms: other spellings, as `_folded` writes them. explicit: the person said so,
+    slate it answers. synonyms: other spellings, as `_squeezed` writes them. explicit: the person said so,
     rather than merely did something.
     """
 
@@ -42,98 +42,75 @@ class EventKind:
     explicit: bool = False
 
 
+_SYNONYMS = {
+    "view": (
+        "impression viewed pageview pv detail details detailview detailpageview viewitem pageviewed show"
+        " shown"
+    ),
+    "click": "clicked open opened tap tapped clickthrough",
+    "play": (
+        "played listen listened watch watched stream streamed streaming read finish finished complete"
+        " completed"
+    ),
+    "like": (
+        "liked love loved lovedit likedit loveit thumbup thumbsup upvote upvoted voteup favorite favourite"
+        " favorited favourited fav faved heart hearted star starred positive swiperight 👍 ❤ ❤️ ♥"
+    ),
+    "save": (
+        "saved bookmark bookmarked wishlist wishlisted addtowishlist addtocart addedtocart addtobasket cart"
+        " basket addtoplaylist playlistadd addtolibrary collect collected download downloaded"
+    ),
+    "purchase": (
+        "purchased buy bought order ordered placeorder transaction checkout sale sold rent rented booking"
+        " booked"
+    ),
+    "rating": "rate rated ratings review reviewed stars starrating score scored",
+    "dislike": (
+        "disliked hate hated hateit hatedit thumbdown thumbsdown downvote downvoted votedown ban banned"
+        " dontlike donotlike didntlike negative reject rejected swipeleft 👎"
+    ),
+    "skip": "skipped next nextsong",
+    "not_interested": (
+        "uninterested nointerest notforme notrelevant irrelevant hide hidden dismiss dismissed block blocked"
+        " mute muted dontshow dontshowagain dontrecommend donotrecommend showless seeless"
+    ),
+    "undo": (
+        "undone unlike unliked retract retracted revert reverted unfavorite unfavourite unfav unheart unstar"
+        " unsave unsaved removefromcart removedfromcart removefromwishlist removefrombasket undislike"
+    ),
+}
 KINDS: Mapping[str, EventKind] = {
-    kind.name: kind
-    for kind in (
-        EventKind(
-            "view", NEITHER, 0.1, 0.0, ("impression", "viewed", "pageview", "pv", "detail", "show", "shown")
-        ),
-        EventKind("click", WANTED, 0.5, 1.0, ("clicked", "open", "opened", "tap")),
-        EventKind(
-            "play", WANTED, 1.0, 1.0, ("played", "listen", "listened", "watch", "watched", "stream", "read")
-        ),
-        EventKind(
-            "like",
-            WANTED,
-            1.0,
-            1.0,
-            (
-                "liked",
-                "love",
-                "loved",
-                "thumbs_up",
-                "thumbsup",
-                "upvote",
-                "favorite",
-                "favourite",
-                "heart",
-                "fav",
-            ),
-            explicit=True,
-        ),
-        EventKind(
-            "save",
-            WANTED,
-            1.0,
-            1.0,
-            (
-                "saved",
-                "bookmark",
-                "wishlist",
-                "add_to_wishlist",
-                "add_to_cart",
-                "addtocart",
-                "cart",
-                "basket",
-            ),
-            explicit=True,
-        ),
-        EventKind(
-            "purchase",
-            WANTED,
-            1.0,
-            1.0,
-            ("purchased", "buy", "bought", "order", "ordered", "transaction", "checkout", "sale"),
-            explicit=True,
-        ),
-        EventKind(
-            "rating", WANTED, 1.0, 1.0, ("rate", "rated", "review", "reviewed", "stars"), explicit=True
-        ),
-        EventKind(
-            "dislike",
-            UNWANTED,
-            1.0,
-            0.0,
-            ("disliked", "hate", "hated", "thumbs_down", "thumbsdown", "downvote", "ban"),
-            explicit=True,
-        ),
-        EventKind("skip", UNWANTED, 0.5, 0.0, ("skipped", "next")),
-        EventKind(
-            "not_interested",
-            UNWANTED,
-            1.0,
-            0.0,
-            ("notinterested", "uninterested", "hide", "hidden", "dismiss", "dismissed", "block", "blocked"),
-            explicit=True,
-        ),
-        EventKind("undo", NEITHER, 0.0, 0.0, ("unlike", "retract", "revert")),
+    name: EventKind(name, sign, weight, reward, tuple(_SYNONYMS[name].split()), explicit)
+    for name, sign, weight, reward, explicit in (
+        ("view", NEITHER, 0.1, 0.0, False),
+        ("click", WANTED, 0.5, 1.0, False),
+        ("play", WANTED, 1.0, 1.0, False),
+        ("like", WANTED, 1.0, 1.0, True),
+        ("save", WANTED, 1.0, 1.0, True),
+        ("purchase", WANTED, 1.0, 1.0, True),
+        ("rating", WANTED, 1.0, 1.0, True),
+        ("dislike", UNWANTED, 1.0, 0.0, True),
+        ("skip", UNWANTED, 0.5, 0.0, False),
+        ("not_interested", UNWANTED, 1.0, 0.0, True),
+        ("undo", NEITHER, 0.0, 0.0, False),
     )
 }
 _BARE = EventKind("", WANTED, 1.0, 1.0)  # an event without a kind: it happened, so it was wanted
-_SPELLINGS = {name: kind for kind in KINDS.values() for name in (kind.name, *kind.synonyms)}
 
 
-def _folded(text: str) -> str:
-    """Lower case, with runs of blanks, hyphens, dots and underscores as one underscore; camelCase is
-    parted.
+def _squeezed(text: str) -> str:
+    """Lower case without blanks, hyphens, underscores and punctuation: all ways to write one word are
+    alike.
     """
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.strip())
-    return re.sub(r"[\s\-_./]+", "_", parted).strip("_").lower()
+    return re.sub(r"[\s\-_./'’!+:]+", "", text).casefold()
+
+
+_SPELLINGS = {_squeezed(name): kind for kind in KINDS.values() for name in (kind.name, *kind.synonyms)}
 
 
 def kind_named(text: str) -> EventKind | None:
     """The kind that `text` spells, whatever its case, spaces and hyphens; None for one that nobody knows."""
-    return _SPELLINGS.get(_folded(text))
+    return _SPELLINGS.get(_squeezed(text))
 
 
 def kind_of(text: str) -> EventKind:
@@ -169,10 +146,9 @@ class EventRules:
         """1 when the event says that the item is wanted, -1 that it is not, 0 neither.
 
         A rating is wanted from 60 % of its scale up and unwanted to 40 %; a play of less than a tenth is a
-        glance. An event without a kind is wanted. Raises InputError on a kind that nobody knows.
+        glance. An event without a kind is wanted; a rating without its number says nothing
+        (unless the user named ratings as wanted), nor does a kind that nobody knows.
         """
-        if kind is not None:
-            kind_of(kind)
         return int(self.signs([kind], [value])[0])
 
     def signs(self, kinds: Kinds, values: Values) -> npt.NDArray[np.int8]:
@@ -213,15 +189,18 @@ class EventRules:
 
     def _signs_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
         """(n,) signs of events of one kind; `values` (n,) are NaN where the event has none."""
-        if self.wanted is not None and kind.sign != UNWANTED:
-            return np.full(len(values), WANTED if kind.name in self.wanted else NEITHER, np.int8)
-        signs = np.full(len(values), kind.sign, np.int8)
+        sign = kind.sign
+        if self.wanted is not None and sign != UNWANTED:
+            sign = WANTED if kind.name in self.wanted else NEITHER
+        signs = np.full(len(values), sign, np.int8)
         if kind.name == "play":
             signs[values < GLANCE] = NEITHER
         elif kind.name == "rating":
             place = (values - self.scale[0]) / (self.scale[1] - self.scale[0])
-            signs[(place < HIGH) & (place > LOW)] = NEITHER
+            signs[place < HIGH] = NEITHER
             signs[place <= LOW] = UNWANTED
+            if self.wanted is None:
+                signs[np.isnan(place)] = NEITHER
         return signs
 
     def _rewards_of(self, kind: EventKind, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

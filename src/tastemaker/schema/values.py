@@ -40,7 +40,16 @@ NULL_WORDS = frozenset(
         "<null>",
         "NaT",
         "nil",
+        "NIL",
         "undefined",
+        "Undefined",
+        "UNDEFINED",
+        "#NULL!",
+        "(none)",
+        "<none>",
+        "[null]",
+        "N.A.",
+        "n.a.",
     ]
 )
 # Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
@@ -97,6 +106,30 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
     numbers = series.cast(pl.Float64, strict=False)
     bad = series.is_not_null() & ~numbers.is_finite().fill_null(False)
     return numbers.set(bad, None), bad
+
+
+def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
+    """`as_number`, reading also what people write for ratings and shares: "4 stars", "4/5", "4.0 out of 5
+    stars", "4,5", "★★★★☆", and "80%" as .8.
+    """
+    numbers, bad = as_number(column, name)
+    series = series_of(column, name)
+    if series.dtype != pl.String or not bad.any():
+        return numbers, bad
+    text = series.str.strip_chars().str.to_lowercase()
+    number = r"([-+]?\d+(?:[.,]\d+)?)"
+    unit = r"(?:stars?|points?|pts|/\s*\d+|(?:out\s+)?of\s+\d+(?:\s+stars?)?)?"
+    plain, percent = text.str.extract(rf"^{number}\s*{unit}$"), text.str.extract(rf"^{number}\s*%$")
+    stars = text.str.count_matches("[★⭐]").cast(pl.Float64)
+    glyphs = text.str.contains("^[★⭐☆\ufe0f ]+$").fill_null(False)
+    read = _comma(plain).zip_with(plain.is_not_null(), _comma(percent) / 100)
+    read = stars.zip_with(glyphs, read)
+    healed = bad & read.is_finite().fill_null(False)
+    return read.zip_with(healed, numbers), bad & ~healed
+
+
+def _comma(text: pl.Series) -> pl.Series:
+    return text.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
 
 
 def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:

@@ -27,6 +27,7 @@ STRANGER = (
     " theirs"
 )
 ERASED = "'{}' was erased, so this list is for anybody, and is nobody's; go on under another id"
+GONE = "{} of these {} items were taken out of the catalogue since, and are left out"
 _searching = threading.Lock()  # one search at a time: it uses all the cores it may
 
 
@@ -59,7 +60,7 @@ def serve(queries: Sequence[Query], parts: Parts) -> list[Slate | TastemakerErro
             if known is None:
                 waiting[place] = begin(query, parts)
             else:
-                answers[place] = known
+                answers[place] = still_there(known, parts.searcher)
         except TastemakerError as error:
             answers[place] = error
     if not waiting:
@@ -106,6 +107,13 @@ def begin(query: Query, parts: Parts) -> Asked:
         profile=profile,
     )
     return query, slate
+
+
+def still_there(slate: Slate, searcher: Searcher) -> Slate:
+    """The slate of an earlier answer without the items that were taken out of the catalogue since."""
+    rows = tuple(row for row in slate.rows if row.item_id in searcher.data.index)
+    gone = len(slate.rows) - len(rows)
+    return replace(slate, rows=rows, notice=GONE.format(gone, len(slate.rows))) if gone else slate
 
 
 def _check_filters(query: Query, searcher: Searcher) -> None:

@@ -25,6 +25,7 @@ from tastemaker.store.files import replacing
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
+NOT_UTF8 = "the text is not UTF-8; save the file as UTF-8"
 IDS = ("user_id", "item_id", "request_id", "creator", "unit", "arm", "question")
 _log = logging.getLogger("tastemaker")
 
@@ -48,7 +49,8 @@ class Source:
     """The readable rows of a file or folder, where each came from, and the rows that could not be read.
 
     `rows` (n,) int64 is each row's number in its file, `file_of` (n,) int64 the position of that file in
-    `files`. about: format, encoding, delimiter, compressed. notes: what else the user should know.
+    `files`. damaged: column -> (n,) which of its cells are text that is not UTF-8, and so are null. about:
+    format, encoding, delimiter, compressed. notes: what else the user should know.
     """
 
     files: tuple[str, ...]
@@ -58,6 +60,7 @@ class Source:
     unreadable: tuple[Refusal, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    damaged: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -80,6 +83,10 @@ def read_any(path: Path | str) -> pa.Table:
     source = read_source(Path(path))
     for refusal in source.unreadable:
         raise InputError(str(refusal))
+    for column, cells in source.damaged.items():
+        at = int(np.argmax(cells))
+        file, row = source.files[source.file_of[at]], int(source.rows[at])
+        raise InputError(str(Refusal(file, row, column, NOT_UTF8)))
     for note in source.notes:
         _log.warning("%s: %s", path, note)
     return source.table
@@ -106,7 +113,8 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
 
 
 def read_source(path: Path, encoding: str | None = None) -> Source:
-    """As `read_any`, but rows that cannot be read are listed in `unreadable`. encoding: of a text file,
+    """As `read_any`, but rows that cannot be read are listed in `unreadable`, and cells that
+    are not UTF-8 in `damaged`. encoding: of a text file,
     instead of a guess.
 
     Raises
@@ -132,7 +140,7 @@ def read_source(path: Path, encoding: str | None = None) -> Source:
 
 
 def as_source(table: pa.Table, name: str) -> Source:
-    """A table in memory as a source: rows numbered from 1, text that is not UTF-8 set apart."""
+    """A table in memory as a source: rows numbered from 1, text that is not UTF-8 marked."""
     return _decoded(table, name, np.arange(1, table.num_rows + 1), [], {"format": "table"})
 
 
@@ -211,8 +219,8 @@ def _decoded(
     about: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Source:
-    """Text columns as valid UTF-8; rows that are not are set apart, as is whatever was `refused` before."""
-    unreadable, good = list(refused), np.ones(table.num_rows, dtype=bool)
+    """Text columns as valid UTF-8; cells that are not are null, and marked as `damaged`."""
+    damaged: dict[str, npt.NDArray[np.bool_]] = {}
     for index, cells in enumerate(table.schema):
         written = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)
         if not written and not pa.types.is_binary(cells.type) and not pa.types.is_large_binary(cells.type):
@@ -222,18 +230,12 @@ def _decoded(
         try:
             decoded = raw.cast(pa.large_string())
         except pa.ArrowInvalid:
-            values, bad = _decode_each(raw.to_pylist())
-            reason = "the text is not UTF-8; save the file as UTF-8"
-            unreadable += [
-                Refusal(name, int(rows[at]), cells.name, reason) for at in np.flatnonzero(bad & good)
-            ]
-            good &= ~bad
+            values, damaged[cells.name] = _decode_each(raw.to_pylist())
             decoded = pa.chunked_array([pa.array(values, pa.large_string())])
         table = table.set_column(index, cells.name, decoded)
-    kept = table if good.all() else table.filter(pa.array(good))
-    unreadable.sort(key=lambda refusal: refusal.row)
-    where = np.zeros(kept.num_rows, dtype=np.int64)
-    return Source((name,), kept, where, rows[good], tuple(unreadable), about or {}, notes)
+    where = np.zeros(table.num_rows, dtype=np.int64)
+    unreadable = tuple(sorted(refused, key=lambda refusal: refusal.row))
+    return Source((name,), table, where, rows, unreadable, about or {}, notes, damaged)
 
 
 def _decode_each(raw: list[bytes | None]) -> tuple[list[str | None], npt.NDArray[np.bool_]]:
@@ -255,6 +257,12 @@ def _joined(parts: list[Source]) -> Source:
         raise InputError(
             f"{parts[0].name}: the files of this folder have different columns ({_line(error)})"
         ) from None
+    damaged = {
+        name: np.concatenate(
+            [part.damaged.get(name, np.zeros(part.table.num_rows, dtype=bool)) for part in parts]
+        )
+        for name in {name for part in parts for name in part.damaged}
+    }
     return Source(
         tuple(part.files[0] for part in parts),
         table,
@@ -262,6 +270,7 @@ def _joined(parts: list[Source]) -> Source:
         np.concatenate([part.rows for part in parts]),
         tuple(refusal for part in parts for refusal in part.unreadable),
         parts[0].about,
+        damaged=damaged,
     )
 
 

@@ -24,7 +24,7 @@ from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
-VERSION = 2  # of the rules for rows; a new one makes a re-ingest of the same files count as new
+VERSION = 3  # of the rules for rows; a new one makes a re-ingest of the same files count as new
 
 
 @dataclass(frozen=True)

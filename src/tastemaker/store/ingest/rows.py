@@ -18,7 +18,7 @@ from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, values
 from tastemaker.store.ingest import columns as cols
 from tastemaker.store.ingest.words import as_prose, as_words
-from tastemaker.store.tables import Refusal, Source
+from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
@@ -198,11 +198,17 @@ class Rows:
             try:
                 result, wrong = read(column, self.names[name])
                 self.empty(wrong, name, reason)
+                self.empty(self._damaged(name), name, NOT_UTF8)
                 return result
             except InputError as error:
                 self.notes.append(f"{error}; it was left out")
                 del self.names[name]
         return pl.Series([None] * self.n, dtype=dtype)
+
+    def _damaged(self, name: str) -> pl.Series:
+        """Which cells of a column are text that is not UTF-8."""
+        cells = self.source.damaged.get(self.names[name])
+        return pl.Series(np.zeros(self.n, dtype=bool) if cells is None else cells)
 
     def text(self, name: str, joint: str | None = None) -> pl.Series:
         """An optional text column; overlong values are cut, words that stand for nothing are empty. joint:
@@ -234,6 +240,7 @@ class Rows:
         if ids is not text:
             self.notes.append(f"the ids in '{self.names[name]}' were floats once (12.0): they are read as 12")
         longest = self.settings.longest_id
+        self.refuse(self._damaged(name), name, NOT_UTF8)
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
         nothing = ids.is_in(list(values.NULL_WORDS)).fill_null(False)
         self.refuse(nothing, name, _NOBODY)
@@ -264,6 +271,7 @@ class Rows:
             column = self.column(name)
             if column is not None:
                 times, wrong = values.as_time(column, self.names[name], years)
+                self.refuse(self._damaged(name), name, NOT_UTF8)
                 self.refuse(wrong, name, reason)
                 return times
         return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
@@ -271,7 +279,15 @@ class Rows:
     def number(self, name: str) -> pl.Series:
         """A column of finite numbers; others are empty."""
         reason = "not a finite number; write a number or leave it empty"
-        return self._optional(name, values.as_number, pl.Float64(), reason)
+        return self._optional(name, values.as_score, pl.Float64(), reason)
+
+    def filled(self, name: str) -> pl.Series:
+        """Which cells of a text or number column hold something, readable or not."""
+        column = self.column(name)
+        if column is None:
+            return pl.Series([False] * self.n, dtype=pl.Boolean)
+        text = values.as_text(column, self.names[name])
+        return text.is_not_null() & ~text.is_in(list(values.NULL_WORDS)).fill_null(True)
 
     def words(self, name: str) -> pl.Series:
         """A column of lists of words; cells that fit no form are empty."""
@@ -287,6 +303,7 @@ class Rows:
         if column is None:
             return None
         positions, bad = values.as_whole(column, self.names["position"])
+        self.refuse(self._damaged("position"), "position", NOT_UTF8)
         self.refuse(bad, "position", "not a whole number from 0; positions count a user's events from 0")
         self.refuse(
             positions.is_null(),

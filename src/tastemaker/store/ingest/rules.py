@@ -24,6 +24,8 @@ ORDER_KEY = "items"
 MOST_ITEMS = 2_000_000
 # Scales that ratings usually have; the first that holds all of them is taken.
 SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (-5, 5), (1, 7), (1, 10), (0, 10), (-10, 10), (0, 100))
+_VAGUE = frozenset(("type", "feedback", "reaction", "interaction"))  # names that other things bear too
+_PROSE = 50  # distinct cells beyond which a column without a known kind is text
 _EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
 
 
@@ -111,9 +113,10 @@ def ingest_interactions(
     for part, read in (
         ("position", values.as_whole),
         ("timestamp", values.as_time),
-        ("value", values.as_number),
+        ("value", values.as_score),
     ):
         rows.settle(part, read)
+    _settle_kind(rows)
     frame = pl.DataFrame({"user_id": rows.identity("user_id"), "item_id": rows.identity("item_id")})
     if items is not None:
         frame = frame.with_columns(item_id=cols.matched(frame["item_id"], known))
@@ -139,7 +142,7 @@ def ingest_interactions(
     if "position" in rows.names:
         kept = kept.sort("user_id", "position", maintain_order=True)
     else:
-        kept = kept.sort("user_id", "timestamp", "position", "kind", "value", maintain_order=True)
+        kept = kept.sort("user_id", "timestamp", "position", maintain_order=True)
         kept = kept.with_columns(position=pl.int_range(pl.len()).over("user_id"))
     return schema.check(kept.to_arrow(), schema.INTERACTIONS, report.source), report
 
@@ -232,9 +235,42 @@ def _roles(rows: Rows, shares: dict[str, float]) -> dict[str, dict[str, Any]]:
     return roles
 
 
+def _settle_kind(rows: Rows) -> None:
+    """Of several columns that could hold the kinds, take the one with most cells that are known kinds; where
+    one of another name holds none at all, it says something else than what people did.
+    """
+    given = rows.settings.column(rows.table, "kind")
+    taken = {column for part, column in rows.names.items() if part != "kind"}
+    fit = [column for column in rows.candidates.get("kind", ()) if column not in taken]
+    if not fit or given is not None:
+        return
+    known: dict[str, float] = {}
+    for column in fit:
+        try:
+            cells = values.as_text(rows.source.table.column(column), column).drop_nulls()
+        except InputError:
+            cells = pl.Series([], dtype=pl.String)
+        counts = dict(cells.value_counts().iter_rows())
+        known[column] = sum(n for word, n in counts.items() if kind_named(word)) / max(1, len(cells))
+        if (
+            not known[column]
+            and column.lower() != "kind"
+            and (column.lower() in _VAGUE or len(counts) > _PROSE)
+        ):
+            words = ", ".join(f"'{word[:30]}'" for word in sorted(counts)[:3])
+            rows.notes.append(
+                f"column '{column}' was not taken as kind: it holds {words or 'nothing'}, none of which is a"
+                f" kind of event; if it is, give --column kind={column}"
+            )
+            del known[column]
+    rows.names.pop("kind", None)
+    if known:
+        rows.names["kind"] = max(known, key=lambda column: known[column])
+
+
 def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
     """How events are to be read, and the kind of each by the names of `schema.KINDS`; unknown ones as they
-    are.
+    are. An event without a kind is a rating where its value stands in a column of ratings.
     """
     kinds = rows.text("kind")
     rows.understood["spellings"] = {}
@@ -245,8 +281,9 @@ def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
             names[spelling] = spelling if known is None else known.name
             rows.understood["spellings"].setdefault(names[spelling], []).append(spelling)
         kinds = kinds.replace(names)
-    elif "value" in rows.names and cols.is_rating(rows.names["value"]):
-        kinds = pl.Series(["rating"] * rows.n, dtype=pl.String)
+    if "value" in rows.names and cols.is_rating(rows.names["value"]):
+        rated = kinds.is_null() & rows.filled("value")
+        kinds = kinds.set(rated, "rating")
     settings = rows.settings
     scale = settings.scale
     given = numbers.filter((kinds == "rating").fill_null(False)).drop_nulls()

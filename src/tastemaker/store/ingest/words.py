@@ -36,8 +36,13 @@ def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         )
     series = values.series_of(column, name)
     if isinstance(series.dtype, pl.List):
-        words = series.cast(pl.List(pl.String), strict=False)
-        clean = words.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
+        if series.dtype.inner != pl.String:
+            series = pl.Series([_words(cell) for cell in series.to_list()], dtype=pl.List(pl.String))
+        words = series.list.eval(pl.element().str.strip_chars())
+        nothing = pl.element().is_in(["", *values.NULL_WORDS])
+        clean = (
+            words.list.eval(pl.element().filter(~nothing)).list.drop_nulls().list.unique(maintain_order=True)
+        )
         return clean.set(clean.list.len() == 0, None), pl.Series([False] * len(series), dtype=pl.Boolean)
     text = values.as_text(column, name)
     distinct = [cell for cell in text.unique().to_list() if cell is not None]
