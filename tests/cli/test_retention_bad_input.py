@@ -141,7 +141,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         ("retain", "increment", "--baseline", "height"),
         shown(),
         2,
-        "baseline column 'height' does not exist",
+        "column 'height' is missing; the table has",
     ),
     "after the survey": (
         (*GAIN, "--stamp", "history=computed"),
@@ -153,7 +153,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         (*GAIN, "--weight", "weight"),
         shown(weight=put([1.0] * N, 5, -1.0)),
         2,
-        "row 5, column 'weight' is -1",
+        "row 5, column 'weight' is '-1.0', which is not a number from 0 and above",
     ),
     "no repeats": (
         ("retain", "paths", "--control", "history"),
@@ -165,7 +165,7 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         PREVIEW,
         scored(score=put([0.5] * 100, 10, float("nan"))),
         2,
-        "row 10, column 'score' is nan",
+        "row 10, column 'score' is 'NaN', which is no finite number",
     ),
     "everybody asked": (
         ("survey", "asked", "--holdout", ".2"),
