@@ -34,7 +34,8 @@ def run(installed: Path, *arguments: str) -> str:
 def test_every_file_of_the_package_is_installed(installed: Path) -> None:
     files = {path.relative_to(SOURCE) for path in SOURCE.rglob("*") if path.is_file()}
     wanted = {path for path in files if "__pycache__" not in path.parts}
-    assert {Path("py.typed"), Path("server/static/index.html")} <= wanted
+    named = ("py.typed", "server/static/index.html", "reports/templates/page.html")
+    assert set(map(Path, named)) <= wanted
     assert not {path for path in wanted if not (installed / "tastemaker" / path).is_file()}
 
 
@@ -42,5 +43,7 @@ def test_the_installed_package_starts(installed: Path) -> None:
     where = run(installed, "-c", "import tastemaker; print(tastemaker.__file__)")
     assert Path(where.strip()).is_relative_to(installed)
     assert "tastemaker init shop" in run(installed, "-m", "tastemaker", "--help")
+    page = "from tastemaker.reports.evaluation import render; print(render({'title': 'A < B'}))"
+    assert "<h1>A &lt; B</h1>" in run(installed, "-c", page)
     scripts = (installed / "tastemaker-0.1.0.dist-info/entry_points.txt").read_text()
     assert "tastemaker = tastemaker.cli.main:main" in scripts

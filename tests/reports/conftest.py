@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tastemaker.reports.page import render
+from tastemaker.reports.evaluation import render
 from tastemaker.stats import coverage_curve, effective_vocabulary
 
 

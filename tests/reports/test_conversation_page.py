@@ -9,7 +9,7 @@ import pytest
 from tastemaker.errors import InputError
 from tastemaker.reports.conversation import render
 
-EVIL = "<script>alert(1)</script> <img src=http://x.example/a>"
+EVIL = """<script>alert(1)</script> <img src=http://x.example/a> " onerror=x ' {{ 7 * 7 }}"""
 
 
 def page(**turn: object) -> str:
@@ -44,6 +44,7 @@ def page(**turn: object) -> str:
 def test_no_words_become_markup_and_nothing_is_fetched() -> None:
     made = page()
     assert "<script" not in made and "<img src=http" not in made
+    assert "{{ 7 * 7 }}" in made and not re.search(r'<[^>]*" onerror', made)
     sources = re.findall(r'<(?:img|audio)[^>]*? src="([^"]*)"', made)
     assert len(sources) == 3 and all(one.startswith("data:") for one in sources)
     assert not re.search(r'(?:src|href)="(?!data:|#)', made)

@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tastemaker.reports.markup import Safe, table, tag
-from tastemaker.reports.page import document
+from tastemaker.reports import templating
 
-WORDS = "words"  # class of tables whose last column is read, not compared
 SUPPORTS = {
     "logged": (
         "Only actions that the logger itself may show count. Plays of new items count as worth nothing."
@@ -43,37 +41,22 @@ def markdown(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
     """The certificate `certificates[chosen]` (as `Certificate.values` gives it) as Markdown, with every
     candidate of its gate.
     """
-    title, summary = _title(certificates, chosen)
-    lines = [f"# {title}", "", summary]
-    for section in _sections(certificates, chosen):
-        lines += ["", f"## {section.heading}"]
-        for paragraph in section.paragraphs:
-            lines += ["", paragraph]
-        lines += ["", *(f"- {note}" for note in section.notes)] if section.notes else []
-        if section.columns:
-            lines += ["", f"| {' | '.join(section.columns)} |", "|" + "---|" * len(section.columns)]
-            lines += [f"| {' | '.join(row)} |" for row in section.rows]
-    return "\n".join(lines) + "\n"
+    return _render("certificate.md", certificates, chosen)
 
 
 def page(certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
     """The same as one HTML page; all text is escaped."""
-    title, summary = _title(certificates, chosen)
-    parts = [tag("header", tag("h1", title), tag("p", summary, class_="muted"))]
-    for section in _sections(certificates, chosen):
-        children: list[Safe] = [tag("p", paragraph) for paragraph in section.paragraphs]
-        if section.notes:
-            children.append(tag("ul", *(tag("li", note) for note in section.notes)))
-        if section.columns:
-            children.append(table(list(section.columns), [(None, list(row)) for row in section.rows], WORDS))
-        parts.append(tag("section", tag("h2", section.heading), *children))
-    return document(f"Certificate: {title.lower()}", parts)
+    return _render("certificate.html", certificates, chosen)
 
 
-def _title(certificates: Sequence[Mapping[str, Any]], chosen: int) -> tuple[str, str]:
+def _render(template: str, certificates: Sequence[Mapping[str, Any]], chosen: int) -> str:
     certificate = certificates[chosen]
-    title = "May go live" if certificate["passed"] else "Must not go live"
-    return title, f"Candidate {chosen + 1} of {len(certificates)}. {certificate['reason']}"
+    return templating.render(
+        template,
+        title="May go live" if certificate["passed"] else "Must not go live",
+        summary=f"Candidate {chosen + 1} of {len(certificates)}. {certificate['reason']}",
+        sections=_sections(certificates, chosen),
+    )
 
 
 def _sections(certificates: Sequence[Mapping[str, Any]], chosen: int) -> list[Section]:

@@ -5,21 +5,16 @@ hold and what this cannot show. No file access.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tastemaker.errors import InputError
-from tastemaker.reports import figures
+from tastemaker.reports import figures, templating
 from tastemaker.reports.figures import Drawing, Row, Series
-from tastemaker.reports.markup import Safe, figure, join, table, tag
-from tastemaker.reports.page import document
 from tastemaker.reports.read import need, numbers, sequence
-from tastemaker.reports.sections import pairs
 
 LISTS = (("assumptions", "What must hold"), ("limits", "What this cannot show"))
-
-
-_COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
+COLOURS = {"supported": "up", "not supported": "down", "cannot tell": "muted"}
 
 
 def drawings(claim: Mapping[str, Any]) -> dict[str, Drawing]:
@@ -58,51 +53,53 @@ def render(claim: Mapping[str, Any], drawn: Mapping[str, Drawing]) -> str:
     """The page of a claim; claim as in `drawings`, which gives `drawn`. All text is escaped; nothing is
     fetched.
     """
-    title = str(need(claim, "claim", "the claim"))
-    verdict = str(claim["verdict"])
-    head: list[object] = [
-        tag("b", verdict.capitalize() + ".", class_=_COLOURS.get(verdict)),
-        " ",
-        _unbroken(claim["because"]),
+    captions = [item.get("caption", "") for item in claim.get("figures", ())]
+    tables = [
+        {
+            "title": part["title"],
+            "columns": part["columns"],
+            "rows": [[templating.unbroken(cell(value)) for value in row] for row in part["rows"]],
+            "note": part["note"],
+        }
+        for part in _tables(claim)
     ]
-    horizon = [tag("p", f"Horizon: {claim['horizon']}.", class_="muted")] if claim.get("horizon") else []
-    parts = [tag("header", tag("h1", title), tag("p", *head, class_="verdict"), *horizon)]
-    tables = [_html_table(part) for part in sequence(need(claim, "tables", "the claim"), "tables")]
-    parts.append(tag("section", *tables, id="tables"))
-    if drawn:
-        captions = [item.get("caption", "") for item in claim["figures"]]
-        pictures = [
-            figure(d, name, caption) for (name, d), caption in zip(drawn.items(), captions, strict=True)
-        ]
-        parts.append(
-            tag("section", tag("h2", "Figures"), tag("div", *pictures, class_="figures"), id="figures")
-        )
-    for key, heading in LISTS:
-        if claim.get(key):
-            parts.append(
-                tag(
-                    "section",
-                    tag("h2", heading),
-                    tag("ul", *(tag("li", item) for item in claim[key])),
-                    id=key,
-                )
-            )
-    if claim.get("settings"):
-        parts.append(tag("section", tag("h2", "Settings"), pairs(claim["settings"], {}), id="settings"))
-    return document(title, parts)
+    return templating.render(
+        "claim.html",
+        **_common(claim),
+        tables=tables,
+        colour=COLOURS.get(claim["verdict"], ""),
+        drawn=drawn,
+        captions=dict(zip(drawn, captions, strict=True)),
+    )
 
 
-def _html_table(values: Mapping[str, Any]) -> Safe:
-    rows: list[tuple[str | None, list[object]]] = [
-        (None, [_unbroken(cell(v)) for v in row]) for row in values["rows"]
+def markdown(claim: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+    """The report as Markdown. claim: `ClaimReport.as_mapping()` as JSON holds it; pictures: path of each
+    picture by its text.
+    """
+    tables = [part | {"lines": _aligned(part)} for part in _tables(claim)]
+    return templating.render("claim.md", **_common(claim), tables=tables, pictures=pictures)
+
+
+def _common(claim: Mapping[str, Any]) -> dict[str, Any]:
+    absent = {"horizon": "", "settings": {}} | {key: () for key, _ in LISTS}
+    return {"title": need(claim, "claim", "the claim"), "claim": {**absent, **claim}, "lists": LISTS}
+
+
+def _tables(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"note": "", **part} for part in sequence(need(claim, "tables", "the claim"), "tables")]
+
+
+def _aligned(part: Mapping[str, Any]) -> list[str]:
+    """A table's lines, the columns of equal width."""
+    rows = [
+        [cell(value).replace("|", "\\|").replace("\n", " ") for value in row]
+        for row in [sequence(need(part, "columns", "a table"), "columns"), *part["rows"]]
     ]
-    note = [tag("p", tag("small", values["note"]), class_="wide")] if values.get("note") else []
-    return join([tag("h2", values["title"]), table(values["columns"], rows), *note])
-
-
-def _unbroken(text: str) -> str:
-    """A number stays on one line with its percent sign."""
-    return text.replace(" %", "\u00a0%")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return lines
 
 
 def cell(value: Any) -> str:
@@ -141,55 +138,3 @@ def _estimate(value: Mapping[str, Any]) -> str:
         for part, fallback in ((middle, "–"), (low, "-∞"), (high, "∞"))
     ]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]".replace("-", "−")
-
-
-def markdown(claim: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """The report as Markdown. claim: `ClaimReport.as_mapping()` as JSON holds it; pictures: path of each
-    picture by its text.
-    """
-    lines = [
-        f"# {need(claim, 'claim', 'the claim')}",
-        "",
-        f"**Verdict: {claim['verdict']}.** {claim['because']}",
-        "",
-    ]
-    if claim.get("horizon"):
-        lines += [f"Horizon: {claim['horizon']}.", ""]
-    for part in sequence(need(claim, "tables", "the claim"), "tables"):
-        lines += _markdown_table(part)
-    if pictures:
-        lines += ["## Figures", ""]
-        for text, path in pictures.items():
-            lines += [f"![{text}]({path})", ""]
-    for key, heading in LISTS:
-        if claim.get(key):
-            lines += [f"## {heading}", "", *(f"- {item}" for item in sequence(claim[key], key)), ""]
-    if claim.get("settings"):
-        lines += [
-            "## Settings",
-            "",
-            *(f"- {name}: {_plain(value)}" for name, value in claim["settings"].items()),
-            "",
-        ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _plain(value: Any) -> str:
-    """A setting in words: lists joined, no digits cut."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _markdown_table(part: Mapping[str, Any]) -> list[str]:
-    """Title as a heading, the rows with columns of equal width, the note."""
-    columns: Sequence[str] = sequence(need(part, "columns", "a table"), "columns")
-    rows = [
-        [cell(value).replace("|", "\\|").replace("\n", " ") for value in row]
-        for row in [columns, *part["rows"]]
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = ["| " + " | ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    text.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    note = [part["note"], ""] if part.get("note") else []
-    return [f"## {part['title']}", "", *text, "", *note]

@@ -14,8 +14,8 @@ def drawings(report: Mapping[str, Any]) -> dict[str, Drawing]:
     """Every figure of a report by name: `results-values`, `results-differences`, `slices-1`, `coverage`,
     `sids-codes`, ...
 
-    The report's shape is told at `tastemaker.reports.page.render`. Raises InputError naming the place of a
-    wrong value.
+    The report's shape is told at `tastemaker.reports.evaluation.render`. Raises InputError naming the place
+    of a wrong value.
     """
     drawn: dict[str, Drawing] = {}
     for key, draw in (

@@ -102,7 +102,7 @@ def evaluate_workspace(
 
 def _draw(document: dict[str, Any], folder: Path) -> None:
     """The report page and its figures, for reading and for slides."""
-    from tastemaker.reports.page import render
+    from tastemaker.reports.evaluation import render
     from tastemaker.reports.plots import drawings
 
     write_text(folder / "report.html", render(document))

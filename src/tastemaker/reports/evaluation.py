@@ -1,0 +1,199 @@
+"""One self-contained HTML page of an evaluation: no script, no remote asset, light and dark, down to phone
+width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tastemaker.reports import templating
+from tastemaker.reports.figures import Drawing, Row
+from tastemaker.reports.plots import drawings, primary_of
+from tastemaker.reports.read import mapping, need, number, row, sequence
+
+SECTIONS = {
+    "metrics": "Results",
+    "alarms": "Alarms",
+    "slices": "Slices",
+    "coverage": "Reach into the catalogue",
+    "sids": "Semantic IDs",
+    "training": "Training",
+    "settings": "Settings",
+    "provenance": "Provenance",
+    "commands": "Reproduce",
+}
+FIGURES = {
+    "metrics": "results"
+}  # how the names of a section's figures begin, where it is not the section's own
+TERMS: dict[str, str] = {
+    "R@k (recall)": (
+        "Share of users whose held-out item is among the first k recommended. With one held-out item a user"
+        " it is also the hit rate."
+    ),
+    "N@k (NDCG)": (
+        "Like recall, but a hit counts 1 / log2(1 + rank): 1 at the top, .63 second, .29 tenth, 0 after k."
+    ),
+    "Full ranking": (
+        "The held-out item competes with every item of the catalogue that is allowed, not with a sample."
+    ),
+    "95 % interval": (
+        "Users are drawn again with replacement 1,000 times; the interval spans the middle 95 % of the means."
+        " It says how much rests on who these users happen to be, not on the seed of a training run."
+    ),
+    "Paired difference": (
+        "The mean over users of this method minus the baseline, both on the same user. Colour marks an "
+        "interval that leaves out 0."
+    ),
+    "Leave-one-out": (
+        "Each user's last event is the test target, the one before it the validation target; the rest trains."
+    ),
+    "Split in time": (
+        "Everything before one moment trains and what users did after it is predicted. No model sees any "
+        "user's future."
+    ),
+    "Semantic ID": (
+        "A few codes per item, from coarse to fine, learnt from what the item is; the language model"
+        " generates them."
+    ),
+    "Code use": (
+        "Share of a level's codes that at least one item has; unused (dead) codes waste the address space."
+    ),
+    "Uniqueness": (
+        "Distinct Semantic IDs over items, or the share of items that share theirs with no other; both are"
+        " given."
+    ),
+    "Effective vocabulary": (
+        "The fewest items that together fill 95 % of the recommended slots: how much of the catalogue "
+        "people get to see."
+    ),
+    "Alarm": (
+        "A cheap check that catches a broken recommender whose averages look plausible, for example one that"
+        " shows everyone the same list."
+    ),
+}
+
+
+def render(report: Mapping[str, Any], drawn: Mapping[str, Drawing] | None = None) -> str:
+    """The page of a report, from values that JSON can hold: write them as `metrics.json` and render them
+    again at any time.
+
+    `title` is required; every other key is optional and its section left out when absent. An interval `I` is
+    `{"value": x, "low": x, "high": x}`, further keys ignored.
+
+    title, subtitle
+        text.
+    notices
+        list of text shown first, for example that the listeners are simulated.
+    metrics
+        `{"names": ["R@10", ...], "primary": "N@10", "baseline": "SASRec" | absent, "methods": [{"name",
+        "highlight": bool, "values": {metric: I}, "differences": {metric: I}}], "comparisons":
+        [{"against": name, "differences": {metric: I}}]}`; differences are paired: of each method against the
+        baseline, and of the first method against each other one, which the verdict puts in words.
+    alarms
+        `[{"name", "ok": bool, "text"}]`.
+    slices
+        `[{"name": "training events of the target", "metric": "R@10", "groups": [{"label", "n", "values":
+        {method: I}}]}]`.
+    coverage
+        `{"items": N, "methods": [{"name", "effective", "distinct", "curve": [share covered by n items, n =
+        1..]}]}`.
+    sids
+        `{"facts": {name: value}, "levels": [[items of each code, ...], ...], "group_sizes": {size: groups}}`.
+    training
+        `[{"name", "x": "step", "y": "loss", "caption", "series": [{"name", "x": [...], "y": [...]}]}]`.
+    settings, provenance
+        `{name: value}`, or `{heading: {name: value}}`.
+    commands
+        list of text.
+    terms
+        `{word: meaning}`, added to the common definitions.
+
+    `drawn`: the report's figures if they were drawn already (`plots.drawings`), else they are drawn here. All
+    text is escaped. Raises InputError naming the place when a part has another shape.
+    """
+    title = need(mapping(report, "the report"), "title", "the report")
+    figures = drawings(report) if drawn is None else drawn
+    captions = {
+        "coverage": (
+            "A mark on each curve shows the effective vocabulary: the items that fill 95 % of the slots."
+            " Right is broader."
+        ),
+        "sids-codes": "Stronger colour: more items. Orange: codes that no item has.",
+    }
+    for place, item in enumerate(report.get("training", ()), start=1):
+        captions[f"training-{place}"] = str(item.get("caption", ""))
+    alarms = [{"ok": False, "text": "", **mapping(item, "alarms")} for item in report.get("alarms", ())]
+    return templating.render(
+        "evaluation.html",
+        title=title,
+        report=report,
+        sections=[(key, heading) for key, heading in SECTIONS.items() if report.get(key)],
+        **_results(report.get("metrics") or {"names": [], "methods": []}),
+        alarms=sorted(alarms, key=lambda item: bool(item["ok"])),  # raised ones first
+        reach=_reach(report.get("coverage") or {"methods": []}),
+        figures={
+            key: {n: f for n, f in figures.items() if n.split("-")[0] == FIGURES.get(key, key)}
+            for key in SECTIONS
+        },
+        captions=captions,
+        terms={**TERMS, **mapping(report.get("terms", {}), "terms")},
+    )
+
+
+def _results(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods with an interval and a paired difference for each metric, and the first one against
+    others.
+    """
+    names = [str(name) for name in sequence(need(metrics, "names", "metrics"), "metrics.names")]
+    primary, baseline = primary_of(metrics), metrics.get("baseline")
+    methods = []
+    for method in sequence(need(metrics, "methods", "metrics"), "metrics.methods"):
+        title = str(need(method, "name", "metrics.methods"))
+        cells = {name: _cell(method, title, name) for name in [*names, primary]}
+        value, difference = cells[primary]
+        methods.append(
+            {
+                "name": title,
+                "highlight": bool(method.get("highlight")),
+                "main": value,
+                "against": difference if baseline else None,
+                "cells": [cells[name] for name in names],
+            }
+        )
+    comparisons = []
+    for item in sequence(metrics.get("comparisons", []), "metrics.comparisons"):
+        name = str(need(item, "against", "metrics.comparisons"))
+        difference = need(need(item, "differences", name), primary, name)
+        comparisons.append(row(name, difference, f"against '{name}'"))
+    return {
+        "names": names,
+        "primary": primary,
+        "baseline": baseline,
+        "methods": methods,
+        "comparisons": comparisons,
+    }
+
+
+def _cell(method: Mapping[str, Any], title: str, name: str) -> tuple[Row | None, Row | None]:
+    """Value and paired difference of a method's metric, where it has them."""
+    where = f"method '{title}', {name}"
+    values, differences = (mapping(method.get(part, {}), where) for part in ("values", "differences"))
+    value = row(title, values[name], where) if name in values else None
+    return value, row(title, differences[name], where) if value and name in differences else None
+
+
+def _reach(coverage: Mapping[str, Any]) -> list[list[str]]:
+    """How much of the catalogue each method shows: its name, effective vocabulary and distinct items."""
+    total = number(coverage.get("items", 0), "coverage.items")
+
+    def count(method: Mapping[str, Any], key: str) -> str:
+        if key not in method:
+            return "–"
+        items = number(method[key], f"coverage.{key}")
+        return f"{items:,.0f}" + (f" ({items / total:.1%})" if total else "")
+
+    return [
+        [need(item, "name", "coverage.methods"), count(item, "effective"), count(item, "distinct")]
+        for item in coverage["methods"]
+    ]
