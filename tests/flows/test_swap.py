@@ -167,3 +167,28 @@ def test_an_erased_person_is_nobody_to_the_running_server(folder: Path, client: 
         assert user not in database.slates_table()["user_id"].to_pylist()
         database.close()
     assert client.delete("/users/never-came").status_code == 404
+
+
+def test_changed_settings_are_taken_over_and_illegal_ones_are_not(
+    folder: Path, service: WorkspaceService, client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, name = folder / "tastemaker.toml", service.parts.deployment
+    text = file.read_text()
+    ask = {"history": ["t001"], "k": 5}
+    assert all(row["propensity"] == 1 for row in client.post("/recommendations", json=ask).json()["rows"])
+    file.write_text(text.replace("exploration = 0.0", "exploration = 'warm'"))
+    until(lambda: bool(caplog.records))
+    live = service.parts
+    file.write_text(
+        text.replace("exploration = 0.0", "exploration = 2.0").replace('title = "', 'title = "New ')
+    )
+    until(lambda: service.parts is not live)
+    assert client.get("/info").json()["dataset"].startswith("New ")
+    assert all(row["propensity"] < 1 for row in client.post("/recommendations", json=ask).json()["rows"])
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert (
+        len(errors) == 1
+        and errors[0].startswith(f"{name} goes on serving: ")
+        and "'exploration'" in errors[0]
+    )
+    assert service.parts.deployment == name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,21 @@ from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
 from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
+from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
 
 AHEAD = timedelta(minutes=5)  # how far a client's clock may be before ours
-WATCH = 1.0  # seconds between looks for another deployment
+WATCH = 1.0  # seconds between looks for another deployment, or other settings
+AT_START = ("host", "port", "threads")  # settings that a running server cannot take over
 log = logging.getLogger("tastemaker.serving")
 
 
 @dataclass(frozen=True)
 class Live:
-    """What one deployment answers and shows."""
+    """What one deployment answers, shows and asks with one version of the settings."""
 
     parts: Parts
     pages: Pages
+    asker: Asker
 
 
 class WorkspaceService:
@@ -40,15 +43,16 @@ class WorkspaceService:
     call.
 
     clock: the time that events, slates and questions are stamped with. watch: seconds between looks whether
-    another deployment was activated, which then takes over; 0 for never (see `swap`).
+    another deployment was activated or the settings file changed, which then take over; 0 for never (see
+    `swap`).
     """
 
     def __init__(self, workspace: Workspace, clock: Clock = now, watch: float = 0.0) -> None:
         self.workspace, self.clock = workspace, clock
         self.shared = Shared.of(workspace, clock)
         self.database = self.shared.database
-        self.offers, self.asker = Offers(self.database), Asker(workspace, self.database)
-        self._live = self._load(in_service(workspace))
+        self.offers, self._file = Offers(self.database), read_settings(workspace.root)
+        self._live = self._load(workspace, in_service(workspace))
         self._swapping, self._stopped = threading.Lock(), threading.Event()
         if watch:
             threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments").start()
@@ -63,26 +67,38 @@ class WorkspaceService:
         """What is shown now."""
         return self._live.pages
 
-    def _load(self, deployment: Deployment) -> Live:
-        parts = load_parts(self.workspace, self.shared, deployment)
-        return Live(parts, Pages(self.workspace, parts))
+    @property
+    def asker(self) -> Asker:
+        """What asks now."""
+        return self._live.asker
+
+    def _load(self, workspace: Workspace, deployment: Deployment) -> Live:
+        parts = load_parts(workspace, self.shared, deployment)
+        return Live(parts, Pages(workspace, parts), Asker(workspace, self.database))
 
     def swap(self) -> bool:
-        """Take over the active deployment if it is another one; requests in hand finish on the one before.
+        """Take over the active deployment and the settings of the file, if either is another; requests in
+        hand finish on what was before.
 
-        Raises ArtifactError when a part of it is damaged or gone; the one before goes on then.
+        Raises ArtifactError when a part of the deployment is damaged or gone, InputError when the file is not
+        legal; what was before goes on then.
         """
         with self._swapping:
-            if active_name(self.database) == self.parts.deployment:
+            file = read_settings(self.workspace.root)
+            if file == self._file and active_name(self.database) == self.parts.deployment:
                 return False
-            deployment = active(self.workspace)
+            workspace = self.workspace if file == self._file else replace(self.workspace, settings=file)
+            deployment = active(workspace)
             if deployment is None:
                 return False
-            self._live = self._load(deployment)  # one assignment: every reader has the old or the new whole
+            self._live = self._load(workspace, deployment)  # every reader has the old or the new whole
+            if file != self._file:
+                log.warning("%s: %s", SETTINGS_FILE, _changes(self._file, file))
+            self.workspace, self._file = workspace, file
             return True
 
     def _watch(self, seconds: float) -> None:
-        """Look for another deployment until the service is closed; what cannot be loaded is said once."""
+        """Look for something new until the service is closed; what cannot be taken over is said once."""
         said = ""
         while not self._stopped.wait(seconds):
             try:
@@ -209,6 +225,15 @@ class WorkspaceService:
     def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
         """Store 1 to 5, or None for skipped, of a question that was asked of this user."""
         return self.asker.surveys.answer(question_id, user_id, answer, self.clock())
+
+
+def _changes(before: Settings, after: Settings) -> str:
+    old = asdict(before)
+    changed = {name: value for name, value in asdict(after).items() if value != old[name]}
+    return ", ".join(
+        f"{name} is {value!r} {'from the next start' if name in AT_START else 'now'}"
+        for name, value in changed.items()
+    )
 
 
 def check_value(event: Event, rules: EventRules) -> None:
