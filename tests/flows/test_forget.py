@@ -34,6 +34,9 @@ from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import (
     Database,
     Event,
+    Offer,
+    OfferedRow,
+    Offers,
     Question,
     Surveys,
     Workspace,
@@ -63,20 +66,12 @@ def _sources(folder: Path) -> tuple[Path, Path]:
 
 def _database(workspace: Workspace) -> None:
     database = Database(workspace.database)
+    offers = Offers(database)
     for user, key in ((USER, "c"), ("u00", "o")):
         database.add_events([Event(f"e-{key}", user, "like", WHEN, "i", request_id=f"r-{key}")])
-        slate = {
-            "request_id": f"r-{key}",
-            "user_id": user,
-            "timestamp": WHEN,
-            "position": 0,
-            "item_id": "i",
-            "propensity": 1.0,
-        }
-        database.log_slate(
-            pa.Table.from_pylist([slate | {"prefix_propensity": None, "policy_id": "p"}]),
-            json.dumps({"of": user}),
-        )
+        features = json.dumps({"of": user})
+        offers.add([Offer(f"r-{key}", user, WHEN, [OfferedRow("i", 1.0)], "p", features=features)])
+        offers.delivered([f"r-{key}"], WHEN)
         Surveys(database).ask(Question(f"q-{key}", user, "i", f"r-{key}", "worth", 1.0, WHEN), 0.0, 0)
     with database.transaction() as connection:
         connection.execute("INSERT INTO exposures VALUES ('x', ?, 'b', 0)", (USER,))

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -57,19 +56,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database(tmp_path / "tastemaker.sqlite")
     yield opened
     opened.close()
-
-
-def _slate(**change: object) -> pa.Table:
-    row = {
-        "request_id": "r",
-        "user_id": "u",
-        "timestamp": START,
-        "position": 0,
-        "item_id": "i",
-        "propensity": 1.0,
-    }
-    row |= {"prefix_propensity": None, "policy_id": "greedy"} | change
-    return pa.Table.from_pylist([row])
 
 
 def test_an_event_sent_twice_counts_once(database: Database) -> None:
@@ -191,20 +177,23 @@ def test_histories_equal_the_slow_way(database: Database, data: st.DataObject) -
         assert [row["timestamp"] for row in mine] == [one.timestamp for one in database.history(user)]
 
 
-def test_slates_come_back_exactly_and_once(database: Database) -> None:
-    mixed = _slate(propensity=1 / 3, prefix_propensity=0.1, policy_propensity=0.35, reference_propensity=0.0)
-    slate = pa.concat_tables([mixed, _slate(position=1, item_id="j")], promote_options="permissive")
-    assert database.log_slate(slate) == Added(2, 0)
-    assert database.log_slate(slate) == Added(0, 2)
-    assert database.slates_table().equals(schema.check(slate, schema.SLATES, "slate"))
-    with pytest.raises(InputError, match=r"request_id r, position 1 is there already"):
-        database.log_slate(_slate(position=1, item_id="k"))
+def test_slates_come_back_exactly(database: Database) -> None:
+    rows = [OfferedRow("i", 1 / 3, 0.1, 0.35, 0.0), OfferedRow("j", 1.0)]
+    offers = Offers(database)
+    assert offers.add([replace(_offer("r"), rows=rows)]) == [None]
+    offers.delivered(["r"], START)
+    table = database.slates_table()
+    assert table.schema == schema.SLATES
+    names = ("item_id", "propensity", "prefix_propensity", "policy_propensity", "reference_propensity")
+    assert [tuple(row[name] for name in names) for row in table.to_pylist()] == list(map(astuple, rows))
 
 
 @pytest.mark.parametrize("wrong", [None, 0.0, -0.5, 1.5, float("nan")])
 def test_no_slate_without_a_propensity(database: Database, wrong: float | None) -> None:
-    with pytest.raises(InputError, match="row 1, column 'propensity'"):
-        database.log_slate(_slate(propensity=wrong))
+    offers = Offers(database)
+    with pytest.raises(InputError, match="propensity"):
+        offers.add([replace(_offer("r"), rows=[OfferedRow("i", wrong)])])  # type: ignore[arg-type]
+    offers.delivered(["r"], START)
     assert database.slates_table().num_rows == 0
 
 
@@ -220,7 +209,7 @@ def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, da
 
 def test_erase_leaves_no_trace_in_the_file(tmp_path: Path, database: Database) -> None:
     database.add_events([_event("a", user="somebody-secret"), _event("b", user="other")])
-    database.log_slate(_slate(user_id="somebody-secret"))
+    Offers(database).add([_offer("r", "somebody-secret", items="i")])
     assert database.erase("somebody-secret") == 3
     assert len(database.history("other")) == 1
     database.close()

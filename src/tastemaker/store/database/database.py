@@ -83,44 +83,7 @@ class Database:
         at = EVENT.index("timestamp")
         rows = [(*row[:at], micros(row[at]), *row[at + 1 :]) for row in rows]
         with self.transaction() as connection:
-            return insert_equal(connection, "events", EVENT, ("event_id",), rows, came=True)
-
-    def log_slate(self, slate: pa.Table, features: str | None = None) -> Added:
-        """Store rows of schema.SLATES as shown, all or none; rows that are there already are counted as
-        duplicates. What is still to be delivered goes through `Offers` instead.
-
-        features: JSON of what the ranker knew of each row, kept beside the slate in the same transaction (see
-        `Surveys.rows`).
-
-        Raises
-        ------
-        InputError
-            when a propensity is not in (0, 1], or a request_id and position are there with other contents.
-        """
-        table = schema.check(slate, schema.SLATES, "slate")
-        for name in ("propensity", "prefix_propensity"):
-            for row, value in enumerate(table[name].to_pylist(), start=1):
-                if value is not None and not 0 < value <= 1:
-                    raise InputError(
-                        f"slate: row {row}, column '{name}' is {value}; a probability above 0 and up to 1 is"
-                        " needed"
-                    )
-        table = table.set_column(2, "timestamp", table["timestamp"].cast(pa.int64()))
-        rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-        shown = {row[0]: (row[0], row[1], row[2], row[2], row[1]) for row in reversed(rows)}
-        with self.transaction() as connection:
-            added = insert_equal(connection, "slates", table.column_names, ("request_id", "position"), rows)
-            for request in shown.values():
-                connection.execute(
-                    "INSERT OR IGNORE INTO offers (request_id, user_id, timestamp, shown_at, caller)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    request,
-                )
-            if features is not None and rows:
-                connection.execute(
-                    "INSERT OR IGNORE INTO impressions VALUES (?, ?, ?, ?)", (*rows[0][:3], features)
-                )
-            return added
+            return _insert_events(connection, rows)
 
     def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """The events that are there already, by id."""
@@ -290,35 +253,23 @@ class Database:
         return connection
 
 
-def insert_equal(
-    connection: sqlite3.Connection,
-    table: str,
-    names: Sequence[str],
-    key: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
-    came: bool = False,
-) -> Added:
-    """Insert rows of which those with a known key must equal what is there; table and column names are ours.
-
-    came: number them in the order they come. Raises InputError on a known key with other contents.
-    """
-    columns, marks = ", ".join(names), ", ".join("?" * len(names))
-    same = " AND ".join(f"{name} = ?" for name in key)
-    into, values = (f"{columns}, sequence", f"{marks}, {NEXT}") if came else (columns, marks)
+def _insert_events(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Added:
+    """Insert events, numbered in the order they come; one whose id is there must equal what is there."""
+    columns, marks = ", ".join(EVENT), ", ".join("?" * len(EVENT))
+    sql = f"INSERT INTO events ({columns}, sequence) VALUES ({marks}, {NEXT}) ON CONFLICT DO NOTHING"
     inserted = 0
     for row in rows:
-        new = connection.execute(
-            f"INSERT INTO {table} ({into}) VALUES ({values}) ON CONFLICT DO NOTHING", row
-        ).rowcount
+        new = connection.execute(sql, row).rowcount
         inserted += new
-        if new:
-            continue
-        which = tuple(row[names.index(name)] for name in key)
-        there = connection.execute(f"SELECT {columns} FROM {table} WHERE {same}", which).fetchone()
-        if there != row:
-            label = ", ".join(f"{name} {value}" for name, value in zip(key, which, strict=True))
+        event_id = row[EVENT.index("event_id")]
+        if (
+            not new
+            and row
+            != connection.execute(f"SELECT {columns} FROM events WHERE event_id = ?", (event_id,)).fetchone()
+        ):
             raise InputError(
-                f"{table}: {label} is there already with other contents; give the new one an id of its own"
+                f"events: event_id {event_id} is there already with other contents; give the new one an id of"
+                " its own"
             )
     return Added(inserted, len(rows) - inserted)
 

@@ -25,6 +25,16 @@ EXPOSURES = pa.schema(
         pa.field("timestamp", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
+ASKED = (  # the columns of `Surveys.rows` before the features
+    "question_id",
+    "request_id",
+    "user_id",
+    "item_id",
+    "question",
+    "asked_probability",
+    "answer",
+    "timestamp",
+)
 
 
 @dataclass(frozen=True)
@@ -58,16 +68,9 @@ class Surveys:
             row = connection.execute(sql, (request_id, item_id)).fetchone()
         return str(row[0]) if row else None
 
-    def may_ask(self, user_id: str, at: datetime, hours: float, lists: int) -> bool:
-        """Whether nothing was asked of the user in the `hours` before `at`, and `lists` slates were shown
-        since the last time.
-        """
-        with self._database.transaction(write=False) as connection:
-            return _may_ask(connection, user_id, at, hours, lists)
-
     def ask(self, question: Question, hours: float, lists: int) -> bool:
-        """Log a question as shown, unless the limits of `may_ask` forbid it by now; says whether it was
-        logged.
+        """Log a question as shown, unless something was asked of the user in the `hours` before it, or fewer
+        than `lists` slates were shown since the last time; says whether it was logged.
         """
         names = [one.name for one in fields(Question)]
         values = [micros(one) if isinstance(one, datetime) else one for one in astuple(question)]
@@ -120,18 +123,8 @@ class Surveys:
                 s.timestamp, i.features FROM surveys s LEFT JOIN impressions i USING (request_id)
                 ORDER BY s.timestamp, s.question_id"""
             ).fetchall()
-        names = (
-            "question_id",
-            "request_id",
-            "user_id",
-            "item_id",
-            "question",
-            "asked_probability",
-            "answer",
-            "timestamp",
-        )
         columns: dict[str, list[Any]] = {
-            name: [row[place] for row in found] for place, name in enumerate(names)
+            name: [row[place] for row in found] for place, name in enumerate(ASKED)
         }
         known = [_of_item(row[-1], row[3]) for row in found]
         kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}

@@ -32,21 +32,12 @@ from tastemaker.retention.proxy.claim import (
 from tastemaker.retention.proxy.parts import rows_of
 from tastemaker.retention.weights import response_weights
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
+from tastemaker.store.database.surveys import ASKED
 
 LEAST = 400
 COVARIATES = ("activity", "popularity", "user_likes")
 SIMULATED = re.compile(r"^simulated-")
 NAME = "surveys of the workspace"
-PLAIN = (
-    "question_id",
-    "request_id",
-    "user_id",
-    "item_id",
-    "question",
-    "asked_probability",
-    "answer",
-    "timestamp",
-)
 
 
 def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
@@ -121,7 +112,7 @@ def _rows(surveys: Surveys) -> pa.Table:
     """Questions of the survey whose slate logged its features, those first, without rows that lack one."""
     rows = surveys.rows()
     rows = rows.filter(pc.equal(rows["question"], QUESTION))
-    for name in [item for item in rows.column_names if item not in PLAIN]:
+    for name in [item for item in rows.column_names if item not in ASKED]:
         rows = rows.filter(pc.is_valid(rows[name]))
     return rows
 
@@ -149,7 +140,7 @@ def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float,
     """The calibrated proxy with thresholds, the claim about users it never saw, its normalised entropy there,
     and why it must not rank.
     """
-    features = tuple(name for name in rows.column_names if name not in (*PLAIN, "weight"))
+    features = tuple(name for name in rows.column_names if name not in (*ASKED, "weight"))
     days = sorted(str(row.date()) for row in rows["timestamp"].to_pylist())
     window = f"{days[0]} to {days[-1]}"
     settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
