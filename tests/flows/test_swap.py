@@ -21,6 +21,7 @@ from tests.conftest import tiny_interactions, tiny_items
 from tastemaker.errors import ArtifactError
 from tastemaker.flows import deploy
 from tastemaker.flows.ingest import ingest_files
+from tastemaker.schema import ANONYMOUS
 from tastemaker.server import create_app
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Database, Workspace
@@ -147,6 +148,18 @@ def test_a_damaged_deployment_is_not_taken_over(folder: Path, caplog: pytest.Log
         service.swap()
     assert service.parts.deployment == name and service.items(["t005"])
     service.close()
+
+
+def test_the_name_that_stands_for_nobody_is_no_person(client: TestClient) -> None:
+    """Who took it would own, and could erase, every slate that was made for a bare history."""
+    event = {"event_id": "e1", "user_id": ANONYMOUS, "kind": "like", "item_id": "t001"}
+    client.post("/recommendations", json={"history": ["t001"]})
+    for answer in (
+        client.post("/recommendations", json={"user_id": ANONYMOUS}),
+        client.post("/events", json={"events": [event]}),
+        client.delete(f"/users/{ANONYMOUS}"),
+    ):
+        assert answer.status_code == 400 and "is no person" in answer.json()["error"]
 
 
 def test_an_erased_person_is_nobody_to_the_running_server(folder: Path, client: TestClient) -> None:

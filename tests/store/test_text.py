@@ -9,6 +9,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -199,6 +200,15 @@ def _wide_parquet(path: Path) -> None:
     pq.write_table(pa.table({f"c{n}": [1] for n in range(5000)}), path)
 
 
+def _same_text(path: Path) -> None:
+    same = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 200_000]))
+    pq.write_table(pa.table({"item_id": pa.array(range(100_000)), "title": same}), path)
+
+
+def _same_plain_text(path: Path) -> None:
+    pq.write_table(pa.table({"title": ["x" * 20_000] * 10_000}), path)
+
+
 def _long_record(path: Path) -> None:
     path.write_text("item_id,title\n1," + "a" * (17 << 20) + "\n")
 
@@ -211,6 +221,8 @@ def _long_record(path: Path) -> None:
         ("rows.parquet", _bomb_of_rows, "10,000,000 rows of 1 columns in"),
         ("wide.jsonl", _wide_objects, "more than 4,096 columns by row"),
         ("wide.parquet", _wide_parquet, "5,000 columns, more than"),
+        ("same.parquet", _same_text, "column 'title' holds 19,073 MiB of text in a file of"),
+        ("plain.parquet", _same_plain_text, "column 'title' holds 190 MiB of text in a file of"),
         ("long.csv", _long_record, "record 1 is longer than 16 MiB"),
     ],
 )

@@ -125,7 +125,8 @@ def fit_tfidf(
     components = np.ones((1, 1), np.float32)  # of a single term; scikit-learn reduces two or more
     if len(vocabulary) > 1:
         rank = max(1, min(dimensions, len(documents) - 1, len(vocabulary) - 1))
-        components = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
+        with np.errstate(invalid="ignore"):  # texts that are all alike explain no variance
+            components = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
     encoder = TfidfEncoder(vocabulary, vectorizer.idf_.astype(np.float32), components.astype(np.float32))
     return encoder, encoder.transform(texts, labels)
 

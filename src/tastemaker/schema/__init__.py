@@ -11,6 +11,7 @@ from tastemaker.schema.tables import (
     SLATES,
     SURVEYS,
     check,
+    check_person,
     item_tokens_schema,
     item_vectors_schema,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "EventKind",
     "EventRules",
     "check",
+    "check_person",
     "columns",
     "item_tokens_schema",
     "item_vectors_schema",

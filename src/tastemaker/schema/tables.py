@@ -44,6 +44,13 @@ INTERACTIONS = pa.schema(
 
 ANONYMOUS = "(bare history)"  # who a slate is made for when nobody said who asks
 
+
+def check_person(user_id: str) -> None:
+    """Raises InputError on the one name that stands for nobody."""
+    if user_id.strip() == ANONYMOUS:
+        raise InputError(f"'{ANONYMOUS}' is no person: it stands for whoever gives no id; choose another id")
+
+
 # The last two are filled where a certified policy was served beside pi0: what either of them gave the shown
 # item there.
 SLATES = pa.schema(

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.search import Searcher
+from tastemaker.schema import check_person
 from tastemaker.serving.draw import Drawer
 from tastemaker.serving.explain import Explainer
 from tastemaker.serving.history import People, Profile
@@ -89,6 +90,7 @@ def begin(query: Query, parts: Parts) -> Asked:
     searcher, notice, asked = parts.searcher, None, query.digest()
     profile = Profile(query.history)
     if query.user_id is not None:
+        check_person(query.user_id)
         profile, name = parts.people.profile(query.user_id), query.user_id[:80]
         notice = None if profile.known else STRANGER.format(name)
         if parts.people.forgotten(query.user_id):  # nothing is kept about them again

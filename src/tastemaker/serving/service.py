@@ -14,7 +14,7 @@ from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.deploy import active, active_name, in_service
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.forget.person import forget
-from tastemaker.schema import EventRules
+from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
 from tastemaker.serving.load import Clock, Shared, load_parts, now
 from tastemaker.serving.pages import Pages
@@ -158,8 +158,9 @@ class WorkspaceService:
 
     def forget(self, user_id: str) -> dict[str, Any]:
         """Erase the person from everything the workspace keeps, as `tastemaker forget` does. Raises
-        Unknown.
+        Unknown, and InputError on the name that stands for nobody.
         """
+        check_person(user_id)
         try:
             return forget(self.workspace.root, user_id, dry_run=False)
         except InputError as error:
@@ -189,6 +190,7 @@ class WorkspaceService:
         """The event as it is kept. The server's clock stamps it once: sent again, it keeps its first time and
         so counts as a duplicate.
         """
+        check_person(event.user_id)
         if self.parts.people.forgotten(event.user_id):
             raise Conflict(f"user '{event.user_id[:80]}' was erased; go on under another id")
         before = known.get(event.event_id)

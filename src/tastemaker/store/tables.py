@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker import schema as schemas
@@ -207,8 +208,42 @@ def _read_parquet(path: Path) -> Source:
             f"{path}: {rows:,} rows of {len(names):,} columns in {size:,} bytes; tables are not that empty;"
             " split it, or export it again"
         )
-    table = file.read()
+    flat = [name for place, name in enumerate(names) if _dictionary(file, place, name)]
+    table = pq.ParquetFile(path, read_dictionary=flat).read()  # as it is stored: a long text once, not a row
+    limit = min(text.MOST_BYTES, max(text.FREE_BYTES, text.MOST_TIMES * size))
+    for name in flat:
+        column = table[name]
+        if (length := _length(column)) > limit:
+            raise InputError(
+                f"{path}: column '{name}' holds {length >> 20:,} MiB of text in a file of {size:,} bytes;"
+                " tables are not that much alike; drop it, or give the table as CSV"
+            )
+        table = table.set_column(table.column_names.index(name), name, column.cast(column.type.value_type))
     return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [], {"format": "parquet"})
+
+
+def _dictionary(file: pq.ParquetFile, place: int, name: str) -> bool:
+    """Whether a column of the schema is plain text that the file stores by a dictionary."""
+    kind = file.schema_arrow.types[place]
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    plain = pa.types.is_string(kind) or pa.types.is_binary(kind)
+    if (
+        not (plain or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+        or not file.num_row_groups
+    ):
+        return False
+    group = file.metadata.row_group(0)
+    chunks = (group.column(at) for at in range(group.num_columns))
+    return any(chunk.path_in_schema == name and chunk.has_dictionary_page for chunk in chunks)
+
+
+def _length(column: pa.ChunkedArray) -> int:
+    """Bytes of text that a column of a dictionary type stands for."""
+    total = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+        total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    return total
 
 
 def _decoded(

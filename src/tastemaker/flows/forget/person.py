@@ -11,6 +11,7 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.deploy import drop, refresh
 from tastemaker.flows.forget.conversations import conversations
 from tastemaker.flows.forget.holdings import Holding, builds, database, loose, snapshots, tables
+from tastemaker.schema import check_person
 from tastemaker.store import Workspace
 from tastemaker.store.tombstones import outdated
 
@@ -32,6 +33,7 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
         when something is training, a file cannot be read or written, or the person is still held afterwards.
     """
     user_id = user.strip()
+    check_person(user_id)
     workspace = Workspace.open(folder)
     if dry_run:
         found, known = _asked(workspace, user_id)

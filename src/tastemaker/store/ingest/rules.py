@@ -118,6 +118,8 @@ def ingest_interactions(
         rows.settle(part, read)
     _settle_kind(rows)
     frame = pl.DataFrame({"user_id": rows.identity("user_id"), "item_id": rows.identity("item_id")})
+    nobody = frame["user_id"] == schema.ANONYMOUS
+    rows.refuse(nobody, "user_id", "stands for whoever gives no id; choose another id")
     if items is not None:
         frame = frame.with_columns(item_id=cols.matched(frame["item_id"], known))
         rows.refuse(
