@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, columns, kind_named
-from tastemaker.schema.events import UNWANTED, WANTED
+from tastemaker.schema.events import UNWANTED, WANTED, coded
 from tastemaker.stats.random import generator
 
 Ints = npt.NDArray[np.int64]
@@ -188,27 +188,26 @@ def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table
     """
     n = interactions.num_rows
     kinds, values = (
-        interactions[name].to_pylist() if name in interactions.column_names else [None] * n
-        for name in ("kind", "value")
+        interactions[name] if name in interactions.column_names else pa.nulls(n, dtype)
+        for name, dtype in (("kind", pa.string()), ("value", pa.float64()))
     )
+    users, items = (coded(interactions[name])[0].astype(np.int64) for name in ("user_id", "item_id"))
     frame = pl.DataFrame(
         {
             "row": np.arange(n),
             "sign": rules.signs(kinds, values),
             "undo": _undos(kinds),
             "position": interactions["position"].to_numpy(),
-            "user": pl.from_arrow(interactions["user_id"].cast(pa.large_string())),
-            "item": pl.from_arrow(interactions["item_id"].cast(pa.large_string())),
+            "pair": users * (int(items.max(initial=0)) + 1) + items,
         }
     )
-    frame = frame.sort("position", "row")
+    frame = frame.sort("position", maintain_order=True)
     if frame["undo"].any():
         frame = frame.filter(~_taken_back(frame))
     frame = frame.filter(pl.col("sign") != 0)
-    group = ["user", "item"]
     frame = frame.with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
     last_wanted, last_unwanted = (
-        pl.when(pl.col("sign") == sign).then(pl.col("place")).max().over(group).fill_null(-1)
+        pl.when(pl.col("sign") == sign).then(pl.col("place")).max().over("pair").fill_null(-1)
         for sign in (WANTED, UNWANTED)
     )
     frame = frame.with_columns(last_wanted=last_wanted, last_unwanted=last_unwanted).sort("row")
@@ -217,19 +216,20 @@ def taste(interactions: pa.Table, rules: EventRules) -> tuple[pa.Table, pa.Table
     return interactions.take(wanted.to_arrow()), interactions.take(unwanted.to_arrow())
 
 
-def _undos(kinds: Sequence[str | None]) -> Bools:
+def _undos(kinds: pa.Array | pa.ChunkedArray) -> Bools:
     """(E,) which kinds spell an undo."""
-    spelled = {name for name in set(kinds) if name and (kind := kind_named(name)) and kind.name == "undo"}
-    return np.array([kind in spelled for kind in kinds], dtype=bool)
+    codes, names = coded(kinds)
+    undo = [bool(name and (kind := kind_named(name)) and kind.name == "undo") for name in names]
+    return np.array(undo, dtype=bool)[codes]
 
 
 def _taken_back(frame: pl.DataFrame) -> pl.Series:
     """(E,) of events in order of time: those that a later undo of the same person and item takes back."""
-    touched = frame.filter(pl.col("undo").any().over("user", "item"))
+    touched = frame.filter(pl.col("undo").any().over("pair"))
     gone: list[int] = []
-    standing: dict[tuple[str, str], list[int]] = {}
-    for user, item, row, undo in touched.select("user", "item", "row", "undo").iter_rows():
-        before = standing.setdefault((user, item), [])
+    standing: dict[int, list[int]] = {}
+    for pair, row, undo in touched.select("pair", "row", "undo").iter_rows():
+        before = standing.setdefault(pair, [])
         if not undo:
             before.append(row)
         elif before:

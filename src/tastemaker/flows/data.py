@@ -160,7 +160,7 @@ def telling_events(workspace: Workspace) -> pa.Table:
     database = Database(workspace.database)
     events = database.events_table()
     database.close()
-    signs = workspace.event_rules().signs(events["kind"].to_pylist(), events["value"].to_pylist())
+    signs = workspace.event_rules().signs(events["kind"], events["value"])
     known = pc.is_in(events["item_id"], value_set=workspace.table("items")["item_id"].combine_chunks())
     telling = events.filter(pc.and_(known, pa.array(np.asarray(signs) != 0)))
     return workspace.tombstones.without(telling)[0]

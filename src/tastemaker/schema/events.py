@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tastemaker.errors import InputError
 
-Kinds = Sequence[str | None]
-Values = Sequence[float | None] | npt.NDArray[np.float64]
+Kinds = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Values = Sequence[float | None] | npt.NDArray[np.float64] | pa.Array | pa.ChunkedArray
 WANTED, NEITHER, UNWANTED = 1, 0, -1
 GLANCE = 0.1  # a play of a smaller share says nothing about taste
 HIGH, LOW = 0.6, 0.4  # where on its scale a rating begins to be wanted, and ends being unwanted
@@ -121,6 +122,14 @@ def kind_of(text: str) -> EventKind:
     return known
 
 
+def coded(cells: Kinds) -> tuple[npt.NDArray[np.int32], list[str | None]]:
+    """(E,) which of the distinct values each cell holds, and those values, None among them."""
+    column = cells if isinstance(cells, pa.Array | pa.ChunkedArray) else pa.array(cells, pa.large_string())
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    encoded = column.dictionary_encode(null_encoding="encode")
+    return encoded.indices.to_numpy().astype(np.int32), encoded.dictionary.to_pylist()
+
+
 @dataclass(frozen=True)
 class EventRules:
     """How the events of one workspace are read: what ingest understood of its ratings, and what the user
@@ -177,13 +186,13 @@ class EventRules:
         read: Callable[[EventKind, npt.NDArray[np.float64]], npt.NDArray[Any]],
     ) -> npt.NDArray[np.float64]:
         """(E,) what `read` makes of the values of each known kind, 0 elsewhere."""
-        names = np.array(["" if kind is None else kind for kind in kinds], dtype=object)
-        numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-        result = np.zeros(len(names))
-        for name in set(names.tolist()):
+        codes, names = coded(kinds)
+        numbers = np.asarray(values, dtype=np.float64)
+        result = np.zeros(len(codes))
+        for code, name in enumerate(names):
             known = kind_named(name) if name else _BARE
             if known is not None:
-                rows = names == name
+                rows = codes == code
                 result[rows] = read(known, numbers[rows])
         return result
 

@@ -98,12 +98,13 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
     series = series_of(column, name)
     if series.dtype == pl.String:
         series = series.str.strip_chars()
-        series = series.set(series == "", None).replace(
-            {"true": "1", "True": "1", "false": "0", "False": "0"}
-        )
+        series = series.set(series == "", None)
     if isinstance(series.dtype, pl.List) or series.dtype.is_temporal():
         return pl.Series([None] * len(series), dtype=pl.Float64), series.is_not_null()
     numbers = series.cast(pl.Float64, strict=False)
+    if series.dtype == pl.String and numbers.null_count() > series.null_count():
+        words = {"true": "1", "True": "1", "false": "0", "False": "0"}
+        numbers = series.replace(words).cast(pl.Float64, strict=False)
     bad = series.is_not_null() & ~numbers.is_finite().fill_null(False)
     return numbers.set(bad, None), bad
 

@@ -74,11 +74,9 @@ def survey(data: bytes | memoryview, rows: Rows) -> Survey:
     inner: list[npt.NDArray[np.int64]] = []
     for start in range(0, n, _CHUNK):
         part = cells[start : start + _CHUNK]
-        following = cells[start + 1 : start + _CHUNK + 1]
         line = part == _NEWLINE
-        line[: len(following)] |= (part[: len(following)] == _RETURN) & (following != _NEWLINE)
-        if len(following) < len(part):
-            line[-1] = part[-1] in (_NEWLINE, _RETURN)
+        returns = np.flatnonzero(part == _RETURN)
+        line[returns[cells[np.minimum(returns + start + 1, n - 1)] != _NEWLINE]] = True
         at = np.flatnonzero(line)
         quotes = np.flatnonzero(part == _QUOTE)
         if len(quotes) or inside:

@@ -94,7 +94,7 @@ def read_csv(path: Path, encoding: str | None = None) -> Text:
             " check the quotes, or export the table as Parquet"
         )
     refused = [(row, column, f"{reason}; check quotes and delimiters") for row, column, reason in refused]
-    rows = np.setdiff1d(np.arange(1, found.records + 1), [row for row, _, _ in refused])
+    rows = np.delete(np.arange(1, found.records + 1), [row - 1 for row, _, _ in refused])
     table, rows = _without_headers(table, rows, refused)
     for name, kind in kinds.items():
         if kind.endswith("_seq"):

@@ -16,7 +16,7 @@ from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, values
 from tastemaker.stats.random import hashed_order
 from tastemaker.store.ingest import columns as cols
-from tastemaker.store.ingest.order import codes, ordered, share, span
+from tastemaker.store.ingest.order import codes, ordered, ranks, share, span
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
 from tastemaker.store.tables import Source, as_source
 
@@ -144,7 +144,8 @@ def ingest_interactions(
     if "position" in rows.names:
         kept = kept.sort("user_id", "position", maintain_order=True)
     else:
-        kept = kept.sort("user_id", "timestamp", "position", maintain_order=True)
+        by = pl.Series(ranks(kept["user_id"]))
+        kept = kept.sort(by, "timestamp", "position", maintain_order=True)
         kept = kept.with_columns(position=pl.int_range(pl.len()).over("user_id"))
     return schema.check(kept.to_arrow(), schema.INTERACTIONS, report.source), report
 
@@ -312,8 +313,7 @@ def _scale(low: float, high: float) -> tuple[float, float]:
 
 def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
     """Write down the kinds of the accepted events by sign, and what the user should know of them."""
-    kinds, numbers = kept["kind"].to_list(), kept["value"].to_numpy()
-    signs = rules.signs(kinds, numbers)
+    signs = rules.signs(kept["kind"].to_arrow(), kept["value"].to_numpy())
     spellings = rows.understood.pop("spellings")
     rows.understood["kinds"] = {}
     for name, sign in (("wanted", 1), ("unwanted", -1), ("ignored", 0)):
@@ -357,11 +357,13 @@ def _describe_times(rows: Rows, kept: pl.DataFrame) -> None:
     understood["doubled"] = 0
     if "timestamp" not in rows.names:
         return
+    again = pl.Series(pairs).is_duplicated()
+    twice = kept.filter(again)
     about = [
-        codes(kept["kind"].fill_null("")),
-        kept["value"].fill_null(-1e300).to_numpy(),
-        kept["timestamp"].to_physical().fill_null(-1).to_numpy(),
-        pairs,
+        codes(twice["kind"].fill_null("")),
+        twice["value"].fill_null(-1e300).to_numpy(),
+        twice["timestamp"].to_physical().fill_null(-1).to_numpy(),
+        pairs[again.to_numpy()],
     ]
     sort = np.lexsort(about)
     understood["doubled"] = doubled = int(np.all([np.diff(key[sort]) == 0 for key in about], axis=0).sum())

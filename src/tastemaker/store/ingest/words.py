@@ -31,9 +31,7 @@ def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     """
     if _nested(column.type):
         cells = [_words(cell) for cell in column.to_pylist()]
-        return pl.Series([words or None for words in cells], dtype=pl.List(pl.String)), pl.Series(
-            [words is None for words in cells], dtype=pl.Boolean
-        )
+        return _series(cells)
     series = values.series_of(column, name)
     if isinstance(series.dtype, pl.List):
         if series.dtype.inner != pl.String:
@@ -53,9 +51,13 @@ def as_words(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
         warnings.simplefilter("ignore")  # of invalid escapes in Python text
         read = {cell: _cell(cell, commas) for cell in distinct}
     cells = [[] if cell is None else read[cell] for cell in text.to_list()]
-    return pl.Series([words or None for words in cells], dtype=pl.List(pl.String)), pl.Series(
-        [words is None for words in cells], dtype=pl.Boolean
-    )
+    return _series(cells)
+
+
+def _series(cells: list[list[str] | None]) -> tuple[pl.Series, pl.Series]:
+    """The words of each cell, null where there are none; and which cells fit no form."""
+    words = pa.array([cell or None for cell in cells], pa.large_list(pa.large_string()))
+    return pl.Series(words), pl.Series([cell is None for cell in cells], dtype=pl.Boolean)
 
 
 def as_prose(text: pl.Series, joint: str) -> pl.Series:
