@@ -88,8 +88,11 @@ def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool
         events["timestamp"].to_physical().fill_null(-(2**62)).to_numpy() if timed else np.zeros(len(events))
     )
     users = codes(events["user_id"])
-    inside = pl.DataFrame({"user": users, "time": micros}).is_duplicated().to_numpy()
-    tied = float((inside & (micros > -(2**62))).sum()) / len(events) if timed and len(events) else 0.0
+    finer = (events["position"].to_numpy(),) if order == "position" else ()  # else that of the rows
+    sort = np.lexsort((*finer, micros, users))
+    next_to = (np.diff(users[sort]) == 0) & (np.diff(micros[sort]) == 0)
+    inside = np.concatenate([next_to, [False]]) | np.concatenate([[False], next_to])
+    tied = float((inside & (micros[sort] > -(2**62))).sum()) / len(events) if timed and len(events) else 0.0
     times = span(events["timestamp"])
     rows.understood["times"] = {
         "order": order,
@@ -97,11 +100,7 @@ def _describe(rows: Rows, placed: pl.DataFrame, order: str) -> tuple[float, bool
         "first": None if times is None else times[0].isoformat(),
         "last": None if times is None else times[1].isoformat(),
     }
-    alike = None
-    if order != "time":
-        sort = np.lexsort((events["position"].to_numpy(), micros, users))
-        next_to = (np.diff(users[sort]) == 0) & (np.diff(micros[sort]) == 0)
-        alike = _by_id(events["item_id"], sort, next_to)
+    alike = None if order == "time" else _by_id(events["item_id"], sort, next_to)
     if alike is not None and order == "position":
         rows.notes.append(
             f"inside equal times the positions follow the ids of the items ({alike:.0%} of neighbours): they"
