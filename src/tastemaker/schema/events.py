@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from tastemaker.errors import InputError
 
-Kinds = Sequence[str | None] | pa.Array | pa.ChunkedArray
-Values = Sequence[float | None] | npt.NDArray[np.float64] | pa.Array | pa.ChunkedArray
+Kinds: TypeAlias = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Values: TypeAlias = Sequence[float | None] | npt.NDArray[np.float64] | pa.Array | pa.ChunkedArray
 WANTED, NEITHER, UNWANTED = 1, 0, -1
 GLANCE = 0.1  # a play of a smaller share says nothing about taste
 HIGH, LOW = 0.6, 0.4  # where on its scale a rating begins to be wanted, and ends being unwanted
