@@ -160,3 +160,13 @@ def test_served_slates_and_their_events_become_a_log(folder: Path, tmp_path: Pat
     assert {one["estimator"] for one in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
     study = learn(Source(workspace=folder), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
     assert study["candidates"] == 2
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_reason_is_given_only_where_rows_are_missing(folder: Path, temperature: float) -> None:
+    service = open_at(folder, temperature)
+    few, many = (Query(history=("t001",), k=k, filters={"type": ("reel",)}) for k in (3, 60))
+    full, short = service.recommend_many([few, many])  # one search, as deep as the deepest
+    assert isinstance(full, Slate) and isinstance(short, Slate)
+    assert len(full.rows) == 3 and full.reason is None
+    assert len(short.rows) < 60 and short.reason is not None and "are allowed" in short.reason

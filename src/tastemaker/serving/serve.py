@@ -145,7 +145,7 @@ def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
             candidates=candidates,
             pool=tuple(ids[item] for item in candidates.items),
             scores=dict(zip(candidates.items.tolist(), candidates.scores.tolist(), strict=True)),
-            reason=candidates.reason,
+            reason=candidates.reason if len(candidates) < query.k else None,  # others may have asked for more
         )
-        for (_, slate), candidates in zip(asked, found, strict=True)
+        for (query, slate), candidates in zip(asked, found, strict=True)
     ]
