@@ -180,6 +180,10 @@ def test_what_cannot_be_answered_is_said(shop: tm.Workspace, tmp_path: Path) -> 
         shop.recommend()
     with pytest.raises(tm.InputError, match="no item has type 'polonaise'"):
         shop.recommend("u001", where={"type": "polonaise"})
+    wrong: dict[str, Any]
+    for wrong in ({"k": 0}, {"where": "type=reel"}, {"exclude": "i1"}, {"user": None, "history": "i1"}):
+        with pytest.raises(tm.InputError, match="|".join(wrong)):
+            shop.recommend(**{"user": "u001"} | wrong)
     empty = tm.Workspace.create(tmp_path / "empty").ingest(
         items=tiny_items(), interactions=tiny_interactions()
     )

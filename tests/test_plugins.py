@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tastemaker import plugins
@@ -98,6 +99,25 @@ def test_an_installed_encoder_becomes_a_view_and_a_broken_one_is_one_line(shop: 
     # Without the plugin the views are others, and so is what they are called.
     assert tastemaker(Path("/nowhere"), "encode", "-w", shop, "-q").returncode == 0
     assert len(artifacts(shop, "vectors")) == 2
+
+
+def test_the_plugin_of_the_page_works_on_titles_of_any_colour(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text().partition("## Plugins")[2]
+    source, points = page.split("```\n")[1:4:2]
+    install(tmp_path / "palette", "palette", source, points, tmp_path / "site")
+    titles = ["red mug", "black mug", "blue and green lamp", "red, green and blue scarf"]
+    (tmp_path / "items.csv").write_text(
+        "item_id,title\n" + "".join(f'i{n},"{titles[n % 4]} no {n}"\n' for n in range(40))
+    )
+    events = "".join(f"u{user},i{(7 * user + n) % 40},{n}\n" for user in range(20) for n in range(4))
+    (tmp_path / "log.csv").write_text("user_id,item_id,position\n" + events)
+    Workspace.create(tmp_path / "shop", {"text_view": "tfidf", "threads": 1})
+    files = ("--items", tmp_path / "items.csv", "--interactions", tmp_path / "log.csv")
+    for step in (["ingest", *files], ["encode", "-q"]):
+        done = tastemaker(tmp_path / "site", *step, "-w", tmp_path / "shop")
+        assert done.returncode == 0, done.stderr
+    view = load_views(artifacts(tmp_path / "shop", "vectors")[0])["palette"]
+    assert np.isnan(view).all(axis=1).sum() == np.isnan(view).any(axis=1).sum() == 20
 
 
 def test_a_tokenizer_is_chosen_by_its_name(shop: Path, site: Path) -> None:

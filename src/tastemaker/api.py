@@ -138,6 +138,12 @@ class Workspace:
         """
         from tastemaker.serving.query import Query
 
+        if k < 1:
+            raise InputError(f"k={k}: how many items is a whole number from 1")
+        if where is not None and not isinstance(where, Mapping):
+            raise InputError(f"where={where!r}: give a mapping of fields to values, as {{'colour': 'red'}}")
+        if isinstance(history, str) or isinstance(exclude, str):
+            raise InputError("history and exclude are lists of item ids, as ['I4', 'I9']")
         users = [user] if user is None or isinstance(user, str) else list(user)
         filters = {
             name: (values,) if isinstance(values, str) else tuple(values)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 from tests.conftest import tiny_interactions, tiny_items
 
-from tastemaker.cli.main import main
+from tastemaker.cli.main import app, main
 from tastemaker.cli.output import program
 from tastemaker.store import Workspace
 
@@ -266,7 +271,7 @@ def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_p
 
 IMPORTED = """
 import sys
-from tastemaker.cli.main import main
+from tastemaker.cli.main import app, main
 sys.argv = ["tastemaker", *sys.argv[1:]]
 try:
     main()
@@ -323,11 +328,31 @@ EXAMPLES = """\
 
 def test_the_help_names_the_commands_that_matter_and_all_explain_themselves(command) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = command("--help")
-    listed = [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()]
+    listed = re.findall(r"(?m)^  (\w+)", out.partition("Commands:\n")[2])
     assert code == 0 and listed == SHOWN and len(listed) <= 14
     for verb in SHOWN + HIDDEN:
         code, text, _ = command(verb, "--help")
         assert code == 0 and "Usage:" in text
+
+
+def shown(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group that help lists, with its path."""
+    yield path, command
+    for name, part in getattr(command, "commands", {}).items():
+        if not part.hidden:
+            yield from shown(part, (*path, name))
+
+
+def test_every_help_has_an_example_and_cuts_no_sentence() -> None:
+    without, cut = [], []
+    for path, part in shown(typer.main.get_command(app)):
+        words = " ".join(("tastemaker", *path))
+        text = part.get_help(click.Context(part, info_name=words))
+        body = text.partition("\n")[2].partition("\nOptions:")[0]
+        if words not in " ".join(body.split()):
+            without.append(words)
+        cut += [line for line in text.partition("Commands:\n")[2].splitlines() if line.endswith("...")]
+    assert (without, cut) == ([], [])
 
 
 @pytest.mark.parametrize(

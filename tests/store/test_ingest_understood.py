@@ -5,6 +5,7 @@ refusals.
 import gzip
 import json
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,21 @@ def kinds_of(result: dict[str, Any]) -> dict[str, dict[str, int]]:
 
 
 # ---- columns and ids
+
+
+def test_columns_that_play_no_part_are_named(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a column of kinds under another name goes unseen, and what people threw away counts as wanted."""
+    log = log_of([("u", f"i{n}", "thumbs_down", n) for n in range(5)], "customer", "product", "what", "hour")
+    taken(shop, log)
+    files = ["--items", str(shop.parent / "items.csv"), "--interactions", str(shop.parent / "log.csv")]
+    monkeypatch.setattr("sys.argv", ["tastemaker", "ingest", "-w", str(shop), *files])
+    with suppress(SystemExit):
+        main()
+    assert "not used: 'what', 'hour'" in capsys.readouterr().out
+    read = taken(shop, log, columns={"kind": "what"})["interactions"]["understood"]
+    assert read["unused"] == ["hour"] and read["kinds"]["unwanted"][0]["kind"] == "dislike"
 
 
 @pytest.mark.parametrize("swap", [False, True])

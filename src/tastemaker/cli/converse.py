@@ -129,6 +129,8 @@ def plan(
 ) -> None:
     """What a run would be: fields, goals, calls, tokens, cost, time, how far limits reach. Nothing is called
     or kept.
+
+    Example: tastemaker converse plan -w shop --n 500 --model rules
     """
     from tastemaker.flows.converse.generate import plan_run
 
@@ -146,7 +148,10 @@ def run(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again."""
+    """Generate a data set. Killed, it goes on where it was with `resume`; nothing paid for is paid again.
+
+    Example: tastemaker converse run -w shop --n 200
+    """
     from tastemaker.flows.converse.generate import generate
 
     with progress(quiet) as report:
@@ -168,7 +173,10 @@ def resume(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a data set: what is finished stays, what failed waits for `retry`."""
+    """Go on with a data set: what is finished stays, what failed waits for `retry`.
+
+    Example: tastemaker converse resume -w shop
+    """
     if changed not in ("same", "always"):
         raise InputError(f"--changed {changed}: choose same or always")
     with progress(quiet) as report:
@@ -187,7 +195,10 @@ def retry(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try failed conversations again, and only those."""
+    """Try failed conversations again, and only those.
+
+    Example: tastemaker converse retry -w shop
+    """
     with progress(quiet) as report:
         again = replace(session, resume="same", retry=kind or ["all"])
         emit(_go_on(workspace, name, None, again, report), as_json)
@@ -205,7 +216,10 @@ def _go_on(workspace: Path, name: str, n: int | None, session: Session, report: 
 
 @app.command()
 def status(workspace: Workspace = HERE, name: Name = FIRST, as_json: AsJson = False) -> None:
-    """How far a data set is, what failed and why, what was spent."""
+    """How far a data set is, what failed and why, what was spent.
+
+    Example: tastemaker converse status -w shop
+    """
     from tastemaker.flows.converse.generate import status as read_status
 
     emit(read_status(workspace, name), as_json)
@@ -217,6 +231,8 @@ def audit(
 ) -> None:
     """Check every turn and every message anew, and what the choice of items gives away; exit 1 when something
     fails.
+
+    Example: tastemaker converse audit -w shop
     """
     from tastemaker.flows.converse.audit import audit_run
 
@@ -240,7 +256,10 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Where to; default: exports/ beside the data set.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the data set in the shape that a trainer or an evaluator reads."""
+    """Write the data set in the shape that a trainer or an evaluator reads.
+
+    Example: tastemaker converse export -w shop --format chat
+    """
     from tastemaker.flows.converse.export import export_run
 
     emit(export_run(workspace, name, kind, extended, out), as_json)
@@ -261,6 +280,8 @@ def read(
 ) -> None:
     """Check every record of a file in one of the export formats; crs predictions are scored against the data
     set.
+
+    Example: tastemaker converse read -w shop chat.jsonl --format chat
     """
     from tastemaker.flows.converse.export import read_export
 
@@ -287,6 +308,8 @@ def judge(
 ) -> None:
     """Grade turns and pairs by several judges: do they agree, notice planted defects, and choose alike in
     either order?
+
+    Example: tastemaker converse judge -w shop
     """
     from tastemaker.flows.converse.judge import judge_run
 
@@ -316,6 +339,8 @@ def learn(
 ) -> None:
     """Fine-tune the workspace's model on the conversations, together with behaviour and item texts. A killed
     run resumes.
+
+    Example: tastemaker converse learn -w shop
     """
     from tastemaker.flows.converse.learn.model import learn_run
     from tastemaker.flows.converse.learn.settings import LearnSettings
@@ -338,6 +363,8 @@ def bench(
 ) -> None:
     """Six rankers, the model, the ceiling, and paired intervals, turn by turn; trains the model unless that
     is done.
+
+    Example: tastemaker converse bench -w shop
     """
     from tastemaker.flows.converse.learn.bench import bench_turns
     from tastemaker.flows.converse.learn.settings import LearnSettings
@@ -366,6 +393,8 @@ def report_command(
 ) -> None:
     """One page of the data set: the last audit, and example conversations with covers and sound inside the
     page.
+
+    Example: tastemaker converse report -w shop --out page.html
     """
     from tastemaker.flows.converse.page import report_page
 

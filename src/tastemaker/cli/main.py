@@ -304,6 +304,7 @@ def demo(
     """Try it on real traditional tunes.
 
     Builds everything for simulated listeners, evaluates it, then serves the page and prints its address.
+    Example: tastemaker demo --tunes 120
     """
     from tastemaker.flows.demo import build_demo
     from tastemaker.server import bind

@@ -40,6 +40,17 @@ class HelpfulGroup(TyperGroup):
             ctx.exit()
         return super().parse_args(ctx, args)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands with the whole first sentence of each; click cuts it at the line's end."""
+        rows = [
+            (name, command.get_short_help_str(limit=1000))
+            for name in self.list_commands(ctx)
+            if (command := self.get_command(ctx, name)) is not None and not command.hidden
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
 
 def group(text: str, name: str | None = None) -> typer.Typer:
     """A group of commands with `text` as its help; paragraphs that begin with two blanks are examples."""

@@ -11,12 +11,11 @@ from tastemaker.cli.options import AsJson, Quiet, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 
-app = group("Simulated worlds with known truth.")
+app = group("""
+    Simulated worlds with known truth, as tables to try the other commands on.
 
-
-@app.callback()
-def simulate() -> None:
-    """Simulated worlds with known truth."""
+      tastemaker retention simulate listeners --out world
+    """)
 
 
 @app.command()

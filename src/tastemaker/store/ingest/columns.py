@@ -26,7 +26,18 @@ _ITEM = (
 )
 ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
     "item_id": (*_ITEM, "id"),
-    "title": ("name", "item_name", "item_title", "product_title", "book_title", "track_name", "headline"),
+    "title": (
+        "name",
+        "item_name",
+        "item_title",
+        "product_title",
+        "product_name",
+        "movie_title",
+        "song_name",
+        "book_title",
+        "track_name",
+        "headline",
+    ),
     "text": ("body", "abstract", "overview", "summary"),
     "description": ("desc", "plot"),
     "attributes": ("attribute", "tags", "genres", "genre", "categories", "category", "keywords", "topics"),
@@ -64,6 +75,9 @@ _TIMES = (
     "created_at",
     "rated_at",
     "played_at",
+    "when",
+    "occurred_at",
+    "event_timestamp",
 )
 RATINGS = ("rating", "stars", "score", "overall", "star_rating", "user_rating", "review_score", "ratings")
 INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +86,9 @@ INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
         "uid",
         "reviewer_id",
         "customer_id",
+        "customer",
+        "client_id",
+        "shopper_id",
         "visitor_id",
         "listener_id",
         "member_id",

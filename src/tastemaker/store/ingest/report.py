@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _DELIMITERS = {"\t": "tab", " ": "blank"}
+_NAMED = 12  # unused columns named in the summary; --json has all
 _ORDERS = {
     "position": "ordered by position",
     "time": "ordered by time",
@@ -20,7 +21,7 @@ def described(report: Mapping[str, Any]) -> list[str]:
     cells.
     """
     understood = report["understood"]
-    lines = [_file(understood["file"]), _columns(understood["columns"])]
+    lines = [_file(understood["file"]), _columns(understood["columns"]), _unused(understood["unused"])]
     if report["rows"]:
         lines += [line for line in (_times(understood), _kinds(understood), _ratings(understood)) if line]
     for name, words in understood.get("null_words", {}).items():
@@ -65,6 +66,14 @@ def _columns(columns: Mapping[str, Any]) -> str:
             )
         told.append(f"{part} = '{role['column']}'" + (f" ({'; '.join(about)})" if about else ""))
     return "columns: " + ", ".join(told)
+
+
+def _unused(columns: Sequence[str]) -> str:
+    if not columns:
+        return ""
+    more = f" and {len(columns) - _NAMED:,} more" if len(columns) > _NAMED else ""
+    names = ", ".join(f"'{column}'" for column in columns[:_NAMED])
+    return f"not used: {names}{more}; if one plays a part, say which with --column PART={columns[0]}"
 
 
 def _times(understood: Mapping[str, Any]) -> str:

@@ -76,6 +76,7 @@ def ingest_items(
             " apart"
         )
     rows.understood["columns"] = _roles(rows, {})
+    rows.understood["unused"] = _unused(rows)
     rows.understood["doubled"] = int((repeated.fill_null(False).to_numpy()).sum())
     report = rows.report()
     kept = frame.filter(pl.Series(rows.good))
@@ -137,6 +138,7 @@ def ingest_interactions(
     frame = frame.with_columns(kind=kinds)
     frame = ordered(rows, frame)
     rows.understood["columns"] = _roles(rows, shares)
+    rows.understood["unused"] = _unused(rows)
     kept = frame.filter(pl.Series(rows.good))
     _describe_kinds(rows, kept, rules)
     _describe_times(rows, kept)
@@ -236,6 +238,12 @@ def _roles(rows: Rows, shares: dict[str, float]) -> dict[str, dict[str, Any]]:
             roles[part]["matches"] = round(shares[column], 4)
             roles[part]["runner_up_matches"] = round(shares[others[0]], 4) if others else None
     return roles
+
+
+def _unused(rows: Rows) -> list[str]:
+    """The columns that play no part, in the order of the file."""
+    taken = set(rows.names.values())
+    return [column for column in rows.source.table.column_names if column not in taken]
 
 
 def _settle_kind(rows: Rows) -> None:
