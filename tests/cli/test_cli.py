@@ -349,7 +349,7 @@ def test_every_help_has_an_example_and_cuts_no_sentence() -> None:
         words = " ".join(("tastemaker", *path))
         text = part.get_help(click.Context(part, info_name=words))
         body = text.partition("\n")[2].partition("\nOptions:")[0]
-        if words not in " ".join(body.split()):
+        if path and not re.search(rf"tastemaker [\w ]*\b{path[-1]}\b", " ".join(body.split())):
             without.append(words)
         cut += [line for line in text.partition("Commands:\n")[2].splitlines() if line.endswith("...")]
     assert (without, cut) == ([], [])
