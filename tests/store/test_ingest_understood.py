@@ -379,6 +379,20 @@ def test_unreadable_optional_cells_cost_no_row(shop: Path) -> None:
         taken(shop, log_of(rows, "user", "item", "position", "timestamp", "value", "kind"), strict=True)
 
 
+@pytest.mark.parametrize("nothing", ["", "NULL", " "])
+def test_a_column_that_holds_nothing_gives_way(shop: Path, nothing: str) -> None:
+    rows = [
+        (nothing, f"c{n % 2}", f"i{n}", nothing, nothing, f"2024-01-0{9 - n}", nothing, n % 5 + 1)
+        for n in range(8)
+    ]
+    names = ("user_id", "customer_id", "item_id", "position", "timestamp", "date", "rating", "score")
+    result = taken(shop, log_of(rows, *names), "item_id,title,name\n" + f"i1,{nothing},A\ni0,{nothing},B\n")
+    columns = {part: role["column"] for part, role in result["interactions"]["understood"]["columns"].items()}
+    assert columns == {"user_id": "customer_id", "item_id": "item_id", "timestamp": "date", "value": "score"}
+    assert result["items"]["understood"]["columns"]["title"]["column"] == "name"
+    assert "column 'position' is empty: it was not taken as position" in result["text"]
+
+
 def test_a_column_that_only_sounds_like_a_position_is_not_one(shop: Path) -> None:
     rows = [("u", f"i{n}", f"ORD-{n}", n) for n in range(9)]
     result = taken(shop, log_of(rows, "user", "item", "order", "ts"))

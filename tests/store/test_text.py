@@ -154,6 +154,13 @@ def test_one_damaged_line_does_not_make_a_file_latin(tmp_path: Path) -> None:
         read_any(tmp_path / "a.csv")
 
 
+def test_a_tsv_file_with_commas_and_a_typed_header_with_a_column_more(tmp_path: Path) -> None:
+    source = source_of(tmp_path / "a.tsv", b"user_id:token,item_id:token,rating:float,note\n1,2,3.5,good\n")
+    assert source.table.to_pylist() == [{"user_id": "1", "item_id": "2", "rating": "3.5", "note": "good"}]
+    one = source_of(tmp_path / "one.tsv", b"item_id\n1\n")
+    assert one.table.column_names == ["item_id"] and one.table.num_rows == 1
+
+
 def test_the_atomic_files_of_recbole(tmp_path: Path) -> None:
     text = "item_id:token\tgenre:token_seq\tyear:float\n1\tComedy Drama\t1999.0\n2\t\t2000.0\n"
     source = source_of(tmp_path / "ml.item", text)

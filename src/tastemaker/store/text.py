@@ -64,9 +64,9 @@ def read_csv(path: Path, encoding: str | None = None) -> Text:
     about |= {"format": "csv", "delimiter": delimiter}
     kinds: dict[str, str] = {}
     typed = [_TYPED.match(name) for name in names]
-    if all(typed):  # the atomic files of RecBole
+    if any(typed):  # the atomic files of RecBole, and columns that were added to them
         kinds = {match[1]: match[2] for match in typed if match}
-        names = list(kinds)
+        names = [match[1] if match else name for match, name in zip(typed, names, strict=True)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one in the first line")
@@ -232,7 +232,7 @@ def _header(data: bytes, path: Path) -> tuple[list[str], str, int]:
     if not line.strip():
         raise InputError(f"{path}: the first line is empty; it must name the columns")
     sample = [row for row in head[end : end + (64 << 10)].decode(errors="replace").splitlines()[1:100] if row]
-    delimiter = "\t" if ".tsv" in path.name.lower() else _delimiter(line, sample)
+    delimiter = "\t" if ".tsv" in path.name.lower() and "\t" in line else _delimiter(line, sample)
     if line.count(delimiter) >= MOST_COLUMNS:
         raise InputError(f"{path}: more than {MOST_COLUMNS:,} columns; drop those that are not needed")
     if end >= _LONGEST_HEADER:

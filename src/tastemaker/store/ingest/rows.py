@@ -120,6 +120,7 @@ class Rows:
         settings: IngestSettings,
     ) -> None:
         self.source, self.table, self.n, self.settings = source, table, source.table.num_rows, settings
+        self.notes: list[str] = list(source.notes)
         present = source.table.column_names
         self.candidates = cols.candidates(present, names)
         for part in names:
@@ -128,6 +129,7 @@ class Rows:
                 self.candidates.pop(part, None)
             elif given is not None and given in present:
                 self.candidates[part] = [given]
+        self._prefer_filled()
         self.names: dict[str, str] = {}
         for part, fit in self.candidates.items():
             free = [column for column in fit if column not in self.names.values()]
@@ -136,7 +138,6 @@ class Rows:
         self.code = np.zeros(self.n, dtype=np.int64)
         self.reasons: list[tuple[str, str]] = [("", "")]
         self.emptied: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
-        self.notes: list[str] = list(source.notes)
         self.understood: dict[str, Any] = {
             "file": dict(source.about) | {"records": self.n + len(source.unreadable)}
         }
@@ -148,6 +149,29 @@ class Rows:
                     f"{source.name}: no column for '{name}' (any of {accepted}, ... would do, or say which"
                     f" with --column {name}=COLUMN); the table has {have}"
                 )
+
+    def _prefer_filled(self) -> None:
+        """Of several columns that could play a part, those that hold nothing come last; an order of events
+        that holds nothing is none.
+        """
+        for part, fit in list(self.candidates.items()):
+            ordering = part in ("position", "timestamp")
+            if self.n and self.settings.column(self.table, part) is None and (len(fit) > 1 or ordering):
+                holding = [column for column in fit if not self._holds_nothing(column)]
+                self.candidates[part] = holding + [column for column in fit if column not in holding]
+                if ordering and not holding:
+                    del self.candidates[part]
+                    self.notes.append(f"column '{fit[0]}' is empty: it was not taken as {part}")
+
+    def _holds_nothing(self, column: str) -> bool:
+        """Whether every cell is empty or a word that stands for nothing."""
+        cells = self.source.table.column(column)
+        if cells.null_count == self.n or pa.types.is_null(cells.type):
+            return True
+        if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+            return False
+        words = pl.Series(pl.from_arrow(cells)).unique().drop_nulls().str.strip_chars()
+        return bool(words.is_in(["", *values.NULL_WORDS]).all())
 
     def column(self, name: str) -> pa.ChunkedArray | None:
         """The file's column for our `name`, if it has one."""
