@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
@@ -54,6 +54,7 @@ def test_what_a_writer_quotes_comes_back(
 LINE = st.lists(st.text(st.sampled_from('a1" '), max_size=4), min_size=1, max_size=5).map(",".join)
 
 
+@example(lines=['"" '], end="\n")
 @ANY
 @given(st.lists(LINE, max_size=12), st.sampled_from(["\n", "\r\n"]))
 def test_lone_quotes_lose_no_line(tmp_path: Path, lines: list[str], end: str) -> None:

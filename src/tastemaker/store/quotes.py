@@ -121,7 +121,9 @@ def mended(data: bytes, rows: Rows) -> tuple[bytes, list[int]]:
         row += bool(line)
         if b'"' in line:
             cells, at, literal = _cells(lines, at, quoted, rows)
-            line = rows.delimiter.join(_quoted(cell, rows.delimiter) for cell in cells)
+            line = (
+                rows.delimiter.join(_quoted(cell, rows.delimiter) for cell in cells) or b'""'
+            )  # still a row
             healed += [row] * literal
         else:
             at += 1

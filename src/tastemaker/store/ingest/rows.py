@@ -222,14 +222,14 @@ class Rows:
             try:
                 result, wrong = read(column, self.names[name])
                 self.empty(wrong, name, reason)
-                self.empty(self._damaged(name), name, NOT_UTF8)
+                self.empty(self.damaged(name), name, NOT_UTF8)
                 return result
             except InputError as error:
                 self.notes.append(f"{error}; it was left out")
                 del self.names[name]
         return pl.Series([None] * self.n, dtype=dtype)
 
-    def _damaged(self, name: str) -> pl.Series:
+    def damaged(self, name: str) -> pl.Series:
         """Which cells of a column are text that is not UTF-8."""
         cells = self.source.damaged.get(self.names[name])
         return pl.Series(np.zeros(self.n, dtype=bool) if cells is None else cells)
@@ -264,7 +264,7 @@ class Rows:
         if ids is not text:
             self.notes.append(f"the ids in '{self.names[name]}' were floats once (12.0): they are read as 12")
         longest = self.settings.longest_id
-        self.refuse(self._damaged(name), name, NOT_UTF8)
+        self.refuse(self.damaged(name), name, NOT_UTF8)
         self.refuse(ids.is_null(), name, "empty; every row needs an id")
         nothing = ids.is_in(list(values.NULL_WORDS)).fill_null(False)
         self.refuse(nothing, name, _NOBODY)
@@ -295,7 +295,7 @@ class Rows:
             column = self.column(name)
             if column is not None:
                 times, wrong = values.as_time(column, self.names[name], years)
-                self.refuse(self._damaged(name), name, NOT_UTF8)
+                self.refuse(self.damaged(name), name, NOT_UTF8)
                 self.refuse(wrong, name, reason)
                 return times
         return self._optional(name, read, pl.Datetime("us", "UTC"), reason)
@@ -327,7 +327,7 @@ class Rows:
         if column is None:
             return None
         positions, bad = values.as_whole(column, self.names["position"])
-        self.refuse(self._damaged("position"), "position", NOT_UTF8)
+        self.refuse(self.damaged("position"), "position", NOT_UTF8)
         self.refuse(bad, "position", "not a whole number from 0; positions count a user's events from 0")
         self.refuse(
             positions.is_null(),

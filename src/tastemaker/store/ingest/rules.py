@@ -134,6 +134,7 @@ def ingest_interactions(
         value=rows.number("value"),
         request_id=rows.text("request_id"),
     )
+    frame = frame.with_columns(value=_rated(rows, frame["value"]))
     rules, kinds = _kinds(rows, frame["value"])
     frame = frame.with_columns(kind=kinds)
     frame = ordered(rows, frame)
@@ -279,11 +280,30 @@ def _settle_kind(rows: Rows) -> None:
         rows.names["kind"] = max(known, key=lambda column: known[column])
 
 
+def _rated(rows: Rows, numbers: pl.Series) -> pl.Series:
+    """The values without -1 where it is the one negative number of a column of ratings beyond 1: it says that
+    nothing was given.
+    """
+    name = rows.names.get("value", "")
+    below = (numbers < 0).fill_null(False)
+    if rows.settings.scale or not cols.is_rating(name) or not below.any():
+        return numbers
+    if not (numbers.filter(below) == -1).all() or not (numbers > 1).any():
+        return numbers
+    rows.notes.append(
+        f"{int(below.sum()):,} ratings in '{name}' are -1, all others at least 0: they were read as not"
+        " given; --scale LOW,HIGH says otherwise"
+    )
+    return numbers.set(below, None)
+
+
 def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
     """How events are to be read, and the kind of each by the names of `schema.KINDS`; unknown ones as they
     are. An event without a kind is a rating where its value stands in a column of ratings.
     """
     kinds = rows.text("kind")
+    if "kind" in rows.names:  # a word that cannot be read may have been a refusal: it says nothing
+        kinds = kinds.set(rows.damaged("kind"), "(unreadable)")
     rows.understood["spellings"] = {}
     if "kind" in rows.names:
         names: dict[str, str] = {}
