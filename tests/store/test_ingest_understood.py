@@ -231,6 +231,20 @@ def test_columns_of_kinds_have_many_names(shop: Path, column: str) -> None:
     assert kinds_of(result) == {"wanted": {"like": 1}, "unwanted": {"dislike": 1}, "ignored": {}}
 
 
+def test_minus_one_beside_other_ratings_is_none_given(shop: Path) -> None:
+    rows = [("u", f"i{n}", n, value) for n, value in enumerate((-1, 10, 9, 2, -1))]
+    result = taken(shop, log_of(rows, "user", "item", "ts", "rating"))
+    data = load_data(Workspace.open(shop))
+    assert [data.item_ids[item] for item in data.histories.of(0)] == ["i1", "i2"]
+    assert data.unwanted == {"u": frozenset({"i3"})} and "2 ratings in 'rating' are -1" in result["text"]
+
+
+def test_a_kind_that_is_not_utf8_says_nothing(shop: Path) -> None:
+    rows = [("u", f"i{n}", n, kind) for n, kind in enumerate(("like", "déteste", "jö", "jö"))]
+    log = log_of(rows, "user", "item", "ts", "kind").encode() + b"u,i9,9,d\xe9teste\n"
+    assert kinds_of(taken(shop, log))["wanted"] == {"like": 1}
+
+
 def test_a_column_called_type_that_holds_no_kinds_is_none(shop: Path) -> None:
     rows = [("u", "i1", 1, "phone"), ("u", "i2", 2, "tablet")]
     result = taken(shop, log_of(rows, "user", "item", "ts", "type"))
