@@ -7,10 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import quiet, tiny_interactions, tiny_items
+from tests.conftest import TINY, quiet, tiny_interactions, tiny_items
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.ingest import ingest_files
@@ -103,3 +104,16 @@ def test_training_artifacts_name_what_they_were_built_from(untouched_workspace: 
     assert not list(pipeline.workspace.root.rglob("*.bin")) and not list(
         pipeline.workspace.root.rglob("*.pkl")
     )
+
+
+def test_texts_that_tell_nothing_apart_leave_behaviour(tmp_path: Path) -> None:
+    items = tiny_items()
+    titles = pa.array([f"Thing {number}" for number in range(items.num_rows)])
+    plain = items.select(["item_id"]).append_column("title", titles)
+    pq.write_table(plain, tmp_path / "items.parquet")
+    pq.write_table(tiny_interactions(), tmp_path / "interactions.parquet")
+    folder = tmp_path / "shop"
+    Workspace.create(folder, TINY)
+    ingest_files(folder, tmp_path / "items.parquet", tmp_path / "interactions.parquet")
+    stages = run_stages(folder, quiet, "tokens")["stages"]
+    assert [stage["stage"] for stage in stages] == ["vectors", "tokens"]

@@ -48,7 +48,7 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
         codes,
         sizes,
         _labels(pipeline),
-        encode(book, content)[:, : codes.shape[1]] if len(views) > len(content) else None,
+        encode(book, content)[:, : codes.shape[1]] if 0 < len(content) < len(views) else None,
     )
     write_arrays(folder / "codebook.safetensors", book.arrays())
     write_json(folder / "codebook.json", book.settings() | {"resolved_sizes": list(sizes)})
