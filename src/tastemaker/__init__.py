@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from tastemaker import converse, experiment, explore, retention
     from tastemaker.api import Workspace
     from tastemaker.errors import ArtifactError, InputError, ModelError, TastemakerError
+
+    from . import converse, experiment, explore, retention
 
 __all__ = [
     "ArtifactError",

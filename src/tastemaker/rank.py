@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from tastemaker import retention
+import tastemaker.retention as retention
 
 warnings.warn("tastemaker.rank is called tastemaker.retention now", DeprecationWarning, stacklevel=2)
 sys.modules[__name__] = retention

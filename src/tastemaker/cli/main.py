@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from tastemaker import __version__
-from tastemaker.cli import deployments, simulate
+import tastemaker.cli.deployments as deployments
+import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
 from tastemaker.cli.explore import app as explore_app
@@ -77,7 +77,9 @@ def version(
 ) -> None:
     """Recommendations from your catalogue and your logs."""
     if show:
-        print(f"tastemaker {__version__}")
+        from importlib.metadata import version as installed
+
+        print(f"tastemaker {installed('tastemaker')}")
         raise typer.Exit
 
 

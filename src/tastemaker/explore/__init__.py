@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     )
     from tastemaker.explore.estimate.logger import fitted_propensities
     from tastemaker.explore.estimates import PolicyEstimate, estimate_policy
-    from tastemaker.explore.gate import Certificate, GateSettings, certify
+    from tastemaker.explore.gate.certificate import Certificate
+    from tastemaker.explore.gate.certify import GateSettings, certify
     from tastemaker.explore.learn.path import Features, Outcome, PathSettings, learn_path, safe_opg
     from tastemaker.explore.learn.softmax import Settings
     from tastemaker.explore.ledger import Ledger

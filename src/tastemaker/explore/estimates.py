@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker import plugins
+import tastemaker.plugins as plugins
 from tastemaker.errors import InputError
 from tastemaker.explore.bounds import lower_bound
 from tastemaker.explore.estimate import (

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker import schema
+import tastemaker.schema as schema
 from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.corpus.splits import Split, leave_one_out, time_split
 from tastemaker.schema import EventRules

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tastemaker import plugins
+import tastemaker.plugins as plugins
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, Snapshot, last_snapshot, load_data
 from tastemaker.store import Workspace, fingerprint

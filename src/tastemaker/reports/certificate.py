@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tastemaker.reports import templating
+import tastemaker.reports.templating as templating
 
 SUPPORTS = {
     "logged": (

@@ -8,8 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import tastemaker.reports.figures as figures
+import tastemaker.reports.templating as templating
 from tastemaker.errors import InputError
-from tastemaker.reports import figures, templating
 from tastemaker.reports.figures import Drawing, Row, Series
 from tastemaker.reports.read import need, numbers, sequence
 

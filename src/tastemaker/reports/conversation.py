@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tastemaker.reports import templating
+import tastemaker.reports.templating as templating
 from tastemaker.reports.read import need, sequence
 
 

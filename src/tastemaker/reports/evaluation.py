@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tastemaker.reports import templating
+import tastemaker.reports.templating as templating
 from tastemaker.reports.figures import Drawing, Row
 from tastemaker.reports.plots import drawings, primary_of
 from tastemaker.reports.read import mapping, need, number, row, sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tastemaker.reports import figures
+import tastemaker.reports.figures as figures
 from tastemaker.reports.figures import Drawing, Row, Series
 from tastemaker.reports.read import mapping, need, number, numbers, row, sequence
 

@@ -1,6 +1,6 @@
 """What crosses a folder: every table with its Arrow schema, and the one table of event kinds."""
 
-from tastemaker.schema import columns
+import tastemaker.schema.columns as columns
 from tastemaker.schema.events import KINDS, EventKind, EventRules, kind_named, kind_of
 from tastemaker.schema.tables import (
     ANONYMOUS,

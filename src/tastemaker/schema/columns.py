@@ -26,8 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+import tastemaker.schema.values as values
 from tastemaker.errors import InputError
-from tastemaker.schema import values
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -12,8 +12,8 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
+import tastemaker.semantic_ids.network as network
 from tastemaker.errors import InputError
-from tastemaker.semantic_ids import network
 from tastemaker.semantic_ids.codebook import Codebook
 from tastemaker.semantic_ids.rkmeans import RkmeansSettings, kmeans
 from tastemaker.semantic_ids.sizes import check_sizes

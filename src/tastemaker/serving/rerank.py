@@ -6,7 +6,7 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 
-from tastemaker import plugins
+import tastemaker.plugins as plugins
 from tastemaker.experiment.assign import arm_at, position
 from tastemaker.flows.retention.adjust import rule_of
 from tastemaker.flows.retention.live.context import Context

@@ -12,7 +12,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tastemaker import plugins
+import tastemaker.plugins as plugins
 from tastemaker.errors import InputError
 
 FORMAT = 1

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tastemaker import schema as schemas
+import tastemaker.schema as schemas
+import tastemaker.store.text as text
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.schema import values
-from tastemaker.store import text
 from tastemaker.store.files import replacing
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker import schema
+import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
 from tastemaker.store.files import sweep, write_json, write_text

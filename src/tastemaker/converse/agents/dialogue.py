@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
+import tastemaker.converse.agents.checks as checks
 from tastemaker.chat import Media
-from tastemaker.converse.agents import checks
 from tastemaker.converse.agents.answers import (
     ClosingAnswer,
     GoalAnswer,

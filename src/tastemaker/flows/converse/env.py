@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from tastemaker import plugins
+import tastemaker.plugins as plugins
 from tastemaker.chat import Chat
 from tastemaker.converse.agents.dialogue import World
 from tastemaker.converse.agents.plan import Listeners, Plan, make_plan

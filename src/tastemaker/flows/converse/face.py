@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import tastemaker.flows.converse.dataset as dataset
+import tastemaker.flows.converse.generate as generating
 from tastemaker.converse.record import Conversation
-from tastemaker.flows.converse import dataset
-from tastemaker.flows.converse import generate as generating
 from tastemaker.flows.converse.audit import audit_run
 from tastemaker.flows.converse.export import export_run
 from tastemaker.flows.converse.generate import Session

@@ -11,7 +11,7 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
-from tastemaker import plugins
+import tastemaker.plugins as plugins
 from tastemaker.chat import (
     FAILURES,
     Budget,

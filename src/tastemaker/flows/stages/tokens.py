@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker import plugins, schema
+import tastemaker.plugins as plugins
+import tastemaker.schema as schema
 from tastemaker.corpus.pairs import cooccurring_pairs
 from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Pipeline

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tastemaker import plugins, schema
+import tastemaker.plugins as plugins
+import tastemaker.schema as schema
 from tastemaker.corpus.pairs import near_pairs
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report

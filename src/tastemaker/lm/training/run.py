@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+import tastemaker.lm.training.checkpoint as checkpoint
 from tastemaker.errors import ModelError
-from tastemaker.lm.training import checkpoint
 from tastemaker.lm.training.batches import Batches, Examples, micro_batches
 from tastemaker.lm.training.losses import batch_loss, head_weight
 from tastemaker.lm.training.regularise import Dropout, moving_average

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker import schema
+import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, BusyError, InputError, TastemakerError
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION

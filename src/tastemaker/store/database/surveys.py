@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from tastemaker import schema
+import tastemaker.schema as schema
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
 

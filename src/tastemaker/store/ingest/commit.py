@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from tastemaker import schema
+import tastemaker.schema as schema
 from tastemaker.errors import InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json

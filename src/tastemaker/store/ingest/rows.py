@@ -14,9 +14,9 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+import tastemaker.store.ingest.columns as cols
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, values
-from tastemaker.store.ingest import columns as cols
 from tastemaker.store.ingest.words import as_prose, as_words
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
 

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from tastemaker import schema
+import tastemaker.schema as schema
+import tastemaker.store.ingest.columns as cols
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, values
 from tastemaker.stats.random import hashed_order
-from tastemaker.store.ingest import columns as cols
 from tastemaker.store.ingest.order import codes, ordered, ranks, share, span
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
 from tastemaker.store.tables import Source, as_source

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+import tastemaker.flows.converse.learn.rankers as rankers
 from tastemaker.converse.benchmark import (
     TurnQuery,
     by_turn,
@@ -22,7 +23,6 @@ from tastemaker.converse.benchmark import (
 )
 from tastemaker.converse.exports.crs import catalogue_diversity, distinct_two
 from tastemaker.corpus.dialogue import prompts
-from tastemaker.flows.converse.learn import rankers
 from tastemaker.flows.converse.learn.dialogues import DialogueDataset, open_dialogues
 from tastemaker.flows.converse.learn.model import DialogueModel, load_dialogue_model, train_dialogue
 from tastemaker.flows.converse.learn.settings import LearnSettings
