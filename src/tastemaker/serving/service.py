@@ -54,8 +54,9 @@ class WorkspaceService:
         self.offers, self._file = Offers(self.database), read_settings(workspace.root)
         self._live = self._load(workspace, in_service(workspace))
         self._swapping, self._stopped = threading.Lock(), threading.Event()
+        self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments")
         if watch:
-            threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments").start()
+            self._watcher.start()
 
     @property
     def parts(self) -> Parts:
@@ -103,14 +104,17 @@ class WorkspaceService:
         while not self._stopped.wait(seconds):
             try:
                 self.swap()
-            except TastemakerError as error:
+            except Exception as error:  # whatever it is: a watcher that dies would serve the old for ever
                 if str(error) != said:
-                    log.error("%s goes on serving: %s", self.parts.deployment, error)
+                    expected = isinstance(error, TastemakerError)
+                    log.error("%s goes on serving: %s", self.parts.deployment, error, exc_info=not expected)
                 said = str(error)
 
     def close(self) -> None:
-        """Stop looking for deployments, and close the database."""
+        """Stop looking for deployments, and close the database once nobody looks."""
         self._stopped.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
         self.database.close()
 
     def ready(self) -> tuple[bool, str]:

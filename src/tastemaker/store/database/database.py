@@ -6,6 +6,7 @@ thread.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import pyarrow as pa
@@ -197,7 +197,9 @@ class Database:
             row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
         if row is None:
             with self.transaction() as connection:
-                connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, token_hex(32)))
+                connection.execute(
+                    "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32))
+                )
                 row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
         return str(row[0])
 
