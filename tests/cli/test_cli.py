@@ -490,7 +490,7 @@ def test_deployments_are_listed_activated_and_rolled_back(  # type: ignore[no-un
     code, out, _ = command("deployments", "list", "-w", folder)
     new, old = (line.removeprefix("*").split()[0] for line in out.splitlines())
     assert code == 0 and out.startswith("* d-") and "(63 items)" in out and "(64 items)" in out
-    rows = json.loads(command("deployments", "list", "-w", folder, "--json")[1])["deployments"]
+    rows = json.loads(command("deployments", "-w", folder, "--json")[1])["deployments"]
     assert [row["active"] for row in rows] == [True, False] and [row["name"] for row in rows] == [new, old]
     assert all(row["model"] and row["tokens"] and row["trie"] and row["memory"] for row in rows)
     code, out, _ = command("deployments", "rollback", "-w", folder)

@@ -353,6 +353,9 @@ def test_a_sorted_file_without_times_decides_nothing(shop: Path) -> None:
         (1_600_000_000_000, "milliseconds since 1970"),
         ("2020-09-13", "ISO 8601 text"),
         ("1600000000.5", "seconds since 1970"),
+        ("13.9.2020", "day.month.year"),
+        ("13/09/2020 10:15", "day/month/year"),
+        ("9/13/2020", "month/day/year"),
     ],
 )
 def test_the_unit_of_times_is_told(shop: Path, time: Any, unit: str) -> None:
@@ -360,6 +363,11 @@ def test_the_unit_of_times_is_told(shop: Path, time: Any, unit: str) -> None:
         "times"
     ]
     assert times["unit"] == unit and times["first"].startswith("2020-09-13")
+
+
+def test_a_date_that_could_be_two_days_is_none(shop: Path) -> None:
+    result = taken(shop, log_of([("u", "i1", "1/2/2020"), ("u", "i2", "3/4/2020")], "user", "item", "ts"))
+    assert "column 'ts' was not taken as timestamp" in result["text"]
 
 
 def test_times_of_another_age_are_pointed_at(shop: Path) -> None:
@@ -522,6 +530,53 @@ def test_a_cell_that_is_not_utf8_costs_its_row_only_where_it_is_an_id(shop: Path
     assert dict(zip(table["item_id"].to_pylist(), table["title"].to_pylist(), strict=True))["i98"] is None
     assert "1 cells left empty: column 'title': the text is not UTF-8" in result["text"]
     assert "column 'item_id': the text is not UTF-8" in result["text"]
+
+
+def test_a_byte_that_is_not_utf8_costs_a_json_line_one_cell(shop: Path) -> None:
+    good = "".join(
+        json.dumps({"item_id": f"i{n}", "title": f"Café {n}"}, ensure_ascii=False) + "\n" for n in range(9)
+    )
+    lines = [
+        b'{"item_id": "i97", "title": "Caf\xe9", "tags": ["a", "b"]}\n',
+        b'{"item_id": "i98", "title": "Tea", "tags": ["\xe9", "b"]}\n',
+        b'{"item_id": "i\xe9", "title": "Title"}\n',
+        b'{"item_id": "i99", "\xe9": 1}\n',
+    ]
+    log = json.dumps({"user": "u", "item": "i97", "ts": 1}) + "\n"
+    result = taken(shop, log, good.encode() + b"".join(lines), suffix=".jsonl", items_suffix=".jsonl")
+    assert [result["items"]["accepted"], result["items"]["refused"]] == [11, 2]
+    table = {row["item_id"]: row for row in Workspace.open(shop).table("items").to_pylist()}
+    assert table["i97"]["title"] is None and table["i97"]["attributes"] == ["a", "b"]
+    assert table["i98"]["title"] == "Tea" and table["i98"]["attributes"] is None
+    assert table["i3"]["title"] == "Café 3"
+    assert "column 'item_id': the text is not UTF-8" in result["text"]
+
+
+def test_double_colons_part_cells_and_a_first_line_of_data_is_named(shop: Path) -> None:
+    log = "UserID::MovieID::Rating::Timestamp\nu1::i1::5::978300760\nu1::i2::1::978300761\n"
+    result = taken(shop, log)
+    assert result["interactions"]["understood"]["file"]["delimiter"] == "::"
+    assert kinds_of(result) == {"wanted": {"rating": 1}, "unwanted": {"rating": 1}, "ignored": {}}
+    with pytest.raises(InputError, match="its first line is data: add a line that names the columns"):
+        taken(shop, log.split("\n", 1)[1].replace("u1", "1").replace("i", ""))
+
+
+@pytest.mark.parametrize(("column", "half"), [("watch_ratio", 0.5), ("percent_played", 50), ("progress", 50)])
+def test_shares_and_percents_of_a_play(shop: Path, column: str, half: float) -> None:
+    rows = [("u", "i1", 1, half), ("u", "i2", 2, half / 10), ("u", "i3", 3, half * 2)]
+    result = taken(shop, log_of(rows, "user", "item", "ts", column))
+    assert kinds_of(result) == {"wanted": {"play": 2}, "unwanted": {}, "ignored": {"play": 1}}
+    assert Workspace.open(shop).table("interactions")["value"].to_pylist() == [0.5, 0.05, 1.0]
+    assert ("holds percents" in result["text"]) == (half == 50)
+
+
+def test_a_purchase_with_one_star_is_not_wanted(shop: Path) -> None:
+    rows = [("u", "i1", 1, "purchase", 1), ("u", "i2", 2, "purchase", 5), ("u", "i3", 3, "purchase", "")]
+    log = log_of(rows, "user", "item", "ts", "event", "rating")
+    result = taken(shop, log)
+    assert kinds_of(result)["unwanted"] == {"rating": 1} and "carry a rating" in result["text"]
+    assert kinds_of(result)["wanted"] == {"rating": 1, "purchase": 1}
+    assert kinds_of(taken(shop, log, positive=("purchase",)))["wanted"] == {"purchase": 3}
 
 
 def test_targets_that_nothing_can_find_are_counted() -> None:

@@ -31,13 +31,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stder
 
 
 class HelpfulGroup(TyperGroup):
-    """A group of commands that prints its help, and ends well, when it is called with nothing."""
+    """A group of commands that prints its help, and ends well, when it is called with nothing; with options
+    alone it lists, where it can.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Print the help where no argument is given; otherwise read the arguments."""
         if not args and not ctx.resilient_parsing:
             print(ctx.get_help())
             ctx.exit()
+        if args and args[0].startswith("-") and args[0] != "--help" and "list" in self.commands:
+            args = ["list", *args]
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -54,6 +54,7 @@ NULL_WORDS = frozenset(
 )
 # Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d", "%Y/%m/%dT%H:%M:%S")
+_YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 
 
@@ -143,10 +144,10 @@ def as_whole(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
 def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl.Series, pl.Series]:
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
-    Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), and numbers since 1970, whose size
-    tells
-    their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With
-    `years`, whole numbers from 1000 to 2999 are years.
+    Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), 31.12.2023 and 12/31/2023 (see
+    `day_order`), and numbers since 1970, whose size tells their unit: below 1e11 seconds, below 1e14
+    milliseconds, below 1e17 microseconds, else nanoseconds. With `years`, whole numbers from 1000 to 2999 are
+    years.
     """
     series = series_of(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -272,6 +273,28 @@ def _whole_since_1970(numbers: pl.Series) -> pl.Series:
     return made.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
+def day_order(text: pl.Series) -> str:
+    """How the dates of a column that end in the year are written: "day.month.year", "day/month/year",
+    "month/day/year"; or "" where there are none, or no date of it tells which number is the month.
+    """
+    parts = text.str.extract_groups(_YEAR_LAST).struct.unnest().drop_nulls("1")
+    if parts.is_empty():
+        return ""
+    if (parts["2"] == ".").all():
+        return "day.month.year"
+    first, second = (parts[name].cast(pl.Int32) for name in ("1", "3"))
+    if (first <= 12).all() == (second <= 12).all():
+        return ""
+    return "month/day/year" if (first <= 12).all() else "day/month/year"
+
+
+def _year_last(text: pl.Series) -> pl.Series:
+    """Dates that end in their year, in the one order `day_order` names, as ISO 8601 writes them."""
+    month, day = ("${1}", "${3}") if day_order(text).startswith("month") else ("${3}", "${1}")
+    iso = text.str.replace(_YEAR_LAST, "${4}-" + month + "-" + day + "${5}")
+    return iso.str.replace(r"-(\d)(-|\D|$)", "-0${1}${2}").str.replace(r"-(\d)(\D|$)", "-0${1}${2}")
+
+
 def _iso(text: pl.Series) -> pl.Series:
     text = (
         text.str.replace(r"^(\S+) +", "${1}T")
@@ -283,4 +306,7 @@ def _iso(text: pl.Series) -> pl.Series:
         zone = "UTC" if pattern in _ZONED else None
         tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
         made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
+    other = (made.is_null() & text.is_not_null()).arg_true()
+    if len(other) and day_order(text[other]):
+        made = made.scatter(other, _iso(_year_last(text[other])))
     return made.set(~made.dt.year().is_between(1, 9999).fill_null(True), None)

@@ -37,6 +37,7 @@ _BLOCK = 64 << 20
 _CHUNK = 32 << 20
 _SAMPLE = 256 << 10
 _DELIMITERS = ",\t;|"
+_DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _TYPED = re.compile(r"^(.*):(token|token_seq|float|float_seq)$")
 
 
@@ -60,8 +61,9 @@ def read_csv(path: Path, encoding: str | None = None) -> Text:
     """
     data, about = _bytes(path)
     data, notes = _as_utf8(data, path, encoding, about)
+    data, double = _double_colons(data)
     names, delimiter, start = _header(data, path)
-    about |= {"format": "csv", "delimiter": delimiter}
+    about |= {"format": "csv", "delimiter": "::" if double else delimiter}
     kinds: dict[str, str] = {}
     typed = [_TYPED.match(name) for name in names]
     if any(typed):  # the atomic files of RecBole, and columns that were added to them
@@ -69,7 +71,8 @@ def read_csv(path: Path, encoding: str | None = None) -> Text:
         names = [match[1] if match else name for match, name in zip(typed, names, strict=True)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one in the first line")
+        remedy = headless(names) or "; rename one in the first line"
+        raise InputError(f"{path}: two columns are called '{twice[0]}'{remedy}")
     body: bytes | memoryview = memoryview(data)[start:]
     rows_of = Rows.of(bytes(body[:_SAMPLE]), delimiter, len(names))
     found = survey(body, rows_of)
@@ -248,6 +251,20 @@ def _header(data: bytes, path: Path) -> tuple[list[str], str, int]:
     return names, delimiter, end
 
 
+def headless(names: list[str]) -> str:
+    """What to say where the names of the columns are numbers and times: the first line is no header."""
+    data = names and all(re.fullmatch(r"[-\d.:/TZ ]+", name) for name in names)
+    return "; its first line is data: add a line that names the columns" if data else ""
+
+
+def _double_colons(data: bytes) -> tuple[bytes, bool]:
+    """The text with one character for each `::`, where that is what parts its header; and whether it is."""
+    line = data[: _LONGEST_HEADER + 1].split(b"\n", 1)[0].decode(errors="replace")
+    if "::" not in line or _DOUBLE in data or any(one in line for one in _DELIMITERS):
+        return data, False
+    return data.replace(b"::", _DOUBLE), True
+
+
 def _delimiter(header: str, sample: list[str]) -> str:
     """What parts the header, and most of the rows into as many cells."""
 
@@ -256,7 +273,7 @@ def _delimiter(header: str, sample: list[str]) -> str:
         same = sum(row.count(one) == count for row in sample) / max(1, len(sample))
         return count > 0 and (same >= 0.5 or not sample), count, same
 
-    return max(_DELIMITERS, key=fits)
+    return max(_DELIMITERS + _DOUBLE.decode(), key=fits)
 
 
 def _parsed(
@@ -326,30 +343,35 @@ def _object(line: bytes) -> dict[str, Any] | str:
     if len(line) > LONGEST:
         return f"longer than {LONGEST >> 20} MiB; shorten it"
     try:
-        record = json.loads(line.decode())
-        if b"\\u" in line:
-            json.dumps(record, ensure_ascii=False).encode()  # refuses lone surrogates
+        record = json.loads(line.decode(errors="surrogateescape"))
         if not isinstance(record, dict):
             raise ValueError("not an object")
+        if b"\\u" in line:  # a lone surrogate is no text; a byte that is not UTF-8 costs its cell alone
+            json.dumps(record, ensure_ascii=False).encode(errors="surrogateescape")
+        "".join(record).encode()
     except (ValueError, RecursionError) as error:
         return f"not one JSON object in UTF-8 on one line ({' '.join(str(error).split())[:200]})"
     return record
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """One Arrow column; values of mixed types become text, anything nested but a list of words JSON."""
+    """One Arrow column; values of mixed types become text, anything nested but a list of words JSON. Where a
+    text is not UTF-8, all are bytes.
+    """
     try:
         column = pa.array(values, from_pandas=False)
         if not pa.types.is_struct(column.type) and not pa.types.is_nested(
             getattr(column.type, "value_type", pa.null())
         ):
             return column
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         pass
-    return pa.array(
-        [
-            value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for value in values
-        ],
-        pa.string(),
-    )
+    texts = [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        raw = [None if text is None else text.encode(errors="surrogateescape") for text in texts]
+        return pa.array(raw, pa.large_binary())

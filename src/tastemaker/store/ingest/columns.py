@@ -80,6 +80,18 @@ _TIMES = (
     "event_timestamp",
 )
 RATINGS = ("rating", "stars", "score", "overall", "star_rating", "user_rating", "review_score", "ratings")
+SHARES = (
+    "watch_ratio",
+    "play_ratio",
+    "completion",
+    "completion_rate",
+    "progress",
+    "percent",
+    "percent_played",
+    "percent_watched",
+    "played_percent",
+    "watched_percent",
+)
 INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
     "user_id": (
         "user",
@@ -115,7 +127,7 @@ INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
         "reaction",
         "type",
     ),
-    "value": (*RATINGS, "weight", "play_count"),
+    "value": (*RATINGS, *SHARES, "weight", "play_count"),
     "request_id": ("impression_id",),
 }
 
@@ -140,6 +152,11 @@ def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> 
 def is_rating(column: str) -> bool:
     """Whether a column of this name holds ratings, rather than counts or shares."""
     return _squeeze(column) in {_squeeze(name) for name in RATINGS}
+
+
+def is_share(column: str) -> bool:
+    """Whether a column of this name holds how much of an item was played, as a share or in percent."""
+    return _squeeze(column) in {_squeeze(name) for name in SHARES}
 
 
 def matched(ids: pl.Series, known: pl.Series) -> pl.Series:

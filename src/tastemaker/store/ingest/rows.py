@@ -19,6 +19,7 @@ from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, values
 from tastemaker.store.ingest.words import as_prose, as_words
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
+from tastemaker.store.text import headless
 
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
@@ -147,7 +148,7 @@ class Rows:
                 accepted = ", ".join((name, *names[name][:4]))
                 raise InputError(
                     f"{source.name}: no column for '{name}' (any of {accepted}, ... would do, or say which"
-                    f" with --column {name}=COLUMN); the table has {have}"
+                    f" with --column {name}=COLUMN); the table has {have}{headless(present)}"
                 )
 
     def _prefer_filled(self) -> None:

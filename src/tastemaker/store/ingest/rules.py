@@ -281,10 +281,13 @@ def _settle_kind(rows: Rows) -> None:
 
 
 def _rated(rows: Rows, numbers: pl.Series) -> pl.Series:
-    """The values without -1 where it is the one negative number of a column of ratings beyond 1: it says that
-    nothing was given.
+    """The values; percents of a play as shares, and without -1 where it is the one negative number of a
+    column of ratings beyond 1: it says that nothing was given.
     """
     name = rows.names.get("value", "")
+    if cols.is_share(name) and "ratio" not in name.lower() and (numbers > 1.5).any():
+        rows.notes.append(f"'{name}' holds percents: 100 was read as the whole")
+        return numbers / 100
     below = (numbers < 0).fill_null(False)
     if rows.settings.scale or not cols.is_rating(name) or not below.any():
         return numbers
@@ -312,10 +315,19 @@ def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
             names[spelling] = spelling if known is None else known.name
             rows.understood["spellings"].setdefault(names[spelling], []).append(spelling)
         kinds = kinds.replace(names)
+    settings = rows.settings
     if "value" in rows.names and cols.is_rating(rows.names["value"]):
         rated = kinds.is_null() & rows.filled("value")
         kinds = kinds.set(rated, "rating")
-    settings = rows.settings
+        bought = (kinds.is_in(["view", "click", "save", "purchase"]) & numbers.is_not_null()).fill_null(False)
+        if bought.any() and not settings.positive:
+            rows.notes.append(
+                f"{int(bought.sum()):,} views, clicks, saves or purchases carry a rating: they were read as"
+                " ratings, which say whether the item was wanted; --positive KIND,KIND says otherwise"
+            )
+            kinds = kinds.set(bought, "rating")
+    elif cols.is_share(rows.names.get("value", "")):
+        kinds = kinds.set(kinds.is_null() & rows.filled("value"), "play")
     scale = settings.scale
     given = numbers.filter((kinds == "rating").fill_null(False)).drop_nulls()
     if scale is None and len(given):
@@ -416,7 +428,7 @@ def _unit(column: pa.ChunkedArray) -> str:
     numbers, wrong = values.as_number(column, "timestamp")
     filled = numbers.drop_nulls()
     if len(filled) <= int(wrong.sum()):
-        return "ISO 8601 text"
+        return values.day_order(values.as_text(column, "timestamp")) or "ISO 8601 text"
     size = float(np.median(filled.abs().to_numpy()))
     units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
     unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
