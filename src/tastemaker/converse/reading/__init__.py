@@ -1,0 +1,1 @@
+"""Reading free words: names with typing errors, wishes, questions. Its readers never see what was meant."""

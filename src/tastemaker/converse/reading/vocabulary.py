@@ -1,0 +1,275 @@
+"""What a catalogue's fields and values are called: by themselves, by everyday words, in parts, as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from tastemaker.converse.catalogue import Field
+from tastemaker.converse.reading.words import chat, english, fold
+
+QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
+SHORT = 3  # letters below which a value is only read beside its field's noun, or after "in"
+DIGITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
+TENS = dict(
+    zip(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
+        range(20, 100, 10),
+        strict=True,
+    )
+)
+MODES = r"(?:major|minor|dorian|mixolydian|phrygian|lydian|locrian|maj|min)"
+
+
+def plain(text: str) -> str:
+    """Straight quotes, single spaces, numbers in digits ("six-eight" is 6/8, "a hundred and twenty" is
+    120).
+    """
+    text = re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
+    small = "|".join(DIGITS[1:])
+    text = re.sub(
+        rf"\b({small})[ -](two|four|eight|sixteen)\b(?! (?:hundred|of|things?|songs?|tunes?|items?))",
+        lambda hit: f"{DIGITS.index(hit[1].lower())}/{DIGITS.index(hit[2].lower())}",
+        text,
+        flags=re.IGNORECASE,
+    )
+    tens = "|".join(TENS)
+    text = re.sub(
+        rf"\b(?:(a|{small}) hundred)(?: and)?(?: ({tens}))?(?:[ -]({small}))?\b",
+        lambda hit: str(100 * _small(hit[1]) + TENS.get((hit[2] or "").lower(), 0) + _small(hit[3])),
+        text,
+        flags=re.IGNORECASE,
+    )
+    return re.sub(
+        rf"\b({tens})(?:[ -]({small}))?\b",
+        lambda hit: str(TENS[hit[1].lower()] + _small(hit[2])),
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _small(word: str | None) -> int:
+    word = (word or "").lower()
+    return 1 if word == "a" else DIGITS.index(word) if word in DIGITS else 0
+
+
+def spoken(value: str) -> str:
+    """A value as it is said."""
+    return " ".join(value.translate(QUOTES).replace("_", " ").split())
+
+
+def bounded(pattern: str) -> str:
+    """`pattern` where no word, number or fraction goes on."""
+    return rf"(?<![\w/#'])(?:{pattern})(?![\w/#]|'(?!s\b)\w|-\w)"
+
+
+@dataclass(frozen=True)
+class Surface:
+    """One way in which a value is said. sure: by its own name, not by an everyday word for it."""
+
+    field: str
+    value: str
+    pattern: re.Pattern[str]
+    length: int
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A field whose values have an order: a number, or words from the lowest to the highest."""
+
+    field: str
+    words: tuple[str, ...] = ()
+
+
+class Vocabulary:
+    """The words of a catalogue's `fields`. A value that two fields share is read beside its field's noun."""
+
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        self.fields = fields
+        self.nouns = {name: _nouns(name) for name in fields}
+        shared = Counter(fold(value) for field in fields.values() for value in field.values)
+        parts = Counter(
+            word for field in fields.values() for value in field.values for word in set(fold(value).split())
+        )
+        surfaces = []
+        for field in fields.values():
+            for value in field.values:
+                surfaces += _surfaces(field, value, self.nouns[field.name], shared, parts)
+        surfaces.sort(key=lambda surface: (-surface.length, not surface.sure, surface.field, surface.value))
+        self.surfaces = tuple(surfaces)
+
+    @cached_property
+    def units(self) -> dict[str, tuple[str, ...]]:
+        """Words that say which number is meant, by number field."""
+        table = english()["units"]
+        return {
+            name: tuple(dict.fromkeys(unit for word in _words(name) for unit in table.get(word, ())))
+            for name, field in self.fields.items()
+            if field.kind == "number"
+        }
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """The fields with an order."""
+        known = [tuple(scale) for scale in english()["scales"]]
+        scales = {}
+        for name, field in self.fields.items():
+            values = {value.casefold(): value for value in field.values}
+            if field.kind == "number":
+                scales[name] = Scale(name)
+            elif field.values and all(re.fullmatch(r"\d+(?:\.\d+)?s?", value) for value in field.values):
+                scales[name] = Scale(
+                    name, tuple(sorted(field.values, key=lambda value: float(value.rstrip("s"))))
+                )
+            else:
+                fitting = [scale for scale in known if set(values) <= set(scale) and len(values) > 1]
+                if fitting:
+                    scales[name] = Scale(name, tuple(values[word] for word in fitting[0] if word in values))
+        return scales
+
+    @cached_property
+    def moods(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Words of mood and occasion -> the values that suit them here."""
+        by_value = {
+            value.casefold(): (field.name, value) for field in self.fields.values() for value in field.values
+        }
+        return {
+            mood: suiting
+            for mood, values in english()["moods"].items()
+            if (suiting := tuple(by_value[value] for value in values if value in by_value))
+            and mood not in by_value
+        }
+
+    def scale_for(self, stems: list[str]) -> Scale | None:
+        """The ordered field that a comparative speaks of: a number rather than words."""
+        fitting = [
+            scale for name, scale in self.scales.items() if any(stem in _words(name) for stem in stems)
+        ]
+        return min(fitting, key=lambda scale: bool(scale.words)) if fitting else None
+
+    def asked_for(self, text: str) -> tuple[str, ...]:
+        """The fields that a question asks about, by noun or by asking word ("who", "how fast")."""
+        folded = f" {fold(text)} "
+        named = [
+            name for name, nouns in self.nouns.items() if any(f" {fold(noun)} " in folded for noun in nouns)
+        ]
+        if named:
+            longest = max(
+                len(noun) for name in named for noun in self.nouns[name] if f" {fold(noun)} " in folded
+            )
+            best = [
+                n for n in named if any(len(x) == longest and f" {fold(x)} " in folded for x in self.nouns[n])
+            ]
+            return tuple(best)
+        for asking, stems in english()["asked"].items():
+            if f" {asking} " in folded:
+                for stem in stems:
+                    hits = [name for name in self.fields if stem in _words(name)]
+                    if hits:
+                        return tuple(hits)
+        return ()
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[^a-z]+", name.casefold())
+
+
+def _nouns(name: str) -> tuple[str, ...]:
+    table = english()["nouns"]
+    own = " ".join(word for word in _words(name) if word)
+    return tuple(dict.fromkeys([own, *(noun for word in _words(name) for noun in table.get(word, ()))]))
+
+
+def _surfaces(
+    field: Field, value: str, nouns: tuple[str, ...], shared: Counter[str], parts: Counter[str]
+) -> list[Surface]:
+    """Every way in which a value is said: its own name, alone or beside its noun, its parts, everyday
+    words.
+    """
+    said = spoken(value)
+    body = re.escape(said).replace(r"\ ", r"[ -]")
+    near = "|".join(re.escape(noun) for noun in nouns)
+    short = len(fold(said)) < SHORT or fold(said) in ENGLISH_STOP_WORDS or said.isdigit()
+    forms: list[tuple[str, int, bool]] = []
+    if short and said[:1].isalpha():
+        forms += [(form, length, True) for form, length in _letters(said, body, near)]
+    elif short or shared[fold(said)] > 1:
+        forms += [
+            (rf"{body} (?:{near})", len(said) + 5, True),
+            (rf"(?:{near})(?: is| of|:)? {body}", len(said) + 5, True),
+        ]
+        if "/" not in said and not said.isdigit():
+            forms.append((rf"(?:in|by|from|of) {body}", len(said) + 3, True))
+    else:
+        plural = rf"{body}(?:e?s)?" if said[-1:].isalpha() and not said.endswith("s") else body
+        forms.append((plural, len(said), True))
+        if said.endswith("y"):
+            forms.append((re.escape(said[:-1]) + "ies", len(said), True))
+    if re.fullmatch(r"\d{3}0s", said):
+        forms.append((rf"(?:'|the |early |late |mid[- ])?'?{said[2:4]}'?s", 4, True))
+    forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts)]
+    everyday = english()["synonyms"].get(said.casefold(), ())
+    forms += [(re.escape(word).replace(r"\ ", r"[ -]"), len(word), False) for word in everyday]
+    return [
+        Surface(field.name, value, re.compile(bounded(form), re.IGNORECASE), length, sure)
+        for form, length, sure in forms
+    ]
+
+
+def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
+    """Ways to say a key or a size: "in D", "key of D", "D major", "a D reel", "E flat", "or A"."""
+    exact = letter = rf"(?-i:{body})"
+    if len(said) > 1:
+        letter = body
+        for sign, name in (("b", "(?:[ -]flat|♭)"), ("#", "(?:[ -]sharp|♯)")):
+            if len(said) == 2 and said.endswith(sign):
+                letter, exact = rf"(?:{body}|(?-i:{said[0]}){name})", rf"(?:{exact}|(?-i:{said[0]}){name})"
+    more = len(said) - 1
+    forms = [(exact, 10)] if more else [] if said in "AI" else [(rf"(?:an?|any|some) {letter}(?= [a-z])", 7)]
+    never = r"(?! (?:[a-z]+ )?(?:one|few|bit|little|lot|minute|day|week|year|month|moment|while|hurry)\b)"
+    return [
+        *forms,
+        (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 7),
+        (rf"(?:{near})(?: is| of|:)? {letter}", 9 + more),
+        (rf"in (?:the key of )?{letter}{never}", 8 + more),
+        (rf"{letter}(?=[ -]{MODES}\b)", 8 + more),
+        (rf"{letter} (?:{near})", 8 + more),
+    ]
+
+
+def _parts(said: str, parts: Counter[str]) -> list[tuple[str, int]]:
+    """ "O'Neill's" for "O'Neill's Music of Ireland": capital words that no other value has."""
+    forms = []
+    for word in said.replace(",", " ").split() if " " in said else ():
+        bare = fold(word)
+        telling = (
+            word[:1].isupper() and len(bare) > 3 and bare not in chat() and bare not in ENGLISH_STOP_WORDS
+        )
+        if telling and parts[bare] == 1:
+            stem = re.escape(word.removesuffix("'s").removesuffix("s'"))
+            forms.append((rf"{stem}(?:'s|s'?)?".replace("'", "'?"), len(bare)))
+    return forms

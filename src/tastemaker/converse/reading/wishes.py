@@ -1,0 +1,270 @@
+"""Free words into constraints: values, numbers, comparisons, corrections and what is taken back, clause by
+clause.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from tastemaker.converse.catalogue import Value
+from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
+from tastemaker.converse.reading.numbers import Numbers, among
+from tastemaker.converse.reading.passage import RESTART, Text, joined
+from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
+from tastemaker.converse.reading.words import english
+
+Spot = tuple[int, int, Surface]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one message says. changes: to the active constraints, in order. restart: all before is taken back.
+
+    left: the words that nothing read. moods: words that ask softly. values: each (field, value) that was
+    named.
+    """
+
+    changes: tuple[Change, ...] = ()
+    restart: bool = False
+    left: str = ""
+    moods: tuple[str, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+
+
+Facts = Callable[[int, str], Value]
+
+
+class Wishes:
+    """Reads messages about a catalogue with this vocabulary. `value(row, field)`: what is known of an
+    item.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, value: Facts) -> None:
+        self.vocabulary, self.value = vocabulary, value
+        self._numbers = Numbers(vocabulary)
+
+    def read(self, message: str, focus: Sequence[int] = ()) -> Heard:
+        """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
+        text = Text(plain(message))
+        restart = bool(text.each(RESTART.pattern))
+        self._drops(text)
+        self._numbers.read(text)
+        self._likenesses(text, focus)
+        self._comparatives(text, focus)
+        self._numbers.ranges(text)
+        values = self._values(text)
+        moods = self._moods(text)
+        ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
+        return Heard(tuple(_consistent(ordered)), restart, text.text.replace("\x00", " "), moods, values)
+
+    def _drops(self, text: Text) -> None:
+        for name, nouns in self.vocabulary.nouns.items():
+            noun = "|".join(re.escape(noun) for noun in nouns)
+            for pattern in (
+                rf"\bany (?:{noun})(?: will do| is fine| is ok(?:ay)?| works?)?\b",
+                (
+                    rf"\b(?:the |what |which )?(?:{noun})(?: it is in| it is)? (?:no longer matters|doesn'?t"
+                    r" matter|does not matter|isn'?t important|is not important|is irrelevant)\b"
+                ),
+                (
+                    r"\b(?:don'?t|do not|doesn'?t) (?:care|mind|bother)(?: about| what| which)?(?: the)?"
+                    rf" (?:{noun})\b"
+                ),
+                rf"\b(?:forget|ignore|drop|never ?mind|skip|lose|remove|without)(?: about)? the (?:{noun})\b",
+                rf"\bno preference (?:on|for|about) (?:the )?(?:{noun})\b",
+                (
+                    r"\b(?:doesn'?t|does not|needn'?t|need not)(?: have to)? (?:be|matter) (?:what|which)"
+                    rf" (?:{noun})\b"
+                ),
+            ):
+                for hit in text.each(pattern):
+                    text.changes.append((hit.start(), Change("drop", "must", Clause(name, "eq", ""))))
+
+    def _likenesses(self, text: Text, focus: Sequence[int]) -> None:
+        """ "The same key", "in that key", "a different book", seen from the item in focus."""
+        if not focus:
+            return
+        for name, nouns in self.vocabulary.nouns.items():
+            noun = "|".join(re.escape(noun) for noun in nouns)
+            for hit in text.each(
+                r"\b(?:(the same|that same|in that)|(?:an?|some)(?:other| different)|not the same)"
+                rf" (?:{noun})\b(?: as (?:that|it|this|the last)(?: one)?)?"
+            ):
+                value = self.value(focus[-1], name)
+                if value is None:
+                    continue
+                same = bool(hit[1]) and not text.negated(hit.start())
+                kind: Strength = "must" if same else "must_not"
+                clause = (
+                    Clause(name, "between", (float(value), float(value)))
+                    if isinstance(value, int | float)
+                    else Clause(name, "in" if isinstance(value, tuple) else "eq", value)
+                )
+                text.add(hit.start(), Change("add", kind, clause))
+
+    def _comparatives(self, text: Text, focus: Sequence[int]) -> None:
+        """ "Slower", "less popular", "a bit cheaper": a bound at the value of the item in focus."""
+        table = english()["comparatives"]
+        for word in sorted(table, key=len, reverse=True):
+            way, stems = table[word]
+            for hit in text.each(
+                rf"\b(?:(not so|not as|not too|less|not|no) )?{re.escape(word)}\b(?: than (?:that|this|it|the"
+                r" last)(?: one)?)?"
+            ):
+                scale = self.vocabulary.scale_for(stems)
+                if scale is not None:
+                    down = (way == "down") != bool(hit[1])
+                    for change in self._beyond(scale, down, focus[-1] if focus else None):
+                        text.add(hit.start(), replace(change, op="replace"))
+        self._excesses(text, focus)
+
+    def _excesses(self, text: Text, focus: Sequence[int]) -> None:
+        """ "That's too slow" asks for faster; "not too fast" refuses the value."""
+        opposite = english()["too"]
+        before = r"\b(?:(?:that|it|this)(?:'s| is| was) (?:a bit |way |much |far )?|a bit |far |way )?"
+        for hit in text.each(rf"{before}too ({'|'.join(opposite)})\b"):
+            if re.search(
+                r"\bnot $", text.whole[: hit.start()]
+            ):  # the word itself is read as a value, refused
+                text.text = text.text[: hit.start(1)] + hit[1] + text.text[hit.end() :]
+                continue
+            way, stems = english()["comparatives"][opposite[hit[1].lower()]]
+            scale = self.vocabulary.scale_for(stems)
+            for change in self._beyond(scale, way == "down", focus[-1] if focus else None) if scale else ():
+                text.add(hit.start(), replace(change, op="replace"))
+
+    def _beyond(self, scale: Scale, down: bool, row: int | None) -> list[Change]:
+        value = None if row is None else self.value(row, scale.field)
+        if not scale.words:
+            known = self.vocabulary.fields[scale.field]
+            if not isinstance(value, int | float):
+                value = (known.low + known.high) / 2
+            step = max(abs(float(value)) * 0.02, (known.high - known.low) * 0.004)
+            return [
+                Change(
+                    "add",
+                    "must",
+                    (
+                        Clause(scale.field, "le", value - step)
+                        if down
+                        else Clause(scale.field, "ge", value + step)
+                    ),
+                )
+            ]
+        place = scale.words.index(str(value)) if value in scale.words else (len(scale.words) // 2)
+        wanted = scale.words[:place] if down else scale.words[place + 1 :]
+        wanted = wanted or (scale.words[:1] if down else scale.words[-1:])
+        return [among(scale.field, wanted)]
+
+    def _values(self, text: Text) -> tuple[tuple[str, str], ...]:
+        """Values by name or everyday word, longest first; "a or b" of one field is one constraint."""
+
+        spots: list[Spot] = []
+        for surface in self.vocabulary.surfaces:
+            while hit := surface.pattern.search(text.text):
+                spots.append((hit.start(), hit.end(), surface))
+                text.take(hit.start(), hit.end())
+        spots.sort(key=lambda spot: spot[0])
+        groups: list[list[Spot]] = []
+        for spot in spots:
+            last = groups[-1][-1] if groups else None
+            alike = last is not None and last[2].field == spot[2].field
+            if (
+                last
+                and alike
+                and joined(text.whole[last[1] : spot[0]])
+                and text.negated(last[0]) == text.negated(spot[0])
+            ):
+                groups[-1].append(spot)
+            else:
+                groups.append([spot])
+        for group in groups:
+            start, _, surface = group[0]
+            kind = "must_not" if text.negated(start) else "must"
+            values = tuple(dict.fromkeys(spot[2].value for spot in group))
+            several = self.vocabulary.fields[surface.field].kind == "words"
+            both = several and any(
+                re.search(r"\band\b|\bwith\b", text.whole[a[1] : b[0]]) for a, b in pairwise(group)
+            )
+            if kind == "must_not" or both:
+                for value in values:
+                    cmp = "contains" if several else "eq"
+                    text.add(start, Change("add", kind, Clause(surface.field, cmp, value)))  # type: ignore[arg-type]
+            else:
+                change = among(surface.field, values, "contains" if several else "eq")
+                text.add(start, change)
+        return tuple((spot[2].field, spot[2].value) for spot in spots)
+
+    def _moods(self, text: Text) -> tuple[str, ...]:
+        """Moods and occasions ask softly for values that suit them, or, refused, softly against."""
+        moods = []
+        for mood in sorted(self.vocabulary.moods, key=len, reverse=True):
+            if hit := re.search(bounded(re.escape(mood)), text.text, re.IGNORECASE):
+                moods.append(mood)
+                no = text.negated(hit.start())
+                for name, value in self.vocabulary.moods[mood]:
+                    if any(change.clause.field == name for _, change in text.changes):
+                        continue
+                    cmp = "contains" if self.vocabulary.fields[name].kind == "words" else "eq"
+                    if no:
+                        continue  # "not too sad" does not say what else
+                    text.changes.append((hit.start(), Change("add", "prefer", Clause(name, cmp, value))))
+        return tuple(moods)
+
+
+def _consistent(changes: Sequence[Change]) -> list[Change]:
+    """One message's changes without repeats; a value both wanted and refused is as it was said last."""
+    kept: list[Change] = []
+    for change in changes:
+        kept = [
+            old
+            for old in kept
+            if not (old.clause == change.clause and (old.op, old.kind) != ("drop", "must"))
+        ]
+        kept.append(change)
+    return kept
+
+
+def settle(active: Sequence[Constraint], heard: Heard, fields: Mapping[str, str]) -> tuple[Constraint, ...]:
+    """The constraints after a message: a second value of a field that holds one takes the first one's place.
+
+    fields: field -> kind. A wish for what was refused lifts the refusal, and a refusal of what was wished the
+    wish.
+    """
+    active = () if heard.restart else tuple(active)
+    replaced: set[str] = set()
+    for change in heard.changes:
+        name, clause = change.clause.field, change.clause
+        if change.op == "drop":
+            active = merge(active, [change])
+            continue
+        single = fields.get(name) == "word" and change.kind in ("must", "prefer")
+        number = fields.get(name) == "number"
+        kept = []
+        for old in active:
+            same = old.clause.field == name
+            opposite = same and old.clause == clause and old.kind != change.kind
+            overridden = (
+                same
+                and old.kind != "must_not"
+                and change.kind != "must_not"
+                and name not in replaced
+                and (
+                    single or change.op == "replace" or (number and old.clause.cmp in (clause.cmp, "between"))
+                )
+            )
+            weaker = (
+                same
+                and change.kind == "must_not"
+                and old.kind == "prefer"
+                and old.clause.value == clause.value
+            )
+            if not (opposite or overridden or weaker):
+                kept.append(old)
+        if change.kind == "must":
+            replaced.add(name)
+        active = merge(kept, [replace(change, op="add")])
+    return active

@@ -1,0 +1,32 @@
+"""Everyday English, as data; and text folded so that spellings compare."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+
+@lru_cache(maxsize=1)
+def english() -> dict[str, Any]:
+    """Everyday words for fields and values; they count where a catalogue has such a field or value."""
+    data: dict[str, Any] = json.loads(
+        files("tastemaker.converse.reading").joinpath("words.json").read_text("utf-8")
+    )
+    return data
+
+
+@lru_cache(maxsize=1)
+def chat() -> frozenset[str]:
+    """Words of talk about wishes, which name nothing."""
+    return frozenset(english()["chat"].split())
+
+
+def fold(text: str) -> str:
+    """Small letters without accents; "&" is "and"; anything but letters and digits is one space."""
+    plain = unicodedata.normalize("NFKD", text.casefold().replace("&", " and ").replace("’", "'"))
+    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return " ".join(re.sub(r"[^\w]|_", " ", letters.replace("'", "")).split())
