@@ -19,6 +19,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from recipes.common import Journal, parser, read_arguments, save_figure, show_table
+from recipes.retention.reported import effect_from_interval, power_of, size_for_error
 from recipes.retention.trial import TrialPlan, run_trial
 from tastemaker.experiment import (
     Metric,
@@ -28,13 +29,12 @@ from tastemaker.experiment import (
     confidence_sequence,
     decide,
     effect,
-    effect_from_interval,
     fit_index,
     holm,
     index_effect,
     srm,
 )
-from tastemaker.experiment.power import power_of, sample_size, size_for_error
+from tastemaker.experiment.power import sample_size
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import by_day, look_back, read_out
 from tastemaker.flows.retention.experiment.readout import decision_claim, readout_claim, watch_claim
@@ -134,7 +134,7 @@ def show_published(arguments: Any) -> None:
         {"skip rate": 0.001, "reported content": 0.001},
         tuple(PUBLISHED)[1:3] + tuple(PUBLISHED)[5:],
     )
-    design = Design("published", plan, (), SHARES, "control", "treatment")
+    design = Design("published", plan, (), SHARES, "control", ("treatment",))
     alone, assumed = (
         decide(read, plan),
         decide(read, plan, srm({"control": 10**8, "treatment": 10**8}, SHARES)),
@@ -170,12 +170,13 @@ def trial(path: str, listeners: int, seed: int, out: Any) -> dict[str, Any]:
         pl.sum(*totals),
         pl.mean("true_return_control", "true_return_treatment"),
     )
-    design = Design(f"trial-{path}", PLAN, METRICS, SHARES, "control", "treatment", planned=listeners)
+    design = Design(f"trial-{path}", PLAN, METRICS, SHARES, "control", ("treatment",), planned=listeners)
     table, daily = users.to_arrow(), frame.to_arrow()
     reading = read_out(lambda names: table.select(list(dict.fromkeys(names))), design)
     write_claim(readout_claim(design, reading, by_day(daily, design)), out / f"report-{path}")
-    seen, looks = look_back(daily, design)
-    write_claim(watch_claim(design, "returned", seen, looks), out / f"watch-{path}")
+    seen, every = look_back(daily, design)
+    write_claim(watch_claim(design, seen, every), out / f"watch-{path}")
+    looks = every["treatment", "returned"]
     truth = float(users["true_return_treatment"].mean() / users["true_return_control"].mean() - 1)  # type: ignore[operator]
     plain = effect(reading.moments["treatment"], reading.moments["control"], METRICS[0], covariate=False)
     results = {item.metric: [item.value, item.low, item.high] for item in reading.effects if not item.cohort}

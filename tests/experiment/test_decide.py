@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from recipes.retention.reported import effect_from_interval
 
 from tastemaker.errors import InputError
 from tastemaker.experiment import (
@@ -15,7 +16,6 @@ from tastemaker.experiment import (
     Plan,
     assign,
     decide,
-    effect_from_interval,
     first_exposures,
     fit_index,
     index_effect,

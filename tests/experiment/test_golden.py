@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from recipes.retention.reported import effect_from_interval, power_of, size_for_error
 from scipy import stats
 
 from tastemaker.experiment import (
     assign,
     bh,
     confidence_sequence,
-    effect_from_interval,
     holm,
     sample_size,
     srm,
 )
 from tastemaker.experiment.assign import arm_at, position
-from tastemaker.experiment.power import detectable, power_of, size_for_error
+from tastemaker.experiment.power import detectable
 
 # Published, 14 days, percent: metric -> effect, 95 % half width, z, p, Holm, BH (over all seven; not printed
 # for two).

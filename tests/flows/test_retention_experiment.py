@@ -99,6 +99,7 @@ def test_a_true_lift_is_read_and_ships(folder: Path, tmp_path: Path) -> None:
         "Decision",
         "Sample ratio",
         "What this test could see",
+        "Balance of covariates",
     ]
     assert len(found["figures"]) == 2
     csv = json.loads(

@@ -40,10 +40,12 @@ app = group(
       tastemaker demo
 
     Every command explains itself with --help, and returns JSON with --json. Exit codes: 0 done, 1 refused by
-    a check (the reason is printed), 2 bad input (one line says what to do), 130 interrupted.
+    a check (the reason is printed), 2 bad input (one line says what to do), 70 a fault of
+    the program, 130 interrupted.
     """,
     name="tastemaker",
 )
+CRASHED = 70  # sysexits' EX_SOFTWARE: no decision of a command ends so
 INTERRUPTED = "interrupted; finished stages are kept and the next run resumes"
 retention = group("""
     Does what people say they would return for bring them back, and should it rank? From the survey to the
@@ -434,5 +436,5 @@ def main() -> None:
         fail(
             f"unexpected {type(error).__name__}: {error}; TASTEMAKER_DEBUG=1 shows the details; please"
             " report it",
-            1,
+            CRASHED,
         )

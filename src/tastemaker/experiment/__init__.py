@@ -4,8 +4,8 @@ surrogates.
 
 from tastemaker.experiment.assign import assign, first_exposures
 from tastemaker.experiment.checks import aa_test, check_units, srm
-from tastemaker.experiment.decide import Decision, Plan, bh, decide, holm, non_inferior
-from tastemaker.experiment.effects import Effect, effect, effect_from_interval, effects
+from tastemaker.experiment.decide import Decision, Plan, Soundness, bh, decide, holm, non_inferior
+from tastemaker.experiment.effects import Effect, effect, effects
 from tastemaker.experiment.moments import Metric, Moments, cluster_totals, clustered, moments
 from tastemaker.experiment.power import detectable, sample_size
 from tastemaker.experiment.sequential import confidence_sequence, watch
@@ -17,6 +17,7 @@ __all__ = [
     "Metric",
     "Moments",
     "Plan",
+    "Soundness",
     "aa_test",
     "assign",
     "bh",
@@ -27,7 +28,6 @@ __all__ = [
     "decide",
     "detectable",
     "effect",
-    "effect_from_interval",
     "effects",
     "first_exposures",
     "fit_index",

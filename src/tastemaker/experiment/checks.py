@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,17 +17,20 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
-from tastemaker.experiment.effects import effect
-from tastemaker.experiment.moments import Metric, Moments, batches_of, column_of
+from tastemaker.experiment.moments import Metric, batches_of, column_of
+from tastemaker.experiment.quantiles import effect_of_rows
 from tastemaker.stats.random import generator
 
-ALARM = 0.001
+ALARM, WARN = 0.001, 0.01  # p of the sample ratio below which nothing is decided, and below which it is told
+LOST = 0.01  # the share of an arm's units whose loss the power of the sample ratio is printed for
 
 
 @dataclass(frozen=True)
 class SampleRatio:
-    """Units counted and expected for each arm, chi-squared and its p; `alarm` when p < .001; `reason` says it
-    in words.
+    """Units counted and expected for each arm, chi-squared and its p; `alarm` when p is below the alarm
+    level, `warning` when it is between that and the warning level; power: the chance of an alarm had the last
+    arm lost 1 % of its units; shown: the loss that gives an alarm four times of five; `reason` says it in
+    words.
     """
 
     counts: Mapping[str, int]
@@ -35,16 +39,24 @@ class SampleRatio:
     p: float
     alarm: bool
     reason: str
+    warning: bool = False
+    power: float = math.nan
+    shown: float = math.nan
 
 
-def srm(counts: Mapping[str, int], shares: Mapping[str, float]) -> SampleRatio:
+def srm(
+    counts: Mapping[str, int], shares: Mapping[str, float], alarm: float = ALARM, warn: float = WARN
+) -> SampleRatio:
     """Sample-ratio mismatch: do the arms hold the shares they were promised?
 
     counts: units of each arm; an arm of `shares` that is absent counts 0. A tiny p means that units were lost
     or added for a reason that differs between arms, so their difference says nothing about the treatment.
-    Raises InputError on bad shares, an arm that is not in `shares`, a negative count, or no unit at all.
+    alarm, warn: levels of p. Raises InputError on bad shares or levels, an arm that is not in `shares`, a
+    negative count, or no unit at all.
     """
     wanted = check_shares(shares)
+    if not 0 < alarm <= warn < 1:
+        raise InputError(f"alarm is {alarm} and warn is {warn}; give 0 < alarm <= warn < 1")
     unknown = [arm for arm in counts if arm not in shares]
     if unknown:
         raise InputError(f"arm '{unknown[0]}' has units but no share; the arms are {', '.join(shares)}")
@@ -57,14 +69,33 @@ def srm(counts: Mapping[str, int], shares: Mapping[str, float]) -> SampleRatio:
     message = ", ".join(
         f"{arm} {int(n):,} of {due:,.0f}" for arm, n, due in zip(shares, values, expected, strict=True)
     )
-    reason = (
-        f"{'the arms do not hold their shares' if p < ALARM else 'the arms hold their shares'} ({message}; p"
-        f" = {p:.2g})"
-    )
+    power, shown = _ratio_power(wanted, values.sum(), alarm)
+    held = "the arms hold their shares"
+    if p < warn:
+        held = (
+            "the arms do not hold their shares" if p < alarm else "WARNING: the arms hardly hold their shares"
+        )
+    seen = f"an arm that lost {LOST:.0%} of its units would be seen in {power:.0%} of tests"
+    if shown < 1:
+        seen += f", one that lost {shown:.1%} in 80 %"
+    reason = f"{held} ({message}; p = {p:.2g}, alarm below {alarm:g}; {seen})"
     by_arm = {arm: int(n) for arm, n in zip(shares, values, strict=True)}
-    return SampleRatio(
-        by_arm, dict(zip(shares, map(float, expected), strict=True)), chi2, p, p < ALARM, reason
-    )
+    due = dict(zip(shares, map(float, expected), strict=True))
+    return SampleRatio(by_arm, due, chi2, p, p < alarm, reason, alarm <= p < warn, power, shown)
+
+
+def _ratio_power(shares: npt.NDArray[np.float64], units: float, alarm: float) -> tuple[float, float]:
+    """Power of the chi-squared test when the last arm lost `LOST` of its units, and the loss it sees in 80
+    %.
+    """
+    edge, free = stats.chi2.isf(alarm, len(shares) - 1), len(shares) - 1
+    losses = np.concatenate([[LOST], np.geomspace(1e-4, 0.999, 400)])
+    left = np.repeat(shares[None], len(losses), axis=0)
+    left[:, -1] *= 1 - losses
+    left /= left.sum(axis=1, keepdims=True)
+    seen = stats.ncx2.sf(edge, free, units * ((left - shares) ** 2 / shares).sum(axis=1))
+    enough = np.flatnonzero(seen[1:] >= 0.8)
+    return float(seen[0]), float(losses[1 + enough[0]]) if len(enough) else 1.0
 
 
 def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> dict[str, int]:
@@ -124,30 +155,41 @@ def _name_duplicate(table: Any, unit: str, by: str, suspects: npt.NDArray[np.uin
 class AATest:
     """Many A/A trials on one data set: how often a difference was found where there is none.
 
-    rate: share of `runs` with p < alpha; limit: what it may be by chance (alpha + 3 Monte-Carlo standard
-    errors); uniform_p: Kolmogorov-Smirnov p that the p-values are uniform; passed: rate within limit and
-    uniform_p >= .001.
+    rate: share of `runs` with p < alpha; up, down: of runs in which the treatment seemed better or worse, in
+    numbers, alpha / 2 each due; limit, tail: what rate and each side may be by chance (3 Monte-Carlo standard
+    errors above what is due); uniform_p: Kolmogorov-Smirnov p that the p-values are uniform; passed: all
+    within their limits and uniform_p >= .001.
     """
 
     metric: str
     runs: int
     alpha: float
     rate: float
+    up: float
+    down: float
     limit: float
+    tail: float
     uniform_p: float
     passed: bool
     reason: str
 
 
 def aa_test(
-    table: pa.Table, metric: Metric, key: str | int, runs: int = 2000, alpha: float = 0.05, share: float = 0.5
+    table: pa.Table,
+    metric: Metric,
+    key: str | int,
+    runs: int = 2000,
+    alpha: float = 0.05,
+    share: float = 0.5,
 ) -> AATest:
     """Split the same units at random `runs` times and test for an effect: the false alarm rate of this metric
     on this data.
 
-    table: one row a unit. key: key of the splits. Finds metrics whose interval is wrong, for example rows
-    that are not the units of assignment, or tails too heavy for the sample. Raises InputError on fewer than
-    100 runs, or when the metric cannot be tested (with the reason).
+    table: one row a unit (a cluster, where these are assigned). key: key of the splits. share: of the
+    treatment among it and the control. What is tested is the p of the difference, which decides whatever the
+    kind of effect. Finds metrics whose interval is wrong, for example rows that are not the units of
+    assignment, or tails too heavy for the sample. Raises InputError on fewer than 100 runs, or when the
+    metric cannot be tested in any of them (with the reason).
     """
     if runs < 100 or not 0 < share < 1:
         raise InputError(
@@ -156,31 +198,30 @@ def aa_test(
     values = np.column_stack(
         [np.asarray(column_of(table, name), dtype=np.float64) for name in metric.columns]
     )
-    whole = Moments.of(metric.columns, values)
-    ps = np.empty(runs)
+    ps, signs, reason = np.full(runs, np.nan), np.zeros(runs), ""
     for run in range(runs):
         chosen = generator(key, "aa", run).random(len(values)) < share
-        arm = Moments.of(metric.columns, values[chosen])
-        result = effect(arm, _rest(whole, arm), metric, "absolute", alpha=alpha)
-        if result.reason:
-            raise InputError(f"metric '{metric.name}' cannot be tested: {result.reason}")
-        ps[run] = result.p
-    rate, limit = float((ps < alpha).mean()), alpha + 3 * (alpha * (1 - alpha) / runs) ** 0.5
-    uniform = float(stats.kstest(ps, "uniform").pvalue)
-    passed = rate <= limit and uniform >= ALARM
-    reason = (
+        result = effect_of_rows(values[chosen], values[~chosen], metric, "absolute", alpha)
+        ps[run], signs[run], reason = result.p, result.treatment - result.control, reason or result.reason
+    if np.isnan(ps).all():
+        raise InputError(f"metric '{metric.name}' cannot be tested: {reason}")
+    name = metric.name
+    found = ps < alpha
+    rate, up, down = (float(part.mean()) for part in (found, found & (signs > 0), found & (signs < 0)))
+    limit, tail = (due + 3 * (due * (1 - due) / runs) ** 0.5 for due in (alpha, alpha / 2))
+    uniform = float(stats.kstest(ps[~np.isnan(ps)], "uniform").pvalue)
+    message = (
         f"{rate:.3f} of {runs} splits found an effect where there is none (at most {limit:.3f} by chance)"
     )
-    return AATest(metric.name, runs, alpha, rate, limit, uniform, passed, reason)
-
-
-def _rest(whole: Moments, part: Moments) -> Moments:
-    """The moments of the units that are not in `part`: addition, read backwards."""
-    n = whole.n - part.n
-    if n < 1:
-        return Moments.of(whole.columns, np.empty((0, len(whole.columns))))
-    mean = (whole.n * whole.mean - part.n * part.mean) / n
-    gap = part.mean - mean
-    return Moments(
-        whole.columns, n, mean, whole.scatter - part.scatter - np.outer(gap, gap) * (n * part.n / whole.n)
+    message += f", up {up:.3f} and down {down:.3f} (at most {tail:.3f} each)"
+    if np.isnan(ps).any():
+        message += f"; {np.isnan(ps).sum()} splits gave no number: {reason}"
+    wrong = [message] if rate > limit or max(up, down) > tail else []
+    if uniform < ALARM:
+        wrong.append(
+            f"the p-values of {runs} splits are not uniform (Kolmogorov-Smirnov p = {uniform:.2g}): a few"
+            " units carry the metric, so winsorise it or read a quantile"
+        )
+    return AATest(
+        name, runs, alpha, rate, up, down, limit, tail, uniform, not wrong, "; ".join(wrong) or message
     )

@@ -15,7 +15,7 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio
-from tastemaker.experiment.effects import Effect, number
+from tastemaker.experiment.effects import Effect, number, upper_tail
 
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["ship", "do not ship", "cannot tell"]
@@ -77,7 +77,8 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
     if effect.reason:
         return NonInferiority(effect.metric, margin, math.nan, math.nan, False, effect.reason)
     bound = effect.bound(alpha)
-    p = float(stats.t.sf((effect.good() + margin) / effect.se, effect.df))
+    t = effect.t(-margin) if effect.better == "up" else -effect.t(margin)
+    p = upper_tail(t, effect.df)
     passed = bound > -margin
     text = (
         f"at worst {number(bound, effect.kind)} in the good direction, tolerated"
@@ -135,7 +136,7 @@ class Line:
 @dataclass(frozen=True)
 class Decision:
     """Verdict, every reason for it, the lines it rests on, and the plan. 'ship' only when nothing stands
-    against it.
+    against it. warnings: what casts doubt on it without deciding; arms: the verdict of each treatment.
     """
 
     verdict: Verdict
@@ -143,6 +144,8 @@ class Decision:
     lines: tuple[Line, ...]
     plan: Plan
     sample_ratio: SampleRatio | None
+    warnings: tuple[str, ...] = ()
+    arms: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -150,49 +153,84 @@ class Decision:
         return 0 if self.verdict == "ship" else 1
 
 
-def decide(effects: Sequence[Effect], plan: Plan, sample_ratio: SampleRatio | None = None) -> Decision:
+@dataclass(frozen=True)
+class Soundness:
+    """What the checks of a test found: `alarms` forbid any decision, `warnings` are repeated with it."""
+
+    alarms: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Key = tuple[str, str, str]  # arm, metric, cohort
+
+
+def decide(
+    effects: Sequence[Effect],
+    plan: Plan,
+    sample_ratio: SampleRatio | None = None,
+    soundness: Soundness = Soundness(),
+) -> Decision:
     """Ship if the sample ratio holds, a primary metric wins after Holm, none loses, and every guardrail is
     non-inferior.
 
-    effects: one a metric (and declared cohort). sample_ratio: `checks.srm` of the same units; without it
-    nothing ships. Each guardrail is tested at alpha without correction (intersection-union: all must pass).
-    'cannot tell' when the test itself is
-    unsound or incomplete: sample-ratio alarm or no check, a guardrail or primary without a number, an
+    effects: one an arm, metric and declared cohort. sample_ratio: `checks.srm` of the same units; without it
+    nothing ships. With several treatments Holm runs over all their primary metrics, each guardrail is tested
+    at alpha over the number of treatments, and the test ships where one of them does; within a treatment each
+    guardrail is tested without correction (intersection-union: all must pass). 'cannot tell' when the test
+    itself is unsound or incomplete: an alarm, no sample ratio, a guardrail or primary without a number, an
     undeclared metric or cohort. 'do not ship' when a sound test gives no win, a loss, or a guardrail that may
     be harmed. Raises InputError when a metric comes twice.
     """
-    results: dict[tuple[str, str], Effect] = {}
+    results: dict[Key, Effect] = {}
     for effect in effects:
-        if (effect.metric, effect.cohort) in results:
+        key = (effect.arm, effect.metric, effect.cohort)
+        if key in results:
             raise InputError(
-                f"metric '{effect.metric}'{_of(effect)} has two effects; give one a metric and cohort"
+                f"metric '{effect.metric}'{_of(effect)} has two effects; give one an arm, metric and cohort"
             )
-        results[effect.metric, effect.cohort] = effect
-    unsound = _unsound(results, plan, sample_ratio)
+        results[key] = effect
+    arms = list(dict.fromkeys(effect.arm for effect in effects)) or [""]
+    unsound = [*soundness.alarms, *_unsound(results, plan, sample_ratio)]
+    missing = {arm: _missing(results, plan, arm) for arm in arms}
     primary, wins, losses = _primary(results, plan)
-    guard, harmed = _guardrails(results, plan)
-    lines = (*primary, *guard, *_exploratory(results, plan))
-    if unsound:
-        return Decision("cannot tell", tuple(unsound), lines, plan, sample_ratio)
-    against = losses + harmed
-    if not wins:
-        against.insert(0, "no primary metric moved in the good direction after Holm's correction")
-    if against:
-        return Decision("do not ship", tuple(against), lines, plan, sample_ratio)
+    guard, harmed = _guardrails(results, plan, len(arms))
+    lines = [*primary, *guard, *_exploratory(results, plan)]
+    lines += [
+        Line("primary" if name in plan.primary and not cohort else "exploratory", item, math.nan, "no number")
+        for (_, name, cohort), item in results.items()
+        if item.reason and (cohort or name not in plan.guardrails)
+    ]
+    warnings = list(soundness.warnings)
+    if sample_ratio is not None and sample_ratio.warning:
+        warnings.append(f"sample ratio: {sample_ratio.reason}")
+    verdicts: dict[str, Verdict] = {}
+    reasons: list[str] = []
+    for arm in arms:
+        against = losses.get(arm, []) + harmed.get(arm, [])
+        if arm not in wins:
+            against.insert(0, "no primary metric moved in the good direction after Holm's correction")
+        passed = [*wins.get(arm, []), "every guardrail is non-inferior", "the arms hold their shares"]
+        if sample_ratio is not None and sample_ratio.warning:
+            passed.pop()
+        if unsound or missing[arm]:
+            verdicts[arm], found = "cannot tell", missing[arm]
+        else:
+            verdicts[arm], found = ("do not ship", against) if against else ("ship", passed)
+        reasons += [f"{arm}: {reason}" if len(arms) > 1 else reason for reason in found]
+    order: tuple[Verdict, ...] = ("ship", "cannot tell", "do not ship")
+    overall = next(verdict for verdict in order if verdict in verdicts.values())
+    shown = tuple(dict.fromkeys([*unsound, *reasons]))
     return Decision(
-        "ship",
-        (*wins, "every guardrail is non-inferior", "the arms hold their shares"),
-        lines,
-        plan,
-        sample_ratio,
+        overall, shown, tuple(lines), plan, sample_ratio, tuple(dict.fromkeys(warnings)), verdicts
     )
 
 
 def _of(effect: Effect) -> str:
-    return f" of cohort '{effect.cohort}'" if effect.cohort else ""
+    arm = f" of arm '{effect.arm}'" if effect.arm else ""
+    return arm + (f" of cohort '{effect.cohort}'" if effect.cohort else "")
 
 
-def _unsound(effects: Mapping[tuple[str, str], Effect], plan: Plan, ratio: SampleRatio | None) -> list[str]:
+def _unsound(effects: Mapping[Key, Effect], plan: Plan, ratio: SampleRatio | None) -> list[str]:
     """What makes the test unfit to decide anything."""
     out = []
     if ratio is None:
@@ -204,36 +242,41 @@ def _unsound(effects: Mapping[tuple[str, str], Effect], plan: Plan, ratio: Sampl
     if not plan.guardrails:
         out.append("no guardrail was declared: say which metric must not get worse, and by how much at most")
     declared = {*plan.primary, *plan.guardrails, *plan.exploratory}
-    for name, cohort in effects:
-        if name not in declared:
-            out.append(
-                f"metric '{name}' was not declared in the plan; declare it before the next test, or leave"
-                " it out"
-            )
-        if cohort and cohort not in plan.cohorts:
-            out.append(
-                f"cohort '{cohort}' was not declared in the plan; declare it before the next test, or leave"
-                " it out"
-            )
+    for _, name, cohort in effects:
+        for what, value, known in (("metric", name, declared), ("cohort", cohort, {"", *plan.cohorts})):
+            if value not in known:
+                out.append(
+                    f"{what} '{value}' was not declared in the plan; declare it before the next test, or"
+                    " leave it out"
+                )
+    return list(dict.fromkeys(out))
+
+
+def _missing(effects: Mapping[Key, Effect], plan: Plan, arm: str) -> list[str]:
+    """The primary metrics and guardrails of an arm that have no number."""
+    out = []
     for role, names in (("primary metric", plan.primary), ("guardrail", plan.guardrails)):
         for name in names:
-            item = effects.get((name, ""))
+            item = effects.get((arm, name, ""))
             if item is None:
                 out.append(f"{role} '{name}' is missing: the plan declares it and nothing was measured")
             elif item.reason:
                 out.append(f"{role} '{name}' has no number: {item.reason}")
-    return list(dict.fromkeys(out))
+    return out
 
 
 def _primary(
-    effects: Mapping[tuple[str, str], Effect], plan: Plan
-) -> tuple[list[Line], list[str], list[str]]:
+    effects: Mapping[Key, Effect], plan: Plan
+) -> tuple[list[Line], dict[str, list[str]], dict[str, list[str]]]:
+    """The lines, and what won and lost by arm; Holm over every arm and primary metric."""
     tested = [
-        effects[name, ""] for name in plan.primary if (name, "") in effects and not effects[name, ""].reason
+        item
+        for (_, name, cohort), item in effects.items()
+        if name in plan.primary and not cohort and not item.reason
     ]
     lines: list[Line] = []
-    wins: list[str] = []
-    losses: list[str] = []
+    won: dict[str, list[str]] = {}
+    lost: dict[str, list[str]] = {}
     for entry, adjusted in zip(tested, holm([item.p for item in tested]), strict=True):
         sure = adjusted < plan.alpha
         outcome = ("better" if entry.good() > 0 else "worse") if sure else "no difference shown"
@@ -244,29 +287,32 @@ def _primary(
                 f"'{entry.metric}' is {outcome}: {number(entry.value, entry.kind)} ({low} to {high}), Holm p"
                 f" = {adjusted:.2g}"
             )
-            (wins if entry.good() > 0 else losses).append(text)
-    return lines, wins, losses
+            (won if entry.good() > 0 else lost).setdefault(entry.arm, []).append(text)
+    return lines, won, lost
 
 
-def _guardrails(effects: Mapping[tuple[str, str], Effect], plan: Plan) -> tuple[list[Line], list[str]]:
+def _guardrails(
+    effects: Mapping[Key, Effect], plan: Plan, arms: int
+) -> tuple[list[Line], dict[str, list[str]]]:
     lines: list[Line] = []
-    harmed: list[str] = []
-    for name, margin in plan.guardrails.items():
-        if (name, "") not in effects:
+    harmed: dict[str, list[str]] = {}
+    for (arm, name, cohort), item in effects.items():
+        if name not in plan.guardrails or cohort:
             continue
-        test = non_inferior(effects[name, ""], margin, plan.alpha)
+        margin = plan.guardrails[name]
+        test = non_inferior(item, margin, plan.alpha / arms)
         outcome = "not worse" if test.passed else "may be worse"
-        lines.append(Line("guardrail", effects[name, ""], test.p, outcome, margin, test.bound))
+        lines.append(Line("guardrail", item, test.p, outcome, margin, test.bound))
         if not test.passed:
-            harmed.append(f"guardrail '{name}' may be harmed: {test.reason}")
+            harmed.setdefault(arm, []).append(f"guardrail '{name}' may be harmed: {test.reason}")
     return lines, harmed
 
 
-def _exploratory(effects: Mapping[tuple[str, str], Effect], plan: Plan) -> list[Line]:
+def _exploratory(effects: Mapping[Key, Effect], plan: Plan) -> list[Line]:
     """Exploratory metrics, and every declared cohort of any metric."""
     looked = [
         item
-        for (name, cohort), item in effects.items()
+        for (_, name, cohort), item in effects.items()
         if not item.reason and (cohort or name in plan.exploratory)
     ]
     adjusted = bh([item.p for item in looked])

@@ -1,22 +1,23 @@
-"""The effect of an arm on a metric: difference or relative lift, of means or ratios, with or without
-CUPED.
+"""The effect of an arm on a metric: difference or relative lift, of means, ratios or quantiles, with or
+without CUPED.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.moments import Floats, Metric, Moments
 
 Kind = Literal["relative", "absolute"]
 Better = Literal["up", "down"]
+FEW = 200  # units of an arm below which the denominator of a ratio costs degrees of freedom
 _INDEPENDENT = "units do not affect each other, and the arm was assigned at random"
 _MARGINS = "means are near normal at this sample size (central limit theorem, delta method)"
 
@@ -31,15 +32,61 @@ def number(value: float, kind: Kind, sign: bool = True) -> str:
     return f"{shown:{plus}.{digits}f}" + (" %" if kind == "relative" else "")
 
 
+def critical(alpha: float, df: float) -> float:
+    """The upper `alpha` point of Student's t; of the normal for infinite df."""
+    return float(-special.stdtrit(df, alpha) if math.isfinite(df) else -special.ndtri(alpha))
+
+
+def upper_tail(t: float, df: float) -> float:
+    """The chance of a Student's t above `t`; of a normal for infinite df."""
+    return float(special.stdtr(df, -t) if math.isfinite(df) else special.ndtr(-t))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """treatment - ratio * control for any ratio: the two values, and its variance c0 + c1 ratio + c2 ratio^2.
+
+    The difference is the contrast at 1; a lift is where the contrast is 0, and its interval all ratios that a
+    test does not reject (Fieller, JRSS B 1954), so the interval of a lift and the p of the difference agree.
+    """
+
+    treatment: float
+    control: float
+    parts: tuple[float, float, float]
+
+    def variance(self, ratio: float = 1.0) -> float:
+        """Of the contrast at `ratio`."""
+        c0, c1, c2 = self.parts
+        return max(0.0, c0 + c1 * ratio + c2 * ratio**2)
+
+    def t(self, ratio: float = 1.0) -> float:
+        """The contrast at `ratio` over its standard error; infinite without variance."""
+        gap, variance = self.treatment - ratio * self.control, self.variance(ratio)
+        return gap / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, gap) if gap else 0.0
+
+    def ratios(self, edge: float) -> tuple[float, float]:
+        """The ratios whose contrast lies within `edge` standard errors of 0; infinite ends without a
+        bound.
+        """
+        c0, c1, c2 = (edge**2 * part for part in self.parts)
+        a, b, c = self.control**2 - c2, self.treatment * self.control + c1 / 2, self.treatment**2 - c0
+        root = b**2 - a * c
+        if a <= 0 or root < 0:
+            return -math.inf, math.inf
+        return (b - math.sqrt(root)) / a, (b + math.sqrt(root)) / a
+
+
 @dataclass(frozen=True)
 class Effect:
     """What an arm did to a metric, treatment against control.
 
-    value with the two-sided interval [low, high] and `p` against no effect; kind 'relative' (a share of the
-    control's value: .01 is one percent) or 'absolute'; n: units of both arms; smallest: units of the smaller
-    arm; se: standard error, with `df` degrees of freedom (infinite: normal); better: the good direction;
-    treatment, control: the two values; variance_kept: share of the variance left by CUPED; cohort: empty for
-    everybody. assumptions: what must hold; reason: why there is no number (value NaN), else empty.
+    value with the two-sided interval [low, high] and `p` against no effect (always of the difference); kind
+    'relative' (a share of the control's value: .01 is one percent) or 'absolute'; n: units of both arms;
+    smallest: units of the smaller arm; se: standard error, with `df` degrees of freedom (infinite: normal);
+    better: the good direction; treatment, control: the two values; variance_kept: share of the variance left
+    by CUPED; cohort: empty for everybody; arm: which arm was compared; contrast: what the interval is made
+    of.
+    assumptions: what must hold; reason: why there is no number (value NaN), else empty.
     """
 
     metric: str
@@ -59,27 +106,45 @@ class Effect:
     control: float = math.nan
     variance_kept: float = 1.0
     cohort: str = ""
+    arm: str = ""
+    contrast: Contrast | None = None
 
     def good(self) -> float:
         """The value turned so that a positive number is good; NaN without one."""
         return self.value if self.better == "up" else -self.value
 
+    def limits(self, edge: float) -> tuple[float, float]:
+        """The interval of `edge` standard errors to each side."""
+        if self.kind == "relative" and self.contrast is not None:
+            low, high = self.contrast.ratios(edge)
+            return low - 1, high - 1
+        return self.value - edge * self.se, self.value + edge * self.se
+
+    def t(self, value: float = 0.0) -> float:
+        """How many standard errors the effect lies above `value`."""
+        if self.kind == "relative" and self.contrast is not None:
+            return self.contrast.t(1 + value)
+        return (self.value - value) / self.se
+
     def bound(self, alpha: float = 0.05) -> float:
         """One-sided 1 - alpha bound of `good()` from below: how bad the effect may be."""
-        return self.good() - float(stats.t.ppf(1 - alpha, self.df)) * self.se
+        low, high = self.limits(critical(alpha, self.df))
+        return low if self.better == "up" else -high
 
 
 @dataclass(frozen=True)
 class _Arm:
-    """A metric in one arm: value, mean of its covariate, and the variances and covariance of one unit's
-    linearised parts.
+    """A metric in one arm of n units: value, mean of its covariate, the variances and covariance of one
+    unit's linearised parts, and the units it counts as.
     """
 
+    n: int
     value: float
     before: float
     own: float
     cross: float
     covariate: float
+    effective: float
 
     def left(self, gain: float, slope: float) -> float:
         """Variance of one unit of `gain` times its value less `slope` times its covariate."""
@@ -96,15 +161,18 @@ def effect(
     alpha: float = 0.05,
     cohort: str = "",
 ) -> Effect:
-    """Effect of `treatment` against `control` on `metric`, with Welch's t interval at 1 - alpha.
+    """Effect of `treatment` against `control` on `metric`: Welch's t for the difference, Fieller's interval
+    for a relative lift, both at 1 - alpha; p is of the difference either way.
 
     covariate: use the metric's covariate (CUPED) where it names one; theta is pooled within arms. Ratios go
-    through their linearisation (y - R x) / mean x, so CUPED composes with them. Where nothing can be said (an
-    empty arm, a metric that never varies, a control of 0 for a relative lift) value is NaN and `reason` says
-    why. Raises InputError on moments without the metric's columns, or alpha outside (0, 1).
+    through their linearisation (y - R x) / mean x, so CUPED composes with them; below `FEW` units their
+    variance and degrees of freedom are those of n / (1 + cv^2 of the denominator) units. Where nothing can be
+    said (fewer than 2 units, a metric that never varies, a control of 0 for a relative lift) value is
+    NaN and `reason` says why. Raises InputError on moments without the metric's columns, or alpha outside
+    (0, 1).
 
-    Source: variance of a ratio and of a relative lift by the delta method; CUPED: Deng, Xu, Kohavi and
-    Walker, WSDM 2013.
+    Source: variance of a ratio by the delta method; Fieller, JRSS B 1954; CUPED: Deng, Xu, Kohavi and Walker,
+    WSDM 2013; effective units: Carter, Schnepel and Steigerwald, Review of Economics and Statistics 2017.
     """
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}; give a number between 0 and 1")
@@ -117,104 +185,100 @@ def effect(
         "better": metric.better,
         "cohort": cohort,
     }
-    for name, arm in (("treatment", treatment), ("control", control)):
-        if arm.n < 2:
-            return no_effect(metric.name, f"the {name} arm has {arm.n} units; at least 2 are needed", **about)
+    for name, read in (("treatment", treatment), ("control", control)):
+        if read.n < 2:
+            why = f"too few units: the {name} arm has {read.n} units; at least 2 are needed"
+            return no_effect(metric.name, why, **about)
     use = covariate and bool(metric.covariate)
     arms = [_arm(read, metric, use) for read in (treatment, control)]
     if any(math.isnan(arm.value) for arm in arms):
         return no_effect(metric.name, f"the denominator '{metric.denominator}' is 0 for a whole arm", **about)
-    freedom = (treatment.n - 1, control.n - 1)
-    spread = sum(w * arm.covariate for w, arm in zip(freedom, arms, strict=True))
-    cross = sum(w * arm.cross for w, arm in zip(freedom, arms, strict=True))
-    theta = cross / spread if use and spread > 0 else 0.0
-    share = (treatment.n / about["n"], control.n / about["n"])
-    centre = share[0] * arms[0].before + share[1] * arms[1].before
+    spread = sum((arm.n - 1) * arm.covariate for arm in arms)
+    theta = sum((arm.n - 1) * arm.cross for arm in arms) / spread if use and spread > 0 else 0.0
+    about["assumptions"] = (_INDEPENDENT, _MARGINS)
+    if use:
+        about["assumptions"] += (
+            f"'{metric.covariate}' was measured before the test and cannot be affected by it",
+        )
+    return _compared(metric, arms, theta, alpha, about)
+
+
+def compared(
+    metric: Metric, arms: Sequence[tuple[int, float, float]], kind: Kind, alpha: float, why: str
+) -> Effect:
+    """Effect from (units, value, variance of the value) of treatment and control; why: what must hold.
+
+    The same refusals and the same interval as `effect`.
+    """
+    sizes = [n for n, _, _ in arms]
+    about: dict[str, Any] = {"kind": kind, "n": sum(sizes), "smallest": min(sizes), "better": metric.better}
+    about["assumptions"] = (_INDEPENDENT, why)
+    both = [_Arm(n, value, 0.0, n * variance, 0.0, 0.0, n) for n, value, variance in arms]
+    return _compared(metric, both, 0.0, alpha, about)
+
+
+def _compared(
+    metric: Metric, arms: Sequence[_Arm], theta: float, alpha: float, about: dict[str, Any]
+) -> Effect:
+    """The effect of two arms whose covariates are taken off at `theta`."""
+    t, c = arms
+    own, left = sum(arm.own for arm in arms), [arm.left(1.0, theta) for arm in arms]
+    share = t.n / (t.n + c.n)
+    centre = share * t.before + (1 - share) * c.before
     mt, mc = (arm.value - theta * (arm.before - centre) for arm in arms)
-    own = sum(arm.own for arm in arms)
-    about |= {
-        "treatment": mt,
-        "control": mc,
-        "variance_kept": sum(arm.left(1.0, theta) for arm in arms) / own if own > 0 else 1.0,
-    }
-    if sum(arm.left(1.0, theta) for arm in arms) <= 0:
+    about |= {"treatment": mt, "control": mc, "variance_kept": sum(left) / own if own > 0 else 1.0}
+    if sum(left) <= 0:
         same = "0" if mt == mc == 0 else "the same"
         why = f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare"
         return no_effect(metric.name, why, **about)
-    if kind == "absolute":
-        value, gains, slope = mt - mc, (1.0, 1.0), theta
-    elif mc == 0:
-        why = "the control's value is 0, so a relative lift has no meaning; ask for absolute"
+    contrast = Contrast(mt, mc, _variances(t, c, theta, share))
+    weights = [part / arm.n for part, arm in zip(left, arms, strict=True)]
+    freedom = [max(1.0, arm.effective - 1) for arm in arms]
+    df = sum(weights) ** 2 / sum(part**2 / free for part, free in zip(weights, freedom, strict=True))
+    p, edge = 2 * upper_tail(abs(contrast.t()), df), critical(alpha / 2, df)
+    about |= {"df": df, "contrast": contrast}
+    if about["kind"] == "absolute":
+        se = math.sqrt(contrast.variance())
+        return Effect(metric.name, mt - mc, mt - mc - edge * se, mt - mc + edge * se, p=p, se=se, **about)
+    why = ""
+    if mc <= 0:
+        sign = "0" if mc == 0 else f"below 0 ({mc:.3g})"
+        why = f"the control's value is {sign}, so a relative lift has no meaning; ask for absolute"
+    elif contrast.variance(mt / mc) <= 0:
+        why = (
+            f"'{metric.name}' is 0 for every unit of the treatment: a lift of -100 % has no interval; ask for"
+        )
+        why += " absolute"
+    elif math.isinf(contrast.ratios(edge)[0]):
+        why = (
+            f"the control's value ({mc:.3g}) cannot be told from 0, so a relative lift has no bounds; ask for"
+        )
+        why += " absolute"
+    if why:
         return no_effect(metric.name, why, **about)
-    else:
-        # The pooled centre of the covariate is estimated too: it moves both adjusted means, and a lift far
-        # from 0 does not cancel it. mt = yt - theta w_c (xt - xc) and mc = yc + theta w_t (xt - xc).
-        lift = mt / mc
-        value, gains, slope = lift - 1, (1 / mc, lift / mc), theta * (share[1] + share[0] * lift) / mc
-    parts = [
-        arm.left(gain, slope) / read.n
-        for arm, gain, read in zip(arms, gains, (treatment, control), strict=True)
-    ]
-    if sum(parts) <= 0:
-        why = f"'{metric.name}' is 0 for every unit of the treatment: a lift of -100 % has no interval;"
-        return no_effect(metric.name, f"{why} ask for absolute", **about)
-    about["assumptions"] = (_INDEPENDENT, _MARGINS)
-    if use:
-        known = f"'{metric.covariate}' was measured before the test and cannot be affected by it"
-        about["assumptions"] += (known,)
-    return _with_interval(metric.name, value, parts, freedom, alpha, about)
+    low, high = contrast.ratios(edge)
+    se = math.sqrt(contrast.variance(mt / mc)) / mc
+    return Effect(metric.name, mt / mc - 1, low - 1, high - 1, p=p, se=se, **about)
 
 
-def _with_interval(
-    metric: str,
-    value: float,
-    variances: list[float],
-    freedom: tuple[int, int],
-    alpha: float,
-    about: dict[str, Any],
-) -> Effect:
-    """The effect with Welch's t interval from the two arms' parts of its variance."""
-    se = math.sqrt(sum(variances))
-    df = sum(variances) ** 2 / sum(part**2 / free for part, free in zip(variances, freedom, strict=True))
-    half = float(stats.t.ppf(1 - alpha / 2, df)) * se
-    p = float(2 * stats.t.sf(abs(value) / se, df))
-    return Effect(metric, value, value - half, value + half, p=p, se=se, df=df, **about)
+def _variances(t: _Arm, c: _Arm, theta: float, share: float) -> tuple[float, float, float]:
+    """The variance of treatment - ratio * control as (c0, c1, c2) of c0 + c1 ratio + c2 ratio^2.
+
+    The pooled centre of the covariate is estimated too, and moves both adjusted values: with x the covariate
+    and w the treatment's share, mt = yt - theta (1 - w) (xt - xc) and mc = yc + theta w (xt - xc), so the
+    contrast is yt - ratio yc - theta (1 - w + w ratio) (xt - xc).
+    """
+    k0, k1 = theta * (1 - share), theta * share
+    c0 = (t.own - 2 * k0 * t.cross + k0**2 * t.covariate) / t.n + k0**2 * c.covariate / c.n
+    c1 = 2 * k1 * (k0 * t.covariate - t.cross) / t.n + 2 * k0 * (k1 * c.covariate - c.cross) / c.n
+    c2 = k1**2 * t.covariate / t.n + (c.own - 2 * k1 * c.cross + k1**2 * c.covariate) / c.n
+    return c0, c1, c2
 
 
 def no_effect(metric: str, reason: str, kind: Kind = "relative", n: int = 0, **about: Any) -> Effect:
     """An effect without a number, and why."""
     nan = math.nan
     return Effect(metric, nan, nan, nan, n, kind, nan, reason=reason, **about)
-
-
-def effect_from_interval(
-    metric: str, value: float, half_width: float, better: Better = "up", level: float = 0.95, n: int = 0
-) -> Effect:
-    """An effect somebody else published as value and half width of its `level` interval, read as normal.
-
-    Units are the publisher's. Raises InputError unless value and half width are finite and the latter is
-    above 0.
-    """
-    if not math.isfinite(value) or not math.isfinite(half_width) or half_width <= 0:
-        raise InputError(
-            f"metric '{metric}': {value} with half width {half_width}; both must be finite, the width above 0"
-        )
-    se = half_width / float(stats.norm.ppf((1 + level) / 2))
-    p = float(2 * stats.norm.sf(abs(value) / se))
-    assumed = ("the published interval is symmetric, normal and two-sided",)
-    return Effect(
-        metric,
-        value,
-        value - half_width,
-        value + half_width,
-        n,
-        "relative",
-        p,
-        assumed,
-        se=se,
-        smallest=n // 2,
-        better=better,
-    )
 
 
 def effects(
@@ -237,21 +301,34 @@ def effects(
 def _arm(read: Moments, metric: Metric, use: bool) -> _Arm:
     """Value and linearised second moments; NaN value where a denominator is 0."""
     value, slope = _linear(read, metric.numerator or metric.name, metric.denominator)
+    effective, grown = _effective(read, metric.denominator)
     if not use or math.isnan(value):
         names = [name for name in (metric.numerator or metric.name, metric.denominator) if name]
-        covariance = read.covariance(names)
-        return _Arm(value, 0.0, float(slope @ covariance @ slope), 0.0, 0.0)
+        own = grown * float(slope @ read.covariance(names) @ slope)
+        return _Arm(read.n, value, 0.0, own, 0.0, 0.0, effective)
     before, slope_before = _linear(read, metric.covariate, metric.covariate_denominator)
     if math.isnan(before):
         raise InputError(
             f"metric '{metric.name}': '{metric.covariate_denominator}' is 0 for a whole arm; leave the"
             " covariate out"
         )
-    covariance = read.covariance(metric.columns)
+    covariance = grown * read.covariance(metric.columns)
     k = len(slope)
     own = float(slope @ covariance[:k, :k] @ slope)
     cross = float(slope @ covariance[:k, k:] @ slope_before)
-    return _Arm(value, before, own, cross, float(slope_before @ covariance[k:, k:] @ slope_before))
+    theirs = float(slope_before @ covariance[k:, k:] @ slope_before)
+    return _Arm(read.n, value, before, own, cross, theirs, effective)
+
+
+def _effective(read: Moments, denominator: str) -> tuple[float, float]:
+    """The units that a ratio counts as, and what that does to its variance: few units of unequal size know
+    less than their number says.
+    """
+    if not denominator or read.n >= FEW or read.mean_of(denominator) == 0:
+        return float(read.n), 1.0
+    unequal = float(read.covariance([denominator])[0, 0]) / read.mean_of(denominator) ** 2
+    units = max(2.0, read.n / (1 + unequal))
+    return units, units / (units - 1) * (read.n - 1) / read.n
 
 
 def _linear(read: Moments, numerator: str, denominator: str) -> tuple[float, Floats]:

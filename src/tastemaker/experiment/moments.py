@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,8 @@ class Metric:
 
     A mean of `numerator` (default: the column called `name`), or the ratio of totals numerator / denominator.
     `covariate` (and `covariate_denominator` for a ratio) hold the same quantity from before the test, for
-    CUPED. `better`: the good direction.
+    CUPED. `better`: the good direction. `quantile`: read this quantile (.5: the median) instead of the mean.
+    `winsorise`: values above this quantile of all arms together count as that quantile (1: as they are).
     """
 
     name: str
@@ -32,6 +33,8 @@ class Metric:
     covariate: str = ""
     covariate_denominator: str = ""
     better: Literal["up", "down"] = "up"
+    quantile: float = 0.0
+    winsorise: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -40,6 +43,26 @@ class Metric:
             raise InputError(f"metric '{self.name}': better is '{self.better}'; say up or down")
         if self.covariate_denominator and not self.covariate:
             raise InputError(f"metric '{self.name}': covariate_denominator needs a covariate to divide")
+        if self.covariate and self.covariate == (self.numerator or self.name):
+            raise InputError(
+                f"metric '{self.name}': its covariate '{self.covariate}' is the metric itself; give the same"
+                " quantity from before the test"
+            )
+        if not 0 <= self.quantile < 1 or not 0 < self.winsorise <= 1:
+            raise InputError(
+                f"metric '{self.name}': quantile is {self.quantile:g} and winsorise {self.winsorise:g}; both"
+                " are above 0 and below 1"
+            )
+        if self.quantile and (self.denominator or self.covariate or self.winsorise < 1):
+            raise InputError(
+                f"metric '{self.name}': a quantile stands alone; leave out denominator, covariate and"
+                " winsorise"
+            )
+        if self.winsorise < 1 and (self.denominator or self.covariate_denominator):
+            raise InputError(
+                f"metric '{self.name}': a ratio of totals is not winsorised; leave out winsorise or"
+                " denominator"
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -154,23 +177,29 @@ def column_of(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
     return batch.column(name)
 
 
+def numbers_of(batch: pa.RecordBatch, name: str, start: int = 0) -> Floats:
+    """A column (n,) of finite numbers. Raises InputError naming the column, and its row counted from
+    `start`.
+    """
+    try:
+        column = column_of(batch, name).cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"column '{name}' holds no numbers: {error}") from None
+    numbers = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise InputError(
+            f"row {start + int(bad[0]) + 1}, column '{name}' is empty or not finite; a unit without"
+            " events has the value 0"
+        )
+    return numbers
+
+
 def _values(batch: pa.RecordBatch, columns: Iterable[str], start: int) -> Floats:
     """Values (n, k), every one finite."""
-    out = [np.empty((batch.num_rows, 0))]
-    for name in columns:
-        column = column_of(batch, name)
-        try:
-            numbers = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InputError(f"column '{name}' holds no numbers: {error}") from None
-        bad = np.flatnonzero(~np.isfinite(numbers))
-        if len(bad):
-            raise InputError(
-                f"row {start + int(bad[0]) + 1}, column '{name}' is empty or not finite; a unit without"
-                " events has the value 0"
-            )
-        out.append(numbers)
-    return np.column_stack(out)
+    return np.column_stack(
+        [np.empty((batch.num_rows, 0)), *(numbers_of(batch, name, start) for name in columns)]
+    )
 
 
 def _groups(
@@ -196,37 +225,37 @@ def _groups(
         yield (label[0] if len(label) == 1 else label), codes == code
 
 
-def cluster_totals(table: Any, cluster: str, metrics: Metric | Sequence[Metric], by: str = "arm") -> pa.Table:
+def cluster_totals(
+    table: Any, cluster: str, metrics: Metric | Sequence[Metric], by: str = "arm", part: str | None = None
+) -> pa.Table:
     """One row a cluster: totals of every column the metrics read, and `units`, its number of rows.
 
     When whole clusters (households, cities, sessions of a user) were assigned, a mean is a ratio of cluster
-    totals: read it with `clustered(metric)`. Raises InputError naming a cluster that is in two arms.
+    totals: read it with `clustered(metric)`. part: a second column (a cohort, a day), with a row for each of
+    its values that a cluster has. Raises InputError naming a cluster that is in two arms.
     """
     wanted = [metrics] if isinstance(metrics, Metric) else list(metrics)
     columns = list(dict.fromkeys(name for metric in wanted for name in metric.columns))
+    keys = [cluster, by] if part is None else [cluster, by, part]
     parts = []
     row = 0
     for batch in batches_of(table):
+        for _ in _groups(batch, keys, row):  # names an empty cluster, arm or part
+            break
+        frame = pl.DataFrame({name: pl.Series(batch.column(name)) for name in keys})
         values = _values(batch, columns, row)
-        frame = pl.DataFrame(
-            {cluster: pl.Series(column_of(batch, cluster)), by: pl.Series(column_of(batch, by))}
-        )
         frame = frame.with_columns([pl.Series(name, values[:, place]) for place, name in enumerate(columns)])
         row += batch.num_rows
-        parts.append(
-            frame.group_by(cluster, by).agg(pl.col(columns).sum(), pl.len().cast(pl.Float64).alias("units"))
-        )
+        sums = [pl.col(name).sum() for name in columns]
+        parts.append(frame.group_by(keys).agg(*sums, pl.len().cast(pl.Float64).alias("units")))
     if not parts:
         raise InputError("the table has no rows; there is nothing to read out")
     totals = (
-        pl.concat(parts)
-        .group_by(cluster, by)
-        .agg(pl.col(columns).sum(), pl.col("units").sum())
-        .sort(cluster, by)
+        pl.concat(parts).group_by(keys).agg(pl.col(name).sum() for name in [*columns, "units"]).sort(keys)
     )
-    twice = totals.filter(pl.col(cluster).is_duplicated())
-    if len(twice):
-        name, arms = twice[cluster][0], " and ".join(repr(item) for item in twice[by][:2])
+    both = totals.select(cluster, by).unique().filter(pl.col(cluster).is_duplicated()).sort(cluster, by)
+    if len(both):
+        name, arms = both[cluster][0], " and ".join(repr(item) for item in both[by][:2])
         raise InputError(f"cluster '{name}' is in two arms, {arms}; clusters are assigned whole")
     return totals.to_arrow()
 
@@ -235,6 +264,9 @@ def clustered(metric: Metric) -> Metric:
     """The same metric read from `cluster_totals`: a mean becomes total / units, a ratio stays one."""
     below = metric.denominator or "units"
     below_covariate = (metric.covariate_denominator or "units") if metric.covariate else ""
-    return Metric(
-        metric.name, metric.numerator or metric.name, below, metric.covariate, below_covariate, metric.better
+    return replace(
+        metric,
+        numerator=metric.numerator or metric.name,
+        denominator=below,
+        covariate_denominator=below_covariate,
     )

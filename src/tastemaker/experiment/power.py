@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.effects import effect
 from tastemaker.experiment.moments import Metric, Moments
-
-Floats = npt.NDArray[np.float64]
 
 
 def _normals(alpha: float, power: float) -> float:
@@ -54,24 +50,6 @@ def detectable(
     if n < 2:
         raise InputError(f"{n} units an arm; at least 2 are needed")
     return _normals(alpha, power) * math.sqrt(2 * _spread(cv, correlation) / n)
-
-
-def size_for_error(cv: float, se: float, correlation: float = 0.0) -> float:
-    """Units an arm that give a relative lift this standard error: what a published interval tells about its
-    test's size.
-    """
-    if not (math.isfinite(se) and se > 0):
-        raise InputError(f"the standard error is {se}; give a number above 0")
-    return 2 * _spread(cv, correlation) / se**2
-
-
-def power_of(
-    cv: float, lift: npt.ArrayLike, n: npt.ArrayLike, alpha: float = 0.05, correlation: float = 0.0
-) -> Floats:
-    """Chance to see a relative `lift` with `n` units an arm; arrays broadcast."""
-    se = np.sqrt(2 * _spread(cv, correlation) / np.asarray(n, dtype=np.float64))
-    edge, shift = stats.norm.ppf(1 - alpha / 2), np.asarray(lift, dtype=np.float64) / se
-    return np.asarray(stats.norm.sf(edge - shift) + stats.norm.cdf(-edge - shift), dtype=np.float64)
 
 
 def variation(read: Moments, metric: Metric) -> tuple[float, float]:

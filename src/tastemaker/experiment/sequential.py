@@ -85,7 +85,8 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
     """The looks taken at one metric so far, oldest first, each with the running intersection of the
     intervals.
 
-    planned: N*, units of both arms, written down before the start. Looks with fewer than `n_min` units in an
+    planned: N*, units of both arms, written down before the start. p is of the difference, the interval of a
+    lift is Fieller's at the sequence's width. Looks with fewer than `n_min` units in an
     arm, or without a
     number, are refused with the reason: the guarantee is asymptotic. When an intersection is empty the looks
     contradict each other (effects that change with time, or a broken assignment); that too is told as a
@@ -106,8 +107,15 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
         if reason:
             results.append(Look(effect.n, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, reason))
             continue
-        now = confidence_sequence(effect.value, effect.se**2, effect.n, planned, alpha)
-        low, high, p = max(low, float(now.low)), min(high, float(now.high)), min(p, float(now.p))
+        contrast = effect.contrast
+        gap, variance = (
+            (effect.value, effect.se**2)
+            if contrast is None
+            else (contrast.treatment - contrast.control, contrast.variance())
+        )
+        now = confidence_sequence(gap, variance, effect.n, planned, alpha)
+        ends = effect.limits(float(now.half_width) / math.sqrt(variance))
+        low, high, p = max(low, ends[0]), min(high, ends[1]), min(p, float(now.p))
         clash = (
             "" if low <= high else "the looks contradict each other: the effect drifts, or assignment broke"
         )

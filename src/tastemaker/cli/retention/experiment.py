@@ -11,21 +11,48 @@ from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, fi
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
 
-app = group(
-    "Experiments, from the split to the decision.\n\nA plan is written before the test, as TOML:\n\n  id"
-    ' = "rr-1"                     # salt of the split\n\n  primary = ["returned"]          # decides'
-    ' (Holm)\n\n  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)\n\n  planned = 20000  '
-    "               # units of both arms, for looks while it runs\n\n  shares = { control = 0.5,"
-    " treatment = 0.5 }\n\n  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control\n\n "
-    ' metrics.returned.covariate = "returned_before"   # CUPED\n\n  metrics.likes.denominator = "plays"  '
-    '            # a ratio of totals\n\n  metrics.skips.better = "down"\n\nThen:\n\n  tastemaker'
-    " experiment power --cv 1.2 --lift 0.01\n\n  tastemaker experiment assign users.csv --plan plan.toml"
-    " --out arms.parquet\n\n  tastemaker experiment check results.parquet --plan plan.toml\n\n "
-    " tastemaker experiment read results.parquet --plan plan.toml --out readout\n\n  tastemaker"
-    " experiment export -w shop --out results.parquet   # from the logs of a served workspace\n\nResults"
-    " have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1"
-    " refused (the reason is printed); 2 bad input."
-)
+app = group("""Experiments, from the split to the decision.
+
+A plan is written before the test, as TOML:
+
+  id = "rr-1"                     # salt of the split
+
+  primary = ["returned"]          # decides (Holm)
+
+  exploratory = ["likes"]         # looked at (Benjamini-Hochberg)
+
+  planned = 20000                 # units of both arms, for looks while it runs
+
+  shares = { control = 0.5, treatment = 0.5 }   # or more arms
+
+  guardrails = { skips = 0.02 }   # harm tolerated: 2 % of the control
+
+  metrics.returned.covariate = "returned_before"   # CUPED
+
+  metrics.likes.denominator = "plays"              # a ratio of totals
+
+  metrics.minutes.winsorise = 0.99                 # values above this quantile count as it
+
+  metrics.typical = { numerator = "minutes", quantile = 0.5 }
+
+  metrics.skips.better = "down"
+
+  # and: cluster = "household", triggered = "would_differ", cohorts, kind, alpha, alarm, warn
+
+Then:
+
+  tastemaker experiment power --cv 1.2 --lift 0.01
+
+  tastemaker experiment assign users.csv --plan plan.toml --out arms.parquet
+
+  tastemaker experiment check results.parquet --plan plan.toml
+
+  tastemaker experiment read results.parquet --plan plan.toml --out readout
+
+  tastemaker experiment export -w shop --out results.parquet   # from the logs of a served workspace
+
+Results have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1 refused
+(the reason is printed); 2 bad input; 70 a fault of the program, which decides nothing.""")
 
 Plan = Annotated[Path, typer.Option(help="The plan, TOML or JSON.")]
 Results = Annotated[
@@ -110,7 +137,7 @@ def watch(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look while the test runs: an interval of the first primary metric that stays valid however often one
+    """Look while the test runs: intervals of every metric and guardrail that stay valid however often one
     looks.
 
     Example: tastemaker experiment watch days.parquet --plan plan.toml

@@ -18,33 +18,25 @@ Bar = tuple[float, float, float]
 
 
 def cumulated(
-    table: pa.Table, metrics: Sequence[Metric], unit: str = "user_id", by: str = "arm", day: str = "day"
+    table: pa.Table, metrics: Sequence[Metric], ids: tuple[str, str, str], extra: Sequence[str] = ()
 ) -> Iterator[tuple[Any, pa.Table]]:
     """For each day, in order, a table with one row a unit seen so far: its totals since its first day.
 
-    table: one row a unit and day. Numerators and denominators are added up; covariates are from before the
-    test, so each unit's first value stands. Raises InputError on a missing column, a unit that changes arm,
-    or a unit twice on one day.
+    table: one row a unit and day. ids: its columns of units, arms and days. extra: columns of which the
+    largest value so far stands (a cluster, whether anything was triggered). Numerators and denominators are
+    added up; covariates are from before the test, so each unit's first value stands. Raises InputError on a
+    missing column, a unit that changes arm, or a unit twice on one day.
     """
-    sums = list(
-        dict.fromkeys(
-            name
-            for metric in metrics
-            for name in (metric.numerator or metric.name, metric.denominator)
-            if name
-        )
-    )
-    firsts = [
-        name
-        for metric in metrics
-        for name in (metric.covariate, metric.covariate_denominator)
-        if name and name not in sums
-    ]
-    firsts = list(dict.fromkeys(firsts))
-    for name in (unit, by, day, *sums, *firsts):
+    unit, by, day = ids
+    summed = (name for metric in metrics for name in (metric.numerator or metric.name, metric.denominator))
+    sums = list(dict.fromkeys(filter(None, summed)))
+    past = (name for metric in metrics for name in (metric.covariate, metric.covariate_denominator))
+    firsts = [name for name in dict.fromkeys(filter(None, past)) if name not in sums]
+    wanted = [*ids, *extra, *sums, *firsts]
+    for name in wanted:
         if name not in table.column_names:
             raise InputError(f"column '{name}' is missing; the table has {', '.join(table.column_names)}")
-    frame = pl.DataFrame(table.select([unit, by, day, *sums, *firsts]))
+    frame = pl.DataFrame(table.select(wanted))
     twice = frame.filter(pl.struct(unit, day).is_duplicated())
     if len(twice):
         raise InputError(
@@ -58,7 +50,7 @@ def cumulated(
     for moment in frame[day].unique().sort():
         so_far = frame.filter(pl.col(day) <= moment).sort(unit, day)
         totals = so_far.group_by(unit, maintain_order=True).agg(
-            pl.first(by), pl.col(sums).sum(), pl.col(firsts).first()
+            pl.first(by), pl.col(list(extra)).max(), pl.col(sums).sum(), pl.col(firsts).first()
         )
         yield moment, totals.to_arrow()
 

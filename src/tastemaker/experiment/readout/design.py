@@ -8,14 +8,17 @@ from typing import Any
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
+from tastemaker.experiment.checks import ALARM, WARN
 from tastemaker.experiment.decide import Plan
 from tastemaker.experiment.effects import Kind
-from tastemaker.experiment.moments import Metric, clustered
+from tastemaker.experiment.moments import Metric
 
-_TEXTS = ("id", "unit", "arm", "day", "cohort", "control", "treatment", "kind", "horizon", "cluster")
+_TEXTS = ("id", "unit", "arm", "day", "cohort", "control", "kind", "horizon", "cluster", "triggered")
+_NUMBERS = ("alpha", "alarm", "warn")
 _KNOWN = {
     *_TEXTS,
-    "alpha",
+    *_NUMBERS,
+    "treatment",
     "planned",
     "n_min",
     "primary",
@@ -25,6 +28,7 @@ _KNOWN = {
     "metrics",
     "guardrails",
 }
+_OF_METRIC = ("numerator", "denominator", "covariate", "covariate_denominator", "better")
 
 EXAMPLE = """\
 id = "rr-1"                       # salt of the assignment
@@ -42,13 +46,26 @@ covariate = "returned_before"     # the same from before the test (CUPED)
 denominator = "plays"             # a ratio of totals
 [metrics.skips]
 better = "down"
+[metrics.minutes]
+winsorise = 0.99                  # values above this quantile of all arms count as that quantile
+[metrics.typical]
+numerator = "minutes"
+quantile = 0.5                    # the median instead of the mean
+
+# cluster = "household"           # whole clusters were assigned: they are the units
+# triggered = "would_differ"      # a 0/1 column: only people whose list the treatment would change
+# treatment = ["new", "newer"]    # every arm but the control, where it is left out
+# kind = "absolute"               # or "relative" to the control
+# alarm = 0.001                   # p of the sample ratio and of covariate balance that stops a decision
+# warn = 0.01                     # and that is repeated with it
 """
 
 
 @dataclass(frozen=True)
 class Design:
     """Salt, names of columns and arms, the metrics, and the plan they are judged by; planned: units of both
-    arms, for looks.
+    arms, for looks; triggered: a 0 / 1 column of the people whose list the treatment would change; alarm,
+    warn: p of the sample ratio and of covariate balance below which nothing is decided, or it is told.
     """
 
     id: str
@@ -56,30 +73,28 @@ class Design:
     metrics: tuple[Metric, ...]
     shares: Mapping[str, float]
     control: str
-    treatment: str
+    treatments: tuple[str, ...]
     kind: Kind = "relative"
     unit: str = "user_id"
     arm: str = "arm"
     day: str = "day"
     cohort: str = "cohort"
     cluster: str = ""
+    triggered: str = ""
     planned: int = 0
     n_min: int = 500
+    alarm: float = ALARM
+    warn: float = WARN
 
     @property
-    def read_as(self) -> tuple[Metric, ...]:
-        """The metrics as the table is read: of clusters where whole clusters were assigned."""
-        return tuple(clustered(metric) for metric in self.metrics) if self.cluster else self.metrics
+    def treatment(self) -> str:
+        """The treatments, as a text."""
+        return ", ".join(self.treatments)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column a read-out needs."""
-        extra = (self.cohort if self.plan.cohorts else "", self.cluster)
-        return tuple(
-            dict.fromkeys(
-                [self.arm, *(c for metric in self.metrics for c in metric.columns), *filter(None, extra)]
-            )
-        )
+    def ids(self) -> tuple[str, ...]:
+        """The columns that stay text."""
+        return tuple(filter(None, (self.unit, self.arm, self.cohort, self.cluster)))
 
 
 def design_of(given: Any) -> Design:
@@ -91,33 +106,43 @@ def design_of(given: Any) -> Design:
     unknown = sorted(set(given) - _KNOWN)
     if unknown:
         raise InputError(f"key '{unknown[0]}' is unknown; the keys are {', '.join(sorted(_KNOWN))}")
-    texts = {name: _typed(given, name, str) for name in _TEXTS if name in given}
-    numbers = {name: _typed(given, name, int) for name in ("planned", "n_min") if name in given}
+    texts: dict[str, Any] = {name: _typed(given, name, str) for name in _TEXTS if name in given}
+    texts |= {name: _typed(given, name, int) for name in ("planned", "n_min") if name in given}
+    levels = {name: _share(given[name], name) for name in _NUMBERS if name in given}
     lists = {name: _names(given, name) for name in ("primary", "exploratory", "cohorts")}
     guardrails = {
         name: _share(value, f"guardrails.{name}") for name, value in _table(given, "guardrails").items()
     }
-    alpha = _share(given.get("alpha", 0.05), "alpha")
-    plan = Plan(
-        lists["primary"], guardrails, lists["exploratory"], lists["cohorts"], alpha, texts.pop("horizon", "")
-    )
+    alpha, horizon = levels.pop("alpha", 0.05), texts.pop("horizon", "")
+    plan = Plan(lists["primary"], guardrails, lists["exploratory"], lists["cohorts"], alpha, horizon)
     shares = {name: _share(value, f"shares.{name}") for name, value in _table(given, "shares").items()}
     shares = shares or {"control": 0.5, "treatment": 0.5}
     check_shares(shares)
-    arms = {"control": texts.pop("control", "control"), "treatment": texts.pop("treatment", "treatment")}
-    for role, arm in arms.items():
+    control, treatments = _arms(given, shares, texts.pop("control", "control"))
+    metrics = _metrics(_table(given, "metrics"), (*plan.primary, *plan.guardrails, *plan.exploratory))
+    if texts.get("cluster") and any(metric.quantile for metric in metrics):
+        raise InputError("a quantile is not read from clusters: leave out `cluster` or the metric's quantile")
+    if texts.get("kind", "relative") not in ("relative", "absolute"):
+        raise InputError(f"kind is '{texts['kind']}'; say relative or absolute")
+    name = texts.pop("id", "")
+    return Design(name, plan, metrics, shares, control, treatments, **texts, **levels)
+
+
+def _arms(given: Mapping[str, Any], shares: Mapping[str, float], control: str) -> tuple[str, tuple[str, ...]]:
+    """The control, and the treatments: those named, else every other arm."""
+    named = given.get("treatment", [arm for arm in shares if arm != control])
+    if isinstance(named, str):
+        named = [named]
+    if not isinstance(named, list) or not named or not all(isinstance(arm, str) for arm in named):
+        raise InputError(f"key 'treatment' is {named!r}; give the name of an arm, or a list of names")
+    for role, arm in (("control", control), *(("treatment", arm) for arm in named)):
         if arm not in shares:
             raise InputError(
                 f"{role} arm '{arm}' has no share; shares are {', '.join(shares)}: set {role} = \"...\""
             )
-    metrics = _metrics(_table(given, "metrics"), (*plan.primary, *plan.guardrails, *plan.exploratory))
-    kind: Any = texts.pop("kind", "relative")
-    if kind not in ("relative", "absolute"):
-        raise InputError(f"kind is '{kind}'; say relative or absolute")
-    rest: dict[str, Any] = {**texts, **numbers}
-    return Design(
-        str(rest.pop("id", "")), plan, metrics, shares, arms["control"], arms["treatment"], kind, **rest
-    )
+    if control in named or len(set(named)) < len(named):
+        raise InputError(f"the treatments are {', '.join(named)} and the control is {control}; each arm once")
+    return control, tuple(named)
 
 
 def _metrics(tables: Mapping[str, Any], declared: tuple[str, ...]) -> tuple[Metric, ...]:
@@ -125,13 +150,14 @@ def _metrics(tables: Mapping[str, Any], declared: tuple[str, ...]) -> tuple[Metr
     results = []
     for name in dict.fromkeys((*declared, *tables)):
         about = tables.get(name, {})
-        legal = {"numerator", "denominator", "covariate", "covariate_denominator", "better"}
-        if (
-            not isinstance(about, dict)
-            or set(about) - legal
-            or not all(isinstance(item, str) for item in about.values())
-        ):
-            raise InputError(f"metrics.{name}: give text for any of {', '.join(sorted(legal))}")
+        numbers = {"quantile", "winsorise"}
+        if not isinstance(about, dict) or set(about) - {*_OF_METRIC, *numbers}:
+            raise InputError(f"metrics.{name}: give any of {', '.join((*_OF_METRIC, *sorted(numbers)))}")
+        for key, value in about.items():
+            if key in numbers:
+                _share(value, f"metrics.{name}.{key}")
+            elif not isinstance(value, str):
+                raise InputError(f"metrics.{name}.{key} is {value!r}; give a text")
         results.append(Metric(name, **about))
     return tuple(results)
 

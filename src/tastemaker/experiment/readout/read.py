@@ -1,124 +1,294 @@
-"""The read-out itself: units and split checked, one pass of moments, effects of everybody and of declared
-cohorts, decision.
+"""The read-out itself: units, split and covariates checked, moments in one pass, effects of every treatment,
+of everybody and of declared cohorts, and the decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tastemaker.errors import InputError
 from tastemaker.experiment.checks import SampleRatio, check_units, srm
-from tastemaker.experiment.decide import Decision, decide
-from tastemaker.experiment.effects import Effect, effect, effects
-from tastemaker.experiment.moments import Moments, cluster_totals, moments
+from tastemaker.experiment.decide import Decision, Soundness, decide
+from tastemaker.experiment.effects import Effect, effect, no_effect
+from tastemaker.experiment.moments import (
+    Metric,
+    Moments,
+    batches_of,
+    cluster_totals,
+    clustered,
+    moments,
+    numbers_of,
+)
+from tastemaker.experiment.quantiles import Open, columns_by_arm, effect_of_rows, without_outliers
 from tastemaker.experiment.readout.days import cumulated
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.sequential import Look, watch
 
-Open = Callable[[Iterable[str]], Any]
+LEAST = 4  # units of an arm (clusters, where these were assigned) below which nothing is estimated
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of each arm, the sample ratio of everybody (of clusters where these were assigned), and that of
+    the triggered alone where the plan names them.
+    """
+
+    rows: Mapping[str, int]
+    everybody: SampleRatio
+    triggered: SampleRatio | None = None
+
+    @property
+    def worst(self) -> SampleRatio:
+        """The one that is least likely."""
+        both = [ratio for ratio in (self.everybody, self.triggered) if ratio is not None]
+        return min(both, key=lambda ratio: ratio.p)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """rows: units of each arm; moments of each arm; effects, cohorts last; and the decision they lead to."""
+    """The split, the moments of each arm, the effects (cohorts last), the decision they lead to, and the
+    balance
+    of every covariate: its absolute effect, which the treatment cannot have.
+    """
 
-    rows: Mapping[str, int]
+    split: Split
     moments: Mapping[str, Moments]
     effects: tuple[Effect, ...]
     decision: Decision
+    balance: tuple[Effect, ...] = ()
 
 
-def check_split(open_table: Open, design: Design) -> tuple[SampleRatio, dict[str, int]]:
-    """Sample ratio (of clusters where these were assigned) and rows of each arm. Raises InputError as
-    `check_units`.
-    """
+def check_split(open_table: Open, design: Design) -> Split:
+    """Each unit once and in one arm, and the sample ratios. Raises InputError as `check_units`."""
     rows = check_units(lambda: open_table((design.unit, design.arm)), design.unit, design.arm)
-    if not design.cluster:
-        return srm(rows, design.shares), rows
-    arms = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)[
-        design.arm
-    ]
-    return (
-        srm({count["values"]: count["counts"] for count in arms.value_counts().to_pylist()}, design.shares),
-        rows,
-    )
+    everybody = _ratio(open_table, design, rows)
+    if not design.triggered:
+        return Split(rows, everybody)
+    changed = triggered(open_table, design)
+    seen = check_units(lambda: changed((design.unit, design.arm)), design.unit, design.arm)
+    return Split(seen, everybody, _ratio(changed, design, seen))
+
+
+def _ratio(open_table: Open, design: Design, rows: Mapping[str, int]) -> SampleRatio:
+    if design.cluster:
+        arms = cluster_totals(open_table((design.cluster, design.arm)), design.cluster, [], design.arm)[
+            design.arm
+        ]
+        rows = {str(count["values"]): count["counts"] for count in arms.value_counts().to_pylist()}
+    return srm(rows, design.shares, design.alarm, design.warn)
+
+
+def triggered(open_table: Open, design: Design) -> Open:
+    """Only the rows whose `triggered` column is 1. Raises InputError where it is neither 0 nor 1."""
+    name = design.triggered
+    if not name:
+        return open_table
+
+    def opened(names: Iterable[str]) -> Iterator[pa.RecordBatch]:
+        row = 0
+        for batch in batches_of(open_table(dict.fromkeys([*names, name]))):
+            values = numbers_of(batch, name, row)
+            odd = np.flatnonzero((values != 0) & (values != 1))
+            if len(odd):
+                raise InputError(
+                    f"row {row + int(odd[0]) + 1}, column '{name}' is {values[odd[0]]:g}; give 0 or 1"
+                )
+            row += batch.num_rows
+            yield batch.filter(pa.array(values == 1))
+
+    return opened
+
+
+def prepared(open_table: Open, design: Design) -> tuple[Open, tuple[Metric, ...]]:
+    """The rows that are analysed, with winsorised columns, and the metrics read from them."""
+    return without_outliers(triggered(open_table, design), design.metrics)
+
+
+def measured(
+    table: Any,
+    metrics: Sequence[Metric],
+    design: Design,
+    part: str | None = None,
+    report: Callable[[int], object] | None = None,
+) -> dict[Any, Moments]:
+    """Moments of the metrics by arm (part: by part and arm), of clusters where these were assigned."""
+    if design.cluster:
+        table = cluster_totals(table, design.cluster, metrics, design.arm, part)
+        metrics = [clustered(metric) for metric in metrics]
+    return moments(table, metrics, design.arm, part, report)
 
 
 def read_out(open_table: Open, design: Design, report: Callable[[int], object] | None = None) -> Reading:
     """Read a finished test: every metric of the design, in two passes over the table and memory of one batch
-    + 8 bytes a unit.
+    + 8 bytes a unit; winsorised metrics and quantiles hold their column as well.
 
     open_table: gives the Arrow stream of the columns named, anew each time. Raises InputError on a unit in
     two arms or twice, an arm without units, a missing or empty value (row and column).
     """
-    ratio, rows = check_split(open_table, design)
-    if design.cluster:
-        read = moments(
-            cluster_totals(open_table(design.columns), design.cluster, design.metrics, design.arm),
-            design.read_as,
-            design.arm,
-        )
-    elif design.plan.cohorts:
-        parts = moments(open_table(design.columns), design.metrics, design.arm, design.cohort, report)
-        read = {}
-        for (_, arm), part in parts.items():
-            read[arm] = read[arm] + part if arm in read else part
-    else:
-        read = moments(open_table(design.columns), design.metrics, design.arm, report=report)
-    result = effects(
-        read, list(design.read_as), design.control, design.treatment, design.kind, design.plan.alpha
-    )
-    if design.plan.cohorts and not design.cluster:
-        result += _cohorts(parts, design)
-    return Reading(rows, read, tuple(result), decide(result, design.plan, ratio))
+    split = check_split(open_table, design)
+    opened, metrics = prepared(open_table, design)
+    by_cohort = design.cohort if design.plan.cohorts else ""
+    columns = [name for metric in metrics for name in metric.columns]
+    wanted = tuple(dict.fromkeys(filter(None, [design.arm, *columns, by_cohort, design.cluster])))
+    read = measured(opened(wanted), metrics, design, report=report)
+    for name in (design.control, *design.treatments):
+        if name not in read:
+            found = ", ".join(map(str, read)) or "none"
+            raise InputError(f"arm '{name}' is empty: no row has it; arms found: {found}")
+    balance = [item for name in design.treatments for item in _balance(read, metrics, design, name)]
+    soundness = _judged_balance(balance, design)
+    off = {item.metric for item in balance if item.p < design.alarm}
+    used = [replace(m, covariate="", covariate_denominator="") if m.covariate in off else m for m in metrics]
+    results = [found for name in design.treatments for found in _effects(read, opened, used, design, name)]
+    if by_cohort:
+        parts = measured(opened(wanted), metrics, design, by_cohort)
+        results += [item for name in design.treatments for item in _cohorts(parts, used, design, name)]
+    decision = decide(results, design.plan, split.worst, soundness)
+    return Reading(split, read, tuple(results), decision, tuple(balance))
 
 
-def _cohorts(parts: Mapping[Any, Moments], design: Design) -> list[Effect]:
-    """Effects on the primary metrics in each declared cohort that has units in both arms."""
+def _named(item: Effect, design: Design, arm: str) -> Effect:
+    """The effect with its arm where there are several; without a number where it rests on too few units."""
+    if item.smallest < LEAST and not item.reason:
+        units = f"clusters of '{design.cluster}'" if design.cluster else "units"
+        why = f"too few units: {item.smallest} {units} in the smaller arm; at least {LEAST} are needed"
+        item = no_effect(item.metric, why, item.kind, item.n, better=item.better, cohort=item.cohort)
+    return replace(item, arm=arm) if len(design.treatments) > 1 else item
+
+
+def _effects(
+    read: Mapping[str, Moments], opened: Open, metrics: Sequence[Metric], design: Design, arm: str
+) -> list[Effect]:
+    """Effect of one arm on every metric; quantiles from the values themselves."""
     out = []
-    for cohort in design.plan.cohorts:
-        pair = [parts.get((cohort, arm)) for arm in (design.treatment, design.control)]
-        if pair[0] is not None and pair[1] is not None:
-            primary = [metric for metric in design.metrics if metric.name in design.plan.primary]
-            out += [
-                effect(pair[0], pair[1], item, design.kind, alpha=design.plan.alpha, cohort=cohort)
-                for item in primary
-            ]
+    for metric in metrics:
+        if metric.quantile:
+            values = columns_by_arm(opened, metric.columns, design.arm)
+            pair = values[arm], values[design.control]
+            item = effect_of_rows(*pair, metric, design.kind, design.plan.alpha)
+        else:
+            item = _effect(read[arm], read[design.control], metric, design)
+        out.append(_named(item, design, arm))
     return out
 
 
-def by_day(table: pa.Table, design: Design) -> tuple[list[Any], list[Effect]]:
-    """The days of a table with one row a unit and day, and the effect of each day alone on the first primary
-    metric.
+def _effect(treatment: Moments, control: Moments, metric: Metric, design: Design) -> Effect:
+    """The effect on a mean or ratio, as the plan wants it."""
+    metric = clustered(metric) if design.cluster else metric
+    return effect(treatment, control, metric, design.kind, alpha=design.plan.alpha)
+
+
+def _cohorts(
+    parts: Mapping[Any, Moments], metrics: Sequence[Metric], design: Design, arm: str
+) -> list[Effect]:
+    """Effects on the primary means and ratios in each declared cohort that has units in both arms."""
+    out = []
+    for cohort in design.plan.cohorts:
+        pair = [parts.get((cohort, name)) for name in (arm, design.control)]
+        if pair[0] is None or pair[1] is None:
+            continue
+        for metric in metrics:
+            if metric.name in design.plan.primary and not metric.quantile:
+                item = replace(_effect(pair[0], pair[1], metric, design), cohort=cohort)
+                out.append(_named(item, design, arm))
+    return out
+
+
+def _balance(
+    read: Mapping[str, Moments], metrics: Sequence[Metric], design: Design, arm: str
+) -> list[Effect]:
+    """The absolute effect on each covariate: the arms were drawn after it was measured, so there is none."""
+    out: dict[tuple[str, str], Effect] = {}
+    for metric in metrics:
+        key = metric.covariate, metric.covariate_denominator
+        if not metric.covariate or key in out:
+            continue
+        before = Metric(metric.covariate, denominator=metric.covariate_denominator)
+        before = clustered(before) if design.cluster else before
+        item = effect(read[arm], read[design.control], before, "absolute", alpha=design.plan.alpha)
+        if item.reason and item.treatment != item.control and item.smallest:
+            item = replace(
+                item, p=0.0, value=item.treatment - item.control
+            )  # constant in each arm, and apart
+        out[key] = _named(item, design, arm)
+    return list(out.values())
+
+
+def _judged_balance(balance: Sequence[Effect], design: Design) -> Soundness:
+    """Alarms and warnings of covariates that the arms do not share."""
+    alarms, warnings = [], []
+    for item in balance:
+        where = f"covariate '{item.metric}'" + (f" of arm '{item.arm}'" if item.arm else "")
+        text = (
+            f"{where} differs between the arms ({item.treatment:.4g} against {item.control:.4g}, p ="
+            f" {item.p:.2g})"
+        )
+        if item.p < design.alarm:
+            alarms.append(
+                f"{text}: it was measured after the start, or the split is broken; effects are shown"
+                " without it"
+            )
+        elif item.p < design.warn:
+            warnings.append(f"{text}; was it measured before the start?")
+    return Soundness(tuple(alarms), tuple(warnings))
+
+
+def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[Effect]]]:
+    """The days of a table with one row a unit and day, and for each treatment the effect of each day alone on
+    the first primary metric.
     """
-    metric = next(item for item in design.metrics if item.name == design.plan.primary[0])
-    parts = moments(table, metric, design.arm, part=design.day)
-    days = sorted({day for day, _ in parts})
-    pairs = [
-        {arm: parts[day, arm] for arm in (design.control, design.treatment) if (day, arm) in parts}
-        for day in days
-    ]
-    results = [
-        effects(pair, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0]
-        for pair in pairs
-    ]
+    opened, metrics = prepared(table.select, design)
+    metric = next(item for item in metrics if item.name == design.plan.primary[0])
+    days = sorted(set(table[design.day].to_pylist())) if design.day in table.column_names else []
+    if not days:
+        raise InputError(
+            f"column '{design.day}' is missing or empty; a table of days has one row a unit and day"
+        )
+    names = list(filter(None, [design.arm, design.day, design.cluster, *metric.columns]))
+    whole = pa.Table.from_batches(list(batches_of(opened(names))))
+    results: dict[str, list[Effect]] = {name: [] for name in design.treatments}
+    for day in days:
+        part = whole.filter(pc.equal(whole[design.day], day))
+        read = {} if metric.quantile else measured(part, [metric], design)
+        for name in design.treatments:
+            if not metric.quantile and not {name, design.control} <= set(read):
+                raise InputError(f"day {day}: arm '{name}' or '{design.control}' is empty: no row has it")
+            results[name] += _effects(read, part.select, [metric], design, name)
     return days, results
 
 
-def look_back(table: pa.Table, design: Design) -> tuple[list[Any], list[Look]]:
-    """Every daily look at the first primary metric: days and looks, from a table with one row a unit and day.
+def look_back(table: pa.Table, design: Design) -> tuple[list[Any], dict[tuple[str, str], list[Look]]]:
+    """Every daily look at every metric: days, and looks by treatment and metric, from a table with one row a
+    unit and day. The primary metrics of all treatments share alpha (Bonferroni), and so do the exploratory
+    ones; each guardrail has its own.
 
     Raises InputError as `cumulated` and `watch`.
     """
-    metric = next(item for item in design.metrics if item.name == design.plan.primary[0])
-    days, taken = [], []
-    for day, so_far in cumulated(table, [metric], design.unit, design.arm, design.day):
-        read = moments(so_far, metric, design.arm)
-        taken.append(
-            effects(read, [metric], design.control, design.treatment, design.kind, design.plan.alpha)[0]
-        )
+    taken: dict[tuple[str, str], list[Effect]] = {}
+    days = []
+    extra = tuple(filter(None, (design.cluster, design.triggered)))
+    for day, so_far in cumulated(table, design.metrics, (design.unit, design.arm, design.day), extra):
+        opened, metrics = prepared(so_far.select, design)
+        names = [design.arm, design.cluster, *(name for metric in metrics for name in metric.columns)]
+        read = measured(opened(tuple(dict.fromkeys(filter(None, names)))), metrics, design)
+        for arm in design.treatments:
+            if not {arm, design.control} <= set(read):
+                raise InputError(f"day {day}: arm '{arm}' or '{design.control}' is empty: no row has it yet")
+            for item in _effects(read, opened, metrics, design, arm):
+                taken.setdefault((arm, item.metric), []).append(item)
         days.append(day)
-    return days, watch(taken, design.planned, design.plan.alpha, design.n_min)
+    plan, arms = design.plan, len(design.treatments)
+    sizes = dict.fromkeys(plan.exploratory, len(plan.exploratory) * arms) | dict.fromkeys(
+        plan.guardrails, arms
+    )
+    sizes |= dict.fromkeys(plan.primary, len(plan.primary) * arms)
+    return days, {
+        key: watch(items, design.planned, plan.alpha / sizes.get(key[1], 1), design.n_min)
+        for key, items in taken.items()
+    }

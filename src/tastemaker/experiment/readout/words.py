@@ -30,8 +30,8 @@ def interval(effect: Effect) -> str:
 
 
 def name_of(effect: Effect) -> str:
-    """Metric, and its cohort where it has one."""
-    return f"{effect.metric}, {effect.cohort}" if effect.cohort else effect.metric
+    """Metric, with its arm and cohort where it has one."""
+    return ", ".join(filter(None, (effect.metric, effect.arm, effect.cohort)))
 
 
 def p_words(p: float) -> str:
@@ -40,14 +40,18 @@ def p_words(p: float) -> str:
 
 
 def summary(decision: Decision, treatment: str = "treatment") -> str:
-    """The decision in one or two sentences, with what decided it."""
+    """The decision in a few sentences, with what decided it and what casts doubt on it."""
+    shipped = [arm for arm, verdict in decision.arms.items() if verdict == "ship" and arm]
     head = {
-        "ship": f"Ship '{treatment}'.",
+        "ship": f"Ship '{', '.join(shipped) or treatment}'.",
         "do not ship": f"Do not ship '{treatment}'.",
         "cannot tell": "This test cannot decide.",
     }[decision.verdict]
     reasons = "; ".join(decision.reasons)
-    return f"{head} {reasons[:1].upper()}{reasons[1:]}."
+    text = f"{head} {reasons[:1].upper()}{reasons[1:]}."
+    return text + "".join(
+        f" WARNING: {warning.removeprefix('sample ratio: WARNING: ')}." for warning in decision.warnings
+    )
 
 
 def decision_rows(decision: Decision) -> list[Row]:
@@ -61,7 +65,8 @@ def decision_rows(decision: Decision) -> list[Row]:
             line.role, ""
         )
         if line.role == "guardrail":
-            held = f"guards: worst {number(line.bound, kind)}, tolerated {number(-line.margin, kind)}"
+            worst = "no number" if math.isnan(line.bound) else f"worst {number(line.bound, kind)}"
+            held = f"guards: {worst}, tolerated {number(-line.margin, kind)}"
         named = name_of(line.effect) + (" (less is good)" if line.effect.better == "down" else "")
         message = {"outcome": line.outcome, "effect (interval)": interval(line.effect)}
         rows.append({"metric": named, **message, "held to": held, "p": p_words(line.adjusted)})
@@ -86,6 +91,32 @@ def ratio_rows(ratio: SampleRatio) -> list[Row]:
             "difference": f"{count - ratio.expected[arm]:+,.0f}",
         }
         for arm, count in ratio.counts.items()
+    ]
+
+
+def balance_rows(effects: Sequence[Effect]) -> list[Row]:
+    """One row a covariate: its mean in both arms, and how likely so large a difference is."""
+    return [
+        {
+            "covariate": name_of(effect),
+            "treatment": f"{effect.treatment:.4g}",
+            "control": f"{effect.control:.4g}",
+            "p": p_words(effect.p),
+        }
+        for effect in effects
+    ]
+
+
+def diluted_rows(effects: Sequence[Effect], share: float) -> list[Row]:
+    """What the effect on the triggered means for everybody: the difference times the share of them."""
+    return [
+        {
+            "metric": name_of(effect),
+            "difference, triggered": number(effect.treatment - effect.control, "absolute"),
+            "difference, everybody": number(share * (effect.treatment - effect.control), "absolute"),
+        }
+        for effect in effects
+        if not effect.reason
     ]
 
 

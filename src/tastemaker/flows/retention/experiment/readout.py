@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tastemaker.experiment.decide import Decision
 from tastemaker.experiment.effects import Effect
+from tastemaker.experiment.moments import clustered
 from tastemaker.experiment.readout import words
 from tastemaker.experiment.readout.days import day_bars, look_bars, look_rows
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.readout.read import Reading
+from tastemaker.experiment.sequential import Look
 from tastemaker.experiment.surrogate import SurrogateIndex, SurrogatePlan, index_rows
 from tastemaker.retention.report import ClaimReport, Groups, Intervals, Table
 from tastemaker.stats.intervals import Interval
@@ -33,23 +35,41 @@ _LIMITS = (
 
 
 def readout_claim(
-    design: Design, reading: Reading, daily: tuple[Sequence[Any], Sequence[Any]] | None = None
+    design: Design,
+    reading: Reading,
+    daily: tuple[Sequence[Any], Mapping[str, Sequence[Effect]]] | None = None,
 ) -> ClaimReport:
-    """The report of a finished test; daily: days and the effect of each day alone."""
-    rows = words.sensitivity_rows(reading.moments, design.control, design.read_as, design.plan.alpha)
-    sensitivity = (
-        [Table.of("What this test could see", rows, "The smallest lift these units find four times of five.")]
-        if rows
-        else []
-    )
-    claim = decision_claim(design, reading.decision, reading.effects, sensitivity)
+    """The report of a finished test; daily: days and, by treatment, the effect of each day alone."""
+    means = [metric for metric in design.metrics if not metric.quantile and metric.winsorise == 1]
+    means = [clustered(metric) for metric in means] if design.cluster else means
+    rows = words.sensitivity_rows(reading.moments, design.control, means, design.plan.alpha)
+    more = []
+    if rows:
+        caption = "The smallest lift these units find four times of five."
+        more.append(Table.of("What this test could see", rows, caption))
+    if reading.balance:
+        caption = "Measured before the start, so the arms must agree in it."
+        more.append(Table.of("Balance of covariates", words.balance_rows(reading.balance), caption))
+    split = reading.split
+    if split.triggered is not None:
+        share = sum(split.triggered.counts.values()) / sum(split.everybody.counts.values())
+        caption = (
+            f"Only units with '{design.triggered}' were analysed: {share:.1%} of all."
+            f" {split.everybody.reason}"
+        )
+        more.append(
+            Table.of("What it means for everybody", words.diluted_rows(reading.effects, share), caption)
+        )
+    claim = decision_claim(design, reading.decision, reading.effects, more)
     if daily is None:
         return claim
     caption = "A gain that fades is novelty; one that grows is learning."
     days, result = daily
     title = f"{design.plan.primary[0]}: the effect of each day alone"
     labels = tuple(str(day) for day in days)
-    bars = Groups(title, "day", _unit(design), labels, (("effect", day_bars(result)),), caption)
+    several = len(result) > 1
+    groups = tuple((arm if several else "effect", day_bars(items)) for arm, items in result.items())
+    bars = Groups(title, "day", _unit(design), labels, groups, caption)
     return replace(claim, figures=(*claim.figures, bars))
 
 
@@ -58,17 +78,15 @@ def decision_claim(
 ) -> ClaimReport:
     """The report of a decision, however its effects were found."""
     plan = design.plan
-    tables = [
-        Table.of(
-            "Decision",
-            words.decision_rows(decision),
-            "A guardrail passes when harm beyond what is tolerated is excluded.",
-        )
-    ]
+    held = (
+        "A guardrail passes when harm beyond what is tolerated is excluded. Intervals are of one metric"
+        " alone; p"
+    )
+    held += " is corrected as 'held to' says."
+    tables = [Table.of("Decision", words.decision_rows(decision), held)]
     if decision.sample_ratio is not None:
-        tables.append(
-            Table.of("Sample ratio", words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason)
-        )
+        units = f"Sample ratio, clusters of '{design.cluster}'" if design.cluster else "Sample ratio"
+        tables.append(Table.of(units, words.ratio_rows(decision.sample_ratio), decision.sample_ratio.reason))
     known = tuple(words.forest(values))
     picture = (Intervals("Effect on each metric", _unit(design), known, 0.0, plan.primary),) if known else ()
     assumed = tuple(dict.fromkeys((*_TRUST, *(text for item in values for text in item.assumptions))))
@@ -77,6 +95,8 @@ def decision_claim(
         "alpha": plan.alpha,
         "guardrails": dict(plan.guardrails),
         "shares": dict(design.shares),
+        "sample-ratio alarm": design.alarm,
+        "sample-ratio warning": design.warn,
     }
     return ClaimReport(
         f"'{design.treatment}' improves {', '.join(plan.primary)} and harms no guardrail",
@@ -95,30 +115,52 @@ def _unit(design: Design) -> str:
     return "change against control, percent" if design.kind == "relative" else "change against control"
 
 
-def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequence[Any]) -> ClaimReport:
-    """The report of a running test: one metric, every look so far."""
-    last, relative = looks[-1], design.kind == "relative"
-    shown = not last.reason and (last.low > 0 or last.high < 0)
-    verdict: Any = "cannot tell" if last.reason else "supported" if shown else "not supported"
-    message = (
-        "The interval that is valid at every look excludes no effect"
-        if shown
-        else "No effect is not excluded yet; go on"
-    )
-    groups = tuple(look_bars(looks, relative).items())
-    bars = Groups(f"{metric} as the test ran", "day", _unit(design), tuple(map(str, days)), groups)
+def watch_claim(
+    design: Design, days: Sequence[Any], looks: Mapping[tuple[str, str], Sequence[Look]]
+) -> ClaimReport:
+    """The report of a running test: every look so far at every metric, by treatment and metric.
+
+    'supported' once a primary metric is shown to move; a guardrail whose harm is shown is told first.
+    """
+    relative, primary = design.kind == "relative", design.plan.primary
+    last = {key: items[-1] for key, items in looks.items()}
+    moved = [key for key, look in last.items() if key[1] in primary and not look.reason and _shown(look)]
+    blind = [look.reason for key, look in last.items() if key[1] in primary and look.reason]
+    harmed = [
+        key for key, look in last.items() if key[1] in design.plan.guardrails and _side(design, key, look) < 0
+    ]
+    names = {key: ", ".join(key[::-1] if len(design.treatments) > 1 else key[1:]) for key in looks}
+    message = [f"guardrail '{names[key]}' is harmed: stop" for key in harmed]
+    if moved:
+        message.append(
+            "the interval that is valid at every look excludes no effect on"
+            f" {', '.join(names[key] for key in moved)}"
+        )
+    elif blind:
+        message.append(blind[0])
+    else:
+        message.append("no effect is not excluded yet; go on")
+    verdict: Any = "supported" if moved else "cannot tell" if blind else "not supported"
+    text = "; ".join(message)
+    rows = [_look_row(design, names[key], key, look) for key, look in last.items()]
+    tables, figures = [], []
+    for key, items in looks.items():
+        title = (
+            "Looks so far"
+            if key[1] == primary[0] and len(design.treatments) == 1
+            else f"Looks so far: {names[key]}"
+        )
+        caption = f"Planned before the start: {design.planned:,} units."
+        tables.append(Table.of(title, look_rows(days, items, relative), caption))
+        groups = tuple(look_bars(items, relative).items())
+        title = f"{names[key]} as the test ran"
+        figures.append(Groups(title, "day", _unit(design), tuple(map(str, days)), groups))
     return ClaimReport(
-        f"'{design.treatment}' changes {metric}",
+        f"'{design.treatment}' changes {', '.join(primary)}",
         verdict,
-        f"{last.reason or message}.",
-        tables=(
-            Table.of(
-                "Looks so far",
-                look_rows(days, looks, relative),
-                f"Planned before the start: {design.planned:,} units.",
-            ),
-        ),
-        figures=(bars,),
+        f"{text[:1].upper()}{text[1:]}.",
+        tables=(*tables, Table.of("Every metric as of now", rows)),
+        figures=tuple(figures),
         assumptions=(*_TRUST, *_WATCHED),
         horizon=design.plan.horizon,
         settings={
@@ -128,6 +170,37 @@ def watch_claim(design: Design, metric: str, days: Sequence[Any], looks: Sequenc
             "alpha": design.plan.alpha,
         },
     )
+
+
+def _shown(look: Look) -> bool:
+    return look.low > 0 or look.high < 0
+
+
+def _side(design: Design, key: tuple[str, str], look: Look) -> int:
+    """What the looks say of a guardrail: 1 harm beyond what is tolerated is excluded, -1 it is shown, 0
+    neither.
+    """
+    if look.reason:
+        return 0
+    metric = next(item for item in design.metrics if item.name == key[1])
+    margin = design.plan.guardrails[key[1]]
+    low, high = (look.low, look.high) if metric.better == "up" else (-look.high, -look.low)
+    return 1 if low > -margin else -1 if high < -margin else 0
+
+
+def _look_row(design: Design, name: str, key: tuple[str, str], look: Look) -> words.Row:
+    """The last look at one metric: what it is for, and what it says."""
+    message = look.reason or ("effect shown" if _shown(look) else "go on")
+    role = "primary" if key[1] in design.plan.primary else "exploratory"
+    if key[1] in design.plan.guardrails:
+        role, margin = "guardrail", design.plan.guardrails[key[1]]
+        told = {
+            1: "not worse",
+            -1: f"HARMED by more than {words.number(margin, design.kind, False)}",
+            0: "go on",
+        }
+        message = look.reason or told[_side(design, key, look)]
+    return {"metric": name, "role": role, "so far": message}
 
 
 def surrogate_claim(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tastemaker.errors import InputError
+from tastemaker.experiment.checks import AATest
+from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.surrogate import SurrogatePlan
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file, open_table, read_design
@@ -44,44 +49,65 @@ def check_experiment(
     """Each unit once and in one arm, sample ratio, exposures against the hash, and `runs` A/A trials of each
     metric.
     """
-    from tastemaker.experiment import aa_test, first_exposures
+    from tastemaker.experiment import first_exposures
     from tastemaker.experiment.readout.read import check_split
 
     design = read_design(plan)
     report("units", 0, 1, "")
     with in_file(table):
-        ratio, rows = check_split(lambda names: open_table(table, names, (design.unit, design.arm)), design)
+        split = check_split(lambda names: open_table(table, names, design.ids), design)
     report("units", 1, 1, "")
-    lines, trials, passed = [ratio.reason], {}, not ratio.alarm
+    lines = [split.everybody.reason]
+    if split.triggered is not None:
+        lines.append(f"triggered: {split.triggered.reason}")
     if exposures is not None:
         with in_file(exposures):
             seen = first_exposures(
                 read_typed(exposures, text=("unit", "arm", "experiment")), design.id, design.shares
             )
         lines.append(f"{seen.num_rows:,} exposed units, all in the arm that their hash says")
-    for place, metric in enumerate(design.metrics if runs else ()):
-        report("A/A trials", place, len(design.metrics), metric.name)
-        with in_file(table):
-            test = aa_test(read_typed(table), metric, seed, runs, design.plan.alpha)
-        trials[metric.name] = {
-            "rate": test.rate,
-            "limit": test.limit,
-            "uniform_p": test.uniform_p,
-            "passed": test.passed,
+    ratio, passed, trials = split.worst, not split.worst.alarm, {}
+    for test in _trials(table, design, runs, seed, report) if runs else ():
+        trials[test.metric] = {
+            name: getattr(test, name)
+            for name in ("rate", "up", "down", "limit", "tail", "uniform_p", "passed", "reason")
         }
-        lines.append(f"{metric.name}: {test.reason}{'' if test.passed else '; REFUSED'}")
-        report("A/A trials", place + 1, len(design.metrics), metric.name)
+        lines.append(f"{test.metric}: {test.reason}{'' if test.passed else '; REFUSED'}")
         passed = passed and test.passed
     lines.append("passed" if passed else "refused: find the cause before reading any effect from this test")
     message = {
-        "rows": rows,
+        "rows": dict(split.rows),
         "counts": dict(ratio.counts),
         "p": ratio.p,
         "alarm": ratio.alarm,
+        "warning": ratio.warning,
+        "power": ratio.power,
         "trials": trials,
         "passed": passed,
     }
     return message | {"text": "\n".join(lines), "exit_code": 0 if passed else 1}
+
+
+def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -> Iterator[AATest]:
+    """A/A trials of every metric as it decides: the plan's alpha, shares, clusters, cut-offs and triggered
+    units.
+    """
+    from tastemaker.experiment import aa_test, clustered
+    from tastemaker.experiment.moments import batches_of, cluster_totals
+    from tastemaker.experiment.readout.read import prepared
+
+    opened, metrics = prepared(lambda names: open_table(table, names, design.ids), design)
+    share = design.shares[design.treatments[0]]
+    share /= share + design.shares[design.control]
+    for place, metric in enumerate(metrics):
+        report("A/A trials", place, len(metrics), metric.name)
+        with in_file(table):
+            names = tuple(dict.fromkeys(filter(None, (design.arm, design.cluster, *metric.columns))))
+            rows = pa.Table.from_batches(list(batches_of(opened(names))))
+            if design.cluster:
+                rows, metric = cluster_totals(rows, design.cluster, [metric], design.arm), clustered(metric)
+            yield aa_test(rows, metric, seed, runs, design.plan.alpha, share)
+        report("A/A trials", place + 1, len(metrics), metric.name)
 
 
 def read_experiment(
@@ -97,15 +123,14 @@ def read_experiment(
     from tastemaker.flows.retention.experiment.readout import readout_claim
 
     design = read_design(plan)
-    ids = (design.unit, design.arm, design.cohort, design.cluster)
     report("read-out", 0, 2, "units and split")
     with in_file(table):
-        reading = read_out(lambda names: open_table(table, names, ids), design)
+        reading = read_out(lambda names: open_table(table, names, design.ids), design)
     report("read-out", 1, 2, "decision and report")
     daily = None
     if days is not None:
         with in_file(days):
-            daily = by_day(read_typed(days, text=ids), design)
+            daily = by_day(read_typed(days, text=design.ids), design)
     claim = readout_claim(design, reading, daily)
     written = write_claim(claim, out)
     report("read-out", 2, 2, "")
@@ -113,12 +138,14 @@ def read_experiment(
     return written | {
         "decision": decision.verdict,
         "reasons": list(decision.reasons),
+        "warnings": list(decision.warnings),
+        "arms": {arm or design.treatment: verdict for arm, verdict in decision.arms.items()},
         "exit_code": decision.exit_code,
     }
 
 
 def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[str, Any]:
-    """The first primary metric at every day so far, by an interval valid at all looks together; days: one row
+    """Every metric and guardrail at every day so far, by intervals valid at all looks together; days: one row
     a unit and day.
     """
     from tastemaker.experiment.readout.read import look_back
@@ -131,8 +158,8 @@ def watch_experiment(days: Path, plan: Path, out: Path, report: Report) -> dict[
         )
     report("looks", 0, 1, "")
     with in_file(days):
-        seen, looks = look_back(read_typed(days, text=(design.unit, design.arm)), design)
-    claim = watch_claim(design, design.plan.primary[0], seen, looks)
+        seen, looks = look_back(read_typed(days, text=design.ids), design)
+    claim = watch_claim(design, seen, looks)
     written = write_claim(claim, out)
     report("looks", 1, 1, "")
     return written | {"exit_code": claim.exit_code}
@@ -166,21 +193,27 @@ def plan_power(
     """Units for a lift, or the lift that units see; spread and correlation given, or taken from past data by
     metric.
     """
-    from tastemaker.experiment import moments
+    from tastemaker.experiment import clustered
     from tastemaker.experiment.power import variation
+    from tastemaker.experiment.readout.read import measured, prepared
     from tastemaker.experiment.readout.words import power_rows, power_text
 
     if table is not None and plan is not None:
         design = read_design(plan)
         with in_file(table):
-            columns = [name for metric in design.metrics for name in metric.columns]
-            arms = moments(
-                open_table(table, [design.arm, *columns], (design.arm,)), design.metrics, design.arm
-            )
+            opened, metrics = prepared(lambda names: open_table(table, names, design.ids), design)
+            means = [
+                metric for metric in metrics if metric.name in design.plan.primary and not metric.quantile
+            ]
+            columns = [name for metric in means for name in metric.columns]
+            if not means:
+                raise InputError("no primary metric is a mean or ratio; give --cv for a quantile")
+            arms = measured(opened(filter(None, [design.arm, design.cluster, *columns])), means, design)
+            if design.control not in arms:
+                raise InputError(f"arm '{design.control}' is empty: no row has it")
             past = {
-                metric.name: variation(arms[design.control], metric)
-                for metric in design.metrics
-                if metric.name in design.plan.primary
+                metric.name: variation(arms[design.control], clustered(metric) if design.cluster else metric)
+                for metric in means
             }
     elif cv is not None:
         past = {"metric": (cv, correlation)}
