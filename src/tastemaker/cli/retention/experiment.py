@@ -51,8 +51,8 @@ Then:
 
   tastemaker experiment export -w shop --out results.parquet   # from the logs of a served workspace
 
-Results have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1 refused
-(the reason is printed); 2 bad input; 70 a fault of the program, which decides nothing.""")
+Results have one row a unit: user_id, arm, and a column a metric. Exit codes: 0 ship, passed or done; 1
+refused (the reason is printed); 2 bad input; 70 a fault of the program, which decides nothing.""")
 
 Plan = Annotated[Path, typer.Option(help="The plan, TOML or JSON.")]
 Results = Annotated[
