@@ -84,9 +84,8 @@ def read(folder: Path) -> None:
     begun = time.perf_counter()
     from tastemaker.experiment import effects, moments
 
-    result = effects(
-        moments(open_it(design.columns), design.metrics), list(design.metrics), "control", "treatment"
-    )
+    names = [design.arm, *(name for metric in design.metrics for name in metric.columns)]
+    result = effects(moments(open_it(names), design.metrics), list(design.metrics), "control", "treatment")
     streamed = time.perf_counter() - begun
     begun = time.perf_counter()
     verdict = read_out(open_it, design).decision.verdict

@@ -26,8 +26,8 @@ def effect_of_rows(
     """
     if metric.quantile:
         return quantile_effect(treatment[:, 0], control[:, 0], metric, kind, alpha)
-    both = (Moments.of(metric.columns, rows) for rows in (treatment, control))
-    return effect(*both, metric, kind, alpha=alpha)
+    t, c = (Moments.of(metric.columns, rows) for rows in (treatment, control))
+    return effect(t, c, metric, kind, alpha=alpha)
 
 
 def quantile_effect(

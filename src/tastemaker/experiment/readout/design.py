@@ -108,7 +108,7 @@ def design_of(given: Any) -> Design:
         raise InputError(f"key '{unknown[0]}' is unknown; the keys are {', '.join(sorted(_KNOWN))}")
     texts: dict[str, Any] = {name: _typed(given, name, str) for name in _TEXTS if name in given}
     texts |= {name: _typed(given, name, int) for name in ("planned", "n_min") if name in given}
-    levels = {name: _share(given[name], name) for name in _NUMBERS if name in given}
+    levels: dict[str, Any] = {name: _share(given[name], name) for name in _NUMBERS if name in given}
     lists = {name: _names(given, name) for name in ("primary", "exploratory", "cohorts")}
     guardrails = {
         name: _share(value, f"guardrails.{name}") for name, value in _table(given, "guardrails").items()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tastemaker.experiment.decide import Decision
-from tastemaker.experiment.effects import Effect
+from tastemaker.experiment.effects import Effect, number
 from tastemaker.experiment.moments import clustered
 from tastemaker.experiment.readout import words
 from tastemaker.experiment.readout.days import day_bars, look_bars, look_rows
@@ -196,7 +196,7 @@ def _look_row(design: Design, name: str, key: tuple[str, str], look: Look) -> wo
         role, margin = "guardrail", design.plan.guardrails[key[1]]
         told = {
             1: "not worse",
-            -1: f"HARMED by more than {words.number(margin, design.kind, False)}",
+            -1: f"HARMED by more than {number(margin, design.kind, False)}",
             0: "go on",
         }
         message = look.reason or told[_side(design, key, look)]
