@@ -271,7 +271,7 @@ def read_out(folder: Path, out: Path) -> dict[str, Any]:
     """Export, check and read the test as anybody would."""
     plan, results = out / "plan.toml", out / "results.parquet"
     write_text(plan, PLAN)
-    exported = export_trial(folder, results, EXPERIMENT)
+    exported = export_trial(folder, results, EXPERIMENT, days=1)
     with progress(True) as report:
         checked = check_experiment(results, plan, report, exposures=Path(exported["exposures"]))
         read = read_experiment(results, plan, out / "readout", report)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, leave_one_out, swap_last_two, time_split
+from tastemaker.corpus import Histories, leave_one_out, shuffle_ties, time_split
+from tastemaker.corpus.splits import ends_tied
 from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=8)
@@ -80,19 +81,20 @@ def test_time_split_refuses_histories_that_are_not_in_time_order() -> None:
         time_split(packed([[1, 2], [3, 4]], [[5.0, 6.0], [2.0, 1.0]]))
 
 
-@given(lists, st.floats(0, 1), st.integers(0, 5))
-@settings(max_examples=40)
-def test_swapping_touches_only_the_last_two_of_the_share(
-    rows: list[list[int]], share: float, key: int
-) -> None:
-    h = packed([[100 * n + place for place in range(len(r))] for n, r in enumerate(rows)])
-    after = swap_last_two(h, share, key)
-    able = sum(len(r) >= 2 for r in rows)
-    changed = 0
-    for before, now in zip(unpacked(h), unpacked(after), strict=True):
-        changed += before != now
-        assert now in (before, before[:-2] + before[-2:][::-1])
-    assert changed == round(share * able)
+@given(lists, st.integers(1, 4), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_only_events_at_one_time_change_places(rows: list[list[int]], width: int, key: int) -> None:
+    items = [[100 * n + place for place in range(len(r))] for n, r in enumerate(rows)]
+    times = [[float(place // width) for place in range(len(r))] for r in rows]
+    h = packed(items, times)
+    after = unpacked(shuffle_ties(h, key))
+    for before, now, time in zip(unpacked(h), after, times, strict=True):
+        for moment in set(time):
+            inside = [place for place, value in enumerate(time) if value == moment]
+            assert sorted(now[place] for place in inside) == [before[place] for place in inside]
+    tied = [len(time) > 1 and time[-1] == time[-2] for time in times]
+    assert ends_tied(h).tolist() == tied
+    assert unpacked(shuffle_ties(packed(items), key)) == unpacked(packed(items))  # no times: nothing ties
 
 
 def test_beauty_golden_numbers(beauty) -> None:

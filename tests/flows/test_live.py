@@ -5,6 +5,7 @@ logs.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.conftest import USERS, quiet
+from typer.testing import CliRunner
 
+from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.experiment.assign import position
 from tastemaker.explore.slate import plackett_luce
@@ -333,23 +336,67 @@ def test_propensities_of_drawn_slates_are_those_of_the_order_after_the_proxy(pro
 def test_a_test_splits_people_logs_exposures_and_exports_results(proxied: Path, tmp_path: Path) -> None:
     service, clock = opened(proxied, experiment="rr-1", ask_share=0.0)
     users = [f"u{number:03d}" for number in range(40)]
-    for day in range(2):
+    slates = first_slates = []
+    for day, coming in enumerate((users, users[:13], [])):
         clock.now = START + timedelta(days=300 + day)
-        asking = [wish(f"k{day}-{user}", user) for user in users[: 40 if day == 0 else 13]]
-        slates = shown(service, asking)
+        asking = [wish(f"k{day}-{user}", user) for user in coming]
+        if asking:
+            slates = shown(service, asking)
+        first_slates = slates if day == 0 else first_slates
+    shown(service, [wish("k-late", "u041")])  # on the last day of the log: what this person does is not known
     arms = {user: service.parts.reranker.arm(user) for user in users}
     assert set(arms.values()) == {"control", "treatment"}
     for user, slate in zip(users[:13], slates, strict=True):
         assert all((row.retention is not None) == (arms[user] == "treatment") for row in slate.rows)
     (bare,) = shown(service, [wish("k-bare", None)])  # nobody knows who that is: outside the test, unadjusted
     assert all(row.retention is None for row in bare.rows)
-    result = export_trial(proxied, tmp_path / "results.parquet", "rr-1")
+    with pytest.raises(InputError, match=r"nobody's 14 days are in the log.*give --days 2"):
+        export_trial(proxied, tmp_path / "results.parquet", "rr-1")
+    result = export_trial(proxied, tmp_path / "results.parquet", "rr-1", days=2)
+    assert result["cut"] == 1 and "1 left out because their 2 days are not in the log" in result["text"]
     table = read_table(tmp_path / "results.parquet").to_pylist()
     assert {row["user_id"]: row["arm"] for row in table} == arms
     assert [row["returned"] for row in table] == [int(user in users[:13]) for user in sorted(users)]
     assert [row["lists"] for row in table] == [1 + int(user in users[:13]) for user in sorted(users)]
     assert sum(result["counts"].values()) == 40
     assert json.loads(json.dumps(result["counts"])) == result["counts"]
+    differ = {row["user_id"]: row["would_differ"] for row in table}
+    first = dict(zip(users, first_slates, strict=True))
+    changed = {u for u in users if any(row.retention and row.retention.moved for row in first[u].rows)}
+    assert {u for u in users if arms[u] == "treatment" and differ[u]} == changed
+    assert (
+        sum(differ[u] for u in users if arms[u] == "control") > 0
+    )  # what would have been is known of them too
+    mark = (deployed(service.database) or "")[:12]
+    names = {
+        row["user_id"]: row["policy_id"]
+        for row in service.database.slates_table().to_pylist()
+        if row["request_id"] in {slate.request_id for slate in slates}
+    }
+    assert {names[user] for user in users[:13]} == {
+        f"greedy+proxy-{mark}@rr-1:treatment",
+        "greedy@rr-1:control",
+    }
+    assert all(names[user].endswith(arms[user]) for user in users[:13])
+
+
+def test_a_look_from_the_command_line_enrols_nobody_and_is_no_impression(proxied: Path) -> None:
+    service, _ = opened(proxied, experiment="rr-9", ask_share=0.0)
+    settings = proxied / "tastemaker.toml"
+    text = settings.read_text()
+    settings.write_text(re.sub(r"(?m)^experiment = .*$", 'experiment = "rr-9"', text))
+    try:
+        before = service.database.slates_table().num_rows
+        for words in ((), ("--log",)):
+            done = CliRunner().invoke(
+                app, ["recommend", "-w", str(proxied), "--user", "u017", "--k", "3", *words]
+            )
+            assert done.exit_code == 0, done.output
+            people = Surveys(service.database).exposures("rr-9")["unit"].to_pylist()
+            assert people == (["u017"] if words else [])
+            assert service.database.slates_table().num_rows == before + (3 if words else 0)
+    finally:
+        settings.write_text(text)
 
 
 def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:

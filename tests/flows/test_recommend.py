@@ -12,10 +12,14 @@ import pytest
 from tests.conftest import USERS, quiet
 
 from tastemaker.errors import InputError
+from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import in_service
-from tastemaker.flows.evaluation.evaluate import evaluate_workspace
+from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
 from tastemaker.retrieve.candidates import nothing
+from tastemaker.retrieve.evaluation import Sequences
+from tastemaker.retrieve.memory import fit_memory
 from tastemaker.serving.history import People
 from tastemaker.serving.once import recommend_once
 from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
@@ -259,6 +263,12 @@ def test_evaluation_compares_with_every_baseline_counting_first(tiny_workspace: 
         assert difference["value"] == pytest.approx(values["Tastemaker"] - values[one["against"]])
         assert difference["low"] <= difference["value"] <= difference["high"]
     assert "minus the other" in result["text"] and result["exit_code"] == 0
+    alarms = {one["name"]: one for one in result["alarms"]}
+    beaten = alarms["best simple baseline"]
+    best = max(("item co-occurrence", "popularity", "content neighbours"), key=values.__getitem__)
+    assert f"'{best}'" in beaten["text"] and beaten["ok"] == ("is beaten" in beaten["text"])
+    assert "events in order of time" in result["subtitle"] or "no time confirms" in result["subtitle"]
+    assert alarms["order of events"]["ok"] and "repeated items" in alarms
     page = (Path(result["run"]) / "report.html").read_text()
     assert all(f"{name}</span>" in page for name in against)
 
@@ -271,3 +281,23 @@ def test_an_evaluation_in_which_nothing_was_found_says_so_and_fails(
     )
     result = evaluate_workspace(tiny_workspace, ["popularity"], "test", 0, quiet)
     assert result["exit_code"] == 1 and "every metric is 0" in result["text"]
+
+
+def test_a_control_adds_the_memory_to_as_many_candidates_as_ours_has(tiny_workspace: Path) -> None:
+    """The memory proposes nothing, beside another recommender either: it weighs its `beam` best items."""
+    opened = Workspace.open(tiny_workspace)
+    pipeline = Pipeline(opened, quiet, last_snapshot(opened))
+    n, train = len(pipeline.data.item_ids), pipeline.data.split.train
+
+    def by_index(contexts: Sequences) -> np.ndarray:
+        return np.tile(-np.arange(n, dtype=np.float64), (len(contexts.offsets) - 1, 1))
+
+    targets = pipeline.data.split.test
+    found = _control(pipeline, by_index, fit_memory(train, n), targets)
+    beam = opened.settings.beam
+    assert beam < n and 0 < found.ranks.max() <= beam
+    seen = [set(targets.context.of(row).tolist()) for row in range(len(targets))]
+    for row, listed in enumerate(found.lists):
+        allowed = [item for item in range(n) if item not in seen[row]][:beam]
+        assert set(listed.tolist()) <= set(allowed)
+    assert found.name.startswith("SASRec with the same memory, weight ")

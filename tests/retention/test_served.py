@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
 from tastemaker.experiment import assign
-from tastemaker.experiment.readout.logs import unit_table
+from tastemaker.experiment.readout.logs import cut_of, unit_table
 from tastemaker.retention.adjust import Capped, Constrained, Value, adjust
 from tastemaker.retention.features import Known, Person, features, history_features, known_items, matrix
 from tastemaker.retention.served import by_place, rerank, sentence
@@ -157,9 +158,18 @@ def test_results_of_a_test_from_its_logs() -> None:
         "plays": [1, 0],
         "likes": [1, 0],
         "skips": [0, 1],
-        "returned": [1, 0],
-        "days_active": [1, 1],
+        "returned": [0, 1],  # five hours later, after midnight, is no return
+        "days_active": [0, 1],
         "before": [1, 0],
     }
+    late = exposures.set_column(3, "timestamp", pa.array([start, start + timedelta(days=19)], times))
+    kept = unit_table(late, log(acts, "kind"), log(shown, "request_id"), "e1", shares)
+    assert kept["user_id"].to_pylist() == ["a"] and cut_of(kept) == 1  # the log holds one day of b's fourteen
+    short = [
+        table.filter(pc.less(table["timestamp"], start + timedelta(hours=40)))
+        for table in (log(acts, "kind"), log(shown, "request_id"))
+    ]
+    with pytest.raises(InputError, match=r"nobody's 14 days are in the log in full.*export later"):
+        unit_table(exposures, *short, "e1", shares)
     with pytest.raises(InputError, match="nobody was exposed"):
         unit_table(exposures.slice(0, 0), log(acts, "kind"), log(shown, "request_id"), "e1", shares)

@@ -59,16 +59,6 @@ def test_the_weight_is_chosen_on_targets() -> None:
     assert choose_weight(lists, remembered, np.array([1, 1, 1, 2]))[0] == 0
 
 
-def test_a_control_gets_the_same_evidence() -> None:
-    memory, contexts = fit_memory(TRAIN, 4, window=2, decay=0.5), Lists.of([[3, 0], [2], []])
-    both = memory.beside(lambda rows: np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)), 0.25)(contexts)
-    np.testing.assert_allclose(
-        both,
-        np.tile([0.1, 0.2, 0.3, 0.4], (3, 1)) + 0.25 * np.log1p(memory.score(contexts) / 0.05),
-        atol=1e-5,
-    )
-
-
 def test_it_comes_back_from_its_arrays_and_refuses_another_catalogue() -> None:
     memory = fit_memory(TRAIN, 4)
     again = Memory.load(memory.arrays(), memory.decay, 4)

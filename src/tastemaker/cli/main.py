@@ -256,11 +256,16 @@ def recommend(
         typer.Option(help="A filter field=value; repeat. Values of one field are alternatives."),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item id never to return; repeat.")] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="The user will be shown this list: log it, as the server does.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to one person.
 
     The person is a user of the tables or of the page, or a bare history; each item comes with its reasons.
+    A look is no impression: it is not logged and enrols nobody in a running test, unless --log says that the
+    list will be shown.
     Examples: tastemaker recommend -w shop --user U17
 
     tastemaker recommend -w shop --history i12 --history i7 --where colour=red --k 5
@@ -269,7 +274,9 @@ def recommend(
     from tastemaker.serving.query import Query
 
     filters = filters_of(where or [])
-    query = Query(user, tuple(history or ()), k, filters, frozenset(exclude or ()), logged=user is not None)
+    query = Query(
+        user, tuple(history or ()), k, filters, frozenset(exclude or ()), logged=log and user is not None
+    )
     emit(recommend_once(workspace, query), as_json)
 
 

@@ -6,7 +6,7 @@ from tastemaker.corpus.metadata import metadata_examples
 from tastemaker.corpus.mixing import mix, pack, token_counts
 from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts
 from tastemaker.corpus.rewards import targets_by_reward
-from tastemaker.corpus.splits import Split, Targets, leave_one_out, swap_last_two, time_split
+from tastemaker.corpus.splits import Split, Targets, leave_one_out, shuffle_ties, time_split
 
 __all__ = [
     "Histories",
@@ -22,7 +22,7 @@ __all__ = [
     "near_pairs",
     "pack",
     "pair_counts",
-    "swap_last_two",
+    "shuffle_ties",
     "targets_by_reward",
     "time_split",
     "token_counts",

@@ -1,4 +1,4 @@
-"""Which events train, which validate and which test: leave-one-out, a cut in time, and a stress row."""
+"""Which events train, which validate and which test: leave-one-out, a cut in time, and ties in time."""
 
 from __future__ import annotations
 
@@ -134,18 +134,26 @@ def _period(h: Histories, start: float) -> tuple[Targets, int]:
     return _last_as_target(h.keep_users(enough)), int((active & ~enough).sum())
 
 
-def swap_last_two(h: Histories, share: float, key: int | str) -> Histories:
-    """Swap the items of the last two events of a keyed `share` of users: how much rests on the order inside a
-    day?
-
-    Times stay where they are. `share` is of the users with 2 or more events. Raises InputError outside [0,
-    1].
+def moments_of(h: Histories) -> Ints:
+    """(E,) the number of each event's moment: neighbours of one person at one time share it. Without times
+    every event has its own.
     """
-    if not 0 <= share <= 1:
-        raise InputError(f"the share of users to swap is {share}; give a number from 0 to 1")
-    able = np.flatnonzero(h.lengths >= 2)
-    chosen = generator(key, "swap last two").choice(able, size=round(share * len(able)), replace=False)
-    last = h.offsets[1:][chosen] - 1
-    items = h.items.copy()
-    items[last], items[last - 1] = h.items[last - 1], h.items[last]
-    return replace(h, items=items)
+    if h.times is None:
+        return np.arange(len(h.items))
+    apart = (np.diff(h.user_rows) != 0) | ~(np.diff(h.times) == 0)
+    return np.concatenate([np.zeros(min(1, len(h.items)), np.int64), np.cumsum(apart)])
+
+
+def ends_tied(h: Histories) -> Bools:
+    """(U,) whose last two events have the same time, so that which is the last is not known."""
+    several = np.flatnonzero(h.lengths > 1)
+    moments, last = moments_of(h), h.offsets[1:][several] - 1
+    tied = np.zeros(len(h), bool)
+    tied[several] = moments[last] == moments[last - 1]
+    return tied
+
+
+def shuffle_ties(h: Histories, key: int | str) -> Histories:
+    """The same events, those of a person at one time in another, keyed order: what may not matter."""
+    noise = generator(key, "ties").random(len(h.items))
+    return replace(h, items=h.items[np.lexsort((noise, moments_of(h)))])

@@ -142,6 +142,27 @@ def rank_in_lists(lists: Sequence[Ints], targets: Ints) -> npt.NDArray[np.int64]
     return ranks
 
 
+def best(
+    score: Score,
+    contexts: Sequences,
+    k: int = 10,
+    seen: Literal["remove", "keep"] = "remove",
+    batch: int = 512,
+) -> Iterator[tuple[Ints, Floats]]:
+    """Each user's `k` best item indices with their scores, best first, ties by index; fewer when fewer can be
+    shown.
+    """
+    for rows in batches(len(contexts.offsets) - 1, batch):
+        part = take(contexts, rows)
+        scores = np.array(score(part), copy=True)
+        if seen == "remove":
+            scores[row_of_event(part), part.items] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        for ranked, own in zip(order, scores, strict=True):
+            shown = ranked[np.isfinite(own[ranked])]
+            yield shown, own[shown]
+
+
 def top_items(
     score: Score,
     contexts: Sequences,
@@ -149,16 +170,8 @@ def top_items(
     seen: Literal["remove", "keep"] = "remove",
     batch: int = 512,
 ) -> list[Ints]:
-    """Each user's `k` best item indices, best first, ties by index; fewer when fewer can be shown."""
-    lists: list[Ints] = []
-    for rows in batches(len(contexts.offsets) - 1, batch):
-        part = take(contexts, rows)
-        scores = np.array(score(part), copy=True)
-        if seen == "remove":
-            scores[row_of_event(part), part.items] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        lists += [best[np.isfinite(own[best])] for best, own in zip(order, scores, strict=True)]
-    return lists
+    """`best` without the scores."""
+    return [items for items, _ in best(score, contexts, k, seen, batch)]
 
 
 def slices(targets: Ints, training_counts: Ints, lengths: Ints) -> dict[str, npt.NDArray[np.bool_]]:

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.evaluation import Ints, Score, Sequences, rank_in_lists, row_of_event
+from tastemaker.retrieve.evaluation import Ints, Sequences, rank_in_lists, row_of_event
 from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
@@ -62,12 +62,6 @@ class Memory:
         cells = (self.decay ** age.astype(np.float64), (row_of_event(contexts), np.asarray(contexts.items)))
         profile = sparse.coo_array(cells, shape=(len(lengths), self.table.shape[0])).tocsr()
         return np.asarray((profile @ self.table).todense(), np.float32)
-
-    def beside(self, score: Score, weight: float) -> Score:
-        """Another recommender's logits with the same evidence added, as a control."""
-        return lambda contexts: np.asarray(
-            score(contexts) + weight * np.log1p(self.score(contexts) / FLOOR), np.float32
-        )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays to store."""

@@ -19,6 +19,7 @@ from tastemaker.flows.search import Searcher
 from tastemaker.serving.query import Query, Row, Slate
 from tastemaker.store import Database, Workspace
 
+ARM = "@"  # in a policy id: before the running test and its arm, which are no other way of drawing
 EXPLORED = "exploration"  # how an item was found that the search did not bring
 
 
@@ -109,8 +110,8 @@ class DrawStep:
         """What is drawn, and the item indices shown."""
         drawer, candidates = self.drawer, slate.candidates
         searcher, temperature = drawer.searcher, drawer.searcher.settings.exploration
-        model = "+".join(filter(None, (searcher.versions["model"], slate.ranker)))
-        name, key = logger_name(temperature, model), (drawer.key, slate.request_id)
+        name, key = logger_name(temperature, searcher.versions["model"]), (drawer.key, slate.request_id)
+        name += (f"+{slate.ranker}" if slate.ranker else "") + (f"{ARM}{slate.arm}" if slate.arm else "")
         pool = Pool(candidates.items, candidates.scores, temperature, name)
         policy = self.in_force
         if policy is not None and temperature and len(candidates) and self._turn(policy, name):
@@ -119,8 +120,12 @@ class DrawStep:
             draw = draw_deployed(policy.deployed, context, pool, allowed, query.k, key, drawer.prefixes)
             return draw, draw.order.tolist()
         draw = draw_pool(pool, query.k, key, drawer.prefixes[candidates.items])
+        draw = replace(draw, policy_id=name)
         return draw, candidates.items[draw.order].tolist()
 
     def _turn(self, policy: InForce, logger: str) -> bool:
         """Whether the policy serves this round."""
-        return logger in policy.loggers and self.drawer.rounds.take(policy.deployed.name, policy.entry.rounds)
+        known = {name.split(ARM)[0] for name in policy.loggers}
+        return logger.split(ARM)[0] in known and self.drawer.rounds.take(
+            policy.deployed.name, policy.entry.rounds
+        )

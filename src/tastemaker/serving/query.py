@@ -118,6 +118,7 @@ class Slate:
     candidates: in the order they are drawn or shown in; `candidates.scores` go by place. pool: their ids.
     scores, moves: the model's own score of each item index, and what the proxy did to it. features: (n,)
     columns of what was known of the items `known`, to be logged. ranker: the version of what re-ranked.
+    arm: the running test and the arm of it that this list is of.
     reason: why there are fewer rows than wanted. notice: what the caller should know.
     """
 
@@ -128,6 +129,7 @@ class Slate:
     versions: Mapping[str, str] = field(default_factory=dict)
     policy_id: str = GREEDY_POLICY
     ranker: str = ""
+    arm: str = ""
     rows: tuple[Row, ...] = ()
     reason: str | None = None
     notice: str | None = None

@@ -6,6 +6,8 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 import tastemaker.plugins as plugins
 from tastemaker.experiment.assign import arm_at, position
 from tastemaker.flows.retention.adjust import rule_of
@@ -55,15 +57,16 @@ class Reranker:
             return None
         return arm_at(position(user_id, self.experiment), SHARES)
 
-    def treated(self, query: Query, slate: Slate) -> bool:
-        """Whether the proxy ranks for this person; in a test, the first meeting with either arm is logged."""
-        arm = self.arm(query.user_id)
-        if arm is None or query.user_id is None:
-            return not self.experiment
-        if query.user_id not in self._exposed and query.logged:
-            self.surveys.expose(self.experiment, query.user_id, arm, slate.timestamp)
-            self._exposed.add(query.user_id)
-        return arm == "treatment"
+    def unmet(self, query: Query) -> bool:
+        """Whether this is the first meeting of a person with the running test; a look is none."""
+        return bool(self.experiment and query.user_id and query.logged) and query.user_id not in self._exposed
+
+    def meet(self, query: Query, slate: Slate, differs: bool) -> None:
+        """Log the first meeting, and whether the proxy changes the list."""
+        arm, user_id = self.arm(query.user_id), query.user_id
+        if arm is not None and user_id is not None:
+            self.surveys.expose(self.experiment, user_id, arm, slate.timestamp, differs)
+            self._exposed.add(user_id)
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,22 @@ class Rerank:
         person = reranker.context.person(query.user_id, history, slate.profile.events)
         features = reranker.context.features(person, candidates.items, candidates.scores)
         slate = replace(slate, features=features, known=slate.pool)
-        if self.proxy is None or reranker.rule is None or not reranker.treated(query, slate):
+        if self.proxy is None or reranker.rule is None:
+            return slate
+        arm, unmet = reranker.arm(query.user_id), reranker.unmet(query)
+        slate = replace(slate, arm=f"{reranker.experiment}:{arm}" if arm else "")
+        treated = arm == "treatment" if reranker.experiment else True
+        if not treated and not unmet:
             return slate
         mark, proxy = self.proxy
         inputs = matrix(features, proxy.settings.features, len(candidates))
         p_pos, p_neg = predict_arrays(proxy, inputs)
         ranked = rerank(candidates.scores, p_pos, p_neg, reranker.rule)
+        if unmet:
+            top = ranked.order[: query.k]
+            reranker.meet(query, slate, bool((top != np.arange(len(top))).any()))
+        if not treated:
+            return slate
         source, moves = learnt_from(proxy), {}
         for row, item in enumerate(candidates.items.tolist()):
             moved, term = row - int(ranked.after[row]), float(ranked.term[row])

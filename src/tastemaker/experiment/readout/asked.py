@@ -19,7 +19,7 @@ from tastemaker.experiment.checks import SampleRatio, check_units, srm
 from tastemaker.experiment.decide import NonInferiority, non_inferior
 from tastemaker.experiment.effects import Effect, effects, no_effect, number
 from tastemaker.experiment.moments import Metric, Moments, moments
-from tastemaker.experiment.readout.logs import AskedAfter, occasions, unit_table
+from tastemaker.experiment.readout.logs import AskedAfter, Window, occasions, unit_table
 
 UNASKED, ASKED, SHOWN = (
     "unasked",
@@ -93,7 +93,7 @@ def people_table(
     never-asked hash.
     after: see `occasions`. Counted from the UTC day of the first question on, and only people
     whose next day is in the
-    log: both groups are cut alike.
+    log, with the hours that tell whether they returned: both groups are cut alike.
 
     Raises InputError when no question was shown, when somebody of the never-asked group was asked, or when no
     day is complete.
@@ -116,8 +116,11 @@ def people_table(
             "nobody's next day is in the log yet; read this out a day after the first questions, or later"
         )
     arms = assign(log["unit"].to_list(), salt, settings.shares)["arm"].to_pylist()
+    window = Window(days, complete=False)
     log = log.with_columns(pl.lit(salt).alias("experiment"), pl.Series("arm", arms, pl.String))
-    units = pl.DataFrame(unit_table(log.to_arrow(), events, slates, salt, settings.shares, days, after.rules))
+    units = pl.DataFrame(
+        unit_table(log.to_arrow(), events, slates, salt, settings.shares, window, after.rules)
+    )
     day = pl.col("timestamp").dt.date() == pl.col("exposed_at").dt.date()
     shown = asked.join(units.select("user_id", "exposed_at"), on="user_id").filter(day)["user_id"]
     return units.with_columns(

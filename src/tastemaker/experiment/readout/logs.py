@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
@@ -12,6 +13,27 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.assign import first_exposures
 from tastemaker.schema import EventRules
 
+RETURN = (12, 36)  # hours after the first exposure in which somebody seen again has returned
+
+
+@dataclass(frozen=True)
+class Window:
+    """How long is counted from the first exposure on: `days` of 24 hours. complete: whether all of them must
+    be in the log; else the hours that tell who returned are enough. Raises InputError below one day.
+    """
+
+    days: int = 14
+    complete: bool = True
+
+    def __post_init__(self) -> None:
+        if self.days < 1:
+            raise InputError(f"days is {self.days}; give 1 or more")
+
+    @property
+    def hours(self) -> int:
+        """The hours that must be in the log."""
+        return max(24 * self.days, RETURN[1]) if self.complete else RETURN[1]
+
 
 def unit_table(
     exposures: pa.Table,
@@ -19,23 +41,23 @@ def unit_table(
     slates: pa.Table,
     salt: str,
     shares: Mapping[str, float],
-    days: int = 14,
+    window: Window = Window(),
     rules: EventRules | None = None,
 ) -> pa.Table:
-    """What each exposed unit did in the `days` days from its first exposure on.
+    """What each exposed unit did in the days of `window` from its first exposure on.
 
     exposures: as `first_exposures` takes it. events: user_id, kind, timestamp, and value where there is one.
-    slates: user_id, request_id, timestamp. rules: how events are read.
+    slates: user_id, request_id, timestamp. rules: how events are read. Units of
+    whom the log does not hold as long as `window` asks are cut; `cut_of` the table says how many.
 
     Returns user_id, arm, exposed_at, lists (slates shown), plays (clicks and plays that are more than a
     glance), likes (whatever else says that the item is wanted), skips (whatever says that it is not),
-    returned (0 or 1: seen again on the UTC day after the first exposure), days_active (later days with a list
+    returned (0 or 1: seen again `RETURN` hours after the first exposure, so around the same hour of the next
+    day and not merely after midnight), days_active (further days, each 24 hours around that hour, with a list
     or event), and before: events before the exposure, a covariate for CUPED.
 
-    Raises InputError as `first_exposures`, or when `days` is below 1 or nobody was exposed.
+    Raises InputError as `first_exposures`, or when nobody was exposed, or nobody's days are in the log.
     """
-    if days < 1:
-        raise InputError(f"days is {days}; give 1 or more")
     units = pl.DataFrame(first_exposures(exposures, salt, shares)).rename(
         {"unit": "user_id", "timestamp": "exposed_at"}
     )
@@ -43,17 +65,16 @@ def unit_table(
         raise InputError(
             f"nobody was exposed to '{salt}' yet; serve lists with that experiment set, then export"
         )
+    units, cut = _mature(units, (exposures, events, slates), window)
     acts = _signed(events, rules or EventRules()).join(units, on="user_id")
     shown = (
         pl.DataFrame(slates.select(["user_id", "request_id", "timestamp"]))
         .unique("request_id")
         .join(units, on="user_id")
     )
-    since = pl.col("timestamp").dt.date() - pl.col("exposed_at").dt.date()
-    seen = pl.concat(
-        [acts.select("user_id", since.alias("day")), shown.select("user_id", since.alias("day"))]
-    )
-    within = (pl.col("timestamp") >= pl.col("exposed_at")) & (since < pl.duration(days=days))
+    hours = (pl.col("timestamp") - pl.col("exposed_at")).dt.total_microseconds() / 3.6e9
+    seen = pl.concat([part.select("user_id", hours.alias("hours")) for part in (acts, shown)])
+    within = (hours >= 0) & (hours < 24 * window.days)
     during = (
         acts.filter(within)
         .group_by("user_id")
@@ -63,17 +84,41 @@ def unit_table(
             skips=(pl.col("sign") < 0).sum(),
         )
     )
-    later = seen.filter((pl.col("day") > pl.duration(days=0)) & (pl.col("day") < pl.duration(days=days)))
-    back = later.group_by("user_id").agg(
-        returned=(pl.col("day") == pl.duration(days=1)).any().cast(pl.Int64),
-        days_active=pl.col("day").n_unique(),
+    seen = seen.with_columns(day=((pl.col("hours") + 12) // 24).cast(pl.Int64)).filter(pl.col("day") > 0)
+    back = seen.group_by("user_id").agg(
+        returned=(pl.col("day") == 1).any().cast(pl.Int64),
+        days_active=pl.col("day").filter(pl.col("day") < window.days).n_unique(),
     )
     lists = shown.filter(within).group_by("user_id").agg(lists=pl.len())
-    before = acts.filter(pl.col("timestamp") < pl.col("exposed_at")).group_by("user_id").agg(before=pl.len())
+    before = acts.filter(hours < 0).group_by("user_id").agg(before=pl.len())
     for part in (lists, during, back, before):
         units = units.join(part, on="user_id", how="left")
     counts = ("lists", "plays", "likes", "skips", "returned", "days_active", "before")
-    return units.with_columns(pl.col(*counts).fill_null(0).cast(pl.Int64)).sort("user_id").to_arrow()
+    table = units.with_columns(pl.col(*counts).fill_null(0).cast(pl.Int64)).sort("user_id").to_arrow()
+    return table.replace_schema_metadata({"cut": str(cut)})
+
+
+def cut_of(table: pa.Table) -> int:
+    """How many exposed units `unit_table` left out because their days are not in the log in full."""
+    return int((table.schema.metadata or {}).get(b"cut", 0))
+
+
+def _mature(units: pl.DataFrame, logs: Sequence[pa.Table], window: Window) -> tuple[pl.DataFrame, int]:
+    """The units whose window ends before the log does, and how many do not."""
+    ends = [pl.Series(log["timestamp"]).max() for log in logs if log.num_rows]
+    end = max(moment for moment in ends if isinstance(moment, datetime))
+    logged = (pl.lit(end) - pl.col("exposed_at")).dt.total_microseconds() / 3.6e9
+    whole = units.filter(logged >= window.hours)
+    if whole.is_empty():
+        longest = float(units.select(logged.max()).item())
+        remedy = "export later"
+        if longest >= RETURN[1]:
+            remedy = f"give --days {max(1, int(longest // 24))}, or export later"
+        raise InputError(
+            f"nobody's {window.days} days are in the log in full: it ends at {end:%Y-%m-%d %H:%M}, the"
+            f" longest-known person has {longest:.0f} hours of it, and returning takes {RETURN[1]}; {remedy}"
+        )
+    return whole, len(units) - len(whole)
 
 
 def _signed(events: pa.Table, rules: EventRules) -> pl.DataFrame:

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.corpus.events import Histories
-from tastemaker.corpus.splits import Targets, leave_one_out, swap_last_two
+from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
+from tastemaker.flows.evaluation import checks
 from tastemaker.flows.evaluation.sections import (
     comparisons,
     curves,
@@ -36,14 +37,12 @@ from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve import baselines as simple
 from tastemaker.retrieve import evaluation
-from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.memory import GRID, Memory, fit_memory
-from tastemaker.stats.ranking import ndcg_at
+from tastemaker.retrieve.candidates import MODEL, Candidates
+from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, weighed
 from tastemaker.store import Workspace, read_arrays, write_arrays, write_bytes, write_json, write_text
 
 Ints = npt.NDArray[np.integer[Any]]
 OURS, SASREC = "Tastemaker", "SASRec (full cross-entropy)"
-NOTHING = "every metric is 0: not one person's item is in their list; these numbers measure nothing"
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
 
 
@@ -84,11 +83,6 @@ def evaluate_workspace(
         for name in baselines:
             outcomes += _baseline(pipeline, name, targets, report)
         document = _document(pipeline, outcomes, targets, part)
-        stress = (
-            _stress(searcher, users, report) if part == "test" and opened.settings.split != "time" else None
-        )
-        if stress is not None:
-            document["metrics"]["methods"].append(stress)
         folder = opened.new_run(f"evaluate-{part}")
         write_json(folder / "metrics.json", document)
         write_arrays(folder / "ranks.safetensors", {one.name: one.ranks for one in outcomes})
@@ -96,7 +90,9 @@ def evaluate_workspace(
     text = table_text(document) + f"\n\nreport: {folder / 'report.html'}"
     nothing = not outcomes[0].ranks.any()
     if nothing:
-        text += f"\n{NOTHING}; look at the tables (`tastemaker doctor`) and at the report's training curve"
+        text += (
+            f"\n{checks.NOTHING}; look at the tables (`tastemaker doctor`) and at the report's training curve"
+        )
     return {"run": str(folder), **document, "text": text, "exit_code": int(nothing)}
 
 
@@ -160,15 +156,7 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
         model = sasrec(pipeline, report)
         outcomes = [_scored(pipeline, SASREC, model.score, targets)]
         memory = fit_memory(train, n)
-        weight = _control_weight(pipeline, model.score, memory)
-        outcomes.append(
-            _scored(
-                pipeline,
-                f"SASRec with the same memory, weight {weight:g}",
-                memory.beside(model.score, weight),
-                targets,
-            )
-        )
+        outcomes.append(_control(pipeline, model.score, memory, targets))
         outcomes.append(_scored(pipeline, "memory of transitions alone", memory.score, targets))
     elif name == "popularity":
         outcomes = [_scored(pipeline, name, simple.popularity(train, n), targets)]
@@ -185,19 +173,37 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
     return outcomes
 
 
-def _control_weight(pipeline: Pipeline, score: evaluation.Score, memory: Memory) -> float:
-    """The memory's weight beside another recommender, chosen as ours is: N@10 of a sample of validation
-    users.
+def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, targets: Targets) -> Outcome:
+    """Another recommender with the same memory, added as ours is: to the `beam` best items of the model
+    itself, with the weight that validation users choose.
     """
-    targets = pipeline.data.split.validation.sample(4000, pipeline.workspace.settings.seed)
-    seen: Any = "remove" if pipeline.workspace.settings.remove_seen else "keep"
-    found = {}
-    for weight in GRID:
-        ranks = evaluation.ranks_of_targets(
-            memory.beside(score, weight), targets.context, targets.target, seen
-        )
-        found[weight] = float(ndcg_at(ranks, 10).mean())
-    return max(found, key=lambda weight: (found[weight], -weight))
+    started, settings = time.monotonic(), pipeline.workspace.settings
+    seen: Any = "remove" if settings.remove_seen else "keep"
+
+    def searched(contexts: evaluation.Sequences) -> tuple[list[Candidates], list[npt.NDArray[np.float64]]]:
+        found = [
+            Candidates(items.astype(np.int64), scores.astype(np.float64), (MODEL,) * len(items), None)
+            for items, scores in evaluation.best(score, contexts, settings.beam, seen)
+        ]
+        bounds = zip(contexts.offsets[:-1], contexts.offsets[1:], strict=True)
+        rows = zip(found, bounds, strict=True)
+        return found, [memory.counts(contexts.items[start:stop], one.items) for one, (start, stop) in rows]
+
+    held = pipeline.data.split.validation.sample(4000, settings.seed)
+    weight, _ = choose_weight(*searched(held.context), held.target)
+
+    def lists(contexts: evaluation.Sequences) -> list[Ints]:
+        return [weighed(one, known, weight).items for one, known in zip(*searched(contexts), strict=True)]
+
+    few, every = targets.sample(1000, 0), lists(targets.context)
+    swap = [
+        row[:10] for contexts in (few.context, evaluation.swapped(few.context, 0)) for row in lists(contexts)
+    ]
+    ranks, name = (
+        evaluation.rank_in_lists(every, targets.target),
+        f"SASRec with the same memory, weight {weight:g}",
+    )
+    return Outcome(name, ranks, [row[:10] for row in every], swap, time.monotonic() - started)
 
 
 def sasrec(pipeline: Pipeline, report: Report) -> Any:
@@ -223,62 +229,11 @@ def sasrec(pipeline: Pipeline, report: Report) -> Any:
     return SASRec(len(pipeline.data.item_ids), settings).load(read_arrays(folder / "sasrec.safetensors"))
 
 
-def _stress(searcher: Searcher, users: int, report: Report) -> dict[str, Any]:
-    """The same model with the last two events of a keyed 29.3 % of users swapped: what does the order inside
-    a day carry?
-    """
-    swapped = swap_last_two(searcher.data.histories, 0.293, "stress")
-    targets = leave_one_out(swapped).test.sample(users, searcher.settings.seed)
-    found = searcher.search_all(
-        targets.context, lambda done: report("evaluate swapped ends", done, len(targets), "")
-    )
-    ranks = evaluation.rank_in_lists(
-        [one.items for one in searcher.remember(targets.context, found)], targets.target
-    )
-    outcome = Outcome(f"{OURS}, last two events swapped for 29.3 % of users", ranks, [], [], 0.0)
-    return dict(headline([outcome], None)["methods"][0]) | {"highlight": False}
-
-
-def _alarm(one: Outcome, n_items: int) -> dict[str, Any]:
-    """Whether a system collapsed or ignores the user."""
-    if not one.ranks.any():
-        return {"name": one.name, "ok": False, "text": NOTHING}
-    half = len(one.swapped) // 2
-    found = evaluation.breadth(one.swapped[:half], n_items, one.swapped[half:])
-    fine = (
-        f"{found.distinct:,} distinct items for {half:,} users; {found.unchanged:.1%} of lists stay when"
-        " histories are swapped"
-    )
-    return {"name": one.name, "ok": not found.alarms, "text": "; ".join(found.alarms) or fine}
-
-
-def had_before(targets: Targets) -> float:
-    """The share of targets that stand in their own person's context."""
-    if not len(targets):
-        return 0.0
-    own = np.repeat(targets.target, targets.context.lengths) == targets.context.items
-    rows = targets.context.user_rows[own]
-    return len(np.unique(rows)) / len(targets)
-
-
-def _repeats(targets: Targets, removed: bool) -> dict[str, Any]:
-    """Whether targets were had before, so that nothing can find them where seen items are removed."""
-    share = had_before(targets)
-    text = f"{share:.1%} of targets were had before"
-    if share and removed:
-        text += " and cannot be found: people repeat items here; set remove_seen = false in tastemaker.toml"
-    return {"name": "repeated items", "ok": not (removed and share >= 0.01), "text": text}
-
-
 def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets, part: str) -> dict[str, Any]:
     """Everything the run folder keeps, as `reports.render` takes it."""
     data, settings = pipeline.data, pipeline.workspace.settings
     simulated = any(str(user).startswith("simulated-") for user in data.histories.users[:1])
-    order = (
-        "events in the order of `position` (raw order)"
-        if data.histories.times is None
-        else "events in order of time"
-    )
+    order = checks.order_words(data.histories)
     rules = (
         f"{part} targets of {len(targets):,} users, full ranking of {len(data.item_ids):,} items, seen items "
     )
@@ -295,10 +250,12 @@ def _document(pipeline: Pipeline, outcomes: Sequence[Outcome], targets: Targets,
         ),
         "metrics": metrics,
         "alarms": [
-            _repeats(targets, settings.remove_seen),
-            *(_alarm(one, len(data.item_ids)) for one in outcomes),
+            checks.repeats(targets, settings.remove_seen),
+            checks.order(data, part, settings.remove_seen),
+            checks.simple_beaten(outcomes),
+            *(checks.alarm(one, len(data.item_ids)) for one in outcomes),
         ],
-        "unreachable": had_before(targets) if settings.remove_seen else 0.0,
+        "unreachable": checks.had_before(targets) if settings.remove_seen else 0.0,
         "slices": sliced(
             outcomes, evaluation.slices(targets.target, data.training_counts, targets.context.lengths)
         ),

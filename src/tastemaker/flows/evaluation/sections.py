@@ -19,6 +19,7 @@ from tastemaker.store import read_lines
 
 Ints = npt.NDArray[np.integer[Any]]
 COUNTING = ("item co-occurrence", "memory of transitions alone")
+SIMPLE = ("popularity", "content neighbours", *COUNTING)
 METRICS = {"R@5": (recall_at, 5), "N@5": (ndcg_at, 5), "R@10": (recall_at, 10), "N@10": (ndcg_at, 10)}
 
 

@@ -37,6 +37,9 @@ ASKED = (  # the columns of `Surveys.rows` before the features
 )
 
 
+DIFFERS = "/differs"  # after the name of a test: its log of people whose first lists differ between the arms
+
+
 @dataclass(frozen=True)
 class Question:
     """A question shown about an item of a logged slate; `asked_probability`: how likely it was to be shown,
@@ -138,12 +141,17 @@ class Surveys:
             checked = checked.append_column(name, pa.array([one.get(name) for one in known], pa.float64()))
         return checked
 
-    def expose(self, experiment: str, unit: str, arm: str, at: datetime) -> None:
-        """Log that a unit met an arm; only the first time counts, and a second arm shows in the log."""
+    def expose(self, experiment: str, unit: str, arm: str, at: datetime, differs: bool = False) -> None:
+        """Log that a unit met an arm; only the first time counts, and a second arm shows in the log.
+
+        differs: whether the arms would have shown it different lists then; kept as a meeting with the test's
+        name and `DIFFERS`.
+        """
+        sql = "INSERT OR IGNORE INTO exposures VALUES (?, ?, ?, ?)"
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO exposures VALUES (?, ?, ?, ?)", (experiment, unit, arm, micros(at))
-            )
+            new = connection.execute(sql, (experiment, unit, arm, micros(at))).rowcount
+            if new and differs:
+                connection.execute(sql, (experiment + DIFFERS, unit, arm, micros(at)))
 
     def exposures(self, experiment: str) -> pa.Table:
         """First meetings of each unit with each arm of an experiment, in order of time: experiment, unit,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from tastemaker.errors import InputError
-from tastemaker.experiment.readout.logs import unit_table
+from tastemaker.experiment.readout.logs import RETURN, Window, cut_of, unit_table
 from tastemaker.flows.retention.live.deployed import SHARES
 from tastemaker.store import Database, Surveys, Workspace, write_table
+from tastemaker.store.database.surveys import DIFFERS
 
 
 def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 14) -> dict[str, Any]:
@@ -23,11 +26,20 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
             " --experiment"
         )
     database = Database(opened.database)
-    exposures = Surveys(database).exposures(name)
+    exposures, differing = (Surveys(database).exposures(log) for log in (name, name + DIFFERS))
     table = unit_table(
-        exposures, database.events_table(), database.slates_table(), name, SHARES, days, opened.event_rules()
+        exposures,
+        database.events_table(),
+        database.slates_table(),
+        name,
+        SHARES,
+        Window(days),
+        opened.event_rules(),
     )
     database.close()
+    cut = cut_of(table)
+    differs = pc.is_in(table["user_id"], differing["unit"].combine_chunks()).cast("int64")
+    table = table.append_column("would_differ", differs)
     write_table(out, table)
     log = out.with_name("exposures.parquet")
     write_table(log, exposures)
@@ -37,5 +49,10 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
         "table": str(out),
         "exposures": str(log),
         "counts": counts,
-        "text": f"'{name}': {message}\ntable: {out}\nlog: {log}",
+        "cut": cut,
+        "text": (
+            f"'{name}': {message}; {cut:,} left out because their {days} days are not in the log in"
+            f" full\nreturned: seen again {RETURN[0]} to {RETURN[1]} hours after the first list\ntable:"
+            f" {out}\nlog: {log}"
+        ),
     }
