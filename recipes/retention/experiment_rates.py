@@ -100,8 +100,8 @@ def houses(rng: np.random.Generator, count: int) -> Run:
     treated = rng.permutation(count) % 2 == 0
     totals = np.column_stack([np.bincount(house, value, count), size]) * 1.0
     t, c = (Moments.of(("y", "units"), totals[part]) for part in (treated, ~treated))
-    naive = (Moments.of(("y",), value[part[house], None]) for part in (treated, ~treated))
-    item, by_person = effect(t, c, clustered(Metric("y"))), effect(*naive, Metric("y"))  # type: ignore[misc]
+    t_naive, c_naive = both([value[part[house], None] for part in (treated, ~treated)], "y")
+    item, by_person = effect(t, c, clustered(Metric("y"))), effect(t_naive, c_naive, Metric("y"))
     return seen(item) | {"Wald wrong": by_person.p < 0.05}
 
 
@@ -120,7 +120,7 @@ def lifted(rng: np.random.Generator, rho: float, lift: float, n: int, kind: str)
 def margin(rng: np.random.Generator, n: int, share: float) -> Run:
     """A guardrail whose true harm is exactly what is tolerated: passing is wrong."""
     treated = rng.random(n) < share
-    y = (rng.random(n) < np.where(treated, 0.1 * 0.95, 0.1))[:, None] * 1.0
+    y: Floats = np.asarray(rng.random(n) < np.where(treated, 0.1 * 0.95, 0.1), np.float64)[:, None]
     t, c = both((y[treated], y[~treated]), "y")
     item = effect(t, c, Metric("y"))
     old = replace(item, contrast=None)
