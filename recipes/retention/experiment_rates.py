@@ -71,7 +71,7 @@ def both(rows: Sequence[Floats], *columns: str) -> list[Moments]:
 
 def rare(rng: np.random.Generator, n: int, rate: float, share: float) -> Run:
     """An A/A test of a rate."""
-    t, c = both(split(rng, (rng.random((n, 1)) < rate) * 1.0, share), "y")
+    t, c = both(split(rng, np.asarray(rng.random((n, 1)) < rate, np.float64), share), "y")
     return seen(effect(t, c, Metric("y")))
 
 
