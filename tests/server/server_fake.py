@@ -18,7 +18,8 @@ from typing import Any
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.schema import KINDS, EventRules
-from tastemaker.serving.query import Evidence, Happened, Move, Query, Row, Slate, Unknown
+from tastemaker.serving.query import Evidence, Happened, Move, Query, Row, Slate, Standing, Unknown
+from tastemaker.store.database import Key
 
 TYPES, KEYS = ("reel", "jig", "hornpipe", "polka", "waltz"), ("D", "G", "A minor", "E dorian")
 BOOKS = ("Ryan's Mammoth Collection, 1883", "O'Neill's Music of Ireland", "Aird's Airs, 1778")
@@ -152,6 +153,22 @@ def goods(n: int = 40) -> list[dict[str, Any]]:
     return made
 
 
+class FakeKeys:
+    """A key store without keys: open to this machine."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str, str]] = []
+
+    def all(self) -> list[Key]:
+        return []
+
+    def signing(self) -> str:
+        return "a secret of this fake, with 32 bytes or more"
+
+    def note(self, actor: str, action: str, detail: str = "") -> None:
+        self.notes.append((actor, action, detail))
+
+
 @dataclass
 class FakeService:
     """Scores by shared attributes. `gate` is called inside each recommend call, so that a test can hold it
@@ -166,12 +183,14 @@ class FakeService:
     simulated: bool = True
     asks: bool = False
     moves: bool = False
+    keys: Any = field(default_factory=FakeKeys)
 
     def __post_init__(self) -> None:
         self.by_id = {one["item_id"]: one for one in self.catalogue}
         self.stored: dict[str, Happened] = {}
         self.shown: list[str] = []
         self.made = 0
+        self.erased: set[str] = set()
         self.lock = threading.Lock()
         self.batches: list[int] = []
         self.questions: dict[str, tuple[str, list[int | None]]] = {}
@@ -232,7 +251,14 @@ class FakeService:
         number = self.catalogue.index(item)
         return (tone(220 + 20 * number), "audio/wav") if kind == "audio" else (picture(number), "image/png")
 
-    def users(self, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    def standing(self, user_id: str) -> Standing:
+        recorded = user_id in self.past
+        known = recorded or any(event.user_id == user_id for event in self.stored.values())
+        return Standing(known, recorded, recorded and self.simulated, user_id in self.erased)
+
+    def users(self, limit: int, offset: int, whom: str) -> tuple[list[dict[str, Any]], int]:
+        if whom == "simulated" and not self.simulated:
+            return [], 0
         rows = []
         for number, (user_id, items) in enumerate(self.past.items()):
             liked = Counter(
@@ -292,6 +318,7 @@ class FakeService:
                 del self.stored[name]
             if self.past.pop(user_id, None) is None and not events:
                 raise Unknown(f"nothing is about '{user_id}'; ids are taken exactly, case included")
+            self.erased.add(user_id)
             return {"removed": [{"what": "events", "count": len(events), "where": "here"}], "outdated": []}
 
     def _slate(self, request: Query) -> Slate:

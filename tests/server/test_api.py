@@ -416,6 +416,8 @@ def test_every_address_is_documented_with_an_example(client: TestClient) -> None
         "/fields",
         "/info",
         "/health/live",
+        "/session",
+        "/tokens",
         "/health/ready",
     }
     assert set(page["paths"]) == expected

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.keys import note
 from tastemaker.cli.options import HERE, AsJson, Workspace, group
 from tastemaker.cli.output import emit
 
@@ -45,7 +46,9 @@ def activate(
     """
     from tastemaker.flows.deploy import changed
 
-    emit(changed(workspace, name), as_json)
+    result = changed(workspace, name)
+    note(workspace, "deployment activated", result["deployment"]["name"])
+    emit(result, as_json)
 
 
 @app.command()
@@ -56,4 +59,6 @@ def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """
     from tastemaker.flows.deploy import changed
 
-    emit(changed(workspace), as_json)
+    result = changed(workspace)
+    note(workspace, "deployment rolled back", result["deployment"]["name"])
+    emit(result, as_json)

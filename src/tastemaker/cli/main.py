@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import tastemaker.cli.deployments as deployments
+import tastemaker.cli.keys as keys
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
@@ -67,6 +68,7 @@ for name, part in (("survey", survey), ("proxy", proxy), ("adjust", adjust), ("s
 app.add_typer(retain.app, name="retain", hidden=True)
 app.add_typer(bench_app, name="bench", hidden=True)
 app.add_typer(deployments.app, name="deployments")
+app.add_typer(keys.app, name="keys", short_help="Who may call the server, and what operators did.")
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
 app.add_typer(experiment.app, name="experiment", short_help="A/B tests, from the split to the decision.")
@@ -290,14 +292,18 @@ def serve(
 ) -> None:
     """Serve the web page and the API.
 
-    The API is described at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
+    Without keys (see `tastemaker keys`) it listens to this machine only, and trusts it. The API is described
+    at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
     """
+    from tastemaker.server import ServerSettings
     from tastemaker.server import serve as run_server
     from tastemaker.serving.service import open_service
 
     service = open_service(workspace)
     settings = service.workspace.settings
-    run_server(service, host or str(settings.host), port or int(settings.port), announce=_announce)
+    run_server(
+        service, host or settings.host, port or settings.port, ServerSettings.of(settings), announce=_announce
+    )
 
 
 @app.command()
@@ -318,7 +324,7 @@ def demo(
     Example: tastemaker demo --tunes 120
     """
     from tastemaker.flows.demo import build_demo
-    from tastemaker.server import bind
+    from tastemaker.server import ServerSettings, bind
     from tastemaker.server import serve as run_server
 
     # A port that is taken is refused now, not after ten minutes.
@@ -338,7 +344,8 @@ def demo(
         print(f"Next, in another terminal: {program()} recommend -w {workspace} --user {person}", flush=True)
         print(f"Your own data:             {program()} init shop", flush=True)
 
-    run_server(service, listener=listener, announce=announce)
+    settings = ServerSettings.of(service.workspace.settings)
+    run_server(service, settings=settings, listener=listener, announce=announce)
 
 
 def _announce(url: str) -> None:
@@ -388,7 +395,14 @@ def forget(
     """
     from tastemaker.flows.forget.person import forget as forget_person
 
-    emit(forget_person(workspace, user, dry_run), as_json)
+    result = forget_person(workspace, user, dry_run)
+    if not dry_run:
+        keys.note(
+            workspace,
+            "forget",
+            f"one person, {sum(one['count'] for one in result['removed'])} rows and files",
+        )
+    emit(result, as_json)
 
 
 @app.command()

@@ -11,16 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from tastemaker.errors import InputError
+from tastemaker.server.access import Access, AccessSettings, Routes
 from tastemaker.server.admission import Calls, Lane, LaneSettings
 from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
 from tastemaker.server.recommendations import RecommendationLane, answer, recommendation_routes
 from tastemaker.server.service import Service
+from tastemaker.server.sessions import session_routes
 from tastemaker.server.web import Edge, EdgeSettings, add_handlers
+from tastemaker.store.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 
@@ -39,11 +43,23 @@ class ServerSettings:
         default_factory=lambda: LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
     )
     edge: EdgeSettings = field(default_factory=EdgeSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     deadline: float = 5.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> ServerSettings:
+        """What a workspace's settings say of it."""
+        edge = EdgeSettings(names=_words(settings.names), origins=_words(settings.origins))
+        access = AccessSettings(settings.visitors, True, settings.rate_person, settings.rate_key)
+        return cls(edge=edge, access=access)
 
     def __post_init__(self) -> None:
         if not 0 < self.deadline <= 600:
             raise InputError(f"deadline is {self.deadline} s; give one above 0 and at most 600")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip().rstrip("/") for word in text.split(",") if word.strip())
 
 
 class _Page(StaticFiles):
@@ -62,10 +78,12 @@ def create_app(
 ) -> FastAPI:
     """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.
 
-    No cross-origin access is granted. `clock` gives seconds; tests pass their own.
+    Pages of other sites may call it where `settings.edge.origins` names them. `clock` gives seconds; tests
+    pass their own.
     """
     settings = settings or ServerSettings()
     lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
+    access = Access(service.keys, settings.access, clock)
     reads, writes = Calls(settings.reading, clock), Calls(settings.writing, clock)
 
     @asynccontextmanager
@@ -86,11 +104,24 @@ def create_app(
         redoc_url=None,
     )
     add_handlers(app)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.edge.origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["Retry-After", "X-Total-Count"],
+    )
     app.add_middleware(Edge, settings=settings.edge)
-    app.include_router(recommendation_routes(service, lane, writes, settings.deadline, clock))
-    app.include_router(catalogue_routes(service, reads))
-    app.include_router(people_routes(service, reads, writes))
-    app.include_router(health_routes(service, reads))
+    app.state.access = access
+    routes: tuple[Routes, ...] = (
+        recommendation_routes(service, lane, writes, settings.deadline, clock),
+        catalogue_routes(service, reads),
+        people_routes(service, access, reads, writes),
+        session_routes(service, access, reads),
+        health_routes(service, reads),
+    )
+    for router in routes:
+        app.include_router(router)
     # Some systems map .js to text/plain, which `nosniff` would then refuse to run.
     mimetypes.add_type("text/javascript", ".js")
     app.mount("/", _Page(directory=STATIC, html=True), name="page")

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
 
+from tastemaker.server.access import KEYS, OPERATOR, PERSON, READING, Access, Me, Routes, allow
 from tastemaker.server.admission import Calls
 from tastemaker.server.models import FilterField, Forgotten, Health, Info, Item, PastEvent, ProblemOut, User
 from tastemaker.server.recommendations import REFUSALS, known_items
@@ -26,18 +27,20 @@ MISSING: dict[int | str, dict[str, object]] = {
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def catalogue_routes(service: Service, calls: Calls) -> APIRouter:
+def catalogue_routes(service: Service, calls: Calls) -> Routes:
     """`/items`, `/fields` and `/info`."""
-    router = APIRouter(tags=["catalogue"])
+    router = Routes("catalogue")
     add_items(router, service, calls)
     add_media(router, service, calls)
 
     @router.get("/fields", responses=REFUSALS)
+    @allow(*READING)
     async def fields() -> list[FilterField]:
         """Fields that can be filtered on, with their values and how many items have each."""
         return await calls(lambda: [FilterField.model_validate(one) for one in service.fields()])
 
     @router.get("/info", responses=REFUSALS)
+    @allow(*READING)
     async def info() -> Info:
         """The data set, who is simulated, versions and counts."""
         return await calls(lambda: Info.model_validate(service.info()))
@@ -45,10 +48,11 @@ def catalogue_routes(service: Service, calls: Calls) -> APIRouter:
     return router
 
 
-def add_items(router: APIRouter, service: Service, calls: Calls) -> None:
+def add_items(router: Routes, service: Service, calls: Calls) -> None:
     """`GET /items?query=`."""
 
     @router.get("/items", responses=REFUSALS)
+    @allow(*READING)
     async def items(
         response: Response,
         query: Annotated[str, Query(max_length=200, examples=["blackbird"])] = "",
@@ -63,7 +67,7 @@ def add_items(router: APIRouter, service: Service, calls: Calls) -> None:
         return [Item.model_validate(row) for row in rows]
 
 
-def add_media(router: APIRouter, service: Service, calls: Calls) -> None:
+def add_media(router: Routes, service: Service, calls: Calls) -> None:
     """`GET /items/{id}` and its cover and audio. Ids may hold slashes, so the longer addresses come first."""
 
     async def media(item_id: str, kind: str, http: HttpRequest) -> Response:
@@ -77,16 +81,19 @@ def add_media(router: APIRouter, service: Service, calls: Calls) -> None:
         return ranged(found[0], found[1], http.headers.get)
 
     @router.get("/items/{item_id:path}/cover", responses=MISSING, response_class=Response)
+    @allow(*READING)
     async def cover(item_id: str, http: HttpRequest) -> Response:
         """The item's picture."""
         return await media(item_id, "cover", http)
 
     @router.get("/items/{item_id:path}/audio", responses=MISSING, response_class=Response)
+    @allow(*READING)
     async def audio(item_id: str, http: HttpRequest) -> Response:
         """The item's sound; byte ranges are served, so that players can seek."""
         return await media(item_id, "audio", http)
 
     @router.get("/items/{item_id:path}", responses=MISSING)
+    @allow(*READING)
     async def item(item_id: str) -> Item:
         """One item."""
         found = await calls(lambda: known_items(service, [item_id]))
@@ -123,20 +130,27 @@ def ranged(content: bytes, media_type: str, header: Callable[[str], str | None])
     return Response(content[start : end + 1], 206, headers, media_type)
 
 
-def people_routes(service: Service, reads: Calls, writes: Calls) -> APIRouter:
+def people_routes(service: Service, access: Access, reads: Calls, writes: Calls) -> Routes:
     """`GET /users`, `GET /users/{id}/history` and `DELETE /users/{id}`."""
-    router = APIRouter(tags=["people"])
+    router = Routes("people")
 
     @router.get("/users", responses=REFUSALS)
-    async def users(response: Response, limit: Limit = 50, offset: Offset = 0) -> list[User]:
-        """People of the tables, then those who came by the page; `simulated` says whether they are, and must
-        be shown wherever they could be taken for people. The header `X-Total-Count` says how many there are.
+    @allow(*READING)
+    async def users(response: Response, caller: Me, limit: Limit = 50, offset: Offset = 0) -> list[User]:
+        """With a key, people of the tables, then those who came by the page; without keys on this machine,
+        people of the tables alone; with a person's token, simulated listeners alone.
+
+        `simulated` must be shown wherever they could be taken for people. The header `X-Total-Count` says how
+        many there are.
         """
-        rows, total = await reads(lambda: service.users(limit, offset))
+        whom = "everybody" if caller.role in KEYS and not caller.local else "recorded"
+        whom = "simulated" if caller.role == PERSON and not access.open else whom
+        rows, total = await reads(lambda: service.users(limit, offset, whom))
         response.headers["X-Total-Count"] = str(total)
         return [User.model_validate(row) for row in rows]
 
     @router.get("/users/{user_id:path}/history", responses=MISSING)
+    @allow(*READING)
     async def history(user_id: str) -> list[PastEvent]:
         """What the user did, oldest first, with the items; events that were undone are left out."""
 
@@ -148,23 +162,29 @@ def people_routes(service: Service, reads: Calls, writes: Calls) -> APIRouter:
         return await reads(look_up)
 
     @router.delete("/users/{user_id:path}", responses=MISSING)
-    async def forget(user_id: str) -> Forgotten:
+    @allow(OPERATOR, PERSON)
+    async def forget(user_id: str, caller: Me) -> Forgotten:
         """Erase the person from everything the workspace keeps, for good: their id cannot be used again."""
-        return Forgotten.model_validate(await writes(lambda: service.forget(user_id)))
+        forgotten = Forgotten.model_validate(await writes(lambda: service.forget(user_id)))
+        rows = sum(one.count for one in forgotten.removed)
+        await access.note(caller, "forget", f"one person, {rows} rows and files")
+        return forgotten
 
     return router
 
 
-def health_routes(service: Service, calls: Calls) -> APIRouter:
+def health_routes(service: Service, calls: Calls) -> Routes:
     """`GET /health/live`, which touches nothing, and `GET /health/ready`, which asks the service."""
-    router = APIRouter(tags=["health"], prefix="/health")
+    router = Routes("health", "/health")
 
     @router.get("/live")
+    @allow(public=True)
     async def live() -> Health:
         """The process answers."""
         return Health(ready=True)
 
     @router.get("/ready", response_model=Health, responses={503: {"model": Health, "description": "not yet"}})
+    @allow(public=True)
     async def ready() -> JSONResponse:
         """Recommendations can be served; 503 with the reason while they cannot."""
         good, reason = await calls(service.ready)

@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
-from fastapi import APIRouter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tastemaker.errors import InputError, TastemakerError
+from tastemaker.server.access import SERVING, Caller, Me, Routes, allow
 from tastemaker.server.admission import Calls, Done, Lane, Refused
 from tastemaker.server.models import (
     AnswerIn,
@@ -34,6 +34,8 @@ log = logging.getLogger("tastemaker.server")
 RecommendationLane = Lane[Query, Slate]
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ProblemOut, "description": "an unknown user, item or filter"},
+    401: {"model": ProblemOut, "description": "no valid key or token"},
+    403: {"model": ProblemOut, "description": "the key or token does not allow it"},
     409: {"model": ProblemOut, "description": "an id stands for something else already"},
     422: {"model": ProblemOut, "description": "the request's shape is wrong"},
     429: {"model": ProblemOut, "description": "too much is waiting; `Retry-After` says when to come back"},
@@ -103,14 +105,15 @@ def recommendation_routes(
     calls: Calls,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> APIRouter:
+) -> Routes:
     """`POST /recommendations`, `POST /events` and `POST /surveys`; `seconds` is the deadline of a request
     that names none.
     """
-    router = APIRouter(tags=["recommendations"])
+    router = Routes("recommendations")
 
     @router.post("/recommendations", responses=REFUSALS, response_model=Recommendations)
-    async def recommendations(body: RecommendationRequest) -> Response:
+    @allow(*SERVING)
+    async def recommendations(body: RecommendationRequest, caller: Me) -> Response:
         """A slate for a user or for a bare history, from items that pass the filters and are not excluded.
 
         It is logged, and counts as shown once it was sent. A user whom nobody knows yet gets a list for
@@ -118,7 +121,7 @@ def recommendation_routes(
         """
         started = clock()
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds
-        done = await lane.run(_query(body, started + allowed), allowed)
+        done = await lane.run(_query(body, caller, started + allowed), allowed)
         slate = done.answer
         timings = _timings(done, clock() - started)
         times = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
@@ -131,6 +134,7 @@ def recommendation_routes(
     @router.post(
         "/events", responses={**REFUSALS, 404: {"model": ProblemOut, "description": "nothing to undo"}}
     )
+    @allow(*SERVING)
     async def events(body: EventsRequest) -> Counts:
         """Store what happened: all of it or nothing. Sending the same events again is harmless."""
         unique = _unique(body.events)
@@ -143,10 +147,11 @@ def recommendation_routes(
     return router
 
 
-def add_surveys(router: APIRouter, service: Service, calls: Calls) -> None:
+def add_surveys(router: Routes, service: Service, calls: Calls) -> None:
     """`POST /surveys`."""
 
     @router.post("/surveys", responses={**REFUSALS, **ANSWER_REFUSALS})
+    @allow(*SERVING)
     async def surveys(body: AnswerIn) -> AnswerOut:
         """Answer a question that came with `POST /events`, or skip it with null. Sending the same again is
         harmless.
@@ -166,7 +171,7 @@ def add_surveys(router: APIRouter, service: Service, calls: Calls) -> None:
         return AnswerOut.model_validate({"outcome": outcome})
 
 
-def _query(body: RecommendationRequest, deadline: float) -> Query:
+def _query(body: RecommendationRequest, caller: Caller, deadline: float) -> Query:
     for name, values in body.filters.items():
         if not values:
             raise InputError(
@@ -181,6 +186,7 @@ def _query(body: RecommendationRequest, deadline: float) -> Query:
         exclude=frozenset(body.exclude),
         request_id=body.request_id,
         deadline=deadline,
+        asker=caller.person,
     )
 
 

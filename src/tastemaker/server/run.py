@@ -78,20 +78,27 @@ def serve(
     """Serve until interrupted; `announce` gets the URL once the address is held (pass `listener` if `bind`
     was called before).
 
-    Requests in hand are finished on SIGINT and SIGTERM, within the lanes' grace. The server has no accounts:
-    on any other host than this machine's loopback, whoever reaches the port can read and write.
+    Requests in hand are finished on SIGINT and SIGTERM, within the lanes' grace.
 
     Raises
     ------
     InputError
-        as `bind`.
+        as `bind`; and for a host beyond this machine while there is no key, for whoever reached the port
+        could then read and write everything.
     """
     settings = settings or ServerSettings()
     server = listener or bind(host, port)
-    own = server.getsockname()[0]
-    hosts = ("*",) if own in ("0.0.0.0", "::") else (*settings.edge.hosts, own, host)
-    edge = dataclasses.replace(settings.edge, hosts=hosts)
-    app = create_app(service, dataclasses.replace(settings, edge=edge))
+    reached = not local(server)
+    keys = service.keys.all()
+    if reached and all(key.revoked for key in keys):
+        server.close()
+        raise InputError(
+            f"cannot listen on {host} without a key: whoever reaches it could read and write everything; make"
+            " one with `tastemaker keys add --role app -w WORKSPACE`, or leave out --host"
+        )
+    edge = dataclasses.replace(settings.edge, anywhere=reached)
+    access = dataclasses.replace(settings.access, local=not reached)
+    app = create_app(service, dataclasses.replace(settings, edge=edge, access=access))
     grace = max(1, round(settings.recommendations.grace))
     config = uvicorn.Config(
         app,
@@ -105,11 +112,10 @@ def serve(
         # whoever follows the address at once waits in the backlog instead of being turned away
         server.listen()
         announce(address(server))
-        if not local(server):
+        if not keys:
             log.warning(
-                "there are no accounts: whoever reaches port %d can read every history and write events; keep"
-                " it behind something that says who may",
-                server.getsockname()[1],
+                "there are no keys: every program on this machine can read and write everything; nobody else"
+                " reaches it. `tastemaker keys add` changes that"
             )
         try:
             uvicorn.Server(config).run(sockets=[server])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tastemaker.errors import TastemakerError
-from tastemaker.serving.query import Happened, Query, Slate
+from tastemaker.server.access import KeyStore
+from tastemaker.serving.query import Happened, Query, Slate, Standing
 
 
 class Service(Protocol):
@@ -17,6 +18,10 @@ class Service(Protocol):
     `tastemaker.errors.InputError` whose message ends in "; " and the remedy; what is not there as
     `serving.query.Unknown`, what clashes as `serving.query.Conflict`.
     """
+
+    @property
+    def keys(self) -> KeyStore:
+        """Who may call, and what operators did."""
 
     def ready(self) -> tuple[bool, str]:
         """Whether recommendations can be served, and if not, why and what to do."""
@@ -40,10 +45,13 @@ class Service(Protocol):
     def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         """Bytes and media type of the item's 'audio' or 'cover'; None when it has none."""
 
-    def users(self, limit: int, offset: int) -> tuple[Sequence[object], int]:
+    def users(self, limit: int, offset: int, whom: str) -> tuple[Sequence[object], int]:
         """Known users, the fields of `models.User`, among them whether they are simulated; and how many there
-        are.
+        are. whom: "everybody", those "recorded" in the tables, or the "simulated" ones of them.
         """
+
+    def standing(self, user_id: str) -> Standing:
+        """What is known of an id."""
 
     def history(self, user_id: str) -> Sequence[object]:
         """The user's events that still stand (undone ones left out), oldest first: the fields of

@@ -4,7 +4,11 @@ page.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import re
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -25,6 +29,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src"
     " 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -40,9 +46,11 @@ STATUS: dict[type[TastemakerError], int] = {Unknown: 404, Conflict: 409, InputEr
 class Problem(Exception):
     """A refusal with its status, what is wrong, and what to do."""
 
-    def __init__(self, status: int, error: str, remedy: str) -> None:
+    def __init__(
+        self, status: int, error: str, remedy: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(error)
-        self.status, self.error, self.remedy = status, error, remedy
+        self.status, self.error, self.remedy, self.headers = status, error, remedy, dict(headers or {})
 
 
 def unknown(what: str, name: str) -> Problem:
@@ -84,7 +92,9 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def refused_by_us(_: Request, error: Problem) -> JSONResponse:
-        return problem_response(error.status, error.error, error.remedy)
+        response = problem_response(error.status, error.error, error.remedy)
+        response.headers.update(error.headers)
+        return response
 
     @app.exception_handler(Refused)
     async def overloaded(_: Request, error: Refused) -> JSONResponse:
@@ -130,10 +140,14 @@ def add_handlers(app: FastAPI) -> None:
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """`body` bytes at most in a request; `hosts` are the names it may be addressed by ('*' for any)."""
+    """`body` bytes at most in a request. `names` it may be addressed by, beside those of this machine and,
+    with `anywhere`, any IP address. `origins`: of pages elsewhere that may call.
+    """
 
     body: int = 256 * 1024
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    names: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    anywhere: bool = False
 
 
 class Edge:
@@ -162,15 +176,16 @@ class Edge:
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
-        name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-        if "*" not in self.settings.hosts and name not in self.settings.hosts:
+        if not self._ours(host):
             return problem_response(
-                400, f"host '{name[:80]}' is not served here", "use the address that was printed at start"
+                400,
+                f"host '{host[:80]}' is not served here",
+                "use the address that was printed at start, or name this one under `names` in"
+                " tastemaker.toml",
             )
-        if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site") in (
-            "cross-site",
-            "same-site",
-        ):
+        elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        elsewhere = elsewhere and headers.get("origin") not in self.settings.origins
+        if elsewhere and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             return problem_response(
                 403, "a page of another site sent this", "call from this server's own page or a program"
             )
@@ -178,6 +193,19 @@ class Edge:
         if not length.isdecimal():
             return problem_response(400, "content-length is not a number", "send the body's length in bytes")
         return self._too_large() if int(length) > self.settings.body else None
+
+    def _ours(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match["name"].lower()
+        if name in LOOPBACK or name in self.settings.names:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return self.settings.anywhere and name == socket.gethostname().lower()
+        return self.settings.anywhere  # nobody's page can point an address elsewhere, as it can a name
 
     def _too_large(self) -> JSONResponse:
         return problem_response(

@@ -81,13 +81,19 @@ class People:
                 unwanted.add(event.item_id)
         return Profile(tuple(past), frozenset(unwanted), tuple(events))
 
-    def listed(self, limit: int, offset: int) -> tuple[list[tuple[str, int]], int]:
-        """People of the table by id, then those whom the database alone knows, in the order they came, each
-        with the number of their events; and how many there are in all.
+    def recorded(self, user_id: str) -> bool:
+        """Whether the person stands in the table."""
+        return user_id in self._row
+
+    def listed(
+        self, limit: int, offset: int, all_: bool = True, only: Callable[[str], bool] | None = None
+    ) -> tuple[list[tuple[str, int]], int]:
+        """People of the table by id (`only` those), then with `all_` those whom the database alone knows, in
+        the order they came, each with the number of their events; and how many there are in all.
         """
         own = dict(self.database.people())
-        ids = [user for user in self.ids if not self.forgotten(user)]
-        ids += [user for user in own if user not in self._row]
+        ids = [user for user in self.ids if not self.forgotten(user) and (only is None or only(user))]
+        ids += [user for user in own if user not in self._row] if all_ else []
         shown = ids[offset : offset + limit]
         return [(user, self._in_table(user) + own.get(user, 0)) for user in shown], len(ids)
 

@@ -86,9 +86,16 @@ class Pages:
         """Bytes and media type, rendered when first asked for."""
         return self._media.get(item_id, kind)
 
-    def users(self, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """People of the interactions table, then those who came by the page; and how many there are."""
-        ids, total = self.people.listed(limit, offset)
+    def simulated(self, user_id: str) -> bool:
+        """Whether somebody of the tables is no person."""
+        return bool(SIMULATED.match(user_id)) and self.people.recorded(user_id)
+
+    def users(self, limit: int, offset: int, whom: str = "everybody") -> tuple[list[dict[str, Any]], int]:
+        """People of the interactions table, then, where everybody is meant, those who came by the page; and
+        how many there are.
+        """
+        only = self.simulated if whom == "simulated" else None
+        ids, total = self.people.listed(limit, offset, whom == "everybody", only)
         return [self._user(user, events) for user, events in ids], total
 
     def _user(self, user: str, events: int) -> dict[str, Any]:
@@ -96,7 +103,7 @@ class Pages:
         return {
             "user_id": user,
             "label": str(profile["name"]) if profile else user,
-            "simulated": bool(SIMULATED.match(user)),
+            "simulated": self.simulated(user),
             "events": events,
             "note": str(profile["text"]).removeprefix("Simulated: ").rstrip(".") if profile else None,
         }

@@ -38,7 +38,8 @@ class Query:
     user_id: who asks; None for a bare `history` (item ids, oldest first). k: rows wanted. filters: per field
     the values that pass. exclude: item ids never to show. request_id: the caller's own id for the request,
     under which a retry gets the same slate. deadline: a reading of the monotonic clock, seconds. logged:
-    whether the slate is kept; a look at what would be shown is not.
+    whether the slate is kept; a look at what would be shown is not. asker: who is proven to ask, though by a
+    bare history; the slate is kept under their name.
     """
 
     user_id: str | None = None
@@ -49,11 +50,12 @@ class Query:
     request_id: str | None = None
     deadline: float | None = None
     logged: bool = True
+    asker: str | None = None
 
     @property
     def caller(self) -> str:
         """Under whose name the slate is kept."""
-        return ANONYMOUS if self.user_id is None else self.user_id
+        return self.user_id or self.asker or ANONYMOUS
 
     def digest(self) -> str:
         """What is wanted, whatever the request is called: retries have the same."""
@@ -180,6 +182,18 @@ class Slate:
 
 
 PUBLIC = ("request_id", "deployment", "versions", "policy_id", "ranker", "rows", "reason", "notice")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of an id. known: anything at all. recorded: it stands in the tables. simulated: no
+    person, and the workspace says so. erased: the person was forgotten.
+    """
+
+    known: bool = False
+    recorded: bool = False
+    simulated: bool = False
+    erased: bool = False
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def begin(query: Query, parts: Parts) -> Asked:
         profile, name = parts.people.profile(query.user_id), query.user_id[:80]
         notice = None if profile.known else STRANGER.format(name)
         if parts.people.forgotten(query.user_id):  # nothing is kept about them again
-            query, notice = replace(query, user_id=None), ERASED.format(name)
+            query, notice = replace(query, user_id=None, asker=None), ERASED.format(name)
     exclude = frozenset(item for item in query.exclude if item in searcher.data.index)
     query = replace(query, history=profile.history, exclude=exclude | profile.unwanted)
     _check_filters(query, searcher)

@@ -18,14 +18,16 @@ from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
 from tastemaker.serving.load import Clock, Shared, load_parts, now
 from tastemaker.serving.pages import Pages
-from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
+from tastemaker.serving.query import Conflict, Happened, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
+from tastemaker.store.database import Keys
 from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
 
 AHEAD = timedelta(minutes=5)  # how far a client's clock may be before ours
 WATCH = 1.0  # seconds between looks for another deployment, or other settings
-AT_START = ("host", "port", "threads")  # settings that a running server cannot take over
+# settings that a running server cannot take over
+AT_START = ("host", "port", "threads", "visitors", "names", "origins", "rate_person", "rate_key")
 log = logging.getLogger("tastemaker.serving")
 
 
@@ -52,6 +54,7 @@ class WorkspaceService:
         self.shared = Shared.of(workspace, clock)
         self.database = self.shared.database
         self.offers, self._file = Offers(self.database), read_settings(workspace.root)
+        self.keys = Keys(self.database)
         self._live = self._load(workspace, in_service(workspace))
         self._swapping, self._stopped = threading.Lock(), threading.Event()
         self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments")
@@ -149,9 +152,18 @@ class WorkspaceService:
         """Bytes and media type."""
         return self.pages.media(item_id, kind)
 
-    def users(self, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    def users(self, limit: int, offset: int, whom: str = "everybody") -> tuple[list[dict[str, Any]], int]:
         """Known people, and how many there are."""
-        return self.pages.users(limit, offset)
+        return self.pages.users(limit, offset, whom)
+
+    def standing(self, user_id: str) -> Standing:
+        """What is known of an id."""
+        people = self.parts.people
+        if people.forgotten(user_id):
+            return Standing(erased=True)
+        recorded = people.recorded(user_id)
+        known = recorded or bool(self.database.history(user_id))
+        return Standing(known, recorded, recorded and self.pages.simulated(user_id))
 
     def history(self, user_id: str) -> list[dict[str, Any]]:
         """The table's events, then the server's own that still stand, oldest first. Raises Unknown."""

@@ -141,6 +141,17 @@ class Settings:
         0.1, "Share of people who are never asked, so that what asking does can be measured.", 0, 0.9
     )
     adjust_places: int = _setting(5, "Places that the survey proxy may move an item, at most.", 0, 100)
+    visitors: bool = _setting(
+        False, "The page gives everybody who comes a name of their own, also when callers need a key."
+    )
+    names: str = _setting(
+        "", "Host names that the server is reached by beside this machine's own; comma-separated."
+    )
+    origins: str = _setting(
+        "", "Origins of pages elsewhere that may call it, such as https://shop.example; comma-separated."
+    )
+    rate_person: float = _setting(20.0, "Requests a second that one person may go on with; 0: any.", 0, 1e6)
+    rate_key: float = _setting(200.0, "Requests a second that one key may go on with; 0: any.", 0, 1e6)
 
 
 FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Settings)}

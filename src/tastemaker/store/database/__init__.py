@@ -4,17 +4,21 @@ deployments.
 
 from tastemaker.store.database.database import Added, Database, Deployment, check_database
 from tastemaker.store.database.events import Event
+from tastemaker.store.database.keys import ROLES, Key, Keys
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
 from tastemaker.store.database.surveys import Question, Surveys
 
 __all__ = [
     "MIGRATIONS",
+    "ROLES",
     "VERSION",
     "Added",
     "Database",
     "Deployment",
     "Event",
+    "Key",
+    "Keys",
     "Offer",
     "OfferedRow",
     "Offers",

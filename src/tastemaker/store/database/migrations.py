@@ -67,6 +67,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What draws are keyed by; made at first use, never shown.
         "CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # Who may call the server; of a key only its hash. A revoked key stays, so that the server stays
+        # closed.
+        """CREATE TABLE keys (
+            key_id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL, hash TEXT NOT NULL,
+            created_at INTEGER NOT NULL, revoked_at INTEGER) WITHOUT ROWID""",
+        # What operators did: names nobody that was erased.
+        """CREATE TABLE audit (
+            entry_id INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER NOT NULL, actor TEXT NOT NULL,
+            action TEXT NOT NULL, detail TEXT NOT NULL)""",
+        # A slate whose client says what was shown: when it was sent; shown_at is when the client said so.
+        "ALTER TABLE offers ADD COLUMN delivered_at INTEGER",
+    ),
 )
 VERSION = len(MIGRATIONS)
 # Tables that hold something about a person, and the column that names them: what erasing empties.

@@ -1,0 +1,135 @@
+"""`tastemaker keys`: who may call the server, and what operators did."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tastemaker.cli.options import HERE, AsJson, Workspace, group
+from tastemaker.cli.output import emit
+
+if TYPE_CHECKING:
+    from tastemaker.store.database import Keys
+
+app = group("""
+    Who may call the server, and what operators did.
+
+    Without keys the server listens to this machine only, and trusts it. With one, every call needs a key or a
+    token, and --host may open the server to others:
+
+      tastemaker keys add -w shop --role app --name backend
+      tastemaker keys list -w shop
+      tastemaker keys revoke -w shop backend
+      tastemaker keys log -w shop
+
+    An app key reads and writes for everybody and mints tokens for one person (POST /tokens); a read key reads
+    and writes nothing; an operator key erases people, too. Docs: docs/api.md
+    """)
+
+
+@contextmanager
+def _keys(workspace: Path) -> Iterator[Keys]:
+    from tastemaker.store.database import Database, Keys
+    from tastemaker.store.workspace import Workspace as Store
+
+    database = Database(Store.open(workspace).database)
+    try:
+        yield Keys(database)
+    finally:
+        database.close()
+
+
+def note(workspace: Path, action: str, detail: str = "") -> None:
+    """Log what was done from the command line, and by which account."""
+    with _keys(workspace) as keys:
+        keys.note(_account(), action, detail)
+
+
+def _account() -> str:
+    try:
+        return f"command line, {getpass.getuser()}"
+    except (KeyError, OSError):  # an account without a name
+        return "command line"
+
+
+@app.command()
+def add(
+    workspace: Workspace = HERE,
+    role: Annotated[str, typer.Option(help="app, operator or read; see `tastemaker keys --help`.")] = "app",
+    name: Annotated[str, typer.Option(help="What to call it in lists and logs; default: the role.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it, this once: only its hash is kept.
+
+    Example: tastemaker keys add -w shop --role app --name backend
+    """
+    name = name or role
+    with _keys(workspace) as keys:
+        key = keys.add(role, name)
+        keys.note(_account(), "key added", f"{name} ({role})")
+    text = f"{key}\nThis is shown once. Send it as the header `Authorization: Bearer {key[:10]}...`"
+    emit({"key": key, "name": name, "role": role, "text": text}, as_json)
+
+
+@app.command("list")
+def list_(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Keys that were made, and those revoked; never the keys themselves.
+
+    Example: tastemaker keys list -w shop
+    """
+    with _keys(workspace) as keys:
+        rows: list[dict[str, Any]] = [
+            {
+                "id": key.key_id,
+                "name": key.name,
+                "role": key.role,
+                "created": key.created.isoformat(timespec="seconds"),
+                "revoked": key.revoked and key.revoked.isoformat(timespec="seconds"),
+            }
+            for key in keys.all()
+        ]
+    lines = [
+        f"{row['id']}  {row['role']:<8}  {row['created']}  {row['name']}"
+        + (f"  revoked {row['revoked']}" if row["revoked"] else "")
+        for row in rows
+    ]
+    emit({"keys": rows, "text": "\n".join(lines) or "There are no keys: this machine is trusted."}, as_json)
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key's id or name.")],
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a key back, and every token that it minted; a running server stops taking them within a second.
+
+    Example: tastemaker keys revoke -w shop backend
+    """
+    with _keys(workspace) as keys:
+        gone = keys.revoke(key)
+        left = sum(key.revoked is None for key in keys.all())
+        keys.note(_account(), "key revoked", f"{gone.name} ({gone.role})")
+    text = f"{gone.name} ({gone.role}) is revoked; {left} in force."
+    text += "" if left else " The server answers nobody until you add one."
+    emit({"id": gone.key_id, "name": gone.name, "in_force": left, "text": text}, as_json)
+
+
+@app.command()
+def log(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """What operators did, and when: keys made and revoked, people erased, deployments changed.
+
+    Example: tastemaker keys log -w shop
+    """
+    with _keys(workspace) as keys:
+        entries = [entry.plain() for entry in keys.entries()]
+    lines = [
+        f"{entry['timestamp'][:19]}  {entry['actor']}: {entry['action']}  {entry['detail']}".rstrip()
+        for entry in entries
+    ]
+    emit({"log": entries, "text": "\n".join(lines) or "Nothing was done yet."}, as_json)

@@ -1,0 +1,317 @@
+"""Who may call what. Every route declares it with `allow`, and is reached by nobody else.
+
+Without any key in the workspace, whoever is on this machine is the operator, and the server listens to
+nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Protocol, TypeVar
+
+import jwt
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from tastemaker.server.admission import Refused
+from tastemaker.server.rates import Rates
+from tastemaker.server.web import Problem
+from tastemaker.store.database import Key
+
+OPERATOR, APP, READ, PERSON, NOBODY = "operator", "app", "read", "person", "nobody"
+KEYS = (OPERATOR, APP, READ)  # callers with a key
+READING = (*KEYS, PERSON)
+SERVING = (OPERATOR, APP, PERSON)
+PAGE, OPEN = "page", "open"  # issuers of tokens beside the keys: the page's own, and of a server without keys
+VISITOR = "visitor-"
+FRESH = 0.5  # seconds after which keys are read anew: so late does a revoked one stop
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: the role; the name of their key; the person whom their token stands for, and its issuer.
+
+    local: a program on this machine while there are no keys.
+    """
+
+    role: str = NOBODY
+    name: str = ""
+    person: str | None = None
+    issuer: str = ""
+    token: str = ""
+    local: bool = False
+
+    @property
+    def bucket(self) -> str:
+        """Under which name their calls are counted."""
+        return f"person {self.person}" if self.role == PERSON else f"key {self.name}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """roles: who may call. own: a person may name nobody but themselves, as `user_id` in the path, the query
+    or anywhere in the body. public: credentials are not looked at. lenient: a bad cookie counts as none.
+    """
+
+    roles: frozenset[str]
+    own: bool = True
+    public: bool = False
+    lenient: bool = False
+
+
+def allow(
+    *roles: str, own: bool = True, public: bool = False, lenient: bool = False
+) -> Callable[[Endpoint], Endpoint]:
+    """Declare who may call an endpoint of `Routes`; see `Rule`."""
+
+    def declared(endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__["rule"] = Rule(frozenset(roles), own, public, lenient)
+        return endpoint
+
+    return declared
+
+
+class GuardedRoute(APIRoute):
+    """A route that asks `Access` before the request's body is understood."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if not isinstance(getattr(endpoint, "rule", None), Rule):
+            raise TypeError(f"{path}: say who may call {endpoint.__name__} with @allow(...) below the route")
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind the rule of its endpoint."""
+        handler, rule = super().get_route_handler(), self.endpoint.__dict__["rule"]
+
+        async def guarded(request: Request) -> Response:
+            access: Access = request.app.state.access
+            request.state.caller = await access.admit(request, rule)
+            return await handler(request)
+
+        return guarded
+
+
+class Routes(APIRouter):
+    """A router whose routes all declare who may call them."""
+
+    def __init__(self, tag: str, prefix: str = "") -> None:
+        super().__init__(prefix=prefix, tags=[tag], route_class=GuardedRoute)
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+Me = Annotated[Caller, Depends(_caller)]
+
+
+class KeyStore(Protocol):
+    """Where keys are kept; see `store.database.Keys`."""
+
+    def all(self) -> Sequence[Key]:
+        """Every key that was ever made."""
+
+    def signing(self) -> str:
+        """The secret that tokens are signed with."""
+
+    def note(self, actor: str, action: str, detail: str = "") -> None:
+        """Log what an operator did."""
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """visitors: the page gives everybody who comes a name and a token, also when there are keys.
+
+    local: only this machine reaches the server. per_person, per_key: requests a second that one may go on
+    with, 0 for any number; ten seconds' worth may come at once. fresh: seconds for which keys are taken as
+    read.
+    """
+
+    visitors: bool = False
+    local: bool = True
+    per_person: float = 20.0
+    per_key: float = 200.0
+    fresh: float = FRESH
+
+
+class Access:
+    """Tells callers by their keys and tokens, and whether they may.
+
+    Keys come as `Authorization: Bearer tm-...`; tokens the same way, or, to the page, in a cookie.
+    """
+
+    def __init__(
+        self, keys: KeyStore, settings: AccessSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.keys, self.settings, self._clock = keys, settings, clock
+        self._secret = keys.signing()
+        self.cookie = f"tastemaker-{sha256(self._secret.encode()).hexdigest()[:8]}"
+        self._known: dict[str, Key] = {}
+        self._read = -float("inf")
+        self._persons = Rates(settings.per_person, clock)
+        self._keyed = Rates(settings.per_key, clock)
+
+    @property
+    def open(self) -> bool:
+        """Whether this machine is trusted, for want of any key."""
+        return self.settings.local and not self._known
+
+    async def admit(self, request: Request, rule: Rule) -> Caller:
+        """The caller of a request that `rule` lets through.
+
+        Raises
+        ------
+        Problem
+            401 without a valid key or token, 403 where theirs is not enough, 422 for a body with a name
+            twice.
+        Refused
+            429 above their rate.
+        """
+        if rule.public:
+            return Caller()
+        if self._clock() - self._read >= self.settings.fresh:
+            await asyncio.to_thread(self._refresh)
+        caller = self._caller(request, rule.lenient)
+        body = _json(await request.body()) if request.method not in ("GET", "DELETE", "HEAD") else None
+        self._count(caller, request)
+        if caller.role not in rule.roles and not (caller.local and NOBODY in rule.roles):
+            raise _stranger() if caller.role == NOBODY else _forbidden(caller, "this call")
+        if caller.role == PERSON and rule.own:
+            named = {*request.query_params.getlist("user_id"), *_named(body)}
+            named |= {request.path_params["user_id"]} if "user_id" in request.path_params else set()
+            if named - {caller.person}:
+                raise _forbidden(caller, "anything of another person")
+        return caller
+
+    def mint(self, person: str, issuer: str, seconds: float) -> str:
+        """A token for one person."""
+        now = datetime.now(UTC)
+        claims = {"sub": person, "iss": issuer, "iat": now, "exp": now + timedelta(seconds=seconds)}
+        return jwt.encode(claims, self._secret, algorithm="HS256")
+
+    async def note(self, caller: Caller, action: str, detail: str = "") -> None:
+        """Log an action where an operator did it."""
+        if caller.role == OPERATOR:
+            actor = caller.name or "this machine, without a key"
+            await asyncio.to_thread(self.keys.note, actor, action, detail)
+
+    def _refresh(self) -> None:
+        self._known, self._read = {key.key_id: key for key in self.keys.all()}, self._clock()
+
+    def _caller(self, request: Request, lenient: bool) -> Caller:
+        given = request.headers.get("authorization")
+        if given is None:
+            cookie = request.cookies.get(self.cookie)
+            if cookie is not None:
+                try:
+                    return self._person(cookie)
+                except Problem:
+                    if not lenient:
+                        raise
+            return Caller(OPERATOR, local=True) if self.open else Caller()
+        scheme, _, credentials = given.partition(" ")
+        if scheme.lower() != "bearer" or not credentials:
+            raise _refused("the Authorization header is not 'Bearer' and a key or token")
+        return self._keyholder(credentials) if credentials.startswith("tm-") else self._person(credentials)
+
+    def _keyholder(self, credentials: str) -> Caller:
+        _, _, rest = credentials.partition("-")
+        key_id, _, secret = rest.partition("-")
+        key = self._known.get(key_id)
+        if key is None or not key.opens(secret):
+            raise _refused("this key is not one of the server's, or was revoked")
+        return Caller(key.role, key.name)
+
+    def _person(self, token: str) -> Caller:
+        try:
+            claims = jwt.decode(
+                token, self._secret, algorithms=["HS256"], options={"require": ["sub", "iss", "iat", "exp"]}
+            )
+        except jwt.ExpiredSignatureError:
+            raise _refused("this token has expired") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise _refused("this token is not one of the server's") from None
+        person, issuer = claims["sub"], claims["iss"]
+        key = self._known.get(issuer)
+        valid = {PAGE: self.open or self.settings.visitors, OPEN: self.open}
+        if not valid.get(issuer, key is not None and key.revoked is None and key.role in (APP, OPERATOR)):
+            raise _refused("this token's issuer is no longer in force")
+        return Caller(PERSON, person=person, issuer=issuer, token=token)
+
+    def issuer(self, caller: Caller) -> str:
+        """Under whose name the caller mints tokens."""
+        return next((key.key_id for key in self._known.values() if key.name == caller.name), OPEN)
+
+    def _count(self, caller: Caller, request: Request) -> None:
+        if caller.local:
+            return
+        keyed = caller.role in KEYS
+        bucket = caller.bucket
+        if caller.role == NOBODY:
+            bucket = f"address {request.client.host if request.client else ''}"
+        wait = (self._keyed if keyed else self._persons).take(bucket)
+        if wait:
+            rate = self.settings.per_key if keyed else self.settings.per_person
+            what = "key" if keyed else "person" if caller.role == PERSON else "address"
+            raise Refused(f"more than {rate:g} requests a second from one {what}", wait, 429)
+
+
+def _json(body: bytes) -> Any:
+    """What the body says; None for what is not JSON, which the route itself refuses. A name that stands twice
+    in one object would mean one thing here and another elsewhere.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Problem(422, f"body: '{twice[:80]}' stands twice in one object", "give each name once")
+        return found
+
+    try:
+        return json.loads(body, object_pairs_hook=once) if body else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _named(value: Any) -> Iterator[str]:
+    """Every `user_id` anywhere in a JSON value."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, Mapping):
+            if isinstance(current.get("user_id"), str):
+                yield current["user_id"]
+            waiting += current.values()
+        elif isinstance(current, list):
+            waiting += current
+
+
+def _refused(why: str) -> Problem:
+    remedy = "ask whoever runs the server for another"
+    return Problem(401, why, remedy, {"WWW-Authenticate": "Bearer"})
+
+
+def _stranger() -> Problem:
+    return Problem(
+        401,
+        "this server answers only who has a key or a token",
+        "send it as 'Authorization: Bearer ...'; whoever runs the server makes one with `tastemaker keys"
+        " add`",
+        {"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _forbidden(caller: Caller, what: str) -> Problem:
+    whose = "a person's token" if caller.role == PERSON else f"a key of the role '{caller.role}'"
+    return Problem(403, f"{whose} does not allow {what}", "use a key whose role does; see docs/api.md")

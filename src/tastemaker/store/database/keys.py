@@ -1,0 +1,129 @@
+"""Keys of the server's callers, hashed at rest, and the log of what operators did."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tastemaker.errors import InputError
+from tastemaker.store.database.database import Database
+from tastemaker.store.database.events import micros, moment
+
+ROLES = {
+    "app": "your backend: slates, events and answers of everybody; mints tokens for one person",
+    "operator": "whatever an app may, erasing people, and the log of what operators did",
+    "read": "reads everything but writes nothing",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of one caller; `hash` is the SHA-256 of its secret, which has 256 random bits."""
+
+    key_id: str
+    name: str
+    role: str
+    hash: str
+    created: datetime
+    revoked: datetime | None = None
+
+    def opens(self, secret: str) -> bool:
+        """Whether this is the key's secret and the key was not revoked; takes equally long for each wrong
+        one.
+        """
+        return hmac.compare_digest(_hash(secret), self.hash) and self.revoked is None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One operator action: who, when, what."""
+
+    timestamp: datetime
+    actor: str
+    action: str
+    detail: str
+
+    def plain(self) -> dict[str, str]:
+        """As JSON values."""
+        return {
+            "timestamp": self.timestamp.isoformat(),
+            "actor": self.actor,
+            "action": self.action,
+            "detail": self.detail,
+        }
+
+
+class Keys:
+    """The keys of a workspace's `Database`; every call is one durable transaction. Raises as `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, role: str, name: str) -> str:
+        """A new key, which is told here and never again: `tm-<id>-<secret>`.
+
+        Raises
+        ------
+        InputError
+            for a role that is none, or a name that another key has.
+        """
+        if role not in ROLES:
+            raise InputError(f"role '{role}' is unknown; choose {', '.join(ROLES)}")
+        if not 0 < len(name) <= 100 or not name.isprintable():
+            raise InputError("a key's name has 1 to 100 printable characters; give another with --name")
+        if any(key.name == name for key in self.all()):
+            raise InputError(f"a key named '{name}' is there already; give another name with --name")
+        key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, NULL)",
+                (key_id, name, role, _hash(secret), micros(datetime.now(UTC))),
+            )
+        return f"tm-{key_id}-{secret}"
+
+    def all(self) -> list[Key]:
+        """Every key that was ever made, the oldest first."""
+        sql = "SELECT key_id, name, role, hash, created_at, revoked_at FROM keys ORDER BY created_at, key_id"
+        with self._database.transaction(write=False) as connection:
+            rows = connection.execute(sql).fetchall()
+        return [Key(*row[:4], moment(row[4]), None if row[5] is None else moment(row[5])) for row in rows]
+
+    def revoke(self, which: str) -> Key:
+        """Take a key back, by its id or name; so are the tokens that it minted.
+
+        Raises
+        ------
+        InputError
+            when no such key is in force.
+        """
+        key = next((key for key in self.all() if which in (key.key_id, key.name) and not key.revoked), None)
+        if key is None:
+            raise InputError(f"no key in force is called '{which}'; see `tastemaker keys list`")
+        with self._database.transaction() as connection:
+            sql = "UPDATE keys SET revoked_at = ? WHERE key_id = ?"
+            connection.execute(sql, (micros(datetime.now(UTC)), key.key_id))
+        return key
+
+    def signing(self) -> str:
+        """The secret that tokens are signed with."""
+        return self._database.secret("tokens")
+
+    def note(self, actor: str, action: str, detail: str = "") -> None:
+        """Log what an operator did; `detail` names no person."""
+        with self._database.transaction() as connection:
+            sql = "INSERT INTO audit (timestamp, actor, action, detail) VALUES (?, ?, ?, ?)"
+            connection.execute(sql, (micros(datetime.now(UTC)), actor, action, detail))
+
+    def entries(self) -> list[Entry]:
+        """What operators did, the oldest first."""
+        sql = "SELECT timestamp, actor, action, detail FROM audit ORDER BY entry_id"
+        with self._database.transaction(write=False) as connection:
+            rows = connection.execute(sql).fetchall()
+        return [Entry(moment(row[0]), *row[1:]) for row in rows]
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
