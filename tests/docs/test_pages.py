@@ -97,7 +97,7 @@ def _ask_as_the_page_does() -> None:
     from tastemaker.serving.service import WorkspaceService
     from tastemaker.store import Workspace
 
-    (line,) = [one for block in blocks("api.md", "sh") for one in block.splitlines()]
+    (line,) = [one for block in blocks("api.md", "sh") for one in block.splitlines() if "curl" in one]
     words = shlex.split(line)
     body = json.loads(words[words.index("-d") + 1])
     with TestClient(

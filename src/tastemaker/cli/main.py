@@ -12,6 +12,7 @@ import typer
 
 import tastemaker.cli.deployments as deployments
 import tastemaker.cli.keys as keys
+import tastemaker.cli.serving as serving
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
@@ -282,74 +283,8 @@ def recommend(
     emit(recommend_once(workspace, query), as_json)
 
 
-@app.command()
-def serve(
-    workspace: Workspace = HERE,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; default: the workspace's, this machine only.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
-) -> None:
-    """Serve the web page and the API.
-
-    Without keys (see `tastemaker keys`) it listens to this machine only, and trusts it. The API is described
-    at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
-    """
-    from tastemaker.server import ServerSettings
-    from tastemaker.server import serve as run_server
-    from tastemaker.serving.service import open_service
-
-    service = open_service(workspace)
-    settings = service.workspace.settings
-    run_server(
-        service, host or settings.host, port or settings.port, ServerSettings.of(settings), announce=_announce
-    )
-
-
-@app.command()
-def demo(
-    workspace: Workspace = HERE,
-    tunes: Annotated[int, typer.Option(min=50, help="How many tunes the catalogue gets.")] = 400,
-    dataset: Annotated[str, typer.Option(help="tunes (default) or movielens.")] = "tunes",
-    port: Annotated[int, typer.Option(help="Port of the page.")] = 8765,
-    no_serve: Annotated[
-        bool, typer.Option("--no-serve", help="Stop when everything is built; do not serve the page.")
-    ] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Try it on real traditional tunes.
-
-    Builds everything for simulated listeners, evaluates it, then serves the page and prints its address.
-    Example: tastemaker demo --tunes 120
-    """
-    from tastemaker.flows.demo import build_demo
-    from tastemaker.server import ServerSettings, bind
-    from tastemaker.server import serve as run_server
-
-    # A port that is taken is refused now, not after ten minutes.
-    listener = None if no_serve else bind("127.0.0.1", port)
-    with progress(quiet) as report:
-        emit(build_demo(workspace, dataset, tunes, report), as_json)
-    if listener is None:
-        print(f"\nNext: {program()} serve -w {workspace}", file=sys.stderr if as_json else sys.stdout)
-        return
-    from tastemaker.serving.service import open_service
-
-    service = open_service(workspace)
-    person = service.users(1, 0)[0][0]["user_id"]
-
-    def announce(url: str) -> None:
-        _announce(url)
-        print(f"Next, in another terminal: {program()} recommend -w {workspace} --user {person}", flush=True)
-        print(f"Your own data:             {program()} init shop", flush=True)
-
-    settings = ServerSettings.of(service.workspace.settings)
-    run_server(service, settings=settings, listener=listener, announce=announce)
-
-
-def _announce(url: str) -> None:
-    print(f"\nserving on {url}  (Ctrl-C stops it; what was built is kept)", flush=True)
+app.command()(serving.serve)
+app.command()(serving.demo)
 
 
 @app.command(hidden=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import ipaddress
-import logging
 import socket
 from collections.abc import Callable
 
@@ -14,8 +13,6 @@ import uvicorn
 from tastemaker.errors import InputError
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.service import Service
-
-log = logging.getLogger("tastemaker.server")
 
 
 def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
@@ -89,8 +86,7 @@ def serve(
     settings = settings or ServerSettings()
     server = listener or bind(host, port)
     reached = not local(server)
-    keys = service.keys.all()
-    if reached and all(key.revoked for key in keys):
+    if reached and all(key.revoked for key in service.keys.all()):
         server.close()
         raise InputError(
             f"cannot listen on {host} without a key: whoever reaches it could read and write everything; make"
@@ -112,11 +108,6 @@ def serve(
         # whoever follows the address at once waits in the backlog instead of being turned away
         server.listen()
         announce(address(server))
-        if not keys:
-            log.warning(
-                "there are no keys: every program on this machine can read and write everything; nobody else"
-                " reaches it. `tastemaker keys add` changes that"
-            )
         try:
             uvicorn.Server(config).run(sockets=[server])
         except KeyboardInterrupt:  # uvicorn raises the signal again after a clean stop

@@ -26,6 +26,7 @@ from tastemaker.server.models.people import Session, SessionRequest, Token, Toke
 from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
+from tastemaker.serving.query import Standing
 
 KEPT_DAYS = 180  # a returning visitor is known for so long
 
@@ -34,12 +35,15 @@ def session_routes(service: Service, access: Access, calls: Calls) -> Routes:
     """`POST /tokens` for a backend, and `POST /session` for the page."""
     routes = Routes("access")
 
+    async def _standing(user_id: str) -> Standing:
+        return await calls(lambda: service.standing(user_id))
+
     @routes.post("/tokens", responses=REFUSALS)
     @allow(OPERATOR, APP)
     async def tokens(body: TokenRequest, caller: Me) -> Token:
         """A token with which a client reads and writes one person alone, until it expires."""
         check_person(body.user_id)
-        if (await calls(lambda: service.standing(body.user_id))).erased:
+        if (await _standing(body.user_id)).erased:
             raise Problem(409, f"user '{body.user_id[:80]}' was erased", "go on under another id")
         token = access.mint(body.user_id, access.issuer(caller), body.hours * 3600)
         return Token(user_id=body.user_id, token=token, hours=body.hours)
@@ -57,7 +61,7 @@ def session_routes(service: Service, access: Access, calls: Calls) -> Routes:
             return await _borrowed(body.user_id)
         person, token, known = caller.person, caller.token, False
         if person is not None:
-            standing = await calls(lambda: service.standing(person))
+            standing = await _standing(person)
             known, person = standing.known, None if standing.erased else person
         if person is None:
             if not (access.open or access.settings.visitors):
@@ -70,12 +74,14 @@ def session_routes(service: Service, access: Access, calls: Calls) -> Routes:
             person, known = f"{VISITOR}{secrets.token_hex(12)}", False
         if person.startswith(VISITOR):
             token = access.mint(person, PAGE, KEPT_DAYS * 86400)  # anew, so that whoever returns is known on
-        options = {"httponly": True, "samesite": "strict", "secure": http.url.scheme == "https"}
-        response.set_cookie(access.cookie, token, KEPT_DAYS * 86400, **options)
+        https = http.url.scheme == "https"
+        response.set_cookie(
+            access.cookie, token, KEPT_DAYS * 86400, secure=https, httponly=True, samesite="strict"
+        )
         return Session(user_id=person, known=known)
 
     async def _borrowed(user_id: str) -> Session:
-        standing = await calls(lambda: service.standing(user_id))
+        standing = await _standing(user_id)
         if not standing.recorded or not (standing.simulated or access.open):
             raise Problem(
                 403, f"'{user_id[:80]}' is nobody to look on as", "see GET /users for those who are"

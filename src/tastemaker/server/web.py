@@ -179,7 +179,7 @@ class Edge:
         if not self._ours(host):
             return problem_response(
                 400,
-                f"host '{host[:80]}' is not served here",
+                f"host '{host.rpartition(':')[0][:80] or host[:80]}' is not served here",
                 "use the address that was printed at start, or name this one under `names` in"
                 " tastemaker.toml",
             )
