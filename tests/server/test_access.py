@@ -74,9 +74,9 @@ class Town:
         self.client.__enter__()
         app_id = self.key["app"].split("-")[1]
         mint = self.access.mint
-        orphan = mint(ME, revoked.split("-")[1], 60)
+        orphan = mint(ME, revoked.split("-")[1], 9000)
         self.keys.revoke("gone")
-        self.token = mint(ME, app_id, 60)
+        self.token = mint(ME, app_id, 9000)
         header, claims, signature = self.token.split(".")
         forged = json.loads(base64.urlsafe_b64decode(claims + "=="))
         forged = base64.urlsafe_b64encode(json.dumps(forged | {"sub": OTHER}).encode()).rstrip(b"=").decode()
