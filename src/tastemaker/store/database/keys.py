@@ -89,7 +89,10 @@ class Keys:
         sql = "SELECT key_id, name, role, hash, created_at, revoked_at FROM keys ORDER BY created_at, key_id"
         with self._database.transaction(write=False) as connection:
             rows = connection.execute(sql).fetchall()
-        return [Key(*row[:4], moment(row[4]), None if row[5] is None else moment(row[5])) for row in rows]
+        return [
+            Key(key_id, name, role, digest, moment(made), None if gone is None else moment(gone))
+            for key_id, name, role, digest, made, gone in rows
+        ]
 
     def revoke(self, which: str) -> Key:
         """Take a key back, by its id or name; so are the tokens that it minted.
