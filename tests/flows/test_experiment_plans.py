@@ -356,3 +356,26 @@ def test_a_crash_is_no_decision(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 70
+
+
+def test_what_looks_wrong_in_a_column_is_named(people: pl.DataFrame, tmp_path: Path) -> None:
+    row = pl.int_range(pl.len())
+    plan = PLAN + 'exploratory = ["likes", "plays"]\n'
+    found = read(tmp_path, people.with_columns(skips=pl.when(row == 4).then(-3.0).otherwise("skips")), plan)
+    assert "WARNING: 'skips' goes down to -3: a count is never below 0" in found["because"]
+    outlier = people.with_columns(likes=pl.when(row == 4).then(99_999_999.0).otherwise("likes"))
+    assert (
+        "one unit has 1e+08 of 'likes', 100% of all: winsorise it" in read(tmp_path, outlier, plan)["because"]
+    )
+    coded = people.with_columns(returned=pl.when(pl.col("returned") > 0).then(3.0).otherwise(0.0))
+    assert "'returned' is only ever 0 or 3" in read(tmp_path, coded, plan)["because"]
+    assert read(tmp_path, people, plan)["warnings"] == []
+    padded = people.with_columns(user_id=pl.when(row == 9).then(pl.lit(" u7 ")).otherwise("user_id"))
+    padded.write_parquet(tmp_path / "padded.parquet")
+    with pytest.raises(
+        InputError, match=r"padded.parquet: row 10, column 'user_id': the unit ' u7 ' has blanks"
+    ):
+        run("read", tmp_path / "padded.parquet", "--plan", tmp_path / "plan.toml", "-q", "--out", tmp_path)
+    same = people.with_columns(returned=pl.col("likes"), before=pl.col("likes"))
+    told = read(tmp_path, same, PLAN + 'metrics.returned.covariate = "before"\n')
+    assert "the covariate 'before' explains all of 'returned'" in told["because"]

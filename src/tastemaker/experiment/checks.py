@@ -113,7 +113,14 @@ def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> di
                 raise InputError(
                     f"row {row + at + 1}, column '{name}' is empty; every row needs a value there"
                 )
-        hashes.append(pl.Series(batch.column(unit)).hash(seed=7).to_numpy())
+        ids = pl.Series(batch.column(unit))
+        if ids.dtype == pl.String and (padded := ids != ids.str.strip_chars()).any():
+            at = int(padded.arg_max() or 0)
+            raise InputError(
+                f"row {row + at + 1}, column '{unit}': the unit '{ids[at]}' has blanks around it; take them"
+                " away, or it counts as another one"
+            )
+        hashes.append(ids.hash(seed=7).to_numpy())
         for count in batch.column(by).value_counts().to_pylist():
             counts[str(count["values"])] += count["counts"]
         row += batch.num_rows
@@ -156,9 +163,9 @@ class AATest:
     """Many A/A trials on one data set: how often a difference was found where there is none.
 
     rate: share of `runs` with p < alpha; up, down: of runs in which the treatment seemed better or worse, in
-    numbers, alpha / 2 each due; limit, tail: what rate and each side may be by chance (3 Monte-Carlo standard
-    errors above what is due); uniform_p: Kolmogorov-Smirnov p that the p-values are uniform; passed: all
-    within their limits and uniform_p >= .001.
+    numbers, alpha / 2 each due; limit, tail: what rate and each side may be by chance (in all but one of
+    10,000 sets of runs); uniform_p: Kolmogorov-Smirnov p that the p-values are uniform; passed: all within
+    their limits and uniform_p >= .001.
     """
 
     metric: str
@@ -208,7 +215,7 @@ def aa_test(
     name = metric.name
     found = ps < alpha
     rate, up, down = (float(part.mean()) for part in (found, found & (signs > 0), found & (signs < 0)))
-    limit, tail = (due + 3 * (due * (1 - due) / runs) ** 0.5 for due in (alpha, alpha / 2))
+    limit, tail = (float(stats.binom.isf(1e-4, runs, due)) / runs for due in (alpha, alpha / 2))
     uniform = float(stats.kstest(ps[~np.isnan(ps)], "uniform").pvalue)
     message = (
         f"{rate:.3f} of {runs} splits found an effect where there is none (at most {limit:.3f} by chance)"

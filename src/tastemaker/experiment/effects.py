@@ -227,6 +227,9 @@ def _compared(
     centre = share * t.before + (1 - share) * c.before
     mt, mc = (arm.value - theta * (arm.before - centre) for arm in arms)
     about |= {"treatment": mt, "control": mc, "variance_kept": sum(left) / own if own > 0 else 1.0}
+    if theta and own > 0 and sum(left) <= 1e-9 * own:
+        why = f"the covariate '{metric.covariate}' explains all of '{metric.name}': is it the metric itself?"
+        return no_effect(metric.name, why, **about)
     if sum(left) <= 0:
         same = "0" if mt == mc == 0 else "the same"
         why = f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare"

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from tastemaker.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+_CARRIED = 0.1  # share of a column's total that one unit may have before it is told
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Metric:
 
 @dataclass(frozen=True)
 class Moments:
-    """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations. `a + b`
-    is exact.
+    """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations; low,
+    high: the smallest and largest values (k,), where they are known. `a + b` is exact.
 
     Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979.
     """
@@ -83,6 +84,8 @@ class Moments:
     n: int
     mean: Floats
     scatter: Floats
+    low: Floats | None = None
+    high: Floats | None = None
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of units together."""
@@ -94,7 +97,15 @@ class Moments:
         gap = other.mean - self.mean
         mean = self.mean + gap * (other.n / n)
         scatter = self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n)
-        return Moments(self.columns, n, mean, scatter)
+        ends: list[Floats | None] = [None, None]
+        if (
+            self.low is not None
+            and other.low is not None
+            and self.high is not None
+            and other.high is not None
+        ):
+            ends = [np.minimum(self.low, other.low), np.maximum(self.high, other.high)]
+        return Moments(self.columns, n, mean, scatter, *ends)
 
     @classmethod
     def of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
@@ -103,7 +114,26 @@ class Moments:
             return cls(columns, 0, np.zeros(len(columns)), np.zeros((len(columns), len(columns))))
         mean = values.mean(axis=0)
         centred = values - mean
-        return cls(columns, len(values), mean, centred.T @ centred)
+        ends = values.min(axis=0), values.max(axis=0)
+        return cls(columns, len(values), mean, centred.T @ centred, *ends)
+
+    def oddities(self) -> list[str]:
+        """What looks wrong in a column of counts: values below 0, one unit that carries most of it, and only
+        two values that are not 0 and 1.
+        """
+        out = []
+        for place, name in enumerate(self.columns) if self.low is not None and self.high is not None else ():
+            low, high, mean = float(self.low[place]), float(self.high[place]), float(self.mean[place])
+            square = float(self.scatter[place, place]) / self.n + mean**2
+            if low < 0:
+                out.append(f"'{name}' goes down to {low:g}: a count is never below 0")
+            elif mean > 0 and high / (self.n * mean) > _CARRIED and self.n > 1 / _CARRIED:
+                out.append(
+                    f"one unit has {high:,g} of '{name}', {high / (self.n * mean):.0%} of all: winsorise it"
+                )
+            elif high not in (0, 1) and abs(square - high * mean) <= 1e-9 * square:
+                out.append(f"'{name}' is only ever 0 or {high:g}: a yes or no is 0 or 1")
+        return out
 
     def covariance(self, names: Sequence[str]) -> Floats:
         """Sample covariance (m, m) of `names`; NaN below two units."""

@@ -64,5 +64,8 @@ def variation(read: Moments, metric: Metric) -> tuple[float, float]:
         raise InputError(
             f"metric '{metric.name}' gives no coefficient of variation: {plain.reason or 'its mean is 0'}"
         )
-    selected = effect(read, read, metric, "absolute").variance_kept if metric.covariate else 1.0
+    adjusted = effect(read, read, metric, "absolute") if metric.covariate else plain
+    if adjusted.reason:
+        raise InputError(f"metric '{metric.name}': {adjusted.reason}")
+    selected = adjusted.variance_kept if metric.covariate else 1.0
     return plain.se * math.sqrt(read.n / 2) / abs(plain.control), math.sqrt(max(0.0, 1 - selected))

@@ -143,6 +143,9 @@ def read_out(open_table: Open, design: Design, report: Callable[[int], object] |
             raise InputError(f"arm '{name}' is empty: no row has it; arms found: {found}")
     balance = [item for name in design.treatments for item in _balance(read, metrics, design, name)]
     soundness = _judged_balance(balance, design)
+    seen = list(read.values())
+    odd = [] if design.cluster else sum(seen[1:], start=seen[0]).oddities()
+    soundness = replace(soundness, warnings=(*soundness.warnings, *odd))
     off = {item.metric for item in balance if item.p < design.alarm}
     used = [replace(m, covariate="", covariate_denominator="") if m.covariate in off else m for m in metrics]
     results = [found for name in design.treatments for found in _effects(read, opened, used, design, name)]
