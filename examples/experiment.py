@@ -19,11 +19,14 @@ habit = draws.gamma(4.0, 1.0, len(people))
 treated = np.array(arms.to_pylist()) == "treatment"
 visits, before = draws.poisson(habit * np.where(treated, 1.05, 1.0)), draws.poisson(habit)
 skips = draws.poisson(2.0, len(people))
-table = pa.table({"arm": arms, "visits": visits, "visits_before": before, "skips": skips})
+table = pa.table({"user_id": people, "arm": arms, "visits": visits, "visits_before": before, "skips": skips})
 
-metrics = [experiment.Metric("visits", covariate="visits_before"), experiment.Metric("skips", better="down")]
-read = experiment.moments(table, metrics)
-found = experiment.effects(read, metrics, "control", "treatment")
-plan = experiment.Plan(primary=("visits",), guardrails={"skips": 0.05}, horizon="two weeks")
-decision = experiment.decide(found, plan, experiment.srm({arm: part.n for arm, part in read.items()}, shares))
+# The plan, written before the start; as TOML it is what `tastemaker experiment read` takes.
+plan = {
+    "primary": ["visits"],
+    "guardrails": {"skips": 0.05},
+    "shares": shares,
+    "metrics": {"visits": {"covariate": "visits_before"}, "skips": {"better": "down"}},
+}
+decision = experiment.read_out(table, experiment.design_of(plan)).decision
 print(f"{decision.verdict}: {'; '.join(decision.reasons)}")

@@ -17,14 +17,20 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from tastemaker.experiment import (
     Metric,
     Moments,
+    bh,
     confidence_sequence,
     effect,
     holm,
@@ -169,6 +175,8 @@ def main() -> None:
     t, c = (Moments.of(columns, values[side]) for side in (given["treated"], ~given["treated"]))
     mean, ratio = Metric("y", covariate="x"), Metric("ratio", "y", "plays", "x", "plays_before")
     print("| package | quantity | largest relative difference |\n|---|---|---|")
+    for quantity, gap in by_statsmodels(given, t, c, mean).items():
+        print(f"| statsmodels=={version('statsmodels')} | {quantity} | {gap:.1e} |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.envs or Path(name)
         for package, compare in (
@@ -182,6 +190,24 @@ def main() -> None:
                 continue
             for quantity, gap in compare(python, given, t, c, mean, ratio, Path(name)).items():
                 print(f"| {PACKAGES[package]} | {quantity} | {gap:.1e} |", flush=True)
+
+
+def by_statsmodels(given: Any, t: Moments, c: Moments, mean: Metric) -> dict[str, float]:
+    """Welch's interval and p, corrections, and units for power."""
+    y, treated = given["data"]["y"], given["treated"]
+    compared = CompareMeans(DescrStatsW(y[treated]), DescrStatsW(y[~treated]))
+    low, high = compared.tconfint_diff(usevar="unequal")
+    p = float(compared.ttest_ind(usevar="unequal")[1])
+    ours, ps = effect(t, c, mean, "absolute", False), [0.001, 0.01, 0.02, 0.04, 0.3]
+    theirs = TTestIndPower().solve_power(effect_size=0.01 / 1.2, alpha=0.05, power=0.8)
+    return {
+        "mean: difference, interval, p": apart(
+            numbers(ours), [float(y[treated].mean() - y[~treated].mean()), float(low), float(high), p]
+        ),
+        "Holm": apart(holm(ps).tolist(), multipletests(ps, method="holm")[1].tolist()),
+        "Benjamini-Hochberg": apart(bh(ps).tolist(), multipletests(ps, method="fdr_bh")[1].tolist()),
+        "units for a lift of 1 % at CV 1.2": apart([sample_size(1.2, 0.01)], [float(theirs)]),
+    }
 
 
 def tea(
@@ -212,11 +238,19 @@ def growthbook(
     theta = float(sum(item[0, 1] for item in both) / sum(item[1, 1] for item in both))
     theirs = ask(python, GROWTHBOOK, given | {"planned": 5000, "theta": theta}, folder)
     out = {}
+    for name, metric in (("mean", mean), ("ratio", ratio)):
+        out[f"{name}, absolute: effect, interval, p"] = apart(
+            numbers(effect(t, c, metric, "absolute", False)), theirs[f"{name} absolute"]
+        )
+        lift, known = effect(t, c, metric, "relative", False), theirs[f"{name} relative"]
+        delta = float(stats.t.ppf(0.975, lift.df)) * lift.se
+        out[f"{name}, relative: lift"] = apart([lift.value], known[:1])
+        ends = [lift.value - delta, lift.value + delta]
+        out[f"{name}, relative: interval by the delta method, with df of the lift there"] = apart(
+            ends, known[1:3]
+        )
+        out[f"{name}, relative: interval (Fieller here)"] = apart([lift.low, lift.high], known[1:3])
     for kind in ("absolute", "relative"):
-        for name, metric in (("mean", mean), ("ratio", ratio)):
-            out[f"{name}, {kind}: effect, interval, p"] = apart(
-                numbers(effect(t, c, metric, kind, False)), theirs[f"{name} {kind}"]
-            )
         entry = effect(t, c, mean, kind, False)
         seq = confidence_sequence(entry.value, entry.se**2, entry.n, 5000)
         out[f"sequence, {kind}: effect, interval, p"] = apart(

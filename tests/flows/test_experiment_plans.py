@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from tastemaker import experiment
 from tastemaker.cli.main import main
 from tastemaker.cli.retention.experiment import app
 from tastemaker.errors import InputError
@@ -379,3 +380,18 @@ def test_what_looks_wrong_in_a_column_is_named(people: pl.DataFrame, tmp_path: P
     same = people.with_columns(returned=pl.col("likes"), before=pl.col("likes"))
     told = read(tmp_path, same, PLAN + 'metrics.returned.covariate = "before"\n')
     assert "the covariate 'before' explains all of 'returned'" in told["because"]
+
+
+def test_a_missing_column_is_named_beside_those_there_are(people: pl.DataFrame, tmp_path: Path) -> None:
+    for name in ("user_id", "arm", "skips"):
+        with pytest.raises(
+            InputError, match=rf"results.csv: column '{name}' is missing; the table has .*returned"
+        ):
+            read(tmp_path, people.drop(name), PLAN)
+
+
+def test_python_reads_a_table_by_the_same_plan(people: pl.DataFrame, tmp_path: Path) -> None:
+    plan = {"primary": ["returned"], "guardrails": {"skips": 0.3}, "metrics": {"skips": {"better": "down"}}}
+    reading = experiment.read_out(people.to_arrow(), experiment.design_of(plan))
+    told = read(tmp_path, people, PLAN)
+    assert reading.decision.verdict == told["decision"] and list(reading.decision.reasons) == told["reasons"]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import ArtifactError, InputError
-from tastemaker.store.artifacts import Artifacts, fingerprint, require_input
+from tastemaker.store.artifacts import Artifacts, fingerprint
 from tastemaker.store.files import write_bytes
 from tastemaker.store.folders import MANIFEST, read_manifest, verify_folder
 
@@ -114,13 +114,6 @@ def test_a_folder_moved_under_another_name_is_refused(tmp_path: Path) -> None:
 def test_names_cannot_leave_the_folder(tmp_path: Path, kind: str, mark: str) -> None:
     with pytest.raises(InputError):
         Artifacts(tmp_path).path(kind, mark)
-
-
-def test_both_fingerprints_are_shown_for_a_mismatch(tmp_path: Path) -> None:
-    folder = _put(tmp_path)
-    require_input(folder, "items", "00")
-    with pytest.raises(ArtifactError, match="items 00, but the one at hand is 77"):
-        require_input(folder, "items", "77")
 
 
 def test_an_error_leaves_nothing_unless_resumable(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from tastemaker.experiment.decide import Decision, Plan, Soundness, bh, decide, 
 from tastemaker.experiment.effects import Effect, effect, effects
 from tastemaker.experiment.moments import Metric, Moments, cluster_totals, clustered, moments
 from tastemaker.experiment.power import detectable, sample_size
+from tastemaker.experiment.readout.design import design_of
+from tastemaker.experiment.readout.read import read_out
 from tastemaker.experiment.sequential import confidence_sequence, watch
 from tastemaker.experiment.surrogate import fit_index, index_effect
 
@@ -26,6 +28,7 @@ __all__ = [
     "clustered",
     "confidence_sequence",
     "decide",
+    "design_of",
     "detectable",
     "effect",
     "effects",
@@ -35,6 +38,7 @@ __all__ = [
     "index_effect",
     "moments",
     "non_inferior",
+    "read_out",
     "sample_size",
     "srm",
     "watch",

@@ -2,7 +2,7 @@
 that holds them.
 """
 
-from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint, require_input
+from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint
 from tastemaker.store.database import Database
 from tastemaker.store.database.events import Event
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
@@ -58,7 +58,6 @@ __all__ = [
     "read_manifest",
     "read_table",
     "replacing",
-    "require_input",
     "sha256_file",
     "verify_folder",
     "write_arrays",

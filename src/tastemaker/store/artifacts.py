@@ -17,7 +17,7 @@ from typing import Any
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.files import canonical, explained, flush, plain, sha256_bytes
-from tastemaker.store.folders import MANIFEST, REBUILD, read_manifest, remove_folder, seal, verify_folder
+from tastemaker.store.folders import MANIFEST, REBUILD, remove_folder, seal, verify_folder
 
 STATE = "state"
 
@@ -171,17 +171,6 @@ class Artifacts:
             except ArtifactError:
                 continue
         return removed
-
-
-def require_input(folder: Path, name: str, expected: str) -> None:
-    """Refuse an artifact that was built from another `name` than the one at hand, showing both
-    fingerprints.
-    """
-    actual = read_manifest(folder)["about"].get("inputs", {}).get(name)
-    if actual != expected:
-        raise ArtifactError(
-            f"{folder}: was built from {name} {actual}, but the one at hand is {expected}; {REBUILD}"
-        )
 
 
 def _build(partial: Path, build: Callable[[Path], object], resume: bool) -> None:

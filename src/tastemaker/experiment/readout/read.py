@@ -124,13 +124,21 @@ def measured(
     return moments(table, metrics, design.arm, part, report)
 
 
-def read_out(open_table: Open, design: Design, report: Callable[[int], object] | None = None) -> Reading:
+def read_out(
+    open_table: Open | pa.Table, design: Design, report: Callable[[int], object] | None = None
+) -> Reading:
     """Read a finished test: every metric of the design, in two passes over the table and memory of one batch
     + 8 bytes a unit; winsorised metrics and quantiles hold their column as well.
 
-    open_table: gives the Arrow stream of the columns named, anew each time. Raises InputError on a unit in
-    two arms or twice, an arm without units, a missing or empty value (row and column).
+    open_table: a table, or what gives the Arrow stream of the columns named, anew each time. Raises
+    InputError on a unit in two arms or twice, an arm without units, a missing or empty value (row and
+    column).
     """
+    if isinstance(open_table, pa.Table):
+        whole = open_table
+        return read_out(
+            lambda names: whole.select([n for n in names if n in whole.column_names]), design, report
+        )
     split = check_split(open_table, design)
     opened, metrics = prepared(open_table, design)
     by_cohort = design.cohort if design.plan.cohorts else ""

@@ -33,16 +33,26 @@ def read_design(path: Path) -> Design:
 
 
 def open_table(path: Path, columns: Iterable[str], text: tuple[str, ...] = ()) -> Any:
-    """An Arrow stream of the columns that exist; those of `text` are ids and stay text."""
+    """An Arrow stream of the columns; those of `text` are ids and stay text. Raises InputError naming one
+    that is missing, with those that the file has.
+    """
     wanted = list(dict.fromkeys(columns))
     if path.is_file() and path.suffix.lower() in (".parquet", ".pq"):
         try:
             file = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read ({error}); export the table again") from None
-        return file.iter_batches(columns=[name for name in wanted if name in file.schema_arrow.names])
+        _all_there(wanted, file.schema_arrow.names)
+        return file.iter_batches(columns=wanted)
     table = read_typed(path, text=text) if text else read_typed(path)
-    return table.select([name for name in wanted if name in table.column_names])
+    _all_there(wanted, table.column_names)
+    return table.select(wanted)
+
+
+def _all_there(wanted: Iterable[str], names: list[str]) -> None:
+    missing = next((name for name in wanted if name not in names), None)
+    if missing is not None:
+        raise InputError(f"column '{missing}' is missing; the table has {', '.join(names) or 'no columns'}")
 
 
 @contextmanager
