@@ -249,7 +249,10 @@ def growthbook(
         out[f"{name}, relative: interval by the delta method, with df of the lift there"] = apart(
             ends, known[1:3]
         )
-        out[f"{name}, relative: interval (Fieller here)"] = apart([lift.low, lift.high], known[1:3])
+        ends, width = np.array([lift.low, lift.high]) - known[1:3], known[2] - known[1]
+        out[f"{name}, relative: ends of Fieller's interval, as a share of its width"] = float(
+            abs(ends).max() / width
+        )
     for kind in ("absolute", "relative"):
         entry = effect(t, c, mean, kind, False)
         seq = confidence_sequence(entry.value, entry.se**2, entry.n, 5000)

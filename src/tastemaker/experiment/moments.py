@@ -121,8 +121,10 @@ class Moments:
         """What looks wrong in a column of counts: values below 0, one unit that carries most of it, and only
         two values that are not 0 and 1.
         """
-        out = []
-        for place, name in enumerate(self.columns) if self.low is not None and self.high is not None else ():
+        out: list[str] = []
+        if self.low is None or self.high is None:
+            return out
+        for place, name in enumerate(self.columns):
             low, high, mean = float(self.low[place]), float(self.high[place]), float(self.mean[place])
             square = float(self.scatter[place, place]) / self.n + mean**2
             if low < 0:
