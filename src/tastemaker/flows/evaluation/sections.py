@@ -143,13 +143,13 @@ def table_text(document: Mapping[str, Any]) -> str:
     """The headline table for a terminal."""
     metrics = document["metrics"]
     width = max(len(one["name"]) for one in metrics["methods"]) + 2
-    lines = [document["subtitle"], "", f"{'':{width}}" + "".join(f"{name:>26}" for name in metrics["names"])]
+    lines = [document["subtitle"], "", f"{'':{width}}" + "".join(f"{name:>28}" for name in metrics["names"])]
     for one in metrics["methods"]:
         cells = [
             f"{one['values'][m]['value']:.4f} [{one['values'][m]['low']:.4f}, {one['values'][m]['high']:.4f}]"
             for m in metrics["names"]
         ]
-        lines.append(f"{one['name']:{width}}" + "".join(f"{cell:>26}" for cell in cells))
+        lines.append(f"{one['name']:{width}}" + "".join(f"{cell:>28}" for cell in cells))
     if metrics["comparisons"]:
         lines += ["", f"{metrics['methods'][0]['name']} minus the other, the same users:"]
     for one in metrics["comparisons"]:
@@ -157,6 +157,6 @@ def table_text(document: Mapping[str, Any]) -> str:
             f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]"
             for d in (one["differences"][m] for m in metrics["names"])
         ]
-        lines.append(f"  {one['against']:{width - 2}}" + "".join(f"{cell:>26}" for cell in cells))
+        lines.append(f"  {one['against']:{width - 2}}" + "".join(f"{cell:>28}" for cell in cells))
     lines += [f"ALARM {one['name']}: {one['text']}" for one in document["alarms"] if not one["ok"]]
     return "\n".join(lines)
