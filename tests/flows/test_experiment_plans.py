@@ -170,6 +170,15 @@ def test_looks_take_every_metric_and_guardrail(tmp_path: Path) -> None:
         "typical": "effect shown",
     }
     assert found["because"].startswith("Guardrail 'skips' is harmed: stop") and len(found["figures"]) == 4
+    rare = pl.concat(parts).with_columns(
+        reports=pl.Series(
+            (rng.random(9000) < 0.002) * 1.0
+        )  # too few for any bound of a lift at the first looks
+    )
+    rare.write_parquet(tmp_path / "rare.parquet")
+    (tmp_path / "plan.toml").write_text(plan.replace("{ skips = 0.3 }", "{ skips = 0.3, reports = 0.25 }"))
+    seen = rows(run("watch", tmp_path / "rare.parquet", *words[1:]), "Looks so far: reports")
+    assert any("unlimited" in row["valid at every look"] or row["effect"] == "refused" for row in seen)
     (tmp_path / "plan.toml").write_text(plan.replace("n_min = 1000", "n_min = 1501"))
     assert "the first look needs 1501" in run("watch", *words)["because"]
 

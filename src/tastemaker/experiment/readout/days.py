@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.experiment.effects import Effect
+from tastemaker.experiment.effects import Effect, Kind, number
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.words import Row, p_words
 from tastemaker.experiment.sequential import Look
@@ -65,38 +66,32 @@ def day_bars(effects: Sequence[Effect]) -> tuple[Bar | None, ...]:
 
 def look_bars(looks: Sequence[Look], relative: bool = True) -> dict[str, tuple[Bar | None, ...]]:
     """(value, low, high) of each look by kind of interval, relative ones in percent; None for a refused
-    look.
+    look, and for an interval without bounds.
     """
     kinds = {"valid at every look": ("low", "high"), "valid for one look only": ("fixed_low", "fixed_high")}
     return {
-        name: tuple(
-            (
-                None
-                if look.value != look.value
-                else _scaled(relative, look.value, *(getattr(look, end) for end in ends))
-            )
-            for look in looks
-        )
+        name: tuple(_scaled(relative, look.value, *(getattr(look, end) for end in ends)) for look in looks)
         for name, ends in kinds.items()
     }
 
 
-def _scaled(relative: bool, value: float, low: float, high: float) -> Bar:
+def _scaled(relative: bool, value: float, low: float, high: float) -> Bar | None:
     scale = 100.0 if relative else 1.0
-    return scale * value, scale * low, scale * high
+    known = all(map(math.isfinite, (value, low, high)))
+    return (scale * value, scale * low, scale * high) if known else None
 
 
 def look_rows(days: Sequence[Any], looks: Sequence[Look], relative: bool = True) -> list[Row]:
     """One row a look: units, effect, the interval valid at every look with its p, and what it says."""
-    scale, unit = (100.0, " %") if relative else (1.0, "")
+    kind: Kind = "relative" if relative else "absolute"
     rows: list[Row] = []
     for day, look in zip(days, looks, strict=True):
         row: Row = {"day": str(day), "units": f"{look.n:,}", "effect": "refused"}
         if look.value != look.value:
             rows.append(row | {"valid at every look": "", "p": "", "so far": look.reason})
             continue
-        row["effect"] = f"{scale * look.value:+.2f}{unit}"
-        row["valid at every look"] = f"{scale * look.low:+.2f} to {scale * look.high:+.2f}{unit}"
+        row["effect"] = number(look.value, kind)
+        row["valid at every look"] = f"{number(look.low, kind)} to {number(look.high, kind)}"
         shown = "effect shown" if look.low > 0 or look.high < 0 else "go on"
         rows.append(row | {"p": p_words(look.p), "so far": look.reason or shown})
     return rows
