@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.retention.proxy import ProxySettings, fit_proxy, predict, predict_arrays
-from tastemaker.retention.proxy.claim import calibrate_proxy
+from tastemaker.retention.proxy.judge import calibrate_proxy
 
 ROWS, FEATURES, REPEATS = 1_000_000, 30, 5
 

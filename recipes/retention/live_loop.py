@@ -327,7 +327,7 @@ def show_loops(arguments: Namespace, keys: list[Any], lived: list[dict[str, Any]
             rows.append(row | {"decision": f"no test: {item['reason']}"})
             continue
         row |= {
-            "log loss": f"{item['skill']:.3f}",
+            "skill": f"{item['skill']:.3f}",
             "first places changed": f"{item['changed']:,} of {item['lists']:,}",
         }
         row |= {"true change": points(item["true"]), "the test's estimate": points(difference(item))}

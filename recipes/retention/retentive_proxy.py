@@ -24,14 +24,13 @@ from recipes.retention.published import THRESHOLDS, BinaryProxy, point_threshold
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.calibrate import Calibration, calibration_table
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
-from tastemaker.retention.proxy.claim import (
+from tastemaker.retention.proxy.claim import calibration_claim, threshold_claim
+from tastemaker.retention.proxy.judge import (
     TARGETS,
     calibrate_proxy,
     calibration,
-    calibration_claim,
     choose_thresholds,
-    outcomes,
-    threshold_claim,
+    judge,
 )
 from tastemaker.retention.proxy.parts import rows_of
 from tastemaker.retention.threshold import threshold_at_precision
@@ -91,9 +90,9 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
     done = calibrate_proxy(fitted, middle, "beta")
     ready = choose_thresholds(done, test)
     tables = {
-        "corrected": calibration(done, test, "low_signal", "user_id", seed),
+        "corrected": calibration(done, test, "low_signal", seed),
         "paper": published_calibration(binary, ready, test, seed),
-        "ordinal, no calibrator": calibration(fitted, test, "low_signal", "user_id", seed),
+        "ordinal, no calibrator": calibration(fitted, test, "low_signal", seed),
     }
     claim = calibration_claim(tables["corrected"], done, tables["ordinal, no calibrator"])
     write_claim(claim, arguments.out / f"report-{path}-calibration")
@@ -111,11 +110,12 @@ def proxies(arguments: Any, path: str, listeners: int) -> dict[str, Any]:
 
 def published_calibration(binary: BinaryProxy, ready: Proxy, test: Any, seed: int) -> dict[str, Any]:
     """Calibration of the published proxy, its p read as the chance of a good answer among all."""
-    truth, selected, _ = outcomes(test, ready)
+    judged = judge(ready, test)
+    truth, selected = judged.truth, judged.rows
     by = np.array([f"low_signal = {value}" for value in selected["low_signal"].to_pylist()])
     users = np.array(selected["user_id"].to_pylist())
     return {
-        side: calibration_table(p, truth[side], None, by=by, users=users, key=seed)
+        side: calibration_table(p, truth[side], None, by=by, unit=users, key=seed)
         for side, p in binary.predict(selected).items()
     }
 
@@ -136,7 +136,8 @@ def plain(item: Calibration) -> dict[str, Any]:
 
 def thresholds(ready: Proxy, binary: BinaryProxy, test: Any) -> list[dict[str, Any]]:
     """Rows: the published numbers on the published proxy, its point choice, and the guaranteed choice."""
-    truth, selected, _ = outcomes(test, ready)
+    judged = judge(ready, test)
+    truth, selected = judged.truth, judged.rows
     out = []
     published = binary.predict(selected)
     calibrated = dict(zip(("pos", "neg"), predict(ready, selected), strict=True))
@@ -146,7 +147,7 @@ def thresholds(ready: Proxy, binary: BinaryProxy, test: Any) -> list[dict[str, A
         fixed = p >= THRESHOLDS[side]
         dropped = point_threshold(p[message], hit[message], target)
         chosen = p >= (dropped or 1.0)
-        safe = threshold_at_precision(calibrated[side], hit, target=target)
+        safe = threshold_at_precision(calibrated[side], hit, unit=judged.unit, target=target)
         best = calibrated[side] >= (safe.tau or 1.0)
         for way, tau, rows, bound in (
             ("published numbers (p > .76, p < .38)", THRESHOLDS[side], fixed, None),

@@ -202,10 +202,11 @@ def gather(
     clock: Clock,
     days: int,
     answer: Callable[[str, np.random.Generator], int | None],
+    first: int = 0,
 ) -> None:
-    """Everybody asks, plays the first row and answers, once a day."""
+    """Everybody asks, plays the first row and answers, once a day from day `first` on."""
     rng = np.random.default_rng(5)
-    for day in range(days):
+    for day in range(first, first + days):
         clock.now = START + timedelta(days=100 + day)
         users = [f"u{number:03d}" for number in range(USERS)]
         slates = shown(service, [wish(f"g{day}-{user}", user) for user in users])
@@ -245,7 +246,7 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     assert shown(service, [wish("h0", "u010")])[0].rows[0].retention is None
     gather(service, clock, 6, keys_matter)
     done = fit_live(folder, quiet, least=200)
-    assert done["exit_code"] == 0 and done["deployed"] and done["skill"] < 0.95, done["text"]
+    assert done["exit_code"] == 0 and done["deployed"] and done["skill_low"] > 0, done["text"]
     assert "of those asked answered" in done["text"]
     assert deployed(service.database) == done["proxy"]
     (slate,) = shown(service, [wish("h1", "u010")])  # the running server ranks by it at once
@@ -261,6 +262,44 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     assert (
         fit_live(folder, quiet, least=200, deploy=False)["proxy"] == done["proxy"]
     )  # the same answers, the same proxy
+
+
+def test_the_live_proxy_is_watched_by_person_whatever_rule_ranks(proxied: Path, tmp_path: Path) -> None:
+    def drift(root: Path) -> tuple[int, dict[str, Any]]:
+        words = ["retention", "proxy", "drift", "-w", root, "--out", tmp_path / "drift", "--json", "-q"]
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        return result.exit_code, json.loads(result.stdout)
+
+    root = tmp_path / "workspace"
+    shutil.copytree(proxied, root)
+    code, silent = drift(root)
+    assert code == 1 and "no answer since" in silent["text"]
+    service, clock = opened(root)
+    gather(service, clock, 4, keys_matter, first=9000)  # after today: deployments bear the time of the day
+    code, same = drift(root)
+    assert code == 0 and same["verdict"] == "supported" and same["settings"]["adjust"] == "constrained"
+    assert same["settings"]["people"] <= USERS < same["settings"]["answers"]
+    gather(service, clock, 4, lambda item, rng: 6 - (keys_matter(item, rng) or 3), first=9100)
+    code, turned = drift(root)
+    assert code == 1 and turned["verdict"] == "not supported" and "slope" in turned["because"]
+    again = fit_live(root, quiet, least=200, deploy=False)
+    assert "the proxy until now: not supported" in again["text"]
+    assert again["fitted"] < again["answers"] and f"{again['fitted']:,} survey answers of" in again["text"]
+    withdraw_proxy(root)
+    assert drift(root) == (
+        1,
+        {"proxy": None, "text": "no proxy is deployed: nothing to watch", "exit_code": 1},
+    )
+
+
+def test_a_proxy_of_pure_noise_does_not_rank(tiny_workspace: Path, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(tiny_workspace, root, ignore=shutil.ignore_patterns("tastemaker.sqlite*"))
+    service, clock = opened(root)
+    gather(service, clock, 4, lambda item, rng: int(rng.integers(1, 6)))
+    noise = fit_live(root, quiet, least=100)
+    assert noise["exit_code"] == 1 and not noise["deployed"] and noise["skill_low"] < 0
+    assert "not shown to know more of unseen people's answers" in noise["text"]
 
 
 def test_off_means_off_and_the_pool_is_the_models_own_order(proxied: Path) -> None:

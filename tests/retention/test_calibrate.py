@@ -119,7 +119,7 @@ def test_the_table_finds_the_cohort_that_is_off() -> None:
     _, y, truth = sample(20_000)
     cohort = np.where(np.arange(20_000) % 2 == 0, "a", "b")
     shown = np.where(cohort == "a", truth, np.clip(1.3 * truth, 0, 1))
-    found = {one.cohort: one for one in calibration_table(shown, y, by=cohort, users=np.arange(20_000) // 4)}
+    found = {one.cohort: one for one in calibration_table(shown, y, by=cohort, unit=np.arange(20_000) // 4)}
     assert found["a"].expected_observed.low < 1 < found["a"].expected_observed.high
     assert found["b"].expected_observed.low > 1.15
     assert found["all"].n == 20_000 and found["all"].expected_observed.n == 5_000

@@ -24,13 +24,8 @@ from tastemaker.retention.proxy import (
     predict_arrays,
     to_parts,
 )
-from tastemaker.retention.proxy.claim import (
-    calibrate_proxy,
-    calibration,
-    calibration_claim,
-    choose_thresholds,
-    threshold_claim,
-)
+from tastemaker.retention.proxy.claim import calibration_claim, threshold_claim
+from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
 from tastemaker.retention.proxy.ordinal import FAR
 from tastemaker.retention.proxy.parts import rows_of, user_parts
 from tastemaker.simulate.retention import (
@@ -136,7 +131,7 @@ def test_expected_over_observed_in_the_world(path: str) -> None:
     rows = ask(world, ranker_features(world, draw_pairs(world, draw_listeners(world, 5), 5), 5), 5)
     fitted = fit_proxy(rows_of(rows, "fit", 5), ProxySettings(RANKER_FEATURES))
     proxy = calibrate_proxy(fitted, rows_of(rows, "calibrate", 5), "beta")
-    for side, cohorts in calibration(proxy, rows_of(rows, "test", 5), "low_signal", "user_id", 5).items():
+    for side, cohorts in calibration(proxy, rows_of(rows, "test", 5), "low_signal", 5).items():
         for one in cohorts:
             ratio = one.expected_observed
             # .97 to 1.03 as far as 10,000 test rows can tell: the interval must reach into it.
@@ -177,9 +172,9 @@ def test_the_proxy_survives_json_and_arrow() -> None:
 def test_claims_have_a_verdict_and_figures() -> None:
     proxy, rows = ready()
     test = rows_of(rows, "test", 0)
-    tables = calibration(proxy, test, None, "user_id", 0)
+    tables = calibration(proxy, test, None, 0)
     claim = calibration_claim(tables, proxy, tables)
-    assert len(claim.tables) == 2 and claim.figures and claim.verdict in ("supported", "cannot tell")
+    assert len(claim.tables) == 3 and claim.figures and claim.verdict in ("supported", "cannot tell")
     safe = choose_thresholds(proxy, test, {"pos": 0.7})
     assert threshold_claim(safe).verdict == (
         "supported" if all(threshold.tau for threshold in safe.thresholds.values()) else "cannot tell"

@@ -21,14 +21,8 @@ if TYPE_CHECKING:
     from tastemaker.retention.increment import IncrementSettings, increment_table
     from tastemaker.retention.mediation import MediationSettings, mediation_tests
     from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, predict
-    from tastemaker.retention.proxy.claim import (
-        calibrate_proxy,
-        calibration,
-        calibration_claim,
-        choose_thresholds,
-        drift_claim,
-        threshold_claim,
-    )
+    from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, threshold_claim
+    from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
     from tastemaker.retention.proxy.parts import rows_of
     from tastemaker.retention.report import ClaimReport
     from tastemaker.retention.surveys import check_surveys, of_question, with_covariates
@@ -86,9 +80,8 @@ _HOME = {
         "increment": "IncrementSettings increment_table",
         "mediation": "MediationSettings mediation_tests",
         "proxy": "Proxy ProxySettings fit_proxy predict",
-        "proxy.claim": (
-            "calibrate_proxy calibration calibration_claim choose_thresholds drift_claim threshold_claim"
-        ),
+        "proxy.claim": "calibration_claim drift_claim threshold_claim",
+        "proxy.judge": "calibrate_proxy calibration choose_thresholds",
         "proxy.parts": "rows_of",
         "report": "ClaimReport",
         "surveys": "check_surveys of_question with_covariates",

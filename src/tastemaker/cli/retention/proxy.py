@@ -12,6 +12,7 @@ import typer
 from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
+from tastemaker.errors import InputError
 
 app = group(
     "A proxy of the survey answer: fit, calibrate, choose thresholds, score.\n\nUsers are cut by a keyed"
@@ -43,7 +44,9 @@ def fit(
     cohort: Annotated[
         str | None, typer.Option(help="A column: calibration is shown in each of its values.")
     ] = None,
-    user: Annotated[str, typer.Option(help="The column of users.")] = "user_id",
+    unit: Annotated[
+        str, typer.Option("--unit", "--user", help="The column of people, whose rows may hang together.")
+    ] = "user_id",
     window: Annotated[str, typer.Option(help="When the answers were given, kept with the proxy.")] = "",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -55,16 +58,11 @@ def fit(
     --out fitted
     """
     from tastemaker.flows.retention.proxy import fit as run
+    from tastemaker.retention.proxy import ProxySettings
 
-    settings = {
-        "features": tuple(feature),
-        "answer": answer,
-        "weight": weight,
-        "l2": l2,
-        "window": window,
-    }
+    settings = ProxySettings(tuple(feature), answer, weight, l2, window=window, unit=unit)
     with progress(quiet) as report:
-        result = run(rows, out, report, settings, cohort, user, seed)
+        result = run(rows, out, report, settings, cohort, seed)
     finish(result, as_json)
 
 
@@ -113,23 +111,37 @@ def thresholds(
 
 @app.command()
 def drift(
-    proxy: Folder,
+    proxy: Annotated[
+        Path | None, typer.Argument(help="A folder that an earlier step wrote; without it the workspace's.")
+    ] = None,
     rows: Annotated[
-        Path, typer.Argument(help="Rows answered since the thresholds were chosen: features and the answer.")
-    ],
+        Path | None, typer.Argument(help="Rows answered since it was judged: features and the answer.")
+    ] = None,
+    workspace: Workspace = HERE,
     out: Out = Path("proxy-drift"),
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do the thresholds still keep their promise? Exit 1 when fresh answers show that one does not: choose it
-    again.
+    """Do fresh answers still come as the proxy says? Levels and slope against what they were when it was
+    judged, and the thresholds' promise.
 
-    Example: tastemaker retention proxy drift ready march.parquet
+    Exit code 1 when fresh answers show that they do not, or are too few to tell: fit it again.
+    Examples: tastemaker retention proxy drift -w shop
+
+    tastemaker retention proxy drift ready march.parquet
     """
+    from tastemaker.flows.retention.live.fit import watch_live
     from tastemaker.flows.retention.proxy import drift as run
 
+    if proxy is not None and rows is None:
+        raise InputError(
+            "give the rows answered since as well: proxy drift PROXY ROWS, or -w WORKSPACE alone"
+        )
     with progress(quiet) as report:
-        result = run(proxy, rows, out, report)
+        if proxy is None or rows is None:
+            result = watch_live(workspace, out, report)
+        else:
+            result = run(proxy, rows, out, report)
     finish(result, as_json)
 
 

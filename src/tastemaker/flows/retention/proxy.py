@@ -17,14 +17,9 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
-from tastemaker.retention.proxy.claim import (
-    calibrate_proxy,
-    calibration,
-    calibration_claim,
-    choose_thresholds,
-    drift_claim,
-    threshold_claim,
-)
+from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
+from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
+from tastemaker.retention.proxy.model import slope_intervals
 from tastemaker.retention.proxy.parts import rows_of
 from tastemaker.store import read_table, verify_folder, write_folder, write_json, write_table
 
@@ -59,39 +54,36 @@ def fit(
     rows: Path,
     out: Path,
     report: Report,
-    settings: Mapping[str, Any],
+    settings: ProxySettings,
     cohort: str | None = None,
-    user: str = "user_id",
     seed: int = 0,
 ) -> dict[str, Any]:
     """`tastemaker retention proxy fit`: on half of the users, with its calibration on users it never saw."""
-    report("proxy", 0, 3, "reading")
+    report(FOLDER, 0, 3, "reading")
     table, name = read_typed(rows), str(rows)
-    training = rows_of(table, "fit", seed, user, name)
-    report("proxy", 1, 3, "fitting")
-    chosen = ProxySettings(**settings)
-    about = {"seed": seed, "user": user, "cohort": cohort or ""}
-    proxy = replace(fit_proxy(training, chosen, name), about=about)
-    report("proxy", 2, 3, "calibration on other users")
-    unseen = rows_of(table, "calibrate", seed, user, name)
-    tables = calibration(proxy, unseen, cohort, user, seed, name)
-    return _finish(proxy, calibration_claim(tables, proxy), out, report)
+    training = rows_of(table, "fit", seed, settings.unit, name)
+    report(FOLDER, 1, 3, "fitting")
+    fitted = fit_proxy(training, settings, name)
+    slopes = slope_intervals(training, settings, seed, name)
+    proxy = replace(fitted, about=dict(fitted.about) | {"seed": seed, "cohort": cohort or ""})
+    report(FOLDER, 2, 3, "calibration on other users")
+    unseen = rows_of(table, "calibrate", seed, settings.unit, name)
+    claim = calibration_claim(calibration(proxy, unseen, cohort, seed, name), proxy)
+    return _finish(proxy, replace(claim, tables=(*claim.tables, *slopes_table(slopes))), out, report)
 
 
 def fit_calibration(
     folder: Path, rows: Path, out: Path, report: Report, method: str = "platt"
 ) -> dict[str, Any]:
     """`tastemaker retention proxy calibrate`: on a quarter of the users, shown on another quarter."""
-    report("proxy", 0, 3, "reading")
+    report(FOLDER, 0, 3, "reading")
     proxy, table, name = load_proxy(folder), read_typed(rows), str(rows)
-    seed, user, cohort = proxy.about["seed"], proxy.about["user"], proxy.about["cohort"] or None
-    report("proxy", 1, 3, "fitting the calibrators")
-    done = calibrate_proxy(proxy, rows_of(table, "calibrate", seed, user, name), method, name)
-    report("proxy", 2, 3, "calibration on other users")
-    unseen = rows_of(table, "test", seed, user, name)
-    after, before = (
-        calibration(each, unseen, cohort, user, seed, name) for each in (done, proxy.calibrated({}))
-    )
+    seed, unit, cohort = proxy.about["seed"], proxy.settings.unit, proxy.about["cohort"] or None
+    report(FOLDER, 1, 3, "fitting the calibrators")
+    done = calibrate_proxy(proxy, rows_of(table, "calibrate", seed, unit, name), method, name)
+    report(FOLDER, 2, 3, "calibration on other users")
+    unseen = rows_of(table, "test", seed, unit, name)
+    after, before = (calibration(each, unseen, cohort, seed, name) for each in (done, proxy.calibrated({})))
     return _finish(done, calibration_claim(after, done, before), out, report)
 
 
@@ -104,19 +96,19 @@ def thresholds(
     alpha: float = 0.05,
 ) -> dict[str, Any]:
     """`tastemaker retention proxy thresholds`: on users that neither fitted nor calibrated it."""
-    report("proxy", 0, 3, "reading")
+    report(FOLDER, 0, 3, "reading")
     proxy, table = load_proxy(folder), read_typed(rows)
-    unseen = rows_of(table, "test", proxy.about["seed"], proxy.about["user"], str(rows))
-    report("proxy", 1, 3, "walking the thresholds")
+    unseen = rows_of(table, "test", proxy.about["seed"], proxy.settings.unit, str(rows))
+    report(FOLDER, 1, 3, "walking the thresholds")
     done = choose_thresholds(proxy, unseen, targets, alpha, str(rows))
     return _finish(done, threshold_claim(done), out, report)
 
 
 def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
     """`tastemaker retention proxy score`: the table with p_pos, p_neg and retention (their value) added."""
-    report("proxy", 0, 2, "reading")
+    report(FOLDER, 0, 2, "reading")
     proxy, table = load_proxy(folder), read_typed(rows)
-    report("proxy", 1, 2, "scoring")
+    report(FOLDER, 1, 2, "scoring")
     p_pos, p_neg = predict(proxy, table, name=str(rows))
     scored = {"p_pos": p_pos, "p_neg": p_neg, "retention": proxy.value(p_pos, p_neg)}
     for name, values in scored.items():
@@ -124,7 +116,7 @@ def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
             name, pa.array(values)
         )
     write_table(out, table)
-    report("proxy", 2, 2, "")
+    report(FOLDER, 2, 2, "")
     return {
         "rows": table.num_rows,
         "table": str(out),
@@ -134,8 +126,8 @@ def score(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
 
 
 def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]:
-    """`tastemaker retention proxy drift`: the thresholds of `folder` on fresh answers; exit code 1 when one
-    misses its promise.
+    """`tastemaker retention proxy drift`: the proxy of `folder` on fresh answers; exit code 1 when they show
+    that it is off, or are too few to tell.
     """
     report("drift", 0, 1, "reading")
     claim = drift_claim(load_proxy(folder), read_typed(rows), str(rows))
@@ -147,6 +139,6 @@ def drift(folder: Path, rows: Path, out: Path, report: Report) -> dict[str, Any]
 def _finish(proxy: Proxy, claim: Any, out: Path, report: Report) -> dict[str, Any]:
     saved = save_proxy(proxy, out / FOLDER)
     written = write_claim(claim, out)
-    report("proxy", 3, 3, "")
+    report(FOLDER, 3, 3, "")
     text = f"{written['text']}\nproxy: {saved}"
     return written | {"proxy": str(saved), "text": text, "exit_code": claim.exit_code}

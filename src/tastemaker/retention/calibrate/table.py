@@ -47,22 +47,22 @@ def calibration_table(
     weight: npt.ArrayLike | None = None,
     *,
     by: npt.ArrayLike | None = None,
-    users: npt.ArrayLike | None = None,
+    unit: npt.ArrayLike | None = None,
     key: int | str = 0,
 ) -> list[Calibration]:
-    """All rows, then each value of `by` (n,); p (n,) in [0, 1], y (n,) 0 or 1, users (n,) whose rows hang
-    together.
+    """All rows, then each value of `by` (n,); p (n,) in [0, 1], y (n,) 0 or 1, unit (n,): the person
+    of each row, whose rows may hang together (default: every row is a unit of its own).
 
     A cohort where the outcome is one-sided has NaN for what is undefined there, and the reason in
     `expected_observed`. Raises InputError as `fit_calibrator`, or on unequal lengths.
     """
     predicted, truth, w = checked(p, y, weight)
     n = len(truth)
-    who = np.arange(n) if users is None else np.unique(np.asarray(users), return_inverse=True)[1]
+    who = np.arange(n) if unit is None else np.unique(np.asarray(unit), return_inverse=True)[1]
     cohort = np.full(n, ALL) if by is None else np.asarray(by).astype(str)
     if len(who) != n or len(cohort) != n:
         raise InputError(
-            f"users and by have {len(who)} and {len(cohort)} entries for {n} rows; give one a row"
+            f"unit and by have {len(who)} and {len(cohort)} entries for {n} rows; give one a row"
         )
     parts: list[tuple[str, npt.NDArray[np.bool_]]] = [(ALL, w > 0)]
     parts += [(str(name), (cohort == name) & (w > 0)) for name in np.unique(cohort)] if by is not None else []

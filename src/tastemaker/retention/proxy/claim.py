@@ -1,99 +1,32 @@
-"""A proxy on users it never saw: calibration by cohort, thresholds with bounds, drift; and the reports."""
+"""What can be claimed of a proxy: that its probabilities come true, its thresholds hold, and it has not
+drifted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 from scipy.special import ndtri
 
-from tastemaker.errors import InputError
-from tastemaker.retention.calibrate import Calibration, Calibrator, calibration_table, fit_calibrator
-from tastemaker.retention.proxy.model import SIDES, Floats, Proxy, predict
+from tastemaker.retention.calibrate import Calibration
+from tastemaker.retention.proxy.judge import WATCHED, Change, changes, judge
+from tastemaker.retention.proxy.model import SIDES, Proxy
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table, Verdict
-from tastemaker.retention.threshold import Drift, Threshold, drift, threshold_at_precision, wilson
-from tastemaker.schema.columns import numbers
+from tastemaker.retention.threshold import UNITS_MIN, Drift, Threshold, drift, precision_bound
 from tastemaker.stats.intervals import Interval
 
 NEAR = (0.97, 1.03)
 FAR = (0.9, 1.1)
-TARGETS = {"pos": 0.8, "neg": 0.6}
 NAMES = {"pos": "positive (4 or 5)", "neg": "negative (1 or 2)"}
-
-
-def outcomes(
-    rows: pa.Table, proxy: Proxy, name: str = "rows"
-) -> tuple[dict[str, Floats], pa.Table, Floats | None]:
-    """By side, 1 where the answer is good (bad) and 0 otherwise, neutrals included; the answered rows; their
-    weights.
-    """
-    answer = numbers(rows, proxy.settings.answer, name, nulls=True)
-    selected = rows.filter(pa.array(~np.isnan(answer)))
-    message = answer[~np.isnan(answer)]
-    weight = (
-        None if proxy.settings.weight is None else numbers(selected, proxy.settings.weight, name, nulls=True)
-    )
-    return (
-        {"pos": (message >= 4).astype(np.float64), "neg": (message <= 2).astype(np.float64)},
-        selected,
-        weight,
-    )
-
-
-def calibrate_proxy(proxy: Proxy, rows: pa.Table, method: str = "platt", name: str = "rows") -> Proxy:
-    """The proxy with a calibrator a side, fitted on `rows` of users it was not trained on. Raises as
-    `fit_calibrator`.
-    """
-    bare = proxy.calibrated({})
-    truth, selected, weight = outcomes(rows, proxy, name)
-    results: dict[str, Calibrator] = {}
-    for side, p in zip(SIDES, predict(bare, selected, name=name), strict=True):
-        results[side] = fit_calibrator(p, truth[side], weight, method)
-    return bare.calibrated(results)
-
-
-def choose_thresholds(
-    proxy: Proxy,
-    rows: pa.Table,
-    targets: Mapping[str, float] | None = None,
-    alpha: float = 0.05,
-    name: str = "rows",
-) -> Proxy:
-    """The proxy with thresholds a side whose precision is guaranteed (neutrals are misses).
-
-    rows: users that neither fitted nor calibrated it. Raises InputError as `threshold_at_precision`.
-    """
-    truth, selected, weight = outcomes(rows, proxy, name)
-    goals = dict(TARGETS) | dict(targets or {})
-    thresholds = {
-        side: threshold_at_precision(p, truth[side], weight, target=goals[side], alpha=alpha)
-        for side, p in zip(SIDES, predict(proxy, selected, name=name), strict=True)
-    }
-    return replace(proxy, thresholds=thresholds)
-
-
-def calibration(
-    proxy: Proxy,
-    rows: pa.Table,
-    cohort: str | None = None,
-    user: str = "user_id",
-    key: int | str = 0,
-    name: str = "rows",
-) -> dict[str, list[Calibration]]:
-    """Calibration tables by side, overall and by the column `cohort`."""
-    truth, selected, weight = outcomes(rows, proxy, name)
-    by = (
-        None
-        if cohort is None
-        else np.array([f"{cohort} = {value}" for value in selected[cohort].to_pylist()])
-    )
-    users = np.array([str(value) for value in selected[user].to_pylist()])
-    return {
-        side: calibration_table(p, truth[side], weight, by=by, users=users, key=key)
-        for side, p in zip(SIDES, predict(proxy, selected, name=name), strict=True)
-    }
+PARTS = {
+    "fit": "the slopes were fitted on",
+    "calibrate": "the calibrators were fitted on",
+    "test": "it is judged by",
+}
+PROMISED = "Precision against what is promised"
 
 
 def calibration_claim(
@@ -105,7 +38,8 @@ def calibration_claim(
     calibrator.
 
     Supported: every expected/observed interval, widened for their number, inside .9 to 1.1. Not supported:
-    one lies wholly outside .97 to 1.03.
+    one lies wholly outside .97 to 1.03. Cannot tell: some interval is too wide, or rests on fewer than
+    `UNITS_MIN` people.
     """
     each = [(f"{NAMES[side]}, {part.cohort}", part) for side in SIDES for part in tables[side]]
     ratios = {name: part.expected_observed for name, part in each}
@@ -122,13 +56,16 @@ def calibration_claim(
         claim="The proxy's probabilities come true, in every cohort.",
         verdict=verdict,
         because=because,
-        tables=tuple(shown),
+        tables=(*shown, learnt_table(proxy)),
         figures=(
             Intervals.of("Expected over observed (1 is right)", "expected / observed", ratios, reference=1.0),
             Lines("Reliability", "predicted", "happened", (*lines, *truth)),
         ),
         assumptions=(
-            "Users of this table neither fitted nor calibrated the proxy.",
+            (
+                f"Users of this table ('{proxy.settings.unit}') neither fitted nor calibrated the proxy, and"
+                " are independent of each other."
+            ),
             "Weights make answers stand for everyone asked.",
         ),
         limits=(
@@ -141,32 +78,70 @@ def calibration_claim(
     )
 
 
+def learnt_table(proxy: Proxy) -> Table:
+    """How many answers, of how many people, each part of the proxy rests on."""
+    counts = {"fit": [proxy.n, None]} | dict(proxy.about.get("counts", {}))
+    rows: list[dict[str, Cell]] = [
+        {"answers that": PARTS[part], "answers": counts[part][0], "people": counts[part][1]}
+        for part in PARTS
+        if part in counts
+    ]
+    return Table.of("What it was learnt from", rows)
+
+
+def slopes_table(slopes: Mapping[str, Interval]) -> tuple[Table, ...]:
+    """The slopes of `proxy.model.slope_intervals`; nothing where there were too few people for intervals."""
+    rows: list[dict[str, Cell]] = [
+        {"feature": name, "log-odds of a better answer, a standard deviation": slope}
+        for name, slope in slopes.items()
+    ]
+    note = "Of the people fitted on alone; intervals by leaving out a tenth of them at a time."
+    return (Table.of("Slopes", rows, note),) if rows else ()
+
+
 def threshold_claim(proxy: Proxy) -> ClaimReport:
     """'Acting above the thresholds is right as often as promised': supported when both sides have one, else
     cannot tell.
     """
-    sure = 100 * (1 - max(threshold.alpha for threshold in proxy.thresholds.values()))
-    missing = {
-        side: threshold.reason for side, threshold in proxy.thresholds.items() if threshold.tau is None
-    }
-    text = [
-        f"{NAMES[s]} above {t.tau:.2f}, at least {t.bound:.3f}"
-        for s, t in proxy.thresholds.items()
-        if t.tau is not None
+    chosen = proxy.thresholds
+    sure = 100 * (1 - max(threshold.alpha for threshold in chosen.values()))
+    words = [
+        (
+            f"{NAMES[side]}: no threshold, {item.reason}"
+            if item.tau is None
+            else f"{NAMES[side]} above {item.tau:.2f}, at least {item.bound:.3f} ({item.units:,} people)"
+        )
+        for side, item in chosen.items()
     ]
-    because = "; ".join(
-        [*text, *(f"{NAMES[side]}: no threshold, {reason}" for side, reason in missing.items())]
-    )
+    rows: list[dict[str, Cell]] = [
+        {
+            "side": NAMES[side],
+            "target": item.target,
+            "threshold": item.tau,
+            "precision": item.precision,
+            "lower bound": item.bound,
+            "n": item.n,
+            "people": item.units,
+            "worth independent rows": round(item.effective_n),
+            "prevalence": item.prevalence,
+            "why none": item.reason,
+        }
+        for side, item in chosen.items()
+    ]
     return ClaimReport(
         claim=(
             f"Acting above the thresholds is right as often as promised, with {sure:g} % confidence a side."
         ),
-        verdict="cannot tell" if missing else "supported",
-        because=because + ".",
-        tables=(_thresholds("Fixed sequence of lower bounds", proxy.thresholds),),
-        figures=(_promises(proxy.thresholds),),
+        verdict="cannot tell" if any(item.tau is None for item in chosen.values()) else "supported",
+        because="; ".join(words) + ".",
+        tables=(Table.of("Fixed sequence of lower bounds", rows),),
+        figures=(_promises(chosen),),
         assumptions=(
             "Fresh impressions come from the same mix as these answers; the drift alarm watches it.",
+            (
+                f"People ('{proxy.settings.unit}') are independent of each other; answers of one person need"
+                " not be."
+            ),
         ),
         limits=("Thresholds move with prevalence: choose them again on schedule, and keep the old ones.",),
         settings=asdict(proxy.settings),
@@ -174,36 +149,76 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
 
 
 def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows") -> ClaimReport:
-    """'No threshold is shown to miss its promise on fresh answers', from rows answered after the thresholds
-    were chosen.
+    """'Fresh answers come as the proxy says', from rows answered after it was judged: its levels and its
+    slope against what they were then, whatever rule ranks by it, and the promise of each threshold that was
+    chosen.
 
-    Not supported: on a side the one-sided upper bound of the fresh precision lies below the target. Cannot
-    tell: no fresh answer above a threshold. Raises InputError when the proxy has no threshold, or as
-    `outcomes` and `predict`.
+    Not supported: a change is shown (Holm over the watched, 5 % in all), or the one-sided upper bound of the
+    fresh precision at a threshold lies below its target. Cannot tell: fewer than `UNITS_MIN` people. Raises
+    InputError as `judge`.
     """
-    chosen = {side: threshold for side, threshold in proxy.thresholds.items() if threshold.tau is not None}
-    if not chosen:
-        raise InputError(
-            "the proxy has no threshold to watch; run `tastemaker retention proxy thresholds` first"
+    judged = judge(proxy, rows, name)
+    watched = changes(proxy, judged)
+    chosen = {side: item for side, item in proxy.thresholds.items() if item.tau is not None}
+    drifts = {
+        side: drift(item, judged.predicted[side], judged.truth[side], judged.weight, unit=judged.unit)
+        for side, item in chosen.items()
+    }
+    alarms = [
+        f"{WATCHED[item.what]}: {item.now.value:+.3f} [{item.now.low:+.3f}, {item.now.high:+.3f}], was"
+        f" {item.then:+.3f} (p = {item.p:.2g})"
+        for item in watched
+        if item.alarm
+    ]
+    alarms += [f"{NAMES[side]}: {item.reason}" for side, item in drifts.items() if item.alarm]
+    people = judged.people
+    verdict: Verdict = "not supported" if alarms else "supported"
+    because = "; ".join(alarms)
+    if people < UNITS_MIN:
+        verdict, because = "cannot tell", f"Too few units: {people} people answered, {UNITS_MIN} are needed"
+    elif not alarms:
+        because = f"No change is shown by {len(judged.unit):,} fresh answers of {people:,} people"
+    tables = [_watched(watched)] + ([_bounds(proxy, drifts)] if drifts else [])
+    figures = [
+        Intervals(
+            "Fresh answers against the predictions",
+            "now minus then",
+            tuple(
+                (WATCHED[c.what], c.now.value - c.then, c.now.low - c.then, c.now.high - c.then)
+                for c in watched
+            ),
+            0.0,
         )
-    truth, selected, weight = outcomes(rows, proxy, name)
-    predicted = dict(zip(SIDES, predict(proxy, selected, name=name), strict=True))
-    results = {side: drift(item, predicted[side], truth[side], weight) for side, item in chosen.items()}
-    alarms = [f"{NAMES[side]}: {item.reason}" for side, item in results.items() if item.alarm]
-    empty = [f"{NAMES[side]}: {item.reason}" for side, item in results.items() if not item.n]
-    verdict: Verdict = "not supported" if alarms else "cannot tell" if empty else "supported"
-    fine = f"No upper bound of {len(results)} lies below its target on {selected.num_rows:,} fresh answers"
+    ]
     return ClaimReport(
-        claim="No threshold is shown to miss its promise on fresh answers.",
+        claim="Fresh answers come as the deployed proxy says.",
         verdict=verdict,
-        because="; ".join(alarms or empty or [fine]) + ".",
-        tables=(_bounds(proxy, results),),
-        figures=(_drift_figure(proxy, results),),
-        assumptions=("The answers were given after the thresholds were chosen, and asking did not change.",),
-        limits=(
-            "No alarm is no proof: few fresh answers show little. Choose the thresholds again on schedule.",
+        because=because + ("; fit the proxy again." if alarms else "."),
+        tables=tuple(tables),
+        figures=(*figures, *([_drift_figure(proxy, drifts)] if drifts else [])),
+        assumptions=(
+            "The answers were given after the proxy was judged, and asking did not change.",
+            f"People ('{proxy.settings.unit}') are independent of each other.",
+            *(() if "watch" in proxy.about else ("An older proxy: it is compared with a perfect one.",)),
         ),
+        limits=("No alarm is no proof: the table says which change would be seen in 4 of 5 cases.",),
+        settings={"answers": len(judged.unit), "people": people},
     )
+
+
+def _watched(watched: Sequence[Change]) -> Table:
+    rows: list[dict[str, Cell]] = [
+        {
+            "watched": WATCHED[item.what],
+            "then": item.then,
+            "now": item.now,
+            "p of no change, Holm": item.p,
+            "alarm": item.alarm,
+            "change seen 4 of 5 times": item.visible,
+        }
+        for item in watched
+    ]
+    return Table.of("Against what it was when it was judged", rows, "Intervals and tests by person.")
 
 
 def _promises(thresholds: Mapping[str, Threshold]) -> Intervals:
@@ -211,19 +226,20 @@ def _promises(thresholds: Mapping[str, Threshold]) -> Intervals:
     among all rows.
     """
     rows: list[tuple[str, float, float, float]] = []
-    for side, threshold in thresholds.items():
-        if threshold.tau is None:
-            share = threshold.prevalence - threshold.target
+    for side, item in thresholds.items():
+        if item.tau is None:
+            share = item.prevalence - item.target
             rows.append((f"{NAMES[side]}: no threshold, everybody", share, share, share))
-            continue
-        hits, n = threshold.precision * threshold.effective_n, threshold.effective_n
-        low, high = (
-            float(wilson(hits, n, threshold.alpha, end)) - threshold.target for end in ("lower", "upper")
-        )
-        rows.append((NAMES[side], threshold.precision - threshold.target, low, high))
+        else:
+            rows.append((NAMES[side], *_against(item)))
     caption = "Bars: one-sided bounds both ways; neutral answers are misses."
-    title = "Precision against what is promised"
-    return Intervals(title, "precision minus target", tuple(rows), 0.0, (), caption)
+    return Intervals(PROMISED, "precision minus target", tuple(rows), 0.0, (), caption)
+
+
+def _against(item: Threshold) -> tuple[float, float, float]:
+    """Precision and its one-sided bounds both ways, minus the target."""
+    high = float(precision_bound(item.precision, item.effective_n, item.units or item.n, item.alpha, "upper"))
+    return item.precision - item.target, item.bound - item.target, high - item.target
 
 
 def _verdict(ratios: Mapping[str, Interval]) -> tuple[Verdict, str]:
@@ -233,6 +249,11 @@ def _verdict(ratios: Mapping[str, Interval]) -> tuple[Verdict, str]:
     worst = max(known, key=lambda name: abs(known[name].value - 1))
     ratio = known[worst]
     words = f"The furthest from 1 is {worst}: {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]."
+    few = {name: item.n for name, item in ratios.items() if item.n < UNITS_MIN}
+    if few:
+        name = min(few, key=lambda key: few[key])
+        units = f"{few[name]} people in {name}, {UNITS_MIN} are needed"
+        return "cannot tell", f"{words} Too few units: {units}."
     ends = _widened(list(known.values()))
     if any(low > NEAR[1] or high < NEAR[0] for low, high in ends):
         return "not supported", words
@@ -265,6 +286,7 @@ def _calibration(title: str, tables: Mapping[str, Sequence[Calibration]]) -> Tab
             "side": side,
             "cohort": table.cohort,
             "n": table.n,
+            "people": table.expected_observed.n,
             "prevalence": table.prevalence,
             "E/O": table.expected_observed,
             "NE": table.ne,
@@ -280,48 +302,25 @@ def _calibration(title: str, tables: Mapping[str, Sequence[Calibration]]) -> Tab
     return Table.of(title, rows)
 
 
-def _thresholds(title: str, thresholds: Mapping[str, Threshold]) -> Table:
-    rows: list[dict[str, Cell]] = [
-        {
-            "side": NAMES[side],
-            "target": item.target,
-            "threshold": item.tau,
-            "precision": item.precision,
-            "lower bound": item.bound,
-            "n": item.n,
-            "prevalence": item.prevalence,
-            "why none": item.reason,
-        }
-        for side, item in thresholds.items()
-    ]
-    return Table.of(title, rows)
-
-
-def _bounds(proxy: Proxy, drifts: dict[str, Drift]) -> Table:
+def _bounds(proxy: Proxy, drifts: Mapping[str, Drift]) -> Table:
     rows: list[dict[str, Cell]] = []
     for side, item in drifts.items():
         then = proxy.thresholds[side]
-        row: dict[str, Cell] = {
-            "side": NAMES[side],
-            "threshold": then.tau,
-            "target": then.target,
-            "precision then": then.precision,
-        }
-        row |= {"precision now": item.precision, "upper bound now": item.upper, "alarm": item.alarm}
+        row: dict[str, Cell] = {"side": NAMES[side], "threshold": then.tau, "target": then.target}
+        row |= {"precision then": then.precision, "precision now": item.precision}
+        row |= {"upper bound now": item.upper, "people": item.units, "alarm": item.alarm}
         rows.append(row | {"prevalence then": then.prevalence, "prevalence now": item.prevalence})
     return Table.of("Upper bound of the fresh precision", rows)
 
 
-def _drift_figure(proxy: Proxy, drifts: dict[str, Drift]) -> Intervals:
-    """Precision of each side minus its target, then and now, with one-sided bounds."""
+def _drift_figure(proxy: Proxy, drifts: Mapping[str, Drift]) -> Intervals:
+    """Precision of each side minus its target, then (one-sided bounds both ways) and now (upper bound)."""
     rows: list[tuple[str, float, float, float]] = []
     for side, item in drifts.items():
         then = proxy.thresholds[side]
-        high = float(wilson(then.precision * then.effective_n, then.effective_n, then.alpha, "upper"))
-        goal = then.target
-        rows.append((f"{NAMES[side]}, then", then.precision - goal, then.bound - goal, high - goal))
+        rows.append((f"{NAMES[side]}, then", *_against(then)))
         if item.n:
-            low = float(wilson(item.precision * item.n, item.n, then.alpha))
-            rows.append((f"{NAMES[side]}, now", item.precision - goal, low - goal, item.upper - goal))
+            now = item.precision - then.target
+            rows.append((f"{NAMES[side]}, now", now, now, item.upper - then.target))
     marked = tuple(name for name, *_ in rows if name.endswith("now"))
-    return Intervals("Precision against what is promised", "precision minus target", tuple(rows), 0.0, marked)
+    return Intervals(PROMISED, "precision minus target", tuple(rows), 0.0, marked)

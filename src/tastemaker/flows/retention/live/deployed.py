@@ -18,12 +18,11 @@ def deployed(database: Database) -> str | None:
 
 def learnt_from(proxy: Proxy) -> str:
     """What the proxy was fitted on, in words that keep simulated listeners apart from people."""
-    simulated = int(proxy.about.get("simulated", 0))
-    total = int(proxy.about.get("answers", proxy.n))
-    if simulated == 0:
-        return f"{total:,} survey answers"
-    share = "all" if simulated == total else f"{simulated:,}"
-    return f"{total:,} survey answers, {share} of simulated listeners"
+    simulated, fitted = int(proxy.about.get("simulated", 0)), proxy.n
+    answers = int(proxy.about.get("answers", fitted))
+    gathered = f" of {answers:,} gathered" if answers > fitted else ""
+    share = "all" if simulated >= fitted else f"{simulated:,}"
+    return f"{fitted:,} survey answers{gathered}" + (f", {share} of simulated listeners" if simulated else "")
 
 
 def load_deployed(workspace: Workspace, mark: str) -> Proxy:

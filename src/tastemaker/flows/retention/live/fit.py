@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,26 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.errors import InputError
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.deploy import renew
 from tastemaker.flows.pipeline import Report
-from tastemaker.flows.retention.live.deployed import KIND, WITHDRAWN, deployed, load_deployed
+from tastemaker.flows.retention.live.deployed import (
+    KIND,
+    WITHDRAWN,
+    deployed,
+    learnt_from,
+    load_deployed,
+)
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.prompts import QUESTION
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
-from tastemaker.retention.proxy.claim import (
-    calibrate_proxy,
-    calibration,
-    calibration_claim,
-    choose_thresholds,
-    far_off,
-)
-from tastemaker.retention.proxy.parts import rows_of
+from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, far_off, slopes_table
+from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds, judge, skill
+from tastemaker.retention.proxy.model import slope_intervals
+from tastemaker.retention.proxy.parts import PARTS, rows_of
+from tastemaker.retention.report import ClaimReport
 from tastemaker.retention.weights import response_weights
+from tastemaker.stats.intervals import Interval
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
 from tastemaker.store.database.surveys import ASKED
 
@@ -58,57 +62,93 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     answers, then let it rank.
 
     Half of the users fit, a quarter calibrates, a quarter judges. Refused with the reason (exit code 1,
-    nothing deployed): fewer than `least` answers, answers that cannot be learnt from, a proxy that knows no
-    more of unseen users' answers than their average, or one whose probabilities are shown to be wrong.
+    nothing deployed): fewer than `least` answers, answers that cannot be learnt from, a proxy that is not
+    shown to know more of unseen people's answers than their average, or one whose probabilities are shown to
+    be wrong. What the answers since say of the proxy that ranks until now is in `before`.
     """
     opened = Workspace.open(workspace)
     report(KIND, 0, 4, "reading the answers")
     database = Database(opened.database)
-    rows = _rows(Surveys(database))
-    database.close()
+    rows = question_rows(Surveys(database))
     answers = rows.num_rows - rows["answer"].null_count
+    before = _watched(opened, database, rows)
+    database.close()
     if answers < least:
         return _refused(
             f"{answers:,} answers so far, of {rows.num_rows:,} questions shown; {least - answers:,} more are"
             " needed"
         )
     try:
-        rows, weighing = _weighed(rows)
+        rows, weighing = weighed(rows)
         report(KIND, 1, 4, "fitting")
-        proxy, claim, skill, wrong = _fitted(rows, opened.settings.seed, answers)
+        learnt = learn_proxy(rows, opened.settings.seed)
     except InputError as error:
         return _refused(f"{answers:,} answers cannot be learnt from: {error}")
     report(KIND, 2, 4, "saving")
-    mark = _save(opened, proxy, rows)
+    mark = _save(opened, learnt.proxy, rows)
+    training = rows_of(rows, "fit", opened.settings.seed, name=NAME)
+    slopes = slope_intervals(training, learnt.proxy.settings, opened.settings.seed, NAME)
+    claim = replace(learnt.claim, tables=(*learnt.claim.tables, *slopes_table(slopes)))
     written = write_claim(claim, opened.new_run(KIND))
     report(KIND, 3, 4, "deploying")
-    if deploy and wrong is None:
+    ranks = deploy and not learnt.objection
+    if ranks:
         database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
         database.close()
         renew(opened)
     report(KIND, 4, 4, "")
-    state = (
-        f"not deployed: {wrong}"
-        if wrong
-        else "deployed: it ranks from the next request on"
-        if deploy
-        else "not deployed"
-    )
-    text = (
-        f"{answers:,} answers; {weighing}; log loss on unseen users {skill:.3f} of knowing only their average"
-    )
-    message = {"answers": answers, "proxy": mark, "skill": skill, "deployed": deploy and wrong is None}
-    return (
-        written
-        | message
-        | {
-            "text": f"{written['text']}\n{text}\nproxy {mark} {state}",
-            "exit_code": 0 if wrong is None else 1,
-        }
-    )
+    state = "deployed: it ranks from the next request on" if ranks else "not deployed"
+    skill = learnt.skill
+    lines = [
+        written["text"],
+        (
+            f"{learnt_from(learnt.proxy)}; {weighing}; on {skill.n:,} unseen people it takes away"
+            f" {skill.value:.1%} [{skill.low:.1%}, {skill.high:.1%}] of the log loss of knowing only their"
+            " average"
+        ),
+        *([f"the proxy until now: {before}"] if before else []),
+        f"proxy {mark} {state}{f': {learnt.objection}' if learnt.objection else ''}",
+    ]
+    return written | {
+        "answers": answers,
+        "fitted": learnt.proxy.n,
+        "proxy": mark,
+        "skill": skill.value,
+        "skill_low": skill.low,
+        "skill_high": skill.high,
+        "deployed": ranks,
+        "before": before,
+        "text": "\n".join(lines),
+        "exit_code": 1 if learnt.objection else 0,
+    }
 
 
-def _rows(surveys: Surveys) -> pa.Table:
+def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
+    """`tastemaker retention proxy drift` on a workspace: the proxy that ranks, on the answers given since it
+    was deployed, whatever rule ranks by it.
+
+    Exit code 1 when they show that it is off, or are too few to tell, or when none is deployed.
+    """
+    opened = Workspace.open(workspace)
+    report("drift", 0, 1, "reading the answers")
+    database = Database(opened.database)
+    try:
+        mark, rows = deployed(database), question_rows(Surveys(database))
+        since = _since(database, rows)
+    finally:
+        database.close()
+    if mark is None:
+        return {"proxy": None, "text": "no proxy is deployed: nothing to watch", "exit_code": 1}
+    if since.num_rows == since["answer"].null_count:
+        return {"proxy": mark, "text": f"proxy {mark}: no answer since it was deployed", "exit_code": 1}
+    claim = drift_claim(load_deployed(opened, mark), weighed(since)[0], NAME)
+    settings = dict(claim.settings) | {"proxy": mark, "adjust": opened.settings.adjust}
+    written = write_claim(replace(claim, settings=settings), out)
+    report("drift", 1, 1, "")
+    return written | {"proxy": mark, "exit_code": claim.exit_code}
+
+
+def question_rows(surveys: Surveys) -> pa.Table:
     """Questions of the survey whose slate logged its features, those first, without rows that lack one."""
     rows = surveys.rows()
     rows = rows.filter(pc.equal(rows["question"], QUESTION))
@@ -117,67 +157,87 @@ def _rows(surveys: Surveys) -> pa.Table:
     return rows
 
 
-def _weighed(rows: pa.Table) -> tuple[pa.Table, str]:
+def _since(database: Database, rows: pa.Table) -> pa.Table:
+    """The rows asked since the newest deployment of a proxy."""
+    start = next(row.timestamp for row in database.deployments() if row.kind == KIND)
+    return rows.filter(pc.greater(rows["timestamp"], pa.scalar(start, rows["timestamp"].type)))
+
+
+def _watched(workspace: Workspace, database: Database, rows: pa.Table) -> str:
+    """In one sentence what the answers since its deployment say of the proxy that ranks; empty without
+    any.
+    """
+    mark = deployed(database)
+    if mark is None:
+        return ""
+    try:
+        claim = drift_claim(load_deployed(workspace, mark), weighed(_since(database, rows))[0], NAME)
+    except (InputError, ArtifactError):
+        return ""
+    return f"{claim.verdict}. {claim.because}"
+
+
+def weighed(rows: pa.Table) -> tuple[pa.Table, str]:
     """Rows with a weight that makes those who answered stand for everyone asked, and how in words."""
     try:
         weights = response_weights(rows, COVARIATES)
-        weight, text = (
-            weights.weight,
-            (
-                f"{weights.response_rate:.0%} of those asked answered, weighted to match on {len(COVARIATES)}"
-                " counts"
-            ),
-        )
+        weight, share = weights.weight, f"{weights.response_rate:.0%} of those asked answered"
+        text = f"{share}, weighted to match on {len(COVARIATES)} counts"
     except InputError as error:
-        weight, text = (
-            1.0 / rows["asked_probability"].to_numpy(),
-            f"weighted by the chance of being asked alone ({error})",
-        )
+        weight = 1.0 / rows["asked_probability"].to_numpy()
+        text = f"weighted by the chance of being asked alone ({error})"
     return rows.append_column("weight", pa.array(weight)), text
 
 
-def _fitted(rows: pa.Table, seed: int, answers: int) -> tuple[Proxy, Any, float, str | None]:
-    """The calibrated proxy with thresholds, the claim about users it never saw, its normalised entropy there,
-    and why it must not rank.
+@dataclass(frozen=True)
+class Learnt:
+    """A calibrated proxy with thresholds, the claim about people it never saw, its skill there, and why it
+    must not rank (empty where nothing speaks against it).
+    """
+
+    proxy: Proxy
+    claim: ClaimReport
+    skill: Interval
+    objection: str
+
+
+def learn_proxy(rows: pa.Table, seed: int | str) -> Learnt:
+    """Fit, calibrate and judge on three groups of people. rows: `question_rows` with a column `weight`;
+    every column that is no survey column is a feature.
+
+    Raises InputError when the answers cannot be learnt from.
     """
     features = tuple(name for name in rows.column_names if name not in (*ASKED, "weight"))
     days = sorted(str(row.date()) for row in rows["timestamp"].to_pylist())
     window = f"{days[0]} to {days[-1]}"
     settings = ProxySettings(features, answer="answer", weight="weight", l2=0.01, window=window)
-    training = rows_of(rows, "fit", seed, name=NAME)
-    simulated = sum(
-        bool(SIMULATED.match(user))
-        for user in rows.filter(pc.is_valid(rows["answer"]))["user_id"].to_pylist()
-    )
+    training, middle, unseen = (rows_of(rows, part, seed, name=NAME) for part in PARTS)
+    fitted = fit_proxy(training, settings, NAME)
+    given = training.filter(pc.is_valid(training["answer"]))["user_id"].to_pylist()
+    simulated = sum(bool(SIMULATED.match(user)) for user in given)
     means = {name: pc.mean(training[name]).as_py() for name in features}
-    about = {
-        "seed": seed,
-        "user": "user_id",
-        "cohort": "",
-        "answers": answers,
-        "simulated": simulated,
-        "means": means,
-    }
-    proxy = replace(fit_proxy(training, settings, NAME), about=about)
-    proxy = calibrate_proxy(proxy, rows_of(rows, "calibrate", seed, name=NAME), "platt", NAME)
-    unseen = rows_of(rows, "test", seed, name=NAME)
+    answers = rows.num_rows - rows["answer"].null_count
+    about = {"seed": seed, "cohort": "", "answers": answers, "simulated": simulated, "means": means}
+    proxy = calibrate_proxy(replace(fitted, about=dict(fitted.about) | about), middle, "platt", NAME)
     proxy = choose_thresholds(proxy, unseen, name=NAME)
-    tables = calibration(proxy, unseen, None, "user_id", seed, NAME)
+    tables = calibration(proxy, unseen, None, seed, NAME)
     claim = calibration_claim(tables, proxy)
     if simulated:
-        text = f"{simulated:,} of the {answers:,} answers were given by simulated listeners."
+        text = f"{simulated:,} of the {proxy.n:,} answers fitted on were given by simulated listeners."
         claim = replace(claim, assumptions=(text, *claim.assumptions))
-    skill = tables["pos"][0].ne
-    return proxy, claim, skill, _objection(skill, far_off(tables))
+    known = skill(judge(proxy, unseen, NAME))
+    return Learnt(proxy, claim, known, _objection(known, far_off(tables)))
 
 
-def _objection(skill: float, far: bool) -> str | None:
-    """Why a proxy must not rank; None where nothing speaks against it."""
-    if not skill < 1:
-        return "it knows no more of unseen users' answers than their average; gather more answers"
-    if far:
-        return "its probabilities do not come true on unseen users; see the report"
-    return None
+def _objection(known: Interval, far: bool) -> str:
+    """Why a proxy must not rank; empty where nothing speaks against it."""
+    if known.reason:
+        return f"{known.reason}; gather more answers"
+    if not known.low > 0:
+        return (
+            "it is not shown to know more of unseen people's answers than their average; gather more answers"
+        )
+    return "its probabilities do not come true on unseen people; see the report" if far else ""
 
 
 def _save(workspace: Workspace, proxy: Proxy, rows: pa.Table) -> str:
