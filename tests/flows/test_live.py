@@ -248,6 +248,8 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     done = fit_live(folder, quiet, least=200)
     assert done["exit_code"] == 0 and done["deployed"] and done["skill_low"] > 0, done["text"]
     assert "of those asked answered" in done["text"]
+    again = fit_live(folder, quiet, least=200, deploy=False)
+    assert again["proxy"] == done["proxy"]  # the same answers, the same proxy
     assert deployed(service.database) == done["proxy"]
     (slate,) = shown(service, [wish("h1", "u010")])  # the running server ranks by it at once
     moves = [row.retention for row in slate.rows]
@@ -259,9 +261,6 @@ def test_from_answers_to_a_ranking_that_says_what_it_moved(folder: Path, tmp_pat
     exported = export_surveys(folder, tmp_path / "surveys.parquet")
     table = read_table(tmp_path / "surveys.parquet")
     assert table.num_rows == exported["shown"] > exported["answered"] and "is key=D" in table.column_names
-    assert (
-        fit_live(folder, quiet, least=200, deploy=False)["proxy"] == done["proxy"]
-    )  # the same answers, the same proxy
 
 
 def test_the_live_proxy_is_watched_by_person_whatever_rule_ranks(proxied: Path, tmp_path: Path) -> None:
@@ -273,7 +272,7 @@ def test_the_live_proxy_is_watched_by_person_whatever_rule_ranks(proxied: Path, 
     root = tmp_path / "workspace"
     shutil.copytree(proxied, root)
     code, silent = drift(root)
-    assert code == 1 and "no answer since" in silent["text"]
+    assert code == 1 and "no answer since" in silent["reason"]
     service, clock = opened(root)
     gather(service, clock, 4, keys_matter, first=9000)  # after today: deployments bear the time of the day
     code, same = drift(root)
@@ -290,6 +289,40 @@ def test_the_live_proxy_is_watched_by_person_whatever_rule_ranks(proxied: Path, 
         1,
         {"proxy": None, "text": "no proxy is deployed: nothing to watch", "exit_code": 1},
     )
+
+
+def test_answers_stand_for_everything_shown_though_only_what_is_played_is_asked_about(
+    tiny_workspace: Path, tmp_path: Path
+) -> None:
+    root, out = tmp_path / "workspace", tmp_path / "weights"
+    shutil.copytree(tiny_workspace, root, ignore=shutil.ignore_patterns("tastemaker.sqlite*"))
+    service, clock = opened(root)
+    rng = np.random.default_rng(1)
+    for day in range(3):
+        clock.now = START + timedelta(days=100 + day)
+        users = [f"u{number:03d}" for number in range(USERS)]
+        for user, slate in zip(users, shown(service, [wish(f"s{day}-{u}", u) for u in users]), strict=True):
+            place = min(int(rng.geometric(0.4)) - 1, len(slate.rows) - 1)  # mostly from the top of the list
+            event = played(f"s{day}-{user}-e", user, slate.rows[place].item_id, slate.request_id)
+            survey = service.add_events([event])["survey"]
+            if survey and rng.random() < 0.8:
+                service.answer_survey(survey["question_id"], user, 5 - place // 2)
+    words = ["retention", "survey", "weigh", root, "--covariate", "place", "--covariate", "activity"]
+    result = CliRunner().invoke(app, [*map(str, words), "--out", str(out), "--json", "-q"])
+    report = json.loads(result.stdout)
+    stages = {row[0]: row[1:] for row in report["tables"][0]["rows"]}
+    assert stages["shown"][0] == 3 * USERS * 6 and stages["played"][0] == stages["asked"][0] == 3 * USERS
+    assert stages["answered"][0] < stages["asked"][0] and stages["played"][2] > 0.3  # higher up than shown
+    assert stages["played"][3] == "place"
+    means = {
+        row[0]: row[1] for row in next(t for t in report["tables"] if t["title"] == "Mean answer")["rows"]
+    }
+    # Over all six places the answers are 5, 5, 4, 4, 3, 3; those asked about were mostly 5.
+    raw = Surveys(service.database).rows()["answer"].drop_null().to_numpy().mean()
+    assert raw > 4.3
+    assert means["doubly robust"]["value"] == pytest.approx(4.0, abs=0.1)
+    fitted = fit_live(root, quiet, least=40, deploy=False)
+    assert f"{3 * USERS * 6:,} rows shown, {3 * USERS:,} played" in fitted["text"]
 
 
 def test_a_proxy_of_pure_noise_does_not_rank(tiny_workspace: Path, tmp_path: Path) -> None:

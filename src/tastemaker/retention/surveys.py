@@ -4,7 +4,7 @@ was ever shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +38,8 @@ def check_surveys(
     ------
     InputError
         with table, row, column and remedy: no row; a missing column; an asked_probability that is null or
-        outside (0, 1]; an answer that is no whole number of the scale; the same question asked twice at the
-        same time; an unlogged impression.
+        outside (0, 1]; an answer that is no whole number of the scale; a question in two spellings; the same
+        question asked twice at the same time; an unlogged impression.
     """
     renamed = {theirs: ours for ours, theirs in (columns or {}).items()}
     for theirs, ours in renamed.items():
@@ -52,6 +52,7 @@ def check_surveys(
     check_answers(table, scale=scale, name=name)
     checked = check(table, SURVEYS, name)
     check_probability(checked, name=name)
+    one_spelling(checked["question"].unique().to_pylist(), "question", name)
     _no_duplicates(checked, name)
     if impressions is not None:
         _logged(checked, impressions, name)
@@ -89,6 +90,18 @@ def check_probability(
             f"{name}: row {row + 1}, column '{asked_probability}' is {text}; log the probability with which"
             " the question was shown, above 0 and at most 1 (1 where everyone was asked)"
         )
+
+
+def one_spelling(values: Iterable[str | None], column: str, name: str = "surveys") -> None:
+    """Raise InputError naming two values of a column that differ only in case or blanks ('DE' and 'de')."""
+    seen: dict[str, str] = {}
+    for value in filter(None, values):
+        other = seen.setdefault(" ".join(value.split()).casefold(), value)
+        if other != value:
+            raise InputError(
+                f"{name}: column '{column}' holds '{other}' and '{value}', two spellings of one value; write"
+                " one of them everywhere"
+            )
 
 
 def turned(table: pa.Table, columns: Sequence[str], *, scale: tuple[int, int] = SCALE, name: str) -> pa.Table:

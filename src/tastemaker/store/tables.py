@@ -105,12 +105,32 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
         if name in times:
             table = table.set_column(place, name, schemas.columns.times(table, name, str(path), nulls=True))
         elif name in text:
+            _name_blanks(column, name, path)
             table = table.set_column(place, name, schemas.columns.texts(table, name, str(path), nulls=True))
         elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             numbers, wrong = values.as_number(column, name)
+            if wrong.any():
+                empty = pc.is_in(
+                    pc.utf8_trim_whitespace(column), pa.array(sorted(values.NULL_WORDS), column.type)
+                )
+                numbers, wrong = values.as_number(pc.if_else(empty, None, column), name)
+                if not wrong.any() and numbers.null_count() < len(numbers):
+                    cells = f"{pc.sum(empty).as_py():,} cells that say '{column.filter(empty)[0]}'"
+                    _log.warning("%s: column '%s': %s are read as empty", path, name, cells)
             if not wrong.any() and numbers.null_count() < len(numbers):
                 table = table.set_column(place, name, numbers.to_arrow())
     return table
+
+
+def _name_blanks(column: pa.ChunkedArray, name: str, path: Path) -> None:
+    """Warn of ids with blanks around them, which are read without."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        padded = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), column), False)
+        count = pc.sum(padded).as_py() or 0
+        if count:
+            first = column.filter(padded)[0].as_py()
+            text = f"{count:,} cells have blanks around them (the first is '{first}')"
+            _log.warning("%s: column '%s': %s; they are read without", path, name, text)
 
 
 def read_source(path: Path, encoding: str | None = None) -> Source:

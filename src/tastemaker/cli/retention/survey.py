@@ -31,7 +31,9 @@ Columns = Annotated[
 
 @app.command()
 def weigh(
-    surveys: Annotated[Path, typer.Argument(help="The survey table.")],
+    surveys: Annotated[
+        Path, typer.Argument(help="The survey table; or a workspace: its answers stand for all it showed.")
+    ],
     covariate: Annotated[list[str], typer.Option(help="A column to balance (number or text); repeat.")],
     out: Out = Path("survey-weights"),
     users: Annotated[
@@ -48,6 +50,10 @@ def weigh(
         float | None,
         typer.Option(help="Cut weights above this multiple of their mean (balance is then inexact)."),
     ] = None,
+    margins: Annotated[
+        Path | None,
+        typer.Option(help="covariate, value, share of the population: the weights are raked to it as well."),
+    ] = None,
     column: Columns = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -59,11 +65,15 @@ def weigh(
     Example: tastemaker retention survey weigh surveys.csv --users users.csv --covariate tenure --covariate
     country
     --threshold 3.5
+
+    Of a workspace, where only what is played can be asked about: tastemaker retention survey weigh shop
+    --covariate place --covariate activity
     """
     from tastemaker.flows.retention.survey import Weighing, weigh_surveys
 
     with progress(quiet) as report:
-        settings = Weighing(users, impressions, question, pairs(column, "--column"), trim, threshold, seed)
+        known = pairs(column, "--column")
+        settings = Weighing(users, impressions, question, known, trim, threshold, margins, seed)
         result = weigh_surveys(surveys, covariate, out, report, settings)
     finish(result, as_json)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import read_typed
 from tastemaker.retention.surveys import check_surveys, of_question, turned, with_covariates
 from tastemaker.retention.validity.table import ValiditySettings
+from tastemaker.retention.weights.stages import stages_table
 from tastemaker.retention.weights.weigh import WeightSettings
-from tastemaker.store import write_table
+from tastemaker.store import Database, Workspace, write_table
 
 
 @dataclass(frozen=True)
 class Weighing:
     """How surveys are weighed. users: a table of one row a user whose columns may be covariates; impressions:
     user_id and item_id of what was shown, against which answers are checked; columns: our name of a column ->
-    the table's; trim: of `WeightSettings`; threshold: a mean answer that would change a decision.
+    the table's; trim: of `WeightSettings`; threshold: a mean answer that would change a decision; margins: a
+    table of the population's covariate, value, share.
     """
 
     users: Path | None = None
@@ -31,6 +33,7 @@ class Weighing:
     columns: Mapping[str, str] = field(default_factory=dict)
     trim: float | None = None
     threshold: float | None = None
+    margins: Path | None = None
     seed: int = 0
 
 
@@ -40,31 +43,44 @@ def weigh_surveys(
     """`tastemaker retention survey weigh`: `weights.parquet` (the survey's rows with probability and weight),
     `balance.parquet`, report.
 
-    surveys: rows of `schema.SURVEYS`. Raises InputError with file, row, column and remedy.
+    surveys: rows of `schema.SURVEYS`, or a workspace, whose answers are weighed to stand for everything it
+    showed. Raises InputError with file, row, column and remedy.
     """
     from tastemaker.retention.weights.claim import weights_claim
 
     report("survey weights", 0, 3, "reading")
-    shown = None if settings.impressions is None else read_typed(settings.impressions)
-    table = of_question(
-        check_surveys(read_typed(surveys), columns=settings.columns, impressions=shown, name=str(surveys)),
-        settings.question,
-    )
+    if surveys.is_dir() and (surveys / "tastemaker.toml").exists():
+        table, shown = _of_workspace(surveys, covariates)
+    else:
+        seen = None if settings.impressions is None else read_typed(settings.impressions)
+        table, shown = read_typed(surveys), None
+        table = check_surveys(table, columns=settings.columns, impressions=seen, name=str(surveys))
+        table = of_question(table, settings.question)
     if settings.users is not None:
         table = with_covariates(table, read_typed(settings.users), name=str(settings.users))
+    margins = None if settings.margins is None else read_typed(settings.margins, text=("covariate", "value"))
     report("survey weights", 1, 3, "balancing")
     result, claim = weights_claim(
         table,
         covariates,
         WeightSettings(settings.trim),
         threshold=settings.threshold,
+        margins=margins,
         key=(settings.seed, "weigh"),
         name=str(surveys),
     )
+    if shown is not None:
+        claim = replace(
+            claim,
+            claim="Weighted, those who answered look like everything that was shown",
+            tables=(stages_table(shown, covariates), *claim.tables),
+        )
     report("survey weights", 2, 3, "writing")
     weighted = table.append_column("probability", pa.array(result.probability)).append_column(
         "weight", pa.array(result.weight)
     )
+    if result.raked is not None:
+        weighted = weighted.append_column("raked", pa.array(result.raked))
     write_table(out / "weights.parquet", weighted)
     write_table(out / "balance.parquet", result.balance)
     written = write_claim(claim, out)
@@ -75,6 +91,22 @@ def weigh_surveys(
         "deff": result.deff,
         "exit_code": claim.exit_code,
     }
+
+
+def _of_workspace(workspace: Path, covariates: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """The questions asked, with the chance that what was shown came to be asked about; and everything
+    shown.
+    """
+    from tastemaker.flows.retention.live.shown import shown_rows
+    from tastemaker.retention.weights.stages import asked_of_shown
+
+    opened = Workspace.open(workspace)
+    database = Database(opened.database)
+    try:
+        shown = shown_rows(opened, database)
+    finally:
+        database.close()
+    return asked_of_shown(shown, covariates, name=f"{workspace}, what was shown"), shown
 
 
 def validate_answers(
@@ -144,7 +176,13 @@ def validate_battery(
     given = battery(table, blocks, by=by, reverse=reverse, key=(seed, "battery"), name=name)
     report("battery", 1, 2, "fitting")
     fit, claim = battery_claim(
-        given.covariance, given.n, given.blocks, names=given.names, groups=given.groups, bounds=given.bounds
+        given.covariance,
+        given.n,
+        given.blocks,
+        names=given.names,
+        groups=given.groups,
+        bounds=given.bounds,
+        ordinal=given.ordinal,
     )
     written = write_claim(claim, out)
     report("battery", 2, 2, "")

@@ -14,10 +14,11 @@ from statsmodels.stats.multitest import multipletests
 from tastemaker.errors import InputError
 from tastemaker.retention.calibrate import Calibration, calibration_table, fit_calibrator
 from tastemaker.retention.proxy.model import SIDES, Floats, Proxy, predict
-from tastemaker.retention.threshold import UNITS_MIN, numbered, threshold_at_precision
+from tastemaker.retention.threshold import numbered, threshold_at_precision
 from tastemaker.schema.columns import numbers, texts
 from tastemaker.stats.intervals import Interval
 
+SKILL_MIN = 10  # people; Student's t allows for so few, and asks more of them
 TARGETS = {"pos": 0.8, "neg": 0.6}
 WATCHED = {
     "pos": "share of good answers beyond the predicted",
@@ -134,7 +135,7 @@ def skill(judged: Judged, level: float = 0.95) -> Interval:
     """Share of the log loss of knowing only the average answer that the proxy takes away, both sides
     together: 0 for a proxy that knows nothing, with an interval by person.
 
-    The average is that of these rows themselves, which favours it. `reason` where fewer than `UNITS_MIN`
+    The average is that of these rows themselves, which favours it. `reason` where fewer than `SKILL_MIN`
     people answered, or all of them the same.
     """
     w, gain, known = judged.weights, np.zeros(len(judged.unit)), np.zeros(len(judged.unit))
@@ -146,8 +147,8 @@ def skill(judged: Judged, level: float = 0.95) -> Interval:
         gain += w * (constant + y * np.log(p) + (1 - y) * np.log1p(-p))
     kind, total, people = "skill, by person", float(known.sum()), judged.people
     nan = float("nan")
-    if people < UNITS_MIN:
-        few = f"too few units: {people} people answered, {UNITS_MIN} are needed"
+    if people < SKILL_MIN:
+        few = f"too few units: {people} people answered, {SKILL_MIN} are needed"
         return Interval(nan, nan, nan, people, kind, reason=few)
     if total <= 1e-6:
         return Interval(nan, nan, nan, people, kind, reason="everybody gave the same answer")

@@ -67,7 +67,7 @@ def fit_polychoric(counts: npt.ArrayLike) -> Floats:
     lead = n.shape[:-2]
     n = n.reshape(-1, *n.shape[-2:])
     n = n / n.sum(axis=(1, 2), keepdims=True)
-    h, k = _thresholds(n.sum(axis=2)), _thresholds(n.sum(axis=1))
+    h, k = thresholds_of(n.sum(axis=2)), thresholds_of(n.sum(axis=1))
     z = np.zeros(len(n))
     value, score, information = _likelihood(n, h, k, np.tanh(z))
     for _ in range(_STEPS):
@@ -86,7 +86,7 @@ def fit_polychoric(counts: npt.ArrayLike) -> Floats:
     return np.asarray(np.tanh(z).reshape(lead), dtype=np.float64)
 
 
-def _thresholds(margin: Floats) -> Floats:
+def thresholds_of(margin: Floats) -> Floats:
     """(m, r - 1) normal quantiles of the cumulative shares (m, r)."""
     inner = np.cumsum(margin, axis=1)[:, :-1]
     return np.asarray(np.clip(ndtri(np.clip(inner, 0.0, 1.0)), -_FAR, _FAR), dtype=np.float64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,10 @@ import pyarrow as pa
 from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.surveys import SCALE
+from tastemaker.retention.validity.resample import effective_size
 from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, tipping_point, weighted_mean
+from tastemaker.retention.weights.design import far_values, pooled
+from tastemaker.retention.weights.rake import Raked, rake, raked_mean
 from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
 from tastemaker.stats.intervals import Interval
 
@@ -25,13 +29,16 @@ def weights_claim(
     settings: WeightSettings = WeightSettings(),
     *,
     threshold: float | None = None,
+    margins: pa.Table | None = None,
     key: Sequence[str | int] = (0,),
     name: str = "surveys",
 ) -> tuple[ResponseWeights, ClaimReport]:
     """Weights of `response_weights`, and the report on whether they do what they are for.
 
     surveys: rows of `schema.SURVEYS` of one question, with the columns `covariates`. threshold: a mean answer
-    that would change a decision, for the tipping point. Exact balance makes every |SMD| of a mean 0 by
+    that would change a decision, for the tipping point. margins: of the population, for `rake`, after which
+    `raked` of the weights is set. Values of a text covariate that too few people answered for are pooled.
+    Exact balance makes every |SMD| of a mean 0 by
     construction, so squares and pairwise products are judged: below .1 is asked for. Raises InputError as
     `response_weights`.
     """
@@ -41,13 +48,19 @@ def weights_claim(
             f"{name}: weights are of one question at a time; the table holds {', '.join(questions)}:"
             " choose one"
         )
+    surveys, pools = pooled(surveys, covariates, LEAST, name)
+    far = far_values(surveys, covariates, name)
     weights = response_weights(surveys, covariates, settings, name=name)
     means = {
         "as they came": answered_mean(surveys, name=name),
         "weighted": weighted_mean(surveys, covariates, scale=SCALE, name=name),
         "doubly robust": aipw_mean(surveys, covariates, key=key, scale=SCALE, name=name),
     }
-    verdict, because = _verdict(weights)
+    raked = None if margins is None else rake(surveys, weights.weight, margins, name)
+    if raked is not None:
+        weights = replace(weights, raked=raked.weight)
+        means["raked to the margins"] = raked_mean(surveys, raked, name=name)
+    verdict, because = _verdict(weights, far, means)
     report = ClaimReport(
         claim="Weighted, those who answered look like everyone who was asked",
         verdict=verdict,
@@ -57,12 +70,14 @@ def weights_claim(
             _worst(weights),
             Table.of("Mean answer", _means(means)),
             _health(weights),
+            *([_margins(raked)] if raked is not None else []),
             *_tipping(means, weights, surveys, threshold),
         ),
         figures=_figures(weights, means),
         assumptions=(
             "given the covariates, who answers does not depend on the answer",
             "everyone asked could have answered",
+            *pools,
         ),
         limits=(
             (
@@ -75,12 +90,23 @@ def weights_claim(
             "trim": settings.trim,
             "limit of |SMD|": LIMIT,
             "threshold": threshold,
+            "people": means["as they came"].n,
         },
     )
     return weights, report
 
 
-def _verdict(weights: ResponseWeights) -> tuple[Verdict, str]:
+def _margins(raked: Raked) -> Table:
+    names = ("covariate", "value", "population", "weighted", "raked")
+    rows: list[dict[str, Cell]] = [dict(zip(names, row, strict=True)) for row in raked.rows]
+    share = effective_size(raked.weight)
+    note = f"{raked.steps} rounds; effective sample size {share:.1f}. `raked` in weights.parquet."
+    return Table.of("Margins of the population", rows, note)
+
+
+def _verdict(
+    weights: ResponseWeights, far: Sequence[str], means: Mapping[str, Interval]
+) -> tuple[Verdict, str]:
     worst = {kind: weights.worst(kind) for kind in ("mean", "square", "product")}
     before = weights.worst(when="before")
     if weights.answered == weights.shown:
@@ -96,11 +122,24 @@ def _verdict(weights: ResponseWeights) -> tuple[Verdict, str]:
         for c in weights.thin
         if c.share >= TINY
     ]
-    if weights.ess < max(FEWEST, weights.answered * SMALLEST):
-        doubts.append(
-            f"the effective sample size is {weights.ess:.1f} of {weights.answered:,} answers: a few weights"
-            f" decide (the largest is {weights.largest:.0f} times the mean)"
-        )
+    sizes = {"": weights.ess}
+    if weights.raked is not None:
+        sizes[" after raking"] = effective_size(weights.raked)
+    doubts += [
+        f"the effective sample size{when} is {size:.1f} of {weights.answered:,} answers: a few weights decide"
+        f" (the largest is {weights.largest:.0f} times the mean)"
+        for when, size in sizes.items()
+        if size < max(FEWEST, weights.answered * SMALLEST)
+    ]
+    doubts += far
+    doubts += [
+        f"the {what} mean cannot be told: {mean.reason}" for what, mean in means.items() if mean.reason
+    ]
+    doubts += [
+        f"the {what} mean {mean.value:.2f} lies outside the scale, {SCALE[0]} to {SCALE[1]}"
+        for what, mean in means.items()
+        if not mean.reason and not SCALE[0] <= mean.value <= SCALE[1]
+    ]
     words = (
         f"After weighting the largest |SMD| is {worst['mean']:.1g} of a mean, {worst['square']:.3f} of a"
         f" square and {worst['product']:.3f} of a product; {LIMIT} is the limit. Before, the worst mean was"

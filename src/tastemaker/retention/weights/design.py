@@ -12,12 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
+from tastemaker.retention.surveys import one_spelling
 from tastemaker.retention.weights.newton import gram
 from tastemaker.schema.columns import codes, numbers
 
 Floats = npt.NDArray[np.float64]
 
 _MANY = 1000  # categories
+_CODES = {sign * code for code in (9.0, 99.0, 999.0, 9999.0, 99999.0) for sign in (1, -1)} | {-1.0}
 _REDUNDANT = 1e-9  # share of a column's variance that the columns before it leave
 
 
@@ -91,7 +93,7 @@ def categories(
     """
     groups = []
     for covariate in covariates:
-        if covariate in table.column_names and _is_number(table.schema.field(covariate).type):
+        if covariate in table.column_names and is_number(table.schema.field(covariate).type):
             values = numbers(table, covariate, name, nulls=True)
             distinct = np.unique(values)
             parts = [(f"{value:g}", values == value) for value in distinct] if len(distinct) == 2 else []
@@ -105,7 +107,7 @@ def categories(
 
 def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tuple[str, Floats]]:
     """A numeric column as it is; any other as one indicator a category, all but the commonest."""
-    if covariate in table.column_names and _is_number(table.schema.field(covariate).type):
+    if covariate in table.column_names and is_number(table.schema.field(covariate).type):
         return [(covariate, numbers(table, covariate, name, remedy="fill it in, or leave the covariate out"))]
     numbered, labels = codes(table, covariate, name)
     if len(labels) > most:
@@ -113,6 +115,7 @@ def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tupl
             f"{name}: column '{covariate}' has {len(labels):,} categories, more than {most}; merge rare ones,"
             " or give it as a number"
         )
+    one_spelling(labels, covariate, name)
     commonest = int(np.argmax(np.bincount(numbered, minlength=len(labels))))
     return [
         (f"{covariate}={label}", (numbered == i).astype(np.float64))
@@ -121,7 +124,53 @@ def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tupl
     ]
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def far_values(table: pa.Table, covariates: Sequence[str], name: str) -> list[str]:
+    """In words, each end of a numeric covariate that lies so far from its other values that it may be a code
+    for "missing" (999, -1) or a slip: further than they are apart, and ten times so where it is no such code.
+    """
+    results = []
+    for covariate in covariates:
+        if covariate not in table.column_names or not is_number(table.schema.field(covariate).type):
+            continue
+        values = np.unique(numbers(table, covariate, name, nulls=True))
+        values = values[np.isfinite(values)]
+        for end, rest in ((values[-1:], values[:-1]), (values[:1], values[1:])):
+            if len(rest) < 3:
+                continue
+            gap, span = np.abs(rest - end).min(), np.ptp(rest)
+            code = float(end[0]) in _CODES
+            if gap > span * (1 if code else 10):
+                results.append(
+                    f"'{covariate}' has {end[0]:g} far from its other values ({rest.min():g} to"
+                    f" {rest.max():g}): empty such cells, or leave those rows out"
+                )
+    return results
+
+
+def pooled(table: pa.Table, covariates: Sequence[str], least: int, name: str) -> tuple[pa.Table, list[str]]:
+    """The table with the values of each text covariate that fewer than `least` people answered for made one,
+    where together enough did; and in words what was pooled.
+    """
+    answered = ~np.isnan(numbers(table, "answer", name, nulls=True))
+    owner, notes = codes(table, "user_id", name)[0], []
+    for covariate in covariates:
+        if covariate not in table.column_names or is_number(table.schema.field(covariate).type):
+            continue
+        place, labels = codes(table, covariate, name)
+        people = [len(np.unique(owner[answered & (place == at)])) for at in range(min(len(labels), _MANY))]
+        rare = [at for at, count in enumerate(people) if count < least]
+        if len(rare) < 2 or len(np.unique(owner[answered & np.isin(place, rare)])) < least:
+            continue
+        common = f"other ({', '.join(sorted(labels[at] for at in rare))})"
+        values = [common if at in rare else labels[at] for at in range(len(labels))]
+        column = pa.array(values).take(pa.array(place))
+        table = table.set_column(table.column_names.index(covariate), covariate, column)
+        notes.append(f"'{covariate}': {len(rare)} values with few answers count as '{common}'")
+    return table, notes
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type is balanced as a number."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 

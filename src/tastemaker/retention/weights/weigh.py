@@ -50,7 +50,7 @@ class ResponseWeights:
     trimmed: rows cut. steps: of Newton.
     dropped: covariates that are constant or a combination of others. coefficients: name -> effect on the
     log-odds of answering of one unit, with "(intercept)". largest: the largest weight over the mean one.
-    thin: categories that too few people answered in.
+    thin: categories that too few people answered in. raked (n,): fitted to margins of the population too.
     """
 
     weight: Floats
@@ -67,6 +67,7 @@ class ResponseWeights:
     coefficients: dict[str, float]
     largest: float
     thin: tuple[ThinCategory, ...] = ()
+    raked: Floats | None = None
 
     def worst(self, kind: str = "mean", when: str = "after") -> float:
         """Largest |SMD| of a kind (mean, square, product) before or after weighting; 0 where there is no such

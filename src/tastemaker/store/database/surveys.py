@@ -120,26 +120,34 @@ class Surveys:
 
         Rows are in order of time. A feature that a slate did not log is null there.
         """
-        with self._database.transaction(write=False) as connection:
-            found = connection.execute(
-                """SELECT s.question_id, s.request_id, s.user_id, s.item_id, s.question, s.asked_probability, s.answer,
-                s.timestamp, i.features FROM surveys s LEFT JOIN impressions i USING (request_id)
-                ORDER BY s.timestamp, s.question_id"""
-            ).fetchall()
-        columns: dict[str, list[Any]] = {
-            name: [row[place] for row in found] for place, name in enumerate(ASKED)
-        }
-        known = [_of_item(row[-1], row[3]) for row in found]
-        kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
-        table = pa.table(
-            {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
-        )
+        sql = """SELECT s.question_id, s.request_id, s.user_id, s.item_id, s.question, s.asked_probability,
+            s.answer, s.timestamp, i.features FROM surveys s LEFT JOIN impressions i USING (request_id)
+            ORDER BY s.timestamp, s.question_id"""
+        table, rows = self._columns(sql, ASKED)
         checked = schema.check(table, schema.SURVEYS, "surveys")
         for name in ("question_id", "request_id"):
             checked = checked.append_column(name, table[name])
-        for name in dict.fromkeys(name for one in known for name in one):
-            checked = checked.append_column(name, pa.array([one.get(name) for one in known], pa.float64()))
-        return checked
+        return _with_features(checked, rows)
+
+    def shown(self) -> pa.Table:
+        """Every item of every slate that was shown: request_id, user_id, item_id, and as float64 each feature
+        logged with the slate, null where it did not log one.
+        """
+        sql = """SELECT s.request_id, s.user_id, s.item_id, i.features FROM slates s
+            JOIN offers o USING (request_id) LEFT JOIN impressions i USING (request_id)
+            WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, s.request_id, s.position"""
+        return _with_features(*self._columns(sql, ("request_id", "user_id", "item_id")))
+
+    def _columns(self, sql: str, names: tuple[str, ...]) -> tuple[pa.Table, list[tuple[Any, ...]]]:
+        """What a query that ends in the slate's features gives, as a table of `names`, and as it is."""
+        with self._database.transaction(write=False) as connection:
+            rows = connection.execute(sql).fetchall()
+        kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
+        columns = {
+            name: pa.array([row[place] for row in rows], kinds.get(name, pa.string()))
+            for place, name in enumerate(names)
+        }
+        return pa.table(columns), rows
 
     def expose(self, experiment: str, unit: str, arm: str, at: datetime, differs: bool = False) -> None:
         """Log that a unit met an arm; only the first time counts, and a second arm shows in the log.
@@ -181,6 +189,14 @@ def _may_ask(connection: Any, user_id: str, at: datetime, hours: float, lists: i
         return False
     sql = "SELECT count(*) FROM offers WHERE user_id = ? AND shown_at > ?"
     return int(connection.execute(sql, (user_id, last)).fetchone()[0]) >= lists
+
+
+def _with_features(table: pa.Table, rows: list[tuple[Any, ...]]) -> pa.Table:
+    """`table` with the features of its items, which the last column of `rows` holds."""
+    known = [_of_item(row[-1], item) for row, item in zip(rows, table["item_id"].to_pylist(), strict=True)]
+    for name in dict.fromkeys(name for entry in known for name in entry):
+        table = table.append_column(name, pa.array([entry.get(name) for entry in known], pa.float64()))
+    return table
 
 
 def _of_item(features: str | None, item_id: str) -> Mapping[str, float]:

@@ -25,8 +25,8 @@ from tastemaker.flows.retention.live.deployed import (
     learnt_from,
     load_deployed,
 )
+from tastemaker.flows.retention.live.shown import question_rows, shown_rows
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.retention.prompts import QUESTION
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, far_off, slopes_table
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds, judge, skill
@@ -34,12 +34,15 @@ from tastemaker.retention.proxy.model import slope_intervals
 from tastemaker.retention.proxy.parts import PARTS, rows_of
 from tastemaker.retention.report import ClaimReport
 from tastemaker.retention.weights import response_weights
+from tastemaker.retention.weights.claim import FEWEST, SMALLEST
+from tastemaker.retention.weights.stages import asked_of_shown
 from tastemaker.stats.intervals import Interval
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
 from tastemaker.store.database.surveys import ASKED
 
 LEAST = 400
 COVARIATES = ("activity", "popularity", "user_likes")
+SHOWN = (*COVARIATES, "item_likes", "place")  # what also decides what is played, and so asked about
 SIMULATED = re.compile(r"^simulated-")
 NAME = "surveys of the workspace"
 
@@ -71,7 +74,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     database = Database(opened.database)
     rows = question_rows(Surveys(database))
     answers = rows.num_rows - rows["answer"].null_count
-    before = _watched(opened, database, rows)
+    before, shown = _watched(opened, database, rows), shown_rows(opened, database)
     database.close()
     if answers < least:
         return _refused(
@@ -79,7 +82,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
             " needed"
         )
     try:
-        rows, weighing = weighed(rows)
+        rows, weighing = weighed(rows, shown)
         report(KIND, 1, 4, "fitting")
         learnt = learn_proxy(rows, opened.settings.seed)
     except InputError as error:
@@ -137,10 +140,13 @@ def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
         since = _since(database, rows)
     finally:
         database.close()
+    reason = ""
     if mark is None:
-        return {"proxy": None, "text": "no proxy is deployed: nothing to watch", "exit_code": 1}
-    if since.num_rows == since["answer"].null_count:
-        return {"proxy": mark, "text": f"proxy {mark}: no answer since it was deployed", "exit_code": 1}
+        reason = "no proxy is deployed: nothing to watch"
+    elif since.num_rows == since["answer"].null_count:
+        reason = f"proxy {mark}: no answer since it was deployed"
+    if mark is None or reason:
+        return {"proxy": mark, "reason": reason, "text": reason, "exit_code": 1}
     claim = drift_claim(load_deployed(opened, mark), weighed(since)[0], NAME)
     settings = dict(claim.settings) | {"proxy": mark, "adjust": opened.settings.adjust}
     written = write_claim(replace(claim, settings=settings), out)
@@ -148,18 +154,12 @@ def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
     return written | {"proxy": mark, "exit_code": claim.exit_code}
 
 
-def question_rows(surveys: Surveys) -> pa.Table:
-    """Questions of the survey whose slate logged its features, those first, without rows that lack one."""
-    rows = surveys.rows()
-    rows = rows.filter(pc.equal(rows["question"], QUESTION))
-    for name in [item for item in rows.column_names if item not in ASKED]:
-        rows = rows.filter(pc.is_valid(rows[name]))
-    return rows
-
-
 def _since(database: Database, rows: pa.Table) -> pa.Table:
     """The rows asked since the newest deployment of a proxy."""
-    start = next(row.timestamp for row in database.deployments() if row.kind == KIND)
+    start = next(
+        (row.timestamp for row in database.deployments() if row.kind == KIND),
+        datetime.max.replace(tzinfo=UTC),
+    )
     return rows.filter(pc.greater(rows["timestamp"], pa.scalar(start, rows["timestamp"].type)))
 
 
@@ -177,16 +177,44 @@ def _watched(workspace: Workspace, database: Database, rows: pa.Table) -> str:
     return f"{claim.verdict}. {claim.because}"
 
 
-def weighed(rows: pa.Table) -> tuple[pa.Table, str]:
-    """Rows with a weight that makes those who answered stand for everyone asked, and how in words."""
+def weighed(rows: pa.Table, shown: pa.Table | None = None) -> tuple[pa.Table, str]:
+    """Rows with a weight, and how they got it in words: one that makes those who answered stand for
+    everything shown, where `shown` is given and that can be told; else for everyone asked; else the chance of
+    being asked alone.
+    """
+    words = []
+    if shown is not None:
+        try:
+            asked = asked_of_shown(shown, SHOWN)
+            chance = dict(zip(_keys(asked), asked["asked_probability"].to_pylist(), strict=True))
+            place = rows.column_names.index("asked_probability")
+            staged = rows.set_column(
+                place, "asked_probability", pa.array([chance[key] for key in _keys(rows)])
+            )
+            weights = response_weights(staged, SHOWN)
+            if weights.ess >= max(FEWEST, SMALLEST * weights.answered):
+                played = int(pc.sum(shown["played"]).as_py())
+                text = (
+                    f"{shown.num_rows:,} rows shown, {played:,} played, {rows.num_rows:,} asked,"
+                    f" {weights.answered:,} of those asked answered: weighted to match everything shown on"
+                    f" {len(SHOWN)} counts (worth {weights.ess:.0f} answers)"
+                )
+                return rows.append_column("weight", pa.array(weights.weight)), text
+            words.append(f"a few weights would decide (worth {weights.ess:.0f} answers)")
+        except InputError as error:
+            words.append(f"not weighted to what was shown ({error})")
     try:
         weights = response_weights(rows, COVARIATES)
-        weight, share = weights.weight, f"{weights.response_rate:.0%} of those asked answered"
-        text = f"{share}, weighted to match on {len(COVARIATES)} counts"
+        weight = weights.weight
+        words.append(f"{weights.response_rate:.0%} of those asked answered, weighted to match everyone asked")
     except InputError as error:
         weight = 1.0 / rows["asked_probability"].to_numpy()
-        text = f"weighted by the chance of being asked alone ({error})"
-    return rows.append_column("weight", pa.array(weight)), text
+        words.append(f"weighted by the chance of being asked alone ({error})")
+    return rows.append_column("weight", pa.array(weight)), "; ".join(words)
+
+
+def _keys(rows: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(rows["request_id"].to_pylist(), rows["item_id"].to_pylist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -68,16 +68,9 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
     """
     s = checked_covariance(covariance, n)
     owner = owners(blocks, len(s))
-    sizes = np.bincount(owner)
-    if (sizes == 1).any() or (len(sizes) == 1 and sizes[0] < 3):
-        name = list(blocks)[int(np.argmin(sizes))]
-        raise InputError(
-            f"factor '{name}' has {sizes.min()} item{'s' if sizes.min() > 1 else ''}: its loadings are not"
-            " identified; a factor needs three items, or two beside another factor; for one question use"
-            " test-retest and the reliability grid"
-        )
+    refuse_unidentified(blocks, owner)
     seen = Moments(s[None], np.zeros((1, len(s))), np.array([float(n)]))
-    q, p = len(sizes), len(s)
+    q, p = int(owner.max()) + 1, len(s)
 
     def model(theta: Floats) -> tuple[Floats, Floats]:
         load = np.zeros((*theta.shape[:-1], p, q))
@@ -91,11 +84,23 @@ def fit_cfa(covariance: npt.ArrayLike, n: int, blocks: Mapping[str, Sequence[int
     implied = model(theta)
     sd = np.sqrt(np.diag(implied[0][0]))
     loadings, residual = theta[:p] / sd, theta[p : 2 * p] / sd**2
-    loadings, phi = _positive(loadings, correlations(theta[2 * p :], q), owner)
+    loadings, phi = positive(loadings, correlations(theta[2 * p :], q), owner)
     fit = fit_of(implied, seen, len(theta), means=False)
     cr, ave = composite_reliability(loadings, owner), average_variance(loadings, owner)
     named = {name: tuple(int(i) for i in items) for name, items in blocks.items()}
-    return CfaFit(named, loadings, phi, residual, cr, ave, fit, _improper(residual, phi))
+    return CfaFit(named, loadings, phi, residual, cr, ave, fit, improper(residual, phi))
+
+
+def refuse_unidentified(blocks: Mapping[str, Sequence[int]], owner: npt.NDArray[np.int64]) -> None:
+    """Raises InputError naming a factor whose loadings are not identified."""
+    sizes = np.bincount(owner)
+    if (sizes == 1).any() or (len(sizes) == 1 and sizes[0] < 3):
+        name = list(blocks)[int(np.argmin(sizes))]
+        raise InputError(
+            f"factor '{name}' has {sizes.min()} item{'s' if sizes.min() > 1 else ''}: its loadings are not"
+            " identified; a factor needs three items, or two beside another factor; for one question use"
+            " test-retest and the reliability grid"
+        )
 
 
 def composite_reliability(loadings: Floats, owner: npt.NDArray[np.int64]) -> Floats:
@@ -167,13 +172,14 @@ def start_values(s: Floats, owner: npt.NDArray[np.int64]) -> Floats:
     return np.concatenate([sign * level * sd, (1 - level**2) * sd**2, np.full(q * (q - 1) // 2, 0.2)])
 
 
-def _positive(loadings: Floats, phi: Floats, owner: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+def positive(loadings: Floats, phi: Floats, owner: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
     """The same solution with each factor pointing the way most of its loadings do."""
     sign = np.where(np.bincount(owner, loadings) < 0, -1.0, 1.0)
     return loadings * sign[owner], phi * np.outer(sign, sign)
 
 
-def _improper(residual: Floats, phi: Floats) -> str:
+def improper(residual: Floats, phi: Floats) -> str:
+    """Why a solution cannot be taken at face value; empty where it can."""
     reasons = []
     if (residual < 0).any():
         reasons.append(f"item {int(np.argmin(residual))} has a negative residual variance")

@@ -10,15 +10,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.validity.factor.cfa import CUTOFFS, CfaFit, fit_cfa
 from tastemaker.retention.validity.factor.discriminant import htmt, htmt_bounds
 from tastemaker.retention.validity.factor.invariance import Invariance, invariance
+from tastemaker.retention.validity.factor.ordinal import fit_ordinal_cfa, is_ordinal
 from tastemaker.retention.validity.reliability import alpha
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
+METHODS = ("maximum likelihood", "polychoric correlations and WLSMV (ordered answers)")
 Group = tuple[npt.ArrayLike, npt.ArrayLike, int]
 
 
@@ -30,15 +32,17 @@ def battery_claim(
     names: Sequence[str] = (),
     groups: Mapping[str, Group] | None = None,
     bounds: Mapping[tuple[str, str], Interval] | None = None,
+    ordinal: CfaFit | None = None,
 ) -> tuple[CfaFit, ClaimReport]:
     """CFA, reliability, convergent and discriminant validity of a battery, each against its cut-off, in one
     report.
 
     covariance (p, p) with divisor n; blocks: factor -> items; names (p,) of the items; groups: as in
-    `invariance`; bounds: of `htmt_bounds`. Supported when every check passes, not supported when one fails.
+    `invariance`; bounds: of `htmt_bounds`; ordinal: of `fit_ordinal_cfa` where the answers are ordered, else
+    maximum likelihood of the covariance. Supported when every check passes, not supported when one fails.
     Raises as `fit_cfa`.
     """
-    fit = fit_cfa(covariance, n, blocks)
+    fit = fit_cfa(covariance, n, blocks) if ordinal is None else ordinal
     s = np.asarray(covariance, dtype=np.float64)
     labels = list(names) or [f"item {i + 1}" for i in range(len(s))]
     factors = _factors(fit, s, n)
@@ -47,10 +51,12 @@ def battery_claim(
     levels = invariance(groups, blocks) if groups else []
     failed = [str(check["check"]) for check in checks if check["passes"] is False]
     failed += [f"{entry.level} invariance" for entry in levels if not entry.holds]
-    passed = len(checks) + len(levels) - len(failed)
+    undecided = [str(check["check"]) for check in checks if check["passes"] is None]
+    passed = len(checks) + len(levels) - len(failed) - len(undecided)
     words = f"{passed} of {len(checks) + len(levels)} checks pass" + (
         f"; fails: {', '.join(failed)}." if failed else "."
     )
+    words += f" Open, its interval holds the limit: {', '.join(undecided)}." if undecided else ""
     words += "".join(
         f" Item '{item}' runs against the others of '{factor}' (loading {loading:.2f}): where it is worded"
         f" the other way round, give --reverse {item}."
@@ -59,13 +65,14 @@ def battery_claim(
     )
     report = ClaimReport(
         claim=f"The battery measures {len(blocks)} separate things: {', '.join(blocks)}",
-        verdict="cannot tell" if fit.improper else "not supported" if failed else "supported",
+        verdict=_battery_verdict(fit, failed, undecided),
         because=f"{fit.improper.capitalize()}: the solution is improper. {words}" if fit.improper else words,
         tables=(
             Table.of(
                 "Checks",
                 checks,
-                f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}; cut-offs are conventions.",
+                f"chi2 = {fit.fit.chi2:.3f}, df = {fit.fit.df}, n = {n}, by {METHODS[ordinal is not None]};"
+                " cut-offs are conventions.",
             ),
             Table.of("Factors", factors),
             Table.of("Standardised loadings", _loadings(fit, labels)),
@@ -74,7 +81,8 @@ def battery_claim(
                     Table.of(
                         "Invariance across groups",
                         _levels(levels),
-                        "Comparing means needs scalar invariance.",
+                        "Of the answers as numbers, by maximum likelihood. Comparing means needs scalar"
+                        " invariance.",
                     )
                 ]
                 if levels
@@ -83,7 +91,8 @@ def battery_claim(
         ),
         figures=(_figure(fit, labels),),
         assumptions=(
-            "answers are close to normal and respondents independent",
+            "respondents are independent, and "
+            + ("answers are close to normal" if ordinal is None else "answers are cut from normal variables"),
             "each item measures one thing",
         ),
         limits=(
@@ -93,6 +102,12 @@ def battery_claim(
         settings={"blocks": {name: [labels[i] for i in items] for name, items in blocks.items()}, "n": n},
     )
     return fit, report
+
+
+def _battery_verdict(fit: CfaFit, failed: Sequence[str], undecided: Sequence[str]) -> Verdict:
+    if fit.improper:
+        return "cannot tell"
+    return "not supported" if failed else "cannot tell" if undecided else "supported"
 
 
 def _against(fit: CfaFit, labels: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
@@ -118,7 +133,7 @@ def _checks(
             "check": "RMSEA",
             "value": Interval(f.rmsea, f.rmsea_low, f.rmsea_high, f.n, "RMSEA, 90 %"),
             "asked for": "≤ .06",
-            "passes": f.rmsea <= CUTOFFS["rmsea"],
+            "passes": f.rmsea <= CUTOFFS["rmsea"] or (None if f.rmsea_low <= CUTOFFS["rmsea"] else False),
         },
         {"check": "SRMR", "value": f.srmr, "asked for": "≤ .08", "passes": f.srmr <= CUTOFFS["srmr"]},
     ]
@@ -225,7 +240,8 @@ def _figure(fit: CfaFit, labels: Sequence[str]) -> Intervals:
 @dataclass(frozen=True, eq=False)
 class Battery:
     """covariance (p, p) with divisor n; n people; blocks: factor -> rows of its items; names (p,); groups:
-    name -> covariance, means, n; bounds: HTMT with intervals; left_out: people with a missing item.
+    name -> covariance, means, n; bounds: HTMT with intervals; left_out: people with a missing item; ordinal:
+    the factor analysis of ordered answers, None where they are numbers.
     """
 
     covariance: Floats
@@ -235,6 +251,7 @@ class Battery:
     groups: dict[str, tuple[Floats, Floats, int]] | None
     bounds: dict[tuple[str, str], Interval]
     left_out: int
+    ordinal: CfaFit | None
 
 
 def battery(
@@ -254,6 +271,11 @@ def battery(
     item that everyone answered the same.
     """
     names = [item for items in blocks.values() for item in items]
+    if "user_id" in answers.column_names:
+        who, people = codes(answers, "user_id", name)
+        if len(people) < len(who):
+            twice = people[int(np.argmax(np.bincount(who) > 1))]
+            raise InputError(f"{name}: user '{twice}' has several rows; a battery has one row a person")
     x = (
         np.column_stack([numbers(answers, item, name, nulls=True) for item in names])
         if names
@@ -287,6 +309,6 @@ def battery(
         }
     many = len(blocks) > 1 and all(len(items) > 1 for items in blocks.values())
     bounds = htmt_bounds(rows, numbered, key=key, resamples=resamples) if many else {}
-    return Battery(
-        np.cov(rows.T, bias=True), len(rows), numbered, names, groups, bounds, int((~complete).sum())
-    )
+    ordinal = fit_ordinal_cfa(rows, numbered) if is_ordinal(rows) else None
+    left_out = int((~complete).sum())
+    return Battery(np.cov(rows.T, bias=True), len(rows), numbered, names, groups, bounds, left_out, ordinal)

@@ -144,7 +144,7 @@ def fit_of(implied: tuple[Floats, Floats], seen: Moments, parameters: int, *, me
         -0.5 * float(seen.n @ (p * np.log(2 * np.pi) + np.linalg.slogdet(seen.covariance)[1] + p))
         - statistic / 2
     )
-    low, high = (_noncentral(statistic, df, q) for q in (0.95, 0.05))
+    low, high = (noncentral(statistic, df, q) for q in (0.95, 0.05))
     scale = groups / (df * n) if df else 0.0
     return Fit(
         chi2=statistic,
@@ -153,7 +153,7 @@ def fit_of(implied: tuple[Floats, Floats], seen: Moments, parameters: int, *, me
         baseline_chi2=base,
         baseline_df=base_df,
         cfi=1 - excess / base_excess if base_excess else 1.0,
-        tli=_tli(statistic, df, base, base_df),
+        tli=tucker_lewis(statistic, df, base, base_df),
         rmsea=float(np.sqrt(excess * scale)),
         rmsea_low=float(np.sqrt(low * scale)),
         rmsea_high=float(np.sqrt(high * scale)),
@@ -168,11 +168,12 @@ def fit_of(implied: tuple[Floats, Floats], seen: Moments, parameters: int, *, me
     )
 
 
-def _tli(statistic: float, df: int, base: float, base_df: int) -> float:
+def tucker_lewis(statistic: float, df: int, base: float, base_df: int) -> float:
+    """TLI of a statistic against its baseline's."""
     return (base / base_df - statistic / df) / (base / base_df - 1) if df and base != base_df else 1.0
 
 
-def _noncentral(statistic: float, df: int, level: float) -> float:
+def noncentral(statistic: float, df: int, level: float) -> float:
     """The noncentrality at which `statistic` is the `level` quantile from below; 0 where none is that
     small.
     """
