@@ -285,10 +285,8 @@ def test_the_live_proxy_is_watched_by_person_whatever_rule_ranks(proxied: Path, 
     assert "the proxy until now: not supported" in again["text"]
     assert again["fitted"] < again["answers"] and f"{again['fitted']:,} survey answers of" in again["text"]
     withdraw_proxy(root)
-    assert drift(root) == (
-        1,
-        {"proxy": None, "text": "no proxy is deployed: nothing to watch", "exit_code": 1},
-    )
+    code, nothing = drift(root)
+    assert code == 1 and nothing["proxy"] is None and "nothing to watch" in nothing["reason"]
 
 
 def test_answers_stand_for_everything_shown_though_only_what_is_played_is_asked_about(
@@ -306,7 +304,8 @@ def test_answers_stand_for_everything_shown_though_only_what_is_played_is_asked_
             event = played(f"s{day}-{user}-e", user, slate.rows[place].item_id, slate.request_id)
             survey = service.add_events([event])["survey"]
             if survey and rng.random() < 0.8:
-                service.answer_survey(survey["question_id"], user, 5 - place // 2)
+                answer = 5 - place // 2 if rng.random() < 0.75 else 1
+                service.answer_survey(survey["question_id"], user, answer)
     words = ["retention", "survey", "weigh", root, "--covariate", "place", "--covariate", "activity"]
     result = CliRunner().invoke(app, [*map(str, words), "--out", str(out), "--json", "-q"])
     report = json.loads(result.stdout)
@@ -317,10 +316,10 @@ def test_answers_stand_for_everything_shown_though_only_what_is_played_is_asked_
     means = {
         row[0]: row[1] for row in next(t for t in report["tables"] if t["title"] == "Mean answer")["rows"]
     }
-    # Over all six places the answers are 5, 5, 4, 4, 3, 3; those asked about were mostly 5.
+    # Over all six places three in four answers are 5, 5, 4, 4, 3, 3, the others 1: a mean of 3.25.
     raw = Surveys(service.database).rows()["answer"].drop_null().to_numpy().mean()
-    assert raw > 4.3
-    assert means["doubly robust"]["value"] == pytest.approx(4.0, abs=0.1)
+    assert raw > 3.45
+    assert means["doubly robust"]["value"] == pytest.approx(3.25, abs=0.15)
     fitted = fit_live(root, quiet, least=40, deploy=False)
     assert f"{3 * USERS * 6:,} rows shown, {3 * USERS:,} played" in fitted["text"]
 

@@ -188,9 +188,8 @@ def weighed(rows: pa.Table, shown: pa.Table | None = None) -> tuple[pa.Table, st
             asked = asked_of_shown(shown, SHOWN)
             chance = dict(zip(_keys(asked), asked["asked_probability"].to_pylist(), strict=True))
             place = rows.column_names.index("asked_probability")
-            staged = rows.set_column(
-                place, "asked_probability", pa.array([chance[key] for key in _keys(rows)])
-            )
+            known = pa.array([chance.get(key) for key in _keys(rows)], pa.float64())
+            staged = rows.set_column(place, "asked_probability", known)
             weights = response_weights(staged, SHOWN)
             if weights.ess >= max(FEWEST, SMALLEST * weights.answered):
                 played = int(pc.sum(shown["played"]).as_py())
