@@ -231,3 +231,46 @@ def test_help_teaches_with_an_example() -> None:
     for command in ("weigh", "validate"):
         code, text = run(command, "--help")
         assert code == 0 and "Example" in text and "--json" in text
+
+
+def test_words_for_nothing_padded_ids_and_two_spellings(
+    surveys: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table, about = (
+        read_typed(surveys / "surveys.csv"),
+        [
+            "--users",
+            surveys / "users.csv",
+            "--covariate",
+            "age",
+        ],
+    )
+    answers = ["NA" if value is None else str(value) for value in table["answer"].to_pylist()]
+    users = [f" {user} " if place == 3 else user for place, user in enumerate(table["user_id"].to_pylist())]
+    written = table.set_column(table.column_names.index("answer"), "answer", pa.array(answers))
+    written = written.set_column(written.column_names.index("user_id"), "user_id", pa.array(users))
+    pc.write_csv(written, tmp_path / "r.csv")
+    code, text = run("weigh", tmp_path / "r.csv", *about, "--out", tmp_path / "w", "--json", "-q")
+    assert code == 0 and json.loads(text)["verdict"] == "supported"
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("cells that say 'NA' are read as empty" in message for message in messages)
+    assert any("1 cells have blanks around them (the first is ' 003 ')" in message for message in messages)
+    questions = ["Return" if place % 2 else "return" for place in range(table.num_rows)]
+    pc.write_csv(
+        table.set_column(table.column_names.index("question"), "question", pa.array(questions)),
+        tmp_path / "q.csv",
+    )
+    with pytest.raises(InputError, match="'return' and 'Return', two spellings of one value"):
+        run("weigh", tmp_path / "q.csv", *about, "--out", tmp_path / "v")
+
+
+def test_margins_are_raked_to(surveys: Path, tmp_path: Path) -> None:
+    (tmp_path / "margins.csv").write_text("covariate,value,share\ncountry,GB,70\ncountry,SE,30\n")
+    about = ["--users", surveys / "users.csv", "--covariate", "age", "--margins", tmp_path / "margins.csv"]
+    words = ["weigh", surveys / "surveys.csv", *about, "--out", tmp_path / "w"]
+    code, text = run(*words, "--json", "-q")
+    report = json.loads(text)
+    assert code == 0 and "raked to the margins" in [row[0] for row in report["tables"][2]["rows"]]
+    weights = pq.read_table(tmp_path / "w" / "weights.parquet")
+    raked, country = weights["raked"].to_numpy(), np.array(weights["country"].to_pylist())
+    assert raked[country == "GB"].sum() / raked.sum() == pytest.approx(0.7)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 
 from tastemaker.errors import InputError
 from tastemaker.retention.validity import alpha
 from tastemaker.retention.validity.factor import fit_cfa, htmt, htmt_bounds, invariance
-from tastemaker.retention.validity.factor.claim import battery_claim
+from tastemaker.retention.validity.factor.claim import battery, battery_claim
+from tastemaker.retention.validity.factor.ordinal import fit_ordinal_cfa, is_ordinal, polychoric_moments
 
 HS = """1.358370
 0.407371 1.381784
@@ -160,3 +162,64 @@ def test_the_battery_of_holzinger_is_a_mixed_verdict() -> None:
     assert not any(passes[name] for name in ("CFI", "RMSEA", "AVE of visual"))
     assert all(passes[name] for name in ("SRMR", "HTMT of visual and textual", "AVE of textual"))
     assert "scalar invariance" in report.because
+
+
+def ordered(n: int = 600, seed: int = 7) -> npt.NDArray[np.float64]:
+    """Nine items of five answers, cut from three correlated normal factors."""
+    rng = np.random.default_rng(seed)
+    factors = rng.multivariate_normal(np.zeros(3), [[1, 0.5, 0.3], [0.5, 1, 0.4], [0.3, 0.4, 1]], n)
+    loads = [0.8, 0.7, 0.6, 0.75, 0.65, 0.7, 0.8, 0.6, 0.5]
+    columns = [
+        1
+        + np.searchsorted(
+            [-1.2, -0.4, 0.4, 1.2],
+            load * factors[:, place // 3] + np.sqrt(1 - load**2) * rng.standard_normal(n),
+        )
+        for place, load in enumerate(loads)
+    ]
+    return np.column_stack(columns).astype(float)
+
+
+def test_ordered_answers_give_what_lavaan_gives() -> None:
+    """lavaan 0.6.14, WLSMV, of the same table; `benchmarks/retention/agreement.py` asks R anew."""
+    fit = fit_ordinal_cfa(ordered(), BLOCKS)
+    f = fit.fit
+    assert [round(v, 3) for v in (f.chi2, f.baseline_chi2, f.cfi, f.tli)] == [43.847, 1453.697, 0.986, 0.979]
+    assert [round(v, 3) for v in (f.rmsea, f.rmsea_low, f.rmsea_high, f.srmr)] == [0.037, 0.019, 0.054, 0.033]
+    assert f.df == 24 and f.p == pytest.approx(0.008, abs=5e-4) and np.isnan(f.aic)
+    expected = [0.7418, 0.6803, 0.6627, 0.7838, 0.6471, 0.7127, 0.6676, 0.6091, 0.5694]
+    assert fit.loadings == pytest.approx(expected, abs=6e-5)
+    assert fit.phi[np.tril_indices(3, -1)] == pytest.approx([0.438, 0.285, 0.390], abs=6e-4)
+
+
+def test_the_variance_of_polychorics_is_that_of_resampled_people() -> None:
+    answers, rng = ordered(1_500, 1)[:, :3], np.random.default_rng(2)
+    rho, gamma = polychoric_moments(answers)
+    drawn = [polychoric_moments(answers[rng.integers(0, 1_500, 1_500)])[0] for _ in range(300)]
+    assert np.var(drawn, axis=0) * 1_500 == pytest.approx(np.diag(gamma), rel=0.25)
+    twice = polychoric_moments(np.tile(answers, (2, 1)), np.tile(np.arange(1_500), 2))
+    assert twice[0] == pytest.approx(rho) and twice[1] == pytest.approx(
+        2 * gamma
+    )  # no more people than before
+
+
+def test_ordered_answers_are_known_and_fitted_as_such() -> None:
+    answers = ordered()
+    assert is_ordinal(answers) and not is_ordinal(answers + 0.5)
+    assert not is_ordinal(np.random.default_rng(0).normal(size=(50, 2)))
+    names = [f"x{i}" for i in range(9)]
+    table = pa.table(dict(zip(names, answers.T, strict=True)))
+    blocks = {factor: [names[i] for i in items] for factor, items in BLOCKS.items()}
+    given = battery(table, blocks, resamples=50)
+    assert given.ordinal is not None
+    fit, claim = battery_claim(given.covariance, given.n, given.blocks, names=names, ordinal=given.ordinal)
+    assert fit is given.ordinal and "WLSMV" in claim.tables[0].note
+    numbers = pa.table({name: column + 0.25 for name, column in zip(names, answers.T, strict=True)})
+    assert battery(numbers, blocks, resamples=50).ordinal is None
+    people = table.append_column("user_id", pa.array([f"u{i // 2}" for i in range(600)]))
+    with pytest.raises(InputError, match="user 'u0' has several rows; a battery has one row a person"):
+        battery(people, blocks)
+    with pytest.raises(InputError, match="repeat each other"):
+        fit_ordinal_cfa(
+            np.column_stack([answers[:, [0, 0, 1]], answers[:, 3:6]]), {"a": [0, 1, 2], "b": [3, 4, 5]}
+        )

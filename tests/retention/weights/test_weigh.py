@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from tastemaker.errors import InputError
-from tastemaker.retention.weights import WeightSettings, response_weights
+from tastemaker.retention.weights import WeightSettings, response_weights, weights_claim
+from tastemaker.retention.weights.rake import rake, raked_mean
+from tastemaker.retention.weights.stages import asked_of_shown, stages_table
 
 
 def survey(
@@ -236,3 +238,106 @@ def test_bad_probabilities_are_named(bad: float) -> None:
     asked[4] = bad
     with pytest.raises(InputError, match="row 5, column 'asked_probability'"):
         response_weights(survey(x, answered, asked=asked), ["x0"])
+
+
+def people(n: int = 800, seed: int = 4) -> pa.Table:
+    """A survey with a text covariate and a number, of which the young answer less and like more."""
+    rng = np.random.default_rng(seed)
+    young, country = rng.random(n) < 0.5, rng.choice(["de", "fr", "se"], n, p=[0.5, 0.3, 0.2])
+    answered = rng.random(n) < np.where(young, 0.3, 0.8)
+    answer = np.clip(np.round(np.where(young, 4.2, 2.6) + rng.normal(size=n)), 1, 5)
+    table = survey(rng.normal(size=(n, 1)), answered, y=answer)
+    return table.append_column("country", pa.array(country)).append_column(
+        "age", pa.array(np.where(young, "young", "old"))
+    )
+
+
+def margins(**shares: dict[str, float]) -> pa.Table:
+    cells = [(name, value, share) for name, values in shares.items() for value, share in values.items()]
+    return pa.table(
+        {
+            name: list(column)
+            for name, column in zip(("covariate", "value", "share"), zip(*cells, strict=True), strict=True)
+        }
+    )
+
+
+def test_raking_meets_the_margins_and_moves_the_mean() -> None:
+    shown = people()
+    weight = response_weights(shown, ["age"]).weight
+    raked = rake(
+        shown, weight, margins(age={"young": 0.2, "old": 0.8}, country={"de": 20, "fr": 40, "se": 40})
+    )
+    assert raked.weight.sum() == pytest.approx(weight.sum()) and (raked.weight[weight == 0] == 0).all()
+    assert [row[4] for row in raked.rows] == pytest.approx([0.2, 0.8, 0.2, 0.4, 0.4], abs=1e-9)
+    mean = raked_mean(shown, raked)
+    assert mean.low < 0.2 * 4.1 + 0.8 * 2.6 < mean.high  # clipping takes about .1 off the young
+    _, claim = weights_claim(shown, ["age"], margins=margins(age={"young": 0.2, "old": 0.8}))
+    assert claim.tables[2].rows[-1][0] == "raked to the margins"
+    assert any(table.title == "Margins of the population" for table in claim.tables)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"age": {"young": 0.2, "old": 0.7}}, "the shares of 'age' sum to 0.9"),
+        ({"age": {"old": 1.0}}, "'age=young' of surveys has no share"),
+        ({"age": {"young": 0.2, "old": 0.7, "dead": 0.1}}, "'age=dead': nobody answered"),
+        ({"age": {"young": 0.0, "old": 1.0}}, "'age=young': there are answers where its share is 0"),
+        ({"height": {"tall": 1.0}}, "column 'height' is missing"),
+    ],
+)
+def test_margins_that_cannot_be_met_are_named(given: dict[str, dict[str, float]], words: str) -> None:
+    shown = people(100)
+    with pytest.raises(InputError, match=words):
+        rake(shown, response_weights(shown, ["x0"]).weight, margins(**given))
+
+
+def test_who_plays_is_taken_back_in_two_steps() -> None:
+    """People play what stands high and answer well of it: the mean of the asked is not that of the shown."""
+    rng = np.random.default_rng(9)
+    n = 40_000
+    x = rng.normal(size=n)
+    asked = rng.random(n) < 0.5 / (1 + np.exp(-(x - 1)))
+    answered = asked & (rng.random(n) < 1 / (1 + np.exp(-x)))
+    y = np.clip(np.round(3 + 0.8 * x + 0.5 * rng.normal(size=n)), 1, 5)
+    shown = survey(x[:, None], answered, y=y).append_column("asked", pa.array(asked.astype(float)))
+    shown = shown.append_column("played", pa.array(np.ones(n)))
+    rows = asked_of_shown(shown, ["x0"])
+    weights = response_weights(rows, ["x0"])
+    values = np.nan_to_num(rows["answer"].to_numpy(zero_copy_only=False))
+    mean = float(weights.weight @ values / weights.weight.sum())
+    assert abs(mean - y.mean()) < 0.05 < 0.4 < y[answered].mean() - y.mean()
+    stages = {row[0]: row[1:] for row in stages_table(shown, ["x0"]).rows}
+    assert stages["shown"][0] == n and stages["answered"][0] == answered.sum() and stages["asked"][2] > 0.3
+
+
+def test_odd_cells_are_named_and_rare_values_pooled() -> None:
+    shown = people()
+    ages = np.random.default_rng(0).integers(18, 75, 800).astype(float)
+    _, fine = weights_claim(shown.append_column("years", pa.array(ages)), ["years", "age"])
+    assert fine.verdict == "supported"
+    for cell in (999.0, -1.0, 99.0, 5000.0):
+        odd = ages.copy()
+        odd[3] = cell
+        _, claim = weights_claim(shown.append_column("years", pa.array(odd)), ["years", "age"])
+        named = f"'years' has {cell:g} far from its other values" in claim.because
+        assert named == (cell != -1.0 and cell != 99.0) and (claim.verdict == "cannot tell") == named
+    country = shown["country"].to_pylist()
+    spelt = shown.set_column(shown.column_names.index("country"), "country", pa.array(["DE", *country[1:]]))
+    with pytest.raises(InputError, match="two spellings of one value"):
+        weights_claim(spelt, ["country"])
+    rare = ["xa" if i < 30 else "xb" if i < 55 else "xc" if i < 60 else c for i, c in enumerate(country)]
+    answers = shown["answer"].to_pylist()
+    few = shown.set_column(shown.column_names.index("country"), "country", pa.array(rare))
+    kept = [
+        None if r.startswith("x") and i % 5 else a for i, (r, a) in enumerate(zip(rare, answers, strict=True))
+    ]
+    few = few.set_column(
+        few.column_names.index("answer"),
+        "answer",
+        pa.array([4.0 if i % 5 == 0 and i < 60 else a for i, a in enumerate(kept)]),
+    )
+    weights, claim = weights_claim(few, ["country"])
+    assert any("other (xa, xb, xc)" in text for text in claim.assumptions) and not weights.thin
+    assert "country=other (xa, xb, xc)" in weights.coefficients
