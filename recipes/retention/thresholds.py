@@ -46,6 +46,7 @@ FEATURES = 8
 def main() -> None:
     """Draw, choose, watch, deploy, count."""
     options = parser(main, "100 samples of each kind instead of 2,000")
+    options.add_argument("--only", choices=TITLES, help="one part")
     arguments = read_arguments(options, NAME)
     runs = 100 if arguments.quick else 2_000
     journal = Journal(arguments.out, {"runs": runs, "seed": arguments.seed})
@@ -57,6 +58,8 @@ def main() -> None:
     }
     work: dict[str, Any] = {"promise": promise, "watch": watch, "deploy": deploy}
     for kind, cases in kinds.items():
+        if arguments.only not in (None, kind):
+            continue
         keys = [[kind, list(shape), value, part] for shape, value in cases for part in parts]
         done = journal.run(keys, lambda key: work[key[0]](arguments.seed, *key[1:]), kind)
         rows = []
