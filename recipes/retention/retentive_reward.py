@@ -134,8 +134,8 @@ def show(arguments: Any, seeds: list[int], compared: list[dict[str, Any]]) -> No
     ]
     skills = ", ".join(f"{item['skill']:.3f}" for item in compared)
     note = (
-        "Paired over listeners, 95 %. Share of the log loss of knowing only the average that the proxies take away"
-        f" on unseen people: {skills}."
+        "Paired over listeners, 95 %. Share of the log loss of knowing only the average that the proxies"
+        f" take away on unseen people: {skills}."
     )
     show_table(arguments.out, rows, "Fine-tuning sampled by the proxy (simulated listeners)", note)
     save_figure(arguments.out, picture(seeds, compared))
