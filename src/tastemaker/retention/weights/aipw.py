@@ -30,6 +30,7 @@ Ints = npt.NDArray[np.int64]
 Scale = tuple[float, float]
 
 MISSING_AT_RANDOM = "given the covariates, who answers does not depend on the answer"
+NOTHING = "no category has enough answers"
 POSITIVE = "everyone shown could have answered"
 
 
@@ -139,7 +140,7 @@ def _with_thin(
     thin, rows = thin_categories(shown, covariates, name)
     users = len(codes(shown, "user_id", name)[1])
     if rows.all():
-        why = f"no category has enough answers: {'; '.join(category.text for category in thin)}"
+        why = f"{NOTHING}: {'; '.join(category.text for category in thin)}"
         return Interval(np.nan, np.nan, np.nan, users, "mean", (), why)
     estimate = main(shown.filter(pa.array(~rows)) if thin else shown)
     if estimate.reason:

@@ -12,7 +12,7 @@ from tastemaker.errors import InputError
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
 from tastemaker.retention.surveys import SCALE
 from tastemaker.retention.validity.resample import effective_size
-from tastemaker.retention.weights.aipw import aipw_mean, answered_mean, tipping_point, weighted_mean
+from tastemaker.retention.weights.aipw import NOTHING, aipw_mean, answered_mean, tipping_point, weighted_mean
 from tastemaker.retention.weights.design import far_values, pooled
 from tastemaker.retention.weights.rake import Raked, rake, raked_mean
 from tastemaker.retention.weights.weigh import LEAST, LIMIT, ResponseWeights, WeightSettings, response_weights
@@ -133,7 +133,9 @@ def _verdict(
     ]
     doubts += far
     doubts += [
-        f"the {what} mean cannot be told: {mean.reason}" for what, mean in means.items() if mean.reason
+        f"the {what} mean cannot be told: {mean.reason}"
+        for what, mean in means.items()
+        if mean.reason.startswith(NOTHING)
     ]
     doubts += [
         f"the {what} mean {mean.value:.2f} lies outside the scale, {SCALE[0]} to {SCALE[1]}"
