@@ -20,6 +20,7 @@ from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, finish, group
 from tastemaker.cli.output import emit, fail, program
 from tastemaker.cli.progress import progress
+from tastemaker.cli.rehearse import rehearse
 from tastemaker.cli.retention import adjust, experiment, proxy, retain, survey
 from tastemaker.errors import InputError, TastemakerError
 
@@ -73,6 +74,7 @@ app.add_typer(keys.app, name="keys", short_help="Who may call the server, and wh
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
 app.add_typer(experiment.app, name="experiment", short_help="A/B tests, from the split to the decision.")
+app.command()(rehearse)
 app.add_typer(retention, name="retention", short_help="Surveys, returning, and a proxy that ranks.")
 
 

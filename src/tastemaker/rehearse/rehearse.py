@@ -1,0 +1,308 @@
+"""A rehearsal: the same crowd lives in worlds that differ in one part each, and a page says what each part
+did.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.errors import InputError
+from tastemaker.flows.retention.report import write_claim
+from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
+from tastemaker.rehearse.town import PARTS, Catalogue, Operator, Schedule, Town
+from tastemaker.retention.report import ClaimReport, Intervals, Lines, Table
+from tastemaker.stats.intervals import Interval
+from tastemaker.stats.random import generator, hashed_order
+from tastemaker.store import Workspace, write_json
+from tastemaker.store.settings import SETTINGS_FILE
+
+Floats = npt.NDArray[np.float64]
+Report = Callable[[str, float, float, str], None]
+HELD = 0.1  # share of the catalogue that arrives during the rehearsal
+ALL, NONE = "everything", "nothing"
+HARM = 0.01  # a part may cost at most this much of the chance to return, in all worlds
+DRAWS = 2_000
+
+
+@dataclass(frozen=True)
+class RehearsalSettings:
+    """people: how many of the workspace's users live on. without: parts to leave out, one world each, beside
+    the world with everything and the one with nothing. jobs: worlds at once.
+    """
+
+    people: int = 150
+    seed: int = 0
+    world: str = "item"
+    without: tuple[str, ...] = PARTS
+    schedule: Schedule = field(default_factory=Schedule)
+    jobs: int = 2
+
+    def __post_init__(self) -> None:
+        """Parts and worlds that are none, and bounds that make no rehearsal, are refused."""
+        if unknown := sorted(set(self.without) - set(PARTS)):
+            raise InputError(f"part '{unknown[0]}' is unknown; choose {', '.join(PARTS)}")
+        if self.world not in WORLDS:
+            raise InputError(f"world '{self.world}' is unknown; choose {', '.join(WORLDS)}")
+        if self.people < 20 or self.schedule.days < 2:
+            raise InputError("a rehearsal needs at least 20 people and 2 days")
+
+    @property
+    def arms(self) -> dict[str, frozenset[str]]:
+        """The parts that each world has."""
+        whole = frozenset(PARTS)
+        return (
+            {ALL: whole} | {f"without {part}": whole - {part} for part in self.without} | {NONE: frozenset()}
+        )
+
+
+def rehearse(workspace: Path, out: Path, settings: RehearsalSettings, report: Report) -> dict[str, Any]:
+    """Live the days in every world, and write the page; worlds that an earlier run finished are kept.
+
+    Raises InputError when the workspace has no tables, or fewer people than are wanted.
+    """
+    catalogue = split(Workspace.open(workspace), settings)
+    out.mkdir(parents=True, exist_ok=True)
+    plan = json.loads(json.dumps(asdict(settings)))
+    known = out / "rehearsal.json"
+    if known.exists() and json.loads(known.read_text()) != plan:
+        raise InputError(f"{out}: holds a rehearsal with other settings; choose another --out")
+    write_json(known, plan)
+    base = out / "base"
+    if not (out / "ready").exists():
+        report("the first model", 0, 1, "trained without the items that arrive later")
+        prepare(workspace, base, catalogue)
+        (out / "ready").write_text("trained\n")
+        report("the first model", 1, 1, "")
+    waiting = [arm for arm in settings.arms if not (out / f"{slug(arm)}.json").exists()]
+    report("worlds", len(settings.arms) - len(waiting), len(settings.arms), "")
+    with ProcessPoolExecutor(max(1, settings.jobs), mp_context=get_context("spawn")) as pool:
+        work = [pool.submit(live, arm, out, workspace, settings) for arm in waiting]
+        for done, (arm, lived) in enumerate(zip(waiting, work, strict=True), start=1):
+            lived.result()
+            report("worlds", len(settings.arms) - len(waiting) + done, len(settings.arms), arm)
+    diaries = {arm: json.loads((out / f"{slug(arm)}.json").read_text()) for arm in settings.arms}
+    return write_claim(judged(diaries, settings), out)
+
+
+def slug(arm: str) -> str:
+    """The arm's name as a file's."""
+    return arm.replace(" ", "-")
+
+
+def split(workspace: Workspace, settings: RehearsalSettings) -> Catalogue:
+    """The tables without media, and the tenth of the items that arrive later."""
+    items = workspace.table("items")
+    media = [name for name in ("audio", "image") if name in items.column_names]
+    items = items.drop_columns(media)
+    ids = items["item_id"].to_pylist()
+    order = hashed_order(ids, f"rehearsal-{settings.seed}")
+    held = tuple(ids[place] for place in order[: round(HELD * len(ids))])
+    catalogue = Catalogue(items, workspace.table("interactions"), held)
+    people = len(set(catalogue.interactions["user_id"].to_pylist()))
+    if people < settings.people:
+        raise InputError(f"{workspace.root}: {people} people, fewer than --people {settings.people}")
+    return catalogue
+
+
+def prepare(workspace: Path, folder: Path, catalogue: Catalogue) -> None:
+    """A workspace with the settings of another, trained on the catalogue of the first day.
+
+    Raises InputError when it cannot be trained.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    Workspace.create(folder)
+    shutil.copyfile(workspace / SETTINGS_FILE, folder / SETTINGS_FILE)
+    if (workspace / "cache").exists():
+        shutil.copytree(workspace / "cache", folder / "cache", dirs_exist_ok=True)
+    operator = Operator(folder)
+    operator.set({"exploration": 0.0, "ask_share": 0.0, "experiment": "", "host": "127.0.0.1"})
+    operator.ingest(catalogue, catalogue.held)
+    code, result = operator.command("train")
+    if code:
+        raise InputError(f"{folder}: the first training failed: {result.get('error', result)}")
+
+
+def live(arm: str, out: Path, workspace: Path, settings: RehearsalSettings) -> None:
+    """One world, from a copy of the first model to its diary."""
+    folder = out / slug(arm)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(out / "base", folder)
+    catalogue = split(Workspace.open(workspace), settings)
+    crowd = Crowd(
+        catalogue.items,
+        catalogue.interactions,
+        settings.people,
+        settings.seed,
+        CrowdSettings(world=settings.world),
+    )
+    town = Town(folder, crowd, catalogue, settings.arms[arm], settings.schedule)
+    diary = town.live(arm, lambda *_: None)
+    write_json(out / f"{slug(arm)}.json", asdict(diary))
+
+
+# ---- what the diaries say
+
+
+def judged(diaries: dict[str, dict[str, Any]], settings: RehearsalSettings) -> ClaimReport:
+    """What each part did, against the same world without it."""
+    rows = [outcome(arm, diary) for arm, diary in diaries.items()]
+    effects = {
+        f"{part}": paired(diaries[ALL], diaries[f"without {part}"], settings.seed)
+        for part in settings.without
+    }
+    effects["all parts together"] = paired(diaries[ALL], diaries[NONE], settings.seed)
+    harm = {name: effect for name, effect in effects.items() if effect.high < -HARM}
+    gain = effects["all parts together"]
+    verdict: Any = "not supported" if harm else "supported" if gain.low > 0 else "cannot tell"
+    because = f"All parts together move the true chance to return by {points(gain)}" + (
+        f"; {', '.join(harm)} costs more than {HARM:.0%}."
+        if harm
+        else "; no part is shown to cost more than 1 point."
+    )
+    said = [row for arm, diary in diaries.items() for row in nights(arm, diary)]
+    days = tuple(float(day + 1) for day in range(settings.schedule.days))
+    return ClaimReport(
+        "The loop raises the true chance to return, and no part of it does harm",
+        verdict,
+        because,
+        (
+            Table.of(
+                "The same crowd in each world",
+                rows,
+                "Returning is the true chance of each list, known to the simulation alone.",
+            ),
+            Table.of(
+                "What each part did to the true chance to return, in points",
+                [
+                    {"part": name, "difference to the same world without it": scaled(effect)}
+                    for name, effect in effects.items()
+                ],
+                "Paired by person; 95 % intervals by resampling people.",
+            ),
+            *([Table.of("What the nights said", said)] if said else []),
+        ),
+        (
+            Intervals.of(
+                "What each part did",
+                "points of the chance to return",
+                {k: scaled(v) for k, v in effects.items()},
+                reference=0.0,
+            ),
+            Lines(
+                "The true chance to return",
+                "day",
+                "mean over the lists of the day",
+                tuple((arm, days, daily(diary, settings.schedule.days)) for arm, diary in diaries.items()),
+            ),
+            Lines(
+                "Rows of items that arrived during the rehearsal",
+                "day",
+                "share of rows shown",
+                tuple(
+                    (arm, days, daily(diary, settings.schedule.days, new=True))
+                    for arm, diary in diaries.items()
+                ),
+            ),
+        ),
+        assumptions=(
+            "built in: liking follows attributes, people alike, and quality; see tastemaker.rehearse.crowd",
+            f"built in: world '{settings.world}'"
+            + (
+                ": the chance to return follows what was liked"
+                if settings.world != "person"
+                else ": no list changes who returns"
+            ),
+        ),
+        limits=("Nothing here is a person: it shows that the parts work together, not that people return.",),
+        settings={
+            "people": settings.people,
+            "days": settings.schedule.days,
+            "seed": settings.seed,
+            "world": settings.world,
+        },
+    )
+
+
+def outcome(arm: str, diary: dict[str, Any]) -> dict[str, Any]:
+    """One world in numbers."""
+    visits = diary["visits"]
+    shown = max(1, sum(visit["shown"] for visit in visits))
+    return {
+        "world": arm,
+        "lists": len(visits),
+        "true chance to return": round(float(np.mean([visit["returning"] for visit in visits])), 4),
+        "rows of new items": f"{sum(visit['new'] for visit in visits) / shown:.1%}",
+        "rows of pushed items": f"{sum(visit['targets'] for visit in visits) / shown:.2%}",
+        "plays a list": round(sum(visit["plays"] for visit in visits) / max(1, len(visits)), 3),
+        "alarms": sum(night["what"] == "alarm" for night in diary["nights"]),
+        "refused requests": diary["errors"],
+    }
+
+
+def nights(arm: str, diary: dict[str, Any]) -> list[dict[str, Any]]:
+    """What certificates, proxies and tests said, in words."""
+    rows = []
+    for night in diary["nights"]:
+        words = {
+            key: value
+            for key, value in night.items()
+            if key not in ("day", "what", "deployment", "new", "taken down")
+        }
+        if night["what"] != "catalogue":
+            rows.append(
+                {
+                    "world": arm,
+                    "day": night["day"] + 1,
+                    "what": night["what"],
+                    "said": ", ".join(f"{key}: {value}" for key, value in words.items())[:200],
+                }
+            )
+    return rows
+
+
+def by_person(diary: dict[str, Any]) -> dict[str, float]:
+    """Each person's mean true chance to return over their lists."""
+    sums: dict[str, list[float]] = {}
+    for visit in diary["visits"]:
+        sums.setdefault(visit["person"], []).append(visit["returning"])
+    return {person: float(np.mean(values)) for person, values in sums.items()}
+
+
+def paired(one: dict[str, Any], other: dict[str, Any], seed: int) -> Interval:
+    """The mean difference over people who came in both worlds, with an interval by resampling people."""
+    first, second = by_person(one), by_person(other)
+    both = sorted(first.keys() & second.keys())
+    differences: Floats = np.array([first[person] - second[person] for person in both])
+    draws = generator(seed, "resample").integers(0, len(both), (DRAWS, len(both)))
+    means = differences[draws].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Interval(float(differences.mean()), float(low), float(high), len(both))
+
+
+def daily(diary: dict[str, Any], days: int, new: bool = False) -> tuple[float, ...]:
+    """(days,) the mean true chance to return of the day's lists, or the share of rows that are new items."""
+    sums, counts = np.zeros(days), np.zeros(days)
+    for visit in diary["visits"]:
+        sums[visit["day"]] += visit["new"] if new else visit["returning"]
+        counts[visit["day"]] += visit["shown"] if new else 1
+    return tuple((sums / np.maximum(counts, 1)).tolist())
+
+
+def scaled(effect: Interval) -> Interval:
+    """In points of a hundred."""
+    return Interval(100 * effect.value, 100 * effect.low, 100 * effect.high, effect.n)
+
+
+def points(effect: Interval) -> str:
+    """An effect in words."""
+    return f"{100 * effect.value:+.2f} points [{100 * effect.low:+.2f}, {100 * effect.high:+.2f}]"

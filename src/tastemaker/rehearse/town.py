@@ -1,0 +1,387 @@
+"""One world of a rehearsal: a workspace of its own, its server with a clock that is moved by hand, the crowd
+that uses it over HTTP by day, and an operator's commands by night.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
+import uvicorn
+
+from tastemaker.errors import TastemakerError
+from tastemaker.rehearse.crowd import Crowd, Deed
+from tastemaker.server.app import create_app
+from tastemaker.server.run import address, bind
+from tastemaker.serving.service import WorkspaceService
+from tastemaker.store import Workspace, write_table, write_text
+from tastemaker.store.settings import SETTINGS_FILE
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+PARTS = ("learning", "exploration", "proxy")
+K = 10
+EXPERIMENT = "rehearsal"
+TEST_DAYS = 7
+PLAN = """\
+id = "rehearsal"
+primary = ["returned"]
+exploratory = ["likes"]
+horizon = "day 1 after the first exposure"
+shares = { control = 0.5, treatment = 0.5 }
+guardrails = { skips = 0.2 }
+
+[metrics.returned]
+[metrics.likes]
+denominator = "plays"
+[metrics.skips]
+better = "down"
+"""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When things happen. night: every how many days the model is trained, a proxy fitted, a policy learnt
+    and certified. arrivals: every how many days new items come, and one is taken down.
+    """
+
+    days: int = 30
+    night: int = 7
+    arrivals: int = 3
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The tables of a workspace, and which items are not there at the start (they arrive by and by, in this
+    order).
+    """
+
+    items: pa.Table
+    interactions: pa.Table
+    held: tuple[str, ...]
+
+    def without(self, gone: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """Both tables without some items."""
+        absent = pa.array(list(gone), pa.string())
+        return tuple(
+            table.filter(pc.invert(pc.is_in(table["item_id"], value_set=absent)))
+            for table in (self.items, self.interactions)
+        )
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who runs `tastemaker` commands on a workspace, each in a process of its own."""
+
+    folder: Path
+
+    def command(self, *words: str, here: bool = True) -> tuple[int, dict[str, Any]]:
+        """Run `tastemaker ...` as an operator does; its exit code and what it printed as JSON."""
+        line = [
+            sys.executable,
+            "-m",
+            "tastemaker",
+            *words,
+            *(("-w", str(self.folder)) if here else ()),
+            "--json",
+        ]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        try:
+            result = json.loads(done.stdout)
+        except ValueError:
+            result = {"error": done.stderr.strip()[-300:]}
+        return done.returncode, result if isinstance(result, dict) else {"result": result}
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Write settings into the workspace's file."""
+        path = self.folder / SETTINGS_FILE
+        text = path.read_text()
+        for name, value in values.items():
+            text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {json.dumps(value)}", text)
+            if not count:
+                raise TastemakerError(f"{path}: no line for '{name}'; run `tastemaker init` for a fresh file")
+        write_text(path, text)
+
+    def ingest(self, catalogue: Catalogue, gone: Sequence[str]) -> None:
+        """The catalogue as it is today. Raises TastemakerError when it is refused."""
+        files = []
+        for name, table in zip(("items", "interactions"), catalogue.without(gone), strict=True):
+            files += [f"--{name}", str(self.folder.parent / f"{self.folder.name}-{name}.parquet")]
+            write_table(Path(files[-1]), table)
+        code, result = self.command("ingest", *files)
+        if code:
+            raise TastemakerError(f"{self.folder}: the catalogue was refused: {result.get('error', result)}")
+
+
+@dataclass
+class Visit:
+    """One list: who got it on which day, the true chance to come back after it, rows shown, rows of items
+    that were new, and what was played and liked.
+    """
+
+    person: str
+    day: int
+    returning: float
+    shown: int
+    new: int
+    targets: int
+    plays: int
+    likes: int
+    talked: bool = False
+
+
+@dataclass
+class Diary:
+    """What happened in one world: visits, what the nights said, and alarms."""
+
+    arm: str
+    visits: list[Visit] = field(default_factory=list)
+    nights: list[dict[str, Any]] = field(default_factory=list)
+    present: list[int] = field(default_factory=list)
+    errors: int = 0
+
+
+class Town:
+    """One world: `live` is its life from the first day to the last."""
+
+    def __init__(
+        self, folder: Path, crowd: Crowd, catalogue: Catalogue, parts: frozenset[str], schedule: Schedule
+    ) -> None:
+        self.operator, self.folder, self.crowd, self.catalogue = Operator(folder), folder, crowd, catalogue
+        self.parts, self.schedule = parts, schedule
+        self.now = START
+        self.absent = list(catalogue.held)
+        self.arrived: dict[str, int] = {}
+        self.down: list[str] = []
+        self.service: WorkspaceService | None = None
+        self.certified = False
+        self.trial = -1  # the day on which the test of the proxy began
+
+    def live(self, arm: str, report: Any) -> Diary:
+        """Every day and night; report(done, total, note) says how far it is."""
+        diary = Diary(arm)
+        chances = dict.fromkeys(self.crowd.people, self.crowd.settings.returning)
+        settings: dict[str, Any] = {"exploration": 0.0, "ask_share": 0.0, "experiment": ""}
+        if "exploration" in self.parts:
+            settings["exploration"] = 0.5
+        if "proxy" in self.parts:
+            settings |= {"ask_share": 0.5, "ask_hours": 20.0, "ask_lists": 1, "ask_holdout": 0.1}
+        self.operator.set(settings)
+        with self.serving() as client:
+            for day in range(self.schedule.days):
+                self.now = START + timedelta(days=day, hours=8)
+                self.morning(day, diary)
+                present = 0
+                for person in self.crowd.people:
+                    if not self.crowd.comes(person, chances[person], day):
+                        continue
+                    present += 1
+                    self.now += timedelta(seconds=40)
+                    liked = self.visit(client, person, day, diary)
+                    chances[person] = self.crowd.returning(liked)
+                for fake in self.crowd.fakes:
+                    self.push(client, fake, day)
+                diary.present.append(present)
+                self.now = START + timedelta(days=day, hours=23)
+                self.night(day, diary)
+                report(day + 1, self.schedule.days, f"{arm}: {present} people came")
+        return diary
+
+    # ---- by day
+
+    def visit(self, client: httpx.Client, person: str, day: int, diary: Diary) -> float:
+        """One person's visit: a list, what they do with it, and the answer to a question; how much they liked
+        it.
+        """
+        slate = self.post(client, "/recommendations", {"user_id": person, "k": K}, diary)
+        if slate is None:
+            return 0.0
+        shown = [row["item_id"] for row in slate["rows"]]
+        deeds, liked = self.crowd.deeds(person, shown, day, 0)
+        visit = Visit(
+            person,
+            day,
+            self.crowd.expected(person, shown, day),
+            len(shown),
+            sum(item in self.arrived for item in shown),
+            sum(item in self.crowd.targets for item in shown),
+            sum(deed.kind == "play" for deed in deeds),
+            sum(deed.kind == "like" for deed in deeds),
+        )
+        for number, deed in enumerate(deeds):
+            event = self.event(person, deed, f"{person}-{day}-{number}", slate["request_id"])
+            stored = self.post(client, "/events", {"events": [event]}, diary)
+            survey = (stored or {}).get("survey")
+            if survey:
+                answer = self.crowd.answer(person, deed.item_id, day)
+                body = {"question_id": survey["question_id"], "user_id": person, "answer": answer}
+                self.post(client, "/surveys", body, diary)
+        diary.visits.append(visit)
+        return liked
+
+    def push(self, client: httpx.Client, fake: str, day: int) -> None:
+        """What a program of the world "poison" does on a day: it plays and likes its targets."""
+        known = [item for item in self.crowd.targets if item not in self.absent and item not in self.down]
+        events = [
+            self.event(
+                fake, Deed(kind, item, 0, 1.0 if kind == "play" else None), f"{fake}-{day}-{item}-{kind}"
+            )
+            for item in known
+            for kind in ("play", "like")
+        ]
+        if events:
+            client.post("/events", json={"events": events})
+
+    def event(self, person: str, deed: Deed, name: str, request: str | None = None) -> dict[str, Any]:
+        """An event as a client sends it."""
+        body: dict[str, Any] = {
+            "event_id": name,
+            "user_id": person,
+            "kind": deed.kind,
+            "item_id": deed.item_id,
+        }
+        if deed.value is not None:
+            body["value"] = round(deed.value, 3)
+        return body | ({"request_id": request, "position": deed.position} if request else {})
+
+    def post(
+        self, client: httpx.Client, path: str, body: dict[str, Any], diary: Diary
+    ) -> dict[str, Any] | None:
+        """The answer, or None where the server refused; refusals are counted."""
+        answer = client.post(path, json=body)
+        if answer.status_code >= 400:
+            diary.errors += 1
+            return None
+        return dict(answer.json())
+
+    # ---- by night
+
+    def morning(self, day: int, diary: Diary) -> None:
+        """New items arrive, and one that was there is taken down."""
+        if day % self.schedule.arrivals or not self.absent:
+            return
+        steps = max(1, self.schedule.days // self.schedule.arrivals)
+        coming = self.absent[: max(1, len(self.catalogue.held) // steps)]
+        self.absent = self.absent[len(coming) :]
+        self.arrived |= dict.fromkeys(coming, day)
+        here = [item for item in self.catalogue.items["item_id"].to_pylist() if item not in self.absent]
+        self.down.append(next(item for item in here if item not in self.down and item not in self.arrived))
+        self.operator.ingest(self.catalogue, [*self.absent, *self.down])
+        self.take_over()
+        diary.nights.append({"day": day, "what": "catalogue", "new": len(coming), "taken down": 1})
+
+    def night(self, day: int, diary: Diary) -> None:
+        """What an operator does at the end of a day."""
+        if self.certified:
+            self.watch(day, diary)
+        if (day + 1) % self.schedule.night or day + 1 == self.schedule.days:
+            return
+        if "learning" in self.parts:
+            code, result = self.operator.command("train")
+            diary.nights.append(
+                {"day": day, "what": "train", "code": code, "deployment": result.get("deployment")}
+            )
+            self.take_over()
+        if "proxy" in self.parts:
+            self.proxy(day, diary)
+        if "exploration" in self.parts:
+            self.explore(day, diary)
+
+    def proxy(self, day: int, diary: Diary) -> None:
+        """Fit and deploy a proxy, test it for a week on half of the people, and read the test out."""
+        if self.trial >= 0 and day >= self.trial + TEST_DAYS:
+            out = self.folder.parent / f"{self.folder.name}-trial"
+            out.mkdir(exist_ok=True)
+            write_text(out / "plan.toml", PLAN)
+            table = str(out / "results.parquet")
+            self.operator.command("experiment", "export", "--out", table, "--days", str(TEST_DAYS))
+            code, result = self.operator.command(
+                "experiment",
+                "read",
+                table,
+                "--plan",
+                str(out / "plan.toml"),
+                "--out",
+                str(out / "read"),
+                here=False,
+            )
+            diary.nights.append(
+                {"day": day, "what": "test", "code": code, "verdict": result.get("because", "")}
+            )
+            self.operator.set({"experiment": ""})
+            self.take_over()
+            self.trial = -2
+        code, result = self.operator.command("retention", "proxy", "live", "--least", "200")
+        deployed = bool(result.get("deployed"))
+        diary.nights.append({"day": day, "what": "proxy", "code": code, "deployed": deployed})
+        if deployed and self.trial == -1:
+            self.operator.set({"experiment": EXPERIMENT})
+            self.take_over()
+            self.trial = day
+
+    def explore(self, day: int, diary: Diary) -> None:
+        """Bank what was served, learn candidates on the log, certify one and deploy it."""
+        run, certificate = (
+            self.folder.parent / f"{self.folder.name}-{name}-{day}" for name in ("run", "certificate")
+        )
+        key = ("--key", str(day))
+        self.operator.command("explore", "ledger", "--settle-live", *key)
+        code, _ = self.operator.command("explore", "learn", "--out", str(run), *key)
+        said: dict[str, Any] = {"day": day, "what": "certificate", "learnt": code == 0}
+        if code == 0:
+            code, result = self.operator.command(
+                "explore", "certify", "--run", str(run), "--out", str(certificate)
+            )
+            said |= {"certified": code == 0, "text": str(result.get("text", result.get("error", "")))[:300]}
+            if code == 0:
+                code, _ = self.operator.command(
+                    "explore", "deploy", "--run", str(run), "--certificate", str(certificate)
+                )
+                said["deployed"] = code == 0
+                self.certified = self.certified or code == 0
+        diary.nights.append(said)
+
+    def watch(self, day: int, diary: Diary) -> None:
+        """Look at what the certified policy earns; an alarm hands back."""
+        code, result = self.operator.command("explore", "watch", "--hand-back")
+        if code == 1 and result.get("alarm") is not None:
+            diary.nights.append({"day": day, "what": "alarm", "text": str(result["alarm"])})
+
+    # ---- the server
+
+    @contextmanager
+    def serving(self) -> Iterator[httpx.Client]:
+        """The running server of this world, and a client as a browser is one."""
+        self.service = WorkspaceService(Workspace.open(self.folder), clock=lambda: self.now)
+        listener = bind(port=0)
+        listener.listen()
+        config = uvicorn.Config(create_app(self.service), log_level="error", access_log=False, ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            with httpx.Client(base_url=address(listener), timeout=60) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+            self.service.close()
+            listener.close()
+
+    def take_over(self) -> None:
+        """Let the server take over what was deployed, as it does by itself within seconds of the clock on the
+        wall.
+        """
+        if self.service is not None:
+            self.service.swap()
