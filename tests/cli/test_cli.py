@@ -310,6 +310,7 @@ SHOWN = [
     "recommend",
     "serve",
     "demo",
+    "rehearse",
     "forget",
     "doctor",
     "deployments",

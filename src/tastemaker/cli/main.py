@@ -74,7 +74,6 @@ app.add_typer(keys.app, name="keys", short_help="Who may call the server, and wh
 app.add_typer(converse_app, name="converse", short_help="Conversations as training data.")
 app.add_typer(explore_app, name="explore", short_help="Try new items safely.")
 app.add_typer(experiment.app, name="experiment", short_help="A/B tests, from the split to the decision.")
-app.command()(rehearse)
 app.add_typer(retention, name="retention", short_help="Surveys, returning, and a proxy that ranks.")
 
 
@@ -287,6 +286,9 @@ def recommend(
 
 app.command()(serving.serve)
 app.command()(serving.demo)
+
+
+app.command()(rehearse)
 
 
 @app.command(hidden=True)

@@ -40,7 +40,7 @@ def rehearse(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rehearse the whole loop with a simulated crowd: what does each part do to people who return?
+    """Live the whole loop with a simulated crowd.
 
     A copy of the workspace is served; people visit, play, skip, answer questions and come back or not; items
     arrive and go; by night the model is trained, a proxy fitted and tested, a policy certified, and alarms
