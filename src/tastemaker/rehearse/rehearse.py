@@ -155,73 +155,27 @@ def live(arm: str, out: Path, workspace: Path, settings: RehearsalSettings) -> N
 
 def judged(diaries: dict[str, dict[str, Any]], settings: RehearsalSettings) -> ClaimReport:
     """What each part did, against the same world without it."""
-    rows = [outcome(arm, diary) for arm, diary in diaries.items()]
-    effects = {
-        f"{part}": paired(diaries[ALL], diaries[f"without {part}"], settings.seed)
-        for part in settings.without
-    }
-    effects["all parts together"] = paired(diaries[ALL], diaries[NONE], settings.seed)
-    harm = {name: effect for name, effect in effects.items() if effect.high < -HARM}
-    gain = effects["all parts together"]
-    verdict: Any = "not supported" if harm else "supported" if gain.low > 0 else "cannot tell"
-    because = f"All parts together move the true chance to return by {points(gain)}" + (
-        f"; {', '.join(harm)} costs more than {HARM:.0%}."
-        if harm
-        else "; no part is shown to cost more than 1 point."
-    )
-    said = [row for arm, diary in diaries.items() for row in nights(arm, diary)]
-    days = tuple(float(day + 1) for day in range(settings.schedule.days))
+    others = {part: f"without {part}" for part in settings.without} | {"all parts together": NONE}
+    effects = {part: paired(diaries[ALL], diaries[arm], settings.seed) for part, arm in others.items()}
+    harm = [part for part, effect in effects.items() if effect.high < -HARM]
+    gain, harmless = effects["all parts together"], all(effect.low > -HARM for effect in effects.values())
+    verdict: Any = "not supported" if harm else "cannot tell"
+    words = f"; {' and '.join(harm)} cost more than 1 point" if harm else "; no part is shown to cost 1 point"
+    if harmless:
+        verdict, words = (
+            ("supported" if gain.low > 0 else verdict),
+            "; each part is shown to cost less than 1 point",
+        )
+    follows = "no list changes who returns" if settings.world == "person" else "it follows what was liked"
     return ClaimReport(
-        "The loop raises the true chance to return, and no part of it does harm",
+        "The loop raises the true chance to return, and no part of it costs 1 point",
         verdict,
-        because,
-        (
-            Table.of(
-                "The same crowd in each world",
-                rows,
-                "Returning is the true chance of each list, known to the simulation alone.",
-            ),
-            Table.of(
-                "What each part did to the true chance to return, in points",
-                [
-                    {"part": name, "difference to the same world without it": scaled(effect)}
-                    for name, effect in effects.items()
-                ],
-                "Paired by person; 95 % intervals by resampling people.",
-            ),
-            *([Table.of("What the nights said", said)] if said else []),
-        ),
-        (
-            Intervals.of(
-                "What each part did",
-                "points of the chance to return",
-                {k: scaled(v) for k, v in effects.items()},
-                reference=0.0,
-            ),
-            Lines(
-                "The true chance to return",
-                "day",
-                "mean over the lists of the day",
-                tuple((arm, days, daily(diary, settings.schedule.days)) for arm, diary in diaries.items()),
-            ),
-            Lines(
-                "Rows of items that arrived during the rehearsal",
-                "day",
-                "share of rows shown",
-                tuple(
-                    (arm, days, daily(diary, settings.schedule.days, new=True))
-                    for arm, diary in diaries.items()
-                ),
-            ),
-        ),
+        f"All parts together move the true chance to return by {points(gain)}{words}.",
+        tables(diaries, effects),
+        figures(diaries, effects, settings.schedule.days),
         assumptions=(
-            "built in: liking follows attributes, people alike, and quality; see tastemaker.rehearse.crowd",
-            f"built in: world '{settings.world}'"
-            + (
-                ": the chance to return follows what was liked"
-                if settings.world != "person"
-                else ": no list changes who returns"
-            ),
+            "built in: liking follows attributes, people alike, and quality; see docs/rehearsal.md",
+            f"built in: of the chance to return in the world '{settings.world}', {follows}",
         ),
         limits=("Nothing here is a person: it shows that the parts work together, not that people return.",),
         settings={
@@ -230,6 +184,44 @@ def judged(diaries: dict[str, dict[str, Any]], settings: RehearsalSettings) -> C
             "seed": settings.seed,
             "world": settings.world,
         },
+    )
+
+
+def tables(diaries: dict[str, dict[str, Any]], effects: dict[str, Interval]) -> tuple[Table, ...]:
+    """Each world in numbers, each part's effect, and what the nights said."""
+    difference = "difference to the same world without it"
+    parts = [{"part": name, difference: scaled(effect)} for name, effect in effects.items()]
+    said = [row for arm, diary in diaries.items() for row in nights(arm, diary)]
+    return (
+        Table.of(
+            "The same crowd in each world",
+            [outcome(arm, diary) for arm, diary in diaries.items()],
+            "Returning is the true chance of each list, known to the simulation alone.",
+        ),
+        Table.of(
+            "What each part did to the true chance to return, in points",
+            parts,
+            "Paired by person; 95 % intervals by resampling people.",
+        ),
+        *([Table.of("What the nights said", said)] if said else []),
+    )
+
+
+def figures(
+    diaries: dict[str, dict[str, Any]], effects: dict[str, Interval], days: int
+) -> tuple[Intervals | Lines, ...]:
+    """The effects, and the days of each world."""
+    axis = tuple(float(day + 1) for day in range(days))
+
+    def lines(new: bool) -> tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...]:
+        return tuple((arm, axis, daily(diary, days, new)) for arm, diary in diaries.items())
+
+    points_each = {part: scaled(effect) for part, effect in effects.items()}
+    label, share = "mean over the lists of the day", "share of rows shown"
+    return (
+        Intervals.of("What each part did", "points of the chance to return", points_each, reference=0.0),
+        Lines("The true chance to return", "day", label, lines(False)),
+        Lines("Rows of items that arrived during the rehearsal", "day", share, lines(True)),
     )
 
 

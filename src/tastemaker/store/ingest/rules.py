@@ -18,6 +18,7 @@ from tastemaker.schema import EventRules, kind_named, values
 from tastemaker.stats.random import hashed_order
 from tastemaker.store.ingest.order import codes, ordered, ranks, share, span
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
+from tastemaker.store.ingest.words import merged
 from tastemaker.store.tables import Source, as_source
 
 ORDER_KEY = "items"
@@ -53,7 +54,7 @@ def ingest_items(
         {
             "item_id": ids,
             "title": rows.text("title"),
-            "text": _merged(rows.text("text", "\n"), rows.text("description", "\n")),
+            "text": merged(rows.text("text", "\n"), rows.text("description", "\n")),
             "creator": rows.text("creator", ", "),
             "attributes": rows.words("attributes"),
             "created_at": rows.time("created_at", years=True),
@@ -433,14 +434,6 @@ def _unit(column: pa.ChunkedArray) -> str:
     units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
     unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
     return unit if not wrong.any() else f"{unit}, and ISO 8601 text"
-
-
-def _merged(text: pl.Series, description: pl.Series) -> pl.Series:
-    """Text and description as one text; once, when they are equal."""
-    again = (text == description).fill_null(False)
-    parts = pl.DataFrame({"text": text, "description": description.set(again, None)})
-    merged = parts.select(pl.concat_str(pl.all(), separator="\n\n", ignore_nulls=True)).to_series()
-    return merged.set(merged == "", None)
 
 
 def _media(rows: Rows, name: str) -> pl.Series:

@@ -160,3 +160,11 @@ def _named(fields: Mapping[Any, Any]) -> list[str] | None:
 def _clean(words: Iterable[str]) -> list[str]:
     stripped = (word.strip() for word in words)
     return list(dict.fromkeys(word for word in stripped if word and word not in values.NULL_WORDS))
+
+
+def merged(text: pl.Series, description: pl.Series) -> pl.Series:
+    """Text and description as one text; once, when they are equal."""
+    again = (text == description).fill_null(False)
+    parts = pl.DataFrame({"text": text, "description": description.set(again, None)})
+    merged = parts.select(pl.concat_str(pl.all(), separator="\n\n", ignore_nulls=True)).to_series()
+    return merged.set(merged == "", None)
