@@ -20,7 +20,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
 from tastemaker.rehearse.town import PARTS, Catalogue, Operator, Schedule, Town
-from tastemaker.retention.report import ClaimReport, Intervals, Lines, Table
+from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator, hashed_order
 from tastemaker.store import Workspace, write_json
@@ -190,7 +190,9 @@ def judged(diaries: dict[str, dict[str, Any]], settings: RehearsalSettings) -> C
 def tables(diaries: dict[str, dict[str, Any]], effects: dict[str, Interval]) -> tuple[Table, ...]:
     """Each world in numbers, each part's effect, and what the nights said."""
     difference = "difference to the same world without it"
-    parts = [{"part": name, difference: scaled(effect)} for name, effect in effects.items()]
+    parts: list[dict[str, Cell]] = [
+        {"part": name, difference: scaled(effect)} for name, effect in effects.items()
+    ]
     said = [row for arm, diary in diaries.items() for row in nights(arm, diary)]
     return (
         Table.of(
