@@ -27,5 +27,9 @@ class BusyError(ArtifactError):
     """Another process holds what is needed; nothing was changed, and a later try may find it free."""
 
 
+class FullError(ArtifactError):
+    """The disk is full; nothing was changed."""
+
+
 class ModelError(TastemakerError):
     """A language model cannot be loaded, extended, trained or decoded as asked."""

@@ -26,6 +26,7 @@ from tastemaker.flows.converse.export import export_run
 from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.judge import judge_run
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
+from tastemaker.flows.evaluation.evaluate import evaluate_workspace
 from tastemaker.flows.forget import person
 from tastemaker.flows.forget.holdings import Holding
 from tastemaker.flows.forget.person import forget
@@ -74,7 +75,9 @@ def _database(workspace: Workspace) -> None:
         offers.delivered([f"r-{key}"], WHEN)
         Surveys(database).ask(Question(f"q-{key}", user, "i", f"r-{key}", "worth", 1.0, WHEN), 0.0, 0)
     with database.transaction() as connection:
-        connection.execute("INSERT INTO exposures VALUES ('x', ?, 'b', 0)", (USER,))
+        connection.execute(
+            "INSERT INTO exposures (experiment, unit, arm, timestamp) VALUES ('x', ?, 'b', 0)", (USER,)
+        )
     database.close()
 
 
@@ -311,6 +314,12 @@ def test_what_is_served_goes_on_without_them_and_training_again_removes_what_lea
     after = deploy.active(workspace)
     assert after is not None and after.base == before.base and user not in after.data().user_row
     assert before not in deploy.deployments(workspace)  # nobody can go back to it
+    with pytest.raises(InputError, match="held people who asked to be forgotten, and were removed"):
+        deploy.rollback(workspace)
+    with pytest.raises(
+        ArtifactError, match="people were removed who asked to be forgotten since the last tr"
+    ):
+        evaluate_workspace(root, [], "test", 0, NOBODY)
     assert {"events that were learnt from", "interactions"} <= {one["what"] for one in said["removed"]}
     assert "NOT changed" in said["text"] and f"refit/{after.base.model}" in said["outdated"]
     assert not list((root / "artifacts" / "events").glob("*")) and user not in str(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tastemaker.errors import ModelError
 from tastemaker.lm import base, smollm2
@@ -184,3 +185,40 @@ def test_gguf_names_and_rotary_order(monkeypatch, tiny, vocabulary):
     expected = dict(model.named_parameters())
     assert read.keys() == expected.keys()
     assert all(torch.equal(read[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.popitem(), "1 tensors are missing"),
+        (lambda t: t.clear(), "tensors are missing"),
+        (lambda t: t.update(extra=torch.zeros(2)), "1 tensors are unexpected, such as extra"),
+        (lambda t: t.update({name: tensor[:1] for name, tensor in t.items()}), "cannot be loaded|mismatched"),
+        (lambda t: next(iter(t.values())).view(-1)[:1].fill_(float("nan")), "NaN or infinity"),
+    ],
+)
+def test_a_folder_without_every_tensor_as_it_should_be_is_refused(vocabulary, tiny, tmp_path, change, says):
+    save(small(vocabulary, tiny, seed=1), None, tmp_path / "model")  # no hash of ours would tell
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=says):
+        load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_hidden_layers": -5},
+        {"num_hidden_layers": 0},
+        {"hidden_size": "32"},
+        {"vocab_size": 1 << 40},
+        {"auto_map": {"AutoModelForCausalLM": "evil.X"}},
+    ],
+)
+def test_a_config_that_no_model_has_is_refused(saved, change):
+    path = saved[1] / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load(saved[1])

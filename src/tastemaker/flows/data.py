@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import tastemaker.schema as schema
 from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.corpus.splits import Split, leave_one_out, time_split
+from tastemaker.errors import ArtifactError
 from tastemaker.schema import EventRules
 from tastemaker.stats.random import hashed_order
-from tastemaker.store import Database, Workspace, fingerprint, read_table, write_json, write_table
+from tastemaker.store import Database, Workspace, fingerprint, read_table, write_bytes, write_table
 from tastemaker.store.files import sha256_bytes
-from tastemaker.store.folders import remove_folder
+from tastemaker.store.folders import remove_folder, sealed, unsealed
 
 ORDER_KEY = "item order"
 EVENTS = "events"  # kind of artifact that keeps what training read of the server's events
@@ -183,13 +184,20 @@ def _keep_events(workspace: Workspace) -> str:
 
 
 def _pointer(workspace: Workspace) -> tuple[Snapshot, bool] | None:
-    """The last snapshot and whether its training ended; None where tables or events of it are gone."""
+    """The last snapshot and whether its training ended; None where tables or events of it are gone.
+
+    Raises ArtifactError when the file that says so is damaged.
+    """
+    path = workspace.data / POINTER
     try:
-        about = json.loads((workspace.data / POINTER).read_text())
-        snapshot = Snapshot(str(about["tables"]), str(about["events"]))
-        finished = bool(about["finished"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        about = unsealed(path.read_bytes(), ("tables", "events", "finished"))
+    except FileNotFoundError:
         return None
+    except ValueError:
+        raise ArtifactError(
+            f"{path}: damaged; delete it, and `tastemaker train` looks anew for what to learn from"
+        ) from None
+    snapshot, finished = Snapshot(str(about["tables"]), str(about["events"])), bool(about["finished"])
     whole = (workspace.data / f"tables-{snapshot.tables}").is_dir()
     if snapshot.events:
         whole = whole and workspace.artifacts.has(EVENTS, snapshot.events)
@@ -198,7 +206,7 @@ def _pointer(workspace: Workspace) -> tuple[Snapshot, bool] | None:
 
 def _point(workspace: Workspace, snapshot: Snapshot, finished: bool) -> None:
     about = {"tables": snapshot.tables, "events": snapshot.events, "finished": finished}
-    write_json(workspace.data / POINTER, about)
+    write_bytes(workspace.data / POINTER, sealed(about))
 
 
 def positive(interactions: pa.Table) -> pa.Table:

@@ -145,7 +145,10 @@ def rollback(workspace: Workspace) -> Deployment:
     kept = {one.fingerprint for one in deployments(workspace)}
     before = [mark for mark in served[:-1] if mark in kept and mark != served[-1]]
     if not before:
-        raise InputError(f"{workspace.root}: no deployment was served before the active one")
+        why = "no deployment was served before the active one"
+        if len(served) > 1 and workspace.tombstones.people:
+            why = "the deployments served before held people who asked to be forgotten, and were removed"
+        raise InputError(f"{workspace.root}: {why}; `tastemaker train` makes the next one")
     return activate(workspace, named(before[-1]), BACK)
 
 

@@ -28,6 +28,7 @@ from tastemaker.store import (
     write_json,
     write_table,
 )
+from tastemaker.store.folders import read_file
 
 KIND = "deployment"
 FORMAT = 1
@@ -182,9 +183,11 @@ def read(workspace: Workspace, fingerprint: str) -> Deployment:
     """The deployment of a fingerprint; its parts are checked when they are read."""
     path = workspace.artifacts.path(KIND, fingerprint)
     try:
-        about = json.loads((path / "deployment.json").read_text())
+        about = json.loads(read_file(path, "deployment.json"))
         created = datetime.fromisoformat(read_manifest(path)["about"]["created"])
-    except FileNotFoundError:
+    except (FileNotFoundError, ArtifactError) as error:
+        if path.exists() and isinstance(error, ArtifactError):
+            raise
         raise ArtifactError(
             f"{workspace.root}: deployment {named(fingerprint)} is gone; `tastemaker deployments -w"
             f" {workspace.root}` lists those there are, `tastemaker train` makes a new one"

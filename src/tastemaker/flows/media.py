@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from tastemaker.demo.synth import RATE, render, wav_bytes
 from tastemaker.demo.tunes import cover_of, notes_of
 from tastemaker.encoders.audio import audio_vectors
 from tastemaker.encoders.image import image_vectors
-from tastemaker.errors import InputError
+from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, read_table, write_bytes
+from tastemaker.store.files import sha256_bytes, sha256_file
+from tastemaker.store.recorded import Recorded
 
 Floats = npt.NDArray[np.float32]
 FACTS_FILE = "tune_facts.parquet"
@@ -32,6 +34,10 @@ MEDIA_TYPES |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"
 # What one file may ask for: a sound is described by its first minutes, larger files and pictures are refused.
 MAX_BYTES = 1 << 28
 MAX_PIXELS = 64_000_000
+MAX_SAMPLES = 1 << 26  # of all channels together
+PLACEHOLDER = (
+    0.25  # of the items that have a sound or a picture: a file that more of them share tells nothing
+)
 LISTENED_SECONDS = 180
 SIDE = 96
 
@@ -45,10 +51,12 @@ class Media:
         self.paths = {
             item: {"audio": audio, "cover": image} for item, audio, image in zip(*columns, strict=True)
         }
+        self._recorded = Recorded(workspace)
         facts = workspace.data / FACTS_FILE
-        self.facts: dict[str, Any] = (
-            {row["item_id"]: row for row in read_table(facts).to_pylist()} if facts.exists() else {}
-        )
+        self.facts: dict[str, Any] = {}
+        if facts.exists():
+            table = read_table(self._recorded.check(facts, "facts of tunes"))
+            self.facts = {row["item_id"]: row for row in table.to_pylist()}
 
     def path(self, item_id: str, kind: str) -> Path | None:
         """The file of the 'audio' or 'cover'; None when the item has none. What is rendered is kept by name.
@@ -57,6 +65,8 @@ class Media:
         ------
         InputError
             for a path that leaves the workspace or a file that is not there.
+        ArtifactError
+            when the file is not what ingest recorded.
         """
         relative = self.paths.get(item_id, {}).get(kind)
         if relative is None:
@@ -66,14 +76,16 @@ class Media:
             raise InputError(
                 f"item {item_id}: {kind} path '{relative}' leaves the workspace; use a path inside it"
             )
-        if not path.is_file():
-            if item_id not in self.facts:
-                raise InputError(
-                    f"item {item_id}: {kind} file '{relative}' is not in the workspace; copy it there"
-                )
+        if item_id in self.facts and not _as_rendered(path):
             cover = cover_of(self.facts[item_id])
-            write_bytes(path, wav_bytes(self.wave(item_id)) if kind == "audio" else png_bytes(draw(cover)))
-        return path
+            content = wav_bytes(self.wave(item_id)) if kind == "audio" else png_bytes(draw(cover))
+            write_bytes(path, content)
+            write_bytes(_sum_of(path), sha256_bytes(content).encode())
+        if not path.is_file():
+            raise InputError(
+                f"item {item_id}: {kind} file '{relative}' is not in the workspace; copy it there"
+            )
+        return path if item_id in self.facts else self._recorded.check(path, f"item {item_id}: its {kind}")
 
     def get(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         """Bytes and media type of the 'audio' or 'cover'; None when the item has none."""
@@ -106,6 +118,18 @@ class Media:
         return path
 
 
+def _sum_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _as_rendered(path: Path) -> bool:
+    """Whether a rendered file is there, as it was written; each is looked at whenever it is asked for."""
+    try:
+        return sha256_file(path) == _sum_of(path).read_text()
+    except (OSError, ValueError):
+        return False
+
+
 def read_sound(path: Path, label: str) -> Floats:
     """The first three minutes of a WAV, FLAC, Ogg or MP3 file as mono samples in [-1, 1] at `RATE`.
 
@@ -122,7 +146,8 @@ def read_sound(path: Path, label: str) -> Floats:
             rate, channels = file.samplerate, file.channels
             if not 1 <= channels <= 32 or not 1000 <= rate <= 768_000:
                 raise InputError(f"{label} has {channels} channels of {rate} samples a second; convert it")
-            samples = file.read(rate * LISTENED_SECONDS, dtype="float32", always_2d=True)
+            most = min(rate * LISTENED_SECONDS, MAX_SAMPLES // channels)
+            samples = file.read(most, dtype="float32", always_2d=True)
     except (RuntimeError, ValueError, OSError) as error:  # soundfile's own errors are RuntimeErrors
         raise InputError(
             f"{label} is not sound that can be read ({_reason(error)}); give WAV, FLAC, Ogg or MP3"
@@ -163,30 +188,66 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def audio_view(workspace: Workspace, items: pa.Table, report: Report) -> Floats | None:
-    """(N, d) audio vectors, NaN rows for items without; None when no item has audio."""
+def audio_view(workspace: Workspace, items: pa.Table, report: Report, notes: list[str]) -> Floats | None:
+    """(N, d) audio vectors, NaN rows for items without; None when no item has audio that can be told from
+    others'. What had to be left out is added to `notes`.
+    """
     media = Media(workspace, items)
-    return _view(items, "audio", media, lambda ids: audio_vectors(map(media.wave, ids), RATE), report)
+    return _view(items, "audio", media, media.wave, lambda waves: audio_vectors(waves, RATE), report, notes)
 
 
-def image_view(workspace: Workspace, items: pa.Table, report: Report) -> Floats | None:
-    """(N, d) cover vectors, NaN rows for items without; None when no item has a cover."""
+def image_view(workspace: Workspace, items: pa.Table, report: Report, notes: list[str]) -> Floats | None:
+    """(N, d) cover vectors, NaN rows for items without; None when no item has a cover that can be told from
+    others'. What had to be left out is added to `notes`.
+    """
     media = Media(workspace, items)
-    return _view(items, "cover", media, lambda ids: image_vectors(map(media.pixels, ids)), report)
+    return _view(items, "cover", media, media.pixels, image_vectors, report, notes)
 
 
 def _view(
-    items: pa.Table, kind: str, media: Media, vectors: Callable[[list[str]], Floats], report: Report
+    items: pa.Table,
+    kind: str,
+    media: Media,
+    read: Callable[[str], npt.NDArray[Any]],
+    vectors: Callable[[Iterable[npt.NDArray[Any]]], Floats],
+    report: Report,
+    notes: list[str],
 ) -> Floats | None:
     item_ids = items["item_id"].to_pylist()
     having = [row for row, item in enumerate(item_ids) if media.paths[item][kind] is not None]
-    if not having:
-        return None
-    parts = []
+    rows: dict[str, list[int]] = {}
+    parts, order, faults = list[Floats](), list[int](), list[str]()
+
+    def readable(some: list[int]) -> Iterator[npt.NDArray[Any]]:
+        for row in some:
+            try:
+                content = read(item_ids[row])
+            except TastemakerError as error:
+                faults.append(str(error))
+                continue
+            order.append(row)
+            rows.setdefault(sha256_bytes(np.ascontiguousarray(content).tobytes()), []).append(row)
+            yield content
+
     for done in range(0, len(having), 50):
-        parts.append(np.asarray(vectors([item_ids[row] for row in having[done : done + 50]]), np.float32))
+        parts.append(np.asarray(vectors(readable(having[done : done + 50])), np.float32))
         report(f"{kind} features", min(done + 50, len(having)), len(having), "")
+    if faults:
+        notes.append(f"{len(faults)} of {len(having)} items learn without their {kind}: {_first(faults)}")
+    if not order:
+        return None
     found = np.concatenate(parts)
     out = np.full((len(item_ids), found.shape[1]), np.nan, np.float32)
-    out[having] = found
-    return out
+    out[order] = found
+    for same in rows.values():
+        if len(same) > max(2, PLACEHOLDER * len(order)):
+            out[same] = np.nan
+            names = ", ".join(item_ids[row] for row in same[:3])
+            notes.append(
+                f"{len(same)} items share one {kind}, a placeholder, and learn without it: {names} ..."
+            )
+    return out if np.isfinite(out).all(axis=1).any() else None
+
+
+def _first(faults: list[str]) -> str:
+    return faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else "")

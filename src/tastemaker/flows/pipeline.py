@@ -16,6 +16,7 @@ import tastemaker.plugins as plugins
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, Snapshot, last_snapshot, load_data
 from tastemaker.store import Workspace, fingerprint
+from tastemaker.store.recorded import media_mark
 
 Report = Callable[[str, float, float, str], None]
 
@@ -71,6 +72,7 @@ class Pipeline:
         self.tables = workspace.tables_fingerprint() if snapshot is None else snapshot.tables
         last = last_snapshot(workspace) if snapshot is None else snapshot
         self.snapshot = last if last is not None and last.tables == self.tables else Snapshot(self.tables)
+        self.media = media_mark(workspace)
         if set(self.snapshot.inputs.values()) & workspace.tombstones.held:
             raise ArtifactError(
                 f"{workspace.root}: the tables still hold a person whom `tastemaker forget` was to remove"
@@ -84,7 +86,8 @@ class Pipeline:
 
     def inputs(self, name: str) -> dict[str, str]:
         """Fingerprints of everything the stage is made from."""
-        return self.snapshot.inputs | {stage: self.fingerprint(stage) for stage in BY_NAME[name].inputs}
+        media = {"media": self.media} if name == "vectors" and self.media else {}
+        return self.snapshot.inputs | media | {one: self.fingerprint(one) for one in BY_NAME[name].inputs}
 
     def settings(self, name: str) -> Mapping[str, Any]:
         """The settings the stage depends on."""
@@ -107,10 +110,10 @@ class Pipeline:
         """The verified artifact; ArtifactError with the command to run when it is not there yet."""
         if not self.finished(name):
             where = self.workspace.root
-            raise ArtifactError(
-                f"{where}: the stage '{name}' is not done for the tables and settings as they are now; run"
-                f" `tastemaker train -w {where}`"
-            )
+            why = f"the stage '{name}' is not done for the tables and settings as they are now"
+            if self.workspace.tombstones.people:
+                why += ", from which people were removed who asked to be forgotten since the last training"
+            raise ArtifactError(f"{where}: {why}; run `tastemaker train -w {where}`")
         return self.workspace.artifacts.get(name, self.fingerprint(name))
 
     def run(self, name: str, build: Callable[[Pipeline, Path], None]) -> tuple[Path, bool]:

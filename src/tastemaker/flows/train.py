@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from tastemaker.flows.data import (
 )
 from tastemaker.flows.deploy import base_of, deploy
 from tastemaker.flows.deployment import Base, Deployment
-from tastemaker.flows.pipeline import Pipeline, Report
+from tastemaker.flows.pipeline import BY_NAME, Pipeline, Report
 from tastemaker.flows.stages.memory import build_memory
 from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_refit, build_sft
 from tastemaker.flows.stages.tokens import build_tokens
 from tastemaker.flows.stages.vectors import build_vectors
-from tastemaker.store import Workspace
+from tastemaker.store import Workspace, read_manifest
+from tastemaker.store.artifacts import Artifact
 from tastemaker.store.doctor import cannot_run
+from tastemaker.store.folders import contents, remove_folder
 from tastemaker.store.settings import SETTINGS_FILE
 from tastemaker.store.tombstones import outdated
 
@@ -40,6 +42,7 @@ BUILDERS: dict[str, Callable[[Pipeline, Path], None]] = {
     "refit": build_refit,
 }
 ORDER = tuple(BUILDERS)
+KEPT = 3  # earlier trainings, and tables, that stay whether or not anything needs them
 FEWEST = 10  # items, and people with three events: with fewer there is nothing for a model to learn
 SIMPLER = "the nearest by content are served, then the most popular, then the catalogue in its order"
 
@@ -59,6 +62,7 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
         snapshot = take_snapshot(opened)
         pipeline = Pipeline(opened, report, snapshot)
         stages: list[dict[str, Any]] = []
+        old: list[Path] = []
         try:
             if whole and (reason := shortage(pipeline.data)):
                 raise SparseDataError(reason)
@@ -73,10 +77,17 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
         finish_snapshot(opened, snapshot)
         removed = _let_go(opened) if whole else []
         lines = _lines(stages, deployment, len(removed)) + _newer(opened, snapshot)
+        if whole:
+            old = _prune(opened, stages)
+        if old:
+            lines.append(
+                f"removed {len(old)} artifacts and tables of earlier trainings; the last {KEPT} trainings and"
+                " what deployments need are kept"
+            )
     result: dict[str, Any] = {
         "workspace": str(workspace),
         "stages": stages,
-        "removed": [str(path) for path in removed],
+        "removed": [str(path) for path in (*removed, *old)],
     }
     result |= {"deployment": deployment.about()} if deployment else {}
     return result | {"text": "\n".join(lines)}
@@ -100,7 +111,8 @@ def _run(pipeline: Pipeline, name: str) -> dict[str, Any]:
     folder, reused = pipeline.run(name, BUILDERS[name])
     seconds = round(time.monotonic() - started, 1)
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    return {"stage": name, "artifact": folder.name, "reused": reused, "seconds": seconds} | summary
+    about = {"stage": name, "artifact": folder.name, "contents": contents(read_manifest(folder))}
+    return about | {"reused": reused, "seconds": seconds} | summary
 
 
 def _chosen(base: Base, stages: list[dict[str, Any]]) -> str:
@@ -131,6 +143,34 @@ def _newer(workspace: Workspace, snapshot: Snapshot) -> list[str]:
     if events_mark(telling_events(workspace)) == snapshot.events:
         return []
     return ["events came since this training began; the next `tastemaker train` learns from them"]
+
+
+def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Remove stages and tables of earlier trainings: all but the last `KEPT` of each stage and what these,
+    deployments and other artifacts were made from.
+    """
+    about = {one: read_manifest(one.path)["about"] for one in workspace.artifacts.finished()}
+    named = {(one.kind, one.fingerprint): one for one in about}
+    roots = [one for one in about if one.kind not in BY_NAME]
+    roots += [named[stage["stage"], stage["artifact"]] for stage in stages]
+    for kind in BY_NAME:
+        newest = sorted(
+            (one for one in about if one.kind == kind), key=lambda one: str(about[one]["created"])
+        )
+        roots += newest[-KEPT:]
+    keep = set[Artifact]()
+    while roots:
+        artifact = roots.pop()
+        if artifact not in keep:
+            keep.add(artifact)
+            roots += [named[pair] for pair in about[artifact]["inputs"].items() if pair in named]
+    removed = [one.path for one in about if one not in keep]
+    used = {about[one]["inputs"].get("tables") for one in keep} | {workspace.tables_fingerprint()}
+    tables = sorted(workspace.data.glob("tables-*"), key=lambda path: path.stat().st_mtime)
+    removed += [one for one in tables[:-KEPT] if one.name.removeprefix("tables-") not in used]
+    for path in removed:
+        remove_folder(path)
+    return removed
 
 
 def _let_go(workspace: Workspace) -> list[Path]:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,8 +136,9 @@ def load(folder: str | Path, dtype: str = "float32") -> tuple[Any, Vocabulary | 
     Raises
     ------
     ModelError
-        naming the file: no such folder, pickled or no weights, other weights than their recorded hash, wrong
-        vocabulary size.
+        naming the file: no such folder, pickled or no weights, a config that no model can have, a tensor
+        that is missing, unexpected, of another shape or not finite, other weights than their recorded hash,
+        wrong vocabulary size.
     """
     local = _recovered(Path(folder))
     _refuse_pickles(local)
@@ -159,12 +160,55 @@ def _from_pretrained(source: Path, dtype: str) -> Any:
         "local_files_only": True,
         "attn_implementation": "sdpa",
     }
+    _check_config(source)
     try:
         with quiet():
-            return AutoModelForCausalLM.from_pretrained(source, **options)
+            model, about = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **options)
     except Exception as error:  # transformers raises many kinds; a user needs one line
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{source}: cannot be loaded as a causal language model ({reason})") from None
+    check_tensors(source, model, about)
+    return model
+
+
+SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+
+
+def _check_config(folder: Path) -> None:
+    """Refuse a config that asks for code of its own, or for a model of no layers or no width."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        assert isinstance(config, dict)
+    except (OSError, ValueError, RecursionError, AssertionError):
+        raise ModelError(f"{path}: is missing or no JSON object; give the folder of a whole model") from None
+    if config.get("auto_map"):
+        raise ModelError(
+            f"{path}: names Python code of the folder (auto_map), which is never run; give a model of a kind"
+            " that transformers knows"
+        )
+    for name in SIZES:
+        value = config.get(name, 1)
+        if not isinstance(value, int) or not 1 <= value <= 1 << 24:
+            raise ModelError(f"{path}: {name} is {value!r}, which no model has; get the folder again")
+
+
+def check_tensors(folder: Path, model: Any, about: Mapping[str, Any], spare: str = "") -> None:
+    """Refuse a model of which any tensor is not the folder's, or is not finite.
+
+    about: what `from_pretrained` says with `output_loading_info`. spare: a part that the folder may have and
+    the model does not use.
+    """
+    for fault in ("missing", "unexpected", "mismatched"):
+        names = sorted(map(str, about[f"{fault}_keys"]))
+        names = [name for name in names if not (fault == "unexpected" and spare and name.startswith(spare))]
+        if names:
+            raise ModelError(
+                f"{folder}: {len(names)} tensors are {fault}, such as {names[0]}; get the folder again, whole"
+            )
+    for name, tensor in model.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{folder}: tensor {name} holds NaN or infinity; get the folder again")
 
 
 def _recovered(path: Path) -> Path:

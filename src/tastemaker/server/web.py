@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tastemaker.errors import BusyError, InputError, TastemakerError
+from tastemaker.errors import BusyError, FullError, InputError, TastemakerError
 from tastemaker.server.admission import Refused
 from tastemaker.serving.query import Conflict, Unknown
 
@@ -40,7 +40,13 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
-STATUS: dict[type[TastemakerError], int] = {Unknown: 404, Conflict: 409, InputError: 400, BusyError: 503}
+STATUS: dict[type[TastemakerError], int] = {
+    Unknown: 404,
+    Conflict: 409,
+    InputError: 400,
+    BusyError: 503,
+    FullError: 507,
+}
 
 
 class Problem(Exception):

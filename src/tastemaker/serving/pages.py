@@ -13,6 +13,7 @@ from tastemaker.flows.media import Media
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.serving.serve import Parts
 from tastemaker.store import Workspace, read_table
+from tastemaker.store.recorded import Recorded
 
 SIMULATED = re.compile(r"^simulated-")
 TELLING = ("tune_type", "type", "genre", "genres", "category", "key", "mode", "metre", "brand", "book")
@@ -33,9 +34,10 @@ class Pages:
         )
         self._media = Media(workspace, items)
         profiles = workspace.data / "listener_profiles.parquet"
-        self._profiles = (
-            {row["user_id"]: row for row in read_table(profiles).to_pylist()} if profiles.exists() else {}
-        )
+        self._profiles: dict[str, Any] = {}
+        if profiles.exists():
+            table = read_table(Recorded(workspace).check(profiles, "listener profiles"))
+            self._profiles = {row["user_id"]: row for row in table.to_pylist()}
 
     def info(self) -> dict[str, Any]:
         """Names, notice, versions, counts."""

@@ -169,14 +169,21 @@ def _forgotten(workspace: Workspace) -> Iterator[Finding]:
         tombstones = workspace.tombstones
         if not tombstones.people:
             return
+        if tombstones.unfinished:
+            yield Finding(
+                "error",
+                "forgotten",
+                f"the erasure of {len(tombstones.unfinished)} people was begun and has not ended",
+                "run `tastemaker forget` for them again",
+            )
+            return
         left = [one for one in sorted(tombstones.held) if (workspace.data / f"tables-{one}").exists()]
         if left:
-            again = "it was cut off, so run it for them again"
             yield Finding(
                 "error",
                 "forgotten",
                 f"tables-{left[0]} holds a person whom `tastemaker forget` was to remove",
-                again,
+                "it was cut off, so run it for them again",
             )
             return
         stale = outdated(workspace.artifacts, tombstones.held)

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, FullError, InputError
 
 _LEFTOVER = re.compile(r"^\..+\.[0-9a-f]{8}\.tmp(\..+)?$")
 _FOREIGN = {
@@ -38,7 +38,7 @@ _FOREIGN = {
     b"\x89HDF": "an HDF5 file",
     b"GGUF": "a GGUF file",
 }
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {
     errno.EACCES,
     errno.EEXIST,
@@ -313,7 +313,7 @@ def explained(path: Path) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         culprit = str(getattr(error, "filename", None) or path)
         if number in _FULL or "No space left on device" in str(error):
-            raise ArtifactError(
+            raise FullError(
                 f"{path}: the disk is full; the previous version is intact. Free some space (old folders"
                 " under runs/ and artifacts/ are the first candidates) and run the command again"
             ) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,12 @@ def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator
         try:
             yield temporary
             seal(temporary, about or {})
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if path.exists():  # another process made it meanwhile
+                    raise ArtifactError(f"{path}: another process made it at the same time") from None
+                raise
             flush(path.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -85,6 +90,49 @@ def seal(folder: Path, about: Mapping[str, Any], skip: str | None = None) -> Non
     write_bytes(folder / MANIFEST, canonical(document | {"checksum": sha256_bytes(canonical(document))}))
 
 
+def sealed(document: Mapping[str, Any]) -> bytes:
+    """A small JSON document with its own checksum; `unsealed` reads it."""
+    own = plain(document)
+    return canonical(own | {"checksum": sha256_bytes(canonical(own))}) + b"\n"
+
+
+def unsealed(raw: bytes, before: Collection[str] = ()) -> dict[str, Any]:
+    """What `sealed` was given. before: the names in documents that were written before they had a checksum.
+
+    Raises ValueError when a byte of it has changed.
+    """
+    document = json.loads(raw)
+    if not isinstance(document, dict):
+        raise ValueError("not a document")
+    if set(document) == set(before):
+        return document
+    if document.pop("checksum", None) != sha256_bytes(canonical(document)) or sealed(document) != raw:
+        raise ValueError("it does not match its own checksum")
+    return document
+
+
+def read_file(folder: Path, name: str) -> bytes:
+    """The bytes of one file of a sealed folder, compared with its manifest.
+
+    Raises
+    ------
+    FileNotFoundError
+        when the manifest lists no such file.
+    ArtifactError
+        when the file or the manifest is damaged.
+    """
+    entry = read_manifest(folder)["files"].get(name)
+    if entry is None:
+        raise FileNotFoundError(folder / name)
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{folder / name}: cannot be read ({error.strerror}); {REBUILD}") from None
+    if sha256_bytes(content) != entry["sha256"]:
+        raise ArtifactError(f"{folder / name}: damaged (its SHA-256 is not the manifest's); {REBUILD}")
+    return content
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a sealed folder: `about` and `files` {relative path: {sha256, size}}.
 
@@ -112,6 +160,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not genuine:
         raise ArtifactError(f"{path}: damaged (it does not match its own checksum); {REBUILD}")
     return dict(document)
+
+
+def contents(manifest: Mapping[str, Any]) -> str:
+    """The checksum of what a folder holds and was made from, whenever it was made: equal trainings have
+    equal ones.
+    """
+    about = {name: value for name, value in manifest["about"].items() if name != "created"}
+    return sha256_bytes(canonical([about, manifest["files"]]))
 
 
 def verify_folder(folder: Path, full: bool = True, skip: str | None = None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 from tastemaker.errors import ArtifactError
 from tastemaker.store.artifacts import Artifact, Artifacts
 from tastemaker.store.files import canonical, replacing, sha256_bytes
-from tastemaker.store.folders import read_manifest
+from tastemaker.store.folders import read_manifest, sealed, unsealed
 
 TOMBSTONES_FILE = "tombstones.json"
 
@@ -43,14 +42,15 @@ class Tombstones:
     kept nowhere.
 
     held: fingerprints of the tables and conversations that one of them was in; what was learnt from these is
-    outdated. The key lies beside the hashes, so whoever has the file can test an id they guess; they cannot
-    list the ids.
+    outdated. unfinished: of the people, those whose erasure was begun and has not ended. The key lies beside
+    the hashes, so whoever has the file can test an id they guess; they cannot list the ids.
     """
 
     path: Path
     key: str
     people: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
+    unfinished: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, root: Path) -> Tombstones:
@@ -63,8 +63,9 @@ class Tombstones:
         """
         path = root / TOMBSTONES_FILE
         try:
-            found = json.loads(path.read_text())
-            return cls(path, str(found["key"]), frozenset(found["people"]), frozenset(found["held"]))
+            document = unsealed(path.read_bytes(), ("format", "key", "people", "held"))
+            sets = (frozenset(document.get(name, ())) for name in ("people", "held", "unfinished"))
+            return cls(path, str(document["key"]), *sets)
         except FileNotFoundError:
             return cls(path, secrets.token_hex(32))
         except (ValueError, KeyError, TypeError):
@@ -77,14 +78,28 @@ class Tombstones:
         return self._hash(user_id) in self.people
 
     def add(self, user_id: str, held: Iterable[str]) -> Tombstones:
-        """With one more person and what they were in; on disk, for the owner alone to read, when this
-        returns.
+        """With one more person and what they were in, their erasure unfinished; on disk, for the owner alone
+        to read, when this returns.
         """
-        more = replace(self, people=self.people | {self._hash(user_id)}, held=self.held | frozenset(held))
-        document = {"format": 1, "key": more.key, "people": sorted(more.people), "held": sorted(more.held)}
+        mark = frozenset((self._hash(user_id),))
+        held = self.held | frozenset(held)
+        return self._written(
+            replace(self, people=self.people | mark, held=held, unfinished=self.unfinished | mark)
+        )
+
+    def finish(self, user_id: str) -> Tombstones:
+        """With the person's erasure ended."""
+        return self._written(replace(self, unfinished=self.unfinished - {self._hash(user_id)}))
+
+    def finished(self, user_id: str) -> bool:
+        """Whether nothing is left to be done of the person's erasure."""
+        return self._hash(user_id) not in self.unfinished
+
+    def _written(self, more: Tombstones) -> Tombstones:
+        sets = {name: sorted(getattr(more, name)) for name in ("people", "held", "unfinished")}
         with replacing(self.path) as temporary:
             temporary.chmod(0o600)
-            temporary.write_text(json.dumps(document, indent=1) + "\n")
+            temporary.write_bytes(sealed({"format": 2, "key": more.key, **sets}))
         return more
 
     def without(self, table: pa.Table, column: str = "user_id") -> tuple[pa.Table, Left]:

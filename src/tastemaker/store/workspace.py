@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +24,8 @@ import pyarrow as pa
 import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
-from tastemaker.store.files import sweep, write_json, write_text
-from tastemaker.store.folders import verify_folder
+from tastemaker.store.files import sweep, write_bytes, write_json, write_text
+from tastemaker.store.folders import read_file, sealed, unsealed, verify_folder
 from tastemaker.store.settings import (
     FORMAT,
     SETTINGS_FILE,
@@ -36,6 +37,7 @@ from tastemaker.store.settings import (
 from tastemaker.store.tables import read_table
 from tastemaker.store.tombstones import Tombstones
 
+_log = logging.getLogger("tastemaker")
 TABLES = {"items": schema.ITEMS, "interactions": schema.INTERACTIONS}
 
 
@@ -78,7 +80,30 @@ class Workspace:
         for folder in (found.data, found.artifacts.root, found.runs):
             folder.mkdir(parents=True, exist_ok=True)
         sweep(root)
+        found._tell_changes()
         return found
+
+    def _tell_changes(self) -> None:
+        """Say which settings are others than when the workspace was last opened: somebody changed them, or a
+        disk did.
+        """
+        path, now, before = self.data / "settings.json", asdict(self.settings), dict[str, Any]()
+        try:
+            before = unsealed(path.read_bytes())
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            _log.warning("%s: damaged, so nobody can say which settings changed; it is written anew", path)
+        told = ", ".join(
+            f"{name} is {value!r}, was {before[name]!r}"
+            for name, value in now.items()
+            if name in before and before[name] != value
+        )
+        if told:
+            _log.warning("%s changed since it was last read: %s", self.root / SETTINGS_FILE, told)
+        if before != now:
+            with suppress(ArtifactError):  # a workspace that may only be read
+                write_bytes(path, sealed(now))
 
     @property
     def data(self) -> Path:
@@ -120,7 +145,7 @@ class Workspace:
             return folder
         pointer = self.data / "current.json"
         try:
-            name = json.loads(pointer.read_text())["folder"]
+            name = unsealed(pointer.read_bytes(), ("folder",))["folder"]
         except FileNotFoundError:
             raise ArtifactError(
                 f"{self.root}: has no tables yet; run `tastemaker ingest` with your items and interactions"
@@ -149,10 +174,10 @@ class Workspace:
         """
         if not tables and not self.has_tables():
             return schema.EventRules()
-        path = self.tables_folder(tables) / "events.json"
-        if not path.exists():  # tables of version 0.1
+        try:
+            about = json.loads(read_file(self.tables_folder(tables), "events.json"))
+        except FileNotFoundError:  # tables of version 0.1
             return schema.EventRules()
-        about = json.loads(path.read_text())
         wanted = about["wanted"]
         return schema.EventRules(tuple(about["scale"]), None if wanted is None else frozenset(wanted))
 
@@ -216,6 +241,16 @@ class Workspace:
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
             yield
             os.truncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def changing_tables(self) -> Iterator[None]:
+        """Hold the lock under which the tables in use and the tombstones change; waits for who has it."""
+        descriptor = os.open(self.data / "tables.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
         finally:
             os.close(descriptor)
 

@@ -15,6 +15,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.data import Data, attribute_words
 from tastemaker.flows.media import FACTS_FILE
 from tastemaker.store import Workspace, read_table
+from tastemaker.store.recorded import Recorded
 
 FAMILY_FIELDS = ("family_id", "family")
 POPULARITY = ("little known", "middling known", "well known")
@@ -76,7 +77,11 @@ def _facts(workspace: Workspace) -> dict[str, dict[str, Any]]:
         return {}
     return {
         row["item_id"]: row
-        for row in read_table(path).select(["item_id", "family_id", "aliases"]).to_pylist()
+        for row in (
+            read_table(Recorded(workspace).check(path, "facts of tunes"))
+            .select(["item_id", "family_id", "aliases"])
+            .to_pylist()
+        )
     }
 
 

@@ -51,7 +51,7 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     opened = Database(workspace.database)
     for table, count in rows_held(opened, user_id).items():
         if count:
-            what, remove = f"{table} in the database", partial(_erase, opened, user_id)
+            what, remove = f"{table} in the database", partial(close_database, workspace, user_id)
             learnt = _learnt_events(workspace) if table == EVENTS else ()
             yield Holding(workspace.database, what, count, remove, learnt)
     opened.close()
@@ -77,9 +77,26 @@ def snapshots(workspace: Workspace, user_id: str) -> Iterator[Holding]:
                 )
 
 
-def _erase(opened: Database, user_id: str) -> None:
-    opened.erase(user_id)
-    opened.close()
+def close_database(workspace: Workspace, user_id: str) -> None:
+    """Delete the person's rows, and keep every server that runs from writing another."""
+    if workspace.database.exists():
+        opened = Database(workspace.database)
+        try:
+            opened.erase(user_id)
+        finally:
+            opened.close()
+
+
+def scrub_database(workspace: Workspace) -> None:
+    """Leave nothing of deleted rows in the database's file and its log. Raises BusyError as
+    `Database.scrub`.
+    """
+    if workspace.database.exists():
+        opened = Database(workspace.database)
+        try:
+            opened.scrub()
+        finally:
+            opened.close()
 
 
 def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:

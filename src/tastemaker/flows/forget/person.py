@@ -10,11 +10,22 @@ from typing import Any
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.deploy import drop, refresh
 from tastemaker.flows.forget.conversations import conversations
-from tastemaker.flows.forget.holdings import Holding, builds, database, loose, snapshots, tables
+from tastemaker.flows.forget.holdings import (
+    Holding,
+    builds,
+    close_database,
+    database,
+    loose,
+    scrub_database,
+    snapshots,
+    tables,
+)
 from tastemaker.schema import check_person
 from tastemaker.store import Workspace
+from tastemaker.store.recorded import record_media
 from tastemaker.store.tombstones import outdated
 
+TRIES = 3
 TEXT = frozenset((".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".md", ".html", ".log", ".toml"))
 
 
@@ -31,6 +42,9 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
         when nothing is known of the person.
     ArtifactError
         when something is training, a file cannot be read or written, or the person is still held afterwards.
+    BusyError
+        when another process has the database open for so long that its log cannot be emptied: the erasure is
+        unfinished then, as `tastemaker doctor` says, and a second call ends it.
     """
     user_id = user.strip()
     check_person(user_id)
@@ -40,18 +54,34 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
         return _told(workspace, user_id, found, known, dry_run=True)
     with workspace.lock("forgetting a person", command="tastemaker forget"):  # the command line holds the id
         found, known = _asked(workspace, user_id)
-        workspace.tombstones.add(user_id, _inputs(found))
-        for one in found:
-            one.remove()
-        if left := list(holdings(workspace, user_id)):
-            where = ", ".join(sorted({str(one.where) for one in left}))
-            raise ArtifactError(
-                f"{where}: holds the person again; stop `serve` and `converse` on this workspace and repeat"
-                " this"
-            )
-        refresh(workspace)
-        drop(workspace, workspace.tombstones.held)
+        if found or not workspace.tombstones.finished(user_id):
+            _remove(workspace, user_id, found)
     return _told(workspace, user_id, found, known, dry_run=False)
+
+
+def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
+    """The protocol: the tombstone; the rows of the database, after which no server that runs can write
+    another; everything else; the pages and the log that held them; the deployments.
+    """
+    left = found
+    for _ in range(TRIES):  # an ingest or a server that was in the middle of something may bring them again
+        with workspace.changing_tables():
+            workspace.tombstones.add(user_id, _inputs(left))
+        close_database(workspace, user_id)
+        for one in left:
+            one.remove()
+        if not (left := list(holdings(workspace, user_id))):
+            break
+    else:
+        where = ", ".join(sorted({str(one.where) for one in left}))
+        raise ArtifactError(
+            f"{where}: holds the person again; stop `converse` on this workspace and repeat this"
+        )
+    record_media(workspace)
+    scrub_database(workspace)
+    refresh(workspace)
+    drop(workspace, workspace.tombstones.held)
+    workspace.tombstones.finish(user_id)
 
 
 def holdings(workspace: Workspace, user_id: str) -> Iterator[Holding]:

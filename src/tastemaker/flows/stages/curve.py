@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ from tastemaker.store import append_line, read_lines, write_text
 if TYPE_CHECKING:
     from tastemaker.lm.train import Metrics
 
+CLOCK = ("tokens_per_second", "seconds_left")
+
 
 def follow(run: Iterable[Metrics], path: Path, report: Report, name: str) -> Metrics | None:
     """Run to the end; the last metrics, None when there are none.
 
     A run that goes on from a checkpoint keeps the lines before its first new step, so the curve is that of an
-    unbroken run.
+    unbroken run. Speed is told and not kept: equal trainings leave equal files.
     """
     last = None
     for metrics in run:
@@ -33,5 +36,5 @@ def follow(run: Iterable[Metrics], path: Path, report: Report, name: str) -> Met
             " tokens/s"
         )
         report(name, last.step, last.total, note)
-        append_line(path, last)
+        append_line(path, {name: value for name, value in asdict(last).items() if name not in CLOCK})
     return last

@@ -24,6 +24,7 @@ from tastemaker.lm.vocabulary import Vocabulary, build_small
 from tastemaker.retrieve.evaluation import rank_in_lists
 from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, read_table, write_json, write_table
+from tastemaker.store.recorded import check_base
 from tastemaker.store.settings import Settings
 
 NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning", "refit": "fine-tuning on everything"}
@@ -72,6 +73,7 @@ def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabula
         from tastemaker.lm.smollm2 import convert
 
         source = str(convert(pipeline.workspace.root / "models" / source))  # once a workspace
+    check_base(pipeline.workspace, Path(source))
     model, _ = load(source)
     tokenizer = load_tokenizer(source)
     if settings.keep_tokens:

@@ -38,7 +38,7 @@ def build_vectors(pipeline: Pipeline, folder: Path) -> None:
     """
     views: dict[str, Floats] = {}
     warnings: list[str] = []
-    builders = _builders(pipeline, folder)
+    builders = _builders(pipeline, folder, warnings)
     for done, (name, build) in enumerate(builders.items()):
         pipeline.report("item vectors", done, len(builders), name)
         vectors = build()
@@ -65,13 +65,13 @@ def build_vectors(pipeline: Pipeline, folder: Path) -> None:
     write_json(folder / "summary.json", {"says": says, "views": shapes, "warnings": warnings})
 
 
-def _builders(pipeline: Pipeline, folder: Path) -> dict[str, Callable[[], Floats | None]]:
+def _builders(pipeline: Pipeline, folder: Path, notes: list[str]) -> dict[str, Callable[[], Floats | None]]:
     """Name of each view -> what makes it: our own first, then those of installed plugins."""
     builders: dict[str, Callable[[], Floats | None]] = {
         "text": lambda: _text_view(pipeline, folder, item_texts(pipeline.data.items)),
         "behaviour": lambda: _behaviour_view(pipeline),
-        "audio": lambda: audio_view(pipeline.workspace, pipeline.data.items, pipeline.report),
-        "image": lambda: image_view(pipeline.workspace, pipeline.data.items, pipeline.report),
+        "audio": lambda: audio_view(pipeline.workspace, pipeline.data.items, pipeline.report, notes),
+        "image": lambda: image_view(pipeline.workspace, pipeline.data.items, pipeline.report, notes),
     }
     for name in plugins.load("encoders"):
         if name in builders or not name.isidentifier():
@@ -156,7 +156,7 @@ def encode_new(workspace: Workspace, folder: Path, items: pa.Table, report: Repo
                 raise InputError(NO_SENTENCES)
             vectors = sentence_vectors(texts, embed)
         elif name in ("audio", "image"):
-            vectors = (audio_view if name == "audio" else image_view)(workspace, items, report)
+            vectors = (audio_view if name == "audio" else image_view)(workspace, items, report, [])
         elif name in plugins.names("encoders"):
             vectors = plugin_view(name, items)
         if vectors is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -19,12 +20,16 @@ from typing import Any
 import pyarrow as pa
 
 import tastemaker.schema as schema
-from tastemaker.errors import ArtifactError, BusyError, InputError, TastemakerError
+from tastemaker.errors import ArtifactError, BusyError, FullError, InputError, TastemakerError
+from tastemaker.store.database import integrity
 from tastemaker.store.database.events import Event, micros, moment, undone
+from tastemaker.store.database.integrity import fetch, intact
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
 
 EVENT = tuple(field.name for field in fields(Event))
 NEXT = "(SELECT coalesce(max(sequence), 0) + 1 FROM events)"
+SCRUB = 15.0  # seconds that `Database.scrub` waits for readers
+_whole = set[tuple[str, int]]()  # files that this process has looked through
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class Deployment:
 class Database:
     """The workspace's database, made or migrated when it is opened; safe to share between threads.
 
+    A process looks through a file when it opens it for the first time, log included; rows are compared with
+    their checksums whenever they are read.
+
     Raises
     ------
     ArtifactError
@@ -56,12 +64,23 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
+        self._armed = False
+        name = _identity(path)
+        if name not in _whole and (wrong := integrity.log_damage(path)):
+            raise ArtifactError(_damaged(path, wrong))
         with self.transaction() as connection:
             _migrate(connection, path)
+        self._armed = True
+        integrity.arm(self._connection())
+        if name not in _whole:
+            with self.transaction(write=False) as connection:
+                if wrong := integrity.damage(connection):
+                    raise ArtifactError(_damaged(path, wrong))
+            _whole.add(_identity(path))
 
     def close(self) -> None:
         """Close the connections of every thread; the object can be used again afterwards."""
@@ -87,10 +106,10 @@ class Database:
 
     def stored(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """The events that are there already, by id."""
-        sql = f"SELECT {', '.join(EVENT)} FROM events WHERE event_id = ?"
+        sql = f"SELECT {', '.join(EVENT)}, {intact('events')} FROM events WHERE event_id = ?"
         with self.transaction(write=False) as connection:
-            rows = [connection.execute(sql, (event_id,)).fetchone() for event_id in event_ids]
-        known = [dict(zip(EVENT, row, strict=True)) for row in rows if row is not None]
+            rows = [row for event_id in event_ids for row in fetch(connection, sql, (event_id,))]
+        known = [dict(zip(EVENT, row, strict=True)) for row in rows]
         return {row["event_id"]: Event(**row | {"timestamp": moment(row["timestamp"])}) for row in known}
 
     def history(self, user_id: str) -> list[Event]:
@@ -131,10 +150,12 @@ class Database:
         names = schema.SLATES.names
         columns = [f"{'o.shown_at' if name == 'timestamp' else f's.{name}'}" for name in names]
         with self.transaction(write=False) as connection:
-            rows = connection.execute(
-                f"SELECT {', '.join(columns)} FROM slates s JOIN offers o USING (request_id)"
-                " WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, request_id, position"
-            ).fetchall()
+            rows = fetch(
+                connection,
+                f"SELECT {', '.join(columns)}, {intact('slates', 's')} AND {intact('offers', 'o')}"
+                " FROM slates s JOIN offers o USING (request_id)"
+                " WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, request_id, position",
+            )
         values = zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True)
         return schema.check(
             pa.table(
@@ -154,16 +175,50 @@ class Database:
             return int(connection.execute(sql, (len(policy), policy)).fetchone()[0])
 
     def erase(self, user_id: str) -> int:
-        """Delete every row about a person, overwriting them on disk; returns how many rows that were."""
+        """Delete every row about a person, and let nobody write another; returns how many rows that were.
+
+        What is deleted is still in the file and its log until `scrub`.
+        """
+        key = self.secret("erased")
         with self.transaction() as connection:
             count = sum(
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (user_id,)).rowcount
                 for table, column in PERSONAL.items()
             )
-        self._connection().execute(
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        )  # the log still has the rows as they were
+            mark = integrity.person_mark(user_id, key)
+            connection.execute("INSERT OR IGNORE INTO erased (person) VALUES (?)", (mark,))
         return count
+
+    def scrub(self, seconds: float = SCRUB) -> None:
+        """Write the file anew, so that no page holds what was deleted, and empty its log.
+
+        Raises
+        ------
+        BusyError
+            when another process goes on reading or writing for `seconds`: the log keeps what it reads.
+        """
+        end = time.monotonic() + seconds
+        written = False
+        try:
+            while True:
+                try:
+                    connection = self._connection()
+                    if not written:
+                        connection.execute("VACUUM")
+                    written = True
+                    if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
+                        return
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error):
+                        raise
+                if time.monotonic() > end:
+                    raise BusyError(
+                        f"{self.path}: another process reads it (a backup, a query), so its log still holds"
+                        " what was deleted; end that process and run the command again"
+                    )
+                time.sleep(0.05)
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self.path) from error
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
         """Record that the artifact serves from now on."""
@@ -174,42 +229,47 @@ class Database:
     def deployments(self) -> list[Deployment]:
         """Every deployment, the newest first."""
         with self.transaction(write=False) as connection:
-            rows = connection.execute(
-                "SELECT kind, fingerprint, timestamp, note FROM deployments ORDER BY deployment_id DESC"
-            ).fetchall()
+            rows = fetch(
+                connection,
+                f"SELECT kind, fingerprint, timestamp, note, {intact('deployments')} FROM deployments"
+                " ORDER BY deployment_id DESC",
+            )
         return [Deployment(kind, mark, moment(time), note) for kind, mark, time, note in rows]
 
     def newest_deployment(self, kind: str) -> Deployment | None:
         """The newest deployment of a kind, or None."""
         sql = (
-            "SELECT kind, fingerprint, timestamp, note FROM deployments WHERE kind = ?"
+            f"SELECT fingerprint, timestamp, note, {intact('deployments')} FROM deployments WHERE kind = ?"
             " ORDER BY deployment_id DESC LIMIT 1"
         )
         with self.transaction(write=False) as connection:
-            row = connection.execute(sql, (kind,)).fetchone()
-        return None if row is None else Deployment(row[0], row[1], moment(row[2]), row[3])
+            rows = fetch(connection, sql, (kind,))
+        return Deployment(kind, rows[0][0], moment(rows[0][1]), rows[0][2]) if rows else None
 
     def secret(self, name: str) -> str:
         """64 hexadecimal digits that nobody outside this database knows, drawn when first asked for; never
         to be shown or sent.
         """
+        sql = f"SELECT value, {intact('secrets')} FROM secrets WHERE name = ?"
         with self.transaction(write=False) as connection:
-            row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
-        if row is None:
+            rows = fetch(connection, sql, (name,))
+        if not rows:
             with self.transaction() as connection:
                 connection.execute(
-                    "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32))
+                    "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)",
+                    (name, secrets.token_hex(32)),
                 )
-                row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
-        return str(row[0])
+                rows = fetch(connection, sql, (name,))
+        return str(rows[0][0])
 
     def _events(self, where: str, values: tuple[str, ...]) -> Iterator[Event]:
         with self.transaction(write=False) as connection:
-            stored = connection.execute(
-                f"SELECT {', '.join(EVENT)}, sequence FROM events {where} ORDER BY user_id, timestamp,"
-                " sequence",
+            stored = fetch(
+                connection,
+                f"SELECT {', '.join(EVENT)}, sequence, {intact('events')} FROM events {where}"
+                " ORDER BY user_id, timestamp, sequence",
                 values,
-            ).fetchall()
+            )
         rows = [dict(zip((*EVENT, "sequence"), row, strict=True)) for row in stored]
         gone = undone(rows)
         for row in rows:
@@ -233,13 +293,13 @@ class Database:
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
-            raise _explained(error, self._path) from error
+            raise _explained(error, self.path) from error
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self._path, timeout=5.0, isolation_level=None, check_same_thread=False
+                self.path, timeout=5.0, isolation_level=None, check_same_thread=False
             )
             with self._guard:
                 self._opened.append(connection)
@@ -251,6 +311,9 @@ class Database:
                 "secure_delete = ON",
             ):
                 connection.execute(f"PRAGMA {pragma}")
+            integrity.add_functions(connection)
+            if self._armed:
+                integrity.arm(connection)
             self._local.connection = connection
         return connection
 
@@ -263,12 +326,14 @@ def _insert_events(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...
     for row in rows:
         new = connection.execute(sql, row).rowcount
         inserted += new
+        if new:
+            continue
         event_id = row[EVENT.index("event_id")]
-        if (
-            not new
-            and row
-            != connection.execute(f"SELECT {columns} FROM events WHERE event_id = ?", (event_id,)).fetchone()
-        ):
+        same = f"SELECT {columns}, {intact('events')} FROM events WHERE event_id = ?"
+        there = fetch(connection, same, (event_id,))
+        if not there:
+            raise InputError(f"events: event_id {event_id} is about somebody who was erased; leave it out")
+        if row != there[0]:
             raise InputError(
                 f"events: event_id {event_id} is there already with other contents; give the new one an id of"
                 " its own"
@@ -281,14 +346,21 @@ def check_database(path: Path) -> str | None:
     know.
     """
     try:
+        if wrong := integrity.log_damage(path):
+            return _damaged(path, wrong)
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
+            integrity.add_functions(connection)
             connection.execute("PRAGMA query_only = ON")  # mode=ro would leave its -wal and -shm files behind
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 return _newer(path, version)
-            wrong = [row[0] for row in connection.execute("PRAGMA integrity_check").fetchall()]
-            return None if wrong == ["ok"] else f"{path}: damaged ({wrong[0]}); restore it from a copy"
+            if version < VERSION:  # without the checksums that opening it will add
+                said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+                return None if said == "ok" else _damaged(path, said)
+            connection.execute("BEGIN")
+            wrong = integrity.damage(connection)
+            return _damaged(path, wrong) if wrong else None
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
@@ -299,10 +371,21 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise ArtifactError(_newer(path, version))
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
+    if version < VERSION:
+        integrity.migrate(connection, MIGRATIONS, version)
+
+
+def _identity(path: Path) -> tuple[str, int]:
+    try:
+        return str(path.resolve()), path.stat().st_ino
+    except OSError:
+        return str(path), 0
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"{path}: damaged or not a database ({what}); restore it from a copy, or move it away to start afresh"
+    )
 
 
 def _newer(path: Path, version: int) -> str:
@@ -314,17 +397,19 @@ def _newer(path: Path, version: int) -> str:
 
 def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
     said = str(error)
-    if isinstance(error, sqlite3.IntegrityError):
+    if isinstance(error, sqlite3.IntegrityError) and said != integrity.DAMAGED:
         return InputError(f"{path}: a row breaks a rule of its table ({said}); nothing was stored")
     if "full" in said:
-        return ArtifactError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
+        return FullError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
     if "locked" in said or "busy" in said:
         return BusyError(f"{path}: another process is writing to it; try again, or stop that process")
     if "unable to open" in said or "readonly" in said:
         return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
-    return ArtifactError(
-        f"{path}: damaged or not a database ({said}); restore it from a copy, or move it away to start afresh"
-    )
+    if "I/O" in said:
+        return ArtifactError(
+            f"{path}: the disk fails to read or write it ({said}); nothing was changed. Check the disk"
+        )
+    return ArtifactError(_damaged(path, said))
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

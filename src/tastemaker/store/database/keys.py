@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from tastemaker.errors import InputError
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
+from tastemaker.store.database.integrity import fetch, intact
 
 ROLES = {
     "app": "your backend: slates, events and answers of everybody; mints tokens for one person",
@@ -79,16 +80,17 @@ class Keys:
         key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, NULL)",
+                "INSERT INTO keys (key_id, name, role, hash, created_at) VALUES (?, ?, ?, ?, ?)",
                 (key_id, name, role, _hash(secret), micros(datetime.now(UTC))),
             )
         return f"tm-{key_id}-{secret}"
 
     def all(self) -> list[Key]:
         """Every key that was ever made, the oldest first."""
-        sql = "SELECT key_id, name, role, hash, created_at, revoked_at FROM keys ORDER BY created_at, key_id"
+        columns = "key_id, name, role, hash, created_at, revoked_at"
+        sql = f"SELECT {columns}, {intact('keys')} FROM keys ORDER BY created_at, key_id"
         with self._database.transaction(write=False) as connection:
-            rows = connection.execute(sql).fetchall()
+            rows = fetch(connection, sql)
         return [
             Key(key_id, name, role, digest, moment(made), None if gone is None else moment(gone))
             for key_id, name, role, digest, made, gone in rows
@@ -122,9 +124,9 @@ class Keys:
 
     def entries(self) -> list[Entry]:
         """What operators did, the oldest first."""
-        sql = "SELECT timestamp, actor, action, detail FROM audit ORDER BY entry_id"
+        sql = f"SELECT timestamp, actor, action, detail, {intact('audit')} FROM audit ORDER BY entry_id"
         with self._database.transaction(write=False) as connection:
-            rows = connection.execute(sql).fetchall()
+            rows = fetch(connection, sql)
         return [Entry(moment(row[0]), *row[1:]) for row in rows]
 
 

@@ -80,6 +80,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # A slate whose client says what was shown: when it was sent; shown_at is when the client said so.
         "ALTER TABLE offers ADD COLUMN delivered_at INTEGER",
     ),
+    (
+        # Keyed hashes of people who were erased: no row about them is written again. From here on every table
+        # has a column `checksum` besides its own, which `integrity` adds and every connection fills.
+        "CREATE TABLE erased (person TEXT PRIMARY KEY CHECK (person <> '')) WITHOUT ROWID",
+    ),
 )
 VERSION = len(MIGRATIONS)
 # Tables that hold something about a person, and the column that names them: what erasing empties.

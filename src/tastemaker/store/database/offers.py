@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from tastemaker.schema import ANONYMOUS
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros
+from tastemaker.store.database.integrity import fetch, intact
 
 KEPT = timedelta(days=1)  # how long a caller's request id stands for its answer
 ROW = (
@@ -125,9 +126,11 @@ class Offers:
         version 0.1 logged none.
         """
         with self._database.transaction(write=False) as connection:
-            rows = connection.execute(
-                "SELECT request_id, pool FROM offers WHERE shown_at IS NOT NULL AND pool IS NOT NULL"
-            ).fetchall()
+            rows = fetch(
+                connection,
+                f"SELECT request_id, pool, {intact('offers')} FROM offers"
+                " WHERE shown_at IS NOT NULL AND pool IS NOT NULL",
+            )
         return {name: tuple(json.loads(pool)) for name, pool in rows}
 
 
@@ -167,14 +170,13 @@ def _add(connection: sqlite3.Connection, offer: Offer) -> Earlier | None:
     )
     if offer.features is not None:
         connection.execute(
-            "INSERT INTO impressions VALUES (?, ?, ?, ?)",
+            "INSERT INTO impressions (request_id, user_id, timestamp, features) VALUES (?, ?, ?, ?)",
             (offer.request_id, offer.user_id, at, offer.features),
         )
     return None
 
 
 def _earlier(connection: sqlite3.Connection, caller: str, request_key: str) -> Earlier | None:
-    row = connection.execute(
-        "SELECT query, answer FROM offers WHERE caller = ? AND request_key = ?", (caller, request_key)
-    ).fetchone()
-    return Earlier(str(row[0]), row[1]) if row else None
+    sql = f"SELECT query, answer, {intact('offers')} FROM offers WHERE caller = ? AND request_key = ?"
+    rows = fetch(connection, sql, (caller, request_key))
+    return Earlier(str(rows[0][0]), rows[0][1]) if rows else None

@@ -15,6 +15,7 @@ import pyarrow as pa
 import tastemaker.schema as schema
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
+from tastemaker.store.database.integrity import fetch, intact
 
 Outcome = Literal["stored", "duplicate", "conflict", "unknown"]
 EXPOSURES = pa.schema(
@@ -87,11 +88,14 @@ class Surveys:
         """The question when it was shown and neither answered nor skipped yet."""
         names = [one.name for one in fields(Question)]
         with self._database.transaction(write=False) as connection:
-            sql = f"SELECT {', '.join(names)} FROM surveys WHERE question_id = ? AND closed_at IS NULL"
-            row = connection.execute(sql, (question_id,)).fetchone()
-        return (
-            Question(**dict(zip(names, row, strict=True)) | {"timestamp": moment(row[-1])}) if row else None
-        )
+            sql = (
+                f"SELECT {', '.join(names)}, {intact('surveys')} FROM surveys"
+                " WHERE question_id = ? AND closed_at IS NULL"
+            )
+            rows = fetch(connection, sql, (question_id,))
+        if not rows:
+            return None
+        return Question(**dict(zip(names, rows[0], strict=True)) | {"timestamp": moment(rows[0][-1])})
 
     def answer(self, question_id: str, user_id: str, answer: int | None, at: datetime) -> Outcome:
         """Close a question with 1 to 5, or None for skipped. The same again is a duplicate, another answer a
@@ -120,9 +124,10 @@ class Surveys:
 
         Rows are in order of time. A feature that a slate did not log is null there.
         """
-        sql = """SELECT s.question_id, s.request_id, s.user_id, s.item_id, s.question, s.asked_probability,
-            s.answer, s.timestamp, i.features FROM surveys s LEFT JOIN impressions i USING (request_id)
-            ORDER BY s.timestamp, s.question_id"""
+        sql = f"""SELECT s.question_id, s.request_id, s.user_id, s.item_id, s.question, s.asked_probability,
+            s.answer, s.timestamp, i.features,
+            {intact("surveys", "s")} AND (i.request_id IS NULL OR {intact("impressions", "i")})
+            FROM surveys s LEFT JOIN impressions i USING (request_id) ORDER BY s.timestamp, s.question_id"""
         table, rows = self._columns(sql, ASKED)
         checked = schema.check(table, schema.SURVEYS, "surveys")
         for name in ("question_id", "request_id"):
@@ -133,15 +138,18 @@ class Surveys:
         """Every item of every slate that was shown: request_id, user_id, item_id, and as float64 each feature
         logged with the slate, null where it did not log one.
         """
-        sql = """SELECT s.request_id, s.user_id, s.item_id, i.features FROM slates s
+        sql = f"""SELECT s.request_id, s.user_id, s.item_id, i.features, {intact("slates", "s")}
+            AND {intact("offers", "o")} AND (i.request_id IS NULL OR {intact("impressions", "i")}) FROM slates s
             JOIN offers o USING (request_id) LEFT JOIN impressions i USING (request_id)
             WHERE o.shown_at IS NOT NULL ORDER BY o.shown_at, s.request_id, s.position"""
         return _with_features(*self._columns(sql, ("request_id", "user_id", "item_id")))
 
     def _columns(self, sql: str, names: tuple[str, ...]) -> tuple[pa.Table, list[tuple[Any, ...]]]:
-        """What a query that ends in the slate's features gives, as a table of `names`, and as it is."""
+        """What a query that ends in the slate's features, and in `intact`, gives, as a table of `names`, and
+        as it is.
+        """
         with self._database.transaction(write=False) as connection:
-            rows = connection.execute(sql).fetchall()
+            rows = fetch(connection, sql)
         kinds = {"asked_probability": pa.float64(), "answer": pa.int64(), "timestamp": pa.int64()}
         columns = {
             name: pa.array([row[place] for row in rows], kinds.get(name, pa.string()))
@@ -155,7 +163,7 @@ class Surveys:
         differs: whether the arms would have shown it different lists then; kept as a meeting with the test's
         name and `DIFFERS`.
         """
-        sql = "INSERT OR IGNORE INTO exposures VALUES (?, ?, ?, ?)"
+        sql = "INSERT OR IGNORE INTO exposures (experiment, unit, arm, timestamp) VALUES (?, ?, ?, ?)"
         with self._database.transaction() as connection:
             new = connection.execute(sql, (experiment, unit, arm, micros(at))).rowcount
             if new and differs:
@@ -167,10 +175,10 @@ class Surveys:
         """
         with self._database.transaction(write=False) as connection:
             sql = (
-                "SELECT experiment, unit, arm, timestamp FROM exposures WHERE experiment = ? ORDER BY"
-                " timestamp, unit, arm"
+                f"SELECT experiment, unit, arm, timestamp, {intact('exposures')} FROM exposures"
+                " WHERE experiment = ? ORDER BY timestamp, unit, arm"
             )
-            found = connection.execute(sql, (experiment,)).fetchall()
+            found = fetch(connection, sql, (experiment,))
         columns = list(zip(*found, strict=True)) if found else [()] * 4
         kinds = (pa.string(), pa.string(), pa.string(), pa.int64())
         table = pa.table(

@@ -13,13 +13,14 @@ from typing import Any
 import polars as pl
 
 import tastemaker.schema as schema
-from tastemaker.errors import InputError
+from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
-from tastemaker.store.folders import verify_folder, write_folder
+from tastemaker.store.folders import read_file, sealed, verify_folder, write_folder
 from tastemaker.store.ingest.report import described
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.ingest.rules import best_id_columns, ingest_interactions, ingest_items
+from tastemaker.store.recorded import record_media
 from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
@@ -90,25 +91,42 @@ def ingest_files(
     kept = workspace.event_rules() if _own(workspace, paths["interactions"]) else None
     if kept is not None and not settings.positive and settings.scale is None:
         settings = replace(settings, scale=kept.scale, positive=tuple(sorted(kept.wanted or ())))
-    forgotten = workspace.tombstones
+    before = workspace.tables_folder().name if workspace.has_tables() else None
+    while True:
+        forgotten = workspace.tombstones
+        folder, reused = _tables(workspace, paths, settings, forgotten)
+        with workspace.changing_tables():
+            if workspace.tombstones.people == forgotten.people:  # nobody was forgotten meanwhile
+                write_bytes(workspace.data / "current.json", sealed({"folder": folder.name}))
+                break
+    record_media(workspace)
+    return Ingested(folder, reused, before != folder.name, json.loads(read_file(folder, "report.json")))
+
+
+def _tables(
+    workspace: Workspace, paths: Mapping[str, Path | None], settings: IngestSettings, forgotten: Tombstones
+) -> tuple[Path, bool]:
+    """The folder of the tables that these files make, and whether it was there already."""
     inputs = {name: _file_hash(path) for name, path in paths.items() if path is not None} | forgotten.mark()
     about = {name: value for name, value in asdict(settings).items() if value}
     folder = workspace.data / f"tables-{fingerprint('tables', inputs, about, VERSION)}"
-    reused = folder.exists()
-    if reused:
+    if folder.exists():
         verify_folder(folder)
-    else:
-        own = {name for name, path in paths.items() if _own(workspace, path)}
-        sources = {
-            name: read_source(path, None if name in own else settings.encoding)
-            for name, path in paths.items()
-            if path is not None
-        }
-        _check_columns(sources, own, settings)
+        return folder, True
+    own = {name for name, path in paths.items() if _own(workspace, path)}
+    sources = {
+        name: read_source(path, None if name in own else settings.encoding)
+        for name, path in paths.items()
+        if path is not None
+    }
+    _check_columns(sources, own, settings)
+    try:
         _write_tables(folder, sources, own, inputs, settings, forgotten)
-    before = workspace.tables_folder().name if workspace.has_tables() else None
-    write_json(workspace.data / "current.json", {"folder": folder.name})
-    return Ingested(folder, reused, before != folder.name, json.loads((folder / "report.json").read_text()))
+    except ArtifactError:
+        if not folder.exists():
+            raise
+        verify_folder(folder)
+    return folder, False
 
 
 def _write_tables(

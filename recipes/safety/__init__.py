@@ -1,0 +1,1 @@
+"""What the promises of safety rest on, measured: damage, kills, erasure, and commands that run at once."""

@@ -1,0 +1,363 @@
+"""The 35 promises, each with the tests and commands that show it and the figure they gave last: writes
+docs/promises.md.
+
+    python -m recipes.safety.promises            # everything; under half an hour on two quiet cores
+    python -m recipes.safety.promises --only 9,30
+
+`make promises` is the first line. A promise of which something is missing says what, whatever its tests say.
+A test of which a file was renamed fails here and in tests/docs/test_promises.py, so that none goes silently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PAGE, RESULTS = ROOT / "docs" / "promises.md", ROOT / "docs" / "promises.json"
+FLIPS = "recipes.safety.flips --flips 1000"
+KILLS = "recipes.safety.live kills --count 200"
+CANARY = "recipes.safety.live canary"
+PAIRS = "recipes.safety.live pairs"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One promise: `tests` are files, or files::names, under tests/; `commands` modules with their arguments;
+    `gap` is what of it is not kept, or not measured.
+    """
+
+    text: str
+    tests: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+    gap: str = ""
+
+
+PROMISES = (
+    Promise(
+        "an acknowledged event is never lost",
+        (
+            "store/test_database.py::test_a_killed_writer_loses_no_acknowledged_event",
+            "store/test_integrity.py",
+        ),
+        (KILLS,),
+    ),
+    Promise(
+        "re-sending has no effect: a batch of events counts once, a request is answered as before",
+        (
+            "server/test_api.py::test_an_event_counts_once_and_an_id_stands_for_one_event",
+            "flows/test_served_slates.py::test_a_retry_gets_the_same_slate_and_another_wish_a_conflict",
+        ),
+    ),
+    Promise(
+        "artifacts appear whole or not at all, and equal trainings are equal byte for byte",
+        ("store/test_files.py", "store/test_artifacts.py", "flows/test_equal_trainings.py"),
+    ),
+    Promise(
+        "a killed training resumes to the same result",
+        (
+            "lm/test_train.py::test_a_killed_run_ends_bit_for_bit_like_an_unkilled_one",
+            "cli/test_cli.py::test_a_killed_training_resumes_to_the_same_weights",
+        ),
+    ),
+    Promise(
+        "an incomplete checkpoint is never gone on from",
+        ("lm/test_train.py::test_damaged_checkpoints_are_refused_by_name", "flows/test_curve.py"),
+    ),
+    Promise(
+        "a full disk is one line at the command, 507 over HTTP, and damages nothing",
+        (
+            "flows/test_full_disk.py",
+            "store/test_files.py::test_disk_full_is_one_line_and_the_old_version_stays",
+        ),
+    ),
+    Promise(
+        "memory stays under a stated bound",
+        ("flows/test_media.py",),
+        gap="sounds and pictures have budgets; ingest has no bound on rows, columns and unpacked bytes",
+    ),
+    Promise(
+        "commands that run at once lose and mix up nothing",
+        ("store/test_database.py::test_many_threads_share_one_database",),
+        (PAIRS,),
+    ),
+    Promise(
+        "damage is refused by name: nothing wrong is served or learnt from",
+        ("store/test_integrity.py", "store/test_recorded.py", "lm/test_base.py", "flows/test_safety.py"),
+        (FLIPS,),
+        gap=(
+            "a file that changes while a server has it verified and open is noticed by its time of change"
+            " only"
+        ),
+    ),
+    Promise(
+        "mismatched parts never serve together",
+        (
+            "store/test_artifacts.py::test_a_folder_moved_under_another_name_is_refused",
+            "flows/test_deploy.py::test_rollback_goes_back_step_by_step_and_says_which_items_it_brings_back",
+        ),
+    ),
+    Promise("a swap or a rollback drops no request", ("flows/test_swap.py",)),
+    Promise(
+        "older workspaces upgrade; a backup restores identically",
+        (
+            "store/test_database.py::test_a_database_of_version_0_1_is_brought_up_to_date",
+            "flows/test_deploy.py::test_a_workspace_of_the_first_version_is_deployed_from_its_stages",
+        ),
+        gap="there is no command for a backup; copying the folder of a stopped server is one",
+    ),
+    Promise(
+        "only existing, allowed items are shown",
+        (
+            "retrieve/test_allow.py",
+            "flows/test_recommend.py::test_only_allowed_items_are_ever_returned",
+            "flows/test_swap.py::test_an_item_taken_down_is_gone_from_the_running_server",
+        ),
+    ),
+    Promise("beam search is right and the same in any batch", ("retrieve/test_beam.py",)),
+    Promise(
+        "same version, secret, id and input: the same list",
+        ("flows/test_served_slates.py::test_a_draw_is_keyed_by_the_secret_and_the_servers_own_id",),
+        gap="not measured across machines of different processors",
+    ),
+    Promise(
+        "logged propensities are true, whatever clients send",
+        (
+            "flows/test_served_slates.py::test_frequencies_of_what_is_served_match_its_propensities",
+            "flows/test_served_slates.py::test_ids_that_a_client_chooses_do_not_choose_the_list",
+            "server/test_api.py::test_a_client_that_hung_up_was_shown_nothing",
+        ),
+    ),
+    Promise(
+        "statistics keep their error rates",
+        ("experiment/test_effects.py::test_errors_and_coverage_over_many_trials", "explore/test_bounds.py"),
+    ),
+    Promise(
+        "a failing model gets a flagged fallback in time",
+        ("flows/test_deploy.py::test_small_shops_serve_what_their_data_allow",),
+        gap="what cannot be trained falls back and says so; a model that fails while serving is an error",
+    ),
+    Promise(
+        "overload sheds and does not collapse",
+        ("server/test_admission.py::test_three_times_the_load_is_shed_at_once_and_the_rest_is_served",),
+    ),
+    Promise(
+        "no leaks",
+        ("chat/test_kill.py",),
+        gap="no soak of a server is run by this command",
+    ),
+    Promise(
+        "a stop finishes what was begun",
+        (
+            "server/test_admission.py::test_stopping_finishes_what_was_admitted_within_the_grace",
+            "server/test_run.py::test_a_signal_stops_the_server_without_a_traceback",
+        ),
+    ),
+    Promise(
+        "no input makes a 5xx or a hang",
+        ("server/test_api.py", "flows/test_swap.py::test_half_a_character_is_refused_in_one_line"),
+        gap="schemathesis is not run by this command",
+    ),
+    Promise(
+        "loading data or models never runs their code",
+        (
+            "test_budget.py::test_nothing_is_unpickled_or_evaluated",
+            "lm/test_base.py::test_a_config_that_no_model_has_is_refused",
+            "lm/test_base.py::test_pickled_weights_are_refused_by_name",
+        ),
+    ),
+    Promise("the access matrix holds", (), gap="see the page on access; no keys are part of this command"),
+    Promise(
+        "a hostile web page cannot drive a local server",
+        (
+            "server/test_api.py::test_other_hosts_and_other_sites_are_refused",
+            "server/test_api.py::test_every_answer_carries_the_protecting_headers",
+        ),
+    ),
+    Promise(
+        "no path escapes the workspace",
+        (
+            "store/test_ingest.py::test_media_paths_cannot_leave_the_workspace",
+            "store/test_artifacts.py::test_names_cannot_leave_the_folder",
+        ),
+    ),
+    Promise(
+        "injected text cannot widen what an assistant may do",
+        ("server/test_page.py::test_hostile_text_stays_text",),
+        gap="texts are inert on the page; an attack on an assistant is not run by this command",
+    ),
+    Promise(
+        "spend and work are bounded",
+        (
+            "chat/test_budget.py",
+            "server/test_api.py::test_broken_json_and_a_large_body_are_refused_in_one_line",
+        ),
+        gap="the log of slates grows with use",
+    ),
+    Promise(
+        "people and shops are isolated", (), gap="a server serves one workspace; keys are not measured here"
+    ),
+    Promise(
+        "erasure is complete and stays",
+        ("flows/test_forget.py", "store/test_tombstones.py", "flows/test_safety.py"),
+        (CANARY,),
+        gap="models learnt from them serve until the next training, as `tastemaker forget` says",
+    ),
+    Promise("shilling is limited and visible", (), gap="not measured by this command"),
+    Promise(
+        "secrets never appear in output",
+        ("chat/test_endpoint.py::test_the_api_key_is_in_no_file_and_no_message",),
+    ),
+    Promise(
+        "what we ship is what we locked",
+        ("test_packaging.py",),
+        gap=(
+            "versions are pinned without hashes; the release audits them and lists what it holds"
+            " (docs/release.md)"
+        ),
+    ),
+    Promise(
+        "works offline; builds reproduce",
+        ("lm/test_base.py", "test_packaging.py::test_every_file_of_the_package_is_installed"),
+        gap="building the wheel twice is not compared",
+    ),
+    Promise(
+        "the page is usable by everyone",
+        (
+            "server/test_page.py::test_axe_finds_no_fault",
+            "server/test_page.py::test_the_keyboard_does_everything",
+            "server/test_page.py::test_your_data_can_be_taken_along_and_deleted",
+        ),
+    ),
+)
+
+
+def run_tests(names: list[str]) -> dict[str, tuple[int, int, int]]:
+    """Passed, skipped and failed of each name, from one run of pytest."""
+    report = ROOT / ".pytest_cache" / "promises.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}"]
+    subprocess.run([*command, *(f"tests/{name}" for name in names)], cwd=ROOT, check=False)
+    counts = {name: [0, 0, 0] for name in names}
+    for case in ElementTree.parse(report).iter("testcase"):
+        file = case.get("classname", "").removeprefix("tests.").replace(".", "/") + ".py"
+        function = case.get("name", "").partition("[")[0]
+        state = 2 if case.find("failure") is not None or case.find("error") is not None else 0
+        state = 1 if case.find("skipped") is not None else state
+        for name in {file, f"{file}::{function}"} & set(names):
+            counts[name][state] += 1
+    return {name: (row[0], row[1], row[2]) for name, row in counts.items()}
+
+
+def run_command(command: str) -> dict[str, Any]:
+    """Whether a command passed, and its figures in a line."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = re.search(r"^\{.*^\}", done.stdout, re.M | re.S)
+    figures = json.loads(found.group()) if found else {"error": done.stderr.strip()[-200:]}
+    plain: dict[str, Any] = {
+        name: value for name, value in figures.items() if isinstance(value, int | float | str)
+    }
+    if "outcomes" in figures:
+        plain |= figures["outcomes"] | {"silent": len(figures["bad"])}
+    if "pairs" in figures:
+        plain |= {"pairs": len(figures["pairs"]), "faults": len(figures["faults"])}
+    words = ", ".join(f"{value} {name}" for name, value in plain.items() if name != "seconds")
+    return {"passed": done.returncode == 0, "figure": words, "seconds": round(time.monotonic() - started)}
+
+
+def measured(only: set[int]) -> dict[str, Any]:
+    """Results of the promises asked for, over those of the runs before."""
+    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    asked = {number: one for number, one in enumerate(PROMISES, start=1) if not only or number in only}
+    names = sorted({name for one in asked.values() for name in one.tests})
+    tests = run_tests(names) if names else {}
+    commands = {one: run_command(one) for one in sorted({c for p in asked.values() for c in p.commands})}
+    for number, promise in asked.items():
+        rows = [tests[name] for name in promise.tests]
+        passed, skipped, failed = (sum(row[place] for row in rows) for place in range(3))
+        empty = [name for name in promise.tests if not sum(tests[name])]
+        figures = [f"{passed} tests passed" + (f", {skipped} skipped" if skipped else "")] if rows else []
+        figures += [commands[one]["figure"] for one in promise.commands]
+        good = not failed and not empty and all(commands[one]["passed"] for one in promise.commands)
+        if failed or empty:
+            figures.append(f"{failed} tests FAILED" if failed else f"no such test: {', '.join(empty)}")
+        known[str(number)] = {
+            "good": good,
+            "figure": "; ".join(figures),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+    return known
+
+
+def state(promise: Promise, result: dict[str, Any] | None) -> str:
+    """In a word."""
+    if not promise.tests and not promise.commands:
+        return "not shown"
+    if result is None:
+        return "not run"
+    if not result["good"]:
+        return "BROKEN"
+    return "in part" if promise.gap else "kept"
+
+
+def page(results: dict[str, Any]) -> str:
+    """docs/promises.md."""
+    rows = []
+    for number, promise in enumerate(PROMISES, start=1):
+        result = results.get(str(number))
+        shown = [f"`tests/{name}`" for name in promise.tests]
+        shown += [f"`python -m {command}`" for command in promise.commands]
+        figure = f"{result['figure']} ({result['date']})" if result and result["figure"] else ""
+        gap = f" Missing: {promise.gap}." if promise.gap else ""
+        cells = [
+            str(number),
+            promise.text,
+            state(promise, result),
+            "<br>".join(shown) or "none",
+            figure + gap,
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return HEAD + "\n".join(rows) + "\n"
+
+
+HEAD = """# Promises
+
+Thirty-five promises, each with what shows it and the figure of its last run. `make promises` measures all and
+writes this page (`recipes/safety/promises.py`, under half an hour on two quiet cores);
+`python -m recipes.safety.promises --only 9,30` measures some. `kept`: everything that shows it passed.
+`in part`: it passed, and the last column says what is missing. `not shown`: nothing here shows it.
+What damage, kills and erasure do is told in [safety](safety.md).
+
+| | promise | state | shown by | last figure |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def main() -> None:
+    """Measure, write the page, and fail when a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="numbers, with commas; default: all")
+    dials = parser.parse_args()
+    results = measured({int(number) for number in dials.only.split(",") if number})
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    PAGE.write_text(page(results))
+    broken = [
+        number for number, one in results.items() if not one["good"] and PROMISES[int(number) - 1].tests
+    ]
+    print(f"{PAGE}: {len(results)} measured, broken: {', '.join(broken) or 'none'}")
+    sys.exit(bool(broken))
+
+
+if __name__ == "__main__":
+    main()
