@@ -264,7 +264,9 @@ def run_command(command: str) -> dict[str, Any]:
         [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False
     )
     found = re.search(r"^\{.*^\}", done.stdout, re.M | re.S)
-    figures = json.loads(found.group()) if found else {"error": done.stderr.strip()[-200:]}
+    figures: dict[str, Any] = {"error": done.stderr.strip()[-200:]}
+    if found:
+        figures = json.loads(found.group())
     plain: dict[str, Any] = {
         name: value for name, value in figures.items() if isinstance(value, int | float | str)
     }
