@@ -47,20 +47,18 @@ def main() -> None:
     """Fit, compare, show."""
     options = parser(main, "3,000 listeners instead of 20,000")
     options.add_argument("--world", default="item", choices=("item", "user", "state"))
-    options.add_argument("--learner", default="logistic", choices=("logistic", "lightgbm"))
     arguments = read_arguments(options, NAME)
     listeners = 3_000 if arguments.quick else 20_000
     settings = {
         "world": arguments.world,
         "listeners": listeners,
         "seed": arguments.seed,
-        "learner": arguments.learner,
     }
     journal = Journal(arguments.out, settings)
 
     def work(folds: str) -> dict[str, Any]:
         table = world_rows(arguments.world, listeners, arguments.seed)
-        chosen = IncrementSettings(BASELINE, learner=arguments.learner)
+        chosen = IncrementSettings(BASELINE)
         if folds == "user and day":
             chosen = replace(chosen, time="day")
         increment = increment_table(table, chosen, arguments.seed)
@@ -117,7 +115,7 @@ def show(arguments: Any, by_user: dict[str, Any], by_day: dict[str, Any]) -> Non
                 }
             )
     note = (
-        f"World '{arguments.world}', {arguments.learner}. Published: secondary sources; ± is an SD over"
+        f"World '{arguments.world}', logistic regression. Published: secondary sources; ± is an SD over"
         " dependent folds."
     )
     show_table(arguments.out, rows, "What an answer adds to a model of next-day return (AUC)", note)

@@ -5,7 +5,7 @@ the item, the user or the day is behind it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,7 +39,9 @@ def increment(
         float | None,
         typer.Option(help="Outcome = count above this quantile of active users' counts (published: .05)."),
     ] = None,
-    user: Annotated[str, typer.Option(help="The column of users.")] = "user_id",
+    unit: Annotated[
+        str, typer.Option("--unit", "--user", help="The column of people, whose rows may hang together.")
+    ] = "user_id",
     time: Annotated[
         str | None, typer.Option(help="A column of time: predict later rows from earlier ones.")
     ] = None,
@@ -52,10 +54,6 @@ def increment(
         ),
     ] = None,
     survey_time: Annotated[str, typer.Option(help="The column of the time of the question.")] = "timestamp",
-    learner: Annotated[
-        str, typer.Option(help="logistic (seconds) or lightgbm (minutes, with TreeSHAP).")
-    ] = "logistic",
-    folds: Annotated[int, typer.Option(help="Folds by user.")] = 5,
     reverse: Annotated[
         list[str] | None, typer.Option(help="An answer column of which 1 is the best answer; repeat.")
     ] = None,
@@ -69,25 +67,20 @@ def increment(
     --survey worth
     """
     from tastemaker.flows.retention.increment import increment as run
+    from tastemaker.retention.increment import IncrementSettings
 
-    settings: dict[str, Any] = {
-        "baseline": tuple(baseline),
-        "surveys": tuple(survey or ["return"]),
-        "outcome": outcome,
-    }
-    settings |= {
-        "active_quantile": active_quantile,
-        "user": user,
-        "time": time,
-        "weight": weight,
-        "cohort": cohort,
-    }
-    settings |= {
-        "feature_times": pairs(stamp, "--stamp"),
-        "survey_time": survey_time,
-        "learner": learner,
-        "folds": folds,
-    }
+    settings = IncrementSettings(
+        tuple(baseline),
+        tuple(survey or ["return"]),
+        outcome,
+        active_quantile,
+        unit,
+        time,
+        weight,
+        cohort,
+        feature_times=pairs(stamp, "--stamp"),
+        survey_time=survey_time,
+    )
     with progress(quiet) as report:
         result = run(rows, out, report, settings, reverse or (), seed)
     finish(result, as_json)

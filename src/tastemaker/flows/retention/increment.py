@@ -10,6 +10,7 @@ from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.flows.retention.tables import IDS, read_typed
+from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.surveys import turned
 
 
@@ -17,25 +18,24 @@ def increment(
     rows: Path,
     out: Path,
     report: Report,
-    settings: Mapping[str, Any],
+    settings: IncrementSettings,
     reverse: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`tastemaker retention increment`. settings: fields of `IncrementSettings`; reverse: answer columns of
+    """`tastemaker retention increment`. reverse: answer columns of
     which 1 is the best answer.
 
     Raises InputError with file, row, column and remedy.
     """
-    from tastemaker.retention.increment import IncrementSettings, claim, increment_table
+    from tastemaker.retention.increment import claim, increment_table
 
     report("increment", 0, 2, "reading")
-    chosen = IncrementSettings(**settings)
-    table = read_typed(rows, times=(chosen.survey_time, *chosen.feature_times.values()))
+    table = read_typed(rows, times=(settings.survey_time, *settings.feature_times.values()))
     report("increment", 1, 2, "fitting every model on every fold")
     with in_file(rows):
         table = turned(table, reverse, name=str(rows))
-        increments = increment_table(table, chosen, seed, name=str(rows))
-    result = claim(increments, survey=chosen.surveys[0])
+        increments = increment_table(table, settings, seed, name=str(rows))
+    result = claim(increments, survey=settings.surveys[0])
     written = write_claim(result, out)
     report("increment", 2, 2, "")
     return written | {"exit_code": result.exit_code}

@@ -12,7 +12,6 @@ LIMITS = (
         "A gain in AUC says that the answer predicts, not that the item causes: the path tests tell item,"
         " user and state apart."
     ),
-    "TreeSHAP log-odds are not percentage points and cannot be compared with published percentage points.",
 )
 
 
@@ -87,7 +86,7 @@ def _score_table(increment: Increment) -> Table:
         rows.append(row)
     note = (
         f"{increment.n:,} rows of {increment.users:,} users, folds by"
-        f" user{' and time' if increment.settings.time else ''}, {increment.settings.learner}."
+        f" user{' and time' if increment.settings.time else ''}, logistic regression."
     )
     return Table.of("What an answer adds", rows, note)
 

@@ -4,29 +4,36 @@ beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 from scipy.stats import t
 
-from tastemaker.retention.increment.learners import learn
-from tastemaker.retention.increment.rows import Floats, IncrementSettings, Ints, Rows, labels, user_folds
+from tastemaker.retention.increment.rows import (
+    Floats,
+    IncrementSettings,
+    Ints,
+    Mask,
+    Rows,
+    design,
+    labels,
+    learn,
+    user_folds,
+)
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
 
 NEUTRAL = 3
 LEAST = 10  # people who gave an answer; below, its effect is not told
-Design = Callable[[Rows, Floats | None, str], Floats]
 
 
 @dataclass(frozen=True)
 class Change:
     """Setting the answer to `survey` to `level` instead of 3, in a cohort: mean change of the predicted
     probability in percentage points (interval: users and refitting), and the mean log-odds that the answer
-    contributes where it was given (TreeSHAP, or coefficient times distance from the mean), NaN if it never
-    was.
+    contributes where it was given (coefficient times distance from the mean), NaN if it never was.
     """
 
     cohort: str
@@ -36,7 +43,7 @@ class Change:
     log_odds: float
 
 
-def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Design) -> Iterator[Change]:
+def changes(data: Rows, settings: IncrementSettings, key: int | str) -> Iterator[Change]:
     """Every cohort, survey and answer 1, 2, 4, 5, out of fold.
 
     Interval: Student's t, with the variance from drawing users (model held) plus that of refitting, by the
@@ -51,35 +58,26 @@ def changes(data: Rows, settings: IncrementSettings, key: int | str, design: Des
         truth = labels(data.outcome, train, settings.active_quantile)
         fold[test] = fold.max() + 1
         for survey in given:
-            x = design(data, data.answers[survey], settings.learner)
-            fitted = learn(settings.learner, x[train], truth[train], data.weight[train], 0)
-            columns = _answer_columns(data, settings.learner, x.shape[1])
+            x = design(data, data.answers[survey])
+            fitted = learn(x[train], truth[train], data.weight[train])
+            columns = _answer_columns(data, x.shape[1])
             shares[survey][test] = fitted.contributions(x[test])[:, columns].sum(axis=1)
-            neutral = fitted.predict(_with(data, test, NEUTRAL, design, settings.learner))
+            neutral = fitted.predict(_with(data, test, NEUTRAL))
             for level in (1, 2, 4, 5):
-                moved[survey, level][test] = (
-                    fitted.predict(_with(data, test, level, design, settings.learner)) - neutral
-                )
+                moved[survey, level][test] = fitted.predict(_with(data, test, level)) - neutral
     yield from _summaries(data, settings, key, moved, shares, fold)
 
 
-def _with(data: Rows, rows: np.ndarray, level: int, design: Design, learner: str) -> Floats:
-    """Features of `rows` with every answer set to `level`; the cohort columns stay."""
-    part = replace(data, features=data.features[rows], low=data.low[rows], outcome=data.outcome[rows])
-    x = design(part, np.full(int(rows.sum()), float(level)), learner)
-    both = 0 < data.low.sum() < len(data.low)
-    if both and not 0 < part.low.sum() < len(
-        part.low
-    ):  # a fold of one cohort only: its columns are still there
-        low = part.low[:, None].astype(np.float64)
-        x = np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
-    return x
+def _with(data: Rows, rows: Mask, level: int) -> Floats:
+    """Features of `rows` with every answer set to `level`; the cohort columns stay, also where the rows are
+    of one cohort.
+    """
+    every: Floats = design(data, np.full(len(data.outcome), float(level)))
+    return every[rows]
 
 
-def _answer_columns(data: Rows, learner: str, width: int) -> list[int]:
+def _answer_columns(data: Rows, width: int) -> list[int]:
     start = data.features.shape[1]
-    if learner == "lightgbm":
-        return [start]
     alone = list(range(start, start + 4))
     return alone if width == start + 4 else alone + [start + 4 + 1 + start + number for number in range(4)]
 

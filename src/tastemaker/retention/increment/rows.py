@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.special import expit
 
 from tastemaker.errors import InputError
-from tastemaker.retention.increment.learners import Name
 from tastemaker.retention.surveys import check_answers
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.stats.random import dealt, generator
@@ -48,7 +48,6 @@ class IncrementSettings:
     low_share: float = 0.3
     feature_times: Mapping[str, str] = field(default_factory=dict)
     survey_time: str = "timestamp"
-    learner: Name = "logistic"
     folds: int = 5
     resamples: int = 400
     level: float = 0.95
@@ -155,6 +154,56 @@ def low_signal(
     counts = numbers(table, events, name, nulls=True)
     first = np.unique(users, return_index=True)[1]
     return np.asarray(counts <= np.quantile(counts[first], share))
+
+
+def design(data: Rows, answer: Floats | None) -> Floats:
+    """(n, d) features: answers one-hot (3 is the reference), everything also times the cohort."""
+    parts = [data.features]
+    if answer is not None:
+        parts.append((answer[:, None] == np.array([1, 2, 4, 5])).astype(np.float64))
+    x = np.column_stack(parts)
+    if not 0 < data.low.sum() < len(data.low):
+        return x
+    low = data.low[:, None].astype(np.float64)
+    return np.column_stack([x, low, low * x])
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A logistic regression: slopes (d,) of raw features, intercept, and the training means (d,)."""
+
+    slopes: Floats
+    intercept: float
+    mean: Floats
+
+    def predict(self, x: Floats) -> Floats:
+        """(n,) probabilities of features (n, d)."""
+        return np.asarray(expit(x @ self.slopes + self.intercept), dtype=np.float64)
+
+    def contributions(self, x: Floats) -> Floats:
+        """(n, d) additive log-odds: coefficient times distance from the training mean."""
+        return (x - self.mean) * self.slopes
+
+
+def learn(x: Floats, y: Floats, weight: Floats) -> Fitted:
+    """Logistic regression of outcomes 0 or 1 (n,) on features (n, d) with weights (n,). Raises InputError on
+    an outcome of one class.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if y.min() == y.max():
+        raise InputError(
+            f"the outcome is {y[0]:g} in all {len(y):,} training rows; a model needs both outcomes: check the"
+            " outcome column and its threshold"
+        )
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale[scale == 0] = 1.0
+    # One unit of L2 on standardised features: nothing at these sizes, yet finite where a column separates the
+    # outcomes.
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=100)
+    model.fit((x - mean) / scale, y, weight)
+    slopes = model.coef_[0] / scale
+    return Fitted(slopes, float(model.intercept_[0] - slopes @ mean), mean)
 
 
 def labels(outcome: Floats, train: Mask, active_quantile: float | None) -> Floats:

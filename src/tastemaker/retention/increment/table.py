@@ -12,13 +12,14 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.retention.increment.effects import Change, changes
-from tastemaker.retention.increment.learners import learn
 from tastemaker.retention.increment.rows import (
     Floats,
     IncrementSettings,
     Mask,
     Rows,
+    design,
     labels,
+    learn,
     read_rows,
     user_folds,
 )
@@ -90,32 +91,16 @@ def increment_table(
     data = read_rows(rows, settings, name)
     predicted = predict_folds(data, settings, list(user_folds(data, settings, key)))
     scored = tuple(_scores(data, predicted, settings, key))
-    moved = tuple(changes(data, settings, key, design))
+    moved = tuple(changes(data, settings, key))
     return Increment(len(data.outcome), int(data.users.max()) + 1, data.dropped, scored, moved, settings)
-
-
-def design(data: Rows, answer: Floats | None, learner: str) -> Floats:
-    """(n, d) features. Logistic: answers one-hot (3 is the reference), everything also times the cohort;
-    trees: as they are.
-    """
-    parts = [data.features]
-    if answer is not None and learner == "lightgbm":
-        parts.append(answer[:, None])
-    elif answer is not None:
-        parts.append((answer[:, None] == np.array([1, 2, 4, 5])).astype(np.float64))
-    x = np.column_stack(parts)
-    if not 0 < data.low.sum() < len(data.low):
-        return x
-    low = data.low[:, None].astype(np.float64)
-    return np.column_stack([x, low]) if learner == "lightgbm" else np.column_stack([x, low, low * x])
 
 
 def predict_folds(data: Rows, settings: IncrementSettings, splits: Sequence[tuple[Mask, Mask]]) -> Predicted:
     """Out-of-fold predictions of every model on the same `splits` (training rows, test rows); the outcome's
     threshold comes from the training rows.
     """
-    designs = {BASELINE: design(data, None, settings.learner)}
-    designs |= {name: design(data, answer, settings.learner) for name, answer in data.answers.items()}
+    designs = {BASELINE: design(data, None)}
+    designs |= {name: design(data, answer) for name, answer in data.answers.items()}
     n = len(data.outcome)
     p, y = {model: np.full(n, np.nan) for model in designs}, np.full(n, np.nan)
     tests: list[Mask] = []
@@ -124,9 +109,7 @@ def predict_folds(data: Rows, settings: IncrementSettings, splits: Sequence[tupl
         truth = labels(data.outcome, train, settings.active_quantile)
         y[test] = truth[test]
         for model, x in designs.items():
-            p[model][test] = learn(
-                settings.learner, x[train], truth[train], data.weight[train], len(tests)
-            ).predict(x[test])
+            p[model][test] = learn(x[train], truth[train], data.weight[train]).predict(x[test])
         tests.append(test)
         ratios.append(test.sum() / train.sum())
     return Predicted(p, y, tests, float(np.mean(ratios)))
