@@ -47,15 +47,14 @@ def reasons(
     named, the more recent one on equal evidence. An empty list means there is no such evidence, and callers
     must say that rather than invent some.
     """
-    found: list[Reason] = []
-    mine = attributes.get(item_id, frozenset())
+    own = attributes.get(item_id, frozenset())
     best_weight, best_count = 0.0, ALONE
     shared_reason: Reason | None = None
     played_reason: Reason | None = None
     for other in reversed(history):
         if other == item_id:
             continue
-        shared = mine & attributes.get(other, frozenset())
+        shared = own & attributes.get(other, frozenset())
         weight = sum(rarity.get(value, 0.0) for value in shared)
         if weight > best_weight:
             ranked = sorted(shared, key=lambda value: (-rarity.get(value, 0.0), value))
@@ -63,7 +62,4 @@ def reasons(
         count = co_plays(item_id, other)
         if count > best_count:
             best_count, played_reason = count, Reason("co_played", other, count=count)
-    for reason in (played_reason, shared_reason):
-        if reason is not None:
-            found.append(reason)
-    return found[:most]
+    return [reason for reason in (played_reason, shared_reason) if reason is not None][:most]

@@ -121,10 +121,10 @@ def above(p: Floats, y: Floats, w: Floats, unit: npt.NDArray[np.int64], taus: Fl
     crossed = sums(own * hits - (own - w) * (hits - hit))
     hit_squares = sums(hits**2 - (hits - hit) ** 2)
     total, units = sums(w), np.cumsum(np.bincount(place[start], minlength=len(taus))).astype(np.float64)
-    some = np.where(total > 0, total, 1.0)
-    precision = sums(hit) / some
+    divisor = np.where(total > 0, total, 1.0)
+    precision = sums(hit) / divisor
     few = units / np.maximum(units - 1, 1)
-    variance = few * (hit_squares - 2 * precision * crossed + precision**2 * squares) / some**2
+    variance = few * (hit_squares - 2 * precision * crossed + precision**2 * squares) / divisor**2
     kish = total**2 / np.where(total > 0, sums(w**2), 1.0)
     alike = total**2 / np.where(total > 0, squares, 1.0)
     spread = precision * (1 - precision)

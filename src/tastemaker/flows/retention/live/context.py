@@ -53,7 +53,8 @@ class Context:
         data, (_, rows, liked, refused) = self.data, self._events
         pairs, times = pair_counts(self.histories)
         counts = {
-            (one, other): count for (one, other), count in zip(pairs.tolist(), times.tolist(), strict=True)
+            (first, second): count
+            for (first, second), count in zip(pairs.tolist(), times.tolist(), strict=True)
         }
         attributes = [values or [] for values in data.items["attributes"].to_pylist()]
         events = self.histories.counts(len(data.item_ids))

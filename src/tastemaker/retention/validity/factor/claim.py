@@ -125,61 +125,33 @@ def _checks(
     ratios: Mapping[tuple[str, str], float],
     bounds: Mapping[tuple[str, str], Interval],
 ) -> list[dict[str, Cell]]:
-    f = fit.fit
-    rows: list[dict[str, Cell]] = [
-        {"check": "CFI", "value": f.cfi, "asked for": "≥ .95", "passes": f.cfi >= CUTOFFS["cfi"]},
-        {"check": "TLI", "value": f.tli, "asked for": "≥ .95", "passes": f.tli >= CUTOFFS["tli"]},
-        {
-            "check": "RMSEA",
-            "value": Interval(f.rmsea, f.rmsea_low, f.rmsea_high, f.n, "RMSEA, 90 %"),
-            "asked for": "≤ .06",
-            "passes": f.rmsea <= CUTOFFS["rmsea"] or (None if f.rmsea_low <= CUTOFFS["rmsea"] else False),
-        },
-        {"check": "SRMR", "value": f.srmr, "asked for": "≤ .08", "passes": f.srmr <= CUTOFFS["srmr"]},
+    f, apart = fit.fit, fit.fornell_larcker()
+    close = Interval(f.rmsea, f.rmsea_low, f.rmsea_high, f.n, "RMSEA, 90 %")
+    # Where the interval holds the limit the data do not say: None.
+    fits = f.rmsea <= CUTOFFS["rmsea"] or (None if f.rmsea_low <= CUTOFFS["rmsea"] else False)
+    rows: list[tuple[str, Cell, str, bool | None]] = [
+        ("CFI", f.cfi, "≥ .95", f.cfi >= CUTOFFS["cfi"]),
+        ("TLI", f.tli, "≥ .95", f.tli >= CUTOFFS["tli"]),
+        ("RMSEA", close, "≤ .06", fits),
+        ("SRMR", f.srmr, "≤ .08", f.srmr <= CUTOFFS["srmr"]),
     ]
-    apart = fit.fornell_larcker()
     for place, name in enumerate(fit.blocks):
         ave, alphas = float(fit.ave[place]), factors[place]["alpha"]
         named = ", ".join(item for item, _ in against[name])
-        rows.append(
-            {
-                "check": f"items of {name} run one way" + (f" (not {named})" if named else ""),
-                "value": float(fit.loadings[list(fit.blocks[name])].min()),
-                "asked for": "loadings > 0",
-                "passes": not named,
-            }
-        )
-        rows.append(
-            {
-                "check": f"alpha of {name}",
-                "value": alphas,
-                "asked for": "≥ .7",
-                "passes": isinstance(alphas, Interval) and alphas.value >= CUTOFFS["alpha"],
-            }
-        )
-        rows.append(
-            {"check": f"AVE of {name}", "value": ave, "asked for": "≥ .5", "passes": ave >= CUTOFFS["ave"]}
-        )
-        rows.append(
-            {
-                "check": f"Fornell-Larcker, {name}",
-                "value": ave,
-                "asked for": "> phi²",
-                "passes": bool(apart[place]),
-            }
-        )
+        lowest = float(fit.loadings[list(fit.blocks[name])].min())
+        whole = isinstance(alphas, Interval) and alphas.value >= CUTOFFS["alpha"]
+        turned = f"items of {name} run one way" + (f" (not {named})" if named else "")
+        rows += [
+            (turned, lowest, "loadings > 0", not named),
+            (f"alpha of {name}", alphas, "≥ .7", whole),
+            (f"AVE of {name}", ave, "≥ .5", ave >= CUTOFFS["ave"]),
+            (f"Fornell-Larcker, {name}", ave, "> phi²", bool(apart[place])),
+        ]
     for pair, value in ratios.items():
-        cell: Cell = bounds.get(pair, value)
         fine = value < CUTOFFS["htmt"] and (pair not in bounds or bounds[pair].high < 1)
-        rows.append(
-            {
-                "check": f"HTMT of {' and '.join(pair)}",
-                "value": cell,
-                "asked for": "< .85, bound < 1",
-                "passes": fine,
-            }
-        )
-    return rows
+        label = f"HTMT of {' and '.join(pair)}"
+        rows.append((label, bounds.get(pair, value), "< .85, bound < 1", fine))
+    return [dict(zip(("check", "value", "asked for", "passes"), row, strict=True)) for row in rows]
 
 
 def _factors(fit: CfaFit, s: npt.NDArray[np.float64], n: int) -> list[dict[str, Cell]]:
