@@ -32,7 +32,7 @@ from tastemaker.stats.random import generator
 
 NAME = "thresholds"
 Floats = npt.NDArray[np.float64]
-TARGET, ALPHA, BATCH = 0.8, 0.05, 100
+TARGET, ALPHA, BATCH = 0.8, 0.05, 50
 SHAPES = ((2_000, 1), (400, 5), (200, 10), (100, 20))
 SPREADS = (0.0, 1.0, 1.5)
 CUTS = (-2.0, -1.0, 0.0, 1.5)  # of answers 1 to 5, in log-odds
@@ -46,9 +46,10 @@ FEATURES = 8
 def main() -> None:
     """Draw, choose, watch, deploy, count."""
     options = parser(main, "100 samples of each kind instead of 2,000")
+    options.add_argument("--runs", type=int, help="samples of each kind, a multiple of 50")
     options.add_argument("--only", choices=TITLES, help="one part")
     arguments = read_arguments(options, NAME)
-    runs = 100 if arguments.quick else 2_000
+    runs = arguments.runs or (100 if arguments.quick else 2_000)
     journal = Journal(arguments.out, {"runs": runs, "seed": arguments.seed})
     parts = range(runs // BATCH)
     kinds: dict[str, list[tuple[tuple[int, int], Any]]] = {
@@ -60,11 +61,12 @@ def main() -> None:
     for kind, cases in kinds.items():
         if arguments.only not in (None, kind):
             continue
-        keys = [[kind, list(shape), value, part] for shape, value in cases for part in parts]
+        # One batch of every case, then the next: a run that is stopped knows as much of each.
+        keys = [[kind, list(shape), value, part] for part in parts for shape, value in cases]
         done = journal.run(keys, lambda key: work[key[0]](arguments.seed, *key[1:]), kind)
         rows = []
         for place, (shape, value) in enumerate(cases):
-            batches = done[place * len(parts) : (place + 1) * len(parts)]
+            batches = done[place :: len(cases)]
             counts = {name: sum(batch[name] for batch in batches) for name in batches[0]}
             rows.append(describe(kind, shape, value, counts, runs))
         limit = binom.ppf(0.975, runs, ALPHA) / runs
