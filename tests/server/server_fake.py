@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import math
+import shutil
 import struct
 import threading
 import wave
@@ -13,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from tastemaker.errors import InputError, TastemakerError
@@ -21,6 +25,8 @@ from tastemaker.schema import KINDS, EventRules
 from tastemaker.serving.query import Evidence, Happened, Move, Query, Row, Slate, Standing, Unknown
 from tastemaker.store.database import Key
 
+FILES = Path(mkdtemp(prefix="fake-media-"))
+atexit.register(shutil.rmtree, FILES, ignore_errors=True)
 TYPES, KEYS = ("reel", "jig", "hornpipe", "polka", "waltz"), ("D", "G", "A minor", "E dorian")
 BOOKS = ("Ryan's Mammoth Collection, 1883", "O'Neill's Music of Ireland", "Aird's Airs, 1778")
 NAMES = (
@@ -188,7 +194,8 @@ class FakeService:
     def __post_init__(self) -> None:
         self.by_id = {one["item_id"]: one for one in self.catalogue}
         self.stored: dict[str, Happened] = {}
-        self.shown: list[str] = []
+        self.sent: list[str] = []
+        self.seen: list[str] = []
         self.made = 0
         self.erased: set[str] = set()
         self.lock = threading.Lock()
@@ -244,12 +251,15 @@ class FakeService:
         rows = self.words.search(text).tolist() if text.strip() else range(len(self.catalogue))
         return [self.catalogue[row] for row in rows][offset : offset + limit], len(rows)
 
-    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
+    def media(self, item_id: str, kind: str) -> tuple[Path, str] | None:
         item = self.by_id.get(item_id)
         if item is None or not item["has_audio" if kind == "audio" else "has_image"]:
             return None
         number = self.catalogue.index(item)
-        return (tone(220 + 20 * number), "audio/wav") if kind == "audio" else (picture(number), "image/png")
+        path = FILES / f"{len(self.catalogue)}-{number}.{kind}"
+        if not path.exists():
+            path.write_bytes(tone(220 + 20 * number) if kind == "audio" else picture(number))
+        return path, "audio/wav" if kind == "audio" else "image/png"
 
     def standing(self, user_id: str) -> Standing:
         recorded = user_id in self.past
@@ -307,9 +317,17 @@ class FakeService:
                 answers.append(error)
         return answers
 
-    def delivered(self, request_ids: Sequence[str]) -> None:
+    def delivered(self, request_ids: Sequence[str], confirms: bool) -> None:
         with self.lock:
-            self.shown += request_ids
+            self.sent += request_ids
+            self.seen += [] if confirms else request_ids
+
+    def shown(self, request_id: str, user_id: str | None) -> bool:
+        with self.lock:
+            if request_id not in self.sent:
+                return False
+            self.seen += [request_id] if request_id not in self.seen else []
+            return True
 
     def forget(self, user_id: str) -> dict[str, Any]:
         with self.lock:

@@ -31,6 +31,7 @@ MATRIX: dict[tuple[str, str], tuple[dict[str, Any] | None, set[str]]] = {
     ("POST", "/recommendations"): ({"user_id": ME}, SERVING),
     ("POST", "/events"): ({"events": [LIKE | {"user_id": ME}]}, SERVING),
     ("POST", "/surveys"): ({"question_id": "q", "user_id": ME, "answer": 1}, SERVING),
+    ("POST", "/impressions"): ({"request_id": "s-none", "user_id": ME}, SERVING),
     ("POST", "/tokens"): ({"user_id": ME}, {"operator", "app"}),
     ("POST", "/session"): ({}, {"person"}),
     ("GET", "/items"): (None, ALL),
@@ -152,6 +153,7 @@ def test_a_person_reaches_nothing_of_another_wherever_the_name_stands(town: Town
             {"events": [LIKE | {"user_id": ME}, LIKE | {"event_id": "e2", "user_id": OTHER}]},
         ),
         ("POST", "/surveys", {"question_id": "q", "user_id": OTHER, "answer": 1}),
+        ("POST", "/impressions", {"request_id": "s-1", "user_id": OTHER}),
     ]
     for method, path, body in named:
         assert town.call("person", method, path, body).status_code == 403, (method, path)
@@ -164,7 +166,14 @@ def test_a_person_reaches_nothing_of_another_wherever_the_name_stands(town: Town
     # No other route takes a name, but those that give a token to who may have one.
     pages = json.dumps(town.app.openapi()["components"]["schemas"])
     bodies = {name for name, schema in json.loads(pages).items() if "user_id" in schema.get("properties", {})}
-    takers = {"RecommendationRequest", "EventIn", "AnswerIn", "TokenRequest", "SessionRequest"}
+    takers = {
+        "RecommendationRequest",
+        "EventIn",
+        "AnswerIn",
+        "ImpressionIn",
+        "TokenRequest",
+        "SessionRequest",
+    }
     assert bodies - {"User", "Token", "Session"} == takers
     assert town.call("person", "POST", "/recommendations", {"user_id": ME}).status_code == 200
 

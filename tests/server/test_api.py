@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_fake import FakeService, goods
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.schema import KINDS
 from tastemaker.server import ServerSettings, create_app
-from tastemaker.server.catalogue import ranged
+from tastemaker.server.catalogue import streamed
 from tastemaker.server.web import EdgeSettings
 
-SETTINGS = ServerSettings(edge=EdgeSettings(body=4096))
+SETTINGS = ServerSettings(edge=EdgeSettings(body=4096), deadline=60)
 
 
 def client_of(service: FakeService, **options: Any) -> TestClient:
@@ -212,12 +214,12 @@ def test_a_slate_counts_as_shown_once_it_was_sent_to_somebody_who_is_still_there
 ) -> None:
     body = {"user_id": "listener-0001", "k": 3}
     name = client.post("/recommendations", json=body).json()["request_id"]
-    assert service.shown == [name]
+    assert service.seen == [name]
     service.gate = lambda queries: time.sleep(0.3)
     refusal(client.post("/recommendations", json=body | {"deadline_ms": 50}), 503)
     service.gate = lambda queries: None
     assert client.post("/recommendations", json=body).status_code == 200
-    assert service.made == 3 and len(service.shown) == 2  # one was made for nobody
+    assert service.made == 3 and len(service.seen) == 2  # one was made for nobody
 
 
 def test_a_client_that_hung_up_was_shown_nothing(client: TestClient, service: FakeService) -> None:
@@ -245,7 +247,7 @@ def test_a_client_that_hung_up_was_shown_nothing(client: TestClient, service: Fa
 
     assert client.portal is not None
     client.portal.call(call)
-    assert service.made == 1 and service.shown == [] and not messages
+    assert service.made == 1 and service.seen == [] and not messages
 
 
 def test_an_erased_person_is_gone(client: TestClient) -> None:
@@ -320,21 +322,82 @@ def test_media_is_tagged_and_served_in_ranges(client: TestClient) -> None:
     assert client.get("/items/tune-000/cover").content[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+@settings(deadline=None)
 @given(
     content=st.binary(max_size=12), first=st.none() | st.integers(0, 15), last=st.none() | st.integers(0, 15)
 )
 def test_a_range_is_a_slice(content: bytes, first: int | None, last: int | None) -> None:
     asked = f"bytes={'' if first is None else first}-{'' if last is None else last}"
-    response = ranged(content, "x/y", {"range": asked}.get)
+    with NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        path = Path(file.name)
+        answer = TestClient(streamed(path, "x/y", path.stat(), {"range": asked}.get)).get(
+            "/", headers={"range": asked}
+        )
     if first is None and last is None:
         expected = content
     elif first is None:
         expected = content[-last:] if last else b""
     else:
         expected = content[first : None if last is None else last + 1]
-    assert (response.status_code == 416) == (expected == b"" and asked != "bytes=-")
-    if response.status_code != 416:
-        assert response.body == expected
+    assert (answer.status_code == 416) == (expected == b"" and asked != "bytes=-")
+    if answer.status_code != 416:
+        assert answer.content == expected
+
+
+def test_head_says_what_get_would_without_the_body(client: TestClient) -> None:
+    for address in ("/items/tune-000/audio", "/items?limit=2", "/info", "/health/live", "/app.js"):
+        whole, head = client.get(address), client.head(address)
+        assert head.status_code == whole.status_code == 200 and head.content == b""
+        for name in ("content-length", "content-type", "etag", "x-total-count"):
+            assert head.headers.get(name) == whole.headers.get(name), (address, name)
+    part = client.head("/items/tune-000/audio", headers={"range": "bytes=0-3"})
+    assert part.status_code == 206 and part.headers["content-length"] == "4"
+    refusal(client.put("/items"), 405)
+    for method, address, allowed in (
+        ("PUT", "/items", "GET"),
+        ("GET", "/events", "POST"),
+        ("POST", "/users/x", "DELETE"),
+        ("POST", "/items/x/audio", "GET"),
+        ("DELETE", "/app.js", "GET"),
+        ("PUT", "/nowhere", "GET"),
+        ("POST", "/openapi.json", "GET"),
+    ):
+        answer = client.request(method, address)
+        assert answer.status_code == 405, (method, address)
+        names = {name.strip() for name in answer.headers["allow"].split(",")}
+        assert allowed in names and method not in names and ("HEAD" in names) == ("GET" in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("k", True), ("k", "5"), ("k", 5.5), ("deadline_ms", True), ("confirm", 1)]
+)
+def test_a_number_is_a_number(client: TestClient, name: str, value: Any) -> None:
+    refusal(client.post("/recommendations", json={"history": [], name: value}), 422)
+    refusal(client.post("/events", json={"events": [like("e1") | {"value": True}]}), 422)
+    refusal(client.post("/events", json={"events": [like("e1") | {"position": "1"}]}), 422)
+
+
+def test_a_name_twice_in_a_body_is_refused_wherever_it_stands(client: TestClient) -> None:
+    for text in (
+        '{"history": [], "k": 1, "k": 2}',
+        '{"history": [], "filters": {"key": ["D"], "key": ["G"]}}',
+    ):
+        answer = client.post("/recommendations", content=text, headers={"content-type": "application/json"})
+        assert "stands twice" in refusal(answer, 422)["error"]
+
+
+def test_a_client_that_confirms_decides_when_its_list_was_shown(
+    client: TestClient, service: FakeService
+) -> None:
+    body = {"user_id": "listener-0001", "k": 3, "confirm": True}
+    name = client.post("/recommendations", json=body).json()["request_id"]
+    assert service.seen == []
+    shown = {"request_id": name, "user_id": "listener-0001"}
+    assert client.post("/impressions", json=shown).json() == {"outcome": "shown"}
+    assert client.post("/impressions", json=shown).json() == {"outcome": "shown"} and service.seen == [name]
+    refusal(client.post("/impressions", json=shown | {"request_id": "s-none"}), 404)
 
 
 def test_health_tells_alive_from_ready(service: FakeService, client: TestClient) -> None:
@@ -416,6 +479,7 @@ def test_every_address_is_documented_with_an_example(client: TestClient) -> None
         "/fields",
         "/info",
         "/health/live",
+        "/impressions",
         "/session",
         "/tokens",
         "/health/ready",

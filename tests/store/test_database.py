@@ -252,17 +252,17 @@ def test_a_slate_counts_as_shown_once_it_was_delivered(database: Database) -> No
         ("r1", "j", later),
     ]
     assert offers.pools() == {"r1": ("i", "j", "k")} and database.served("policy") == 1
-    offers.answered("v", ["r2"], later)  # another person's event proves nothing
+    offers.shown("v", ["r2"], later)  # another person's event proves nothing
     assert surveys.shown_to("r2", "i") is None
-    offers.answered("u", ["r2", "never"], later)
+    offers.shown("u", ["r2", "never"], later)
     assert surveys.shown_to("r2", "i") == "u" and database.served("policy") == 2
 
 
 def test_a_bare_slate_belongs_to_the_first_who_answers_it(database: Database) -> None:
     offers = Offers(database)
     offers.add([_offer("r1", ANONYMOUS)])
-    offers.answered("first", ["r1"], START)
-    offers.answered("second", ["r1"], START)
+    offers.shown("first", ["r1"], START)
+    offers.shown("second", ["r1"], START)
     assert {row["user_id"] for row in database.slates_table().to_pylist()} == {"first"}
     assert database.erase("first") == 3 and database.slates_table().num_rows == 0
 

@@ -90,9 +90,7 @@ class Media:
     def get(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
         """Bytes and media type of the 'audio' or 'cover'; None when the item has none."""
         path = self.path(item_id, kind)
-        if path is None:
-            return None
-        return path.read_bytes(), MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
+        return None if path is None else (path.read_bytes(), media_type(path))
 
     def wave(self, item_id: str) -> Floats:
         """Samples at `RATE` of the item's audio: rendered from its notes, or read from its file."""
@@ -128,6 +126,11 @@ def _as_rendered(path: Path) -> bool:
         return sha256_file(path) == _sum_of(path).read_text()
     except (OSError, ValueError):
         return False
+
+
+def media_type(path: Path) -> str:
+    """What the file is, by its ending."""
+    return MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
 
 
 def read_sound(path: Path, label: str) -> Floats:

@@ -42,6 +42,12 @@ class ServerSettings:
     writing: LaneSettings = field(
         default_factory=lambda: LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
     )
+    media: LaneSettings = field(
+        default_factory=lambda: LaneSettings("media", workers=2, waiting=128, batch=1, linger=0.0)
+    )
+    health: LaneSettings = field(
+        default_factory=lambda: LaneSettings("health", workers=1, waiting=16, batch=1, linger=0.0)
+    )
     edge: EdgeSettings = field(default_factory=EdgeSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     deadline: float = 5.0
@@ -84,11 +90,12 @@ def create_app(
     settings = settings or ServerSettings()
     lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
     access = Access(service.keys, settings.access, clock)
-    reads, writes = Calls(settings.reading, clock), Calls(settings.writing, clock)
+    lanes = settings.reading, settings.writing, settings.media, settings.health
+    reads, writes, media, health = (Calls(one, clock) for one in lanes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        lanes = lane, reads.lane, writes.lane
+        lanes = lane, reads.lane, writes.lane, media.lane, health.lane
         for each in lanes:
             await each.start()
         yield
@@ -115,11 +122,12 @@ def create_app(
     app.state.access = access
     routes: tuple[Routes, ...] = (
         recommendation_routes(service, lane, writes, settings.deadline, clock),
-        catalogue_routes(service, reads),
+        catalogue_routes(service, reads, media),
         people_routes(service, access, reads, writes),
         session_routes(service, access, reads),
-        health_routes(service, reads),
+        health_routes(service, health),
     )
+    app.state.routers = routes
     for router in routes:
         app.include_router(router)
     # Some systems map .js to text/plain, which `nosniff` would then refuse to run.

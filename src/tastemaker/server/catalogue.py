@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Query, Response
 from fastapi import Request as HttpRequest
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from tastemaker.server.access import KEYS, OPERATOR, PERSON, READING, Access, Me, Routes, allow
 from tastemaker.server.admission import Calls
@@ -27,11 +30,11 @@ MISSING: dict[int | str, dict[str, object]] = {
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def catalogue_routes(service: Service, calls: Calls) -> Routes:
+def catalogue_routes(service: Service, calls: Calls, media: Calls) -> Routes:
     """`/items`, `/fields` and `/info`."""
     router = Routes("catalogue")
     add_items(router, service, calls)
-    add_media(router, service, calls)
+    add_media(router, service, calls, media)
 
     @router.get("/fields", responses=REFUSALS)
     @allow(*READING)
@@ -67,18 +70,19 @@ def add_items(router: Routes, service: Service, calls: Calls) -> None:
         return [Item.model_validate(row) for row in rows]
 
 
-def add_media(router: Routes, service: Service, calls: Calls) -> None:
+def add_media(router: Routes, service: Service, calls: Calls, files: Calls) -> None:
     """`GET /items/{id}` and its cover and audio. Ids may hold slashes, so the longer addresses come first."""
 
     async def media(item_id: str, kind: str, http: HttpRequest) -> Response:
-        found = await calls(lambda: service.media(item_id, kind))
+        found = await files(lambda: service.media(item_id, kind))
         if found is None:
             if item_id not in await calls(lambda: known_items(service, [item_id])):
                 raise unknown("item", item_id)
             return problem_response(
                 404, f"item '{item_id[:80]}' has no {kind}", "look at has_audio and has_image of the item"
             )
-        return ranged(found[0], found[1], http.headers.get)
+        path, media_type = found
+        return streamed(path, media_type, await asyncio.to_thread(path.stat), http.headers.get)
 
     @router.get("/items/{item_id:path}/cover", responses=MISSING, response_class=Response)
     @allow(*READING)
@@ -102,32 +106,48 @@ def add_media(router: Routes, service: Service, calls: Calls) -> None:
         return found[item_id]
 
 
-def ranged(content: bytes, media_type: str, header: Callable[[str], str | None]) -> Response:
-    """`content` whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one
-    range).
+class File(FileResponse):
+    """A file, read piece by piece as the client takes it; of a range only that, and for HEAD nothing."""
 
-    The tag is the content's hash, so it is a strong validator; several ranges at once are answered with the
-    whole.
+    def __init__(self, path: Path, media_type: str, found: os.stat_result, ranges: bool) -> None:
+        headers = {"Cache-Control": "private, max-age=3600"}
+        super().__init__(path, headers=headers, media_type=media_type, stat_result=found)
+        self._ranges = ranges
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        method = "HEAD" if scope.get("asked") == "HEAD" else scope["method"]
+        headers = [pair for pair in scope["headers"] if self._ranges or pair[0] != b"range"]
+        await super().__call__({**scope, "method": method, "headers": headers}, receive, send)
+
+
+def streamed(
+    path: Path, media_type: str, found: os.stat_result, header: Callable[[str], str | None]
+) -> Response:
+    """The file whole, in part, or "not modified", as the request's headers ask (RFC 9110 §13, §14; one range,
+    several at once are answered with the whole). It is tagged by its size and the time it was written.
     """
-    tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600", "Accept-Ranges": "bytes"}
-    if tag in [one.strip().removeprefix("W/") for one in (header("if-none-match") or "").split(",")]:
-        return Response(status_code=304, headers=headers)
     asked = _RANGE.fullmatch(header("range") or "")
-    if asked is None or asked.groups() == ("", "") or header("if-range") not in (None, tag):
-        return Response(content, media_type=media_type, headers=headers)
-    first, last = asked.groups()
-    size = len(content)
-    start = int(first) if first else max(0, size - int(last))
-    end = min(int(last), size - 1) if first and last else size - 1
-    if start > end:
-        refusal = problem_response(
-            416, f"the range lies outside the {size} bytes there are", "ask from byte 0"
+    ranges = asked is not None and asked.groups() != ("", "")
+    response = File(path, media_type, found, ranges)
+    tag = response.headers["etag"]
+    known = [one.strip().removeprefix("W/") for one in (header("if-none-match") or "").split(",")]
+    if tag in known or "*" in known:
+        return Response(
+            status_code=304, headers={name: response.headers[name] for name in ("etag", "cache-control")}
         )
-        refusal.headers["Content-Range"] = f"bytes */{size}"
-        return refusal
-    headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-    return Response(content[start : end + 1], 206, headers, media_type)
+    if asked is not None and ranges and header("if-range") in (None, tag):
+        first, last = asked.groups()
+        size = found.st_size
+        start = int(first) if first else max(0, size - int(last))
+        end = min(int(last), size - 1) if first and last else size - 1
+        if start > end:
+            refusal = problem_response(
+                416, f"the range lies outside the {size} bytes there are", "ask from byte 0"
+            )
+            refusal.headers["Content-Range"] = f"bytes */{size}"
+            return refusal
+    return response
 
 
 def people_routes(service: Service, access: Access, reads: Calls, writes: Calls) -> Routes:

@@ -20,6 +20,8 @@ from tastemaker.server.models import (
     Counts,
     EventIn,
     EventsRequest,
+    ImpressionIn,
+    ImpressionOut,
     Item,
     ProblemOut,
     RecommendationRequest,
@@ -77,10 +79,10 @@ class Delivery(Response):
             await self._sent()
 
 
-def _mark(service: Service, request_id: str) -> None:
+def _mark(service: Service, request_id: str, confirms: bool) -> None:
     """Tell the service that a slate was sent; the answer is out, so a failure can only be noted."""
     try:
-        service.delivered([request_id])
+        service.delivered([request_id], confirms)
     except TastemakerError as error:
         log.error("slate %s was sent but is not marked as shown: %s", request_id, error)
 
@@ -116,7 +118,8 @@ def recommendation_routes(
     async def recommendations(body: RecommendationRequest, caller: Me) -> Response:
         """A slate for a user or for a bare history, from items that pass the filters and are not excluded.
 
-        It is logged, and counts as shown once it was sent. A user whom nobody knows yet gets a list for
+        It is logged, and counts as shown once it was sent; with `confirm`, once `POST /impressions` or an
+        event says so. A user whom nobody knows yet gets a list for
         anybody, with a notice.
         """
         started = clock()
@@ -128,7 +131,7 @@ def recommendation_routes(
         return Delivery(
             _filled(slate, timings),
             {"Cache-Control": "no-store", "Server-Timing": times},
-            lambda: asyncio.to_thread(_mark, service, slate.request_id),
+            lambda: asyncio.to_thread(_mark, service, slate.request_id, body.confirm),
         )
 
     @router.post(
@@ -142,6 +145,21 @@ def recommendation_routes(
         if counts.conflicts:
             _conflict(counts.conflicts)
         return counts.model_copy(update={"duplicates": counts.duplicates + len(body.events) - len(unique)})
+
+    @router.post(
+        "/impressions", responses={**REFUSALS, 404: {"model": ProblemOut, "description": "no such slate"}}
+    )
+    @allow(*SERVING)
+    async def impressions(body: ImpressionIn, caller: Me) -> ImpressionOut:
+        """The slate stood on a screen; so did, for all that is known, those sent to the same person before
+        it. Sending the same again is harmless.
+        """
+        whose = body.user_id or caller.person
+        if not await calls(lambda: service.shown(body.request_id, whose)):
+            raise Problem(
+                404, f"no slate '{body.request_id[:80]}' was made for this user", "send both as they came"
+            )
+        return ImpressionOut(outcome="shown")
 
     add_surveys(router, service, calls)
     return router

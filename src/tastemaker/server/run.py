@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import errno
 import ipaddress
 import socket
 from collections.abc import Callable
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tastemaker.errors import InputError
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.service import Service
+
+IDLE = 15.0  # seconds that a request may take to come whole
 
 
 def bind(host: str = "127.0.0.1", port: int = 8765) -> socket.socket:
@@ -64,6 +69,30 @@ def local(server: socket.socket) -> bool:
     return ipaddress.ip_address(server.getsockname()[0].partition("%")[0]).is_loopback
 
 
+class Impatient(H11Protocol):
+    """HTTP that closes a connection whose request does not come: uvicorn itself waits for the first without
+    end.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(IDLE, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait on while a request is only half there; it must be whole in time, however slowly it drips."""
+        waiting = self.timeout_keep_alive_task
+        super().data_received(data)
+        whole = self.conn.their_state is not h11.IDLE
+        if waiting is not None and not whole and not self.transport.is_closing():
+            left = max(0.0, waiting.when() - self.loop.time())
+            self.timeout_keep_alive_task = self.loop.call_later(left, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
 def serve(
     service: Service,
     host: str = "127.0.0.1",
@@ -98,6 +127,7 @@ def serve(
     grace = max(1, round(settings.recommendations.grace))
     config = uvicorn.Config(
         app,
+        http=Impatient,
         log_level="warning",
         access_log=False,
         ws="none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from tastemaker.errors import TastemakerError
@@ -42,8 +43,8 @@ class Service(Protocol):
         are.
         """
 
-    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
-        """Bytes and media type of the item's 'audio' or 'cover'; None when it has none."""
+    def media(self, item_id: str, kind: str) -> tuple[Path, str] | None:
+        """File and media type of the item's 'audio' or 'cover'; None when it has none."""
 
     def users(self, limit: int, offset: int, whom: str) -> tuple[Sequence[object], int]:
         """Known users, the fields of `models.User`, among them whether they are simulated; and how many there
@@ -65,8 +66,15 @@ class Service(Protocol):
         counts as shown once `delivered` says so.
         """
 
-    def delivered(self, request_ids: Sequence[str]) -> None:
-        """These slates were sent to whoever asked, who was still there."""
+    def delivered(self, request_ids: Sequence[str], confirms: bool) -> None:
+        """These slates were sent to whoever asked, who was still there, and who `confirms` what it shows or
+        does not.
+        """
+
+    def shown(self, request_id: str, user_id: str | None) -> bool:
+        """The client confirms that it showed a slate; whether there is one of this person, or, for None, of a
+        bare history.
+        """
 
     def add_events(self, events: Sequence[Happened]) -> object:
         """Store all or none: the fields of `models.Counts`, at times with a survey question.

@@ -4,6 +4,7 @@ page.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import re
@@ -93,6 +94,18 @@ def _readable(error: RequestValidationError) -> str:
     return " | ".join(parts)
 
 
+def methods_at(app: FastAPI, path: str) -> set[str]:
+    """The methods of the routes at a path, whatever stands before them."""
+    known = {
+        method
+        for router in app.state.routers
+        for route in router.routes
+        if route.path_regex.match(path)
+        for method in route.methods
+    }
+    return known | {"HEAD"} if "GET" in known else known
+
+
 def add_handlers(app: FastAPI) -> None:
     """Turn every way a request can fail into `{error, remedy}`; no traceback leaves the server."""
 
@@ -124,16 +137,24 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_framework(request: Request, error: HTTPException) -> JSONResponse:
+        status, headers = error.status_code, dict(error.headers or {})
+        known = methods_at(app, request.url.path)
+        if status == 404 and known and request.method not in known:
+            status, error.detail = (
+                405,
+                "Method Not Allowed",
+            )  # the page's files, asked last, know no such name
+        if status == 405:
+            headers["Allow"] = ", ".join(sorted(known or {"GET", "HEAD"}))
         remedy = {
             404: "the addresses there are stand in /openapi.json",
-            405: "see /openapi.json for the method to use",
+            405: "use one of the methods that `Allow` names",
+            408: "send it in one go",
             413: "send it in smaller parts",
         }
         detail = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        response = problem_response(
-            error.status_code, detail, remedy.get(error.status_code, "compare with /openapi.json")
-        )
-        response.headers.update(error.headers or {})
+        response = problem_response(status, detail, remedy.get(status, "compare with /openapi.json"))
+        response.headers.update(headers)
         return response
 
     @app.exception_handler(Exception)
@@ -147,13 +168,15 @@ def add_handlers(app: FastAPI) -> None:
 @dataclass(frozen=True)
 class EdgeSettings:
     """`body` bytes at most in a request. `names` it may be addressed by, beside those of this machine and,
-    with `anywhere`, any IP address. `origins`: of pages elsewhere that may call.
+    with `anywhere`, any IP address. `origins`: of pages elsewhere that may call. `patience`:
+    seconds that the next part of a body may take.
     """
 
     body: int = 256 * 1024
     names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     anywhere: bool = False
+    patience: float = 15.0
 
 
 class Edge:
@@ -174,6 +197,8 @@ class Edge:
             return
         headers = Headers(scope=scope)
         send = _with_headers(send)
+        if scope["method"] == "HEAD":  # what GET would say, without the body, which the server leaves out
+            scope = {**scope, "method": "GET", "asked": "HEAD"}
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await refusal(scope, receive, send)
@@ -220,11 +245,17 @@ class Edge:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the bytes too: a chunked body announces no length."""
-        read = 0
+        read, whole = 0, False
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            try:
+                message = await asyncio.wait_for(receive(), None if whole else self.settings.patience)
+            except TimeoutError:
+                raise HTTPException(
+                    408, f"the body did not come within {self.settings.patience:g} s"
+                ) from None
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self.settings.body:
                 raise HTTPException(413, f"the body is larger than {self.settings.body:,} bytes")

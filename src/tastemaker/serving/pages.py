@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tastemaker.flows.data import item_texts
-from tastemaker.flows.media import Media
+from tastemaker.flows.media import Media, media_type
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.serving.serve import Parts
 from tastemaker.store import Workspace, read_table
@@ -84,9 +85,10 @@ class Pages:
         rows, ids = self._words.search(text), self.parts.searcher.data.item_ids
         return [self._items[ids[row]] for row in rows[offset : offset + limit]], len(rows)
 
-    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
-        """Bytes and media type, rendered when first asked for."""
-        return self._media.get(item_id, kind)
+    def media(self, item_id: str, kind: str) -> tuple[Path, str] | None:
+        """File and media type, rendered when first asked for."""
+        path = self._media.path(item_id, kind)
+        return None if path is None else (path, media_type(path))
 
     def simulated(self, user_id: str) -> bool:
         """Whether somebody of the tables is no person."""

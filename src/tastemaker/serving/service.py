@@ -128,9 +128,14 @@ class WorkspaceService:
         """A slate for each query, logged as offered; a query that fails gets its own error."""
         return serve(queries, self.parts)
 
-    def delivered(self, request_ids: Sequence[str]) -> None:
-        """These slates have reached whoever asked: they count as shown."""
-        self.offers.delivered(request_ids, self.clock())
+    def delivered(self, request_ids: Sequence[str], confirms: bool = False) -> None:
+        """These slates have reached whoever asked: they count as shown, or once the client confirms it."""
+        self.offers.delivered(request_ids, self.clock(), confirms)
+
+    def shown(self, request_id: str, user_id: str | None) -> bool:
+        """The client showed a slate of this person, or of a bare history; whether there is one."""
+        name = request_id if user_id is None else self.offers.named(user_id, request_id)
+        return self.offers.shown(user_id, [name], self.clock()) == 1
 
     def info(self) -> dict[str, Any]:
         """Names, notice, versions, counts."""
@@ -148,8 +153,8 @@ class WorkspaceService:
         """Items that match, best first, and how many there are."""
         return self.pages.search(text, limit, offset)
 
-    def media(self, item_id: str, kind: str) -> tuple[bytes, str] | None:
-        """Bytes and media type."""
+    def media(self, item_id: str, kind: str) -> tuple[Path, str] | None:
+        """File and media type."""
         return self.pages.media(item_id, kind)
 
     def users(self, limit: int, offset: int, whom: str = "everybody") -> tuple[list[dict[str, Any]], int]:
@@ -198,7 +203,7 @@ class WorkspaceService:
         for user in dict.fromkeys(event.user_id for event in stored):
             named = [event.request_id for event in stored if event.user_id == user and event.request_id]
             if named:
-                self.offers.answered(user, named, now)
+                self.offers.shown(user, named, now)
         survey = self.asker.after(stored, now)
         return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": [], "survey": survey}
 

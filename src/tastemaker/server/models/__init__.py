@@ -17,6 +17,8 @@ from tastemaker.server.models.events import (
     Counts,
     EventIn,
     EventsRequest,
+    ImpressionIn,
+    ImpressionOut,
     Kind,
     Question,
 )
@@ -40,6 +42,8 @@ __all__ = [
     "Forgotten",
     "Health",
     "Identifier",
+    "ImpressionIn",
+    "ImpressionOut",
     "Info",
     "Item",
     "Kind",

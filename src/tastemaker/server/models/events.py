@@ -38,11 +38,12 @@ class EventIn(In):
     target: Identifier | None = Field(default=None, description="for 'undo': the event_id to take back")
     value: float | None = Field(
         default=None,
+        strict=True,
         allow_inf_nan=False,
         description="of a play: the share heard, 0 to 1; of a rating: the rating",
     )
     request_id: Identifier | None = Field(default=None, description="the slate it came from")
-    position: int | None = Field(default=None, ge=0, description="the row of that slate")
+    position: int | None = Field(default=None, ge=0, strict=True, description="the row of that slate")
     timestamp: AwareDatetime | None = Field(
         default=None, description="when it happened, with its zone; default: when it arrived"
     )
@@ -130,6 +131,24 @@ class AnswerIn(In):
             "examples": [{"question_id": "q-51c0a9", "user_id": "listener-0007", "answer": 4}]
         },
     )
+
+
+class ImpressionIn(In):
+    """A slate that was shown, and to whom; without `user_id` where it was made for a bare history."""
+
+    request_id: Identifier
+    user_id: Identifier | None = None
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"request_id": "s-9f2c", "user_id": "listener-0007"}]},
+    )
+
+
+class ImpressionOut(Out):
+    """It counts as shown."""
+
+    outcome: Literal["shown"]
 
 
 class AnswerOut(Out):

@@ -10,10 +10,17 @@ export class Trouble extends Error {
   }
 }
 
+let acting = {}; // tokens of those whom the page may act for beside its visitor, whom a cookie names
+
+/** From now on act for somebody by a token; with none, as the visitor alone. */
+export const actWith = (id, token) => (acting = id ? { [id]: token } : {});
+
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-async function call(address, body, signal, method = "POST", tries = 3) {
-  const options = body ? { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : method === "DELETE" ? { method } : {};
+/** One call, for `whom` where it is about somebody. */
+async function call(address, { body, signal, whom, token = acting[whom], method = body ? "POST" : "GET" } = {}, tries = 3) {
+  const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...(body && { "Content-Type": "application/json" }) };
+  const options = { method, headers, ...(body && { body: JSON.stringify(body) }) };
   let response;
   try {
     response = await fetch(address, { ...options, signal });
@@ -24,19 +31,21 @@ async function call(address, body, signal, method = "POST", tries = 3) {
   if (response.ok) return response.status === 204 ? null : response.json();
   if ((response.status === 429 || response.status === 503) && tries > 1) {
     await pause(Number(response.headers.get("Retry-After")) || 1);
-    return call(address, body, signal, method, tries - 1);
+    return call(address, { body, signal, whom, token, method }, tries - 1);
   }
   const problem = await response.json().catch(() => ({}));
   throw new Trouble(problem.error || `The server answered ${response.status}.`, problem.remedy || "Try again.", response.status);
 }
 
+export const session = (body = {}, token) => call("session", { body, token });
 export const info = () => call("info");
 export const fields = () => call("fields");
 export const users = (limit, offset) => call(`users?limit=${limit}&offset=${offset}`);
 export const historyAddress = (id) => `users/${path(id)}/history`;
-export const history = (id) => call(historyAddress(id));
-export const forget = (id) => call(`users/${path(id)}`, null, null, "DELETE");
-export const search = (text, signal) => call(`items?limit=8&query=${encodeURIComponent(text)}`, null, signal);
-export const recommend = (body, signal) => call("recommendations", body, signal);
-export const send = (events) => call("events", { events });
-export const answer = (body) => call("surveys", body);
+export const history = (id) => call(historyAddress(id), { whom: id });
+export const forget = (id) => call(`users/${path(id)}`, { whom: id, method: "DELETE" });
+export const search = (text, signal) => call(`items?limit=8&query=${encodeURIComponent(text)}`, { signal });
+export const recommend = (body, signal) => call("recommendations", { body, signal, whom: body.user_id });
+export const shown = (body) => call("impressions", { body, whom: body.user_id });
+export const send = (events) => call("events", { body: { events }, whom: events[0].user_id });
+export const answer = (body) => call("surveys", { body, whom: body.user_id });

@@ -8,7 +8,7 @@ import * as filters from "./filters.js";
 import { listenToKeys } from "./keys.js";
 import * as past from "./past.js";
 import * as player from "./player.js";
-import { Session, visitorHistory, visitorId } from "./session.js";
+import { Session, actFor, arrive, visitorHistory, visitorId } from "./session.js";
 import * as start from "./start.js";
 import * as survey from "./survey.js";
 import { setUpTheme } from "./theme.js";
@@ -57,6 +57,9 @@ function view(name) {
 /** The first view; a listener named in the address is taken up at once. */
 async function begin() {
   try {
+    const address = new URLSearchParams(location.hash.slice(1));
+    await arrive(address.get("token") ?? undefined);
+    if (address.has("token")) history.replaceState(null, "", `${location.pathname}#me`);
     [info, fields] = await Promise.all([api.info(), api.fields()]);
     signs = new Map(info.kinds.map((kind) => [kind.name, kind.sign]));
     $("trouble").hidden = true;
@@ -66,11 +69,10 @@ async function begin() {
     survey.setUp(trouble);
     player.setUp(fields, heard, (row) => toast(`“${brief(row.item)}” cannot be played.`));
     data.setUp(trouble, erased);
-    const address = new URLSearchParams(location.hash.slice(1));
     const wanted = address.get("user");
     await start.setUp(info, fields, open, trouble);
     data.show();
-    if (address.has("me") && visitorId()) await open(null, []);
+    if ((address.has("me") || address.has("token")) && visitorId()) await open(null, []);
     else if (wanted) await open((await api.users(200, 0)).find((user) => user.user_id === wanted) || { user_id: wanted, label: wanted, simulated: info.simulated }, []);
     else home();
   } catch (error) {
@@ -99,6 +101,7 @@ async function open(user, seeds) {
   try {
     player.stop();
     survey.forget();
+    await actFor(user);
     const events = user ? await api.history(user.user_id) : await visitorHistory();
     const past = events.map((event) => ({ ...event, sign: event.sign ?? signs.get(event.kind) ?? 0 }));
     session = new Session(user, past, seeds);
@@ -138,6 +141,7 @@ async function refresh(cause, compare = true) {
     data.show();
     $("trouble").hidden = true;
     const { fresh, moved } = cards.render(slate.rows, fields, actions, compare);
+    current.shown().catch(console.warn);
     const changed = [fresh && `${fresh} new`, moved && `${moved} moved`].filter(Boolean).join(", ") || "nothing changed";
     $("changes").textContent = compare ? `${cause ? `${cause}: ` : ""}${changed}` : "";
     fewer(slate);

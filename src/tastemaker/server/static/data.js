@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, plural } from "./dom.js";
-import { setVisitor, visitorHistory, visitorId } from "./session.js";
+import { arrive, visitorHistory, visitorId } from "./session.js";
 
 let fail = () => {};
 let gone = () => {};
@@ -44,7 +44,7 @@ async function erase() {
   const id = visitorId();
   try {
     await api.forget(id);
-    setVisitor(null);
+    await arrive();
     $("data").close();
     show();
     gone();

@@ -3,50 +3,34 @@
 import * as api from "./api.js";
 import { newId } from "./dom.js";
 
-const KEY = "visitor";
 const PREFIX = "visitor-";
-let sitting = null; // the id where the browser refuses storage, as private windows may: it lasts as long as the page
+let me = null; // {user_id, known}: this browser's visitor, whom a cookie brings back
 
 export const isVisitor = (id) => id.startsWith(PREFIX);
 
-/** The id under which this browser was here before; null when it was not. */
-export function visitorId() {
-  try {
-    return localStorage.getItem(KEY) ?? sitting;
-  } catch {
-    return sitting;
-  }
+/** Ask the server who the visitor is: who was here before, the person of a token in the address, or somebody new. */
+export async function arrive(token) {
+  me = await api.session({}, token);
 }
 
-/** Keep the visitor's id for the next visit, or with null keep none. */
-export function setVisitor(id) {
-  sitting = id;
-  try {
-    if (id === null) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, id);
-  } catch {
-    // It stays in `sitting`.
-  }
+/** Act for a known user from now on, or with null for the visitor alone. */
+export async function actFor(user) {
+  api.actWith(user?.user_id, user && (await api.session({ user_id: user.user_id })).token);
 }
 
-/** What this browser's visitor did on earlier visits; empty for a new one, and for one the server has forgotten. */
+/** The visitor's id once anything is kept about them; null before. */
+export const visitorId = () => (me?.known ? me.user_id : null);
+
+/** What the visitor did on earlier visits; empty for a new one. */
 export async function visitorHistory() {
-  const id = visitorId();
-  if (!id) return [];
-  try {
-    return await api.history(id);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    setVisitor(null);
-    return [];
-  }
+  return visitorId() ? api.history(me.user_id) : [];
 }
 
 /** One visit of a known user, or of this browser's visitor, whose history is what they did here. */
 export class Session {
   constructor(user, past = [], seeds = []) {
     this.user = user; // null for a visitor
-    this.id = user ? user.user_id : visitorId() || `${PREFIX}${newId()}`;
+    this.id = user ? user.user_id : me.user_id;
     this.past = past.filter((event) => event.item); // [{item, kind, sign, event_id, fresh}], oldest first
     this.filters = {};
     this.request = null;
@@ -58,7 +42,7 @@ export class Session {
 
   async #send(events) {
     const answer = await api.send(events);
-    if (!this.user) setVisitor(this.id);
+    if (!this.user) me.known = true;
     return answer;
   }
 
@@ -93,10 +77,14 @@ export class Session {
   /** Ask for the list that follows from everything that stands: the server knows it, and what it means. */
   async next(k, signal) {
     await this.begun;
-    const whom = this.user || this.past.length ? { user_id: this.id } : { history: [] };
     const chosen = Object.entries(this.filters).filter(([, values]) => values.length);
-    const slate = await api.recommend({ ...whom, k, filters: Object.fromEntries(chosen) }, signal);
+    const slate = await api.recommend({ user_id: this.id, k, filters: Object.fromEntries(chosen), confirm: true }, signal);
     this.request = slate.request_id;
     return slate;
+  }
+
+  /** Tell that the list is on the screen: what nobody saw teaches nothing. */
+  shown() {
+    return api.shown({ request_id: this.request, user_id: this.id });
   }
 }

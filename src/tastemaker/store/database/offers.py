@@ -88,28 +88,24 @@ class Offers:
         with self._database.transaction(write=False) as connection:
             return _earlier(connection, caller, request_key)
 
-    def delivered(self, request_ids: Iterable[str], at: datetime) -> None:
-        """These slates were shown; the first time counts, and an empty slate shows nothing."""
+    def delivered(self, request_ids: Iterable[str], at: datetime, confirms: bool = False) -> None:
+        """These slates were sent, and count as shown; where the client `confirms` what it showed, once it has
+        done so. The first time counts, and an empty slate shows nothing.
+        """
+        sql = SENT if confirms else SHOWN
         with self._database.transaction() as connection:
-            connection.executemany(SHOWN, [(micros(at), name) for name in request_ids])
+            connection.executemany(sql, [(micros(at), name) for name in request_ids])
 
-    def answered(self, user_id: str, request_ids: Iterable[str], at: datetime) -> None:
-        """Events of a person name these slates, which proves that they were shown to them. A slate made for
-        a bare history belongs from then on to the first who answers it.
+    def shown(self, user_id: str | None, request_ids: Iterable[str], at: datetime) -> int:
+        """Somebody (None for whoever asked by a bare history) confirms these slates, or answers them with
+        events; returns how many of them were theirs.
+
+        So count as shown their earlier slates that were sent, too: who chose which of their draws count could
+        make the logged propensities false. A slate made for a bare history belongs from then on to the first
+        who answers it.
         """
         with self._database.transaction() as connection:
-            for name in set(request_ids):
-                owner = connection.execute(
-                    "SELECT user_id FROM offers WHERE request_id = ?", (name,)
-                ).fetchone()
-                if owner is None or owner[0] not in (user_id, ANONYMOUS):
-                    continue
-                connection.execute(SHOWN, (micros(at), name))
-                if owner[0] == ANONYMOUS:
-                    for table in ("offers", "slates", "impressions"):
-                        connection.execute(
-                            f"UPDATE {table} SET user_id = ? WHERE request_id = ?", (user_id, name)
-                        )
+            return sum(_shown(connection, user_id, name, micros(at)) for name in set(request_ids))
 
     def named(self, user_id: str, request_id: str) -> str:
         """The server's id of the slate that a person's client calls `request_id`: itself, or the client's own
@@ -138,6 +134,26 @@ SHOWN = (
     "UPDATE offers SET shown_at = ? WHERE request_id = ? AND shown_at IS NULL"
     " AND EXISTS (SELECT 1 FROM slates WHERE slates.request_id = offers.request_id)"
 )
+
+SENT = "UPDATE offers SET delivered_at = ? WHERE request_id = ? AND delivered_at IS NULL AND shown_at IS NULL"
+EARLIER = (
+    "UPDATE offers SET shown_at = delivered_at WHERE user_id = ? AND shown_at IS NULL AND delivered_at IS NOT"
+    " NULL AND timestamp <= ? AND EXISTS (SELECT 1 FROM slates WHERE slates.request_id = offers.request_id)"
+)
+
+
+def _shown(connection: sqlite3.Connection, user_id: str | None, name: str, at: int) -> bool:
+    sql = "SELECT user_id, timestamp FROM offers WHERE request_id = ?"
+    owner, made = connection.execute(sql, (name,)).fetchone() or (None, 0)
+    if owner is None or owner not in (user_id, ANONYMOUS):
+        return False
+    connection.execute(SHOWN, (at, name))
+    if owner != ANONYMOUS:
+        connection.execute(EARLIER, (owner, made))
+    elif user_id is not None:
+        for table in ("offers", "slates", "impressions"):
+            connection.execute(f"UPDATE {table} SET user_id = ? WHERE request_id = ?", (user_id, name))
+    return True
 
 
 def _add(connection: sqlite3.Connection, offer: Offer) -> Earlier | None:
