@@ -263,7 +263,9 @@ class FakeService:
 
     def standing(self, user_id: str) -> Standing:
         recorded = user_id in self.past
-        known = recorded or any(event.user_id == user_id for event in self.stored.values())
+        undone = {event.target for event in self.stored.values()}
+        acts = (event for event in self.stored.values() if event.user_id == user_id)
+        known = recorded or any(event.kind != "undo" and event.event_id not in undone for event in acts)
         return Standing(known, recorded, recorded and self.simulated, user_id in self.erased)
 
     def users(self, limit: int, offset: int, whom: str) -> tuple[list[dict[str, Any]], int]:
@@ -342,7 +344,7 @@ class FakeService:
     def _slate(self, request: Query) -> Slate:
         events = (
             self.history(request.user_id)
-            if request.user_id
+            if request.user_id and self.standing(request.user_id).known
             else [{"item_id": one, "kind": "like"} for one in request.history]
         )
         for event in events:

@@ -67,6 +67,7 @@ def page(browser: chromium.Browser, service: FakeService) -> Iterator[chromium.B
         yield browser
         assert browser.console == []
         browser.run("localStorage.clear()")
+        browser.send("Network.clearBrowserCookies")
         browser.open("about:blank")
 
 
@@ -396,7 +397,7 @@ def test_your_data_can_be_taken_along_and_deleted(page: chromium.Browser, servic
     click(page, "#data-delete")
     click(page, "#data-erase")
     page.until("!document.querySelector('#start').hidden && !document.querySelector('#data').open")
-    assert service.stored == {} and page.run("localStorage.getItem('visitor')") is None
+    assert service.stored == {} and service.erased == {user}
     page.until("document.querySelector('#fresh-title').textContent === 'Start fresh'")
     assert page.run("document.querySelector('#data-open').hidden")
 
@@ -408,12 +409,46 @@ def test_visitors_are_not_shown_to_each_other(page: chromium.Browser, service: F
     assert people == ["listener-1"]
 
 
-def test_a_visitor_whom_the_server_has_forgotten_begins_anew(page: chromium.Browser) -> None:
-    page.run("localStorage.setItem('visitor', 'visitor-of-long-ago')")
-    start_view(page, page.run("location.href"))
+def test_a_visitor_whom_the_server_has_forgotten_begins_anew(
+    page: chromium.Browser, service: FakeService
+) -> None:
+    url = page.run("location.href")
+    visit(page)
+    (user,) = {event.user_id for event in service.stored.values()}
+    service.forget(user)
+    start_view(page, url)
     assert page.run("document.querySelector('#fresh-title').textContent") == "Start fresh"
-    assert page.run("localStorage.getItem('visitor')") is None
-    page.console.clear()  # the browser notes the 404
+    visit(page)
+    assert {event.user_id for event in service.stored.values()} - {user}
+
+
+def test_the_page_holds_no_more_than_its_visitor_and_says_what_it_showed(
+    page: chromium.Browser, service: FakeService
+) -> None:
+    visit(page)
+    (user,) = {event.user_id for event in service.stored.values()}
+    page.until("true")
+    assert page.run("document.cookie") == "" and page.run("Object.keys(localStorage).length") == 0
+    status = "fetch('users/listener-0001/history').then(answer => answer.status)"
+    assert page.run(status) == 403
+    assert page.run(status.replace("listener-0001", user)) == 200
+    shown = [name for name in service.sent if name in service.seen]
+    assert shown and len(shown) >= len(service.sent) - 1
+    page.console.clear()  # the browser notes the 403
+
+
+def test_a_token_in_the_address_opens_the_page_for_one_person(
+    page: chromium.Browser, service: FakeService
+) -> None:
+    url = page.run("location.href")
+    ask = "fetch('session', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: "
+    ask += "JSON.stringify({user_id: 'listener-0003'})}).then(answer => answer.json())"
+    token = page.run(ask)["token"]
+    page.open("about:blank")
+    page.open(f"{url}#token={token}")
+    page.until(f"{IDS}.length")
+    assert "token" not in page.run("location.href")
+    assert len(page.run(PAST)) == len(service.past["listener-0003"])
 
 
 SHEET = "[...document.querySelectorAll('#sheet-acts button')].map(button => button.textContent)"

@@ -23,7 +23,14 @@ export const visitorId = () => (me?.known ? me.user_id : null);
 
 /** What the visitor did on earlier visits; empty for a new one. */
 export async function visitorHistory() {
-  return visitorId() ? api.history(me.user_id) : [];
+  if (!visitorId()) return [];
+  try {
+    return await api.history(me.user_id);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    me.known = false; // everything was taken back, or erased elsewhere
+    return [];
+  }
 }
 
 /** One visit of a known user, or of this browser's visitor, whose history is what they did here. */
