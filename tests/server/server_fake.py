@@ -212,6 +212,9 @@ class FakeService:
     def ready(self) -> tuple[bool, str]:
         return self.is_ready
 
+    def writable(self) -> tuple[bool, str]:
+        return True, ""
+
     def info(self) -> dict[str, Any]:
         tuneful = any(one["has_audio"] for one in self.catalogue)
         notice = (

@@ -16,7 +16,7 @@ from server_fake import FakeService, goods, tunes
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS
-from tastemaker.server import address, bind, create_app
+from tastemaker.server import ServerSettings, address, bind, create_app
 from tastemaker.serving.query import Happened
 
 pytestmark = [
@@ -36,7 +36,9 @@ WIDTHS = {390: 844, 768: 1024, 1280: 900}
 def served(service: FakeService) -> Iterator[str]:
     listener = bind(port=0)
     listener.listen()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(service, ServerSettings(deadline=60)), log_level="warning", ws="none")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -206,8 +206,10 @@ def health_routes(service: Service, calls: Calls) -> Routes:
     @router.get("/ready", response_model=Health, responses={503: {"model": Health, "description": "not yet"}})
     @allow(public=True)
     async def ready() -> JSONResponse:
-        """Recommendations can be served; 503 with the reason while they cannot."""
+        """Recommendations can be served and events stored; 503 with the reason while they cannot."""
         good, reason = await calls(service.ready)
+        if good:
+            good, reason = await calls(service.writable)
         headers = {"Cache-Control": "no-store"} if good else {"Cache-Control": "no-store", "Retry-After": "2"}
         return JSONResponse({"ready": good, "reason": reason}, 200 if good else 503, headers)
 

@@ -27,6 +27,9 @@ class Service(Protocol):
     def ready(self) -> tuple[bool, str]:
         """Whether recommendations can be served, and if not, why and what to do."""
 
+    def writable(self) -> tuple[bool, str]:
+        """Whether slates and events can be stored, and if not, why."""
+
     def info(self) -> object:
         """Names, notice, versions and counts: the fields of `models.Info`."""
 

@@ -124,6 +124,12 @@ class WorkspaceService:
         """A service exists only once its model is loaded."""
         return True, ""
 
+    def writable(self) -> tuple[bool, str]:
+        """Whether slates and events can be stored, and if not, why."""
+        if self.database.locked():
+            return False, f"another process is writing to {self.workspace.database.name}; it waits or stops"
+        return True, ""
+
     def recommend_many(self, queries: Sequence[Query]) -> list[Slate | TastemakerError]:
         """A slate for each query, logged as offered; a query that fails gets its own error."""
         return serve(queries, self.parts)

@@ -90,6 +90,18 @@ class Database:
             self._opened.clear()
             self._local = threading.local()
 
+    def locked(self, seconds: float = 0.2) -> bool:
+        """Whether another process keeps this one from writing for so long."""
+        connection = sqlite3.connect(self._path, timeout=seconds, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
+
     def add_events(self, events: Iterable[Event]) -> Added:
         """Store events, all or none; one that is there already is counted as a duplicate.
 
