@@ -112,6 +112,30 @@ def test_a_slate_is_logged_when_it_is_made_and_counts_once_it_was_delivered(fold
     assert service.database.slates_table().num_rows == 10
 
 
+def test_confirming_only_the_lists_that_please_makes_no_propensity_false(folder: Path) -> None:
+    service, asked = open_at(folder, 1.0), 40
+    slates = []
+    for _ in range(asked):
+        (slate,) = service.recommend_many([Query(user_id="grinder", k=1)])
+        assert isinstance(slate, Slate)
+        service.delivered([slate.request_id], confirms=True)
+        slates.append(slate)
+    tops = [slate.rows[0].item_id for slate in slates]
+    rare = min(slates, key=lambda slate: slate.rows[0].propensity).rows[0].item_id
+    assert len(service.database.slates_table()) == 0  # nothing was said to be on a screen
+    pleasing = [place for place, top in enumerate(tops) if top == rare]
+    assert not service.shown(slates[0].request_id, "somebody else")
+    for place in pleasing:
+        assert service.shown(slates[place].request_id, "grinder")
+    logged = service.database.slates_table()
+    assert set(logged["request_id"].to_pylist()) == {one.request_id for one in slates[: pleasing[-1] + 1]}
+    # An event about a list counts as saying so; what came after it stays open.
+    event = Happened("e-ground", "grinder", "like", tops[-1], request_id=slates[-1].request_id)
+    service.add_events([event])
+    assert len(service.database.slates_table()) == asked
+    service.close()
+
+
 def test_a_retry_gets_the_same_slate_and_another_wish_a_conflict(folder: Path) -> None:
     service = open_at(folder, 1.0, ask_share=1.0)
     query = Query("u001", k=5, request_id="mine")
