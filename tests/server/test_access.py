@@ -314,7 +314,7 @@ def test_a_route_without_a_rule_cannot_be_made() -> None:
 
 
 def test_what_is_kept_of_a_key_does_not_open(town: Town) -> None:
-    kept = town.database._path.read_bytes() + Path(f"{town.database._path}-wal").read_bytes()
+    kept = town.database.path.read_bytes() + Path(f"{town.database.path}-wal").read_bytes()
     for key in town.key.values():
         assert key.split("-")[2].encode() not in kept
     assert town.keys.all()[0].hash.encode() in kept

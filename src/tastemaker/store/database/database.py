@@ -92,7 +92,7 @@ class Database:
 
     def locked(self, seconds: float = 0.2) -> bool:
         """Whether another process keeps this one from writing for so long."""
-        connection = sqlite3.connect(self._path, timeout=seconds, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=seconds, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
