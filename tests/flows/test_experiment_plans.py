@@ -306,6 +306,8 @@ def test_a_covariate_that_the_arms_do_not_share_decides_nothing(people: pl.DataF
     )
     line = next(row for row in rows(found) if row["metric"] == "returned")
     assert line["outcome"] == "no difference shown"  # read without the covariate
+    checked = run("check", tmp_path / "results.csv", "--plan", tmp_path / "plan.toml", "-q")
+    assert checked["exit_code"] == 1 and checked["balance"]["before"] < 1e-50
     sound = read(tmp_path, people, plan)
     assert sound["decision"] == "ship" and rows(sound, "Balance")[0]["covariate"] == "before"
     constant = people.with_columns(before=(pl.col("arm") == "control").cast(pl.Float64))
@@ -333,8 +335,9 @@ def test_a_sample_ratio_is_warned_of_before_it_alarms(people: pl.DataFrame, tmp_
     assert found["warnings"] and "% of tests" in found["because"]
     strict = read(tmp_path, table, PLAN + "alarm = 0.01\nwarn = 0.05\n")
     assert strict["decision"] == "cannot tell" and "Sample-ratio alarm" in strict["because"]
+    assert "alarm below 0.02" in read(tmp_path, table, PLAN + "alarm = 0.02\n")["because"]
     with pytest.raises(InputError, match="give 0 < alarm <= warn < 1"):
-        read(tmp_path, table, PLAN + "alarm = 0.5\n")
+        read(tmp_path, table, PLAN + "alarm = 0.5\nwarn = 0.1\n")
 
 
 def test_a_treatment_without_events_is_no_crash(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def design_of(given: Any) -> Design:
         name: _share(value, f"guardrails.{name}") for name, value in _table(given, "guardrails").items()
     }
     alpha, horizon = levels.pop("alpha", 0.05), texts.pop("horizon", "")
+    levels.setdefault("warn", max(WARN, levels.get("alarm", ALARM)))
     plan = Plan(lists["primary"], guardrails, lists["exploratory"], lists["cohorts"], alpha, horizon)
     shares = {name: _share(value, f"shares.{name}") for name, value in _table(given, "shares").items()}
     shares = shares or {"control": 0.5, "treatment": 0.5}

@@ -124,6 +124,21 @@ def measured(
     return moments(table, metrics, design.arm, part, report)
 
 
+def check_balance(open_table: Open, design: Design) -> tuple[list[Effect], Soundness]:
+    """The balance of every covariate, and what it forbids or casts doubt on."""
+    opened, metrics = prepared(open_table, design)
+    with_past = [metric for metric in metrics if metric.covariate]
+    if not with_past:
+        return [], Soundness()
+    columns = [name for metric in with_past for name in metric.columns]
+    read = measured(
+        opened(tuple(dict.fromkeys(filter(None, [design.arm, *columns, design.cluster])))), with_past, design
+    )
+    arms = [arm for arm in design.treatments if arm in read and design.control in read]
+    balance = [item for name in arms for item in _balance(read, with_past, design, name)]
+    return balance, _judged_balance(balance, design)
+
+
 def read_out(
     open_table: Open | pa.Table, design: Design, report: Callable[[int], object] | None = None
 ) -> Reading:

@@ -50,7 +50,7 @@ def check_experiment(
     metric.
     """
     from tastemaker.experiment import first_exposures
-    from tastemaker.experiment.readout.read import check_split
+    from tastemaker.experiment.readout.read import check_balance, check_split
 
     design = read_design(plan)
     report("units", 0, 1, "")
@@ -66,7 +66,13 @@ def check_experiment(
                 read_typed(exposures, text=("unit", "arm", "experiment")), design.id, design.shares
             )
         lines.append(f"{seen.num_rows:,} exposed units, all in the arm that their hash says")
-    ratio, passed, trials = split.worst, not split.worst.alarm, {}
+    with in_file(table):
+        balance, sound = check_balance(lambda names: open_table(table, names, design.ids), design)
+    if balance and not sound.alarms + sound.warnings:
+        names = ", ".join(dict.fromkeys(f"'{item.metric}'" for item in balance))
+        lines.append(f"the arms agree in what was measured before: {names}")
+    lines += [*sound.alarms, *(f"WARNING: {warning}" for warning in sound.warnings)]
+    ratio, passed, trials = split.worst, not (split.worst.alarm or sound.alarms), {}
     for test in _trials(table, design, runs, seed, report) if runs else ():
         trials[test.metric] = {
             name: getattr(test, name)
@@ -82,6 +88,7 @@ def check_experiment(
         "alarm": ratio.alarm,
         "warning": ratio.warning,
         "power": ratio.power,
+        "balance": {item.metric: item.p for item in balance},
         "trials": trials,
         "passed": passed,
     }
