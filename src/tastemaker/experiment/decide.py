@@ -33,10 +33,11 @@ def holm(p: npt.ArrayLike) -> Floats:
 
     Raises InputError on a p outside [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979.
     """
-    from statsmodels.stats.multitest import multipletests
-
-    values = _checked(p)
-    return np.asarray(multipletests(values, method="holm")[1], dtype=np.float64) if len(values) else values
+    values = _checked(p)  # statsmodels' multipletests collects garbage at each call: .1 s for three lines
+    order, adjusted = np.argsort(values), np.empty(len(values))
+    steps = values[order] * np.arange(len(values), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return adjusted
 
 
 def bh(p: npt.ArrayLike) -> Floats:
