@@ -48,6 +48,10 @@ class Population:
             table = np.where(allowed, np.maximum(table, 1e-30), 0.0)
         return TablePolicy(table / table.sum(axis=1, keepdims=True), self.prefixes)
 
+    def outside(self, weights: Weights, existing: Flags) -> TablePolicy | None:
+        """The same policy on new items alone; None where there are none."""
+        return None if existing.all() else self.policy(weights, ~existing)
+
     def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> TablePolicy:
         """The mixture as a table."""
         if not isinstance(first, TablePolicy) or not isinstance(second, TablePolicy):

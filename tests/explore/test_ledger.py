@@ -159,7 +159,7 @@ def test_alarm_against_the_holdout():
         mixed = 0.95 * policy + 0.05 * SMALL.logger
         rows = drawn(120_000, "h", mixed)
         own, logger = policy[rows.action] / mixed[rows.action], SMALL.logger[rows.action] / mixed[rows.action]
-        result.append(watch_holdout(rows.reward, own, logger, 0.90, 0.05))
+        result.append(watch_holdout(rows.reward, (own, logger), 0.90, 0.05))
     assert result[0] is None and result[1] is not None
 
 
@@ -244,8 +244,8 @@ def test_what_the_ledger_refuses():
     for call in (
         lambda: watch([2.0], 0.1),
         lambda: watch([0.0], 1.0),
-        lambda: watch_holdout([1.0], [2.0], [1.0], 0.9, 0.05),
-        lambda: watch_holdout([1.0], [1.0], [1.0], 0.9, 0.0),
+        lambda: watch_holdout([1.0], ([2.0], [1.0]), 0.9, 0.05),
+        lambda: watch_holdout([1.0], ([1.0], [1.0]), 0.9, 0.0),
     ):
         with pytest.raises(InputError):
             call()

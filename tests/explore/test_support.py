@@ -63,7 +63,7 @@ def test_warnings_of_odd_logs() -> None:
     world = dense_world(200)
     certain = replace(world.log, propensity=np.ones(200), user=np.repeat("u", 200), source="estimated")
     text = support_report(certain).to_text()
-    for part in ("deterministic", "return often", "estimated by a fitted logger"):
+    for part in ("deterministic", "too few persons", "estimated by a fitted logger"):
         assert part in text
     with pytest.raises(InputError, match="one it played is unmarked"):
         support_report(world.log, np.zeros(30, bool))

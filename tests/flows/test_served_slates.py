@@ -16,7 +16,7 @@ from tests.conftest import quiet
 
 from tastemaker.flows.explore.estimates import estimate, support
 from tastemaker.flows.explore.learn import learn
-from tastemaker.flows.explore.tables import Source
+from tastemaker.flows.explore.tables import Source, load
 from tastemaker.serving.query import Conflict, Happened, Query, Slate
 from tastemaker.serving.serve import begin, search
 from tastemaker.serving.service import WorkspaceService
@@ -183,7 +183,16 @@ def test_served_slates_and_their_events_become_a_log(folder: Path, tmp_path: Pat
     values = estimate(Source(workspace=folder), "uniform", None, 0.05)
     assert {one["estimator"] for one in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
     study = learn(Source(workspace=folder), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
-    assert study["candidates"] == 2
+    assert study["passed"] and study["candidates"] == 2 * len(study["lambdas"])
+    # Every place of a list has its reward, and a pool less what stands above it.
+    places = load(Source(workspace=folder, places=4)).log
+    assert len(places) == 240 and places.rewarded == 20 and places.pool is not None
+    assert places.pool.holds(places.action).all()
+    first, fourth = (places.pool.sizes[np.asarray(places.position) == place] for place in (0, 3))
+    assert (first - fourth == 3).all()
+    assert (
+        support(Source(workspace=folder, places=4), "uniform", None, 0.95, 0.05)["pools"][0] == fourth.min()
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

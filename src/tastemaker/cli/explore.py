@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +17,16 @@ from tastemaker.errors import InputError
 
 app = group(
     "Try new items safely: what a log supports, policies that give room to new items, certificates, and a"
-    " ledger.\n\nA log has one row a shown action: action, reward, propensity, context columns, and"
-    " user_id where users return. The catalogue has action, vector (or v0, v1 ...), and prefix and new"
-    " where they are known.\n\n  tastemaker explore support log.parquet --actions items.parquet --context"
-    " x0,x1\n\n  tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out"
-    " run\n\n  tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --run run"
-    " --ledger book.sqlite\n\n  tastemaker explore deploy --run run --ledger book.sqlite --rounds"
-    " 10000\n\nInstead of a log, -w WORKSPACE joins the slates it served to the events that followed."
-    " Exit codes: 0 done or passed, 1 refused (the reason is printed), 2 bad input."
+    " ledger.\n\nA log has one row a shown action: action, reward, propensity, context columns, and user_id"
+    " where users return. The catalogue has action, vector (or v0, v1 ...), and prefix and new where they are"
+    " known.\n\n  tastemaker explore support log.parquet --actions items.parquet --context x0,x1\n\n "
+    " tastemaker explore learn log.parquet --actions items.parquet --context x0,x1 --out run\n\n  tastemaker"
+    " explore certify log.parquet --actions items.parquet --context x0,x1 --run run --ledger book.sqlite\n\n "
+    " tastemaker explore deploy --run run --ledger book.sqlite --rounds 10000\n\nA person is counted once,"
+    " whatever their rows have in common (--unit says otherwise). A log is checked before anything is"
+    " concluded; a check that fails refuses, unless --accept names it.\n\nInstead of a log, -w WORKSPACE"
+    " joins the slates it served to the events that followed. Exit codes: 0 done or passed, 1 refused (the"
+    " reason is printed), 2 bad input."
 )
 
 Log = Annotated[Path | None, typer.Argument(help="The log: Parquet, CSV or JSON lines.")]
@@ -39,6 +42,28 @@ Column = Annotated[
 RMax = Annotated[float, typer.Option(help="Largest reward a row can have.")]
 FitLogger = Annotated[
     bool, typer.Option("--fit-logger", help="Estimate missing propensities; everything is then labelled so.")
+]
+Unit = Annotated[
+    str,
+    typer.Option(help="user, request or row: what is independent (default: the first of them the log has)."),
+]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=(
+            "A check that may fail: weights, propensities, duplicates, catalogue, units or time; repeat. It"
+            " stands on the result."
+        )
+    ),
+]
+Places = Annotated[
+    int, typer.Option(min=1, help="Of a workspace: how many places of each list count, from the first.")
+]
+PolicyName = Annotated[
+    str,
+    typer.Option(
+        help="uniform, target (a policy of your own, by --column target=NAME), or the folder of a run."
+    ),
 ]
 Run = Annotated[
     Path, typer.Option("--run", "--study", help="The off-policy run: the folder that `learn` wrote.")
@@ -57,6 +82,9 @@ def _source(
     column: Column = None,
     r_max: RMax = 1.0,
     fit_logger: FitLogger = False,
+    unit: Unit = "",
+    accept: Accept = None,
+    places: Places = 1,
 ) -> Any:
     from tastemaker.flows.explore.tables import Source
 
@@ -64,7 +92,8 @@ def _source(
     if any(len(pair) != 2 for pair in pairs):
         raise InputError("--column takes role=name, for example --column reward=click")
     names = tuple(name.strip() for name in context.split(",") if name.strip())
-    return Source(log, actions, workspace, names, tuple(pairs), r_max, fit_logger)  # type: ignore[arg-type]
+    source = Source(log, actions, workspace, names, tuple(pairs), r_max, fit_logger)  # type: ignore[arg-type]
+    return replace(source, unit=unit, accept=tuple(accept or ()), places=places)
 
 
 def reads_a_log(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,7 +127,10 @@ def _emit_and_exit(result: dict[str, Any], as_json: bool) -> None:
 def support(
     source: Any,
     policy: Annotated[
-        str | None, typer.Option(help="uniform, or the folder of a run: how much of it the log covers.")
+        str | None,
+        typer.Option(
+            help="How much of it the log covers: uniform, target (a column, --column target=NAME), or a run."
+        ),
     ] = None,
     candidate: Annotated[
         int | None, typer.Option(help="Which candidate of the run (default: the most novel).")
@@ -123,7 +155,7 @@ def support(
 @reads_a_log
 def estimate(
     source: Any,
-    policy: Annotated[str, typer.Option(help="uniform, or the folder of a run.")] = "uniform",
+    policy: PolicyName = "uniform",
     candidate: Annotated[
         int | None, typer.Option(help="Which candidate of the run (default: the most novel).")
     ] = None,
@@ -134,15 +166,49 @@ def estimate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A policy's value by every estimator the log allows, each with its lower bounds and assumptions.
+    """A policy's value by every estimator the log allows, each with its lower bounds and assumptions, and the
+    same on the first and the second half of the time.
 
     The row `paired` is no value: it estimates V - 0.95 V0, what a certificate tests.
 
     Example: tastemaker explore estimate log.parquet --actions items.parquet --context x0,x1 --policy run
+
+    Example: tastemaker explore estimate men.csv.gz --column action=item_id --column reward=click --column
+    propensity=propensity_score --policy uniform
     """
     from tastemaker.flows.explore import estimates
 
-    emit(estimates.estimate(source, policy, candidate, delta, estimator or ()), as_json)
+    _emit_and_exit(estimates.estimate(source, policy, candidate, delta, estimator or ()), as_json)
+
+
+@app.command()
+def power(
+    lift: Annotated[float, typer.Option(help="How much better the policy is than the logger: .1 is 10 %.")],
+    click_rate: Annotated[float, typer.Option(help="Mean reward of the logger; rewards are 0 or 1.")],
+    candidates: Annotated[
+        int, typer.Option(help="Candidate policies, any of which may be the good one.")
+    ] = 1,
+    effective: Annotated[
+        float,
+        typer.Option(help="Share of its rows that a log is worth for it (effective rows in `support`)."),
+    ] = 0.5,
+    rows_each: Annotated[int, typer.Option(help="Rows of one person.")] = 1,
+    c: Annotated[float, typer.Option(help="Share of the logger's value to promise.")] = 0.95,
+    delta: Delta = 0.05,
+    gates: Annotated[int, typer.Option(help="Gates there will ever be.")] = 5,
+    sure: Annotated[float, typer.Option(help="Probability of the certificate.")] = 0.8,
+    as_json: AsJson = False,
+) -> None:
+    """How many rows a certificate takes, before anything is logged.
+
+    Example: tastemaker explore power --lift 0.2 --click-rate 0.02 --candidates 3
+    """
+    from tastemaker.explore.ledger import Ledger as Terms
+    from tastemaker.explore.power import Effect
+    from tastemaker.flows.explore import estimates
+
+    effect = Effect(lift, click_rate, effective, rows_each)
+    emit(estimates.power(effect, candidates, Terms(c, min(0.9, c), delta, gates), sure), as_json)
 
 
 @app.command()
@@ -175,29 +241,6 @@ def learn(
 
 @app.command()
 @reads_a_log
-def design(
-    source: Any,
-    out: Annotated[Path, typer.Option(help="The table to write: action, share, plays.")] = Path(
-        "design.parquet"
-    ),
-    budget: Annotated[
-        float, typer.Option(help="Plays of new items to share out: rounds x their share.")
-    ] = 1000.0,
-    cap: Annotated[float, typer.Option(help="Largest share of one item.")] = 1.0,
-    min_plays: Annotated[float, typer.Option(help="Plays that every new item gets.")] = 0.0,
-    as_json: AsJson = False,
-) -> None:
-    """Share the plays of new items by what they would teach, not by chance.
-
-    Example: tastemaker explore design log.parquet --actions items.parquet --budget 500 --min-plays 2
-    """
-    from tastemaker.flows.explore.learn import design as share_plays
-
-    emit(share_plays(source, out, budget, cap, min_plays), as_json)
-
-
-@app.command()
-@reads_a_log
 def certify(
     source: Any,
     run: Run = Path("run"),
@@ -206,13 +249,22 @@ def certify(
     ),
     ledger: Ledger = None,
     c: Annotated[
-        float, typer.Option(help="Share of the logger's value to promise; set once, when the ledger begins.")
-    ] = 0.95,
+        float | None,
+        typer.Option(help="Share of the logger's value to promise; set once, when the ledger begins: .95."),
+    ] = None,
     floor: Annotated[
-        float, typer.Option(help="Share that no single deployment may fall below; set once.")
-    ] = 0.90,
-    delta: Delta = 0.05,
-    gates: Annotated[int, typer.Option(help="Gates there will ever be; set once.")] = 5,
+        float | None, typer.Option(help="Share that no single deployment may fall below; set once: .90.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Error probability of the whole ledger; set once: .05.")
+    ] = None,
+    gates: Annotated[int | None, typer.Option(help="Gates there will ever be; set once: 5.")] = None,
+    most_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="A person of more rows counts as that many (default: the most on S1 and S2)."
+        ),
+    ] = None,
     support: Annotated[
         str, typer.Option(help="logged, prefix or features: what counts for new items.")
     ] = "logged",
@@ -220,7 +272,8 @@ def certify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Open the held-out rows once and say which candidate may go live; they are spent afterwards.
+    """Open the held-out rows once and say which candidates may go live; they are spent afterwards, whatever
+    their order, the key of the split or the ledger.
 
     Rows that a deployment served need what pi0 gave the shown action: a column reference_propensity, or
     --column reference=NAME.
@@ -228,13 +281,12 @@ def certify(
     Example: tastemaker explore certify log.parquet --actions items.parquet --context x0,x1 --run run --ledger
     book.sqlite
     """
-    from tastemaker.explore.ledger import Ledger as Terms
     from tastemaker.flows.explore.certify import GateRequest
     from tastemaker.flows.explore.certify import certify as open_gate
     from tastemaker.flows.explore.ledger_store import LedgerStore
 
-    terms = Terms(c, floor, delta, gates, r_max=source.r_max)
-    request = GateRequest(terms, support, rounds)  # type: ignore[arg-type]
+    given = {"c": c, "floor": floor, "delta": delta, "K": gates, "r_max": source.r_max}
+    request = GateRequest(given, support, rounds, most_rows)  # type: ignore[arg-type]
     store = LedgerStore.of(source.workspace, ledger)
     with progress(quiet) as report:
         result = open_gate(source, run, out, store, request, report)
@@ -248,19 +300,27 @@ def deploy(
     workspace: Workspace = None,
     ledger: Ledger = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds it is planned for.")] = 10_000,
+    candidate: Annotated[
+        int | None, typer.Option(min=1, help="Number of the candidate (default: the most novel that passed).")
+    ] = None,
+    novelty: Annotated[
+        float | None, typer.Option(help="Instead: the one of highest lower bound at this novelty or more.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Enter the certified policy in the ledger; refused without a passed certificate.
+    """Enter a certified policy in the ledger; refused without a passed certificate.
 
     With -w the workspace's server shows it from the next request on, beside pi0, for as many requests as are
     planned.
 
-    Example: tastemaker explore deploy --run run --certificate certificate --ledger book.sqlite --rounds 10000
+    Example: tastemaker explore deploy --run run --certificate certificate --ledger book.sqlite --novelty 0.05
     """
+    from tastemaker.flows.explore.certify import Wish
     from tastemaker.flows.explore.certify import deploy as admit
     from tastemaker.flows.explore.ledger_store import LedgerStore
 
-    _emit_and_exit(admit(run, certificate, LedgerStore.of(workspace, ledger), rounds), as_json)
+    store, wish = LedgerStore.of(workspace, ledger), Wish(candidate, novelty)
+    _emit_and_exit(admit(run, certificate, store, rounds, wish), as_json)
 
 
 @app.command()
@@ -318,11 +378,13 @@ def watch(
     ] = False,
     r_max: RMax = 1.0,
     column: Column = None,
+    unit: Unit = "",
     as_json: AsJson = False,
 ) -> None:
     """Look at live rows as often as you like: exit 1 when the reward is surely below the floor.
 
-    With -w and no log: all that the last deployment has served, as it comes.
+    With -w and no log: all that the last deployment has served, as it comes. Where persons return, the rows
+    are summed by person and looked at after 256 rows, and then whenever half as many again have come.
 
     Example: tastemaker explore watch served.parquet --ledger book.sqlite --hand-back
     """
@@ -333,5 +395,5 @@ def watch(
     source = _source(log, workspace if log is None else None, column=column, r_max=r_max)
     known = reference is not None and source.workspace is None and not hand_back
     store = None if known else LedgerStore.of(workspace, ledger)
-    result = look_at_rows(source, store, AlarmSettings(floor, reference, delta), hand_back)
+    result = look_at_rows(source, store, AlarmSettings(floor, reference, delta, unit), hand_back)
     _emit_and_exit(result | {"passed": result["alarm"] is None}, as_json)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.contributions import INFLUENCE, MODEL, Contributions
+from tastemaker.explore.units import PLURALS, Sums, too_few
 from tastemaker.stats import betting
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator
@@ -19,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Method = Literal["hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting"]
 
 _ASYMPTOTIC = "asymptotic: right only for many rows without rare, very large contributions"
+_GIVEN = "how often they come is taken as given"
 _UNSEEN = "the interval does not contain the reward model's own error"
 _DRAWS = 2_000_000  # numbers drawn at once by the bootstrap
 
@@ -33,8 +35,8 @@ def lower_bound(
     resamples: int = 2_000,
     key: str | int = 0,
 ) -> Interval:
-    """The mean, and a number below the true mean with probability at least 1 - delta; `high` is infinite
-    (one-sided).
+    """The mean of a row, and a number below the true mean with probability at least 1 - delta; `high` is
+    infinite (one-sided). Rows are summed by the contributions' units, whatever those of one have in common.
 
     hoeffding, bernstein (Maurer and Pontil 2009) need a finite range known before the data; t and bca are
     asymptotic; log_smoothing (2405.14335) needs `smoothing` l > 0, chosen on other rows; betting (2010.09686)
@@ -57,39 +59,58 @@ def lower_bound(
             f"{method} cannot take {contributions.estimator or 'influence values'}: a ratio has no"
             " independent rounds of known range; use ips, or the bounds t or bca"
         )
+    sums = contributions.sums()
     notes = list(contributions.assumptions)
     if method in ("t", "bca"):
         notes.append(_ASYMPTOTIC)
     if contributions.kind == MODEL:
         notes.append(_UNSEEN)
-    reason = _nothing(contributions, method)
+    if contributions.units is not None and not contributions.units.single:
+        notes.append(
+            f"what {PLURALS[contributions.units.kind]} do is independent, and summed for each; {_GIVEN}"
+        )
+    reason = _nothing(contributions, sums, method)
     if reason:
         low = contributions.low if math.isfinite(contributions.low) else -math.inf
     elif method == "log_smoothing":
         low = _log_smoothing(contributions, delta, smoothing)
     elif method == "betting":
-        low = _betting(contributions, delta, fractions)
+        low = _betting(contributions, sums, delta, fractions)
     elif method == "bca":
-        low = _bca(contributions.value, delta, resamples, key)
+        low = _bca(sums, delta, resamples, key)
+    elif method == "t":
+        low = sums.mean - float(stats.t.ppf(1 - delta, len(sums) - 1)) * sums.standard_error()
     else:
-        low = {"hoeffding": _hoeffding, "bernstein": _bernstein, "t": _student}[method](contributions, delta)
-    return Interval(contributions.mean, low, math.inf, len(contributions), method, tuple(notes), reason)
+        low = {"hoeffding": _hoeffding, "bernstein": _bernstein}[method](contributions, delta)
+    return Interval(contributions.mean, low, math.inf, len(sums), method, tuple(notes), reason)
 
 
 _METHODS = ("hoeffding", "bernstein", "t", "bca", "log_smoothing", "betting")
 
 
-def _nothing(contributions: Contributions, method: str) -> str:
+def _nothing(contributions: Contributions, sums: Sums, method: str) -> str:
     """Why these rows support no claim at all by this method, else empty."""
+    if method not in ("bernstein", "t", "bca"):
+        return ""
+    units = contributions.units
+    if units is not None and units.kind != "row" and method != "bernstein" and too_few(units):
+        return too_few(units)
     value = contributions.value
-    if method in ("bernstein", "t", "bca") and len(value) < 2:
-        return f"{len(value)} row: {method} needs at least two to see any spread"
-    if method in ("t", "bca") and float(np.ptp(value)) == 0:
+    if len(sums) < 2:
+        return f"{len(sums)} row: {method} needs at least two to see any spread"
+    if method != "bernstein" and float(np.ptp(value)) == 0:
         return (
             f"all {len(value)} contributions are {value[0] + 0.0:g}: no row carries information, and {method}"
             " would see no spread"
         )
     return ""
+
+
+def _even(contributions: Contributions) -> tuple[Floats, float]:
+    """One value a unit whose mean is the mean of a row, and how often the range of a row it can span."""
+    sums = contributions.sums()
+    share = sums.size / sums.size.mean()
+    return sums.total / sums.size.mean(), float(share.max())
 
 
 def _range(contributions: Contributions, method: str) -> float:
@@ -104,22 +125,19 @@ def _range(contributions: Contributions, method: str) -> float:
 
 
 def _hoeffding(contributions: Contributions, delta: float) -> float:
+    # Sums of unequal sizes N have ranges of N widths each.
+    size = contributions.sums().size
+    rows = float(size.sum()) ** 2 / float(size @ size)
     return contributions.mean - _range(contributions, "hoeffding") * math.sqrt(
-        math.log(1 / delta) / (2 * len(contributions))
+        math.log(1 / delta) / (2 * rows)
     )
 
 
 def _bernstein(contributions: Contributions, delta: float) -> float:
-    n, log = len(contributions), math.log(2 / delta)
-    spread = math.sqrt(2 * float(contributions.value.var(ddof=1)) * log / n)
-    return contributions.mean - spread - 7 * _range(contributions, "bernstein") * log / (3 * (n - 1))
-
-
-def _student(contributions: Contributions, delta: float) -> float:
-    return (
-        contributions.mean
-        - float(stats.t.ppf(1 - delta, len(contributions) - 1)) * contributions.standard_error
-    )
+    value, wide = _even(contributions)
+    n, log = len(value), math.log(2 / delta)
+    spread = math.sqrt(2 * float(value.var(ddof=1)) * log / n)
+    return contributions.mean - spread - 7 * wide * _range(contributions, "bernstein") * log / (3 * (n - 1))
 
 
 def _log_smoothing(contributions: Contributions, delta: float, smoothing: float | None) -> float:
@@ -128,41 +146,46 @@ def _log_smoothing(contributions: Contributions, delta: float, smoothing: float 
             "log_smoothing needs smoothing, a number above 0 chosen on other rows than these (try 1 / the"
             " largest weight)"
         )
-    if not contributions.low > -1 / smoothing:
+    value, wide = _even(contributions)
+    if not wide * contributions.low > -1 / smoothing:
         raise InputError(
             f"log_smoothing at {smoothing:g} needs contributions above {-1 / smoothing:g}, known before the"
             " data"
         )
-    growth = float(np.log1p(smoothing * contributions.value).mean()) - math.log(1 / delta) / len(
-        contributions
-    )
+    growth = float(np.log1p(smoothing * value).mean()) - math.log(1 / delta) / len(value)
     return (math.exp(growth) - 1) / smoothing
 
 
-def _betting(contributions: Contributions, delta: float, fractions: tuple[float, ...] | None) -> float:
+def _betting(
+    contributions: Contributions, sums: Sums, delta: float, fractions: tuple[float, ...] | None
+) -> float:
     if not math.isfinite(contributions.low):
         raise InputError(
             "betting needs a smallest contribution known before the data, and"
             f" {contributions.estimator or 'this estimate'} has none; use the bound t, or ips"
         )
     usual = betting.FRACTIONS if contributions.low < 0 else betting.SPARSE_FRACTIONS
-    return float(
-        betting.lower(contributions.value, delta, contributions.low, fractions=fractions or usual, anchor=0.0)
-    )
+    return sums.lower(delta, contributions.low, fractions or usual)
 
 
-def _bca(value: Floats, delta: float, resamples: int, key: str | int) -> float:
-    """Bias-corrected and accelerated bootstrap of a mean (Efron 1987)."""
+def _bca(sums: Sums, delta: float, resamples: int, key: str | int) -> float:
+    """Bias-corrected and accelerated bootstrap of the mean of a row, units drawn whole (Efron 1987)."""
     if resamples * delta < 5:
         raise InputError(
             f"{resamples} resamples are too few for a percentile at delta = {delta}; give at least"
             f" {math.ceil(5 / delta)}"
         )
+
+    def ratio(total: Floats, size: Floats, axis: int = -1) -> Floats:
+        return np.asarray(total.sum(axis=axis) / size.sum(axis=axis))
+
+    even = float(np.ptp(sums.size)) == 0
     result = stats.bootstrap(
-        (value,),
-        np.mean,
+        (sums.total / sums.size,) if even else (sums.total, sums.size),
+        np.mean if even else ratio,
         n_resamples=resamples,
-        batch=max(1, _DRAWS // len(value)),
+        paired=not even,
+        batch=max(1, _DRAWS // len(sums)),
         confidence_level=1 - delta,
         alternative="greater",
         method="BCa",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.explore.table import Log
+from tastemaker.explore.table import MOST, Log
 from tastemaker.schema import columns as read
 
 MOST_INDICATORS = 512  # actions without vectors that are told apart by an indicator each
@@ -60,14 +60,15 @@ class Catalogue:
         return cls.of(pa.table({"action": names}))
 
     def existing(self, log: Log) -> npt.NDArray[np.bool_]:
-        """(A,) what pi0 may play: all that is not new, or else what the log shows.
+        """(A,) what pi0 may play: what the log shows, with all that is not marked new or stands in a pool.
 
         Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
         """
-        if self.new is not None:
-            return ~self.new
         shown = log.action if log.reference is None else log.action[log.reference > 0]
-        return np.bincount(shown, minlength=len(self.ids)) > 0
+        played = np.bincount(shown, minlength=len(self.ids)) > 0
+        if log.pool is not None:
+            played[log.pool.items[log.pool.items >= 0]] = True
+        return played if self.new is None else played | ~self.new
 
 
 def _vectors(table: pa.Table) -> npt.NDArray[np.float64]:
@@ -76,10 +77,19 @@ def _vectors(table: pa.Table) -> npt.NDArray[np.float64]:
         rows = table.column("vector").to_pylist()
         if len({len(row or ()) for row in rows}) != 1:
             raise InputError("column 'vector' of the actions: every action needs a vector of the same length")
-        return np.asarray(rows, dtype=np.float64)
+        vectors = np.asarray(rows, dtype=np.float64)
+        if not (np.abs(vectors) <= MOST).all():
+            row = int(np.argmin((np.abs(vectors) <= MOST).all(axis=1)))
+            raise InputError(
+                f"row {row + 1}, column 'vector' of the actions: holds a number that is not finite; encode"
+                " the item again"
+            )
+        return vectors
     names = [name for name in table.column_names if name[:1] == "v" and name[1:].isdigit()]
     if names:
-        return np.column_stack([read.numbers(table, name, "the table of actions") for name in names])
+        return np.column_stack(
+            [read.numbers(table, name, "the table of actions", low=-MOST, high=MOST) for name in names]
+        )
     if table.num_rows > MOST_INDICATORS:
         raise InputError(
             f"{table.num_rows} actions without vectors: add a column 'vector' to --actions, so that actions"

@@ -24,6 +24,7 @@ from tastemaker.explore.estimate import (
     paired,
     snips,
 )
+from tastemaker.explore.estimate.weights import OwnPolicy
 from tastemaker.explore.policy import Policy
 from tastemaker.explore.table import Log
 from tastemaker.stats.intervals import Interval
@@ -72,24 +73,31 @@ def estimate_policy(
     *,
     names: Sequence[str] = (),
     delta: float = 0.05,
+    unit: str = "",
 ) -> list[PolicyEstimate]:
     """The value of `policy` by the estimators called `names`; none: all of the package's own that the log
     allows.
 
     vectors (A, k) of the actions, for the reward model; names of installed plugins count too (group
     `tastemaker.estimators`: a function of log and policy that gives (n,) terms whose mean is the estimate, or
-    `Contributions`). Raises InputError on a name that nobody has, or one that this log does not allow.
+    `Contributions`). unit: user, request or row, what is independent; default: the first of them that the log
+    knows. Raises InputError on a name that nobody has, or one that this log does not allow.
     """
     chosen = list(names) or [name for name in BUILT_IN if not _missing(name, log, policy)]
     model = fit_reward_model(log, vectors) if log.rewarded and set(chosen) & set(MODELLED) else None
-    return [_estimate(_contributions(name, log, policy, model), delta) for name in chosen]
+    units = log.units(unit)
+    return [_estimate(_contributions(name, log, policy, model).by(units), delta) for name in chosen]
 
 
 def _missing(name: str, log: Log, policy: Policy) -> str:
     """What this log lacks for an estimator of the package, else empty."""
+    if name in MODELLED and isinstance(policy, OwnPolicy):
+        return "a policy that is known by the shown actions alone leaves nothing to predict"
     if name in MODELLED and not log.rewarded:
         return "no row has a reward, so that no reward model can be fitted"
-    if name in PREFIXED and (policy.prefixes is None or log.prefix_propensity is None):
+    if name in PREFIXED and (
+        isinstance(policy, OwnPolicy) or policy.prefixes is None or log.prefix_propensity is None
+    ):
         return "prefixes of the actions and a column 'prefix_propensity' are needed"
     return ""
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import Mixture, Policy, TablePolicy
+from tastemaker.explore.policy import Mixture, Policy, Pools, TablePolicy
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -222,8 +222,9 @@ def draw_deployed(
     sharp = np.exp((pool.scores - pool.scores.max()) / pool.temperature)
     logger = np.zeros(len(allowed))
     logger[pool.candidates] = sharp / sharp.sum()
+    played = deployed.policy.within(Pools(np.asarray(pool.candidates, dtype=np.int64)[None, :]))
     wanted = np.concatenate(
-        [np.exp(block[0], dtype=np.float64) for _, _, block in deployed.policy.blocks(context[None, :])]
+        [np.exp(block[0], dtype=np.float64) for _, _, block in played.blocks(context[None, :])]
     )
     policy = np.where(allowed, wanted / wanted.sum(), 0.0)
     policy += max(1.0 - policy.sum(), 0.0) * logger

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.weighting import paired
-from tastemaker.explore.estimate.weights import log_probs, weights
+from tastemaker.explore.estimate.weights import log_probs, on_support, weights
 from tastemaker.explore.policy import Policy
 from tastemaker.explore.table import ESTIMATED, Log
+from tastemaker.explore.units import PLURALS, Units, too_few
 from tastemaker.stats.betting import FRACTIONS
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +43,8 @@ class PolicySupport:
 class SupportReport:
     """rows, users and rewarded rows of a log, the ranges of reward and propensity, actions logged, known and
     novel, plays of a logged action (least, median, most), and, given a policy, its support. warnings: in
-    plain words, what should worry a reader.
+    plain words, what should worry a reader. units: what is counted once, in words; pools: the smallest and
+    the largest of what a request could show.
     """
 
     rows: int
@@ -58,6 +60,8 @@ class SupportReport:
     least_rewarded: int
     policy: PolicySupport | None
     warnings: tuple[str, ...]
+    units: str = ""
+    pools: tuple[int, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -68,6 +72,7 @@ class SupportReport:
         users = "not known" if self.users is None else f"{self.users:,}"
         lines = [
             f"rows                {self.rows:,} (users: {users})",
+            f"counted once        {self.units}",
             f"rewarded rows       {self.rewarded:,} ({self.rewarded / self.rows:.2%})",
             f"rewards             {self.reward_range[0]:g} to {self.reward_range[1]:g}",
             (
@@ -81,6 +86,8 @@ class SupportReport:
             f"plays an action     {self.plays[0]:,} to {self.plays[2]:,}, median {self.plays[1]:,.0f}",
             f"rewarded rows that even the logger itself would need for a certificate: {self.least_rewarded}",
         ]
+        if self.pools is not None:
+            lines.append(f"pool of a request   {self.pools[0]:,} to {self.pools[1]:,} actions")
         if self.policy is not None:
             fit = self.policy
             more = (
@@ -111,25 +118,28 @@ def support_report(
     *,
     c: float = 0.95,
     delta: float = 0.05,
+    unit: str = "",
 ) -> SupportReport:
     """The support of a log, and of a policy on it.
 
     actions (A,) bool: which actions the logger may play; the others are novel. None: those that occur in the
     log, which counts an action of small propensity that was never drawn as novel. c, delta: of the
-    certificate whose missing rows are counted.
+    certificate whose missing rows are counted. unit: user, request or row, what is independent; default: the
+    first of them that the log knows.
 
     Raises InputError when an action was logged that `actions` says the logger never plays.
     """
     plays = np.bincount(log.action, minlength=log.n_actions)
     logged = plays > 0
     existing = logged if actions is None else actions
-    if existing.shape != logged.shape or np.any(logged & ~existing):
+    if existing.shape != logged.shape or (log.reference is None and np.any(logged & ~existing)):
         raise InputError(
             f"actions must mark, for all {log.n_actions} actions, which the logger may play; one it played is"
             " unmarked"
         )
     seen = plays[logged]
-    report = None if policy is None else _policy_support(log, existing, policy, c, delta)
+    units = log.units(unit)
+    report = None if policy is None else _policy_support(log, units, existing, policy, c, delta)
     return SupportReport(
         rows=len(log),
         users=None if log.user is None else len(np.unique(log.user)),
@@ -143,7 +153,9 @@ def support_report(
         plays=(int(seen.min()), float(np.median(seen)), int(seen.max())),
         least_rewarded=least_rewarded(c, delta),
         policy=report,
-        warnings=tuple(_warnings(log, report, least_rewarded(c, delta))),
+        warnings=tuple(_warnings(log, units, report, least_rewarded(c, delta))),
+        units=units.words,
+        pools=None if log.pool is None else (int(log.pool.sizes.min()), int(log.pool.sizes.max())),
     )
 
 
@@ -166,30 +178,58 @@ def _repeats(growth: Floats, delta: float) -> float:
 
 
 def _policy_support(
-    log: Log, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float
+    log: Log, units: Units, existing: npt.NDArray[np.bool_], policy: Policy, c: float, delta: float
 ) -> PolicySupport:
     # One pass over the catalogue for both the weights and the paired contributions.
     own = log_probs(log, policy)
     weight = weights(log, own)
-    on_support = policy.mass(log.context, existing)
-    error = float((weight - on_support).std(ddof=1)) / math.sqrt(len(log)) if len(log) > 1 else math.inf
-    gap = float((weight - on_support).mean())
+    mass = on_support(log, policy, existing)
+    z, _ = weight_gap(units, weight, mass, log.propensity)
     square = float(np.square(weight).sum())
-    gain = paired(log, own, c)
-    growth = np.array([np.log1p(bet / -gain.low * gain.value).sum() for bet in FRACTIONS])
+    gain = paired(log, own, c, cap=_cap(log))
+    gains, _ = units.sums(gain.value).scaled
+    growth = np.array([np.log1p(bet / -gain.low * gains).sum() for bet in FRACTIONS])
     needed = _repeats(growth, delta) * log.rewarded if growth.max() > 0 else None
     return PolicySupport(
         mean_weight=float(weight.mean()),
-        expected_weight=float(on_support.mean()),
-        z=gap / error if error > 0 else (0.0 if abs(gap) < 1e-6 else math.copysign(math.inf, gap)),
+        expected_weight=float(mass.mean()),
+        z=z,
         max_weight=float(weight.max()),
         effective_rows=float(weight.sum()) ** 2 / square if square > 0 else 0.0,
-        novelty=float(1.0 - on_support.mean()),
+        novelty=float(1.0 - mass.mean()),
         missing_rewarded=None if needed is None else max(0, math.ceil(needed) - log.rewarded),
     )
 
 
-def _warnings(log: Log, policy: PolicySupport | None, least: int) -> list[str]:
+def _cap(log: Log) -> float:
+    """The largest pi0/propensity of the rows, for a report that promises nothing."""
+    return 1.0 if log.reference is None else max(float((log.reference / log.propensity).max()), 1.0)
+
+
+def weight_gap(units: Units, weight: Floats, mass: Floats, propensity: Floats) -> tuple[float, float]:
+    """How far the mean weight lies from the policy's mass on what the logger could show, in standard errors
+    by unit; and the same after one further row of the largest weight there can be in it.
+
+    Weights are skewed: a log of honest propensities often lacks the rarest, heaviest rows, which makes the
+    mean too low and its error too small. A gap below 0 that one such row would close proves nothing.
+    """
+    gap = weight - mass
+    sums = units.sums(gap)
+    error = sums.standard_error()
+    z = _in_errors(sums.mean, error)
+    heavy = float((weight * propensity).max(initial=0.0) / propensity.min())
+    total = float(gap.sum()) + heavy
+    more = math.hypot(error * len(gap), heavy)
+    return z, min(0.0, total / more) if z < 0 and more > 0 else z
+
+
+def _in_errors(gap: float, error: float) -> float:
+    if error > 1e-12:
+        return gap / error
+    return 0.0 if abs(gap) < 1e-6 else math.copysign(math.inf, gap)
+
+
+def _warnings(log: Log, units: Units, policy: PolicySupport | None, least: int) -> list[str]:
     warnings: list[str] = []
     if log.source == ESTIMATED:
         warnings.append(
@@ -206,10 +246,12 @@ def _warnings(log: Log, policy: PolicySupport | None, least: int) -> list[str]:
         warnings.append(
             "every propensity is 1: the logger was deterministic, and nothing can be said of any other action"
         )
-    if log.user is not None and len(log) / len(np.unique(log.user)) > 2:
+    if too_few(units):
+        warnings.append(too_few(units))
+    if units.most > 0.05 * len(log) and not units.single:
         warnings.append(
-            "users return often, and their rows depend on each other: sum contributions by user before"
-            " bounding"
+            f"one of the {PLURALS[units.kind]} has {units.most:,} of {len(log):,} rows: its taste weighs as"
+            " much"
         )
     if policy is not None:
         if abs(policy.z) > 3:

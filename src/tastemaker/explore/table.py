@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.explore.policy.pools import Pools
+from tastemaker.explore.units import Units, check_kind
 from tastemaker.schema import columns as read
 from tastemaker.stats.random import hashed_place
 
@@ -22,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 Strings = npt.NDArray[np.str_]
 
 LOGGED, ESTIMATED = "logged", "estimated"
+LEAST, MOST = 1e-30, 1e30  # of propensities, and of numbers that are multiplied with others
 OR_DROP = "fill it, or drop the column"
 
 
@@ -46,6 +49,8 @@ class Columns:
     prefix_propensity: str = "prefix_propensity"
     reference: str = "reference_propensity"
     deployed: str = "policy_propensity"
+    target: str = "target_propensity"
+    pool: str = "pool"
     r_max: float = 1.0
 
     def __post_init__(self) -> None:
@@ -62,8 +67,9 @@ class Log:
     context (n, d); action (n,) row numbers of `actions`; reward (n,) in [0, r_max]; propensity (n,) in (0,
     1], what whoever logged the row gave the shown action; the optional columns are (n,) or None. reference,
     deployed: what pi0, and the policy deployed beside it, gave the shown action where a mixture of both
-    logged the rows; None where pi0 did. source: "logged", or "estimated" when the propensities come from a
-    fitted logger.
+    logged the rows; None where pi0 did. target: what a policy of the caller's own gives the shown action.
+    pool: what could have been shown in each row; None where every action that pi0 plays could. source:
+    "logged", or "estimated" when the propensities come from a fitted logger.
     """
 
     context: npt.NDArray[np.floating]
@@ -80,6 +86,8 @@ class Log:
     prefix_propensity: Floats | None = None
     reference: Floats | None = None
     deployed: Floats | None = None
+    target: Floats | None = None
+    pool: Pools | None = None
     source: str = field(default=LOGGED)
 
     def __len__(self) -> int:
@@ -95,6 +103,26 @@ class Log:
         """Rows with a reward above 0."""
         return int(np.count_nonzero(self.reward))
 
+    def units(self, unit: str = "") -> Units:
+        """What is independent: persons where they are known, else requests, else rows; or as `unit` says.
+
+        Raises InputError on a unit that the log does not know.
+        """
+        check_kind(unit)
+        if not unit:
+            unit = "user" if self.user is not None else "request" if self.request is not None else "row"
+        names = {"user": self.user, "request": self.request}.get(unit)
+        if unit == "row":
+            return Units.rows(len(self))
+        if names is None:
+            raise InputError(
+                f"unit '{unit}': the log has no column for it; name it with --column {unit}=NAME"
+            )
+        known: dict[str, Units] = self.__dict__.setdefault("_units", {})
+        if unit not in known:
+            known[unit] = Units.of(unit, names)
+        return known[unit]
+
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Log:
         """The log of some rows, by number or mask."""
         columns = {name: getattr(self, name) for name in _ROWWISE}
@@ -107,7 +135,7 @@ class Log:
     def hash(self) -> str:
         """A digest of every row: two logs of the same rows in the same order have the same one."""
         digest = hashlib.blake2b(f"{len(self)} {self.r_max} {self.source}".encode(), digest_size=16)
-        for name in _ROWWISE:
+        for name in _ROWWISE[:-2]:  # as in the first release
             value = getattr(self, name)
             if value is not None:
                 digest.update(f"\x1f{name} {value.dtype.str} {value.shape}".encode())
@@ -188,6 +216,8 @@ def check_log(
         # Whoever names the propensity itself as pi0's says that pi0 logged the rows.
         reference=None if columns.reference == columns.propensity else _probability(table, columns.reference),
         deployed=_probability(table, columns.deployed),
+        target=_probability(table, columns.target),
+        pool=_pool(table, columns.pool, actions),
     )
     if logger is None or has_propensity:
         return log
@@ -210,6 +240,14 @@ def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 
     number), by a keyed hash, so that the same key gives the same split whatever the order of users. Raises
     InputError on shares that are not three positive numbers of sum 1, or when a part stays empty.
     """
+    part = split_parts(log, shares, key)
+    text = f"{log.hash} {key!r} {np.asarray(shares, dtype=np.float64).tolist()}"
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return Split(log.take(part == 0), log.take(part == 1), log.take(part == 2), digest)
+
+
+def split_parts(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> Ints:
+    """(n,) the part, 0 to 2, that `split` puts each row in; raises as that does."""
     parts = np.asarray(shares, dtype=np.float64)
     if parts.shape != (3,) or not np.all(parts > 0) or abs(parts.sum() - 1) > 1e-9:
         raise InputError(
@@ -230,9 +268,7 @@ def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 
         raise InputError(
             f"{len(names)} users or requests are too few for a split by {tuple(shares)}: one part has no row"
         )
-    text = f"{log.hash} {key!r} {parts.tolist()}"
-    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return Split(log.take(part == 0), log.take(part == 1), log.take(part == 2), digest)
+    return np.asarray(part, dtype=np.int64)
 
 
 def _within(values: Floats, name: str, wrong: npt.NDArray[np.bool_], what: str) -> None:
@@ -245,6 +281,9 @@ def _propensity(table: pa.Table, name: str) -> Floats:
     remedy = "the logger must record the probability of what it showed; drop rows it did not draw"
     values = read.numbers(table, name, remedy=remedy)
     _within(values, name, values <= 0, f"is not above 0; {remedy}")
+    _within(
+        values, name, values < LEAST, f"is below {LEAST:g}, and no draw shows what is that rare; {remedy}"
+    )
     _within(values, name, values > 1, "is above 1; give probabilities, not weights, densities or percentages")
     return values
 
@@ -264,11 +303,26 @@ def _context(table: pa.Table, names: Sequence[str]) -> Floats:
         column = read.present(table, name)
         if pa.types.is_fixed_size_list(column.type) and not column.null_count:
             flat = pa.table({name: pc.list_flatten(column)})
-            parts.append(read.numbers(flat, name).reshape(table.num_rows, -1))
+            parts.append(read.numbers(flat, name, low=-MOST, high=MOST).reshape(table.num_rows, -1))
         else:
             remedy = "fill it, or drop the row; categories go into indicator columns"
-            parts.append(read.numbers(table, name, remedy=remedy).reshape(-1, 1))
+            parts.append(read.numbers(table, name, low=-MOST, high=MOST, remedy=remedy).reshape(-1, 1))
     return np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0))
+
+
+def _pool(table: pa.Table, name: str, actions: Sequence[str]) -> Pools | None:
+    """An optional column of lists of ids (or of text with blanks or | between them)."""
+    if not read.has(table, name):
+        return None
+    column = table.column(name)
+    if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
+        column = pc.split_pattern_regex(pc.utf8_trim_whitespace(column.cast(pa.string())), r"[\s|]+")
+    read.complete(column, name, remedy="list what could have been shown in the row, or drop the column")
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    items = read.places(
+        pa.table({name: column.flatten().cast(pa.string())}), name, actions, of="known actions"
+    )
+    return Pools.ragged(items, pc.list_value_length(column).to_numpy(zero_copy_only=False))
 
 
 def _whole(table: pa.Table, name: str) -> Ints | None:

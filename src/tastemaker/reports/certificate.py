@@ -65,10 +65,15 @@ def _sections(certificates: Sequence[Mapping[str, Any]], chosen: int) -> list[Se
         (str(place), f"{each['novelty']:.2%}", number(each["lcb"]), _outcome(each))
         for place, each in enumerate(certificates, start=1)
     )
+    notes = list(certificate["assumptions"])
+    if certificate.get("halves"):
+        early, late = (number(half) for half in certificate["halves"])
+        notes.append(f"estimate of V(pi)/V0 on the first half of the time {early}, on the second {late}")
     sections = [
         Section("The claim", (claim(certificate), SUPPORTS[certificate["support"]])),
         Section("The figures", columns=("figure", "value"), rows=_figures(certificate)),
-        Section("What has to be true", notes=tuple(certificate["assumptions"]) or ("nothing was tested",)),
+        Section("What has to be true", notes=tuple(notes) or ("nothing was tested",)),
+        *_checks(certificate),
         Section(
             "Every candidate", columns=("candidate", "novelty", "lower bound", "outcome"), rows=candidates
         ),
@@ -94,6 +99,15 @@ def _sections(certificates: Sequence[Mapping[str, Any]], chosen: int) -> list[Se
     return sections
 
 
+def _checks(certificate: Mapping[str, Any]) -> list[Section]:
+    """What was checked of the log before; those of the first release have nothing here."""
+    if not certificate.get("checks"):
+        return []
+    accepted = certificate.get("accepted") or ()
+    said = f"Accepted although it failed: {', '.join(accepted)}." if accepted else "Every check passed."
+    return [Section("What was checked of the log", (said,), notes=tuple(certificate["checks"]))]
+
+
 def claim(certificate: Mapping[str, Any]) -> str:
     """What was tested, in a sentence."""
     share, margin = f"{certificate['c']:.0%} of what the logger earns", float(certificate["margin"])
@@ -106,6 +120,14 @@ def claim(certificate: Mapping[str, Any]) -> str:
         f"with probability {1 - certificate['delta']:g}, this policy earns {earns}, and never less than"
         f" {certificate['floor']:.0%} of it"
     )
+    fitted = any("propensities are estimated" in note for note in certificate["assumptions"])
+    accepted = certificate.get("accepted") or ()
+    given = [
+        *(["the fitted logger is the true one"] if fitted else []),
+        *([f"what failed ({', '.join(accepted)}) does not matter"] if accepted else []),
+    ]
+    if given:  # the claim is conditional, and says so before anything else
+        sure = f"if {' and '.join(given)}, {sure}"
     text = sure[0].upper() + sure[1:] if certificate["passed"] else f"It was not shown that, {sure}"
     return f"{text}. Tested once, on {certificate['n']:,} rows that had no part in learning or choosing."
 
@@ -128,11 +150,25 @@ def _figures(certificate: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Novelty: plays of new items", f"{certificate['novelty']:.2%}"),
         ("Plays that the log can speak about", f"{certificate['on_support_mass']:.2%}"),
         ("Rows, of them rewarded", f"{certificate['n']:,}, {certificate['n_rewarded']:,}"),
+        *_counted(certificate),
         ("Largest weight; rows worth", weights),
         ("Test", str(certificate["test"])),
         ("Digest of the policy", certificate["policy_hash"][:12]),
         ("Digests of rows and split", f"{log_hash}, {split_hash}"),
     )
+
+
+def _counted(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many were counted once, and as how many rows at most."""
+    if certificate.get("units") is None:
+        return []
+    names = {"user": "Persons", "request": "Requests", "row": "Rows"}[certificate["unit"]]
+    return [
+        (
+            f"{names} counted once; rows one counts as at most",
+            f"{certificate['units']:,}; {certificate['most_rows']:,}",
+        )
+    ]
 
 
 def number(value: Any) -> str:

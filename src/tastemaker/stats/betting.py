@@ -25,7 +25,9 @@ SPARSE_FRACTIONS = tuple(float(f) for f in np.geomspace(1e-4, 0.9, 20))
 _RUN = 16  # factors multiplied before a logarithm is taken
 
 
-def _checked(values: npt.ArrayLike, low: float, fractions: Sequence[float]) -> tuple[Floats, Floats]:
+def _checked(
+    values: npt.ArrayLike, low: float, fractions: Sequence[float], sizes: npt.ArrayLike | None = None
+) -> tuple[Floats, Floats, Floats | None]:
     array, bets = np.asarray(values, dtype=np.float64), np.asarray(fractions, dtype=np.float64)
     if array.ndim != 1:
         raise InputError(f"betting needs one value a row; got an array of shape {array.shape}")
@@ -33,7 +35,10 @@ def _checked(values: npt.ArrayLike, low: float, fractions: Sequence[float]) -> t
         raise InputError("betting fractions must be numbers above 0 and below 1, at least one")
     if not math.isfinite(low):
         raise InputError("betting needs a finite smallest value: give `low`, known before the rows were seen")
-    wrong = ~(array >= low - 1e-9 * max(1.0, abs(low)))
+    size = None if sizes is None else np.asarray(sizes, dtype=np.float64)
+    if size is not None and (size.shape != array.shape or not np.all((size > 0) & (size <= 1))):
+        raise InputError("betting on sums needs one size a value, a share of the largest: above 0, at most 1")
+    wrong = ~(array >= (low if size is None else low * size) - 1e-9 * max(1.0, abs(low)))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
@@ -44,7 +49,7 @@ def _checked(values: npt.ArrayLike, low: float, fractions: Sequence[float]) -> t
         raise InputError(
             f"row {int(np.argmax(np.isinf(array))) + 1} is infinite: betting needs finite values"
         )
-    return array, bets
+    return array, bets, size
 
 
 def _stakes(m: float, low: float, bets: Floats, anchor: float) -> Floats:
@@ -57,8 +62,10 @@ def _log_mean(logs: Floats) -> Floats:
     return np.asarray(top + np.log(np.exp(logs - top[..., None]).mean(axis=-1)))
 
 
-def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats) -> Floats:
-    """(fractions,) log wealth of every bet after the rows `values` and `zeros` rows of value 0."""
+def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats, sizes: Floats | None) -> Floats:
+    """(fractions,) log wealth of every bet after the rows `values` and `zeros` rows of value 0 (and size
+    1).
+    """
     # Products of short runs keep the number of logarithms small; runs are shortened where products could
     # overflow.
     top = 1.0 + float(stakes.max()) * max(float(values.max(initial=m)) - m, 0.0)
@@ -67,7 +74,7 @@ def _log_wealths(values: Floats, zeros: int, m: float, stakes: Floats) -> Floats
     cut = len(values) // run * run
     for place, stake in enumerate(stakes):
         factors = stake * values
-        factors += 1.0 - stake * m
+        factors += 1.0 - stake * m if sizes is None else 1.0 - stake * m * sizes
         runs = factors[:cut].reshape(run, -1) if cut else np.ones((1, 1))
         product = runs[0].copy()
         for part in runs[1:]:
@@ -83,20 +90,27 @@ def log_wealth(
     *,
     fractions: Sequence[float] = FRACTIONS,
     anchor: float = -math.inf,
+    sizes: npt.ArrayLike | None = None,
 ) -> float:
     """log W(m), W(m) = mean over f of prod_i (1 + l_f (x_i - m)), l_f = f / (max(m, anchor) - low).
 
     `values` (n,) finite, each at least `low`, a constant known beforehand; `m` above `low` (or `anchor` above
-    it). Under "the mean is at most m" W(m) reaches 1/delta at any time with probability at most delta; where
+    it). sizes (n,) in (0, 1]: values are then sums of that many rows, in units of the largest sum allowed,
+    and the claim is about sum(values) / sum(sizes): the factor is 1 + l_f (x_i - m s_i), x_i at least low
+    s_i. Under "the mean is at most m" W(m) reaches 1/delta at any time with probability at most delta; where
     the rows' means drift, what counts is their average. Raises InputError on a value below `low`.
     """
-    array, bets = _checked(values, low, fractions)
+    array, bets, size = _checked(values, low, fractions, sizes)
     if max(m, anchor) <= low:
         return math.inf
-    nonzero = array[array != 0.0]
-    return float(
-        _log_mean(_log_wealths(nonzero, len(array) - len(nonzero), m, _stakes(m, low, bets, anchor)))
-    )
+    rows, zeros = _nonzero(array, size)
+    return float(_log_mean(_log_wealths(rows, zeros, m, _stakes(m, low, bets, anchor), size)))
+
+
+def _nonzero(array: Floats, sizes: Floats | None) -> tuple[Floats, int]:
+    """The values that are not 0 and the number of the others; all of them where sizes differ."""
+    rows = array[array != 0.0] if sizes is None else array
+    return rows, len(array) - len(rows)
 
 
 def wealth_path(
@@ -110,7 +124,7 @@ def wealth_path(
     """log W(m) after every row, (n,): the first row at or above log(1/delta) is the alarm. Arguments as
     `log_wealth`.
     """
-    array, bets = _checked(values, low, fractions)
+    array, bets, _ = _checked(values, low, fractions)
     if max(m, anchor) <= low:
         return np.full(len(array), math.inf)
     logs = np.empty((len(bets), len(array)))
@@ -127,28 +141,28 @@ def lower(
     *,
     fractions: Sequence[float] = FRACTIONS,
     anchor: float = -math.inf,
+    sizes: npt.ArrayLike | None = None,
 ) -> float:
     """inf{m : W(m) < 1/delta}: with probability at least 1 - delta the mean is above it, whenever the rows
     stopped.
 
-    `values` (n,) at least `low`; the bound is `low` itself where the rows say nothing. Falls short of the
-    root by at most 1e-9 of its distance from `low`, never beyond it. Raises InputError as `log_wealth`, and
-    on delta outside (0, 1).
+    `values` (n,) at least `low`, `sizes` as in `log_wealth`; the bound is `low` itself where the rows say
+    nothing. Falls short of the root by at most 1e-9 of its distance from `low`, never beyond it. Raises
+    InputError as `log_wealth`, and on delta outside (0, 1).
     """
-    array, bets = _checked(values, low, fractions)
+    array, bets, size = _checked(values, low, fractions, sizes)
     if not 0 < delta < 1:
         raise InputError(f"delta is {delta}; give a probability above 0 and below 1")
-    if not len(array) or array.max() <= low:
+    top = float((array if size is None else array / size).max()) if len(array) else low
+    if top <= low:
         return low
-    nonzero = array[array != 0.0]
-    zeros = len(array) - len(nonzero)
+    rows, zeros = _nonzero(array, size)
 
     def excess(m: float) -> float:
-        return float(_log_mean(_log_wealths(nonzero, zeros, m, _stakes(m, low, bets, anchor)))) + math.log(
-            delta
-        )
+        stakes = _stakes(m, low, bets, anchor)
+        return float(_log_mean(_log_wealths(rows, zeros, m, stakes, size))) + math.log(delta)
 
-    return _root(excess, low, float(array.max()))
+    return _root(excess, low, top)
 
 
 def lower_total(log_sums: npt.ArrayLike, stakes: npt.ArrayLike, delta: float) -> float:

@@ -1,13 +1,16 @@
-"""What every estimator returns: one number a round, so that every bound works with every estimator."""
+"""What every estimator returns: one number a round, and the units whose rounds depend on each other, so that
+every bound works with every estimator.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.explore.units import Sums, Units
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +24,7 @@ class Contributions:
     low, high: range of a value, known before the data (infinite where there is none). kind: "mean"
     (independent rounds), "influence" (a ratio's linearisation: only asymptotic bounds hold), "model" (rests
     on a fitted reward model, whose own error no bound around these values sees). assumptions: what must hold,
-    in plain words. estimator: its name.
+    in plain words. estimator: its name. units: what is independent (persons); None: every row by itself.
     """
 
     value: Floats
@@ -31,6 +34,7 @@ class Contributions:
     kind: str = MEAN
     assumptions: tuple[str, ...] = ()
     estimator: str = ""
+    units: Units | None = None
 
     def __post_init__(self) -> None:
         if self.value.ndim != 1 or self.value.shape != self.weight.shape or not len(self.value):
@@ -50,11 +54,19 @@ class Contributions:
         """The estimate."""
         return float(self.value.mean())
 
+    def by(self, units: Units | None) -> Contributions:
+        """The same with other units."""
+        return replace(self, units=units)
+
+    def sums(self) -> Sums:
+        """The values summed by unit."""
+        units = self.units if self.units is not None else Units.rows(len(self.value))
+        return units.sums(self.value)
+
     @property
     def standard_error(self) -> float:
-        """Of the mean: s / sqrt(n)."""
-        n = len(self.value)
-        return float(self.value.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+        """Of the mean: s / sqrt(n) over independent rows, clustered by unit otherwise."""
+        return self.sums().standard_error()
 
     @property
     def effective_size(self) -> float:

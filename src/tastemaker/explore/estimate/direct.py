@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tastemaker.explore.estimate.contributions import MODEL, Contributions
 from tastemaker.explore.estimate.reward import RewardModel
-from tastemaker.explore.estimate.weights import assumptions, prefix_weights, weights
+from tastemaker.explore.estimate.weights import assumptions, bound, prefix_weights, weights
 from tastemaker.explore.policy import Policy
 from tastemaker.explore.table import Log
 
@@ -24,8 +24,8 @@ WITHIN = (
 
 def dm(log: Log, policy: Policy, model: RewardModel) -> Contributions:
     """Sum_a pi(a|x_i) qhat(x_i, a): no weights, all bias; kind "model"."""
-    value = policy.expect(log.context, model.block)
-    return Contributions(value, np.ones(len(log)), 0.0, log.r_max, MODEL, (FIXED, NOVEL), "dm")
+    value = bound(log, policy).expect(log.context, model.block)
+    return Contributions(value, np.ones(len(log)), 0.0, log.r_max, MODEL, (FIXED, NOVEL), "dm", log.units())
 
 
 def dr(log: Log, policy: Policy, model: RewardModel) -> Contributions:
@@ -33,7 +33,13 @@ def dr(log: Log, policy: Policy, model: RewardModel) -> Contributions:
     weight = weights(log, policy)
     notes = (*assumptions(log), CROSS_FITTED, NOVEL)
     return Contributions(
-        corrected(log, policy, model, weight), weight, -np.inf, np.inf, assumptions=notes, estimator="dr"
+        corrected(log, policy, model, weight),
+        weight,
+        -np.inf,
+        np.inf,
+        assumptions=notes,
+        estimator="dr",
+        units=log.units(),
     )
 
 
@@ -44,11 +50,17 @@ def offcem(log: Log, policy: Policy, model: RewardModel) -> Contributions:
     weight = prefix_weights(log, policy)
     notes = (*assumptions(log), WITHIN)
     return Contributions(
-        corrected(log, policy, model, weight), weight, -np.inf, np.inf, assumptions=notes, estimator="offcem"
+        corrected(log, policy, model, weight),
+        weight,
+        -np.inf,
+        np.inf,
+        assumptions=notes,
+        estimator="offcem",
+        units=log.units(),
     )
 
 
 def corrected(log: Log, policy: Policy, model: RewardModel, weight: Floats) -> Floats:
     """(n,) E_pi qhat + weight_i (r_i - qhat(x_i, a_i)), the form of every doubly robust estimate."""
     own = model.at(log.action[:, None])[:, 0]
-    return policy.expect(log.context, model.block) + weight * (log.reward - own)
+    return bound(log, policy).expect(log.context, model.block) + weight * (log.reward - own)

@@ -29,7 +29,13 @@ def ips(log: Log, policy: Policy | Floats) -> Contributions:
     """
     weight = weights(log, policy)
     return Contributions(
-        weight * log.reward, weight, 0.0, np.inf, assumptions=(*assumptions(log), SUPPORT), estimator="ips"
+        weight * log.reward,
+        weight,
+        0.0,
+        np.inf,
+        assumptions=(*assumptions(log), SUPPORT),
+        estimator="ips",
+        units=log.units(),
     )
 
 
@@ -46,7 +52,13 @@ def clipped_ips(log: Log, policy: Policy | Floats, tau: float = 100.0) -> Contri
         f"weights are clipped at {tau:g}: the estimate is too low, never too high, in expectation",
     )
     return Contributions(
-        weight * log.reward, weight, 0.0, tau * log.r_max, assumptions=notes, estimator="clipped_ips"
+        weight * log.reward,
+        weight,
+        0.0,
+        tau * log.r_max,
+        assumptions=notes,
+        estimator="clipped_ips",
+        units=log.units(),
     )
 
 
@@ -66,7 +78,7 @@ def snips(log: Log, policy: Policy | Floats) -> Contributions:
         "self-normalised: biased by about 1/n, and read as the value given that a logged action is played",
     )
     influence = value + weight * (log.reward - value) / weight.mean()
-    return Contributions(influence, weight, -np.inf, np.inf, INFLUENCE, notes, "snips")
+    return Contributions(influence, weight, -np.inf, np.inf, INFLUENCE, notes, "snips", log.units())
 
 
 def mips(log: Log, policy: Policy, *, logger: Policy | None = None) -> Contributions:
@@ -77,7 +89,13 @@ def mips(log: Log, policy: Policy, *, logger: Policy | None = None) -> Contribut
     """
     weight = prefix_weights(log, policy, logger)
     return Contributions(
-        weight * log.reward, weight, 0.0, np.inf, assumptions=(*assumptions(log), PREFIX), estimator="mips"
+        weight * log.reward,
+        weight,
+        0.0,
+        np.inf,
+        assumptions=(*assumptions(log), PREFIX),
+        estimator="mips",
+        units=log.units(),
     )
 
 
@@ -96,4 +114,6 @@ def paired(log: Log, policy: Policy | Floats, c: float = 0.95, *, cap: float = 1
     weight = weights(log, policy)
     value = (weight - c * reference_weights(log, cap)) * log.reward
     notes = (*assumptions(log), SUPPORT)
-    return Contributions(value, weight, -c * log.r_max * cap, np.inf, assumptions=notes, estimator="paired")
+    return Contributions(
+        value, weight, -c * log.r_max * cap, np.inf, assumptions=notes, estimator="paired", units=log.units()
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy import Policy
+from tastemaker.explore.policy.base import Blocked, Policy
 from tastemaker.explore.table import ESTIMATED, Log
 
 Floats = npt.NDArray[np.float64]
@@ -21,6 +21,10 @@ FITTED = (
 SUPPORT = (
     "actions the logger never shows count 0: the estimate is the logged-support part of the policy's value"
 )
+POOLED = (
+    "each request is judged on its own pool: what it could not show counts 0, whatever other requests could"
+)
+PLACES = "each place is judged given what stood above it in the log, which the policy may fill differently"
 PREFIX = (
     "the prefix carries an action's whole effect on the reward, and the logger covers every prefix the policy"
     " plays"
@@ -30,9 +34,40 @@ PREFIX = (
 _SLACK = 1e-9
 
 
+class OwnPolicy(Blocked):
+    """A policy of the caller's own, known by what it gives the shown actions alone: the column
+    `target_propensity`.
+    """
+
+    def fingerprint(self) -> str:
+        """The same for every log: the rows' digest tells them apart."""
+        return "target column"
+
+
 def assumptions(log: Log) -> tuple[str, ...]:
     """What every weighted estimate on this log rests on."""
-    return (FITTED if log.source == ESTIMATED else KNOWN,)
+    notes = [FITTED if log.source == ESTIMATED else KNOWN]
+    if log.pool is not None:
+        notes.append(POOLED)
+    if log.position is not None and log.request is not None and len(np.unique(log.position)) > 1:
+        notes.append(PLACES)
+    return tuple(notes)
+
+
+def bound(log: Log, policy: Policy) -> Policy:
+    """The policy as it plays in the rows of the log: within their pools, where there are any."""
+    return policy if log.pool is None else policy.within(log.pool)
+
+
+def on_support(log: Log, policy: Policy, existing: npt.NDArray[np.bool_]) -> Floats:
+    """(n,) probability of what the logger could have shown in each row: of its pool, or of the actions
+    `existing` (A,) that it may play.
+    """
+    if isinstance(policy, OwnPolicy):
+        return np.ones(len(log))
+    if log.pool is not None:
+        return policy.in_pool(log.context, log.pool)
+    return policy.mass(log.context, existing)
 
 
 def log_probs(log: Log, policy: Policy | Floats) -> Floats:
@@ -40,7 +75,15 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
 
     Raises InputError naming the row where one is NaN or above 0, or where the policy has another catalogue.
     """
-    if isinstance(policy, np.ndarray):
+    if isinstance(policy, OwnPolicy):
+        if log.target is None:
+            raise InputError(
+                "the policy 'target' needs the column 'target_propensity', the probability that your policy"
+                " gives the shown action; name yours with --column target=NAME"
+            )
+        with np.errstate(divide="ignore"):
+            logs = np.log(log.target)
+    elif isinstance(policy, np.ndarray):
         logs = np.asarray(policy, dtype=np.float64)
         if logs.shape != (len(log),):
             raise InputError(
@@ -51,7 +94,7 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
             raise InputError(
                 f"the policy knows {policy.n_actions} actions and the log {log.n_actions}; use one catalogue"
             )
-        logs = policy.log_prob(log.context, log.action)
+        logs = bound(log, policy).log_prob(log.context, log.action)
     wrong = ~(logs <= _SLACK)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -114,4 +157,4 @@ def prefix_weights(log: Log, policy: Policy, logger: Policy | None = None) -> Fl
             f" {log.propensity[row]:g}; check that both come from the policy that wrote the log, and that"
             " prefixes match"
         )
-    return np.asarray(np.exp(policy.prefix_log_prob(log.context, prefix)) / below)
+    return np.asarray(np.exp(bound(log, policy).prefix_log_prob(log.context, prefix)) / below)

@@ -5,10 +5,10 @@ from tastemaker.explore.gate.certify import (
     SUPPORTS,
     Evidence,
     GateSettings,
+    Spent,
     Support,
     certify,
     collect,
-    log_growth,
 )
 from tastemaker.explore.gate.features import Believed, Plays, believe, believe_items
 
@@ -20,10 +20,10 @@ __all__ = [
     "Evidence",
     "GateSettings",
     "Plays",
+    "Spent",
     "Support",
     "believe",
     "believe_items",
     "certify",
     "collect",
-    "log_growth",
 ]

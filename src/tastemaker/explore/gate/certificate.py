@@ -10,6 +10,8 @@ from typing import Any
 
 from tastemaker.errors import InputError
 
+LATER = ("unit", "units", "most_rows", "halves", "checks", "accepted")  # keys the first release did not write
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -34,7 +36,11 @@ class Certificate:
     support: which evidence counts ("logged", "prefix", "features"). on_support_mass, novelty: share of pi on
     actions that the logger plays, and on those it never plays. cap: largest weight of the logger pi0 in these
     rows, 1 where pi0 logged them.
-    tested: whether the rows of the last part were opened for this candidate.
+    tested: whether the rows of the last part were opened for this candidate. unit, units, most_rows: what
+    counted once ("user", "request", "row"), how many there are, and how many rows one counts as at most.
+    halves: the ratio on the first and the second half of the time. checks: what the checks before the gate
+    said; accepted: names of those that failed and were accepted. None, and not written, on certificates of
+    the first release.
     """
 
     policy_hash: str
@@ -62,6 +68,12 @@ class Certificate:
     reason: str
     assumptions: tuple[str, ...]
     comparisons: tuple[Comparison, ...] = ()
+    unit: str | None = None
+    units: int | None = None
+    most_rows: int | None = None
+    halves: tuple[float, float] | None = None
+    checks: tuple[str, ...] | None = None
+    accepted: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.passed and not (self.tested and self.lcb >= self.margin and self.floor_lcb >= 0):
@@ -79,6 +91,7 @@ class Certificate:
         values = asdict(self)
         # The key of the first release: a ledger holds the digests of certificates it wrote.
         values["beside"] = values.pop("comparisons")
+        values = {name: value for name, value in values.items() if name not in LATER or value is not None}
         plain: dict[str, Any] = _plain(values)
         return plain
 
@@ -101,6 +114,8 @@ class Certificate:
                 name: float(value) if name in numbers else value for name, value in values.items()
             }
             given["assumptions"] = tuple(given["assumptions"])
+            for name in {"halves", "checks", "accepted"} & given.keys():
+                given[name] = tuple(float(part) if name == "halves" else part for part in given[name])
             return cls(**given, comparisons=comparisons)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"this is no certificate ({error}); give a file that the gate wrote") from None

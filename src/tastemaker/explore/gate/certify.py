@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from tastemaker.explore.estimate.weights import (
     PREFIX,
     SUPPORT,
     assumptions,
+    bound,
+    on_support,
     prefix_weights,
     reference_weights,
     weights,
@@ -26,9 +29,10 @@ from tastemaker.explore.estimate.weights import (
 from tastemaker.explore.gate.certificate import Certificate, Comparison
 from tastemaker.explore.gate.features import Believed
 from tastemaker.explore.policy import Policy
+from tastemaker.explore.rows import Marks, spent_again
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Log, Split
-from tastemaker.stats import betting
+from tastemaker.explore.units import PLURALS, Sums, Units, check_kind, too_few
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -38,8 +42,14 @@ SUPPORTS: tuple[Support, ...] = ("logged", "prefix", "features")
 TEST = "paired betting"
 # weights beyond it count as this much in the bounds that need a range; the bound stays one from below
 CLIP = 100.0
+SPENT = "{} opened before; a test on them again means nothing. Collect new rows"
 
-_ROWS = "rows of different users (or requests) are independent, and rewards lie between 0 and r_max"
+_UNITS = "what different {} do is independent, however much the rows of one depend on each other"
+_RANGE = "rewards lie between 0 and r_max"
+STATIONARY = (
+    "rewards do not change between the log and the deployment: whoever comes, and what they like, stays as it"
+    " was (stationarity)"
+)
 _FEATURES = (
     "rewards of new items follow the same linear model of the item vectors as those of shown items, in any"
     " context"
@@ -52,7 +62,9 @@ class GateSettings:
     what counts.
 
     cap: U, a constant no smaller than pi0/mixture on any row that a mixture logged, known before the rows.
-    Raises InputError on c or floor outside (0, 1], delta outside (0, 1), cap below 1, an unknown support.
+    unit: user, request or row, what is independent; default: the first of them that the log knows. most_rows:
+    a unit of more rows counts as that many; default: the most that one has on S1 and S2. Raises InputError on
+    c or floor outside (0, 1], delta outside (0, 1), cap below 1, an unknown support.
     """
 
     c: float = 0.95
@@ -61,8 +73,13 @@ class GateSettings:
     floor: float = 0.90
     support: Support = "logged"
     cap: float = 1.0
+    unit: str = ""
+    most_rows: int | None = None
 
     def __post_init__(self) -> None:
+        check_kind(self.unit)
+        if self.most_rows is not None and self.most_rows < 1:
+            raise InputError(f"most_rows is {self.most_rows}; a person counts as one row at least")
         for name, value in (("c", self.c), ("floor", self.floor)):
             if not 0 < value <= 1:
                 raise InputError(
@@ -76,10 +93,28 @@ class GateSettings:
             raise InputError(f"margin {self.margin} and cap {self.cap} must be finite, the cap at least 1")
 
 
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """What was opened before: digests of splits and of their S3, and marks of rows (`rows.spent_marks`)."""
+
+    digests: Collection[str] = ()
+    marks: Marks | None = None
+
+    def refuse(self, parts: Split) -> None:
+        """Raises InputError when the last part was opened before, wholly or in part."""
+        rows = parts.certify
+        for digest in (rows.hash, parts.digest):
+            if digest in self.digests:
+                raise InputError(SPENT.format(f"the rows of S3 ({digest[:12]}) were"))
+        again = 0 if self.marks is None else spent_again(rows, self.marks)
+        if again:
+            raise InputError(SPENT.format(f"{again:,} of the {len(rows):,} rows of S3 were"))
+
+
 @dataclass(frozen=True)
 class Evidence:
     """own (n,): contributions to V(pi); logger (n,): to V0; weight (n,): of the policy; cap: U, a bound on
-    pi0/logger.
+    pi0/logger; units: who the rows are of, each counted as `most` rows at most.
     """
 
     own: Floats
@@ -88,6 +123,18 @@ class Evidence:
     r_max: float
     cap: float
     assumptions: tuple[str, ...]
+    units: Units
+    most: int | None = None
+
+    def sums(self, c: float) -> Sums:
+        """`paired` summed by unit."""
+        return self.units.sums(self.paired(c), self.most)
+
+    def growth(self, c: float, margin: float = 0.0) -> float:
+        """Mean log-growth of the wealth a row, log W(margin) / n: what the start of the sequence is chosen
+        by.
+        """
+        return self.sums(c).log_wealth(margin, self.low(c)) / len(self.own)
 
     def paired(self, c: float) -> Floats:
         """g (n,) = own - c logger, with mean V(pi) - c V0 as far as the support reaches."""
@@ -105,26 +152,31 @@ def collect(
     *,
     cap: float = 1.0,
     believed: Believed | None = None,
+    unit: str = "",
+    most_rows: int | None = None,
 ) -> Evidence:
     """Evidence about `policy` on the rows of `log`; both c of a gate are read from it, so weights are
     computed once.
 
     cap: U, what pi0/propensity never exceeds where a mixture logged the rows (`Log.reference`); 1 where pi0
-    did. believed: lower bounds of the rewards of new items, for support "features". Raises InputError on a
+    did. believed: lower bounds of the rewards of new items, for support "features". unit, most_rows: as in
+    `GateSettings`. Raises InputError on a
     missing denominator or model, a log-probability above 0, and a row whose pi0 weight exceeds `cap`. Source:
     the specification, 3.1, 3.2, 3.4.
     """
     weight = prefix_weights(log, policy) if support == "prefix" else weights(log, policy)
-    own, notes = weight * log.reward, [_ROWS, *assumptions(log), PREFIX if support == "prefix" else SUPPORT]
+    units = log.units(unit)
+    notes = [_UNITS.format(PLURALS[units.kind]), _RANGE, STATIONARY, *assumptions(log)]
+    own, notes = weight * log.reward, [*notes, PREFIX if support == "prefix" else SUPPORT]
     if support == "features":
         if believed is None:
             raise InputError(
                 'support "features" needs bounds on the rewards of new items; fit them on other rows first'
             )
-        own = own + policy.expect(log.context, believed.block)
+        own = own + bound(log, policy).expect(log.context, believed.block)
         notes[-1:] = [_FEATURES, believed.note]
-    largest = 1.0 if log.reference is None else cap
-    return Evidence(own, reference_weights(log, cap) * log.reward, weight, log.r_max, largest, tuple(notes))
+    largest, logger = 1.0 if log.reference is None else cap, reference_weights(log, cap) * log.reward
+    return Evidence(own, logger, weight, log.r_max, largest, tuple(notes), units, most_rows)
 
 
 def certify(
@@ -132,16 +184,18 @@ def certify(
     parts: Split,
     settings: GateSettings = GateSettings(),
     *,
-    spent: Collection[str] = (),
+    spent: Collection[str] | Spent = (),
     existing: Flags | None = None,
     believed: Believed | None = None,
+    chains: Sequence[int] = (),
 ) -> list[Certificate]:
-    """One certificate a candidate, in their order; the last one that passed is the most novel policy that may
-    go live.
+    """One certificate a candidate, in their order.
 
     Fixed-sequence testing: S2 picks where to start (largest mean log-growth of the wealth), then candidates
-    are tested on S3 in their order, each at the full delta, until the first failure. The probability that any
-    unsafe one passes is at most delta.
+    are tested on S3 in their order, each at the full delta, until the first failure. Of several chains the
+    first has most of delta and the others the rest; a chain that passed to its end hands its part on, and one
+    that failed leaves the next its own (fallback). The probability that any unsafe candidate passes is at
+    most delta.
 
     Parameters
     ----------
@@ -151,44 +205,42 @@ def certify(
         of a log, from `split`: rows to choose on, and rows to open once. Neither may have taught a candidate.
         The digests of the split and of S3 are spent afterwards.
     spent
-        digests already spent (`Ledger.spent`).
+        digests already spent (`Ledger.spent`), or a `Spent`, which knows single rows in whatever order and by
+        whatever key.
     existing
         (A,) actions that pi0 plays; default: those in S2 or S3. Needed for support "features".
     believed
         see `features.believe`; fitted on rows outside S3.
+    chains
+        lengths of the chains that `candidates` falls into, each from safe to novel; default: one.
 
     Raises InputError when S3 was opened before, or as `GateSettings` and `collect`. Source: Angelopoulos et
-    al., 2110.01052 (fixed-sequence testing); Waudby-Smith and Ramdas, 2010.09686 (betting); the
+    al., 2110.01052 (fixed-sequence testing); Wiens and
+    Dmitrienko 2005 (fallback); Waudby-Smith and Ramdas, 2010.09686 (betting); the
     specification, sections 3.2 and 3.3.
     """
     if not candidates:
         raise InputError("there is no candidate to certify")
+    if sum(chains) not in (0, len(candidates)) or min(chains, default=1) < 1:
+        raise InputError(f"chains of {list(chains)} candidates do not make {len(candidates)}")
     s2, s3 = parts.choose, parts.certify
-    for mark in (s3.hash, parts.digest):
-        if mark in spent:
-            raise InputError(
-                f"the rows of S3 ({mark[:12]}) were opened before; a test on them again means nothing."
-                " Collect new rows"
-            )
+    (spent if isinstance(spent, Spent) else Spent(spent)).refuse(parts)
     if settings.support == "features" and existing is None:
         raise InputError(
             'support "features" needs `existing`, the actions that the logger plays: new items are all others'
         )
     judge = _Judge(settings, parts, _seen(s2, s3) if existing is None else existing, believed)
-    if not s3.rewarded or not s2.rewarded:
-        return [judge.untested(policy, judge.no_rewards()) for policy in candidates]
-    start = int(np.argmax([judge.growth(policy) for policy in candidates]))
+    refusal = judge.no_basis()
+    if refusal:
+        return [judge.untested(policy, refusal) for policy in candidates]
     certificates: list[Certificate] = []
-    stopped = False
-    for place, policy in enumerate(candidates):
-        if place < start:
-            reason = f"not tested: S2 starts the sequence at candidate {start + 1}"
-            certificates.append(judge.untested(policy, reason))
-        elif stopped:
-            certificates.append(judge.untested(policy, "not tested: a candidate before it failed"))
-        else:
-            certificates.append(judge.tested(policy))
-            stopped = not certificates[-1].passed
+    lengths, left = list(chains) or [len(candidates)], 0.0
+    for place, length in enumerate(lengths):
+        first = len(certificates)
+        own = settings.delta * 2.0 ** (len(lengths) - 1 - place) / (2.0 ** len(lengths) - 1)
+        chain = judge.chain(candidates[first : first + length], own + left, first)
+        certificates += chain
+        left = own + left if chain[-1].passed else 0.0
     return certificates
 
 
@@ -200,25 +252,62 @@ class _Judge:
     believed: Believed | None
 
     def evidence(self, policy: Policy, log: Log) -> Evidence:
-        return collect(policy, log, self.settings.support, cap=self.settings.cap, believed=self.believed)
+        at = self.settings
+        return collect(
+            policy, log, at.support, cap=at.cap, believed=self.believed, unit=at.unit, most_rows=self.most
+        )
 
-    def growth(self, policy: Policy) -> float:
-        evidence, at = self.evidence(policy, self.parts.choose), self.settings
-        return log_growth(evidence.paired(at.c), at.margin, evidence.low(at.c))
+    @cached_property
+    def most(self) -> int:
+        """Rows that one unit counts as at most: fixed without S3."""
+        if self.settings.most_rows is not None:
+            return self.settings.most_rows
+        parts, unit = self.parts, self.settings.unit
+        return max(parts.learn.units(unit).most, parts.choose.units(unit).most)
 
-    def no_rewards(self) -> str:
-        needed = least_rewarded(min(self.settings.c, 0.999), self.settings.delta)
+    @cached_property
+    def units(self) -> Units:
+        """Those of S3."""
+        return self.parts.certify.units(self.settings.unit)
+
+    def no_basis(self) -> str:
+        """Why no candidate can be tested at all, else empty."""
         s2, s3 = self.parts.choose, self.parts.certify
+        few = too_few(self.units, "S3")
+        if few:
+            return f"refused: {few}"
+        if s3.rewarded and s2.rewarded:
+            return ""
+        needed = least_rewarded(min(self.settings.c, 0.999), self.settings.delta)
         return (
             f"refused: {s3.rewarded} of {len(s3)} rows of S3 and {s2.rewarded} of {len(s2)} of S2"
             f" have a reward; no test can pass without. Policies close to the logger need about {needed}"
             " fully rewarded rows in S3"
         )
 
+    def chain(self, candidates: Sequence[Policy], delta: float, first: int) -> list[Certificate]:
+        """Certificates of one chain, tested at `delta` from where S2 says until one fails. first: candidates
+        before this chain.
+        """
+        at = self.settings
+        growths = [self.evidence(policy, self.parts.choose).growth(at.c, at.margin) for policy in candidates]
+        start, stopped = int(np.argmax(growths)), False
+        certificates = []
+        for place, policy in enumerate(candidates):
+            if place < start:
+                reason = f"not tested: S2 starts the sequence at candidate {first + start + 1}"
+                certificates.append(self.untested(policy, reason))
+            elif stopped:
+                certificates.append(self.untested(policy, "not tested: a candidate before it failed"))
+            else:
+                certificates.append(self.tested(policy, delta))
+                stopped = not certificates[-1].passed
+        return certificates
+
     def untested(self, policy: Policy, reason: str) -> Certificate:
         """What can be said without opening S3: nothing about rewards."""
         s3, at, nan = self.parts.certify, self.settings, float("nan")
-        mass = float(policy.mass(s3.context, self.existing).mean())
+        mass = float(on_support(s3, policy, self.existing).mean())
         return Certificate(
             policy_hash=policy.fingerprint(),
             log_hash=s3.hash,
@@ -244,27 +333,33 @@ class _Judge:
             passed=False,
             reason=reason,
             assumptions=(),
+            unit=self.units.kind,
+            units=self.units.count,
+            most_rows=self.most,
         )
 
-    def tested(self, policy: Policy) -> Certificate:
-        at, evidence = self.settings, self.evidence(policy, self.parts.certify)
-        gains, low = evidence.paired(at.c), evidence.low(at.c)
-        lcb = betting.lower(gains, at.delta, low, anchor=0.0)
-        floor_lcb = betting.lower(evidence.paired(at.floor), at.delta, evidence.low(at.floor), anchor=0.0)
-        log_e = betting.log_wealth(gains, at.margin, low, anchor=0.0)
+    def tested(self, policy: Policy, delta: float) -> Certificate:
+        """The verdict about one candidate, at its part of the gate's delta."""
+        at, evidence = replace(self.settings, delta=delta), self.evidence(policy, self.parts.certify)
+        sums, low = evidence.sums(at.c), evidence.low(at.c)
+        lcb = sums.lower(delta, low)
+        floor_lcb = evidence.sums(at.floor).lower(delta, evidence.low(at.floor))
+        log_e = sums.log_wealth(at.margin, low)
         squares = float(np.square(evidence.weight).sum())
         return replace(
             self.untested(policy, _verdict(lcb, floor_lcb, at)),
+            delta=delta,
             lcb=lcb,
             floor_lcb=floor_lcb,
             e_value=math.exp(min(log_e, 700.0)),
-            ratio=float(evidence.own.mean() / evidence.logger.mean()),
+            ratio=_ratio(evidence, slice(None)),
             max_weight=float(evidence.weight.max()),
             ess=float(evidence.weight.sum()) ** 2 / squares if squares else 0.0,
             tested=True,
             passed=lcb >= at.margin and floor_lcb >= 0,
             assumptions=evidence.assumptions,
             comparisons=compare(evidence, at),
+            halves=_halves(evidence, self.parts.certify),
         )
 
 
@@ -274,9 +369,18 @@ def _seen(s2: Log, s3: Log) -> Flags:
     return seen
 
 
-def log_growth(gains: Floats, margin: float, low: float) -> float:
-    """Mean log-growth of the wealth a row, log W(margin) / n: what the start of the sequence is chosen by."""
-    return betting.log_wealth(gains, margin, low, anchor=0.0) / len(gains)
+def _ratio(evidence: Evidence, rows: slice | Flags) -> float:
+    """Estimate of V(pi)/V0 on some rows; nan where the logger earned nothing there."""
+    earned = float(evidence.logger[rows].sum())
+    return float(evidence.own[rows].sum()) / earned if earned > 0 else math.nan
+
+
+def _halves(evidence: Evidence, log: Log) -> tuple[float, float] | None:
+    """V(pi)/V0 on the first and the second half of the time; None where no times are known."""
+    if log.timestamp is None or np.ptp(log.timestamp) == 0:
+        return None
+    early = log.timestamp <= np.median(log.timestamp)
+    return (_ratio(evidence, early), _ratio(evidence, ~early)) if not early.all() else None
 
 
 def _verdict(lcb: float, floor_lcb: float, at: GateSettings) -> str:
@@ -302,9 +406,14 @@ def compare(evidence: Evidence, at: GateSettings) -> tuple[Comparison, ...]:
     """
     gains, threshold = evidence.paired(at.c), at.c * float(evidence.logger.mean())
     clipped = np.minimum(evidence.own, CLIP * evidence.r_max) - at.c * evidence.logger
-    own = Contributions(evidence.own, evidence.weight, 0.0, math.inf)
-    paired = Contributions(gains, evidence.weight, evidence.low(at.c), math.inf)
-    ranged = Contributions(clipped, evidence.weight, evidence.low(at.c), CLIP * evidence.r_max)
+    own, paired, ranged = (
+        Contributions(value, evidence.weight, low, high, units=evidence.units)
+        for value, low, high in (
+            (evidence.own, 0.0, math.inf),
+            (gains, evidence.low(at.c), math.inf),
+            (clipped, evidence.low(at.c), CLIP * evidence.r_max),
+        )
+    )
     bounds = [
         ("Student t", lower_bound(own, at.delta, "t").low - threshold, "c V0 taken as known"),
         ("paired t", lower_bound(paired, at.delta, "t").low, "right for many rows only"),

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.gate import Certificate, GateSettings, certify, collect, log_growth
+from tastemaker.explore.gate import Certificate, GateSettings, certify, collect
 from tastemaker.explore.learn.objectives import NAMES, Name, regularised, value
 from tastemaker.explore.learn.rows import Floats, Ints, Rows
 from tastemaker.explore.learn.softmax import Settings, Weights, ascend
-from tastemaker.explore.policy import Mixture, Policy
+from tastemaker.explore.policy import Mixture, Policy, Pooled
 from tastemaker.explore.table import Log, Split
 
 Flags = npt.NDArray[np.bool_]
@@ -35,6 +35,10 @@ class Space(Protocol):
         """The trained policy, restricted to the `allowed` (A,) actions."""
         ...
 
+    def outside(self, weights: Weights, existing: Flags) -> Policy | None:
+        """The trained policy on what is new, None where nothing is."""
+        ...
+
     def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
         """(1 - share) first + share second, the share raised per context until second/mixture <= cap."""
         ...
@@ -42,18 +46,32 @@ class Space(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions."""
+    """Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions. pooled:
+    whether
+    policies look at the pool of each request: the known part plays within it, the new part outside of it.
+    """
 
     vectors: Floats
     prefixes: Ints | None = None
+    pooled: bool = False
 
     def rows(self, log: Log) -> Rows:
         """A log as the learners read it."""
         return Rows.of(log, self.vectors)
 
     def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
-        """A softmax over the action vectors."""
+        """A softmax over the action vectors; with pools, within the pool of each request."""
+        if self.pooled:
+            return Pooled(weights.policy(self.vectors, self.prefixes))
         return weights.policy(self.vectors, self.prefixes, allowed)
+
+    def outside(self, weights: Weights, existing: Flags) -> Policy | None:
+        """The same on what is new: outside of each request's pool, or not `existing` (A,); None where nothing
+        is.
+        """
+        if self.pooled:
+            return Pooled(weights.policy(self.vectors, self.prefixes), inside=False)
+        return None if existing.all() else weights.policy(self.vectors, self.prefixes, ~existing)
 
     def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
         """A mixture whose parts are asked separately."""
@@ -166,19 +184,30 @@ def choose(trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, g
     """The point of a path whose wealth against the claim's opposite grows fastest on S2, on existing actions
     alone.
     """
-    growths = []
-    for weights in trained:
-        evidence = collect(space.policy(weights, existing), s2, "logged", cap=gate.cap)
-        growths.append(log_growth(evidence.paired(gate.c), gate.margin, evidence.low(gate.c)))
-    return trained[int(np.argmax(growths))]
+    return trained[bases(trained, s2, space, existing, gate)[0]]
+
+
+def bases(
+    trained: Sequence[Weights], s2: Log, space: Space, existing: Flags, gate: GateSettings
+) -> list[int]:
+    """Points of a path that a ladder of candidates starts from, on what S2 says: the one whose wealth against
+    the claim's opposite grows fastest; the one nearest to the logger, to fall back on; and the one of most
+    value.
+    """
+    evidence = [
+        collect(space.policy(weights, existing), s2, "logged", cap=gate.cap, unit=gate.unit)
+        for weights in trained
+    ]
+    growths = [item.growth(gate.c, gate.margin) for item in evidence]
+    most = int(np.argmax([float(item.own.mean()) for item in evidence]))
+    return list(dict.fromkeys((int(np.argmax(growths)), 0, most)))
 
 
 def build_candidates(
     space: Space, weights: Weights, existing: Flags, shares: Sequence[float]
 ) -> list[Policy]:
     """(1 - nu) pi_A + nu pi_N for every nu: the policy on existing actions, and on new ones."""
-    old = space.policy(weights, existing)
-    if existing.all():
+    old, new = space.policy(weights, existing), space.outside(weights, existing)
+    if new is None:
         return [old]
-    new = space.policy(weights, ~existing)
     return [old if share == 0 else space.mixed(old, new, share) for share in shares]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.explore.policy.pools import Pools
 from tastemaker.explore.table import Log
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +21,8 @@ Ints = npt.NDArray[np.int64]
 @dataclass(frozen=True)
 class Rows:
     """contexts (C, d) distinct contexts; vectors (A, k) of all actions; context, action (n,) row numbers of
-    them; reward (n,); propensity (n,) of the logger.
+    them; reward (n,); propensity (n,) of the logger. pools: what each context could show, None where all did;
+    with pools every row is a context of its own.
     """
 
     contexts: Floats
@@ -29,6 +31,7 @@ class Rows:
     action: Ints
     reward: Floats
     propensity: Floats
+    pools: Pools | None = None
 
     @classmethod
     def of(cls, log: Log, vectors: Floats) -> Rows:
@@ -38,6 +41,9 @@ class Rows:
                 f"{len(vectors)} action vectors for a catalogue of {log.n_actions} actions; give one vector"
                 " an action"
             )
+        if log.pool is not None:
+            each = np.arange(len(log)), log.action, log.reward, log.propensity
+            return cls(log.context.astype(np.float64), vectors, *each, log.pool)
         contexts, place = np.unique(log.context, axis=0, return_inverse=True)
         return cls(
             contexts.astype(np.float64), vectors, place.reshape(-1), log.action, log.reward, log.propensity

@@ -159,7 +159,8 @@ def ascend(
         return Weights(matrix.detach().numpy().copy(), (unit * bias.detach()).numpy(), shift, scale)
 
     for step, part in enumerate(batches(rows, settings, key)):
-        log_probs = torch.log_softmax((inputs[part.number] @ matrix) @ vectors.T + unit * bias, dim=1)
+        scores = (inputs[part.number] @ matrix) @ vectors.T + unit * bias
+        log_probs = torch.log_softmax(_within(rows, part.number, scores), dim=1)
         loss = -objective(replace(part, log_probs=log_probs))
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -167,6 +168,15 @@ def ascend(
         if watch is not None:
             watch(step, current)
     return current()
+
+
+def _within(rows: Rows, contexts: npt.NDArray[np.int64], scores: torch.Tensor) -> torch.Tensor:
+    """The scores (B, A) of some contexts, far down for what they could not show."""
+    if rows.pools is None:
+        return scores
+    pools = rows.pools[contexts]
+    inside = pools.mask(slice(0, len(contexts)), slice(0, scores.shape[1]))
+    return scores.masked_fill(torch.tensor(~inside), -1e4)
 
 
 def batches(rows: Rows, settings: Settings, key: str | int) -> Iterator[Batch]:

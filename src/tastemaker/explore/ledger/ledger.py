@@ -17,6 +17,7 @@ from tastemaker.errors import InputError
 from tastemaker.explore.gate import Certificate
 from tastemaker.explore.ledger.watch import live_ratios
 from tastemaker.explore.table import Log
+from tastemaker.explore.units import Units
 from tastemaker.stats import betting
 from tastemaker.stats.intervals import Interval
 
@@ -24,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 Kind = Literal["gate", "deployed", "served", "alarm"]
 KINDS: tuple[Kind, ...] = ("gate", "deployed", "served", "alarm")
 TABLE_KIND = "exploration"
+LATER = ("people", "sums", "sizes")  # keys the first release did not write
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Entry:
 
     policy: digest of the policy; spent: digests that must not be used again; certificate: its digest; rounds:
     planned ("deployed") or served ("served"); rows, log_sums: how many rows were banked and, a betting
-    fraction each, sum log(1 + l g).
+    fraction each, sum log(1 + l g). people, sums, sizes: instead of log_sums, marks of the persons of the
+    rows, what each one's gains and rows add up to in rounds: a person who returns later is the same one.
     """
 
     kind: Kind
@@ -45,6 +48,9 @@ class Entry:
     rows: int = 0
     log_sums: tuple[float, ...] = ()
     note: str = ""
+    people: tuple[str, ...] = ()
+    sums: tuple[float, ...] = ()
+    sizes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.rounds < 0 or self.rows < 0:
@@ -57,10 +63,11 @@ class Entry:
         """kind, fingerprint, note (JSON): the columns that the store's table `deployments` has beside the
         time.
         """
+        values = {name: value for name, value in asdict(self).items() if value or name not in LATER}
         return {
             "kind": TABLE_KIND,
             "fingerprint": self.policy,
-            "note": json.dumps(asdict(self), sort_keys=True),
+            "note": json.dumps(values, sort_keys=True),
         }
 
     @classmethod
@@ -68,7 +75,8 @@ class Entry:
         """The entry of `to_row`. Raises InputError on a row that is none."""
         try:
             values = json.loads(row["note"])
-            return cls(**{**values, "spent": tuple(values["spent"]), "log_sums": tuple(values["log_sums"])})
+            lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+            return cls(**values | lists)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"a row of the deployments table is no ledger entry ({error})") from None
 
@@ -190,21 +198,40 @@ def bank(ledger: Ledger) -> Interval:
     """Lower bound of what all rounds earned so far, sum_j rounds_j (V(pi_j) - c V0), in reward x rounds; 0
     before any round.
 
-    Solves mean_f exp(sum_i log(1 + l_f s_j g_i) - l_f B) = 2/delta, s_j = rounds_j / rows_j: since E[1 + l g]
-    <= exp(l E g), it holds at all looks together however the means drift between rounds. n counts the banked
-    rows.
+    Rows of nobody known: solves mean_f exp(sum_i log(1 + l_f s_j g_i) - l_f B) = 2/delta, s_j = rounds_j /
+    rows_j: since E[1 + l g] <= exp(l E g), it holds at all looks together however the means drift between
+    rounds. Rows of persons: the same over each person's sum of all stretches, at 1/2, 1/6, 1/12 ... of the
+    level from one banked stretch to the next, as a person's later rows are no fair game given the earlier
+    ones. Where a ledger has both, each has half of the level. n counts the banked rows.
     """
     served = [entry for entry in ledger.entries if entry.kind == "served"]
     if not served:
         return Interval(0.0, 0.0, 0.0, 0, "bank", reason="no round has been served yet")
     rounds = sum(entry.rounds for entry in served)
-    sums = np.sum([entry.log_sums for entry in served], axis=0)
     worst = -ledger.c * ledger.r_max * rounds
-    low = max(betting.lower_total(sums, ledger.stakes, ledger.delta / 2), worst)
+    kinds = [[entry for entry in served if bool(entry.people) == known] for known in (False, True)]
+    level = ledger.delta / 2 / sum(bool(kind) for kind in kinds)
+    low = 0.0
+    if kinds[0]:
+        sums = np.sum([entry.log_sums for entry in kinds[0]], axis=0)
+        low += betting.lower_total(sums, ledger.stakes, level)
+    if kinds[1]:
+        low += _bank_of_people(ledger, kinds[1], level)
+    low = max(low, worst)
     assumptions = (
         "rounds of pi0's holdout and of the policy run at the same time, assigned at random per request",
     )
     return Interval(low, low, math.inf, sum(entry.rows for entry in served), "bank", assumptions)
+
+
+def _bank_of_people(ledger: Ledger, served: Sequence[Entry], level: float) -> float:
+    names = np.concatenate([entry.people for entry in served])
+    code = Units.of("user", names)
+    gains = np.bincount(code.code, weights=np.concatenate([entry.sums for entry in served]))
+    sizes = np.bincount(code.code, weights=np.concatenate([entry.sizes for entry in served]))
+    stakes = np.asarray(betting.FRACTIONS) / (ledger.c * ledger.r_max * ledger.cap * float(sizes.max()))
+    sums = np.array([float(np.log1p(stake * gains).sum()) for stake in stakes])
+    return betting.lower_total(sums, stakes, level / (len(served) * (len(served) + 1)))
 
 
 def margin(ledger: Ledger, planned: int, unsettled_rounds: int = 0) -> float:
@@ -229,14 +256,21 @@ def live_gains(log: Log, ledger: Ledger) -> Floats:
 
 
 def settle(
-    ledger: Ledger, policy: str, gains: npt.ArrayLike, rounds: int, note: str = "", mark: str = ""
+    ledger: Ledger,
+    policy: str,
+    gains: npt.ArrayLike,
+    rounds: int,
+    note: str = "",
+    mark: str = "",
+    people: Sequence[str] = (),
 ) -> Ledger:
     """Bank a served stretch: gains (n,) = (pi_k/logger - c pi0/logger) r of its rows outside S3; rounds:
     requests served in all.
 
-    mark: digest of those rows, so that they are banked once. Raises InputError where gains are below -c r_max
-    U, fewer than `share` of the rounds' rows were kept, rows were banked before, rounds exceed the planned
-    ones, or nothing is deployed.
+    mark: digest of those rows, so that they are banked once. people (n,): who each row is of, by marks that
+    name nobody; without them every row is taken as another person's. Raises InputError where gains are below
+    -c r_max U, rows were banked before, rounds exceed the planned ones, nothing is deployed, or, without
+    people, fewer than `share` of the rounds' rows were kept.
     """
     values = np.asarray(gains, dtype=np.float64)
     if not any(entry.kind == "deployed" and entry.policy == policy for entry in ledger.entries):
@@ -254,7 +288,9 @@ def settle(
             f"{rounds:,} rounds are to be banked and {left:,} planned ones are left: the certificate's margin"
             f" covers no more. Bank the first {left:,}; for more rounds, certify and deploy anew"
         )
-    if rounds < len(values) or len(values) < ledger.share * rounds:
+    if people and (len(people) != len(values) or not len(values)):
+        raise InputError(f"{len(people)} people for {len(values)} rows; give one a row, and at least one row")
+    if rounds < len(values) or (not people and len(values) < ledger.share * rounds):
         raise InputError(
             f"{len(values)} rows of {rounds} rounds: bank at least {ledger.share:.0%} of them, and none twice"
         )
@@ -265,7 +301,24 @@ def settle(
             f"row {row + 1}: gain {values[row]:g} is below {low:g}, impossible with U = {ledger.cap:g}; serve"
             " the cap"
         )
-    scaled = values * (rounds / max(len(values), 1))
+    each = rounds / max(len(values), 1)
+    scaled = values * each
+    if people:
+        units = Units.of("user", np.asarray(people))
+        first = np.unique(units.code, return_index=True)[1]
+        return ledger.plus(
+            Entry(
+                "served",
+                policy,
+                (mark,) if mark else (),
+                rounds=rounds,
+                rows=len(values),
+                note=note,
+                people=tuple(people[row] for row in first),
+                sums=tuple(np.bincount(units.code, weights=scaled).tolist()),
+                sizes=tuple((units.size * each).tolist()),
+            )
+        )
     sums = tuple(float(np.log1p(stake * scaled).sum()) for stake in ledger.stakes)
     marks = (mark,) if mark else ()
     return ledger.plus(

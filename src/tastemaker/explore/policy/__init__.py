@@ -2,6 +2,8 @@
 
 from tastemaker.explore.policy.base import Policy
 from tastemaker.explore.policy.mixture import Mixture
+from tastemaker.explore.policy.pooled import Pooled
+from tastemaker.explore.policy.pools import Pools
 from tastemaker.explore.policy.softmax import (
     SoftmaxPolicy,
     TablePolicy,
@@ -11,6 +13,8 @@ from tastemaker.explore.policy.softmax import (
 __all__ = [
     "Mixture",
     "Policy",
+    "Pooled",
+    "Pools",
     "SoftmaxPolicy",
     "TablePolicy",
     "uniform_policy",

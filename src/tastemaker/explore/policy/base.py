@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.explore.policy.pools import Pools
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -67,6 +68,22 @@ class Policy(Protocol):
 
     def top_k(self, ctx: Context, k: int) -> tuple[Ints, Floats]:
         """The k most likely actions (n, k), best first, and their probabilities (n, k)."""
+        ...
+
+    def at(self, ctx: Context, items: Ints) -> Floats:
+        """(n, m) scores of m actions a row, -inf for what is never played; their differences are those of the
+        log-probabilities.
+        """
+        ...
+
+    def within(self, pools: Pools) -> Policy:
+        """How it plays in rows (one each) where only the items of `pools` could be shown; itself, when it
+        does not look at pools.
+        """
+        ...
+
+    def in_pool(self, ctx: Context, pools: Pools) -> Floats:
+        """(n,) probability of the items of each row's pool, as `within` plays."""
         ...
 
     def fingerprint(self) -> str:
@@ -164,6 +181,22 @@ class Blocked:
                 np.take_along_axis(names, order, axis=1),
             )
         return ids, np.exp(best)
+
+    def at(self, ctx: Context, items: Ints) -> Floats:
+        """(n, m) log-probabilities of m actions a row."""
+        return np.stack([self.log_prob(ctx, column) for column in items.T], axis=1)
+
+    def within(self, pools: Pools) -> Policy:
+        """Itself: it does not look at pools."""
+        return self
+
+    def in_pool(self, ctx: Context, pools: Pools) -> Floats:
+        """(n,) probability of the items of each row's pool."""
+        total = np.zeros(len(ctx))
+        for rows, actions, block in self.blocks(ctx):
+            inside = pools.mask(rows, actions)
+            total[rows] += np.where(inside, np.exp(block), 0.0).sum(axis=1, dtype=np.float64)
+        return np.clip(total, 0.0, 1.0)
 
     def fingerprint(self) -> str:
         """A digest of the class and every field."""

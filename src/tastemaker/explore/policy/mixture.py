@@ -11,6 +11,7 @@ import numpy as np
 
 from tastemaker.errors import InputError
 from tastemaker.explore.policy.base import Block, Blocked, Context, Floats, Ints, Policy
+from tastemaker.explore.policy.pools import Pools
 from tastemaker.stats.random import generator
 
 
@@ -83,6 +84,15 @@ class Mixture(Blocked):
             logs[0] + self.first.log_prob(ctx, action), logs[1] + self.second.log_prob(ctx, action)
         )
         return np.minimum(mixed, 0.0)
+
+    def within(self, pools: Pools) -> Policy:
+        """The same mixture of both within the pools."""
+        return Mixture(self.first.within(pools), self.second.within(pools), self.share, self.cap)
+
+    def in_pool(self, ctx: Context, pools: Pools) -> Floats:
+        """(n,) each part in its own way."""
+        share = self.shares(ctx)
+        return (1 - share) * self.first.in_pool(ctx, pools) + share * self.second.in_pool(ctx, pools)
 
     def sample(self, ctx: Context, m: int, key: str | int) -> Ints:
         """(n, m) draws: which part first, then that part's draw."""

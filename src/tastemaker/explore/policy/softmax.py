@@ -117,6 +117,17 @@ class SoftmaxPolicy(Scored):
             block[:, ~self.allowed[actions]] = -np.inf
         return block
 
+    def at(self, ctx: Context, items: Ints) -> Floats:
+        """(n, m) scores of m actions a row, in float64."""
+        centred = ctx.astype(np.float64) if self.shift is None else ctx - self.shift
+        query = centred @ self.matrix.astype(np.float64)
+        score = np.empty(items.shape)
+        for rows in _slices(len(ctx)):
+            score[rows] = np.einsum("nk,nmk->nm", query[rows], self.vectors[items[rows]].astype(np.float64))
+        if self.bias is not None:
+            score += self.bias[items]
+        return score if self.allowed is None else np.where(self.allowed[items], score, -np.inf)
+
 
 @dataclass(frozen=True, eq=False)
 class TablePolicy(Scored):
@@ -151,6 +162,11 @@ class TablePolicy(Scored):
         check_actions(ctx, action, self.n_actions)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.probabilities[self._row(ctx), action]))
+
+    def at(self, ctx: Context, items: Ints) -> Floats:
+        """(n, m) log-probabilities of m actions a row, looked up."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.probabilities[self._row(ctx)[:, None], items]))
 
     def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
         """(n,) log of the mass of prefix_i; masses are summed once."""

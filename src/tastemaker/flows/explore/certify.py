@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tastemaker.errors import InputError
-from tastemaker.explore.gate import Certificate, GateSettings, Support, believe
+from tastemaker.explore.gate import Certificate, GateSettings, Spent, Support, believe
 from tastemaker.explore.gate import certify as run_gate
 from tastemaker.explore.ledger import Ledger, admit, bank, margin, record
+from tastemaker.explore.units import PLURALS
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.flows.explore.runs import keep_policy, learnt_from, open_run, read_candidates
+from tastemaker.flows.explore.spent import SpentRows
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.flows.pipeline import Report
 from tastemaker.store import Workspace, read_any, write_text
@@ -22,13 +27,15 @@ FILE = "certificates.json"
 
 @dataclass(frozen=True)
 class GateRequest:
-    """terms: of a ledger that begins now; support: what counts for new items; planned: rounds the deployment
-    is meant for.
+    """given: terms named by the caller (c, floor, delta, K, r_max), which an existing ledger must share;
+    support: what counts for new items; planned: rounds the deployment is meant for; most_rows: a person of
+    more rows counts as that many (default: the most that one has on S1 and S2).
     """
 
-    terms: Ledger
+    given: Mapping[str, float | int | None] = field(default_factory=dict)
     support: Support = "logged"
     planned: int = 10_000
+    most_rows: int | None = None
 
 
 def certify(
@@ -40,18 +47,56 @@ def certify(
     report("certify", 0, 2, "reading")
     loaded = load(learnt_from(folder, source))
     run = open_run(folder, loaded)
-    book = store.read(request.terms)
+    book = store.read(request.given)
     if run.parts.digest not in book.spent:
         _require_reference(source, book, store.path)
+    firsts = np.cumsum([0, *run.chains[:-1]])
+    checks = loaded.preflight()
+    judged = loaded.preflight([run.candidates[first] for first in firsts], run.judged)
+    for check in (checks, judged):
+        if check.refusal:
+            return {
+                "passed": False,
+                "reason": check.refusal,
+                "text": check.refusal,
+                "checks": list(check.lines),
+            }
     needed = margin(book, request.planned, store.unsettled_rounds(book))
-    gate = GateSettings(book.c, book.gate_delta, needed, book.floor, request.support, book.cap)
+    gate = GateSettings(
+        book.c,
+        book.gate_delta,
+        needed,
+        book.floor,
+        request.support,
+        book.cap,
+        unit=source.unit,
+        most_rows=request.most_rows,
+    )
     believed = None
     if request.support == "features":
         believed = believe(run.parts.learn, loaded.vectors, loaded.existing, gate.delta)
     report("certify", 1, 2, f"{len(run.parts.certify):,} rows, {len(run.candidates)} candidates")
+    rows = SpentRows.of(store.path, source.log)
     certificates = run_gate(
-        run.candidates, run.parts, gate, spent=book.spent, existing=loaded.existing, believed=believed
+        run.candidates,
+        run.parts,
+        gate,
+        spent=Spent(book.spent, rows.read()),
+        existing=loaded.existing,
+        believed=believed,
+        chains=run.chains,
     )
+    said, accepted = (
+        (checks.lines[0], *judged.lines[:1], *checks.lines[1:]),
+        {
+            *checks.accepted,
+            *judged.accepted,
+        },
+    )
+    certificates = [
+        replace(certificate, checks=said, accepted=tuple(sorted(accepted))) for certificate in certificates
+    ]
+    rows.add(run.parts.certify)
     store.append(book, record(book, certificates))
     values = [certificate.values() for certificate in certificates]
     write_text(out / FILE, json.dumps(values, indent=1) + "\n")
@@ -76,28 +121,63 @@ def _require_reference(source: Source, book: Ledger, path: Path) -> None:
 def _result(certificates: list[Certificate], values: list[dict[str, Any]], out: Path) -> dict[str, Any]:
     from tastemaker.reports.certificate import markdown, page
 
-    places = range(len(certificates))
-    passed = [place for place in places if certificates[place].passed]
-    tested = [place for place in places if certificates[place].tested]
-    place = passed[-1] if passed else tested[0] if tested else 0
+    chosen = choose(certificates)
+    tested = [certificate for certificate in certificates if certificate.tested]
+    shown = chosen or (tested or certificates)[0]
+    place = certificates.index(shown)
     write_text(out / "certificate.md", markdown(values, place))
     write_text(out / "certificate.html", page(values, place))
     text = (
-        f"{certificates[place].reason}\ncandidate {place + 1} of {len(certificates)}, novelty"
-        f" {certificates[place].novelty:.3f}; {out / 'certificate.html'}"
+        f"{shown.reason}\ncandidate {place + 1} of {len(certificates)}, novelty {shown.novelty:.3f};"
+        f" {shown.units:,} {PLURALS[shown.unit or 'row']} counted once; {out / 'certificate.html'}"
     )
     return {
-        "passed": bool(passed),
+        "passed": chosen is not None,
         "candidate": place + 1,
         "page": str(out / "certificate.html"),
         "certificates": values,
-        "text": text,
+        "text": "\n".join([text, *table(certificates)]),
     }
 
 
-def deploy(folder: Path, certified: Path, store: LedgerStore, planned: int) -> dict[str, Any]:
-    """Admit the most novel policy that passed, for `planned` rounds. `passed` is false with the reason when
-    none may go live. folder: of the run; certified: where `certify` wrote.
+def choose(certificates: Sequence[Certificate], least_novelty: float | None = None) -> Certificate | None:
+    """Of the candidates that passed the one that may go live: the most novel, and of equally novel ones the
+    one with the highest lower bound; with `least_novelty` the one with the highest lower bound from there on.
+    """
+    passed = [certificate for certificate in certificates if certificate.passed]
+    if least_novelty is None:
+        return max(passed, key=lambda item: (round(item.novelty, 6), item.lcb), default=None)
+    enough = [certificate for certificate in passed if certificate.novelty >= least_novelty - 1e-9]
+    return max(enough, key=lambda item: item.lcb, default=None)
+
+
+def table(certificates: Sequence[Certificate]) -> list[str]:
+    """Value against novelty, a candidate a line."""
+    lines = ["candidate  novelty  V/V0 (estimate)  lower bound  outcome"]
+    for number, item in enumerate(certificates, start=1):
+        outcome = "passed" if item.passed else "refused" if item.tested else "not tested"
+        ratio, lcb = (f"{value:.4g}" if item.tested else "-" for value in (item.ratio, item.lcb))
+        lines.append(f"{number:9}  {item.novelty:7.3f}  {ratio:>15}  {lcb:>11}  {outcome}")
+    return lines
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which certified candidate to deploy: its number from 1, or the one of most value at this novelty or
+    more;
+    neither: the most novel.
+    """
+
+    candidate: int | None = None
+    novelty: float | None = None
+
+
+def deploy(
+    folder: Path, certified: Path, store: LedgerStore, planned: int, wish: Wish = Wish()
+) -> dict[str, Any]:
+    """Admit a policy that passed, for `planned` rounds. `passed` is false with the reason when none may go
+    live.
+    folder: of the run; certified: where `certify` wrote.
     """
     candidates, _ = read_candidates(folder)
     try:
@@ -106,16 +186,21 @@ def deploy(folder: Path, certified: Path, store: LedgerStore, planned: int) -> d
         raise InputError(f"{certified}: holds no {FILE}; run `tastemaker explore certify` first") from None
     certificates = [Certificate.from_json(json.dumps(values)) for values in listed]
     book = store.read()
-    passed = [certificate for certificate in certificates if certificate.passed]
-    if not passed:
+    chosen = _wished(certificates, wish)
+    if chosen is None:
         tested = [certificate for certificate in certificates if certificate.tested]
+        passed = [item for item in certificates if item.passed]
+        if passed:
+            return _refused(
+                f"no candidate of novelty {wish.novelty:g} or more passed; the most novel that did has"
+                f" {max(item.novelty for item in passed):.3f}"
+            )
         return _refused((tested or certificates)[0].reason)
-    chosen = passed[-1]
+    place = certificates.index(chosen) + 1
     try:
         after = admit(book, chosen, planned, store.unsettled_rounds(book))
     except InputError as error:
         return _refused(str(error))
-    place = certificates.index(chosen) + 1
     if place > len(candidates) or candidates[place - 1].fingerprint() != chosen.policy_hash:
         raise InputError(
             f"{certified}: certifies policy {chosen.policy_hash[:12]}, which is not in {folder}; give its run"
@@ -131,11 +216,25 @@ def deploy(folder: Path, certified: Path, store: LedgerStore, planned: int) -> d
     return {
         "passed": True,
         "candidate": place,
+        "novelty": chosen.novelty,
+        "lcb": chosen.lcb,
         "policy": chosen.policy_hash,
         "planned": planned,
         "bank": bank(after).low,
-        "text": text,
+        "text": "\n".join([text, *table(certificates)]),
     }
+
+
+def _wished(certificates: Sequence[Certificate], wish: Wish) -> Certificate | None:
+    if wish.candidate is None:
+        return choose(certificates, wish.novelty)
+    if wish.novelty is not None:
+        raise InputError("give either --candidate or --novelty: a candidate has the novelty it has")
+    if not 1 <= wish.candidate <= len(certificates):
+        raise InputError(
+            f"candidate {wish.candidate} does not exist; the certificate has 1 to {len(certificates)}"
+        )
+    return certificates[wish.candidate - 1]
 
 
 def _refused(reason: str) -> dict[str, Any]:

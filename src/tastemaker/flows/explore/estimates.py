@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,31 @@ from typing import Any
 import numpy as np
 
 from tastemaker.errors import InputError
+from tastemaker.explore.estimate.weights import OwnPolicy
 from tastemaker.explore.estimates import PAIRED, PolicyEstimate, estimate_policy
-from tastemaker.explore.policy import Policy, uniform_policy
+from tastemaker.explore.gate.certify import STATIONARY
+from tastemaker.explore.ledger import Ledger
+from tastemaker.explore.policy import Policy, Pooled, uniform_policy
+from tastemaker.explore.power import Effect, persons_needed
 from tastemaker.explore.support import support_report
-from tastemaker.flows.explore.runs import learnt_from, open_run
+from tastemaker.explore.table import Log
+from tastemaker.flows.explore.runs import PARTS, learnt_from, open_run
 from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.store.files import plain
 
-UNIFORM = "uniform"
+UNIFORM, TARGET = "uniform", "target"
 
 
 def policy_of(name: str, loaded: Loaded, candidate: int | None) -> Policy:
-    """`uniform` over the actions the logger may play, or a candidate of a run (default: its most novel)."""
+    """`uniform` over the actions the logger may play (or over each pool), `target`: what a column of the log
+    gives the shown actions, or a candidate of a run (default: its most novel).
+    """
+    if name == UNIFORM and loaded.log.pool is not None:
+        return Pooled(uniform_policy(len(loaded.existing), prefixes=loaded.prefixes))
     if name == UNIFORM:
         return uniform_policy(len(loaded.existing), loaded.existing, loaded.prefixes)
+    if name == TARGET:
+        return OwnPolicy()
     candidates = open_run(Path(name), loaded).candidates
     if candidate is not None and not 1 <= candidate <= len(candidates):
         raise InputError(f"candidate {candidate} does not exist; the run has 1 to {len(candidates)}")
@@ -31,7 +43,7 @@ def policy_of(name: str, loaded: Loaded, candidate: int | None) -> Policy:
 
 def _load(source: Source, policy: str | None) -> Loaded:
     """The log; for the policy of a run, the rows that it was learnt from."""
-    return load(source if policy in (None, UNIFORM) else learnt_from(Path(str(policy)), source))
+    return load(source if policy in (None, UNIFORM, TARGET) else learnt_from(Path(str(policy)), source))
 
 
 def support(
@@ -40,9 +52,11 @@ def support(
     """The support report of a log, and of a policy on it."""
     loaded = _load(source, policy)
     chosen = None if policy is None else policy_of(policy, loaded, candidate)
-    report = support_report(loaded.log, loaded.existing, chosen, c=c, delta=delta)
-    values: dict[str, Any] = plain(report.to_json())
-    return values | {"text": report.to_text()}
+    existing = loaded.existing
+    report = support_report(loaded.log, existing, chosen, c=c, delta=delta, unit=source.unit)
+    checks = loaded.preflight([] if chosen is None else [chosen])
+    values: dict[str, Any] = plain(report.to_json()) | {"checks": list(checks.lines)}
+    return values | {"text": "\n".join([report.to_text(), *checks.lines])}
 
 
 def estimate(
@@ -53,12 +67,80 @@ def estimate(
     """
     loaded = _load(source, policy)
     log, chosen = loaded.log, policy_of(policy, loaded, candidate)
-    rows = estimate_policy(log, chosen, loaded.vectors, names=names, delta=delta)
+    checks = loaded.preflight([chosen])
+    if checks.refusal:
+        return {"passed": False, "reason": checks.refusal, "text": checks.refusal}
+    rows = estimate_policy(log, chosen, loaded.vectors, names=names, delta=delta, unit=source.unit)
     logged, constant = float(log.reward.mean()), bool(np.ptp(log.reward) == 0)
+    units, halves = log.units(source.unit), _halves(log, chosen, rows, loaded, source.unit)
     values: dict[str, Any] = plain(
-        {"rows": len(log), "logged_mean": logged, "delta": delta, "estimates": [_values(row) for row in rows]}
+        {
+            "passed": True,
+            "rows": len(log),
+            "unit": units.kind,
+            "units": units.count,
+            "logged_mean": logged,
+            "delta": delta,
+            "estimates": [_values(row) for row in rows],
+            "halves": halves,
+            "checks": list(checks.lines),
+            "accepted": list(checks.accepted),
+        }
     )
-    return values | {"text": _text(rows, logged, delta, constant)}
+    text = _text(rows, logged, delta, constant)
+    drift = [
+        f"{name}: {early:.6g} on the first half of the time, {late:.6g} on the second (apart by {z:+.1f}"
+        " standard errors)"
+        for name, (early, late, z) in halves.items()
+    ]
+    head = f"{len(log):,} rows" + ("" if units.single else f" of {units.words}") + ", each counted once"
+    return values | {"text": "\n".join([head, text, f"- {STATIONARY}", *drift, *checks.lines])}
+
+
+def _halves(
+    log: Log, policy: Policy, rows: Sequence[PolicyEstimate], loaded: Loaded, unit: str
+) -> dict[str, tuple[float, float, float]]:
+    """The first estimate on the first and second half of the time, and how many standard errors they lie
+    apart; nothing where no times are known.
+    """
+    if log.timestamp is None or np.ptp(log.timestamp) == 0 or not rows:
+        return {}
+    early, name = log.timestamp <= np.median(log.timestamp), rows[0].estimator
+    if early.all():
+        return {}
+    both = [
+        estimate_policy(log.take(part), policy, loaded.vectors, names=[name], unit=unit)[0]
+        for part in (early, ~early)
+    ]
+    gap, error = (
+        both[1].interval.value - both[0].interval.value,
+        math.hypot(*(half.standard_error for half in both)),
+    )
+    return {
+        name: (both[0].interval.value, both[1].interval.value, gap / error if 0 < error < math.inf else 0.0)
+    }
+
+
+def power(effect: Effect, candidates: int, terms: Ledger, sure: float) -> dict[str, Any]:
+    """Rows that a certificate takes where any of so many candidates may be the good one."""
+    if candidates < 1:
+        raise InputError(f"{candidates} candidates cannot be tested; give at least one")
+    level = terms.gate_delta / candidates
+    persons = persons_needed(effect, level, terms.c, sure)
+    if persons is None:
+        text = (
+            f"no number of rows would do: a policy of lift {effect.lift:+.1%} does not keep {terms.c:g} of V0"
+        )
+        return {"persons": None, "rows": None, "rows_to_certify": None, "text": text}
+    judged = persons * effect.rows_each
+    rows = math.ceil(judged / PARTS[2])
+    text = (
+        f"{rows:,} rows: {judged:,} of them to certify on ({persons:,} persons of {effect.rows_each:,} rows,"
+        f" about {judged * effect.click_rate:,.0f} rewarded), {PARTS[2]:.0%} of the log. Then a policy of"
+        f" lift {effect.lift:+.1%} passes with probability {sure:g}, at level {level:g} (delta"
+        f" {terms.delta:g} over {terms.K} gates, {candidates} candidates)"
+    )
+    return {"persons": persons, "rows": rows, "rows_to_certify": judged, "level": level, "text": text}
 
 
 def _values(row: PolicyEstimate) -> dict[str, Any]:

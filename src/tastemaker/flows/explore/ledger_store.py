@@ -5,6 +5,7 @@ file.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from tastemaker.errors import InputError
 from tastemaker.explore.ledger import TABLE_KIND, Entry, Ledger
 from tastemaker.store import Database, Workspace, fingerprint
 
+OPTIONS = {"c": "--c", "floor": "--floor", "delta": "--delta", "K": "--gates", "r_max": "--r-max"}
+MOST_DELTA = 0.25
 TERMS = "exploration-promise"  # kind of the row that holds the terms
 
 
@@ -39,13 +42,29 @@ class LedgerStore:
             )
         return cls(Workspace.open(workspace).database, workspace)
 
-    def read(self, terms: Ledger | None = None) -> Ledger:
-        """The ledger as it stands; a file without one begins with `terms`. Raises InputError when there is
-        none and none is given.
+    def read(self, given: Mapping[str, float | int | None] | None = None) -> Ledger:
+        """The ledger as it stands; a file without one begins with the terms `given` (None: the usual one).
+
+        Raises InputError when there is none and none are given, and on terms that contradict the ledger's.
         """
         database = Database(self.path)
         book = ledger_in(database)
-        if book is None and terms is not None:
+        wanted = {name: value for name, value in (given or {}).items() if value is not None}
+        for name, value in wanted.items():
+            if book is not None and value != getattr(book, name):
+                database.close()
+                raise InputError(
+                    f"{self.path}: promises {OPTIONS[name]} {getattr(book, name):g}, which was set once;"
+                    f" leave out {OPTIONS[name]} {value:g}, or start another ledger for other rows"
+                )
+        if book is None and given is not None:
+            terms = Ledger(**wanted)  # type: ignore[arg-type]
+            if terms.delta > MOST_DELTA:
+                database.close()
+                raise InputError(
+                    f"--delta {terms.delta:g}: a promise that fails more often than {MOST_DELTA:g} is none;"
+                    " give .05, or less"
+                )
             values = {name: value for name, value in asdict(terms).items() if name != "entries"}
             database.deploy(
                 TERMS, fingerprint(TERMS, {}, values), datetime.now(UTC), json.dumps(values, sort_keys=True)
@@ -55,6 +74,13 @@ class LedgerStore:
         if book is None:
             raise InputError(f"{self.path}: holds no ledger yet; `tastemaker explore certify` starts one")
         return book
+
+    def secret(self) -> str:
+        """64 hexadecimal digits that only this ledger knows."""
+        database = Database(self.path)
+        secret = database.secret("ledger")
+        database.close()
+        return secret
 
     def append(self, before: Ledger, after: Ledger) -> Ledger:
         """Write the entries that `after` has more than `before`, each in one durable transaction; gives

@@ -11,12 +11,14 @@ from tastemaker.errors import InputError
 from tastemaker.explore import logger_name
 from tastemaker.explore.ledger import Ledger, bank, live_gains, live_ratios, settle, watch_holdout, withdraw
 from tastemaker.explore.ledger import watch as watch_rewards
-from tastemaker.explore.table import Log, split
+from tastemaker.explore.ledger.watch import FIRST, looks
+from tastemaker.explore.table import Log, Split, split
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.explore.ledger_store import LedgerStore, deployment_name
 from tastemaker.flows.explore.runs import KIND, PARTS, read_about
 from tastemaker.flows.explore.tables import BEGINNING, Source, load
 from tastemaker.store import Workspace
+from tastemaker.store.files import sha256_bytes
 
 
 def show(store: LedgerStore, hand_back: bool = False) -> dict[str, Any]:
@@ -60,9 +62,23 @@ def bank_served(source: Source, store: LedgerStore, key: str) -> dict[str, Any]:
         log = log.take(np.arange(done, min(len(log), book.latest.rounds)))
     parts = split(log, PARTS, key)
     gains = np.concatenate([live_gains(parts.learn, book), live_gains(parts.choose, book)])
-    note = str(source.log or source.workspace)
-    after = settle(book, book.latest.policy, gains, len(log), note, log.hash)
+    note, people = str(source.log or source.workspace), _people(store, parts)
+    after = settle(book, book.latest.policy, gains, len(log), note, log.hash, people)
     return _result(store.append(book, after))
+
+
+def _people(store: LedgerStore, parts: Split) -> list[str]:
+    """Who the rows to bank are of, by a mark that only this ledger can make again; nobody where no persons
+    (or requests) are known.
+    """
+    names = [part.user if part.user is not None else part.request for part in (parts.learn, parts.choose)]
+    if names[0] is None or names[1] is None:
+        return []
+    secret = bytes.fromhex(store.secret())
+    known = {
+        name: sha256_bytes(secret + name.encode())[:16] for name in {*names[0].tolist(), *names[1].tolist()}
+    }
+    return [known[name] for name in (*names[0].tolist(), *names[1].tolist())]
 
 
 def _rows(source: Source, book: Ledger) -> Log:
@@ -120,12 +136,14 @@ def _result(book: Ledger) -> dict[str, Any]:
 @dataclass(frozen=True)
 class AlarmSettings:
     """floor: share of the logger's value below which to raise the alarm; reference: V0 where it is known,
-    None to compare with pi0 on the same rows; delta: probability of a false alarm, ever.
+    None to compare with pi0 on the same rows; delta: probability of a false alarm, ever; unit: user, request
+    or row, what is independent.
     """
 
     floor: float = 0.90
     reference: float | None = None
     delta: float = 0.05
+    unit: str = ""
 
 
 def watch(
@@ -137,19 +155,32 @@ def watch(
     book = None if store is None else store.read()
     log = load(source).log if book is None else _rows(source, book)
     floor, reference, delta = settings.floor, settings.reference, settings.delta
+    units = log.units(settings.unit)
     if reference is not None:
-        alarm = watch_rewards(log.reward, floor * reference, delta, log.r_max)
+        alarm = watch_rewards(log.reward, floor * reference, delta, log.r_max, units=units)
         against = f"{floor:g} x {reference:g}, taken as known"
     elif book is not None:
-        alarm = watch_holdout(log.reward, *live_ratios(log), floor, book.largest_holdout, delta, log.r_max)
+        ratios, share = live_ratios(log), book.largest_holdout
+        alarm = watch_holdout(log.reward, ratios, floor, share, delta, log.r_max, units=units)
         against = f"{floor:g} x pi0 on the same rows"
     else:
         raise InputError("give --ledger, whose holdout the rows are compared with, or --reference")
     rows = len(log)
-    text = f"no alarm in {rows:,} rows"
+    text = f"no alarm in {rows:,} rows of {units.words}"
+    if not units.single:
+        text += (
+            f"; looked at after {', '.join(f'{row:,}' for row in looks(rows)) or f'{FIRST} rows at first'}"
+        )
     if alarm is not None:
-        text = f"ALARM at row {alarm:,} of {rows:,}: the mean reward is below {against}"
+        text = f"ALARM at row {alarm:,} of {rows:,} ({units.words}): the mean reward is below {against}"
         if hand_back and store is not None and book is not None:
             store.append(book, withdraw(book, text))
             text += "; all traffic goes back to pi0"
-    return {"alarm": alarm, "rows": rows, "against": against, "text": text}
+    return {
+        "alarm": alarm,
+        "rows": rows,
+        "units": units.count,
+        "unit": units.kind,
+        "against": against,
+        "text": text,
+    }

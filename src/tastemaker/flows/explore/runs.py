@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.explore import BESIDE
 from tastemaker.explore.policy import Policy
-from tastemaker.explore.table import Split, split
+from tastemaker.explore.table import Log, Split, split, split_parts
 from tastemaker.flows.explore.tables import Loaded, Source
 from tastemaker.store import (
     Workspace,
@@ -38,19 +38,31 @@ ARRAYS, ABOUT = "policy.safetensors", "study.json"  # as the first release named
 
 @dataclass(frozen=True, eq=False)
 class OffPolicyRun:
-    """candidates from the logger towards new items; parts: S1, S2, S3 and the split's digest."""
+    """candidates in chains of these lengths, each from the logger towards new items; parts: S1, S2, S3 and
+    the split's digest; judged: rows of S2 and S3.
+    """
 
     candidates: list[Policy]
     parts: Split
+    chains: tuple[int, ...]
+    judged: Log
 
 
 def save_run(
-    folder: Path, loaded: Loaded, weights: Any, shares: tuple[float, ...], key: str, settings: dict[str, Any]
+    folder: Path,
+    loaded: Loaded,
+    points: Sequence[Any],
+    shares: tuple[float, ...],
+    key: str,
+    settings: dict[str, Any],
 ) -> None:
-    """Seal the folder: weights, vectors and what a later command needs to find the same rows, and the same
-    split, again.
+    """Seal the folder: weights of each point that a chain starts from, vectors and what a later command needs
+    to find the same rows, and the same split, again.
     """
-    arrays = {name: np.asarray(getattr(weights, name)) for name in ("matrix", "bias", "shift", "scale")}
+    arrays = {
+        name: np.stack([np.asarray(getattr(point, name)) for point in points])
+        for name in ("matrix", "bias", "shift", "scale")
+    }
     arrays |= {"vectors": loaded.vectors, "existing": loaded.existing}
     if loaded.prefixes is not None:
         arrays["prefixes"] = loaded.prefixes
@@ -61,6 +73,7 @@ def save_run(
         "items": items_mark(loaded.catalogue.ids),
         "key": key,
         "shares": shares,
+        "pooled": loaded.log.pool is not None,
         "parts": PARTS,
         "loggers": sorted({name.rpartition(BESIDE)[2] for name in names}),
         "times": [
@@ -90,20 +103,31 @@ def open_run(folder: Path, loaded: Loaded) -> OffPolicyRun:
             f"{folder}: was learnt from other rows than these; give the log it was learnt from, or learn"
             " again"
         )
-    parts = split(loaded.log, tuple(about["parts"]), about["key"])
-    return OffPolicyRun(read_candidates(folder)[0], parts)
+    shares, key = tuple(about["parts"]), about["key"]
+    judged = loaded.log.take(split_parts(loaded.log, shares, key) > 0)
+    chains = _chains(folder)
+    candidates = [policy for chain in chains for policy in chain]
+    return OffPolicyRun(candidates, split(loaded.log, shares, key), tuple(map(len, chains)), judged)
 
 
 def read_candidates(folder: Path) -> tuple[list[Policy], npt.NDArray[np.float64]]:
-    """The candidates of a sealed run, and the vectors (A, k) that its contexts are means of."""
+    """The candidates of a sealed run, chain after chain, and the vectors (A, k) that its contexts are means
+    of.
+    """
+    return [policy for chain in _chains(folder) for policy in chain], read_arrays(folder / ARRAYS)["vectors"]
+
+
+def _chains(folder: Path) -> list[list[Policy]]:
     from tastemaker.explore.learn.path import Features, build_candidates
     from tastemaker.explore.learn.softmax import Weights
 
-    arrays = read_arrays(folder / ARRAYS)
-    weights = Weights(arrays["matrix"], arrays["bias"], arrays["shift"], arrays["scale"])
-    space = Features(arrays["vectors"], arrays.get("prefixes"))
-    shares = read_about(folder)["shares"]
-    return build_candidates(space, weights, arrays["existing"], shares), arrays["vectors"]
+    arrays, about = read_arrays(folder / ARRAYS), read_about(folder)
+    parts = [arrays[name] for name in ("matrix", "bias", "shift", "scale")]
+    if parts[0].ndim == 2:  # of the first release: one point
+        parts = [part[None] for part in parts]
+    space = Features(arrays["vectors"], arrays.get("prefixes"), about.get("pooled", False))
+    points = [Weights(*values) for values in zip(*parts, strict=True)]
+    return [build_candidates(space, point, arrays["existing"], about["shares"]) for point in points]
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -18,11 +18,13 @@ import pyarrow.compute as pc
 from tastemaker.errors import InputError
 from tastemaker.explore.catalogue import Catalogue
 from tastemaker.explore.estimate.logger import fitted_propensities
+from tastemaker.explore.policy import Policy, Pools
+from tastemaker.explore.preflight import Preflight, preflight
 from tastemaker.explore.table import Columns, Log, check_log
 from tastemaker.flows.data import Data
 from tastemaker.flows.explore.ledger_store import last_gate
 from tastemaker.schema import ANONYMOUS, EventRules
-from tastemaker.store import Database, Workspace, read_any
+from tastemaker.store import Database, Offers, Workspace, read_any
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 ROLES = tuple(part.name for part in fields(Columns) if part.name not in ("context", "r_max"))
@@ -34,7 +36,8 @@ class Source:
 
     context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be. Of
     a workspace: what it served after `since` (default: the last gate) up to `until` (default: now), and,
-    where one is named, by that deployment.
+    where one is named, by that deployment, at the first `places` positions. unit: user, request or row, what
+    is independent; accept: names of checks that may fail.
     """
 
     log: Path | None = None
@@ -47,6 +50,9 @@ class Source:
     since: datetime | None = None
     until: datetime | None = None
     deployment: str = ""
+    unit: str = ""
+    accept: tuple[str, ...] = ()
+    places: int = 1
 
     def columns(self) -> Columns:
         """The columns as `check_log` takes them. Raises InputError on a role that does not exist."""
@@ -77,6 +83,11 @@ class Loaded:
         """(A,) of all actions, or None."""
         return self.catalogue.prefixes
 
+    def preflight(self, policies: Sequence[Policy] = (), rows: Log | None = None) -> Preflight:
+        """Every check of the log (or some rows of it), with what the source accepts."""
+        log, new, source = self.log if rows is None else rows, self.catalogue.new, self.source
+        return preflight(log, self.existing, new, policies, unit=source.unit, accept=source.accept)
+
 
 def load(source: Source) -> Loaded:
     """Read and check everything. Raises InputError naming file, row, column and remedy."""
@@ -94,15 +105,19 @@ def load(source: Source) -> Loaded:
         raise InputError(f"{source.log}: {error}") from None
 
 
-def _loaded(table: pa.Table, catalogue: Catalogue, columns: Columns, source: Source) -> Loaded:
+def _loaded(
+    table: pa.Table, catalogue: Catalogue, columns: Columns, source: Source, pool: Pools | None = None
+) -> Loaded:
     logger = fitted_propensities if source.fit_logger else None
     log = check_log(table, columns, catalogue.ids, logger=logger)
+    if pool is not None:
+        log = replace(log, pool=pool)
     return Loaded(log, catalogue, catalogue.existing(log), source)
 
 
 def _from_workspace(source: Source, root: Path) -> Loaded:
-    """Slates at the first position, joined to events by request and item: what the most rewarding event
-    earned.
+    """Places of slates, each with the pool it was drawn from, joined to events by request and item: what the
+    most rewarding event earned.
     """
     from tastemaker.flows.deploy import in_service
 
@@ -111,12 +126,19 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     data, codes = deployment.data(), deployment.arrays()["codes"]
     source, rows = _served(workspace, source)
     rows = [row for row in rows if row["action"] in data.index]  # what was taken down is no choice any more
+    if any(row["pool"] is not None for row in rows):  # slates of the first release logged none
+        rows = [row for row in rows if row["pool"] is not None]
+    pool = _pools(rows, data)
     vectors = _reduced(deployment.text_vectors().astype(np.float64))
     context = contexts([row["user_id"] for row in rows], data, vectors)
     names = tuple(f"x{number}" for number in range(context.shape[1]))
     # Nobody knows who sends a bare history, so each such request is a unit of its own.
     raw = pa.Table.from_pylist(
-        [row | {"user_id": row["request_id"]} if row["user_id"] == ANONYMOUS else row for row in rows]
+        [
+            {name: value for name, value in row.items() if name not in ("pool", "above")}
+            | ({"user_id": row["request_id"]} if row["user_id"] == ANONYMOUS else {})
+            for row in rows
+        ]
     )
     reference = raw["reference_propensity"]
     if 0 < reference.null_count < len(raw):  # where pi0 served alone, the propensity is what it gave
@@ -125,25 +147,40 @@ def _from_workspace(source: Source, root: Path) -> Loaded:
     for number, name in enumerate(names):
         raw = raw.append_column(name, pa.array(context[:, number]))
     catalogue = Catalogue(tuple(data.item_ids), vectors, codes[:, 0].astype(np.int64))
-    return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source)
+    return _loaded(raw, catalogue, Columns(context=names, r_max=source.r_max), source, pool)
+
+
+def _pools(rows: Sequence[dict[str, Any]], data: Data) -> Pools | None:
+    """What each row's place could show: the pool of its slate less what stands above it; None where none is
+    known.
+    """
+    if not rows or rows[0]["pool"] is None:
+        return None
+    known = data.index
+    return Pools.of(
+        [[known[item] for item in row["pool"] if item in known and item not in row["above"]] for row in rows]
+    )
 
 
 def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str, Any]]]:
-    """First rows of slates in the order they were served, with their rewards; and the source with its times
-    filled in.
+    """First rows of slates in the order they were served, with their rewards, pools and what stood above
+    them; and the source with its times filled in.
     """
     database = Database(workspace.database)
     since, until = source.since or last_gate(database) or BEGINNING, source.until or datetime.now(UTC)
     slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
+    pools, above = Offers(database).pools(), dict[str, tuple[str, ...]]()
     database.close()
     reward = _rewards([event for event in events if event["timestamp"] <= until], workspace.event_rules())
-    rows = [
-        row | {"action": row["item_id"], "reward": reward.get((row["request_id"], row["item_id"]), 0.0)}
-        for row in slates
-        if row["position"] == 0
-        and since < row["timestamp"] <= until
-        and row["policy_id"].startswith(source.deployment)
-    ]
+    rows = []
+    for row in slates:  # in the order of their places
+        request, item = row["request_id"], row["item_id"]
+        over = above.get(request, ())
+        above[request] = (*over, item)
+        asked = since < row["timestamp"] <= until and row["policy_id"].startswith(source.deployment)
+        if asked and row["position"] < source.places:
+            earned = reward.get((request, item), 0.0)
+            rows.append(row | {"action": item, "reward": earned, "pool": pools.get(request), "above": over})
     if not rows:
         what = f"by deployment {source.deployment}" if source.deployment else f"since {since:%Y-%m-%d %H:%M}"
         raise InputError(

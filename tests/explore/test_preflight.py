@@ -1,0 +1,276 @@
+"""What a log is checked for before anything is concluded, from the command line: each fault refuses, by name,
+and goes on only where it is accepted by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from tastemaker.cli.main import app
+from tastemaker.errors import InputError
+from tastemaker.explore.rows import row_marks, spent_again, spent_marks
+from tastemaker.explore.table import Log
+from tastemaker.store import write_table
+
+ROWS, LOGGED, NEW = 600, 10, 2
+Columns = dict[str, Any]
+
+
+def run(*words: object) -> tuple[int, str]:
+    """Exit code and output; an expected error is raised."""
+    result = CliRunner().invoke(app, ["explore", *map(str, words)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def log_columns(rows: int = ROWS, key: int = 0) -> Columns:
+    draws = np.random.default_rng(key)
+    return {
+        "action": [f"a{number}" for number in draws.integers(0, LOGGED, rows)],
+        "reward": (draws.random(rows) < 0.5).astype(int).tolist(),
+        "propensity": [1 / LOGGED] * rows,
+        "x0": draws.normal(size=rows).tolist(),
+        "user_id": [f"{key}u{number}" for number in range(rows)],
+        "request_id": [f"{key}r{number}" for number in range(rows)],
+        "timestamp": [f"2024-01-{1 + number % 28:02} 00:00:00+00:00" for number in range(rows)],
+    }
+
+
+def item_columns() -> Columns:
+    draws, count = np.random.default_rng(1), LOGGED + NEW
+    columns: Columns = {"action": [f"a{number}" for number in range(count)]}
+    columns["new"] = ["False"] * LOGGED + ["True"] * NEW
+    return columns | {f"v{number}": draws.normal(size=count).tolist() for number in range(2)}
+
+
+class Study:
+    """A log and a catalogue as CSV files, and commands on them."""
+
+    def __init__(self, folder: Path, log: Columns | None = None, items: Columns | None = None) -> None:
+        self.folder = folder
+        self.write("log.csv", log or log_columns())
+        self.write("items.csv", items or item_columns())
+
+    def write(self, name: str, columns: Columns) -> Path:
+        """As CSV."""
+        lines = [",".join(columns)] + [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+        (self.folder / name).write_text("\n".join(lines) + "\n")
+        return self.folder / name
+
+    def run(self, command: str, *more: object, log: str = "log.csv") -> tuple[int, str]:
+        """A command on the log and the catalogue."""
+        source = [self.folder / log, "--actions", self.folder / "items.csv", "--context", "x0"]
+        return run(command, *source, *more)
+
+    def learn(self, out: str, *more: object, log: str = "log.csv") -> tuple[int, str]:
+        """A short run in the folder `out`."""
+        return self.run("learn", "--out", self.folder / out, "--steps", 3, "-q", *more, log=log)
+
+    def certify(self, study: str, book: str, *more: object, log: str = "log.csv") -> tuple[int, str]:
+        """The run's certificate, in a folder of the ledger's name."""
+        paths = ["--run", self.folder / study, "--ledger", self.folder / book]
+        return self.run("certify", *paths, "--out", self.folder / f"{book}.out", "-q", *more, log=log)
+
+
+def test_a_sound_log_goes_through_with_times_and_flags_of_a_csv(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    code, printed = study.run("estimate", "--json")
+    values = json.loads(printed)
+    assert code == 0 and values["units"] == ROWS and values["unit"] == "user" and values["accepted"] == []
+    early, late, _ = values["halves"]["ips"]
+    assert early != late and abs((early + late) / 2 - 0.5) < 0.1
+    assert "stationarity" in study.run("estimate")[1] and "27.0 days" in study.run("support")[1]
+    assert study.learn("run")[0] == 0
+    code, printed = study.certify("run", "book.sqlite", "--json")
+    certificate = json.loads(printed)["certificates"][0]
+    assert code in (0, 1) and certificate["units"] > 100 and certificate["accepted"] == []
+    page = (tmp_path / "book.sqlite.out" / "certificate.md").read_text()
+    for words in ("stationarity", "first half of the time", "Persons counted once", "Every check passed"):
+        assert words in page
+
+
+def changed(name: str, change: Callable[[list[Any]], list[Any]]) -> Columns:
+    columns = log_columns()
+    return columns | {name: change(list(columns[name]))}
+
+
+def twice(columns: Columns) -> Columns:
+    return {name: [*values, *values] for name, values in columns.items()}
+
+
+FAULTS: dict[str, tuple[str, Columns]] = {
+    "scale": ("weights", changed("propensity", lambda old: [0.05] * ROWS)),
+    "constant": ("weights", changed("propensity", lambda old: [0.9] * ROWS)),
+    "certain": ("weights", changed("propensity", lambda old: [1.0] * ROWS)),
+    "rare": ("propensities", changed("propensity", lambda old: [1e-9, *old[1:]])),
+    "twice": ("duplicates", twice(log_columns())),
+    "shown": ("catalogue", changed("action", lambda old: [f"a{LOGGED}", *old[1:]])),
+    "few": ("units", changed("user_id", lambda old: [f"u{number % 12}" for number in range(ROWS)])),
+    "ahead": ("time", changed("timestamp", lambda old: ["2999-01-01 00:00:00+00:00", *old[1:]])),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_refused_by_name_and_accepted_by_name(tmp_path: Path, fault: str) -> None:
+    check, columns = FAULTS[fault]
+    study = Study(tmp_path, columns)
+    for command in ("estimate", "learn"):
+        extra = ("--out", tmp_path / "none", "-q") if command == "learn" else ()
+        code, printed = study.run(command, *extra)
+        assert (
+            code == 1
+            and "refused: " in printed
+            and f"{check}: " in printed
+            and f"--accept {check}" in printed
+        )
+    code, printed = study.run("estimate", "--accept", check, "--json")
+    assert code == 0 and json.loads(printed)["accepted"] == [check]
+    assert f"{check}: FAILED" in study.run("support")[1]
+    with pytest.raises(InputError, match="no such check"):
+        study.run("estimate", "--accept", "everything")
+
+
+def test_what_was_accepted_stands_on_the_certificate(tmp_path: Path) -> None:
+    study = Study(tmp_path, FAULTS["scale"][1])
+    assert study.learn("run", "--accept", "weights")[0] == 0
+    code, printed = study.certify("run", "book.sqlite")
+    assert code == 1 and "refused: weights" in printed and not (tmp_path / "book.sqlite.out").exists()
+    assert study.certify("run", "book.sqlite", "--accept", "weights")[0] in (0, 1)
+    page = (tmp_path / "book.sqlite.out" / "certificate.md").read_text()
+    assert "Accepted although it failed: weights" in page and "if what failed (weights)" in page.lower()
+
+
+def test_five_rows_teach_nothing(tmp_path: Path) -> None:
+    study = Study(tmp_path, log_columns(5))
+    code, printed = study.learn("run")
+    assert code == 1 and "too few persons" in printed and not (tmp_path / "run").exists()
+
+
+BAD_CELLS: dict[str, tuple[Columns | None, Columns | None, str]] = {
+    "propensity": (
+        changed("propensity", lambda old: [*old[:4], 1e-300, *old[5:]]),
+        None,
+        "row 5.*'propensity'",
+    ),
+    "context": (changed("x0", lambda old: [*old[:2], 1e308, *old[3:]]), None, "row 3.*'x0'"),
+    "vector": (None, item_columns() | {"v0": ["nan", *item_columns()["v0"][1:]]}, "row 1.*'v0'"),
+    "flag": (
+        None,
+        item_columns() | {"new": ["perhaps", *item_columns()["new"][1:]]},
+        "row 1.*'new'.*perhaps",
+    ),
+    "moment": (changed("timestamp", lambda old: ["soon", *old[1:]]), None, "row 1.*'timestamp'.*soon"),
+}
+
+
+@pytest.mark.parametrize("cell", BAD_CELLS)
+def test_impossible_cells_are_named(tmp_path: Path, cell: str) -> None:
+    log, items, words = BAD_CELLS[cell]
+    study = Study(tmp_path, log, items)
+    for command in ("support", "estimate"):
+        with pytest.raises(InputError, match=words):
+            study.run(command)
+    with pytest.raises(InputError, match=words):
+        study.learn("run")
+
+
+def test_a_list_with_a_hole_is_named(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    items = pa.table({"action": [f"a{number}" for number in range(12)], "vector": [[1.0, float("nan")]] * 12})
+    write_table(tmp_path / "items.parquet", items)
+    with pytest.raises(InputError, match=r"row 1, column 'vector'.*not finite"):
+        run("estimate", study.folder / "log.csv", "--actions", tmp_path / "items.parquet")
+
+
+def test_opened_rows_stay_opened(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    assert study.learn("run")[0] == 0 and study.certify("run", "book.sqlite")[0] in (0, 1)
+    backwards = {name: values[::-1] for name, values in log_columns().items()}
+    study.write("backwards.csv", backwards)
+    study.write(
+        "longer.csv", {name: [*values, *log_columns(300, 7)[name]] for name, values in log_columns().items()}
+    )
+    study.write("others.csv", log_columns(ROWS, 8))
+    for name, key in (("log.csv", 1), ("backwards.csv", 0), ("longer.csv", 2)):
+        out = f"{name}.run"
+        assert study.learn(out, "--key", key, log=name)[0] == 0
+        for book in ("book.sqlite", "another.sqlite"):
+            with pytest.raises(InputError, match="rows of S3 were opened before"):
+                study.certify(out, book, log=name)
+    assert study.learn("fresh", log="others.csv")[0] == 0
+    assert study.certify("fresh", "book.sqlite", log="others.csv")[0] in (0, 1)
+
+
+def test_rows_that_only_look_alike_are_not_the_same_rows() -> None:
+    def plain(key: int) -> Log:
+        draws = np.random.default_rng(key)
+        return Log(np.zeros((500, 0)), draws.integers(0, 5, 500), draws.integers(0, 2, 500) * 1.0,
+                   np.full(500, 0.2), list("abcde"))  # fmt: skip
+
+    opened = spent_marks(plain(0))
+    assert spent_again(plain(0).take(np.arange(500)[::-1]), opened) == 500 and not spent_again(
+        plain(1), opened
+    )
+    wide = Log(np.zeros((2, 0)), np.array([0, 1]), np.zeros(2), np.full(2, 0.5), ["a", "b"],
+               user=np.array(["u", "longer"]))  # fmt: skip
+    assert row_marks(wide)[0] == row_marks(wide.take(np.array([0])))[0]  # whatever else the array holds
+
+
+def test_terms_are_set_once(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.write("others.csv", log_columns(ROWS, 8))
+    assert study.learn("run")[0] == 0 and study.certify("run", "book.sqlite")[0] in (0, 1)
+    assert study.learn("second", log="others.csv")[0] == 0
+    for option, value, promised in (
+        ("--c", 0.5, "--c 0.95"),
+        ("--floor", 0.5, "--floor 0.9"),
+        ("--delta", 0.2, "--delta 0.05"),
+        ("--gates", 1, "--gates 5"),
+    ):
+        with pytest.raises(InputError, match=f"promises {promised}, which was set once"):
+            study.certify("second", "book.sqlite", option, value, log="others.csv")
+    with pytest.raises(InputError, match=r"--delta 0\.9: a promise that fails more often"):
+        study.certify("second", "new.sqlite", "--delta", 0.9, log="others.csv")
+    assert study.certify("second", "book.sqlite", "--c", 0.95, log="others.csv")[0] in (0, 1)
+
+
+def test_a_fitted_logger_is_a_condition_of_the_claim(tmp_path: Path) -> None:
+    study = Study(tmp_path, {name: part for name, part in log_columns(900).items() if name != "propensity"})
+    assert study.learn("run", "--fit-logger", "--accept", "weights")[0] == 0
+    assert study.certify("run", "book.sqlite", "--fit-logger", "--accept", "weights")[0] in (0, 1)
+    page = (tmp_path / "book.sqlite.out" / "certificate.md").read_text()
+    assert "if the fitted logger is the true one" in page.lower()
+
+
+def test_a_policy_of_ones_own_by_a_column(tmp_path: Path) -> None:
+    # Twice as fond of the first five actions: .15 each, and .05 of the others.
+    columns = log_columns()
+    columns["mine"] = [0.15 if int(action[1:]) < 5 else 0.05 for action in columns["action"]]
+    study = Study(tmp_path, columns)
+    code, printed = study.run("estimate", "--policy", "target", "--column", "target=mine", "--json")
+    values = {row["estimator"]: row for row in json.loads(printed)["estimates"]}
+    expected = np.mean(np.array(columns["mine"]) / 0.1 * np.array(columns["reward"]))
+    assert code == 0 and values["ips"]["value"] == pytest.approx(expected) and "dr" not in values
+    assert "mean weight" in study.run("support", "--policy", "target", "--column", "target=mine")[1]
+    with pytest.raises(InputError, match="--column target=NAME"):
+        study.run("estimate", "--policy", "target")
+    wrong = columns | {"mine": [0.9] * ROWS}
+    study.write("wrong.csv", wrong)
+    code, printed = study.run("estimate", "--policy", "target", "--column", "target=mine", log="wrong.csv")
+    assert code == 1 and "refused: weights: mean weight of the policy 9.0000" in printed
+
+
+def test_how_many_rows_a_lift_takes() -> None:
+    few = json.loads(run("power", "--lift", 0.5, "--click-rate", 0.1, "--json")[1])
+    more = json.loads(run("power", "--lift", 0.1, "--click-rate", 0.1, "--candidates", 4, "--json")[1])
+    assert few["rows"] < more["rows"] and few["rows_to_certify"] == pytest.approx(0.3 * few["rows"], abs=1)
+    assert "no number of rows" in run("power", "--lift", -0.5, "--click-rate", 0.1)[1]
