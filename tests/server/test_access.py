@@ -69,7 +69,7 @@ class Town:
         self.key = {role: self.keys.add(role, role) for role in KEYED}
         revoked = self.keys.add("app", "gone")
         access = AccessSettings(per_person=0, per_key=0, fresh=0)
-        self.app = create_app(self.service, ServerSettings(access=replace(access, **settings)))
+        self.app = create_app(self.service, ServerSettings(access=replace(access, **settings), deadline=60))
         self.access: Access = self.app.state.access
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8765")
         self.client.__enter__()
