@@ -39,6 +39,7 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     401: {"model": ProblemOut, "description": "no valid key or token"},
     403: {"model": ProblemOut, "description": "the key or token does not allow it"},
     409: {"model": ProblemOut, "description": "an id stands for something else already"},
+    413: {"model": ProblemOut, "description": "the body is too large"},
     422: {"model": ProblemOut, "description": "the request's shape is wrong"},
     429: {"model": ProblemOut, "description": "too much is waiting; `Retry-After` says when to come back"},
     503: {"model": ProblemOut, "description": "not ready, stopping, or out of time; `Retry-After` as above"},

@@ -95,14 +95,10 @@ def _readable(error: RequestValidationError) -> str:
 
 
 def methods_at(app: FastAPI, path: str) -> set[str]:
-    """The methods of the routes at a path, whatever stands before them."""
-    known = {
-        method
-        for router in app.state.routers
-        for route in router.routes
-        if route.path_regex.match(path)
-        for method in route.methods
-    }
+    """The methods of the first route at a path, and of those that share its address."""
+    routes = [route for router in app.state.routers for route in router.routes]
+    first = next((route.path for route in routes if route.path_regex.match(path)), None)
+    known = {method for route in routes if route.path == first for method in route.methods}
     return known | {"HEAD"} if "GET" in known else known
 
 

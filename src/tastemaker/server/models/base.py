@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5 and 5.0 are the same; true and "5" are none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
 ITEM_EXAMPLE: JsonDict = {
     "item_id": "oneills1850-0413",
     "title": "The Blackbird",

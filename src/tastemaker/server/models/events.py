@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_val
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_of
-from tastemaker.server.models.base import Identifier, In, Out
+from tastemaker.server.models.base import Identifier, In, Out, Whole
 
 
 def _name(text: str) -> str:
@@ -43,7 +43,7 @@ class EventIn(In):
         description="of a play: the share heard, 0 to 1; of a rating: the rating",
     )
     request_id: Identifier | None = Field(default=None, description="the slate it came from")
-    position: int | None = Field(default=None, ge=0, strict=True, description="the row of that slate")
+    position: Whole | None = Field(default=None, ge=0, description="the row of that slate")
     timestamp: AwareDatetime | None = Field(
         default=None, description="when it happened, with its zone; default: when it arrived"
     )
@@ -123,7 +123,7 @@ class AnswerIn(In):
 
     question_id: Identifier
     user_id: Identifier
-    answer: int | None = Field(ge=1, le=5, strict=True)
+    answer: Whole | None = Field(ge=1, le=5)
 
     model_config = ConfigDict(
         extra="forbid",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from tastemaker.server.models.base import ITEM_EXAMPLE, Identifier, In, Out
+from tastemaker.server.models.base import ITEM_EXAMPLE, Identifier, In, Out, Whole
 from tastemaker.server.models.catalogue import Item
 
 _REASON: JsonDict = {
@@ -19,7 +19,7 @@ class RecommendationRequest(In):
 
     user_id: Identifier | None = None
     history: list[Identifier] | None = Field(default=None, max_length=1000)
-    k: int = Field(default=10, ge=1, le=100, strict=True, description="rows wanted")
+    k: Whole = Field(default=10, ge=1, le=100, description="rows wanted")
     filters: dict[str, list[str]] = Field(default_factory=dict, description="per field, the values that pass")
     exclude: list[Identifier] = Field(
         default_factory=list, max_length=5000, description="item ids never to show"
@@ -28,9 +28,7 @@ class RecommendationRequest(In):
         default=None,
         description="your own name for this request: a retry with the same one gets the same slate for a day",
     )
-    deadline_ms: int | None = Field(
-        default=None, ge=1, le=60_000, strict=True, description="give up after this long"
-    )
+    deadline_ms: Whole | None = Field(default=None, ge=1, le=60_000, description="give up after this long")
     confirm: bool = Field(
         default=False,
         strict=True,
