@@ -351,12 +351,14 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     Settings, tables, every artifact's checksums, the database, leftovers, disk and optional packages; exit
     code 2 when something is broken. Example: tastemaker doctor -w shop
     """
+    from tastemaker.flows.anomalies import anomalies
     from tastemaker.flows.deploy import faults
     from tastemaker.store import diagnose
+    from tastemaker.store.workspace import Workspace as Store
 
     findings = diagnose(workspace)
     if findings[0].subject != "settings" or findings[0].level == "ok":
-        findings += faults(workspace)
+        findings += [*faults(workspace), *anomalies(Store.open(workspace))]
     levels = [finding.level for finding in findings]
     errors, warnings = levels.count("error"), levels.count("warn")
     summary = f"{errors} broken, {warnings} to look at" if errors or warnings else "nothing is wrong"

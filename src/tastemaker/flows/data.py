@@ -17,6 +17,7 @@ import tastemaker.schema as schema
 from tastemaker.corpus.events import Histories, histories, taste
 from tastemaker.corpus.splits import Split, leave_one_out, time_split
 from tastemaker.errors import ArtifactError
+from tastemaker.flows.anomalies import capped
 from tastemaker.schema import EventRules
 from tastemaker.stats.random import hashed_order
 from tastemaker.store import Database, Workspace, fingerprint, read_table, write_bytes, write_table
@@ -154,7 +155,7 @@ def last_snapshot(workspace: Workspace) -> Snapshot | None:
 
 def telling_events(workspace: Workspace) -> pa.Table:
     """What the server stored of people who want something of the catalogue or do not, undone events left
-    out, as `schema.INTERACTIONS`.
+    out, as `schema.INTERACTIONS`; of one person no more than `anomalies.capped` lets count.
     """
     if not workspace.database.exists():
         return schema.INTERACTIONS.empty_table()
@@ -164,7 +165,7 @@ def telling_events(workspace: Workspace) -> pa.Table:
     signs = workspace.event_rules().signs(events["kind"], events["value"])
     known = pc.is_in(events["item_id"], value_set=workspace.table("items")["item_id"].combine_chunks())
     telling = events.filter(pc.and_(known, pa.array(np.asarray(signs) != 0)))
-    return workspace.tombstones.without(telling)[0]
+    return capped(workspace.tombstones.without(telling)[0])
 
 
 def events_mark(events: pa.Table) -> str:
