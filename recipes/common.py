@@ -19,6 +19,13 @@ from tastemaker.store.files import plain
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def benchmark(folder: Path, file: str) -> Path:
+    """The file of a benchmark data set; where it is missing, one line that says so ends the recipe."""
+    if not (folder / file).is_file():
+        raise SystemExit(f"{folder / file}: this benchmark data is missing; put it there, or name its folder")
+    return folder / file
+
+
 def parser(main: Callable[..., object], quick: str) -> argparse.ArgumentParser:
     """The arguments of a recipe: --out, --seed, --quick (what `quick` says); a recipe adds its own."""
     module = inspect.getmodule(main)

@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from recipes.common import DATA
+from recipes.common import DATA, benchmark
 from tastemaker.errors import InputError
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log
@@ -32,7 +32,9 @@ def load_catalogue(
     users with 5 of them or more, at random.
     """
     folder = folder or DATA / "amazon-beauty-2014"
-    items, bought = pq.read_table(folder / "items.parquet"), pq.read_table(folder / "interactions.parquet")
+    items, bought = (
+        pq.read_table(benchmark(folder, name)) for name in ("items.parquet", "interactions.parquet")
+    )
     often = [item for item, _ in Counter(bought["item_id"].to_pylist()).most_common(ITEMS)]
     words = dict(zip(items["item_id"].to_pylist(), items["attributes"].to_pylist(), strict=True))
     texts = [" ".join(word.replace(" ", "_") for word in words[item] or ()) for item in often]

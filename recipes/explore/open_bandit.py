@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from recipes.common import DATA, parser, read_arguments, save_figure, show_table
+from recipes.common import DATA, benchmark, parser, read_arguments, save_figure, show_table
 from recipes.explore.shrunk import dros, switch_dr
 from tastemaker.explore.bounds import lower_bound
 from tastemaker.explore.estimate import (
@@ -43,7 +43,7 @@ def read_log(folder: Path) -> Log:
     """One campaign; the context is the slot, from 0. item_id means the same in both folders, hashed features
     do not.
     """
-    table = read_any(folder / "men.csv.gz")
+    table = read_any(benchmark(folder, "men.csv.gz"))
     slot = pa.compute.subtract(table["position"].cast(pa.int64()), 1)
     table = table.append_column("slot", slot.cast(pa.float64()))
     for name in ("click", "propensity_score"):
