@@ -19,23 +19,28 @@ from matplotlib.figure import Figure
 
 from recipes.common import DATA, parser, read_arguments, save_figure, show_table
 from tastemaker.cli.progress import progress
-from tastemaker.flows.evaluation.evaluate import BASELINES, OURS, SASREC, evaluate_workspace
+from tastemaker.flows.evaluation.evaluate import ALONE, BASELINES, OURS, SASREC, evaluate_workspace
+from tastemaker.flows.evaluation.sections import SIMPLE, in_words
 from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.train import run_stages
 from tastemaker.stats.intervals import bootstrap, paired_bootstrap
 from tastemaker.stats.ranking import ndcg_at, recall_at
-from tastemaker.store import Workspace, read_arrays
+from tastemaker.store import Workspace, read_arrays, write_arrays
 from tastemaker.store.settings import SETTINGS_FILE
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "beauty": ("amazon-beauty-2014", {"remove_seen": True}),
     "office": ("amazon-office-2018", {"remove_seen": False}),
 }
+CONTROL = "SASRec with the same memory"
 Ranks = dict[str, npt.NDArray[Any]]
 
 
 def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequence[str]) -> Ranks:
-    """Ranks of the test targets (0 = not found) by system, of one workspace brought up to date."""
+    """Ranks of the test targets (0 = not found) by system, of one workspace brought up to date; what an
+    earlier run measured of the same model is read back.
+    """
     if not (folder / SETTINGS_FILE).exists():
         Workspace.create(folder, dials)
     workspace = Workspace.open(folder)
@@ -43,32 +48,46 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
         ingest_files(folder, data / "items.parquet", data / "interactions.parquet")
     with progress() as report:
         run_stages(folder, report, until="memory")
-        run = Path(evaluate_workspace(folder, baselines, "test", 0, report)["run"])
-    names = {one["name"] for one in json.loads((run / "metrics.json").read_text())["metrics"]["methods"]}
-    return {
-        _stem(name): ranks for name, ranks in read_arrays(run / "ranks.safetensors").items() if name in names
-    }
+        mark = Pipeline(workspace, report).fingerprint("memory")
+        done = folder / f"test-{mark[:12]}-{len(baselines)}.safetensors"
+        if not done.exists():
+            run = Path(evaluate_workspace(folder, baselines, "test", 0, report)["run"])
+            metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+            names = {one["name"] for one in metrics["methods"]}
+            ranks = read_arrays(run / "ranks.safetensors")
+            write_arrays(done, {_stem(name): own for name, own in ranks.items() if name in names})
+    return dict(read_arrays(done))
 
 
-def summarise(seeds: Sequence[Ranks], against: str) -> list[dict[str, Any]]:
-    """One row a system: mean over seeds of R@10 and N@10 with user-bootstrap intervals, spread, and our
-    paired difference.
+def summarise(seeds: Sequence[Ranks]) -> tuple[list[dict[str, Any]], str]:
+    """One row a system: mean over seeds of R@10 and N@10 with user-bootstrap intervals and the spread of the
+    seeds; then our paired differences; and in words whether counting is enough.
     """
+    measures = {"R@10": recall_at, "N@10": ndcg_at}
+    means = {
+        name: {label: np.stack([m(one[name], 10) for one in seeds]) for label, m in measures.items()}
+        for name in seeds[0]
+    }
     rows = []
-    for name in seeds[0]:
+    for name, own in means.items():
         row: dict[str, Any] = {"system": name}
-        for label, measure in (("R@10", recall_at), ("N@10", ndcg_at)):
-            by_seed = np.stack([measure(one[name], 10) for one in seeds])
+        for label, by_seed in own.items():
             found = bootstrap(by_seed.mean(axis=0), 0)
             row[label] = f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
             row[f"{label} of seeds"] = " ".join(f"{value:.4f}" for value in by_seed.mean(axis=1))
-            if against in seeds[0] and name == OURS:
-                other = np.stack([measure(one[against], 10) for one in seeds]).mean(axis=0)
-                gap = paired_bootstrap(by_seed.mean(axis=0), other, 0)
-                row[f"{label} less {against}"] = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
         rows.append(row)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    return [{column: row.get(column, "") for column in columns} for row in rows]
+    simple = {name: means[name]["N@10"].mean(axis=0) for name in SIMPLE if name in means}
+    best = max(simple, key=lambda name: float(simple[name].mean()))
+    for ours, other in ((ALONE, SASREC), (OURS, SASREC), (OURS, CONTROL), (ALONE, best), (OURS, best)):
+        if ours in means and other in means:
+            row = {"system": f"{ours} minus {other}, paired"}
+            for label in measures:
+                gap = paired_bootstrap(means[ours][label].mean(axis=0), means[other][label].mean(axis=0), 0)
+                row[label] = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+            rows.append(row)
+    columns = list(rows[0])
+    words = in_words(means[OURS]["N@10"].mean(axis=0), simple, OURS)
+    return [{column: row.get(column, "") for column in columns} for row in rows], words
 
 
 def draw(seeds: Sequence[Ranks]) -> Figure:
@@ -103,6 +122,8 @@ def main() -> None:
     )
     found.add_argument("--seeds", default="0,1,2")
     arguments = read_arguments(found, "next_item")
+    arguments.out = arguments.out / Path(arguments.data).name
+    arguments.out.mkdir(parents=True, exist_ok=True)
     name, dials = SETS.get(arguments.data, (arguments.data, {}))
     data = DATA / name if arguments.data in SETS else Path(name)
     baselines = [one for one in BASELINES if one != "sasrec" or not arguments.quick]
@@ -119,7 +140,8 @@ def main() -> None:
         )
         for seed in seeds
     ]
-    show_table(arguments.out, summarise(runs, SASREC), title)
+    rows, words = summarise(runs)
+    show_table(arguments.out, rows, title, words)
     save_figure(arguments.out, draw(runs))
 
 

@@ -28,7 +28,7 @@ from tastemaker.flows.retention.live.deployed import load_deployed
 from tastemaker.flows.retention.live.fit import fit_live
 from tastemaker.flows.search import Searcher
 from tastemaker.flows.stages.trained import trained_parts
-from tastemaker.flows.train import BUILDERS, ORDER
+from tastemaker.flows.train import BUILDERS, order
 from tastemaker.retention.features import SERVED, matrix
 from tastemaker.retention.proxy import predict_arrays
 from tastemaker.retrieve.evaluation import rank_in_lists
@@ -89,11 +89,11 @@ def measured(workspace: Workspace, town: Town, mark: str) -> dict[str, Any]:
     """Each measure (U,) of the model that a workspace's dials ask for, trained if it is not there."""
     with progress(True) as report:
         pipeline = Pipeline(workspace, report)
-        for name in ORDER[: ORDER.index("memory") + 1]:
+        for name in order(pipeline, "memory"):
             pipeline.run(name, BUILDERS[name])
     searcher = Searcher(trained_parts(pipeline))
     targets = pipeline.data.split.test
-    result = searcher.remember(targets.context, searcher.search_all(targets.context))
+    (result,) = searcher.search_all(targets.context)
     lists = [entry.items for entry in result]
     ranks = rank_in_lists(lists, targets.target)
     proxy = load_deployed(workspace, mark)

@@ -7,6 +7,8 @@ in a behaviour task would give the answer away.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -49,22 +51,48 @@ def behaviour_examples(
     -------
     EXAMPLES table, source "behaviour".
     """
+    start, stop, learn_from = _cut(train, max_items, targets)
+    tokens, events, offsets = _layout(train, codes, vocabulary, start, stop)
+    loss = events >= np.repeat(learn_from, np.diff(offsets))
+    return pack(tokens, loss if targets is None else loss & targets[events], offsets, "behaviour")
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Histories cut to what a model reads at once: items (T,) indices, target (T,) what is to be predicted,
+    offsets (W + 1,).
+    """
+
+    items: Ints
+    target: Bools
+    offsets: Ints
+
+
+def windows(train: Histories, max_items: int = 50, targets: Bools | None = None) -> Windows:
+    """The windows of `behaviour_examples`, one position an item."""
+    start, stop, learn_from = _cut(train, max_items, targets)
+    events = _ragged(start, stop - start)
+    target = events >= np.repeat(learn_from, stop - start)
+    offsets = np.concatenate([[0], np.cumsum(stop - start)]).astype(np.int64)
+    return Windows(train.items[events], target if targets is None else target & targets[events], offsets)
+
+
+def _cut(train: Histories, max_items: int, targets: Bools | None) -> tuple[Ints, Ints, Ints]:
+    """Of each window: its first event, the one after its last, and the first one with loss."""
     stride = _checked(max_items)
     extra = np.maximum(train.lengths - max_items, 0)
-    windows = np.where(train.lengths > 0, 1 - (-extra // stride), 0)
-    owners = np.repeat(np.arange(len(train)), windows)
-    back = np.repeat(windows, windows) - 1 - _ragged(np.zeros_like(windows), windows)  # oldest window first
+    count = np.where(train.lengths > 0, 1 - (-extra // stride), 0)
+    owners = np.repeat(np.arange(len(train)), count)
+    back = np.repeat(count, count) - 1 - _ragged(np.zeros_like(count), count)  # oldest window first
     stop = train.offsets[1:][owners] - back * stride
     begin = train.offsets[:-1][owners]
     start = np.maximum(stop - max_items, begin)
     learn_from = np.where(start == begin, start, np.maximum(stop - stride, start))
-    if targets is not None:
-        before = np.concatenate([[0], np.cumsum(targets)])
-        some = before[stop] > before[learn_from]
-        start, stop, learn_from = start[some], stop[some], learn_from[some]
-    tokens, events, offsets = _layout(train, codes, vocabulary, start, stop)
-    loss = events >= np.repeat(learn_from, np.diff(offsets))
-    return pack(tokens, loss if targets is None else loss & targets[events], offsets, "behaviour")
+    if targets is None:
+        return start, stop, learn_from
+    before = np.concatenate([[0], np.cumsum(targets)])
+    some = before[stop] > before[learn_from]
+    return start[some], stop[some], learn_from[some]
 
 
 def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histories:

@@ -232,10 +232,12 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     artifacts = workspace.artifacts
     weight = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())["weight"]
     inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
-    for kind, below in (("sft", "cpt"), ("cpt", "corpus"), ("corpus", "base"), ("base", "tokens")):
+    kind = "sft"
+    while kind != "tokens":
         about = artifacts.verify(kind, mark, full=False)
         inputs, settings = about["inputs"], settings | about["settings"]
-        mark = inputs[below]
+        kind = next(one for one in ("tokens", "base", "corpus", "cpt") if one in inputs)
+        mark = inputs[kind]
     refits = [
         one.fingerprint
         for one in artifacts.finished()

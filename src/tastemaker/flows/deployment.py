@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, Snapshot, load_data
-from tastemaker.flows.search import Parts
+from tastemaker.flows.search import Parts, with_model
 from tastemaker.retrieve.baselines import content_knn, popularity
 from tastemaker.retrieve.evaluation import Floats, Score, Sequences
 from tastemaker.retrieve.memory import Memory
@@ -143,19 +143,12 @@ class Deployment:
         memory = None
         if self.memory:
             memory = Memory.load(arrays, float(arrays["decay"][0]), len(data.item_ids))
-        language, score = None, None
-        if self.base.kind:
-            from tastemaker.lm.base import load
-
-            folder = self.workspace.artifacts.get(self.base.kind, self.base.model)
-            model, vocabulary = load(folder / "model")
-            assert vocabulary is not None
-            language = model, vocabulary
-        else:
-            score = neighbours_then_popularity(data, arrays.get("vectors"))
         sizes = tuple(int(size) for size in arrays["sizes"])
-        codes = np.asarray(arrays["codes"], np.int32)
-        return Parts(data, settings, codes, sizes, language, score, memory, self.base.weight, versions)
+        parts = Parts(data, settings, np.asarray(arrays["codes"], np.int32), sizes)
+        parts = replace(parts, memory=memory, weight=self.base.weight, versions=versions)
+        if not self.base.kind:
+            return replace(parts, score=neighbours_then_popularity(data, arrays.get("vectors")))
+        return with_model(parts, self.workspace.artifacts.get(self.base.kind, self.base.model) / "model")
 
 
 def neighbours_then_popularity(data: Data, vectors: Floats | None) -> Score:

@@ -39,9 +39,11 @@ class Stage:
     plugins: str = ""
 
 
-TRAINING = ("seed", "batch", "learning_rate", "dropout", "weight_decay")
-PASSES = (*TRAINING, "sft_epochs", "thinning", "max_items")
-STAGES = (
+PASSES = ("seed", "batch", "sft_epochs", "thinning", "max_items")
+SMALL = (*PASSES, "learning_rate", "dropout", "weight_decay", "dense", "layers", "width")
+PRETRAINED = (*PASSES, "base_learning_rate", "base_dropout", "base_weight_decay")
+CPT = ("seed", "batch", "cpt_learning_rate", "base_dropout", "base_weight_decay")
+FIRST = (
     Stage("vectors", (), ("seed", "split", "text_view"), version=2, plugins="encoders"),
     Stage(
         "tokens",
@@ -50,15 +52,33 @@ STAGES = (
         version=2,
         plugins="tokenizers",
     ),
-    Stage("base", ("tokens",), ("seed", "base", "keep_tokens", "layers", "width")),
-    Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt_epochs", "max_items"), version=2),
-    Stage("cpt", ("corpus",), TRAINING, resume=True),
-    Stage("sft", ("cpt",), PASSES, version=2, resume=True, extras=("reward",)),
-    Stage("memory", ("sft",), ("seed", "memory"), version=2),
-    Stage("refit", ("sft",), PASSES, resume=True, extras=("reward",)),
+)
+LAST = (
+    Stage("memory", ("sft",), ("seed", "memory"), version=3),
     Stage("sasrec", (), ("seed", "split", "sasrec_epochs"), resume=True),
 )
-BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def _fine_tuning(before: str, settings: tuple[str, ...]) -> tuple[Stage, Stage]:
+    return (
+        Stage("sft", (before,), settings, version=3, resume=True, extras=("reward",)),
+        Stage("refit", ("sft",), settings, version=2, resume=True, extras=("reward",)),
+    )
+
+
+STAGES: dict[bool, dict[str, Stage]] = {
+    pretrained: {stage.name: stage for stage in (*FIRST, *middle, *LAST)}
+    for pretrained, middle in {
+        False: _fine_tuning("tokens", SMALL),
+        True: (
+            Stage("base", ("tokens",), ("seed", "base", "keep_tokens")),
+            Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt", "max_items"), version=3),
+            Stage("cpt", ("corpus",), CPT, version=2, resume=True),
+            *_fine_tuning("cpt", PRETRAINED),
+        ),
+    }.items()
+}
+KINDS = tuple(dict.fromkeys(name for stages in STAGES.values() for name in stages))
 
 
 class Pipeline:
@@ -69,6 +89,7 @@ class Pipeline:
         from.
         """
         self.workspace, self.report = workspace, report
+        self.stages = STAGES[workspace.settings.base != "small"]
         self.tables = workspace.tables_fingerprint() if snapshot is None else snapshot.tables
         last = last_snapshot(workspace) if snapshot is None else snapshot
         self.snapshot = last if last is not None and last.tables == self.tables else Snapshot(self.tables)
@@ -87,11 +108,12 @@ class Pipeline:
     def inputs(self, name: str) -> dict[str, str]:
         """Fingerprints of everything the stage is made from."""
         media = {"media": self.media} if name == "vectors" and self.media else {}
-        return self.snapshot.inputs | media | {one: self.fingerprint(one) for one in BY_NAME[name].inputs}
+        before = {one: self.fingerprint(one) for one in self.stages[name].inputs}
+        return self.snapshot.inputs | media | before
 
     def settings(self, name: str) -> Mapping[str, Any]:
         """The settings the stage depends on."""
-        stage, chosen = BY_NAME[name], asdict(self.workspace.settings)
+        stage, chosen = self.stages[name], asdict(self.workspace.settings)
         extras = [name for name in stage.extras if chosen[name]]
         used = {"tokenizers": [self.workspace.settings.tokenizer]}.get(stage.plugins)
         installed = plugins.versions(stage.plugins, used) if stage.plugins else {}
@@ -100,7 +122,7 @@ class Pipeline:
 
     def fingerprint(self, name: str) -> str:
         """What the stage's artifact is called."""
-        return fingerprint(name, self.inputs(name), self.settings(name), BY_NAME[name].version)
+        return fingerprint(name, self.inputs(name), self.settings(name), self.stages[name].version)
 
     def finished(self, name: str) -> bool:
         """Whether the artifact is there."""
@@ -127,6 +149,6 @@ class Pipeline:
             lambda partial: build(self, partial),
             inputs=self.inputs(name),
             settings=self.settings(name),
-            resume=BY_NAME[name].resume,
+            resume=self.stages[name].resume,
         )
         return folder, reused

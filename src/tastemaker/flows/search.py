@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,19 +14,21 @@ import numpy.typing as npt
 
 from tastemaker.corpus.behaviour import context_tokens
 from tastemaker.corpus.events import Histories
+from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import Data, attribute_words
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
-from tastemaker.retrieve.candidates import Candidates, best_of, first
-from tastemaker.retrieve.evaluation import Score
-from tastemaker.retrieve.memory import Memory, weighed
+from tastemaker.retrieve.candidates import Candidates, best_of, first, nothing
+from tastemaker.retrieve.evaluation import Score, rank_in_lists, rank_of_target
+from tastemaker.retrieve.memory import Memory, evidence, weighed
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store.settings import Settings
 
 Ints = npt.NDArray[np.int64]
 EMPTY = np.empty(0, np.int64)
-BLOCK = 2048
+BLOCK, SCORES = 2048, 4_000_000  # histories, and scores of theirs, held at once
+LATE = "the deadline passed before this request was answered"
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -45,9 +49,9 @@ class Constrained(Protocol):
 class Parts:
     """What a searcher is made of, loaded and matching.
 
-    codes: (N, L) Semantic IDs in item order, of level sizes `sizes`. language: model and vocabulary; where it
-    is None, `score` says how well each item fits a history. memory, weight: transitions beside the model and
-    how much they weigh. versions: what the parts are called in answers.
+    codes: (N, L) Semantic IDs in item order, of level sizes `sizes`. score: how well each item fits a
+    history; where it is None, `language`, model and vocabulary, is searched. memory, weight: transitions
+    beside the model and how much they weigh. versions: what the parts are called in answers.
     """
 
     data: Data
@@ -59,6 +63,25 @@ class Parts:
     memory: Memory | None = None
     weight: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def with_model(parts: Parts, folder: Path) -> Parts:
+    """The parts with the model of a folder: the small one, or a causal language model with a token a code.
+
+    Raises ModelError naming the file when it is damaged or belongs to another catalogue.
+    """
+    from tastemaker.lm.base import device_of, load
+    from tastemaker.lm.items import FILE, load_items
+
+    device = device_of(parts.settings.device)
+    if (folder / FILE).exists():
+        from tastemaker.retrieve.items import ItemScorer
+
+        model = load_items(folder, device)
+        return replace(parts, score=ItemScorer(model, parts.data.item_ids, parts.codes, parts.sizes))
+    network, vocabulary = load(folder)
+    assert vocabulary is not None
+    return replace(parts, language=(network.to(device), vocabulary))
 
 
 class Deployed(Protocol):
@@ -83,7 +106,7 @@ class Searcher:
         self.vocabulary: Vocabulary | None = None
         self.retriever: LanguageModelRetriever | None = None
         self.score = parts.score
-        if parts.language is not None:
+        if parts.language is not None and parts.score is None:
             model, self.vocabulary = parts.language
             decoder = Decoder.of(model, self.vocabulary)
             self.retriever = LanguageModelRetriever(decoder, self.trie, normalise="siblings")
@@ -145,46 +168,96 @@ class Searcher:
         }
 
     def search(
-        self, histories: Histories, allowed: Sequence[Allowed], beam: int, deadline: float | None = None
-    ) -> list[Candidates]:
-        """What is found without the memory: one constrained beam search for all, `beam` wide."""
-        if self.retriever is None or self.vocabulary is None:
-            assert self.score is not None
-            scores = self.score(histories)
-            return [best_of(own, filter_, beam) for own, filter_ in zip(scores, allowed, strict=True)]
+        self,
+        histories: Histories,
+        allowed: Sequence[Allowed],
+        width: int,
+        weights: Sequence[float],
+        deadline: float | None = None,
+    ) -> list[list[Candidates]]:
+        """For each weight of the memory, the `width` best allowed items of every history.
+
+        The small model scores all items exactly, and what the memory adds is added to all. A language model
+        with a token a code proposes what one constrained beam search finds, and the memory orders that.
+        """
+        if self.score is not None:
+            if deadline is not None and time.monotonic() >= deadline:
+                return [[nothing(own.reason or LATE) for own in allowed] for _ in weights]
+            scores, known = self.score(histories), self._remembered(histories, weights)
+            return [
+                [best_of(own, filter_, width) for own, filter_ in zip(table, allowed, strict=True)]
+                for table in (scores + weight * known for weight in weights)
+            ]
+        assert self.retriever is not None and self.vocabulary is not None
         tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.settings.max_items)
         prompts = [tokens[row, : lengths[row]] for row in range(len(histories))]
-        return self.retriever.generate(prompts, beam, beam, allowed, deadline)
-
-    def remember(self, histories: Histories, candidates: Sequence[Candidates]) -> list[Candidates]:
-        """Candidates with the evidence of the memory of transitions added."""
+        plain = self.retriever.generate(prompts, width, width, allowed, deadline)
         if self.memory is None:
-            return list(candidates)
-        counts = (self.memory.counts(histories.of(row), one.items) for row, one in enumerate(candidates))
-        return [weighed(one, part, self.weight) for one, part in zip(candidates, counts, strict=True)]
+            return [plain for _ in weights]
+        counts = [self.memory.counts(histories.of(row), one.items) for row, one in enumerate(plain)]
+        return [
+            [weighed(one, part, weight) for one, part in zip(plain, counts, strict=True)]
+            for weight in weights
+        ]
+
+    def _remembered(self, histories: Histories, weights: Sequence[float]) -> npt.NDArray[np.float32]:
+        """(U, N) what the memory adds for a weight of 1; zeros (1, 1) where it adds nothing."""
+        if self.memory is None or not any(weights):
+            return np.zeros((1, 1), np.float32)
+        return evidence(self.memory.score(histories))
 
     def candidates(
         self, histories: Histories, allowed: Sequence[Allowed], k: int, deadline: float | None = None
     ) -> list[Candidates]:
         """The `k` best allowed items for each history."""
-        searched = self.search(histories, allowed, max(self.settings.beam, k), deadline)
-        return [first(one, k) for one in self.remember(histories, searched)]
+        width = k if self.score is not None else max(self.settings.beam, k)
+        (found,) = self.search(histories, allowed, width, (self.weight,), deadline)
+        return [first(one, k) for one in found]
 
     def search_all(
-        self, contexts: Histories, tick: Callable[[int], None] = lambda done: None
-    ) -> list[Candidates]:
-        """`search` for any number of histories, in blocks so that memory stays flat; seen items as the
-        workspace says.
+        self,
+        contexts: Histories,
+        tick: Callable[[int], None] = lambda done: None,
+        weights: Sequence[float] | None = None,
+    ) -> list[list[Candidates]]:
+        """`search`, `beam` wide, for any number of histories, in blocks so that memory stays flat; seen items
+        as the workspace says. weights: of the memory, by default the one it has.
         """
-        searched: list[Candidates] = []
-        for start in range(0, len(contexts), BLOCK):
-            keep = np.zeros(len(contexts), bool)
-            keep[start : start + BLOCK] = True
-            part = contexts.keep_users(keep)
+        chosen = (self.weight,) if weights is None else tuple(weights)
+        searched: list[list[Candidates]] = [[] for _ in chosen]
+        for part in self._blocks(contexts):
             seen = [part.of(row) if self.settings.remove_seen else EMPTY for row in range(len(part))]
-            searched += self.search(part, [allow(self.trie, None, one) for one in seen], self.settings.beam)
-            tick(len(searched))
+            allowed = [allow(self.trie, None, one) for one in seen]
+            found = self.search(part, allowed, self.settings.beam, chosen)
+            for own, new in zip(searched, found, strict=True):
+                own += new
+            tick(len(searched[0]))
         return searched
+
+    def ranks(
+        self, targets: Targets, weights: Sequence[float], tick: Callable[[int], None] = lambda done: None
+    ) -> npt.NDArray[np.int64]:
+        """(W, T) the rank of each target under each weight of the memory, 0 for one that is not found."""
+        if self.score is None:
+            lists = self.search_all(targets.context, tick, weights)
+            return np.stack([rank_in_lists([one.items for one in own], targets.target) for own in lists])
+        parts, done = [], 0
+        for part in self._blocks(targets.context):
+            wanted = targets.target[done : done + len(part)]
+            scores, known = self.score(part), self._remembered(part, weights)
+            seen = part if self.settings.remove_seen else None
+            parts.append([rank_of_target(scores + weight * known, wanted, seen) for weight in weights])
+            done += len(part)
+            tick(done)
+        return np.concatenate(parts, axis=1)
+
+    def _blocks(self, contexts: Histories) -> Iterator[Histories]:
+        """The histories, so many at a time that their scores fit in memory."""
+        size = BLOCK if self.score is None else max(1, min(BLOCK, SCORES // len(self.data.item_ids)))
+        for start in range(0, len(contexts), size):
+            keep = np.zeros(len(contexts), bool)
+            keep[start : start + size] = True
+            yield contexts.keep_users(keep)
 
     def answer(
         self, queries: Sequence[Constrained], deadline: float | None = None, spare: int = 0

@@ -19,9 +19,9 @@ from tastemaker.flows.data import (
 )
 from tastemaker.flows.deploy import base_of, deploy
 from tastemaker.flows.deployment import Base, Deployment
-from tastemaker.flows.pipeline import BY_NAME, Pipeline, Report
+from tastemaker.flows.pipeline import KINDS, Pipeline, Report
+from tastemaker.flows.stages import items, models
 from tastemaker.flows.stages.memory import build_memory
-from tastemaker.flows.stages.models import build_base, build_corpus, build_cpt, build_refit, build_sft
 from tastemaker.flows.stages.tokens import build_tokens
 from tastemaker.flows.stages.vectors import build_vectors
 from tastemaker.store import Workspace, read_manifest
@@ -34,17 +34,32 @@ from tastemaker.store.tombstones import outdated
 BUILDERS: dict[str, Callable[[Pipeline, Path], None]] = {
     "vectors": build_vectors,
     "tokens": build_tokens,
-    "base": build_base,
-    "corpus": build_corpus,
-    "cpt": build_cpt,
-    "sft": build_sft,
+    "base": models.build_base,
+    "corpus": models.build_corpus,
+    "cpt": models.build_cpt,
+    "sft": lambda pipeline, folder: _kind(pipeline).build_sft(pipeline, folder),
     "memory": build_memory,
-    "refit": build_refit,
+    "refit": lambda pipeline, folder: _kind(pipeline).build_refit(pipeline, folder),
 }
 ORDER = tuple(BUILDERS)
 KEPT = 3  # earlier trainings, and tables, that stay whether or not anything needs them
 FEWEST = 10  # items, and people with three events: with fewer there is nothing for a model to learn
 SIMPLER = "the nearest by content are served, then the most popular, then the catalogue in its order"
+
+
+def order(pipeline: Pipeline, until: str = ORDER[-1]) -> tuple[str, ...]:
+    """The stages up to `until` of this workspace's kind of model. InputError when it has no such stage."""
+    names = tuple(name for name in ORDER if name in pipeline.stages)
+    if until not in names:
+        raise InputError(
+            f"--until {until}: the small model has no such stage; its stages are {', '.join(names)}"
+        )
+    return names[: names.index(until) + 1]
+
+
+def _kind(pipeline: Pipeline) -> Any:
+    """The builders of the small model, or of a pretrained one."""
+    return models if "cpt" in pipeline.stages else items
 
 
 def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[str, Any]:
@@ -66,9 +81,10 @@ def run_stages(workspace: Path, report: Report, until: str = ORDER[-1]) -> dict[
         try:
             if whole and (reason := shortage(pipeline.data)):
                 raise SparseDataError(reason)
-            for name in ORDER[: ORDER.index(until) + 1]:
+            for name in order(pipeline, until):
                 stages.append(_run(pipeline, name))
-            base = base_of(opened, stages[-2]["artifact"], stages[-3]["artifact"]) if whole else Base()
+            made = {stage["stage"]: stage["artifact"] for stage in stages}
+            base = base_of(opened, made["memory"], made["sft"]) if whole else Base()
         except SparseDataError as error:
             if not whole:
                 raise
@@ -151,9 +167,9 @@ def _prune(workspace: Workspace, stages: Sequence[Mapping[str, Any]]) -> list[Pa
     """
     about = {one: read_manifest(one.path)["about"] for one in workspace.artifacts.finished()}
     named = {(one.kind, one.fingerprint): one for one in about}
-    roots = [one for one in about if one.kind not in BY_NAME]
+    roots = [one for one in about if one.kind not in KINDS]
     roots += [named[stage["stage"], stage["artifact"]] for stage in stages]
-    for kind in BY_NAME:
+    for kind in KINDS:
         newest = sorted(
             (one for one in about if one.kind == kind), key=lambda one: str(about[one]["created"])
         )

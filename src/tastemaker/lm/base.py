@@ -9,9 +9,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +78,57 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def device_defaults() -> Device:
-    """CUDA with bfloat16 where there is one; else the CPU, bfloat16 only with AMX (elsewhere 4-100x
-    slower).
+def device_of(name: str) -> torch.device:
+    """The device of a setting: "auto" is a GPU where there is one. ModelError where "cuda" is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device is 'cuda', but PyTorch finds no GPU; set it to 'auto' or 'cpu'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@lru_cache
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether large products are faster in bfloat16: on a GPU what it says of itself, on a processor measured
+    once and remembered in the user's cache folder, so that a resumed run computes as it did before.
     """
-    if torch.cuda.is_available():
-        return Device(
-            "cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32", torch.get_num_threads()
-        )
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        flags = ""
-    return Device("cpu", "bfloat16" if " amx_bf16" in flags else "float32", torch.get_num_threads())
+        lines = []
+    about = "".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags"))))
+    name = hashlib.blake2b(f"{about}{torch.__version__}".encode(), digest_size=8).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tastemaker"
+    path = cache / f"bfloat16-{name}.json"
+    try:
+        return bool(json.loads(path.read_text())["faster"])
+    except (OSError, ValueError, KeyError):
+        pass
+    seconds = {dtype: _seconds(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    faster = seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"faster": faster, "seconds": {str(k): v for k, v in seconds.items()}}))
+    return faster
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """The fastest of a few products of a training step's size."""
+    with torch.inference_mode():
+        left, right = torch.ones(512, 128, dtype=dtype), torch.ones(128, 2048, dtype=dtype)
+        times = []
+        for _ in range(8):
+            started = time.perf_counter()
+            left @ right
+            times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def device_defaults() -> Device:
+    """The device of "auto" with the faster type there."""
+    device = device_of("auto")
+    dtype = "bfloat16" if fast_bfloat16(device) else "float32"
+    return Device(device.type, dtype, torch.get_num_threads())
 
 
 def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> Any:

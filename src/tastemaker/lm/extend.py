@@ -111,20 +111,26 @@ def place_codewords(
     """Start the Semantic-ID rows of a model with random weights at their codewords, so that near codes start
     near.
 
-    The codewords (K_l, D) of all levels are rotated into the model's width (their principal directions where
-    D is larger) with one scale for all, so that level 1 has `SPREAD` times the spread of random rows: finer
-    levels stay smaller corrections. Levels beyond `codewords` (a suffix that counts) keep their random rows.
-    For tied embeddings.
+    Level 1 has `SPREAD` times the spread of random rows, finer levels stay smaller corrections. Levels beyond
+    `codewords` (a suffix that counts) keep their random rows. For tied embeddings.
     """
     matrix = model.get_input_embeddings().weight
-    stacked = np.concatenate([np.asarray(words, np.float64) for words in codewords])
-    directions = np.linalg.svd(stacked, full_matrices=False)[2][: matrix.shape[1]]
-    draws = generator(seed, "codeword rotation").standard_normal((matrix.shape[1], matrix.shape[1]))
-    rotation = np.linalg.qr(draws)[0][: len(directions)]
-    spread = float(matrix.std())
-    first = np.asarray(codewords[0], np.float64) @ directions.T @ rotation
-    scale = SPREAD * spread / max(float(np.sqrt(np.square(first).mean())), 1e-12)
-    for level, words in enumerate(codewords):
-        rows = np.asarray(words, np.float64) @ directions.T @ rotation * scale
+    scale = SPREAD * float(matrix.std())
+    for level, rows in enumerate(codeword_rows(codewords, matrix.shape[1], seed)):
         place = vocabulary.sid_slice(level)
-        matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows).to(matrix.dtype)
+        matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows * scale).to(matrix.dtype)
+
+
+def codeword_rows(
+    codewords: Sequence[npt.NDArray[np.floating[Any]]], width: int, seed: int
+) -> list[npt.NDArray[np.float64]]:
+    """The codewords (K_l, D) of all levels rotated into (K_l, width), their principal directions where D is
+    larger, with one scale for all: the root mean square of level 1 is 1.
+    """
+    stacked = np.concatenate([np.asarray(words, np.float64) for words in codewords])
+    directions = np.linalg.svd(stacked, full_matrices=False)[2][:width]
+    draws = generator(seed, "codeword rotation").standard_normal((width, width))
+    turn = directions.T @ np.linalg.qr(draws)[0][: len(directions)]
+    first = np.asarray(codewords[0], np.float64) @ turn
+    scale = max(float(np.sqrt(np.square(first).mean())), 1e-12)
+    return [np.asarray(words, np.float64) @ turn / scale for words in codewords]

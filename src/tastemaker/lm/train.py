@@ -14,14 +14,15 @@ import torch
 from tastemaker.errors import ModelError
 from tastemaker.lm.base import weights_hash
 from tastemaker.lm.training import checkpoint
-from tastemaker.lm.training.batches import Examples, read_examples
+from tastemaker.lm.training.batches import read_examples
 from tastemaker.lm.training.interrupt import Interruption
-from tastemaker.lm.training.run import Run, Window
+from tastemaker.lm.training.losses import TokenTask
+from tastemaker.lm.training.run import Run, Task, Window
 from tastemaker.lm.training.settings import Metrics, Settings
 from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 
-__all__ = ["Metrics", "Settings", "Siblings", "train"]
+__all__ = ["Metrics", "Settings", "Siblings", "train", "train_task"]
 
 
 def _save(run: Run, folder: Path, identity: dict[str, str]) -> None:
@@ -105,13 +106,25 @@ def train(
             "siblings belong to fine-tuning without label smoothing; leave them out of other runs"
         )
     data = read_examples(examples, vocabulary, settings.stage == "sft", longest, siblings)
-    identity = _identity(model, vocabulary, data, settings, siblings)
+    task = TokenTask(vocabulary, data, settings, siblings)
+    yield from train_task(model, task, settings, state_folder, validate)
+
+
+def train_task(
+    model: Any,
+    task: Task,
+    settings: Settings,
+    state_folder: str | Path | None = None,
+    validate: Callable[[Any], float] | None = None,
+) -> Iterator[Metrics]:
+    """`train` on any task."""
+    identity = {"settings": settings.fingerprint(), "model": weights_hash(model), **task.identity()}
     folder = Path(state_folder) if state_folder is not None else None
     saved = checkpoint.read_latest(folder, identity) if folder else None
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads or threads)
     flags = {name: one.requires_grad for name, one in model.named_parameters()}
-    run = Run(model, vocabulary, data, settings, siblings)
+    run = Run(model, task, settings)
     try:
         if saved:
             _restore(run, saved)
@@ -124,19 +137,6 @@ def train(
         for name, one in model.named_parameters():
             one.requires_grad_(flags[name])
         torch.set_num_threads(threads)
-
-
-def _identity(
-    model: Any, vocabulary: Vocabulary, data: Examples, settings: Settings, siblings: Siblings | None
-) -> dict[str, str]:
-    """Hashes of everything that a checkpoint must agree with."""
-    return {
-        "settings": settings.fingerprint(),
-        "examples": data.fingerprint(),
-        "vocabulary": vocabulary.fingerprint(),
-        "model": weights_hash(model),
-        "siblings": siblings.fingerprint() if siblings is not None else "none",
-    }
 
 
 def _steps(
@@ -156,7 +156,7 @@ def _steps(
             metrics = None
             if run.ended or score is not None or run.step % run.settings.log_every == 0:
                 metrics = replace(run.window.metrics(run), validation=score)
-                run.window = Window(run.vocabulary.levels)
+                run.window = Window(run.task.levels, run.device)
             run.last = metrics if run.ended else None
             due = time.monotonic() - written >= run.settings.checkpoint_every
             if folder and (run.ended or due):

@@ -27,7 +27,7 @@ class Mask:
     """A mask over the whole catalogue, shared by requests.
 
     `prefix` (N + 1,) int32 counts the allowed items before each position; `alive` says per level (E_l,) which
-    nodes keep an allowed item; `leaves` Semantic IDs do.
+    nodes keep an allowed item; `leaves` Semantic IDs do. `keep` (N,): the mask by item index.
     """
 
     trie: Trie
@@ -35,6 +35,7 @@ class Mask:
     alive: tuple[npt.NDArray[np.bool_], ...]
     leaves: int
     name: str
+    keep: npt.NDArray[np.bool_]
 
 
 def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask:
@@ -53,7 +54,7 @@ def mask(trie: Trie, allowed: npt.NDArray[np.bool_], name: str = "mask") -> Mask
     prefix = np.zeros(len(allowed) + 1, np.int32)
     np.cumsum(allowed[trie.items], out=prefix[1:])
     alive = tuple(np.diff(prefix[bounds]) > 0 for bounds in trie.bounds)
-    return Mask(trie, prefix, alive, int(np.count_nonzero(alive[-1])), name)
+    return Mask(trie, prefix, alive, int(np.count_nonzero(alive[-1])), name, allowed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,16 @@ class Allowed:
         if len(self.removed):
             whole = whole - (np.searchsorted(self.removed, stops) - np.searchsorted(self.removed, starts))
         return np.asarray(whole, dtype=np.int64)
+
+    def hide(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """A copy of `scores` (N,), by item index, with -inf where an item may not be shown."""
+        if self.included is not None:
+            kept, hidden = self.trie.items[self.included], np.full_like(scores, -np.inf)
+            hidden[kept] = scores[kept]
+            return hidden
+        hidden = scores.copy() if self.base is None else np.where(self.base.keep, scores, -np.inf)
+        hidden[self.trie.items[self.removed]] = -np.inf
+        return np.asarray(hidden, scores.dtype)
 
     def allows(self, items: Ints) -> npt.NDArray[np.bool_]:
         """Whether each item index may be shown."""

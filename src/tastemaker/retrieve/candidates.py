@@ -51,10 +51,13 @@ def best_of(scores: npt.NDArray[np.floating[Any]], allowed: Allowed, k: int) -> 
     """The `k` best allowed items by a score of every item (N,), ties by index."""
     if allowed.reason is not None:
         return nothing(allowed.reason)
-    items = np.flatnonzero(allowed.allows(np.arange(len(scores))))
-    best = items[np.argsort(-np.asarray(scores)[items], kind="stable")][:k].astype(np.int64)
+    hidden = allowed.hide(np.asarray(scores, np.float32))
+    n = min(k, allowed.items)
+    worst = np.partition(hidden, len(hidden) - n)[len(hidden) - n]
+    items = np.flatnonzero(hidden >= worst) if worst > -np.inf else np.flatnonzero(hidden > -np.inf)
+    best = items[np.argsort(-hidden[items], kind="stable")][:n].astype(np.int64)
     reason = f"only {allowed.items} items are allowed" if len(best) < k else None
-    return Candidates(best, np.asarray(scores, np.float64)[best], (MODEL,) * len(best), reason)
+    return Candidates(best, hidden[best].astype(np.float64), (MODEL,) * len(best), reason)
 
 
 def first(candidates: Candidates, k: int) -> Candidates:

@@ -3,9 +3,8 @@
 
 A language model generalises but forgets rare transitions that plain counts keep: the idea of the
 nearest-neighbour language model (Khandelwal et al., arXiv 1911.00172), with item transitions as its datastore
-and a log-linear mix, which did better on the Beauty validation part than a linear one. The memory proposes
-nothing: it only weighs what the search found. An item's score depends on the history and the item alone, so
-filters reorder nothing.
+and a log-linear mix, which did better on the Beauty validation part than a linear one. An item's score
+depends on the history and the item alone, so filters reorder nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from scipy import sparse
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retrieve.candidates import Candidates
-from tastemaker.retrieve.evaluation import Ints, Sequences, rank_in_lists, row_of_event
+from tastemaker.retrieve.evaluation import Ints, Score, Sequences, row_of_event
 from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
-GRID = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how much less never is
 
 
@@ -62,6 +61,12 @@ class Memory:
         cells = (self.decay ** age.astype(np.float64), (row_of_event(contexts), np.asarray(contexts.items)))
         profile = sparse.coo_array(cells, shape=(len(lengths), self.table.shape[0])).tocsr()
         return np.asarray((profile @ self.table).todense(), np.float32)
+
+    def beside(self, score: Score, weight: float) -> Score:
+        """Another recommender's logits with the same evidence added, as a control."""
+        return lambda contexts: np.asarray(
+            score(contexts) + weight * evidence(self.score(contexts)), np.float32
+        )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays to store."""
@@ -107,6 +112,11 @@ def fit_memory(train: Sequences, n_items: int, window: int = 10, decay: float = 
     return Memory(table, decay)
 
 
+def evidence(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What counts of any shape add to a log-probability for a weight of 1."""
+    return np.asarray(np.log1p(counts / FLOOR), counts.dtype)
+
+
 def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates:
     """`candidates` (scores are log-probabilities) with the evidence of `counts` (n,) added, best first.
 
@@ -114,23 +124,15 @@ def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates
     """
     if weight < 0:
         raise InputError(f"memory weight {weight} must not be negative")
-    scores = candidates.scores + weight * np.log1p(counts / FLOOR)
+    scores = candidates.scores + weight * evidence(counts)
     order = np.argsort(-scores, kind="stable")
     source = tuple(candidates.source[row] for row in order)
     return replace(candidates, items=candidates.items[order], scores=scores[order], source=source)
 
 
-def choose_weight(
-    candidates: Sequence[Candidates],
-    remembered: Sequence[Floats],
-    targets: Ints,
-    grid: Sequence[float] = GRID,
-) -> tuple[float, dict[float, float]]:
-    """The weight with the best N@10 on validation targets (U,), the smallest of equals; and N@10 by
-    weight.
+def choose_weight(ranks: Ints, grid: Sequence[float] = GRID) -> tuple[float, dict[float, float]]:
+    """The weight with the best N@10 for `ranks` (W, T) of validation targets by weight, the smallest of
+    equals; and N@10 by weight.
     """
-    found = {}
-    for weight in grid:
-        lists = [weighed(one, known, weight).items for one, known in zip(candidates, remembered, strict=True)]
-        found[weight] = float(ndcg_at(rank_in_lists(lists, targets), 10).mean())
+    found = {weight: float(ndcg_at(own, 10).mean()) for weight, own in zip(grid, ranks, strict=True)}
     return max(found, key=lambda weight: (found[weight], -weight)), found

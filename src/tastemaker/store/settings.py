@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -105,26 +105,43 @@ class Settings:
     layers: int = _setting(2, "Layers of the small model.", 1, 48)
     width: int = _setting(128, "Width of the small model, a multiple of 32.", 32, 4096)
     max_items: int = _setting(50, "Events of a history that the model reads, the latest ones.", 1, 1000)
-    metadata_share: float = _setting(
-        0.2, "Share of tokens of continued pre-training that are item texts.", 0.0, 0.9
+    sft_epochs: int = _setting(
+        12, "Passes over the histories at most; the held-out part says which is the last.", 1, 1000
     )
-    cpt_epochs: float = _setting(
-        0.0,
-        "Passes over the histories in continued pre-training; 0: one for a pretrained base, a fiftieth for"
-        " the small model.",
-        0.0,
-        1000,
-    )
-    sft_epochs: int = _setting(9, "Passes over the histories in fine-tuning.", 1, 1000)
     thinning: float = _setting(
         0.4, "Highest share of a history left out of a fine-tuning pass, at random.", 0.0, 0.9
     )
     batch: int = _setting(
         0, "Sequences of one training step; 0: about 170 steps a pass, 16 to 128 each.", 0, 65536
     )
-    learning_rate: float = _setting(0.002, "Peak learning rate.", 1e-7, 1.0)
-    dropout: float = _setting(0.3, "Hidden dropout in training.", 0.0, 0.9)
-    weight_decay: float = _setting(0.3, "Weight decay of matrices.", 0.0, 10.0)
+    learning_rate: float = _setting(0.002, "Peak learning rate of the small model.", 1e-7, 1.0)
+    dropout: float = _setting(0.5, "Hidden dropout of the small model in training.", 0.0, 0.9)
+    weight_decay: float = _setting(0.3, "Weight decay of the small model's matrices.", 0.0, 10.0)
+    dense: float = _setting(
+        1.0,
+        "Weight of the small model's dense read-out in training, beside the codes'; 0 leaves it out.",
+        0.0,
+        10.0,
+    )
+    base_learning_rate: float = _setting(
+        0.0002, "Peak learning rate of a pretrained base in fine-tuning.", 1e-7, 1.0
+    )
+    base_dropout: float = _setting(0.0, "Hidden dropout of a pretrained base in both stages.", 0.0, 0.9)
+    base_weight_decay: float = _setting(0.01, "Weight decay of a pretrained base in both stages.", 0.0, 10.0)
+    cpt: str = _setting(
+        "1",
+        'Continued pre-training of a pretrained base: "off", or passes over the histories, as "0.25" or "2".'
+        " The small model reads no text and has none.",
+    )
+    cpt_learning_rate: float = _setting(0.0001, "Learning rate of continued pre-training.", 1e-7, 1.0)
+    metadata_share: float = _setting(
+        0.2, "Share of tokens of continued pre-training that are item texts.", 0.0, 0.9
+    )
+    device: str = _setting(
+        "auto",
+        "Where models are trained and served: auto takes a GPU where there is one.",
+        choices=("auto", "cpu", "cuda"),
+    )
     memory: bool = _setting(
         True, "Mix counted transitions into the model's probabilities, weighed on the validation part."
     )
@@ -155,6 +172,10 @@ class Settings:
 
 
 FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Settings)}
+# Settings of version 0.1 that have another name and form now.
+RENAMED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "cpt_epochs": ("cpt", lambda passes: f"{passes:g}" if isinstance(passes, int | float) and passes else "1")
+}
 TOP = tuple(FIELDS)[: list(FIELDS).index("port") + 1]
 _WORDS = {str: "text in quotes", int: "whole number", float: "number", bool: "true or false"}
 _HEADER = f"""# Settings of this Tastemaker workspace. Delete a line to get its default back;
@@ -218,13 +239,16 @@ def parse_settings(given: Mapping[str, Any], path: Path) -> Settings:
         raise InputError(f"{path}: '{ADVANCED}' is {below!r}; it is a section, written [{ADVANCED}]")
     top = {name: value for name, value in given.items() if name not in ("format", ADVANCED)}
     for name in (*top, *below):
-        if name not in FIELDS:
+        if name not in FIELDS and name not in RENAMED:
             near = difflib.get_close_matches(name, FIELDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the settings are {', '.join(FIELDS)}"
             raise InputError(f"{path}: unknown setting '{name}'; {hint}")
         if name in top and name in below:
             raise InputError(f"{path}: '{name}' stands at the top and under [{ADVANCED}]; delete one of them")
-    legal: dict[str, Any] = {name: _read(name, value, path) for name, value in {**top, **below}.items()}
+    legal: dict[str, Any] = {}
+    for name, value in {**top, **below}.items():
+        new, read = RENAMED.get(name, (name, None))
+        legal[new] = _read(new, value if read is None else read(value), path)
     return Settings(**legal)
 
 

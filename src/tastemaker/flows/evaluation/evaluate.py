@@ -7,7 +7,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
@@ -37,12 +36,11 @@ from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve import baselines as simple
 from tastemaker.retrieve import evaluation
-from tastemaker.retrieve.candidates import MODEL, Candidates
-from tastemaker.retrieve.memory import Memory, choose_weight, fit_memory, weighed
+from tastemaker.retrieve.memory import GRID, Memory, choose_weight, fit_memory
 from tastemaker.store import Workspace, read_arrays, write_arrays, write_bytes, write_json, write_text
 
 Ints = npt.NDArray[np.integer[Any]]
-OURS, SASREC = "Tastemaker", "SASRec (full cross-entropy)"
+OURS, ALONE, SASREC = "Tastemaker", "Tastemaker, model alone", "SASRec (full cross-entropy)"
 BASELINES = ("popularity", "content", "cooccurrence", "sasrec")
 
 
@@ -108,30 +106,24 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
 
 
 def ours(searcher: Searcher, targets: Targets, report: Report) -> list[Outcome]:
-    """The pipeline's own answers, and the language model's without the memory: the same searches, ranked
-    twice.
-    """
+    """The pipeline's own answers, and the model's without the memory."""
     started = time.monotonic()
+    names = [OURS] if searcher.memory is None else [OURS, ALONE]
+    weights = [searcher.weight, 0.0][: len(names)]
     found = searcher.search_all(
-        targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), "")
+        targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), ""), weights
     )
     few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
     moved = replace(few.context, offsets=other.offsets, items=other.items, times=None)
-    searched = [(contexts, searcher.search_all(contexts)) for contexts in (few.context, moved)]
+    before, after = (searcher.search_all(contexts, weights=weights) for contexts in (few.context, moved))
     seconds = time.monotonic() - started
-
-    def outcome(
-        name: str, remember: Callable[[Histories, Sequence[Candidates]], Sequence[Candidates]]
-    ) -> Outcome:
-        lists = [one.items for one in remember(targets.context, found)]
-        before, after = ([one.items[:10] for one in remember(contexts, some)] for contexts, some in searched)
+    outcomes = []
+    for place, name in enumerate(names):
+        lists = [one.items for one in found[place]]
+        checked = [one.items[:10] for one in before[place] + after[place]]
         ranks = evaluation.rank_in_lists(lists, targets.target)
-        return Outcome(name, ranks, [one[:10] for one in lists], before + after, seconds)
-
-    outcomes = [outcome(OURS, searcher.remember)]
-    if searcher.memory is not None:
-        outcomes.append(outcome(f"{OURS}, language model alone", lambda contexts, some: some))
+        outcomes.append(Outcome(name, ranks, [one[:10] for one in lists], checked, seconds))
     return outcomes
 
 
@@ -174,36 +166,19 @@ def _baseline(pipeline: Pipeline, name: str, targets: Targets, report: Report) -
 
 
 def _control(pipeline: Pipeline, score: evaluation.Score, memory: Memory, targets: Targets) -> Outcome:
-    """Another recommender with the same memory, added as ours is: to the `beam` best items of the model
-    itself, with the weight that validation users choose.
+    """Another recommender with the same memory, added as ours is: to all items, with the weight that
+    validation users choose.
     """
-    started, settings = time.monotonic(), pipeline.workspace.settings
+    settings = pipeline.workspace.settings
     seen: Any = "remove" if settings.remove_seen else "keep"
-
-    def searched(contexts: evaluation.Sequences) -> tuple[list[Candidates], list[npt.NDArray[np.float64]]]:
-        found = [
-            Candidates(items.astype(np.int64), scores.astype(np.float64), (MODEL,) * len(items), None)
-            for items, scores in evaluation.best(score, contexts, settings.beam, seen)
-        ]
-        bounds = zip(contexts.offsets[:-1], contexts.offsets[1:], strict=True)
-        rows = zip(found, bounds, strict=True)
-        return found, [memory.counts(contexts.items[start:stop], one.items) for one, (start, stop) in rows]
-
     held = pipeline.data.split.validation.sample(4000, settings.seed)
-    weight, _ = choose_weight(*searched(held.context), held.target)
-
-    def lists(contexts: evaluation.Sequences) -> list[Ints]:
-        return [weighed(one, known, weight).items for one, known in zip(*searched(contexts), strict=True)]
-
-    few, every = targets.sample(1000, 0), lists(targets.context)
-    swap = [
-        row[:10] for contexts in (few.context, evaluation.swapped(few.context, 0)) for row in lists(contexts)
+    ranks = [
+        evaluation.ranks_of_targets(memory.beside(score, weight), held.context, held.target, seen)
+        for weight in GRID
     ]
-    ranks, name = (
-        evaluation.rank_in_lists(every, targets.target),
-        f"SASRec with the same memory, weight {weight:g}",
-    )
-    return Outcome(name, ranks, [row[:10] for row in every], swap, time.monotonic() - started)
+    weight, _ = choose_weight(np.stack(ranks))
+    name = f"SASRec with the same memory, weight {weight:g}"
+    return _scored(pipeline, name, memory.beside(score, weight), targets)
 
 
 def sasrec(pipeline: Pipeline, report: Report) -> Any:

@@ -124,6 +124,8 @@ def curves(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Loss curves of both training stages."""
     found = []
     for stage, words in (("cpt", "Continued pre-training"), ("sft", "Fine-tuning")):
+        if stage not in pipeline.stages:
+            continue
         rows = [row for row in read_lines(pipeline.path(stage) / "curve.jsonl") if row["loss"] is not None]
         steps = [row["step"] for row in rows]
         series = [{"name": "all codes", "x": steps, "y": [row["loss"] for row in rows]}]

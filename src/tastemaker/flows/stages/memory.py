@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
-from tastemaker.flows.stages.models import searching
+from tastemaker.flows.stages.passes import searching
 from tastemaker.flows.stages.trained import trained_parts
-from tastemaker.retrieve.memory import choose_weight, fit_memory
+from tastemaker.retrieve.memory import GRID, choose_weight, fit_memory
 from tastemaker.store import write_arrays, write_json
 
 USERS = 4000
@@ -22,13 +22,10 @@ def build_memory(pipeline: Pipeline, folder: Path) -> None:
     weight, by_weight = 0.0, dict[float, float]()
     if settings.memory:
         parts = trained_parts(pipeline, remember=False)
-        searcher = Searcher(replace(parts, settings=searching(settings)))
+        searcher = Searcher(replace(parts, settings=searching(settings), memory=memory))
         targets = data.split.validation.sample(USERS, settings.seed)
-        found = searcher.search_all(
-            targets.context, lambda done: pipeline.report("memory", done, len(targets), "")
-        )
-        known = [memory.counts(targets.context.of(row), one.items) for row, one in enumerate(found)]
-        weight, by_weight = choose_weight(found, known, targets.target)
+        ranks = searcher.ranks(targets, GRID, lambda done: pipeline.report("memory", done, len(targets), ""))
+        weight, by_weight = choose_weight(ranks)
     write_arrays(folder / "memory.safetensors", memory.arrays())
     says = f"{memory.table.nnz:,} transitions, weight {weight:g}"
     if by_weight:

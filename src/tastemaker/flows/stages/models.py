@@ -1,58 +1,51 @@
-"""The base model, what it reads, and both stages of its training."""
+"""A pretrained base: its vocabulary extended by a token a code, what it reads, and both stages of its
+training.
+"""
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from tastemaker.corpus.behaviour import behaviour_examples, thinned
+from tastemaker.corpus.behaviour import behaviour_examples
 from tastemaker.corpus.events import Histories
-from tastemaker.corpus.metadata import SENTENCES, TAGS, metadata_examples
+from tastemaker.corpus.metadata import SENTENCES, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
+from tastemaker.errors import InputError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Parts, Searcher
 from tastemaker.flows.stages.curve import follow
+from tastemaker.flows.stages.passes import (
+    VALIDATED,
+    chosen_in,
+    fine_tuning_settings,
+    note_passes,
+    passes,
+    searching,
+)
 from tastemaker.flows.stages.tokens import load_codebook, load_codes
 from tastemaker.lm.vocabulary import Vocabulary, build_small
-from tastemaker.retrieve.evaluation import rank_in_lists
 from tastemaker.stats.ranking import ndcg_at
-from tastemaker.store import read_lines, read_table, write_json, write_table
+from tastemaker.store import read_lines, read_table, write_json, write_table, write_text
 from tastemaker.store.recorded import check_base
-from tastemaker.store.settings import Settings
 
 NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning", "refit": "fine-tuning on everything"}
-VALIDATED = 1000  # people whose lists choose the number of passes
-TOLERANCE = 0.01  # how far below the best pass a later one counts as good: less is noise
 
 
 def build_base(pipeline: Pipeline, folder: Path) -> None:
-    """The untrained language model with a row for every code: `small` from a config, or a pretrained folder,
-    extended.
-    """
-    from tastemaker.lm.base import Shape, save, small
-    from tastemaker.lm.extend import place_codewords
+    """The language model of a folder with a row for every code, untrained beyond what it came with."""
+    from tastemaker.lm.base import save
 
     settings = pipeline.workspace.settings
     _, sizes = load_codes(pipeline)
-    if settings.base == "small":
-        vocabulary = build_small(sizes)
-        width = settings.width
-        model = small(
-            vocabulary,
-            Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0),
-            settings.seed,
-        )
-        place_codewords(model, vocabulary, load_codebook(pipeline.path("tokens")).codewords, settings.seed)
-        tokenizer = None
-    else:
-        model, vocabulary, tokenizer = _extended(pipeline, sizes)
+    model, vocabulary, tokenizer = _extended(pipeline, sizes)
     save(model, vocabulary, folder / "model", tokenizer)
     parameters = sum(one.numel() for one in model.parameters())
     says = f"{settings.base}: {parameters / 1e6:.1f}M parameters, {vocabulary.size:,} tokens"
@@ -90,22 +83,26 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
     from tastemaker.lm.base import load_tokenizer, text_functions
 
     settings = pipeline.workspace.settings
+    if settings.cpt == "off":
+        write_json(
+            folder / "summary.json", {"says": "nothing: continued pre-training is off", "achieved": {}}
+        )
+        return
     model = pipeline.path("base") / "model"
     vocabulary = Vocabulary.from_json((model / "vocabulary.json").read_text())
-    pretrained = vocabulary.kind == "tokenizer"
-    encode_text, _ = text_functions(vocabulary, load_tokenizer(model) if pretrained else None)
+    encode_text, _ = text_functions(vocabulary, load_tokenizer(model))
     codes, _ = load_codes(pipeline)
     behaviour = behaviour_examples(pipeline.data.split.train, codes, vocabulary, settings.max_items)
-    templates = SENTENCES if pretrained else TAGS
-    metadata = metadata_examples(pipeline.data.items, codes, vocabulary, encode_text, templates)
+    metadata = metadata_examples(pipeline.data.items, codes, vocabulary, encode_text, SENTENCES)
     share = settings.metadata_share if metadata.num_rows else 0.0
-    # The small model's rows start at their codewords, which a long first stage wears away (docs/results.md).
-    epochs_of_cpt = settings.cpt_epochs or (1.0 if pretrained else 0.02)
-    tokens = int(token_counts(behaviour).sum() * epochs_of_cpt / max(1 - share, 0.05))
+    tokens = int(token_counts(behaviour).sum() * float(settings.cpt) / max(1 - share, 0.05))
     shares = {"behaviour": 1 - share, "metadata": share}
-    mixture, achieved = mix(
-        {"behaviour": behaviour, "metadata": metadata}, shares, max(tokens, 1), settings.seed
-    )
+    sources = {"behaviour": behaviour, "metadata": metadata}
+    mixture, achieved = mix(sources, shares, max(tokens, 1), settings.seed)
+    if not mixture.num_rows:
+        raise InputError(
+            f"cpt = {settings.cpt} of a pass is less than one sequence here; raise it, or set it to off"
+        )
     write_table(folder / "cpt.parquet", mixture)
     total = max(1, sum(achieved.values()))
     says = ", ".join(f"{name} {count:,} tokens ({count / total:.0%})" for name, count in achieved.items())
@@ -113,26 +110,13 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
 
 
 def fine_tuning_examples(pipeline: Pipeline, train: Histories, vocabulary: Vocabulary) -> pa.Table:
-    """Every pass over the histories one after another, each with other events left out; where the setting
-    `reward` names a proxy, targets are drawn by it.
-    """
-    from tastemaker.corpus.rewards import targets_by_reward
-    from tastemaker.flows.retention.live.rewards import event_rewards
-
-    settings = pipeline.workspace.settings
+    """Every pass over the histories one after another."""
     codes, _ = load_codes(pipeline)
-    rewards = event_rewards(pipeline, train) if settings.reward else None
-    # Numbered events, thinned like the histories themselves, tell which of them are left.
-    numbered = replace(train, items=np.arange(len(train.items)))
-    passes = []
-    for copy in range(settings.sft_epochs):
-        targets = None
-        if rewards is not None:
-            left = thinned(numbered, settings.thinning, settings.seed, copy)
-            targets = targets_by_reward(rewards[left.items], left.user_rows, settings.seed, copy)
-        histories = thinned(train, settings.thinning, settings.seed, copy)
-        passes.append(behaviour_examples(histories, codes, vocabulary, settings.max_items, targets))
-    return pa.concat_tables(passes)
+    longest = pipeline.workspace.settings.max_items
+    return pa.concat_tables(
+        behaviour_examples(histories, codes, vocabulary, longest, targets)
+        for histories, targets in passes(pipeline, train)
+    )
 
 
 @dataclass(frozen=True)
@@ -142,7 +126,6 @@ class Lesson:
     stage: str
     source: Path
     examples: Callable[[Vocabulary], pa.Table]
-    users: int
     settings: Mapping[str, Any]
     siblings: Any = None
     validate: Callable[[Vocabulary], Callable[[Any], float]] | None = None
@@ -152,23 +135,20 @@ def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, A
     """Checkpoints in `folder/state`, the model in `folder/model`; the lines of the curve, which are kept in
     `folder/curve.jsonl`.
     """
-    from tastemaker.lm.base import load, load_tokenizer, save
+    from tastemaker.lm.base import device_of, fast_bfloat16, load, load_tokenizer, save
     from tastemaker.lm.train import Settings, train
 
     settings = pipeline.workspace.settings
+    device = device_of(settings.device)
     model, vocabulary = load(lesson.source)
     assert vocabulary is not None
     common: dict[str, Any] = {
-        "stage": "cpt" if lesson.stage == "cpt" else "sft",
-        "batch_rows": settings.batch or min(128, max(16, lesson.users // 170)),
-        "learning_rate": settings.learning_rate,
-        "dropout": settings.dropout,
-        "weight_decay": settings.weight_decay,
-        "seed": settings.seed,
-        "threads": settings.threads or None,
+        "dropout": settings.base_dropout,
+        "weight_decay": settings.base_weight_decay,
+        "dtype": "bfloat16" if fast_bfloat16(device) and vocabulary.kind == "tokenizer" else "float32",
     }
     run = train(
-        model,
+        model.to(device),
         vocabulary,
         lesson.examples(vocabulary),
         Settings(**(common | dict(lesson.settings))),
@@ -186,38 +166,32 @@ def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, A
 
 
 def build_cpt(pipeline: Pipeline, folder: Path) -> None:
-    """Next-token training on behaviour and metadata."""
+    """Next-token training on behaviour and metadata; nothing where it is off."""
+    source, settings = pipeline.path("base") / "model", pipeline.workspace.settings
+    if settings.cpt == "off":
+        shutil.copytree(source, folder / "model")
+        write_text(folder / "curve.jsonl", "")
+        write_json(folder / "summary.json", {"says": "off"})
+        return
     examples = read_table(pipeline.path("corpus") / "cpt.parquet")
-    source, users = pipeline.path("base") / "model", len(pipeline.data.split.train)
-    lesson = Lesson("cpt", source, lambda _: examples, users, {"schedule": "constant"})
-    _train(pipeline, folder, lesson)
+    chosen = fine_tuning_settings(settings, len(pipeline.data.split.train), 0)
+    chosen = {name: chosen[name] for name in ("batch_rows", "seed", "threads")}
+    chosen |= {"stage": "cpt", "schedule": "constant", "learning_rate": settings.cpt_learning_rate}
+    _train(pipeline, folder, Lesson("cpt", source, lambda _: examples, chosen))
 
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
-    """Training to generate the next item's Semantic ID, every history prefix an example.
-
-    After each pass of the second half the validation part is answered; the weights of the latest pass are
-    kept that is as good as the best.
+    """Training to generate the next item's Semantic ID, every history prefix an example; the held-out part
+    chooses the pass.
     """
     train = pipeline.data.split.train
     lines = _train(pipeline, folder, _fine_tuning(pipeline, "sft", train, _validation(pipeline)))
-    passes = int(pipeline.workspace.settings.sft_epochs)
-    curve = [
-        {"pass": round(line["step"] * passes / line["total"]), "N@10": line["validation"]}
-        for line in lines
-        if line.get("validation") is not None
-    ]
-    enough = (1 - TOLERANCE) * max(one["N@10"] for one in curve)
-    chosen = max(one["pass"] for one in curve if one["N@10"] >= enough)
-    summary = json.loads((folder / "summary.json").read_text())
-    shown = ", ".join(f"{one['pass']}: {one['N@10']:.4f}" for one in curve)
-    summary["says"] += f"; {chosen} of {passes} passes chosen (validation N@10 by pass {shown})"
-    write_json(folder / "summary.json", summary | {"passes": chosen, "validation": curve})
+    note_passes(folder, lines, pipeline.workspace.settings.sft_epochs)
 
 
 def build_refit(pipeline: Pipeline, folder: Path) -> None:
     """The same fine-tuning on whole histories, nothing held out, ended after the pass that was the best."""
-    chosen = json.loads((pipeline.path("sft") / "summary.json").read_text())["passes"]
+    chosen = chosen_in(pipeline.path("sft"))["passes"]
     _train(pipeline, folder, _fine_tuning(pipeline, "refit", pipeline.data.histories, stop=chosen))
 
 
@@ -230,14 +204,13 @@ def _fine_tuning(
 ) -> Lesson:
     from tastemaker.lm.train import Siblings
 
-    settings = {"average": 0.997, "floor": 0.02, "clip": 0.5, "stop": stop, "tolerance": TOLERANCE}
-    settings["passes"] = pipeline.workspace.settings.sft_epochs
+    settings = pipeline.workspace.settings
+    chosen = fine_tuning_settings(settings, len(train), stop)
     return Lesson(
         stage,
         pipeline.path("cpt") / "model",
         lambda vocabulary: fine_tuning_examples(pipeline, train, vocabulary),
-        len(train),
-        settings,
+        chosen | {"learning_rate": settings.base_learning_rate},
         Siblings.of(*load_codes(pipeline)),
         validate,
     )
@@ -252,17 +225,39 @@ def _validation(pipeline: Pipeline) -> Callable[[Vocabulary], Callable[[Any], fl
 
     def of(vocabulary: Vocabulary) -> Callable[[Any], float]:
         def score(model: Any) -> float:
-            searcher = Searcher(Parts(data, settings, codes, sizes, (model, vocabulary)))
-            lists = [one.items for one in searcher.search_all(targets.context)]
-            return float(ndcg_at(rank_in_lists(lists, targets.target), 10).mean())
+            searcher = Searcher(Parts(data, settings, codes, sizes, language=(model, vocabulary)))
+            return float(ndcg_at(searcher.ranks(targets, (0.0,))[0], 10).mean())
 
         return score
 
     return of
 
 
-def searching(settings: Settings) -> Settings:
-    """The settings with the search that choices are made by: another beam or rule of serving needs no
-    training.
+def talking_source(pipeline: Pipeline, folder: Path) -> Path:
+    """The folder of a fine-tuned model with a token a code, which can be taught to talk: the workspace's own
+    where its base is pretrained, else a small one, trained in `folder` (resumed, or read back).
     """
-    return replace(settings, beam=Settings.beam, remove_seen=Settings.remove_seen)
+    from tastemaker.lm.base import Shape, save, small
+    from tastemaker.lm.extend import place_codewords
+    from tastemaker.lm.train import Siblings
+
+    if "cpt" in pipeline.stages:
+        return pipeline.path("sft") / "model"
+    settings, train = pipeline.workspace.settings, pipeline.data.split.train
+    start = folder / "start"
+    if not start.exists():
+        codes, sizes = load_codes(pipeline)
+        vocabulary, width = build_small(sizes), settings.width
+        shape = Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0)
+        model = small(vocabulary, shape, settings.seed)
+        place_codewords(model, vocabulary, load_codebook(pipeline.path("tokens")).codewords, settings.seed)
+        save(model, vocabulary, start)
+    chosen = fine_tuning_settings(settings, len(train), 0) | {
+        "learning_rate": settings.learning_rate,
+        "dropout": min(settings.dropout, 0.3),  # a token a code bears less than a position an item
+        "weight_decay": settings.weight_decay,
+        "clip": 0.5,
+    }
+    examples = partial(fine_tuning_examples, pipeline, train)
+    _train(pipeline, folder, Lesson("sft", start, examples, chosen, Siblings.of(*load_codes(pipeline))))
+    return folder / "model"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.search import Parts
+from tastemaker.flows.search import Parts, with_model
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.retrieve.memory import Memory
 from tastemaker.store import read_arrays
@@ -14,15 +15,11 @@ from tastemaker.store import read_arrays
 
 def trained_parts(pipeline: Pipeline, remember: bool = True) -> Parts:
     """Model, Semantic IDs and memory of the finished stages; `remember=False` leaves the memory out."""
-    from tastemaker.lm.base import load
-
-    model, vocabulary = load(pipeline.path("sft") / "model")
-    assert vocabulary is not None
-    codes, sizes = load_codes(pipeline)
     memory, weight = load_memory(pipeline) if remember else (None, 0.0)
     versions = {"tokens": pipeline.fingerprint("tokens")[:12], "model": pipeline.fingerprint("sft")[:12]}
-    data, settings, language = pipeline.data, pipeline.workspace.settings, (model, vocabulary)
-    return Parts(data, settings, codes, sizes, language, None, memory, weight, versions)
+    parts = Parts(pipeline.data, pipeline.workspace.settings, *load_codes(pipeline))
+    parts = replace(parts, memory=memory, weight=weight, versions=versions)
+    return with_model(parts, pipeline.path("sft") / "model")
 
 
 def load_memory(pipeline: Pipeline) -> tuple[Memory | None, float]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from tastemaker.errors import ModelError
-from tastemaker.lm.training.batches import MicroBatch
+from tastemaker.lm.training.batches import Examples, MicroBatch, micro_batches
+from tastemaker.lm.training.settings import Settings
 from tastemaker.lm.training.siblings import Siblings
 from tastemaker.lm.vocabulary import Vocabulary
 
@@ -91,10 +95,62 @@ def batch_loss(
     else:
         order, parts = _by_level(hidden, weight, vocabulary, batch, levels, smoothing, siblings)
     weighted = parts * batch.weights[order]
-    zeros = torch.zeros(vocabulary.levels + 1, dtype=torch.float64)
-    where = levels[order].cpu()
-    totals = zeros.index_add(0, where, weighted.detach().double().cpu())
-    return Sums(weighted.sum(), totals, zeros.index_add(0, where, batch.weights[order].double().cpu()))
+    zeros, where = weighted.new_zeros(vocabulary.levels + 1, dtype=torch.float64), levels[order]
+    totals = zeros.index_add(0, where, weighted.detach().double())
+    return Sums(weighted.sum(), totals, zeros.index_add(0, where, batch.weights[order].double()))
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTask:
+    """Token sequences as what a run learns from; `old_rows`: tokens that were there before extension."""
+
+    vocabulary: Vocabulary
+    data: Examples
+    settings: Settings
+    siblings: Siblings | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return self.data.count
+
+    @property
+    def levels(self) -> int:
+        """Levels of a Semantic ID."""
+        return self.vocabulary.levels
+
+    @property
+    def old_rows(self) -> int:
+        """Rows that phase 0 leaves as they are."""
+        return self.vocabulary.base_size
+
+    @property
+    def expected(self) -> float:
+        """Mean weight of an example's predicted tokens."""
+        return self.data.mean_target_weight
+
+    def identity(self) -> dict[str, str]:
+        """Hashes of everything that a checkpoint must agree with."""
+        return {
+            "examples": self.data.fingerprint(),
+            "vocabulary": self.vocabulary.fingerprint(),
+            "siblings": self.siblings.fingerprint() if self.siblings is not None else "none",
+        }
+
+    def sums(self, model: Any, rows: npt.NDArray[np.int64], step: int) -> Iterator[tuple[Sums, int]]:
+        """Losses of one step's examples, a micro-batch at a time."""
+        device, settings = next(model.parameters()).device, self.settings
+        for batch in micro_batches(self.data, rows, settings.micro_tokens):
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
+                sums = batch_loss(
+                    model,
+                    self.vocabulary,
+                    batch.to(device),
+                    settings.stage,
+                    settings.smoothing,
+                    self.siblings,
+                )
+            yield sums, batch.tokens
 
 
 def _by_level(

@@ -22,8 +22,7 @@ class Dropout:
 
     def __init__(self, model: Any, rate: float) -> None:
         self.rate = rate
-        device = model.get_input_embeddings().weight.device
-        self.generator = torch.Generator(device=device)
+        self.generator = torch.Generator(device=next(model.parameters()).device)
         self.handles = [module.register_forward_hook(self._hook) for module in _places(model)] if rate else []
 
     def seed(self, value: int) -> None:
@@ -49,6 +48,8 @@ class Dropout:
 
 
 def _places(model: Any) -> list[torch.nn.Module]:
+    if hasattr(model, "dropout_places"):
+        return list(model.dropout_places())
     trunk = model.base_model
     layers = next((getattr(trunk, name) for name in ("layers", "h", "blocks") if hasattr(trunk, name)), None)
     found = [model.get_input_embeddings()]

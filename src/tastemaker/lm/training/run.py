@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 import tastemaker.lm.training.checkpoint as checkpoint
 from tastemaker.errors import ModelError
-from tastemaker.lm.training.batches import Batches, Examples, micro_batches
-from tastemaker.lm.training.losses import batch_loss, head_weight
+from tastemaker.lm.training.batches import Batches
+from tastemaker.lm.training.losses import Sums, head_weight
 from tastemaker.lm.training.regularise import Dropout, moving_average
 from tastemaker.lm.training.settings import Metrics, Settings
-from tastemaker.lm.training.siblings import Siblings
-from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.stats.random import generator
 
 
-class Window:
-    """Sums since the last report."""
+class Task(Protocol):
+    """What a run learns from: `count` examples of `expected` predicted tokens each, `levels` losses to
+    report besides one for the rest.
+    """
 
-    def __init__(self, levels: int) -> None:
-        self.losses = torch.zeros(levels + 1, dtype=torch.float64)
-        self.counts = torch.zeros(levels + 1, dtype=torch.float64)
-        self.tokens, self.steps, self.norm, self.start = 0, 0, 0.0, time.monotonic()
+    @property
+    def count(self) -> int: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def expected(self) -> float: ...
+    def identity(self) -> dict[str, str]:
+        """Hashes of everything that a checkpoint must agree with."""
+
+    def sums(self, model: Any, rows: npt.NDArray[np.int64], step: int) -> Iterator[tuple[Sums, int]]:
+        """Losses of one step's examples, portion by portion, and the tokens read in each."""
+
+
+class Window:
+    """Sums since the last report, kept where the losses are."""
+
+    def __init__(self, levels: int, device: torch.device) -> None:
+        self.losses = torch.zeros(levels + 1, dtype=torch.float64, device=device)
+        self.counts = torch.zeros(levels + 1, dtype=torch.float64, device=device)
+        self.norm = torch.zeros((), device=device)
+        self.tokens, self.steps, self.start = 0, 0, time.monotonic()
 
     def metrics(self, run: Run) -> Metrics:
         """The report of this window for `run`."""
@@ -39,7 +58,7 @@ class Window:
             level_losses=tuple((self.losses / self.counts).tolist()[:-1]),
             tokens_per_second=self.tokens / elapsed,
             learning_rate=run.settings.rate(max(0, run.step - 1), run.total),
-            gradient_norm=self.norm,
+            gradient_norm=float(self.norm),
             seconds_left=(
                 elapsed / self.steps * (run.total - run.step) if self.steps and not run.stopped else 0.0
             ),
@@ -51,34 +70,24 @@ class Window:
 class Run:
     """State of one training run."""
 
-    def __init__(
-        self,
-        model: Any,
-        vocabulary: Vocabulary,
-        data: Examples,
-        settings: Settings,
-        siblings: Siblings | None = None,
-    ) -> None:
-        self.siblings = siblings
-        self.model, self.vocabulary, self.data, self.settings = model, vocabulary, data, settings
-        self.batches = Batches(data.count, settings.batch_rows, settings.seed, settings.passes)
-        self.total = settings.steps or math.ceil(settings.epochs * data.count / self.batches.rows)
+    def __init__(self, model: Any, task: Task, settings: Settings) -> None:
+        self.model, self.task, self.settings = model, task, settings
+        self.batches = Batches(task.count, settings.batch_rows, settings.seed, settings.passes)
+        self.total = settings.steps or math.ceil(settings.epochs * task.count / self.batches.rows)
         self.step, self.waits, self.stopped = 0, 0, False
         self.best: float | None = None
         self.last: Metrics | None = None
         self.best_weights: checkpoint.Tensors = {}
-        self.matrices = list(
-            {id(one): one for one in (model.get_input_embeddings().weight, head_weight(model))}.values()
-        )
-        chosen = self.matrices if settings.freeze == "old" else list(model.parameters())
+        self.frozen = getattr(task, "old_rows", 0) if settings.freeze == "old" else 0
+        chosen = token_rows(model) if self.frozen else list(model.parameters())
         for one in model.parameters():
             one.requires_grad_(any(one is other for other in chosen))
         self.trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.optimiser = _optimiser(self.trainable, settings)
         self.average = moving_average(model, settings.average)
         self.dropout = Dropout(model, settings.dropout)
-        self.device = self.matrices[0].device
-        self.window = Window(vocabulary.levels)
+        self.device = next(model.parameters()).device
+        self.window = Window(task.levels, self.device)
 
     def advance(self) -> None:
         """One optimiser step."""
@@ -88,23 +97,19 @@ class Run:
             group["lr"] = rate
         self.dropout.seed(int(generator(settings.seed, "dropout", self.step).integers(2**63)))
         rows = self.batches.at(self.step)
-        scale = 1.0 / (self.data.mean_target_weight * len(rows))
-        for batch in micro_batches(self.data, rows, settings.micro_tokens):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
-                here = batch.to(self.device)
-                sums = batch_loss(
-                    self.model, self.vocabulary, here, settings.stage, settings.smoothing, self.siblings
-                )
+        scale = 1.0 / (self.task.expected * len(rows))
+        for sums, tokens in self.task.sums(self.model, rows, self.step):
             (sums.loss * scale).backward()  # type: ignore[no-untyped-call]
             self.window.losses += sums.levels
             self.window.counts += sums.counts
-            self.window.tokens += batch.tokens
-        if settings.freeze == "old":
-            for matrix in self.matrices:
-                assert matrix.grad is not None
-                matrix.grad[: self.vocabulary.base_size].zero_()
+            self.window.tokens += tokens
+        for matrix in self.trainable.values() if self.frozen else ():
+            assert matrix.grad is not None
+            matrix.grad[: self.frozen].zero_()
         norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), settings.clip or math.inf)
-        if not torch.isfinite(norm):
+        # Asking a GPU at every step would make it wait.
+        asked = self.device.type == "cpu" or self.step % settings.log_every == 0
+        if asked and not torch.isfinite(norm):
             raise ModelError(
                 f"training diverged at step {self.step + 1}: the gradient is {norm}; lower learning_rate (now"
                 f" {rate:.2g})"
@@ -114,7 +119,7 @@ class Run:
         self.step += 1
         if self.average is not None:
             self.average.update_parameters(self.model)
-        self.window.steps, self.window.norm = self.window.steps + 1, float(norm)
+        self.window.steps, self.window.norm = self.window.steps + 1, norm.detach()
 
     def validate(self, function: Callable[[Any], float]) -> float:
         """Score the weights that would be kept; remember the best ones, or later ones as good."""
@@ -159,6 +164,12 @@ class Run:
         average = {} if self.average is None else self.weights(self.average.module)
         for name, value in (self.best_weights or average).items():
             self.trainable[name].copy_(value)
+
+
+def token_rows(model: Any) -> list[torch.nn.Parameter]:
+    """The input and output rows of a language model's tokens, once where they are tied."""
+    both = (model.get_input_embeddings().weight, head_weight(model))
+    return list({id(one): one for one in both}.values())
 
 
 def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) -> torch.optim.AdamW:

@@ -8,7 +8,7 @@ alone, never on what a request may show, so filters still reorder nothing.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ class Siblings:
 
     sizes: tuple[int, ...]
     keys: tuple[Ints, ...]
+    held: dict[tuple[int, torch.device], tuple[torch.Tensor, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, codes: npt.ArrayLike, sizes: tuple[int, ...]) -> Siblings:
@@ -44,6 +45,15 @@ class Siblings:
             distinct, node = np.unique(node * size + values[:, level], return_inverse=True)
             keys.append(distinct.astype(np.int64))
         return cls(tuple(sizes), tuple(keys))
+
+    def nodes(self, codes: npt.ArrayLike) -> Ints:
+        """(N, L) the node of each level that each of `codes` (N, L) passes; all of them must exist."""
+        values = np.asarray(codes, dtype=np.int64)
+        found, node = np.empty_like(values), np.zeros(len(values), np.int64)
+        for level, (size, keys) in enumerate(zip(self.sizes, self.keys, strict=True)):
+            node = np.searchsorted(keys, node * size + values[:, level])
+            found[:, level] = node
+        return found
 
     def fingerprint(self) -> str:
         """Hash of the tree."""
@@ -85,13 +95,22 @@ class Siblings:
         """Codes (n, m) that exist under each parent node (n,), ascending, and a mask (n, m) of the places in
         use.
         """
-        size, keys = self.sizes[level], torch.from_numpy(self.keys[level]).to(parents.device)
+        size, (keys, most) = self.sizes[level], self._edges(level, parents.device)
         begin = torch.searchsorted(keys, parents * size)
         counts = torch.searchsorted(keys, (parents + 1) * size) - begin
-        places = torch.arange(int(counts.max()), device=parents.device)
+        # Asking a GPU how many places these rows need would make it wait.
+        places = torch.arange(int(counts.max()) if keys.device.type == "cpu" else most, device=keys.device)
         used = places < counts[:, None]
         edges = torch.where(used, begin[:, None] + places, 0)
         return torch.where(used, keys[edges] % size, 0), used
+
+    def _edges(self, level: int, device: torch.device) -> tuple[torch.Tensor, int]:
+        """The keys of a level on a device, moved once, and the most codes that exist after one prefix."""
+        if (level, device) not in self.held:
+            keys = self.keys[level]
+            most = int(np.unique(keys // self.sizes[level], return_counts=True)[1].max())
+            self.held[level, device] = torch.from_numpy(keys).to(device), most
+        return self.held[level, device]
 
     def losses(
         self, hidden: torch.Tensor, head: torch.Tensor, level: int, codes: torch.Tensor, parents: torch.Tensor

@@ -23,6 +23,7 @@ from tastemaker.flows.converse.learn.settings import LearnSettings
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline, Report
 from tastemaker.flows.stages.curve import follow
+from tastemaker.flows.stages.models import talking_source
 from tastemaker.flows.stages.tokens import load_codes
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.store import fingerprint, read_table, sha256_file, write_json, write_table
@@ -85,7 +86,7 @@ def _build(data: DialogueDataset, settings: LearnSettings, folder: Path, report:
     pipeline = data.env.pipeline
     start = folder / "start"
     if not (folder / "examples.parquet").exists():
-        _prepare(data, settings, start)
+        _prepare(data, settings, folder)
         achieved = _corpus(data, settings, start, folder)
         write_json(folder / "achieved.json", achieved)
     model, vocabulary = load(start)
@@ -118,13 +119,13 @@ def _build(data: DialogueDataset, settings: LearnSettings, folder: Path, report:
     )
 
 
-def _prepare(data: DialogueDataset, settings: LearnSettings, start: Path) -> None:
+def _prepare(data: DialogueDataset, settings: LearnSettings, folder: Path) -> None:
     """The workspace's model with words and the tokens of a dialogue."""
     from tastemaker.lm.base import load, load_tokenizer, save
     from tastemaker.lm.dialogue import add_words
 
     pipeline = data.env.pipeline
-    source = pipeline.path(SOURCE) / "model"
+    source = talking_source(pipeline, folder / "source")
     model, vocabulary = load(source)
     assert vocabulary is not None
     tokenizer = load_tokenizer(source) if vocabulary.kind == "tokenizer" else None
@@ -138,7 +139,7 @@ def _prepare(data: DialogueDataset, settings: LearnSettings, start: Path) -> Non
     model, vocabulary, tokenizer = add_words(
         model, vocabulary, tokenizer, texts, SPECIALS, settings.pieces, settings.seed
     )
-    save(model, vocabulary, start, tokenizer)
+    save(model, vocabulary, folder / "start", tokenizer)
 
 
 def _corpus(data: DialogueDataset, settings: LearnSettings, start: Path, folder: Path) -> dict[str, int]:

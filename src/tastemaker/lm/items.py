@@ -1,0 +1,308 @@
+"""The small model: one position an item, and two read-outs of one hidden state.
+
+An item in a history is the sum of its code rows and a learnt residual, which is zero for items that training
+saw no event of. What comes next is read from the state after the last event twice: code by code down the tree
+of Semantic IDs that exist (a gated product a level: the depth decoder), and by a product with the item
+vectors themselves (the dense read-out). Both are trained together; `share` says how they are mixed.
+
+Source: generative retrieval over Semantic IDs as in PLUM, arXiv 2510.07784; the dense read-out beside it as
+in LIGER, arXiv 2411.18814; one position an item and the gated depth decoder are ours.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tastemaker.errors import ModelError
+from tastemaker.lm.base import file_hash, publish
+from tastemaker.lm.training.siblings import Siblings
+
+FILE, WEIGHTS = "item_model.json", "model.safetensors"
+ROW, NOISE = 0.06, 0.002  # spread of the first level's rows at the start, and of the noise on all
+LOUD = 16.0  # brings the sum of a prefix's rows to the order of 1, where the gates read it
+
+
+@dataclass(frozen=True)
+class ItemShape:
+    """Size of the model: `sizes` codes a level, `known` items with a residual, and the trunk's numbers."""
+
+    sizes: tuple[int, ...]
+    known: int
+    layers: int = 2
+    width: int = 128
+    heads: int = 4
+    mlp: float = 2.0
+    max_items: int = 50
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.width, self.heads, self.max_items) < 1 or self.width % (2 * self.heads):
+            raise ModelError(
+                f"width {self.width} must be an even multiple of heads {self.heads}, and every size positive"
+            )
+
+
+class Attention(nn.Module):
+    """Causal attention with rotary positions."""
+
+    def __init__(self, width: int, heads: int, std: float) -> None:
+        super().__init__()
+        self.heads, part = heads, width // heads
+        self.qkv = _linear(width, 3 * width, std)
+        self.out = _linear(width, width, std / 2)
+        angle = 10000.0 ** -(torch.arange(0, part, 2).float() / part)
+        self.register_buffer("angle", torch.cat([angle, angle]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C, d) -> (R, C, d)."""
+        rows, length, width = x.shape
+        q, k, v = self.qkv(x).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        turns = torch.arange(length, device=x.device)[:, None] * cast(Tensor, self.angle)
+        cos, sin = turns.cos(), turns.sin()
+        seen = F.scaled_dot_product_attention(_turn(q, cos, sin), _turn(k, cos, sin), v, is_causal=True)
+        result: Tensor = self.out(seen.transpose(1, 2).reshape(rows, length, width))
+        return result
+
+
+class Gated(nn.Module):
+    """The gated layer between attentions."""
+
+    def __init__(self, width: int, inner: int, std: float) -> None:
+        super().__init__()
+        self.gate, self.up = _linear(width, inner, std), _linear(width, inner, std)
+        self.down = _linear(inner, width, std / 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C, d) -> (R, C, d)."""
+        result: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return result
+
+
+class Block(nn.Module):
+    """One layer of the trunk; norms before both parts."""
+
+    def __init__(self, shape: ItemShape) -> None:
+        super().__init__()
+        std = 0.04 * (128 / shape.width) ** 0.5
+        self.norm1, self.norm2 = nn.RMSNorm(shape.width), nn.RMSNorm(shape.width)
+        self.attention = Attention(shape.width, shape.heads, std)
+        self.mlp = Gated(shape.width, max(8, round(shape.mlp * shape.width)), std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C, d) -> (R, C, d)."""
+        x = x + self.attention(self.norm1(x))
+        result: Tensor = x + self.mlp(self.norm2(x))
+        return result
+
+
+class Catalogue:
+    """What the model knows of N items: codes (N, L), their row of residuals (N,) or -1, and the tree of
+    Semantic IDs, on one device.
+
+    nodes: per level (E_l, 2), the parent node and the code of each node, sorted. leaf (N,), alone (N,): the
+    leaf of each item, and the logarithm of how many items it shares that leaf with.
+    """
+
+    def __init__(
+        self, codes: npt.NDArray[Any], sizes: Sequence[int], rows: npt.NDArray[Any], device: torch.device
+    ) -> None:
+        tree = Siblings.of(codes, tuple(sizes))
+        self.tree = tree
+        self.codes = torch.from_numpy(np.asarray(codes, np.int64)).to(device)
+        self.rows = torch.from_numpy(np.asarray(rows, np.int64)).to(device)
+        nodes = tree.nodes(codes)
+        self.path = torch.from_numpy(nodes).to(device)
+        self.nodes = [
+            torch.from_numpy(np.stack(np.divmod(keys, size), 1)).to(device)
+            for keys, size in zip(tree.keys, tree.sizes, strict=True)
+        ]
+        self.leaf = self.path[:, -1]
+        self.alone = torch.from_numpy(np.log(np.bincount(nodes[:, -1])).astype(np.float32)).to(device)[
+            self.leaf
+        ]
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(self.rows)
+
+
+class ItemModel(nn.Module):
+    """The trunk, the rows of the codes, the residuals, and both read-outs. `share`: weight of the dense one
+    in a score, from 0 to 1; `items`: ids of the items with a residual, in the order of their rows.
+    """
+
+    def __init__(self, shape: ItemShape, items: Sequence[str] = (), share: float = 0.5) -> None:
+        super().__init__()
+        self.shape, self.items, self.share = shape, list(items), share
+        width = shape.width
+        self.rows = nn.ParameterList(nn.Parameter(torch.randn(size, width) * ROW) for size in shape.sizes)
+        self.residual = nn.Parameter(torch.zeros(max(1, shape.known), width))
+        self.start = nn.Parameter(0.02 * torch.randn(width))
+        self.embed = nn.Identity()  # a place for dropout
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = nn.RMSNorm(width)
+        deeper = len(shape.sizes) - 1
+        self.queries = nn.ModuleList(_linear(width, width, None) for _ in range(deeper))
+        self.gates = nn.ModuleList(_linear(width, width, 0.1 * (3 * width) ** -0.5) for _ in range(deeper))
+        self.dense = _linear(width, width, None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.start.device
+
+    def dropout_places(self) -> list[nn.Module]:
+        """Modules whose output training drops from."""
+        return [
+            self.embed,
+            *(part for block in self.blocks for part in (block.attention, block.mlp)),
+        ]  # type: ignore[list-item]
+
+    def vectors(self, catalogue: Catalogue, items: Tensor) -> Tensor:
+        """(..., d) what items (...) are, in a history and in the dense read-out."""
+        codes = catalogue.codes[items]
+        total = F.embedding(codes[..., 0], self.rows[0])
+        for level in range(1, len(self.shape.sizes)):
+            total = total + F.embedding(codes[..., level], self.rows[level])
+        row = catalogue.rows[items]
+        return total + F.embedding(row.clamp(min=0), self.residual) * (row >= 0)[..., None]
+
+    def states(self, vectors: Tensor) -> Tensor:
+        """(R, C + 1, d) the state before the first of C events and after each, of item vectors (R, C, d)
+        padded at the right.
+        """
+        x = self.embed(torch.cat([self.start.expand(len(vectors), 1, -1), vectors], 1))
+        for block in self.blocks:
+            x = block(x)
+        result: Tensor = self.norm(x)
+        return result
+
+    def query(self, state: Tensor, level: int) -> Tensor:
+        """(n, d) what a state asks of the codes of `level`."""
+        return state if level == 0 else self.queries[level - 1](state)
+
+    def gate(self, prefix: Tensor, level: int) -> Tensor:
+        """(n, d) how codes of `level` (from 1) weigh after a prefix whose rows sum to `prefix`."""
+        result: Tensor = 1 + self.gates[level - 1](prefix * LOUD)
+        return result
+
+    def node_vectors(self, catalogue: Catalogue) -> list[Tensor]:
+        """Per level (E_l, d): the product of a query with a node's vector is its logit among its siblings."""
+        found, sums = [], torch.zeros((1, self.shape.width), device=self.device)
+        for level, nodes in enumerate(catalogue.nodes):
+            rows, above = F.embedding(nodes[:, 1], self.rows[level]), sums[nodes[:, 0]]
+            found.append(rows if level == 0 else rows * self.gate(sums, level)[nodes[:, 0]])
+            sums = above + rows
+        return found
+
+    def log_codes(self, state: Tensor, catalogue: Catalogue, vectors: Sequence[Tensor]) -> Tensor:
+        """(n, N) log-probability of every item by its Semantic ID: exact, nothing is searched.
+
+        vectors: `node_vectors`. The items of one ID share its probability equally.
+        """
+        total = torch.zeros((len(state), 1), device=state.device)
+        for level, (nodes, rows) in enumerate(zip(catalogue.nodes, vectors, strict=True)):
+            logits, parent = (self.query(state, level) @ rows.T).float(), nodes[:, 0]
+            if level == 0:
+                total = logits.log_softmax(1)
+                continue
+            shape = (len(state), total.shape[1])
+            peak = logits.new_full(shape, -torch.inf)
+            peak = peak.scatter_reduce(1, parent.expand(len(state), -1), logits, "amax")
+            mass = torch.zeros_like(peak).index_add(1, parent, (logits - peak[:, parent]).exp())
+            total = logits + (total - mass.log() - peak)[:, parent]
+        return total[:, catalogue.leaf] - catalogue.alone
+
+    def log_dense(self, state: Tensor, vectors: Tensor) -> Tensor:
+        """(n, N) log-probability of every item by the dense read-out; `vectors` (N, d)."""
+        return (self.dense(state) @ vectors.T).float().log_softmax(1)
+
+
+def mixed(codes: Tensor, dense: Tensor, share: float) -> Tensor:
+    """Log-probabilities (n, N) of the geometric mixture of both read-outs; all items sum to 1."""
+    if share in (0.0, 1.0):
+        return dense if share else codes
+    return torch.lerp(codes, dense, share).log_softmax(1)
+
+
+def start_model(
+    shape: ItemShape, items: Sequence[str], codewords: Sequence[npt.NDArray[Any]], seed: int
+) -> ItemModel:
+    """An untrained model whose code rows start at `codewords` (per level (K_l, width), level 1 of spread 1;
+    levels beyond them start at random), drawn from `seed` without touching torch's own generator.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ItemModel(shape, items)
+        with torch.no_grad():
+            for rows, words in zip(model.rows, codewords, strict=False):
+                noise = NOISE * torch.randn(rows.shape)
+                rows.copy_(ROW * torch.from_numpy(np.asarray(words, np.float32)) + noise)
+    return model.eval()
+
+
+def residual_rows(model: ItemModel, item_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(N,) row of the residual of each item, -1 for items that training saw no event of."""
+    place = {item: row for row, item in enumerate(model.items)}
+    return np.array([place.get(item, -1) for item in item_ids], np.int64)
+
+
+def save_items(model: ItemModel, folder: Path) -> None:
+    """Write weights and description to `folder`, old or new but never a mix."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    try:
+        save_file(
+            {name: one.detach().cpu().contiguous() for name, one in model.state_dict().items()},
+            partial / WEIGHTS,
+        )
+        about = {"shape": asdict(model.shape), "share": model.share, "items": model.items}
+        about["weights"] = file_hash(partial / WEIGHTS)
+        (partial / FILE).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        publish(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def load_items(folder: Path, device: torch.device | str = "cpu") -> ItemModel:
+    """What `save_items` wrote. Raises ModelError naming the file when it is damaged or does not fit."""
+    try:
+        about: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        shape = ItemShape(**about["shape"] | {"sizes": tuple(about["shape"]["sizes"])})
+        if (digest := file_hash(folder / WEIGHTS)) != about["weights"]:
+            raise ValueError(f"its weights have hash {digest}, recorded was {about['weights']}")
+        model = ItemModel(shape, about["items"], about["share"])
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{folder / FILE}: cannot be loaded ({reason}); train again") from None
+    return model.to(device).eval()
+
+
+def _linear(inner: int, outer: int, std: float | None) -> nn.Linear:
+    """Without a bias; random of spread `std`, or the identity where that is None."""
+    layer = nn.Linear(inner, outer, bias=False)
+    with torch.no_grad():
+        if std is None:
+            nn.init.eye_(layer.weight)
+        else:
+            nn.init.normal_(layer.weight, std=std)
+    return layer
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
