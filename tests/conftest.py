@@ -29,7 +29,7 @@ TINY = {
     "thinning": 0.0,
     "weight_decay": 0.05,
     "batch": 8,
-    "learning_rate": 0.003,
+    "learning_rate": 0.0015,
     "dropout": 0.0,
     "beam": 16,
     "sasrec_epochs": 2,

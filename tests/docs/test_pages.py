@@ -23,7 +23,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 LEFT_OUT = ("tastemaker serve", "make smollm2")
 SMALL = {
     "sft_epochs": 1,
-    "cpt_epochs": 0.2,
     "sasrec_epochs": 1,
     "width": 32,
     "threads": 1,

@@ -21,7 +21,7 @@ from tests.conftest import TINY, quiet, tiny_interactions, tiny_items
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows import deploy
-from tastemaker.flows.deployment import Deployment
+from tastemaker.flows.deployment import Base, Deployment
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
@@ -267,3 +267,30 @@ def test_another_proxy_makes_another_deployment_and_goes_back_with_it(folder: Pa
     newest = database.newest_deployment("proxy")
     assert newest is not None and newest.fingerprint == plain.proxy == ""
     database.close()
+
+
+def test_a_model_of_a_token_a_code_is_served_until_the_next_training(folder: Path) -> None:
+    """What was deployed before the small model had one position an item."""
+    from tastemaker.flows.stages.tokens import load_codes
+    from tastemaker.lm.base import Shape, save, small
+    from tastemaker.lm.vocabulary import build_small
+
+    workspace = Workspace.open(folder)
+    tokens = Pipeline(workspace, quiet).fingerprint("tokens")
+    vocabulary = build_small(load_codes(Pipeline(workspace, quiet))[1])
+    model, mark = small(vocabulary, Shape(layers=1, width=32, heads=1, mlp=2.0)), "0" * 32
+    workspace.artifacts.put(
+        "sft",
+        mark,
+        lambda partial: save(model, vocabulary, partial / "model"),
+        inputs={"tokens": tokens},
+        settings={"max_items": 50},
+    )
+    deploy.deploy(workspace, Base("sft", mark, tokens, 1.0, {"max_items": 50}), quiet, "of version 0.1")
+    searcher = Searcher.of(_active(folder))
+    assert searcher.score is None and searcher.retriever is not None
+    assert sorted(_listed(searcher)) == sorted(searcher.data.item_ids)
+    _ingest(folder, without=["t005"], new=[NEW])
+    assert {"new1"} == set(_listed(Searcher.of(_active(folder)))) - set(searcher.data.item_ids)
+    run_stages(folder, quiet)
+    assert Searcher.of(_active(folder)).score is not None

@@ -30,8 +30,7 @@ from tastemaker.flows.retention.live.deployed import deployed
 from tastemaker.flows.retention.live.fit import export_surveys, fit_live, withdraw_proxy
 from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
-from tastemaker.flows.stages.models import fine_tuning_examples
-from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.flows.stages.passes import passes
 from tastemaker.serving.asking import Asker
 from tastemaker.serving.once import recommend_once
 from tastemaker.serving.query import Happened, Query, Slate
@@ -484,10 +483,8 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:
     assert rewards.shape == train.items.shape and 0 < rewards.min() < rewards.max() < 1
     good = np.array([int(plain.data.item_ids[item][1:]) // 4 % 4 < 2 for item in train.items])
     assert rewards[good].mean() > rewards[~good].mean() + 0.1  # the answers said so
-    model = plain.path("base") / "model"
-    vocabulary = Vocabulary.from_json((model / "vocabulary.json").read_text())
     loss = [
-        sum(map(sum, fine_tuning_examples(one, train, vocabulary)["loss_mask"].to_pylist()))
+        sum(len(read.items) if targets is None else targets.sum() for read, targets in passes(one, train))
         for one in (plain, by_proxy)
     ]
     expected = rewards.mean() / rewards.max()

@@ -49,7 +49,9 @@ def test_a_setting_redoes_only_what_depends_on_it(untouched_workspace: Path, tmp
     _set(folder, "memory", "false")
     assert [stage for stage, reused in _reused(folder).items() if not reused] == ["memory"]
     _set(folder, "levels", '"16/16"')
-    assert _reused(folder, "base") == {"vectors": True, "tokens": False, "base": False}
+    assert _reused(folder, "tokens") == {"vectors": True, "tokens": False}
+    with pytest.raises(InputError, match="no such stage; its stages are vectors, tokens, sft"):
+        run_stages(folder, quiet, "cpt")
 
 
 def test_new_tables_redo_the_whole_pipeline(
@@ -99,7 +101,7 @@ def test_fewer_items_than_codes_is_refused(tmp_path: Path) -> None:
 def test_training_artifacts_name_what_they_were_built_from(untouched_workspace: Path) -> None:
     pipeline = Pipeline(Workspace.open(untouched_workspace), quiet)
     manifest = json.loads((pipeline.path("sft") / "manifest.json").read_text())["about"]
-    assert manifest["inputs"] == {"tables": pipeline.tables, "cpt": pipeline.fingerprint("cpt")}
+    assert manifest["inputs"] == {"tables": pipeline.tables, "tokens": pipeline.fingerprint("tokens")}
     assert (pipeline.path("sft") / "model" / "model.safetensors").exists()
     assert not list(pipeline.workspace.root.rglob("*.bin")) and not list(
         pipeline.workspace.root.rglob("*.pkl")

@@ -132,15 +132,15 @@ def test_no_code_from_a_folder_runs(saved, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_device_defaults_never_choose_bfloat16_without_amx(monkeypatch):
+def test_the_device_of_a_setting(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for flags, dtype in (
-        ("flags : avx2 avx512f avx512_bf16", "float32"),
-        ("flags : avx512f amx_bf16 amx_tile", "bfloat16"),
-    ):
-        monkeypatch.setattr(base.Path, "read_text", lambda *_, flags=flags, **__: flags)
-        chosen = base.device_defaults()
-        assert (chosen.device, chosen.dtype) == ("cpu", dtype) and chosen.threads >= 1
+    assert base.device_of("auto") == base.device_of("cpu") == torch.device("cpu")
+    with pytest.raises(ModelError, match="PyTorch finds no GPU; set it to 'auto' or 'cpu'"):
+        base.device_of("cuda")
+    chosen = base.device_defaults()
+    assert chosen.device == "cpu" and chosen.dtype in ("float32", "bfloat16") and chosen.threads >= 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert base.device_of("auto").type == "cuda" and base.device_of("cpu").type == "cpu"
 
 
 def test_smollm2_without_its_package_names_the_install_line(monkeypatch, tmp_path):

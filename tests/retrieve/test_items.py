@@ -80,7 +80,7 @@ def test_both_read_outs_equal_a_plain_forward_pass_and_sum_to_one(history: list[
     found = scorer()
     own = [part[0].numpy() for part in found.read_outs(Lists.of([history]))]
     for value, expected in zip(own, by_hand(found, history), strict=True):
-        np.testing.assert_allclose(value, expected, atol=2e-5)
+        np.testing.assert_allclose(value, expected, atol=1e-4)
         assert np.exp(value).sum() == pytest.approx(1, abs=1e-5)
     for share in (0.0, 0.3, 1.0):
         whole = mixed(*(torch.from_numpy(part)[None] for part in own), share)
@@ -98,7 +98,7 @@ def test_the_loss_of_training_is_minus_the_log_probabilities_that_serve() -> Non
         sum(float(parts[k][0, item]) for parts, item in zip(before, history, strict=True)) for k in (0, 1)
     )
     shared = sum(float(found.catalogue.alone[item]) for item in history)  # which item of an ID is no code
-    assert events == 5 and float(sums.loss) == pytest.approx(-(codes + shared) - 0.7 * dense, rel=1e-4)
+    assert events == 5 and sums.loss.item() == pytest.approx(-(codes + shared) - 0.7 * dense, rel=1e-4)
     assert float(sums.levels[-1]) == pytest.approx(-dense, rel=1e-4)
 
 
@@ -121,7 +121,7 @@ def test_a_history_scores_the_same_alone_and_among_others(histories: list[list[i
     found = scorer()
     together = found(Lists.of(histories))
     for row, history in enumerate(histories):
-        np.testing.assert_allclose(found(Lists.of([history]))[0], together[row], atol=2e-5)
+        np.testing.assert_allclose(found(Lists.of([history]))[0], together[row], atol=1e-4)
 
 
 @given(

@@ -52,11 +52,12 @@ def test_evidence_is_what_the_formula_says_and_a_filter_reorders_nothing() -> No
     assert len(weighed(_candidates([], []), np.zeros(0), 1.0)) == 0
 
 
-def test_the_weight_is_chosen_on_targets() -> None:
-    lists = [_candidates([1, 2], [0.6, 0.4])] * 4
-    remembered = [np.array([0.0, 1.0])] * 4
-    assert choose_weight(lists, remembered, np.array([2, 2, 2, 1]))[0] > 0
-    assert choose_weight(lists, remembered, np.array([1, 1, 1, 2]))[0] == 0
+def test_the_weight_is_chosen_on_ranks_the_smallest_of_equals() -> None:
+    ranks = np.array([[3, 1, 0], [1, 2, 1], [2, 1, 1]])
+    weight, by_weight = choose_weight(ranks, (0.0, 0.5, 1.0))
+    assert weight == 0.5 and list(by_weight) == [0.0, 0.5, 1.0]
+    assert by_weight[0.5] == by_weight[1.0] == pytest.approx((2 + np.log(2) / np.log(3)) / 3)
+    assert choose_weight(np.array([[1], [1]]), (0.0, 2.0))[0] == 0
 
 
 def test_it_comes_back_from_its_arrays_and_refuses_another_catalogue() -> None:

@@ -126,7 +126,7 @@ def _tree_is_exact(model: Any) -> bool:
             first = advance(context, tokens[:, :3], torch.zeros_like(crossed))
             results.append(torch.stack([first, advance(context, tokens[:, 1:4], crossed)]))
         except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):
-            results.append(torch.full((1,), torch.nan))
+            results.append(torch.full((1,), torch.nan, device=tokens.device))
     tree, repeated = results
     scale = 1e-4 if tree.dtype == torch.float32 else 5e-2
     return tree.shape == repeated.shape and bool(torch.allclose(tree, repeated, atol=scale, rtol=scale))

@@ -126,8 +126,9 @@ def reply(model: Any, vocabulary: Vocabulary, prompt: Sequence[int], longest: in
     item.
     """
     end, base = vocabulary.special("sep"), vocabulary.base_size
-    allowed = torch.tensor([*range(base), end])
-    tokens, past, out = torch.tensor([list(prompt)]), None, []
+    device = model.get_input_embeddings().weight.device
+    allowed = torch.tensor([*range(base), end], device=device)
+    tokens, past, out = torch.tensor([list(prompt)], device=device), None, []
     context = getattr(model.config, "max_position_embeddings", 1 << 30)
     for _ in range(min(longest, context - len(prompt))):
         result = model(input_ids=tokens, past_key_values=past, use_cache=True)
@@ -135,5 +136,5 @@ def reply(model: Any, vocabulary: Vocabulary, prompt: Sequence[int], longest: in
         if chosen == end:
             break
         out.append(chosen)
-        past, tokens = result.past_key_values, torch.tensor([[chosen]])
+        past, tokens = result.past_key_values, torch.tensor([[chosen]], device=device)
     return out

@@ -81,9 +81,8 @@ def _initialise(
         rows = torch.from_numpy(noise).to(matrix.device) * (NOISE * spread)
         for level, words in enumerate(codewords or []):
             place = vocabulary.sid_slice(level)
-            rows[place.start - old : place.stop - old] = (
-                torch.from_numpy(_project(words, vocabulary, level, mean, seed)) * spread
-            )
+            projected = torch.from_numpy(_project(words, vocabulary, level, mean, seed)).to(matrix.device)
+            rows[place.start - old : place.stop - old] = projected * spread
         matrix[old:] = (mean + rows).to(matrix.dtype)
 
 
@@ -118,7 +117,7 @@ def place_codewords(
     scale = SPREAD * float(matrix.std())
     for level, rows in enumerate(codeword_rows(codewords, matrix.shape[1], seed)):
         place = vocabulary.sid_slice(level)
-        matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows * scale).to(matrix.dtype)
+        matrix[place] = 0.1 * matrix[place] + torch.from_numpy(rows * scale).to(matrix)
 
 
 def codeword_rows(

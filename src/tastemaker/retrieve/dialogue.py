@@ -84,7 +84,7 @@ def _answer(
     context = decode.prefill(model, tokens, lengths)
     item, none = vocabulary.special("item"), vocabulary.special("none")
     either = (context.hidden @ head_weight(model)[[item, none]].T).float().log_softmax(-1).cpu().numpy()
-    root = torch.zeros((len(prompts), 1), dtype=torch.int64)
+    root = torch.zeros((len(prompts), 1), dtype=torch.int64, device=context.hidden.device)
     hidden = decode.advance(context, root + item, root)[:, 0]
     starts = vocabulary.sid_starts
 

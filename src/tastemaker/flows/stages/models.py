@@ -246,8 +246,7 @@ def talking_source(pipeline: Pipeline, folder: Path) -> Path:
     settings, train = pipeline.workspace.settings, pipeline.data.split.train
     start = folder / "start"
     if not start.exists():
-        codes, sizes = load_codes(pipeline)
-        vocabulary, width = build_small(sizes), settings.width
+        vocabulary, width = build_small(load_codes(pipeline)[1]), settings.width
         shape = Shape(layers=settings.layers, width=width, heads=max(1, width // 32), mlp=2.0)
         model = small(vocabulary, shape, settings.seed)
         place_codewords(model, vocabulary, load_codebook(pipeline.path("tokens")).codewords, settings.seed)

@@ -59,8 +59,9 @@ class RepeatEngine:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.context = self.lengths = torch.empty(0, dtype=torch.int64)
-        self.fed = torch.empty(0, dtype=torch.int64)  # (R, slots) token of every slot
+        device = next(model.parameters()).device
+        self.context = self.lengths = torch.empty(0, dtype=torch.int64, device=device)
+        self.fed = torch.empty(0, dtype=torch.int64, device=device)  # (R, slots) token of every slot
 
     def prefill(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Hidden state (R, d) after each row of right-padded `tokens` (R, C)."""

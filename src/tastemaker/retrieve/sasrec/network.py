@@ -126,11 +126,11 @@ class SASRec(nn.Module):
             np.arange(len(sequences.items)) - np.repeat(sequences.offsets[:-1], lengths),
         )
         widest = int(lengths.max(initial=1))
-        from_right = torch.from_numpy(np.repeat(lengths, lengths) - 1 - columns)
-        slots = torch.from_numpy(rows * widest + columns)
-        x = self.item(torch.from_numpy(sequences.items)) * self.settings.width**0.5 + self.position(
-            from_right
-        )
+        device = self.item.weight.device
+        from_right = torch.from_numpy(np.repeat(lengths, lengths) - 1 - columns).to(device)
+        slots = torch.from_numpy(rows * widest + columns).to(device)
+        items = torch.from_numpy(np.asarray(sequences.items)).to(device)
+        x = self.item(items) * self.settings.width**0.5 + self.position(from_right)
         x = self.drop(x)
         for block in self.blocks:
             x = block(x, slots, (len(lengths), widest))
@@ -147,14 +147,15 @@ class SASRec(nn.Module):
             known = np.flatnonzero(np.diff(recent.offsets))
             scores = np.zeros((len(rows), self.n_items), np.float32)
             if len(known):
-                last = self.hidden(recent)[torch.from_numpy(recent.offsets[1:][known] - 1)]
-                scores[known] = (last @ self.item.weight.T).numpy()
+                hidden = self.hidden(recent)
+                last = hidden[torch.from_numpy(recent.offsets[1:][known] - 1).to(hidden.device)]
+                scores[known] = (last @ self.item.weight.T).cpu().numpy()
             parts.append(scores)
         return np.concatenate(parts) if len(parts) > 2 else parts[-1]
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """The weights by name, to be stored; `SASRec(n_items, settings).load(arrays)` brings them back."""
-        return {name: tensor.detach().numpy().copy() for name, tensor in self.state_dict().items()}
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.state_dict().items()}
 
     def load(self, arrays: dict[str, npt.NDArray[np.float32]]) -> SASRec:
         """Take over stored weights; raises ArtifactError when they belong to another shape."""
@@ -178,7 +179,7 @@ class _FullSoftmax(torch.autograd.Function):
             part, goal = hidden[start : start + slab], targets[start : start + slab]
             logits = part @ weight.T
             peak = logits.amax(dim=1, keepdim=True)
-            rows = torch.arange(len(goal))
+            rows = torch.arange(len(goal), device=goal.device)
             chosen = logits[rows, goal] - peak[:, 0]
             shares = logits.sub_(peak).exp_()
             mass = shares.sum(dim=1, keepdim=True)

@@ -1,0 +1,73 @@
+"""A pretrained base: a token a code, with or without continued pre-training, trained and served whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import transformers as hf
+from tests.conftest import TINY, quiet
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from tastemaker.errors import InputError
+from tastemaker.flows.deploy import active
+from tastemaker.flows.ingest import ingest_files
+from tastemaker.flows.search import Searcher
+from tastemaker.flows.train import run_stages
+from tastemaker.store import Workspace
+from tastemaker.store.settings import parse_settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A causal language model of bytes with random weights, as one would get it from elsewhere."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    whole = Tokenizer(models.BPE({name: row for row, name in enumerate(["<s>", "</s>", *letters])}, []))
+    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=whole, bos_token="<s>", eos_token="</s>")
+    config = hf.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=1, max_position_embeddings=256, bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    hf.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def test_each_stage_has_settings_of_its_own_and_the_first_can_be_off(
+    folder: Path, tiny_files: Path, tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop"
+    settings = {"base": str(folder), "sft_epochs": 2, "cpt": "0.5", "base_learning_rate": 0.01}
+    Workspace.create(shop, TINY | settings)
+    ingest_files(shop, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    stages = {one["stage"]: one for one in run_stages(shop, quiet)["stages"]}
+    assert list(stages) == ["vectors", "tokens", "base", "corpus", "cpt", "sft", "memory", "refit"]
+    assert stages["corpus"]["achieved"]["metadata"] > 0
+    found = active(Workspace.open(shop))
+    assert found is not None
+    searcher = Searcher.of(found)
+    assert searcher.retriever is not None and len(searcher.data.item_ids) == 64
+
+    def again(text: str, new: str) -> dict[str, bool]:
+        file = shop / "tastemaker.toml"
+        file.write_text(file.read_text().replace(text, new))
+        shutil.rmtree(shop / "artifacts" / "refit")
+        return {one["stage"]: one["reused"] for one in run_stages(shop, quiet, "sft")["stages"]}
+
+    assert [name for name, reused in again("base_learning_rate = 0.01", "base_learning_rate = 0.02").items()
+            if not reused] == ["sft"]  # fmt: skip
+    shutil.copytree(shop, tmp_path / "off")
+    reused = again('cpt = "0.5"', 'cpt = "off"') if (shop / "artifacts" / "refit").mkdir() is None else {}
+    assert [name for name, kept in reused.items() if not kept] == ["corpus", "cpt", "sft"]
+    with pytest.raises(InputError, match="less than one sequence"):
+        (shop / "artifacts" / "refit").mkdir()
+        again('cpt = "off"', 'cpt = "0.000001"')
+
+
+def test_settings_of_version_0_1_say_the_same_in_new_words(tmp_path: Path) -> None:
+    read = lambda passes: parse_settings({"format": 1, "cpt_epochs": passes}, tmp_path).cpt  # noqa: E731
+    assert [read(0.0), read(0.25), read(2)] == ["1", "0.25", "2"]
