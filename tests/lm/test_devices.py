@@ -62,5 +62,8 @@ def test_every_tensor_is_made_where_the_model_is(path: Path) -> None:
 
 
 def test_the_check_finds_what_it_looks_for() -> None:
-    source = "def f(x):\n    a = torch.zeros(3)\n    b = torch.tensor([1]).to(x.device)\n    torch.ones(2, device=x.device)\n"
+    source = (
+        "def f(x):\n    a = torch.zeros(3)\n    b = torch.tensor([1]).to(x.device)\n    torch.ones(2,"
+        " device=x.device)\n"
+    )
     assert left_behind(source) == [2] and left_behind(source, ("f",)) == []

@@ -177,8 +177,10 @@ def train(
         typer.Option(
             "--until",
             "--stage",
-            help="Stop after vectors, tokens (Semantic IDs), base, corpus (training examples), cpt (continued"
-            " pre-training), sft (fine-tuning) or memory, or run all, the refit and the deployment included.",
+            help=(
+                "Stop after vectors, tokens (Semantic IDs), sft (fine-tuning) or memory (of a pretrained base"
+                " also base, corpus, cpt), or run all, the refit and the deployment included."
+            ),
         ),
     ] = "all",
     as_json: AsJson = False,
@@ -186,8 +188,8 @@ def train(
 ) -> None:
     """Learn from the tables and the server's events.
 
-    The stages: item vectors, Semantic IDs, base model, training examples, continued pre-training,
-    fine-tuning, memory; passes and the memory's weight are chosen on each person's last events, which are
+    The stages: item vectors, Semantic IDs, fine-tuning, memory; a pretrained base has continued pre-training
+    before. Passes and the weights of read-outs and memory are chosen on each person's last events, which are
     held out. Then the model is fitted on everything and the next deployment is served. Finished stages are
     reused, an interrupted one resumes where it was. Example: tastemaker train -w shop
     """

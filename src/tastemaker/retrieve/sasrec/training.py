@@ -63,9 +63,7 @@ def _loss(
     targets = sequences.items[~first]
     hidden = model.hidden(inputs)
     if settings.loss == "ce":
-        return full_softmax_loss(
-            hidden, model.item.weight, torch.from_numpy(targets).to(hidden.device)
-        )
+        return full_softmax_loss(hidden, model.item.weight, torch.from_numpy(targets).to(hidden.device))
     negatives = _unseen(row_of_event(inputs), known, model.n_items, draws)
     pair = torch.from_numpy(np.stack([targets, negatives], axis=1)).to(hidden.device)
     logits = torch.einsum("td,tkd->tk", hidden, model.item(pair))
