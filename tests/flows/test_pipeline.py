@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,7 +18,13 @@ from tests.conftest import TINY, quiet, tiny_interactions, tiny_items
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.stages.tokens import load_codebook, load_codes
+from tastemaker.flows.stages.vectors import load_views
 from tastemaker.flows.train import ORDER, run_stages
+from tastemaker.semantic_ids.codebook import Codebook, encode
+from tastemaker.semantic_ids.rkmeans import fit_rkmeans
+from tastemaker.semantic_ids.rqvae import RqvaeSettings
+from tastemaker.semantic_ids.sizes import codebook_sizes
 from tastemaker.store import Workspace
 
 
@@ -119,3 +127,40 @@ def test_texts_that_tell_nothing_apart_leave_behaviour(tmp_path: Path) -> None:
     ingest_files(folder, tmp_path / "items.parquet", tmp_path / "interactions.parquet")
     stages = run_stages(folder, quiet, "tokens")["stages"]
     assert [stage["stage"] for stage in stages] == ["vectors", "tokens"]
+
+
+def test_the_switches_of_semantic_ids(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes from content alone are those that a new item gets; every switch of SID-v2 is reached."""
+
+    def tokens(**more: Any) -> tuple[Pipeline, np.ndarray, tuple[int, ...]]:
+        folder = tmp_path / "_".join([str(value) for value in more.values()]).replace("/", "-")
+        Workspace.create(folder, TINY | {"levels": "", "collisions": "expand"} | more)
+        ingest_files(folder, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+        run_stages(folder, quiet, "tokens")
+        pipeline = Pipeline(Workspace.open(folder), quiet)
+        return (pipeline, *load_codes(pipeline))
+
+    pipeline, codes, sizes = tokens(tokenizer="rkmeans", ids="semantic", levels="halving")
+    assert sizes == codebook_sizes(64) and list(sizes) == sorted(sizes, reverse=True)
+    text = load_views(pipeline.path("vectors"))["text"]
+    book = load_codebook(pipeline.path("tokens"))
+    np.testing.assert_array_equal(encode(book, {"text": text}), codes)
+    asked = []
+
+    def fit(views: Any, sizes: Any, pairs: Any, chosen: RqvaeSettings, *rest: Any) -> Codebook:
+        asked.append((set(views), chosen.masking, chosen.contrastive))
+        return fit_rkmeans(views, sizes, 0)
+
+    monkeypatch.setattr("tastemaker.semantic_ids.rqvae.fit_rqvae", fit)
+    plain = tokens(tokenizer="rqvae", levels="16/8")[0]
+    other = tokens(
+        tokenizer="rqvae", levels="16/8", ids="semantic", rqvae_contrastive=0.0, rqvae_masking=False
+    )
+    assert asked == [({"text", "behaviour"}, True, 0.3), ({"text"}, False, 0.0)]
+    assert set(other[0].settings("tokens")) - set(plain.settings("tokens")) == {
+        "ids",
+        "rqvae_contrastive",
+        "rqvae_masking",
+    }

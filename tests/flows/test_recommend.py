@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from tests.conftest import USERS, quiet
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import in_service
-from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace
+from tastemaker.flows.evaluation.evaluate import _control, evaluate_workspace, ours
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.retrieve.candidates import nothing
 from tastemaker.retrieve.evaluation import Sequences
 from tastemaker.retrieve.memory import fit_memory
@@ -285,21 +287,20 @@ def test_an_evaluation_in_which_nothing_was_found_says_so_and_fails(
     assert result["exit_code"] == 1 and "every metric is 0" in result["text"]
 
 
-def test_a_control_adds_the_memory_to_as_many_candidates_as_ours_has(tiny_workspace: Path) -> None:
-    """The memory proposes nothing, beside another recommender either: it weighs its `beam` best items."""
+def test_a_control_is_given_the_memory_as_ours_is(tiny_workspace: Path) -> None:
+    """Two systems with the same scores end in the same lists: the memory is added to all items of both."""
     opened = Workspace.open(tiny_workspace)
     pipeline = Pipeline(opened, quiet, last_snapshot(opened))
     n, train = len(pipeline.data.item_ids), pipeline.data.split.train
 
     def by_index(contexts: Sequences) -> np.ndarray:
-        return np.tile(-np.arange(n, dtype=np.float64), (len(contexts.offsets) - 1, 1))
+        return np.tile(-np.arange(n, dtype=np.float32), (len(contexts.offsets) - 1, 1))
 
-    targets = pipeline.data.split.test
-    found = _control(pipeline, by_index, fit_memory(train, n), targets)
-    beam = opened.settings.beam
-    assert beam < n and 0 < found.ranks.max() <= beam
-    seen = [set(targets.context.of(row).tolist()) for row in range(len(targets))]
-    for row, listed in enumerate(found.lists):
-        allowed = [item for item in range(n) if item not in seen[row]][:beam]
-        assert set(listed.tolist()) <= set(allowed)
-    assert found.name.startswith("SASRec with the same memory, weight ")
+    targets, memory = pipeline.data.split.test, fit_memory(train, n)
+    control = _control(pipeline, by_index, memory, targets)
+    weight = float(control.name.removeprefix("SASRec with the same memory, weight "))
+    parts = replace(trained_parts(pipeline), score=by_index, memory=memory, weight=weight)
+    same = ours(Searcher(parts), targets, quiet)[0]
+    assert weight > 0
+    for mine, other in zip(same.lists, control.lists, strict=True):
+        assert mine.tolist() == other.tolist()

@@ -17,6 +17,7 @@ from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, Snapshot, last_snapshot, load_data
 from tastemaker.store import Workspace, fingerprint
 from tastemaker.store.recorded import media_mark
+from tastemaker.store.settings import FIELDS
 
 Report = Callable[[str, float, float, str], None]
 
@@ -50,6 +51,7 @@ FIRST = (
         ("vectors",),
         ("seed", "tokenizer", "levels", "collisions"),
         version=2,
+        extras=("ids", "rqvae_contrastive", "rqvae_masking"),
         plugins="tokenizers",
     ),
 )
@@ -114,7 +116,7 @@ class Pipeline:
     def settings(self, name: str) -> Mapping[str, Any]:
         """The settings the stage depends on."""
         stage, chosen = self.stages[name], asdict(self.workspace.settings)
-        extras = [name for name in stage.extras if chosen[name]]
+        extras = [name for name in stage.extras if chosen[name] != FIELDS[name].default]
         used = {"tokenizers": [self.workspace.settings.tokenizer]}.get(stage.plugins)
         installed = plugins.versions(stage.plugins, used) if stage.plugins else {}
         about = {"plugins": installed} if installed else {}

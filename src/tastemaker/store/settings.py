@@ -59,7 +59,12 @@ class Settings:
         choices=("leave_one_out", "time"),
     )
     remove_seen: bool = _setting(True, "Never recommend what the person has had before.")
-    beam: int = _setting(50, "Width of the beam search; wider is slower and finds more.", 1, 2000)
+    beam: int = _setting(
+        50,
+        "Candidates that draws and re-rankers choose among; the width of a pretrained base's beam search.",
+        1,
+        2000,
+    )
     exploration: float = _setting(
         0.0, "Temperature of slates: 0 shows the best in order; above it they are drawn.", 0.0, 100.0
     )
@@ -90,9 +95,22 @@ class Settings:
         choices=("rkmeans", "rqvae"),
         group="tokenizers",
     )
-    levels: str = _setting(
-        "", 'Codes of each level, as "256/128/64/32"; empty: chosen for the size of the catalogue.'
+    ids: str = _setting(
+        "collaborative",
+        "What Semantic IDs are made from: collaborative (content and who had what together; best for items"
+        " with events) or semantic (content alone, what was had together as a loss of rqvae; a new item gets"
+        " the code it would have later).",
+        choices=("collaborative", "semantic"),
     )
+    levels: str = _setting(
+        "",
+        'Codes of each level, as "256/128/64/32", or "halving" for K_1 chosen and each level half of the one'
+        " before; empty: two levels, chosen for the size of the catalogue.",
+    )
+    rqvae_contrastive: float = _setting(
+        0.3, "Weight of rqvae's loss of what was had together; 0 leaves it out.", 0.0, 100.0
+    )
+    rqvae_masking: bool = _setting(True, "Progressive masking of levels in rqvae's training.")
     collisions: str = _setting(
         "unique", "Items that would share an ID.", choices=("unique", "expand", "suffix")
     )

@@ -20,7 +20,7 @@ from tastemaker.semantic_ids.codebook import Codebook, encode
 from tastemaker.semantic_ids.collisions import check_codes, encode_unique, with_suffix
 from tastemaker.semantic_ids.report import sid_report
 from tastemaker.semantic_ids.rkmeans import RkmeansSettings, fit_rkmeans
-from tastemaker.semantic_ids.sizes import two_level_sizes
+from tastemaker.semantic_ids.sizes import codebook_sizes, two_level_sizes
 from tastemaker.store import read_arrays, read_table, write_arrays, write_json, write_table
 
 Floats = npt.NDArray[np.float32]
@@ -34,12 +34,14 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     """The codebook, every item's Semantic ID, and a report of how well the codes are used."""
     settings = pipeline.workspace.settings
     views = load_views(pipeline.path("vectors"))
+    if settings.ids == "semantic" and len(views) > 1:
+        views.pop("behaviour", None)
     n = len(pipeline.data.item_ids)
-    sizes = (
-        tuple(int(size) for size in str(settings.levels).split("/"))
-        if settings.levels
-        else two_level_sizes(n)
-    )
+    if settings.levels == "halving":
+        sizes = codebook_sizes(n)
+    else:
+        listed = tuple(int(size) for size in settings.levels.split("/") if size)
+        sizes = listed or two_level_sizes(n)
     book = _fit(pipeline, views, sizes)
     views = {view.name: views[view.name] for view in book.views if view.name in views}
     codes, sizes = _resolve(settings.collisions, book, views)
@@ -89,10 +91,11 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
                 " tastemaker.semantic_ids; mend or uninstall it"
             )
     else:
-        from tastemaker.semantic_ids.rqvae import fit_rqvae
+        from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
 
         pairs, weights_of_pairs = cooccurring_pairs(pipeline.data.split.train)
-        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, None, settings.seed, weights_of_pairs)
+        chosen = RqvaeSettings(masking=settings.rqvae_masking, contrastive=settings.rqvae_contrastive)
+        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, chosen, settings.seed, weights_of_pairs)
     pipeline.report("Semantic IDs", 1, 1, "")
     return book
 
