@@ -165,10 +165,8 @@ class ItemModel(nn.Module):
 
     def dropout_places(self) -> list[nn.Module]:
         """Modules whose output training drops from."""
-        return [
-            self.embed,
-            *(part for block in self.blocks for part in (block.attention, block.mlp)),
-        ]  # type: ignore[list-item]
+        blocks = [cast(Block, block) for block in self.blocks]
+        return [self.embed, *(part for block in blocks for part in (block.attention, block.mlp))]
 
     def vectors(self, catalogue: Catalogue, items: Tensor) -> Tensor:
         """(..., d) what items (...) are, in a history and in the dense read-out."""
@@ -227,7 +225,8 @@ class ItemModel(nn.Module):
 
     def log_dense(self, state: Tensor, vectors: Tensor) -> Tensor:
         """(n, N) log-probability of every item by the dense read-out; `vectors` (N, d)."""
-        return (self.dense(state) @ vectors.T).float().log_softmax(1)
+        result: Tensor = (self.dense(state) @ vectors.T).float().log_softmax(1)
+        return result
 
 
 def mixed(codes: Tensor, dense: Tensor, share: float) -> Tensor:

@@ -94,8 +94,10 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
         from tastemaker.semantic_ids.rqvae import RqvaeSettings, fit_rqvae
 
         pairs, weights_of_pairs = cooccurring_pairs(pipeline.data.split.train)
-        chosen = RqvaeSettings(masking=settings.rqvae_masking, contrastive=settings.rqvae_contrastive)
-        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, chosen, settings.seed, weights_of_pairs)
+        switches = RqvaeSettings(masking=settings.rqvae_masking, contrastive=settings.rqvae_contrastive)
+        book = fit_rqvae(
+            views, sizes, pairs if len(pairs) else None, switches, settings.seed, weights_of_pairs
+        )
     pipeline.report("Semantic IDs", 1, 1, "")
     return book
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +169,7 @@ class Run:
 def token_rows(model: Any) -> list[torch.nn.Parameter]:
     """The input and output rows of a language model's tokens, once where they are tied."""
     both = (model.get_input_embeddings().weight, head_weight(model))
-    return list({id(one): one for one in both}.values())
+    return list({id(one): cast(torch.nn.Parameter, one) for one in both}.values())
 
 
 def _optimiser(parameters: dict[str, torch.nn.Parameter], settings: Settings) -> torch.optim.AdamW:
