@@ -110,7 +110,11 @@ def cannot_run(workspace: Workspace) -> list[Finding]:
         add("cpt", "it is neither off nor a number of passes", 'write "off", or passes as "0.25" or "2"')
     codes = settings.levels.split("/") if settings.levels not in ("", "halving") else []
     if not all(code.strip().isdigit() and int(code) >= 2 for code in codes):
-        add("levels", "it is no list of numbers from 2 up", 'write it as "256/128/64" or "halving", or leave it empty')
+        add(
+            "levels",
+            "it is no list of numbers from 2 up",
+            'write it as "256/128/64" or "halving", or leave it empty',
+        )
     if settings.split == "time" and _lacks_times(workspace):
         remedy = "ingest interactions with a column timestamp, or set it to 'leave_one_out'"
         add("split", "not every interaction has a timestamp", remedy)
