@@ -27,7 +27,7 @@ from typing import Any
 from recipes.safety.shop import make_shop
 from tastemaker.errors import TastemakerError
 from tastemaker.flows.media import Media
-from tastemaker.flows.pipeline import STAGES, Pipeline
+from tastemaker.flows.pipeline import Pipeline
 from tastemaker.lm.base import Shape, load, save, small
 from tastemaker.lm.sentences import installed_archive, unpack
 from tastemaker.lm.vocabulary import build_small
@@ -92,7 +92,7 @@ def answers(root: Path, place: str) -> str:
     finally:
         service.close()
     pipeline = Pipeline(workspace, lambda *_: None)
-    done = [pipeline.path(stage.name).name for stage in STAGES if pipeline.finished(stage.name)]
+    done = [pipeline.path(name).name for name in pipeline.stages if pipeline.finished(name)]
     media = Media(workspace, pipeline.data.items)
     covers = [media.get(item, "cover") for item in pipeline.data.item_ids]
     left = sorted(workspace.tombstones.people)
