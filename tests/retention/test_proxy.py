@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.optimize import approx_fprime
+from scipy.special import expit
+from scipy.stats import binom
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.retention.proxy import (
@@ -25,7 +27,16 @@ from tastemaker.retention.proxy import (
     to_parts,
 )
 from tastemaker.retention.proxy.claim import calibration_claim, threshold_claim
-from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
+from tastemaker.retention.proxy.judge import (
+    Judged,
+    calibrate_proxy,
+    calibration,
+    changes,
+    choose_thresholds,
+    judge,
+    skill,
+)
+from tastemaker.retention.proxy.model import slope_intervals
 from tastemaker.retention.proxy.ordinal import FAR
 from tastemaker.retention.proxy.parts import rows_of, user_parts
 from tastemaker.simulate.retention import (
@@ -228,3 +239,55 @@ def test_a_feature_that_tells_the_answer_and_a_missing_one_are_refused() -> None
         ProxySettings(("f0", "f0"))
     with pytest.raises(InputError, match="takes 4 features"):
         predict_arrays(fit_proxy(rows, ProxySettings(FEATURES)), np.zeros((3, 2)))
+
+
+def given_by(rng: np.random.Generator, people: int, each: int, off: float = 0.0) -> pa.Table:
+    """Answers of people who differ by 1 in log-odds, beside what a proxy knows of them."""
+    eta = rng.normal(size=people * each)
+    own = np.repeat(rng.normal(size=people), each)
+    answer = 1 + np.searchsorted(CUTS, eta + own + off + rng.logistic(size=len(eta)))
+    return pa.table({"f0": eta, "return": answer, "user_id": np.repeat(np.arange(people), each).astype(str)})
+
+
+def test_the_watch_rings_when_answers_changed_and_seldom_else() -> None:
+    """The short form of part 2 of `python -m recipes.retention.thresholds`."""
+    rng, runs = np.random.default_rng(6), 100
+    bare = Proxy(ProxySettings(("f0",)), (1.0,), tuple(CUTS))
+    alarms = {0.0: 0, -0.7: 0}
+    for _ in range(runs):
+        proxy = choose_thresholds(bare, given_by(rng, 80, 10))
+        for off in alarms:
+            judged = judge(proxy, given_by(rng, 80, 10, off))
+            alarms[off] += any(change.alarm for change in changes(proxy, judged))
+    assert alarms[0.0] <= binom.ppf(0.99, runs, 0.05) and alarms[-0.7] >= 0.85 * runs
+    old = replace(bare, about={})  # judged before anything was stored: compared with a perfect one
+    assert {change.then for change in changes(old, judge(old, given_by(rng, 80, 10)))} == {0.0, 1.0}
+
+
+def test_noise_has_no_skill_and_knowledge_has() -> None:
+    rng, runs, people = np.random.default_rng(8), 300, 25
+    unit, shown = np.repeat(np.arange(people), 6), 0
+    for _ in range(runs):
+        y = (rng.random(150) < expit(np.repeat(rng.normal(size=people), 6))).astype(float)
+        p = expit(0.2 * rng.normal(size=150))
+        judged = Judged(pa.table({}), {"pos": y, "neg": 1 - y}, {"pos": p, "neg": 1 - p}, None, unit)
+        shown += skill(judged).low > 0
+    assert shown <= binom.ppf(0.99, runs, 0.025)
+    known = {"pos": np.where(y > 0, 0.7, 0.3), "neg": np.where(y > 0, 0.3, 0.7)}
+    assert skill(replace(judged, predicted=known)).low > 0.3
+    few = replace(judged, unit=np.arange(150) % 9)
+    assert "too few units: 9 people" in skill(few).reason
+
+
+def test_slopes_have_intervals_by_person_and_counts_are_those_that_fitted() -> None:
+    rows = table(3_000)
+    settings = ProxySettings(FEATURES)
+    slopes = slope_intervals(rows, settings, 1)
+    assert slopes["f0"].low < 0.8 < slopes["f0"].high and slopes["f3"].low < 0 < slopes["f3"].high
+    proxy = calibrate_proxy(fit_proxy(rows.slice(0, 1_000), settings), rows.slice(1_000, 400))
+    proxy = choose_thresholds(proxy, rows.slice(1_400, 600))
+    assert proxy.about["counts"] == {"fit": [1_000, 500], "calibrate": [400, 200], "test": [600, 300]}
+    claim = calibration_claim(calibration(proxy, rows.slice(1_400, 600)), proxy)
+    assert claim.tables[-1].rows[0][1:] == (1_000, 500)
+    few = calibration_claim(calibration(proxy, rows.slice(1_400, 40)), proxy)
+    assert few.verdict == "cannot tell" and "Too few units: 20 people" in few.because

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import stdtr, stdtrit
-from statsmodels.stats.multitest import multipletests
 
 from tastemaker.errors import InputError
 from tastemaker.retention.calibrate import Calibration, calibration_table, fit_calibrator
@@ -209,7 +208,10 @@ def changes(proxy: Proxy, judged: Judged, alpha: float = 0.05) -> list[Change]:
         float(2 * stdtr(df, -abs(now[w][0] - stored[w][0]) / errors[w])) if errors[w] > 0 else 1.0
         for w in now
     ]
-    adjusted = multipletests(raw, alpha, "holm")[1]
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty(len(raw))
+    steps = np.arange(len(raw), 0, -1) * np.array(raw)[order]
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)  # Holm 1979
     wide, seen = float(stdtrit(df, 0.975)), float(stdtrit(df, 1 - alpha / 2) + stdtrit(df, 0.8))
     return [
         Change(
