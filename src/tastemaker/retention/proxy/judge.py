@@ -182,6 +182,13 @@ def offsets(judged: Judged, proxy: Proxy) -> dict[str, tuple[float, float]]:
     return results
 
 
+def value_slope(judged: Judged, proxy: Proxy, level: float = 0.95) -> Interval:
+    """The slope of `offsets` with its interval by person; 0 where every prediction is the same."""
+    slope, error = offsets(judged, proxy).get("slope", (0.0, 0.0))
+    half = float(stdtrit(max(judged.people - 1, 1), (1 + level) / 2)) * error
+    return Interval(slope, slope - half, slope + half, judged.people, "slope by person")
+
+
 @dataclass(frozen=True)
 class Change:
     """One of WATCHED: then and now, p of no change (Holm-adjusted), whether that is an alarm, and the change

@@ -29,7 +29,14 @@ from tastemaker.flows.retention.live.shown import question_rows, shown_rows
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, to_parts
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, far_off, slopes_table
-from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds, judge, skill
+from tastemaker.retention.proxy.judge import (
+    calibrate_proxy,
+    calibration,
+    choose_thresholds,
+    judge,
+    skill,
+    value_slope,
+)
 from tastemaker.retention.proxy.model import slope_intervals
 from tastemaker.retention.proxy.parts import PARTS, rows_of
 from tastemaker.retention.report import ClaimReport
@@ -252,17 +259,22 @@ def learn_proxy(rows: pa.Table, seed: int | str) -> Learnt:
     if simulated:
         text = f"{simulated:,} of the {proxy.n:,} answers fitted on were given by simulated listeners."
         claim = replace(claim, assumptions=(text, *claim.assumptions))
-    known = skill(judge(proxy, unseen, NAME))
-    return Learnt(proxy, claim, known, _objection(known, far_off(tables)))
+    judged = judge(proxy, unseen, NAME)
+    known = skill(judged)
+    return Learnt(proxy, claim, known, _objection(known, value_slope(judged, proxy), far_off(tables)))
 
 
-def _objection(known: Interval, far: bool) -> str:
-    """Why a proxy must not rank; empty where nothing speaks against it."""
+def _objection(known: Interval, slope: Interval, far: bool) -> str:
+    """Why a proxy must not rank; empty where nothing speaks against it. Ranking needs answers that rise with
+    the predicted value: their slope on it, by person, must be shown to lie above 0.
+    """
     if known.reason:
         return f"{known.reason}; gather more answers"
-    if not known.low > 0:
+    if not slope.low > 0:
         return (
-            "it is not shown to know more of unseen people's answers than their average; gather more answers"
+            "it is not shown to know more of unseen people's answers than their average (slope of the"
+            f" answers on the predicted value {slope.value:.2f} [{slope.low:.2f}, {slope.high:.2f}]); gather"
+            " more answers"
         )
     return "its probabilities do not come true on unseen people; see the report" if far else ""
 
