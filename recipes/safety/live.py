@@ -50,6 +50,7 @@ QUIET = lambda *_: None  # noqa: E731
 
 
 PROCESSES = multiprocessing.get_context("forkserver")  # forks of a process that did nothing but import
+PROCESSES.set_forkserver_preload(["recipes.safety.live"])
 
 
 def _child(action: Callable[..., object], arguments: tuple[Any, ...], log: Path) -> None:
