@@ -100,6 +100,12 @@ def answers(root: Path, place: str) -> str:
     return repr((people, slates, tables, own, histories, done, covers, left, workspace.settings))
 
 
+def put(path: Path, content: bytes) -> None:
+    """In a file of its own: who has the old one mapped into memory keeps it."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
 def changed(content: bytes, rng: random.Random) -> bytes:
     """One bit flipped, or cut off somewhere."""
     if rng.random() < 0.2:
@@ -154,12 +160,12 @@ def run(root: Path, flips: int, only: list[str], seed: int) -> dict[str, Any]:
     for number in range(flips):
         place = list(seen)[number % len(seen)]
         for path, content in (trio | keep).items():
-            path.write_bytes(content)
+            put(path, content)
         if place not in right:
             opened._whole.clear()
             right[place] = answers(root, place)
             for path, content in trio.items():  # reading moved the log into the file
-                path.write_bytes(content)
+                put(path, content)
         files = [path for path in sorted(root.glob(PLACES[place])) if path.is_file() and path.stat().st_size]
         if not files:
             continue
@@ -169,9 +175,9 @@ def run(root: Path, flips: int, only: list[str], seed: int) -> dict[str, Any]:
             else rng.choice(files)
         )
         content = path.read_bytes()
-        path.write_bytes(changed(content, rng))
+        put(path, changed(content, rng))
         name, words = outcome(root, place, right[place], told)
-        path.write_bytes(content)
+        put(path, content)
         seen[place][name] += 1
         if name not in ("same", "refused", "told"):
             bad.append({"file": path.relative_to(root).as_posix(), "outcome": name, "words": words})
