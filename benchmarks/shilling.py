@@ -1,0 +1,92 @@
+"""How far 1 % fake people move one item, with and without the cap on what one person's events count.
+
+    python benchmarks/shilling.py -w shop
+
+On a copy of the workspace fake visitors alternate popular items with a target that nobody is shown; then the
+memory of what follows what is counted anew. Exposure: the share of genuine people whose ten items that the
+memory holds most likely, seen ones left out, have the target. The language model is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+import tastemaker.flows.anomalies as anomalies
+from tastemaker.flows.data import load_data, telling_events
+from tastemaker.retrieve.memory import fit_memory
+from tastemaker.store import Database, Event, Workspace
+
+K = 10
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def exposure(workspace: Workspace, target: str, genuine: int) -> float:
+    """The share of the first `genuine` people whose ten have the target."""
+    data = load_data(workspace, events=telling_events(workspace))
+    rows = [row for row, user in enumerate(data.histories.users) if not str(user).startswith("fake-")]
+    memory, n = fit_memory(data.histories, len(data.item_ids)), len(data.item_ids)
+    column, shown = data.index[target], 0
+    for row in rows[:genuine]:
+        history = data.histories.of(row)
+        scores = memory.counts(history, np.arange(n))
+        scores[history[history != column]] = -1
+        shown += int(column in np.argsort(-scores, kind="stable")[:K] and scores[column] > 0)
+    return shown / len(rows[:genuine])
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("-w", "--workspace", type=Path, required=True)
+    parser.add_argument("--people", type=int, default=1000, help="genuine people that are looked at")
+    parser.add_argument("--events", type=int, default=400, help="events of each fake person")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(arguments.workspace, Path(folder) / "workspace"))
+        workspace = Workspace.open(copy)
+        data = load_data(workspace)
+        popularity = np.bincount(data.histories.items, minlength=len(data.item_ids))
+        order = np.argsort(-popularity, kind="stable")
+        target, popular = data.item_ids[order[-1]], [data.item_ids[row] for row in order[:50]]
+        before = exposure(workspace, target, arguments.people)
+        fakes = max(1, len(data.histories) // 100)
+        database = Database(workspace.database)
+        for fake in range(fakes):
+            items = [
+                target if place % 2 else popular[(place // 2) % len(popular)]
+                for place in range(arguments.events)
+            ]
+            database.add_events(
+                Event(f"f{fake}-{place}", f"fake-{fake}", "like", START + timedelta(seconds=place), item)
+                for place, item in enumerate(items)
+            )
+        database.close()
+        with_cap = exposure(workspace, target, arguments.people)
+        told = [str(finding) for finding in anomalies.anomalies(workspace) if target in finding.message]
+        anomalies.OF_ONE_ITEM = anomalies.OF_ONE_PERSON = 10**9
+        without = exposure(workspace, target, arguments.people)
+    print(
+        json.dumps(
+            {
+                "people": len(data.histories),
+                "fake_people": fakes,
+                "events_of_each": arguments.events,
+                "exposure_before": before,
+                "exposure_with_cap": with_cap,
+                "exposure_without_cap": without,
+                "doctor": told,
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
