@@ -251,8 +251,12 @@ def export(
         str, typer.Option("--format", help="talkplay, chat, preference, retrieval, tools or crs.")
     ] = "chat",
     extended: Annotated[
-        bool, typer.Option(help="talkplay: keep conversations with a turn that played nothing.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--extended/--complete",
+            help="talkplay: keep or leave out sessions with a turn that played nothing.",
+        ),
+    ] = True,
     out: Annotated[Path | None, typer.Option(help="Where to; default: exports/ beside the data set.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -145,6 +145,21 @@ def count_fits(active: Sequence[Constraint], match: Match, families: Rows, playe
     return len(fit_set(adhere(active, match, len(families)).holds, families, played))
 
 
+def satisfaction(goal: Sequence[Constraint], match: Match, n_items: int) -> npt.NDArray[np.float64]:
+    """(N,) the share of the goal's demands that each item grants; 1 everywhere when it has none."""
+    asked = demands(goal)
+    if not asked:
+        return np.ones(n_items)
+    return np.asarray(np.mean([granted(demand, match) == 1 for demand in asked], axis=0))
+
+
+def moves(satisfied: float, best: float) -> bool:
+    """Whether an item moves a listener toward its goal: it satisfies all of it, or closes at least half of
+    the gap that the best item before it (at first, the mean item of the catalogue) had left open.
+    """
+    return satisfied >= 1.0 or (1.0 - satisfied) <= (1.0 - best) / 2.0
+
+
 def relaxations(
     active: Sequence[Constraint], match: Match, families: Rows, played: Collection[int]
 ) -> tuple[tuple[Constraint, int], ...]:

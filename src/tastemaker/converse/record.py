@@ -30,13 +30,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the listener is after. seed: equal for conversations that start from the same constraint."""
+    """What the listener is after, in words and as demands that can be executed (none in data sets of version
+    0.1). seed: equal for conversations with the same demands.
+    """
 
     category: str
     specificity: str
     text: str
     expertise: str
     seed: int
+    demands: tuple[Constraint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Shown:
 @dataclass(frozen=True)
 class ToolCall:
     """The search made for a turn: words, the constraints read out of the messages, what came back, how many
-    fit, how many tries.
+    fit, how many tries; by: "model" when a model made the call, "code" when it was made for it.
     """
 
     text: str
@@ -70,12 +73,13 @@ class ToolCall:
     handles: tuple[str, ...]
     count: int
     tries: int = 1
+    by: str = "code"
 
 
 @dataclass(frozen=True)
 class Turn:
     """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that
-    constraint).
+    constraint); asks: the field that the reply asks about.
     """
 
     turn: int
@@ -93,6 +97,7 @@ class Turn:
     listener_thought: str
     recommender_thought: str
     tool: ToolCall
+    asks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,10 @@ def to_row(conversation: Conversation) -> dict[str, Any]:
     row = {name: getattr(conversation, name) for name in Conversation.__dataclass_fields__}
     return row | {
         "profile": asdict(conversation.profile),
-        "goal": asdict(conversation.goal),
+        "goal": (
+            asdict(conversation.goal)
+            | {"demands": [_constraint_row(demand) for demand in conversation.goal.demands]}
+        ),
         "turns": [_turn_row(turn) for turn in conversation.turns],
         "progress": [asdict(line) for line in conversation.progress],
         "checks": [asdict(line) for line in conversation.checks],
@@ -194,12 +202,16 @@ def from_row(row: dict[str, Any]) -> Conversation:
         **row
         | {
             "profile": Profile(**row["profile"]),
-            "goal": Goal(**row["goal"]),
+            "goal": _goal(row["goal"]),
             "turns": tuple(_turn(turn) for turn in row["turns"]),
             "progress": tuple(Progress(**line) for line in row["progress"]),
             "checks": tuple(Check(**line) for line in row["checks"]),
         }
     )
+
+
+def _goal(row: dict[str, Any]) -> Goal:
+    return Goal(**row | {"demands": tuple(map(_constraint, row.get("demands") or ()))})
 
 
 def _constraint(row: dict[str, Any]) -> Constraint:
@@ -208,6 +220,7 @@ def _constraint(row: dict[str, Any]) -> Constraint:
 
 def _turn(row: dict[str, Any]) -> Turn:
     tool = dict(row["tool"])
+    tool |= {"by": tool.get("by") or "code"}  # data sets of version 0.1 do not say
     constraints = tuple(map(_constraint, tool.pop("wishes")))
     return Turn(
         **row

@@ -7,29 +7,30 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tastemaker.converse.constraints import Constraint
-from tastemaker.converse.language.parse import Mention, Utterance
-from tastemaker.converse.record import MOVES, STAYS, Goal, Profile, Progress, Turn
+from tastemaker.converse.language.parse import Mention
+from tastemaker.converse.record import MOVES, Goal, Profile, Progress, Turn
 
 
 @dataclass(frozen=True)
 class State:
     """A conversation so far: every turn makes the next state, and nothing changes one.
 
-    active: the constraints that stand. mentions, rows, adhered: one entry for each item played, its names,
-    its row, and whether it satisfied the request. handles: item id -> handle, given at first sight and never
-    to another item. barred: rows named in messages.
+    active: the constraints that stand. mentions, rows: one entry for each item played, its names and its row.
+    best: the largest share of the goal that an item satisfied so far (at first, the mean of the catalogue).
+    handles: item id -> handle, given at first sight and never to another item. barred: rows named in
+    messages.
     """
 
     profile: Profile
     goal: Goal
     active: tuple[Constraint, ...] = ()
-    utterances: tuple[Utterance, ...] = ()
+    messages: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
     progress: tuple[Progress, ...] = ()
     handles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     mentions: tuple[Mention, ...] = ()
     rows: tuple[int, ...] = ()
-    adhered: tuple[bool, ...] = ()
+    best: float = 0.0
     barred: frozenset[int] = frozenset()
 
     @property
@@ -48,13 +49,3 @@ class State:
         for item in items:
             handles.setdefault(item, f"T{len(handles) + 1}")
         return handles
-
-    def judged(self, label: str | None) -> tuple[Progress, ...]:
-        """The labels with that of the item just played; a positive one on an item that does not satisfy the
-        request is overruled.
-        """
-        if not self.played_last:
-            return self.progress
-        overruled = label == MOVES and not self.adhered[-1]
-        line = Progress(self.turns[-1].turn, STAYS if overruled else label, overruled)
-        return (*self.progress, line)

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tastemaker.chat import Media
+from tastemaker.converse.candidates import Tools
 from tastemaker.converse.catalogue import Catalogue, Value
-from tastemaker.converse.constraints import Change, Clause, Constraint
+from tastemaker.converse.constraints import Change, Clause, Constraint, granted
 from tastemaker.converse.goals import Draft
 from tastemaker.converse.record import Profile, ToolCall, Turn
 from tastemaker.converse.state import State
@@ -71,10 +72,11 @@ class GoalView:
 class ListenerView:
     """For the listener: itself, its goal, the dialogue, and what to ask for now.
 
-    changes: this turn's delta; items in it are handles, and `names` says what to call them. active: the
-    constraints before it.
-    judge: whether the last item is to be judged. closing: nothing more is asked. likes: tastes not yet spoken
-    of.
+    changes: this turn's delta; items in it are handles, and `names` says what to call them, in the
+    order they were played. active: the
+    constraints before it. verdict: what the last item did for the goal (None when there is none); has, lacks:
+    fields of the goal's demands that it grants and does not. asked: the field that the last reply asked
+    about.
     """
 
     turn: int
@@ -86,9 +88,10 @@ class ListenerView:
     changes: tuple[Change, ...]
     active: tuple[Constraint, ...]
     names: tuple[tuple[str, str], ...]
-    likes: tuple[Clause, ...]
-    judge: bool
-    closing: bool
+    verdict: str | None
+    has: tuple[str, ...]
+    lacks: tuple[str, ...]
+    asked: str | None
     attachments: tuple[Media, ...] = ()
 
 
@@ -186,30 +189,37 @@ class Task:
 
 
 def for_listener(
-    state: State,
-    catalogue: Catalogue,
-    tracks: Sequence[Named],
-    likes: Sequence[Clause],
-    task: Task | None,
+    state: State, catalogue: Catalogue, tracks: Sequence[Named], task: Task, tools: Tools
 ) -> ListenerView:
-    """Profile, goal, dialogue by name, and the request; never candidates, facts of items, or the
-    recommender's thoughts. Without a task nothing more is asked: the last item is judged.
+    """Profile, goal, dialogue by name with the last item's sound and picture, its verdict, and the request;
+    never candidates, facts of items, or the recommender's thoughts.
     """
-    handles, now = state.handles, task or Task((), {})
+    handles, dialogue = state.handles, exchanges(state.turns, catalogue)
+    verdict: str | None = None
+    has: list[str] = []
+    lacks: list[str] = []
+    if state.played_last:
+        row, last = state.rows[-1], dialogue[-1]
+        verdict = state.progress[-1].label
+        for demand in state.goal.demands:
+            (has if granted(demand, tools.match)[row] == 1 else lacks).append(demand.clause.field)
+        heard = named(catalogue, row, tools.show(row))
+        dialogue = (*dialogue[:-1], replace(last, played=heard))
     return ListenerView(
         turn=len(state.turns) + 1,
         profile=profile_lines(state.profile),
         tracks=tuple(tracks),
         goal=state.goal.text,
         expertise=state.goal.expertise,
-        dialogue=exchanges(state.turns, catalogue),
-        changes=tuple(hide_items(change, handles) for change in now.changes),
+        dialogue=dialogue,
+        changes=tuple(hide_items(change, handles) for change in task.changes),
         active=tuple(hide_constraint(constraint, handles) for constraint in state.active),
-        names=tuple(sorted({handles[item]: words for item, words in now.names.items()}.items())),
-        likes=tuple(likes),
-        judge=state.played_last,
-        closing=task is None,
-        attachments=now.attachments,
+        names=tuple((handles[item], words) for item, words in task.names.items()),
+        verdict=verdict,
+        has=tuple(dict.fromkeys(has)),
+        lacks=tuple(dict.fromkeys(lacks)),
+        asked=state.turns[-1].asks if state.turns else None,
+        attachments=task.attachments,
     )
 
 

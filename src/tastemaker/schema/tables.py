@@ -138,6 +138,7 @@ _TOOL = _struct(
     handles=pa.list_(pa.string()),
     count=pa.int64(),
     tries=pa.int32(),
+    by=pa.string(),
 )
 _TURN = _struct(
     turn=pa.int32(),
@@ -155,6 +156,7 @@ _TURN = _struct(
     listener_thought=pa.string(),
     recommender_thought=pa.string(),
     tool=_TOOL,
+    asks=pa.string(),
 )
 _PROFILE = _struct(
     age=pa.int32(),
@@ -168,7 +170,12 @@ _PROFILE = _struct(
     top_genre=pa.string(),
 )
 _GOAL = _struct(
-    category=pa.string(), specificity=pa.string(), text=pa.string(), expertise=pa.string(), seed=pa.int64()
+    category=pa.string(),
+    specificity=pa.string(),
+    text=pa.string(),
+    expertise=pa.string(),
+    seed=pa.int64(),
+    demands=pa.list_(_struct(**_WISH)),
 )
 
 # One row a conversation. A turn whose item is null had nothing to offer; `progress` is keyed by the turn of

@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 import tastemaker.converse.agents.checks as checks
 from tastemaker.chat import Media
 from tastemaker.converse.agents.answers import (
-    ClosingAnswer,
     GoalAnswer,
     ListenerAnswer,
     ProfileAnswer,
@@ -26,11 +26,33 @@ from tastemaker.converse.agents.steering import Situation, next_changes
 from tastemaker.converse.audits.leaks import named_rows
 from tastemaker.converse.candidates import Candidate, Query, Sources, Tools, compose, near_misses
 from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Adherence, Change, adhere, fit_set, merge, relaxations
+from tastemaker.converse.constraints import (
+    Adherence,
+    Change,
+    Constraint,
+    adhere,
+    demands,
+    fit_set,
+    merge,
+    moves,
+    relaxations,
+    satisfaction,
+)
 from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.parse import Mention, Utterance, read
-from tastemaker.converse.language.phrases import LAST
-from tastemaker.converse.record import Attachment, Conversation, Goal, Shown, ToolCall, Turn, set_hash
+from tastemaker.converse.language.parse import Mention, Utterance
+from tastemaker.converse.language.readers import misread
+from tastemaker.converse.record import (
+    MOVES,
+    STAYS,
+    Attachment,
+    Conversation,
+    Goal,
+    Progress,
+    Shown,
+    ToolCall,
+    Turn,
+    set_hash,
+)
 from tastemaker.converse.state import State
 from tastemaker.converse.views import (
     Named,
@@ -45,6 +67,7 @@ from tastemaker.converse.views import (
 )
 
 A = TypeVar("A", bound=BaseModel)
+LAST = "the last one"
 NAMES_LAST = 0.7  # how often the item just played is called "the last one"
 
 
@@ -78,7 +101,13 @@ class Scene:
     def tracks(self) -> tuple[Named, ...]:
         """The items that the listener is known by."""
         world = self.world
-        return tuple(named(world.catalogue, row, world.tools.show(row)) for row in self.plan.tracks)
+        return tuple(named(world.catalogue, row) for row in self.plan.tracks)
+
+    @cached_property
+    def satisfied(self) -> npt.NDArray[np.float64]:
+        """(N,) the share of the goal that each item satisfies."""
+        goal = [change.constraint for change in self.plan.draft.delta]
+        return satisfaction(goal, self.world.tools.match, len(self.world.catalogue))
 
 
 def converse(plan: Plan, world: World, ask: Ask) -> Conversation:
@@ -99,11 +128,6 @@ def converse(plan: Plan, world: World, ask: Ask) -> Conversation:
         enough = len(state.turns) >= world.settings.turns[0] and state.liked >= plan.patience
         if enough and state.played_last:
             break
-    if state.played_last:  # a last step of the listener judges the last item
-        view = for_listener(state, world.catalogue, scene.tracks, plan.likes, None)
-        state = replace(
-            state, progress=state.judged(ask("closing", view, ClosingAnswer, checks.closing(view)).progress)
-        )
     return Conversation(
         conversation_id=plan.conversation_id,
         user_id=plan.user_id,
@@ -127,35 +151,37 @@ def open_conversation(scene: Scene) -> State:
     draft, keep = plan.draft, checks.goal_words(plan.draft)
     words = ask("goal", for_goal(draft, keep), GoalAnswer, checks.goal(keep)).goal
     template = draft.template
-    return State(profile, Goal(template.category, template.specificity, words, draft.expertise, draft.seed))
+    demands = tuple(change.constraint for change in draft.delta)
+    goal = Goal(template.category, template.specificity, words, draft.expertise, draft.seed, demands)
+    return State(profile, goal, best=float(scene.satisfied.mean()))
 
 
 def request_of(scene: Scene, state: State) -> tuple[Change, ...] | None:
     """What the listener asks for next; None when nothing is left to play."""
     plan, world, number = scene.plan, scene.world, len(state.turns) + 1
     if number == 1:
-        return plan.draft.delta
+        return plan.draft.opening
     before = state.turns[-1]
-    last = None if before.item_id is None else (str(before.handle), world.catalogue.row[before.item_id])
-    adhered = last is not None and state.adhered[-1]
     now = Situation(
         catalogue=world.catalogue,
         match=world.tools.match,
+        goal=state.goal.demands,
         active=state.active,
         played=_families(world, state),
-        last=last,
-        liked=last is not None and adhered and _to_taste(scene, last[1]),
-        likes=plan.likes,
-        failed=(
-            tuple(dict.fromkeys(change.clause.field for change in before.delta))
-            if before.nothing_fits
-            else ()
-        ),
+        left=plan.turns - len(state.turns),
+        last=None if before.item_id is None else (str(before.handle), world.catalogue.row[before.item_id]),
+        failed=tuple(dict.fromkeys(change.clause.field for change in before.delta if before.nothing_fits)),
+        asked=before.asks,
     )
-    if last is not None and not adhered and now.fits(()):
+    if before.item_id is not None and not _adheres(world, state.active, before.item_id) and now.fits(()):
         return ()  # that was not what was asked for: ask again
     changes = next_changes(now, plan.rng("steer", number), number in plan.nothing)
     return None if not changes and not now.fits(()) else changes
+
+
+def _adheres(world: World, active: Sequence[Constraint], item: str) -> bool:
+    held = adhere(active, world.tools.match, len(world.catalogue)).holds
+    return bool(held[world.catalogue.row[item]])
 
 
 def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
@@ -167,22 +193,23 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     active = merge(state.active, changes)
     adherence = adhere(active, tools.match, len(catalogue))
 
-    # The listener words the changes and judges the item before.
+    # The listener words the changes; what was said is read back.
     attached = _attach(world, changes)
     recognised = _recognise(world, attached)
     task = Task(changes, _names(plan, state, number), attached)
-    listener_view = for_listener(state, catalogue, scene.tracks, plan.likes, task)
+    listener_view = for_listener(state, catalogue, scene.tracks, task, world.tools)
 
-    def utter(text: str) -> tuple[Utterance, ...]:
-        return (*state.utterances, Utterance(text, state.mentions, recognised))
+    before = state
 
-    check = checks.listener(listener_view, active, utter, world.lexicon, catalogue.item_ids)
+    def said(text: str) -> checks.Misread:
+        return misread(Utterance(text, before.mentions, recognised), changes, before.active, world.lexicon)
+
+    check = checks.listener(listener_view, said, world.lexicon, catalogue.item_ids)
     answer = ask("listener", listener_view, ListenerAnswer, check)
     state = replace(
         state,
         active=active,
-        utterances=utter(answer.message),
-        progress=state.judged(answer.progress),
+        messages=(*state.messages, answer.message),
         barred=state.barred | named_rows(answer.message, catalogue, world.lexicon),
     )
 
@@ -223,18 +250,26 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
         listener_thought=answer.thought,
         recommender_thought=reply.thought,
         tool=call,
+        asks=reply.asks,
     )
     state = replace(state, turns=(*state.turns, turn), handles=handles)
-    return state if chosen is None else _played(world, state, chosen, adherence)
+    return state if chosen is None else _played(scene, state, chosen, adherence)
 
 
-def _played(world: World, state: State, item: str, adherence: Adherence) -> State:
-    """The state with the item played, and known to both sides by its names."""
-    row = world.catalogue.row[item]
+def _played(scene: Scene, state: State, item: str, adherence: Adherence) -> State:
+    """The state with the item played, known to both sides by its names, and judged by what it does for the
+    goal; one that does not satisfy the request moves nobody.
+    """
+    world, row = scene.world, scene.world.catalogue.row[item]
+    satisfied = float(scene.satisfied[row])
+    toward = moves(satisfied, state.best)
+    overruled = toward and not adherence.holds[row]
+    label = MOVES if toward and not overruled else STAYS
     return replace(
         state,
         rows=(*state.rows, row),
-        adhered=(*state.adhered, bool(adherence.holds[row])),
+        best=max(state.best, satisfied),
+        progress=(*state.progress, Progress(state.turns[-1].turn, label, bool(overruled))),
         mentions=(*state.mentions, Mention(state.handles[item], item, world.catalogue.names(row))),
     )
 
@@ -242,17 +277,17 @@ def _played(world: World, state: State, item: str, adherence: Adherence) -> Stat
 def search(
     scene: Scene, state: State, misses: dict[int, str]
 ) -> tuple[tuple[Candidate, ...], ToolCall, tuple[tuple[str, int], ...]]:
-    """Read the constraints out of the words, search by them, compose candidates.
+    """Search by the constraints that two readers found in the words, compose candidates.
 
     Returns the candidates, the call with item ids in place of handles, and, when nothing matches, the field
     and count of each constraint whose loss would leave something.
     """
     plan, world = scene.plan, scene.world
     catalogue, tools = world.catalogue, world.tools
-    understood = read(state.utterances, world.lexicon)
+    understood = tuple(demands(state.active))  # every message was read back before it counted
     played = _families(world, state)
     matching = fit_set(adhere(understood, tools.match, len(catalogue)).holds, catalogue.family_codes, played)
-    words = [utterance.text for utterance in state.utterances]
+    words = state.messages
     barred = state.barred | set(np.flatnonzero(np.isin(catalogue.family_codes, list(played))).tolist())
     query = Query(" ".join(words), words[-1], state.rows)
     rng = plan.rng("candidates", len(state.turns) + 1)
@@ -269,12 +304,6 @@ def search(
         relaxed = tuple((constraint.clause.field, count) for constraint, count in losses)
     items = tuple(catalogue.item_ids[candidate.row] for candidate in candidates if candidate.row in found)
     return candidates, ToolCall(query.text, understood, items, len(matching)), relaxed
-
-
-def _to_taste(scene: Scene, row: int) -> bool:
-    """Whether the item has every taste that can be known of it."""
-    known: dict[str, Any] = dict(scene.world.catalogue.facts(row))
-    return all(known.get(clause.field, clause.value) == clause.value for clause in scene.plan.likes)
 
 
 def _families(world: World, state: State) -> frozenset[int]:

@@ -5,14 +5,12 @@ conversation's number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tastemaker.converse.candidates import CandidateSettings
-from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Clause, Rows
+from tastemaker.converse.constraints import Rows
 from tastemaker.converse.goals import Draft, Sampler
 from tastemaker.converse.record import Profile
 from tastemaker.errors import InputError
@@ -55,16 +53,13 @@ class Listeners:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """One conversation to be. likes: tastes of the listener not in its goal; pool: rows of a session, in the
-    leaky mode only.
-    """
+    """One conversation to be; pool: rows of a session, in the leaky mode only."""
 
     conversation_id: str
     index: int
     user_id: str
     profile: Profile
     tracks: tuple[int, ...]
-    likes: tuple[Clause, ...]
     draft: Draft
     turns: int
     patience: int
@@ -92,7 +87,6 @@ def make_plan(
 ) -> Plan:
     """The plan of conversation `index`; it depends on no other conversation."""
     rng = generator(settings.seed, "plan", index)
-    catalogue = sampler.catalogue
     user = user_row(settings.seed, index, len(listeners.user_ids))
     history = listeners.histories[user]
     order = rng.permutation(len(history))
@@ -114,7 +108,6 @@ def make_plan(
         user_id=listeners.user_ids[user],
         profile=listeners.profiles[user],
         tracks=tracks,
-        likes=_likes(catalogue, tracks, draft, rng),
         draft=draft,
         turns=turns,
         patience=int(rng.integers(first, last + 1)),
@@ -131,19 +124,3 @@ def _session_goal(index: int, sampler: Sampler, pool: Rows) -> Draft:
             "pool session: a listener's log is too short for a session; use listeners with at least 16 items"
         )
     return sampler.restricted(pool).draw(index)
-
-
-def _likes(
-    catalogue: Catalogue, tracks: Sequence[int], draft: Draft, rng: np.random.Generator
-) -> tuple[Clause, ...]:
-    """Up to two tastes that the profiling tracks share most, on fields that the goal leaves open."""
-    asked = {change.clause.field for change in draft.delta}
-    counts: dict[tuple[str, str], int] = {}
-    for row in tracks:
-        for name, value in catalogue.facts(row):
-            if name not in asked and isinstance(value, str):
-                counts[name, value] = counts.get((name, value), 0) + 1
-    ranked = sorted(counts, key=lambda taste: (-counts[taste], taste))
-    best = [taste for taste in ranked if counts[taste] >= 2][:6]
-    chosen = [best[int(place)] for place in rng.permutation(len(best))[:2]]
-    return tuple({name: Clause(name, "eq", value) for name, value in chosen}.values())

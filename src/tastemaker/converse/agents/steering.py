@@ -1,5 +1,5 @@
-"""What the listener asks for next, as executable changes that are known to be satisfiable, or, when planted,
-known not to be.
+"""What the listener asks for next: steps toward its goal, told one by one, with wishes beside it that keep
+the goal in reach.
 """
 
 from __future__ import annotations
@@ -15,67 +15,180 @@ from tastemaker.converse.goals.draw import clause_about
 from tastemaker.converse.goals.templates import fields_of_role
 
 TRIES = 24
+TELLS = 0.75  # how often a wish of the goal is told when there is time
+SLIPS = 0.12  # how often a wrong value is said first, and put right in the next turn
+REPEATS = 0.12  # how often a pleased listener just asks for another one
 
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Where a conversation stands. last: (handle, row) of the item just played, liked: whether it was;
-    failed: fields that were asked for in vain.
+    """Where a conversation stands.
+
+    goal: the demands that the listener is after, most of them not told yet. left: turns to come, with this
+    one. last: (handle, row) of the item just played. failed: fields asked for in vain. asked: the field that
+    the recommender asked about.
     """
 
     catalogue: Catalogue
     match: Match
+    goal: tuple[Constraint, ...]
     active: tuple[Constraint, ...]
     played: frozenset[int]
+    left: int
     last: tuple[str, int] | None
-    liked: bool
-    likes: tuple[Clause, ...]
     failed: tuple[str, ...] = ()
+    asked: str | None = None
 
     def fits(self, changes: Sequence[Change]) -> int:
         """n_t if these changes were made now."""
-        return count_fits(merge(self.active, changes), self.match, self.catalogue.family_codes, self.played)
+        return self._count(merge(self.active, changes))
 
-    def fields(self) -> list[str]:
-        """Fields a constraint may be about."""
-        return fields_of_role("any", self.catalogue.fields)
+    def inside(self, changes: Sequence[Change] = ()) -> int:
+        """How many of these satisfy the whole goal."""
+        return self._count((*merge(self.active, changes), *self.goal))
+
+    def _count(self, constraints: Sequence[Constraint]) -> int:
+        return count_fits(constraints, self.match, self.catalogue.family_codes, self.played)
 
     @property
-    def constrained(self) -> set[str]:
-        """Fields that active constraints are about."""
-        return {constraint.clause.field for constraint in self.active}
+    def untold(self) -> list[Constraint]:
+        """Demands of the goal that do not stand yet."""
+        return [demand for demand in self.goal if demand not in self.active]
 
-    def open_words(self, row: int | None = None) -> list[str]:
-        """Fields of one word that no constraint is about, of which item `row` has a value if one is given."""
+    @property
+    def reach(self) -> int:
+        """How many items that satisfy the goal are left, whatever stands beside it."""
+        return self._count(self.goal)
+
+    @property
+    def aims(self) -> set[str]:
+        """Fields that the goal is about."""
+        return {demand.clause.field for demand in self.goal}
+
+    @property
+    def beside(self) -> list[str]:
+        """Fields of standing constraints that do not belong to the goal."""
+        return sorted({line.clause.field for line in self.active if line not in self.goal} - self.aims)
+
+    def open_fields(self, row: int | None = None, words: bool = False) -> list[str]:
+        """Fields that neither the goal nor a constraint is about; with `row` those of which the item has a
+        value, with `words` those of one word.
+        """
+        taken = self.aims | {constraint.clause.field for constraint in self.active}
         fields, columns = self.catalogue.fields, self.catalogue.columns
-        names = [
-            name for name in self.fields() if name not in self.constrained and fields[name].kind == "word"
+        return [
+            name
+            for name in fields_of_role("any", fields)
+            if name not in taken
+            and (not words or fields[name].kind == "word")
+            and (row is None or columns[name][row] is not None)
         ]
-        return [name for name in names if row is None or columns[name][row] is not None]
 
 
 def next_changes(now: Situation, rng: np.random.Generator, plant: bool) -> tuple[Change, ...]:
     """The delta of a later turn: something that leaves at least one item, or, with `plant`, none; empty
     repeats the constraints.
 
-    After "nothing fits" the constraint that was too much goes; after a rejection a taste is spoken; after a
-    success one constraint is added, changed, refused, or tied to the last item.
+    After "nothing fits" what was too much goes. What blocks the goal is put right. Else a demand of the goal
+    is told, sooner or later as there are turns and items left, or something is wished beside it that leaves
+    the goal in reach. When every item that satisfies the goal was played, the listener widens it.
     """
     if now.failed:
         return _relax(now, rng)
     if plant and (changes := _impossible(now, rng)):
         return changes
-    if not now.liked and now.last is not None and (changes := _taste(now)):
+    if not now.reach:
+        return _widen(now, rng)
+    if not now.inside():
+        return _put_right(now)
+    if changes := _tell(now, rng):
         return changes
+    if not now.untold and rng.random() < REPEATS:
+        return ()
     chances = np.array([chance for _, chance in MOVES])
     for _ in range(TRIES):
         changes = MOVES[int(rng.choice(len(MOVES), p=chances))][0](now, rng)
-        if changes and now.fits(changes):
+        if changes and now.inside(changes):
             return changes
-    return () if now.fits(()) else _relax(now, rng)
+    return ()
 
 
-def _words(now: Situation, field: str, rng: np.random.Generator) -> Clause | None:
+def _tell(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
+    """Demands of the goal, the more the less time is left; the last one is kept while items that satisfy the
+    goal would run out before the turns do.
+    """
+    untold = now.untold
+    spare = now.left - min(now.reach, now.left) + 1  # turns until all has to be told
+    if not untold or (len(untold) == 1 and spare > 1):
+        return ()
+    least = max(0, len(untold) - spare + 1)
+    scarce = now.reach < now.left
+    chance = (len(untold) - 1) / spare if scarce else TELLS
+    if not least and rng.random() >= chance:
+        return ()
+    order = sorted(untold, key=lambda demand: (demand.medium != "text", _had(now, demand), rng.random()))
+    if now.asked is not None:  # an answer to the question comes first
+        order.sort(key=lambda demand: demand.clause.field != now.asked)
+    chosen = order[: max(1, least)]
+    if len(chosen) == 1 and spare > 2 and rng.random() < SLIPS and (slip := _slip(now, chosen[0], rng)):
+        return slip
+    return tuple(demand.added for demand in chosen)
+
+
+def _had(now: Situation, demand: Constraint) -> bool:
+    """Whether the last item satisfies a demand: what it lacks is told first."""
+    return now.last is not None and bool(now.match([demand.clause])[now.last[1]] == 1)
+
+
+def _slip(now: Situation, demand: Constraint, rng: np.random.Generator) -> tuple[Change, ...]:
+    """Another value where the demand's was meant, if something has it."""
+    clause = _about_any(now, demand.clause.field, rng) if demand.medium == "text" else None
+    if clause is None or demand.clause.cmp != "eq" or clause == demand.clause:
+        return ()
+    changes = (Change("add", "must", clause),)
+    return changes if now.fits(changes) else ()
+
+
+def _put_right(now: Situation) -> tuple[Change, ...]:
+    """What stands in the way of the goal goes: a wrong value is replaced by the one that was meant, other
+    wishes are dropped one by one until the goal is in reach.
+    """
+    for demand in now.untold:
+        wrong = [
+            line for line in now.active if line.clause.field == demand.clause.field and line not in now.goal
+        ]
+        change = Change("replace", demand.kind, demand.clause, demand.reference, demand.medium)
+        if wrong and now.fits((change,)):
+            return (change,)
+    changes: tuple[Change, ...] = ()
+    for field in now.beside:
+        changes = (*changes, _dropped(field))
+        if now.inside(changes):
+            break
+    return changes
+
+
+def _dropped(field: str) -> Change:
+    return Change("drop", "must", Clause(field, "eq", ""))
+
+
+def _widen(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
+    """All that the goal asks was found: one demand is let go, and what blocks the rest with it."""
+    told = sorted({line.clause.field for line in now.active})
+    order = [told[int(place)] for place in rng.permutation(len(told))]
+    if now.fits(()):
+        return ()
+    changes: tuple[Change, ...] = ()
+    for field in order:
+        if now.fits((_dropped(field),)):
+            return (_dropped(field),)
+        changes = (*changes, _dropped(field))
+        if now.fits(changes):
+            return changes
+    return ()
+
+
+def _about_any(now: Situation, field: str, rng: np.random.Generator) -> Clause | None:
     """A clause on `field` about a random item."""
     return clause_about(now.catalogue, field, int(rng.integers(len(now.catalogue))), rng)
 
@@ -85,95 +198,65 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str | None:
 
 
 def _add(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    field = _pick([name for name in now.fields() if name not in now.constrained], rng)
-    clause = _words(now, field, rng) if field else None
+    field = _pick(now.open_fields(), rng)
+    clause = _about_any(now, field, rng) if field else None
     return (Change("add", "must", clause),) if clause else ()
 
 
 def _replace(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    field = _pick([name for name in now.fields() if name in now.constrained], rng)
-    clause = _words(now, field, rng) if field else None
+    field = _pick([name for name in now.beside if name in now.catalogue.fields], rng)
+    clause = _about_any(now, field, rng) if field else None
     if clause is None or any(constraint.clause == clause for constraint in now.active):
         return ()
     return (Change("replace", "must", clause),)
 
 
 def _refuse(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """Not that value again: something the last item has and the constraints do not ask for."""
-    if now.last is None:
+    """Not that value again: something the last item has and neither goal nor constraints ask for."""
+    field = None if now.last is None else _pick(now.open_fields(now.last[1], words=True), rng)
+    if field is None or now.last is None:
         return ()
-    field = _pick(now.open_words(now.last[1]), rng)
-    return (
-        (Change("add", "must_not", Clause(field, "eq", str(now.catalogue.columns[field][now.last[1]]))),)
-        if field
-        else ()
-    )
+    return (Change("add", "must_not", Clause(field, "eq", str(now.catalogue.columns[field][now.last[1]]))),)
 
 
 def _tie(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """The same value as the last item, whatever it is."""
-    if now.last is None:
+    field = None if now.last is None else _pick(now.open_fields(now.last[1], words=True), rng)
+    if field is None or now.last is None:
         return ()
-    field = _pick(now.open_words(now.last[1]), rng)
-    if field is None:
-        return ()
-    return (
-        Change("add", "must", Clause(field, "same_group", now.catalogue.item_ids[now.last[1]]), now.last[0]),
-    )
+    clause = Clause(field, "same_group", now.catalogue.item_ids[now.last[1]])
+    return (Change("add", "must", clause, now.last[0]),)
 
 
 def _like(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
     """Similar in sound or cover to the last item."""
     medium = ("audio", "image")[int(rng.integers(2))]
-    if now.last is None or medium in now.constrained:
+    if now.last is None or any(line.clause.field == medium for line in now.active):
         return ()
     clause = Clause(medium, "similar_to", now.catalogue.item_ids[now.last[1]])
     return (Change("add", "must", clause, now.last[0], medium),)  # type: ignore[arg-type]
 
 
 def _drop(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    if len(demands(now.active)) < 2:
-        return ()
-    field = _pick(sorted(now.constrained & set(now.fields())), rng)
-    return (Change("drop", "must", Clause(field, "eq", "")),) if field else ()
-
-
-def _afresh(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """Everything that was asked is dropped for one or two new constraints about some item."""
-    if len(now.constrained) < 2:
-        return ()
-    fields = [name for name in now.fields() if name not in now.constrained]
-    row = int(rng.integers(len(now.catalogue)))
-    chosen = [fields[int(place)] for place in rng.permutation(len(fields))[: int(rng.integers(1, 3))]]
-    clauses = [
-        clause for name in chosen if (clause := clause_about(now.catalogue, name, row, rng)) is not None
-    ]
-    drops = tuple(Change("drop", "must", Clause(name, "eq", "")) for name in sorted(now.constrained))
-    return (*drops, *(Change("add", "must", clause) for clause in clauses)) if clauses else ()
-
-
-def _taste(now: Situation) -> tuple[Change, ...]:
-    """The first unspoken taste that can be granted."""
-    for clause in now.likes:
-        change = Change("add", "must", clause)
-        if clause.field not in now.constrained and now.fits((change,)):
-            return (change,)
-    return ()
+    field = _pick(now.beside, rng)
+    return (_dropped(field),) if field else ()
 
 
 def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """One constraint more than can be granted: alone it is common enough, with the others nothing fits."""
+    """One wish beside the goal more than can be granted: alone it is common enough, with the others nothing
+    fits.
+    """
     if not now.fits(()):
         return ()
-    options = now.open_words()
+    options = now.open_fields(words=True)
     for _ in range(4 * TRIES):
         field = _pick(options, rng)
-        clause = _words(now, field, rng) if field else None
+        clause = _about_any(now, field, rng) if field else None
         if clause is not None and not now.fits((change := Change("add", "must", clause),)):
             return (change,)
     for _ in range(2 * TRIES):  # many constraints stand in for a rare one
         fields = [options[int(place)] for place in rng.permutation(len(options))[:2]]
-        clauses = [clause for field in fields if (clause := _words(now, field, rng)) is not None]
+        clauses = [clause for field in fields if (clause := _about_any(now, field, rng)) is not None]
         changes = tuple(Change("add", "must", clause) for clause in clauses)
         if changes and not now.fits(changes):
             return changes
@@ -181,18 +264,20 @@ def _impossible(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 
 def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
-    """Drop what was too much: the fields that failed, else one field, else all that it takes until something
-    fits.
+    """Drop what was too much: the fields that failed, else wishes beside the goal, else all that it takes
+    until something fits.
     """
-    fields = [name for name in now.failed if name in now.constrained] or sorted(now.constrained)
-    order = [fields[int(place)] for place in rng.permutation(len(fields))]
-    rest = [name for name in sorted(now.constrained) if name not in order]
+    held = {constraint.clause.field for constraint in demands(now.active)}
+    failed = [name for name in now.failed if name in held]
+    rest = [name for name in now.beside if name not in failed]
+    order = [name for group in (failed, rest) for name in rng.permutation(group).tolist()]
+    order += sorted(held - set(order))
     for name in order:
-        if now.fits((change := Change("drop", "must", Clause(name, "eq", "")),)):
-            return (change,)
+        if now.fits((_dropped(name),)):
+            return (_dropped(name),)
     changes: tuple[Change, ...] = ()
-    for name in order + rest:
-        changes = (*changes, Change("drop", "must", Clause(name, "eq", "")))
+    for name in order:
+        changes = (*changes, _dropped(name))
         if now.fits(changes):
             return changes
     return ()
@@ -200,13 +285,11 @@ def _relax(now: Situation, rng: np.random.Generator) -> tuple[Change, ...]:
 
 Move = Callable[[Situation, np.random.Generator], tuple[Change, ...]]
 MOVES: tuple[tuple[Move, float], ...] = (
-    (_add, 0.18),
-    (_replace, 0.20),
-    (_refuse, 0.11),
-    (_tie, 0.08),
-    (_like, 0.05),
-    (_drop, 0.14),
-    (_afresh, 0.24),
+    (_add, 0.22),
+    (_replace, 0.18),
+    (_refuse, 0.22),
+    (_tie, 0.10),
+    (_like, 0.06),
+    (_drop, 0.22),
 )
-"""What a pleased listener does next, and how often. Without fresh starts the constraints pile up, and what
-was played before tells what comes next without a word."""
+"""What a listener wishes beside its goal, and how often."""

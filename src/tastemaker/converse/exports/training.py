@@ -1,63 +1,152 @@
-"""Rows to train on: chat turns, preferences, retrieval pairs, tool traces. No thought, goal or constraint
-enters a chat.
+"""Rows to train on, in the formats of TRL and of OpenAI: chats, tool calls, preferences, retrieval pairs. No
+thought, goal or constraint of the listener enters a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.exports import pseudonym
-from tastemaker.converse.record import MOVES, STAYS, Conversation, Shown, Turn, clause_row
+from tastemaker.converse.language.lexicon import Lexicon
+from tastemaker.converse.language.speech import found_text
+from tastemaker.converse.record import MOVES, Conversation, Shown, Turn
+from tastemaker.converse.views import offered
 from tastemaker.errors import InputError
+from tastemaker.stats.random import generator
 
-Part = dict[str, str]
-
-
-def _user(turn: Turn) -> dict[str, Any]:
-    """A listener's message; attachments by content hash."""
-    parts: list[Part] = [{"type": "text", "text": turn.message}]
-    return {
-        "role": "user",
-        "content": parts + [{"type": media.kind, "sha256": media.sha256} for media in turn.media],
-    }
+Message = dict[str, Any]
+MOST_REJECTED = 2  # near misses of one turn that become pairs
 
 
-def _assistant(turn: Turn, item_id: str | None, reply: str) -> dict[str, Any]:
-    """The item first, so that the words condition on it."""
-    parts: list[Part] = [] if item_id is None else [{"type": "item", "item_id": item_id}]
-    return {"role": "assistant", "content": [*parts, {"type": "text", "text": reply}]}
+@dataclass(frozen=True, eq=False)
+class Exporting:
+    """What the exports need beside conversations: the key of pseudonyms, the catalogue and its lexicon."""
+
+    key: str
+    catalogue: Catalogue
+    lexicon: Lexicon
+
+    def ids(self, conversation: Conversation) -> dict[str, str]:
+        """Keyed names of the conversation and its user."""
+        return {
+            "conversation_id": pseudonym("session", conversation.conversation_id, self.key),
+            "user_id": pseudonym("user", conversation.user_id, self.key),
+        }
 
 
-def context(conversation: Conversation, turn: int) -> list[dict[str, Any]]:
+def _user(turn: Turn) -> Message:
+    return {"role": "user", "content": turn.message}
+
+
+def _assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def context(conversation: Conversation, turn: int) -> list[Message]:
     """The messages before the answer of `turn`: what a model may condition on."""
     messages = []
     for earlier in conversation.turns[: turn - 1]:
-        messages += [_user(earlier), _assistant(earlier, earlier.item_id, earlier.reply)]
+        messages += [_user(earlier), _assistant(earlier.reply)]
     return [*messages, _user(conversation.turns[turn - 1])]
 
 
-def _ids(conversation: Conversation, key: str) -> dict[str, str]:
-    return {
-        "conversation_id": pseudonym("session", conversation.conversation_id, key),
-        "user_id": pseudonym("user", conversation.user_id, key),
-    }
-
-
-def chat(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
-    """One row a conversation: messages of parts, text or {item_id}; the loss goes on assistant parts (`train`
-    true).
-
-    `accepted` says, by answer, whether its item satisfied the listener; null where nothing was played.
+def chat(conversations: Iterable[Conversation], about: Exporting) -> Iterator[dict[str, Any]]:
+    """One row a conversation: `messages` with plain text, as TRL's SFTTrainer reads them; beside them, one
+    entry a turn, the item played (null where nothing fitted), whether it was accepted, and what was attached.
     """
     for conversation in conversations:
-        messages = []
+        yield about.ids(conversation) | {
+            "goal_seed": conversation.goal.seed,
+            "messages": [
+                message for turn in conversation.turns for message in (_user(turn), _assistant(turn.reply))
+            ],
+            "items": [turn.item_id for turn in conversation.turns],
+            "accepted": [conversation.label(turn.turn) == MOVES for turn in conversation.turns],
+            "attached": [[media.sha256 for media in turn.media] for turn in conversation.turns],
+        }
+
+
+_CLAUSE_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "kind": {"type": "string", "enum": ["must", "must_not", "prefer"]},
+        "field": {"type": "string"},
+        "cmp": {
+            "type": "string",
+            "enum": ["eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group"],
+        },
+        "value": {"description": "text, number or list; an item id for similar_to and same_group"},
+    },
+    "required": ["kind", "field", "cmp", "value"],
+}
+
+
+def _tool(name: str, text: str, **properties: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "function", "function": {"name": name, "description": text, "parameters": schema}}
+
+
+TOOLS = [
+    _tool(
+        "search_items",
+        "Items of the catalogue that satisfy every clause, and how many there are.",
+        clauses={"type": "array", "items": _CLAUSE_SCHEMA},
+    ),
+    _tool("play_item", "Play one item to the listener.", item_id={"type": "string"}),
+]
+
+
+def tools(conversations: Iterable[Conversation], about: Exporting) -> Iterator[dict[str, Any]]:
+    """One row a conversation with `messages` and `tools` as OpenAI and TRL have them: each turn searches,
+    plays what it chose, then speaks. Items are ids of the catalogue; `by` says who made the searches.
+    """
+    for conversation in conversations:
+        messages: list[Message] = []
         for turn in conversation.turns:
-            answer = _assistant(turn, turn.item_id, turn.reply)
-            accepted = None if turn.item_id is None else conversation.label(turn.turn) == MOVES
-            messages += [_user(turn) | {"train": False}, answer | {"train": True, "accepted": accepted}]
-        yield _ids(conversation, key) | {"goal_seed": conversation.goal.seed, "messages": messages}
+            items = {shown.handle: shown.item_id for shown in turn.candidates}
+            found = [items[handle] for handle in turn.tool.handles if handle in items]
+            listed = [
+                {"item_id": item, "title": about.catalogue.titles[about.catalogue.row[item]]}
+                for item in found
+                if item in about.catalogue.row
+            ]
+            clauses = {"clauses": [_clause(line, items) for line in turn.tool.constraints]}
+            result = {"count": turn.tool.count, "items": listed}
+            messages += [_user(turn), *_called(turn, 1, "search_items", clauses, result)]
+            if turn.item_id is not None:
+                choice = {"item_id": turn.item_id}
+                messages += _called(turn, 2, "play_item", choice, {"playing": turn.item_id})
+            messages.append(_assistant(turn.reply))
+        yield about.ids(conversation) | {
+            "messages": messages,
+            "tools": json.dumps(TOOLS),
+            "by": [turn.tool.by for turn in conversation.turns],
+        }
+
+
+def _called(turn: Turn, number: int, name: str, arguments: Any, result: Any) -> tuple[Message, Message]:
+    called = f"call_{turn.turn}_{number}"
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    call = {"id": called, "type": "function", "function": function}
+    text = json.dumps(result, ensure_ascii=False)
+    return (
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": called, "name": name, "content": text},
+    )
+
+
+def _clause(constraint: Constraint, items: Mapping[str, str]) -> dict[str, Any]:
+    clause = constraint.clause
+    value = items.get(str(clause.value), clause.value) if clause.cmp in _BY_ITEM else clause.value
+    return {"kind": constraint.kind, "field": clause.field, "cmp": clause.cmp, "value": value}
+
+
+_BY_ITEM = ("similar_to", "same_group")
 
 
 def _near_misses(turn: Turn) -> list[Shown]:
@@ -67,87 +156,66 @@ def _near_misses(turn: Turn) -> list[Shown]:
     ]
 
 
-def preference(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
-    """Pairs of one context: the accepted item against a near miss that was shown beside it; else an unpaired
-    labelled row.
+def _reply(conversation: Conversation, turn: Turn, item: str, about: Exporting) -> list[Message]:
+    """The answer that recommends an item: by the same draws whatever the item, so that two answers of a turn
+    differ in nothing but the item and its facts.
+    """
+    asked = tuple(change.clause.field for change in turn.delta if change.op != "drop")
+    rng = generator("preference", conversation.conversation_id, turn.turn)
+    shown = offered(about.catalogue, about.catalogue.row[item], "")
+    return [_assistant(found_text(shown, asked, None, about.lexicon, rng))]
 
-    Pairs carry items, not words: the near miss was never spoken of.
+
+def preference(conversations: Iterable[Conversation], about: Exporting) -> Iterator[dict[str, Any]]:
+    """Pairs of answers to one `prompt`, as TRL's DPOTrainer reads them: `chosen` recommends the item that was
+    accepted, `rejected` one that was a candidate beside it and violates one demand.
     """
     for conversation in conversations:
         for turn in conversation.turns:
-            label = conversation.label(turn.turn)
-            if turn.item_id is None or label is None:
+            if turn.item_id not in about.catalogue.row or conversation.label(turn.turn) != MOVES:
                 continue
-            row = _ids(conversation, key) | {"turn": turn.turn, "context": context(conversation, turn.turn)}
-            missed = _near_misses(turn)
-            if label == MOVES and missed:
-                for shown in missed:
-                    yield row | {
-                        "chosen": turn.item_id,
-                        "rejected": shown.item_id,
-                        "violates": shown.violates,
-                    }
-            else:
-                yield row | {"item_id": turn.item_id, "label": label}
+            for shown in _near_misses(turn)[:MOST_REJECTED]:
+                yield about.ids(conversation) | {
+                    "turn": turn.turn,
+                    "prompt": context(conversation, turn.turn),
+                    "chosen": _reply(conversation, turn, str(turn.item_id), about),
+                    "rejected": _reply(conversation, turn, shown.item_id, about),
+                    "chosen_item": turn.item_id,
+                    "rejected_item": shown.item_id,
+                    "violates": str(shown.violates),
+                }
 
 
-def retrieval(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
+def retrieval(conversations: Iterable[Conversation], about: Exporting) -> Iterator[dict[str, Any]]:
     """Dialogue, positive, and hard negatives by the field they violate; accepted items only."""
     for conversation in conversations:
         for turn in conversation.turns:
             if turn.item_id is None or conversation.label(turn.turn) != MOVES:
                 continue
-            hard: dict[str, list[str]] = {}
-            for shown in _near_misses(turn):
-                hard.setdefault(str(shown.violates), []).append(shown.item_id)
-            lines = [earlier.message for earlier in conversation.turns[: turn.turn]]
-            yield _ids(conversation, key) | {
+            missed = _near_misses(turn)
+            yield about.ids(conversation) | {
                 "turn": turn.turn,
-                "dialogue": lines,
+                "dialogue": [earlier.message for earlier in conversation.turns[: turn.turn]],
                 "positive": turn.item_id,
-                "negatives": hard,
+                "negatives": [shown.item_id for shown in missed],
+                "violates": [str(shown.violates) for shown in missed],
             }
 
 
-def _constraint(constraint: Constraint) -> dict[str, Any]:
-    return clause_row(constraint.clause) | {"kind": constraint.kind, "medium": constraint.medium}
-
-
-def tools(conversations: Iterable[Conversation], key: str) -> Iterator[dict[str, Any]]:
-    """One row a search: the call, its arguments, what it returned, whether it was valid, and how many tries
-    it took.
-    """
-    for conversation in conversations:
-        for turn in conversation.turns:
-            yield _ids(conversation, key) | {
-                "turn": turn.turn,
-                "call": "search_items",
-                "arguments": {
-                    "text": turn.tool.text,
-                    "clauses": [_constraint(constraint) for constraint in turn.tool.constraints],
-                },
-                "handles": list(turn.tool.handles),
-                "count": turn.tool.count,
-                "chosen": turn.handle,
-                "valid": turn.nothing_fits if turn.handle is None else turn.handle in turn.tool.handles,
-                "tries": turn.tool.tries,
-            }
-
-
+Rows = Callable[[Iterable[Conversation], Exporting], Iterator[dict[str, Any]]]
+FORMATS: dict[str, Rows] = {"chat": chat, "preference": preference, "retrieval": retrieval, "tools": tools}
 _FIELDS = {
-    "chat": ("conversation_id", "user_id", "messages"),
-    "preference": ("conversation_id", "user_id", "turn", "context"),
+    "chat": ("conversation_id", "user_id", "messages", "items"),
+    "preference": ("conversation_id", "user_id", "turn", "prompt", "chosen", "rejected"),
     "retrieval": ("conversation_id", "user_id", "turn", "dialogue", "positive", "negatives"),
-    "tools": ("conversation_id", "user_id", "turn", "call", "arguments", "handles", "count"),
+    "tools": ("conversation_id", "user_id", "messages", "tools"),
 }
-_ITEMS = {"preference": ("chosen", "rejected", "item_id"), "retrieval": ("positive",)}
 
 
 def read_rows(
     kind: str, rows: Iterable[Any], file: str, catalogue: Container[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one of these exports, each checked for its fields, roles, parts and labels, and that its items
-    are known.
+    """Rows of one of these exports, each checked for its fields and messages, and that its items are known.
 
     Raises
     ------
@@ -161,19 +229,14 @@ def read_rows(
         if not isinstance(row, dict):
             raise InputError(f"{where}: is no JSON object; write one object a line")
         for name in _FIELDS[kind]:
-            if name not in row:
+            if row.get(name) is None:
                 raise InputError(
                     f"{where}: field '{name}' is missing; a {kind} row has {', '.join(_FIELDS[kind])}"
                 )
-        for message in row.get("messages") or row.get("context") or []:
-            _check_message(message, where)
-        if kind == "preference" and not (
-            {"chosen", "rejected"} <= set(row) or row.get("label") in (MOVES, STAYS)
-        ):
-            raise InputError(
-                f"{where}: has neither chosen and rejected nor a label {MOVES} or {STAYS}; add one of them"
-            )
-        for item in _items(kind, row):
+        for name in ("messages", "prompt", "chosen", "rejected"):
+            for message in row.get(name) or ():
+                _check_message(message, where)
+        for item in _items(row):
             if catalogue is not None and item not in catalogue:
                 raise InputError(
                     f"{where}: item '{item}' is not in the catalogue; export again from its workspace"
@@ -181,25 +244,26 @@ def read_rows(
         yield row
 
 
-def _items(kind: str, row: Mapping[str, Any]) -> Iterator[str]:
+def _items(row: Mapping[str, Any]) -> Iterator[str]:
     """Every item that a row names."""
-    for message in row.get("messages") or row.get("context") or []:
-        yield from (part["item_id"] for part in message["content"] if "item_id" in part)
-    yield from (row[name] for name in _ITEMS.get(kind, ()) if row.get(name) is not None)
-    for items in (row.get("negatives") or {}).values():
-        yield from items
+    yield from (item for item in row.get("items") or () if item is not None)
+    yield from (row[name] for name in ("chosen_item", "rejected_item", "positive") if row.get(name))
+    yield from row.get("negatives") or ()
+    for message in row.get("messages") or ():
+        for call in message.get("tool_calls") or ():
+            item = json.loads(call["function"]["arguments"]).get("item_id")
+            yield from () if item is None else (item,)
 
 
 def _check_message(message: Any, where: str) -> None:
-    if (
-        not isinstance(message, dict)
-        or message.get("role") not in ("user", "assistant")
-        or not isinstance(message.get("content"), list)
-    ):
-        raise InputError(f"{where}: a message needs a role user or assistant and a list of parts as content")
-    for part in message["content"]:
-        if not ("text" in part or "item_id" in part or "sha256" in part):
+    if not isinstance(message, dict) or message.get("role") not in ("user", "assistant", "tool"):
+        raise InputError(f"{where}: a message needs a role: user, assistant or tool")
+    if not isinstance(message.get("content"), str):
+        raise InputError(f"{where}: the content of a message is plain text; export again")
+    for call in message.get("tool_calls") or ():
+        try:
+            json.loads(call["function"]["arguments"])
+        except (KeyError, TypeError, ValueError):
             raise InputError(
-                f"{where}: a part is {{type, text}}, {{type, item_id}} or {{type, sha256}}; found"
-                f" {sorted(part)}"
-            )
+                f"{where}: a tool call needs function.name and function.arguments, which is JSON"
+            ) from None

@@ -27,13 +27,14 @@ Recognises = Callable[[str, int], bool]
 
 @dataclass(frozen=True)
 class Draft:
-    """A goal before an agent rewords it: its template, text, first constraints, how many items fit, and the
-    item it was drawn from.
+    """A goal before an agent rewords it: its template, text, demands (delta), the part of them that the first
+    message tells (opening), how many items fit all, and the item it was drawn from.
     """
 
     template: Template
     text: str
     delta: tuple[Change, ...]
+    opening: tuple[Change, ...]
     n_first: int
     item: int
     seed: int
@@ -148,15 +149,13 @@ class Sampler:
         """Constraints about item `row`: one a slot, then further facts until the letters are met or the
         template's most is reached.
         """
+        slots: dict[str, Clause] = {}
+        shown: tuple[Constraint, ...] = ()
         if template.media:
             if self.recognises is not None and not self.recognises(template.media, row):
                 return None, {}
-            return (
-                Constraint(
-                    "must", Clause(FAMILY, "same_group", self.catalogue.item_ids[row]), template.media
-                ),
-            ), {}
-        slots: dict[str, Clause] = {}
+            about = Clause(FAMILY, "same_group", self.catalogue.item_ids[row])
+            shown = (Constraint("must", about, template.media),)
         for name, role in template.slots.items():
             options = [
                 field
@@ -171,25 +170,26 @@ class Sampler:
             if clause is None:
                 return None, {}
             slots[name] = clause
-        constraints = tuple(Constraint("must", clause) for clause in slots.values())
+        constraints = (*shown, *(Constraint("must", clause) for clause in slots.values()))
         most = (
             int(rng.integers(template.extra[0], template.extra[1] + 1))
             if template.specificity[1] == "L"
             else template.extra[1]
         )
+        first = len(constraints)
         others = [
             name
             for name in fields_of_role("any", self.catalogue.fields)
             if name not in {c.field for c in slots.values()}
         ]
         for place in rng.permutation(len(others)):
-            added = len(constraints) - len(slots)
+            added = len(constraints) - first
             enough = added >= template.extra[0] and feasible(template.specificity, self._fits(constraints))
             if added >= most or (enough and template.specificity[1] == "H"):
                 break
             if (clause := clause_about(self.catalogue, others[int(place)], row, rng)) is not None:
                 constraints = (*constraints, Constraint("must", clause))
-        return (constraints, slots) if len(constraints) - len(slots) >= template.extra[0] else (None, {})
+        return (constraints, slots) if len(constraints) - first >= template.extra[0] else (None, {})
 
     def _draft(
         self,
@@ -201,11 +201,8 @@ class Sampler:
         rng: np.random.Generator,
     ) -> Draft:
         named = {name: fact_words(clause, self.lexicon) for name, clause in slots.items()}
-        more = (
-            [fact_words(constraint.clause, self.lexicon) for constraint in constraints[len(slots) :]]
-            if not template.media
-            else []
-        )
+        first = len(slots) + bool(template.media)
+        more = [fact_words(constraint.clause, self.lexicon) for constraint in constraints[first:]]
         text = template.fill(int(rng.integers(len(template.variants))), named, more)
         delta = tuple(
             Change("add", constraint.kind, constraint.clause, constraint.reference, constraint.medium)
@@ -218,7 +215,19 @@ class Sampler:
             ]
         )
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
-        return Draft(template, text, delta, n, row, seed, ("novice", "expert")[int(rng.integers(2))])
+        expertise = ("novice", "expert")[int(rng.integers(2))]
+        return Draft(template, text, delta, _opening(template, delta), n, row, seed, expertise)
+
+
+def _opening(template: Template, delta: tuple[Change, ...]) -> tuple[Change, ...]:
+    """What is told first of a goal: one wish of it where the first letter is L (vague), more where it is H:
+    all but one, or half of them where only a few items satisfy all. What an attachment shows comes later.
+    """
+    words = tuple(change for change in delta if not change.attached)
+    if template.specificity[0] == "L":
+        return words[:1]
+    most = len(delta) - 1 if template.specificity[1] == "L" else len(delta) // 2
+    return words[: max(1, most)]
 
 
 def sample(sampler: Sampler, n: int) -> list[Draft]:

@@ -51,9 +51,13 @@ class Template:
         return f"{self.category}-{self.specificity}"
 
     def fill(self, variant: int, slots: Mapping[str, str], more: Sequence[str]) -> str:
-        """The goal's text; {, more} brings its own comma and vanishes when there is nothing more."""
+        """The goal's text; {, more} brings its own comma and vanishes when there is nothing more. A variant
+        without a place for more gets a sentence for it.
+        """
         text = self.variants[variant % len(self.variants)]
         further = ", ".join(more)
+        if further and "more}" not in text:
+            text += f" It should also be right in this: {further}."
         for name, words in slots.items():
             text = text.replace("{" + name + "}", words)
         text = text.replace("{, more}", f", {further}" if further else "").replace("{more}", further)

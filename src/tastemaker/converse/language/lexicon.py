@@ -22,7 +22,7 @@ _SHORTEST_BARE = 3  # letters from which a value is recognised without its field
 @dataclass(frozen=True)
 class Words:
     """How one field is spoken of. must, must_not: phrases with {value}; unit: for numbers; surfaces: (regex,
-    value) pairs.
+    value) pairs; synonyms: value -> other words for it.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Words:
     unit: str
     units: tuple[str, ...]
     surfaces: tuple[tuple[re.Pattern[str], str], ...]
+    synonyms: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def plain(text: str) -> str:
 
 def bounded(pattern: str) -> str:
     """`pattern` where no word, number or fraction goes on."""
-    return rf"(?<![\w/#'-])(?:{pattern})(?![\w/#]|-\w)"
+    return rf"(?<![\w/#'-])(?:{pattern})(?![\w/#]|-(?!paced\b|tempo\b|looking\b|sounding\b)\w)"
 
 
 def spoken(value: str) -> str:
@@ -75,7 +76,7 @@ def build(fields: Mapping[str, Field]) -> Lexicon:
     shared = Counter(spoken(value).casefold() for field in fields.values() for value in field.values)
     words = {name: _words(field, shared) for name, field in fields.items()}
     surfaces = [
-        (spoken(value).casefold(), pattern, value, name)
+        (_key_of(pattern, value, spoken_of), pattern, value, name)
         for name, spoken_of in words.items()
         for pattern, value in spoken_of.surfaces
     ]
@@ -83,6 +84,12 @@ def build(fields: Mapping[str, Field]) -> Lexicon:
     return Lexicon(
         words, {kind: tuple(said) for kind, said in language_file()["media"].items()}, tuple(surfaces)
     )
+
+
+def _key_of(pattern: re.Pattern[str], value: str, words: Words) -> str:
+    """A folded text without which the pattern cannot match: the value, or the synonym that it is for."""
+    said = (word for word in words.synonyms.get(value, ()) if re.escape(word) in pattern.pattern)
+    return next(said, spoken(value)).casefold()
 
 
 def _words(field: Field, shared: Counter[str]) -> Words:
@@ -95,8 +102,16 @@ def _words(field: Field, shared: Counter[str]) -> Words:
         for value in field.values
         for surface in _surfaces(value, known, nouns, must + must_not, shared)
     ]
+    synonyms = {
+        value: tuple(said) for value, said in known.get("synonyms", {}).items() if value in field.values
+    }
+    taken = {spoken(value).casefold() for value in field.values}
+    for value, said in synonyms.items():
+        free = [word for word in said if word.casefold() not in taken and not shared[word.casefold()]]
+        surfaces += [(re.compile(bounded(re.escape(word)), re.IGNORECASE), value) for word in free]
     units = (known["unit"], *known.get("more_units", [])) if "unit" in known else ()
-    return Words(field.name, field.kind, nouns, must, must_not, known.get("unit", ""), units, tuple(surfaces))
+    unit = known.get("unit", "")
+    return Words(field.name, field.kind, nouns, must, must_not, unit, units, tuple(surfaces), synonyms)
 
 
 def _surfaces(

@@ -13,7 +13,7 @@ from tastemaker.converse.constraints import Change, Clause, Constraint, Strength
 from tastemaker.converse.language.lexicon import Lexicon, Words, bounded, plain
 
 _NOT = re.compile(
-    r"\b(?:(?:no|not)(?! (?:less|more) than)|nothing|never|without|except|anything but|other"
+    r"\b(?:(?:no|not)(?! (?:less|more|faster|slower) than)|nothing|never|without|except|anything but|other"
     r" than|avoid|skip|leave out|"
     r"don't want|do not want|isn't)\b"
     r"(?:(?!\bbut\b|\bjust\b|\bonly\b)[^.,;:!?])*$",
@@ -24,8 +24,14 @@ _INSTEAD = re.compile(r"\b(?:instead|rather|change)\b", re.IGNORECASE)
 _UNNAMED = ("family", "audio", "image", "text")  # what attachments and likenesses are about
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
-_AT_LEAST = r"(?:at least|no less than|not less than|over|above|from)"
-_AT_MOST = r"(?:at most|no more than|not more than|under|below|up to)"
+_AT_LEAST = (
+    r"(?:at least|no less than|not less than|no slower than|not slower than|faster than|more than|over|above|"
+    r"from|a minimum of)"
+)
+_AT_MOST = (
+    r"(?:at most|no more than|not more than|no faster than|not faster than|slower than|less than|under|below|"
+    r"up to|a maximum of)"
+)
 
 
 @dataclass(frozen=True)
@@ -125,15 +131,30 @@ def _blank(text: str, match: re.Match[str]) -> str:
     return text[: match.start()] + "\x00" * (match.end() - match.start()) + text[match.end() :]
 
 
+_DROPS = (
+    r"\bany (?:{noun})(?: that there is)? (?:will do|would do|is fine|works|goes)",
+    r"\bthe (?:{noun}) (?:no longer matters|doesn't matter|does not matter|is open|is up to you)",
+    r"\b(?:don't|do not|no longer) (?:mind|care about|worry about|insist on) (?:the|which|what) (?:{noun})",
+    r"\b(?:forget|never mind)(?: about)? the (?:{noun})",
+    r"\bnot (?:fussy|picky|set) (?:about|on) the (?:{noun})",
+    r"\bleave the (?:{noun}) (?:open|to you)",
+)
+
+
+@lru_cache(maxsize=64)
+def _drop_patterns(words: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[str, re.Pattern[str]]]:
+    joined = [(name, "|".join(re.escape(noun) for noun in nouns)) for name, nouns in words]
+    return [
+        (name, re.compile("|".join(form.replace("{noun}", nouns) for form in _DROPS), re.IGNORECASE))
+        for name, nouns in joined
+    ]
+
+
 def _drops(text: str, lexicon: Lexicon) -> tuple[str, list[Change]]:
     drops = []
-    for name, words in lexicon.fields.items():
-        nouns = "|".join(re.escape(noun) for noun in words.nouns)
-        pattern = (
-            rf"\bany (?:{nouns}) (?:will do|is fine)|\bthe (?:{nouns}) (?:no longer matters|doesn't"
-            r" matter|does not matter)"
-        )
-        while match := re.search(pattern, text, re.IGNORECASE):
+    nouns = tuple((name, words.nouns) for name, words in lexicon.fields.items())
+    for name, pattern in _drop_patterns(nouns):
+        while match := pattern.search(text):
             drops.append(Change("drop", "must", Clause(name, "eq", "")))
             text = _blank(text, match)
     return text, drops
@@ -181,7 +202,10 @@ def _bounds(text: str, words: Words) -> tuple[str, list[Change]]:
     forms = [(rf"\b(?:{nouns}) (?:of |is |)", "")] + ([("", rf" ?(?:{units})")] if units else [])
     for before, after in forms:
         for cmp, body in (
-            ("between", rf"between {_NUMBER} and {_NUMBER}"),
+            (
+                "between",
+                rf"(?:between |around |about |roughly |from )?{_NUMBER} ?(?:and|to|-|–) ?{_NUMBER}",
+            ),
             ("ge", rf"{_AT_LEAST} {_NUMBER}"),
             ("le", rf"{_AT_MOST} {_NUMBER}"),
         ):

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tastemaker.converse.constraints import Change, Clause, Constraint
+from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.language.lexicon import Lexicon, Words, spoken
-
-LAST = "the last one"
 
 
 def number(value: float) -> str:
@@ -69,26 +67,6 @@ def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
         low_words, high_words = ("at least", "no less than"), ("at most", "no more than")
         said = f"{_pick(low_words if clause.cmp == 'ge' else high_words, rng)} {value}"
     return f"of {said} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {said}"
-
-
-def sentence(change: Change, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]) -> str:
-    """A later turn's change as a sentence of its own."""
-    noun = lexicon.fields[change.clause.field].nouns[0] if change.clause.field in lexicon.fields else ""
-    if change.op == "drop":
-        if not noun:
-            return _pick(("What I attached no longer matters.", "It need not be like that any more."), rng)
-        return _pick((f"The {noun} no longer matters.", f"Any {noun} will do now."), rng)
-    said = phrase(change.constraint, lexicon, rng, names)
-    if change.kind == "prefer":
-        return f"Ideally something {said}."
-    if change.op == "replace":
-        return _pick(
-            (f"Now something {said} instead.", f"Let us change that: something {said} instead."), rng
-        )
-    return _pick(
-        (f"Please make it something {said}.", f"Next, something {said}.", f"Could it be something {said}?"),
-        rng,
-    )
 
 
 def listed(granted: Sequence[str], refused: Sequence[str]) -> str:

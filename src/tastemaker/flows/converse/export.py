@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tastemaker.converse.exports import crs, talkplay, training
+from tastemaker.converse.language.lexicon import build
 from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
+from tastemaker.flows.converse.catalogue import build_catalogue
 from tastemaker.flows.converse.dataset import read_conversations, saved_settings
 from tastemaker.flows.converse.settings import RunFolder
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.store import Workspace, fingerprint, replacing, write_text
 
-LINES: dict[str, Callable[[Iterable[Conversation], str], Iterator[dict[str, Any]]]] = {
-    "chat": training.chat,
-    "preference": training.preference,
-    "retrieval": training.retrieval,
-    "tools": training.tools,
-}
-FORMATS = ("talkplay", *LINES, "crs")
+FORMATS = ("talkplay", *training.FORMATS, "crs")
 
 
 def export_run(
-    workspace: Path, name: str, kind: str, extended: bool = False, out: Path | None = None
+    workspace: Path, name: str, kind: str, extended: bool = True, out: Path | None = None
 ) -> dict[str, Any]:
     """Write one export: JSON lines, or for crs the JSON list of targets. Ids of people and sessions are keyed
-    pseudonyms.
+    pseudonyms. extended: for talkplay, whether sessions with a turn that played nothing are kept.
 
     Raises
     ------
@@ -38,7 +34,8 @@ def export_run(
         for an unknown format.
     """
     _check_kind(kind)
-    folder = RunFolder.of(Workspace.open(workspace), name)
+    store = Workspace.open(workspace)
+    folder = RunFolder.of(store, name)
     key = export_key(folder)
     path = out or folder.exports / (f"{kind}.json" if kind == "crs" else f"{kind}.jsonl")
     left_out = 0
@@ -59,13 +56,13 @@ def export_run(
         )
         count = write_lines(path, sessions)
     else:
-        count = write_lines(path, LINES[kind](conversations, key))
+        data = Pipeline(store, lambda *_: None).data
+        catalogue = build_catalogue(store, data)
+        about = training.Exporting(key, catalogue, build(catalogue.fields))
+        count = write_lines(path, training.FORMATS[kind](conversations, about))
     text = f"{count:,} rows in {path}"
     if left_out:
-        text += (
-            f"\n{left_out:,} conversations left out: they have a turn that played nothing (--extended keeps"
-            " them)"
-        )
+        text += f"\n{left_out:,} conversations left out: they have a turn that played nothing (--complete)"
     return {"format": kind, "file": str(path), "rows": count, "left_out": left_out, "text": text}
 
 

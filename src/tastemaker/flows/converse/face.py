@@ -73,7 +73,7 @@ class DataSet:
         values = judge_run(self.workspace, self.name, judges, session, report, size)
         return Result(values["faults_by_check"] == 0, values.pop("text"), values)
 
-    def export(self, kind: str = "chat", out: str | Path | None = None, extended: bool = False) -> Path:
+    def export(self, kind: str = "chat", out: str | Path | None = None, extended: bool = True) -> Path:
         """Write the data set as chat, preference, retrieval, tools, talkplay or crs rows; returns the
         file.
         """
