@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import pytest
 
 from tastemaker.converse.constraints import ceiling
 from tastemaker.converse.exports import crs, talkplay, training
-from tastemaker.converse.record import STAYS, Conversation
+from tastemaker.converse.record import Conversation
 from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
@@ -164,65 +166,86 @@ def test_bad_predictions_are_named() -> None:
             crs.read_predictions(rows, "p.json", wanted, everything, blind=True)
 
 
-def test_chat_rows_hold_no_secret(played: list[Conversation]) -> None:
-    rows = list(training.read_rows("chat", training.chat(played, "key"), "chat.jsonl"))
+@pytest.fixture(scope="module")
+def about(small: Small) -> training.Exporting:
+    """What exports need of the small world."""
+    return training.Exporting("key", small.catalogue, small.lexicon)
+
+
+def test_chat_rows_are_plain_text_and_hold_no_secret(
+    about: training.Exporting, played: list[Conversation]
+) -> None:
+    rows = list(training.read_rows("chat", training.chat(played, about), "chat.jsonl"))
     assert len(rows) == len(played)
-    for row, one in zip(rows, played, strict=True):
-        text = str(row)
-        assert one.goal.text not in text
-        assert one.turns[0].recommender_thought not in text
-        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * len(one.turns)
-        items = [
-            part["item_id"] for message in row["messages"] for part in message["content"] if "item_id" in part
+    for row, talk in zip(rows, played, strict=True):
+        assert talk.goal.text not in str(row) and talk.turns[0].recommender_thought not in str(row)
+        texts = [text for turn in talk.turns for text in (turn.message, turn.reply)]
+        assert [message["content"] for message in row["messages"]] == texts
+        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * len(talk.turns)
+        assert all(set(message) == {"role", "content"} for message in row["messages"])
+        assert row["items"] == [turn.item_id for turn in talk.turns]
+
+
+def test_pairs_are_two_answers_to_one_prompt(
+    about: training.Exporting, small: Small, played: list[Conversation]
+) -> None:
+    rows = list(training.read_rows("preference", training.preference(played, about), "p.jsonl"))
+    assert len(rows) > 50
+    for row in rows:
+        assert [message["role"] for message in row["prompt"]] == ["user", "assistant"] * (row["turn"] - 1) + [
+            "user"
         ]
-        assert items == [turn.item_id for turn in one.turns if turn.item_id is not None]
-        assert [message["train"] for message in row["messages"]] == [False, True] * len(one.turns)
+        (chosen,), (rejected,) = row["chosen"], row["rejected"]
+        assert chosen["role"] == rejected["role"] == "assistant" and chosen != rejected
+        for answer, item in ((chosen, row["chosen_item"]), (rejected, row["rejected_item"])):
+            assert small.catalogue.titles[small.catalogue.row[item]] in answer["content"]
+    hard = list(training.read_rows("retrieval", training.retrieval(played, about), "r.jsonl"))
+    assert not any(row["positive"] in row["negatives"] for row in hard)
 
 
-def test_pairs_prefer_what_fits(small: Small, played: list[Conversation]) -> None:
-    rows = list(training.read_rows("preference", training.preference(played, "key"), "p.jsonl"))
-    pairs = [row for row in rows if "chosen" in row]
-    assert len(pairs) > 50
-    assert {row["label"] for row in rows if "label" in row} >= {STAYS}
-    assert all(row["chosen"] != row["rejected"] for row in pairs)
-    hard = list(training.read_rows("retrieval", training.retrieval(played, "key"), "r.jsonl"))
-    assert not any(row["positive"] in items for row in hard for items in row["negatives"].values())
-
-
-def test_tool_traces_say_what_came_back(played: list[Conversation]) -> None:
-    rows = list(training.read_rows("tools", training.tools(played, "key"), "t.jsonl"))
-    assert len(rows) == sum(len(one.turns) for one in played)
-    assert all(row["valid"] for row in rows)
-    assert all(len(row["handles"]) <= row["count"] for row in rows)
+def test_tool_calls_are_those_of_openai_with_ids_of_the_catalogue(
+    about: training.Exporting, small: Small, played: list[Conversation]
+) -> None:
+    rows = list(training.read_rows("tools", training.tools(played, about), "t.jsonl"))
+    assert len(rows) == len(played)
+    for row, talk in zip(rows, played, strict=True):
+        names = {tool["function"]["name"] for tool in json.loads(row["tools"])}
+        asked: dict[str, Any] = {}
+        for message in row["messages"]:
+            for call in message.get("tool_calls", ()):
+                asked[call["id"]] = json.loads(call["function"]["arguments"])
+                assert call["type"] == "function" and call["function"]["name"] in names
+            if message["role"] == "tool":
+                assert message["tool_call_id"] in asked and json.loads(message["content"])
+        plays = [arguments["item_id"] for arguments in asked.values() if "item_id" in arguments]
+        assert plays == [turn.item_id for turn in talk.turns if turn.item_id is not None]
+        for arguments in asked.values():
+            for clause in arguments.get("clauses", ()):
+                if clause["cmp"] in ("same_group", "similar_to"):
+                    assert clause["value"] in small.catalogue.row
+        assert not re.search(r'"T\d+"', str(row))
 
 
 @pytest.mark.parametrize(
     ("kind", "row", "said"),
     [
         ("chat", {"conversation_id": "c", "user_id": "u"}, "field 'messages' is missing"),
+        ("chat", {"messages": [{"role": "system", "content": ""}]}, "needs a role"),
+        ("chat", {"messages": [{"role": "user", "content": [{"x": 1}]}]}, "is plain text"),
+        ("preference", {"turn": 1, "prompt": []}, "field 'chosen' is missing"),
         (
-            "chat",
-            {"conversation_id": "c", "user_id": "u", "messages": [{"role": "system", "content": []}]},
-            "needs a role",
-        ),
-        (
-            "chat",
-            {"conversation_id": "c", "user_id": "u", "messages": [{"role": "user", "content": [{"x": 1}]}]},
-            "a part is",
-        ),
-        (
-            "preference",
-            {"conversation_id": "c", "user_id": "u", "turn": 1, "context": []},
-            "neither chosen and rejected nor a label",
+            "tools",
+            {"tools": "[]", "messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]},
+            "needs function.name",
         ),
         ("tools", [], "is no JSON object"),
     ],
 )
 def test_bad_training_rows_are_named(kind: str, row: Any, said: str) -> None:
+    ids = {"conversation_id": "c", "user_id": "u", "items": []}
     with pytest.raises(InputError, match=f"file.jsonl, record 1: .*{said}"):
-        list(training.read_rows(kind, [row], "file.jsonl"))
+        list(training.read_rows(kind, [row if isinstance(row, list) else ids | row], "file.jsonl"))
 
 
-def test_a_missing_label_is_no_pair(whole: Conversation) -> None:
-    unjudged = replace(whole, progress=())
-    assert list(training.preference([unjudged], "key")) == []
+def test_a_missing_label_is_no_pair(about: training.Exporting, whole: Conversation) -> None:
+    assert list(training.preference([replace(whole, progress=())], about)) == []

@@ -85,7 +85,7 @@ def _grade(judge: FactJudge, small: Small, one: Conversation, turn: int) -> dict
 def test_the_fact_judge_notices_planted_defects(
     small: Small, played: list[Conversation], defect: str
 ) -> None:
-    judge, aspect = FactJudge(small.lexicon), ASPECT_OF[defect]
+    judge, aspect = FactJudge(small.known), ASPECT_OF[defect]
     clean, spoiled = [], []
     for one in played:
         made = plant(one, 2, defect, small.known)
@@ -98,6 +98,14 @@ def test_the_fact_judge_notices_planted_defects(
     assert found.false_alarm <= 0.1
     assert found.hit >= 0.7
     assert found.reported
+
+
+def test_rules_grade_nothing_that_they_cannot_tell(small: Small, played: list[Conversation]) -> None:
+    for judge in (FactJudge(small.known), WordJudge(small.known)):
+        grades = _grade(judge, small, played[0], 2)
+        assert grades["profile"] is grades["goal"] is grades["media_used"] is None
+    fulfilled = {_grade(FactJudge(small.known), small, talk, 2)["goal_fulfilled"] for talk in played[:8]}
+    assert len(fulfilled) > 1  # goals are graded against goals, so not all are alike
 
 
 def test_a_judge_who_notices_nothing_is_not_reported() -> None:
@@ -143,10 +151,10 @@ def test_a_judge_that_tosses_a_coin_is_not_reported(small: Small, played: list[C
 
 
 def test_the_fact_judge_chooses_the_item_and_not_the_place(small: Small, played: list[Conversation]) -> None:
-    found = consistency(_choices(small, played, _by(FactJudge(small.lexicon))), "judge")
+    found = consistency(_choices(small, played, _by(FactJudge(small.known))), "judge")
     assert found.consistent == 1 and found.reported and found.first == 0.5
     assert found.right is not None and found.right >= 0.9
-    assert consistency(_choices(small, played, _by(WordJudge(small.lexicon))), "judge").consistent == 1
+    assert consistency(_choices(small, played, _by(WordJudge(small.known))), "judge").consistent == 1
 
 
 def test_unusable_choices_are_asked_and_not_valid() -> None:

@@ -396,7 +396,7 @@ def report_command(
     quiet: Quiet = False,
 ) -> None:
     """One page of the data set: the last audit, and example conversations with covers and sound inside the
-    page.
+    page; prints how the goals are pursued and how both sides speak.
 
     Example: tastemaker converse report -w shop --out page.html
     """

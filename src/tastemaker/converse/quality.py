@@ -100,12 +100,14 @@ def _starts_over(talk: Conversation) -> bool:
 
 @dataclass(frozen=True)
 class Speech:
-    """How one side speaks. distinct: share of different n-grams, n = 1..4; self_bleu: mean BLEU-4 of each of
+    """How one side speaks. openings: different first four words; distinct: share of different n-grams, n =
+    1..4; self_bleu: mean BLEU-4 of each of
     200 texts against the others; repeats: share of texts that are another's copy; words: different words
     without values, titles and numbers.
     """
 
     texts: int
+    openings: int
     distinct: tuple[float, ...]
     self_bleu: float
     repeats: float
@@ -116,8 +118,9 @@ class Speech:
         """The figures as a line."""
         shares = " ".join(f"{value:.3f}" for value in self.distinct)
         return (
-            f"{self.texts:,} texts, distinct-1..4 {shares}, self-BLEU-4 {self.self_bleu:.3f}, exact repeats"
-            f" {self.repeats:.1%}, {self.words:,} words without values, titles, numbers"
+            f"{self.texts:,} texts, {self.openings:,} first four words, distinct-1..4 {shares}, self-BLEU-4"
+            f" {self.self_bleu:.3f}, exact repeats {self.repeats:.1%}, {self.words:,} words without values,"
+            " titles, numbers"
         )
 
 
@@ -147,8 +150,9 @@ def speech(texts: Sequence[str], catalogue: Catalogue, seed: int = 0) -> Speech:
     named = re.compile("|".join(rf"(?<![\w/]){re.escape(value)}(?![\w/])" for value in values) or "(?!)")
     bare = [re.sub(r"[“\"][^”\"]*[”\"]|\d+(?:\.\d+)?", " ", text) for text in texts]
     words = {word for text in bare for word in re.findall(r"[^\W\d_]+", named.sub(" ", text).lower())}
+    begun = len({" ".join(text.split()[:4]) for text in texts})
     return Speech(
-        len(texts), tuple(distinct), self_bleu(sample), 1 - len(set(texts)) / len(texts), len(words)
+        len(texts), begun, tuple(distinct), self_bleu(sample), 1 - len(set(texts)) / len(texts), len(words)
     )
 
 

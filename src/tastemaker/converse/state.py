@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tastemaker.converse.constraints import Constraint
-from tastemaker.converse.language.parse import Mention
+from tastemaker.converse.language.readers import Mention
 from tastemaker.converse.record import MOVES, Goal, Profile, Progress, Turn
 
 

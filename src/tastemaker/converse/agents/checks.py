@@ -9,8 +9,8 @@ from tastemaker.converse.agents.answers import GoalAnswer, ListenerAnswer, Recom
 from tastemaker.converse.audits.leaks import message_faults
 from tastemaker.converse.constraints import Change, Constraint
 from tastemaker.converse.goals import Draft
-from tastemaker.converse.language.lexicon import Lexicon, plain, spoken
-from tastemaker.converse.language.phrases import fact_words
+from tastemaker.converse.language.lexicon import Lexicon, fact_words, plain
+from tastemaker.converse.reading.vocabulary import spoken
 from tastemaker.converse.views import ListenerView, RecommenderView
 
 Misread = tuple[Sequence[Change], Sequence[Constraint]]

@@ -39,8 +39,7 @@ from tastemaker.converse.constraints import (
     satisfaction,
 )
 from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.parse import Mention, Utterance
-from tastemaker.converse.language.readers import misread
+from tastemaker.converse.language.readers import Mention, Readers, Utterance
 from tastemaker.converse.record import (
     MOVES,
     STAYS,
@@ -87,6 +86,12 @@ class World:
     lexicon: Lexicon
     tools: Tools
     settings: PlanSettings
+
+    @cached_property
+    def readers(self) -> Readers:
+        """Who reads messages back."""
+        catalogue = self.catalogue
+        return Readers(self.lexicon, lambda item, field: catalogue.columns[field][catalogue.row[item]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,14 +200,13 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
 
     # The listener words the changes; what was said is read back.
     attached = _attach(world, changes)
-    recognised = _recognise(world, attached)
     task = Task(changes, _names(plan, state, number), attached)
     listener_view = for_listener(state, catalogue, scene.tracks, task, world.tools)
 
     before = state
 
     def said(text: str) -> checks.Misread:
-        return misread(Utterance(text, before.mentions, recognised), changes, before.active, world.lexicon)
+        return world.readers.misread(Utterance(text, before.mentions), changes, before.active)
 
     check = checks.listener(listener_view, said, world.lexicon, catalogue.item_ids)
     answer = ask("listener", listener_view, ListenerAnswer, check)
@@ -315,12 +319,6 @@ def _attach(world: World, changes: Sequence[Change]) -> tuple[Media, ...]:
     attach, row = world.tools.attach, world.catalogue.row
     media = [attach(change.medium, row[str(change.clause.value)]) for change in changes if change.attached]
     return tuple(artefact for artefact in media if artefact is not None)
-
-
-def _recognise(world: World, attached: Sequence[Media]) -> tuple[tuple[str, str], ...]:
-    """(medium, item id) of every attachment that is recognised."""
-    rows = [(media.medium, world.tools.recognise(media)) for media in attached]
-    return tuple((medium, world.catalogue.item_ids[row]) for medium, row in rows if row is not None)
 
 
 def _names(plan: Plan, state: State, number: int) -> dict[str, str]:

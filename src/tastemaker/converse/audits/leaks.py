@@ -63,12 +63,7 @@ def scrubbed(text: str, lexicon: Lexicon) -> str:
     """The text without values of the catalogue's fields: "Music of Ireland", a book, does not name the tune
     Ireland.
     """
-    text = plain(text)
-    folded = text.casefold()
-    for key, pattern, _, _ in lexicon.surfaces:
-        if key in folded:
-            text = pattern.sub("\x00", text)
-    return text
+    return lexicon.values.sub("\x00", plain(text))
 
 
 def named_rows(text: str, catalogue: Catalogue, lexicon: Lexicon) -> set[int]:

@@ -1,19 +1,37 @@
-"""Each conversation against the catalogue: constraints, labels, wording, leaks, handles; every fault under
-its own name.
+"""Each conversation against the catalogue: constraints, labels, wording, leaks, handles, searches; every
+fault under its own name.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 
+from tastemaker.chat import Media
 from tastemaker.converse.audits.leaks import message_faults, named_rows
+from tastemaker.converse.audits.texts import Copies, text_faults
 from tastemaker.converse.catalogue import Catalogue
-from tastemaker.converse.constraints import Constraint, Match, adhere, demands, fit_set, merge
-from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.parse import Mention, Utterance, read
-from tastemaker.converse.record import MOVES, Check, Conversation, Turn, set_hash
+from tastemaker.converse.claims import Claims, Spoken
+from tastemaker.converse.constraints import (
+    Constraint,
+    Match,
+    adhere,
+    count_fits,
+    demands,
+    fit_set,
+    merge,
+    moves,
+    relaxations,
+    satisfaction,
+)
+from tastemaker.converse.language.lexicon import Lexicon, plain
+from tastemaker.converse.language.readers import Mention, Readers, Utterance
+from tastemaker.converse.reading.names import Names
+from tastemaker.converse.record import MOVES, STAYS, Check, Conversation, Profile, Turn, set_hash
 
 FAULTS = {
     "violation": "an item was played that does not satisfy the request",
@@ -22,37 +40,85 @@ FAULTS = {
     "missed_nothing": "nothing fitted, and something was played all the same",
     "count": "the recorded number of fitting items is wrong",
     "repeat": "an item, or another version of it, was played twice",
-    "wording": "an active constraint cannot be read out of the messages",
+    "wording": "a message does not say what was wished, or makes a demand that was not",
     "label": "labels do not belong one to one to the items played",
+    "verdict": "a label is not what the item did for the goal",
+    "aim": "the first request is no part of the goal",
     "title": "a message names an item before it was played",
-    "goal": "a message copies the goal",
-    "handle": "a message holds a handle",
-    "id": "a message holds an item id",
+    "goal": "a text copies the goal",
+    "handle": "a text holds a handle",
+    "id": "a text holds an item id",
     "upload": "a message pretends to attach something",
     "file": "a message holds a file name",
     "media": "a constraint was made by sound or picture, and nothing is attached",
-    "candidates": "handles, candidates and their hash do not agree",
+    "candidates": "handles, candidates and their hash do not agree, or there is no choice among them",
+    "reply": (
+        "a reply is empty or cut, does not name the item it plays, or says the opposite of what was done"
+    ),
+    "claim": "a reply names another item, or tells what the item's facts do not",
+    "forbidden": "a text holds a link, markup, an order to a model, personal data or hidden characters",
+    "garbled": "a text is no English",
+    "echo": "a text says the same twice",
+    "thought": "a thought knows what its role does not",
+    "profile": "the profile is not what the data say of the listener",
+    "tool": "a search is not what the messages asked for, or did not come back with that",
+    "relaxations": "what dropping a wish would leave is wrong",
+    "length": "a conversation is shorter or longer than its settings say",
 }
 """Every kind of fault and what it means."""
 LEAKS = ("title", "goal", "handle", "id", "upload", "file")
+FEWEST = 4  # candidates below which there was no choice
+_NOTHING = re.compile(
+    r"\bnothing\b[^.?!]*\b(?:fits?|match(?:es)?|meets?|suits?|is (?:all|every))\b|\bno (?:item|match|such)\b",
+    re.IGNORECASE,
+)
+_NO = re.compile(r"\b(?:no|not|none|nothing|neither|\w+n't|cannot|unable|without)\b", re.IGNORECASE)
+_ENDS = re.compile(r"[.!?…)\"”'’*]\s*$")
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What an audit compares with: the catalogue, matching over it, and its lexicon."""
+    """What an audit compares with: the catalogue, matching over it, its lexicon, how long conversations are,
+    what the data say of each listener, and what judges hear and see of a turn.
+    """
 
     catalogue: Catalogue
     match: Match
     lexicon: Lexicon
+    turns: tuple[int, int] = (1, 99)
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: MappingProxyType({}))
+    media: Callable[[Turn], tuple[tuple[str, tuple[Media, ...]], ...]] = lambda turn: ()
+
+    @cached_property
+    def readers(self) -> Readers:
+        """Who reads messages back."""
+        catalogue = self.catalogue
+
+        def value(item: str, name: str) -> object:
+            column = catalogue.columns.get(name)
+            return None if column is None or item not in catalogue.row else column[catalogue.row[item]]
+
+        return Readers(self.lexicon, value)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The scanner of what texts claim, which the assistant uses as well."""
+        catalogue = self.catalogue
+        words = [
+            word for about in catalogue.fields.values() for value in about.values for word in value.split()
+        ]
+        names = Names(catalogue.titles, catalogue.creators, catalogue.aliases, words)
+        return Claims(catalogue, self.lexicon.vocabulary, names)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A turn beside what is true of it: the constraints that stand, the fits, and whether the played item
-    satisfies them.
+    """A turn beside what is true of it: the constraints that stood before it and stand now, the fits, and
+    whether the played item satisfies them.
     """
 
     turn: Turn
+    before: tuple[Constraint, ...]
     constraints: tuple[Constraint, ...]
     n_fit: int
     adheres: bool | None
@@ -67,13 +133,19 @@ def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
     families: set[int] = set()
     catalogue = known.catalogue
     for turn in conversation.turns:
-        constraints = merge(constraints, turn.delta)
+        before, constraints = constraints, merge(constraints, turn.delta)
         adherence = adhere(constraints, known.match, len(catalogue))
         n_fit = len(fit_set(adherence.holds, catalogue.family_codes, families))
         row = catalogue.row.get(turn.item_id) if turn.item_id is not None else None
         adheres = None if row is None else bool(adherence.holds[row])
         yield Facts(
-            turn, constraints, n_fit, adheres, row is not None and bool(adherence.unknown[row]), tuple(heard)
+            turn,
+            before,
+            constraints,
+            n_fit,
+            adheres,
+            row is not None and bool(adherence.unknown[row]),
+            tuple(heard),
         )
         if row is not None:
             families.add(int(catalogue.family_codes[row]))
@@ -83,18 +155,22 @@ def replay(conversation: Conversation, known: Known) -> Iterator[Facts]:
 def check(conversation: Conversation, known: Known) -> tuple[Check, ...]:
     """Every fault of `FAULTS`, counted; all are to be 0. Works on any conversation, whoever made it."""
     counts: Counter[str] = Counter()
-    said: list[Utterance] = []
     facts = list(replay(conversation, known))
+    copies = Copies()
     for line in facts:
         counts.update(_constraint_faults(line, conversation, known))
         counts.update(_message_faults(line, conversation, known))
-        recognised = _attached(line.turn)
-        said.append(Utterance(line.turn.message, line.played, recognised))
-        meant = {(constraint.kind, constraint.clause) for constraint in demands(line.constraints)}
-        got = {(constraint.kind, constraint.clause) for constraint in demands(read(said, known.lexicon))}
-        counts["wording"] += len(meant - got)
+        counts.update(_reply_faults(line, conversation, known))
+        counts.update(_thought_faults(line, conversation, known))
+        counts.update(_search_faults(line, known))
+        for side, text in (("listener", line.turn.message), ("recommender", line.turn.reply)):
+            counts.update(text_faults(text, conversation.profile.preferred_language))
+            counts["echo"] += copies.seen(side, text)
     counts["label"] += _label_faults(conversation)
     counts["candidates"] += _handle_faults(conversation)
+    counts.update(_goal_faults(conversation, known))
+    counts["profile"] += _stranger(conversation, known)
+    counts["length"] += not known.turns[0] <= len(conversation.turns) <= known.turns[1]
     return tuple(Check(name, float(counts[name]), counts[name] == 0) for name in FAULTS)
 
 
@@ -105,12 +181,6 @@ def attached_items(turn: Turn) -> tuple[tuple[str, str], ...]:
         for change in turn.delta
         if change.medium != "text" and change.reference is None and change.op != "drop"
     )
-
-
-def _attached(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """What this turn's attachments stand for; nothing stands for a constraint that came without one."""
-    kinds = {media.kind for media in turn.media}
-    return tuple(item for item in attached_items(turn) if item[0] in kinds)
 
 
 def _constraint_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
@@ -145,6 +215,133 @@ def _message_faults(facts: Facts, conversation: Conversation, known: Known) -> I
         yield "title"
     if {medium for medium, _ in attached_items(turn)} - {attached.kind for attached in turn.media}:
         yield "media"
+    missing, extra = known.readers.misread(Utterance(turn.message, facts.played), turn.delta, facts.before)
+    yield from ["wording"] * (len(missing) + len(extra))
+
+
+def _spoken(facts: Facts, known: Known) -> Spoken:
+    """What a reply may speak of: the item played, those played before, and the wishes that stand."""
+    row = known.catalogue.row
+    heard = {row[mention.item_id] for mention in facts.played}
+    about = () if facts.turn.item_id not in row else (row[str(facts.turn.item_id)],)
+    wished = {
+        (line.clause.field, str(value))
+        for line in (*facts.constraints, *(change.constraint for change in facts.turn.delta))
+        for value in (line.clause.value if isinstance(line.clause.value, tuple) else (line.clause.value,))
+        if line.kind == "must_not" or facts.turn.item_id is None
+    }
+    numbers = {
+        float(end)
+        for line in facts.constraints
+        if line.clause.cmp in ("le", "ge", "between")
+        for end in (line.clause.value if isinstance(line.clause.value, tuple) else (line.clause.value,))
+    }
+    return Spoken(about, frozenset(heard), frozenset(wished), frozenset(numbers))
+
+
+def _reply_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
+    turn, row = facts.turn, known.catalogue.row.get(facts.turn.item_id or "")
+    if not _ENDS.search(turn.reply) or len(turn.reply.split()) < 3:
+        yield "reply"
+    if row is not None:
+        said = plain(turn.reply).casefold()
+        if not any(plain(name).casefold() in said for name in known.catalogue.names(row)):
+            yield "reply"
+    if bool(_NOTHING.search(turn.reply)) and not turn.nothing_fits:
+        yield "reply"
+    if turn.nothing_fits and not _NO.search(turn.reply):
+        yield "reply"
+    ids = [shown.item_id for shown in turn.candidates]
+    yield from (
+        fault
+        for fault in message_faults(turn.reply, conversation.goal.text, ids)
+        if fault in ("goal", "handle", "id", "upload")
+    )
+    for claim in known.claims.scan(turn.reply, _spoken(facts, known)):
+        if claim.kind in ("title", "fact"):
+            yield "claim"
+
+
+def _thought_faults(facts: Facts, conversation: Conversation, known: Known) -> Iterator[str]:
+    """A listener that knows candidates, a recommender that knows the goal; text that no thought may hold."""
+    turn, catalogue = facts.turn, known.catalogue
+    ids = {shown.item_id for shown in turn.candidates} - {mention.item_id for mention in facts.played}
+    names = [name for item in ids if item in catalogue.row for name in catalogue.names(catalogue.row[item])]
+    thought = turn.listener_thought
+    told = set(message_faults(thought, "", tuple(ids))) & {"handle", "id"}
+    if told or any(len(name.split()) > 1 and name.casefold() in thought.casefold() for name in names):
+        yield "thought"
+    if "goal" in message_faults(turn.recommender_thought, conversation.goal.text):
+        yield "thought"
+    for text in (turn.listener_thought, turn.recommender_thought):
+        yield from (fault for fault in text_faults(text, None) if fault == "forbidden")
+
+
+def _search_faults(facts: Facts, known: Known) -> Iterator[str]:
+    """The search against what stands: its clauses, its count, what it found; and the ways out."""
+    turn, catalogue, tool = facts.turn, known.catalogue, facts.turn.tool
+    families = {int(catalogue.family_codes[catalogue.row[mention.item_id]]) for mention in facts.played}
+    asked = {(line.kind, line.clause) for line in demands(tool.constraints)}
+    stands = {(line.kind, line.clause) for line in demands(facts.constraints)}
+    if asked != stands and (tool.by == "code" or not asked & stands):
+        yield "tool"
+    if tool.count != count_fits(tool.constraints, known.match, catalogue.family_codes, families):
+        yield "tool"
+    if not tool.text.endswith(turn.message) and tool.by == "code":
+        yield "tool"
+    holds = adhere(tool.constraints, known.match, len(catalogue)).holds
+    items = {shown.handle: shown.item_id for shown in turn.candidates}
+    if not all(
+        items.get(handle) in catalogue.row and holds[catalogue.row[items[handle]]] for handle in tool.handles
+    ):
+        yield "tool"
+    ways: tuple[tuple[str, int], ...] = ()
+    if turn.nothing_fits or turn.relaxations:
+        lost = relaxations(facts.constraints, known.match, catalogue.family_codes, families)
+        ways = tuple((line.clause.field, count) for line, count in lost) if not facts.n_fit else ()
+    if sorted(turn.relaxations) != sorted(ways):
+        yield "relaxations"
+    if turn.nothing_fits:
+        told = {int(number) for number in re.findall(r"\bthere (?:is|are) (\d+)", turn.reply)}
+        if told - {count for _, count in ways}:
+            yield "relaxations"
+
+
+def _goal_faults(conversation: Conversation, known: Known) -> Iterator[str]:
+    """Labels computed anew from the goal, and a first request that belongs to it; nothing for data sets that
+    keep no demands.
+    """
+    goal, catalogue = conversation.goal, known.catalogue
+    yield from ["forbidden"] * ("forbidden" in text_faults(goal.text, None))
+    if not goal.demands or not conversation.turns:
+        return
+    if not {(change.constraint.clause) for change in conversation.turns[0].delta} <= {
+        demand.clause for demand in goal.demands
+    }:
+        yield "aim"
+    satisfied = satisfaction(goal.demands, known.match, len(catalogue))
+    best = float(satisfied.mean())
+    for facts in replay(conversation, known):
+        row = catalogue.row.get(facts.turn.item_id or "")
+        if row is None:
+            continue
+        toward = moves(float(satisfied[row]), best) and bool(facts.adheres)
+        if conversation.label(facts.turn.turn) != (MOVES if toward else STAYS):
+            yield "verdict"
+        best = max(best, float(satisfied[row]))
+
+
+_SAID = ("age", "age_group", "country_code", "country_name", "gender", "preferred_language")
+
+
+def _stranger(conversation: Conversation, known: Known) -> bool:
+    """Whether the profile differs from what the data say of the listener, or holds what no text may hold."""
+    profile = conversation.profile
+    told = (profile.culture, profile.top_creator, profile.top_genre)
+    if any("forbidden" in text_faults(text, None) for text in told if text):
+        return True
+    data = known.profiles.get(conversation.user_id)
+    return data is not None and any(getattr(profile, name) != getattr(data, name) for name in _SAID)
 
 
 def _label_faults(conversation: Conversation) -> int:
@@ -161,6 +358,7 @@ def _handle_faults(conversation: Conversation) -> int:
     for turn in conversation.turns:
         ids = [shown.item_id for shown in turn.candidates]
         faults += set_hash(ids) != turn.candidates_hash
+        faults += len(set(ids)) < FEWEST
         faults += sum(
             meaning.setdefault(shown.handle, shown.item_id) != shown.item_id for shown in turn.candidates
         )
@@ -170,10 +368,14 @@ def _handle_faults(conversation: Conversation) -> int:
     return faults
 
 
+ENOUGH, MOST_REPEATS, LEAST_OPEN = 20, 0.08, 0.8  # gates on variety, from so many conversations
+
+
 @dataclass(frozen=True)
 class Summary:
     """A data set's audit. faults: name -> (conversations with it, times); nothing: (said rightly, said,
-    due).
+    due). copies: conversations of which most messages stand in an earlier one. repeats: share of messages
+    that are another's copy. openings: different first messages a conversation.
     """
 
     conversations: int
@@ -185,11 +387,22 @@ class Summary:
     labels: dict[str, int]
     overruled: int
     unknown: int
+    copies: int
+    repeats: float
+    openings: float
+
+    @property
+    def varied(self) -> bool:
+        """No conversation is a copy of another, few messages are, and conversations begin differently."""
+        enough = self.conversations >= ENOUGH
+        return not self.copies and not (
+            enough and (self.repeats > MOST_REPEATS or self.openings < LEAST_OPEN)
+        )
 
     @property
     def ok(self) -> bool:
-        """No fault of any kind."""
-        return not any(times for _, times in self.faults.values())
+        """No fault of any kind, no copies."""
+        return self.varied and not any(times for _, times in self.faults.values())
 
     @property
     def precision(self) -> float | None:
@@ -215,7 +428,13 @@ def audit(
     times: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     labels: Counter[str] = Counter()
+    messages: Counter[str] = Counter()
+    openings: set[str] = set()
     for conversation in conversations:
+        own = [turn.message for turn in conversation.turns]
+        totals["copies"] += sum(text in messages for text in own) * 2 > len(own)
+        messages.update(own)
+        openings.add(own[0] if own else "")
         for line in check(conversation, known):
             faulty[line.name] += not line.ok
             times[line.name] += int(line.value)
@@ -240,4 +459,7 @@ def audit(
         labels=dict(sorted(labels.items())),
         overruled=totals["overruled"],
         unknown=totals["unknown"],
+        copies=totals["copies"],
+        repeats=1 - len(messages) / max(messages.total(), 1),
+        openings=len(openings) / max(totals["conversations"], 1),
     )

@@ -15,8 +15,7 @@ import numpy as np
 from tastemaker.converse.catalogue import FAMILY, Catalogue
 from tastemaker.converse.constraints import Change, Clause, Constraint, Match, count_fits, feasible
 from tastemaker.converse.goals.templates import Template, fields_of_role, templates
-from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.phrases import fact_words
+from tastemaker.converse.language.lexicon import Lexicon, fact_words
 from tastemaker.converse.record import value_json
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator

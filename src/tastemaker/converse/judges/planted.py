@@ -10,8 +10,7 @@ import numpy as np
 from tastemaker.converse.audits.turns import Known, replay
 from tastemaker.converse.constraints import adhere
 from tastemaker.converse.judges.agreement import Rated, interval, resampled
-from tastemaker.converse.language.lexicon import spoken
-from tastemaker.converse.language.parse import Mention, Utterance, changes
+from tastemaker.converse.reading.vocabulary import spoken
 from tastemaker.converse.record import MOVES, STAYS, Conversation
 from tastemaker.stats.random import generator
 
@@ -69,22 +68,19 @@ def _false_fact(
 ) -> Conversation | None:
     """One value in the reply replaced by another of its field that the item does not have."""
     now = conversation.turns[turn - 1]
-    names = known.catalogue.names(known.catalogue.row[now.item_id or ""])
+    catalogue = known.catalogue
+    facts = [(name, value) for name, value in catalogue.facts(catalogue.row[now.item_id or ""])]
     stated = [
-        c
-        for c in changes(Utterance(now.reply, (Mention("T0", "", names),)), known.lexicon)
-        if c.clause.cmp == "eq"
+        (name, value)
+        for name, value in facts
+        if isinstance(value, str) and len(value) > 2 and spoken(value) in now.reply
     ]
-    stated = [c for c in stated if spoken(str(c.clause.value)) in now.reply and len(str(c.clause.value)) > 2]
     if not stated:
         return None
-    clause = stated[int(rng.integers(len(stated)))].clause
-    others = [value for value in known.catalogue.fields[clause.field].values if value != clause.value]
-    return _with_turn(
-        conversation,
-        turn,
-        reply=now.reply.replace(spoken(str(clause.value)), spoken(others[int(rng.integers(len(others)))])),
-    )
+    name, value = stated[int(rng.integers(len(stated)))]
+    others = [other for other in catalogue.fields[name].values if other != value]
+    false = spoken(others[int(rng.integers(len(others)))])
+    return _with_turn(conversation, turn, reply=now.reply.replace(spoken(value), false))
 
 
 @dataclass(frozen=True)

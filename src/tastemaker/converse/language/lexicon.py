@@ -1,50 +1,53 @@
-"""The lexicon: what a catalogue's fields and values are called, from a data file and from the values
-themselves.
-"""
+"""What a catalogue's fields are called, from a data file, and constraints as phrases after "something"."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
 
-from tastemaker.converse.catalogue import Field, Kind
+import numpy as np
+
+from tastemaker.converse.catalogue import Field
+from tastemaker.converse.constraints import Clause, Constraint
+from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 
 QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
-_SHORTEST_BARE = 3  # letters from which a value is recognised without its field's name
 
 
 @dataclass(frozen=True)
 class Words:
-    """How one field is spoken of. must, must_not: phrases with {value}; unit: for numbers; surfaces: (regex,
-    value) pairs; synonyms: value -> other words for it.
-    """
+    """How one field is spoken of. must, must_not: phrases with {value} and {noun}; unit: for numbers."""
 
-    name: str
-    kind: Kind
     nouns: tuple[str, ...]
     must: tuple[str, ...]
     must_not: tuple[str, ...]
     unit: str
-    units: tuple[str, ...]
-    surfaces: tuple[tuple[re.Pattern[str], str], ...]
-    synonyms: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """The words of every field, the phrases that point at an attachment, and every (folded value, regex,
-    value, field), longest first.
-    """
+    """The words of every field, and the phrases that point at an attachment."""
 
+    known: Mapping[str, Field]
     fields: Mapping[str, Words]
     media: Mapping[str, tuple[str, ...]]
-    surfaces: tuple[tuple[str, re.Pattern[str], str, str], ...]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What readers of free words know of the same fields."""
+        return Vocabulary(self.known)
+
+    @cached_property
+    def values(self) -> re.Pattern[str]:
+        """Every value of every field, longest first, as a pattern."""
+        said = {spoken(value) for field in self.known.values() for value in field.values if len(value) > 2}
+        parts = sorted(map(re.escape, said), key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(parts) or '(?!)'})(?!\w)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1)
@@ -61,77 +64,98 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
 
 
-def bounded(pattern: str) -> str:
-    """`pattern` where no word, number or fraction goes on."""
-    return rf"(?<![\w/#'-])(?:{pattern})(?![\w/#]|-(?!paced\b|tempo\b|looking\b|sounding\b)\w)"
-
-
-def spoken(value: str) -> str:
-    """A value as it is said: underscores are spaces."""
-    return plain(value.replace("_", " "))
-
-
 def build(fields: Mapping[str, Field]) -> Lexicon:
-    """The lexicon of a catalogue. A value that two fields share is only read beside its field's name."""
-    shared = Counter(spoken(value).casefold() for field in fields.values() for value in field.values)
-    words = {name: _words(field, shared) for name, field in fields.items()}
-    surfaces = [
-        (_key_of(pattern, value, spoken_of), pattern, value, name)
-        for name, spoken_of in words.items()
-        for pattern, value in spoken_of.surfaces
-    ]
-    surfaces.sort(key=lambda entry: (-len(entry[1].pattern), entry[2], entry[3], entry[1].pattern))
-    return Lexicon(
-        words, {kind: tuple(said) for kind, said in language_file()["media"].items()}, tuple(surfaces)
-    )
+    """The lexicon of a catalogue."""
+    media = {kind: tuple(said) for kind, said in language_file()["media"].items()}
+    return Lexicon(fields, {name: _words(name) for name in fields}, media)
 
 
-def _key_of(pattern: re.Pattern[str], value: str, words: Words) -> str:
-    """A folded text without which the pattern cannot match: the value, or the synonym that it is for."""
-    said = (word for word in words.synonyms.get(value, ()) if re.escape(word) in pattern.pattern)
-    return next(said, spoken(value)).casefold()
-
-
-def _words(field: Field, shared: Counter[str]) -> Words:
+def _words(name: str) -> Words:
     data = language_file()
-    known, default = data["fields"].get(field.name, {}), data["default"]
-    nouns = tuple(known.get("nouns", [field.name.replace("_", " ")]))
+    known, default = data["fields"].get(name, {}), data["default"]
     must, must_not = (tuple(known.get(kind, default[kind])) for kind in ("must", "must_not"))
-    surfaces = [
-        surface
-        for value in field.values
-        for surface in _surfaces(value, known, nouns, must + must_not, shared)
-    ]
-    synonyms = {
-        value: tuple(said) for value, said in known.get("synonyms", {}).items() if value in field.values
-    }
-    taken = {spoken(value).casefold() for value in field.values}
-    for value, said in synonyms.items():
-        free = [word for word in said if word.casefold() not in taken and not shared[word.casefold()]]
-        surfaces += [(re.compile(bounded(re.escape(word)), re.IGNORECASE), value) for word in free]
-    units = (known["unit"], *known.get("more_units", [])) if "unit" in known else ()
-    unit = known.get("unit", "")
-    return Words(field.name, field.kind, nouns, must, must_not, unit, units, tuple(surfaces), synonyms)
+    nouns = tuple(known.get("nouns", [name.replace("_", " ")]))
+    return Words(nouns, must, must_not, known.get("unit", ""))
 
 
-def _surfaces(
-    value: str, known: dict[str, Any], nouns: tuple[str, ...], phrases: tuple[str, ...], shared: Counter[str]
-) -> list[tuple[re.Pattern[str], str]]:
-    """Every way the value is read: forms of the data file, else beside the noun, and alone when that is
-    unmistakable.
+def number(value: float) -> str:
+    """A number as it is said."""
+    return f"{value:g}"
+
+
+def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def phrase(
+    constraint: Constraint, lexicon: Lexicon, rng: np.random.Generator, names: Mapping[str, str]
+) -> str:
+    """The constraint as a phrase after "something"; `names` says what to call an item a clause refers to
+    (item id
+    -> words).
     """
-    said = spoken(value)
-    text = re.escape(said)
-    plural = rf"{text}(?:e?s)?" if said[-1:].isalpha() and not said.endswith("s") else text
-    forms = [bounded(form.replace("{value}", text)) for form in known.get("forms", [])]
-    if not forms:
-        fixed = [
-            re.escape(phrase.replace("{noun}", nouns[0])).replace(r"\{value\}", text) for phrase in phrases
-        ]
-        beside = [f"{text} {re.escape(noun)}" for noun in nouns] + [
-            f"{re.escape(noun)} (?:is |of )?{text}" for noun in nouns
-        ]
-        forms = [bounded(form) for form in fixed + beside]
-        if shared[said.casefold()] == 1 and len(said) >= _SHORTEST_BARE:
-            forms = [bounded(plural)]
-    return [(re.compile(form, re.IGNORECASE), value) for form in forms]
+    clause = constraint.clause
+    if constraint.medium != "text" and constraint.reference is None:
+        return f"that goes with {_pick(lexicon.media[constraint.medium], rng)}"
+    if clause.cmp == "similar_to":
+        verb = {"audio": "that sounds like", "image": "with a cover like that of"}.get(
+            clause.field, "much like"
+        )
+        return f"{verb} {names[str(clause.value)]}"
+    words = lexicon.fields[clause.field]
+    if clause.cmp == "same_group":
+        return (
+            f"{'not ' * (constraint.kind == 'must_not')}with the same {words.nouns[0]} as"
+            f" {names[str(clause.value)]}"
+        )
+    if clause.cmp in ("le", "ge", "between"):
+        return _measure(clause, words, rng)
+    options = words.must_not if constraint.kind == "must_not" else words.must
+    values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
+    joined = (" or " if clause.cmp == "in" else " and ").join(spoken(str(value)) for value in values)
+    return _article(_pick(options, rng).replace("{value}", joined).replace("{noun}", words.nouns[0]))
+
+
+def _article(text: str) -> str:
+    """ "a amber" -> "an amber"."""
+    parts = text.split(" ")
+    for place, word in enumerate(parts[:-1]):
+        if word == "a" and parts[place + 1][:1].lower() in "aeiou":
+            parts[place] = "an"
+    return " ".join(parts)
+
+
+def _measure(clause: Clause, words: Words, rng: np.random.Generator) -> str:
+    """A bound on a number, with its unit or its field's name."""
+    if clause.cmp == "between" and isinstance(clause.value, tuple):
+        low, high = (number(float(end)) for end in clause.value)
+        said = f"between {low} and {high}"
+    else:
+        value = number(float(clause.value))  # type: ignore[arg-type]
+        low_words, high_words = ("at least", "no less than"), ("at most", "no more than")
+        said = f"{_pick(low_words if clause.cmp == 'ge' else high_words, rng)} {value}"
+    return f"of {said} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {said}"
+
+
+def listed(granted: Sequence[str], refused: Sequence[str]) -> str:
+    """Phrases in a row: a, b and c, then what is not wanted, each behind a comma so that its "not" ends
+    there.
+    """
+    head = ", ".join(granted[:-1]) + (" and " if len(granted) > 1 else "") + "".join(granted[-1:])
+    return ", ".join(([head] if head else []) + list(refused))
+
+
+def fact_words(clause: Clause, lexicon: Lexicon) -> str:
+    """A clause as a fact sheet has it: "key D". Used in goals, so that a message that follows its goal does
+    not copy it.
+    """
+    words = lexicon.fields.get(clause.field)
+    noun = words.nouns[-1] if words else clause.field
+    if isinstance(clause.value, tuple):
+        parts = [number(value) if isinstance(value, float) else spoken(str(value)) for value in clause.value]
+        return f"{noun} {(' to ' if clause.cmp == 'between' else ' / ').join(parts)}"
+    sign = {"le": "up to ", "ge": "from "}.get(clause.cmp, "")
+    return (
+        f"{noun}"
+        f" {sign}{number(clause.value) if isinstance(clause.value, float) else spoken(str(clause.value))}"
+    )

@@ -6,11 +6,15 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from tastemaker.converse.constraints import Change, Clause, Constraint, demands, merge
-from tastemaker.converse.language.lexicon import Lexicon, plain, spoken
-from tastemaker.converse.language.parse import Utterance, changes
+from tastemaker.converse.language.lexicon import Lexicon, plain
+from tastemaker.converse.reading.vocabulary import spoken
+from tastemaker.converse.reading.wishes import Wishes
 
 _WORD = re.compile(r"[^\W_]+(?:[/'#♯♭][^\W_]*)*")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -33,28 +37,101 @@ _SHOWS = re.compile(
 _PART = re.compile(r"[.;:!?\n]+\s*|,\s*(?:but|and|just|only)\b|\b(?:but|just|only)\b", re.IGNORECASE)
 
 
-def misread(
-    utterance: Utterance, meant: Sequence[Change], before: Sequence[Constraint], lexicon: Lexicon
-) -> tuple[list[Change], list[Constraint]]:
-    """(changes that no reader finds in the message, demands that it makes and that were not meant).
+@dataclass(frozen=True)
+class Mention:
+    """An item that both sides know: its handle, id and names."""
 
-    before: the constraints that stood before it. A standing wish said again is no new demand.
-    """
-    found, after = changes(utterance, lexicon), merge(before, meant)
-    standing = {(line.kind, line.clause) for line in (*before, *after)}
-    read = {(line.kind, line.clause) for line in merge(before, found)}
-    dropped = {change.clause.field for change in found if change.op == "drop"}
+    handle: str
+    item_id: str
+    names: tuple[str, ...]
 
-    def said(change: Change) -> bool:
-        if change.op == "drop":
-            return change.clause.field in dropped
-        return change.kind == "prefer" or (change.kind, change.clause) in read
 
-    missing = [change for change in meant if not said(change) and not evident(change, utterance, lexicon)]
-    wishes = [change for change in found if change.op != "drop" and change.kind != "prefer"]
-    extra = [change.constraint for change in wishes if (change.kind, change.clause) not in standing]
-    lost = [line for line in demands(before) if line.clause.field in dropped and line in after]
-    return missing, extra + lost
+@dataclass(frozen=True)
+class Utterance:
+    """One message of the listener and the items played before it."""
+
+    text: str
+    played: tuple[Mention, ...] = ()
+
+    @property
+    def without_names(self) -> str:
+        """The text with the names of played items blanked: they are no wishes."""
+        text = plain(self.text)
+        names = {plain(name) for mention in self.played for name in mention.names if name.strip()}
+        for name in sorted(names, key=len, reverse=True):
+            text = re.sub(rf'"{re.escape(name)}"|(?<!\w){re.escape(name)}(?!\w)', "that one", text)
+        return text
+
+
+@lru_cache(maxsize=4096)
+def _heard(lexicon: Lexicon, text: str) -> tuple[Change, ...]:
+    """One text is read once, whoever asks."""
+    return _wishes(lexicon).read(text).changes
+
+
+@lru_cache(maxsize=4)
+def _wishes(lexicon: Lexicon) -> Wishes:
+    return Wishes(lexicon.vocabulary, lambda row, field: None)
+
+
+Value = Callable[[str, str], Any]
+Wanted = tuple[str, Clause]
+
+
+class Readers:
+    """Both readers. value: (item id, field) -> what is known of it, for "the same key as that one"."""
+
+    def __init__(self, lexicon: Lexicon, value: Value = lambda item, field: None) -> None:
+        self.lexicon, self.value = lexicon, value
+
+    def heard(self, utterance: Utterance) -> tuple[Change, ...]:
+        """What the first reader takes out of the words."""
+        return _heard(self.lexicon, utterance.without_names)
+
+    def misread(
+        self, utterance: Utterance, meant: Sequence[Change], before: Sequence[Constraint]
+    ) -> tuple[list[Change], list[Constraint]]:
+        """(changes that no reader finds in the message, demands that it makes and that were not meant).
+
+        before: the constraints that stood before it. A standing wish said again is no new demand.
+        """
+        found, after = self.heard(utterance), merge(before, meant)
+        read = {self._wanted(change) for change in found if change.op != "drop"}
+        dropped = {change.clause.field for change in found if change.op == "drop"}
+        missing = [
+            change
+            for change in meant
+            if change.kind != "prefer"
+            and not (change.clause.field in dropped if change.op == "drop" else self._wanted(change) in read)
+            and not evident(change, utterance, self.lexicon)
+        ]
+        fine = {self._wanted(line) for line in (*before, *after)}
+        extra = [
+            change.constraint
+            for change in found
+            if change.op != "drop" and change.kind != "prefer" and not self._stands(change, fine)
+            and evident(change, utterance, self.lexicon)
+        ]
+        lost = [line for line in demands(before) if line.clause.field in dropped and line in after]
+        return missing, extra + lost
+
+    def _wanted(self, line: Change | Constraint) -> Wanted:
+        """Strength and clause, with a value in place of an item that it is the same as."""
+        clause = line.clause
+        if clause.cmp == "same_group" and (value := self.value(str(clause.value), clause.field)):
+            clause = Clause(clause.field, "in" if isinstance(value, tuple) else "eq", value)
+        if clause.cmp == "contains":
+            clause = Clause(clause.field, "eq", clause.value)
+        return line.kind, clause
+
+    def _stands(self, change: Change, fine: set[Wanted]) -> bool:
+        """Whether a demand read is one of those that may be made; numbers need not be read to the letter."""
+        wanted = self._wanted(change)
+        clause = wanted[1]
+        number = clause.cmp in ("le", "ge", "between")
+        return wanted in fine or (
+            number and any(c.field == clause.field and c.cmp in ("le", "ge", "between") for _, c in fine)
+        )
 
 
 def evident(change: Change, utterance: Utterance, lexicon: Lexicon) -> bool:
@@ -78,13 +155,7 @@ def evident(change: Change, utterance: Utterance, lexicon: Lexicon) -> bool:
         return {float(end) for end in ends} <= numbers
     refused = change.kind == "must_not"
     values = clause.value if isinstance(clause.value, tuple) else (str(clause.value),)
-    return all(any(_signed(form, text, refused) for form in _forms(clause, str(v), lexicon)) for v in values)
-
-
-def _forms(clause: Clause, value: str, lexicon: Lexicon) -> list[str]:
-    """Ways to say a value: as it is written, and the other words that the lexicon has for it."""
-    words = lexicon.fields.get(clause.field)
-    return [spoken(value), *(words.synonyms.get(value, ()) if words is not None else ())]
+    return all(_signed(spoken(str(value)), text, refused) for value in values)
 
 
 def _stem(word: str) -> str:

@@ -16,8 +16,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tastemaker.converse.constraints import Clause, Constraint
-from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.phrases import listed, phrase
+from tastemaker.converse.language.lexicon import Lexicon, listed, phrase
 from tastemaker.converse.record import MOVES
 from tastemaker.converse.views import ListenerView, Offered, RecommenderView
 

@@ -18,11 +18,10 @@ from tastemaker.converse.agents.answers import (
 )
 from tastemaker.converse.audits.leaks import message_faults
 from tastemaker.converse.language.lexicon import Lexicon
-from tastemaker.converse.language.parse import Mention, Utterance, changes
-from tastemaker.converse.language.readers import misread
+from tastemaker.converse.language.readers import Mention, Readers, Utterance
 from tastemaker.converse.language.speech import found_text, listener_text, nothing_text, persona
 from tastemaker.converse.record import MOVES
-from tastemaker.converse.views import ATTACHED, GoalView, ListenerView, ProfileView, RecommenderView
+from tastemaker.converse.views import GoalView, ListenerView, ProfileView, RecommenderView
 from tastemaker.errors import InputError
 from tastemaker.stats.random import generator
 
@@ -39,7 +38,7 @@ class RuleChat:
     model = "rules@2"
 
     def __init__(self, lexicon: Lexicon, seed: int = 0) -> None:
-        self.lexicon, self.seed = lexicon, seed
+        self.lexicon, self.seed, self.readers = lexicon, seed, Readers(lexicon)
 
     def complete(self, request: Request[Any]) -> Reply:
         """Answer as the role whose view it is. Raises InputError for a view of no role of conversations."""
@@ -74,11 +73,10 @@ class RuleChat:
         mentions = tuple(
             Mention(handle, handle, (title,)) for (handle, _), title in zip(view.names, played, strict=False)
         )
-        recognised = tuple((media.medium, ATTACHED) for media in view.attachments)
         for draw in range(DRAWS):
             key = (request.unit, view.turn, request.sample, len(request.messages), draw)
             message = listener_text(view, self.lexicon, generator(self.seed, "listener", *key), who)
-            heard = misread(Utterance(message, mentions, recognised), view.changes, view.active, self.lexicon)
+            heard = self.readers.misread(Utterance(message, mentions), view.changes, view.active)
             if not any(heard) and not message_faults(message, view.goal):
                 break
         lacks = f"the {view.lacks[0]} is not right yet" if view.lacks else "nothing is missing"
@@ -100,9 +98,9 @@ class RuleChat:
         open_ = [item for item in view.candidates if item.handle not in view.played]
         fitting = [item for item in open_ if item.handle in view.found]
         chosen = (fitting or open_)[0]
-        asked = {change.clause.field for change in changes(Utterance(view.message), self.lexicon)}
-        spoken = " ".join([view.message, *(turn.message for turn in view.dialogue)])
-        known = asked | {change.clause.field for change in changes(Utterance(spoken), self.lexicon)}
+        asked = {change.clause.field for change in self.readers.heard(Utterance(view.message))}
+        earlier = [Utterance(turn.message) for turn in view.dialogue]
+        known = asked | {change.clause.field for text in earlier for change in self.readers.heard(text)}
         unasked = [name for name, _ in chosen.facts if name in self.lexicon.fields and name not in known]
         asks = None
         if unasked and view.count >= MANY and rng.random() < ASKS:

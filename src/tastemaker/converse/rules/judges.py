@@ -1,22 +1,24 @@
-"""Two judges by rules, for offline use: one reads facts, one compares words."""
+"""Two judges by rules, for offline use: one reads facts, one compares words. They grade what they can tell
+and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from tastemaker.chat import Reply, Request
+from tastemaker.converse.audits.texts import text_faults
+from tastemaker.converse.audits.turns import Known
 from tastemaker.converse.catalogue import Value
-from tastemaker.converse.constraints import Constraint, demands
+from tastemaker.converse.claims import Spoken
+from tastemaker.converse.constraints import Constraint, demands, moves
 from tastemaker.converse.judges.pairs import PairView
 from tastemaker.converse.judges.rubric import ASPECTS, JudgeView
-from tastemaker.converse.language.lexicon import Lexicon, plain
-from tastemaker.converse.language.parse import Mention, Utterance, changes, read
-from tastemaker.converse.record import MOVES, STAYS
+from tastemaker.converse.language.lexicon import plain
+from tastemaker.converse.record import MOVES
 from tastemaker.errors import InputError
 
-_WORD = re.compile(r"\w+")
 Facts = tuple[tuple[str, Value], ...]
 
 
@@ -25,11 +27,11 @@ class _Judge:
 
     model = ""
 
-    def __init__(self, lexicon: Lexicon) -> None:
-        self.lexicon = lexicon
+    def __init__(self, known: Known) -> None:
+        self.known, self.lexicon = known, known.lexicon
 
     def complete(self, request: Request[Any]) -> Reply:
-        """All aspects. Raises InputError for another role's view."""
+        """The aspects this judge can tell; the others are null. Raises InputError for another role's view."""
         if isinstance(request.view, PairView):
             first, second = (
                 self.suits(request.view, item) for item in (request.view.first, request.view.second)
@@ -41,14 +43,11 @@ class _Judge:
                 f"this model judges turns and pairs only; it got a view {type(request.view).__name__}"
             )
         scores = self.grades(request.view)
-        return Reply(
-            json.dumps(
-                {name: {"score": scores.get(name, 3), "reason": f"by {self.model}"} for name in ASPECTS}
-            )
-        )
+        rated = {name: {"score": scores.get(name), "reason": f"by {self.model}"} for name in ASPECTS}
+        return Reply(json.dumps(rated))
 
     def grades(self, view: JudgeView) -> dict[str, int]:
-        """Grades of the aspects this judge knows how to tell; the others get 3."""
+        """Grades of the aspects this judge knows how to tell."""
         raise InputError("a judge needs grades")
 
     def suits(self, view: PairView, item: Facts) -> float:
@@ -66,60 +65,31 @@ def names_new_item(view: JudgeView) -> bool:
 
 
 class FactJudge(_Judge):
-    """Reads constraints and statements with the lexicon, and compares them with the item's facts."""
+    """Holds request, goal and statements against the item's facts."""
 
-    model = "facts@1"
+    model = "facts@2"
 
     def grades(self, view: JudgeView) -> dict[str, int]:
         """4 where the facts bear it out, 1 where they do not."""
         facts = dict(view.item or ())
-        constraints = self.constraints(view)
-        broken = [
-            constraint
-            for constraint in constraints
-            if view.item is not None and not _meets(constraint, facts)
-        ]
-        stated = (
-            changes(Utterance(view.reply, (Mention("T0", "", view.names),)), self.lexicon)
-            if view.item
-            else ()
-        )
-        false = [
-            change
-            for change in stated
-            if change.clause.cmp == "eq"
-            and facts.get(change.clause.field, change.clause.value) != change.clause.value
-        ]
-        fits = not broken and view.item is not None
-        grades = {"item_fits": 4 if fits else 1, "statements_true": 1 if false else 4}
-        grades["listener_message"] = 1 if names_new_item(view) else 4
-        if view.label is not None:
-            minded = "I would like" in view.verdict
-            expected = MOVES if fits and not minded else STAYS
-            untold = (
-                not view.verdict and fits and view.label == STAYS
-            )  # the last verdict comes without its thought
-            grades["label_right"] = 3 if untold else 4 if view.label == expected else 1
-        grades["queries_help"] = 4 if view.counted else 3
-        grades["goal_fulfilled"] = 4 if fits else 2
+        fits = view.item is not None and all(_meets(line, facts) for line in demands(view.wished))
+        grades = {"item_fits": 4 if fits else 1, "queries_help": 4 if view.counted or not view.item else 1}
+        faults = set(text_faults(view.message, None)) | set(text_faults(view.reply, None))
+        grades["listener_message"] = 1 if names_new_item(view) or faults else 4
+        if view.row is not None:
+            spoken = Spoken((view.row,), frozenset(view.heard))
+            grades["statements_true"] = 1 if self.known.claims.scan(view.reply, spoken) else 4
+        if view.demands and view.item is not None:
+            share = sum(_meets(line, facts) for line in view.demands) / len(view.demands)
+            grades["goal_fulfilled"] = 1 + round(3 * share)
+            if view.label is not None:
+                right = (moves(share, view.best) and fits) == (view.label == MOVES)
+                grades["label_right"] = 4 if right else 1
         return grades
-
-    def constraints(self, view: JudgeView | PairView) -> tuple[Constraint, ...]:
-        """What stands of the request, read out of the messages."""
-        played = tuple(
-            Mention(f"T{at + 1}", f"item {at}", (turn.played.title,))
-            for at, turn in enumerate(view.dialogue)
-            if turn.played is not None
-        )
-        messages, known = [], 0
-        for turn in view.dialogue:
-            messages.append(Utterance(turn.message, played[:known]))
-            known += turn.played is not None
-        return tuple(demands(read([*messages, Utterance(view.message, played[:known])], self.lexicon)))
 
     def suits(self, view: PairView, item: Facts) -> float:
         """Minus the constraints that the item's facts do not grant."""
-        return -float(sum(not _meets(constraint, dict(item)) for constraint in self.constraints(view)))
+        return -float(sum(not _meets(line, dict(item)) for line in demands(view.wished)))
 
 
 def _meets(constraint: Constraint, facts: dict[str, Any]) -> bool:
@@ -139,29 +109,27 @@ def _meets(constraint: Constraint, facts: dict[str, Any]) -> bool:
 class WordJudge(_Judge):
     """Compares the words of message, reply and facts; coarse, and blind to "not"."""
 
-    model = "overlap@1"
+    model = "overlap@2"
 
     def grades(self, view: JudgeView) -> dict[str, int]:
         """Grades by the share of words found again."""
         facts = " ".join(str(value) for _, value in view.item or ())
-        wished = [key for key, pattern, _, _ in self.lexicon.surfaces if pattern.search(plain(view.message))]
-        said = [key for key, pattern, _, _ in self.lexicon.surfaces if pattern.search(plain(view.reply))]
-        fits = _found(wished, facts)
-        grades = {"item_fits": fits, "statements_true": _found(said, facts)}
-        grades["listener_message"] = 1 if names_new_item(view) else 3
-        if view.label is not None:
+        grades = {"listener_message": 1 if names_new_item(view) else 4}
+        for aspect, text in (("item_fits", view.message), ("statements_true", view.reply)):
+            if (grade := self._found(text, facts)) is not None:
+                grades[aspect] = grade
+        if view.label is not None and (fits := grades.get("item_fits")) is not None:
             grades["label_right"] = 3 if (view.label == MOVES) == (fits >= 3) else 2
-        grades["recommender_message"] = 3 if len(_WORD.findall(view.reply)) > 5 else 2
-        grades["goal_fulfilled"] = fits
         return grades
 
     def suits(self, view: PairView, item: Facts) -> float:
         """The grade by which the last message's words are found in the facts."""
-        wished = [key for key, pattern, _, _ in self.lexicon.surfaces if pattern.search(plain(view.message))]
-        return _found(wished, " ".join(str(value) for _, value in item))
+        return self._found(view.message, " ".join(str(value) for _, value in item)) or 3
 
-
-def _found(keys: list[str], facts: str) -> int:
-    """1 to 4 by the share of the keys that the facts hold; 3 when there are none."""
-    folded = facts.casefold()
-    return 1 + round(3 * sum(key in folded for key in keys) / len(keys)) if keys else 3
+    def _found(self, text: str, facts: str) -> int | None:
+        """1 to 4 by the share of the values named in the text that the facts hold; None when it names
+        none.
+        """
+        named = [value.casefold() for value in self.lexicon.values.findall(plain(text))]
+        folded = facts.replace("_", " ").casefold()
+        return 1 + round(3 * sum(value in folded for value in named) / len(named)) if named else None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tastemaker.converse.audits.pool import LEAST_P, Played, PoolAudit, Shift, label_shift, pool_audit
 from tastemaker.converse.audits.turns import FAULTS, Summary, attached_items, audit
+from tastemaker.converse.quality import Pursuit, Speech, pursuit, speech
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues
 from tastemaker.errors import InputError
@@ -34,16 +35,42 @@ def audit_run(workspace: Path, name: str, report: Report) -> dict[str, Any]:
     total = count_conversations(folder)
     turns = audit(read_conversations(folder), env.known, lambda done: report("audit", done, total, ""))
     pool, shift = audit_pool(env, folder), audit_shift(env, folder)
-    shares = {"precision": turns.precision, "recall": turns.recall, "wording": turns.wording}
+    figures = quality(env, folder)
+    shares = {
+        "varied": turns.varied,
+        "precision": turns.precision,
+        "recall": turns.recall,
+        "wording": turns.wording,
+    }
     result = {
         "ok": turns.ok and pool.ok and (shift is None or shift.ok),
         "turns": asdict(turns) | shares,
         "pool": asdict(pool) | {"ok": pool.ok},
         "shift": None if shift is None else asdict(shift) | {"ok": shift.ok, "says": shift_text(shift)},
         "meaning": FAULTS,
+        "quality": {name: None if figure is None else asdict(figure) for name, figure in figures.items()},
     }
     write_json(folder.audit, result)
-    return dict(plain(result)) | {"text": audit_text(turns, pool, shift)}
+    return dict(plain(result)) | {"text": "\n".join([audit_text(turns, pool, shift), quality_text(figures)])}
+
+
+def quality(env: ConversationEnv, folder: RunFolder) -> dict[str, Pursuit | Speech | None]:
+    """How the goals are pursued, and how the two sides speak."""
+    talks, catalogue = list(read_conversations(folder)), env.world.catalogue
+    messages = [turn.message for talk in talks for turn in talk.turns]
+    replies = [turn.reply for talk in talks for turn in talk.turns]
+    return {
+        "pursuit": pursuit(talks, catalogue, env.world.tools.match),
+        "listener": speech(messages, catalogue),
+        "recommender": speech(replies, catalogue),
+    }
+
+
+def quality_text(figures: Mapping[str, Pursuit | Speech | None]) -> str:
+    """The figures for people."""
+    goal = figures["pursuit"]
+    lines = ["goal: version 0.1 kept no demands, so it cannot be told" if goal is None else goal.text]
+    return "\n".join([*lines, *(f"{side}: {figures[side].text}" for side in ("listener", "recommender"))])  # type: ignore[union-attr]
 
 
 def audit_pool(env: ConversationEnv, folder: RunFolder) -> PoolAudit:
@@ -147,6 +174,11 @@ def audit_text(turns: Summary, pool: PoolAudit, shift: Shift | None) -> str:
                 f" recall {_share(turns.recall)}"
             ),
             f"labels: {labels}; overruled {turns.overruled}",
+            (
+                f"variety: {turns.copies} conversations are copies, {turns.repeats:.1%} of messages another's"
+                f" copy, {turns.openings:.1%} of first messages differ:"
+                f" {'passed' if turns.varied else 'NOT passed'}"
+            ),
             (
                 f"pool: {pool.identified:.1%} of conversations lead to their source (at most 1 %); without"
                 f" words co-occurrence finds items {gained.value:+.4f} [{gained.low:+.4f},"

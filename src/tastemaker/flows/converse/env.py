@@ -13,13 +13,14 @@ from typing import cast
 import numpy as np
 
 import tastemaker.plugins as plugins
-from tastemaker.chat import Chat
+from tastemaker.chat import Chat, Media
 from tastemaker.converse.agents.dialogue import World
 from tastemaker.converse.agents.plan import Listeners, Plan, make_plan
-from tastemaker.converse.audits.turns import Known
+from tastemaker.converse.audits.turns import Known, attached_items
 from tastemaker.converse.candidates import Query, Search, Tools
 from tastemaker.converse.goals import Sampler
 from tastemaker.converse.language.lexicon import Lexicon, build
+from tastemaker.converse.record import Turn
 from tastemaker.converse.rules import RuleChat
 from tastemaker.encoders.text import fit_tfidf
 from tastemaker.errors import InputError
@@ -57,7 +58,30 @@ class ConversationEnv:
     @property
     def known(self) -> Known:
         """What audits and judges compare with."""
-        return Known(self.world.catalogue, self.world.tools.match, self.world.lexicon)
+        world, listeners = self.world, self.listeners
+        profiles = dict(zip(listeners.user_ids, listeners.profiles, strict=True))
+        return Known(
+            world.catalogue,
+            world.tools.match,
+            world.lexicon,
+            self.settings.plan().turns,
+            profiles,
+            self._media,
+        )
+
+    def _media(self, turn: Turn) -> tuple[tuple[str, tuple[Media, ...]], ...]:
+        """What a turn attaches and plays, as sound and picture, for judges that take them."""
+        row = self.world.catalogue.row
+        if not self.settings.kinds or turn.item_id not in row:
+            return ()
+        kinds = [(kind, row[item]) for kind, item in attached_items(turn) if item in row]
+        given = [media for kind, item in kinds if (media := self.artefacts.attach(kind, item)) is not None]
+        heard = [
+            media
+            for media in self.artefacts.show(row[str(turn.item_id)])
+            if media.medium in self.settings.kinds
+        ]
+        return ("Attached to the message", tuple(given)), ("The item played", tuple(heard))
 
     def plan(self, index: int) -> Plan:
         """The plan of one conversation."""

@@ -48,7 +48,7 @@ from tastemaker.errors import InputError
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv, family, open_chat
 from tastemaker.flows.converse.generate import Session
-from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.converse.settings import RULES, RunFolder
 from tastemaker.flows.pipeline import Report
 from tastemaker.stats.random import generator
 from tastemaker.store import append_line, read_lines, write_bytes, write_json
@@ -94,7 +94,7 @@ def open_judges(
     engines = {}
     for judge in judges:
         if judge in OFFLINE:
-            rules: Chat = OFFLINE[judge](lexicon)
+            rules: Chat = OFFLINE[judge](env.known)
             engines[judge] = Engine(rules, settings=EngineSettings(PaceSettings(most=1), keep_calls=False))
             continue
         plugin = judge in plugins.names("judges")
@@ -129,7 +129,8 @@ def ask_turns(
     rated: list[Rated] = []
     outcomes = map_units(engine, work, units, retry=FAILURES, unit_label="judgement")
     for done, (outcome, question) in enumerate(zip(outcomes, asked, strict=True), start=1):
-        rated += [_rated(model, question, aspect, outcome) for aspect in ASPECTS]
+        grades = (_rated(model, question, aspect, outcome) for aspect in ASPECTS)
+        rated += [grade for grade in grades if grade is not None]
         report(f"judge {model}", done, len(asked), "")
     return rated
 
@@ -161,12 +162,15 @@ def ask_pairs(engine: Engine, pairs: Sequence[Pair], known: Known, report: Repor
     ]
 
 
-def _rated(judge: str, question: Question, aspect: str, outcome: Outcome) -> Rated:
+def _rated(judge: str, question: Question, aspect: str, outcome: Outcome) -> Rated | None:
+    """A grade; None for an aspect on which the judge has nothing to say."""
     name = question.conversation.conversation_id
     if not outcome.value or "invalid" in outcome.value:  # version 0.1 kept what could not be used
         reason = f"{outcome.failure or 'invalid'}: {outcome.detail or 'no answer'}"
         return Rated(judge, name, question.item, aspect, None, reason)
     grade = outcome.value[aspect]
+    if grade["score"] is None:
+        return None
     return Rated(judge, name, question.item, aspect, grade["score"], grade["reason"])
 
 
@@ -210,6 +214,7 @@ def judge_run(
     faults = sum(not line.ok for question in clean for line in check(question.conversation, known))
     result = summarise(judges, rated, spoiled, chosen, env.settings.seed)
     result |= {"turns": len(clean), "repeats": repeats, "faults_by_check": faults}
+    result["rules_judge_rules"] = env.settings.model == RULES and set(judges) <= set(OFFLINE)
     answers = {"ratings": [asdict(rating) for rating in rated], "choices": [asdict(pair) for pair in chosen]}
     write_json(folder.judgements, result | answers)
     return dict(plain(result)) | {"text": judge_text(result)}
@@ -307,6 +312,8 @@ def summarise(
 def judge_text(result: dict[str, Any]) -> str:
     """The judging for people."""
     judged = f"{result['turns']} turns judged by {', '.join(result['judges'])}"
+    if result["rules_judge_rules"]:
+        judged += " (rules judge what rules generated: that they agree says nothing about quality)"
     return "\n".join(
         [
             f"{judged}; faults by deterministic checks: {result['faults_by_check']}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tastemaker.converse.goals.templates import templates
 from tastemaker.converse.record import Conversation, Turn
 from tastemaker.converse.views import profile_lines
 from tastemaker.demo.synth import RATE, wav_bytes
+from tastemaker.flows.converse.audit import quality, quality_text
 from tastemaker.flows.converse.dataset import count_conversations, open_data_set, read_conversations
 from tastemaker.flows.converse.env import ConversationEnv
 from tastemaker.flows.converse.settings import ATTACHED, RunFolder
@@ -61,10 +63,13 @@ def report_page(
     }
     path = out or folder.page
     write_text(path, render(document))
+    figures = quality(env, folder)
+    text = f"{len(shown)} of {total:,} conversations to read, hear and see: {path}\n{quality_text(figures)}"
     return {
         "file": str(path),
         "examples": len(shown),
-        "text": f"{len(shown)} of {total:,} conversations to read, hear and see: {path}",
+        "quality": {name: None if figure is None else asdict(figure) for name, figure in figures.items()},
+        "text": text,
     }
 
 
