@@ -3,9 +3,9 @@
     python -m benchmarks.exports WORKSPACE NAME [FOLDER]
 
 Makes FOLDER (a virtual environment that sees this one's torch and transformers, and has trl and datasets of
-its own; about a minute, reused when it is there), exports the data set NAME, and runs SFTTrainer on `chat` and
-`tools` and DPOTrainer on `preference` with a tiny random model. The first batch is turned back into text and
-compared with the messages; what was compared is printed.
+its own; about a minute, reused when it is there), exports the data set NAME, and runs SFTTrainer on `chat`
+and `tools` and DPOTrainer on `preference` with a tiny random model. The first batch is turned back into text
+and compared with the messages; what was compared is printed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 TRL = "1.16.0"
 
-STEP = r'''
+STEP = r"""
 import json, sys, warnings
 import torch
 from datasets import load_dataset
@@ -40,7 +40,8 @@ def parts():
     base = Tokenizer(models.BPE())
     base.pre_tokenizer, base.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    base.train_from_iterator([], trainers.BpeTrainer(initial_alphabet=alphabet, special_tokens=["<pad>", "<eos>"]))
+    special = ["<pad>", "<eos>"]
+    base.train_from_iterator([], trainers.BpeTrainer(initial_alphabet=alphabet, special_tokens=special))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=base, pad_token="<pad>", eos_token="<eos>")
     tokenizer.chat_template = TEMPLATE
     shape = LlamaConfig(vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
@@ -59,8 +60,6 @@ for name in ("chat", "tools"):
     rows = load_dataset("json", data_files=f"{folder}/{name}.jsonl", split="train")
     keep = ["messages", "tools"] if name == "tools" else ["messages"]
     rows = rows.select_columns(keep).select(range(min(4, len(rows))))
-    if name == "tools":
-        rows = rows.map(lambda row: {"tools": json.loads(row["tools"])}) if False else rows
     model, tokenizer = parts()
     trainer = SFTTrainer(model=model, args=SFTConfig(max_length=None, **common(name)), train_dataset=rows,
                          processing_class=tokenizer)
@@ -76,8 +75,9 @@ for name in ("chat", "tools"):
 rows = load_dataset("json", data_files=f"{folder}/preference.jsonl", split="train")
 rows = rows.select_columns(["prompt", "chosen", "rejected"]).select(range(min(4, len(rows))))
 model, tokenizer = parts()
-trainer = DPOTrainer(model=model, ref_model=None, args=DPOConfig(max_length=None, **common("preference")),
-                     train_dataset=rows, processing_class=tokenizer)
+settings = DPOConfig(max_length=None, **common("preference"))
+trainer = DPOTrainer(model=model, ref_model=parts()[0], args=settings, train_dataset=rows,
+                     processing_class=tokenizer)
 first = trainer.train_dataset[0]
 prompt = tokenizer.decode(first.get("prompt_ids", first.get("prompt_input_ids")))
 chosen = tokenizer.decode(first.get("chosen_ids", first.get("chosen_input_ids")))
@@ -86,10 +86,11 @@ for message in rows[0]["prompt"]:
     assert f"<|{message['role']}|>{message['content']}" in prompt, (message, prompt[:400])
 assert rows[0]["chosen"][0]["content"] in chosen and rows[0]["rejected"][0]["content"] in rejected
 assert chosen != rejected
-results["preference"] = {"rows": len(rows), "loss": trainer.train().training_loss, "rendered": prompt[-200:],
-                         "chosen": chosen, "rejected": rejected}
+loss = trainer.train().training_loss
+shown = f"{prompt[-120:]} / {chosen} / {rejected}"
+results["preference"] = {"rows": len(rows), "loss": loss, "rendered": shown}
 print(json.dumps(results, ensure_ascii=False))
-'''
+"""
 
 
 def environment(folder: Path) -> Path:

@@ -31,7 +31,7 @@ from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.store import Workspace, read_lines
 
-ROLES = ("profile", "goal", "listener", "recommender", "closing")
+ROLES = ("profile", "goal", "listener", "recommender")
 CASTS = ("profile", "goal", "recommender", "listener", "all")
 
 
@@ -86,9 +86,7 @@ def small(folder: Path, chat: Local, role: str, n: int, turns: str, seed: int) -
     )
     name = f"small-{role}"
     rules = RuleChat(open_env(folder, settings, nobody).world.lexicon, seed)
-    cast = Cast(
-        chat, rules, ROLES if role == "all" else ("listener", "closing") if role == "listener" else (role,)
-    )
+    cast = Cast(chat, rules, ROLES if role == "all" else (role,))
     stopped = ""
     try:
         generate(folder, name, settings, Session(at_once=1, resume="same", chat=cast), nobody)
@@ -153,7 +151,7 @@ def draw(found: dict[str, dict[str, Any]]) -> Figure:
 
 
 def _plays(name: str, role: str) -> bool:
-    return name == "all" or name == role or (name == "listener" and role == "closing")
+    return name == "all" or name == role
 
 
 def main() -> None:

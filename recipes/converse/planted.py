@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tastemaker.converse.audits.turns import Known, audit, check
+from tastemaker.converse.audits.summary import audit
+from tastemaker.converse.audits.turns import Known, check
 from tastemaker.converse.record import MOVES, STAYS, Conversation, set_hash
 
 

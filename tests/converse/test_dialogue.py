@@ -16,7 +16,7 @@ import pytest
 from tests.converse.conftest import Small, make_catalogue
 
 from tastemaker.converse.audits.pool import Played, pool_audit
-from tastemaker.converse.audits.turns import audit
+from tastemaker.converse.audits.summary import audit
 from tastemaker.converse.catalogue import FAMILY, Catalogue
 from tastemaker.converse.constraints import Clause, adhere
 from tastemaker.converse.record import MOVES, STAYS, Attachment, Conversation, from_row, to_row

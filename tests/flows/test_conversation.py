@@ -241,9 +241,10 @@ def test_exports_are_read_back_and_bad_files_are_named(workspace: Path, tmp_path
                     "conversation_id": "c",
                     "user_id": "u",
                     "turn": 1,
-                    "context": [],
-                    "chosen": "x",
-                    "rejected": "y",
+                    "prompt": [],
+                    "chosen": [],
+                    "rejected": [],
+                    "chosen_item": "x",
                 }
             ],
             "record 1: item 'x' is not in the catalogue",
@@ -265,10 +266,10 @@ def test_judging_needs_two_of_another_family(workspace: Path) -> None:
     found = judge_run(workspace, "whole", ["facts", "overlap"], Session(), quiet, (8, 1))
     assert found["faults_by_check"] == 0
     assert {row["aspect"] for row in found["means"]} >= {"item_fits", "statements_true"}
-    assert {row["judge"]: row["consistent"] for row in found["pairs"]} == {"facts@1": 1.0, "overlap@1": 1.0}
+    assert {row["judge"]: row["consistent"] for row in found["pairs"]} == {"facts@2": 1.0, "overlap@2": 1.0}
     twice = judge_run(workspace, "whole", ["facts", "overlap"], Session(), quiet, (2, 2))
     own = [row for row in twice["agreement"] if row["second"] == f"{row['first']} again" and row["n"]]
-    assert {row["first"] for row in own} == {"facts@1", "overlap@1"} and all(
+    assert {row["first"] for row in own} == {"facts@2", "overlap@2"} and all(
         row["value"] in (1.0, None) for row in own
     )
     assert all(row["asked"] == 4 for row in twice["means"])
@@ -311,7 +312,7 @@ def test_the_commands_answer_in_json(workspace: Path) -> None:
     assert json.loads(dry.stdout)["forecast"]["units"] == 5
     assert json.loads(runner.invoke(app, ["status", *where, "--name", "whole"]).stdout)["finished"] == 8
     made = runner.invoke(app, ["export", *where, "--name", "whole", "--format", "tools"])
-    assert json.loads(made.stdout)["rows"] == 64
+    assert json.loads(made.stdout)["rows"] == 8
 
 
 def test_the_same_in_python(workspace: Path, tmp_path: Path) -> None:
@@ -344,7 +345,7 @@ class _Loud:
 
     def complete(self, request: Any) -> Any:
         reply = self.rules.complete(request)
-        return replace(reply, text=reply.text.replace("That is lovely.", "That is most lovely."))
+        return replace(reply, text=reply.text.replace('"message": "', '"message": "A most lovely day! '))
 
 
 class _Kind:

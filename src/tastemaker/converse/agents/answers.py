@@ -12,9 +12,9 @@ class _Answer(BaseModel):
 class ProfileAnswer(_Answer):
     """Taste in words; null where the tracks do not tell."""
 
-    culture: str | None = Field(default=None, max_length=80)
-    top_creator: str | None = Field(default=None, max_length=120)
-    top_genre: str | None = Field(default=None, max_length=80)
+    culture: str | None = Field(max_length=80)
+    top_creator: str | None = Field(max_length=120)
+    top_genre: str | None = Field(max_length=80)
 
 
 class GoalAnswer(_Answer):

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.converse.audits.pool import LEAST_P, Played, PoolAudit, Shift, label_shift, pool_audit
-from tastemaker.converse.audits.turns import FAULTS, Summary, attached_items, audit
+from tastemaker.converse.audits.summary import Summary, audit
+from tastemaker.converse.audits.turns import FAULTS, attached_items
 from tastemaker.converse.quality import Pursuit, Speech, pursuit, speech
 from tastemaker.converse.record import MOVES, Conversation
 from tastemaker.corpus.dialogue import Dialogue, Exchange, split_dialogues

@@ -198,7 +198,7 @@ def judge_run(
     sample, repeats = size
     env, folder = open_data_set(workspace, name, report)
     _check_independent(judges, env.settings.model)
-    known = env.known
+    known = env.known if set(judges) - set(OFFLINE) else replace(env.known, media=lambda turn: ())
     clean, planted, pairs = questions(folder, known, sample, env.settings.seed)
     again = [replace(question, sample=number) for number in range(repeats) for question in clean]
     rated: list[Rated] = []
