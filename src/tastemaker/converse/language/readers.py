@@ -109,7 +109,9 @@ class Readers:
         extra = [
             change.constraint
             for change in found
-            if change.op != "drop" and change.kind != "prefer" and not self._stands(change, fine)
+            if change.op != "drop"
+            and change.kind != "prefer"
+            and not self._stands(change, fine)
             and evident(change, utterance, self.lexicon)
         ]
         lost = [line for line in demands(before) if line.clause.field in dropped and line in after]
