@@ -16,12 +16,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from recipes.converse.paraphraser import Server as Paraphraser
 from recipes.converse.rehearsal import Rehearsal, Script
 from typer.testing import CliRunner
 
 from tastemaker import plugins
-from tastemaker.chat import BudgetReached, CallError, Limits, Reply, StoppedEarly
+from tastemaker.chat import (
+    BudgetReached,
+    CallError,
+    Limits,
+    Media,
+    Reply,
+    Request,
+    StoppedEarly,
+    system,
+)
+from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.cli.converse import app
+from tastemaker.converse.agents.answers import GoalAnswer
 from tastemaker.converse.judges.rubric import ASPECTS
 from tastemaker.converse.record import MOVES, STAYS
 from tastemaker.converse.rules import RuleChat
@@ -291,6 +303,80 @@ def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:
         export_run(workspace, "whole", "xml")
     with pytest.raises(InputError, match="use letters"):
         RunFolder.of(Workspace.open(workspace), "../away")
+
+
+def test_titles_and_texts_alone_are_enough(tmp_path: Path) -> None:
+    """Conversations about topics: the words that some texts share."""
+    from tastemaker.flows.ingest import ingest_files
+
+    subjects = [
+        "gardens",
+        "rivers",
+        "castles",
+        "violins",
+        "weather",
+        "bakery",
+        "sailing",
+        "mountains",
+        "trains",
+        "poetry",
+    ]
+    rng = np.random.default_rng(0)
+    rows = []
+    for row in range(120):
+        about = [subjects[int(at)] for at in rng.permutation(len(subjects))[:3]]
+        text = f"A book on {about[0]} and {about[1]}, with a chapter on {about[2]}."
+        rows.append({"item_id": f"i{row}", "title": f"Volume {row}", "text": text})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
+    logs = [
+        {"user_id": f"u{row % 6}", "item_id": f"i{int(rng.integers(120))}", "position": row // 6}
+        for row in range(60)
+    ]
+    pq.write_table(pa.Table.from_pylist(logs), tmp_path / "interactions.parquet")
+    Workspace.create(tmp_path / "w")
+    ingest_files(tmp_path / "w", tmp_path / "items.parquet", tmp_path / "interactions.parquet")
+    where = ["-q", "-w", str(tmp_path / "w")]
+    done = CliRunner().invoke(app, ["run", *where, "--n", "6", "--media", "none"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    folder = RunFolder.of(Workspace.open(tmp_path / "w"), "first")
+    talks = list(read_conversations(folder))
+    fields = {change.clause.field for talk in talks for turn in talk.turns for change in turn.delta}
+    assert "topic" in fields
+    found = audit_run(tmp_path / "w", "first", quiet)
+    assert not any(times for _, times in found["turns"]["faults"].values()), found["text"]
+
+
+def test_an_endpoint_that_speaks_naturally_is_understood(workspace: Path) -> None:
+    with Paraphraser(refuse=("max_tokens", "seed")) as server:
+        settings = RunSettings(n=6, model=f"double@{server.url}", media="none")
+        done = generate(workspace, "natural", settings, Session(at_once=4), quiet)
+    assert done["conversations"] == 6 and not done["failed"]
+    found = audit_run(workspace, "natural", quiet)["turns"]["faults"]
+    assert {name for name, (_, times) in found.items() if times} <= {"echo"}
+
+
+def test_a_model_searches_by_tool_calls_and_every_role_may_have_its_own(workspace: Path) -> None:
+    with Paraphraser() as server:
+        cast = f"listener=a@{server.url},recommender=b@{server.url}"
+        settings = RunSettings(n=3, model=cast, media="none", tools=True)
+        done = generate(workspace, "searching", settings, Session(at_once=1), quiet)
+    assert not done["failed"]
+    assert server.seen["tools"] == 24  # once a turn
+    assert not any(role.startswith("You reword") for role in server.seen)  # rules play the rest
+    talks = list(read_conversations(RunFolder.of(Workspace.open(workspace), "searching")))
+    assert {turn.tool.by for talk in talks for turn in talk.turns} == {"model"}
+    with pytest.raises(InputError, match="needs a --model that makes tool calls"):
+        RunSettings(tools=True)
+
+
+def test_an_endpoint_without_ears_gets_text(workspace: Path) -> None:
+    with Paraphraser(refuse=("media",)) as server:
+        chat = Endpoint(EndpointSettings(base_url=server.url, model="m"))
+        sound = Media(b"RIFF", "audio/wav")
+        request = Request((system("You reword."), user('Goal: "x"', "T1, audio:", sound)), GoalAnswer)
+        assert "make me happy" in chat.complete(request).text
+        assert "make me happy" in chat.complete(request).text
+        assert server.seen["You reword"] == 2 and server.seen["media"] == 0
 
 
 def test_a_catalogue_without_facts_is_refused(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ _SHOWN = 3
 
 
 def read_answer(reply: Reply, request: Request[A], check: Check[A] | None = None) -> A:
-    """The validated answer in `reply`; a Markdown fence around the whole of it is taken off, nothing else is
-    repaired.
+    """The validated answer in `reply`; a Markdown fence or prose around one JSON object is taken off, nothing
+    else is repaired.
 
     Raises
     ------
@@ -52,6 +52,12 @@ def _parsed(reply: Reply, answer: type[BaseModel]) -> BaseModel:
         return answer.model_validate_json(text)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
+    inside = text[text.find("{") : text.rfind("}") + 1]  # an object with prose around it
+    if problems[0]["type"] == "json_invalid" and inside and inside != text.strip():
+        try:
+            return answer.model_validate_json(inside)
+        except ValidationError:
+            pass
     if problems[0]["type"] == "json_invalid":
         if reply.cut_off:
             raise CallError("cut_off", "the JSON was cut off because it was too long; answer in fewer words")

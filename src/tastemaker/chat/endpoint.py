@@ -7,7 +7,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -72,6 +74,7 @@ class Endpoint:
         from openai import OpenAI
 
         self.settings = settings
+        self._refused: set[str] = set()  # what this endpoint was found to refuse
         self._key = os.environ.get(settings.key_variable, "") if settings.key_variable else ""
         if settings.key_variable and not self._key:
             raise InputError(
@@ -108,6 +111,20 @@ class Endpoint:
             rate_limited, unavailable, timeout, dropped, unreachable, denied or refused; `paid` where the
             endpoint may have worked.
         """
+        while True:
+            refused = self._refused.copy()
+            try:
+                return self._complete(request)
+            except CallError as error:
+                if error.kind != "refused":
+                    raise
+                # What was refused costs nothing: asked again without it, and never sent again.
+                new = {part for part in _parts_named(error.detail, request) if part not in refused}
+                if not new:
+                    raise
+                self._refused |= new
+
+    def _complete(self, request: Request[Any]) -> Reply:
         from openai import APIStatusError
 
         end = time.monotonic() + self.settings.deadline
@@ -137,13 +154,18 @@ class Endpoint:
         sampling = request.sampling
         body: dict[str, Any] = {
             "model": self.settings.model,
-            "messages": [_message(message) for message in request.messages],
+            "messages": [_message(message, self._refused) for message in request.messages],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "seed": request.sample,
         }
-        if request.schema is not None:
+        if "max_tokens" in self._refused:
+            body["max_completion_tokens"] = body["max_tokens"]
+        body = {name: value for name, value in body.items() if name not in self._refused}
+        if request.tools:
+            body["tools"] = list(request.tools)
+        elif request.schema is not None and "response_format" not in self._refused:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": request.answer.__name__, "schema": request.schema},
@@ -202,11 +224,38 @@ def retry_after(value: str, now: float) -> float:
     return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
 
 
-def _message(message: Message) -> dict[str, Any]:
-    if all(isinstance(part, str) for part in message.parts):
+_NAMED = {
+    "max_tokens": re.compile(r"max_tokens"),
+    "temperature": re.compile(r"temperature"),
+    "top_p": re.compile(r"top_p"),
+    "seed": re.compile(r"\bseed\b"),
+    "response_format": re.compile(r"response_format|json_schema", re.IGNORECASE),
+    "audio": re.compile(r"audio|content type|content part|modalit|multimodal|multi-modal", re.IGNORECASE),
+    "image": re.compile(
+        r"image|vision|content type|content part|modalit|multimodal|multi-modal", re.IGNORECASE
+    ),
+}
+"""What an endpoint may refuse to take, and how its refusal names it."""
+
+
+def _parts_named(detail: str, request: Request[Any]) -> set[str]:
+    """What of a request a refusal names: a field, or a kind of media that was sent."""
+    sent = {part.medium for message in request.messages for part in message.parts if isinstance(part, Media)}
+    return {
+        name
+        for name, pattern in _NAMED.items()
+        if pattern.search(detail) and (name not in ("audio", "image") or name in sent)
+    }
+
+
+def _message(message: Message, refused: Collection[str] = ()) -> dict[str, Any]:
+    """A message on the wire, without media of a kind that is refused."""
+    if all(isinstance(part, str) or part.medium in refused for part in message.parts):
         return {"role": message.role, "content": message.text}
     parts = [
-        {"type": "text", "text": part} if isinstance(part, str) else _media(part) for part in message.parts
+        {"type": "text", "text": part} if isinstance(part, str) else _media(part)
+        for part in message.parts
+        if isinstance(part, str) or part.medium not in refused
     ]
     return {"role": message.role, "content": parts}
 
@@ -218,12 +267,19 @@ def _media(media: Media) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO[media.media_type]}}
 
 
+def _called(function: Any) -> dict[str, Any]:
+    arguments = function.get("arguments") or "{}"
+    return {"name": function["name"], "arguments": json.loads(arguments)}
+
+
 def _reply(text: str) -> Reply:
     """The reply in a chat completion; a body that is none of it counts as a dropped connection."""
     try:
         body = json.loads(text)
         choice = body["choices"][0]
         content = choice["message"].get("content") or ""
+        if calls := choice["message"].get("tool_calls"):
+            content = json.dumps({"calls": [_called(call["function"]) for call in calls]})
         used = body.get("usage") or None
         usage = None if used is None else Usage(int(used["prompt_tokens"]), int(used["completion_tokens"]))
         return Reply(str(content), usage, choice.get("finish_reason") == "length")

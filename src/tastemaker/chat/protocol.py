@@ -140,7 +140,9 @@ class Request(Generic[A]):
     kind: what it is for ("listener", "judge"), for reports and forecasts.
     view: what the messages were rendered from, for chats that read data instead of prose.
     choices: the values that a field of the answer may have this time, for models that decode by a schema. It
-    only says more strictly what the messages say; none of the last five is in the cache key.
+    only says more strictly what the messages say; none of the last six is in the cache key.
+    tools: function tools that the model may call instead; the answer then is {"calls": [{"name",
+    "arguments"}]}.
     """
 
     messages: tuple[Message, ...]
@@ -154,6 +156,7 @@ class Request(Generic[A]):
     choices: Mapping[str, tuple[str | bool | None, ...]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.messages or self.messages[-1].role != "user":

@@ -46,18 +46,35 @@ def _settings(
         str, typer.Option(help="Turns of a conversation: 8 (what other tools expect), or a range in 3-12.")
     ] = "8",
     model: Annotated[
-        str, typer.Option(help="rules, a Hugging Face model folder, or NAME@URL of an endpoint.")
-    ] = "rules",
+        list[str] | None,
+        typer.Option(
+            help=(
+                "rules (default), a Hugging Face model folder, or NAME@URL of an endpoint; for one role as"
+                " listener=NAME@URL (profile, goal, listener, recommender); repeat."
+            )
+        ),
+    ] = None,
     media: Annotated[
         str, typer.Option(help="Attachments that the model takes: audio,image or none.")
     ] = "audio,image",
     max_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, and with it what a call can cost.")
     ] = 512,
+    tools: Annotated[
+        bool, typer.Option("--tools", help="The recommender searches by tool calls of its own.")
+    ] = False,
 ) -> RunSettings:
     from tastemaker.flows.converse.settings import RunSettings
 
-    return RunSettings(n=n, seed=seed, turns=turns, model=model, media=media, max_tokens=max_tokens)
+    return RunSettings(
+        n=n,
+        seed=seed,
+        turns=turns,
+        model=",".join(model or ["rules"]),
+        media=media,
+        max_tokens=max_tokens,
+        tools=tools,
+    )
 
 
 def _session(

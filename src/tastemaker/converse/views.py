@@ -118,7 +118,20 @@ class RecommenderView:
     attachments: tuple[Media, ...] = ()
 
 
-View = ProfileView | GoalView | ListenerView | RecommenderView
+@dataclass(frozen=True)
+class SearchView:
+    """For a recommender that searches by tool calls: the messages, the items played by handle, and the fields
+    it may search by with some of their values.
+    """
+
+    turn: int
+    dialogue: tuple[Exchange, ...]
+    message: str
+    played: tuple[str, ...]
+    fields: tuple[tuple[str, str], ...]
+
+
+View = ProfileView | GoalView | ListenerView | RecommenderView | SearchView
 
 
 def named(catalogue: Catalogue, row: int, media: tuple[Media, ...] = ()) -> Named:
@@ -165,6 +178,18 @@ def hide_items(change: Change, handles: Mapping[str, str]) -> Change:
 def hide_constraint(constraint: Constraint, handles: Mapping[str, str]) -> Constraint:
     """As `hide_items`, for an active constraint."""
     return hide_items(constraint.added, handles).constraint
+
+
+def for_search(state: State, catalogue: Catalogue) -> SearchView:
+    """Messages and handles; never the goal or the constraints."""
+    fields = tuple(
+        (name, f"{about.low:g} to {about.high:g}" if about.kind == "number" else ", ".join(about.values[:40]))
+        for name, about in catalogue.fields.items()
+    )
+    played = tuple(turn.handle for turn in state.turns if turn.handle is not None)
+    return SearchView(
+        len(state.turns) + 1, exchanges(state.turns, catalogue), state.messages[-1], played, fields
+    )
 
 
 def for_profile(profile: Profile, tracks: Sequence[Named]) -> ProfileView:

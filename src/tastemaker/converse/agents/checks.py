@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tastemaker.converse.agents.answers import GoalAnswer, ListenerAnswer, RecommenderAnswer
@@ -74,8 +74,13 @@ def _in_words(lines: Sequence[Change | Constraint], lexicon: Lexicon) -> str:
     return "; ".join(sorted(said))
 
 
-def recommender(view: RecommenderView) -> Callable[[RecommenderAnswer], str | None]:
-    """One candidate by its handle and not played before, or nothing_fits when the search counts none."""
+def recommender(
+    view: RecommenderView, right: Collection[str] | None = None
+) -> Callable[[RecommenderAnswer], str | None]:
+    """One candidate by its handle and not played before, or nothing_fits when the search counts none.
+
+    right: for a model that searched by itself, the handles that satisfy what was asked.
+    """
     handles = {candidate.handle for candidate in view.candidates}
 
     def check(answer: RecommenderAnswer) -> str | None:
@@ -91,6 +96,8 @@ def recommender(view: RecommenderView) -> Callable[[RecommenderAnswer], str | No
             return (
                 f"{answer.handle!r} is no handle of a candidate; choose one of {', '.join(sorted(handles))}"
             )
+        if right and answer.handle not in right:
+            return f"{answer.handle} is not what was asked for; read the messages again and choose another"
         return f"{answer.handle} was played already" if answer.handle in view.played else None
 
     return check

@@ -22,6 +22,7 @@ from tastemaker.converse.agents.answers import (
     RecommenderAnswer,
 )
 from tastemaker.converse.agents.plan import Plan, PlanSettings
+from tastemaker.converse.agents.searching import SearchAnswer, check_search, clauses_of
 from tastemaker.converse.agents.steering import Situation, next_changes
 from tastemaker.converse.audits.leaks import named_rows
 from tastemaker.converse.candidates import Candidate, Query, Sources, Tools, compose, near_misses
@@ -62,6 +63,7 @@ from tastemaker.converse.views import (
     for_listener,
     for_profile,
     for_recommender,
+    for_search,
     named,
 )
 
@@ -218,7 +220,8 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     )
 
     # The search knows the words alone; constraints only mark which candidates are near misses.
-    candidates, call, relaxed = search(scene, state, near_misses(active, tools.match, adherence))
+    understood = _searched(scene, state)
+    candidates, call, relaxed = search(scene, state, near_misses(active, tools.match, adherence), understood)
     items = [catalogue.item_ids[candidate.row] for candidate in candidates]
     handles = state.with_handles(items)
     call = replace(call, handles=tuple(handles[item] for item in call.handles))
@@ -230,7 +233,11 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     ]
     result = SearchResult(offers, call, relaxed, attached, must_choose=plan.pool is not None)
     recommender_view = for_recommender(state, catalogue, answer.message, result)
-    reply = ask("recommender", recommender_view, RecommenderAnswer, checks.recommender(recommender_view))
+    right = None
+    if world.settings.tools:
+        right = {handle for handle, row, _ in offers if adherence.holds[row]}
+    check_reply = checks.recommender(recommender_view, right)
+    reply = ask("recommender", recommender_view, RecommenderAnswer, check_reply)
 
     # The turn is written down.
     shown = tuple(
@@ -278,17 +285,30 @@ def _played(scene: Scene, state: State, item: str, adherence: Adherence) -> Stat
     )
 
 
+def _searched(scene: Scene, state: State) -> tuple[Constraint, ...]:
+    """What to search by: a model's own tool call, else the wishes that two readers found in the words."""
+    catalogue = scene.world.catalogue
+    if not scene.world.settings.tools:
+        return tuple(demands(state.active))  # every message was read back before it counted
+    items = {handle: item for item, handle in state.handles.items()}
+    for mention in state.mentions:  # an item played may be called by its name, too
+        items |= {mention.names[0]: mention.item_id, f"“{mention.names[0]}”": mention.item_id}
+        items[LAST] = mention.item_id
+    view = for_search(state, catalogue)
+    answer = scene.ask("recommender", view, SearchAnswer, check_search(catalogue, items))
+    return clauses_of(answer, catalogue, items)
+
+
 def search(
-    scene: Scene, state: State, misses: dict[int, str]
+    scene: Scene, state: State, misses: dict[int, str], understood: tuple[Constraint, ...]
 ) -> tuple[tuple[Candidate, ...], ToolCall, tuple[tuple[str, int], ...]]:
-    """Search by the constraints that two readers found in the words, compose candidates.
+    """Search by the constraints that were understood, compose candidates.
 
     Returns the candidates, the call with item ids in place of handles, and, when nothing matches, the field
     and count of each constraint whose loss would leave something.
     """
     plan, world = scene.plan, scene.world
     catalogue, tools = world.catalogue, world.tools
-    understood = tuple(demands(state.active))  # every message was read back before it counted
     played = _families(world, state)
     matching = fit_set(adhere(understood, tools.match, len(catalogue)).holds, catalogue.family_codes, played)
     words = state.messages
@@ -307,7 +327,8 @@ def search(
         losses = relaxations(understood, tools.match, catalogue.family_codes, played)
         relaxed = tuple((constraint.clause.field, count) for constraint, count in losses)
     items = tuple(catalogue.item_ids[candidate.row] for candidate in candidates if candidate.row in found)
-    return candidates, ToolCall(query.text, understood, items, len(matching)), relaxed
+    by = "model" if world.settings.tools else "code"
+    return candidates, ToolCall(query.text, understood, items, len(matching), by=by), relaxed
 
 
 def _families(world: World, state: State) -> frozenset[int]:

@@ -22,7 +22,7 @@ SHORTEST, LONGEST = 3, 12
 @dataclass(frozen=True)
 class PlanSettings:
     """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of
-    turns nothing fits.
+    turns nothing fits; tools: the recommender searches by tool calls of its own.
     """
 
     seed: int = 0
@@ -30,6 +30,7 @@ class PlanSettings:
     nothing: float = 0.06
     tracks: int = 5
     session: int = 24
+    tools: bool = False
     candidates: CandidateSettings = field(default_factory=CandidateSettings)
 
     def __post_init__(self) -> None:

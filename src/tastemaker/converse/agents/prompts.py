@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from tastemaker.chat import Media, Message, Part, system, user
+from tastemaker.converse.agents.searching import SEARCH
 from tastemaker.converse.constraints import Change, Constraint
 from tastemaker.converse.views import (
     Exchange,
@@ -17,6 +18,7 @@ from tastemaker.converse.views import (
     Named,
     ProfileView,
     RecommenderView,
+    SearchView,
     View,
 )
 
@@ -47,6 +49,11 @@ _SYSTEM = {
         ' wish about "pace". Good: "Oh, that was close! My fiddle is happiest in the key of D, so let us have'
         ' that; and I no longer mind how fast it goes."\n'
         f'{_SHAPE}{{"thought": "why you say it", "message": "what you say"}}\n{_DATA}'
+    ),
+    "search": (
+        "You are a recommender who looks things up before answering. Read all messages: what was asked for"
+        " stands until it is changed or let go. Call search_items once with one clause for every wish that"
+        f" stands now, and no other. {_DATA}"
     ),
     "recommender": (
         "You recommend one item of the candidates by its handle: a warm, well-informed clerk who listens."
@@ -159,6 +166,22 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
     return system(_SYSTEM["listener"]), user(
         "\n".join(lines), *labelled([("Your attachment", view.attachments), *heard])
     )
+
+
+@render.register
+def _search(view: SearchView) -> tuple[Message, ...]:
+    lines = [
+        f"The dialogue so far:\n{_dialogue(view.dialogue)}",
+        f"Items played, in order: {', '.join(view.played) or 'none'}",
+        f"Listener now: {quoted(view.message)}",
+        "Fields and values:\n" + "\n".join(f"{name}: {quoted(values)}" for name, values in view.fields),
+    ]
+    return system(_SYSTEM["search"]), user("\n".join(lines))
+
+
+def tools_of(view: View) -> tuple[dict[str, object], ...]:
+    """The tools that go with a view."""
+    return (SEARCH,) if isinstance(view, SearchView) else ()
 
 
 @render.register

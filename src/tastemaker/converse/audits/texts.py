@@ -12,6 +12,7 @@ from tastemaker.converse.claims import FORBIDDEN, HIDDEN
 from tastemaker.converse.reading.words import chat
 
 FORBIDDEN_KINDS = ("link", "markup", "personal", "injection")
+LONG = 8  # words from which a text said again is an echo; shorter ones are common
 LEAST_PLAIN = 0.1  # share of everyday words below which a sentence is no English
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"”]?\s+|\n+")
 _QUOTED = re.compile(r"[“\"][^”\"]*[”\"]")
@@ -55,6 +56,8 @@ class Copies:
         """Whether a text stood before, or holds one sentence of four words twice; it counts as said."""
         sentences = [part.strip().casefold() for part in _SENTENCE.split(text)]
         long = [sentence for sentence in sentences if len(sentence.split()) >= 4]
-        again = len(long) > len(set(long)) or (side, text.casefold()) in self.texts
+        again = len(long) > len(set(long)) or (
+            len(text.split()) >= LONG and (side, text.casefold()) in self.texts
+        )
         self.texts.add((side, text.casefold()))
         return again and bool(text.strip())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tastemaker.converse.agents.searching import BY_ITEM, PLAY, SEARCH
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Constraint
 from tastemaker.converse.exports import pseudonym
@@ -71,34 +72,7 @@ def chat(conversations: Iterable[Conversation], about: Exporting) -> Iterator[di
         }
 
 
-_CLAUSE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "kind": {"type": "string", "enum": ["must", "must_not", "prefer"]},
-        "field": {"type": "string"},
-        "cmp": {
-            "type": "string",
-            "enum": ["eq", "in", "le", "ge", "between", "contains", "similar_to", "same_group"],
-        },
-        "value": {"description": "text, number or list; an item id for similar_to and same_group"},
-    },
-    "required": ["kind", "field", "cmp", "value"],
-}
-
-
-def _tool(name: str, text: str, **properties: Any) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": list(properties)}
-    return {"type": "function", "function": {"name": name, "description": text, "parameters": schema}}
-
-
-TOOLS = [
-    _tool(
-        "search_items",
-        "Items of the catalogue that satisfy every clause, and how many there are.",
-        clauses={"type": "array", "items": _CLAUSE_SCHEMA},
-    ),
-    _tool("play_item", "Play one item to the listener.", item_id={"type": "string"}),
-]
+TOOLS = [SEARCH, PLAY]
 
 
 def tools(conversations: Iterable[Conversation], about: Exporting) -> Iterator[dict[str, Any]]:
@@ -142,11 +116,8 @@ def _called(turn: Turn, number: int, name: str, arguments: Any, result: Any) -> 
 
 def _clause(constraint: Constraint, items: Mapping[str, str]) -> dict[str, Any]:
     clause = constraint.clause
-    value = items.get(str(clause.value), clause.value) if clause.cmp in _BY_ITEM else clause.value
+    value = items.get(str(clause.value), clause.value) if clause.cmp in BY_ITEM else clause.value
     return {"kind": constraint.kind, "field": clause.field, "cmp": clause.cmp, "value": value}
-
-
-_BY_ITEM = ("similar_to", "same_group")
 
 
 def _near_misses(turn: Turn) -> list[Shown]:

@@ -77,7 +77,8 @@ class RuleChat:
             key = (request.unit, view.turn, request.sample, len(request.messages), draw)
             message = listener_text(view, self.lexicon, generator(self.seed, "listener", *key), who)
             heard = self.readers.misread(Utterance(message, mentions), view.changes, view.active)
-            if not any(heard) and not message_faults(message, view.goal):
+            new = all(message != turn.message for turn in view.dialogue)
+            if new and not any(heard) and not message_faults(message, view.goal):
                 break
         lacks = f"the {view.lacks[0]} is not right yet" if view.lacks else "nothing is missing"
         why = {None: "I begin with what matters most.", MOVES: "That took me closer to what I am after."}

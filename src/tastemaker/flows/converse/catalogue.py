@@ -12,7 +12,7 @@ from tastemaker.converse.agents.plan import Listeners
 from tastemaker.converse.catalogue import FAMILY, Catalogue, Value
 from tastemaker.converse.record import Profile
 from tastemaker.errors import InputError
-from tastemaker.flows.data import Data, attribute_words
+from tastemaker.flows.data import Data, attribute_words, item_texts
 from tastemaker.flows.media import FACTS_FILE
 from tastemaker.store import Workspace, read_table
 from tastemaker.store.recorded import Recorded
@@ -20,6 +20,7 @@ from tastemaker.store.recorded import Recorded
 FAMILY_FIELDS = ("family_id", "family")
 POPULARITY = ("little known", "middling known", "well known")
 PROFILES_FILE = "listener_profiles.parquet"
+FEWEST_SHARE, FEWEST_TOPICS, TOPICS = 3, 8, 6  # items a topic has, topics there must be, topics of an item
 SHOWN_VALUES = 400  # a field of more values than this is a name, not a fact one asks by
 
 
@@ -44,10 +45,13 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
     creators = items["creator"].to_pylist()
     columns |= _derived(creators, columns, data)
     columns = {name: column for name, column in columns.items() if _askable(column)}
+    if not set(columns) - {"popularity", "decade"} and (topics := _topics(data)) is not None:
+        columns["topic"] = topics  # titles and texts are all there is
     if not set(columns) - {"popularity"}:
         raise InputError(
-            f"{workspace.root}: no item has an attribute as field=value that others share, so no request can"
-            " be made; add some to the items' `attributes` and ingest again"
+            f"{workspace.root}: no item has an attribute as field=value that others share, and titles and"
+            " texts share no words to ask by, so no request can be made; add attributes or texts and ingest"
+            " again"
         )
     titles = [title or f"item {row + 1}" for row, title in enumerate(items["title"].to_pylist())]
     families = [
@@ -68,6 +72,32 @@ def build_catalogue(workspace: Workspace, data: Data) -> Catalogue:
         columns,
         np.asarray(data.training_counts, np.int64),
     )
+
+
+def _topics(data: Data) -> tuple[Value, ...] | None:
+    """What items without attributes are about: for each, the words of its title and text that tell most (by
+    TF-IDF) among words that some items share and most do not. None when too few words are shared.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [text or "" for text in item_texts(data.items)]
+    rarest = max(FEWEST_SHARE, round(0.01 * len(texts)))
+    reader = TfidfVectorizer(
+        stop_words="english", token_pattern=r"(?u)\b[^\W\d_]{4,}\b", min_df=rarest, max_df=0.5
+    )
+    try:
+        weights = reader.fit_transform(texts)
+    except ValueError:  # no word is shared as it should be
+        return None
+    words = reader.get_feature_names_out()
+    if len(words) < FEWEST_TOPICS:
+        return None
+    topics: list[Value] = []
+    for row in range(len(texts)):
+        here = weights[row]
+        best = here.indices[np.argsort(-here.data, kind="stable")][:TOPICS]
+        topics.append(tuple(str(words[place]) for place in best) or None)
+    return tuple(topics)
 
 
 def _facts(workspace: Workspace) -> dict[str, dict[str, Any]]:

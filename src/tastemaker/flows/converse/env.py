@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 import tastemaker.plugins as plugins
-from tastemaker.chat import Chat, Media
+from tastemaker.chat import Chat, Media, Reply, Request
 from tastemaker.converse.agents.dialogue import World
 from tastemaker.converse.agents.plan import Listeners, Plan, make_plan
 from tastemaker.converse.audits.turns import Known, attached_items
@@ -110,7 +111,7 @@ def open_env(folder: Path, settings: RunSettings, report: Report) -> Conversatio
         sources=sources(data, settings.seed),
         recognise=artefacts.recognise,
         attach=artefacts.attach,
-        show=artefacts.show if shows else lambda row: (),
+        show=partial(_shown, artefacts, settings.kinds) if shows else lambda row: (),
     )
     report("catalogue", 2, 3, "goals")
     kinds = [kind for kind in settings.kinds if kind in artefacts.kinds]
@@ -127,6 +128,11 @@ def open_env(folder: Path, settings: RunSettings, report: Report) -> Conversatio
         artefacts=artefacts,
         identity=settings.identity(pipeline.tables, vectors),
     )
+
+
+def _shown(artefacts: Artefacts, kinds: Sequence[str], row: int) -> tuple[Media, ...]:
+    """An item's sound and picture, of the kinds that the model takes."""
+    return tuple(media for media in artefacts.show(row) if media.medium in kinds)
 
 
 def sources(data: Data, seed: int) -> dict[str, Search]:
@@ -152,15 +158,50 @@ def sources(data: Data, seed: int) -> dict[str, Search]:
     }
 
 
+ROLES = ("profile", "goal", "listener", "recommender")
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """A model a role; "" stands for every role that has none of its own."""
+
+    chats: Mapping[str, Chat]
+
+    @property
+    def model(self) -> str:
+        """All of them, with what they play."""
+        return ",".join(f"{role or 'rest'}={chat.model}" for role, chat in sorted(self.chats.items()))
+
+    def complete(self, request: Request[Any]) -> Reply:
+        """The answer of the model that plays the request's role."""
+        return self.chats.get(request.kind, self.chats[""]).complete(request)
+
+
+def by_role(model: str) -> dict[str, str]:
+    """ "listener=a@http://...,b@http://..." as role -> model; "" is every other role, by default rules."""
+    parts = [part.strip() for part in model.split(",") if part.strip()]
+    named = [part.partition("=") for part in parts]
+    cast = {head: name for head, sign, name in named if sign and head in ROLES}
+    rest = [part for part in parts if part.partition("=")[0] not in ROLES]
+    return {"": rest[0] if rest else RULES} | cast
+
+
 def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
-    """The back end that a model's name stands for. An endpoint's key comes from TASTEMAKER_API_KEY, if that
-    is set.
+    """The back end that a model's name stands for, or one for each role of "role=NAME,...". An endpoint's key
+    comes from TASTEMAKER_API_KEY, if that is set.
 
     Raises
     ------
     InputError
         for a name that is none of the four.
     """
+    cast = by_role(model)
+    if set(cast) == {""}:
+        return _open(cast[""], lexicon, seed)
+    return Cast({role: _open(name, lexicon, seed) for role, name in cast.items()})
+
+
+def _open(model: str, lexicon: Lexicon, seed: int) -> Chat:
     if model == RULES:
         return RuleChat(lexicon, seed)
     name, _, url = model.partition("@")
@@ -178,8 +219,14 @@ def open_chat(model: str, lexicon: Lexicon, seed: int) -> Chat:
     raise InputError(
         f"model '{model}': give rules, a Hugging Face model folder, NAME@URL, such as"
         " qwen3@http://localhost:8000/v1, or the name of an installed plugin"
-        f" ({', '.join(plugins.names('chat')) or 'none is installed'})"
+        f" ({', '.join(plugins.names('chat')) or 'none is installed'}); one for a role as listener=NAME@URL,"
+        f" of {', '.join(ROLES)}"
     )
+
+
+def families(model: str) -> set[str]:
+    """The families of all models of a cast."""
+    return {family(name) for name in by_role(model).values()}
 
 
 def family(model: str) -> str:

@@ -93,6 +93,7 @@ def ask_with(answer_to: Callable[[Request[Any], Any], Any], settings: RunSetting
             kind=role,
             view=view,
             choices=checks.choices(view),
+            tools=prompts.tools_of(view),
         )
         return answer_to(request, checked)
 

@@ -46,7 +46,7 @@ from tastemaker.converse.record import Conversation
 from tastemaker.converse.rules import FactJudge, WordJudge
 from tastemaker.errors import InputError
 from tastemaker.flows.converse.dataset import open_data_set, read_conversations
-from tastemaker.flows.converse.env import ConversationEnv, family, open_chat
+from tastemaker.flows.converse.env import ConversationEnv, families, family, open_chat
 from tastemaker.flows.converse.generate import Session
 from tastemaker.flows.converse.settings import RULES, RunFolder
 from tastemaker.flows.pipeline import Report
@@ -226,7 +226,7 @@ def _check_independent(judges: Sequence[str], model: str) -> None:
             "judging needs at least two judges; give --judge twice, as --judge facts --judge overlap"
         )
     for judge in judges:
-        if judge not in (*OFFLINE, *plugins.names("judges")) and family(judge) == family(model):
+        if judge not in (*OFFLINE, *plugins.names("judges")) and family(judge) in families(model):
             raise InputError(
                 f"judge '{judge}' is of the same family as the generator '{model}'; choose a model of another"
                 " family"

@@ -33,6 +33,7 @@ class RunSettings:
     media: str = "audio,image"
     temperature: float = 0.7
     max_tokens: int = 512
+    tools: bool = False
 
     def __post_init__(self) -> None:
         """At least one conversation; turns as a number or a range; known media."""
@@ -42,6 +43,8 @@ class RunSettings:
             raise InputError(f"turns '{self.turns}': give a number as 8, or a range as 3-12")
         if unknown := set(self.kinds) - {"audio", "image"}:
             raise InputError(f"media '{', '.join(sorted(unknown))}': choose from audio, image, or none")
+        if self.tools and self.model == RULES:
+            raise InputError("--tools needs a --model that makes tool calls; rules read the words themselves")
         self.plan()
 
     @property
@@ -54,14 +57,19 @@ class RunSettings:
         first, _, last = self.turns.partition("-")
         turns = (int(first), int(last or first))
         return PlanSettings(
-            seed=self.seed, turns=turns, nothing=self.nothing, candidates=CandidateSettings(pool=self.pool)
+            seed=self.seed,
+            turns=turns,
+            nothing=self.nothing,
+            tools=self.tools,
+            candidates=CandidateSettings(pool=self.pool),
         )
 
     def identity(self, tables: str, vectors: str) -> dict[str, Any]:
         """Everything the bytes follow from but the number of conversations: more of them leave the first ones
         as they are.
         """
-        return {**asdict(self), "n": None, "tables": tables, "vectors": vectors, "version": 1}
+        own = {name: value for name, value in asdict(self).items() if name != "tools" or value}
+        return {**own, "n": None, "tables": tables, "vectors": vectors, "version": 1}
 
 
 @dataclass(frozen=True)
