@@ -373,7 +373,7 @@ def test_an_endpoint_without_ears_gets_text(workspace: Path) -> None:
     with Paraphraser(refuse=("media",)) as server:
         chat = Endpoint(EndpointSettings(base_url=server.url, model="m"))
         sound = Media(b"RIFF", "audio/wav")
-        request = Request((system("You reword."), user('Goal: "x"', "T1, audio:", sound)), GoalAnswer)
+        request = Request((system("You reword."), asking('Goal: "x"', "T1, audio:", sound)), GoalAnswer)
         assert "make me happy" in chat.complete(request).text
         assert "make me happy" in chat.complete(request).text
         assert server.seen["You reword"] == 2 and server.seen["media"] == 0
