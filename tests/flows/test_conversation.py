@@ -31,6 +31,7 @@ from tastemaker.chat import (
     StoppedEarly,
     system,
 )
+from tastemaker.chat import user as asking
 from tastemaker.chat.endpoint import Endpoint, EndpointSettings
 from tastemaker.cli.converse import app
 from tastemaker.converse.agents.answers import GoalAnswer

@@ -4,7 +4,7 @@ counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, TypeVar
@@ -240,10 +240,6 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     reply = ask("recommender", recommender_view, RecommenderAnswer, check_reply)
 
     # The turn is written down.
-    shown = tuple(
-        Shown(handles[item], item, candidate.sources, candidate.violates)
-        for item, candidate in zip(items, candidates, strict=True)
-    )
     chosen = next((item for item in items if handles[item] == reply.handle), None)
     turn = Turn(
         turn=number,
@@ -254,7 +250,7 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
         item_id=chosen,
         nothing_fits=reply.nothing_fits,
         relaxations=relaxed,
-        candidates=shown,
+        candidates=_shown(candidates, items, handles),
         candidates_hash=set_hash(items),
         n_fit=len(fit_set(adherence.holds, catalogue.family_codes, _families(world, state))),
         reply=reply.message,
@@ -265,6 +261,13 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     )
     state = replace(state, turns=(*state.turns, turn), handles=handles)
     return state if chosen is None else _played(scene, state, chosen, adherence)
+
+
+def _shown(
+    candidates: Sequence[Candidate], items: Sequence[str], handles: Mapping[str, str]
+) -> tuple[Shown, ...]:
+    pairs = zip(items, candidates, strict=True)
+    return tuple(Shown(handles[item], item, each.sources, each.violates) for item, each in pairs)
 
 
 def _played(scene: Scene, state: State, item: str, adherence: Adherence) -> State:
