@@ -204,7 +204,6 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     attached = _attach(world, changes)
     task = Task(changes, _names(plan, state, number), attached)
     listener_view = for_listener(state, catalogue, scene.tracks, task, world.tools)
-
     before = state
 
     def said(text: str) -> checks.Misread:
