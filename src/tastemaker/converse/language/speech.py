@@ -24,7 +24,9 @@ _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _RULE = re.compile(r"<(\w+)>")
 _SHOWN = 3
 Persona = Mapping[str, str]
-STYLES = ("terse", "plain", "plain", "chatty", "chatty")
+CARRIERS = ("something", "something", "one", "a thing", "a choice", "an item", "something or other", "a find")
+"""What carries a phrase: "something in D", "one by ..."."""
+STYLES = ("terse", "plain", "chatty", "chatty")
 """How much a listener says beside its wishes."""
 
 
@@ -52,6 +54,8 @@ def say(
         if text[match.start()] == "<":
             options = [who[match[1]]] if match[1] in who else grammar()[match[1]]
         text = text[: match.start()] + _drawn(options, rng) + text[match.end() :]
+    while "{it}" in text:
+        text = text.replace("{it}", _drawn(CARRIERS, rng), 1)
     for slot, words in {**given, **slots}.items():
         text = text.replace("{" + slot + "}", words)
     return _tidy(text)
@@ -62,8 +66,9 @@ def _drawn(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Single spaces, none before a mark, a capital at the beginning."""
+    """Single spaces, none before a mark, "an" before a vowel, a capital at the beginning."""
     text = re.sub(r"\s+([,.!?;:])", r"\1", re.sub(r"\s+", " ", text)).strip()
+    text = re.sub(r"\ba (?=[aeiou])", "an ", text)
     return text[:1].upper() + text[1:]
 
 

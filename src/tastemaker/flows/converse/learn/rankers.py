@@ -1,4 +1,4 @@
-"""The six rankers of the benchmark: each takes the queries and gives rows, best first, none of a family
+"""The rankers of the benchmark: each takes the queries and gives rows, best first, none of a family
 played before.
 """
 
@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.converse.benchmark import TurnQuery
+from tastemaker.converse.constraints import Constraint, demands, granted
+from tastemaker.converse.language.readers import Mention, Utterance
+from tastemaker.converse.reading.wishes import Heard, settle
 from tastemaker.corpus.dialogue import Dialogue, prompts
 from tastemaker.encoders.text import fit_tfidf
 from tastemaker.flows.converse.learn.dialogues import DialogueDataset
@@ -28,16 +31,17 @@ from tastemaker.stats.random import generator
 K = 20
 DEEP = 200  # how far each ranking is read when rankings are fused
 BEAM = 100
-RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL = (
+RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, PARSER, MODEL = (
     "random",
     "popularity",
     "BM25, whole dialogue",
     "BM25, last message",
     "dense",
     "fused",
+    "parser",
     "language model",
 )
-RANKERS = (RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, MODEL)
+RANKERS = (RANDOM, POPULAR, BM25, LAST, DENSE, FUSED, PARSER, MODEL)
 FUSED_WEIGHTS = {POPULAR: 0.25, BM25: 1.0, LAST: 1.0, DENSE: 1.0}
 
 
@@ -60,8 +64,8 @@ def words_of(dialogue: Dialogue, turn: int) -> Words:
 def simple_lists(
     data: DialogueDataset, queries: Sequence[TurnQuery], texts: Sequence[str], report: Report
 ) -> dict[str, list[list[int]]]:
-    """Random by key, popularity in training, BM25 twice, dense (TF-IDF reduced by SVD), and all but random
-    fused.
+    """Random by key, popularity in training, BM25 twice, dense (TF-IDF reduced by SVD), all but random fused,
+    and the assistant's reader of wishes, which learns nothing: what it understood, in random order.
     """
     n, seed = len(texts), data.env.settings.seed
     lexical, popular = Lexical(texts), top(popularity(data, n), n)
@@ -79,6 +83,8 @@ def simple_lists(
             DENSE: near.ranked(dense[done - 1], n),
         }
         excluded = frozenset(query.excluded.tolist())
+        understood = wishes_of(data, query)
+        orders[PARSER] = np.array(sorted(orders[RANDOM].tolist(), key=lambda row: -understood[row]), np.int64)  # type: ignore[union-attr]
         ranked = {
             name: list(islice((row for row in map(int, order) if row not in excluded), DEEP))
             for name, order in orders.items()
@@ -90,6 +96,24 @@ def simple_lists(
         if done % 100 == 0 or done == len(queries):
             report("simple rankers", done, len(queries), "")
     return lists
+
+
+def wishes_of(data: DialogueDataset, query: TurnQuery) -> npt.NDArray[np.int64]:
+    """(N,) how many of the wishes that the assistant's reader found in the messages each item grants."""
+    world = data.env.world
+    active: tuple[Constraint, ...] = ()
+    dialogue = data.dialogues[query.conversation]
+    titles = world.catalogue.titles
+    played: list[Mention] = []
+    kinds = {name: about.kind for name, about in world.catalogue.fields.items()}
+    for exchange in dialogue.exchanges[: query.turn]:
+        heard = world.readers.heard(Utterance(exchange.message, tuple(played)))
+        active = settle(active, Heard(heard), kinds)
+        if exchange.item is not None:
+            item = world.catalogue.item_ids[exchange.item]
+            played.append(Mention("", item, (titles[exchange.item],)))
+    granted_by = [granted(demand, world.tools.match) == 1 for demand in demands(active)]
+    return np.asarray(np.sum(granted_by, axis=0) if granted_by else np.zeros(len(titles)), np.int64)
 
 
 def popularity(data: DialogueDataset, n: int) -> npt.NDArray[np.float64]:
