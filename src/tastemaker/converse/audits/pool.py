@@ -19,24 +19,29 @@ from tastemaker.stats.ranking import ndcg_at
 FEW = 5
 MOST_IDENTIFIED = 0.01
 MOST_RECOVERED = 0.05
+SAMPLED = 40  # of what fits, when more does
 Floats = npt.NDArray[np.float64]
 Scores = Callable[[Sequence[int]], npt.NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
 class Played:
-    """The rows a conversation played, in order, and the user it was made from."""
+    """The rows a conversation played, in order, the user it was made from, and, for each, the rows that
+    fitted (F_t), where that is known.
+    """
 
     rows: tuple[int, ...]
     user: int
+    fits: tuple[npt.NDArray[np.int64], ...] = ()
 
 
 @dataclass(frozen=True)
 class PoolAudit:
     """identified: share of conversations whose source is among at most 5 users who had all the played items.
 
-    recovered: nDCG@20 of co-occurrence with the played items minus that of popularity, no words, over
-    conversations.
+    recovered: nDCG@20 of co-occurrence with the played items, no words, minus what it would be if each item
+    had been a uniform choice of what fitted (so that what a request itself tells is no leak; minus popularity
+    where F_t is not known), over conversations.
     """
 
     conversations: int
@@ -92,6 +97,21 @@ def recoverability(rows: Sequence[int], scores: Scores) -> float | None:
     return float(np.mean(ndcg_at(ranks, 20)))
 
 
+def by_chance(conversation: Played, scores: Scores, seed: int) -> float | None:
+    """As `recoverability`, if each item had been a uniform choice of what fitted its turn."""
+    rows = conversation.rows
+    if len(rows) < 2:
+        return None
+    rng, values = generator("uniform choice", seed, *rows), []
+    for place in range(1, len(rows)):
+        known = np.asarray(scores(rows[:place]))
+        fits = conversation.fits[place]
+        drawn = fits if len(fits) <= SAMPLED else rng.choice(fits, SAMPLED, replace=False)
+        ranks = [rank_of(known, int(row), rows[:place]) for row in drawn]
+        values.append(float(np.mean(ndcg_at(ranks, 20))) if ranks else 0.0)
+    return float(np.mean(values))
+
+
 def pool_audit(
     played: Sequence[Played],
     histories: Sequence[npt.NDArray[np.int64]],
@@ -111,7 +131,11 @@ def pool_audit(
     pairs = [
         (
             recoverability(conversation.rows, together),
-            recoverability(conversation.rows, lambda before: popular),
+            (
+                by_chance(conversation, together, seed)
+                if conversation.fits
+                else recoverability(conversation.rows, lambda before: popular)
+            ),
         )
         for conversation in played
     ]
