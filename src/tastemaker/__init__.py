@@ -17,12 +17,14 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from tastemaker.api import Workspace
+    from tastemaker.assist.assistant import Assistant
     from tastemaker.errors import ArtifactError, InputError, ModelError, TastemakerError
 
     from . import converse, experiment, explore, retention
 
 __all__ = [
     "ArtifactError",
+    "Assistant",
     "InputError",
     "ModelError",
     "TastemakerError",
@@ -32,7 +34,7 @@ __all__ = [
     "explore",
     "retention",
 ]
-_HOME = {"Workspace": "api"} | dict.fromkeys(
+_HOME = {"Workspace": "api", "Assistant": "assist.assistant"} | dict.fromkeys(
     ("ArtifactError", "InputError", "ModelError", "TastemakerError"), "errors"
 )
 

@@ -187,11 +187,12 @@ class Workspace:
 
     def serve(self, host: str | None = None, port: int | None = None) -> None:
         """Serve the page and the API until interrupted."""
+        from tastemaker.cli.assist import talker
         from tastemaker.server import serve
         from tastemaker.store import Workspace as Store
 
         settings = Store.open(self.folder).settings
-        serve(self._service, host or settings.host, port or settings.port)
+        serve(self._service, host or settings.host, port or settings.port, talker=talker(self._service, None))
 
     @cached_property
     def _service(self) -> WorkspaceService:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+import tastemaker.cli.assist as assist
 import tastemaker.cli.deployments as deployments
 import tastemaker.cli.keys as keys
 import tastemaker.cli.serving as serving
@@ -288,6 +289,8 @@ def recommend(
 
 app.command()(serving.serve)
 app.command()(serving.demo)
+app.command()(assist.chat)
+app.command()(assist.mcp)
 
 
 app.command()(rehearse)

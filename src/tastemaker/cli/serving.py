@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tastemaker.cli.assist import Model, talker
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
 from tastemaker.cli.output import emit, program
 from tastemaker.cli.progress import progress
@@ -25,8 +26,9 @@ def serve(
         str | None, typer.Option(help="Address to listen on; default: the workspace's, this machine only.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: the workspace's.")] = None,
+    model: Model = None,
 ) -> None:
-    """Serve the web page and the API.
+    """Serve the web page, the API and the assistant.
 
     Without keys (see `tastemaker keys`) it listens to this machine only, and trusts it. The API is described
     at /openapi.json and in docs/api.md. Example: tastemaker serve -w shop --port 8800
@@ -39,7 +41,12 @@ def serve(
     settings = service.workspace.settings
     announce = _announced(service, workspace)
     run_server(
-        service, host or settings.host, port or settings.port, ServerSettings.of(settings), announce=announce
+        service,
+        host or settings.host,
+        port or settings.port,
+        ServerSettings.of(settings),
+        announce=announce,
+        talker=talker(service, model),
     )
 
 
@@ -81,7 +88,7 @@ def demo(
         print(f"Your own data:             {program()} init shop", flush=True)
 
     settings = ServerSettings.of(service.workspace.settings)
-    run_server(service, settings=settings, listener=listener, announce=announce)
+    run_server(service, settings=settings, listener=listener, announce=announce, talker=talker(service, None))
 
 
 def _announced(service: WorkspaceService, workspace: Path) -> Callable[[str], None]:

@@ -19,6 +19,7 @@ from starlette.types import Scope
 from tastemaker.errors import InputError
 from tastemaker.server.access import Access, AccessSettings, Routes
 from tastemaker.server.admission import Calls, Lane, LaneSettings
+from tastemaker.server.assist import Talker, assistant_routes
 from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
 from tastemaker.server.recommendations import RecommendationLane, answer, recommendation_routes
 from tastemaker.server.service import Service
@@ -81,11 +82,12 @@ def create_app(
     service: Service,
     settings: ServerSettings | None = None,
     clock: Callable[[], float] = time.monotonic,
+    talker: Talker | None = None,
 ) -> FastAPI:
     """The server for `service`: JSON under the addresses of /openapi.json, and the page at /.
 
     Pages of other sites may call it where `settings.edge.origins` names them. `clock` gives seconds; tests
-    pass their own.
+    pass their own. Without a `talker` there are no routes that talk.
     """
     settings = settings or ServerSettings()
     lane: RecommendationLane = Lane(lambda queries: answer(service, queries), settings.recommendations, clock)
@@ -126,6 +128,7 @@ def create_app(
         people_routes(service, access, reads, writes),
         session_routes(service, access, reads),
         health_routes(service, health),
+        *(() if talker is None else (assistant_routes(talker),)),
     )
     app.state.routers = routes
     for router in routes:

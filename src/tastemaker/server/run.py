@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tastemaker.errors import InputError
 from tastemaker.server.app import ServerSettings, create_app
+from tastemaker.server.assist import Talker
 from tastemaker.server.service import Service
 
 IDLE = 15.0  # seconds that a request may take to come whole
@@ -100,6 +101,7 @@ def serve(
     settings: ServerSettings | None = None,
     announce: Callable[[str], None] = print,
     listener: socket.socket | None = None,
+    talker: Talker | None = None,
 ) -> None:
     """Serve until interrupted; `announce` gets the URL once the address is held (pass `listener` if `bind`
     was called before).
@@ -123,7 +125,7 @@ def serve(
         )
     edge = dataclasses.replace(settings.edge, anywhere=reached)
     access = dataclasses.replace(settings.access, local=not reached)
-    app = create_app(service, dataclasses.replace(settings, edge=edge, access=access))
+    app = create_app(service, dataclasses.replace(settings, edge=edge, access=access), talker=talker)
     grace = max(1, round(settings.recommendations.grace))
     config = uvicorn.Config(
         app,

@@ -29,7 +29,7 @@ STRANGER = (
 )
 ERASED = "'{}' was erased, so this list is for anybody, and is nobody's; go on under another id"
 GONE = "{} of these {} items were taken out of the catalogue since, and are left out"
-_searching = threading.Lock()  # one search at a time: it uses all the cores it may
+SEARCHING = threading.Lock()  # one search at a time: it uses all the cores it may
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ def search(asked: Sequence[Asked], parts: Parts, spare: int) -> list[Slate]:
     queries = [query for query, _ in asked]
     deadlines = [query.deadline for query in queries if query.deadline is not None]
     last = max(deadlines) if len(deadlines) == len(queries) else None
-    with _searching:
+    with SEARCHING:
         found = parts.searcher.answer(queries, last, spare)
     ids = parts.searcher.data.item_ids
     return [

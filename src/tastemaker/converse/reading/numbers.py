@@ -13,12 +13,14 @@ from tastemaker.converse.reading.words import english
 
 NUMBER = r"(\d+(?:[.,]\d+)?)"
 LEAST = (
-    r"(?:at least|no less than|not less than|not below|over|above|from|more than|upwards of|minimum(?:"
+    r"(?:at least|no less than|not less than|not below|over|above|from|more than|more quick than|more fast"
+    r" than|upwards of|minimum(?:"
     r" of)?|min\.?|no slower than|not slower than|faster than|quicker than|no fewer than|north of|longer"
     r" than|newer than|higher than|no cheaper than|>=?)"
 )
 MOST = (
-    r"(?:at most|no more than|not more than|not above|not over|under|below|up to|less than|maximum(?:"
+    r"(?:at most|no more than|not more than|not above|not over|under|below|up to|less than|less quick"
+    r" than|less fast than|maximum(?:"
     r" of)?|max\.?|no faster than|not faster than|slower than|no higher than|cheaper than|fewer than|shorter"
     r" than|lower than|within|not exceeding|south of|<=?)"
 )

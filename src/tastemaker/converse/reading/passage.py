@@ -10,21 +10,27 @@ from dataclasses import dataclass, field, replace
 from tastemaker.converse.constraints import Change
 
 NEGATION = re.compile(
-    r"\b(?:no|not|nothing|never|none of|without|except|but not|excluding|anything but|other than|avoid|skip"
+    r"\b(?:no|not(?! exceeding| above| over| below| under| more| less)|neither|nor|nothing|never|none"
+    r" of|without|except|but not|excluding|anything but|other than|avoid|skip"
     r"|leave out|less of|don'?t (?:want|like|need|play|give|show)(?: me)?|do not"
-    r" (?:want|like|need|play|give|show)|hate|can'?t stand|can'?t bear"
+    r" (?:want|like|need|play|give|show)|hate|can'?t stand|can'?t bear|can'?t be|cannot be|must ?n[o']t"
+    r" be|shouldn'?t be"
     r"|sick of|tired of|enough of|had enough|isn'?t|is not|aren'?t|are not|rather than|instead of|lose"
     r" the|minus|dislike|doesn'?t|allergic to|fed up with)\b[^.;:!?]*$",
     re.IGNORECASE,
 )
 POSITIVE = re.compile(
-    r"\b(?:but|just|only|instead|please give|rather|i want|i'd like|make it|give me|try)\b(?! (?:not|no)\b)",
+    r"\b(?:but|just|only|instead|please give|rather|i want|i'd like|make it|give me|try)\b(?!"
+    r" (?:not|no)\b)|,\s*(?:an?|some)\b",
     re.IGNORECASE,
 )
 PREFER = re.compile(
     r"\b(?:ideally|preferabl[ey]|if possible|if you can|would be nice|a bonus|prefer|maybe|perhaps|wouldn'?t"
     r" mind|leaning towards|bonus points)\b",
     re.IGNORECASE,
+)
+CORRECTION = re.compile(
+    r"\b(?:actually,? no|no,? (?:wait|make|sorry)|wait,? no|i mean|scratch that|or rather)\b", re.IGNORECASE
 )
 INSTEAD = re.compile(
     r"\b(?:instead|i meant?|i said|change (?:it|that|the)|make (?:it|that|them)|switch(?: it)? to|sorry|on"
@@ -55,7 +61,7 @@ class Text:
     def add(self, at: int, change: Change) -> None:
         """Keep a change with the strength and manner that its clause gives it."""
         clause = clause_of(self.whole, at)
-        if change.op == "add" and change.kind == "must" and PREFER.search(clause):
+        if change.op == "add" and change.kind == "must" and PREFER.search(clause_of(self.whole, at, ",")):
             change = replace(change, kind="prefer")
         if change.op == "add" and INSTEAD.search(clause):
             change = replace(change, op="replace")
@@ -105,9 +111,10 @@ def negated(text: str, at: int) -> bool:
     )
 
 
-def clause_of(text: str, at: int) -> str:
-    starts = [hit.end() for hit in re.finditer(r"[.;!?]", text[:at])]
-    end = re.search(r"[.;!?]", text[at:])
+def clause_of(text: str, at: int, more: str = "") -> str:
+    """The words around a place up to the nearest stops, or `more` of them."""
+    starts = [hit.end() for hit in re.finditer(rf"[.;!?{more}]", text[:at])]
+    end = re.search(rf"[.;!?{more}]", text[at:])
     return text[starts[-1] if starts else 0 : at + end.start() if end else len(text)]
 
 

@@ -164,6 +164,13 @@ class Vocabulary:
             and mood not in by_value
         }
 
+    def called(self, name: str) -> str:
+        """A field in one short word where there is one: "tempo" for tempo_bpm."""
+        known = english()["nouns"]
+        return next(
+            (word for word in _words(name) if word in known), " ".join(filter(None, _words(name))) or name
+        )
+
     def scale_for(self, stems: list[str]) -> Scale | None:
         """The ordered field that a comparative speaks of: a number rather than words."""
         fitting = [
@@ -253,7 +260,9 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
     never = r"(?! (?:[a-z]+ )?(?:one|few|bit|little|lot|minute|day|week|year|month|moment|while|hurry)\b)"
     return [
         *forms,
-        (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 7),
+        (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
+        (rf"(?:not|no) {letter}(?! [a-z])", 7),
+        (rf"{letter}(?= or (?-i:[A-G])\b)", 6),
         (rf"(?:{near})(?: is| of|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),
         (rf"{letter}(?=[ -]{MODES}\b)", 8 + more),
@@ -269,7 +278,8 @@ def _parts(said: str, parts: Counter[str]) -> list[tuple[str, int]]:
         telling = (
             word[:1].isupper() and len(bare) > 3 and bare not in chat() and bare not in ENGLISH_STOP_WORDS
         )
-        if telling and parts[bare] == 1:
+        plural = {bare.removesuffix("s"), bare + "s"} & parts.keys() - {bare}
+        if telling and parts[bare] == 1 and not plural:
             stem = re.escape(word.removesuffix("'s").removesuffix("s'"))
             forms.append((rf"{stem}(?:'s|s'?)?".replace("'", "'?"), len(bare)))
     return forms

@@ -12,7 +12,7 @@ from itertools import pairwise
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
 from tastemaker.converse.reading.numbers import Numbers, among
-from tastemaker.converse.reading.passage import RESTART, Text, joined
+from tastemaker.converse.reading.passage import CORRECTION, RESTART, Text, joined
 from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
 from tastemaker.converse.reading.words import english
 
@@ -117,6 +117,7 @@ class Wishes:
                 scale = self.vocabulary.scale_for(stems)
                 if scale is not None:
                     down = (way == "down") != bool(hit[1])
+                    text.changes += [(hit.start(), change) for change in self._instead_of(scale, stems)]
                     for change in self._beyond(scale, down, focus[-1] if focus else None):
                         text.add(hit.start(), replace(change, op="replace"))
         self._excesses(text, focus)
@@ -133,8 +134,20 @@ class Wishes:
                 continue
             way, stems = english()["comparatives"][opposite[hit[1].lower()]]
             scale = self.vocabulary.scale_for(stems)
+            text.changes += (
+                [(hit.start(), change) for change in self._instead_of(scale, stems)] if scale else []
+            )
             for change in self._beyond(scale, way == "down", focus[-1] if focus else None) if scale else ():
                 text.add(hit.start(), replace(change, op="replace"))
+
+    def _instead_of(self, scale: Scale, stems: Sequence[str]) -> list[Change]:
+        """ "Slower" than a fast one lifts the wish for fast: drops of the other scales of the same thing."""
+        others = [
+            name
+            for name in self.vocabulary.scales
+            if name != scale.field and set(name.split("_")) & set(stems)
+        ]
+        return [Change("drop", "must", Clause(name, "eq", "")) for name in others]
 
     def _beyond(self, scale: Scale, down: bool, row: int | None) -> list[Change]:
         value = None if row is None else self.value(row, scale.field)
@@ -181,8 +194,13 @@ class Wishes:
                 groups[-1].append(spot)
             else:
                 groups.append([spot])
-        for group in groups:
+        for place, group in enumerate(groups):
             start, _, surface = group[0]
+            after = next(
+                (other[0][0] for other in groups[place + 1 :] if other[0][2].field == surface.field), None
+            )
+            if after is not None and CORRECTION.search(text.whole[start:after]):
+                continue  # "a waltz, no, make it a hornpipe"
             kind = "must_not" if text.negated(start) else "must"
             values = tuple(dict.fromkeys(spot[2].value for spot in group))
             several = self.vocabulary.fields[surface.field].kind == "words"

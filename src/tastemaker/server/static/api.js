@@ -49,3 +49,29 @@ export const recommend = (body, signal) => call("recommendations", { body, signa
 export const shown = (body) => call("impressions", { body, whom: body.user_id });
 export const send = (events) => call("events", { body: { events }, whom: events[0].user_id });
 export const answer = (body) => call("surveys", { body, whom: body.user_id });
+
+/** The parts of one turn of the conversation, as they come. */
+export async function* talk(body, signal) {
+  let response;
+  try {
+    const token = acting[body.user_id];
+    const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+    response = await fetch("assist", { method: "POST", headers, body: JSON.stringify(body), signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Trouble("The server does not answer.", "Check that it is running, then try again.");
+  }
+  if (!response.ok) {
+    const problem = await response.json().catch(() => ({}));
+    throw new Trouble(problem.error || `The server answered ${response.status}.`, problem.remedy || "Try again.", response.status);
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let waiting = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const events = (waiting + value).split("\n\n");
+    waiting = events.pop();
+    for (const event of events) yield JSON.parse(event.replace(/^data: /, ""));
+  }
+}

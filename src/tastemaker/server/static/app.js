@@ -11,6 +11,7 @@ import * as player from "./player.js";
 import { Session, actFor, arrive, visitorHistory, visitorId } from "./session.js";
 import * as start from "./start.js";
 import * as survey from "./survey.js";
+import * as talk from "./talk.js";
 import { setUpTheme } from "./theme.js";
 
 const K = 12;
@@ -69,6 +70,7 @@ async function begin() {
     survey.setUp(trouble);
     player.setUp(fields, heard, (row) => toast(`“${brief(row.item)}” cannot be played.`));
     data.setUp(trouble, erased);
+    talk.setUp(fields, actions, trouble);
     const wanted = address.get("user");
     await start.setUp(info, fields, open, trouble);
     data.show();
@@ -115,6 +117,7 @@ async function open(user, seeds) {
     document.title = `${$("for-whom").textContent} – Tastemaker`;
     $("past").replaceChildren();
     drawPast();
+    talk.open(session.id);
     filters.draw(fields, session.filters, () => refresh(null));
     $("changes").textContent = "";
     cards.skeleton(K);
@@ -217,7 +220,7 @@ function heard(row, share) {
 }
 
 setUpTheme($("theme"));
-listenToKeys({ ...actions, undo: () => undo(), why: cards.toggleWhy, question: () => survey.isOpen() && $("survey-scale").children[2].focus(), search: () => { home(); $("query").focus(); } });
+listenToKeys({ ...actions, undo: () => undo(), why: cards.toggleWhy, question: () => survey.isOpen() && $("survey-scale").children[2].focus(), talk: talk.focus, search: () => { home(); $("query").focus(); } });
 $("toast-undo").addEventListener("click", () => undo(undoable ?? undefined));
 $("change").addEventListener("click", home);
 $("home").addEventListener("click", (event) => {

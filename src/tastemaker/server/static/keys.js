@@ -14,7 +14,7 @@ function native({ key, target }) {
   return !nowhere || key === "ArrowUp" || key === "ArrowDown";
 }
 
-export function listenToKeys({ play, like, refuse, undo, why, search, question }) {
+export function listenToKeys({ play, like, refuse, undo, why, search, question, talk }) {
   const onCard = (act) => () => cards.currentRow() && act(cards.currentRow());
   const keys = {
     j: () => cards.step(1),
@@ -29,6 +29,7 @@ export function listenToKeys({ play, like, refuse, undo, why, search, question }
     w: onCard((row) => why(row.item_id)),
     u: undo,
     q: question,
+    c: talk,
   };
   const help = $("help");
   $("help-open").addEventListener("click", () => help.showModal());

@@ -1,0 +1,1 @@
+"""The assistant measured on people: their conversations, and requests in many voices."""

@@ -1,0 +1,329 @@
+"""The assistant of a workspace: conversations by id, one turn at a time, with a model or without."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tastemaker.assist.desk import Desk, event_name
+from tastemaker.assist.gate import Gate
+from tastemaker.assist.offline import answer
+from tastemaker.assist.parts import Done, Notice, Part, Question, Text
+from tastemaker.assist.ranking import Ranker
+from tastemaker.assist.shelf import Embed, Floats, Shelf
+from tastemaker.assist.state import State, chip_name
+from tastemaker.converse.catalogue import Catalogue
+from tastemaker.converse.claims import HIDDEN
+from tastemaker.corpus.events import Histories
+from tastemaker.encoders.text import fit_tfidf
+from tastemaker.errors import InputError
+from tastemaker.flows.converse.catalogue import build_catalogue
+from tastemaker.flows.data import item_texts
+from tastemaker.flows.deploy import in_service
+from tastemaker.retrieve.allow import allow, mask
+from tastemaker.serving.query import Evidence, Happened, Unknown
+from tastemaker.serving.serve import SEARCHING, Parts
+from tastemaker.store import Workspace
+
+if TYPE_CHECKING:
+    from tastemaker.assist.model import Model
+    from tastemaker.serving.service import WorkspaceService
+
+log = logging.getLogger("tastemaker.assist")
+SENTENCE = 384  # width of the sentence encoder's vectors
+BEAM = 50  # candidates of the model that a person's past speaks for
+DEPTH = 15.0  # ranks after which their voice has faded to a third
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one turn and one person may use. seconds, calls, tokens: of a model in a turn; letters: of a
+    message.
+
+    conversations: kept in memory, the oldest go. turns: of a person in an hour.
+    """
+
+    seconds: float = 20.0
+    calls: int = 6
+    tokens: int = 12_000
+    letters: int = 10_000
+    conversations: int = 1_000
+    turns: int = 600
+
+
+class Library:
+    """What one deployment knows: the shelf, its ranker, and its people."""
+
+    def __init__(self, workspace: Workspace, service: WorkspaceService) -> None:
+        self.service, self.parts = service, service.parts
+        data = self.parts.searcher.data
+        try:
+            catalogue = build_catalogue(workspace, data)
+        except InputError:  # titles and texts alone: it works by words
+            titles = tuple(
+                title or f"item {row + 1}" for row, title in enumerate(data.items["title"].to_pylist())
+            )
+            ids, counts = tuple(data.item_ids), np.asarray(data.training_counts, np.int64)
+            creators = tuple(data.items["creator"].to_pylist())
+            catalogue = Catalogue(ids, titles, ((),) * len(ids), creators, ids, {}, counts)
+        texts = item_texts(data.items)
+        embed, vectors = encoder(workspace, texts)
+        self.shelf = Shelf.of(catalogue, texts, embed, vectors)
+        self.ranker = Ranker(self.shelf)
+        self._past = lru_cache(maxsize=256)(self._follows)
+
+    def warm(self) -> None:
+        """Build what the first message would wait for."""
+        shelf = self.shelf
+        for part in (
+            shelf.claims,
+            shelf.lexical,
+            shelf.makers,
+            shelf.priors,
+            shelf.stems,
+            shelf.values,
+            shelf.wishes,
+        ):
+            assert part is not None
+        shelf.embed(["hello"])
+
+    def history(self, user_id: str | None) -> tuple[tuple[int, ...], frozenset[int]]:
+        if user_id is None:
+            return (), frozenset()
+        profile, index = self.parts.people.profile(user_id), self.parts.searcher.data.index
+        wanted = tuple(index[item] for item in profile.history if item in index)
+        return wanted, frozenset(index[item] for item in profile.unwanted if item in index)
+
+    def past(self, rows: Sequence[int], keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats | None:
+        return self._past(tuple(rows), np.packbits(keep).tobytes())
+
+    def _follows(self, rows: tuple[int, ...], kept: bytes) -> Floats | None:
+        """(N,) from 1 for the item that the model puts first after these, falling with its rank."""
+        searcher = self.parts.searcher
+        keep = np.unpackbits(np.frombuffer(kept, np.uint8), count=len(self.shelf)).astype(bool)
+        if not keep.any():
+            return None
+        allowed = allow(searcher.trie, mask(searcher.trie, keep))
+        with SEARCHING:
+            best = searcher.candidates(
+                Histories.of_lists([list(rows)]), [allowed], min(BEAM, int(keep.sum()))
+            )[0]
+        scores = np.zeros(len(self.shelf), np.float32)
+        scores[best.items] = np.exp(-np.arange(len(best.items)) / DEPTH)
+        return scores
+
+    def reasons(self, row: int, history: Sequence[int]) -> Sequence[Evidence]:
+        ids = self.shelf.catalogue.item_ids
+        return self.parts.explainer.evidence(ids[row], [ids[other] for other in history])
+
+    def happened(self, user_id: str, row: int, kind: str) -> None:
+        value = 1.0 if kind == "play" else None
+        event = Happened(event_name(), user_id, kind, self.shelf.catalogue.item_ids[row], value=value)
+        self.service.add_events([event])
+
+    def item(self, row: int) -> Mapping[str, Any]:
+        return dict(self.parts.explainer.items[self.shelf.catalogue.item_ids[row]])
+
+    def known(self, user_id: str) -> list[dict[str, Any]]:
+        try:
+            return self.service.history(user_id)
+        except Unknown:
+            return []
+
+    def forget(self, user_id: str) -> None:
+        self.service.forget(user_id)
+
+
+def encoder(workspace: Workspace, texts: Sequence[str]) -> tuple[Embed, Floats | None]:
+    """The sentence encoder with the deployment's own vectors, or TF-IDF where there is none."""
+    from tastemaker.lm.sentences import sentence_encoder
+
+    vectors = in_service(workspace).text_vectors()
+    embed = sentence_encoder(workspace.root / "cache")
+    if embed is not None and vectors.shape[1] == SENTENCE:
+        missing = np.flatnonzero(~vectors.any(axis=1))
+        if 0 < len(missing) <= 256:  # items that came after training
+            vectors[missing] = embed([texts[row] or "?" for row in missing.tolist()])
+        return embed, np.asarray(vectors, np.float32)
+    own = [text or "?" for text in texts]
+    tfidf, rows = fit_tfidf(own, seed=workspace.settings.seed)
+    return tfidf.transform, np.asarray(rows, np.float32)
+
+
+@dataclass
+class _Conversation:
+    state: State
+    lock: threading.Lock
+    handles: list[int]
+
+
+class Assistant:
+    """Talks about one workspace. model: `NAME@URL` of an OpenAI-compatible endpoint, or None for rules alone.
+
+    Safe to call from several threads; turns of one conversation come one after another.
+    """
+
+    def __init__(
+        self, service: WorkspaceService, model: Model | None = None, limits: Limits = Limits()
+    ) -> None:
+        self.service, self.model, self.limits = service, model, limits
+        self._guard = threading.Lock()
+        self._building = threading.Lock()
+        self._library: tuple[Parts, Library] | None = None
+        self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
+        self._turns: dict[str, list[float]] = {}
+
+    @classmethod
+    def open(cls, workspace: str | Path, model: str | None = None, limits: Limits = Limits()) -> Assistant:
+        """The assistant of a trained workspace. Raises InputError and ArtifactError as `serve` does."""
+        from tastemaker.assist.model import Model
+        from tastemaker.serving.service import WorkspaceService
+
+        service = WorkspaceService(Workspace.open(Path(workspace)))
+        return cls(service, Model.of(model) if model else None, limits)
+
+    def library(self) -> Library:
+        """What the deployment in service knows; built once for each."""
+        parts = self.service.parts
+        with self._building:
+            if self._library is None or self._library[0] is not parts:
+                library = Library(self.service.workspace, self.service)
+                library.warm()
+                self._library = parts, library
+            return self._library[1]
+
+    def respond(
+        self,
+        message: str,
+        conversation_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        remove: Sequence[str] = (),
+        feedback: Mapping[str, str] | None = None,
+        stored: bool = False,
+    ) -> Iterator[Part]:
+        """The parts of one turn, as they come.
+
+        conversation_id: from an earlier turn's `done`; a new conversation without. user_id: who talks;
+        nothing is kept about nobody. remove: names of chips to take back. feedback: item id -> like, skip or
+        play, of a button.
+
+        Raises
+        ------
+        InputError
+            for a message that is too long, a conversation of another person, or too many turns.
+        """
+        started = time.monotonic()
+        message = HIDDEN.sub("", message).strip()
+        if len(message) > self.limits.letters:
+            raise InputError(
+                f"the message has {len(message):,} letters; send at most {self.limits.letters:,}"
+            )
+        library = self.library()
+        held = self._conversation(conversation_id, user_id)
+        self._count(user_id or held.state.conversation_id)
+        with held.lock:
+            gate = Gate(library.shelf, held.state)
+            desk = Desk(library.shelf, library.ranker, library, held.state, gate)
+            degraded, usage = False, {"seconds": 0.0}
+            try:
+                self._take_back(desk, remove)
+                self._button(desk, feedback or {}, stored)
+                if message or remove:
+                    for part in self._plan(message, desk, held.handles):
+                        if isinstance(part, Done):
+                            degraded, usage = part.degraded, {**usage, **part.usage}
+                        elif (allowed := gate.pass_on(part)) is not None:
+                            yield allowed
+                elif not feedback:
+                    yield Question("What would you like?", ())
+            except InputError as error:
+                yield Notice(f"{error}")
+            finally:
+                held.state = desk.state
+        usage["seconds"] = round(time.monotonic() - started, 3)
+        versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
+        yield Done(held.state.conversation_id, versions, degraded, usage)
+
+    def _plan(self, message: str, desk: Desk, handles: list[int]) -> Iterator[Part]:
+        if self.model is None or not message:
+            yield from answer(message or "more", desk)
+            return
+        from tastemaker.assist.model import Failed
+
+        start, said_so_far = desk.state, False
+        try:
+            for part in self.model.answer(message, desk, handles, self.limits):
+                said_so_far = said_so_far or isinstance(part, Text)
+                yield part
+        except Failed as error:
+            log.warning("the model failed (%s); rules answer", error)
+            yield Notice("The language model did not answer; simple rules do instead.")
+            if not said_so_far:
+                desk.state = desk.gate.state = start
+            yield from answer(message, desk)
+            yield Done("", degraded=True)
+
+    def _conversation(self, name: str | None, user_id: str | None) -> _Conversation:
+        with self._guard:
+            held = self._conversations.get(name or "")
+            if (
+                held is not None
+                and held.state.user_id
+                and self.service.parts.people.forgotten(held.state.user_id)
+            ):
+                del self._conversations[held.state.conversation_id]
+                held = None
+            if held is not None and held.state.user_id not in (None, user_id):
+                raise InputError(
+                    "this conversation is another person's; begin one of your own, without conversation_id"
+                )
+            if held is None:
+                state = State(user_id=user_id) if name is None else State(name[:80], user_id)
+                held = _Conversation(state, threading.Lock(), [])
+                self._conversations[state.conversation_id] = held
+            elif user_id is not None and held.state.user_id is None:
+                held.state = replace(held.state, user_id=user_id)
+            self._conversations.move_to_end(held.state.conversation_id)
+            while len(self._conversations) > self.limits.conversations:
+                self._conversations.popitem(last=False)
+            return held
+
+    def _count(self, who: str) -> None:
+        """One more turn of this person; refused past the limit of an hour."""
+        now = time.monotonic()
+        with self._guard:
+            recent = [moment for moment in self._turns.get(who, ()) if moment > now - 3600]
+            if len(recent) >= self.limits.turns:
+                raise InputError(f"{self.limits.turns} turns in an hour are the most; go on later")
+            self._turns[who] = [*recent, now]
+            if len(self._turns) > 10 * self.limits.conversations:
+                self._turns.pop(next(iter(self._turns)))
+
+    def _take_back(self, desk: Desk, names: Sequence[str]) -> None:
+        if names:
+            gone = {each for name in names for each in name.split("\n")}
+            left = tuple(c for c in desk.state.active if chip_name(c) not in gone)
+            desk.change(active=left, messages=() if not left else desk.state.messages)
+
+    def _button(self, desk: Desk, feedback: Mapping[str, str], stored: bool) -> None:
+        for item, kind in feedback.items():
+            if kind not in ("like", "skip", "play"):
+                raise InputError(f"feedback '{kind[:40]}' is not known; send like, skip or play")
+            row = desk.shelf.catalogue.row.get(item)
+            if row is None:
+                raise InputError(f"item '{item[:80]}' is not in the catalogue; send an id that was shown")
+            desk.feedback((row,), kind, keep=not stored)
+
+    def close(self) -> None:
+        """Close the workspace's database."""
+        self.service.close()

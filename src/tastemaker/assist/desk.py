@@ -1,0 +1,283 @@
+"""What the assistant can do for one person in one conversation; both planners and every tool go through
+it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any, Protocol
+
+import numpy as np
+
+from tastemaker.assist.gate import Gate
+from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
+from tastemaker.assist.ranking import Evidence, Ranker, free
+from tastemaker.assist.shelf import Floats, Shelf
+from tastemaker.assist.state import REMEMBERED, State, chip_name, label
+from tastemaker.converse.constraints import Constraint, adhere, demands, granted, relaxations
+from tastemaker.converse.reading.vocabulary import spoken
+from tastemaker.serving.query import Evidence as Reason
+
+SHOWN = 3  # items of an answer
+CLOSEST = 3
+FEEDBACK = {"like": "like", "skip": "skip", "play": "play"}
+
+
+class People(Protocol):
+    """What is known of people, and where what they do is kept; see `assist.assistant`."""
+
+    def history(self, user_id: str | None) -> tuple[tuple[int, ...], frozenset[int]]:
+        """Rows they want, oldest first, and rows they do not."""
+
+    def past(self, rows: Sequence[int], keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats | None:
+        """(N,) how well each kept item follows these, by the model; None where nobody can say."""
+
+    def reasons(self, row: int, history: Sequence[int]) -> Sequence[Reason]:
+        """Evidence for an item in a history."""
+
+    def happened(self, user_id: str, row: int, kind: str) -> None:
+        """Keep what they did."""
+
+    def item(self, row: int) -> Mapping[str, Any]:
+        """What there is to show of an item."""
+
+    def known(self, user_id: str) -> list[dict[str, Any]]:
+        """Everything kept about them."""
+
+    def forget(self, user_id: str) -> None:
+        """Erase them."""
+
+
+@dataclass
+class Desk:
+    """One turn's workplace. `state` is replaced as the turn goes on; `gate` knows what may leave."""
+
+    shelf: Shelf
+    ranker: Ranker
+    people: People
+    state: State
+    gate: Gate
+
+    def change(self, **changes: Any) -> None:
+        """Another state from here on."""
+        self.state = replace(self.state, **changes)
+        self.gate.state = self.state
+
+    def fitting(self, again: bool = False) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Rows that meet every demand and were not shown yet, or `again` all that meet them."""
+        holds = adhere(self.state.active, self.shelf.match, len(self.shelf)).holds
+        _, unwanted = self.people.history(self.state.user_id)
+        barred = frozenset(self.state.disliked) | unwanted | (frozenset() if again else self.state.barred)
+        keep = np.zeros(len(self.shelf), bool)
+        keep[free(len(self.shelf), barred)] = True
+        return np.flatnonzero(holds & keep)
+
+    def ranked(
+        self, rows: np.ndarray[Any, np.dtype[np.int64]], k: int, like: Sequence[int] = ()
+    ) -> list[int]:
+        """The k best of the rows for what was said, liked and done before; `like`: rows to be similar to."""
+        state = self.state
+        history, _ = self.people.history(state.user_id)
+        keep = np.zeros(len(self.shelf), bool)
+        keep[rows] = True
+        past = self.people.past((*history, *state.liked), keep) if history or state.liked else None
+        soft = [c for c in state.active if c.kind == "prefer"]
+        granting = sum(
+            ((granted(replace(c, kind="must"), self.shelf.match) == 1).astype(np.float32) for c in soft),
+            np.zeros(len(self.shelf), np.float32),
+        )
+        evidence = Evidence(
+            state.messages[-REMEMBERED:],
+            tuple(dict.fromkeys((*state.liked, *like))),
+            state.disliked,
+            past,
+            granting if soft else None,
+        )
+        if not like:
+            return self.ranker.rank(evidence, rows, k)
+        near = self.shelf.vectors @ self.shelf.vectors[list(like)].mean(axis=0)
+        shared = np.array([self._shared(row, like) for row in rows], np.float32)
+        scores = 0.3 * self.ranker.scores(replace(evidence, messages=()))[rows] + 4 * near[rows] + 2 * shared
+        keepers = [int(row) for row in rows[np.argsort(-scores, kind="stable")] if int(row) not in like]
+        return keepers[:k]
+
+    def _shared(self, row: int, others: Sequence[int]) -> float:
+        """The mean share of facts that an item has in common with others."""
+        names = [name for name, known in self.shelf.catalogue.fields.items() if known.kind != "number"]
+        columns = self.shelf.catalogue.columns
+        pairs = [(columns[name][row], columns[name][other]) for other in others for name in names]
+        both = [(a, b) for a, b in pairs if a is not None and b is not None]
+        same = sum(
+            bool(set(a) & set(b)) if isinstance(a, tuple) and isinstance(b, tuple) else a == b
+            for a, b in both
+        )
+        return same / max(len(both), 1)
+
+    def understood(self) -> Understood:
+        """Chips of the constraints that stand, and how many items meet the demands."""
+        chips = tuple(
+            {
+                "name": chip_name(c),
+                "label": label(c, self.shelf.vocabulary),
+                "kind": c.kind,
+                "field": c.clause.field,
+            }
+            for c in self.state.active
+        )
+        fits = (
+            int(adhere(self.state.active, self.shelf.match, len(self.shelf)).holds.sum())
+            if demands(self.state.active)
+            else None
+        )
+        return Understood(chips, fits)
+
+    def items(self, rows: Sequence[int], closest: bool = False) -> list[tuple[Item, list[Explanation]]]:
+        """The rows as parts, each with why; from here on they are what was shown."""
+        self.gate.allow(rows, closest)
+        self.change(
+            shown=tuple(rows),
+            seen=tuple(dict.fromkeys((*self.state.seen, *rows))),
+            focus=rows[0] if rows else self.state.focus,
+        )
+        asked = demands(self.state.active)
+        parts = []
+        for place, row in enumerate(rows):
+            unmet = tuple(
+                label(c, self.shelf.vocabulary) for c in asked if granted(c, self.shelf.match)[row] != 1
+            )
+            parts.append((self.item(row, str(place + 1), unmet), self.explain(row)))
+        return parts
+
+    def item(self, row: int, handle: str, unmet: tuple[str, ...] = ()) -> Item:
+        """An item as it is shown."""
+        catalogue = self.shelf.catalogue
+        facts = dict(catalogue.facts(row))
+        return Item(
+            catalogue.item_ids[row],
+            handle,
+            self.shelf.title(row),
+            catalogue.creators[row],
+            facts,
+            self.people.item(row),
+            unmet,
+        )
+
+    def explain(self, row: int) -> list[Explanation]:
+        """Why this item: each claim with the evidence it rests on; none where nothing says so."""
+        shelf, state = self.shelf, self.state
+        item = shelf.catalogue.item_ids[row]
+        reasons: list[Explanation] = []
+        granted_here = [c for c in state.active if granted(c, shelf.match)[row] == 1]
+        if granted_here:
+            said = ", ".join(
+                label(replace(c, kind="must" if c.kind == "prefer" else c.kind), shelf.vocabulary)
+                for c in granted_here
+            )
+            reasons.append(
+                Explanation(
+                    item, f"as you asked: {said}", "attribute", tuple(chip_name(c) for c in granted_here)
+                )
+            )
+        newest = state.messages[-1:] and self.ranker.named(state.messages[-1])
+        for named in newest or ():
+            if row in named.rows and named.sure >= 0.4:
+                word = "its title" if named.role == "title" else f"by {shelf.catalogue.creators[row]}"
+                reasons.append(Explanation(item, f"you named {word}", "words", (named.name,)))
+                break
+        history, _ = self.people.history(state.user_id)
+        for rows, kind in ((state.liked, "similarity"), (history, "history")):
+            for reason in self.people.reasons(row, rows)[:1] if rows else ():
+                reasons.append(Explanation(item, reason.text, kind, (reason.item_id,)))
+        if (
+            not reasons
+            and shelf.catalogue.played.any()
+            and shelf.catalogue.played[row] >= np.quantile(shelf.catalogue.played, 0.9)
+        ):
+            reasons.append(
+                Explanation(
+                    item, f"others chose it often: {int(shelf.catalogue.played[row])} times", "popularity"
+                )
+            )
+        return reasons
+
+    def nothing(self) -> NothingFits | None:
+        """The counted ways out, where no item meets the demands; None where one does."""
+        asked = demands(self.state.active)
+        if not asked or adhere(self.state.active, self.shelf.match, len(self.shelf)).holds.any():
+            return None
+        vocabulary, shelf = self.shelf.vocabulary, self.shelf
+        single = relaxations(self.state.active, shelf.match, shelf.catalogue.family_codes, ())
+        counts = [((demand,), count) for demand, count in single] or self._pairs(asked)
+        ways = tuple(
+            {
+                "label": " and ".join(label(c, vocabulary) for c in group),
+                "name": "\n".join(chip_name(c) for c in group),
+                "count": count,
+            }
+            for group, count in counts[:6]
+        )
+        said = " and ".join(label(c, self.shelf.vocabulary) for c in asked)
+        return NothingFits(
+            f"Nothing here is {said}." if len(said) < 300 else "Nothing here is all of that.", ways
+        )
+
+    def _pairs(self, asked: Sequence[Constraint]) -> list[tuple[tuple[Constraint, ...], int]]:
+        """Pairs of demands without which something fits, and how many; most first."""
+        counts = []
+        for pair in combinations(asked[:8], 2):
+            rest = [c for c in self.state.active if c not in pair]
+            counts.append((pair, int(adhere(rest, self.shelf.match, len(self.shelf)).holds.sum())))
+        return sorted((entry for entry in counts if entry[1]), key=lambda entry: -entry[1])
+
+    def closest(self) -> list[int]:
+        """The items that miss fewest demands, best first."""
+        adherence = adhere(self.state.active, self.shelf.match, len(self.shelf))
+        _, unwanted = self.people.history(self.state.user_id)
+        rows = free(len(self.shelf), frozenset(self.state.disliked) | unwanted)
+        fewest = rows[adherence.failures[rows] == adherence.failures[rows].min()]
+        return self.ranked(fewest, CLOSEST)
+
+    def feedback(self, rows: Sequence[int], kind: str, keep: bool = True) -> None:
+        """A like, a skip or a play of this person: counts here, and is kept where they have a name."""
+        liked, disliked = self.state.liked, self.state.disliked
+        if kind == "skip":
+            liked, disliked = (
+                tuple(r for r in liked if r not in rows),
+                tuple(dict.fromkeys((*disliked, *rows))),
+            )
+        elif kind == "like":
+            liked, disliked = (
+                tuple(dict.fromkeys((*liked, *rows))),
+                tuple(r for r in disliked if r not in rows),
+            )
+        self.change(liked=liked, disliked=disliked)
+        for row in rows if keep and self.state.user_id is not None else ():
+            self.people.happened(str(self.state.user_id), row, FEEDBACK[kind])
+
+    def told(self, row: int, names: Sequence[str]) -> str:
+        """What is known of an item, in one clause a field; says so where it is not known."""
+        parts = []
+        for name in names:
+            value = (
+                self.shelf.fact(row, name)
+                if name in self.shelf.catalogue.columns
+                else self.shelf.catalogue.creators[row]
+            )
+            noun = self.shelf.vocabulary.called(name)
+            parts.append(f"{noun}: not known" if value is None else f"{noun}: {said(value)}")
+        return "; ".join(parts)
+
+
+def said(value: Any) -> str:
+    """A fact's value in words."""
+    if isinstance(value, tuple):
+        return ", ".join(spoken(word) for word in value)
+    return f"{value:g}" if isinstance(value, int | float) else spoken(str(value))
+
+
+def event_name() -> str:
+    """An id for an event of the assistant."""
+    return "a-" + secrets.token_hex(8)

@@ -1,0 +1,374 @@
+"""The planner without a model: it reads free words, answers from facts, asks when it does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from tastemaker.assist.desk import SHOWN, Desk, said
+from tastemaker.assist.parts import Notice, Part, Question, Text
+from tastemaker.assist.ranking import telling
+from tastemaker.assist.state import label
+from tastemaker.assist.understand import Understanding, understand
+from tastemaker.converse.constraints import Change, Clause, adhere
+from tastemaker.converse.reading.vocabulary import Scale
+from tastemaker.converse.reading.wishes import settle
+from tastemaker.converse.reading.words import english
+
+SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
+SURE_OF_WORDS = 0.3  # cosine from which words are about something here
+YES = re.compile(
+    r"^\s*(?:yes|yeah|yep|sure|please do|do it|ok(?:ay)?|confirm|yes,? erase\b.*)[\s.!]*(?:erase.*)?$",
+    re.IGNORECASE,
+)
+CHATTER = {
+    "who": (
+        "I am the assistant of this catalogue: a program that reads what you write and looks things up here."
+    ),
+    "weather": "All well here, thank you. What are you in the mood for?",
+    "bye": "Goodbye, and come back any time.",
+    "greet": "Hello. What are you in the mood for?",
+    "thanks": "You are welcome.",
+}
+
+
+def answer(message: str, desk: Desk) -> Iterator[Part]:
+    """The parts of one turn."""
+    if desk.state.asked == "erase":
+        yield from _erase(message, desk)
+        return
+    named = desk.ranker.named(message)
+    read = understand(message, desk.state, desk.shelf, named)
+    desk.change(messages=(*desk.state.messages, message[:2000]), asked="")
+    for act, reply in _PERSONAL.items():
+        if act in read.acts and not read.wants:
+            yield from reply(desk)
+            return
+    if {"like", "skip", "unlike"} & set(read.acts):
+        yield from _opinion(read, desk)
+    if (
+        read.superlative
+        or read.about
+        or read.check
+        or read.describe
+        or read.asks
+        or (set(read.acts) & {"explain", "compare", "count"} and not read.wants)
+    ):
+        yield from _question(read, desk)
+        return
+    if not read.wants:
+        small = next((act for act in CHATTER if act in read.acts), "")
+        if small and not {"like", "skip"} & set(read.acts):
+            yield Text(CHATTER[small])
+        return
+    yield from _wish(message, read, desk)
+
+
+def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
+    before = desk.state.active
+    active = settle(before, read.heard, desk.shelf.kinds)
+    if read.heard.restart:
+        desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])
+    desk.change(active=active)
+    guesses = (
+        _guesses(read, desk) if not read.heard.changes and not read.like and "more" not in read.acts else []
+    )
+    if guesses:
+        desk.change(
+            active=settle(
+                desk.state.active,
+                replace(read.heard, restart=False, changes=tuple(guesses)),
+                desk.shelf.kinds,
+            )
+        )
+    yield desk.understood()
+    if _lost(message, read, desk, bool(guesses)):
+        yield from _ask(desk)
+        return
+    nothing = desk.nothing()
+    if nothing is not None:
+        yield nothing
+        rows = desk.closest()
+        if rows:
+            yield Text("The closest there are, with what they miss:")
+            yield from _shown(desk, rows, closest=True)
+        return
+    titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
+    rows_now = desk.fitting()
+    if not len(rows_now) and len(desk.fitting(again=True)):
+        yield Text("You have seen all that fits; here they are again.")
+        rows_now = desk.fitting(again=True)
+    if not len(rows_now):
+        yield Text("There is nothing left that you have not turned down.")
+        return
+    yield Text(_lead(read, desk, len(rows_now), bool(guesses)))
+    rows = desk.ranked(rows_now, SHOWN, read.like)
+    if titled and not read.like:
+        holds = adhere(desk.state.active, desk.shelf.match, len(desk.shelf)).holds
+        own = [row for row in titled if holds[row]]
+        rows = [*own, *(row for row in rows if row not in own)][:SHOWN]
+    yield from _shown(desk, rows)
+
+
+def _shown(desk: Desk, rows: list[int], closest: bool = False) -> Iterator[Part]:
+    for item, reasons in desk.items(rows, closest):
+        yield item
+        yield from reasons
+
+
+def _lead(read: Understanding, desk: Desk, fits: int, guessed: bool) -> str:
+    """What was understood, in one sentence, before the items."""
+    wishes = [label(c, desk.shelf.vocabulary) for c in desk.state.active]
+    if read.like:
+        titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in read.like[:3])
+        tail = f", and {'; '.join(wishes)}" if wishes else ""
+        return f"Like {titles}{tail}:"
+    if guessed:
+        return f"I take that as {'; '.join(wishes)}. Tell me if I am wrong:"
+    if wishes:
+        count = "1 fits" if fits == 1 else f"{fits:,} fit"
+        return f"{'; '.join(wishes)[:400]}: {count}."
+    if any(name.sure >= 0.4 for name in read.named):
+        return "Here is what goes by that name, and what is near:"
+    if "more" in read.acts:
+        return "Some more:"
+    return "By your words, these come closest:" if telling(desk.state.messages[-1]) else "For you:"
+
+
+def _guesses(read: Understanding, desk: Desk) -> list[Change]:
+    """What the sentence encoder takes the unread words to mean: at most two values, softly wished."""
+    phrase = " ".join(word for word in re.findall(r"[^\W\d_]+", read.heard.left) if telling(word))
+    if not phrase or read.named or read.heard.moods or read.heard.restart:
+        return []
+    table, values = desk.shelf.values
+    if not len(values):
+        return []
+    cosines = table @ np.nan_to_num(desk.shelf.embed([phrase])[0])
+    fields: dict[str, Change] = {}
+    for place in np.argsort(-cosines)[:4]:
+        name, value = values[place]
+        if cosines[place] >= SURE_OF_MEANING and name not in fields:
+            cmp = "contains" if desk.shelf.kinds[name] == "words" else "eq"
+            fields[name] = Change("add", "prefer", Clause(name, cmp, value))
+    return list(fields.values())[:2]
+
+
+def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
+    """Whether nothing of the message was understood: no wish, name, likeness, mood, nor words about anything
+    here.
+    """
+    if guessed or read.heard.changes or read.heard.restart or read.heard.moods or read.like or read.rows:
+        return False
+    if "more" in read.acts or {"like", "skip"} & set(read.acts) or any(n.sure >= 0.4 for n in read.named):
+        return False
+    if not telling(message):
+        return not message.strip() or not re.search(r"\w", message)
+    words = desk.shelf.lexical.search([message])[0].max() > 0
+    return (
+        not words
+        and float((desk.shelf.vectors @ np.nan_to_num(desk.shelf.embed([message[:500]])[0])).max())
+        < SURE_OF_WORDS
+    )
+
+
+def _ask(desk: Desk) -> Iterator[Part]:
+    fields = [
+        known
+        for known in desk.shelf.catalogue.fields.values()
+        if known.kind != "number" and known.coverage >= 0.3
+    ]
+    fields.sort(key=lambda known: -known.coverage * min(len(known.values), 12))
+    if fields:
+        known = fields[0]
+        noun = desk.shelf.vocabulary.called(known.name)
+        yield Question(f"I did not catch that. What {noun} would you like?", tuple(known.values[:5]))
+    else:
+        yield Question("I did not catch that. Which title, name or subject are you after?", ())
+
+
+def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
+    kind = "like" if "like" in read.acts else "skip"
+    rows = read.rows or ((desk.state.focus,) if desk.state.focus is not None else ())
+    if (
+        kind == "like"
+        and not read.rows
+        and len(desk.state.shown) > 1
+        and re.search(r"\b(?:ones|picks|choices|finds)\b", desk.state.messages[-1], re.I)
+    ):
+        rows = desk.state.shown
+    if not rows:
+        return
+    desk.feedback(rows, "skip" if "unlike" in read.acts else kind)
+    titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[:3])
+    yield Text(f"Noted: you like {titles}." if kind == "like" else f"Left out from now on: {titles}.")
+
+
+def _question(read: Understanding, desk: Desk) -> Iterator[Part]:
+    """Questions are answered from the facts of the items they are about."""
+    shelf, state = desk.shelf, desk.state
+    rows = read.rows or ((state.focus,) if state.focus is not None else state.shown[:1])
+    if "count" in read.acts:
+        wished = settle(() if read.heard.changes else state.active, read.heard, shelf.kinds)
+        count = int(adhere(wished, shelf.match, len(shelf)).holds.sum())
+        what = "; ".join(label(c, shelf.vocabulary) for c in wished) or "in all"
+        yield Text(f"{count:,}: {what}.")
+        return
+    if not rows:
+        yield Question("Which one do you mean? Nothing was shown yet.", ())
+        return
+    desk.gate.allow(rows)
+    if read.superlative:
+        yield from _end_of_scale(read, desk, rows if len(rows) > 1 else state.shown)
+        return
+    if "compare" in read.acts and not read.about:
+        yield from _compared(desk, rows if len(rows) > 1 else state.shown)
+        return
+    desk.change(focus=rows[-1])
+    for row in rows[:3]:
+        title = f"“{shelf.title(row)}”"
+        if "explain" in read.acts and not read.about:
+            reasons = desk.explain(row)
+            yield Text(
+                f"{title}:"
+                if reasons
+                else f"Nothing I could point at speaks for {title}; it came by likeness of the text alone."
+            )
+            yield from reasons
+        elif read.check:
+            yield Text(_checked(read, desk, row))
+        elif read.about:
+            yield Text(f"{title}: {desk.told(row, read.about)}.")
+        elif not read.describe:
+            yield Text(f"I have no such fact about {title}.")
+        else:
+            facts = desk.told(row, [name for name, _ in shelf.catalogue.facts(row)])
+            about = shelf.texts[row][:300]
+            creator = shelf.catalogue.creators[row]
+            by = f" ({creator})" if creator else ""
+            yield Text(f"{title}{by}: {facts or about}.")
+
+
+def _checked(read: Understanding, desk: Desk, row: int) -> str:
+    """Yes or no, with the fact."""
+    shelf, title = desk.shelf, f"“{desk.shelf.title(row)}”"
+    answers = []
+    for name, value in read.heard.values:
+        clause = Clause(name, "contains" if shelf.kinds[name] == "words" else "eq", value)
+        hit = int(shelf.match([clause])[row])
+        known = "not known" if hit < 0 else said(shelf.fact(row, name))
+        noun = shelf.vocabulary.called(name)
+        answers.append(
+            f"{'Yes' if hit == 1 else 'No' if hit == 0 else 'I cannot say'}: {title}: {noun}: {known}."
+        )
+    return " ".join(answers)
+
+
+def _end_of_scale(read: Understanding, desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
+    way, stems = english()["comparatives"][read.superlative]
+    scale = desk.shelf.vocabulary.scale_for(stems)
+    known = [(row, desk.shelf.fact(row, scale.field)) for row in rows] if scale else []
+    places = [(place, row) for row, value in known if (place := _place(scale, value)) is not None]
+    if not scale or not places:
+        yield Text("I have no such fact about these.")
+        return
+    best = (max if way == "up" else min)(place for place, _ in places)
+    winners = [row for place, row in places if place == best]
+    desk.change(focus=winners[0])
+    titles = " and ".join(f"“{desk.shelf.title(row)}”" for row in winners)
+    yield Text(f"{titles}: {desk.told(winners[0], [scale.field])}.")
+
+
+def _place(scale: Scale | None, value: object) -> float | None:
+    if scale is not None and scale.words:
+        return float(scale.words.index(value)) if isinstance(value, str) and value in scale.words else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _compared(desk: Desk, rows: tuple[int, ...]) -> Iterator[Part]:
+    names = list(desk.shelf.catalogue.fields)
+    if len(rows) < 2:
+        yield Question(
+            "Which ones shall I compare?", tuple(desk.shelf.title(row) for row in desk.state.shown[:5])
+        )
+        return
+    same = [
+        name
+        for name in names
+        if len({desk.shelf.fact(row, name) for row in rows}) == 1
+        and desk.shelf.fact(rows[0], name) is not None
+    ]
+    for row in rows[:4]:
+        yield Text(
+            f"“{desk.shelf.title(row)}”: {desk.told(row, [name for name in names if name not in same])}."
+        )
+    if same:
+        yield Text(f"They share {desk.told(rows[0], same)}.")
+
+
+def _profile(desk: Desk) -> Iterator[Part]:
+    """What is known of the person, as it is kept."""
+    history, unwanted = desk.people.history(desk.state.user_id)
+    rows = list(dict.fromkeys((*history, *desk.state.liked)))
+    if not rows and not desk.state.active and not unwanted:
+        yield Text("I know nothing about you but what you write here.")
+        return
+    titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[-5:][::-1])
+    desk.gate.allow(rows)
+    yield Text(
+        f"{len(rows)} things that you wanted, the newest: {titles}."
+        if rows
+        else "Nothing that you wanted so far."
+    )
+    if unwanted or desk.state.disliked:
+        yield Text(f"{len(unwanted | set(desk.state.disliked))} that you turned down.")
+    yield desk.understood()
+    yield Text(
+        "Say “forget that I liked …” to correct it, “export my data” for a copy, “forget everything about me”"
+        " to erase it."
+    )
+
+
+def _export(desk: Desk) -> Iterator[Part]:
+    if desk.state.user_id is None:
+        yield Text("Nothing is kept about you: you are nobody here.")
+        return
+    count = len(desk.people.known(desk.state.user_id))
+    yield Text(
+        f"{count} events are kept about you. Your copy is under “What you know about me” on the page, and at"
+        " GET /users/ID/history."
+    )
+
+
+def _ask_to_erase(desk: Desk) -> Iterator[Part]:
+    if desk.state.user_id is None:
+        desk.change(liked=(), disliked=(), active=(), messages=(), shown=(), seen=(), focus=None)
+        yield Text("Forgotten: this conversation starts anew. Nothing else was kept about you.")
+        return
+    desk.change(asked="erase")
+    yield Question("Erase everything that is kept about you, for good?", ("Yes, erase everything", "No"))
+
+
+def _erase(message: str, desk: Desk) -> Iterator[Part]:
+    user = desk.state.user_id
+    desk.change(asked="")
+    if user is None or not YES.match(message):
+        yield Text("Nothing was erased.")
+        return
+    desk.people.forget(user)
+    desk.change(user_id=None, liked=(), disliked=(), active=(), messages=(), shown=(), seen=(), focus=None)
+    yield Notice("Everything about you was erased.")
+
+
+def _help(desk: Desk) -> Iterator[Part]:
+    fields = [desk.shelf.vocabulary.called(name) for name in list(desk.shelf.catalogue.fields)[:6]]
+    by = f" by {', '.join(fields)}" if fields else ""
+    yield Text(
+        f"Ask in your own words{by}, by title, or by what it should be like; then “slower”, “not that one”,"
+        " “like the second”, “why?”, “what do you know about me?”."
+    )
+
+
+_PERSONAL = {"export": _export, "erase": _ask_to_erase, "profile": _profile, "help": _help}

@@ -1,0 +1,101 @@
+"""What a turn answers with: typed parts, in the order in which they are said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of an answer; `kind` names it wherever it is sent."""
+
+    kind: ClassVar[str] = "part"
+
+    def public(self) -> dict[str, Any]:
+        """As plain values, with its kind."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Text(Part):
+    """Words; several may follow one another."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Understood(Part):
+    """What stands after the message: chips, each {name, label, kind, field} and removable by its name."""
+
+    kind: ClassVar[str] = "understood"
+    chips: tuple[Mapping[str, str], ...] = ()
+    fits: int | None = None
+
+
+@dataclass(frozen=True)
+class Item(Part):
+    """An item that is shown. handle: how it is spoken of here ("1"). unmet: demands that it misses (closest
+    only).
+    """
+
+    kind: ClassVar[str] = "item"
+    item_id: str
+    handle: str
+    title: str
+    creator: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    item: Mapping[str, Any] = field(default_factory=dict)
+    unmet: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation(Part):
+    """Why an item: one claim and the evidence that it rests on (a kind, and the items or words)."""
+
+    kind: ClassVar[str] = "explanation"
+    item_id: str
+    text: str
+    evidence: str
+    because_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question(Part):
+    """Something asked back, with answers to choose from."""
+
+    kind: ClassVar[str] = "question"
+    text: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NothingFits(Part):
+    """No item meets all demands. ways: per demand, what it is called, its chip's name and how many items fit
+    without it.
+    """
+
+    kind: ClassVar[str] = "nothing_fits"
+    text: str
+    ways: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Notice(Part):
+    """Something about the answer itself, as that a model failed and rules answered."""
+
+    kind: ClassVar[str] = "notice"
+    text: str
+
+
+@dataclass(frozen=True)
+class Done(Part):
+    """The end of a turn: versions, whether rules had to answer for a model (degraded), and what it used."""
+
+    kind: ClassVar[str] = "done"
+    conversation_id: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    degraded: bool = False
+    usage: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,188 @@
+"""What the assistant knows of one version of a catalogue: facts, names, words, meaning; built once, shared by
+all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from tastemaker.converse.catalogue import Catalogue, Value
+from tastemaker.converse.claims import Claims, safe
+from tastemaker.converse.reading.names import Names
+from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+from tastemaker.converse.reading.wishes import Wishes
+from tastemaker.converse.reading.words import fold
+from tastemaker.retrieve.baselines import Lexical
+from tastemaker.retrieve.facts import Matcher
+
+Floats = npt.NDArray[np.float32]
+Embed = Callable[[Sequence[str]], Floats]
+REMARK = re.compile(r"[(\[].*|\s[-–]\s.*")
+STAND_IN = re.compile(
+    r"karaoke|tribute|made famous|in the style of|backing track|cover version|originally performed|made"
+    r" popular"
+    r"|instrumental version|lullab|renditions?\b|ringtone|8.bit|workout|piano version|\bcovers?\b",
+    re.IGNORECASE,
+)
+VARIANT = re.compile(
+    r"\b(?:live|remix(?:e?d)?|take \d|version|edit|demo|acoustic|rehearsal|commentary|mix|instrumental|sped"
+    r" up|slowed"
+    r"|reverb|extended|intro|interlude|skit|session)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """N items. texts: what each says of itself. embed: texts -> unit vectors; vectors (N, d): those of the
+    items.
+
+    catalogue: typed facts; without any the assistant works by words, names and likeness.
+    """
+
+    catalogue: Catalogue
+    texts: tuple[str, ...]
+    embed: Embed
+    vectors: Floats
+
+    @classmethod
+    def of(
+        cls, catalogue: Catalogue, texts: Sequence[str], embed: Embed, vectors: Floats | None = None
+    ) -> Shelf:
+        """A shelf; `vectors` are made of the texts where they are not given."""
+        own = [text.strip() or title for text, title in zip(texts, catalogue.titles, strict=True)]
+        known = embed(own) if vectors is None else vectors
+        return cls(catalogue, tuple(own), embed, np.nan_to_num(np.asarray(known, np.float32)))
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Words of fields and values."""
+        return Vocabulary(self.catalogue.fields)
+
+    @cached_property
+    def names(self) -> Names:
+        """Titles and creators."""
+        values = [
+            v
+            for known in self.catalogue.fields.values()
+            for value in known.values
+            for v in spoken(value).split()
+        ]
+        titles = [title if not re.fullmatch(r"item \d+", title) else "" for title in self.catalogue.titles]
+        return Names(titles, self.catalogue.creators, self.catalogue.aliases, values)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The scanner, strict: everyday words count as claims too."""
+        return Claims(self.catalogue, self.vocabulary, self.names, strict=True)
+
+    @cached_property
+    def wishes(self) -> Wishes:
+        """The reader of messages."""
+        return Wishes(self.vocabulary, lambda row, name: self.catalogue.columns[name][row])
+
+    @cached_property
+    def match(self) -> Matcher:
+        """Clauses over the facts."""
+        return Matcher(self.catalogue.item_ids, self.catalogue.columns)
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """Field -> kind."""
+        return {name: known.kind for name, known in self.catalogue.fields.items()}
+
+    @cached_property
+    def lexical(self) -> Lexical:
+        """BM25 over titles, creators and texts."""
+        creators = self.catalogue.creators
+        return Lexical(
+            [
+                f"{title} {creator or ''} {text}"
+                for title, creator, text in zip(self.catalogue.titles, creators, self.texts, strict=True)
+            ]
+        )
+
+    @cached_property
+    def makers(self) -> Floats:
+        """(N, d) vectors of the creators' names; zeros where nobody is named."""
+        names = sorted({creator for creator in self.catalogue.creators if creator})
+        if not names:
+            return np.zeros_like(self.vectors)
+        rows = {name: row for row, name in enumerate(names)}
+        table = np.vstack(
+            [np.nan_to_num(self.embed(names)), np.zeros((1, self.vectors.shape[1]), np.float32)]
+        )
+        return np.asarray(table[[rows[c] if c else len(names) for c in self.catalogue.creators]], np.float32)
+
+    @cached_property
+    def priors(self) -> Floats:
+        """(N,) what speaks for an item before anything is said: no stand-in for another, known maker, often
+        made.
+        """
+        titles, creators = self.catalogue.titles, self.catalogue.creators
+        stems = [fold(REMARK.sub("", title)) for title in titles]
+        versions, works = (
+            Counter(stems),
+            Counter(maker for creator in creators for maker in makers_of(creator)),
+        )
+        values = np.zeros(len(titles), np.float32)
+        for row, (title, creator, text) in enumerate(zip(titles, creators, self.texts, strict=True)):
+            prior = 0.1 * np.log(min(versions[stems[row]], 50))
+            prior += 0.15 * np.log(max((works[maker] for maker in makers_of(creator)), default=1))
+            prior -= bool(STAND_IN.search(f"{title} {creator} {text[:200]}")) + 0.3 * bool(
+                VARIANT.search(title)
+            )
+            values[row] = prior
+        if self.catalogue.played.any():
+            values += 0.3 * np.log1p(self.catalogue.played) / np.log1p(self.catalogue.played.max())
+        return values
+
+    @cached_property
+    def values(self) -> tuple[Floats, tuple[tuple[str, str], ...]]:
+        """(V, d) vectors of what each value of a word field is called, and its (field, value)."""
+        pairs = tuple(
+            (known.name, value)
+            for known in self.catalogue.fields.values()
+            if len(known.values) <= 200
+            for value in known.values
+            if len(value) > 2
+        )
+        if not pairs:
+            return np.zeros((0, self.vectors.shape[1]), np.float32), ()
+        return np.nan_to_num(self.embed([f"{spoken(value)}" for _, value in pairs])), pairs
+
+    @cached_property
+    def stems(self) -> npt.NDArray[np.int64]:
+        """(N,) a number for each title without its remarks, and family: versions of one thing have the
+        same.
+        """
+        codes: dict[tuple[str, str], int] = {}
+        pairs = zip(self.catalogue.titles, self.catalogue.families, self.catalogue.item_ids, strict=True)
+        keys = [
+            ("f", family) if family != item else ("t", fold(REMARK.sub("", title)))
+            for title, family, item in pairs
+        ]
+        return np.array([codes.setdefault(key, len(codes)) for key in keys], np.int64)
+
+    def title(self, row: int) -> str:
+        """The title as it may be shown."""
+        return safe(self.catalogue.titles[row])[:160] or "untitled"
+
+    def fact(self, row: int, name: str) -> Value:
+        """What is known of an item."""
+        return self.catalogue.columns[name][row]
+
+
+def makers_of(creator: str | None) -> list[str]:
+    """Each maker of "A, B"."""
+    return [name for part in (creator or "").split(",") if (name := fold(part))]

@@ -1,0 +1,58 @@
+"""A conversation so far: what stands, what was shown, what was said; a turn makes the next from it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from tastemaker.converse.constraints import Constraint
+from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
+
+REMEMBERED = 20  # messages that count for the ranking
+
+
+@dataclass(frozen=True)
+class State:
+    """messages: what the person said, oldest first. active: the constraints that stand.
+
+    shown: rows of the newest list, in order (handles "1", "2" ...). seen: every row shown here. focus: the
+    row that "it" is.
+    liked, disliked: rows, oldest first. asked: what the newest question was about ("" for none).
+    """
+
+    conversation_id: str = field(default_factory=lambda: "c-" + secrets.token_hex(8))
+    user_id: str | None = None
+    messages: tuple[str, ...] = ()
+    active: tuple[Constraint, ...] = ()
+    shown: tuple[int, ...] = ()
+    seen: tuple[int, ...] = ()
+    focus: int | None = None
+    liked: tuple[int, ...] = ()
+    disliked: tuple[int, ...] = ()
+    asked: str = ""
+
+    @property
+    def barred(self) -> frozenset[int]:
+        """Rows that are not shown again unless they are asked for."""
+        return frozenset((*self.seen, *self.disliked))
+
+
+def chip_name(constraint: Constraint) -> str:
+    """The name by which a chip is removed."""
+    clause = constraint.clause
+    return f"{constraint.kind}:{clause.field}:{clause.cmp}:{clause.value}"
+
+
+def label(constraint: Constraint, vocabulary: Vocabulary) -> str:
+    """What a constraint is called, in a few words."""
+    clause = constraint.clause
+    noun = vocabulary.called(clause.field)
+    values = clause.value if isinstance(clause.value, tuple) else (clause.value,)
+    plain = [f"{value:g}" if isinstance(value, int | float) else spoken(str(value)) for value in values]
+    if clause.cmp == "between":
+        words = f"{noun} {plain[0]} to {plain[1]}" if plain[0] != plain[1] else f"{noun} {plain[0]}"
+    elif clause.cmp in ("le", "ge"):
+        words = f"{noun} {'at most' if clause.cmp == 'le' else 'at least'} {plain[0]}"
+    else:
+        words = f"{noun} {' or '.join(plain)}"
+    return {"must": words, "must_not": f"not {words}", "prefer": f"{words} if possible"}[constraint.kind]

@@ -1,0 +1,282 @@
+"""The assistant's tools: plain typed functions, the same table for a model's calls and over MCP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from rapidfuzz import process
+
+from tastemaker.assist.desk import SHOWN, Desk, said
+from tastemaker.assist.gate import held_in_place
+from tastemaker.assist.parts import Part
+from tastemaker.converse.claims import safe
+from tastemaker.converse.constraints import Change, Clause, adhere
+from tastemaker.converse.reading.wishes import Heard, settle
+from tastemaker.errors import InputError
+
+MOST = 10  # items of one result
+PERMITTED = {"log_feedback": ("like", "skip", "unlike"), "get_profile": ("profile",)}
+
+
+class Wish(BaseModel):
+    """A demand or a preference on one field."""
+
+    field: str = Field(description="a field of the catalogue")
+    value: str | float | list[str] | list[float] = Field(
+        description="a value; two numbers for between, several values for in"
+    )
+    cmp: Literal["eq", "in", "le", "ge", "between", "contains"] = "eq"
+    kind: Literal["must", "must_not", "prefer"] = "must"
+
+
+class Toolbox:
+    """The tools for one turn. handles: rows by handle, "T1" first. acts: what the person's own message
+    does.
+    """
+
+    def __init__(self, desk: Desk, handles: list[int], acts: Sequence[str] = (), free: bool = False) -> None:
+        self.desk, self.handles, self.acts, self.free = desk, handles, tuple(acts), free
+        self.ranked: list[int] = []
+        self.parts: list[Part] = []
+        self.showed = False
+
+    def search_items(self, *, words: str = "", wishes: Sequence[Wish] = (), k: int = 5) -> dict[str, Any]:
+        """Find items by words and by wishes on fields, which stay; says what to relax when none fits."""
+        active = self.desk.state.active
+        for wish in wishes[:12]:
+            active = settle(
+                active, Heard((Change("add", wish.kind, self._clause(wish)),)), self.desk.shelf.kinds
+            )
+        self.desk.change(active=active)
+        if words.strip():
+            *before, newest = self.desk.state.messages or ("",)
+            self.desk.change(messages=(*before, f"{newest} {words[:300]}".strip()))
+        self.parts.append(self.desk.understood())
+        nothing = self.desk.nothing()
+        if nothing is not None:
+            return {"fits": 0, "ways_out": [dict(way) for way in nothing.ways]}
+        rows = self.desk.fitting()
+        rows = rows if len(rows) else self.desk.fitting(again=True)
+        return self._offer(self.desk.ranked(rows, min(max(k, 1), MOST)), len(rows))
+
+    def recommend(self, *, k: int = 5) -> dict[str, Any]:
+        """What suits this person, from what they did before, within the wishes that stand."""
+        rows = self.desk.fitting()
+        return self._offer(self.desk.ranked(rows, min(max(k, 1), MOST)), len(rows))
+
+    def similar_items(self, *, handle: str, k: int = 5) -> dict[str, Any]:
+        """Items like one that was shown or found."""
+        row, rows = self._row(handle), self.desk.fitting(again=True)
+        return self._offer(self.desk.ranked(rows, min(max(k, 1), MOST), like=(row,)), len(rows))
+
+    def relax(self) -> dict[str, Any]:
+        """For each demand, how many items would fit without it."""
+        nothing = self.desk.nothing()
+        count = int(adhere(self.desk.state.active, self.desk.shelf.match, len(self.desk.shelf)).holds.sum())
+        return {"fits": count, "ways_out": [dict(way) for way in nothing.ways] if nothing else []}
+
+    def get_item(self, *, handle: str) -> dict[str, Any]:
+        """Everything known of an item."""
+        row = self._row(handle)
+        text = safe(self.desk.shelf.texts[row])[:600]
+        return self._about(row) | {"text": text}
+
+    def explain(self, *, handle: str) -> dict[str, Any]:
+        """Why an item suits: claims with their evidence; an empty list means that nothing says so."""
+        reasons = self.desk.explain(self._row(handle))
+        return {"reasons": [{"claim": reason.text, "evidence": reason.evidence} for reason in reasons]}
+
+    def compare(self, *, handles: list[str]) -> dict[str, Any]:
+        """The facts of several items side by side."""
+        return {"items": [self._about(self._row(handle)) for handle in handles[:5]]}
+
+    def log_feedback(self, *, handle: str, kind: Literal["like", "skip", "play"]) -> dict[str, Any]:
+        """Keep that the person likes or turns down an item; only what they said themselves."""
+        if not self.free and not set(self.acts) & set(PERMITTED["log_feedback"]):
+            raise InputError("log_feedback needs the person's own word in this message; do not call it")
+        self.desk.feedback((self._row(handle),), kind)
+        return {"kept": kind}
+
+    def get_profile(self) -> dict[str, Any]:
+        """What is known about this person: the newest items they wanted, and the wishes that stand."""
+        history, unwanted = self.desk.people.history(self.desk.state.user_id)
+        shelf = self.desk.shelf
+        titles = [shelf.title(row) for row in history[-10:][::-1]]
+        return {
+            "wanted": titles,
+            "wanted_in_all": len(history),
+            "turned_down": len(unwanted),
+            "wishes": [chip["label"] for chip in self.desk.understood().chips],
+        }
+
+    def nothing_fits(self) -> dict[str, Any]:
+        """Tell the person that nothing meets their demands; refused while something does."""
+        nothing = self.desk.nothing()
+        if nothing is None:
+            raise InputError("something fits; show it instead")
+        self.parts.append(nothing)
+        self._show(self.desk.closest(), closest=True)
+        return {"told": True}
+
+    def show(self, *, handles: list[str]) -> dict[str, Any]:
+        """Show items to the person, best first: the last step of an answer with items."""
+        rows, unknown = [], []
+        for handle in handles[:MOST]:
+            try:
+                rows.append(self._row(handle))
+            except InputError:
+                unknown.append(handle)
+        if unknown and not rows:
+            raise InputError(f"handles {', '.join(unknown)[:80]} are unknown; use those of a result")
+        held = [row for row in held_in_place(self.ranked, rows) if self._fits(row)]
+        self._show(held[: SHOWN + 2] or [row for row in self.ranked if self._fits(row)][:SHOWN])
+        return {"shown": len(held)}
+
+    def _fits(self, row: int) -> bool:
+        return bool(adhere(self.desk.state.active, self.desk.shelf.match, len(self.desk.shelf)).holds[row])
+
+    def _show(self, rows: Sequence[int], closest: bool = False) -> None:
+        for item, reasons in self.desk.items(list(rows), closest):
+            self.parts += [item, *reasons]
+        self.showed = self.showed or bool(rows)
+
+    def _offer(self, rows: list[int], fits: int) -> dict[str, Any]:
+        self.ranked = [*rows, *(row for row in self.ranked if row not in rows)]
+        self.desk.gate.allow(rows)
+        return {"fits": fits, "items": [self._about(row) for row in rows]}
+
+    def _about(self, row: int) -> dict[str, Any]:
+        catalogue = self.desk.shelf.catalogue
+        facts = {name: safe(said(value)) for name, value in catalogue.facts(row)}
+        self.desk.gate.allow((row,))
+        return {
+            "handle": self._handle(row),
+            "title": self.desk.shelf.title(row),
+            "creator": safe(catalogue.creators[row] or ""),
+            **facts,
+        }
+
+    def _handle(self, row: int) -> str:
+        if row not in self.handles:
+            self.handles.append(row)
+        return f"T{self.handles.index(row) + 1}"
+
+    def _row(self, handle: str) -> int:
+        digits = handle.strip().removeprefix("T").removeprefix("#")
+        if digits.isdecimal() and 1 <= int(digits) <= len(self.handles):
+            return self.handles[int(digits) - 1]
+        raise InputError(f"handle '{handle[:40]}' is unknown; use one of a result")
+
+    def _clause(self, wish: Wish) -> Clause:
+        fields = self.desk.shelf.catalogue.fields
+        if wish.field not in fields:
+            near = [name for name, *_ in process.extract(wish.field, list(fields), limit=4)]
+            raise InputError(
+                f"there is no field '{wish.field[:40]}'; nearest are {', '.join(near) or 'none'}"
+            )
+        known, value = fields[wish.field], wish.value
+        if known.kind == "number":
+            try:
+                numbers = [float(part) for part in (value if isinstance(value, list) else [value])]
+            except ValueError:
+                raise InputError(
+                    f"field '{wish.field}' holds numbers from {known.low:g} to {known.high:g}"
+                ) from None
+            if len(numbers) == 2:
+                return Clause(wish.field, "between", (min(numbers), max(numbers)))
+            return (
+                Clause(wish.field, wish.cmp, numbers[0])
+                if wish.cmp in ("le", "ge")
+                else Clause(wish.field, "between", (numbers[0], numbers[0]))
+            )
+        values = [
+            self._value(wish.field, str(part)) for part in (value if isinstance(value, list) else [value])
+        ]
+        if len(values) > 1:
+            return Clause(wish.field, "in", tuple(values))
+        return Clause(wish.field, "contains" if known.kind == "words" else "eq", values[0])
+
+    def _value(self, name: str, said_value: str) -> str:
+        values = {value.casefold(): value for value in self.desk.shelf.catalogue.fields[name].values}
+        if said_value.casefold() in values:
+            return values[said_value.casefold()]
+        near = [values[value] for value, *_ in process.extract(said_value.casefold(), list(values), limit=5)]
+        raise InputError(f"no item has {name} '{said_value[:40]}'; nearest are {', '.join(near) or 'none'}")
+
+    def call(self, name: str, arguments: str | dict[str, Any]) -> dict[str, Any]:
+        """The result of a tool by name, or {"error": what is wrong and what is legal}."""
+        if name not in TOOLS:
+            return {"error": f"there is no tool '{name[:40]}'; there are {', '.join(TOOLS)}"}
+        try:
+            given = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
+            checked = _adapter(name).validate_python(dict(given))
+            result: dict[str, Any] = getattr(self, name)(
+                **{k: getattr(checked, k) for k in type(checked).model_fields}
+            )
+            return result
+        except InputError as error:
+            return {"error": str(error)}
+        except (ValidationError, ValueError, TypeError) as error:
+            return {"error": " ".join(str(error).split())[:300]}
+
+    def finish(self, wants: bool) -> None:
+        """What is shown where the model found items and showed none."""
+        if wants and not self.showed and self.ranked:
+            self._show([row for row in self.ranked if self._fits(row)][:SHOWN])
+
+
+TOOLS: dict[str, Callable[..., dict[str, Any]]] = {
+    name: getattr(Toolbox, name)
+    for name in (
+        "search_items",
+        "recommend",
+        "similar_items",
+        "relax",
+        "get_item",
+        "explain",
+        "compare",
+        "log_feedback",
+        "get_profile",
+        "nothing_fits",
+        "show",
+    )
+}
+
+
+@lru_cache(maxsize=32)
+def _adapter(name: str) -> TypeAdapter[Any]:
+    import inspect
+    import typing
+
+    from pydantic import create_model
+
+    hints = typing.get_type_hints(TOOLS[name])
+    fields: dict[str, Any] = {
+        parameter.name: (
+            hints[parameter.name],
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in inspect.signature(TOOLS[name]).parameters.values()
+        if parameter.name != "self"
+    }
+    return TypeAdapter(create_model(name, **fields))
+
+
+@lru_cache(maxsize=1)
+def openai_tools() -> list[dict[str, Any]]:
+    """The table as OpenAI's `tools`."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": " ".join((tool.__doc__ or "").split()),
+                "parameters": _adapter(name).json_schema(),
+            },
+        }
+        for name, tool in TOOLS.items()
+    ]

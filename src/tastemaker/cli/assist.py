@@ -1,0 +1,130 @@
+"""`tastemaker chat` and `tastemaker mcp`: the assistant in a terminal, and its tools for other assistants."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace
+
+if TYPE_CHECKING:
+    from tastemaker.assist.assistant import Assistant
+    from tastemaker.assist.parts import Part
+    from tastemaker.serving.service import WorkspaceService
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="An OpenAI-compatible model that talks, NAME@URL; its key is in TASTEMAKER_API_KEY."),
+]
+
+
+def chat(
+    workspace: Workspace = HERE,
+    say: Annotated[
+        list[str] | None, typer.Option(help="Say this and end; repeat for several turns of one conversation.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Who talks: their past counts, and likes are kept.")
+    ] = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Talk with the assistant about the catalogue.
+
+    It reads free words ("something sad for a funeral", "like the second but slower", "what key is that in?"),
+    shows only items that fit, and answers from facts. Without --model it needs no network. An empty line
+    ends.
+
+    Examples:
+
+      tastemaker chat -w shop
+
+      tastemaker chat -w shop --user U17 --say "something lively" --say "slower" --json
+
+      TASTEMAKER_API_KEY=... tastemaker chat -w shop --model qwen3@http://localhost:8000/v1
+    """
+    from tastemaker.assist.assistant import Assistant
+
+    assistant = Assistant.open(workspace, model)
+    try:
+        if assistant.model is not None:
+            assistant.model.check()
+        assistant.library()
+        if not say and not quiet and sys.stdin.isatty():
+            print("Say what you are looking for; an empty line ends.", file=sys.stderr)
+        conversation: str | None = None
+        for message in say or _lines():
+            conversation = _turn(assistant, message, conversation, user, as_json)
+    finally:
+        assistant.close()
+
+
+def talker(service: WorkspaceService, model: str | None) -> Assistant:
+    """The assistant of a server; its catalogue is read in the background."""
+    import threading
+
+    from tastemaker.assist.assistant import Assistant
+    from tastemaker.assist.model import Model as Endpoint
+
+    assistant = Assistant(service, Endpoint.of(model) if model else None)
+    if assistant.model is not None:
+        assistant.model.check()
+    threading.Thread(target=assistant.library, daemon=True, name="assistant").start()
+    return assistant
+
+
+def _lines() -> Any:
+    while True:
+        if sys.stdin.isatty():
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line.strip():
+            return
+        yield line
+
+
+def _turn(
+    assistant: Assistant, message: str, conversation: str | None, user: str | None, as_json: bool
+) -> str | None:
+    """Print one turn as it comes; the conversation's id."""
+    for part in assistant.respond(message, conversation, user):
+        public = part.public()
+        if part.kind == "done":
+            conversation = public["conversation_id"]
+        if as_json:
+            print(json.dumps(public, ensure_ascii=False, default=str), flush=True)
+        elif text := in_words(part):
+            print(text, flush=True)
+    return conversation
+
+
+def in_words(part: Part) -> str:
+    """A part as lines for a terminal."""
+    from tastemaker.assist.words import plain_text
+
+    return plain_text(part)
+
+
+def mcp(
+    workspace: Workspace = HERE,
+    user: Annotated[str | None, typer.Option(help="Who the other assistant acts for.")] = None,
+    http: Annotated[
+        int | None, typer.Option(help="Serve streamable HTTP on this port of this machine instead of stdio.")
+    ] = None,
+) -> None:
+    """Give the assistant's tools to another assistant, over the Model Context Protocol.
+
+    Search, recommend, similar, relax, explain, compare, feedback, profile: one server for stdio or streamable
+    HTTP.
+    Needs the extra: pip install 'tastemaker[mcp]'. Example: tastemaker mcp -w shop --user U17
+    """
+    from tastemaker.assist.assistant import Assistant
+    from tastemaker.assist.mcp_server import serve
+
+    assistant = Assistant.open(workspace)
+    assistant.library()
+    serve(assistant, user, http)

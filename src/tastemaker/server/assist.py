@@ -1,0 +1,268 @@
+"""The routes that talk: the page's stream of parts, and OpenAI's chat completions with the parts as an
+extension.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from tastemaker.assist.words import plain_text
+from tastemaker.errors import TastemakerError
+from tastemaker.server.access import PERSON, READING, SERVING, Me, Routes, allow
+from tastemaker.server.admission import Refused
+from tastemaker.server.web import Problem
+
+if TYPE_CHECKING:
+    from tastemaker.assist.parts import Part
+
+MODEL = "tastemaker"
+AT_ONCE = 16  # turns at the same time; more are asked to come back
+REMEMBERED = 2_000  # conversations of the completions route
+REPLAYED = 20  # messages of a conversation that this server does not remember
+EVENTS = "text/event-stream"
+
+
+class Talker(Protocol):
+    """What answers; see `assist.assistant.Assistant`."""
+
+    def respond(
+        self,
+        message: str,
+        conversation_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        remove: Sequence[str] = (),
+        feedback: Mapping[str, str] | None = None,
+        stored: bool = False,
+    ) -> Iterator[Part]: ...
+
+
+class TurnIn(BaseModel):
+    """One turn: words, chips to take back, or the press of a button."""
+
+    message: str = Field("", max_length=20_000)
+    conversation_id: str | None = Field(None, min_length=1, max_length=80)
+    user_id: str | None = Field(None, min_length=1, max_length=512)
+    remove: list[str] = Field(default_factory=list, max_length=32)
+    feedback: dict[str, Literal["like", "skip", "play"]] = Field(default_factory=dict, max_length=16)
+    stored: bool = Field(False, description="the feedback was sent to POST /events already")
+
+
+class MessageIn(BaseModel):
+    """One message as OpenAI has it."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+        if isinstance(self.content, list):
+            return " ".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+        return self.content or ""
+
+
+class CompletionIn(BaseModel):
+    """`messages` hold the whole conversation; `user` is who talks. Sampling fields are accepted and change
+    nothing.
+    """
+
+    messages: list[MessageIn] = Field(min_length=1, max_length=400)
+    model: str = MODEL
+    stream: bool = False
+    user: str | None = Field(None, min_length=1, max_length=512)
+    stream_options: dict[str, Any] | None = None
+
+
+class Rooms:
+    """Which conversation an OpenAI client goes on with: known by all messages so far and who sends them."""
+
+    def __init__(self, talker: Talker) -> None:
+        self.talker = talker
+        self._known: OrderedDict[str, str] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def conversation(self, user: str | None, earlier: Sequence[MessageIn]) -> str | None:
+        """The id of the conversation that these messages make; read anew where it is not remembered."""
+        said = [message.text for message in earlier if message.role == "user" and message.text.strip()]
+        if not said:
+            return None
+        with self._guard:
+            known = self._known.get(_digest(user, earlier))
+        if known is not None:
+            return known
+        name = "c-" + secrets.token_hex(8)
+        for text in said[-REPLAYED:]:  # read as nobody, so that nothing is kept twice
+            for _ in self.talker.respond(text[:10_000], name):
+                pass
+        return name
+
+    def keep(self, user: str | None, messages: Sequence[MessageIn], answer: str, name: str) -> None:
+        """The conversation after this answer."""
+        with self._guard:
+            self._known[_digest(user, [*messages, MessageIn(role="assistant", content=answer)])] = name
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def _digest(user: str | None, messages: Sequence[MessageIn]) -> str:
+    said = [[message.role, message.text] for message in messages if message.role in ("user", "assistant")]
+    return hashlib.blake2b(json.dumps([user, said]).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def assistant_routes(talker: Talker) -> Routes:
+    """`POST /assist`, `POST /v1/chat/completions` and `GET /v1/models`."""
+    router, rooms, slots = Routes("assistant"), Rooms(talker), threading.BoundedSemaphore(AT_ONCE)
+
+    def stream(parts: Iterator[Part]) -> Iterator[Part]:
+        """The parts within one of the slots; the first is made before the answer begins, so that a refusal
+        has a status.
+        """
+        try:
+            yield from parts
+        finally:
+            slots.release()
+
+    def begun(body: Any, make: Any) -> tuple[Part, Iterator[Part]]:
+        if not slots.acquire(blocking=False):
+            raise Refused("too many are talking at once", 1, 429)
+        parts = stream(make())
+        return next(parts), parts
+
+    @router.post("/assist", response_class=StreamingResponse, responses={200: {"content": {EVENTS: {}}}})
+    @allow(*SERVING)
+    def assist(body: TurnIn) -> Response:
+        """One turn of a conversation, streamed: `data: {"kind": "text" | "item" | ..., ...}` a part, `done`
+        last.
+
+        Send `conversation_id` of the last `done` to go on. `remove` takes back chips, `feedback` says what
+        was pressed.
+        """
+        first, rest = begun(
+            body,
+            lambda: talker.respond(
+                body.message,
+                body.conversation_id,
+                body.user_id,
+                remove=tuple(body.remove),
+                feedback=dict(body.feedback),
+                stored=body.stored,
+            ),
+        )
+        return StreamingResponse(
+            _events(first, rest), media_type=EVENTS, headers={"Cache-Control": "no-store"}
+        )
+
+    @router.get("/v1/models")
+    @allow(*READING, lenient=True)
+    def models() -> dict[str, Any]:
+        """The one model there is, as OpenAI lists them."""
+        return {
+            "object": "list",
+            "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "tastemaker"}],
+        }
+
+    @router.post("/v1/chat/completions")
+    @allow(*SERVING, lenient=True)
+    def completions(body: CompletionIn, me: Me) -> Response:
+        """A chat completion for any OpenAI client: plain text with the items as lines, and all parts as
+        `tastemaker`.
+        """
+        if body.model.partition("/")[0] != MODEL:
+            raise Problem(
+                404, f"model '{body.model[:80]}' is not here", f"ask for '{MODEL}'; see GET /v1/models"
+            )
+        if body.messages[-1].role != "user":
+            raise Problem(400, "the last message is not the user's", "end `messages` with what the user says")
+        if me.role == PERSON and body.user not in (None, me.person):
+            raise Problem(403, "`user` is somebody else", "leave it out, or name yourself")
+        earlier = body.messages[:-1]
+        name = rooms.conversation(body.user, earlier)
+        first, rest = begun(body, lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
+        answer = _Answer(rooms, body)
+        if body.stream:
+            return StreamingResponse(
+                answer.chunks(first, rest), media_type=EVENTS, headers={"Cache-Control": "no-store"}
+            )
+        for _ in answer.chunks(first, rest):
+            pass
+        return JSONResponse(answer.whole())
+
+    return router
+
+
+def _events(first: Part, rest: Iterator[Part]) -> Iterator[str]:
+    yield f"data: {_json(first.public())}\n\n"
+    try:
+        for part in rest:
+            yield f"data: {_json(part.public())}\n\n"
+    except TastemakerError as error:  # the status is out already
+        yield f"data: {_json({'kind': 'notice', 'text': str(error)})}\n\n"
+
+
+class _Answer:
+    """One completion, whole or in chunks."""
+
+    def __init__(self, rooms: Rooms, body: CompletionIn) -> None:
+        self.rooms, self.body, self.lines, self.parts = rooms, body, list[str](), list[dict[str, Any]]()
+        self.head = {"id": "chatcmpl-" + secrets.token_hex(12), "created": int(time.time()), "model": MODEL}
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def chunks(self, first: Part, rest: Iterator[Part]) -> Iterator[str]:
+        """Server-sent events, as the OpenAI client reads them."""
+        yield self._chunk({"role": "assistant", "content": ""})
+        for part in (p for parts in ([first], rest) for p in parts):
+            public = part.public()
+            self.parts.append(public)
+            line = plain_text(part)
+            piece = ("\n" if self.lines and line else "") + line
+            if line:
+                self.lines.append(line)
+            if part.kind == "done":
+                self.rooms.keep(self.body.user, self.body.messages, self.text, public["conversation_id"])
+            yield self._chunk({"content": piece} if piece else {}, tastemaker=public)
+        yield self._chunk({}, "stop")
+        if (self.body.stream_options or {}).get("include_usage"):
+            counted = {**self.head, "object": "chat.completion.chunk", "choices": [], "usage": self._usage()}
+            yield f"data: {_json(counted)}\n\n"
+        yield "data: [DONE]\n\n"
+
+    def whole(self) -> dict[str, Any]:
+        """The answer in one piece."""
+        message = {"role": "assistant", "content": self.text}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}]
+        return {
+            **self.head,
+            "object": "chat.completion",
+            "choices": choices,
+            "usage": self._usage(),
+            "tastemaker": {"parts": self.parts},
+        }
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None, **more: Any) -> str:
+        choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+        return (
+            f"data: {_json({**self.head, 'object': 'chat.completion.chunk', 'choices': choices, **more})}\n\n"
+        )
+
+    def _usage(self) -> dict[str, int]:
+        asked = sum(len(message.text) for message in self.body.messages) // 4
+        said = len(self.text) // 4
+        return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace").decode()

@@ -1,0 +1,251 @@
+"""Where people and programs meet the assistant: OpenAI's own client, the MCP client, the terminal, Python,
+the page's stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from openai import APIStatusError, OpenAI
+from typer.testing import CliRunner
+
+import tastemaker as tm
+from tastemaker.assist.assistant import Assistant, Limits
+from tastemaker.assist.mcp_server import server
+from tastemaker.cli.main import app
+from tastemaker.errors import InputError
+from tastemaker.server import address, bind, create_app
+
+
+@pytest.fixture(scope="module")
+def assistant(tiny_workspace: Path) -> Iterator[Assistant]:
+    opened = tm.Assistant.open(tiny_workspace)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def url(assistant: Assistant) -> Iterator[str]:
+    listener = bind(port=0)
+    listener.listen()
+    application = create_app(assistant.service, talker=assistant)
+    running = uvicorn.Server(uvicorn.Config(application, log_level="warning", ws="none"))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield address(listener)
+    running.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as made:
+        yield made
+
+
+def parts(url: str, **body: Any) -> list[dict[str, Any]]:
+    answer = httpx.post(f"{url}/assist", json=body, timeout=60)
+    assert answer.headers["content-type"].startswith("text/event-stream"), answer.text
+    return [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+
+
+def test_the_official_client_gets_text_and_items(client: OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["tastemaker"]
+    asked = [{"role": "user", "content": "a reel in D please"}]
+    answer = client.chat.completions.create(model="tastemaker", messages=asked)  # type: ignore[arg-type]
+    assert answer.choices[0].message.content and "1. Tune number" in answer.choices[0].message.content
+    items = [part for part in answer.model_extra["tastemaker"]["parts"] if part["kind"] == "item"]  # type: ignore[index]
+    assert items and all(part["facts"]["type"] == "reel" and part["facts"]["key"] == "D" for part in items)
+    asked += [
+        {"role": "assistant", "content": answer.choices[0].message.content},
+        {"role": "user", "content": "what key is the first in?"},
+    ]
+    follow = client.chat.completions.create(model="tastemaker", messages=asked)  # type: ignore[arg-type]
+    assert "key: D" in str(follow.choices[0].message.content)
+
+
+def test_the_official_client_streams_and_a_forgotten_conversation_is_read_anew(client: OpenAI) -> None:
+    asked = [
+        {"role": "system", "content": "You are a pirate."},
+        {"role": "user", "content": "a jig in G"},
+        {"role": "assistant", "content": "Something that this server never said."},
+        {"role": "user", "content": [{"type": "text", "text": "not that one"}]},
+    ]
+    chunks = list(
+        client.chat.completions.create(
+            model="tastemaker", messages=asked, stream=True, stream_options={"include_usage": True}
+        )
+    )  # type: ignore[call-overload]
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    kinds = [
+        chunk.model_extra["tastemaker"]["kind"]
+        for chunk in chunks
+        if "tastemaker" in (chunk.model_extra or {})
+    ]
+    assert "Left out from now on" in said and "item" in kinds and kinds[-1] == "done"
+    assert chunks[-1].usage.total_tokens > 0 and chunks[-2].choices[0].finish_reason == "stop"
+
+
+def test_the_official_client_is_told_what_is_wrong(client: OpenAI) -> None:
+    with pytest.raises(APIStatusError) as unknown:
+        client.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "hi"}])
+    assert unknown.value.status_code == 404 and "tastemaker" in unknown.value.response.json()["remedy"]
+    with pytest.raises(APIStatusError) as misplaced:
+        client.chat.completions.create(model="tastemaker", messages=[{"role": "assistant", "content": "hi"}])
+    assert misplaced.value.status_code == 400
+
+
+def test_the_pages_stream_chips_and_buttons(url: str) -> None:
+    first = parts(url, message="a reel in D")
+    assert first[0]["kind"] == "understood" and first[-1]["kind"] == "done"
+    name, shown = first[-1]["conversation_id"], [part["item_id"] for part in first if part["kind"] == "item"]
+    chip = next(chip["name"] for chip in first[0]["chips"] if chip["field"] == "key")
+    without = parts(url, conversation_id=name, remove=[chip])
+    assert [each["field"] for each in without[0]["chips"]] == ["type"]
+    pressed = parts(url, conversation_id=name, user_id="u-chat", feedback={shown[0]: "like"})
+    assert pressed[-1]["kind"] == "done"
+    history = httpx.get(f"{url}/users/u-chat/history").json()
+    assert [(event["item_id"], event["kind"]) for event in history] == [(shown[0], "like")]
+    known = parts(url, conversation_id=name, user_id="u-chat", message="what do you know about me?")
+    assert any("1 things that you wanted" in part.get("text", "") for part in known)
+    refused = httpx.post(
+        f"{url}/assist", json={"message": "hi", "conversation_id": name, "user_id": "u-other"}
+    )
+    assert refused.status_code == 400 and "another person" in refused.json()["error"]
+
+
+def test_a_person_who_was_erased_is_nobody_in_the_same_conversation(url: str) -> None:
+    first = parts(url, message="a waltz", user_id="u-gone")
+    name, shown = (
+        first[-1]["conversation_id"],
+        next(part["item_id"] for part in first if part["kind"] == "item"),
+    )
+    parts(url, conversation_id=name, user_id="u-gone", feedback={shown: "like"})
+    parts(url, conversation_id=name, user_id="u-gone", message="forget everything about me")
+    last = parts(url, conversation_id=name, user_id="u-gone", message="yes, erase everything")
+    assert any("erased" in part.get("text", "") for part in last)
+    assert httpx.get(f"{url}/users/u-gone/history").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body", [{"message": "x" * 20_001}, {"message": "hi", "feedback": {"t000": "buy"}}, {"message": 5}, []]
+)
+def test_a_wrong_turn_is_refused(url: str, body: Any) -> None:
+    assert httpx.post(f"{url}/assist", json=body).status_code == 422
+
+
+def test_long_messages_and_unknown_items_say_so(url: str) -> None:
+    answer = httpx.post(f"{url}/assist", json={"message": "x" * 10_001})
+    assert answer.status_code == 400 and "10,000" in answer.json()["remedy"]
+    told = parts(url, feedback={"no-such": "like"})
+    assert any(part["kind"] == "notice" and "not in the catalogue" in part["text"] for part in told)
+
+
+def test_eight_talk_at_once(assistant: Assistant) -> None:
+    results: list[list[str]] = []
+
+    def talk(kind: str) -> None:
+        spoken = list(assistant.respond(f"a {kind} please"))
+        results.append([part.facts["type"] for part in spoken if part.kind == "item"] + [kind])  # type: ignore[attr-defined]
+
+    kinds = ["reel", "jig", "waltz", "polka"] * 2
+    threads = [threading.Thread(target=talk, args=(kind,)) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8 and all(set(types) == {types[-1]} for types in results)
+
+
+def test_turns_of_a_person_are_limited(assistant: Assistant) -> None:
+    few = Assistant(assistant.service, limits=Limits(turns=2))
+    few._library = assistant._library
+    for _ in range(2):
+        list(few.respond("hi", user_id="u-many"))
+    with pytest.raises(InputError, match="turns in an hour"):
+        list(few.respond("hi", user_id="u-many"))
+
+
+def test_the_terminal(tiny_workspace: Path) -> None:
+    run = CliRunner().invoke(
+        app,
+        ["chat", "-w", str(tiny_workspace), "--say", "a polka in G", "--say", "what key is it in?", "--json"],
+    )
+    assert run.exit_code == 0, run.output
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert sum(line["kind"] == "done" for line in lines) == 2 and any(
+        "key: G" in line.get("text", "") for line in lines
+    )
+    spoken = CliRunner().invoke(app, ["chat", "-w", str(tiny_workspace), "-q"], input="a polka in G\n\n")
+    assert spoken.exit_code == 0 and "1. Tune number" in spoken.stdout
+
+
+async def _tools(target: Any) -> None:
+    from mcp import Client
+
+    async with Client(target) as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        assert {
+            "search_items",
+            "recommend",
+            "similar_items",
+            "relax",
+            "explain",
+            "compare",
+            "log_feedback",
+            "get_profile",
+        } <= names
+        asked = {"wishes": [{"field": "type", "value": "reel"}], "conversation": "a"}
+        found = (await client.call_tool("search_items", asked)).structured_content
+        assert found and found["fits"] == 16 and all(item["type"] == "reel" for item in found["items"])
+        handle = found["items"][0]["handle"]
+        about = (
+            await client.call_tool("get_item", {"handle": handle, "conversation": "a"})
+        ).structured_content
+        assert about and about["title"] == found["items"][0]["title"]
+        wrong = (
+            await client.call_tool("search_items", {"wishes": [{"field": "typo", "value": "reel"}]})
+        ).structured_content
+        assert wrong and "nearest are type" in wrong["error"]
+        alien = (
+            await client.call_tool("get_item", {"handle": handle, "conversation": "b"})
+        ).structured_content
+        assert alien and "unknown" in alien["error"]
+
+
+def test_the_official_mcp_client_in_process(assistant: Assistant) -> None:
+    asyncio.run(_tools(server(assistant)))
+
+
+def test_the_official_mcp_client_over_http(assistant: Assistant) -> None:
+    listener = bind(port=0)
+    listener.listen()
+    running = uvicorn.Server(
+        uvicorn.Config(server(assistant).streamable_http_app(), log_level="warning", ws="none")
+    )
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        asyncio.run(_tools(f"{address(listener)}/mcp"))
+    finally:
+        running.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def test_the_official_mcp_client_over_stdio(tiny_workspace: Path) -> None:
+    from mcp import StdioServerParameters
+
+    command = ["-m", "tastemaker", "mcp", "-w", str(tiny_workspace)]
+    asyncio.run(_tools(StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))))

@@ -1,0 +1,154 @@
+"""The planner without a model: wishes, corrections, questions, opinions, small talk, and what to do when
+lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tastemaker.assist.parts import Explanation, Item, NothingFits, Question, Understood
+from tastemaker.assist.ranking import Evidence, Ranker
+from tastemaker.assist.shelf import Shelf
+from tastemaker.converse.catalogue import Catalogue
+
+from .conftest import KEYS, TYPES, Talk
+
+Talks = Callable[..., Talk]
+
+
+def test_every_item_meets_every_demand_and_says_why(talk: Talks) -> None:
+    spoken = talk()
+    parts = spoken.say("a lively jig in D")
+    items = [part for part in parts if isinstance(part, Item)]
+    assert items and all(part.facts["tune_type"] == "jig" and part.facts["key"] == "D" for part in items)
+    assert all(part.facts["speed"] == "fast" for part in items)
+    chips = next(part for part in parts if isinstance(part, Understood))
+    assert {chip["label"] for chip in chips.chips} == {"speed fast", "type jig", "key D"} and chips.fits == 1
+    assert all("as you asked" in part.text for part in parts if isinstance(part, Explanation))
+
+
+def test_slower_than_what_was_shown(talk: Talks) -> None:
+    spoken = talk()
+    first = spoken.rows("a reel")
+    slower = spoken.rows("like the second but slower")
+    tempo = spoken.shelf.catalogue.columns["tempo_bpm"]
+    assert slower and all(tempo[row] < tempo[first[1]] for row in slower)
+
+
+def test_questions_are_answered_from_facts(talk: Talks) -> None:
+    spoken = talk()
+    rows = spoken.rows("a waltz")
+    key = KEYS[rows[1] // 4 % 3]
+    assert f"key: {key}" in spoken.words("what key is the second in?")
+    assert "Yes" in spoken.words(f"is it in {key}?")
+    assert "creator: Ann Dow" in spoken.words("who wrote it?")
+    assert "no such fact" in spoken.words("what colour is it?")
+    assert "tempo: " in spoken.words("how fast is the first?")
+    slowest = min(rows, key=lambda row: spoken.shelf.catalogue.columns["tempo_bpm"][row])  # type: ignore[arg-type, return-value]
+    assert spoken.shelf.title(slowest) in spoken.words("which of those is the slowest?")
+    assert spoken.words("how many jigs are there?").startswith("15")
+    assert "share" in spoken.words("compare the first two")
+    assert "as you asked" in spoken.words("why that one?")
+
+
+def test_titles_are_known_as_they_are_misspelt(talk: Talks) -> None:
+    spoken = talk()
+    assert "The Fiddler of Clare" in spoken.words("do you know The Fidler of Clare?")
+    assert spoken.state.focus == spoken.shelf.catalogue.titles.index("The Fiddler of Clare")
+
+
+def test_not_that_one_never_comes_back(talk: Talks) -> None:
+    spoken = talk()
+    first = spoken.rows("an air")
+    shown = {row for _ in range(6) for row in spoken.rows("not that one")}
+    assert first[0] not in shown and spoken.state.disliked[0] == first[0]
+
+
+def test_likes_are_kept_for_people_with_a_name_alone(talk: Talks) -> None:
+    spoken = talk(user="ann")
+    rows = spoken.rows("an air")
+    spoken.say("I love the second")
+    assert spoken.crowd.kept == [("ann", rows[1], "like")] and spoken.state.liked == (rows[1],)
+    nobody = talk()
+    nobody.rows("an air")
+    nobody.say("I love the second")
+    assert nobody.crowd.kept == [] and len(nobody.state.liked) == 1
+
+
+def test_nothing_fits_is_counted_and_the_closest_say_what_they_miss(talk: Talks) -> None:
+    parts = talk().say("a fast jig in D at 60 bpm")
+    nothing = next(part for part in parts if isinstance(part, NothingFits))
+    assert all(way["count"] > 0 for way in nothing.ways)
+    items = [part for part in parts if isinstance(part, Item)]
+    assert items and all(part.unmet for part in items)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [("hi there", "Hello"), ("thank you!", "welcome"), ("how are you?", "mood"), ("who are you?", "program")],
+)
+def test_small_talk_is_one_sentence_and_no_item(talk: Talks, message: str, said: str) -> None:
+    spoken = talk()
+    parts = spoken.say(message)
+    assert len(parts) == 1 and said in parts[0].public()["text"]
+
+
+@pytest.mark.parametrize("message", ["", "🎻🎻", "...", "qwxz vbnm", "?" * 300])
+def test_it_asks_when_it_does_not_know(talk: Talks, message: str) -> None:
+    assert any(isinstance(part, Question) for part in talk().say(message))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "ジグをください",
+        "джига в ре",
+        "<b>jig</b> <script>alert(1)</script>",
+        "a jig " * 1600,
+        "a reel that is not a reel",
+        "\u202ejig",
+    ],
+)
+def test_odd_messages_are_answered_safely(talk: Talks, message: str) -> None:
+    parts = talk().say(message)
+    assert parts and not any("<" in str(part.public()) for part in parts)
+
+
+def test_erasing_asks_first(talk: Talks) -> None:
+    spoken = talk(user="ann")
+    spoken.rows("an air")
+    spoken.say("I like it")
+    assert any(isinstance(part, Question) for part in spoken.say("forget everything about me"))
+    assert spoken.words("no") == "Nothing was erased." and spoken.crowd.kept
+    spoken.say("delete my data")
+    spoken.say("Yes, erase everything")
+    assert not spoken.crowd.kept and spoken.state.liked == ()
+
+
+def test_a_catalogue_of_titles_and_texts_alone() -> None:
+    titles = tuple(f"A book about {word}" for word in ("bees", "ships", "bread", "stars", "rivers", "clocks"))
+    texts = [f"{title}. All there is to know." for title in titles]
+    table = {
+        word: place for place, word in enumerate(sorted({w for text in texts for w in text.lower().split()}))
+    }
+
+    def embed(said: object) -> np.ndarray:  # type: ignore[type-arg]
+        rows = [[text.lower().split().count(word) for word in table] for text in said]  # type: ignore[attr-defined]
+        vectors = np.array(rows, np.float32)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+
+    catalogue = Catalogue(titles, titles, ((),) * 6, (None,) * 6, titles, {}, np.zeros(6, np.int64))
+    spoken = Talk(Shelf.of(catalogue, texts, embed))
+    assert spoken.rows("something about bread please")[0] == 2
+    assert "bread" in spoken.words("tell me about the first")
+
+
+def test_ranking_names_before_words(shelf: Shelf) -> None:
+    ranker, everything = Ranker(shelf), np.arange(len(shelf))
+    best = ranker.rank(Evidence(("something by Bo Reed please",)), everything, 10)
+    assert all(shelf.catalogue.creators[row] == "Bo Reed" for row in best)
+    liked = ranker.rank(Evidence(("more",), liked=(1, 5)), everything, 10)
+    assert sum(TYPES[row % 4] == "jig" for row in liked) >= 4
