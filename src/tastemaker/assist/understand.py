@@ -105,32 +105,9 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     )
     if likened:
         acts = tuple(act for act in acts if act not in ("like",))
-    opinion = {"like", "skip"} & set(acts)
     factless = bool(asking and (rows or pointed) and not heard.changes and not likened and "more" not in acts)
-    silent = bool(about or describe or check or superlative or factless) or bool(
-        set(acts)
-        & {
-            "profile",
-            "erase",
-            "export",
-            "help",
-            "who",
-            "weather",
-            "explain",
-            "compare",
-            "count",
-            "unlike",
-            "bye",
-        }
-    )
-    small = bool(set(acts) & {"greet", "thanks"}) and not (
-        heard.changes or heard.restart or heard.moods or named or "more" in acts or _WANTING.search(text)
-    )
-    wants = (
-        not silent
-        and not small
-        and not (opinion == {"like"} and not (heard.changes or "more" in acts or likened or heard.restart))
-    )
+    answered = bool(about or describe or check or superlative or factless)
+    wants = not answered and _wants(text, heard, acts, bool(named), likened)
     return Understanding(
         heard,
         acts,
@@ -144,6 +121,21 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         factless,
         wants,
     )
+
+
+SILENT = frozenset(
+    ["profile", "erase", "export", "help", "who", "weather", "explain", "compare", "count", "unlike", "bye"]
+)
+
+
+def _wants(text: str, heard: Heard, acts: tuple[str, ...], named: bool, likened: bool) -> bool:
+    """Whether a message that is no question asks for items."""
+    wished = bool(heard.changes or heard.restart or "more" in acts)
+    if SILENT & set(acts):
+        return False
+    if {"greet", "thanks"} & set(acts) and not (wished or heard.moods or named or _WANTING.search(text)):
+        return False
+    return not ({"like", "skip"} & set(acts) == {"like"} and not (wished or likened))
 
 
 def _titled(named: tuple[Named, ...], shelf: Shelf) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
@@ -120,24 +120,29 @@ def _digest(user: str | None, messages: Sequence[MessageIn]) -> str:
     return hashlib.blake2b(json.dumps([user, said]).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
-def assistant_routes(talker: Talker) -> Routes:
-    """`POST /assist`, `POST /v1/chat/completions` and `GET /v1/models`."""
-    router, rooms, slots = Routes("assistant"), Rooms(talker), threading.BoundedSemaphore(AT_ONCE)
+class Slots:
+    """How many turns are answered at once."""
 
-    def stream(parts: Iterator[Part]) -> Iterator[Part]:
-        """The parts within one of the slots; the first is made before the answer begins, so that a refusal
-        has a status.
-        """
+    def __init__(self) -> None:
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+
+    def begun(self, make: Callable[[], Iterator[Part]]) -> tuple[Part, Iterator[Part]]:
+        """The first part, made before the answer begins so that a refusal has a status, and the others."""
+        if not self._free.acquire(blocking=False):
+            raise Refused("too many are talking at once", 1, 429)
+        parts = self._held(make())
+        return next(parts), parts
+
+    def _held(self, parts: Iterator[Part]) -> Iterator[Part]:
         try:
             yield from parts
         finally:
-            slots.release()
+            self._free.release()
 
-    def begun(body: Any, make: Any) -> tuple[Part, Iterator[Part]]:
-        if not slots.acquire(blocking=False):
-            raise Refused("too many are talking at once", 1, 429)
-        parts = stream(make())
-        return next(parts), parts
+
+def assistant_routes(talker: Talker) -> Routes:
+    """`POST /assist`, `POST /v1/chat/completions` and `GET /v1/models`."""
+    router, slots = Routes("assistant"), Slots()
 
     @router.post("/assist", response_class=StreamingResponse, responses={200: {"content": {EVENTS: {}}}})
     @allow(*SERVING)
@@ -148,8 +153,7 @@ def assistant_routes(talker: Talker) -> Routes:
         Send `conversation_id` of the last `done` to go on. `remove` takes back chips, `feedback` says what
         was pressed.
         """
-        first, rest = begun(
-            body,
+        first, rest = slots.begun(
             lambda: talker.respond(
                 body.message,
                 body.conversation_id,
@@ -172,6 +176,14 @@ def assistant_routes(talker: Talker) -> Routes:
             "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "tastemaker"}],
         }
 
+    _add_completions(router, talker, slots)
+    return router
+
+
+def _add_completions(router: Routes, talker: Talker, slots: Slots) -> None:
+    """`POST /v1/chat/completions`."""
+    rooms = Rooms(talker)
+
     @router.post("/v1/chat/completions")
     @allow(*SERVING, lenient=True)
     def completions(body: CompletionIn, me: Me) -> Response:
@@ -188,7 +200,7 @@ def assistant_routes(talker: Talker) -> Routes:
             raise Problem(403, "`user` is somebody else", "leave it out, or name yourself")
         earlier = body.messages[:-1]
         name = rooms.conversation(body.user, earlier)
-        first, rest = begun(body, lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
+        first, rest = slots.begun(lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
         answer = _Answer(rooms, body)
         if body.stream:
             return StreamingResponse(
@@ -197,8 +209,6 @@ def assistant_routes(talker: Talker) -> Routes:
         for _ in answer.chunks(first, rest):
             pass
         return JSONResponse(answer.whole())
-
-    return router
 
 
 def _events(first: Part, rest: Iterator[Part]) -> Iterator[str]:
