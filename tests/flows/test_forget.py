@@ -32,6 +32,8 @@ from tastemaker.flows.forget.holdings import Holding
 from tastemaker.flows.forget.person import forget
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.pipeline import Pipeline
+from tastemaker.serving import load as service_load
+from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import (
     Database,
     Event,
@@ -269,27 +271,31 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
 ) -> None:
     steps = iter(range(1000))
 
+    def step(remove: Callable[..., object]) -> Callable[..., object]:
+        def run(*given: Any) -> object:
+            if next(steps) == at:
+                raise Killed
+            return remove(*given)
+
+        return run
+
     def dying(workspace: Workspace, user_id: str) -> Iterator[Holding]:
-        def step(remove: Callable[[], object]) -> Callable[[], object]:
-            def run() -> object:
-                if next(steps) == at:
-                    raise Killed
-                return remove()
-
-            return run
-
         for one in whole(workspace, user_id):
             yield replace(one, remove=step(one.remove))
 
-    whole = person.holdings
-    at = min(at, _steps(shop) - 1)
+    whole, renew = person.holdings, person.renew_tables
+    at = min(at, _steps(shop))
     others = _others(shop)
     with monkeypatch.context() as patched:
         patched.setattr(person, "holdings", dying)
+        patched.setattr(person, "renew_tables", step(renew))
         with pytest.raises(Killed):
             forget(shop, USER)
-    with pytest.raises(ArtifactError, match="cut off"):  # nothing is learnt from tables that still hold them
-        Pipeline(Workspace.open(shop), NOBODY)
+    if at == 0:  # nothing is learnt from tables that still hold them
+        with pytest.raises(ArtifactError, match="cut off"):
+            Pipeline(Workspace.open(shop), NOBODY)
+    else:
+        assert USER not in Pipeline(Workspace.open(shop), NOBODY).data.user_row
     assert any(one.level == "error" and one.subject == "forgotten" for one in diagnose(shop, least_free=0))
     forget(shop, USER)
     assert _holding(shop) == [] and _others(shop) == others
@@ -346,3 +352,46 @@ def test_a_table_that_cannot_be_read_stops_it(shop: Path) -> None:
     (shop / "runs" / "torn.parquet").write_bytes(b"PAR1")
     with pytest.raises(ArtifactError, match=r"torn\.parquet: cannot be read"):
         forget(shop, USER)
+
+
+def test_a_server_that_starts_at_any_moment_of_an_erasure_finds_what_to_serve(
+    untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, user = tmp_path / "w", "u001"
+    shutil.copytree(untouched_workspace, root)
+    names, starts = list[str](), 0
+
+    def starting(workspace: Workspace, user_id: str) -> Iterator[Holding]:
+        def step(remove: Callable[[], object]) -> Callable[[], object]:
+            def run() -> None:
+                for act in (lambda: None, remove):
+                    act()
+                    service = WorkspaceService(Workspace.open(root))
+                    names.append(service.parts.deployment)
+                    service.close()
+
+            return run
+
+        yield from [replace(holding, remove=step(holding.remove)) for holding in whole(workspace, user_id)]
+
+    whole, load = person.holdings, service_load.load_parts
+    monkeypatch.setattr(person, "holdings", starting)
+    forget(root, user)
+    now = deploy.active(Workspace.open(root))
+    assert now is not None and set(names) == {now.name} and user not in now.data().user_row
+
+    def erased_meanwhile(workspace: Workspace, shared: service_load.Shared, used: Any) -> Any:
+        nonlocal starts
+        starts += 1
+        if starts == 1:  # between the look at what is active and the reading of it
+            forget(root, "u002")
+        return load(workspace, shared, used)
+
+    monkeypatch.setattr(person, "holdings", whole)
+    monkeypatch.setattr("tastemaker.serving.service.load_parts", erased_meanwhile)
+    service = WorkspaceService(Workspace.open(root))
+    assert service.parts.deployment != now.name and starts == 2
+    service.close()
+    shutil.rmtree(Workspace.open(root).tables_folder())
+    with pytest.raises(ArtifactError, match="these tables are gone"):  # nothing else is served in its place
+        WorkspaceService(Workspace.open(root))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
+from tastemaker.errors import TastemakerError
+from tastemaker.flows.deploy import in_service
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.retention.live.context import Context
 from tastemaker.flows.search import Searcher
@@ -17,6 +20,7 @@ from tastemaker.serving.serve import Parts
 from tastemaker.store import Database, Offers, Workspace
 
 Clock = Callable[[], datetime]
+Loaded = TypeVar("Loaded")
 
 
 def now() -> datetime:
@@ -56,6 +60,25 @@ class Erased:
         if changed != self._seen:
             self._seen, self._tombstones = changed, self._workspace.tombstones
         return self._tombstones.holds(user_id)
+
+
+def load_serving(workspace: Workspace, load: Callable[[Deployment], Loaded]) -> Loaded:
+    """What `load` makes of the deployment in service: of the next one, where an erasure put that in its place
+    and removed what the first was made of.
+
+    Raises
+    ------
+    ArtifactError
+        when nothing was trained yet, or a part of what is in service is damaged or gone.
+    """
+    deployment = in_service(workspace)
+    while True:
+        try:
+            return load(deployment)
+        except (TastemakerError, OSError):
+            replaced, deployment = deployment, in_service(workspace)
+            if deployment.name == replaced.name:
+                raise
 
 
 def load_parts(workspace: Workspace, shared: Shared, deployment: Deployment) -> Parts:

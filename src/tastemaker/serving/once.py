@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.flows.deploy import in_service
-from tastemaker.serving.load import Shared, load_parts
+from tastemaker.serving.load import Shared, load_parts, load_serving
 from tastemaker.serving.query import Query, Slate
 from tastemaker.serving.serve import serve
 from tastemaker.store import Workspace
@@ -22,7 +22,7 @@ def recommend_once(workspace: Path, query: Query) -> dict[str, Any]:
     opened = Workspace.open(workspace)
     shared = Shared.of(opened)
     try:
-        parts = load_parts(opened, shared, in_service(opened))
+        parts = load_serving(opened, partial(load_parts, opened, shared))
         (slate,) = serve([query], parts)
         if isinstance(slate, TastemakerError):
             raise slate

@@ -7,16 +7,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.flows.deploy import active, active_name, in_service
+from tastemaker.flows.deploy import active, active_name
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.forget.person import forget
 from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
-from tastemaker.serving.load import Clock, Shared, load_parts, now
+from tastemaker.serving.load import Clock, Shared, load_parts, load_serving, now
 from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Conflict, Happened, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
@@ -55,7 +56,7 @@ class WorkspaceService:
         self.database = self.shared.database
         self.offers, self._file = Offers(self.database), read_settings(workspace.root)
         self.keys = Keys(self.database)
-        self._live = self._load(workspace, in_service(workspace))
+        self._live = load_serving(workspace, partial(self._load, workspace))
         self._swapping, self._stopped = threading.Lock(), threading.Event()
         self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments")
         if watch:

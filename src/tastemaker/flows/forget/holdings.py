@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import EVENTS
 from tastemaker.store import (
+    Artifacts,
     Database,
     IngestSettings,
     Workspace,
@@ -101,32 +102,36 @@ def scrub_database(workspace: Workspace) -> None:
 
 def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     """Interactions in the tables in use, which are written anew, and in earlier ones, which go."""
-    used = workspace.tables_folder() if workspace.has_tables() else None
     for folder in sorted(workspace.data.glob("tables-*")):
         count = _rows(folder / "interactions.parquet", user_id)
         if count:
-            remove = partial(_renew, workspace, folder) if folder == used else partial(remove_folder, folder)
+            remove = partial(_remove_tables, workspace, folder)
             yield Holding(folder, "interactions", count, remove, (folder.name.removeprefix("tables-"),))
 
 
-def _renew(workspace: Workspace, folder: Path) -> None:
-    """Ingest the tables in use again: the tombstone leaves the person out."""
-    settings = IngestSettings(**read_manifest(folder)["about"]["settings"])
-    ingest_files(workspace, folder / "items.parquet", folder / "interactions.parquet", settings)
+def renew_tables(workspace: Workspace, found: Iterable[Holding]) -> None:
+    """Ingest the tables in use again, where they are among `found`: the tombstone leaves the person out."""
+    used = workspace.tables_folder() if workspace.has_tables() else None
+    if used in {holding.where for holding in found}:
+        settings = IngestSettings(**read_manifest(used)["about"]["settings"])
+        ingest_files(workspace, used / "items.parquet", used / "interactions.parquet", settings)
+
+
+def _remove_tables(workspace: Workspace, folder: Path) -> None:
+    if folder == workspace.tables_folder():
+        renew_tables(workspace, [Holding(folder, "", 0, lambda: None)])
     remove_folder(folder)
 
 
 def builds(workspace: Workspace) -> Iterator[Holding]:
     """Unfinished builds: they began from what held the person, and nothing can go on from there."""
-    found = sorted(workspace.artifacts.root.glob("*/*.partial"))
+    found, artifacts = sorted(workspace.artifacts.root.glob("*/*.partial")), workspace.artifacts
     if found:
-        finished = [(one.kind, one.fingerprint) for one in workspace.artifacts.finished()]
-        yield Holding(
-            workspace.artifacts.root,
-            "unfinished builds",
-            len(found),
-            partial(workspace.artifacts.prune, finished),
-        )
+        yield Holding(artifacts.root, "unfinished builds", len(found), partial(_prune_builds, artifacts))
+
+
+def _prune_builds(artifacts: Artifacts) -> None:
+    artifacts.prune([(one.kind, one.fingerprint) for one in artifacts.finished()])
 
 
 def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:

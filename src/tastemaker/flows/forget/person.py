@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, InputError, TastemakerError
 from tastemaker.flows.deploy import drop, refresh
 from tastemaker.flows.forget.conversations import conversations
 from tastemaker.flows.forget.holdings import (
@@ -16,6 +17,7 @@ from tastemaker.flows.forget.holdings import (
     close_database,
     database,
     loose,
+    renew_tables,
     scrub_database,
     snapshots,
     tables,
@@ -61,13 +63,17 @@ def forget(folder: Path, user: str, dry_run: bool = False) -> dict[str, Any]:
 
 def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
     """The protocol: the tombstone; the rows of the database, after which no server that runs can write
-    another; everything else; the pages and the log that held them; the deployments.
+    another; tables and a deployment without the person, so that a server that starts meanwhile finds what
+    it is to serve; everything else; the pages and the log that held them; the deployments.
     """
     left = found
     for _ in range(TRIES):  # an ingest or a server that was in the middle of something may bring them again
         with workspace.changing_tables():
             workspace.tombstones.add(user_id, _inputs(left))
         close_database(workspace, user_id)
+        with suppress(TastemakerError):  # what cannot be served must not keep the person here; raised below
+            renew_tables(workspace, left)
+            refresh(workspace)
         for one in left:
             one.remove()
         if not (left := list(holdings(workspace, user_id))):
