@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from server_fake import FakeService
 
+from tastemaker.assist.parts import Done, Text
 from tastemaker.errors import InputError
 from tastemaker.server import ServerSettings, bind, create_app, serve
 from tastemaker.server.access import Access, AccessSettings, Routes
@@ -62,14 +63,15 @@ BAD = (
 class Town:
     """A server with keys, and the credentials of every kind of caller."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, talker: Any = None, **settings: Any) -> None:
         self.database = Database(folder / "keys.sqlite")
         self.keys = Keys(self.database)
         self.service = FakeService(keys=self.keys)
         self.key = {role: self.keys.add(role, role) for role in KEYED}
         revoked = self.keys.add("app", "gone")
         access = AccessSettings(per_person=0, per_key=0, fresh=0)
-        self.app = create_app(self.service, ServerSettings(access=replace(access, **settings), deadline=60))
+        given = ServerSettings(access=replace(access, **settings), deadline=60)
+        self.app = create_app(self.service, given, talker=talker)
         self.access: Access = self.app.state.access
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8765")
         self.client.__enter__()
@@ -238,6 +240,50 @@ def test_without_keys_this_machine_is_trusted_and_the_first_key_closes_the_door(
     assert town.call("nobody", "GET", "/info").status_code == 401
     town.keys.revoke("reader")
     assert town.call("nobody", "GET", "/info").status_code == 401 and key and visitor
+    town.close()
+
+
+class Repeater:
+    """A talker that answers with the name of who talks."""
+
+    def respond(self, message: str, conversation_id: str | None = None, user_id: str | None = None) -> Any:
+        yield Text(text=str(user_id))
+        yield Done(conversation_id="c", versions={}, degraded=False)
+
+
+def test_a_key_of_somebody_elses_making_lets_nobody_speak_for_another(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keys, "add", lambda self, role, name: f"tm-{role}-none")
+        patch.setattr(Keys, "revoke", lambda self, name: None)
+        town = Town(tmp_path, Repeater())
+    client = town.client
+
+    def says(user: str | None, key: str | None) -> tuple[int, str]:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        body = {"messages": [{"role": "user", "content": "hi"}], "user": user}
+        answer = client.post("/v1/chat/completions", json=body, headers=headers)
+        content = answer.json()["choices"][0]["message"]["content"] if answer.status_code == 200 else ""
+        return answer.status_code, content
+
+    foreign = ("none", "sk-proj-abc", "a.b")
+    for key in (None, *foreign):  # a program on this machine
+        assert says(ME, key) == (200, ME) and says(None, key) == (200, "None")
+    visitor = client.post("/session", json={}).json()["user_id"]
+    for key in (None, *foreign):  # the page's cookie comes along
+        assert says(ME, key) == (403, "") and says(visitor, key) == says(None, key) == (200, visitor)
+        assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
+    client.cookies.clear()
+    token = town.access.mint(ME, "open", 60)
+    assert says(OTHER, token) == (403, "") and says(None, token) == says(ME, token) == (200, ME)
+    for key in ("tm-none", "a.b.c", ""):  # of our making, and wrong
+        assert says(ME, key)[0] == 401
+    for path in ("/info", f"/users/{ME}/history"):  # other routes take none
+        assert client.get(path, headers={"authorization": "Bearer none"}).status_code == 401
+    town.keys.add("app", "backend")
+    for key in (None, *foreign, token):
+        assert says(ME, key)[0] == says(None, key)[0] == 401
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        assert client.get("/v1/models", headers=headers).status_code == 401
     town.close()
 
 

@@ -59,7 +59,8 @@ class Caller:
 class Rule:
     """roles: who may call. own: a person may name nobody but themselves, as `user_id` in the path, the query
     or anywhere in the body. public: credentials are not looked at. lenient: a bad cookie counts as none, and
-    so does, while this machine is trusted, a key that is not of our making.
+    so does, while this machine is trusted, a key that is not of our making: a visitor's cookie beside it
+    still says who calls.
     """
 
     roles: frozenset[str]
@@ -210,6 +211,10 @@ class Access:
 
     def _caller(self, request: Request, lenient: bool) -> Caller:
         given = request.headers.get("authorization")
+        scheme, _, credentials = (given or "").partition(" ")
+        bearer = scheme.lower() == "bearer" and bool(credentials)
+        if lenient and self.open and bearer and not credentials.startswith("tm-"):
+            given = given if credentials.count(".") == 2 else None  # OpenAI's clients must send something
         if given is None:
             cookie = request.cookies.get(self.cookie)
             if cookie is not None:
@@ -219,11 +224,8 @@ class Access:
                     if not lenient:
                         raise
             return Caller(OPERATOR, local=True) if self.open else Caller()
-        scheme, _, credentials = given.partition(" ")
-        if scheme.lower() != "bearer" or not credentials:
+        if not bearer:
             raise _refused("the Authorization header is not 'Bearer' and a key or token")
-        if lenient and self.open and not credentials.startswith("tm-") and credentials.count(".") != 2:
-            return Caller(OPERATOR, local=True)  # OpenAI's clients must send something
         return self._keyholder(credentials) if credentials.startswith("tm-") else self._person(credentials)
 
     def _keyholder(self, credentials: str) -> Caller:

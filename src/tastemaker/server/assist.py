@@ -73,7 +73,8 @@ class MessageIn(BaseModel):
 
 
 class CompletionIn(BaseModel):
-    """`messages` hold the whole conversation; `user` is who talks. Sampling fields are accepted and change
+    """`messages` hold the whole conversation; `user` is who talks, and with a person's token that person,
+    named or not. Sampling fields are accepted and change
     nothing.
     """
 
@@ -198,6 +199,7 @@ def _add_completions(router: Routes, talker: Talker, slots: Slots) -> None:
             raise Problem(400, "the last message is not the user's", "end `messages` with what the user says")
         if me.role == PERSON and body.user not in (None, me.person):
             raise Problem(403, "`user` is somebody else", "leave it out, or name yourself")
+        body.user = me.person if me.role == PERSON else body.user
         earlier = body.messages[:-1]
         name = rooms.conversation(body.user, earlier)
         first, rest = slots.begun(lambda: talker.respond(body.messages[-1].text or "?", name, body.user))
