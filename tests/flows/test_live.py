@@ -381,6 +381,14 @@ def test_after_a_withdrawal_lists_are_as_if_there_had_been_no_proxy(proxied: Pat
     assert mark is not None and withdraw_proxy(proxied, mark[:8])["deployed"] == mark
     back = shown(service, [replace_id(one, "back") for one in wished])
     assert [one.rows for one in back] == [one.rows for one in with_proxy]
+    acts = [("withdraw", "proxy withdrawn"), ("withdraw", ""), ("live --least 200 -q", "proxy deployed")]
+    acts += [("live --least 200 -q --no-deploy", ""), (f"withdraw --to {mark[:8]}", "proxy put back")]
+    expected = []
+    for words, action in acts:
+        done = CliRunner().invoke(app, ["retention", "proxy", *words.split(), "-w", str(proxied)])
+        assert done.exit_code == (words == "withdraw" and not action), done.output
+        expected += [(action, deployed(service.database) or mark)] if action else []
+    assert [(entry.action, entry.detail) for entry in service.keys.entries()] == expected
 
 
 def replace_id(query: Query, tag: str) -> Query:

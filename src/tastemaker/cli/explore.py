@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tastemaker.cli.keys import note
 from tastemaker.cli.options import AsJson, Quiet, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
@@ -320,7 +321,10 @@ def deploy(
     from tastemaker.flows.explore.ledger_store import LedgerStore
 
     store, wish = LedgerStore.of(workspace, ledger), Wish(candidate, novelty)
-    _emit_and_exit(admit(run, certificate, store, rounds, wish), as_json)
+    result = admit(run, certificate, store, rounds, wish)
+    if workspace is not None and result["passed"]:
+        note(workspace, "policy deployed", f"{result['policy'][:12]}, {rounds:,} rounds")
+    _emit_and_exit(result, as_json)
 
 
 @app.command()
@@ -356,7 +360,10 @@ def ledger(
         source = _source(settle, workspace if settle_live else None, column=column, r_max=r_max)
         emit(bank_served(source, store, key), as_json)
     else:
-        emit(show(store, hand_back), as_json)
+        result = show(store, hand_back)
+        if workspace is not None and hand_back:
+            note(workspace, "policy handed back", result["entries"][-1]["policy"][:12])
+        emit(result, as_json)
 
 
 @app.command()
@@ -396,4 +403,6 @@ def watch(
     known = reference is not None and source.workspace is None and not hand_back
     store = None if known else LedgerStore.of(workspace, ledger)
     result = look_at_rows(source, store, AlarmSettings(floor, reference, delta, unit), hand_back)
+    if workspace is not None and result["handed_back"]:
+        note(workspace, "policy handed back", f"{result['handed_back'][:12]}, at an alarm")
     _emit_and_exit(result | {"passed": result["alarm"] is None}, as_json)

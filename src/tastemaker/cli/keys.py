@@ -122,7 +122,8 @@ def revoke(
 
 @app.command()
 def log(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
-    """What operators did, and when: keys made and revoked, people erased, deployments changed.
+    """What operators did, and when: keys made and revoked, people erased; deployments, proxies and
+    policies put in force or taken back.
 
     Example: tastemaker keys log -w shop
     """

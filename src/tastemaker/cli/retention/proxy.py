@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tastemaker.cli.keys import note
 from tastemaker.cli.options import HERE, AsJson, Out, Quiet, Seed, Workspace, finish, group
 from tastemaker.cli.output import emit
 from tastemaker.cli.progress import progress
@@ -183,6 +184,8 @@ def live(
 
     with progress(quiet) as report:
         result = fit_live(workspace, report, least, deploy)
+    if result["deployed"]:
+        note(workspace, "proxy deployed", result["proxy"])
     finish(result, as_json)
 
 
@@ -201,4 +204,8 @@ def withdraw(
     from tastemaker.flows.retention.live.fit import withdraw_proxy
 
     result = withdraw_proxy(workspace, to)
+    if result["deployed"]:
+        note(workspace, "proxy put back", result["deployed"])
+    elif result["withdrawn"]:
+        note(workspace, "proxy withdrawn", result["withdrawn"])
     finish(result, as_json)

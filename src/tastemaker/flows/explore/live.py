@@ -166,6 +166,7 @@ def watch(
     else:
         raise InputError("give --ledger, whose holdout the rows are compared with, or --reference")
     rows = len(log)
+    handed_back = ""
     text = f"no alarm in {rows:,} rows of {units.words}"
     if not units.single:
         text += (
@@ -174,10 +175,11 @@ def watch(
     if alarm is not None:
         text = f"ALARM at row {alarm:,} of {rows:,} ({units.words}): the mean reward is below {against}"
         if hand_back and store is not None and book is not None:
-            store.append(book, withdraw(book, text))
+            handed_back = store.append(book, withdraw(book, text)).entries[-1].policy
             text += "; all traffic goes back to pi0"
     return {
         "alarm": alarm,
+        "handed_back": handed_back,
         "rows": rows,
         "units": units.count,
         "unit": units.kind,
