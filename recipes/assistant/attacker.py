@@ -88,6 +88,9 @@ class Crowd:
     def reasons(self, row: int, history: Sequence[int]) -> Sequence[Any]:
         return ()
 
+    def chosen(self, row: int) -> int:
+        return int(self.shelf.catalogue.played[row])
+
     def happened(self, user_id: str, row: int, kind: str) -> None:
         self.kept.append((user_id, row, kind))
 

@@ -5,6 +5,7 @@ lost.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.catalogue import Catalogue
 
-from .conftest import KEYS, TYPES, Talk
+from .conftest import KEYS, TYPES, Talk, tunes
 
 Talks = Callable[..., Talk]
 
@@ -152,3 +153,17 @@ def test_ranking_names_before_words(shelf: Shelf) -> None:
     assert all(shelf.catalogue.creators[row] == "Bo Reed" for row in best)
     liked = ranker.rank(Evidence(("more",), liked=(1, 5)), everything, 10)
     assert sum(TYPES[row % 4] == "jig" for row in liked) >= 4
+
+
+def test_what_few_people_chose_is_no_reason() -> None:
+    shelf = tunes()
+    played = np.zeros(len(shelf), np.int64)
+    played[0] = 40
+    shelf = replace(shelf, catalogue=replace(shelf.catalogue, played=played))
+    for people in (0, 1, 4, 5, 6):
+        talk = Talk(shelf)
+        talk.crowd.chosen = lambda row, people=people: people  # type: ignore[method-assign, misc]
+        talk.words("hello")
+        said = [reason.text for reason in talk.desk.explain(0)]
+        told = f"among the most chosen here: {people} people wanted it"
+        assert said == ([told] if people >= 5 else [])

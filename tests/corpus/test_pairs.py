@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.corpus import Histories, cooccurring_pairs, near_pairs, pair_counts
+from tastemaker.corpus import Histories, cooccurring_pairs, near_pairs, pair_counts, pair_people
 from tastemaker.errors import InputError
 
 lists = st.lists(st.lists(st.integers(0, 6), max_size=8), max_size=6)
@@ -21,6 +21,16 @@ def test_pairs_equal_the_double_loop(rows: list[list[int]], window: int) -> None
             for j in range(i + 1, min(i + window, len(one) - 1) + 1):
                 if one[i] != one[j]:
                     seen[min(one[i], one[j]), max(one[i], one[j])] += 1
+    whose = {
+        (min(one[i], one[j]), max(one[i], one[j]), row)
+        for row, one in enumerate(rows)
+        for i in range(len(one))
+        for j in range(i + 1, min(i + window, len(one) - 1) + 1)
+        if one[i] != one[j]
+    }
+    people = Counter((low, high) for low, high, _ in whose)
+    told = pair_people(Histories.of_lists(rows), window)
+    assert {tuple(pair): n for pair, n in zip(told[0].tolist(), told[1].tolist(), strict=True)} == people
     near: Counter[tuple[int, int]] = Counter()
     for one in rows:
         for i in range(len(one)):

@@ -304,3 +304,29 @@ def test_a_control_is_given_the_memory_as_ours_is(tiny_workspace: Path) -> None:
     assert weight > 0
     for mine, other in zip(same.lists, control.lists, strict=True):
         assert mine.tolist() == other.tolist()
+
+
+def test_what_few_people_did_is_no_reason(service: WorkspaceService) -> None:
+    parts = service.parts
+    histories, ids = parts.searcher.data.histories, parts.searcher.data.item_ids
+    people: dict[frozenset[str], set[str]] = {}
+    past = {
+        str(user): [ids[item] for item in histories.items[low:high]]
+        for user, low, high in zip(histories.users, histories.offsets, histories.offsets[1:], strict=False)
+    }
+    for user, items in past.items():
+        for place, item in enumerate(items):
+            for other in items[place + 1 : place + 4]:
+                people.setdefault(frozenset((item, other)), set()).add(user)
+    assert min(map(len, people.values())) < 5
+    found = 0
+    for item in ids:
+        for history in (items for items in past.values() if item not in items):
+            for reason in parts.explainer.evidence(item, history):
+                number = re.search(r"\d+ people", reason.text)
+                if number:
+                    count = len(people[frozenset((item, str(reason.item_id)))])
+                    assert number[0] == f"{count} people" and count >= 5
+                    found += 1
+                assert "times" not in reason.text
+    assert found > 0

@@ -12,7 +12,7 @@ RARITY = {"type=reel": 1.0, "mode=dorian": 3.0, "book=ryan": 0.5, "type=waltz": 
 
 
 def test_the_rarest_shared_attribute_and_the_most_co_played_item_are_named() -> None:
-    counts = {("new", "old_reel"): 4, ("new", "stranger"): 9}
+    counts = {("new", "old_reel"): 6, ("new", "stranger"): 9}
     found = reasons(
         "new", ["stranger", "old_reel", "old_dorian"], ATTRIBUTES, lambda a, b: counts.get((a, b), 0), RARITY
     )
@@ -24,8 +24,9 @@ def test_the_rarest_shared_attribute_and_the_most_co_played_item_are_named() -> 
 
 def test_without_evidence_nothing_is_said() -> None:
     assert reasons("new", ["stranger"], ATTRIBUTES, lambda a, b: 0, RARITY) == []
-    # What one person alone did is told to nobody.
-    assert reasons("new", ["stranger"], ATTRIBUTES, lambda a, b: 1, RARITY) == []
+    # What few people did is told to nobody.
+    assert reasons("new", ["stranger"], ATTRIBUTES, lambda a, b: 4, RARITY) == []
+    assert reasons("new", ["stranger"], ATTRIBUTES, lambda a, b: 5, RARITY)[0].count == 5
     assert reasons("new", ["new"], ATTRIBUTES, lambda a, b: 5, RARITY) == []
 
 

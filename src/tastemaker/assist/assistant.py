@@ -79,6 +79,7 @@ class Library:
         embed, vectors = encoder(workspace, texts)
         self.shelf = Shelf.of(catalogue, texts, embed, vectors)
         self.ranker = Ranker(self.shelf)
+        self._people = data.histories.people(len(data.item_ids))
         self._past = lru_cache(maxsize=256)(self._follows)
 
     def warm(self) -> None:
@@ -124,6 +125,9 @@ class Library:
     def reasons(self, row: int, history: Sequence[int]) -> Sequence[Evidence]:
         ids = self.shelf.catalogue.item_ids
         return self.parts.explainer.evidence(ids[row], [ids[other] for other in history])
+
+    def chosen(self, row: int) -> int:
+        return int(self._people[row])
 
     def happened(self, user_id: str, row: int, kind: str) -> None:
         value = 1.0 if kind == "play" else None

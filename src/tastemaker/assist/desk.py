@@ -19,6 +19,7 @@ from tastemaker.assist.shelf import Floats, Shelf
 from tastemaker.assist.state import REMEMBERED, State, chip_name, label
 from tastemaker.converse.constraints import Constraint, adhere, demands, granted, relaxations
 from tastemaker.converse.reading.vocabulary import spoken
+from tastemaker.retention.reasons import FEWEST
 from tastemaker.serving.query import Evidence as Reason
 
 SHOWN = 3  # items of an answer
@@ -37,6 +38,9 @@ class People(Protocol):
 
     def reasons(self, row: int, history: Sequence[int]) -> Sequence[Reason]:
         """Evidence for an item in a history."""
+
+    def chosen(self, row: int) -> int:
+        """How many people wanted an item."""
 
     def happened(self, user_id: str, row: int, kind: str) -> None:
         """Keep what they did."""
@@ -191,16 +195,12 @@ class Desk:
         for rows, kind in ((state.liked, "similarity"), (history, "history")):
             for reason in self.people.reasons(row, rows)[:1] if rows else ():
                 reasons.append(Explanation(item, reason.text, kind, (reason.item_id,)))
-        if (
-            not reasons
-            and shelf.catalogue.played.any()
-            and shelf.catalogue.played[row] >= np.quantile(shelf.catalogue.played, 0.9)
-        ):
-            reasons.append(
-                Explanation(
-                    item, f"others chose it often: {int(shelf.catalogue.played[row])} times", "popularity"
-                )
-            )
+        played = shelf.catalogue.played
+        if not reasons and played[row] >= np.quantile(played, 0.9):
+            people = self.people.chosen(row)
+            if people >= FEWEST:
+                words = f"among the most chosen here: {people} people wanted it"
+                reasons.append(Explanation(item, words, "popularity"))
         return reasons
 
     def nothing(self) -> NothingFits | None:

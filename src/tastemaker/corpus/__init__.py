@@ -4,7 +4,7 @@ from tastemaker.corpus.behaviour import behaviour_examples, context_tokens
 from tastemaker.corpus.events import Histories, histories
 from tastemaker.corpus.metadata import metadata_examples
 from tastemaker.corpus.mixing import mix, pack, token_counts
-from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts
+from tastemaker.corpus.pairs import cooccurring_pairs, near_pairs, pair_counts, pair_people
 from tastemaker.corpus.rewards import targets_by_reward
 from tastemaker.corpus.splits import Split, Targets, leave_one_out, shuffle_ties, time_split
 
@@ -22,6 +22,7 @@ __all__ = [
     "near_pairs",
     "pack",
     "pair_counts",
+    "pair_people",
     "shuffle_ties",
     "targets_by_reward",
     "time_split",

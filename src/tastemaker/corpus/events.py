@@ -98,6 +98,11 @@ class Histories:
         """Items of the user in `row`, oldest first."""
         return self.items[self.offsets[row] : self.offsets[row + 1]]
 
+    def people(self, n_items: int) -> Ints:
+        """(N,) how many people's histories hold each item."""
+        held = np.unique(np.stack([self.user_rows, self.items]), axis=1)[1]
+        return np.bincount(held, minlength=n_items).astype(np.int64)
+
     def counts(self, n_items: int) -> Ints:
         """(n_items,) number of events of each item."""
         return np.bincount(self.items, minlength=n_items).astype(np.int64)

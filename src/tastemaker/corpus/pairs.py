@@ -19,32 +19,41 @@ def pair_counts(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
     counts
         (P,) int64, at least 1.
     """
-    pairs, _, place = _occurrences(train, window)
+    pairs, _, place, _ = _occurrences(train, window)
     return pairs, np.bincount(place, minlength=len(pairs)).astype(np.int64)
+
+
+def pair_people(train: Histories, window: int = 3) -> tuple[Ints, Ints]:
+    """The pairs of `pair_counts`, (P, 2), and in how many people's histories each occurs, (P,)."""
+    pairs, _, place, users = _occurrences(train, window)
+    told = np.unique(np.stack([place, users]), axis=1)[0]
+    return pairs, np.bincount(told, minlength=len(pairs)).astype(np.int64)
 
 
 def near_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:
     """The pairs of `pair_counts`, every occurrence weighed by 1 / distance: (P, 2) item indices and (P,)
     weights above 0.
     """
-    pairs, steps, place = _occurrences(train, window)
+    pairs, steps, place, _ = _occurrences(train, window)
     return pairs, np.asarray(np.bincount(place, 1 / np.maximum(steps, 1), minlength=len(pairs)), np.float64)
 
 
-def _occurrences(train: Histories, window: int) -> tuple[Ints, Ints, Ints]:
-    """Distinct pairs (P, 2); the distance of each occurrence (O,), and which pair it is of (O,)."""
+def _occurrences(train: Histories, window: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Distinct pairs (P, 2); of each occurrence (O,) the distance, which pair it is of, and whose it is."""
     if window < 1:
         raise InputError(f"a co-occurrence window of {window} events pairs nothing; use 1 or more")
     items, users = train.items, train.user_rows
     size = int(items.max()) + 1 if len(items) else 1
-    keys, steps = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    keys, steps, whose = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for step in range(1, min(window, len(items) - 1) + 1):
         together = (users[step:] == users[:-step]) & (items[step:] != items[:-step])
         a, b = items[:-step][together], items[step:][together]
         keys.append(np.minimum(a, b) * size + np.maximum(a, b))
         steps.append(np.full(len(a), step))
+        whose.append(users[step:][together])
     distinct, place = np.unique(np.concatenate(keys), return_inverse=True)
-    return np.stack(np.divmod(distinct, size), axis=1), np.concatenate(steps), place
+    pairs = np.stack(np.divmod(distinct, size), axis=1)
+    return pairs, np.concatenate(steps), place, np.concatenate(whose)
 
 
 def cooccurring_pairs(train: Histories, window: int = 3) -> tuple[Ints, npt.NDArray[np.float64]]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-ALONE = 1  # a pair that so few training histories hold would tell of one person
+FEWEST = 5  # people below whom a reason would tell of single ones
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Reason:
     """One piece of evidence that ties a recommended item to an item of the history.
 
     `kind` is 'shared_attributes' or 'co_played'; `because_of` is the history item; `attributes` the values
-    both have; `count` how many training histories hold both items close together (0 for attributes).
+    both have; `count` how many people's histories hold both items close together (0 for attributes).
     """
 
     kind: str
@@ -42,13 +42,13 @@ def reasons(
     """The strongest evidence for `item_id` given a `history` of item ids, oldest first.
 
     Shared attributes count by `rarity` (attribute -> weight, an inverse document frequency: sharing a rare
-    mode says more than sharing the book half the catalogue is in); co-plays by their count in the training
-    part, and by no less than two: one would tell of a single person. Of each kind the best history item is
-    named, the more recent one on equal evidence. An empty list means there is no such evidence, and callers
-    must say that rather than invent some.
+    mode says more than sharing the book half the catalogue is in); co-plays by how many people's
+    histories hold both, and by no fewer than `FEWEST`, which would tell of single people. Of each kind the
+    best history item is named, the more recent one on equal evidence. An empty list means there is no such
+    evidence, and callers must say that rather than invent some.
     """
     own = attributes.get(item_id, frozenset())
-    best_weight, best_count = 0.0, ALONE
+    best_weight, best_count = 0.0, FEWEST - 1
     shared_reason: Reason | None = None
     played_reason: Reason | None = None
     for other in reversed(history):

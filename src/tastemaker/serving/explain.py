@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tastemaker.corpus.pairs import pair_counts
+from tastemaker.corpus.pairs import pair_people
 from tastemaker.flows.data import Data, item_texts
 from tastemaker.retention.reasons import Reason, rarity_of, reasons
 from tastemaker.serving.query import Evidence, Query, Row, Slate
@@ -24,9 +24,9 @@ class Explainer:
         lists = data.items["attributes"].to_pylist()
         self._attributes = {item: frozenset(own or ()) for item, own in zip(ids, lists, strict=True)}
         self._rarity = rarity_of(self._attributes.values())
-        pairs, times = pair_counts(data.histories)
+        pairs, people = pair_people(data.histories)
         self._counts: dict[tuple[int, int], int] = {
-            (low, high): count for (low, high), count in zip(pairs.tolist(), times.tolist(), strict=True)
+            (low, high): count for (low, high), count in zip(pairs.tolist(), people.tolist(), strict=True)
         }
         self.texts = dict(zip(ids, item_texts(data.items), strict=True))
 
@@ -51,7 +51,7 @@ class Explainer:
     def _words(self, reason: Reason) -> str:
         title = self.title(reason.because_of)
         if reason.kind == "co_played":
-            return f"others had it within a few steps of “{title}”, {reason.count} times"
+            return f"{reason.count} people had it within a few steps of “{title}”"
         shared = ", ".join(value.partition("=")[2] or value for value in reason.attributes)
         return f"like “{title}”: {shared}"
 
