@@ -143,7 +143,7 @@ class Browser:
 
     def press(self, key: str) -> None:
         """One key, as a person would press it."""
-        text = {"text": key} if len(key) == 1 else {}
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
         code = {" ": "Space", "Tab": "Tab", "Enter": "Enter", "Escape": "Escape"}.get(key, "")
         number = {
             "Tab": 9,

@@ -14,10 +14,13 @@ import pytest
 import uvicorn
 from server_fake import FakeService, goods, tunes
 
+import tastemaker as tm
+from tastemaker.assist.assistant import Assistant
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS
 from tastemaker.server import ServerSettings, address, bind, create_app
 from tastemaker.serving.query import Happened
+from tastemaker.serving.service import WorkspaceService
 
 pytestmark = [
     pytest.mark.browser,
@@ -33,12 +36,11 @@ WIDTHS = {390: 844, 768: 1024, 1280: 900}
 
 
 @contextmanager
-def served(service: FakeService) -> Iterator[str]:
+def served(service: FakeService | WorkspaceService, talker: Assistant | None = None) -> Iterator[str]:
     listener = bind(port=0)
     listener.listen()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(service, ServerSettings(deadline=60)), log_level="warning", ws="none")
-    )
+    app = create_app(service, ServerSettings(deadline=60), talker=talker)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -571,6 +573,73 @@ def test_axe_finds_no_fault(page: chromium.Browser, service: FakeService, width:
     click(page, ".past-item button")
     page.until("document.querySelector('#sheet').open")
     assert page.run(FAULTS) == []
+
+
+ITEMS = "[...document.querySelectorAll('.reply:last-child .said-item')].map(item => item.dataset.item)"
+CHIPS = "[...document.querySelectorAll('#talk-chips .chip')].map(chip => chip.textContent)"
+QUIET = "!document.querySelector('#talk-log').hasAttribute('aria-busy')"
+HERE = "(({top, bottom}) => top >= 0 && bottom <= innerHeight)"
+
+
+def say(page: chromium.Browser, words: str) -> None:
+    """Type words into the conversation, send them by the keyboard, and wait for the whole answer."""
+    if page.run("document.activeElement.id") != "talk-text":
+        page.press("c")
+    for letter in words:
+        page.press(letter)
+    page.press("Enter")
+    page.until("document.querySelector('#talk-text').value === ''")
+    page.until(QUIET)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_conversation_beside_the_cards(browser: chromium.Browser, tiny_workspace: Path, width: int) -> None:
+    browser.send("Network.clearBrowserCookies")
+    browser.console.clear()
+    assistant = tm.Assistant.open(tiny_workspace)
+    with served(assistant.service, assistant) as url:
+        start_view(browser, f"{url}/", width=width, height=WIDTHS[width], dark=width < 600)
+        click(browser, "#begin")
+        browser.until(f"{IDS}.length")
+        say(browser, "a reel in D")
+        assert browser.run(CHIPS) == ["type reel", "key D"]
+        first = browser.run(ITEMS)
+        assert first and browser.run(f"{HERE}(document.querySelector('#talk-text').getBoundingClientRect())")
+        browser.run("document.querySelectorAll('#talk-chips .chip')[1].click()")
+        browser.until(f"{CHIPS}.join() === 'type reel' && {ITEMS}.length")
+        assert browser.run("document.querySelector('#talk').contains(document.activeElement)")
+        browser.until(QUIET)
+        shown = browser.run(ITEMS)
+        browser.run("document.querySelector('.reply:last-child .deeds [aria-label^=Like]').click()")
+        browser.until(f"{PAST}.length === 1 && {SAID}.startsWith('Since you liked')")
+        browser.until(QUIET)
+        assert (
+            shown[0] not in browser.run(IDS)
+            and browser.run("document.querySelectorAll('.reply').length") == 2
+        )
+        assert browser.run("document.querySelectorAll('#talk [aria-pressed=true]').length") == 1
+        say(browser, "I don't like the second")
+        browser.until(f"{PAST}.length === 2 && {SAID}.startsWith('Since you said so')")
+        assert browser.run(PAST)[0].endswith(("skipped", "not interested")) and shown[1] not in browser.run(
+            ITEMS
+        )
+        say(browser, "a waltz in D that is a jig in G")
+        browser.until("document.querySelector('.reply:last-child .choices button')")
+        assert browser.run(
+            "document.querySelector('.choices button').checkVisibility({visibilityProperty: true})"
+        )
+        assert browser.run(WIDE) == width and browser.console == []
+        if AXE is not None and AXE.origin is not None:
+            browser.run(f"{(Path(AXE.origin).parent / 'axe.min.js').read_text()}; null")
+            assert browser.run(FAULTS) == []
+        say(browser, "forget everything about me")
+        browser.run("document.querySelector('.reply:last-child .choices button').click()")
+        browser.until(
+            "!document.querySelector('#start').hidden && document.querySelector('#data-open').hidden"
+        )
+        browser.send("Network.clearBrowserCookies")
+        browser.open("about:blank")
+    assistant.close()
 
 
 def test_dark_and_phone(page: chromium.Browser, tmp_path: Path) -> None:

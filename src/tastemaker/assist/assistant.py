@@ -256,7 +256,7 @@ class Assistant:
                 held.state = desk.state
         usage["seconds"] = round(time.monotonic() - started, 3)
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
-        yield Done(held.state.conversation_id, versions, degraded, usage)
+        yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)
 
     def _plan(self, message: str, desk: Desk, handles: list[int]) -> Iterator[Part]:
         if self.model is None or not message:

@@ -64,6 +64,7 @@ class Desk:
     people: People
     state: State
     gate: Gate
+    changed: bool = False  # what is kept about the person, by words of this turn
 
     def change(self, **changes: Any) -> None:
         """Another state from here on."""
@@ -256,6 +257,7 @@ class Desk:
         self.change(liked=liked, disliked=disliked)
         for row in rows if keep and self.state.user_id is not None else ():
             self.people.happened(str(self.state.user_id), row, FEEDBACK[kind])
+            self.changed = True
 
     def told(self, row: int, names: Sequence[str]) -> str:
         """What is known of an item, in one clause a field; says so where it is not known."""

@@ -104,7 +104,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if not len(rows_now):
         yield Text("There is nothing left that you have not turned down.")
         return
-    yield Text(_lead(read, desk, len(rows_now), bool(guesses)))
+    yield Text(_lead(read, desk, bool(guesses)))
     rows = desk.ranked(rows_now, SHOWN, read.like)
     if titled and not read.like:
         holds = adhere(desk.state.active, desk.shelf.match, len(desk.shelf)).holds
@@ -119,7 +119,7 @@ def _shown(desk: Desk, rows: list[int], closest: bool = False) -> Iterator[Part]
         yield from reasons
 
 
-def _lead(read: Understanding, desk: Desk, fits: int, guessed: bool) -> str:
+def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     """What was understood, in one sentence, before the items."""
     wishes = [label(c, desk.shelf.vocabulary) for c in desk.state.active]
     if read.like:
@@ -129,8 +129,10 @@ def _lead(read: Understanding, desk: Desk, fits: int, guessed: bool) -> str:
     if guessed:
         return f"I take that as {'; '.join(wishes)}. Tell me if I am wrong:"
     if wishes:
-        count = "1 fits" if fits == 1 else f"{fits:,} fit"
-        return f"{'; '.join(wishes)[:400]}: {count}."
+        fits = desk.understood().fits
+        if fits is None:
+            return f"{'; '.join(wishes)[:400]}:"
+        return f"{'; '.join(wishes)[:400]}: {'1 fits' if fits == 1 else f'{fits:,} fit'}."
     if any(name.sure >= 0.4 for name in read.named):
         return "Here is what goes by that name, and what is near:"
     if "more" in read.acts:
@@ -318,7 +320,7 @@ def _profile(desk: Desk) -> Iterator[Part]:
     titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[-5:][::-1])
     desk.gate.allow(rows)
     yield Text(
-        f"{len(rows)} things that you wanted, the newest: {titles}."
+        f"{len(rows)} {'thing' if len(rows) == 1 else 'things'} that you wanted, the newest: {titles}."
         if rows
         else "Nothing that you wanted so far."
     )
@@ -337,8 +339,8 @@ def _export(desk: Desk) -> Iterator[Part]:
         return
     count = len(desk.people.known(desk.state.user_id))
     yield Text(
-        f"{count} events are kept about you. Your copy is under “What you know about me” on the page, and at"
-        " GET /users/ID/history."
+        f"{count} {'event is' if count == 1 else 'events are'} kept about you. Your copy is under “Your data”"
+        " on the page, and at GET /users/ID/history."
     )
 
 
@@ -358,6 +360,7 @@ def _erase(message: str, desk: Desk) -> Iterator[Part]:
         yield Text("Nothing was erased.")
         return
     desk.people.forget(user)
+    desk.changed = True
     desk.change(user_id=None, liked=(), disliked=(), active=(), messages=(), shown=(), seen=(), focus=None)
     yield Notice("Everything about you was erased.")
 

@@ -92,10 +92,13 @@ class Notice(Part):
 
 @dataclass(frozen=True)
 class Done(Part):
-    """The end of a turn: versions, whether rules had to answer for a model (degraded), and what it used."""
+    """The end of a turn: versions, whether rules had to answer for a model (degraded), what it used, and
+    whether words changed what is kept about the person (changed).
+    """
 
     kind: ClassVar[str] = "done"
     conversation_id: str
     versions: Mapping[str, str] = field(default_factory=dict)
     degraded: bool = False
     usage: Mapping[str, float] = field(default_factory=dict)
+    changed: bool = False

@@ -17,8 +17,8 @@ export const actWith = (id, token) => (acting = id ? { [id]: token } : {});
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-/** One call, for `whom` where it is about somebody. */
-async function call(address, { body, signal, whom, token = acting[whom], method = body ? "POST" : "GET" } = {}, tries = 3) {
+/** The answer to one call, for `whom` where it is about somebody. */
+async function ask(address, { body, signal, whom, token = acting[whom], method = body ? "POST" : "GET" } = {}, tries = 3) {
   const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...(body && { "Content-Type": "application/json" }) };
   const options = { method, headers, ...(body && { body: JSON.stringify(body) }) };
   let response;
@@ -28,19 +28,26 @@ async function call(address, { body, signal, whom, token = acting[whom], method 
     if (error.name === "AbortError") throw error;
     throw new Trouble("The server does not answer.", "Check that it is running, then try again.");
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.ok) return response;
   if ((response.status === 429 || response.status === 503) && tries > 1) {
     await pause(Number(response.headers.get("Retry-After")) || 1);
-    return call(address, { body, signal, whom, token, method }, tries - 1);
+    return ask(address, { body, signal, whom, token, method }, tries - 1);
   }
   const problem = await response.json().catch(() => ({}));
   throw new Trouble(problem.error || `The server answered ${response.status}.`, problem.remedy || "Try again.", response.status);
 }
 
+async function call(address, options) {
+  const response = await ask(address, options);
+  return response.status === 204 ? null : response.json();
+}
+
 export const session = (body = {}, token) => call("session", { body, token });
 export const info = () => call("info");
 export const fields = () => call("fields");
-export const users = (limit, offset) => call(`users?limit=${limit}&offset=${offset}`);
+/** Known users; that somebody is simulated is said beside the name, so not in it. */
+export const users = async (limit, offset) =>
+  (await call(`users?limit=${limit}&offset=${offset}`)).map((user) => ({ ...user, label: user.simulated ? user.label.replace(/ *\(simulated\)$/i, "") || user.label : user.label }));
 export const historyAddress = (id) => `users/${path(id)}/history`;
 export const history = (id) => call(historyAddress(id), { whom: id });
 export const forget = (id) => call(`users/${path(id)}`, { whom: id, method: "DELETE" });
@@ -52,19 +59,7 @@ export const answer = (body) => call("surveys", { body, whom: body.user_id });
 
 /** The parts of one turn of the conversation, as they come. */
 export async function* talk(body, signal) {
-  let response;
-  try {
-    const token = acting[body.user_id];
-    const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
-    response = await fetch("assist", { method: "POST", headers, body: JSON.stringify(body), signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Trouble("The server does not answer.", "Check that it is running, then try again.");
-  }
-  if (!response.ok) {
-    const problem = await response.json().catch(() => ({}));
-    throw new Trouble(problem.error || `The server answered ${response.status}.`, problem.remedy || "Try again.", response.status);
-  }
+  const response = await ask("assist", { body, signal, whom: body.user_id });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {

@@ -27,6 +27,7 @@ const actions = {
   like: (row) => judge("like", row),
   refuse: (row) => judge("not_interested", row),
   remove: (event) => undo(event),
+  changed: () => inTurn(reread),
 };
 
 function trouble(error) {
@@ -70,7 +71,7 @@ async function begin() {
     survey.setUp(trouble);
     player.setUp(fields, heard, (row) => toast(`“${brief(row.item)}” cannot be played.`));
     data.setUp(trouble, erased);
-    talk.setUp(fields, actions, trouble);
+    talk.setUp(fields, actions);
     const wanted = address.get("user");
     await start.setUp(info, fields, open, trouble);
     data.show();
@@ -95,7 +96,21 @@ function home() {
 
 function erased() {
   home();
+  data.show();
   toast("Everything about you was deleted.");
+}
+
+const signed = (event) => ({ ...event, sign: event.sign ?? signs.get(event.kind) ?? 0 });
+
+/** After words in the conversation changed what is kept: show it, and what follows from it. */
+async function reread() {
+  const current = session;
+  if (!current) return;
+  const stands = await current.reread(signed);
+  if (current !== session) return;
+  if (!stands) return erased();
+  drawPast();
+  await refresh("Since you said so");
 }
 
 /** Take up a visit with a known user, or with this browser's visitor, who adds the given items. */
@@ -105,11 +120,10 @@ async function open(user, seeds) {
     survey.forget();
     await actFor(user);
     const events = user ? await api.history(user.user_id) : await visitorHistory();
-    const past = events.map((event) => ({ ...event, sign: event.sign ?? signs.get(event.kind) ?? 0 }));
-    session = new Session(user, past, seeds);
+    session = new Session(user, events.map(signed), seeds);
     history.replaceState(null, "", user ? `#user=${encodeURIComponent(user.user_id)}` : "#me");
     mark(session.id, $("whom-mark"));
-    $("whom-kind").textContent = user ? (user.simulated ? `Simulated ${info.user_noun}` : `Recorded ${info.user_noun}`) : past.length ? "Welcome back" : "Fresh start";
+    $("whom-kind").textContent = user ? (user.simulated ? `Simulated ${info.user_noun}` : `Recorded ${info.user_noun}`) : events.length ? "Welcome back" : "Fresh start";
     $("for-whom").textContent = user ? `For ${user.label}` : "For you";
     const ours = "Your answers stay on the machine that serves this page, and this browser remembers you: see “Your data”.";
     const nobody = user?.simulated ? "Not a person: a program made this history." : null;

@@ -29,7 +29,9 @@ function fit(details) {
   options.classList.remove("placed", "up");
   options.style.cssText = "";
   if (!details.open) return;
-  const button = details.querySelector("summary").getBoundingClientRect();
+  const summary = details.querySelector("summary");
+  if (summary.getBoundingClientRect().bottom > document.documentElement.clientHeight) summary.scrollIntoView({ block: "nearest" });
+  const button = summary.getBoundingClientRect();
   const { width, height } = options.getBoundingClientRect(); // out of the way while it is not placed
   const { clientWidth, clientHeight } = document.documentElement;
   const below = clientHeight - button.bottom - 2 * EDGE;

@@ -81,6 +81,21 @@ export class Session {
     return event;
   }
 
+  /** Read again what is kept, as the server has it now; false when it was erased. */
+  async reread(signed) {
+    const before = new Set(this.past.map((event) => event.event_id));
+    try {
+      if (!this.user) await arrive();
+      if (!this.user && me.user_id !== this.id) return false;
+      const events = await api.history(this.id);
+      this.past = events.filter((event) => event.item).map((event) => ({ ...signed(event), fresh: !before.has(event.event_id) }));
+      return true;
+    } catch (error) {
+      if (error.status === 404) return false;
+      throw error;
+    }
+  }
+
   /** Ask for the list that follows from everything that stands: the server knows it, and what it means. */
   async next(k, signal) {
     await this.begun;

@@ -7,10 +7,11 @@ let fields = [];
 let actions = {};
 let whom = null; // id of the person who talks, and of their conversation
 let conversation = null;
+let standing = 0; // wishes that stand
 let asking = null;
 
-/** Once a page: how items are named, and what becomes of what is pressed. */
-export function setUp(known, act, trouble) {
+/** Once a page: how items are named, what becomes of what is pressed, and of what changed by words. */
+export function setUp(known, act) {
   fields = known;
   actions = act;
   $("talk-form").addEventListener("submit", (event) => {
@@ -18,18 +19,22 @@ export function setUp(known, act, trouble) {
     const text = $("talk-text").value.trim();
     if (!text) return;
     $("talk-text").value = "";
-    say(text).catch(trouble);
+    say(text);
   });
-  $("talk-me").addEventListener("click", () => say("What do you know about me?").catch(trouble));
-  $("talk-new").addEventListener("click", () => open(whom));
-  $("talk").addEventListener("failed", (event) => trouble(event.detail));
+  $("talk-me").addEventListener("click", () => say("What do you know about me?"));
+  $("talk-new").addEventListener("click", () => {
+    open(whom);
+    focus();
+  });
 }
 
 /** Begin anew, for somebody. */
 export function open(id) {
   whom = id;
   conversation = null;
+  standing = 0;
   asking?.abort();
+  $("talk-new").hidden = true;
   $("talk-log").replaceChildren();
   $("talk-chips").replaceChildren();
   $("talk-chips").hidden = true;
@@ -37,9 +42,9 @@ export function open(id) {
 
 export const focus = () => $("talk-text").focus();
 
-async function say(text) {
-  line("mine", text);
-  await turn({ message: text });
+function say(text) {
+  line(text);
+  return turn({ message: text });
 }
 
 /** One turn: its parts are put up as they come. */
@@ -53,41 +58,52 @@ async function turn(body) {
   try {
     for await (const part of api.talk({ ...body, conversation_id: conversation ?? undefined, user_id: whom }, asking.signal)) {
       put(part, reply);
-      const asked = [...log.querySelectorAll(".mine")].at(-1);
-      log.scrollTop = asked ? asked.offsetTop : log.scrollHeight;
+      if (body.feedback) continue; // whoever pressed a button goes on reading where they are
+      log.scrollTop = [...log.querySelectorAll(".mine")].at(-1)?.offsetTop ?? log.scrollHeight;
+      $("talk-form").scrollIntoView({ block: "nearest" });
     }
   } catch (error) {
-    if (error.name !== "AbortError") throw error;
+    if (error.name === "AbortError") return;
+    put({ kind: "notice", text: `${error.message} ${error.remedy ?? ""}` }, reply);
+    reply.scrollIntoView({ block: "nearest" });
   } finally {
     if (!reply.childNodes.length) reply.remove();
     log.removeAttribute("aria-busy");
   }
 }
 
-const later = (work) => work.catch((error) => $("talk").dispatchEvent(new CustomEvent("failed", { detail: error })));
-
 const parts = {
   text: (part) => h("p", {}, part.text),
   notice: (part) => h("p", { class: "hint" }, part.text),
-  question: (part) => h("div", {}, h("p", {}, part.text), h("div", { class: "options" }, part.options.map((option) => h("button", { type: "button", class: "quiet", onclick: () => later(say(option)) }, option)))),
-  nothing_fits: (part) => h("div", { class: "nothing" }, h("p", {}, part.text), h("div", { class: "options" }, part.ways.map((way) => h("button", { type: "button", class: "quiet", onclick: () => without(way.name, way.label) }, `Without ${way.label}: ${way.count}`)))),
+  question: (part) => choices(part.text, part.options.map((option) => [option, () => say(option)])),
+  nothing_fits: (part) => choices(part.text, part.ways.map((way) => [`Without ${way.label}: ${fit(way.count)}`, () => without(way.name, way.label)])),
   item: (part) => shown(part),
 };
+
+const fit = (count) => (count === 1 ? "1 fits" : `${count.toLocaleString("en")} fit`);
+
+/** Words, and the answers to choose from. */
+const choices = (text, answers) => h("div", {}, h("p", {}, text), h("div", { class: "choices" }, answers.map(([label, act]) => h("button", { type: "button", class: "quiet", onclick: act }, label))));
 
 function put(part, reply) {
   if (part.kind === "understood") chips(part);
   else if (part.kind === "explanation") {
-    const list = reply.querySelector(`[data-talk="${CSS.escape(part.item_id)}"] .evidence`);
+    const list = reply.querySelector(`[data-item="${CSS.escape(part.item_id)}"] .evidence`);
+    if (list && part.evidence === "attribute" && part.because_of.length === standing) return; // the chips say it
     if (list) list.append(h("li", {}, part.text));
     else reply.append(h("p", { class: "hint" }, part.text));
   }
-  else if (part.kind === "done") conversation = part.conversation_id;
+  else if (part.kind === "done") {
+    conversation = part.conversation_id;
+    if (part.changed) actions.changed();
+  }
   else if (parts[part.kind]) reply.append(parts[part.kind](part));
 }
 
-function line(who, text) {
+function line(text) {
   const log = $("talk-log");
-  log.append(h("p", { class: who }, h("span", { class: "unseen" }, "You: "), text));
+  $("talk-new").hidden = false;
+  log.append(h("p", { class: "mine" }, h("span", { class: "unseen" }, "You: "), text));
   log.scrollTop = log.scrollHeight;
 }
 
@@ -95,27 +111,33 @@ function line(who, text) {
 function chips({ chips: wishes, fits }) {
   const list = $("talk-chips");
   const remove = (chip) => h("li", {}, h("button", { type: "button", class: "chip", "aria-label": `Take back: ${chip.label}`, onclick: () => without(chip.name, chip.label) }, chip.label, icon("no")));
-  list.replaceChildren(...wishes.map(remove), ...(wishes.length && fits !== null ? [h("li", { class: "hint" }, `${fits.toLocaleString("en")} fit`)] : []));
+  list.replaceChildren(...wishes.map(remove), ...(wishes.length && fits !== null ? [h("li", { class: "hint" }, fit(fits))] : []));
   list.hidden = !wishes.length;
+  standing = wishes.length;
 }
 
 function without(name, label) {
-  line("mine", `Without ${label}`);
-  later(turn({ remove: [name] }));
+  line(`Without ${label}`);
+  $("talk-log").focus({ preventScroll: true }); // what was pressed goes
+  return turn({ remove: [name] });
 }
 
 function shown(part) {
   const item = part.item.item_id ? part.item : { item_id: part.item_id, title: part.title, attributes: [] };
   const row = { item_id: part.item_id, item };
   const name = title(item);
-  const press = (kind, act) => (event) => {
-    event.currentTarget.closest(".said-item").classList.add(kind);
+  const press = (kind, act) => ({ currentTarget }) => {
+    const card = currentTarget.closest(".said-item");
+    if (card.classList.contains(kind)) return;
+    card.classList.remove("like", "skip");
+    card.classList.add(kind);
+    for (const button of card.querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", button === currentTarget);
     act(row);
-    later(turn({ feedback: { [part.item_id]: kind }, stored: true }));
+    turn({ feedback: { [part.item_id]: kind }, stored: true });
   };
   return h(
     "article",
-    { class: "said-item", "data-talk": part.item_id, "aria-label": `${part.handle}. ${name}` },
+    { class: "said-item", "data-item": part.item_id, "aria-label": `${part.handle}. ${name}` },
     h("div", { class: "cover" }, cover(item)),
     h(
       "div",
@@ -129,9 +151,9 @@ function shown(part) {
     h(
       "div",
       { class: "deeds" },
-      item.has_audio && h("button", { type: "button", class: "round", "data-title": name, "data-shows": "play", "aria-label": `Play ${name}`, onclick: () => actions.play(row) }, icon("play")),
-      h("button", { type: "button", class: "round", "aria-label": `Like ${name}`, onclick: press("like", actions.like) }, icon("like")),
-      h("button", { type: "button", class: "round", "aria-label": `Skip ${name}`, onclick: press("skip", actions.refuse) }, icon("no")),
+      item.has_audio && h("button", { type: "button", class: "play round", "data-title": name, "data-shows": "play", "aria-label": `Play ${name}`, onclick: () => actions.play(row) }, icon("play")),
+      h("button", { type: "button", class: "round", "aria-pressed": "false", "aria-label": `Like ${name}`, onclick: press("like", actions.like) }, icon("like")),
+      h("button", { type: "button", class: "round", "aria-pressed": "false", "aria-label": `Not interested in ${name}`, onclick: press("skip", actions.refuse) }, icon("no")),
     ),
   );
 }
