@@ -623,6 +623,11 @@ def test_a_conversation_beside_the_cards(browser: chromium.Browser, tiny_workspa
         assert browser.run(PAST)[0].endswith(("skipped", "not interested")) and shown[1] not in browser.run(
             ITEMS
         )
+        click(browser, ".reply:last-child .deeds [aria-label^=Not]")
+        browser.until(f"{PAST}.length === 3 && {SAID}.startsWith('Without')")
+        browser.until(QUIET)
+        places = "[...document.querySelectorAll('.said-item')].map(item => getComputedStyle(item).position)"
+        assert set(browser.run(places)) == {"static"}  # a verdict moves nothing out of its place
         say(browser, "a waltz in D that is a jig in G")
         browser.until("document.querySelector('.reply:last-child .choices button')")
         assert browser.run(

@@ -73,7 +73,7 @@ async function turn(body) {
 }
 
 const parts = {
-  text: (part) => h("p", {}, part.text),
+  text: (part) => h("p", {}, capital(part.text)),
   notice: (part) => h("p", { class: "hint" }, part.text),
   question: (part) => choices(part.text, part.options.map((option) => [option, () => say(option)])),
   nothing_fits: (part) => choices(part.text, part.ways.map((way) => [`Without ${way.label}: ${fit(way.count)}`, () => without(way.name, way.label)])),
@@ -128,9 +128,8 @@ function shown(part) {
   const name = title(item);
   const press = (kind, act) => ({ currentTarget }) => {
     const card = currentTarget.closest(".said-item");
-    if (card.classList.contains(kind)) return;
-    card.classList.remove("like", "skip");
-    card.classList.add(kind);
+    if (card.dataset.verdict === kind) return;
+    card.dataset.verdict = kind;
     for (const button of card.querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", button === currentTarget);
     act(row);
     turn({ feedback: { [part.item_id]: kind }, stored: true });
