@@ -130,7 +130,7 @@ def test_other_catalogues() -> None:
     assert read(FILMS, "something newer", focus=(0,)) == {must("decade", ("1990s", "2000s"), "in")}
     assert read(SHOP, "a red one under $50") == {must("colour", "red"), must("price", 50.0, "le")}
     assert read(SHOP, "cheaper, not blue", focus=(0,)) == {
-        must("price", 38.412, "le"),
+        must("price", 38.4, "le"),
         ("must_not", "colour", "eq", "blue"),
     }
 

@@ -156,17 +156,9 @@ class Wishes:
             if not isinstance(value, int | float):
                 value = (known.low + known.high) / 2
             step = max(abs(float(value)) * 0.02, (known.high - known.low) * 0.004)
-            return [
-                Change(
-                    "add",
-                    "must",
-                    (
-                        Clause(scale.field, "le", value - step)
-                        if down
-                        else Clause(scale.field, "ge", value + step)
-                    ),
-                )
-            ]
+            bound = value - step if down else value + step
+            bound = float(f"{bound:.{3 if abs(bound) < 1000 else 4}g}")  # as people say numbers
+            return [Change("add", "must", Clause(scale.field, "le" if down else "ge", bound))]
         place = scale.words.index(str(value)) if value in scale.words else (len(scale.words) // 2)
         wanted = scale.words[:place] if down else scale.words[place + 1 :]
         wanted = wanted or (scale.words[:1] if down else scale.words[-1:])
