@@ -93,6 +93,18 @@ def put(values: list[Any], row: int, value: Any) -> list[Any]:
 WEIGH, READ = ("survey", "weigh", "--covariate", "age"), ("experiment", "read", "--plan", "plan.toml")
 GAIN, PREVIEW = ("retain", "increment", "--baseline", "history"), ("adjust", "preview")
 AGES = surveys()["age"].to_list()
+LANDS = [("DE", "de", "fr")[n % 3] for n in range(N)]
+BLOCKS = ("--block", "value=a,b,c", "--block", "effort=d,e,f")
+
+
+def people(**changes: Any) -> pl.DataFrame:
+    """A battery of six items, one row a person."""
+    rng = np.random.default_rng(4)
+    level = rng.normal(size=N)
+    items = {name: np.clip(np.round(3 + level + rng.normal(size=N)), 1, 5).astype(int) for name in "abcdef"}
+    return pl.DataFrame({"user_id": [f"u{n}" for n in range(N)], **items, **changes})
+
+
 # Name: command, table, exit code, and what the message says.
 CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
     "nobody answered": (WEIGH, surveys(answer=[None] * N), 2, "nobody answered"),
@@ -165,7 +177,49 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         PREVIEW,
         scored(score=put([0.5] * 100, 10, float("nan"))),
         2,
-        "row 10, column 'score' is 'NaN', which is no finite number",
+        "row 10, column 'score' is empty; every row needs a value there",
+    ),
+    "a covariate in two spellings": (
+        ("survey", "weigh", "--covariate", "land"),
+        surveys(land=LANDS),
+        2,
+        "column 'land' holds 'DE' and 'de', two spellings of one value",
+    ),
+    "groups of a battery in two spellings": (
+        ("survey", "validate", *BLOCKS, "--by", "land"),
+        people(land=LANDS),
+        2,
+        "column 'land' holds 'DE' and 'de', two spellings of one value",
+    ),
+    "groups of answers in two spellings": (
+        ("survey", "validate", "--question", "return", "--question", "other", "--by", "land"),
+        shown(land=LANDS, other=shown()["return"].to_list()[::-1]),
+        2,
+        "column 'land' holds 'DE' and 'de', two spellings of one value",
+    ),
+    "cohorts of a proxy in two spellings": (
+        ("proxy", "fit", "--feature", "history", "--cohort", "land"),
+        shown(land=LANDS),
+        2,
+        "column 'land' holds 'DE' and 'de', two spellings of one value",
+    ),
+    "no such cohort of a proxy": (
+        ("proxy", "fit", "--feature", "history", "--cohort", "land"),
+        shown(),
+        2,
+        "column 'land' is missing",
+    ),
+    "cohorts of a test in two spellings": (
+        READ,
+        results(cohort=LANDS),
+        2,
+        "column 'cohort' holds 'DE' and 'de', two spellings of one value",
+    ),
+    "cohorts of a test declared in another spelling": (
+        READ,
+        results(cohort=["de" if n % 3 else "FR" for n in range(N)]),
+        2,
+        "column 'cohort' holds 'FR' and 'fr', two spellings of one value",
     ),
     "everybody asked": (
         ("survey", "asked", "--holdout", ".2"),
@@ -184,7 +238,7 @@ def test_bad_input_is_told_in_words_with_the_exit_code(
     monkeypatch.chdir(tmp_path)
     table.write_csv("table.csv")
     surveys()[:300].select("user_id", "item_id").write_csv("impressions.csv")
-    Path("plan.toml").write_text(PLAN)
+    Path("plan.toml").write_text(f'cohorts = ["fr"]\n{PLAN}' if "cohort" in table.columns else PLAN)
     result = CliRunner().invoke(app, [*words[:2], "table.csv", *words[2:], "--out", "out", "--quiet"])
     if code == 2:
         assert isinstance(result.exception, InputError) and result.exception.exit_code == 2

@@ -4,7 +4,7 @@ was ever shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
 from tastemaker.schema import SURVEYS, check
-from tastemaker.schema.columns import codes, numbers, present
+from tastemaker.schema.columns import codes, numbers, one_spelling, present
 
 SCALE = (1, 5)
 _KEY = ("user_id", "item_id", "question", "timestamp")
@@ -90,18 +90,6 @@ def check_probability(
             f"{name}: row {row + 1}, column '{asked_probability}' is {text}; log the probability with which"
             " the question was shown, above 0 and at most 1 (1 where everyone was asked)"
         )
-
-
-def one_spelling(values: Iterable[str | None], column: str, name: str = "surveys") -> None:
-    """Raise InputError naming two values of a column that differ only in case or blanks ('DE' and 'de')."""
-    seen: dict[str, str] = {}
-    for value in filter(None, values):
-        other = seen.setdefault(" ".join(value.split()).casefold(), value)
-        if other != value:
-            raise InputError(
-                f"{name}: column '{column}' holds '{other}' and '{value}', two spellings of one value; write"
-                " one of them everywhere"
-            )
 
 
 def turned(table: pa.Table, columns: Sequence[str], *, scale: tuple[int, int] = SCALE, name: str) -> pa.Table:

@@ -8,6 +8,7 @@ nothing. Text is read as CSV has it: "0.25" is a number, "2024-01-01" a moment, 
     whole(table, "answer", "surveys.csv", nulls=-1)           (n,) int64
     texts(table, "user_id", "surveys.csv")                    pa.Array of string
     codes(table, "arm", "results.csv")                        (n,) int64 and the names
+    groups(table, "country", "surveys.csv")                   codes; two spellings of one value are refused
     times(table, "timestamp", "log.csv", nulls=True)          pa.Array of timestamp[us, UTC]
     places(table, "item_id", known, "log.csv")                (n,) int64 row of each id in `known`
 
@@ -17,7 +18,7 @@ be read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +122,27 @@ def codes(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]
     """(n,) the distinct values numbered in order of appearance, and those values as text."""
     encoded = texts(table, column, name).dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def groups(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]]:
+    """`codes` of a column by which rows are told apart, such as a country or a cohort. Raises InputError on
+    one value in two spellings.
+    """
+    numbered, labels = codes(table, column, name)
+    one_spelling(labels, column, name)
+    return numbered, labels
+
+
+def one_spelling(values: Iterable[str | None], column: str, name: str = "") -> None:
+    """Raise InputError naming two values of a column that differ only in case or blanks ('DE' and 'de')."""
+    seen: dict[str, str] = {}
+    for value in filter(None, values):
+        other = seen.setdefault(" ".join(value.split()).casefold(), value)
+        if other != value:
+            raise InputError(
+                f"{_of(name)}column '{column}' holds '{other}' and '{value}', two spellings of one value;"
+                " write one of them everywhere"
+            )
 
 
 def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) -> pa.Array:

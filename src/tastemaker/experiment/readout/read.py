@@ -29,6 +29,7 @@ from tastemaker.experiment.quantiles import Open, columns_by_arm, effect_of_rows
 from tastemaker.experiment.readout.days import cumulated
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.sequential import Look, watch
+from tastemaker.schema.columns import one_spelling
 
 LEAST = 4  # units of an arm (clusters, where these were assigned) below which nothing is estimated
 
@@ -174,6 +175,7 @@ def read_out(
     results = [found for name in design.treatments for found in _effects(read, opened, used, design, name)]
     if by_cohort:
         parts = measured(opened(wanted), metrics, design, by_cohort)
+        one_spelling([*dict.fromkeys(str(cohort) for cohort, _ in parts), *design.plan.cohorts], by_cohort)
         results += [item for name in design.treatments for item in _cohorts(parts, used, design, name)]
     decision = decide(results, design.plan, split.worst, soundness)
     return Reading(split, read, tuple(results), decision, tuple(balance))

@@ -14,7 +14,7 @@ from tastemaker.errors import InputError
 from tastemaker.retention.calibrate import Calibration, calibration_table, fit_calibrator
 from tastemaker.retention.proxy.model import SIDES, Floats, Proxy, predict
 from tastemaker.retention.threshold import numbered, threshold_at_precision
-from tastemaker.schema.columns import numbers, texts
+from tastemaker.schema.columns import numbers, one_spelling, present, texts
 from tastemaker.stats.intervals import Interval
 
 SKILL_MIN = 10  # people; Student's t allows for so few, and asks more of them
@@ -121,7 +121,11 @@ def calibration(
 ) -> dict[str, list[Calibration]]:
     """Calibration tables by side, overall and by the column `cohort`; intervals by person."""
     judged = judge(proxy, rows, name)
-    by = None if cohort is None else [f"{cohort} = {value}" for value in judged.rows[cohort].to_pylist()]
+    by = None
+    if cohort is not None:
+        values = present(judged.rows, cohort, name).to_pylist()
+        one_spelling(map(str, values), cohort, name)
+        by = [f"{cohort} = {value}" for value in values]
     return {
         side: calibration_table(
             judged.predicted[side], judged.truth[side], judged.weight, by=by, unit=judged.unit, key=key

@@ -23,7 +23,7 @@ from tastemaker.retention.validity.correlation import (
 from tastemaker.retention.validity.information import mutual_information
 from tastemaker.retention.validity.polychoric import polychoric
 from tastemaker.retention.validity.resample import effective_size
-from tastemaker.schema.columns import codes, numbers, present
+from tastemaker.schema.columns import codes, groups, numbers, present
 from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -108,17 +108,17 @@ def association_table(
         if weight is None
         else np.nan_to_num(numbers(answers, weight, name, nulls=True), nan=0.0)
     )
-    groups = {"all": np.ones(answers.num_rows, dtype=bool)}
+    parts = {"all": np.ones(answers.num_rows, dtype=bool)}
     if by is not None:
-        numbered, labels = codes(answers, by, name)
-        groups |= {
+        numbered, labels = groups(answers, by, name)
+        parts |= {
             f"{by}={label}": numbered == place
             for place, label in sorted(enumerate(labels), key=lambda item: item[1])
         }
     data = _Data(
-        columns, weights, codes(answers, "user_id", name)[0], groups, settings.key, settings.resamples
+        columns, weights, codes(answers, "user_id", name)[0], parts, settings.key, settings.resamples
     )
-    pairs = [_pair(data, group, a, b) for group in groups for a, b in combinations(questions, 2)]
+    pairs = [_pair(data, group, a, b) for group in parts for a, b in combinations(questions, 2)]
     results = [_event(data, questions[0], event, _binary(answers, event, name)) for event in settings.events]
     return Associations(_arrow(pairs), _arrow(_contrasts(data, questions)), _arrow(results))
 

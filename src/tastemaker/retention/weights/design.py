@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.retention.surveys import one_spelling
 from tastemaker.retention.weights.newton import gram
-from tastemaker.schema.columns import codes, numbers
+from tastemaker.schema.columns import codes, groups, numbers
 
 Floats = npt.NDArray[np.float64]
 
@@ -91,31 +90,30 @@ def categories(
     """Label and rows (n,) of each category: of columns that hold no numbers, and of numbers that take two
     values.
     """
-    groups = []
+    parted = []
     for covariate in covariates:
         if covariate in table.column_names and is_number(table.schema.field(covariate).type):
             values = numbers(table, covariate, name, nulls=True)
             distinct = np.unique(values)
             parts = [(f"{value:g}", values == value) for value in distinct] if len(distinct) == 2 else []
         else:
-            numbered, labels = codes(table, covariate, name)
+            numbered, labels = groups(table, covariate, name)
             few = len(labels) <= _MANY  # `design` refuses more before they are needed
             parts = [(label, numbered == place) for place, label in enumerate(labels)] if few else []
-        groups += [(f"{covariate}={label}", rows) for label, rows in parts]
-    return groups
+        parted += [(f"{covariate}={label}", rows) for label, rows in parts]
+    return parted
 
 
 def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tuple[str, Floats]]:
     """A numeric column as it is; any other as one indicator a category, all but the commonest."""
     if covariate in table.column_names and is_number(table.schema.field(covariate).type):
         return [(covariate, numbers(table, covariate, name, remedy="fill it in, or leave the covariate out"))]
-    numbered, labels = codes(table, covariate, name)
+    numbered, labels = groups(table, covariate, name)
     if len(labels) > most:
         raise InputError(
             f"{name}: column '{covariate}' has {len(labels):,} categories, more than {most}; merge rare ones,"
             " or give it as a number"
         )
-    one_spelling(labels, covariate, name)
     commonest = int(np.argmax(np.bincount(numbered, minlength=len(labels))))
     return [
         (f"{covariate}={label}", (numbered == i).astype(np.float64))
@@ -156,7 +154,7 @@ def pooled(table: pa.Table, covariates: Sequence[str], least: int, name: str) ->
     for covariate in covariates:
         if covariate not in table.column_names or is_number(table.schema.field(covariate).type):
             continue
-        place, labels = codes(table, covariate, name)
+        place, labels = groups(table, covariate, name)
         people = [len(np.unique(owner[answered & (place == at)])) for at in range(min(len(labels), _MANY))]
         rare = [at for at, count in enumerate(people) if count < least]
         if len(rare) < 2 or len(np.unique(owner[answered & np.isin(place, rare)])) < least:

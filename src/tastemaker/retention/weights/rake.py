@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.schema.columns import codes, numbers, texts
+from tastemaker.schema.columns import codes, groups, numbers, one_spelling, texts
 from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,10 @@ def rake(shown: pa.Table, weight: Floats, margins: pa.Table, name: str = "survey
     answered = weight > 0
     columns, targets, labels = [], [], []
     for covariate in dict.fromkeys(of):
-        place, known = codes(shown, covariate, name)
+        place, known = groups(shown, covariate, name)
+        one_spelling(
+            [value for other, value in zip(of, values, strict=True) if other == covariate], "value", "margins"
+        )
         wanted = {v: float(s) for c, v, s in zip(of, values, shares, strict=True) if c == covariate}
         total = sum(wanted.values())
         if not (abs(total - 1) < 0.01 or abs(total - 100) < 1):

@@ -17,6 +17,7 @@ from tastemaker.retention.validity.factor.invariance import Invariance, invarian
 from tastemaker.retention.validity.factor.ordinal import fit_ordinal_cfa, is_ordinal
 from tastemaker.retention.validity.reliability import alpha
 from tastemaker.schema.columns import codes, numbers
+from tastemaker.schema.columns import groups as grouped
 from tastemaker.stats.intervals import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -272,7 +273,7 @@ def battery(
     numbered = {factor: [places[item] for item in items] for factor, items in blocks.items()}
     groups = None
     if by is not None:
-        group, labels = codes(answers, by, name)
+        group, labels = grouped(answers, by, name)
         parts = {f"{by}={label}": x[complete & (group == place)] for place, label in enumerate(labels)}
         groups = {
             label: (np.cov(part.T, bias=True), part.mean(axis=0), len(part))
