@@ -310,6 +310,8 @@ SHOWN = [
     "recommend",
     "serve",
     "demo",
+    "chat",
+    "mcp",
     "rehearse",
     "forget",
     "doctor",
@@ -451,7 +453,7 @@ def test_serve_listens_where_the_workspace_says_unless_told(
     toml.write_text(toml.read_text().replace("port = 8765", "port = 9123"))
     heard: list[tuple[str, int]] = []
     monkeypatch.setattr(
-        "tastemaker.server.serve", lambda service, host, port, settings, announce: heard.append((host, port))
+        "tastemaker.server.serve", lambda service, host, port, settings, **_: heard.append((host, port))
     )
     assert command("serve", "-w", copy)[0] == command("serve", "-w", copy, "--port", 9200)[0] == 0
     assert heard == [("127.0.0.1", 9123), ("127.0.0.1", 9200)]

@@ -26,7 +26,7 @@ def test_the_same_training_again_has_the_same_checksums(untouched_workspace: Pat
     shutil.rmtree(root / "artifacts")
     (root / "tastemaker.sqlite").unlink()
     result = train.run_stages(root, QUIET)
-    assert sums(root) == sums(untouched_workspace) and len(sums(root)) > 8
+    assert sums(root) == sums(untouched_workspace) and len(sums(root)) > 5
     assert {one["contents"] for one in result["stages"]} <= set(sums(root).values())
 
 
@@ -47,7 +47,6 @@ def test_earlier_trainings_go_and_what_deployments_need_stays(
     assert {Path(one).parent.name for one in removed} >= {
         "vectors",
         "tokens",
-        "cpt",
         "sft",
         "memory",
         "refit",

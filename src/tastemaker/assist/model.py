@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -78,6 +79,7 @@ class Model:
         self.name, self.base_url = name, base_url
         self._key = os.environ.get(KEY_VARIABLE, "")
         self._client = OpenAI(base_url=base_url, api_key=self._key or "none", timeout=deadline, max_retries=0)
+        weakref.finalize(self, self._client.close)
 
     @classmethod
     def of(cls, model: str) -> Model:

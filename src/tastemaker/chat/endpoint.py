@@ -9,6 +9,7 @@ import json
 import os
 import re
 import time
+import weakref
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC
@@ -87,6 +88,7 @@ class Endpoint:
             timeout=settings.deadline,
             max_retries=0,
         )
+        weakref.finalize(self, self._client.close)  # whoever opened it may forget to
 
     @property
     def model(self) -> str:

@@ -88,6 +88,8 @@ def check_base(workspace: Workspace, folder: Path) -> None:
     ModelError
         naming the file that is another.
     """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; give the folder of a Hugging Face model")
     record = workspace.root / "models" / BASES
     known, key = _read(record), str(folder.resolve())
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))

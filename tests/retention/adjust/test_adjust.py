@@ -173,6 +173,7 @@ def test_capping_is_the_greedy_choice_by_brute_force() -> None:
 def test_constrained_keeps_eps_and_is_the_brute_force_over_orders(
     seed: int, size: int, eps: float, coarse: bool
 ) -> None:
+    eps = round(eps, 6)  # nearer to 1 than rounding errors are, both orders are right
     table = scored(seed, [size, 3], coarse)
     rule = Constrained(eps, 8.0)
     after = adjust(table, rule)
