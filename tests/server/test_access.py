@@ -17,10 +17,12 @@ from server_fake import FakeService
 
 from tastemaker.assist.parts import Done, Text
 from tastemaker.errors import InputError
+from tastemaker.flows import demo
 from tastemaker.server import ServerSettings, bind, create_app, serve
 from tastemaker.server.access import Access, AccessSettings, Routes
 from tastemaker.server.web import EdgeSettings
 from tastemaker.store.database import Database, Keys
+from tastemaker.store.workspace import Workspace
 
 ME, OTHER = "listener-0001", "listener-0002"
 LIKE = {"event_id": "e1", "kind": "like", "item_id": "tune-001"}
@@ -220,6 +222,39 @@ def test_the_page_gets_a_person_by_itself_who_is_known_on_return(tmp_path: Path)
     assert client.get("/info").status_code == 401
     assert client.post("/session", json={}).status_code == 200
     town.close()
+
+
+@pytest.mark.parametrize("dataset", ["tunes", "movielens"])
+def test_the_page_of_the_demo_gets_a_person_though_there_are_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str
+) -> None:
+    for name in ("ingest_dataset", "run_stages"):
+        monkeypatch.setattr(demo, name, lambda *_: {"text": ""})
+    monkeypatch.setattr(demo, "_evaluated", lambda workspace: "evaluated before")
+    demo.build_demo(tmp_path / "demo", dataset, 0, lambda *_: None)
+    settings = ServerSettings.of(Workspace.open(tmp_path / "demo").settings).access
+    town = Town(tmp_path, visitors=settings.visitors)
+    visitor = town.client.post("/session", json={}).json()
+    assert visitor["user_id"].startswith("visitor-")
+    body = {"user_id": visitor["user_id"]}
+    assert town.client.post("/recommendations", json=body).status_code == 200
+    assert town.client.post("/recommendations", json={"user_id": ME}).status_code == 403
+    town.close()
+
+
+def test_keys_and_tokens_of_one_shop_open_no_other(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    one, other = Town(tmp_path / "one", visitors=True), Town(tmp_path / "other", visitors=True)
+    visitor = one.access.mint(ME, "page", 60)
+    for who in (*KEYED, "person"):
+        other.credentials[who] = one.credentials[who]
+        assert one.call(who, "GET", "/info").status_code == 200
+        assert other.call(who, "GET", "/info").status_code == 401, who
+    other.client.cookies.set(other.access.cookie, visitor)
+    assert one.access.cookie != other.access.cookie and other.client.get("/info").status_code == 401
+    one.close()
+    other.close()
 
 
 def test_without_keys_this_machine_is_trusted_and_the_first_key_closes_the_door(tmp_path: Path) -> None:

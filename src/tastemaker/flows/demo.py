@@ -23,8 +23,9 @@ LOOK: dict[str, dict[str, Any]] = {
         "ask_share": 0.5,
         "ask_hours": 0.0,
         "ask_lists": 4,
+        "visitors": True,  # whoever comes may look on, also once a key was made
     },
-    "movielens": {"title": "MovieLens films", "split": "time"},
+    "movielens": {"title": "MovieLens films", "split": "time", "visitors": True},
 }
 NOTICE = "The tunes are real; every listener is simulated. Nobody's listening is shown or learnt from."
 
