@@ -79,6 +79,17 @@ def test_likes_are_kept_for_people_with_a_name_alone(talk: Talks) -> None:
     assert nobody.crowd.kept == [] and len(nobody.state.liked) == 1
 
 
+@pytest.mark.parametrize("words", ["forget that I liked it", "take back my like"])
+def test_a_like_is_taken_back_by_words(talk: Talks, words: str) -> None:
+    spoken = talk(user="u1")
+    row = spoken.rows("a reel")[1]
+    spoken.say("I love the second")
+    assert spoken.state.liked == (row,)
+    said = " ".join(getattr(part, "text", "") for part in spoken.say(words))
+    assert spoken.state.liked == () and "you like" not in said and spoken.shelf.title(row) in said
+    assert spoken.crowd.kept[-1] == ("u1", row, "skip")
+
+
 def test_nothing_fits_is_counted_and_the_closest_say_what_they_miss(talk: Talks) -> None:
     parts = talk().say("a fast jig in D at 60 bpm")
     nothing = next(part for part in parts if isinstance(part, NothingFits))

@@ -195,7 +195,8 @@ class Desk:
         history, _ = self.people.history(state.user_id)
         for rows, kind in ((state.liked, "similarity"), (history, "history")):
             for reason in self.people.reasons(row, rows)[:1] if rows else ():
-                reasons.append(Explanation(item, reason.text, kind, (reason.item_id,)))
+                if all(reason.text != other.text for other in reasons):
+                    reasons.append(Explanation(item, reason.text, kind, (reason.item_id,)))
         played = shelf.catalogue.played
         if not reasons and played[row] >= np.quantile(played, 0.9):
             people = self.people.chosen(row)

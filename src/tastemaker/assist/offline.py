@@ -192,8 +192,11 @@ def _ask(desk: Desk) -> Iterator[Part]:
 
 
 def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
-    kind = "like" if "like" in read.acts else "skip"
+    kind = "like" if "like" in read.acts and "unlike" not in read.acts else "skip"
     rows = read.rows or ((desk.state.focus,) if desk.state.focus is not None else ())
+    if "unlike" in read.acts and not read.rows:
+        liked = (*desk.people.history(desk.state.user_id)[0], *desk.state.liked)
+        rows = rows if set(rows) & set(liked) else liked[-1:]
     if (
         kind == "like"
         and not read.rows
@@ -203,7 +206,7 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
         rows = desk.state.shown
     if not rows:
         return
-    desk.feedback(rows, "skip" if "unlike" in read.acts else kind)
+    desk.feedback(rows, kind)
     titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[:3])
     yield Text(f"Noted: you like {titles}." if kind == "like" else f"Left out from now on: {titles}.")
 
