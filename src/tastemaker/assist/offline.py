@@ -194,7 +194,7 @@ def _ask(desk: Desk) -> Iterator[Part]:
 def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
     kind = "like" if "like" in read.acts and "unlike" not in read.acts else "skip"
     rows = read.rows or ((desk.state.focus,) if desk.state.focus is not None else ())
-    if "unlike" in read.acts and not read.rows:
+    if "unlike" in read.acts and rows in ((), (desk.state.focus,)):  # "it" is what was liked
         liked = (*desk.people.history(desk.state.user_id)[0], *desk.state.liked)
         rows = rows if set(rows) & set(liked) else liked[-1:]
     if (
