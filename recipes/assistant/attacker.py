@@ -23,6 +23,7 @@ import numpy as np
 
 from recipes.common import parser, read_arguments
 from tastemaker.assist.assistant import Limits
+from tastemaker.assist.choice import Choice, Drawing
 from tastemaker.assist.desk import Desk
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.model import Failed, Model
@@ -91,8 +92,18 @@ class Crowd:
     def chosen(self, row: int) -> int:
         return int(self.shelf.catalogue.played[row])
 
-    def happened(self, user_id: str, row: int, kind: str) -> None:
+    def happened(self, user_id: str, row: int, kind: str, request_id: str | None) -> None:
         self.kept.append((user_id, row, kind))
+
+    def take_back(self, user_id: str, row: int) -> bool:
+        self.kept = [entry for entry in self.kept if entry != (user_id, row, "like")]
+        return True
+
+    def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
+        return Drawing().choose(ranked, k, first)
+
+    def offered(self, user_id: str | None, choice: Choice) -> None:
+        pass
 
     def item(self, row: int) -> Mapping[str, Any]:
         return {"item_id": self.shelf.catalogue.item_ids[row]}

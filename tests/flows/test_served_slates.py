@@ -20,7 +20,7 @@ from tastemaker.flows.explore.tables import Source, load
 from tastemaker.serving.query import Conflict, Happened, Query, Slate
 from tastemaker.serving.serve import begin, search
 from tastemaker.serving.service import WorkspaceService
-from tastemaker.store import Offers, Workspace
+from tastemaker.store import Offer, OfferedRow, Offers, Workspace
 
 DRAWS = 1500
 
@@ -184,6 +184,16 @@ def test_served_slates_and_their_events_become_a_log(folder: Path, tmp_path: Pat
     assert {one["estimator"] for one in values["estimates"]} >= {"ips", "snips", "dr", "mips"}
     study = learn(Source(workspace=folder), tmp_path / "study", "clipped_ips", (0.0, 0.1), "0", 10, quiet)
     assert study["passed"] and study["candidates"] == 2 * len(study["lambdas"])
+    # Lists of conversations, which words asked for, are another population; they are read where they are
+    # named.
+    talked = open_at(folder, 1.0)
+    talked.offers.add(
+        [Offer("s-t", users[0], talked.clock(), [OfferedRow("t001", 0.5)], "talk-x", "", ["t001"])]
+    )
+    talked.delivered(["s-t"])
+    talked.close()
+    assert len(load(Source(workspace=folder)).log) == 60
+    assert len(load(Source(workspace=folder, deployment="talk-")).log) == 1
     # Every place of a list has its reward, and a pool less what stands above it.
     places = load(Source(workspace=folder, places=4)).log
     assert len(places) == 240 and places.rewarded == 20 and places.pool is not None

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tastemaker.assist.choice import Choice, Drawing
 from tastemaker.assist.desk import Desk, event_name
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.offline import answer
-from tastemaker.assist.parts import Done, Notice, Part, Question, Text
+from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text
 from tastemaker.assist.ranking import Ranker
 from tastemaker.assist.shelf import Embed, Floats, Shelf
 from tastemaker.assist.state import State, chip_name
@@ -30,7 +31,9 @@ from tastemaker.flows.converse.catalogue import build_catalogue
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.deploy import in_service
 from tastemaker.retrieve.allow import allow, mask
-from tastemaker.serving.query import Evidence, Happened, Unknown
+from tastemaker.schema import check_person
+from tastemaker.serving.log import log as keep_slates
+from tastemaker.serving.query import Evidence, Happened, Query, Row, Slate, Unknown
 from tastemaker.serving.serve import SEARCHING, Parts
 from tastemaker.store import Workspace
 
@@ -129,10 +132,50 @@ class Library:
     def chosen(self, row: int) -> int:
         return int(self._people[row])
 
-    def happened(self, user_id: str, row: int, kind: str) -> None:
-        value = 1.0 if kind == "play" else None
-        event = Happened(event_name(), user_id, kind, self.shelf.catalogue.item_ids[row], value=value)
-        self.service.add_events([event])
+    def happened(self, user_id: str, row: int, kind: str, request_id: str | None) -> None:
+        value, item = 1.0 if kind == "play" else None, self.shelf.catalogue.item_ids[row]
+        self.service.add_events(
+            [Happened(event_name(), user_id, kind, item, value=value, request_id=request_id)]
+        )
+
+    def take_back(self, user_id: str, row: int) -> bool:
+        item, rules = self.shelf.catalogue.item_ids[row], self.parts.searcher.data.rules
+        standing = [
+            event.event_id
+            for event in self.service.database.history(user_id)
+            if event.item_id == item and rules.sign(event.kind, event.value) > 0
+        ]
+        self.service.add_events(
+            [Happened(event_name(), user_id, "undo", target=target) for target in standing]
+        )
+        return item not in self.parts.people.profile(user_id).history
+
+    def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
+        searcher, drawer = self.parts.searcher, self.parts.drawer
+        drawing = Drawing(
+            searcher.settings.exploration, searcher.versions["model"], drawer.key, drawer.prefixes
+        )
+        return drawing.choose(ranked, k, first)
+
+    def offered(self, user_id: str | None, choice: Choice) -> None:
+        """Log the list as every slate is."""
+        ids, draw = self.shelf.catalogue.item_ids, choice.draw
+        rows = tuple(
+            Row(ids[row], place, None, float(draw.propensity[place]), "talk")
+            for place, row in enumerate(choice.rows)
+        )
+        erased = user_id is not None and self.parts.people.forgotten(user_id)
+        query = Query(None if erased else user_id, k=len(rows))
+        slate = Slate(
+            choice.request_id,
+            self.parts.clock(),
+            deployment=self.parts.deployment,
+            policy_id=draw.policy_id,
+            rows=rows,
+            pool=tuple(ids[row] for row in choice.pool),
+            drawn=draw,
+        )
+        keep_slates(self.parts.offers, [(query, slate)])
 
     def item(self, row: int) -> Mapping[str, Any]:
         return dict(self.parts.explainer.items[self.shelf.catalogue.item_ids[row]])
@@ -219,7 +262,7 @@ class Assistant:
 
         conversation_id: from an earlier turn's `done`; a new conversation without. user_id: who talks;
         nothing is kept about nobody. remove: names of chips to take back. feedback: item id -> like, skip or
-        play, of a button.
+        play, of a button. stored: all of this turn is kept already, so that nothing of it is logged again.
 
         Raises
         ------
@@ -232,28 +275,33 @@ class Assistant:
             raise InputError(
                 f"the message has {len(message):,} letters; send at most {self.limits.letters:,}"
             )
+        if user_id is not None:
+            check_person(user_id)
         library = self.library()
         held = self._conversation(conversation_id, user_id)
         self._count(user_id or held.state.conversation_id)
         with held.lock:
             gate = Gate(library.shelf, held.state)
-            desk = Desk(library.shelf, library.ranker, library, held.state, gate)
-            degraded, usage = False, {"seconds": 0.0}
+            desk = Desk(library.shelf, library.ranker, library, held.state, gate, keeps=not stored)
+            degraded, usage, partial = False, {"seconds": 0.0}, set[str]()
             try:
                 self._take_back(desk, remove)
-                self._button(desk, feedback or {}, stored)
+                self._button(desk, feedback or {})
                 if message or remove:
                     for part in self._plan(message, desk, held.handles):
                         if isinstance(part, Done):
                             degraded, usage = part.degraded, {**usage, **part.usage}
                         elif (allowed := gate.pass_on(part)) is not None:
                             yield allowed
+                        elif isinstance(part, Item):
+                            partial.add(part.request_id)
                 elif not feedback:
                     yield Question("What would you like?", ())
             except InputError as error:
                 yield Notice(f"{error}")
             finally:
                 held.state = desk.state
+            self.service.delivered([name for name in desk.offered if name not in partial])
         usage["seconds"] = round(time.monotonic() - started, 3)
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
         yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)
@@ -319,14 +367,14 @@ class Assistant:
             left = tuple(c for c in desk.state.active if chip_name(c) not in gone)
             desk.change(active=left, messages=() if not left else desk.state.messages)
 
-    def _button(self, desk: Desk, feedback: Mapping[str, str], stored: bool) -> None:
+    def _button(self, desk: Desk, feedback: Mapping[str, str]) -> None:
         for item, kind in feedback.items():
             if kind not in ("like", "skip", "play"):
                 raise InputError(f"feedback '{kind[:40]}' is not known; send like, skip or play")
             row = desk.shelf.catalogue.row.get(item)
             if row is None:
                 raise InputError(f"item '{item[:80]}' is not in the catalogue; send an id that was shown")
-            desk.feedback((row,), kind, keep=not stored)
+            desk.feedback((row,), kind)
 
     def close(self) -> None:
         """Close the workspace's database."""

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
 
+from tastemaker.assist.choice import POOL, Choice
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.parts import Explanation, Item, NothingFits, Understood
 from tastemaker.assist.ranking import Evidence, Ranker, free
@@ -24,6 +25,7 @@ from tastemaker.serving.query import Evidence as Reason
 
 SHOWN = 3  # items of an answer
 CLOSEST = 3
+Rows = np.ndarray[Any, np.dtype[np.int64]]
 FEEDBACK = {"like": "like", "skip": "skip", "play": "play"}
 
 
@@ -42,8 +44,17 @@ class People(Protocol):
     def chosen(self, row: int) -> int:
         """How many people wanted an item."""
 
-    def happened(self, user_id: str, row: int, kind: str) -> None:
-        """Keep what they did."""
+    def happened(self, user_id: str, row: int, kind: str, request_id: str | None) -> None:
+        """Keep what they did, and which list it answers."""
+
+    def take_back(self, user_id: str, row: int) -> bool:
+        """Undo what they did that speaks for an item; False where imported data say so, which stand."""
+
+    def choose(self, ranked: Sequence[int], k: int, first: Sequence[int] = ()) -> Choice:
+        """What is shown of a ranking."""
+
+    def offered(self, user_id: str | None, choice: Choice) -> None:
+        """Log a list before it is sent."""
 
     def item(self, row: int) -> Mapping[str, Any]:
         """What there is to show of an item."""
@@ -57,7 +68,10 @@ class People(Protocol):
 
 @dataclass
 class Desk:
-    """One turn's workplace. `state` is replaced as the turn goes on; `gate` knows what may leave."""
+    """One turn's workplace. `state` is replaced as the turn goes on; `gate` knows what may leave.
+
+    keeps: whether lists and feedback are logged. offered: request ids of the lists of this turn.
+    """
 
     shelf: Shelf
     ranker: Ranker
@@ -65,13 +79,15 @@ class Desk:
     state: State
     gate: Gate
     changed: bool = False  # what is kept about the person, by words of this turn
+    keeps: bool = True
+    offered: list[str] = field(default_factory=list)
 
     def change(self, **changes: Any) -> None:
         """Another state from here on."""
         self.state = replace(self.state, **changes)
         self.gate.state = self.state
 
-    def fitting(self, again: bool = False) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def fitting(self, again: bool = False) -> Rows:
         """Rows that meet every demand and were not shown yet, or `again` all that meet them."""
         holds = adhere(self.state.active, self.shelf.match, len(self.shelf)).holds
         _, unwanted = self.people.history(self.state.user_id)
@@ -80,9 +96,7 @@ class Desk:
         keep[free(len(self.shelf), barred)] = True
         return np.flatnonzero(holds & keep)
 
-    def ranked(
-        self, rows: np.ndarray[Any, np.dtype[np.int64]], k: int, like: Sequence[int] = ()
-    ) -> list[int]:
+    def ranked(self, rows: Rows, k: int, like: Sequence[int] = ()) -> list[int]:
         """The k best of the rows for what was said, liked and done before; `like`: rows to be similar to."""
         state = self.state
         history, _ = self.people.history(state.user_id)
@@ -108,6 +122,10 @@ class Desk:
         scores = 0.3 * self.ranker.scores(replace(evidence, messages=()))[rows] + 4 * near[rows] + 2 * shared
         keepers = [int(row) for row in rows[np.argsort(-scores, kind="stable")] if int(row) not in like]
         return keepers[:k]
+
+    def pick(self, rows: Rows, k: int, like: Sequence[int] = (), first: Sequence[int] = ()) -> Choice:
+        """What is shown of the rows: `first`, then of the best of the others."""
+        return self.people.choose(self.ranked(rows, max(POOL, k), like), k, first)
 
     def _shared(self, row: int, others: Sequence[int]) -> float:
         """The mean share of facts that an item has in common with others."""
@@ -139,11 +157,16 @@ class Desk:
         )
         return Understood(chips, fits)
 
-    def items(self, rows: Sequence[int], closest: bool = False) -> list[tuple[Item, list[Explanation]]]:
-        """The rows as parts, each with why; from here on they are what was shown."""
+    def items(self, choice: Choice, closest: bool = False) -> list[tuple[Item, list[Explanation]]]:
+        """A list as parts, each with why, logged as offered; from here on they are what was shown."""
+        rows = choice.rows
         self.gate.allow(rows, closest)
+        if self.keeps and rows:
+            self.people.offered(self.state.user_id, choice)
+            self.offered.append(choice.request_id)
         self.change(
-            shown=tuple(rows),
+            shown=rows,
+            slates={**self.state.slates, **dict.fromkeys(rows, choice.request_id)} if self.keeps else {},
             seen=tuple(dict.fromkeys((*self.state.seen, *rows))),
             focus=rows[0] if rows else self.state.focus,
         )
@@ -153,7 +176,8 @@ class Desk:
             unmet = tuple(
                 label(c, self.shelf.vocabulary) for c in asked if granted(c, self.shelf.match)[row] != 1
             )
-            parts.append((self.item(row, str(place + 1), unmet), self.explain(row)))
+            item = replace(self.item(row, str(place + 1), unmet), request_id=self.state.slates.get(row, ""))
+            parts.append((item, self.explain(row)))
         return parts
 
     def item(self, row: int, handle: str, unmet: tuple[str, ...] = ()) -> Item:
@@ -234,15 +258,15 @@ class Desk:
             counts.append((pair, int(adhere(rest, self.shelf.match, len(self.shelf)).holds.sum())))
         return sorted((entry for entry in counts if entry[1]), key=lambda entry: -entry[1])
 
-    def closest(self) -> list[int]:
+    def closest(self) -> Choice:
         """The items that miss fewest demands, best first."""
         adherence = adhere(self.state.active, self.shelf.match, len(self.shelf))
         _, unwanted = self.people.history(self.state.user_id)
         rows = free(len(self.shelf), frozenset(self.state.disliked) | unwanted)
         fewest = rows[adherence.failures[rows] == adherence.failures[rows].min()]
-        return self.ranked(fewest, CLOSEST)
+        return self.pick(fewest, CLOSEST)
 
-    def feedback(self, rows: Sequence[int], kind: str, keep: bool = True) -> None:
+    def feedback(self, rows: Sequence[int], kind: str) -> None:
         """A like, a skip or a play of this person: counts here, and is kept where they have a name."""
         liked, disliked = self.state.liked, self.state.disliked
         if kind == "skip":
@@ -256,9 +280,22 @@ class Desk:
                 tuple(r for r in disliked if r not in rows),
             )
         self.change(liked=liked, disliked=disliked)
-        for row in rows if keep and self.state.user_id is not None else ():
-            self.people.happened(str(self.state.user_id), row, FEEDBACK[kind])
+        for row in rows if self.keeps and self.state.user_id is not None else ():
+            slate = self.state.slates.get(row)
+            self.people.happened(str(self.state.user_id), row, FEEDBACK[kind], slate)
             self.changed = True
+
+    def take_back(self, rows: Sequence[int]) -> tuple[int, ...]:
+        """Undo the likes of items; those that imported data still say are turned down, and returned."""
+        self.change(liked=tuple(row for row in self.state.liked if row not in rows))
+        user = self.state.user_id
+        if user is None or not self.keeps:
+            return ()
+        standing = tuple(row for row in rows if not self.people.take_back(user, row))
+        self.changed = True
+        if standing:
+            self.feedback(standing, "skip")
+        return standing
 
     def told(self, row: int, names: Sequence[str]) -> str:
         """What is known of an item, in one clause a field; says so where it is not known."""

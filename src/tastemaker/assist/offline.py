@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tastemaker.assist.desk import SHOWN, Desk, said
+from tastemaker.assist.choice import POOL, Choice
+from tastemaker.assist.desk import SHOWN, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import label
@@ -47,6 +48,10 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         if act in read.acts and not read.wants:
             yield from reply(desk)
             return
+    if read.beyond:
+        titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
+        yield Question(f"There are {len(titles)} in the list. Which one do you mean?", titles[:5])
+        return
     if {"like", "skip", "unlike"} & set(read.acts):
         yield from _opinion(read, desk)
     if (
@@ -73,9 +78,8 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if read.heard.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])
     desk.change(active=active)
-    guesses = (
-        _guesses(read, desk) if not read.heard.changes and not read.like and "more" not in read.acts else []
-    )
+    clear = read.heard.changes or read.like or read.extreme or "more" in read.acts
+    guesses = [] if clear else _guesses(read, desk)
     if guesses:
         desk.change(
             active=settle(
@@ -91,10 +95,10 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     nothing = desk.nothing()
     if nothing is not None:
         yield nothing
-        rows = desk.closest()
-        if rows:
+        closest = desk.closest()
+        if closest.rows:
             yield Text("The closest there are, with what they miss:")
-            yield from _shown(desk, rows, closest=True)
+            yield from _shown(desk, closest, closest=True)
         return
     titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     rows_now = desk.fitting()
@@ -105,16 +109,33 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
         yield Text("There is nothing left that you have not turned down.")
         return
     yield Text(_lead(read, desk, bool(guesses)))
-    rows = desk.ranked(rows_now, SHOWN, read.like)
+    own: list[int] = []
     if titled and not read.like:
         holds = adhere(desk.state.active, desk.shelf.match, len(desk.shelf)).holds
         own = [row for row in titled if holds[row]]
-        rows = [*own, *(row for row in rows if row not in own)][:SHOWN]
-    yield from _shown(desk, rows)
+    ranked = _extremes(read, desk, rows_now)
+    choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
+    yield from _shown(desk, choice)
 
 
-def _shown(desk: Desk, rows: list[int], closest: bool = False) -> Iterator[Part]:
-    for item, reasons in desk.items(rows, closest):
+def _extremes(read: Understanding, desk: Desk, rows: Rows) -> list[int]:
+    """The rows at the end of a scale that is asked for ("the slowest you have"), the utmost first."""
+    way, stems = english()["comparatives"].get(read.extreme, ("", []))
+    scale = desk.shelf.vocabulary.scale_for(stems) if way else None
+    sign = -1.0 if way == "up" else 1.0
+    facts = {row: desk.shelf.fact(row, scale.field) for row in rows.tolist()} if scale else {}
+    places = {
+        row: sign * place for row, value in facts.items() if (place := _place(scale, value)) is not None
+    }
+    if not places:
+        return []
+    last = sorted(places.values())[:POOL][-1]
+    near = np.array([row for row, place in places.items() if place <= last], np.int64)
+    return sorted(desk.ranked(near, len(near)), key=lambda row: places[row])[:POOL]
+
+
+def _shown(desk: Desk, choice: Choice, closest: bool = False) -> Iterator[Part]:
+    for item, reasons in desk.items(choice, closest):
         yield item
         yield from reasons
 
@@ -126,6 +147,10 @@ def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
         titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in read.like[:3])
         tail = f", and {'; '.join(wishes)}" if wishes else ""
         return f"Like {titles}{tail}:"
+    scale = desk.shelf.vocabulary.scale_for(english()["comparatives"].get(read.extreme, ("", []))[1])
+    if read.extreme and scale:
+        tail = f", of what is {'; '.join(wishes)}" if wishes else ""
+        return f"By {desk.shelf.vocabulary.called(scale.field)}{tail}:"
     if guessed:
         return f"I take that as {'; '.join(wishes)}. Tell me if I am wrong:"
     if wishes:
@@ -151,10 +176,9 @@ def _guesses(read: Understanding, desk: Desk) -> list[Change]:
     cosines = table @ np.nan_to_num(desk.shelf.embed([phrase])[0])
     fields: dict[str, Change] = {}
     for place in np.argsort(-cosines)[:4]:
-        name, value = values[place]
-        if cosines[place] >= SURE_OF_MEANING and name not in fields:
+        for name, value in values[place] if cosines[place] >= SURE_OF_MEANING else ():
             cmp = "contains" if desk.shelf.kinds[name] == "words" else "eq"
-            fields[name] = Change("add", "prefer", Clause(name, cmp, value))
+            fields.setdefault(name, Change("add", "prefer", Clause(name, cmp, value)))
     return list(fields.values())[:2]
 
 
@@ -162,7 +186,15 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     """Whether nothing of the message was understood: no wish, name, likeness, mood, nor words about anything
     here.
     """
-    if guessed or read.heard.changes or read.heard.restart or read.heard.moods or read.like or read.rows:
+    if (
+        guessed
+        or read.extreme
+        or read.heard.changes
+        or read.heard.restart
+        or read.heard.moods
+        or read.like
+        or read.rows
+    ):
         return False
     if "more" in read.acts or {"like", "skip"} & set(read.acts) or any(n.sure >= 0.4 for n in read.named):
         return False
@@ -205,9 +237,21 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
     ):
         rows = desk.state.shown
     if not rows:
+        if not read.wants:
+            yield Question("Which one do you mean?", tuple(map(desk.shelf.title, desk.state.liked[-5:])))
+        return
+    titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[:3])
+    if "unlike" in read.acts:
+        known = {*desk.state.liked, *desk.people.history(desk.state.user_id)[0]}
+        if not known & set(rows):
+            yield Text(f"I know of no like of {titles} to take back.")
+            return
+        standing = desk.take_back(rows)
+        yield Text(f"Taken back: that you liked {titles}.")
+        if standing:
+            yield Text("The data that were imported still say so; it is left out from now on.")
         return
     desk.feedback(rows, kind)
-    titles = ", ".join(f"“{desk.shelf.title(row)}”" for row in rows[:3])
     yield Text(f"Noted: you like {titles}." if kind == "like" else f"Left out from now on: {titles}.")
 
 

@@ -38,7 +38,7 @@ class Understood(Part):
 @dataclass(frozen=True)
 class Item(Part):
     """An item that is shown. handle: how it is spoken of here ("1"). unmet: demands that it misses (closest
-    only).
+    only). request_id: the slate that it is of, for events that answer it.
     """
 
     kind: ClassVar[str] = "item"
@@ -49,6 +49,7 @@ class Item(Part):
     facts: Mapping[str, Any] = field(default_factory=dict)
     item: Mapping[str, Any] = field(default_factory=dict)
     unmet: tuple[str, ...] = ()
+    request_id: str = ""
 
 
 @dataclass(frozen=True)

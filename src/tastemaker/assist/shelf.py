@@ -148,18 +148,21 @@ class Shelf:
         return values
 
     @cached_property
-    def values(self) -> tuple[Floats, tuple[tuple[str, str], ...]]:
-        """(V, d) vectors of what each value of a word field is called, and its (field, value)."""
-        pairs = tuple(
-            (known.name, value)
+    def values(self) -> tuple[Floats, tuple[tuple[tuple[str, str], ...], ...]]:
+        """(V, d) vectors of what values of word fields, and moods, are called, and the (field, value) each
+        means.
+        """
+        named: list[tuple[str, tuple[tuple[str, str], ...]]] = [
+            (spoken(value), ((known.name, value),))
             for known in self.catalogue.fields.values()
             if len(known.values) <= 200
             for value in known.values
             if len(value) > 2
-        )
-        if not pairs:
+        ]
+        named += self.vocabulary.moods.items()
+        if not named:
             return np.zeros((0, self.vectors.shape[1]), np.float32), ()
-        return np.nan_to_num(self.embed([f"{spoken(value)}" for _, value in pairs])), pairs
+        return np.nan_to_num(self.embed([name for name, _ in named])), tuple(pairs for _, pairs in named)
 
     @cached_property
     def stems(self) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tastemaker.converse.constraints import Constraint
@@ -16,7 +17,7 @@ class State:
     """messages: what the person said, oldest first. active: the constraints that stand.
 
     shown: rows of the newest list, in order (handles "1", "2" ...). seen: every row shown here. focus: the
-    row that "it" is.
+    row that "it" is. slates: request id of the newest list that each seen row was in.
     liked, disliked: rows, oldest first. asked: what the newest question was about ("" for none).
     """
 
@@ -26,6 +27,7 @@ class State:
     active: tuple[Constraint, ...] = ()
     shown: tuple[int, ...] = ()
     seen: tuple[int, ...] = ()
+    slates: Mapping[int, str] = field(default_factory=dict)
     focus: int | None = None
     liked: tuple[int, ...] = ()
     disliked: tuple[int, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from rapidfuzz import process
 
+from tastemaker.assist.choice import as_told
 from tastemaker.assist.desk import SHOWN, Desk, said
 from tastemaker.assist.gate import held_in_place
 from tastemaker.assist.parts import Part
@@ -94,11 +95,16 @@ class Toolbox:
         """The facts of several items side by side."""
         return {"items": [self._about(self._row(handle)) for handle in handles[:5]]}
 
-    def log_feedback(self, *, handle: str, kind: Literal["like", "skip", "play"]) -> dict[str, Any]:
-        """Keep that the person likes or turns down an item; only what they said themselves."""
+    def log_feedback(self, *, handle: str, kind: Literal["like", "skip", "play", "unlike"]) -> dict[str, Any]:
+        """Keep that the person likes or turns down an item, or take back that they liked it; only what they
+        said themselves.
+        """
         if not self.free and not set(self.acts) & set(PERMITTED["log_feedback"]):
             raise InputError("log_feedback needs the person's own word in this message; do not call it")
-        self.desk.feedback((self._row(handle),), kind)
+        if kind == "unlike":
+            self.desk.take_back((self._row(handle),))
+        else:
+            self.desk.feedback((self._row(handle),), kind)
         return {"kept": kind}
 
     def get_profile(self) -> dict[str, Any]:
@@ -119,7 +125,7 @@ class Toolbox:
         if nothing is None:
             raise InputError("something fits; show it instead")
         self.parts.append(nothing)
-        self._show(self.desk.closest(), closest=True)
+        self._show(self.desk.closest().rows, closest=True)
         return {"told": True}
 
     def show(self, *, handles: list[str]) -> dict[str, Any]:
@@ -140,7 +146,7 @@ class Toolbox:
         return bool(adhere(self.desk.state.active, self.desk.shelf.match, len(self.desk.shelf)).holds[row])
 
     def _show(self, rows: Sequence[int], closest: bool = False) -> None:
-        for item, reasons in self.desk.items(list(rows), closest):
+        for item, reasons in self.desk.items(as_told(rows), closest):
             self.parts += [item, *reasons]
         self.showed = self.showed or bool(rows)
 

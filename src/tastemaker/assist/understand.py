@@ -44,6 +44,8 @@ class Understanding:
     """acts: what is done beside wishing. rows: items pointed at. like: rows to be similar to. about: fields
     asked for.
 
+    beyond: a place pointed at where nothing stands. extreme: the comparative whose end is sought in the
+    catalogue.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
     heard: the wishes. wants: the message asks for items.
     """
@@ -55,6 +57,8 @@ class Understanding:
     about: tuple[str, ...] = ()
     named: tuple[Named, ...] = ()
     superlative: str = ""
+    extreme: str = ""
+    beyond: bool = False
     describe: bool = False
     check: bool = False
     asks: bool = False
@@ -63,7 +67,8 @@ class Understanding:
 
 def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...]) -> Understanding:
     """Read one message in the light of what was shown."""
-    text = plain(message)[:4000]
+    message = message[:4000]
+    text = plain(message)
     titled = _titled(named, shelf)
     rows, pointed = _rows(text, state, titled)
     likened = bool(_LIKE.search(text)) and not re.search(
@@ -76,9 +81,10 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     superlative = (
         _superlative(text) if state.shown and (pointed or re.search(r"\bwhich\b", text, re.I)) else ""
     )
+    extreme = "" if superlative or pointed else _superlative(text)
     about = (
         shelf.vocabulary.asked_for(text)
-        if asking and focus and not superlative and "count" not in acts
+        if asking and focus and not superlative and not extreme and "count" not in acts
         else ()
     )
     if (
@@ -116,6 +122,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         about,
         named,
         superlative,
+        extreme,
+        not titled and _beyond(text, state),
         describe,
         check,
         factless,
@@ -176,6 +184,23 @@ def _rows(text: str, state: State, titled: tuple[int, ...]) -> tuple[tuple[int, 
     if state.focus is not None and _POINT.search(text):
         return (state.focus,), True
     return (), False
+
+
+def _beyond(text: str, state: State) -> bool:
+    """Whether the message points at a place of the list where nothing stands."""
+    for hit in _REFER.finditer(text) if state.shown else ():
+        word = (hit[1] or "").lower()
+        place = ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or 0)
+        clear = hit[3] or (
+            re.match(r"the\b", hit.group(), re.I) and re.search(r"\bone$|^the \w+$", hit.group(), re.I)
+        )
+        if (
+            clear
+            and place > len(state.shown)
+            and not re.match(r" (?:time|thing|half|part)\b", text[hit.end() :], re.I)
+        ):
+            return True
+    return False
 
 
 def _acts(text: str) -> tuple[str, ...]:

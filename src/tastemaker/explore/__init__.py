@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tastemaker.explore.slate import (
         BESIDE,
         GREEDY_POLICY,
+        IN_TALK,
         Deployed,
         Draw,
         Pool,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BESIDE",
     "GREEDY_POLICY",
+    "IN_TALK",
     "Catalogue",
     "Certificate",
     "Columns",
@@ -112,7 +114,9 @@ _HOME = {
         "learn.softmax": "Settings",
         "ledger": "Ledger",
         "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",
-        "slate": "BESIDE GREEDY_POLICY Deployed Draw Pool draw_deployed draw_pool draw_slate logger_name",
+        "slate": (
+            "BESIDE GREEDY_POLICY IN_TALK Deployed Draw Pool draw_deployed draw_pool draw_slate logger_name"
+        ),
         "support": "SupportReport support_report",
         "table": "Columns Log Split check_log split",
     }.items()

@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int64]
 Key = tuple[str | int, ...]
 
 GREEDY_POLICY = "greedy"
+IN_TALK = "talk-"  # first in a policy id: a list of a conversation, which words asked for
 BESIDE = "/"  # in a policy id: the deployed policy, then the pi0 it is mixed with
 
 

@@ -55,7 +55,7 @@ class TurnIn(BaseModel):
     user_id: str | None = Field(None, min_length=1, max_length=512)
     remove: list[str] = Field(default_factory=list, max_length=32)
     feedback: dict[str, Literal["like", "skip", "play"]] = Field(default_factory=dict, max_length=16)
-    stored: bool = Field(False, description="the feedback was sent to POST /events already")
+    stored: bool = Field(False, description="this turn is kept already: nothing of it is logged")
 
 
 class MessageIn(BaseModel):
@@ -104,7 +104,7 @@ class Rooms:
             return known
         name = "c-" + secrets.token_hex(8)
         for text in said[-REPLAYED:]:  # read as nobody, so that nothing is kept twice
-            for _ in self.talker.respond(text[:10_000], name):
+            for _ in self.talker.respond(text[:10_000], name, stored=True):
                 pass
         return name
 

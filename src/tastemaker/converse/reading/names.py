@@ -17,6 +17,7 @@ from tastemaker.converse.reading.words import chat, fold
 
 Role = Literal["title", "creator"]
 LONGEST = 8  # words of a name that are looked up
+REACH = 40  # letters before a name in which something announces it
 FUZZY_WORDS = 4  # words in which typing errors are sought
 COMMON = 0.004  # share of items from which a word of their names is an everyday word
 ALIKE = 84.0  # per cent of letters that agree in a misspelt name
@@ -199,6 +200,11 @@ def _spans(text: str) -> list[_Span]:
     spans = []
     for first in range(len(words)):
         run: list[str] = []
+        begin = words[first][1]
+        before = text[max(0, begin - REACH) : begin]
+        opens = begin == 0 or bool(re.search(r"[.!?]\s*$", before))
+        cued = bool(_CUE.search(before))
+        by = bool(re.search(r"\b(?:by|from)\s+[\"“]?$", before, re.IGNORECASE))
         for last in range(first, min(first + LONGEST, len(words))):
             if last > first and re.search(r"[.!?;:,\n]", text[words[last - 1][2] : words[last][1]]):
                 break
@@ -206,12 +212,11 @@ def _spans(text: str) -> list[_Span]:
             if not run:
                 break
             start, end = words[first][1], words[last][2]
-            opens = start == 0 or bool(re.search(r"[.!?]\s*$", text[:start]))
             capital = all(w[:1].isupper() for w, s, _ in words[first : last + 1] if len(w) > 3) and any(
                 w[:1].isupper() for w, s, _ in words[first : last + 1]
             )
-            telling = (capital and not (opens and first == last)) or bool(_CUE.search(text[:start]))
-            announced = capital and bool(re.search(r"\b(?:by|from)\s+[\"“]?$", text[:start], re.IGNORECASE))
+            telling = (capital and not (opens and first == last)) or cued
+            announced = capital and by
             forms = [tuple(run)]
             if re.search(r"['’]s$", text[start:end]) and len(run[-1]) > 2:
                 forms.append((*run[:-1], run[-1][:-1]))

@@ -21,11 +21,12 @@ NEGATION = re.compile(
 )
 POSITIVE = re.compile(
     r"\b(?:but|just|only|instead|please give|rather|i want|i'd like|make it|give me|try)\b(?!"
-    r" (?:not|no)\b)|,\s*(?:an?|some)\b",
+    r" (?:not|no)\b)|,\s*(?:an?|some)\b|\b(?:and|but) (?:is|are|it's|has|have)\b(?! (?:not|no)\b)",
     re.IGNORECASE,
 )
 PREFER = re.compile(
-    r"\b(?:ideally|preferabl[ey]|if possible|if you can|would be nice|a bonus|prefer|maybe|perhaps|wouldn'?t"
+    r"\b(?:ideally|preferabl[ey]|if possible|if you can|would be nice|a bonus|prefer|(?:maybe|perhaps)(?!"
+    r" (?:find|show|give|get|play|look|recommend|suggest))|wouldn'?t"
     r" mind|leaning towards|bonus points)\b",
     re.IGNORECASE,
 )
@@ -44,6 +45,8 @@ RESTART = re.compile(
     r" )?that|drop everything)\b",
     re.IGNORECASE,
 )
+
+REACH = 200  # letters before a word in which it can be refused
 
 
 @dataclass
@@ -76,18 +79,15 @@ class Text:
 
     def each(self, pattern: str) -> list[re.Match[str]]:
         """Every match, each blanked once read."""
-        hits = []
-        while hit := re.search(pattern, self.text, re.IGNORECASE):
-            if hit.start() == hit.end():
-                break
-            hits.append(hit)
+        hits = [hit for hit in re.finditer(pattern, self.text, re.IGNORECASE) if hit.group()]
+        for hit in hits:
             self.take(hit.start(), hit.end())
         return hits
 
 
 def negated(text: str, at: int) -> bool:
     """Whether the words before a place refuse what stands there."""
-    before = text[:at]
+    before = text[max(0, at - REACH) : at]
     start = max(
         (
             hit.end()
@@ -97,7 +97,7 @@ def negated(text: str, at: int) -> bool:
         ),
         default=0,
     )
-    before = before[start:]
+    before = re.sub(r"\b(?:anything|everything) but\b", "not", before[start:], flags=re.IGNORECASE)
     hit = NEGATION.search(before)
     if hit is None:
         return bool(re.match(r"\s*(?:not|no)\s+(?:an? |the |any )?$", before, re.IGNORECASE))
@@ -106,16 +106,14 @@ def negated(text: str, at: int) -> bool:
     if re.match(r"no,|no -|not? ?, ", hit.group(), re.IGNORECASE):
         return False  # "no, in D": an answer
     rest = hit.group()
-    return not POSITIVE.search(rest) or bool(
-        re.match(r"anything but", rest, re.IGNORECASE) and not POSITIVE.search(rest[12:])
-    )
+    return not POSITIVE.search(rest)
 
 
 def clause_of(text: str, at: int, more: str = "") -> str:
     """The words around a place up to the nearest stops, or `more` of them."""
-    starts = [hit.end() for hit in re.finditer(rf"[.;!?{more}]", text[:at])]
-    end = re.search(rf"[.;!?{more}]", text[at:])
-    return text[starts[-1] if starts else 0 : at + end.start() if end else len(text)]
+    start = 1 + max(text.rfind(stop, 0, at) for stop in ".;!?" + more)
+    end = min((place for stop in ".;!?" + more if (place := text.find(stop, at)) >= 0), default=len(text))
+    return text[start:end]
 
 
 def joined(between: str) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tastemaker.converse.catalogue import Field
@@ -69,6 +71,13 @@ def plain(text: str) -> str:
         text,
         flags=re.IGNORECASE,
     )
+
+
+def _slip(word: str, known: str, errors: int) -> bool:
+    """Whether a word is another one with a slip of the fingers, and not a form or a neighbour of it."""
+    if errors == 1 and (len(word) != len(known) or sorted(word) == sorted(known)):
+        return word[0] == known[0]
+    return len(known) >= 8 and word[0] == known[0] and word[-2:] == known[-2:]
 
 
 def _small(word: str | None) -> int:
@@ -163,6 +172,31 @@ class Vocabulary:
             if (suiting := tuple(by_value[value] for value in values if value in by_value))
             and mood not in by_value
         }
+
+    @cached_property
+    def _spelt(self) -> tuple[str, ...]:
+        """Single words of five letters or more that mean something here."""
+        table = english()["synonyms"]
+        values = [value for field in self.fields.values() for value in field.values]
+        phrases = [*values, *(word for value in values for word in table.get(value.casefold(), ()))]
+        phrases += [*self.moods, *(noun for nouns in self.nouns.values() for noun in nouns)]
+        words = {word for phrase in phrases for word in re.findall(r"[^\W\d_]{5,}", phrase.casefold())}
+        return tuple(sorted(words))
+
+    def mended(self, text: str) -> str:
+        """The text with typing errors in words of values, moods and nouns put right: a letter too many, one
+        left out or two swapped; in long words two errors that leave the end as it is.
+        """
+        known = set(self._spelt)
+
+        def mend(hit: re.Match[str]) -> str:
+            word = hit.group().casefold()
+            if word in known or word in chat() or word in ENGLISH_STOP_WORDS or word.rstrip("s") in known:
+                return hit.group()
+            near = process.extractOne(word, self._spelt, scorer=OSA.distance, score_cutoff=2)
+            return near[0] if near and _slip(word, near[0], int(near[1])) else hit.group()
+
+        return re.sub(r"(?<![\w'-])[^\W\d_]{5,}(?![\w'-])", mend, text)
 
     def called(self, name: str) -> str:
         """A field in one short word where there is one: "tempo" for tempo_bpm."""

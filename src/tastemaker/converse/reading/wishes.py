@@ -48,7 +48,7 @@ class Wishes:
 
     def read(self, message: str, focus: Sequence[int] = ()) -> Heard:
         """What a message changes; `focus`: rows that "slower" or "that key" speak of."""
-        text = Text(plain(message))
+        text = Text(self.vocabulary.mended(plain(message)))
         restart = bool(text.each(RESTART.pattern))
         self._drops(text)
         self._numbers.read(text)
@@ -169,7 +169,7 @@ class Wishes:
 
         spots: list[Spot] = []
         for surface in self.vocabulary.surfaces:
-            while hit := surface.pattern.search(text.text):
+            for hit in list(surface.pattern.finditer(text.text)):
                 spots.append((hit.start(), hit.end(), surface))
                 text.take(hit.start(), hit.end())
         spots.sort(key=lambda spot: spot[0])
@@ -212,7 +212,8 @@ class Wishes:
         """Moods and occasions ask softly for values that suit them, or, refused, softly against."""
         moods = []
         for mood in sorted(self.vocabulary.moods, key=len, reverse=True):
-            if hit := re.search(bounded(re.escape(mood)), text.text, re.IGNORECASE):
+            said = re.escape(mood).replace(r"to\ ", r"to (?:\w+ ){0,2}", 1)  # "to make the baby sleep"
+            if hit := re.search(bounded(said), text.text, re.IGNORECASE):
                 moods.append(mood)
                 no = text.negated(hit.start())
                 for name, value in self.vocabulary.moods[mood]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.explore import IN_TALK
 from tastemaker.explore.catalogue import Catalogue
 from tastemaker.explore.estimate.logger import fitted_propensities
 from tastemaker.explore.policy import Policy, Pools
@@ -35,9 +36,9 @@ class Source:
     """Where the data is: a log table (with a catalogue table) or a workspace; which columns play which part.
 
     context: names of the context columns; renamed: role -> column; r_max: the largest reward there can be. Of
-    a workspace: what it served after `since` (default: the last gate) up to `until` (default: now), and,
-    where one is named, by that deployment, at the first `places` positions. unit: user, request or row, what
-    is independent; accept: names of checks that may fail.
+    a workspace: what it served, outside of conversations, after `since` (default: the last gate) up to
+    `until` (default: now), and, where one is named, by that deployment, at the first `places` positions.
+    unit: user, request or row, what is independent; accept: names of checks that may fail.
     """
 
     log: Path | None = None
@@ -177,7 +178,9 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
         request, item = row["request_id"], row["item_id"]
         over = above.get(request, ())
         above[request] = (*over, item)
-        asked = since < row["timestamp"] <= until and row["policy_id"].startswith(source.deployment)
+        policy = row["policy_id"]
+        asked = since < row["timestamp"] <= until and policy.startswith(source.deployment)
+        asked = asked and (policy.startswith(IN_TALK) == source.deployment.startswith(IN_TALK))
         if asked and row["position"] < source.places:
             earned = reward.get((request, item), 0.0)
             rows.append(row | {"action": item, "reward": earned, "pool": pools.get(request), "above": over})

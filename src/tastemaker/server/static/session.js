@@ -65,8 +65,8 @@ export class Session {
   /** Store an event about an item, of the current list where it has a position. `sign` is what the kind says. */
   async act(kind, sign, row, value = null) {
     const event = { item: row.item, kind, sign, event_id: newId(), fresh: true };
-    const from = this.request ? { request_id: this.request } : {};
-    const shown = this.request && row.position !== undefined ? { ...from, position: row.position } : {};
+    const request = row.request_id || (row.position !== undefined && this.request);
+    const shown = request ? { request_id: request, position: row.position } : {};
     const answer = await this.#send([this.#record(event, value === null ? shown : { ...shown, value })]);
     event.survey = answer.survey ?? null; // a question to show once
     this.past.push(event);

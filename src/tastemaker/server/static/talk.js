@@ -124,7 +124,7 @@ function without(name, label) {
 
 function shown(part) {
   const item = part.item.item_id ? part.item : { item_id: part.item_id, title: part.title, attributes: [] };
-  const row = { item_id: part.item_id, item };
+  const row = { item_id: part.item_id, item, request_id: part.request_id };
   const name = title(item);
   const press = (kind, act) => ({ currentTarget }) => {
     const card = currentTarget.closest(".said-item");

@@ -1,0 +1,137 @@
+"""What conversations leave in the database: lists as offers that count once they are out, likes that answer
+them, and likes that are taken back.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tastemaker as tm
+from tastemaker.assist.assistant import Assistant
+from tastemaker.assist.choice import Drawing
+from tastemaker.errors import InputError
+from tastemaker.explore.slate import plackett_luce
+
+
+@pytest.fixture
+def assistant(tiny_workspace: Path) -> Iterator[Assistant]:
+    opened = tm.Assistant.open(tiny_workspace)
+    yield opened
+    opened.close()
+
+
+def query(assistant: Assistant, sql: str, *values: Any) -> list[Any]:
+    connection = sqlite3.connect(assistant.service.workspace.database)
+    try:
+        return connection.execute(sql, values).fetchall()
+    finally:
+        connection.close()
+
+
+def turn(assistant: Assistant, message: str, conversation: str | None, user: str | None) -> list[Any]:
+    return list(assistant.respond(message, conversation, user))
+
+
+def items(parts: list[Any]) -> list[Any]:
+    return [part for part in parts if part.kind == "item"]
+
+
+SLATE = "SELECT item_id, propensity, policy_id FROM slates WHERE request_id = ? ORDER BY position"
+SHOWN = "SELECT user_id, shown_at IS NOT NULL, pool FROM offers WHERE request_id = ?"
+
+
+def test_a_list_is_offered_and_shown_and_a_like_answers_it(assistant: Assistant) -> None:
+    parts = turn(assistant, "a reel", None, "kept-ann")
+    shown, name = items(parts), parts[-1].conversation_id
+    (request,) = {item.request_id for item in shown}
+    logged = query(assistant, SLATE, request)
+    assert [row[0] for row in logged] == [item.item_id for item in shown]
+    assert all(row[1:] == (1.0, "talk-greedy") for row in logged)
+    ((owner, counts, pool),) = query(assistant, SHOWN, request)
+    assert (owner, counts) == ("kept-ann", 1) and all(item.item_id in pool for item in shown)
+    turn(assistant, "more", name, "kept-ann")
+    turn(assistant, "a waltz", name, "kept-ann")
+    second = items(turn(assistant, "a jig", name, "kept-ann"))
+    turn(assistant, "I like the second", name, "kept-ann")
+    stored = query(assistant, "SELECT item_id, kind, request_id FROM events WHERE user_id = 'kept-ann'")
+    assert stored == [(second[1].item_id, "like", second[1].request_id)]
+
+
+def test_what_nobody_took_is_offered_but_not_shown(assistant: Assistant) -> None:
+    for part in (parts := assistant.respond("a polka", None, "kept-bo")):
+        if part.kind == "item":
+            request = part.request_id  # type: ignore[attr-defined]
+            break
+    parts.close()  # type: ignore[attr-defined]
+    assert query(assistant, SHOWN, request)[0][:2] == ("kept-bo", 0)
+
+
+def test_a_turn_that_is_kept_already_is_not_logged_again(assistant: Assistant) -> None:
+    before = query(assistant, "SELECT count(*) FROM offers")
+    assert items(list(assistant.respond("a reel in D", stored=True)))
+    assert query(assistant, "SELECT count(*) FROM offers") == before
+
+
+@pytest.mark.parametrize(
+    "words", ["Forget that I liked “{}”", "forget that i liked the first", "Remove my like of “{}” please"]
+)
+def test_taking_back_a_like_undoes_it(assistant: Assistant, words: str) -> None:
+    user = "kept-" + secrets.token_hex(4)
+    first = turn(assistant, "a polka in G", None, user)
+    name, item = first[-1].conversation_id, items(first)[0]
+    turn(assistant, "I love the first", name, user)
+    assert assistant.service.parts.people.profile(user).history == (item.item_id,)
+    answer = turn(assistant, words.format(item.title), name, user)
+    assert "Taken back" in answer[0].text and "Noted" not in answer[0].text
+    stored = query(
+        assistant, "SELECT event_id, kind, refers_to FROM events WHERE user_id = ? ORDER BY timestamp", user
+    )
+    assert [kind for _, kind, _ in stored] == ["like", "undo"] and stored[1][2] == stored[0][0]
+    profile = assistant.service.parts.people.profile(user)
+    assert profile.history == () and not profile.unwanted
+    again = items(turn(assistant, "a polka in G", None, user))
+    assert item.item_id in {part.item_id for part in again}
+
+
+def test_a_like_that_was_imported_is_left_out(assistant: Assistant) -> None:
+    people = assistant.service.parts.people
+    user = next(user for user in people.ids if people.profile(user).history)
+    item = people.profile(user).history[-1]
+    title = str(assistant.service.parts.explainer.items[item]["title"])
+    said = " ".join(
+        part.text
+        for part in turn(assistant, f"forget that I liked “{title}”", None, user)
+        if part.kind == "text"
+    )
+    assert "imported" in said and item not in people.profile(user).history
+
+
+def test_a_name_that_stands_for_nobody_is_refused(assistant: Assistant) -> None:
+    from tastemaker.schema import ANONYMOUS
+
+    with pytest.raises(InputError):
+        turn(assistant, "a reel", None, ANONYMOUS)
+
+
+def test_lists_are_drawn_with_the_chances_that_are_logged() -> None:
+    ranked = list(range(100, 106))
+    counts = np.zeros((6, 6))
+    n = 1200
+    for number in range(n):
+        choice = Drawing(1.0, "m", f"key {number}").choose(ranked, 2, first=(7,))
+        assert choice.rows[0] == 7 and choice.draw.propensity[0] == 1.0 and len(choice.rows) == 2
+        assert choice.draw.policy_id == "talk-plackett-luce-1-m"
+        second = Drawing(1.0, "m", f"key {number}").choose(ranked, 2)
+        order = [row - 100 for row in second.rows]
+        counts[order[0], order[1]] += 1
+        expected = np.exp(plackett_luce(-np.arange(6.0), order))
+        assert np.allclose(second.draw.propensity, expected)
+    top = np.exp(-np.arange(6.0)) / np.exp(-np.arange(6.0)).sum()
+    assert np.abs(counts.sum(axis=1) / n - top).max() < 5 * 0.5 / np.sqrt(n)
