@@ -104,7 +104,7 @@ def _turn(
 
 def in_words(part: Part) -> str:
     """A part as lines for a terminal."""
-    from tastemaker.assist.words import plain_text
+    from tastemaker.assist.parts import plain_text
 
     return plain_text(part)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from tastemaker.assist.words import plain_text
+from tastemaker.assist.parts import plain_text
 from tastemaker.errors import TastemakerError
 from tastemaker.server.access import PERSON, READING, SERVING, Me, Routes, allow
 from tastemaker.server.admission import Refused
