@@ -247,7 +247,7 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
             yield Text(f"I know of no like of {titles} to take back.")
             return
         standing = desk.take_back(rows)
-        yield Text(f"Taken back: that you liked {titles}.")
+        yield Text(f"Taken back: the like of {titles}.")
         if standing:
             yield Text("The data that were imported still say so; it is left out from now on.")
         return
