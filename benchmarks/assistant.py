@@ -88,7 +88,7 @@ def measure(assistant: Assistant, turns: int, at_once: int, users: Sequence[str 
     line: dict[str, Any] = {"conversations": at_once, "turns": len(columns)}
     for name, column in zip(("first_text", "first_item", "whole_turn"), columns.T, strict=True):
         p50, p99 = np.nanpercentile(column, [50, 99])
-        line[name] = {"n": int((~np.isnan(column)).sum()), "p50": round(p50, 1), "p99": round(p99, 1)}
+        line[name] = {"n": int((~np.isnan(column)).sum()), "p50": round(float(p50), 1), "p99": round(float(p99), 1)}
     line["turns_a_second"] = round(len(columns) / (time.perf_counter() - started), 2)
     return line
 
