@@ -87,8 +87,8 @@ def measure(assistant: Assistant, turns: int, at_once: int, users: Sequence[str 
     columns = 1000 * np.array([row for each in times for row in each])
     line: dict[str, Any] = {"conversations": at_once, "turns": len(columns)}
     for name, column in zip(("first_text", "first_item", "whole_turn"), columns.T, strict=True):
-        p50, p99 = np.nanpercentile(column, [50, 99])
-        line[name] = {"n": int((~np.isnan(column)).sum()), "p50": round(float(p50), 1), "p99": round(float(p99), 1)}
+        p50, p99 = np.nanpercentile(column, [50, 99]).round(1).tolist()
+        line[name] = {"n": int((~np.isnan(column)).sum()), "p50": p50, "p99": p99}
     line["turns_a_second"] = round(len(columns) / (time.perf_counter() - started), 2)
     return line
 
