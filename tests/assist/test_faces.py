@@ -191,7 +191,8 @@ def test_the_terminal(tiny_workspace: Path) -> None:
     assert spoken.exit_code == 0 and "1. Tune number" in spoken.stdout
 
 
-async def _tools(target: Any) -> None:
+async def _tools(target: Any) -> str:
+    """Use the tools as a client does; the title of what was looked up."""
     from mcp import Client
 
     async with Client(target) as client:
@@ -222,10 +223,11 @@ async def _tools(target: Any) -> None:
             await client.call_tool("get_item", {"handle": handle, "conversation": "b"})
         ).structured_content
         assert alien and "unknown" in alien["error"]
+        return str(about["title"])
 
 
 def test_the_official_mcp_client_in_process(assistant: Assistant) -> None:
-    asyncio.run(_tools(server(assistant)))
+    assert asyncio.run(_tools(server(assistant))).startswith("Tune")
 
 
 def test_the_official_mcp_client_over_http(assistant: Assistant) -> None:
@@ -237,7 +239,7 @@ def test_the_official_mcp_client_over_http(assistant: Assistant) -> None:
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        asyncio.run(_tools(f"{address(listener)}/mcp"))
+        assert asyncio.run(_tools(f"{address(listener)}/mcp")).startswith("Tune")
     finally:
         running.should_exit = True
         thread.join()
@@ -248,4 +250,5 @@ def test_the_official_mcp_client_over_stdio(tiny_workspace: Path) -> None:
     from mcp import StdioServerParameters
 
     command = ["-m", "tastemaker", "mcp", "-w", str(tiny_workspace)]
-    asyncio.run(_tools(StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))))
+    parameters = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+    assert asyncio.run(_tools(parameters)).startswith("Tune")

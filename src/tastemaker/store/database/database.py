@@ -20,8 +20,8 @@ from typing import Any
 import pyarrow as pa
 
 import tastemaker.schema as schema
+import tastemaker.store.database.integrity as integrity
 from tastemaker.errors import ArtifactError, BusyError, FullError, InputError, TastemakerError
-from tastemaker.store.database import integrity
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.integrity import fetch, intact
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
