@@ -168,7 +168,10 @@ def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
 def _guesses(read: Understanding, desk: Desk) -> list[Change]:
     """What the sentence encoder takes the unread words to mean: at most two values, softly wished."""
     phrase = " ".join(word for word in re.findall(r"[^\W\d_]+", read.heard.left) if telling(word))
-    if not phrase or read.named or read.heard.moods or read.heard.restart:
+    titled = re.search(
+        r"[\"“]|\w [A-Z]\w+ (?:\w+ )?[A-Z]\w", desk.state.messages[-1]
+    )  # a name, though none here
+    if not phrase or titled or read.named or read.heard.moods or read.heard.restart:
         return []
     table, values = desk.shelf.values
     if not len(values):
