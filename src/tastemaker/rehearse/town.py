@@ -285,7 +285,13 @@ class Town:
         """What an operator does at the end of a day."""
         if self.certified:
             self.watch(day, diary)
-        if (day + 1) % self.schedule.night or day + 1 == self.schedule.days:
+        if day + 1 == self.schedule.days:
+            return
+        night = self.schedule.night
+        # Half-way to the next training: a policy is learnt on the rows of the model that it is served beside.
+        if "exploration" in self.parts and (day + 1) % night == night // 2:
+            self.explore(day, diary)
+        if (day + 1) % night:
             return
         if "learning" in self.parts:
             code, result = self.operator.command("train")
@@ -295,8 +301,6 @@ class Town:
             self.take_over()
         if "proxy" in self.parts:
             self.proxy(day, diary)
-        if "exploration" in self.parts:
-            self.explore(day, diary)
 
     def proxy(self, day: int, diary: Diary) -> None:
         """Fit and deploy a proxy, test it for a week on half of the people, and read the test out."""
@@ -337,8 +341,10 @@ class Town:
         )
         key = ("--key", str(day))
         self.operator.command("explore", "ledger", "--settle-live", *key)
-        code, _ = self.operator.command("explore", "learn", "--out", str(run), *key)
+        code, result = self.operator.command("explore", "learn", "--out", str(run), *key)
         said: dict[str, Any] = {"day": day, "what": "certificate", "learnt": code == 0}
+        if code:
+            said["text"] = str(result.get("error", result.get("text", "")))[-300:]
         if code == 0:
             code, result = self.operator.command(
                 "explore", "certify", "--run", str(run), "--out", str(certificate)
