@@ -101,7 +101,12 @@ def untouched_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_files: Pa
 
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, untouched_workspace: Path) -> Path:
-    """The same, shared by tests. Those that write to it use users of their own."""
+    """The same, shared by tests. Those that write to it use users of their own.
+
+    Its database is never copied or read as a file: closing a file takes all locks of this process from it,
+    and then the next process that opens it drops a log which is still written to. Copies are made of
+    `untouched_workspace`.
+    """
     folder = tmp_path_factory.mktemp("tiny") / "workspace"
     shutil.copytree(untouched_workspace, folder)
     return folder

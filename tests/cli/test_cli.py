@@ -187,11 +187,11 @@ def test_recommend_prints_texts_and_json(command, tiny_workspace: Path) -> None:
     assert [row["position"] for row in json.loads(out)["rows"]] == [0, 1, 2]
 
 
-def test_pickled_weights_are_refused(command, tiny_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_pickled_weights_are_refused(command, untouched_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 
     folder = tmp_path / "copy"
-    shutil.copytree(tiny_workspace, folder)
+    shutil.copytree(untouched_workspace, folder)
     base = tmp_path / "pickled"
     base.mkdir()
     (base / "config.json").write_text('{"model_type": "llama"}')
@@ -251,13 +251,13 @@ def test_missing_optional_packages_are_named_with_their_install_line(
     assert_refused(command("train", "-w", fresh), "setting base", "make smollm2")
 
 
-def test_doctor_reports_and_fails_on_damage(command, tiny_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_doctor_reports_and_fails_on_damage(command, untouched_workspace: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 
-    code, out, _ = command("doctor", "-w", tiny_workspace)
-    assert code == 0 and out.splitlines()[-1].startswith(("0 broken, ", "nothing is wrong"))
     folder = tmp_path / "copy"
-    shutil.copytree(tiny_workspace, folder)
+    shutil.copytree(untouched_workspace, folder)
+    code, out, _ = command("doctor", "-w", folder)
+    assert code == 0 and out.splitlines()[-1].startswith(("0 broken, ", "nothing is wrong"))
     victim = next((folder / "artifacts" / "sft").glob("*/model/model.safetensors"))
     victim.write_bytes(victim.read_bytes()[:-3])
     assert command("doctor", "-w", folder)[1].splitlines()[-1].startswith("1 broken, ")
@@ -443,12 +443,12 @@ def test_a_killed_training_resumes_to_the_same_weights(
 
 def test_serve_listens_where_the_workspace_says_unless_told(
     command,  # type: ignore[no-untyped-def]
-    tiny_workspace: Path,
+    untouched_workspace: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copy = tmp_path / "w"
-    shutil.copytree(tiny_workspace, copy)
+    shutil.copytree(untouched_workspace, copy)
     toml = copy / "tastemaker.toml"
     toml.write_text(toml.read_text().replace("port = 8765", "port = 9123"))
     heard: list[tuple[str, int]] = []

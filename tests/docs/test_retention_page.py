@@ -24,9 +24,12 @@ MAY_REFUSE = (
 
 
 def test_the_page_runs_as_written(
-    tiny_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    untouched_workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(tiny_workspace, tmp_path / "shop")
+    shutil.copytree(untouched_workspace, tmp_path / "shop")
     (tmp_path / "shop" / "tastemaker.sqlite").unlink(missing_ok=True)
     monkeypatch.chdir(tmp_path)
     run_count, session = 0, dict[str, object]()

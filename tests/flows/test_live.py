@@ -56,9 +56,9 @@ Made = Callable[..., tuple[WorkspaceService, Clock]]
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(untouched_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy, so that deploying a proxy changes nothing for other tests."""
-    return Path(shutil.copytree(tiny_workspace, tmp_path_factory.mktemp("live") / "workspace"))
+    return Path(shutil.copytree(untouched_workspace, tmp_path_factory.mktemp("live") / "workspace"))
 
 
 def opened(folder: Path, **dials: Any) -> tuple[WorkspaceService, Clock]:

@@ -139,7 +139,8 @@ class Browser:
         self.send("Page.navigate", url="about:blank")
         self.until("location.href === 'about:blank'")
         self.send("Page.navigate", url=address)
-        self.until(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
+        place = json.dumps(address.split("#")[0])  # a page may take what is behind the # out of the address
+        self.until(f"location.href.startsWith({place}) && document.readyState === 'complete'")
 
     def press(self, key: str) -> None:
         """One key, as a person would press it."""

@@ -4,6 +4,7 @@ effect.
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import subprocess
@@ -128,6 +129,27 @@ def test_the_log_of_a_writer_at_work_or_killed_is_not_called_damaged(tmp_path: P
             writer.kill()
         assert integrity.log_damage(path) == ""
     assert check_database(path) is None
+
+
+def held(path: Path) -> list[str]:
+    """The locks that this process holds on a file, as the kernel lists them."""
+    name = f":{path.stat().st_ino}"
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    mine = [row[-6:] for row in rows if row[-4] == str(os.getpid()) and row[-3].endswith(name)]
+    return sorted(" ".join(row) for row in mine)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the kernel does not list its locks")
+def test_checking_an_open_database_takes_no_lock_from_it(tmp_path: Path) -> None:
+    """Without them, the next process that closes it throws away a log that is still written to."""
+    path = tmp_path / "db.sqlite"
+    database = fill(path)
+    files = path, path.with_name("db.sqlite-shm")
+    before = [held(file) for file in files]
+    assert all(before)
+    assert check_database(path) is None
+    assert [held(file) for file in files] == before
+    database.close()
 
 
 def rename(database: Database) -> None:

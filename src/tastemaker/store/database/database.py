@@ -358,7 +358,9 @@ def check_database(path: Path) -> str | None:
     know.
     """
     try:
-        if wrong := integrity.log_damage(path):
+        # Not where this process has the file open: closing the index beside the log would take SQLite's locks
+        # from it, and opening has looked already.
+        if _identity(path) not in _whole and (wrong := integrity.log_damage(path)):
             return _damaged(path, wrong)
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
