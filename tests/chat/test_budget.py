@@ -68,7 +68,7 @@ def test_what_is_under_way_is_waited_for_before_refusing():
     waiting = threading.Thread(target=budget.reserve, args=(Usage(20, 20),))
     waiting.start()
     budget.settle(first, Usage(10, 10))
-    waiting.join(5)
+    waiting.join(60)
     assert not waiting.is_alive()
     budget.settle(Usage(20, 20), Usage(20, 20))
     with pytest.raises(

@@ -100,7 +100,7 @@ def test_equal_questions_at_once_are_paid_once(make):
 
     def say(request):
         started.set()
-        release.wait(5)
+        release.wait(60)
         return '{"item": 1}'
 
     chat = Scripted(say)
@@ -109,10 +109,10 @@ def test_equal_questions_at_once_are_paid_once(make):
     threads = [threading.Thread(target=lambda: out.append(engine.call(ask()).item)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    started.wait(5)
+    started.wait(60)
     release.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert out == [1] * 4 and engine.journal.paid_calls == 1 and engine.hits == 3
 
 

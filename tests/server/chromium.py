@@ -42,7 +42,7 @@ class Browser:
     hold.
     """
 
-    def __init__(self, profile: Path, patience: float = 30.0) -> None:
+    def __init__(self, profile: Path, patience: float = 90.0) -> None:
         path = find()
         assert path is not None, "no Chromium on the PATH"
         self._patience = patience
