@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from tastemaker import explore
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.explore.rows import row_marks, spent_again, spent_marks
@@ -274,3 +275,96 @@ def test_how_many_rows_a_lift_takes() -> None:
     more = json.loads(run("power", "--lift", 0.1, "--click-rate", 0.1, "--candidates", 4, "--json")[1])
     assert few["rows"] < more["rows"] and few["rows_to_certify"] == pytest.approx(0.3 * few["rows"], abs=1)
     assert "no number of rows" in run("power", "--lift", -0.5, "--click-rate", 0.1)[1]
+
+
+def test_ones_own_policy_is_certified_from_the_command_line(tmp_path: Path) -> None:
+    # Action 0 is always rewarded, the others now and then; "mine" plays it half of the time, "worse" never.
+    columns = log_columns(4_000)
+    first = np.array([action == "a0" for action in columns["action"]])
+    columns["reward"] = np.where(first, 1, np.random.default_rng(3).random(4_000) < 0.2).astype(int).tolist()
+    columns["mine"] = np.where(first, 0.5, 0.5 / 9).tolist()
+    columns["worse"] = np.where(first, 0.0, 1 / 9).tolist()
+    study = Study(tmp_path, columns)
+
+    def certify(column: str, book: str, *more: object) -> tuple[int, dict[str, Any]]:
+        words = ("--policy", "target", "--column", f"target={column}", "--ledger", tmp_path / book, "--json")
+        code, printed = study.run("certify", *words, "--out", tmp_path / column, "-q", *more)
+        return code, json.loads(printed)
+
+    code, result = certify("worse", "worse.sqlite")
+    assert code == 1 and not result["passed"]
+    (tmp_path / ".tastemaker-spent.sqlite").unlink()
+    code, result = certify("mine", "book.sqlite")
+    (certificate,) = result["certificates"]
+    assert code == 0 and certificate["passed"] and certificate["n"] > 2_900 and certificate["novelty"] < 0.1
+    assert "made without these rows" in (tmp_path / "mine" / "certificate.md").read_text()
+    with pytest.raises(InputError, match="opened before"):
+        certify("worse", "another.sqlite", "--key", "1")
+    with pytest.raises(InputError, match="certify takes `target`"):
+        study.run("certify", "--policy", "uniform", "--ledger", tmp_path / "book.sqlite")
+    # Probabilities on another scale are refused, as those of the logger are, and no row is opened for them.
+    columns["mine"] = [min(1.0, 1.5 * value) for value in columns["mine"]]
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    study = Study(fresh, columns)
+    code, result = certify("mine", "fresh.sqlite")
+    assert code == 1 and "mean weight of the policy" in result["reason"]
+    assert not (fresh / ".tastemaker-spent.sqlite").exists() or certify(
+        "mine", "fresh.sqlite", "--accept", "weights"
+    )[0] in (0, 1)
+
+
+def test_a_run_is_estimated_on_rows_it_was_not_learnt_from(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    assert study.learn("run")[0] == 0
+    for command in ("estimate", "support"):
+        code, printed = study.run(command, "--policy", tmp_path / "run", "--json")
+        values = json.loads(printed)
+        assert code == 0 and "learnt from others (S1)" in values["judged_on"]
+        assert 0 < values["rows"] < 0.3 * ROWS
+        assert "left for `certify`" in study.run(command, "--policy", tmp_path / "run")[1]
+    assert json.loads(study.run("estimate", "--json")[1])["rows"] == ROWS
+
+
+def python_log(columns: Columns) -> tuple[explore.Log, explore.Catalogue]:
+    items = explore.Catalogue.of(pa.table(item_columns()))
+    return explore.check_log(pa.table(columns), explore.Columns(context=("x0",)), items.ids), items
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "shown"])
+def test_python_refuses_what_the_commands_refuse(fault: str) -> None:
+    check, columns = FAULTS[fault]
+    log, items = python_log(columns)
+    existing, even = items.existing(log), explore.uniform_policy(LOGGED + NEW, items.existing(log))
+    words, listed = f"refused: .*{check}: .*--accept {check}", [check]
+    with pytest.raises(InputError, match=words):
+        explore.estimate_policy(log, even, names=["ips"])
+    (row,) = explore.estimate_policy(log, even, names=["ips"], accept=listed)
+    assert any(note.startswith(f"{check}: FAILED, accepted") for note in row.interval.assumptions)
+    parts = explore.split(log)
+    space, brief = explore.Features(items.vectors), explore.PathSettings(learner=explore.Settings(steps=2))
+    with pytest.raises(InputError, match=words):
+        explore.safe_opg(parts, space, existing, settings=brief)
+    (refused,) = explore.certify([even], parts, existing=existing)
+    assert not refused.passed and not refused.tested and f"{check}: " in refused.reason
+    (given,) = explore.certify([even], parts, existing=existing, accept=listed)
+    assert given.accepted == (check,) and any(
+        line.startswith(f"{check}: FAILED") for line in given.checks or ()
+    )
+    assert given.tested or "too few" in given.reason
+
+
+def test_python_refuses_what_the_catalogue_contradicts() -> None:
+    log, items = python_log(FAULTS["shown"][1])
+    even, parts = explore.uniform_policy(LOGGED + NEW, items.existing(log)), explore.split(log)
+    (refused,) = explore.certify([even], parts, existing=items.existing(log), new=items.new)
+    assert not refused.tested and "catalogue: 1 actions are marked new" in refused.reason
+    with pytest.raises(InputError, match="no such check"):
+        explore.certify([even], parts, accept=["all"])
+    outcome = explore.safe_opg(
+        explore.split(python_log(log_columns())[0]),
+        explore.Features(items.vectors),
+        items.existing(log),
+        settings=explore.PathSettings(learner=explore.Settings(steps=2)),
+    )
+    assert outcome.certificates[0].checks and outcome.certificates[0].accepted == ()

@@ -103,10 +103,12 @@ def test_pooled_policies_are_their_dense_definitions() -> None:
 
 def test_rates_and_power_on_pools() -> None:
     simulated, runs = Simulated.opened(16, 64), 60
-    bad, good = (simulated.policy(value) for value in (0.949, 1.3))
-    found = [judged(simulated, bad, run) for run in range(runs)]
+    bad, good = ((simulated.policy(value), simulated.policy(value / 0.9)) for value in (0.949, 1.3))
+    found = [judged(simulated, bad, run, run < 2) for run in range(runs)]
+    assert max(one["apart"] for one in found) < 1e-12
+    assert sum(one["certified"]["novel"] for one in found) <= stats.binom.ppf(0.999, runs, 0.05)
     assert sum(one["certified"]["pool"] for one in found) <= stats.binom.ppf(0.999, runs, 0.05)
     assert sum(abs(one["uniform"][2]) > 3 or abs(one["own"][2]) > 3 for one in found) <= 3
-    better = [judged(simulated, good, run) for run in range(20)]
-    assert sum(one["certified"]["pool"] for one in better) >= 15
+    better = [judged(simulated, good, run, True) for run in range(20)]
+    assert all(sum(one["certified"][name] for one in better) >= 15 for name in ("pool", "novel"))
     assert not any(one["certified"]["catalogue"] for one in better)

@@ -245,6 +245,16 @@ def learn(
 def certify(
     source: Any,
     run: Run = Path("run"),
+    policy: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "target: instead of a run, a policy of your own by --column target=NAME, made without these"
+                " rows."
+            )
+        ),
+    ] = "",
+    key: Annotated[str, typer.Option(help="Key of the split for --policy target.")] = "0",
     out: Annotated[Path, typer.Option(help="Folder of the certificate: JSON, Markdown, HTML.")] = Path(
         "certificate"
     ),
@@ -287,7 +297,9 @@ def certify(
     from tastemaker.flows.explore.ledger_store import LedgerStore
 
     given = {"c": c, "floor": floor, "delta": delta, "K": gates, "r_max": source.r_max}
-    request = GateRequest(given, support, rounds, most_rows)  # type: ignore[arg-type]
+    if policy not in ("", "target"):
+        raise InputError(f"--policy {policy}: certify takes `target`, or the candidates of --run")
+    request = GateRequest(given, support, rounds, most_rows, key if policy else None)  # type: ignore[arg-type]
     store = LedgerStore.of(source.workspace, ledger)
     with progress(quiet) as report:
         result = open_gate(source, run, out, store, request, report)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tastemaker.explore.bounds import lower_bound
     from tastemaker.explore.catalogue import Catalogue
+    from tastemaker.explore.checked import certify, estimate_policy
     from tastemaker.explore.estimate import (
         Contributions,
         clipped_ips,
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
         snips,
     )
     from tastemaker.explore.estimate.logger import fitted_propensities
-    from tastemaker.explore.estimates import PolicyEstimate, estimate_policy
+    from tastemaker.explore.estimate.weights import OwnPolicy
+    from tastemaker.explore.estimates import PolicyEstimate
     from tastemaker.explore.gate.certificate import Certificate
-    from tastemaker.explore.gate.certify import GateSettings, certify
-    from tastemaker.explore.learn.path import Features, Outcome, PathSettings, learn_path, safe_opg
+    from tastemaker.explore.gate.certify import GateSettings
+    from tastemaker.explore.learn.path import Features, Outcome, PathSettings, safe_opg
     from tastemaker.explore.learn.softmax import Settings
     from tastemaker.explore.ledger import Ledger
     from tastemaker.explore.policy import Mixture, Policy, SoftmaxPolicy, TablePolicy, uniform_policy
@@ -67,6 +69,7 @@ __all__ = [
     "Log",
     "Mixture",
     "Outcome",
+    "OwnPolicy",
     "PathSettings",
     "Policy",
     "PolicyEstimate",
@@ -88,7 +91,6 @@ __all__ = [
     "fit_reward_model",
     "fitted_propensities",
     "ips",
-    "learn_path",
     "logger_name",
     "lower_bound",
     "mips",
@@ -108,9 +110,11 @@ _HOME = {
         "catalogue": "Catalogue",
         "estimate": "Contributions clipped_ips dm dr fit_reward_model ips mips offcem paired snips",
         "estimate.logger": "fitted_propensities",
-        "estimates": "PolicyEstimate estimate_policy",
-        "gate": "Certificate GateSettings certify",
-        "learn.path": "Features Outcome PathSettings learn_path safe_opg",
+        "checked": "certify estimate_policy",
+        "estimate.weights": "OwnPolicy",
+        "estimates": "PolicyEstimate",
+        "gate": "Certificate GateSettings",
+        "learn.path": "Features Outcome PathSettings safe_opg",
         "learn.softmax": "Settings",
         "ledger": "Ledger",
         "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",

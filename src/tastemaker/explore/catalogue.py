@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
-from tastemaker.explore.table import MOST, Log
+from tastemaker.explore.table import MOST, Log, played_by_log
 from tastemaker.schema import columns as read
 
 MOST_INDICATORS = 512  # actions without vectors that are told apart by an indicator each
@@ -64,10 +64,7 @@ class Catalogue:
 
         Of rows that a mixture logged, only those pi0 may have drawn say what pi0 plays.
         """
-        shown = log.action if log.reference is None else log.action[log.reference > 0]
-        played = np.bincount(shown, minlength=len(self.ids)) > 0
-        if log.pool is not None:
-            played[log.pool.items[log.pool.items >= 0]] = True
+        played = played_by_log(log)
         return played if self.new is None else played | ~self.new
 
 

@@ -15,7 +15,7 @@ from tastemaker.errors import InputError
 from tastemaker.explore.estimate.weights import on_support, weights
 from tastemaker.explore.policy import Policy, Pooled, uniform_policy
 from tastemaker.explore.support import weight_gap
-from tastemaker.explore.table import Log
+from tastemaker.explore.table import Log, Split, played_by_log
 from tastemaker.explore.units import Units, codes, too_few
 
 Floats = npt.NDArray[np.float64]
@@ -49,9 +49,13 @@ class Preflight:
         failed = [check for check in self.checks if not check.passed and check.name not in self.accepted]
         if not failed:
             return ""
-        what = "; ".join(f"{check.name}: {check.text}" for check in failed)
-        options = " ".join(f"--accept {check.name}" for check in failed)
-        return f"refused: {what}. Mend the log; or go on with {options}, which will stand on the result"
+        what = "; ".join(dict.fromkeys(f"{check.name}: {check.text}" for check in failed))
+        names = dict.fromkeys(check.name for check in failed)
+        options, listed = " ".join(f"--accept {name}" for name in names), ", ".join(map(repr, names))
+        return (
+            f"refused: {what}. Mend the log; or go on with {options} (in Python accept=[{listed}]), which"
+            " will stand on the result"
+        )
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -94,6 +98,27 @@ def preflight(
     )
     failed = {check.name for check in checks if not check.passed}
     return Preflight(checks, tuple(name for name in NAMES if name in failed & set(accept)))
+
+
+def gate_preflight(
+    parts: Split,
+    policies: Sequence[Policy],
+    existing: Flags | None = None,
+    new: Flags | None = None,
+    *,
+    unit: str = "",
+    accept: Collection[str] = (),
+) -> Preflight:
+    """The checks before a gate opens: of the whole log, and of the weights of `policies` on the rows that
+    they were not learnt from. existing, new as `preflight` takes them (default: what the log shows).
+    """
+    whole = parts.certify if parts.whole is None else parts.whole
+    played = played_by_log(whole) if existing is None else existing
+    checks = preflight(whole, played, new, unit=unit, accept=accept)
+    judged = preflight(parts.judged, played, new, policies, unit=unit, accept=accept)
+    both = (checks.checks[0], judged.checks[0], *checks.checks[1:])
+    failed = {check.name for check in both if not check.passed}
+    return Preflight(both, tuple(name for name in NAMES if name in failed & set(accept)))
 
 
 def _weights(log: Log, units: Units, existing: Flags, new: Flags | None, policies: Sequence[Policy]) -> Check:

@@ -224,13 +224,35 @@ def check_log(
     return replace(log, propensity=logger(log), source=ESTIMATED)
 
 
+def played_by_log(log: Log) -> npt.NDArray[np.bool_]:
+    """(A,) what pi0 showed, or could have shown where pools are known. Of rows that a mixture logged, only
+    those that pi0 may have drawn say what it plays.
+    """
+    shown = log.action if log.reference is None else log.action[log.reference > 0]
+    played = np.bincount(shown, minlength=log.n_actions) > 0
+    if log.pool is not None:
+        played[log.pool.items[log.pool.items >= 0]] = True
+    return np.asarray(played)
+
+
 class Split(NamedTuple):
-    """Three parts of a log, no user in two of them, and the digest that names this split."""
+    """Three parts of a log, no user in two of them, and the digest that names this split; whole: the log, and
+    part (n,) which of the three each of its rows is in, where they are known.
+    """
 
     learn: Log
     choose: Log
     certify: Log
     digest: str
+    whole: Log | None = None
+    part: Ints | None = None
+
+    @property
+    def judged(self) -> Log:
+        """What no candidate was learnt from, in the order of the log: S2 and S3 (S3 of a split made by
+        hand).
+        """
+        return self.certify if self.whole is None or self.part is None else self.whole.take(self.part > 0)
 
 
 def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> Split:
@@ -243,7 +265,8 @@ def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 
     part = split_parts(log, shares, key)
     text = f"{log.hash} {key!r} {np.asarray(shares, dtype=np.float64).tolist()}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return Split(log.take(part == 0), log.take(part == 1), log.take(part == 2), digest)
+    learn, choose, certify = (log.take(part == number) for number in range(3))
+    return Split(learn, choose, certify, digest, log, part)
 
 
 def split_parts(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> Ints:

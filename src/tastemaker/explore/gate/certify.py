@@ -19,6 +19,7 @@ from tastemaker.explore.estimate import Contributions
 from tastemaker.explore.estimate.weights import (
     PREFIX,
     SUPPORT,
+    OwnPolicy,
     assumptions,
     bound,
     on_support,
@@ -49,6 +50,10 @@ _RANGE = "rewards lie between 0 and r_max"
 STATIONARY = (
     "rewards do not change between the log and the deployment: whoever comes, and what they like, stays as it"
     " was (stationarity)"
+)
+OWN = (
+    "the policy was made without these rows, and its column holds what it gives the shown actions; its"
+    " novelty is estimated, as what their mean weight lacks of 1"
 )
 _FEATURES = (
     "rewards of new items follow the same linear model of the item vectors as those of shown items, in any"
@@ -168,6 +173,8 @@ def collect(
     units = log.units(unit)
     notes = [_UNITS.format(PLURALS[units.kind]), _RANGE, STATIONARY, *assumptions(log)]
     own, notes = weight * log.reward, [*notes, PREFIX if support == "prefix" else SUPPORT]
+    if isinstance(policy, OwnPolicy):
+        notes.append(OWN)
     if support == "features":
         if believed is None:
             raise InputError(
@@ -244,6 +251,16 @@ def certify(
     return certificates
 
 
+def unopened(
+    candidates: Sequence[Policy], parts: Split, settings: GateSettings, existing: Flags | None, reason: str
+) -> list[Certificate]:
+    """Certificates that say why no row was opened."""
+    judge = _Judge(
+        settings, parts, _seen(parts.choose, parts.certify) if existing is None else existing, None
+    )
+    return [judge.untested(policy, reason) for policy in candidates]
+
+
 @dataclass(frozen=True)
 class _Judge:
     settings: GateSettings
@@ -308,6 +325,8 @@ class _Judge:
         """What can be said without opening S3: nothing about rewards."""
         s3, at, nan = self.parts.certify, self.settings, float("nan")
         mass = float(on_support(s3, policy, self.existing).mean())
+        if isinstance(policy, OwnPolicy):  # known by the shown actions alone: what their weights add up to
+            mass = min(1.0, float(weights(s3, policy).mean()))
         return Certificate(
             policy_hash=policy.fingerprint(),
             log_hash=s3.hash,

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
+from tastemaker.explore import checked
+from tastemaker.explore.checked import SpentBefore
 from tastemaker.explore.gate import Certificate, GateSettings, certify, collect
 from tastemaker.explore.learn.objectives import NAMES, Name, regularised, value
 from tastemaker.explore.learn.rows import Floats, Ints, Rows
 from tastemaker.explore.learn.softmax import Settings, Weights, ascend
 from tastemaker.explore.policy import Mixture, Policy, Pooled
+from tastemaker.explore.preflight import gate_preflight
 from tastemaker.explore.table import Log, Split
 
 Flags = npt.NDArray[np.bool_]
@@ -125,18 +128,30 @@ def safe_opg(
     settings: PathSettings = PathSettings(),
     *,
     key: str | int = 0,
-    spent: Collection[str] = (),
+    accept: Collection[str] = (),
+    **options: Unpack[SpentBefore],
 ) -> Outcome:
     """Learn a path on S1, let S2 choose its best point, certify on S3 a candidate sequence from that point
     towards new items.
 
     parts: what `split` gave. existing (A,): actions that pi0 plays. The point is the one whose wealth grows
     fastest on S2; the candidates mix it, on existing actions, with itself on new ones, (1 - nu) pi_A + nu
-    pi_N, nu ascending, so that novelty is exact and the sequence fixed. Raises InputError as `learn_path` and
-    `certify`.
+    pi_N, nu ascending, so that novelty is exact and the sequence fixed.
+
+    accept: names of checks of the log that may fail (`tastemaker explore learn --accept`); where another one
+    fails nothing is learnt. options: `spent`, as `certify` takes it. Raises InputError then, and as
+    `learn_path` and `certify`.
     """
+    checks = gate_preflight(parts, [], existing, unit=gate.unit, accept=accept)
+    if checks.refusal:
+        raise InputError(checks.refusal)
     trained = learn_path(space.rows(parts.learn), settings, key)
-    return judge_path(trained, parts, space, existing, gate, settings.shares, spent=spent)
+    best = choose(trained, parts.choose, space, existing, gate)
+    candidates = build_candidates(space, best, existing, settings.shares)
+    certificates = checked.certify(
+        candidates, parts, gate, accept=accept, existing=existing, spent=options.get("spent", ())
+    )
+    return Outcome(tuple(candidates), tuple(certificates), best)
 
 
 def judge_path(
@@ -149,7 +164,7 @@ def judge_path(
     *,
     spent: Collection[str] = (),
 ) -> Outcome:
-    """The second half of `safe_opg`, for a path that is trained already."""
+    """The second half of `safe_opg`, for a path that is trained already on rows that need no check."""
     best = choose(trained, parts.choose, space, existing, gate)
     candidates = build_candidates(space, best, existing, shares)
     certificates = certify(candidates, parts, gate, spent=spent, existing=existing)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tastemaker.errors import InputError
+from tastemaker.explore.checked import certify as run_gate
 from tastemaker.explore.gate import Certificate, GateSettings, Spent, Support, believe
-from tastemaker.explore.gate import certify as run_gate
 from tastemaker.explore.ledger import Ledger, admit, bank, margin, record
 from tastemaker.explore.units import PLURALS
 from tastemaker.flows.explore.ledger_store import LedgerStore
-from tastemaker.flows.explore.runs import keep_policy, learnt_from, open_run, read_candidates
+from tastemaker.flows.explore.runs import keep_policy, learnt_from, open_run, own_run, read_candidates
 from tastemaker.flows.explore.spent import SpentRows
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.flows.pipeline import Report
@@ -29,38 +27,29 @@ FILE = "certificates.json"
 class GateRequest:
     """given: terms named by the caller (c, floor, delta, K, r_max), which an existing ledger must share;
     support: what counts for new items; planned: rounds the deployment is meant for; most_rows: a person of
-    more rows counts as that many (default: the most that one has on S1 and S2).
+    more rows counts as that many (default: the most that one has on S1 and S2); own: the key of a split for
+    the policy of the column `target`, instead of the candidates of a run.
     """
 
     given: Mapping[str, float | int | None] = field(default_factory=dict)
     support: Support = "logged"
     planned: int = 10_000
     most_rows: int | None = None
+    own: str | None = None
 
 
 def certify(
     source: Source, folder: Path, out: Path, store: LedgerStore, request: GateRequest, report: Report
 ) -> dict[str, Any]:
-    """Open S3 once: certificates of the candidates of the run in `folder`, recorded in the ledger; a page in
-    `out`. `passed` says how it ended.
+    """Open S3 once: certificates of the candidates of the run in `folder` (or of the caller's own policy),
+    recorded in the ledger; a page in `out`. `passed` says how it ended.
     """
     report("certify", 0, 2, "reading")
-    loaded = load(learnt_from(folder, source))
-    run = open_run(folder, loaded)
+    loaded = load(source if request.own is not None else learnt_from(folder, source))
+    run = open_run(folder, loaded) if request.own is None else own_run(loaded, request.own)
     book = store.read(request.given)
     if run.parts.digest not in book.spent:
         _require_reference(source, book, store.path)
-    firsts = np.cumsum([0, *run.chains[:-1]])
-    checks = loaded.preflight()
-    judged = loaded.preflight([run.candidates[first] for first in firsts], run.judged)
-    for check in (checks, judged):
-        if check.refusal:
-            return {
-                "passed": False,
-                "reason": check.refusal,
-                "text": check.refusal,
-                "checks": list(check.lines),
-            }
     needed = margin(book, request.planned, store.unsettled_rounds(book))
     gate = GateSettings(
         book.c,
@@ -81,21 +70,16 @@ def certify(
         run.candidates,
         run.parts,
         gate,
+        accept=source.accept,
+        new=loaded.catalogue.new,
         spent=Spent(book.spent, rows.read()),
         existing=loaded.existing,
         believed=believed,
         chains=run.chains,
     )
-    said, accepted = (
-        (checks.lines[0], *judged.lines[:1], *checks.lines[1:]),
-        {
-            *checks.accepted,
-            *judged.accepted,
-        },
-    )
-    certificates = [
-        replace(certificate, checks=said, accepted=tuple(sorted(accepted))) for certificate in certificates
-    ]
+    reason, checks = certificates[0].reason, list(certificates[0].checks or ())
+    if any(": FAILED: " in line for line in checks):
+        return {"passed": False, "reason": reason, "text": reason, "checks": checks}
     rows.add(run.parts.certify)
     store.append(book, record(book, certificates))
     values = [certificate.values() for certificate in certificates]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,28 @@ from tastemaker.flows.explore.tables import Loaded, Source, load
 from tastemaker.store.files import plain
 
 UNIFORM, TARGET = "uniform", "target"
+S2 = (
+    "judged on {} of the {} rows, S2: the policy was learnt from others (S1), and the last part (S3) is left"
+    " for `certify`; S2 chose where its ladder starts, so an estimate may be a little high"
+)
 
 
-def policy_of(name: str, loaded: Loaded, candidate: int | None) -> Policy:
+def policy_of(name: str, loaded: Loaded, candidate: int | None) -> tuple[Policy, Loaded, str]:
     """`uniform` over the actions the logger may play (or over each pool), `target`: what a column of the log
-    gives the shown actions, or a candidate of a run (default: its most novel).
+    gives the shown actions, or a candidate of a run (default: its most novel); the rows to judge it on, those
+    of a run being S2, and which they are, in words.
     """
     if name == UNIFORM and loaded.log.pool is not None:
-        return Pooled(uniform_policy(len(loaded.existing), prefixes=loaded.prefixes))
+        return Pooled(uniform_policy(len(loaded.existing), prefixes=loaded.prefixes)), loaded, ""
     if name == UNIFORM:
-        return uniform_policy(len(loaded.existing), loaded.existing, loaded.prefixes)
+        return uniform_policy(len(loaded.existing), loaded.existing, loaded.prefixes), loaded, ""
     if name == TARGET:
-        return OwnPolicy()
-    candidates = open_run(Path(name), loaded).candidates
-    if candidate is not None and not 1 <= candidate <= len(candidates):
-        raise InputError(f"candidate {candidate} does not exist; the run has 1 to {len(candidates)}")
-    return candidates[-1 if candidate is None else candidate - 1]
+        return OwnPolicy(), loaded, ""
+    run = open_run(Path(name), loaded)
+    if candidate is not None and not 1 <= candidate <= len(run.candidates):
+        raise InputError(f"candidate {candidate} does not exist; the run has 1 to {len(run.candidates)}")
+    policy, choose = run.candidates[-1 if candidate is None else candidate - 1], run.parts.choose
+    return policy, replace(loaded, log=choose), S2.format(f"{len(choose):,}", f"{len(loaded.log):,}")
 
 
 def _load(source: Source, policy: str | None) -> Loaded:
@@ -50,13 +57,13 @@ def support(
     source: Source, policy: str | None, candidate: int | None, c: float, delta: float
 ) -> dict[str, Any]:
     """The support report of a log, and of a policy on it."""
-    loaded = _load(source, policy)
-    chosen = None if policy is None else policy_of(policy, loaded, candidate)
-    existing = loaded.existing
-    report = support_report(loaded.log, existing, chosen, c=c, delta=delta, unit=source.unit)
+    loaded, chosen, which = _load(source, policy), None, ""
+    if policy is not None:
+        chosen, loaded, which = policy_of(policy, loaded, candidate)
+    report = support_report(loaded.log, loaded.existing, chosen, c=c, delta=delta, unit=source.unit)
     checks = loaded.preflight([] if chosen is None else [chosen])
-    values: dict[str, Any] = plain(report.to_json()) | {"checks": list(checks.lines)}
-    return values | {"text": "\n".join([report.to_text(), *checks.lines])}
+    values: dict[str, Any] = plain(report.to_json()) | {"checks": list(checks.lines), "judged_on": which}
+    return values | {"text": "\n".join([*filter(None, [which]), report.to_text(), *checks.lines])}
 
 
 def estimate(
@@ -65,8 +72,8 @@ def estimate(
     """The estimators called `names` (none: every one that the log allows), with lower bounds by Student's t
     and, where a least value is known, by betting.
     """
-    loaded = _load(source, policy)
-    log, chosen = loaded.log, policy_of(policy, loaded, candidate)
+    chosen, loaded, which = policy_of(policy, _load(source, policy), candidate)
+    log = loaded.log
     checks = loaded.preflight([chosen])
     if checks.refusal:
         return {"passed": False, "reason": checks.refusal, "text": checks.refusal}
@@ -77,6 +84,7 @@ def estimate(
         {
             "passed": True,
             "rows": len(log),
+            "judged_on": which,
             "unit": units.kind,
             "units": units.count,
             "logged_mean": logged,
@@ -94,7 +102,9 @@ def estimate(
         for name, (early, late, z) in halves.items()
     ]
     head = f"{len(log):,} rows" + ("" if units.single else f" of {units.words}") + ", each counted once"
-    return values | {"text": "\n".join([head, text, f"- {STATIONARY}", *drift, *checks.lines])}
+    return values | {
+        "text": "\n".join([head, *filter(None, [which]), text, f"- {STATIONARY}", *drift, *checks.lines])
+    }
 
 
 def _halves(

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.explore import BESIDE
+from tastemaker.explore.estimate.weights import OwnPolicy
 from tastemaker.explore.policy import Policy
-from tastemaker.explore.table import Log, Split, split, split_parts
+from tastemaker.explore.table import Split, split
 from tastemaker.flows.explore.tables import Loaded, Source
 from tastemaker.store import (
     Workspace,
@@ -32,6 +33,7 @@ from tastemaker.store import (
 from tastemaker.store.files import sha256_bytes
 
 PARTS = (0.5, 0.2, 0.3)
+OWN_PARTS = (0.1, 0.1, 0.8)  # where nothing is learnt: the first two say only how many rows a person has
 KIND = "policy"  # of the artifact that a deployment leaves in a workspace
 ARRAYS, ABOUT = "policy.safetensors", "study.json"  # as the first release named them
 
@@ -39,13 +41,12 @@ ARRAYS, ABOUT = "policy.safetensors", "study.json"  # as the first release named
 @dataclass(frozen=True, eq=False)
 class OffPolicyRun:
     """candidates in chains of these lengths, each from the logger towards new items; parts: S1, S2, S3 and
-    the split's digest; judged: rows of S2 and S3.
+    the split's digest.
     """
 
     candidates: list[Policy]
     parts: Split
     chains: tuple[int, ...]
-    judged: Log
 
 
 def save_run(
@@ -103,11 +104,17 @@ def open_run(folder: Path, loaded: Loaded) -> OffPolicyRun:
             f"{folder}: was learnt from other rows than these; give the log it was learnt from, or learn"
             " again"
         )
-    shares, key = tuple(about["parts"]), about["key"]
-    judged = loaded.log.take(split_parts(loaded.log, shares, key) > 0)
     chains = _chains(folder)
     candidates = [policy for chain in chains for policy in chain]
-    return OffPolicyRun(candidates, split(loaded.log, shares, key), tuple(map(len, chains)), judged)
+    parts = split(loaded.log, tuple(about["parts"]), about["key"])
+    return OffPolicyRun(candidates, parts, tuple(map(len, chains)))
+
+
+def own_run(loaded: Loaded, key: str) -> OffPolicyRun:
+    """The caller's own policy, a column of the log: nothing is learnt or chosen, so that most rows
+    certify.
+    """
+    return OffPolicyRun([OwnPolicy()], split(loaded.log, OWN_PARTS, key), (1,))
 
 
 def read_candidates(folder: Path) -> tuple[list[Policy], npt.NDArray[np.float64]]:

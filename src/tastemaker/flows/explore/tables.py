@@ -84,10 +84,10 @@ class Loaded:
         """(A,) of all actions, or None."""
         return self.catalogue.prefixes
 
-    def preflight(self, policies: Sequence[Policy] = (), rows: Log | None = None) -> Preflight:
-        """Every check of the log (or some rows of it), with what the source accepts."""
-        log, new, source = self.log if rows is None else rows, self.catalogue.new, self.source
-        return preflight(log, self.existing, new, policies, unit=source.unit, accept=source.accept)
+    def preflight(self, policies: Sequence[Policy] = ()) -> Preflight:
+        """Every check of the log, with what the source accepts."""
+        new, source = self.catalogue.new, self.source
+        return preflight(self.log, self.existing, new, policies, unit=source.unit, accept=source.accept)
 
 
 def load(source: Source) -> Loaded:
