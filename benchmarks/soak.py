@@ -3,9 +3,11 @@
     python benchmarks/soak.py -w shop                      # starts `tastemaker serve` on a copy, 30 minutes
     python benchmarks/soak.py -w shop --minutes 5
 
-People come by as visitors, ask for lists, say that they were shown, play, like and undo, look at media, and
-go; some hang up at once. Every tenth call is wrong on purpose. Exit code 1 when memory grows by more than
-1 MB a minute over the second half, or files or threads by more than 8 between the halves.
+People come by as visitors, ask for lists, say that they were shown, like and undo, look at media, talk, and
+go; some hang up before their answer. Every tenth does something wrong on purpose. Exit code 1 when memory
+grows by more than 1 MB a minute over the second half, files or threads by more than 8 between the second
+quarter and the second half, or an answer was a fault of the server's. `--pause` seconds after each visit
+leave the machine to others.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -91,9 +94,20 @@ class Visitor:
             for part in ("", "/cover", "/audio"):
                 self.call(f"/items/{item}{part}")
             self.call("/items?query=the&limit=5")
+        if self.number % 5 == 0:
+            self.call("/assist", {"message": "something calm, please", "user_id": me})
         if self.number % 10 == 0:
             self.call("/recommendations", {"user_id": me, "k": True})
             self.call("/users/somebody-else/history")
+            self.hang_up({"user_id": me, "k": 5})
+
+    def hang_up(self, body: object) -> None:
+        """Ask for a list and leave before it is there."""
+        host, _, port = self.url.rpartition("/")[2].partition(":")
+        content = json.dumps(body).encode()
+        head = f"POST /recommendations HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
 
 
 def steady(looks: list[Look]) -> tuple[dict[str, float], list[str]]:
@@ -118,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-w", "--workspace", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--port", type=int, default=8799)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +149,8 @@ def main() -> None:
         ]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            result = soak(server, f"http://127.0.0.1:{arguments.port}", arguments.minutes * 60)
+            url = f"http://127.0.0.1:{arguments.port}"
+            result = soak(server, url, arguments.minutes * 60, arguments.pause)
         finally:
             server.terminate()
             server.wait()
@@ -142,7 +158,7 @@ def main() -> None:
     sys.exit(1 if result["wrong"] else 0)
 
 
-def soak(server: subprocess.Popen[bytes], url: str, seconds: float) -> dict[str, Any]:
+def soak(server: subprocess.Popen[bytes], url: str, seconds: float, pause: float) -> dict[str, Any]:
     """Load the server for `seconds`, looking at it."""
     for _ in range(600):
         try:
@@ -155,6 +171,7 @@ def soak(server: subprocess.Popen[bytes], url: str, seconds: float) -> dict[str,
     while time.monotonic() - begun < seconds:
         Visitor(url, number, counts).visit()
         number += 1
+        time.sleep(pause)
         if not looks or time.monotonic() - begun - looks[-1].second >= EVERY:
             looks.append(look(server.pid, begun))
     grown, wrong = steady(looks)
@@ -167,6 +184,7 @@ def soak(server: subprocess.Popen[bytes], url: str, seconds: float) -> dict[str,
         "visits": number,
         "answers": dict(sorted(counts.items())),
         "grown": grown,
+        "megabytes": [round(one.megabytes) for one in looks[:: max(1, len(looks) // 12)]],
         "at_the_end": {"megabytes": round(last.megabytes), "files": last.files, "threads": last.threads},
         "wrong": wrong,
     }
