@@ -222,8 +222,10 @@ def canary(root: Path, seconds: float = 3.0) -> tuple[Json, bool]:
     users = [threading.Thread(target=use, args=(name, n)) for n, name in enumerate([*names.values()] * 2)]
     for user in users:
         user.start()
-    time.sleep(seconds / 2)
-    before = sum(occurrences(root, "Canary7f3a9e").values())
+    before = 0
+    while not before and server.child.is_alive():
+        time.sleep(seconds / 2)
+        before = sum(occurrences(root, "Canary7f3a9e").values())
     reader = sqlite3.connect(root / "tastemaker.sqlite", isolation_level=None, check_same_thread=False)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM events").fetchone()
@@ -231,15 +233,17 @@ def canary(root: Path, seconds: float = 3.0) -> tuple[Json, bool]:
     refused = ended(start(log, forget, root, names["person"]))
     pending = next(one for one in diagnose(root, least_free=0) if one.subject == "forgotten").level
     reader.execute("COMMIT")
+    reader.close()  # before the files are read as bytes, which would take its locks
     message = said(log)
     codes = {name: ended(start(log, forget, root, one)) for name, one in names.items()}
     at_once = sum(occurrences(root, "Canary7f3a9e").values())
-    time.sleep(seconds / 2)  # the server goes on, and so do they
+    erased = (" 404", " 409")
+    while server.child.is_alive() and not any(one.endswith(erased) for one in list(statuses)):
+        time.sleep(seconds / 2)  # the server goes on, and so do they
     stop.set()
     for user in users:
         user.join()
     running = occurrences(root, "Canary7f3a9e")
-    reader.close()
     code = server.stop()
     stopped = occurrences(root, "Canary7f3a9e")
     figures = {
@@ -252,7 +256,7 @@ def canary(root: Path, seconds: float = 3.0) -> tuple[Json, bool]:
         "server's exit": code,
         "answers": dict(statuses),
     }
-    served_on = any(name.endswith((" 404", " 409")) for name in statuses)
+    served_on = any(name.endswith(erased) for name in statuses)
     clean = not running and not stopped and not at_once and not any(codes.values())
     return figures, bool(before and clean and refused == 3 and pending == "error" and served_on)
 

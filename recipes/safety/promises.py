@@ -112,8 +112,8 @@ PROMISES = (
         (
             "store/test_database.py::test_a_database_of_version_0_1_is_brought_up_to_date",
             "flows/test_deploy.py::test_a_workspace_of_the_first_version_is_deployed_from_its_stages",
+            "flows/test_swap.py::test_a_copy_of_a_workspace_in_use_answers_the_same",
         ),
-        gap="there is no command for a backup; copying the folder of a stopped server is one",
     ),
     Promise(
         "only existing, allowed items are shown",
@@ -159,7 +159,7 @@ PROMISES = (
         "a stop finishes what was begun",
         (
             "server/test_admission.py::test_stopping_finishes_what_was_admitted_within_the_grace",
-            "server/test_run.py::test_a_signal_stops_the_server_without_a_traceback",
+            "server/test_run.py::test_who_hangs_up_and_a_signal_leave_no_traceback",
         ),
     ),
     Promise(

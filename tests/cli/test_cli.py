@@ -503,6 +503,13 @@ def test_deployments_are_listed_activated_and_rolled_back(  # type: ignore[no-un
     code, out, _ = command("deployments", "activate", new[:8], "-w", folder, "--json")
     assert code == 0 and json.loads(out)["deployment"]["name"] == new
     assert_refused(command("deployments", "activate", "d-zzz", "-w", folder), "d-zzz", old)
+    log = json.loads(command("keys", "log", "-w", folder, "--json")[1])["log"]
+    assert [(one["action"], one["detail"].partition(":")[0]) for one in log[-3:]] == [
+        ("deployment made", new),
+        ("deployment rolled back", old),
+        ("deployment activated", new),
+    ]
+    assert all(one["actor"].startswith("command line") for one in log[-3:]) and "1 gone" in log[-3]["detail"]
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])

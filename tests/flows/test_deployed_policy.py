@@ -266,13 +266,15 @@ def test_an_alarm_gives_everything_back_to_pi0_at_once(shop: Shop) -> None:
     store.append(again, again.plus(next(entry for entry in again.entries if entry.kind == "deployed")))
     assert shop.run("ledger --hand-back")["serving"] is None
     policy = again.entries[-1].policy[:12]
-    assert [(entry.action, entry.detail) for entry in shop.service.keys.entries()] == [
+    acts = [entry for entry in shop.service.keys.entries() if entry.action.startswith("policy")]
+    assert [(entry.action, entry.detail) for entry in acts] == [
         ("policy deployed", f"{policy}, {PLANNED:,} rounds"),
         ("policy handed back", f"{policy}, at an alarm"),
         ("policy handed back", policy),
     ]
+    before = shop.service.keys.entries()
     shop.run("ledger")
-    assert len(shop.service.keys.entries()) == 3  # a look alone is no act
+    assert shop.service.keys.entries() == before  # a look alone is no act
 
 
 def test_a_damaged_policy_is_not_served(shop: Shop) -> None:

@@ -5,6 +5,8 @@ dropped.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from tastemaker.flows import deploy
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.schema import ANONYMOUS
 from tastemaker.server import create_app
+from tastemaker.serving.query import Query
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Database, Workspace
 
@@ -148,6 +151,56 @@ def test_a_damaged_deployment_is_not_taken_over(folder: Path, caplog: pytest.Log
         service.swap()
     assert service.parts.deployment == name and service.items(["t005"])
     service.close()
+
+
+def test_a_log_that_another_process_deleted_ends_the_storing(
+    folder: Path, service: WorkspaceService, client: TestClient
+) -> None:
+    """A raw read of the file in the server's process drops SQLite's locks, so that the next process to close
+    it takes itself for the last one, and deletes the log.
+    """
+    event = {"user_id": "p", "kind": "like", "item_id": "t001"}
+    assert client.post("/events", json={"events": [event | {"event_id": "before"}]}).status_code == 200
+    (folder / "tastemaker.sqlite").read_bytes()
+
+    def look() -> str:
+        program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
+        program += "print(c.execute('SELECT event_id FROM events').fetchall()); c.close()"
+        command = [sys.executable, "-c", program, folder / "tastemaker.sqlite"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert look() == "[('before',)]" and not (folder / "tastemaker.sqlite-wal").exists()
+    answer = client.post("/events", json={"events": [event | {"event_id": "after"}]})
+    assert answer.status_code == 503 and answer.headers["retry-after"] and "again" in answer.json()["remedy"]
+    ready = client.get("/health/ready")
+    assert ready.status_code == 503 and "replaced or deleted" in ready.json()["reason"]
+    service.close()
+    assert client.post("/events", json={"events": [event | {"event_id": "later"}]}).status_code == 200
+    assert look() == "[('before',), ('later',)]"
+
+
+def test_a_copy_of_a_workspace_in_use_answers_the_same(
+    folder: Path, service: WorkspaceService, client: TestClient
+) -> None:
+    """The commands of docs/safety.md, while a server has the workspace open."""
+    event = {"user_id": "p", "kind": "like", "item_id": "t001"}
+    assert client.post("/events", json={"events": [event | {"event_id": "one"}]}).status_code == 200
+    page = (Path(__file__).parents[2] / "docs" / "safety.md").read_text()
+    commands = page.split("## A backup of a workspace in use")[1].split("```sh\n")[1].split("```")[0]
+    commands = commands.replace("python3 ", f"{sys.executable} ")
+    commands = commands.replace("tastemaker doctor", f"{sys.executable} -m tastemaker doctor")
+    (folder.parent / "shop").symlink_to(folder)
+    subprocess.run(["bash", "-euc", commands], cwd=folder.parent, check=True, capture_output=True)
+    assert client.post("/events", json={"events": [event | {"event_id": "two"}]}).status_code == 200
+    other = WorkspaceService(Workspace.open(folder.parent / "copy"))
+    try:
+        assert [one["item_id"] for one in other.history("p")] == ["t001"]
+        assert len(service.history("p")) == 2 and other.keys.signing() == service.keys.signing()
+        queries = [Query(f"u00{n}", k=5, logged=False) for n in range(3)]
+        ours, theirs = service.recommend_many(queries), other.recommend_many(queries)
+        assert [one.rows for one in ours] == [one.rows for one in theirs]  # type: ignore[union-attr]
+    finally:
+        other.close()
 
 
 def test_the_name_that_stands_for_nobody_is_no_person(client: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -65,19 +66,29 @@ def test_the_printed_address_is_one_a_browser_takes() -> None:
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_server_without_a_traceback(kind: signal.Signals) -> None:
+def test_who_hangs_up_and_a_signal_leave_no_traceback(kind: signal.Signals) -> None:
     command = [sys.executable, "-c", SERVE, str(Path(__file__).parent)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    stack = contextlib.ExitStack()
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{url}/health/ready", timeout=60) as response:
             assert json.load(response)["ready"]
+        host, port = url.removeprefix("http://").split(":")
+        half = f"POST /events HTTP/1.1\r\nHost: {host}\r\nContent-Length: 20\r\n\r\n{{".encode()
+        with socket.create_connection((host, int(port))) as gone:
+            gone.sendall(half)
+        waiting = stack.enter_context(socket.create_connection((host, int(port))))
+        waiting.sendall(half)
+        with urllib.request.urlopen(f"{url}/info", timeout=60) as response:
+            assert response.status == 200
         process.send_signal(kind)
         _, errors = process.communicate(timeout=60)
         assert errors == ""
         assert process.returncode in (0, -kind)
     finally:
+        stack.close()
         process.kill()
         process.communicate()
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from tastemaker.cli.keys import note
 from tastemaker.cli.options import HERE, AsJson, Workspace, group
 from tastemaker.cli.output import emit
 
@@ -46,9 +45,7 @@ def activate(
     """
     from tastemaker.flows.deploy import changed
 
-    result = changed(workspace, name)
-    note(workspace, "deployment activated", result["deployment"]["name"])
-    emit(result, as_json)
+    emit(changed(workspace, name), as_json)
 
 
 @app.command()
@@ -59,6 +56,4 @@ def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """
     from tastemaker.flows.deploy import changed
 
-    result = changed(workspace)
-    note(workspace, "deployment rolled back", result["deployment"]["name"])
-    emit(result, as_json)
+    emit(changed(workspace), as_json)

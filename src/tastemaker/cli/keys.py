@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,14 +46,7 @@ def _keys(workspace: Path) -> Iterator[Keys]:
 def note(workspace: Path, action: str, detail: str = "") -> None:
     """Log what was done from the command line, and by which account."""
     with _keys(workspace) as keys:
-        keys.note(_account(), action, detail)
-
-
-def _account() -> str:
-    try:
-        return f"command line, {getpass.getuser()}"
-    except (KeyError, OSError):  # an account without a name
-        return "command line"
+        keys.note(keys.account(), action, detail)
 
 
 @app.command()
@@ -71,7 +63,7 @@ def add(
     name = name or role
     with _keys(workspace) as keys:
         key = keys.add(role, name)
-        keys.note(_account(), "key added", f"{name} ({role})")
+        keys.note(keys.account(), "key added", f"{name} ({role})")
     text = f"{key}\nThis is shown once. Send it as the header `Authorization: Bearer {key[:10]}...`"
     emit({"key": key, "name": name, "role": role, "text": text}, as_json)
 
@@ -114,7 +106,7 @@ def revoke(
     with _keys(workspace) as keys:
         gone = keys.revoke(key)
         left = sum(key.revoked is None for key in keys.all())
-        keys.note(_account(), "key revoked", f"{gone.name} ({gone.role})")
+        keys.note(keys.account(), "key revoked", f"{gone.name} ({gone.role})")
     text = f"{gone.name} ({gone.role}) is revoked; {left} in force."
     text += "" if left else " The server answers nobody until you add one."
     emit({"id": gone.key_id, "name": gone.name, "in_force": left, "text": text}, as_json)
@@ -123,7 +115,7 @@ def revoke(
 @app.command()
 def log(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """What operators did, and when: keys made and revoked, people erased; deployments, proxies and
-    policies put in force or taken back.
+    policies put in force or taken back, those that a training, an ingest or an erasure makes included.
 
     Example: tastemaker keys log -w shop
     """

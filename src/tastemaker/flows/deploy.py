@@ -39,11 +39,12 @@ from tastemaker.retrieve.trie import build_trie
 from tastemaker.semantic_ids.collisions import encode_beside
 from tastemaker.stats.random import hashed_order
 from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
+from tastemaker.store.database import Keys
 from tastemaker.store.files import sha256_bytes
 from tastemaker.store.folders import remove_folder
 
 SERVING, PROXY = "serving", "proxy"  # kinds of rows of the table `deployments`
-BACK = "rolled back"
+BACK, AGAIN = "rolled back", "activated"  # notes of those that were served before
 KEPT = 10  # deployments kept besides the active one
 
 
@@ -119,7 +120,7 @@ def renew(workspace: Workspace) -> Deployment | None:
         return _activate(workspace, _make(workspace, current.base, current, lambda *_: None, "another proxy"))
 
 
-def activate(workspace: Workspace, name: str, note: str = "activated") -> Deployment:
+def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
     """Serve the deployment of this name, checked whole first, with the proxy it names.
 
     Raises
@@ -377,6 +378,9 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
         now, row, proxy = datetime.now(UTC), database.newest_deployment(SERVING), _in_force(workspace)[0]
         if row is None or row.fingerprint != deployment.fingerprint:
             database.deploy(SERVING, deployment.fingerprint, now, note or deployment.note)
+            keys, made = Keys(database), f"{deployment.name}: {note or deployment.note}"
+            act, detail = (note, deployment.name) if note in (BACK, AGAIN) else ("made", made)
+            keys.note(keys.account(), f"deployment {act}", detail)
         if proxy != deployment.proxy:
             database.deploy(PROXY, deployment.proxy, now, f"with deployment {deployment.name}")
     finally:

@@ -17,6 +17,7 @@ from tastemaker.errors import InputError
 from tastemaker.server.app import ServerSettings, create_app
 from tastemaker.server.assist import Talker
 from tastemaker.server.service import Service
+from tastemaker.store.database import Keys
 
 IDLE = 15.0  # seconds that a request may take to come whole
 
@@ -89,6 +90,12 @@ class Impatient(H11Protocol):
             left = max(0.0, waiting.when() - self.loop.time())
             self.timeout_keep_alive_task = self.loop.call_later(left, self._give_up)
 
+    def shutdown(self) -> None:
+        """The server stops: a request that is only half there is not waited for."""
+        super().shutdown()
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            self._give_up()
+
     def _give_up(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
@@ -114,7 +121,7 @@ def serve(
         as `bind`; and for a host beyond this machine while there is no key, for whoever reached the port
         could then read and write everything.
     """
-    settings = settings or ServerSettings()
+    Keys.serving, settings = True, settings or ServerSettings()
     server = listener or bind(host, port)
     reached = not local(server)
     if reached and all(key.revoked for key in service.keys.all()):

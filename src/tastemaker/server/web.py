@@ -17,6 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tastemaker.errors import BusyError, FullError, InputError, TastemakerError
@@ -152,6 +154,10 @@ def add_handlers(app: FastAPI) -> None:
         response = problem_response(status, detail, remedy.get(status, "compare with /openapi.json"))
         response.headers.update(headers)
         return response
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # which nobody reads: they left before their request was whole
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:

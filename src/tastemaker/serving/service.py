@@ -127,9 +127,12 @@ class WorkspaceService:
 
     def writable(self) -> tuple[bool, str]:
         """Whether slates and events can be stored, and if not, why."""
-        if self.database.locked():
-            return False, f"another process is writing to {self.workspace.database.name}; it waits or stops"
-        return True, ""
+        try:
+            if not self.database.locked():
+                return True, ""
+        except TastemakerError as error:
+            return False, str(error)
+        return False, f"another process is writing to {self.workspace.database.name}; it waits or stops"
 
     def recommend_many(self, queries: Sequence[Query]) -> list[Slate | TastemakerError]:
         """A slate for each query, logged as offered; a query that fails gets its own error."""

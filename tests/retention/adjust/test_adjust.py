@@ -336,6 +336,10 @@ def test_unusable_candidates_name_row_and_column() -> None:
     table = pa.table(good)
     with pytest.raises(InputError, match="adjusters never filter"):
         rank_effects(table, adjust(table, Step()).slice(0, 1))
+    for column in ("creator", "cohort"):
+        twice = table.append_column(column, pa.array(["DE", "de"]))
+        with pytest.raises(InputError, match=f"'{column}' holds 'DE' and 'de', two spellings"):
+            rank_effects(twice, adjust(twice, Step()))
     for rule in (
         lambda: Step(-1.0),
         lambda: Step(tau_boost=0.2),

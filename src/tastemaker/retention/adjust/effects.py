@@ -15,7 +15,7 @@ from tastemaker.errors import InputError
 from tastemaker.retention.adjust.order import engagement, engagement_range
 from tastemaker.retention.adjust.requests import Floats, Ints, Requests, ids_of, read_requests
 from tastemaker.retention.adjust.similarity import Similarity
-from tastemaker.schema.columns import numbers
+from tastemaker.schema.columns import numbers, one_spelling
 from tastemaker.stats.intervals import Interval
 
 
@@ -67,7 +67,7 @@ def rank_effects(
 
     Both hold the same requests and items, in any order of rows; columns of `by`, attributes or vector, and
     user_id are read from `before` where it has them. Raises InputError when a pair is missing from one side,
-    ranks are no permutation, or k < 1.
+    ranks are no permutation, a group of `by` stands in two spellings, or k < 1.
     """
     if k < 1:
         raise InputError(f"k is {k}; give the number of items a person sees, at least 1")
@@ -93,7 +93,10 @@ def rank_effects(
         name: _mean(values, users, name, name in ("changed", "overlap")) for name, values in means.items()
     }
     columns = [name for name in by if name in before.column_names]
-    exposure = {name: _exposure(ids_of(before, name), name, requests, old, new, k) for name in columns}
+    groups = {name: ids_of(before, name) for name in columns}
+    for name in groups.keys() - {"item_id"}:  # ids are taken exactly
+        one_spelling(groups[name].unique().sort().to_list(), name, "scored")
+    exposure = {name: _exposure(groups[name], name, requests, old, new, k) for name in columns}
     distances = _distances(before, requests, (shown_old, shown_new))
     return RankEffects(
         k,

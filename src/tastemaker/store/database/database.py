@@ -6,6 +6,7 @@ thread.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import threading
@@ -65,6 +66,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._files: list[tuple[int, int] | None] | None = None
+        self._names = [f"{path}{end}" for end in ("", "-wal", "-shm")]
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
@@ -88,10 +91,14 @@ class Database:
             for connection in self._opened:
                 connection.close()
             self._opened.clear()
+            self._files = None
             self._local = threading.local()
 
     def locked(self, seconds: float = 0.2) -> bool:
-        """Whether another process keeps this one from writing for so long."""
+        """Whether another process keeps this one from writing for so long. Raises BusyError as a write where
+        the database or its log is no longer the file that this one has open.
+        """
+        self._check_files()
         connection = sqlite3.connect(self.path, timeout=seconds, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -291,13 +298,21 @@ class Database:
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements become durable together, or not at all."""
+        """A connection whose statements become durable together, or not at all.
+
+        Raises BusyError where they would not be found again: the database or its log was replaced or deleted
+        while this process has it open.
+        """
         try:
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
+                if write:
+                    self._check_files()
                 yield connection
                 connection.execute("COMMIT")
+                if write:
+                    self._check_files()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -306,6 +321,14 @@ class Database:
             raise
         except sqlite3.DatabaseError as error:
             raise _explained(error, self.path) from error
+
+    def _check_files(self) -> None:
+        """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
+        if self._files not in (None, [_inode(name) for name in self._names]):
+            raise BusyError(
+                f"{self.path}: this file or its log (-wal, -shm) was replaced or deleted while in use, so"
+                " nothing more is stored; start the server, or whatever has it open, again"
+            )
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -323,6 +346,9 @@ class Database:
                 "secure_delete = ON",
             ):
                 connection.execute(f"PRAGMA {pragma}")
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on the log is open
+            with self._guard:
+                self._files = self._files or [_inode(name) for name in self._names]
             integrity.add_functions(connection)
             if self._armed:
                 integrity.arm(connection)
@@ -394,6 +420,14 @@ def _identity(path: Path) -> tuple[str, int]:
         return str(path.resolve()), path.stat().st_ino
     except OSError:
         return str(path), 0
+
+
+def _inode(name: str) -> tuple[int, int] | None:
+    try:
+        about = os.stat(name)  # noqa: PTH116 - a Path takes three times as long
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _damaged(path: Path, what: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import hmac
 import secrets
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from tastemaker.errors import InputError
 from tastemaker.store.database.database import Database
@@ -58,7 +61,12 @@ class Entry:
 
 
 class Keys:
-    """The keys of a workspace's `Database`; every call is one durable transaction. Raises as `Database`."""
+    """The keys of a workspace's `Database`; every call is one durable transaction. Raises as `Database`.
+
+    serving: whether this process is a server, for the log.
+    """
+
+    serving: ClassVar[bool] = False
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -115,6 +123,16 @@ class Keys:
     def signing(self) -> str:
         """The secret that tokens are signed with."""
         return self._database.secret("tokens")
+
+    @classmethod
+    def account(cls) -> str:
+        """This process as an actor: what it is, and the account of the machine that it runs under."""
+        typed = "tastemaker.cli.main" in sys.modules
+        program = "server" if cls.serving else "command line" if typed else "Python"
+        try:
+            return f"{program}, {getpass.getuser()}"
+        except (KeyError, OSError):  # an account without a name
+            return program
 
     def note(self, actor: str, action: str, detail: str = "") -> None:
         """Log what an operator did; `detail` names no person."""
