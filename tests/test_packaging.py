@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from recipes.safety.locked import LOCK, faults, locked, wanted
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tastemaker"
@@ -47,3 +50,42 @@ def test_the_installed_package_starts(installed: Path) -> None:
     assert "<h1>A &lt; B</h1>" in run(installed, "-c", page)
     scripts = (next(installed.glob("tastemaker-*.dist-info")) / "entry_points.txt").read_text()
     assert "tastemaker = tastemaker.cli.main:main" in scripts
+
+
+def test_two_builds_are_equal(tmp_path: Path) -> None:
+    built = []
+    for name in ("first", "second"):
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / name]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+        built.append(next((tmp_path / name).glob("*.whl")))
+    assert built[0].name == built[1].name and built[0].read_bytes() == built[1].read_bytes()
+
+
+def test_every_pin_is_locked_with_its_hashes() -> None:
+    lock = LOCK.read_text()
+    assert len(wanted()) > 100 and not faults(lock)
+    name, (version, _) = next(iter(locked(lock).items()))
+    assert faults(lock.replace("--hash=", "--hush=")) == [
+        f"{one}=={v} has no hash" for one, v in wanted().items()
+    ]
+    assert faults(lock.replace(f"{name}=={version}", f"{name}==0.0.0")) == [
+        f"{name}==0.0.0 is pinned at {version}"
+    ]
+    assert faults(f"{lock}other==1.0 --hash=sha256:{'0' * 64}\n") == ["other is not pinned"]
+
+
+def test_an_audit_that_reached_no_data_is_none(tmp_path: Path) -> None:
+    pinned = [{"name": name, "version": version} for name, version in wanted().items()]
+    report = tmp_path / "audit.json"
+    cases: list[tuple[list[dict[str, Any]], str]] = [
+        ([row | {"vulns": []} for row in pinned], "no known vulnerability"),
+        ([row | {"vulns": []} for row in pinned[1:]], f"NOT DONE for 1 of {len(pinned)}"),
+        ([row | {"skip_reason": "not found"} for row in pinned], f"NOT DONE for {len(pinned)}"),
+        ([row | {"vulns": [{"id": "CVE-1"}]} for row in pinned[:1]], "1 known vulnerabilities"),
+        ([], f"NOT DONE for {len(pinned)}"),
+    ]
+    for number, (rows, words) in enumerate(cases):
+        report.write_text(json.dumps({"dependencies": rows}))
+        command = [sys.executable, "-m", "recipes.safety.locked", "audit", report]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert words in done.stdout and done.returncode == bool(number), done
