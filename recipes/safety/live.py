@@ -4,6 +4,7 @@ is forgotten while it serves, and what goes wrong when commands run at once.
     python -m recipes.safety.live kills --count 200
     python -m recipes.safety.live canary
     python -m recipes.safety.live pairs
+    python -m recipes.safety.live schema      # every check of schemathesis (`make promises` installs it)
 
 `--workspace FOLDER` takes a copy of a trained workspace instead of making one. Each part prints its figures
 as JSON and PASS or FAIL; exit code 1 for the latter. The processes are forks, so that a round takes seconds.
@@ -17,8 +18,10 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -34,6 +37,7 @@ import pyarrow.parquet as pq
 import torch
 
 from recipes.safety.shop import make_shop
+from tastemaker.assist.assistant import Assistant
 from tastemaker.errors import BusyError, InputError, TastemakerError
 from tastemaker.flows import deploy
 from tastemaker.flows.forget.person import forget
@@ -47,6 +51,7 @@ from tastemaker.store.database import check_database
 
 Json = dict[str, Any]
 QUIET = lambda *_: None  # noqa: E731
+TOP = Path(__file__).parents[2]
 
 
 PROCESSES = multiprocessing.get_context("forkserver")  # forks of a process that did nothing but import
@@ -94,7 +99,8 @@ def serving(root: Path, address: Path) -> None:
     """Serve the workspace on a free port, which is written to `address`."""
     service = WorkspaceService(Workspace.open(root), watch=0.2)
     try:
-        serve(service, port=0, announce=lambda url: write_text(address, url.rpartition(":")[2]))
+        said = lambda url: write_text(address, url.rpartition(":")[2])  # noqa: E731
+        serve(service, port=0, announce=said, talker=Assistant(service, None))
     finally:
         service.close()
 
@@ -382,7 +388,39 @@ def _wrong(root: Path, gone: list[str]) -> list[str]:
     return faults
 
 
-PARTS: dict[str, Callable[..., tuple[Json, bool]]] = {"kills": kills, "canary": canary, "pairs": pairs}
+def schema(root: Path, examples: int) -> tuple[Json, bool]:
+    """Every check of schemathesis on every route, talking, media and erasing among them."""
+    own = TOP / ".venv-release" / "bin" / "st"
+    program = str(own) if own.exists() else shutil.which("st")
+    if program is None:
+        raise SystemExit("there is no `st`; pip install schemathesis in an environment of its own")
+    server = Server(root)
+    command = [program, "--config-file", str(TOP / "benchmarks" / "schemathesis.toml"), "--no-color", "run"]
+    command += [
+        f"http://127.0.0.1:{server.port}/openapi.json",
+        "--max-examples",
+        str(examples),
+        "--seed",
+        "1",
+    ]
+    done = subprocess.run(command, cwd=root.parent, capture_output=True, text=True, check=False)
+    alive = server.call("GET", "/health/ready")[0] == 200
+    cases = re.search(r"([0-9,]+) generated", done.stdout)
+    figures = {
+        "operations": (re.search(r"Operations: +([0-9]+)", done.stdout) or [0, 0])[1],
+        "cases": cases and cases[1],
+        "failures": re.findall(r"^- (.+)$", done.stdout, re.M) if done.returncode else [],
+        "server's exit": server.stop(),
+    }
+    return figures, not done.returncode and alive and cases is not None
+
+
+PARTS: dict[str, Callable[..., tuple[Json, bool]]] = {
+    "kills": kills,
+    "canary": canary,
+    "pairs": pairs,
+    "schema": schema,
+}
 
 
 @contextmanager
@@ -405,9 +443,14 @@ def main() -> None:
     parser.add_argument("part", choices=sorted(PARTS))
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--count", type=int, default=200, help="kills of `kills`")
+    parser.add_argument("--examples", type=int, default=40, help="cases a route of `schema`, at most")
     parser.add_argument("--only", default="", help="one pair of `pairs`, such as ingest+train")
     dials = parser.parse_args()
-    more: dict[str, Any] = {"kills": {"count": dials.count}, "pairs": {"only": dials.only}}
+    more: dict[str, Any] = {
+        "kills": {"count": dials.count},
+        "pairs": {"only": dials.only},
+        "schema": {"examples": dials.examples},
+    }
     with workspace(dials.workspace) as root:
         figures, good = PARTS[dials.part](root, **more.get(dials.part, {}))
     print(json.dumps(figures, indent=1))

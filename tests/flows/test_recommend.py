@@ -133,6 +133,9 @@ def test_an_undo_takes_back_what_is_there_and_ones_own(service: WorkspaceService
     assert service.add_events(both)["duplicates"] == 2
 
 
+YEAR_0 = "0001-01-01T00:00:00+14:00"  # a moment that no calendar of UTC has
+
+
 @pytest.mark.parametrize(
     ("event", "said"),
     [
@@ -144,6 +147,8 @@ def test_an_undo_takes_back_what_is_there_and_ones_own(service: WorkspaceService
             Happened("w1", "u003", "play", "t001", timestamp=datetime.now(UTC) + timedelta(hours=1)),
             "lies in the future",
         ),
+        (Happened("w1", "u003", "like", "t001", timestamp=datetime.min.replace(tzinfo=UTC)), "before 1970"),
+        (Happened("w1", "u003", "like", "t001", timestamp=datetime.fromisoformat(YEAR_0)), "before 1970"),
     ],
 )
 def test_an_event_that_cannot_be_is_refused(service: WorkspaceService, event: Happened, said: str) -> None:

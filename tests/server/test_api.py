@@ -40,6 +40,9 @@ def client(service: FakeService) -> Iterator[TestClient]:
         yield opened
 
 
+ID = "THE-ID"
+
+
 def like(event_id: str, item: str = "tune-001", **more: Any) -> dict[str, Any]:
     return {"event_id": event_id, "user_id": "listener-0001", "kind": "like", "item_id": item, **more}
 
@@ -104,6 +107,31 @@ def test_a_wrong_request_says_what_and_where(
     client: TestClient, body: dict[str, Any], status: int, said: str
 ) -> None:
     assert said in refusal(client.post("/recommendations", json=body), status)["error"]
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\n", "\x9f"])
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        ("/recommendations", {"user_id": ID}, "user_id"),
+        ("/recommendations", {"history": [], "request_id": ID}, "request_id"),
+        ("/recommendations", {"history": [ID]}, "history.0"),
+        ("/recommendations", {"history": [], "exclude": [ID]}, "exclude.0"),
+        ("/events", {"events": [like("e1") | {"event_id": ID}]}, "event_id"),
+        ("/events", {"events": [like("e1") | {"user_id": ID}]}, "user_id"),
+        ("/events", {"events": [like("e1") | {"request_id": ID}]}, "request_id"),
+        ("/impressions", {"request_id": ID}, "request_id"),
+        ("/surveys", {"question_id": "q", "user_id": ID, "answer": 1}, "user_id"),
+        ("/tokens", {"user_id": ID}, "user_id"),
+        ("/session", {"user_id": ID}, "user_id"),
+    ],
+)
+def test_no_id_has_a_control_character(
+    client: TestClient, path: str, body: dict[str, Any], place: str, text: str
+) -> None:
+    content = json.dumps(body).replace(ID, json.dumps(text)[1:-1])
+    response = client.post(path, content=content, headers={"content-type": "application/json"})
+    assert f"{place}: String should match" in refusal(response, 422)["error"]
 
 
 def test_broken_json_and_a_large_body_are_refused_in_one_line(client: TestClient) -> None:

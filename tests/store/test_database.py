@@ -342,6 +342,23 @@ def test_many_threads_share_one_database(database: Database) -> None:
     assert database.events_table().num_rows == 100
 
 
+def test_connections_go_with_their_threads(tmp_path: Path, database: Database) -> None:
+    files = Path("/proc/self/fd")
+    if not files.exists():
+        pytest.skip("this system does not tell which files are open")
+
+    def count() -> int:
+        held = [one.readlink() for one in files.iterdir() if one.is_symlink()]
+        return sum(path.parent == tmp_path for path in held)
+
+    before = count()
+    for n in range(30):
+        thread = threading.Thread(target=lambda n=n: database.add_events([_event(f"{n}", n)]))
+        thread.start()
+        thread.join()
+    assert count() <= before + 4 and len(database.history("u")) == 30
+
+
 def test_events_survive_reopening_and_durable_settings_hold(tmp_path: Path, database: Database) -> None:
     database.add_events([_event("a")])
     with database.transaction(write=False) as connection:

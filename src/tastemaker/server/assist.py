@@ -20,6 +20,8 @@ from tastemaker.assist.parts import plain_text
 from tastemaker.errors import TastemakerError
 from tastemaker.server.access import PERSON, READING, SERVING, Me, Routes, allow
 from tastemaker.server.admission import Refused
+from tastemaker.server.models.base import Identifier, ProblemOut
+from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.web import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ AT_ONCE = 16  # turns at the same time; more are asked to come back
 REMEMBERED = 2_000  # conversations of the completions route
 REPLAYED = 20  # messages of a conversation that this server does not remember
 EVENTS = "text/event-stream"
+NO_MODEL: dict[int | str, dict[str, object]] = {404: {"model": ProblemOut, "description": "no such model"}}
 
 
 class Talker(Protocol):
@@ -52,10 +55,10 @@ class TurnIn(BaseModel):
 
     message: str = Field("", max_length=20_000)
     conversation_id: str | None = Field(None, min_length=1, max_length=80)
-    user_id: str | None = Field(None, min_length=1, max_length=512)
+    user_id: Identifier | None = None
     remove: list[str] = Field(default_factory=list, max_length=32)
     feedback: dict[str, Literal["like", "skip", "play"]] = Field(default_factory=dict, max_length=16)
-    stored: bool = Field(False, description="this turn is kept already: nothing of it is logged")
+    stored: bool = Field(False, strict=True, description="this turn is kept already: nothing of it is logged")
 
 
 class MessageIn(BaseModel):
@@ -80,8 +83,8 @@ class CompletionIn(BaseModel):
 
     messages: list[MessageIn] = Field(min_length=1, max_length=400)
     model: str = MODEL
-    stream: bool = False
-    user: str | None = Field(None, min_length=1, max_length=512)
+    stream: bool = Field(False, strict=True)
+    user: Identifier | None = None
     stream_options: dict[str, Any] | None = None
 
 
@@ -145,7 +148,9 @@ def assistant_routes(talker: Talker) -> Routes:
     """`POST /assist`, `POST /v1/chat/completions` and `GET /v1/models`."""
     router, slots = Routes("assistant"), Slots()
 
-    @router.post("/assist", response_class=StreamingResponse, responses={200: {"content": {EVENTS: {}}}})
+    streamed: dict[int | str, dict[str, object]] = {200: {"content": {EVENTS: {}}}, **REFUSALS}
+
+    @router.post("/assist", response_class=StreamingResponse, responses=streamed)
     @allow(*SERVING)
     def assist(body: TurnIn) -> Response:
         """One turn of a conversation, streamed: `data: {"kind": "text" | "item" | ..., ...}` a part, `done`
@@ -168,7 +173,7 @@ def assistant_routes(talker: Talker) -> Routes:
             _events(first, rest), media_type=EVENTS, headers={"Cache-Control": "no-store"}
         )
 
-    @router.get("/v1/models")
+    @router.get("/v1/models", responses=REFUSALS)
     @allow(*READING, lenient=True)
     def models() -> dict[str, Any]:
         """The one model there is, as OpenAI lists them."""
@@ -185,7 +190,7 @@ def _add_completions(router: Routes, talker: Talker, slots: Slots) -> None:
     """`POST /v1/chat/completions`."""
     rooms = Rooms(talker)
 
-    @router.post("/v1/chat/completions")
+    @router.post("/v1/chat/completions", responses={**REFUSALS, **NO_MODEL})
     @allow(*SERVING, lenient=True)
     def completions(body: CompletionIn, me: Me) -> Response:
         """A chat completion for any OpenAI client: plain text with the items as lines, and all parts as

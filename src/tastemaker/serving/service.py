@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tastemaker.store import Event, Offers, Workspace
 from tastemaker.store.database import Keys
 from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
 
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(minutes=5)  # how far a client's clock may be before ours
 WATCH = 1.0  # seconds between looks for another deployment, or other settings
 # settings that a running server cannot take over
@@ -228,9 +229,10 @@ class WorkspaceService:
         if event.item_id is not None and before is None:
             self.parts.searcher.index_of([event.item_id])
         when = event.timestamp or (now if before is None else before.timestamp)
-        if when > now + AHEAD:
+        if not FIRST <= when <= now + AHEAD:
+            where = "before 1970" if when < FIRST else "in the future"
             raise InputError(
-                f"event '{event.event_id[:80]}': timestamp {when:%Y-%m-%d %H:%M:%S} UTC lies in the future;"
+                f"event '{event.event_id[:80]}': timestamp {when:%Y-%m-%d %H:%M:%S} UTC lies {where};"
                 " set the client's clock, or leave it out"
             )
         request = None if event.request_id is None else self.offers.named(event.user_id, event.request_id)

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
-Identifier = Annotated[str, Field(min_length=1, max_length=200)]
+# without control characters, as `store.Event` wants it
+Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f\\x7f-\\x9f]+$")]
 
 
 def _whole(value: object) -> object:

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 import tastemaker.schema as schema
 import tastemaker.store.database.integrity as integrity
-from tastemaker.errors import ArtifactError, BusyError, FullError, InputError, TastemakerError
+import tastemaker.store.database.messages as messages
+from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.integrity import fetch, intact
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
@@ -69,12 +70,12 @@ class Database:
         self._files: list[tuple[int, int] | None] | None = None
         self._names = [f"{path}{end}" for end in ("", "-wal", "-shm")]
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
         self._armed = False
         name = _identity(path)
         if name not in _whole and (wrong := integrity.log_damage(path)):
-            raise ArtifactError(_damaged(path, wrong))
+            raise ArtifactError(messages.damaged(path, wrong))
         with self.transaction() as connection:
             _migrate(connection, path)
         self._armed = True
@@ -82,13 +83,13 @@ class Database:
         if name not in _whole:
             with self.transaction(write=False) as connection:
                 if wrong := integrity.damage(connection):
-                    raise ArtifactError(_damaged(path, wrong))
+                    raise ArtifactError(messages.damaged(path, wrong))
             _whole.add(_identity(path))
 
     def close(self) -> None:
         """Close the connections of every thread; the object can be used again afterwards."""
         with self._guard:
-            for connection in self._opened:
+            for _, connection in self._opened:
                 connection.close()
             self._opened.clear()
             self._files = None
@@ -237,7 +238,7 @@ class Database:
                     )
                 time.sleep(0.05)
         except sqlite3.DatabaseError as error:
-            raise _explained(error, self.path) from error
+            raise messages.explained(error, self.path) from error
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
         """Record that the artifact serves from now on."""
@@ -320,7 +321,7 @@ class Database:
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
-            raise _explained(error, self.path) from error
+            raise messages.explained(error, self.path) from error
 
     def _check_files(self) -> None:
         """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
@@ -336,8 +337,12 @@ class Database:
             connection = sqlite3.connect(
                 self.path, timeout=5.0, isolation_level=None, check_same_thread=False
             )
-            with self._guard:
-                self._opened.append(connection)
+            with self._guard:  # threads of a pool come and go; a connection goes with its own
+                left = [row for row in self._opened if not row[0].is_alive()]
+                for _, unused in left:
+                    unused.close()
+                self._opened = [row for row in self._opened if row not in left]
+                self._opened.append((threading.current_thread(), connection))
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -387,30 +392,30 @@ def check_database(path: Path) -> str | None:
         # Not where this process has the file open: closing the index beside the log would take SQLite's locks
         # from it, and opening has looked already.
         if _identity(path) not in _whole and (wrong := integrity.log_damage(path)):
-            return _damaged(path, wrong)
+            return messages.damaged(path, wrong)
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             integrity.add_functions(connection)
             connection.execute("PRAGMA query_only = ON")  # mode=ro would leave its -wal and -shm files behind
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
-                return _newer(path, version)
+                return messages.newer(path, version)
             if version < VERSION:  # without the checksums that opening it will add
                 said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-                return None if said == "ok" else _damaged(path, said)
+                return None if said == "ok" else messages.damaged(path, said)
             connection.execute("BEGIN")
             wrong = integrity.damage(connection)
-            return _damaged(path, wrong) if wrong else None
+            return messages.damaged(path, wrong) if wrong else None
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
-        return str(_explained(error, path))
+        return str(messages.explained(error, path))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise ArtifactError(_newer(path, version))
+        raise ArtifactError(messages.newer(path, version))
     if version < VERSION:
         integrity.migrate(connection, MIGRATIONS, version)
 
@@ -428,36 +433,6 @@ def _inode(name: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_dev, about.st_ino
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"{path}: damaged or not a database ({what}); restore it from a copy, or move it away to start afresh"
-    )
-
-
-def _newer(path: Path, version: int) -> str:
-    return (
-        f"{path}: was written by a newer Tastemaker (version {version}, this program knows up to {VERSION}); "
-        "upgrade with `pip install --upgrade tastemaker`"
-    )
-
-
-def _explained(error: sqlite3.DatabaseError, path: Path) -> TastemakerError:
-    said = str(error)
-    if isinstance(error, sqlite3.IntegrityError) and said != integrity.DAMAGED:
-        return InputError(f"{path}: a row breaks a rule of its table ({said}); nothing was stored")
-    if "full" in said:
-        return FullError(f"{path}: the disk is full; nothing was changed. Free some space and try again")
-    if "locked" in said or "busy" in said:
-        return BusyError(f"{path}: another process is writing to it; try again, or stop that process")
-    if "unable to open" in said or "readonly" in said:
-        return ArtifactError(f"{path}: cannot be opened or written; check the folder and its permissions")
-    if "I/O" in said:
-        return ArtifactError(
-            f"{path}: the disk fails to read or write it ({said}); nothing was changed. Check the disk"
-        )
-    return ArtifactError(_damaged(path, said))
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

@@ -13,6 +13,14 @@ from tastemaker.errors import InputError
 from tastemaker.schema import kind_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(time: datetime) -> int:
+    """Whole microseconds since 1970, as times are stored."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+_FIRST, _LAST = (micros(time.replace(tzinfo=UTC)) for time in (datetime.min, datetime.max))
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -57,6 +65,10 @@ class Event:
             )
         if self.timestamp.tzinfo is None:
             raise InputError(f"event {self.event_id}: timestamp has no time zone; write 2026-01-31T12:00:00Z")
+        if not _FIRST <= micros(self.timestamp) <= _LAST:
+            raise InputError(
+                f"event {self.event_id}: timestamp is outside the years 1 to 9999 UTC; correct it"
+            )
         if self.value is not None and not math.isfinite(self.value):
             raise InputError(
                 f"event {self.event_id}: value is {self.value}; it must be a finite number or absent"
@@ -75,11 +87,6 @@ def undone(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
     return gone
 
 
-def micros(time: datetime) -> int:
-    """Whole microseconds since 1970, as times are stored."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
-
-
 def moment(stored: int) -> datetime:
-    """The moment in UTC of what `micros` gave."""
-    return _EPOCH + timedelta(microseconds=stored)
+    """The moment in UTC of what `micros` gave; the nearest there is for years that no calendar here has."""
+    return _EPOCH + timedelta(microseconds=min(max(stored, _FIRST), _LAST))
