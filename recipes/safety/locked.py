@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 FOLDER = Path(__file__).parents[2] / "requirements"
 SOURCES = ("constraints.txt", "data.txt", "smollm2.txt")
@@ -74,7 +75,7 @@ def torch(report: Path) -> int:
         one for one in json.loads(report.read_text())["install"] if one["metadata"]["name"] == "torch"
     )
     file, digest = (
-        about["download_info"]["url"].rpartition("/")[2],
+        unquote(about["download_info"]["url"].rpartition("/")[2]),
         about["download_info"]["archive_info"]["hashes"]["sha256"],
     )
     if digest in locked(LOCK.read_text())["torch"][1]:

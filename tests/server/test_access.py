@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ MATRIX: dict[tuple[str, str], tuple[dict[str, Any] | None, set[str]]] = {
     ("DELETE", f"/users/{ME}"): (None, {"operator", "person"}),
     ("GET", "/health/live"): (None, PUBLIC),
     ("GET", "/health/ready"): (None, PUBLIC),
+    ("POST", "/assist"): ({"message": "hi", "user_id": ME}, SERVING),
+    ("POST", "/v1/chat/completions"): (
+        {"messages": [{"role": "user", "content": "hi"}], "user": ME},
+        SERVING,
+    ),
+    ("GET", "/v1/models"): (None, ALL),
 }
 BAD = (
     "unknown key",
@@ -60,6 +67,16 @@ BAD = (
     "orphan",
     "own issuer",
 )
+
+
+class Repeater:
+    """A talker that answers with the name of who talks."""
+
+    def respond(
+        self, message: str, conversation_id: str | None = None, user_id: str | None = None, **_: Any
+    ) -> Any:
+        yield Text(text=str(user_id))
+        yield Done(conversation_id="c", versions={}, degraded=False)
 
 
 class Town:
@@ -114,7 +131,7 @@ class Town:
 
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[Town]:
-    opened = Town(tmp_path)
+    opened = Town(tmp_path, Repeater())
     yield opened
     opened.close()
 
@@ -158,6 +175,8 @@ def test_a_person_reaches_nothing_of_another_wherever_the_name_stands(town: Town
         ),
         ("POST", "/surveys", {"question_id": "q", "user_id": OTHER, "answer": 1}),
         ("POST", "/impressions", {"request_id": "s-1", "user_id": OTHER}),
+        ("POST", "/assist", {"message": "hi", "user_id": OTHER}),
+        ("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "user": OTHER}),
     ]
     for method, path, body in named:
         assert town.call("person", method, path, body).status_code == 403, (method, path)
@@ -177,6 +196,7 @@ def test_a_person_reaches_nothing_of_another_wherever_the_name_stands(town: Town
         "ImpressionIn",
         "TokenRequest",
         "SessionRequest",
+        "TurnIn",
     }
     assert bodies - {"User", "Token", "Session"} == takers
     assert town.call("person", "POST", "/recommendations", {"user_id": ME}).status_code == 200
@@ -216,6 +236,12 @@ def test_the_page_gets_a_person_by_itself_who_is_known_on_return(tmp_path: Path)
     assert {one["user_id"] for one in client.get("/users?limit=200").json()} == set(town.service.past)
     assert client.delete(f"/users/{first['user_id']}").status_code == 200
     assert client.post("/session", json={}).json()["user_id"] != first["user_id"]
+    # Nor is a clock that jumped back an end of who came by meanwhile.
+    ahead = datetime.now(UTC) + timedelta(hours=3)
+    claims = {"sub": "visitor-ahead", "iss": "page", "iat": ahead, "exp": ahead + timedelta(hours=1)}
+    client.cookies.clear()
+    client.cookies.set(town.access.cookie, jwt.encode(claims, town.keys.signing(), algorithm="HS256"))
+    assert client.post("/session", json={}).json()["user_id"] == "visitor-ahead"
     # A cookie that is none any more is no obstacle to coming anew.
     client.cookies.clear()
     client.cookies.set(town.access.cookie, "spoilt")
@@ -276,14 +302,6 @@ def test_without_keys_this_machine_is_trusted_and_the_first_key_closes_the_door(
     town.keys.revoke("reader")
     assert town.call("nobody", "GET", "/info").status_code == 401 and key and visitor
     town.close()
-
-
-class Repeater:
-    """A talker that answers with the name of who talks."""
-
-    def respond(self, message: str, conversation_id: str | None = None, user_id: str | None = None) -> Any:
-        yield Text(text=str(user_id))
-        yield Done(conversation_id="c", versions={}, degraded=False)
 
 
 def test_a_key_of_somebody_elses_making_lets_nobody_speak_for_another(tmp_path: Path) -> None:
