@@ -9,6 +9,7 @@ import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,20 @@ def repeatable_secrets(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """The secrets and ids that this test draws are the same in every run, so that what follows from them by
     chance (who is asked, which rows are explored) cannot fail one run in twenty.
     """
-    rng = random.Random(request.node.nodeid)
-    monkeypatch.setattr(secrets, "token_hex", lambda count=32: rng.randbytes(count).hex())
+    _repeat(request.node.nodeid, monkeypatch)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def repeatable_module_secrets(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same for what the tests of a file share, which is made before any of them begins."""
+    with pytest.MonkeyPatch.context() as patch:
+        _repeat(request.node.nodeid, patch)
+        yield
+
+
+def _repeat(name: str, patch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(name)
+    patch.setattr(secrets, "token_hex", lambda count=32: rng.randbytes(count).hex())
 
 
 def quiet(task: str, done: float, total: float, note: str) -> None:
