@@ -306,28 +306,36 @@ def run_command(command: str) -> dict[str, Any]:
     return {"passed": done.returncode == 0, "figure": words, "seconds": round(time.monotonic() - started)}
 
 
-def measured(only: set[int]) -> dict[str, Any]:
-    """Results of the promises asked for, over those of the runs before."""
-    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def measure(only: set[int], known: dict[str, Any]) -> None:
+    """Put the results of the promises asked for into `known`, and write it after every command, so that what
+    ends half-way is not lost.
+    """
     asked = {number: one for number, one in enumerate(PROMISES, start=1) if not only or number in only}
     names = sorted({name for one in asked.values() for name in one.tests})
-    tests = run_tests(names) if names else {}
-    commands = {one: run_command(one) for one in sorted({c for p in asked.values() for c in p.commands})}
-    for number, promise in asked.items():
-        rows = [tests[name] for name in promise.tests]
-        passed, skipped, failed = (sum(row[place] for row in rows) for place in range(3))
-        empty = [name for name in promise.tests if not sum(tests[name])]
-        figures = [f"{passed} tests passed" + (f", {skipped} skipped" if skipped else "")] if rows else []
-        figures += [commands[one]["figure"] for one in promise.commands]
-        good = not failed and not empty and all(commands[one]["passed"] for one in promise.commands)
-        if failed or empty:
-            figures.append(f"{failed} tests FAILED" if failed else f"no such test: {', '.join(empty)}")
-        known[str(number)] = {
-            "good": good,
-            "figure": "; ".join(figures),
-            "date": datetime.now(UTC).date().isoformat(),
-        }
-    return known
+    tests, commands = run_tests(names) if names else {}, dict[str, dict[str, Any]]()
+    for command in ["", *sorted({one for promise in asked.values() for one in promise.commands})]:
+        if command:
+            commands[command] = run_command(command)
+        for number, promise in asked.items():
+            if set(promise.commands) <= commands.keys() and (not command or command in promise.commands):
+                known[str(number)] = result(promise, tests, commands)
+        RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+        PAGE.write_text(page(known))
+
+
+def result(
+    promise: Promise, tests: dict[str, tuple[int, int, int]], commands: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Whether everything that shows a promise passed, its figures, and when that was."""
+    rows = [tests[name] for name in promise.tests]
+    passed, skipped, failed = (sum(row[place] for row in rows) for place in range(3))
+    empty = [name for name in promise.tests if not tests[name][0] + tests[name][2]]
+    figures = [f"{passed} tests passed" + (f", {skipped} skipped" if skipped else "")] if rows else []
+    figures += [commands[one]["figure"] for one in promise.commands]
+    good = not failed and not empty and all(commands[one]["passed"] for one in promise.commands)
+    if failed or empty:
+        figures.append(f"{failed} tests FAILED" if failed else f"no test ran of {', '.join(empty)}")
+    return {"good": good, "figure": "; ".join(figures), "date": datetime.now(UTC).date().isoformat()}
 
 
 def state(promise: Promise, result: dict[str, Any] | None) -> str:
@@ -379,9 +387,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="numbers, with commas; default: all")
     dials = parser.parse_args()
-    results = measured({int(number) for number in dials.only.split(",") if number})
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    PAGE.write_text(page(results))
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    measure({int(number) for number in dials.only.split(",") if number}, results)
     broken = [
         number for number, one in results.items() if not one["good"] and PROMISES[int(number) - 1].tests
     ]

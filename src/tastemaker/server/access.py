@@ -238,8 +238,12 @@ class Access:
 
     def _person(self, token: str) -> Caller:
         try:
-            options = {"require": ["sub", "iss", "iat", "exp"], "verify_iat": False}  # a clock may jump back
-            claims = jwt.decode(token, self._secret, algorithms=["HS256"], options=options)
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=["HS256"],
+                options={"require": ["sub", "iss", "iat", "exp"], "verify_iat": False},  # clocks jump back
+            )
         except jwt.ExpiredSignatureError:
             raise _refused("this token has expired") from None
         except (jwt.InvalidTokenError, ValueError):
