@@ -3,9 +3,10 @@ alarms.
 
 2,000 runs a world (200 with --quick), with exact binomial intervals. "Wald" is the read-out of version 0.1, a
 Wald test and interval of the relative lift, on the same draws. Worlds: A/A of rare events with unequal arms,
-of ratios, of heavy tails (plain, winsorised, the median), of whole clusters; lifts with a covariate that
-explains nearly all; guardrails exactly at their margin; three arms; twenty looks at two metrics; and the
-sample ratio.
+of ratios, of heavy tails (plain, winsorised, the median), of whole clusters (means, medians); lifts with a
+covariate that explains nearly all; guardrails exactly at their margin, with so few events that an arm may
+have none; three arms; twenty looks at two metrics, at a winsorised one, a median, a ratio, a guardrail at its
+margin; and the sample ratio. --only TEXT runs the worlds whose names hold it; finished worlds are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ from tastemaker.experiment import (
     srm,
     watch,
 )
-from tastemaker.experiment.quantiles import effect_of_rows
+from tastemaker.experiment.quantiles import Values, effect_of_rows, quantile_effect
 from tastemaker.stats.random import generator
 
 NAME = "experiment_rates"
@@ -83,12 +84,12 @@ def clicks(rng: np.random.Generator, n: int, share: float) -> Run:
     return seen(effect(t, c, Metric("m", "c", "i")))
 
 
-def heavy(rng: np.random.Generator, n: int, metric: Metric) -> Run:
+def heavy(rng: np.random.Generator, n: int, metric: Metric, sd: float = 2.0, share: float = 0.5) -> Run:
     """An A/A test of minutes with a heavy tail, read as `metric` says."""
-    values = rng.lognormal(0, 2, (n, 1))
+    values = rng.lognormal(0, sd, (n, 1))
     if metric.winsorise < 1:
         values = np.minimum(values, np.quantile(values, metric.winsorise))
-    t, c = split(rng, values, 0.5)
+    t, c = split(rng, values, share)
     return seen(effect_of_rows(t, c, replace(metric, winsorise=1.0)))
 
 
@@ -103,6 +104,18 @@ def houses(rng: np.random.Generator, count: int) -> Run:
     t_naive, c_naive = both([value[part[house], None] for part in (treated, ~treated)], "y")
     item, by_person = effect(t, c, clustered(Metric("y"))), effect(t_naive, c_naive, Metric("y"))
     return seen(item) | {"Wald wrong": by_person.p < 0.05}
+
+
+def medians(rng: np.random.Generator, count: int) -> Run:
+    """An A/A test of the median of whole houses; Wald: of people, as if they had been assigned."""
+    house = np.repeat(np.arange(count), rng.integers(1, 30, count))
+    value = np.exp(rng.normal(0, 1, count)[house] + rng.normal(0, 1, len(house)))
+    treated = (rng.permutation(count) % 2 == 0)[house]
+    metric = Metric("y", quantile=0.5)
+    by_house = [Values(value[part], house[part]) for part in (treated, ~treated)]
+    by_person = [Values(value[part]) for part in (treated, ~treated)]
+    item, naive = (quantile_effect(pair[0], pair[1], metric) for pair in (by_house, by_person))
+    return seen(item) | {"Wald wrong": naive.p < 0.05}
 
 
 def lifted(rng: np.random.Generator, rho: float, lift: float, n: int, kind: str) -> Run:
@@ -125,6 +138,20 @@ def margin(rng: np.random.Generator, n: int, share: float) -> Run:
     item = effect(t, c, Metric("y"))
     old = replace(item, contrast=None)
     return {"wrong": non_inferior(item, 0.05).passed, "Wald wrong": non_inferior(old, 0.05).passed}
+
+
+def hardly_any(rng: np.random.Generator, n: int, events: float, better: Literal["up", "down"]) -> Run:
+    """A guardrail exactly at its margin of 25 %, with `events` expected in the control; "up": an arm had
+    none, and it passed.
+    """
+    harm = 0.25 if better == "down" else -0.25
+    t, c = (
+        Moments.of(("y",), np.asarray(rng.random((n, 1)) < rate, dtype=np.float64))
+        for rate in (events / n * (1 + harm), events / n)
+    )
+    item = effect(t, c, Metric("y", better=better))
+    passed = non_inferior(item, 0.25).passed
+    return {"wrong": passed, "up": passed and item.empty is not None, "none": item.empty is not None}
 
 
 def three(rng: np.random.Generator, n: int) -> Run:
@@ -163,6 +190,45 @@ def looks(rng: np.random.Generator, each: int = 200, count: int = 20) -> Run:
     return {"wrong": wrong, "Wald wrong": fixed}
 
 
+def sequence(rng: np.random.Generator, what: str, share: float, each: int = 200, count: int = 20) -> Run:
+    """Twenty looks at one metric without an effect, or at a guardrail whose harm is exactly what is
+    tolerated: that an effect, or more harm, is shown at any of them is wrong. Wald: the fixed intervals.
+    """
+    n = each * count
+    treated = rng.random(n) < share
+    rows: Floats = rng.lognormal(0, 2, (n, 1))
+    metric, edge = Metric("y"), 0.0
+    if what == "median":
+        metric = Metric("y", quantile=0.5)
+    elif what == "ratio":
+        shown = 1 + rng.negative_binomial(1, 0.1, n)
+        rows, metric = np.column_stack([rng.binomial(shown, 0.1), shown]) * 1.0, Metric("m", "y", "i")
+    elif what == "guardrail":
+        edge, metric = 0.25, Metric("y", better="down")
+        chance = np.where(treated, 0.02 * (1 + edge), 0.02)[:, None]
+        rows = np.asarray(rng.random((n, 1)) < chance, np.float64)
+    taken = []
+    for end in range(each, n + 1, each):
+        part = rows[:end]
+        if what == "winsorised":
+            part = np.minimum(part, np.quantile(part, 0.99))
+        pair = part[treated[:end]], part[~treated[:end]]
+        if metric.quantile:
+            taken.append(effect_of_rows(*pair, metric))
+        else:
+            t, c = both(pair, *metric.columns)
+            taken.append(effect(t, c, metric))
+    told = [look for look in watch(taken, n, n_min=100) if not look.reason]
+    if edge:
+        return {
+            "wrong": any(look.low > edge for look in told),
+            "Wald wrong": any(look.fixed_low > edge for look in told),
+        }
+    up, down = any(look.low > 0 for look in told), any(look.high < 0 for look in told)
+    fixed = any(look.fixed_low > 0 or look.fixed_high < 0 for look in told)
+    return {"wrong": up or down, "up": up, "down": down, "Wald wrong": fixed}
+
+
 def sample_ratio(rng: np.random.Generator, n: int, share: float) -> Run:
     """The sample ratio at alarm .001; "up": a warning below .01."""
     found = srm({"a": (k := int(rng.binomial(n, share))), "b": n - k}, EVEN)
@@ -177,6 +243,18 @@ WORLDS: dict[str, tuple[float, World]] = (
         "A/A, rate .02, 20,000 people, 90/10": (0.05, partial(rare, n=20000, rate=0.02, share=0.9)),
         "A/A, clicks per list, 1,000 people, 50/50": (0.05, partial(clicks, n=1000, share=0.5)),
         "A/A, clicks per list, 1,000 people, 10/90": (0.05, partial(clicks, n=1000, share=0.1)),
+        "A/A, lognormal sd 1, mean, 90/10": (
+            0.05,
+            partial(heavy, n=2000, metric=Metric("y"), sd=1.0, share=0.9),
+        ),
+        "A/A, lognormal sd 2, winsorised at .99, 90/10": (
+            0.05,
+            partial(heavy, n=2000, metric=Metric("y", winsorise=0.99), share=0.9),
+        ),
+        "A/A, lognormal sd 2, median, 90/10": (
+            0.05,
+            partial(heavy, n=2000, metric=Metric("y", quantile=0.5), share=0.9),
+        ),
         "A/A, lognormal sd 2, mean": (0.05, partial(heavy, n=2000, metric=Metric("y"))),
         "A/A, lognormal sd 2, winsorised at .99": (
             0.05,
@@ -186,6 +264,8 @@ WORLDS: dict[str, tuple[float, World]] = (
         "A/A, 60 houses": (0.05, partial(houses, count=60)),
         "A/A, 16 houses": (0.05, partial(houses, count=16)),
         "A/A, 8 houses": (0.05, partial(houses, count=8)),
+        "A/A, median of 60 houses": (0.05, partial(medians, count=60)),
+        "A/A, median of 16 houses": (0.05, partial(medians, count=16)),
     }
     | {
         f"CUPED, rho {rho:g}, lift {lift:.0%} {kind}": (
@@ -198,6 +278,9 @@ WORLDS: dict[str, tuple[float, World]] = (
     | {
         "guardrail at its margin, 50/50": (0.05, partial(margin, n=20000, share=0.5)),
         "guardrail at its margin, 90/10": (0.05, partial(margin, n=20000, share=0.9)),
+        "guardrail at its margin, 3 events": (0.05, partial(hardly_any, n=500, events=3.0, better="down")),
+        "guardrail at its margin, 8 events": (0.05, partial(hardly_any, n=500, events=8.0, better="down")),
+        "guardrail at its margin, 3 events, up": (0.05, partial(hardly_any, n=500, events=3.0, better="up")),
         "three arms, two primary metrics, A/A": (0.05, partial(three, n=1000)),
         "20 looks at two metrics, A/A": (0.05, looks),
         "sample ratio, 10,000 people, as promised": (0.001, partial(sample_ratio, n=10_000, share=0.5)),
@@ -207,6 +290,11 @@ WORLDS: dict[str, tuple[float, World]] = (
         ),
     }
 )
+WORLDS |= {
+    f"20 looks at a {what}, {shares}": (0.05, partial(sequence, what=what, share=share))
+    for what in ("winsorised", "median", "ratio", "guardrail")
+    for shares, share in (("50/50", 0.5), ("90/10", 0.9))
+}
 
 
 def world(name: str, runs: int, seed: int) -> dict[str, Any]:
@@ -220,11 +308,14 @@ def world(name: str, runs: int, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run every world, show."""
-    arguments = read_arguments(parser(main, "200 runs a world instead of 2,000"), NAME)
+    options = parser(main, "200 runs a world instead of 2,000")
+    options.add_argument("--only", default="", help="worlds whose names hold this text")
+    arguments = read_arguments(options, NAME)
     journal = Journal(arguments.out, {"seed": arguments.seed, "quick": arguments.quick})
     runs = 200 if arguments.quick else 2_000
-    done = journal.run(list(WORLDS), lambda name: world(name, runs, arguments.seed), "worlds")
-    rows = [_row(name, WORLDS[name][0], item) for name, item in zip(WORLDS, done, strict=True)]
+    names = [name for name in WORLDS if arguments.only in name]
+    done = journal.run(names, lambda name: world(name, runs, arguments.seed), "worlds")
+    rows = [_row(name, WORLDS[name][0], item) for name, item in zip(names, done, strict=True)]
     note = (
         f"{runs:,} runs a world; exact 95 % binomial intervals. Wald: relative Wald interval and test of"
         " version 0.1 on the same draws (houses: people read as units; looks: fixed intervals; three arms:"

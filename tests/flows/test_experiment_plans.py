@@ -265,8 +265,79 @@ def test_winsorised_metrics_and_quantiles_are_read(people: pl.DataFrame, tmp_pat
     assert f"{lift:+.1f} %" in line["effect (interval)"]
     tied = plan.replace('"minutes", quantile', '"likes", quantile')
     assert "ties hide" in read(tmp_path, table, tied)["because"]
-    with pytest.raises(InputError, match="a quantile is not read from clusters"):
-        read(tmp_path, table, plan + 'cluster = "home"\n')
+    by_home = read(tmp_path, table, plan + 'cluster = "home"\n')
+    line = next(row for row in rows(by_home) if row["metric"] == "typical")
+    assert f"{lift:+.1f} %" in line["effect (interval)"] and line["outcome"] == "better"
+    assert {row["units"] for row in rows(by_home, "Sample ratio")} == {"200"}
+
+
+def test_a_median_of_homes_is_read_by_home(tmp_path: Path) -> None:
+    """Homes that share a level and no effect: people read as units see effects, homes do not; `check` splits
+    homes.
+    """
+    rng, wrong = np.random.default_rng(11), {"homes": 0, "people": 0}
+    plan = 'primary = ["typical"]\nguardrails = { skips = 0.5 }\n'
+    plan += 'metrics.typical = { numerator = "minutes", quantile = 0.5 }\n'
+    for _ in range(10):
+        home = np.repeat(np.arange(40), 25)
+        table = pl.DataFrame(
+            {
+                "user_id": [f"u{row}" for row in range(1000)],
+                "arm": np.where(home % 2 == 0, "treatment", "control"),
+                "home": home,
+                "minutes": np.exp(rng.normal(2, 1, 40)[home] + rng.normal(size=1000)),
+                "skips": rng.normal(5, 1, 1000),
+            }
+        )
+        for name, extra in (("homes", 'cluster = "home"\n'), ("people", "")):
+            line = next(
+                row for row in rows(read(tmp_path, table, plan + extra)) if row["metric"] == "typical"
+            )
+            wrong[name] += line["outcome"] != "no difference shown"
+    assert wrong["homes"] <= 3 and wrong["people"] >= 4
+    options = (tmp_path / "results.csv", "--plan", tmp_path / "plan.toml", "--runs", 100, "-q")
+    assert not run("check", *options)["trials"]["typical"]["passed"] or wrong["people"] < 10
+    (tmp_path / "plan.toml").write_text(plan + 'cluster = "home"\n')
+    assert run("check", *options)["trials"]["typical"]["rate"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("control", "treatment", "better", "verdict", "message"),
+    [
+        (0.06, 0.0, "down", "ship", "every guardrail is non-inferior"),
+        (0.002, 0.0, "down", "do not ship", "guardrail 'reports' may be harmed"),
+        (0.0, 0.06, "down", "do not ship", "guardrail 'reports' may be harmed"),
+        (0.0, 0.06, "up", "ship", "every guardrail is non-inferior"),
+        (0.06, 0.0, "up", "do not ship", "guardrail 'reports' may be harmed"),
+        (0.0, 0.0, "down", "cannot tell", "there is nothing to compare"),
+    ],
+)
+def test_a_relative_guardrail_without_events_is_judged_by_those_there_are(
+    tmp_path: Path, control: float, treatment: float, better: str, verdict: str, message: str
+) -> None:
+    rng = np.random.default_rng(2)
+    table = _people(rng)
+    treated = table["arm"].to_numpy() == "treatment"
+    table = table.with_columns(reports=(rng.random(N) < np.where(treated, treatment, control)) * 1.0)
+    plan = PLAN.replace("{ skips = 0.3 }", "{ skips = 0.3, reports = 0.25 }")
+    plan += f'metrics.reports.better = "{better}"\n'
+    found = read(tmp_path, table, plan)
+    assert found["decision"] == verdict and message in found["because"].lower(), found["because"]
+    table.with_columns(day=pl.lit(1)).write_parquet(tmp_path / "days.parquet")
+    (tmp_path / "plan.toml").write_text(plan + "planned = 1200\nn_min = 500\n")
+    words = (
+        "watch",
+        tmp_path / "days.parquet",
+        "--plan",
+        tmp_path / "plan.toml",
+        "--out",
+        tmp_path / "w",
+        "-q",
+    )
+    (look,) = rows(run(*words), "Looks so far: reports")
+    shown = {"down": "HARMED", "up": "effect shown"}[better] if (control, treatment) == (0.0, 0.06) else ""
+    assert (look["so far"] == "effect shown") == (max(control, treatment) == 0.06), look
+    assert not shown or shown in json.dumps(rows(run(*words), "Every metric"))
 
 
 def test_three_arms_share_alpha_and_each_has_its_verdict(tmp_path: Path) -> None:
@@ -350,7 +421,8 @@ def test_a_treatment_without_events_is_no_crash(tmp_path: Path) -> None:
         "skips": skips,
     }
     found = read(tmp_path, pl.DataFrame(columns), PLAN)
-    assert found["decision"] == "cannot tell" and "a lift of -100 % has no interval" in found["because"]
+    assert found["decision"] == "do not ship" and "No primary metric moved" in found["because"]
+    assert "a lift of -100 % has no interval" in json.dumps(rows(found))
     absolute = read(tmp_path, pl.DataFrame(columns), PLAN + 'kind = "absolute"\n')
     assert "guardrail 'skips' has no number" not in absolute["because"]
 

@@ -18,7 +18,7 @@ from scipy import stats
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
 from tastemaker.experiment.moments import Metric, batches_of, column_of
-from tastemaker.experiment.quantiles import effect_of_rows
+from tastemaker.experiment.quantiles import Values, effect_of_rows, quantile_effect
 from tastemaker.stats.random import generator
 
 ALARM, WARN = 0.001, 0.01  # p of the sample ratio below which nothing is decided, and below which it is told
@@ -188,15 +188,16 @@ def aa_test(
     runs: int = 2000,
     alpha: float = 0.05,
     share: float = 0.5,
+    cluster: str = "",
 ) -> AATest:
     """Split the same units at random `runs` times and test for an effect: the false alarm rate of this metric
     on this data.
 
     table: one row a unit (a cluster, where these are assigned). key: key of the splits. share: of the
-    treatment among it and the control. What is tested is the p of the difference, which decides whatever the
-    kind of effect. Finds metrics whose interval is wrong, for example rows that are not the units of
-    assignment, or tails too heavy for the sample. Raises InputError on fewer than 100 runs, or when the
-    metric cannot be tested in any of them (with the reason).
+    treatment among it and the control. cluster: for a quantile, the column of what is split whole. What is
+    tested is the p of the difference, which decides whatever the kind of effect. Finds metrics whose interval
+    is wrong, for example rows that are not the units of assignment, or tails too heavy for the sample. Raises
+    InputError on fewer than 100 runs, or when the metric cannot be tested in any of them (with the reason).
     """
     if runs < 100 or not 0 < share < 1:
         raise InputError(
@@ -205,10 +206,17 @@ def aa_test(
     values = np.column_stack(
         [np.asarray(column_of(table, name), dtype=np.float64) for name in metric.columns]
     )
+    whole = column_of(table, cluster).to_pylist() if cluster else range(len(values))
+    places = dict.fromkeys(whole)
+    code = np.array(list(map({name: place for place, name in enumerate(places)}.__getitem__, whole)))
     ps, signs, reason = np.full(runs, np.nan), np.zeros(runs), ""
     for run in range(runs):
-        chosen = generator(key, "aa", run).random(len(values)) < share
-        result = effect_of_rows(values[chosen], values[~chosen], metric, "absolute", alpha)
+        chosen = (generator(key, "aa", run).random(len(places)) < share)[code]
+        if cluster:
+            pair = [Values(values[part, 0], code[part]) for part in (chosen, ~chosen)]
+            result = quantile_effect(pair[0], pair[1], metric, "absolute", alpha)
+        else:
+            result = effect_of_rows(values[chosen], values[~chosen], metric, "absolute", alpha)
         ps[run], signs[run], reason = result.p, result.treatment - result.control, reason or result.reason
     if np.isnan(ps).all():
         raise InputError(f"metric '{metric.name}' cannot be tested: {reason}")

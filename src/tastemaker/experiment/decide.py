@@ -68,18 +68,21 @@ def non_inferior(effect: Effect, margin: float, alpha: float = 0.05) -> NonInfer
     """One-sided test that the good direction of `effect` lies above -margin (margin in the effect's unit,
     above 0).
 
-    An effect without a number never passes: absence of evidence is no safety. Raises InputError on a margin
+    An effect without a number never passes: absence of evidence is no safety. A lift that has none because
+    one arm has no event is bounded by the binomial of the other arm's events. Raises InputError on a margin
     that is not above 0.
     """
     if not (math.isfinite(margin) and margin > 0):
         raise InputError(
             f"guardrail '{effect.metric}': margin {margin} is not above 0; say how much harm is tolerable"
         )
-    if effect.reason:
+    if effect.reason and effect.empty is None:
         return NonInferiority(effect.metric, margin, math.nan, math.nan, False, effect.reason)
-    bound = effect.bound(alpha)
-    t = effect.t(-margin) if effect.better == "up" else -effect.t(margin)
-    p = upper_tail(t, effect.df)
+    bound, up = effect.bound(alpha), effect.better == "up"
+    if effect.empty is not None:  # no event in one arm can only speak against the side where it lies
+        p = 1.0 if effect.empty.treatment == up else effect.empty.tail(-margin if up else margin)
+    else:
+        p = upper_tail(effect.t(-margin) if up else -effect.t(margin), effect.df)
     passed = bound > -margin
     text = (
         f"at worst {number(bound, effect.kind)} in the good direction, tolerated"
@@ -261,7 +264,7 @@ def _missing(effects: Mapping[Key, Effect], plan: Plan, arm: str) -> list[str]:
             item = effects.get((arm, name, ""))
             if item is None:
                 out.append(f"{role} '{name}' is missing: the plan declares it and nothing was measured")
-            elif item.reason:
+            elif item.reason and (item.empty is None or role != "guardrail"):
                 out.append(f"{role} '{name}' has no number: {item.reason}")
     return out
 

@@ -17,6 +17,7 @@ from tastemaker.experiment.moments import Floats, Metric, Moments
 
 Kind = Literal["relative", "absolute"]
 Better = Literal["up", "down"]
+EVEN = 0.03  # skewness of a difference below which a tail is off by less than .3 points
 FEW = 200  # units of an arm below which the denominator of a ratio costs degrees of freedom
 _INDEPENDENT = "units do not affect each other, and the arm was assigned at random"
 _MARGINS = "means are near normal at this sample size (central limit theorem, delta method)"
@@ -48,11 +49,14 @@ class Contrast:
 
     The difference is the contrast at 1; a lift is where the contrast is 0, and its interval all ratios that a
     test does not reject (Fieller, JRSS B 1954), so the interval of a lift and the p of the difference agree.
+    skew: third cumulant of the difference over the 3/2 power of its variance, which makes the tails of t
+    uneven where arms are; `adjusted` takes it out (Hall, JRSS B 1992).
     """
 
     treatment: float
     control: float
     parts: tuple[float, float, float]
+    skew: float = 0.0
 
     def variance(self, ratio: float = 1.0) -> float:
         """Of the contrast at `ratio`."""
@@ -63,6 +67,26 @@ class Contrast:
         """The contrast at `ratio` over its standard error; infinite without variance."""
         gap, variance = self.treatment - ratio * self.control, self.variance(ratio)
         return gap / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, gap) if gap else 0.0
+
+    def adjusted(self, t: float) -> float:
+        """t with tails of equal weight; grows with t."""
+        k = self.skew
+        return t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6 if k and math.isfinite(t) else t
+
+    def edges(self, edge: float) -> tuple[float, float]:
+        """The t above, and the t below 0, whose adjusted t is `edge` and -`edge`; both as positive
+        numbers.
+        """
+        k = self.skew
+        if not k:
+            return edge, edge
+        high, low = (3 / k * (math.cbrt(1 + k * (z - k / 6)) - 1) for z in (edge, -edge))
+        return max(high, 0.0), max(-low, 0.0)
+
+    def limits(self, edge: float) -> tuple[float, float]:
+        """The ratios whose adjusted t lies within `edge` of 0; infinite ends without a bound."""
+        above, below = self.edges(edge)
+        return self.ratios(above)[0], self.ratios(below)[1]
 
     def ratios(self, edge: float) -> tuple[float, float]:
         """The ratios whose contrast lies within `edge` standard errors of 0; infinite ends without a
@@ -77,6 +101,31 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class NoEvents:
+    """An arm without a single event. events: what the other arm's are worth, (sum)^2 / sum of squares; odds:
+    units of the treatment over those of the control; treatment: whether it is the treatment that has none.
+    """
+
+    events: float
+    odds: float
+    treatment: bool
+
+    def tail(self, lift: float) -> float:
+        """The chance of no event in that arm, were the lift this one: binomial, given the events there
+        are.
+        """
+        share = (1 + lift) * self.odds / (1 + (1 + lift) * self.odds)
+        return float((1 - share if self.treatment else share) ** self.events)
+
+    def bounds(self, alpha: float) -> tuple[float, float]:
+        """The lifts from below and above that this excludes at `alpha`, each side alone."""
+        share = alpha ** (1 / self.events)
+        if self.treatment:
+            return -1.0, (1 / share - 1) / self.odds - 1
+        return share / (1 - share) / self.odds - 1, math.inf
+
+
+@dataclass(frozen=True)
 class Effect:
     """What an arm did to a metric, treatment against control.
 
@@ -85,7 +134,7 @@ class Effect:
     smallest: units of the smaller arm; se: standard error, with `df` degrees of freedom (infinite: normal);
     better: the good direction; treatment, control: the two values; variance_kept: share of the variance left
     by CUPED; cohort: empty for everybody; arm: which arm was compared; contrast: what the interval is made
-    of.
+    of; empty: of a lift that has no number because one arm has no event.
     assumptions: what must hold; reason: why there is no number (value NaN), else empty.
     """
 
@@ -108,34 +157,40 @@ class Effect:
     cohort: str = ""
     arm: str = ""
     contrast: Contrast | None = None
+    empty: NoEvents | None = None
 
     def good(self) -> float:
         """The value turned so that a positive number is good; NaN without one."""
         return self.value if self.better == "up" else -self.value
 
     def limits(self, edge: float) -> tuple[float, float]:
-        """The interval of `edge` standard errors to each side."""
-        if self.kind == "relative" and self.contrast is not None:
-            low, high = self.contrast.ratios(edge)
+        """The interval of `edge` standard errors to each side, or as many as make its tails even."""
+        if self.contrast is None:
+            return self.value - edge * self.se, self.value + edge * self.se
+        if self.kind == "relative":
+            low, high = self.contrast.limits(edge)
             return low - 1, high - 1
-        return self.value - edge * self.se, self.value + edge * self.se
+        above, below = self.contrast.edges(edge)
+        return self.value - above * self.se, self.value + below * self.se
 
     def t(self, value: float = 0.0) -> float:
-        """How many standard errors the effect lies above `value`."""
-        if self.kind == "relative" and self.contrast is not None:
-            return self.contrast.t(1 + value)
-        return (self.value - value) / self.se
+        """How many standard errors the effect lies above `value`, its tails made even."""
+        if self.contrast is None:
+            return (self.value - value) / self.se
+        t = self.contrast.t(1 + value) if self.kind == "relative" else (self.value - value) / self.se
+        return self.contrast.adjusted(t)
 
     def bound(self, alpha: float = 0.05) -> float:
         """One-sided 1 - alpha bound of `good()` from below: how bad the effect may be."""
-        low, high = self.limits(critical(alpha, self.df))
+        low, high = self.empty.bounds(alpha) if self.empty else self.limits(critical(alpha, self.df))
         return low if self.better == "up" else -high
 
 
 @dataclass(frozen=True)
 class _Arm:
     """A metric in one arm of n units: value, mean of its covariate, the variances and covariance of one
-    unit's linearised parts, and the units it counts as.
+    unit's linearised parts, and the units it counts as; weights: what its columns weigh in the first and the
+    second linearised part.
     """
 
     n: int
@@ -145,6 +200,7 @@ class _Arm:
     cross: float
     covariate: float
     effective: float
+    weights: tuple[Floats, Floats] = (np.zeros(0), np.zeros(0))
 
     def left(self, gain: float, slope: float) -> float:
         """Variance of one unit of `gain` times its value less `slope` times its covariate."""
@@ -166,7 +222,8 @@ def effect(
 
     covariate: use the metric's covariate (CUPED) where it names one; theta is pooled within arms. Ratios go
     through their linearisation (y - R x) / mean x, so CUPED composes with them; below `FEW` units their
-    variance and degrees of freedom are those of n / (1 + cv^2 of the denominator) units. Where nothing can be
+    variance and degrees of freedom are those of n / (1 + cv^2 of the denominator) units. Arms of unlike size
+    and skewed units make the tails of t uneven; that is taken out (`Contrast`). Where nothing can be
     said (fewer than 2 units, a metric that never varies, a control of 0 for a relative lift) value is
     NaN and `reason` says why. Raises InputError on moments without the metric's columns, or alpha outside
     (0, 1).
@@ -200,25 +257,43 @@ def effect(
         about["assumptions"] += (
             f"'{metric.covariate}' was measured before the test and cannot be affected by it",
         )
-    return _compared(metric, arms, theta, alpha, about)
+    return _compared(metric, arms, theta, alpha, about, _skew((treatment, control), arms, metric, theta, use))
+
+
+def _skew(reads: Sequence[Moments], arms: Sequence[_Arm], metric: Metric, theta: float, use: bool) -> float:
+    """Of the difference, from the skewness of one unit in both arms together: that of a small arm alone is
+    too noisy to use. 0 between arms of like size, where it cancels.
+    """
+    names = metric.columns if use else metric.columns[: 1 + bool(metric.denominator)]
+    cubes = sum(
+        read.cubes(np.concatenate([arm.weights[0], -theta * arm.weights[1]]), names)
+        for read, arm in zip(reads, arms, strict=True)
+    )
+    left, n = sum((arm.n - 1) * arm.left(1.0, theta) for arm in arms), sum(arm.n for arm in arms)
+    if left <= 0:
+        return 0.0
+    one, parts = cubes / n / (left / n) ** 1.5, [1 / arm.n for arm in arms]
+    skew = one * (parts[0] ** 2 - parts[1] ** 2) / sum(parts) ** 1.5
+    return skew if abs(skew) >= EVEN else 0.0
 
 
 def compared(
-    metric: Metric, arms: Sequence[tuple[int, float, float]], kind: Kind, alpha: float, why: str
+    metric: Metric, arms: Sequence[tuple[int, float, float, float]], kind: Kind, alpha: float, why: str
 ) -> Effect:
-    """Effect from (units, value, variance of the value) of treatment and control; why: what must hold.
+    """Effect from (units, value, variance of the value, units they count as) of treatment and control; why:
+    what must hold.
 
     The same refusals and the same interval as `effect`.
     """
-    sizes = [n for n, _, _ in arms]
+    sizes = [n for n, *_ in arms]
     about: dict[str, Any] = {"kind": kind, "n": sum(sizes), "smallest": min(sizes), "better": metric.better}
     about["assumptions"] = (_INDEPENDENT, why)
-    both = [_Arm(n, value, 0.0, n * variance, 0.0, 0.0, n) for n, value, variance in arms]
+    both = [_Arm(n, value, 0.0, n * variance, 0.0, 0.0, known) for n, value, variance, known in arms]
     return _compared(metric, both, 0.0, alpha, about)
 
 
 def _compared(
-    metric: Metric, arms: Sequence[_Arm], theta: float, alpha: float, about: dict[str, Any]
+    metric: Metric, arms: Sequence[_Arm], theta: float, alpha: float, about: dict[str, Any], skew: float = 0.0
 ) -> Effect:
     """The effect of two arms whose covariates are taken off at `theta`."""
     t, c = arms
@@ -234,15 +309,16 @@ def _compared(
         same = "0" if mt == mc == 0 else "the same"
         why = f"'{metric.name}' is {same} for every unit of each arm: there is nothing to compare"
         return no_effect(metric.name, why, **about)
-    contrast = Contrast(mt, mc, _variances(t, c, theta, share))
+    contrast = Contrast(mt, mc, _variances(t, c, theta, share), skew)
     weights = [part / arm.n for part, arm in zip(left, arms, strict=True)]
     freedom = [max(1.0, arm.effective - 1) for arm in arms]
     df = sum(weights) ** 2 / sum(part**2 / free for part, free in zip(weights, freedom, strict=True))
-    p, edge = 2 * upper_tail(abs(contrast.t()), df), critical(alpha / 2, df)
+    p = 2 * upper_tail(abs(contrast.adjusted(contrast.t())), df)
+    edge = critical(alpha / 2, df)
     about |= {"df": df, "contrast": contrast}
     if about["kind"] == "absolute":
-        se = math.sqrt(contrast.variance())
-        return Effect(metric.name, mt - mc, mt - mc - edge * se, mt - mc + edge * se, p=p, se=se, **about)
+        se, (above, below) = math.sqrt(contrast.variance()), contrast.edges(edge)
+        return Effect(metric.name, mt - mc, mt - mc - above * se, mt - mc + below * se, p=p, se=se, **about)
     why = ""
     if mc <= 0:
         sign = "0" if mc == 0 else f"below 0 ({mc:.3g})"
@@ -252,14 +328,19 @@ def _compared(
             f"'{metric.name}' is 0 for every unit of the treatment: a lift of -100 % has no interval; ask for"
         )
         why += " absolute"
-    elif math.isinf(contrast.ratios(edge)[0]):
+    elif not all(map(math.isfinite, contrast.limits(edge))):
         why = (
             f"the control's value ({mc:.3g}) cannot be told from 0, so a relative lift has no bounds; ask for"
         )
         why += " absolute"
     if why:
+        none = [arm.value == 0 and arm.own == 0 for arm in arms]
+        if any(none):  # not both: then there is nothing to compare
+            full = arms[none.index(False)]
+            events = full.n * full.value**2 / (full.own + full.value**2)
+            about["empty"] = NoEvents(events, t.n / c.n, none[0])
         return no_effect(metric.name, why, **about)
-    low, high = contrast.ratios(edge)
+    low, high = contrast.limits(edge)
     se = math.sqrt(contrast.variance(mt / mc)) / mc
     return Effect(metric.name, mt / mc - 1, low - 1, high - 1, p=p, se=se, **about)
 
@@ -308,7 +389,7 @@ def _arm(read: Moments, metric: Metric, use: bool) -> _Arm:
     if not use or math.isnan(value):
         names = [name for name in (metric.numerator or metric.name, metric.denominator) if name]
         own = grown * float(slope @ read.covariance(names) @ slope)
-        return _Arm(read.n, value, 0.0, own, 0.0, 0.0, effective)
+        return _Arm(read.n, value, 0.0, own, 0.0, 0.0, effective, (slope, np.zeros(0)))
     before, slope_before = _linear(read, metric.covariate, metric.covariate_denominator)
     if math.isnan(before):
         raise InputError(
@@ -320,7 +401,13 @@ def _arm(read: Moments, metric: Metric, use: bool) -> _Arm:
     own = float(slope @ covariance[:k, :k] @ slope)
     cross = float(slope @ covariance[:k, k:] @ slope_before)
     theirs = float(slope_before @ covariance[k:, k:] @ slope_before)
-    return _Arm(read.n, value, before, own, cross, theirs, effective)
+    return _Arm(read.n, value, before, own, cross, theirs, effective, (slope, slope_before))
+
+
+def ratio_error(read: Moments, metric: Metric) -> tuple[float, float]:
+    """The standard error of a ratio, and the units it counts as."""
+    arm = _arm(read, metric, False)
+    return math.sqrt(arm.own / arm.n), arm.effective
 
 
 def _effective(read: Moments, denominator: str) -> tuple[float, float]:

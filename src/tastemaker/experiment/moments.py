@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from tastemaker.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 _CARRIED = 0.1  # share of a column's total that one unit may have before it is told
 
 
@@ -75,9 +76,11 @@ class Metric:
 @dataclass(frozen=True)
 class Moments:
     """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations; low,
-    high: the smallest and largest values (k,), where they are known. `a + b` is exact.
+    high: the smallest and largest values (k,), third (k, k, k): sums of products of three deviations, where
+    they are known. `a + b` is exact.
 
-    Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979.
+    Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979; Pebay,
+    Sandia report 2008-6212.
     """
 
     columns: tuple[str, ...]
@@ -86,6 +89,7 @@ class Moments:
     scatter: Floats
     low: Floats | None = None
     high: Floats | None = None
+    third: Floats | None = None
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of units together."""
@@ -97,25 +101,34 @@ class Moments:
         gap = other.mean - self.mean
         mean = self.mean + gap * (other.n / n)
         scatter = self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n)
-        ends: list[Floats | None] = [None, None]
+        low, high = None, None
         if (
             self.low is not None
             and other.low is not None
             and self.high is not None
             and other.high is not None
         ):
-            ends = [np.minimum(self.low, other.low), np.maximum(self.high, other.high)]
-        return Moments(self.columns, n, mean, scatter, *ends)
+            low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        third = None
+        if self.third is not None and other.third is not None:
+            mixed = np.multiply.outer((self.n * other.scatter - other.n * self.scatter) / n, gap)
+            third = self.third + other.third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 0, 1)
+            cube = np.multiply.outer(np.outer(gap, gap), gap)
+            third += cube * (self.n * other.n * (self.n - other.n) / n**2)
+        return Moments(self.columns, n, mean, scatter, low, high, third)
 
     @classmethod
     def of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
         """From values (n, k)."""
         if not len(values):
-            return cls(columns, 0, np.zeros(len(columns)), np.zeros((len(columns), len(columns))))
+            k = len(columns)
+            return cls(columns, 0, np.zeros(k), np.zeros((k, k)), third=np.zeros((k, k, k)))
         mean = values.mean(axis=0)
         centred = values - mean
-        ends = values.min(axis=0), values.max(axis=0)
-        return cls(columns, len(values), mean, centred.T @ centred, *ends)
+        low, high = values.min(axis=0), values.max(axis=0)
+        third = np.array([(centred * part[:, None]).T @ centred for part in centred.T])
+        third = third.reshape((len(columns),) * 3)
+        return cls(columns, len(values), mean, centred.T @ centred, low, high, third)
 
     def oddities(self) -> list[str]:
         """What looks wrong in a column of counts: values below 0, one unit that carries most of it, and only
@@ -142,6 +155,13 @@ class Moments:
         places = [self._place(name) for name in names]
         part = self.scatter[np.ix_(places, places)]
         return part / (self.n - 1) if self.n > 1 else np.full_like(part, np.nan)
+
+    def cubes(self, weights: Floats, names: Sequence[str]) -> float:
+        """Sum of the third powers of the deviations of a weighted sum of `names`; 0 where unknown."""
+        if self.third is None:
+            return 0.0
+        places = [self._place(name) for name in names]
+        return float(np.einsum("ijk,i,j,k", self.third[np.ix_(places, places, places)], *[weights] * 3))
 
     def mean_of(self, name: str) -> float:
         """The mean of one column."""

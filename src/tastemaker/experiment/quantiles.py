@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tastemaker.experiment.effects import Effect, Kind, compared, effect, no_effect
-from tastemaker.experiment.moments import Floats, Metric, Moments, batches_of, column_of, numbers_of
+from tastemaker.experiment.effects import Effect, Kind, compared, effect, no_effect, ratio_error
+from tastemaker.experiment.moments import Floats, Ints, Metric, Moments, batches_of, column_of, numbers_of
 
 Open = Callable[[Iterable[str]], Any]
 _SMOOTH = "values are continuous around the quantile, and units are independent"
 _EDGE = 1.959963984540054  # how far around a quantile its density is measured, in standard errors
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values (n,) of a column in one arm, and the number of the cluster each belongs to."""
+
+    value: Floats
+    cluster: Ints | None = None
 
 
 def effect_of_rows(
@@ -25,44 +33,60 @@ def effect_of_rows(
     quantile.
     """
     if metric.quantile:
-        return quantile_effect(treatment[:, 0], control[:, 0], metric, kind, alpha)
+        return quantile_effect(Values(treatment[:, 0]), Values(control[:, 0]), metric, kind, alpha)
     t, c = (Moments.of(metric.columns, rows) for rows in (treatment, control))
     return effect(t, c, metric, kind, alpha=alpha)
 
 
 def quantile_effect(
-    treatment: Floats, control: Floats, metric: Metric, kind: Kind = "relative", alpha: float = 0.05
+    treatment: Values, control: Values, metric: Metric, kind: Kind = "relative", alpha: float = 0.05
 ) -> Effect:
-    """Effect on the metric's quantile, from the values (n,) of two arms; refused where ties hide its
-    precision.
+    """Effect on the metric's quantile, from the values of two arms; refused where ties hide its precision.
 
-    Source: standard error by Woodruff, JASA 1952: the order statistics two standard errors of the rank away.
+    Source: standard error by Woodruff, JASA 1952: the order statistics two standard errors of the rank away;
+    with clusters the rank's error is that of a ratio of their totals (Francisco and Fuller, Annals of
+    Statistics 1991).
     """
-    arms = []
-    for name, values in (("treatment", treatment), ("control", control)):
-        if len(values) < 2:
-            why = f"too few units: the {name} arm has {len(values)} units; at least 2 are needed"
-            return no_effect(metric.name, why, kind, len(treatment) + len(control), better=metric.better)
-        value, se = _quantile(values, metric.quantile)
+    arms, sizes = [], [_units(part) for part in (treatment, control)]
+    for name, part, units in (("treatment", treatment, sizes[0]), ("control", control, sizes[1])):
+        if units < 2:
+            why = f"too few units: the {name} arm has {units} units; at least 2 are needed"
+            return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
+        value, se, effective = _quantile(part, metric.quantile)
         if se == 0:
             why = (
                 f"around its quantile {metric.quantile:g} every value of the {name} arm is {value:g}: ties"
                 " hide"
             )
             why += " how sure it is; read a mean, or another quantile"
-            return no_effect(metric.name, why, kind, len(treatment) + len(control), better=metric.better)
-        arms.append((len(values), value, se**2))
+            return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
+        arms.append((units, value, se**2, effective))
     return compared(metric, arms, kind, alpha, _SMOOTH)
 
 
-def _quantile(values: Floats, at: float) -> tuple[float, float]:
-    """A quantile and its standard error; infinite where the sample is too small to bracket it."""
-    n, ordered = len(values), np.sort(values)
-    width = _EDGE * math.sqrt(n * at * (1 - at))
+def _units(part: Values) -> int:
+    return len(part.value) if part.cluster is None else len(np.unique(part.cluster))
+
+
+def _quantile(part: Values, at: float) -> tuple[float, float, float]:
+    """A quantile, its standard error (infinite where the sample is too small to bracket it), and the units it
+    counts as.
+    """
+    n, ordered = len(part.value), np.sort(part.value)
+    value, effective, error = float(np.quantile(ordered, at)), float(n), math.sqrt(n * at * (1 - at))
+    if part.cluster is not None:
+        code = np.unique(part.cluster, return_inverse=True)[1]
+        below = np.asarray(part.value <= value, np.float64)
+        totals = Moments.of(
+            ("below", "units"), np.column_stack([np.bincount(code, below), np.bincount(code)])
+        )
+        error, effective = ratio_error(totals, Metric("below", denominator="units"))
+        error *= n
+    width = _EDGE * error
     low, high = math.floor(n * at - width), math.ceil(n * at + width)
     if low < 0 or high > n - 1:
-        return float(np.quantile(ordered, at)), math.inf
-    return float(np.quantile(ordered, at)), float(ordered[high] - ordered[low]) / (2 * _EDGE)
+        return value, math.inf, effective
+    return value, float(ordered[high] - ordered[low]) / (2 * _EDGE), effective
 
 
 def without_outliers(open_table: Open, metrics: Sequence[Metric]) -> tuple[Open, tuple[Metric, ...]]:
@@ -107,12 +131,17 @@ def without_outliers(open_table: Open, metrics: Sequence[Metric]) -> tuple[Open,
     return opened, tuple(changed)
 
 
-def columns_by_arm(open_table: Open, names: Sequence[str], arm: str) -> dict[str, Floats]:
-    """The values (n, columns) of each arm, in memory."""
-    parts: dict[str, list[Floats]] = {}
-    for batch in batches_of(open_table([arm, *names])):
-        rows = np.column_stack([numbers_of(batch, name) for name in names])
-        arms = np.asarray(column_of(batch, arm).to_pylist(), dtype=object)
-        for name in dict.fromkeys(arms):
-            parts.setdefault(str(name), []).append(rows[arms == name])
-    return {name: np.concatenate(rows) for name, rows in parts.items()}
+def values_by_arm(open_table: Open, name: str, arm: str, cluster: str) -> dict[str, Values]:
+    """The values of a column in each arm, in memory, with their clusters where these were assigned."""
+    parts: dict[str, list[tuple[Floats, Ints]]] = {}
+    numbers: dict[Any, int] = {}
+    for batch in batches_of(open_table(list(filter(None, [arm, name, cluster])))):
+        rows, arms = numbers_of(batch, name), np.asarray(column_of(batch, arm).to_pylist(), dtype=object)
+        names = column_of(batch, cluster).to_pylist() if cluster else [0] * len(rows)
+        codes = np.array([numbers.setdefault(item, len(numbers)) for item in names], dtype=np.int64)
+        for group in dict.fromkeys(arms):
+            parts.setdefault(str(group), []).append((rows[arms == group], codes[arms == group]))
+    whole = {
+        group: [np.concatenate(part) for part in zip(*rows, strict=True)] for group, rows in parts.items()
+    }
+    return {group: Values(value, code if cluster else None) for group, (value, code) in whole.items()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.experiment.effects import Effect
+from tastemaker.experiment.effects import Effect, upper_tail
 
 Floats = npt.NDArray[np.float64]
 FIRST_LOOK = 500
@@ -101,7 +101,7 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
                 " cumulated"
             )
         before = effect.n
-        reason = effect.reason
+        reason = "" if effect.empty is not None else effect.reason
         if not reason and effect.smallest < n_min:
             reason = f"{effect.smallest} units in the smaller arm; the first look needs {n_min}"
         if reason:
@@ -114,10 +114,22 @@ def watch(looks: Sequence[Effect], planned: int, alpha: float = 0.05, n_min: int
             else (contrast.treatment - contrast.control, contrast.variance())
         )
         now = confidence_sequence(gap, variance, effect.n, planned, alpha)
-        ends = effect.limits(float(now.half_width) / math.sqrt(variance))
+        edge, value = float(now.half_width) / math.sqrt(variance), effect.value
+        if effect.empty is not None:  # a lift of -100 %, or without end
+            value = -1.0 if effect.empty.treatment else math.inf
+            ends = effect.empty.bounds(upper_tail(edge, math.inf))
+        else:
+            ends = _even(effect, edge)
         low, high, p = max(low, ends[0]), min(high, ends[1]), min(p, float(now.p))
         clash = (
             "" if low <= high else "the looks contradict each other: the effect drifts, or assignment broke"
         )
-        results.append(Look(effect.n, effect.value, low, high, p, effect.low, effect.high, clash))
+        results.append(Look(effect.n, value, low, high, p, effect.low, effect.high, clash))
     return results
+
+
+def _even(effect: Effect, edge: float) -> tuple[float, float]:
+    """The interval of `edge` standard errors to both sides."""
+    if effect.contrast is None:
+        return effect.limits(edge)
+    return replace(effect, contrast=replace(effect.contrast, skew=0.0)).limits(edge)

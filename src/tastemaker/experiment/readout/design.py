@@ -121,8 +121,6 @@ def design_of(given: Any) -> Design:
     check_shares(shares)
     control, treatments = _arms(given, shares, texts.pop("control", "control"))
     metrics = _metrics(_table(given, "metrics"), (*plan.primary, *plan.guardrails, *plan.exploratory))
-    if texts.get("cluster") and any(metric.quantile for metric in metrics):
-        raise InputError("a quantile is not read from clusters: leave out `cluster` or the metric's quantile")
     if texts.get("kind", "relative") not in ("relative", "absolute"):
         raise InputError(f"kind is '{texts['kind']}'; say relative or absolute")
     name = texts.pop("id", "")

@@ -25,7 +25,7 @@ from tastemaker.experiment.moments import (
     moments,
     numbers_of,
 )
-from tastemaker.experiment.quantiles import Open, columns_by_arm, effect_of_rows, without_outliers
+from tastemaker.experiment.quantiles import Open, quantile_effect, values_by_arm, without_outliers
 from tastemaker.experiment.readout.days import cumulated
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.sequential import Look, watch
@@ -120,6 +120,7 @@ def measured(
 ) -> dict[Any, Moments]:
     """Moments of the metrics by arm (part: by part and arm), of clusters where these were assigned."""
     if design.cluster:
+        metrics = [metric for metric in metrics if not metric.quantile]  # read from the rows themselves
         table = cluster_totals(table, design.cluster, metrics, design.arm, part)
         metrics = [clustered(metric) for metric in metrics]
     return moments(table, metrics, design.arm, part, report)
@@ -197,9 +198,9 @@ def _effects(
     out = []
     for metric in metrics:
         if metric.quantile:
-            values = columns_by_arm(opened, metric.columns, design.arm)
+            values = values_by_arm(opened, metric.columns[0], design.arm, design.cluster)
             pair = values[arm], values[design.control]
-            item = effect_of_rows(*pair, metric, design.kind, design.plan.alpha)
+            item = quantile_effect(*pair, metric, design.kind, design.plan.alpha)
         else:
             item = _effect(read[arm], read[design.control], metric, design)
         out.append(_named(item, design, arm))

@@ -111,9 +111,10 @@ def _trials(table: Path, design: Design, runs: int, seed: int, report: Report) -
         with in_file(table):
             names = tuple(dict.fromkeys(filter(None, (design.arm, design.cluster, *metric.columns))))
             rows = pa.Table.from_batches(list(batches_of(opened(names))))
-            if design.cluster:
+            if design.cluster and not metric.quantile:
                 rows, metric = cluster_totals(rows, design.cluster, [metric], design.arm), clustered(metric)
-            yield aa_test(rows, metric, seed, runs, design.plan.alpha, share)
+            whole = design.cluster if metric.quantile else ""
+            yield aa_test(rows, metric, seed, runs, design.plan.alpha, share, whole)
         report("A/A trials", place + 1, len(metrics), metric.name)
 
 
