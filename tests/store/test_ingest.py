@@ -428,7 +428,7 @@ def test_text_of_parquet_that_is_not_utf8(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("model.pkl", b"\x80\x04.", "format is not read"),
-        ("a.xlsx", b"PK", "format is not read"),
+        ("a.xlsx", b"PK\x03\x04\x14\x00", "format is not read"),
         ("a.parquet", b"PAR1 but not really", "cannot be read"),
         ("a.csv.gz", b"not gzip at all", "cannot be read"),
         ("a.csv", b"", "first line is empty"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,10 @@ def _name_blanks(column: pa.ChunkedArray, name: str, path: Path) -> None:
             _log.warning("%s: column '%s': %s; they are read without", path, name, text)
 
 
-def read_source(path: Path, encoding: str | None = None) -> Source:
+def read_source(path: Path, encoding: str | None = None, numbers: Collection[str] = ()) -> Source:
     """As `read_any`, but rows that cannot be read are listed in `unreadable`, and cells that
-    are not UTF-8 in `damaged`. encoding: of a text file,
-    instead of a guess.
+    are not UTF-8 in `damaged`. encoding: of a text file, instead of a guess. numbers: columns by their place,
+    of a text file whose first line is data.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def read_source(path: Path, encoding: str | None = None) -> Source:
         return _joined([_read_file(file) for file in paths])
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path")
-    return _read_file(path, encoding)
+    return _read_file(path, encoding, numbers)
 
 
 def as_source(table: pa.Table, name: str) -> Source:
@@ -194,18 +194,20 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     return table if schema is None else schemas.check(table, schema, str(path))
 
 
-def _read_file(path: Path, encoding: str | None = None) -> Source:
+def _read_file(path: Path, encoding: str | None = None, numbers: Collection[str] = ()) -> Source:
     name = path.name.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
-    if suffix not in _CSV + _JSON + _PARQUET or (name.endswith(".gz") and suffix in _PARQUET):
-        legal = ", ".join(_CSV + _JSON + _PARQUET)
-        raise InputError(
-            f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines ({legal})"
-        )
     try:
-        if suffix in _PARQUET:
+        named = dict.fromkeys(_CSV, "csv") | dict.fromkeys(_JSON, "json") | dict.fromkeys(_PARQUET, "parquet")
+        kind = named.get(suffix) or text.sniffed(path)
+        if kind == "parquet" and not name.endswith(".gz"):
             return _read_parquet(path)
-        found = (text.read_csv if suffix in _CSV else text.read_json)(path, encoding)
+        if kind not in ("csv", "json"):
+            raise InputError(
+                f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines"
+                f" ({', '.join(_CSV + _JSON + _PARQUET)})"
+            )
+        found = text.read_json(path, encoding) if kind == "json" else text.read_csv(path, encoding, numbers)
     except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeError) as error:
         raise InputError(f"{path}: cannot be read ({_line(error)}); export the table again") from None
     refused = [Refusal(str(path), *row) for row in found.refused]

@@ -8,12 +8,14 @@ it.
 
 from __future__ import annotations
 
+import ast
 import codecs
 import csv
 import gzip
 import json
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,15 +56,22 @@ class Text:
     notes: list[str] = field(default_factory=list)
 
 
-def read_csv(path: Path, encoding: str | None = None) -> Text:
-    """A table with a header line and one delimiter; every cell text, an empty one null.
+def read_csv(path: Path, encoding: str | None = None, numbers: Collection[str] = ()) -> Text:
+    """A table with a header line and one delimiter; every cell text, an empty one null. numbers: names of
+    columns by their place ("1" is the first), of a table whose first line is data.
 
     Raises InputError when it is beyond the budgets, has no header, or names a column twice.
     """
     data, about = _bytes(path)
     data, notes = _as_utf8(data, path, encoding, about)
     data, double = _double_colons(data)
+    data, skipped = _without_preamble(data)
+    if skipped:
+        notes.append(f"what stands before the header was left out ({skipped} line{'s' * (skipped > 1)})")
     names, delimiter, start = _header(data, path)
+    if numbers and not set(numbers) <= set(names):
+        names, start = [str(place) for place in range(1, len(names) + 1)], 0
+        notes.append("the first line was read as data, as columns were given by number")
     about |= {"format": "csv", "delimiter": "::" if double else delimiter}
     kinds: dict[str, str] = {}
     typed = [_TYPED.match(name) for name in names]
@@ -104,6 +113,24 @@ def read_csv(path: Path, encoding: str | None = None) -> Text:
             place = table.column_names.index(name)
             table = table.set_column(place, name, pa.compute.split_pattern(table[name], " "))
     return Text(table, rows, refused, about, notes)
+
+
+def sniffed(path: Path) -> str:
+    """What a file without a telling name holds by its first bytes: "csv", "json", "parquet", "arrow", or ""
+    where it is no table that is read.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    if head.startswith(b"\x1f\x8b"):
+        with gzip.open(path) as stream:
+            head = stream.read(1 << 16)
+    for mark, kind in ((b"PAR1", "parquet"), (b"ARROW1", "arrow")):
+        if head.startswith(mark):
+            return kind
+    control = np.frombuffer(head, np.uint8)
+    if _marked(head) is None and ((control < 9) | ((control > 13) & (control < 27))).any():
+        return ""
+    return "json" if head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")[:1] in (b"{", b"[") else "csv"
 
 
 def read_json(path: Path, encoding: str | None = None) -> Text:
@@ -253,8 +280,25 @@ def _header(data: bytes, path: Path) -> tuple[list[str], str, int]:
 
 def headless(names: list[str]) -> str:
     """What to say where the names of the columns are numbers and times: the first line is no header."""
-    data = names and all(re.fullmatch(r"[-\d.:/TZ ]+", name) for name in names)
-    return "; its first line is data: add a line that names the columns" if data else ""
+    if not any(re.fullmatch(r"[-\d.:/TZ ]+", name) for name in names):
+        return ""
+    return "; if its first line is data, say which column is which by number, as in --column user_id=1"
+
+
+def _without_preamble(data: bytes) -> tuple[bytes, int]:
+    """The text without what stands before its header, and how many lines that was: the `sep=;` of
+    spreadsheets, and comments behind # (the last of them is the header where the row after it holds numbers
+    and as many cells).
+    """
+    lines = data[:_LONGEST_HEADER].splitlines(keepends=True)
+    count = int(bool(lines) and re.fullmatch(rb'"?sep=.?"?\s*', lines[0], re.I) is not None)
+    while count + 1 < len(lines) and lines[count].startswith(b"#"):
+        cells = [re.split(rb"[,\t;|]", line.strip()) for line in lines[count : count + 2]]
+        numbers = any(re.fullmatch(rb"[-\d.:/TZ ]+", cell) for cell in cells[1])
+        if numbers and len(cells[0]) == len(cells[1]) > 1:
+            break
+        count += 1
+    return data[sum(map(len, lines[:count])) :], count
 
 
 def _double_colons(data: bytes) -> tuple[bytes, bool]:
@@ -343,7 +387,7 @@ def _object(line: bytes) -> dict[str, Any] | str:
     if len(line) > LONGEST:
         return f"longer than {LONGEST >> 20} MiB; shorten it"
     try:
-        record = json.loads(line.decode(errors="surrogateescape"))
+        record = _record(line.decode(errors="surrogateescape"))
         if not isinstance(record, dict):
             raise ValueError("not an object")
         if b"\\u" in line:  # a lone surrogate is no text; a byte that is not UTF-8 costs its cell alone
@@ -352,6 +396,21 @@ def _object(line: bytes) -> dict[str, Any] | str:
     except (ValueError, RecursionError) as error:
         return f"not one JSON object in UTF-8 on one line ({' '.join(str(error).split())[:200]})"
     return record
+
+
+def _record(line: str) -> Any:
+    """What a line of JSON says, or one of Python text, as the reviews of Amazon were first given."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        if not re.match(r"\s*\{\s*u?'", line):
+            raise
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of invalid escapes in Python text
+                return ast.literal_eval(line.strip())
+        except (SyntaxError, TypeError, MemoryError) as error:
+            raise ValueError(str(error)) from None
 
 
 def _column(values: list[Any]) -> pa.Array:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import polars as pl
-
 _ITEM = (
     "item",
     "asin",
@@ -80,6 +78,7 @@ _TIMES = (
     "event_timestamp",
 )
 RATINGS = ("rating", "stars", "score", "overall", "star_rating", "user_rating", "review_score", "ratings")
+_RATED = ("rating", "ratings")  # how the names of such columns end (Book-Rating)
 SHARES = (
     "watch_ratio",
     "play_ratio",
@@ -117,6 +116,8 @@ INTERACTION_NAMES: Mapping[str, tuple[str, ...]] = {
         "action",
         "action_type",
         "behavior",
+        "behavior_name",
+        "behaviour_name",
         "behaviour",
         "behavior_type",
         "behaviour_type",
@@ -138,12 +139,14 @@ def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> 
     Case, spaces, hyphens and underscores do not matter (`movieId` is `movie_id`); our own name comes before
     its aliases, and a column that bears one part's own name plays no other.
     """
-    squeezed = {_squeeze(name): name for name in reversed(list(present))}
-    own = {_squeeze(ours): ours for ours in legal}
+    theirs = {squeezed(name): name for name in reversed(list(present))}
+    own = {squeezed(ours): ours for ours in legal}
     result: dict[str, list[str]] = {}
     for ours, aliases in legal.items():
-        names = [_squeeze(alias) for alias in (ours, *aliases)]
-        fit = [squeezed[name] for name in names if name in squeezed and own.get(name, ours) == ours]
+        names = [squeezed(alias) for alias in (ours, *aliases)]
+        if ours == "value":
+            names += [name for name in theirs if name.endswith(_RATED)]
+        fit = [theirs[name] for name in names if name in theirs and own.get(name, ours) == ours]
         if fit:
             result[ours] = list(dict.fromkeys(fit))
     return result
@@ -151,36 +154,15 @@ def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> 
 
 def is_rating(column: str) -> bool:
     """Whether a column of this name holds ratings, rather than counts or shares."""
-    return _squeeze(column) in {_squeeze(name) for name in RATINGS}
+    name = squeezed(column)
+    return name.endswith(_RATED) or name in {squeezed(alias) for alias in RATINGS}
 
 
 def is_share(column: str) -> bool:
     """Whether a column of this name holds how much of an item was played, as a share or in percent."""
-    return _squeeze(column) in {_squeeze(name) for name in SHARES}
+    return squeezed(column) in {squeezed(name) for name in SHARES}
 
 
-def matched(ids: pl.Series, known: pl.Series) -> pl.Series:
-    """The ids, those that were floats once (12.0 for 12, or the other way round) as `known` has them; others
-    stay.
-    """
-    ids = ids.rename("id")
-    if ids.is_in(known.implode()).fill_null(False).all():
-        return ids
-    distinct = ids.unique().drop_nulls()
-    other = distinct.filter(~distinct.is_in(known.implode()))
-    bare = other.str.replace(r"\.0+$", "")
-    forms = pl.DataFrame({"id": other, "bare": bare, "dotted": bare + ".0"})
-    forms = forms.filter(forms["id"].str.contains(r"^-?\d+(\.0+)?$")).with_columns(
-        form=pl.when(pl.col("bare").is_in(known.implode()))
-        .then("bare")
-        .when(pl.col("dotted").is_in(known.implode()))
-        .then("dotted")
-    )
-    forms = forms.drop_nulls("form")
-    if forms.is_empty():
-        return ids
-    return ids.replace(forms["id"], forms["form"])
-
-
-def _squeeze(name: str) -> str:
+def squeezed(name: str) -> str:
+    """A column's name without case, spaces, hyphens and underscores."""
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")

@@ -115,7 +115,7 @@ def _tables(
         return folder, True
     own = {name for name, path in paths.items() if _own(workspace, path)}
     sources = {
-        name: read_source(path, None if name in own else settings.encoding)
+        name: read_source(path, *((None,) if name in own else (settings.encoding, settings.numbers(name))))
         for name, path in paths.items()
         if path is not None
     }

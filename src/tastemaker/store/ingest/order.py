@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
+from tastemaker.schema import values
 from tastemaker.store.ingest.rows import Rows
 
 MANY_TIES = 0.05  # share of events that tie in time beyond which the order of the file decides nothing
-_PAIRS, _SORTED = (
-    20,
-    0.95,
-)  # neighbours of one moment, and the share of them in order of their ids, that look sorted
-
-
-def share(mask: pl.Series) -> float:
-    """The share of rows where `mask` holds; 0 of none."""
-    return int(mask.fill_null(False).sum()) / len(mask) if len(mask) else 0.0
+# neighbours of one moment, and the share of them in order of their ids, that look sorted
+_PAIRS, _SORTED = 20, 0.95
+_EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
 
 
 def span(times: pl.Series) -> tuple[datetime, datetime] | None:
@@ -151,3 +147,50 @@ def _pair_keys(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
         keys *= np.uint64(0xBF58476D1CE4E5B9)
     keys ^= keys >> np.uint64(27)
     return (keys >> np.uint64(2)).astype(np.int64)
+
+
+def describe_times(rows: Rows, kept: pl.DataFrame) -> None:
+    """Write down repeats, doubled rows, and the unit of the times."""
+    understood, n = rows.understood, len(kept)
+    users, items = codes(kept["user_id"]), codes(kept["item_id"])
+    pairs = users * (int(items.max(initial=0)) + 1) + items
+    understood["repeats"] = round(1 - pl.Series(pairs).n_unique() / n, 4) if n else 0.0
+    understood["doubled"] = 0
+    if "timestamp" not in rows.names:
+        return
+    again = pl.Series(pairs).is_duplicated()
+    twice = kept.filter(again)
+    about = [
+        codes(twice["kind"].fill_null("")),
+        twice["value"].fill_null(-1e300).to_numpy(),
+        twice["timestamp"].to_physical().fill_null(-1).to_numpy(),
+        pairs[again.to_numpy()],
+    ]
+    sort = np.lexsort(about)
+    understood["doubled"] = doubled = int(np.all([np.diff(key[sort]) == 0 for key in about], axis=0).sum())
+    if doubled:
+        rows.notes.append(
+            f"{doubled:,} rows say what another says (person, item, time, kind, value); they were kept"
+        )
+    understood["times"]["unit"] = unit = _unit(rows.source.table.column(rows.names["timestamp"]))
+    times = span(kept["timestamp"])
+    if times is not None and (times[0] < _EARLY or times[1] > datetime.now(UTC) + _LATE):
+        rows.notes.append(
+            f"times run from {times[0]:%Y-%m-%d} to {times[1]:%Y-%m-%d}: check the unit of"
+            f" '{rows.names['timestamp']}', which was read as {unit}"
+        )
+
+
+def _unit(column: pa.ChunkedArray) -> str:
+    """How the times of a column are written."""
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        return "dates" if pa.types.is_date(kind) else "timestamps"
+    numbers, wrong = values.as_number(column, "timestamp")
+    filled = numbers.drop_nulls()
+    if len(filled) <= int(wrong.sum()):
+        return values.day_order(values.as_text(column, "timestamp")) or "ISO 8601 text"
+    size = float(np.median(filled.abs().to_numpy()))
+    units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
+    unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
+    return unit if not wrong.any() else f"{unit}, and ISO 8601 text"

@@ -15,11 +15,11 @@ import polars as pl
 import pyarrow as pa
 
 import tastemaker.store.ingest.columns as cols
+import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, values
 from tastemaker.store.ingest.words import as_prose, as_words
 from tastemaker.store.tables import NOT_UTF8, Refusal, Source
-from tastemaker.store.text import headless
 
 _SAMPLE = 20_000  # rows that tell whether a column can be read as a part
 _NOBODY = "a word that stands for nothing (such as NULL, \\N, None, nan), not an id; rename it if it is one"
@@ -49,6 +49,18 @@ class IngestSettings:
         if self.scale is not None:
             object.__setattr__(self, "scale", (float(self.scale[0]), float(self.scale[1])))
             EventRules(scale=(self.scale[0], self.scale[1]))
+
+    def numbers(self, table: str) -> set[str]:
+        """Columns that are named by their place, in a file without a header: those of parts of events are in
+        the file of events, unless the table is named too.
+        """
+        result = set()
+        for part, column in self.columns.items():
+            own, _, name = part.rpartition(".")
+            own = own or ("interactions" if name in cols.INTERACTION_NAMES else "items")
+            if own == table and column.isdigit():
+                result.add(column)
+        return result
 
     def column(self, table: str, part: str) -> str | None:
         """The column that the user named for a part of one of the tables."""
@@ -109,7 +121,8 @@ def _counted(table: pa.Table) -> list[dict[str, Any]]:
 class Rows:
     """The rows of a source under examination; the first reason to refuse a row is the one that is kept.
 
-    table: "items" or "interactions", as `IngestSettings.columns` names it.
+    table: "items" or "interactions", as `IngestSettings.columns` names it. known: the ids of the catalogue,
+    where there is one.
     """
 
     def __init__(
@@ -119,6 +132,7 @@ class Rows:
         names: Mapping[str, tuple[str, ...]],
         needed: tuple[str, ...],
         settings: IngestSettings,
+        known: pl.Series | None = None,
     ) -> None:
         self.source, self.table, self.n, self.settings = source, table, source.table.num_rows, settings
         self.notes: list[str] = list(source.notes)
@@ -131,11 +145,15 @@ class Rows:
             elif given is not None and given in present:
                 self.candidates[part] = [given]
         self._prefer_filled()
+        for part in needed:
+            if not self.candidates.get(part):
+                self._guess(part, known)
         self.names: dict[str, str] = {}
         for part, fit in self.candidates.items():
             free = [column for column in fit if column not in self.names.values()]
             if free:
                 self.names[part] = free[0]
+        self.flag: dict[str, str | None] = {}  # of a column of yes and no: the kind that each word stands for
         self.code = np.zeros(self.n, dtype=np.int64)
         self.reasons: list[tuple[str, str]] = [("", "")]
         self.emptied: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
@@ -148,8 +166,23 @@ class Rows:
                 accepted = ", ".join((name, *names[name][:4]))
                 raise InputError(
                     f"{source.name}: no column for '{name}' (any of {accepted}, ... would do, or say which"
-                    f" with --column {name}=COLUMN); the table has {have}{headless(present)}"
+                    f" with --column {name}=COLUMN); the table has {have}"
+                    f"{guesses.shape(source, known)}"
                 )
+
+    def _guess(self, part: str, known: pl.Series | None) -> None:
+        """Take a column of another name for a part that is needed, by what its name or its cells say."""
+        people = guesses.likely_people(self.source) if part == "user_id" else None
+        items = guesses.likely_items(self.source, known) if part == "item_id" else None
+        if people is not None:
+            self.candidates[part] = [people]
+            self.notes.append(f"no column is called {part} or the like: '{people}' was taken, by its name")
+        elif items is not None:
+            self.candidates[part] = [items[0]]
+            why = (
+                "each of its cells stands once" if known is None else f"{items[1]:.0%} of it are ids of items"
+            )
+            self.notes.append(f"no column is called {part} or the like: '{items[0]}' was taken, as {why}")
 
     def _prefer_filled(self) -> None:
         """Of several columns that could play a part, those that hold nothing come last; an order of events

@@ -4,7 +4,6 @@ order.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,12 @@ import pyarrow as pa
 
 import tastemaker.schema as schema
 import tastemaker.store.ingest.columns as cols
+import tastemaker.store.ingest.guesses as guesses
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_named, values
 from tastemaker.stats.random import hashed_order
-from tastemaker.store.ingest.order import codes, ordered, ranks, share, span
+from tastemaker.store.ingest.guesses import share
+from tastemaker.store.ingest.order import describe_times, ordered, ranks
 from tastemaker.store.ingest.rows import IngestSettings, Report, Rows
 from tastemaker.store.ingest.words import merged
 from tastemaker.store.tables import Source, as_source
@@ -26,8 +27,8 @@ MOST_ITEMS = 2_000_000
 # Scales that ratings usually have; the first that holds all of them is taken.
 SCALES = ((0, 1), (-1, 1), (1, 5), (0.5, 5), (0, 5), (-5, 5), (1, 7), (1, 10), (0, 10), (-10, 10), (0, 100))
 _VAGUE = frozenset(("type", "feedback", "reaction", "interaction"))  # names that other things bear too
+_MANY = 20  # zeros among ratings, from which they can mean "not given"
 _PROSE = 50  # distinct cells beyond which a column without a known kind is text
-_EARLY, _LATE = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=2)
 
 
 def ingest_items(
@@ -105,13 +106,16 @@ def ingest_interactions(
         when user or item ids have no column, or, in strict mode, for the first refused row.
     """
     settings = settings or IngestSettings()
+    known = None if items is None else pl.Series(items["item_id"].to_pylist(), dtype=pl.String)
     rows = Rows(
-        _source(table, source), "interactions", cols.INTERACTION_NAMES, ("user_id", "item_id"), settings
+        _source(table, source),
+        "interactions",
+        cols.INTERACTION_NAMES,
+        ("user_id", "item_id"),
+        settings,
+        known,
     )
-    shares: dict[str, float] = {}
-    if items is not None:
-        known = pl.Series(items["item_id"].to_pylist(), dtype=pl.String)
-        shares = _shares(rows, known)
+    shares = {} if known is None else _shares(rows, known)
     for part, read in (
         ("position", values.as_whole),
         ("timestamp", values.as_time),
@@ -122,14 +126,13 @@ def ingest_interactions(
     frame = pl.DataFrame({"user_id": rows.identity("user_id"), "item_id": rows.identity("item_id")})
     nobody = frame["user_id"] == schema.ANONYMOUS
     rows.refuse(nobody, "user_id", "stands for whoever gives no id; choose another id")
-    if items is not None:
-        frame = frame.with_columns(item_id=cols.matched(frame["item_id"], known))
+    if known is not None:
+        frame = frame.with_columns(item_id=_as_known(rows, frame["item_id"], known))
         rows.refuse(
             ~frame["item_id"].is_in(known.implode()),
             "item_id",
             "not among the items; add it to them or remove the row",
         )
-        _suggest(rows, shares, known)
     frame = frame.with_columns(
         timestamp=rows.time("timestamp", needed="position" not in rows.names),
         value=rows.number("value"),
@@ -143,7 +146,7 @@ def ingest_interactions(
     rows.understood["unused"] = _unused(rows)
     kept = frame.filter(pl.Series(rows.good))
     _describe_kinds(rows, kept, rules)
-    _describe_times(rows, kept)
+    describe_times(rows, kept)
     report = rows.report()
     if "position" in rows.names:
         kept = kept.sort("user_id", "position", maintain_order=True)
@@ -156,21 +159,24 @@ def ingest_interactions(
 
 def best_id_columns(items: Source, interactions: Source, settings: IngestSettings) -> IngestSettings:
     """The settings with the item file's id column that matches most events, where several could be it."""
+    both = [name for name in items.table.column_names if name in interactions.table.column_names]
     fit = cols.candidates(items.table.column_names, cols.ITEM_NAMES).get("item_id", [])
     theirs = cols.candidates(interactions.table.column_names, cols.INTERACTION_NAMES).get("item_id", [])
+    aliased = bool(fit)
+    fit, theirs = (list(dict.fromkeys((*names, *both))) for names in (fit, theirs))
     named = settings.column("interactions", "item_id")
     theirs = [named] if named is not None and named in interactions.table.column_names else theirs
-    if len(fit) < 2 or not theirs or settings.column("items", "item_id") is not None:
+    if not fit or not theirs or settings.column("items", "item_id") is not None:
         return settings
-    events = [_ids(interactions, column) for column in theirs]
+    events = [guesses.ids_of(interactions, column) for column in theirs]
     found = []
     for column in fit:
-        ids = _ids(items, column)
+        ids = guesses.ids_of(items, column)
         unique = ids.drop_nulls().n_unique() >= 0.9 * max(1, len(ids))
-        shares = [share(cols.matched(own, ids).is_in(ids.implode())) for own in events]
+        shares = [_share_known(own, ids) for own in events]
         found.append(max(shares) if unique else -1.0)
     best = int(np.argmax(found))
-    if best == 0 or found[best] <= found[0]:
+    if (found[best] < 0.5) if not aliased else (best == 0 or found[best] <= found[0]):
         return settings
     return _with_column(settings, "items.item_id", fit[best])
 
@@ -187,44 +193,43 @@ def _years(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     return values.as_time(column, name, years=True)
 
 
-def _ids(source: Source, column: str) -> pl.Series:
-    try:
-        return values.whole_again(values.as_text(source.table.column(column), column))
-    except InputError:
-        return pl.Series([None] * source.table.num_rows, dtype=pl.String)
-
-
 def _shares(rows: Rows, known: pl.Series) -> dict[str, float]:
     """Of each column that could hold item ids, the share of rows that are in the catalogue; the best is
-    taken.
+    taken, or, where none holds any, a column of another name that does.
     """
-    shares = {
-        column: share(cols.matched(ids, known).is_in(known.implode()))
-        for column in rows.candidates["item_id"]
-        if (ids := _ids(rows.source, column)) is not None
-    }
-    if rows.n:
-        rows.names["item_id"] = max(shares, key=lambda column: shares[column])
+    columns = rows.candidates["item_id"]
+    shares = {column: _share_known(guesses.ids_of(rows.source, column), known) for column in columns}
+    if not rows.n:
+        return shares
+    rows.names["item_id"] = best = max(shares, key=lambda column: shares[column])
+    other = guesses.likely_items(rows.source, known) if shares[best] < 0.5 else None
+    if other is None or other[0] in shares or other[1] <= 2 * shares[best]:
+        return shares
+    told = f"{other[1]:.0%} of column '{other[0]}' are ids of items, {shares[best]:.0%} of '{best}'"
+    if shares[best] or rows.settings.column(rows.table, "item_id") is not None:
+        rows.notes.append(f"{told}: if it is the item, give --column item_id={other[0]}")
+    else:
+        rows.notes.append(f"{told}: it was taken as item_id")
+        rows.names["item_id"] = other[0]
+        shares[other[0]] = other[1]
     return shares
 
 
-def _suggest(rows: Rows, shares: dict[str, float], known: pl.Series) -> None:
-    """Name a column of another name that holds more ids of the catalogue, where few of the chosen one's
-    do.
-    """
-    mine = shares.get(rows.names["item_id"], 0.0)
-    if mine >= 0.5 or not rows.n:
-        return
-    head = rows.source.table.slice(0, 10_000)
-    for column in head.column_names:
-        if column not in shares:
-            ids = _ids(Source(rows.source.files, head, rows.source.file_of, rows.source.rows, ()), column)
-            held = share(cols.matched(ids, known).is_in(known.implode()))
-            if held > max(2 * mine, 0.5):
-                rows.notes.append(
-                    f"{held:.0%} of column '{column}' are ids of items, {mine:.0%} of"
-                    f" '{rows.names['item_id']}': if it is the item, give --column item_id={column}"
-                )
+def _share_known(ids: pl.Series, known: pl.Series) -> float:
+    return share(guesses.matched(ids, known).is_in(known.implode()))
+
+
+def _as_known(rows: Rows, ids: pl.Series, known: pl.Series) -> pl.Series:
+    """Item ids as the catalogue writes them; what was made of others is noted."""
+    result = guesses.matched(ids, known)
+    changed = (result != ids).fill_null(False)
+    if changed.any():
+        at = int(changed.arg_max() or 0)
+        rows.notes.append(
+            f"{int(changed.sum()):,} ids in '{rows.names['item_id']}' are written otherwise among the items:"
+            f" '{ids[at]}' was read as '{result[at]}'"
+        )
+    return result
 
 
 def _roles(rows: Rows, shares: dict[str, float]) -> dict[str, dict[str, Any]]:
@@ -255,7 +260,7 @@ def _settle_kind(rows: Rows) -> None:
     given = rows.settings.column(rows.table, "kind")
     taken = {column for part, column in rows.names.items() if part != "kind"}
     fit = [column for column in rows.candidates.get("kind", ()) if column not in taken]
-    if not fit or given is not None:
+    if given is not None:
         return
     known: dict[str, float] = {}
     for column in fit:
@@ -279,26 +284,40 @@ def _settle_kind(rows: Rows) -> None:
     rows.names.pop("kind", None)
     if known:
         rows.names["kind"] = max(known, key=lambda column: known[column])
+    elif "value" not in rows.names:
+        _settle_flag(rows)
+
+
+def _settle_flag(rows: Rows) -> None:
+    """Where no column holds kinds or values, take one that says yes or no to a kind."""
+    free = {column: guesses.ids_of(rows.source, column) for column in _unused(rows)}
+    flag = guesses.flags(free)
+    if flag is not None:
+        rows.names["kind"], rows.flag = flag
+        told = ", ".join(f"'{word}' as {kind or 'wanted'}" for word, kind in rows.flag.items())
+        rows.notes.append(f"column '{flag[0]}' says yes or no: it was read as what people did, {told}")
 
 
 def _rated(rows: Rows, numbers: pl.Series) -> pl.Series:
-    """The values; percents of a play as shares, and without -1 where it is the one negative number of a
-    column of ratings beyond 1: it says that nothing was given.
+    """The values; percents of a play as shares; of ratings beyond 1 without a -1 that is the one negative
+    number, and without zeros far commoner than ones: they say that nothing was given.
     """
     name = rows.names.get("value", "")
     if cols.is_share(name) and "ratio" not in name.lower() and (numbers > 1.5).any():
         rows.notes.append(f"'{name}' holds percents: 100 was read as the whole")
         return numbers / 100
-    below = (numbers < 0).fill_null(False)
-    if rows.settings.scale or not cols.is_rating(name) or not below.any():
+    if rows.settings.scale or not cols.is_rating(name) or not (numbers > 1).any():
         return numbers
-    if not (numbers.filter(below) == -1).all() or not (numbers > 1).any():
-        return numbers
-    rows.notes.append(
-        f"{int(below.sum()):,} ratings in '{name}' are -1, all others at least 0: they were read as not"
-        " given; --scale LOW,HIGH says otherwise"
-    )
-    return numbers.set(below, None)
+    for value, least in ((-1, 0), (0, 1)):
+        empty = (numbers < least).fill_null(False)
+        often = value < 0 or empty.sum() > max(_MANY, len(numbers) / 4, 3 * int((numbers == 1).sum()))
+        if often and empty.any() and (numbers.filter(empty) == value).all():
+            rows.notes.append(
+                f"{int(empty.sum()):,} ratings in '{name}' are {value}, all others at least {least}: they"
+                " were read as not given; --scale LOW,HIGH says otherwise"
+            )
+            numbers = numbers.set(empty, None)
+    return numbers
 
 
 def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
@@ -310,10 +329,10 @@ def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
         kinds = kinds.set(rows.damaged("kind"), "(unreadable)")
     rows.understood["spellings"] = {}
     if "kind" in rows.names:
-        names: dict[str, str] = {}
+        names: dict[str, str | None] = {}
         for spelling, _ in kinds.drop_nulls().value_counts(sort=True).iter_rows():
             known = kind_named(spelling)
-            names[spelling] = spelling if known is None else known.name
+            names[spelling] = rows.flag.get(spelling, spelling if known is None else known.name)
             rows.understood["spellings"].setdefault(names[spelling], []).append(spelling)
         kinds = kinds.replace(names)
     settings = rows.settings
@@ -387,53 +406,6 @@ def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
         "scale": list(rules.scale),
         "wanted": None if rules.wanted is None else sorted(rules.wanted),
     }
-
-
-def _describe_times(rows: Rows, kept: pl.DataFrame) -> None:
-    """Write down repeats, doubled rows, and the unit of the times."""
-    understood, n = rows.understood, len(kept)
-    users, items = codes(kept["user_id"]), codes(kept["item_id"])
-    pairs = users * (int(items.max(initial=0)) + 1) + items
-    understood["repeats"] = round(1 - pl.Series(pairs).n_unique() / n, 4) if n else 0.0
-    understood["doubled"] = 0
-    if "timestamp" not in rows.names:
-        return
-    again = pl.Series(pairs).is_duplicated()
-    twice = kept.filter(again)
-    about = [
-        codes(twice["kind"].fill_null("")),
-        twice["value"].fill_null(-1e300).to_numpy(),
-        twice["timestamp"].to_physical().fill_null(-1).to_numpy(),
-        pairs[again.to_numpy()],
-    ]
-    sort = np.lexsort(about)
-    understood["doubled"] = doubled = int(np.all([np.diff(key[sort]) == 0 for key in about], axis=0).sum())
-    if doubled:
-        rows.notes.append(
-            f"{doubled:,} rows say what another says (person, item, time, kind, value); they were kept"
-        )
-    understood["times"]["unit"] = unit = _unit(rows.source.table.column(rows.names["timestamp"]))
-    times = span(kept["timestamp"])
-    if times is not None and (times[0] < _EARLY or times[1] > datetime.now(UTC) + _LATE):
-        rows.notes.append(
-            f"times run from {times[0]:%Y-%m-%d} to {times[1]:%Y-%m-%d}: check the unit of"
-            f" '{rows.names['timestamp']}', which was read as {unit}"
-        )
-
-
-def _unit(column: pa.ChunkedArray) -> str:
-    """How the times of a column are written."""
-    kind = column.type
-    if pa.types.is_temporal(kind):
-        return "dates" if pa.types.is_date(kind) else "timestamps"
-    numbers, wrong = values.as_number(column, "timestamp")
-    filled = numbers.drop_nulls()
-    if len(filled) <= int(wrong.sum()):
-        return values.day_order(values.as_text(column, "timestamp")) or "ISO 8601 text"
-    size = float(np.median(filled.abs().to_numpy()))
-    units = ((1e11, "seconds"), (1e14, "milliseconds"), (1e17, "microseconds"))
-    unit = next((name for limit, name in units if size < limit), "nanoseconds") + " since 1970"
-    return unit if not wrong.any() else f"{unit}, and ISO 8601 text"
 
 
 def _media(rows: Rows, name: str) -> pl.Series:
