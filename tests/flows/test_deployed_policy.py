@@ -21,8 +21,10 @@ from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.explore.policy import Pools
 from tastemaker.flows.explore.ledger_store import LedgerStore
+from tastemaker.flows.explore.live import AlarmSettings
 from tastemaker.flows.explore.runs import kept_policy, learnt_on
 from tastemaker.flows.explore.tables import Source, contexts, load
+from tastemaker.flows.watches import Watcher
 from tastemaker.serving.draw import Drawer, Rounds
 from tastemaker.serving.log import log
 from tastemaker.serving.query import Query, Slate
@@ -265,12 +267,20 @@ def test_an_alarm_gives_everything_back_to_pi0_at_once(shop: Shop) -> None:
     store, again = LedgerStore(shop.database), LedgerStore(shop.database).read()
     store.append(again, again.plus(next(entry for entry in again.entries if entry.kind == "deployed")))
     assert shop.run("ledger --hand-back")["serving"] is None
+    # So does a running server by itself, and says so until another policy is in force.
+    store.append(again, again.plus(next(entry for entry in again.entries if entry.kind == "deployed")))
+    settings = AlarmSettings(floor=0.95, reference=0.95)
+    watcher = Watcher(lambda: shop.service.workspace, settings=settings)
+    rung, later = watcher.round()[0], watcher.round()[0]
+    assert rung.alarm and later == rung and rung.text.endswith("all traffic goes back to pi0")
+    assert shop.run("ledger")["serving"] is None and shop.service.parts.drawer.in_force() is None
     policy = again.entries[-1].policy[:12]
     acts = [entry for entry in shop.service.keys.entries() if entry.action.startswith("policy")]
     assert [(entry.action, entry.detail) for entry in acts] == [
         ("policy deployed", f"{policy}, {PLANNED:,} rounds"),
         ("policy handed back", f"{policy}, at an alarm"),
         ("policy handed back", policy),
+        ("policy handed back", f"{policy}, at an alarm"),
     ]
     before = shop.service.keys.entries()
     shop.run("ledger")

@@ -31,6 +31,7 @@ from tastemaker.flows.retention.live.fit import export_surveys, fit_live, withdr
 from tastemaker.flows.retention.live.rewards import event_rewards
 from tastemaker.flows.retention.live.trial import export_trial
 from tastemaker.flows.stages.passes import passes
+from tastemaker.flows.watches import look_for_drift
 from tastemaker.serving.asking import Asker
 from tastemaker.serving.once import recommend_once
 from tastemaker.serving.query import Happened, Query, Slate
@@ -274,10 +275,15 @@ def test_the_live_proxy_is_watched_by_person_whatever_rule_ranks(proxied: Path, 
     assert code == 1 and "no answer since" in silent["reason"]
     service, clock = opened(root)
     gather(service, clock, 4, keys_matter, first=9000)  # after today: deployments bear the time of the day
+    looked = dict[str, int]()
+    quiet_look, again_look = (look_for_drift(service.workspace, looked) for _ in range(2))
+    assert quiet_look is not None and not quiet_look.alarm and again_look is None  # nothing came since
     code, same = drift(root)
     assert code == 0 and same["verdict"] == "supported" and same["settings"]["adjust"] == "constrained"
     assert same["settings"]["people"] <= USERS < same["settings"]["answers"]
     gather(service, clock, 4, lambda item, rng: 6 - (keys_matter(item, rng) or 3), first=9100)
+    rings = look_for_drift(service.workspace, looked)
+    assert rings is not None and rings.alarm and "slope" in rings.text and rings.subject == same["proxy"]
     code, turned = drift(root)
     assert code == 1 and turned["verdict"] == "not supported" and "slope" in turned["because"]
     again = fit_live(root, quiet, least=200, deploy=False)

@@ -22,7 +22,7 @@ from typing import Any
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.retrieve.typeahead import TypeAhead
 from tastemaker.schema import KINDS, EventRules
-from tastemaker.serving.query import Evidence, Happened, Move, Query, Row, Slate, Standing, Unknown
+from tastemaker.serving.query import Evidence, Happened, Measures, Move, Query, Row, Slate, Standing, Unknown
 from tastemaker.store.database import Key
 
 FILES = Path(mkdtemp(prefix="fake-media-"))
@@ -214,6 +214,16 @@ class FakeService:
 
     def writable(self) -> tuple[bool, str]:
         return True, ""
+
+    def measures(self) -> Measures:
+        events = Counter(event.kind for event in self.stored.values())
+        return Measures("d-000000000000", datetime(2026, 1, 1, tzinfo=UTC), 2, events)
+
+    def overview(self, name: str) -> dict[str, Any]:
+        return {"reason": f"nothing of {name} in a fake"}
+
+    def roll_back(self, serving: str) -> dict[str, Any]:
+        return {"deployment": {"name": "d-111111111111"}}
 
     def info(self) -> dict[str, Any]:
         tuneful = any(one["has_audio"] for one in self.catalogue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +14,18 @@ import chromium
 import pytest
 import uvicorn
 from server_fake import FakeService, goods, tunes
+from tests.conftest import tiny_interactions, tiny_items
 
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant
 from tastemaker.errors import InputError
+from tastemaker.flows.ingest import ingest_files
 from tastemaker.schema import KINDS
 from tastemaker.server import ServerSettings, address, bind, create_app
+from tastemaker.server.operator import LOAD, PARTS
 from tastemaker.serving.query import Happened
 from tastemaker.serving.service import WorkspaceService
+from tastemaker.store import Workspace, write_table
 
 pytestmark = [
     pytest.mark.browser,
@@ -776,3 +781,63 @@ def test_the_survey_by_keyboard_and_in_the_dark_on_a_phone(
         "Moved up 2 places"
     )
     page.picture(tmp_path / "phone.png")
+
+
+@pytest.fixture(scope="module")
+def operated(
+    untouched_workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[WorkspaceService, str]]:
+    """A workspace with two deployments and an operator key, and its server."""
+    root = tmp_path_factory.mktemp("operated")
+    folder = Path(shutil.copytree(untouched_workspace, root / "w"))
+    write_table(root / "items.parquet", tiny_items().slice(1))
+    write_table(root / "interactions.parquet", tiny_interactions())
+    ingest_files(folder, root / "items.parquet", root / "interactions.parquet")
+    service = WorkspaceService(Workspace.open(folder))
+    service.watches.round()
+    key = service.keys.add("operator", "boss")
+    with served(service) as url:
+        yield service, f"{url}/operator#{key}"
+    service.close()
+
+
+def operator_view(browser: chromium.Browser, address: str, **window: Any) -> None:
+    """The page, after its form was given the key."""
+    url, _, key = address.partition("#")
+    browser.open(url, **window)
+    browser.run("sessionStorage.clear()")
+    browser.open(url, **window)
+    browser.until("!document.querySelector('#key-form').hidden && !document.querySelector('#trouble').hidden")
+    browser.run(f"document.querySelector('#key').value = {key!r}")
+    click(browser, "#key-form button")
+    browser.until("document.querySelector('#key-form').hidden && document.querySelectorAll('.part').length")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_operators_page_shows_every_part(
+    browser: chromium.Browser, operated: tuple[WorkspaceService, str], width: int, dark: bool
+) -> None:
+    service, address = operated
+    operator_view(browser, address, width=width, height=WIDTHS[width], dark=dark)
+    titles = browser.run("[...document.querySelectorAll('.part')].map(part => part.id)")
+    assert titles == [f"part-{name}" for name in ("watches", LOAD, *PARTS[1:])]
+    assert service.parts.deployment in browser.run("document.querySelector('#part-deployments').textContent")
+    assert browser.run(WIDE) == width
+    if AXE is not None and AXE.origin is not None:
+        browser.run(f"{(Path(AXE.origin).parent / 'axe.min.js').read_text()}; null")
+        assert browser.run(FAULTS) == []
+
+
+def test_the_operator_rolls_back_with_one_click(
+    browser: chromium.Browser, operated: tuple[WorkspaceService, str]
+) -> None:
+    service, address = operated
+    operator_view(browser, address)
+    serving = service.parts.deployment
+    browser.run("window.confirm = () => true")
+    click(browser, "#rollback")
+    browser.until(f"!document.querySelector('#rollback').textContent.includes({serving!r})")
+    assert service.parts.deployment != serving
+    assert service.keys.entries()[-1].action == "deployment rolled back"
+    browser.console.clear()  # it says 401 of the first look, without a key

@@ -35,15 +35,18 @@ def serve(
     """
     from tastemaker.server import ServerSettings
     from tastemaker.server import serve as run_server
+    from tastemaker.server.observe import log_json
     from tastemaker.serving.service import open_service
 
     service = open_service(workspace)
     settings = service.workspace.settings
+    if settings.log == "json":
+        log_json()
     announce = _announced(service, workspace)
     run_server(
         service,
         host or settings.host,
-        port or settings.port,
+        settings.port if port is None else port,
         ServerSettings.of(settings),
         announce=announce,
         talker=talker(service, model),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
+from scipy import special, stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
@@ -82,6 +82,21 @@ def srm(
     by_arm = {arm: int(n) for arm, n in zip(shares, values, strict=True)}
     due = dict(zip(shares, map(float, expected), strict=True))
     return SampleRatio(by_arm, due, chi2, p, p < alarm, reason, alarm <= p < warn, power, shown)
+
+
+def srm_evidence(counts: Mapping[str, int], shares: Mapping[str, float], prior: float = 100.0) -> float:
+    """The e-value of a sample-ratio mismatch, for looks while units come: however often one looks, it reaches
+    1 / a with probability at most a while the arms hold their shares. prior: units that the Dirichlet
+    alternative around the shares is worth.
+
+    Source: Lindon and Malek, Anytime-valid inference for multinomial count data, NeurIPS 2022.
+    """
+    wanted = check_shares(shares)
+    values = np.array([counts.get(arm, 0) for arm in shares], dtype=np.float64)
+    start = prior * wanted
+    log = special.gammaln(start + values) - special.gammaln(start) - values * np.log(wanted)
+    total = log.sum() + special.gammaln(prior) - special.gammaln(prior + values.sum())
+    return float(np.exp(min(total, 700.0)))
 
 
 def _ratio_power(shares: npt.NDArray[np.float64], units: float, alarm: float) -> tuple[float, float]:

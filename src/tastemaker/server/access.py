@@ -95,7 +95,10 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             access: Access = request.app.state.access
+            seen = request.scope.get("seen", {})
+            seen["route"] = self.path_format
             request.state.caller = await access.admit(request, rule)
+            seen["caller"] = request.state.caller.role
             return await handler(request)
 
         return guarded

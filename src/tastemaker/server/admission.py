@@ -149,6 +149,11 @@ class Lane(Generic[Ask, Answer]):
         except TimeoutError:
             raise self._refusal(f"no answer within {seconds * 1000:.0f} ms", 503) from None
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many requests wait, and how many are computed."""
+        return len(self._queue), self._busy
+
     def _wait(self) -> float:
         """Expected seconds until a newcomer would be answered."""
         return (len(self._queue) + self._busy) * self._each / self.settings.workers

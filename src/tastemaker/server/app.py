@@ -21,6 +21,8 @@ from tastemaker.server.access import Access, AccessSettings, Routes
 from tastemaker.server.admission import Calls, Lane, LaneSettings
 from tastemaker.server.assist import Talker, assistant_routes
 from tastemaker.server.catalogue import catalogue_routes, health_routes, people_routes
+from tastemaker.server.observe import Meters, Observe, metrics_routes
+from tastemaker.server.operator import operator_routes
 from tastemaker.server.recommendations import RecommendationLane, answer, recommendation_routes
 from tastemaker.server.service import Service
 from tastemaker.server.sessions import session_routes
@@ -94,14 +96,14 @@ def create_app(
     access = Access(service.keys, settings.access, clock)
     lanes = settings.reading, settings.writing, settings.media, settings.health
     reads, writes, media, health = (Calls(one, clock) for one in lanes)
+    every, meters = (lane, reads.lane, writes.lane, media.lane, health.lane), Meters()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        lanes = lane, reads.lane, writes.lane, media.lane, health.lane
-        for each in lanes:
+        for each in every:
             await each.start()
         yield
-        for each in lanes:
+        for each in every:
             await each.stop()
 
     app = FastAPI(
@@ -112,15 +114,16 @@ def create_app(
         docs_url=None,  # FastAPI's own pages load scripts from elsewhere
         redoc_url=None,
     )
-    add_handlers(app)
+    add_handlers(app, lambda kind: meters.errors.labels(kind).inc())
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.edge.origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["Retry-After", "X-Total-Count"],
+        expose_headers=["Retry-After", "X-Request-Id", "X-Total-Count"],
     )
     app.add_middleware(Edge, settings=settings.edge)
+    app.add_middleware(Observe, meters=meters, clock=clock)
     app.state.access = access
     routes: tuple[Routes, ...] = (
         recommendation_routes(service, lane, writes, settings.deadline, clock),
@@ -128,6 +131,8 @@ def create_app(
         people_routes(service, access, reads, writes),
         session_routes(service, access, reads),
         health_routes(service, health),
+        metrics_routes(meters, every, service, health),
+        operator_routes(service, access, reads, meters, every),
         *(() if talker is None else (assistant_routes(talker),)),
     )
     app.state.routers = routes

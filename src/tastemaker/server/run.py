@@ -138,6 +138,7 @@ def serve(
         app,
         http=Impatient,
         log_level="warning",
+        log_config=None,  # as the program logs: see `observe.log_json`
         access_log=False,
         ws="none",
         server_header=False,

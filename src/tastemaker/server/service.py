@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tastemaker.errors import TastemakerError
 from tastemaker.server.access import KeyStore
-from tastemaker.serving.query import Happened, Query, Slate, Standing
+from tastemaker.serving.query import Happened, Measures, Query, Slate, Standing
 
 
 class Service(Protocol):
@@ -29,6 +29,19 @@ class Service(Protocol):
 
     def writable(self) -> tuple[bool, str]:
         """Whether slates and events can be stored, and if not, why."""
+
+    def measures(self) -> Measures:
+        """What `/metrics` says of the service."""
+
+    def overview(self, name: str) -> Mapping[str, Any]:
+        """One part of what an operator looks at, as JSON values; see `server.operator.PARTS`. Raises
+        Unknown.
+        """
+
+    def roll_back(self, serving: str) -> Mapping[str, Any]:
+        """Serve what was served before the deployment named, which must be the one that serves, and say under
+        `deployment` which that is. Raises Conflict.
+        """
 
     def info(self) -> object:
         """Names, notice, versions and counts: the fields of `models.Info`."""

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -104,8 +104,10 @@ def methods_at(app: FastAPI, path: str) -> set[str]:
     return known | {"HEAD"} if "GET" in known else known
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Turn every way a request can fail into `{error, remedy}`; no traceback leaves the server."""
+def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) -> None:
+    """Turn every way a request can fail into `{error, remedy}`; no traceback leaves the server. `count` gets
+    the kind of each failure that is the server's own.
+    """
 
     @app.exception_handler(Problem)
     async def refused_by_us(_: Request, error: Problem) -> JSONResponse:
@@ -124,8 +126,10 @@ def add_handlers(app: FastAPI) -> None:
         # Anything but the caller's input is the server's own trouble: a damaged artifact, a model that will
         # not load. What another process holds is free again soon.
         busy = isinstance(error, BusyError)
-        known = (status for kind, status in STATUS.items() if isinstance(error, kind))
-        return problem_response(next(known, 500), *_split(str(error)), 2 if busy else None)
+        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+        if status >= 500:
+            count(type(error).__name__)
+        return problem_response(status, *_split(str(error)), 2 if busy else None)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -161,10 +165,13 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
+        count(type(error).__name__)
         log.error("%s %s failed: %r", request.method, request.url.path, error)
-        return problem_response(
+        response = problem_response(
             500, "the server failed on this request", "the server's log names the cause; report it"
         )
+        response.headers["X-Request-Id"] = request.scope["seen"]["name"]
+        return response
 
 
 @dataclass(frozen=True)

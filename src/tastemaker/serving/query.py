@@ -32,6 +32,18 @@ class Conflict(InputError):
 
 
 @dataclass(frozen=True)
+class Measures:
+    """What a service says of itself: the deployment that answers and when it was made, how many are kept, and
+    the events stored since it started, by kind.
+    """
+
+    deployment: str
+    made: datetime
+    kept: int = 1
+    events: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Query:
     """One wish for a slate.
 

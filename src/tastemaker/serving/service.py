@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,24 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import InputError, TastemakerError
-from tastemaker.flows.deploy import active, active_name
+from tastemaker.flows.deploy import active, active_name, changed, deployments
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.forget.person import forget
+from tastemaker.flows.overview import PARTS, part
+from tastemaker.flows.watches import Watcher
 from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
 from tastemaker.serving.load import Clock, Shared, load_parts, load_serving, now
 from tastemaker.serving.pages import Pages
-from tastemaker.serving.query import Conflict, Happened, Query, Slate, Standing, Unknown
+from tastemaker.serving.query import Conflict, Happened, Measures, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
 from tastemaker.store.database import Keys
+from tastemaker.store.files import plain
 from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
 
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(minutes=5)  # how far a client's clock may be before ours
 WATCH = 1.0  # seconds between looks for another deployment, or other settings
 # settings that a running server cannot take over
-AT_START = ("host", "port", "threads", "visitors", "names", "origins", "rate_person", "rate_key")
+AT_START = (
+    "host",
+    "port",
+    "threads",
+    "visitors",
+    "names",
+    "origins",
+    "rate_person",
+    "rate_key",
+    "log",
+    "watch_seconds",
+)
 log = logging.getLogger("tastemaker.serving")
 
 
@@ -40,6 +55,7 @@ class Live:
     parts: Parts
     pages: Pages
     asker: Asker
+    deployment: Deployment
 
 
 class WorkspaceService:
@@ -48,20 +64,24 @@ class WorkspaceService:
 
     clock: the time that events, slates and questions are stamped with. watch: seconds between looks whether
     another deployment was activated or the settings file changed, which then take over; 0 for never (see
-    `swap`).
+    `swap`). alarms: seconds between looks of the watches; 0 for never.
     """
 
-    def __init__(self, workspace: Workspace, clock: Clock = now, watch: float = 0.0) -> None:
+    def __init__(
+        self, workspace: Workspace, clock: Clock = now, watch: float = 0.0, alarms: float = 0.0
+    ) -> None:
         self.workspace, self.clock = workspace, clock
         self.shared = Shared.of(workspace, clock)
         self.database = self.shared.database
         self.offers, self._file = Offers(self.database), read_settings(workspace.root)
         self.keys = Keys(self.database)
+        self._events = Counter[str]()
         self._live = load_serving(workspace, partial(self._load, workspace))
         self._swapping, self._stopped = threading.Lock(), threading.Event()
         self._watcher = threading.Thread(target=self._watch, args=(watch,), daemon=True, name="deployments")
         if watch:
             self._watcher.start()
+        self.watches = Watcher(lambda: self.workspace, alarms)
 
     @property
     def parts(self) -> Parts:
@@ -80,7 +100,7 @@ class WorkspaceService:
 
     def _load(self, workspace: Workspace, deployment: Deployment) -> Live:
         parts = load_parts(workspace, self.shared, deployment)
-        return Live(parts, Pages(workspace, parts), Asker(workspace, self.database))
+        return Live(parts, Pages(workspace, parts), Asker(workspace, self.database), deployment)
 
     def swap(self) -> bool:
         """Take over the active deployment and the settings of the file, if either is another; requests in
@@ -116,8 +136,9 @@ class WorkspaceService:
                 said = str(error)
 
     def close(self) -> None:
-        """Stop looking for deployments, and close the database once nobody looks."""
+        """Stop looking for deployments and alarms, and close the database once nobody looks."""
         self._stopped.set()
+        self.watches.close()
         if self._watcher.is_alive():
             self._watcher.join()
         self.database.close()
@@ -147,6 +168,29 @@ class WorkspaceService:
         """The client showed a slate of this person, or of a bare history; whether there is one."""
         name = request_id if user_id is None else self.offers.named(user_id, request_id)
         return self.offers.shown(user_id, [name], self.clock()) == 1
+
+    def measures(self) -> Measures:
+        """The deployment that answers, how many are kept, and the events stored since the start."""
+        live, kept = self._live.deployment, len(deployments(self.workspace))
+        return Measures(live.name, live.created, kept, dict(self._events))
+
+    def overview(self, name: str) -> dict[str, Any]:
+        """One part of what an operator looks at; `parts` lists them. Raises Unknown."""
+        if name == "watches":
+            return {"rows": [plain(look) for look in self.watches.looks]}
+        if name not in PARTS:
+            raise Unknown(f"'{name[:80]}' is no part; choose one of {', '.join((*PARTS, 'watches'))}")
+        return part(self.workspace, name)
+
+    def roll_back(self, serving: str) -> dict[str, Any]:
+        """Serve what was served before the deployment named, which must be the one that serves. Raises
+        Conflict, and InputError when there is nothing before.
+        """
+        if active_name(self.database) != serving:
+            raise Conflict(f"{serving[:80]} does not serve any more; look at what does, and decide anew")
+        result = changed(self.workspace.root)
+        self.swap()
+        return result
 
     def info(self) -> dict[str, Any]:
         """Names, notice, versions, counts."""
@@ -211,6 +255,7 @@ class WorkspaceService:
             return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
         self._check_undos(stored)
         added = self.database.add_events(stored)
+        self._events.update(event.kind for event in stored if event.event_id not in known)
         for user in dict.fromkeys(event.user_id for event in stored):
             named = [event.request_id for event in stored if event.user_id == user and event.request_id]
             if named:
@@ -284,4 +329,5 @@ def check_value(event: Event, rules: EventRules) -> None:
 
 def open_service(workspace: Path) -> WorkspaceService:
     """`tastemaker serve`: the service of a trained workspace, which takes over every new deployment."""
-    return WorkspaceService(Workspace.open(workspace), watch=WATCH)
+    opened = Workspace.open(workspace)
+    return WorkspaceService(opened, watch=WATCH, alarms=opened.settings.watch_seconds)

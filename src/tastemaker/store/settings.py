@@ -185,6 +185,21 @@ class Settings:
     origins: str = _setting(
         "", "Origins of pages elsewhere that may call it, such as https://shop.example; comma-separated."
     )
+    watch_seconds: float = _setting(
+        60.0,
+        "Seconds from one look of a server's watches to the next (kill-switch, drift, sample ratio); 0:"
+        " none.",
+        0.0,
+        86400.0,
+    )
+    alarm_webhook: str = _setting(
+        "", "Address that a server posts its alarms to, as JSON; empty: they are logged alone."
+    )
+    log: str = _setting(
+        "text",
+        "What the server writes to stderr: text (warnings and errors) or json (a line for each request too).",
+        choices=("text", "json"),
+    )
     rate_person: float = _setting(20.0, "Requests a second that one person may go on with; 0: any.", 0, 1e6)
     rate_key: float = _setting(200.0, "Requests a second that one key may go on with; 0: any.", 0, 1e6)
 

@@ -148,17 +148,17 @@ def threshold_claim(proxy: Proxy) -> ClaimReport:
     )
 
 
-def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows") -> ClaimReport:
+def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows", alpha: float = 0.05) -> ClaimReport:
     """'Fresh answers come as the proxy says', from rows answered after it was judged: its levels and its
     slope against what they were then, whatever rule ranks by it, and the promise of each threshold that was
     chosen.
 
-    Not supported: a change is shown (Holm over the watched, 5 % in all), or the one-sided upper bound of the
+    Not supported: a change is shown (Holm over the watched, `alpha` in all), or the one-sided upper bound of the
     fresh precision at a threshold lies below its target. Cannot tell: fewer than `UNITS_MIN` people. Raises
     InputError as `judge`.
     """
     judged = judge(proxy, rows, name)
-    watched = changes(proxy, judged)
+    watched = changes(proxy, judged, alpha)
     chosen = {side: item for side, item in proxy.thresholds.items() if item.tau is not None}
     drifts = {
         side: drift(item, judged.predicted[side], judged.truth[side], judged.weight, unit=judged.unit)

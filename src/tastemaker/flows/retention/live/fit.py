@@ -52,6 +52,7 @@ COVARIATES = ("activity", "popularity", "user_likes")
 SHOWN = (*COVARIATES, "item_likes", "place")  # what also decides what is played, and so asked about
 SIMULATED = re.compile(r"^simulated-")
 NAME = "surveys of the workspace"
+NO_PROXY = "no proxy is deployed: nothing to watch"
 
 
 def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
@@ -141,24 +142,30 @@ def watch_live(workspace: Path, out: Path, report: Report) -> dict[str, Any]:
     """
     opened = Workspace.open(workspace)
     report("drift", 0, 1, "reading the answers")
-    database = Database(opened.database)
-    try:
-        mark, rows = deployed(database), question_rows(Surveys(database))
-        since = _since(database, rows)
-    finally:
-        database.close()
-    reason = ""
-    if mark is None:
-        reason = "no proxy is deployed: nothing to watch"
-    elif since.num_rows == since["answer"].null_count:
-        reason = f"proxy {mark}: no answer since it was deployed"
-    if mark is None or reason:
+    mark, since = fresh_answers(opened)
+    if mark is None or since is None:
+        reason = f"proxy {mark}: no answer since it was deployed" if mark else NO_PROXY
         return {"proxy": mark, "reason": reason, "text": reason, "exit_code": 1}
     claim = drift_claim(load_deployed(opened, mark), weighed(since)[0], NAME)
     settings = dict(claim.settings) | {"proxy": mark, "adjust": opened.settings.adjust}
     written = write_claim(replace(claim, settings=settings), out)
     report("drift", 1, 1, "")
     return written | {"proxy": mark, "exit_code": claim.exit_code}
+
+
+def fresh_answers(workspace: Workspace) -> tuple[str | None, pa.Table | None]:
+    """The proxy that ranks (None without one), and what was asked since it was deployed (None before the
+    first answer).
+    """
+    database = Database(workspace.database)
+    try:
+        mark = deployed(database)
+        if mark is None:
+            return None, None
+        since = _since(database, question_rows(Surveys(database)))
+    finally:
+        database.close()
+    return mark, since if since["answer"].null_count < since.num_rows else None
 
 
 def _since(database: Database, rows: pa.Table) -> pa.Table:

@@ -1,0 +1,170 @@
+"""What an operator looks at: one JSON-ready dictionary for each part of a workspace, as the commands compute
+it. A part that cannot be told says why, and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tastemaker.errors import InputError, TastemakerError
+from tastemaker.experiment.checks import srm
+from tastemaker.experiment.effects import effects
+from tastemaker.experiment.moments import Metric, moments
+from tastemaker.experiment.readout.logs import Window, unit_table
+from tastemaker.experiment.readout.words import effect_rows
+from tastemaker.flows.anomalies import anomalies
+from tastemaker.flows.converse.settings import RunFolder
+from tastemaker.flows.deploy import listed
+from tastemaker.flows.explore.ledger_store import LedgerStore
+from tastemaker.flows.explore.live import show
+from tastemaker.flows.retention.live.deployed import KIND as PROXY
+from tastemaker.flows.retention.live.deployed import SHARES, deployed, learnt_from, load_deployed
+from tastemaker.store import Database, Surveys, Workspace
+from tastemaker.store.files import plain
+from tastemaker.store.folders import read_file
+
+Part = dict[str, Any]
+MEASURED = [
+    Metric("returned", covariate="before"),
+    *(Metric(name, covariate="before") for name in ("lists", "plays", "likes")),
+    Metric("skips", covariate="before", better="down"),
+]
+
+
+def overview(workspace: Workspace) -> dict[str, Part]:
+    """Every part of `PARTS`."""
+    return {name: part(workspace, name) for name in PARTS}
+
+
+def part(workspace: Workspace, name: str) -> Part:
+    """One part; `{"reason": ...}` where there is nothing to tell or it cannot be read. Raises InputError for
+    a name that is none.
+    """
+    if name not in PARTS:
+        raise InputError(f"'{name}' is no part of the overview; choose {', '.join(PARTS)}")
+    try:
+        told: Part = plain(PARTS[name](workspace))
+    except TastemakerError as error:
+        return {"reason": str(error)}
+    return told
+
+
+def data_health(workspace: Workspace) -> Part:
+    """What the last ingest understood and refused, and who pushes what on the server."""
+    folder = workspace.tables_folder()
+    rows = [
+        {name: report[name] for name in ("source", "rows", "accepted", "refused", "reasons", "notes")}
+        | {"table": table}
+        for table, report in json.loads(read_file(folder, "report.json")).items()
+    ]
+    findings = [asdict(finding) for finding in anomalies(workspace)]
+    return {"tables": folder.name, "rows": rows, "findings": findings}
+
+
+def deployments(workspace: Workspace) -> Part:
+    """Those that are kept, the newest first, with the age of each model in days."""
+    rows = listed(workspace.root)["deployments"]
+    now = datetime.now(UTC)
+    for row in rows:
+        row["age_days"] = round((now - datetime.fromisoformat(row["created"])).total_seconds() / 86400, 2)
+    return {"rows": rows, "active": next((row["name"] for row in rows if row["active"]), "")}
+
+
+def ledger(workspace: Workspace) -> Part:
+    """What was promised, earned, spent and is left."""
+    return {
+        name: value for name, value in show(LedgerStore.of(workspace.root, None)).items() if name != "text"
+    }
+
+
+def experiment(workspace: Workspace) -> Part:
+    """The running test: people in each arm, the sample ratio, and what they did in a day. The intervals are
+    for one look: they say nothing of stopping early.
+    """
+    name = workspace.settings.experiment
+    if not name:
+        raise InputError("no test is set; `experiment` in tastemaker.toml names one")
+    database = Database(workspace.database)
+    try:
+        logs = Surveys(database).exposures(name), database.events_table(), database.slates_table()
+    finally:
+        database.close()
+    arms = logs[0]["arm"].to_pylist()
+    counts = {arm: arms.count(arm) for arm in SHARES}
+    if not arms:
+        raise InputError(f"'{name}': nobody was exposed yet")
+    ratio = srm(counts, SHARES)
+    about: Part = {"experiment": name, "counts": counts, "ratio": ratio.reason, "ratio_alarm": ratio.alarm}
+    try:
+        table = unit_table(*logs, name, SHARES, Window(1, complete=False), workspace.event_rules())
+        found = effects(moments(table, MEASURED), MEASURED, "control", "treatment")
+    except InputError as error:
+        return about | {"rows": [], "reason": str(error)}
+    return about | {"rows": effect_rows(found), "units": table.num_rows}
+
+
+def surveys(workspace: Workspace) -> Part:
+    """Who answers, which proxy ranks, and what its last report said of its calibration."""
+    database = Database(workspace.database)
+    try:
+        (asked, answered), mark = Surveys(database).count(), deployed(database)
+        since = next((row.timestamp for row in database.deployments() if row.kind == PROXY), None)
+    finally:
+        database.close()
+    response = answered / asked if asked else None
+    proxy = None
+    if mark is not None and since is not None:
+        proxy = {"name": mark, "since": since.isoformat(timespec="seconds")}
+        proxy["learnt_from"] = learnt_from(load_deployed(workspace, mark))
+    return {
+        "asked": asked,
+        "answered": answered,
+        "response": response,
+        "proxy": proxy,
+        "report": _last(workspace),
+    }
+
+
+def _last(workspace: Workspace) -> Part | None:
+    """The newest report of a proxy: its verdict and its first table."""
+    reports = sorted(workspace.runs.glob(f"*-{PROXY}*/report.json"))
+    if not reports:
+        return None
+    claim = json.loads(reports[-1].read_text())
+    kept = {name: claim[name] for name in ("claim", "verdict", "because")}
+    return kept | {
+        "at": reports[-1].parent.name[:15],
+        "table": claim["tables"][0] if claim["tables"] else None,
+    }
+
+
+def conversations(workspace: Workspace) -> Part:
+    """Data sets of conversations, each with its last audit."""
+    rows = []
+    for path in sorted((workspace.root / "conversations").glob("*/conversations.parquet")):
+        folder = RunFolder.of(workspace, path.parent.name)
+        row: Part = {"name": path.parent.name, "conversations": pq.ParquetFile(path).metadata.num_rows}
+        if folder.audit.exists():
+            audit = json.loads(folder.audit.read_text())
+            row |= {"audit": "passed" if audit["ok"] else "failed", "pool": audit["pool"]["ok"]}
+            row |= {name: audit["turns"].get(name) for name in ("precision", "recall", "wording")}
+        else:
+            row["audit"] = "not audited"
+        rows.append(row)
+    return {"rows": rows}
+
+
+PARTS: Mapping[str, Callable[[Workspace], Part]] = {
+    "data": data_health,
+    "deployments": deployments,
+    "ledger": ledger,
+    "experiment": experiment,
+    "surveys": surveys,
+    "conversations": conversations,
+}

@@ -1,0 +1,178 @@
+"""What an operator sees of a running server: `/metrics` for Prometheus, and a log line a request.
+
+Neither names a person: requests are counted and logged by the route's pattern, never by the address asked
+for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tastemaker.server.access import OPERATOR, READ, Routes, allow
+from tastemaker.server.admission import Calls, Lane
+from tastemaker.server.service import Service
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+OTHER = "(other)"  # the page's files, and addresses that no route has
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+access_log = logging.getLogger("tastemaker.access")
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class Meters:
+    """Counters of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        about = ("method", "route", "status")
+        name = "tastemaker_request"
+        self.requests = Counter(f"{name}s", "Requests answered.", about, registry=self.registry)
+        self.seconds = Histogram(
+            f"{name}_seconds",
+            "Seconds from a request to the end of its answer.",
+            ("route",),
+            registry=self.registry,
+            buckets=SECONDS,
+        )
+        self.errors = Counter(
+            "tastemaker_errors",
+            "Failures of the server itself (status 500 and above), by kind.",
+            ("kind",),
+            registry=self.registry,
+        )
+
+
+class Watched(Collector):
+    """What is read when it is asked for: the lanes, and what the service says of itself."""
+
+    def __init__(self, lanes: Sequence[Lane[Any, Any]], service: Service) -> None:
+        self._lanes, self._service = lanes, service
+
+    def describe(self) -> list[Metric]:
+        """Nothing ahead of time: registering asks no service."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The lanes' and the service's numbers now."""
+        known = [(lane.settings, *lane.load) for lane in self._lanes]
+        for name, about, values in (
+            ("waiting", "Requests that wait in a lane.", [waiting for _, waiting, _ in known]),
+            ("busy", "Requests that a lane computes.", [busy for *_, busy in known]),
+            ("capacity", "Requests that may wait in a lane.", [lane.waiting for lane, *_ in known]),
+        ):
+            gauge = GaugeMetricFamily(f"tastemaker_lane_{name}", about, labels=["lane"])
+            for (lane, *_), value in zip(known, values, strict=True):
+                gauge.add_metric([lane.name], value)
+            yield gauge
+        measures = self._service.measures()
+        name = "tastemaker_deployment"
+        info = GaugeMetricFamily(f"{name}_info", "The deployment that answers.", labels=["deployment"])
+        info.add_metric([measures.deployment], 1)
+        yield info
+        age = (datetime.now(UTC) - measures.made).total_seconds()
+        yield GaugeMetricFamily(f"{name}_age_seconds", "Seconds since that deployment was made.", age)
+        yield GaugeMetricFamily(f"{name}s", "Deployments kept.", measures.kept)
+        events = CounterMetricFamily("tastemaker_events", "Events stored, by kind.", labels=["kind"])
+        for kind, count in sorted(measures.events.items()):
+            events.add_metric([kind], count)
+        yield events
+
+
+def metrics_routes(meters: Meters, lanes: Sequence[Lane[Any, Any]], service: Service, calls: Calls) -> Routes:
+    """`GET /metrics`."""
+    router = Routes("operator")
+    meters.registry.register(Watched(lanes, service))
+
+    @router.get("/metrics", response_class=Response)
+    @allow(OPERATOR, READ)
+    async def metrics() -> Response:
+        """What Prometheus scrapes: requests, latencies, lanes, the deployment's age, events and errors."""
+        text = await calls(lambda: generate_latest(meters.registry))
+        return Response(text, media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+class Observe:
+    """The outermost layer: names each request (`X-Request-Id`, the caller's own where it is a plain word),
+    counts it, and logs it.
+    """
+
+    def __init__(self, app: ASGIApp, meters: Meters, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app, self.meters, self.clock = app, meters, clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, seen."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        name = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        request_id.set(name)
+        # What the layers below find out; a layer may copy the scope, but not this.
+        seen = scope["seen"] = {"route": OTHER, "caller": "", "name": name}
+        started, status = self.clock(), 500
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = name
+            await send(message)
+
+        try:
+            await self.app(scope, receive, named)
+        finally:
+            seconds, route = self.clock() - started, seen["route"]
+            method = scope["method"] if scope["method"] in METHODS else OTHER
+            self.meters.requests.labels(method, route, str(status)).inc()
+            self.meters.seconds.labels(route).observe(seconds)
+            facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+            access_log.info("request", extra={"facts": facts | {"caller": seen["caller"]}})
+
+
+METHODS = ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the request's id, and the facts of a request."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if name := request_id.get():
+            line["request_id"] = name
+        line |= getattr(record, "facts", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_json() -> None:
+    """Have everything that this program and its server log go to stderr as JSON lines, requests included."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.root.handlers = [handler]
+    access_log.setLevel(logging.INFO)
