@@ -153,9 +153,9 @@ def drift_claim(proxy: Proxy, rows: pa.Table, name: str = "rows", alpha: float =
     slope against what they were then, whatever rule ranks by it, and the promise of each threshold that was
     chosen.
 
-    Not supported: a change is shown (Holm over the watched, `alpha` in all), or the one-sided upper bound of the
-    fresh precision at a threshold lies below its target. Cannot tell: fewer than `UNITS_MIN` people. Raises
-    InputError as `judge`.
+    Not supported: a change is shown (Holm over the watched, `alpha` in all), or the one-sided upper bound of
+    the fresh precision at a threshold lies below its target. Cannot tell: fewer than `UNITS_MIN` people.
+    Raises InputError as `judge`.
     """
     judged = judge(proxy, rows, name)
     watched = changes(proxy, judged, alpha)
