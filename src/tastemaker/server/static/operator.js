@@ -34,7 +34,7 @@ function table(title, rows, columns = Object.keys(rows[0])) {
     const bad = (name === "alarm" && row[name]) || row[name] === "failed" || (name === "5xx" && row[name] > 0);
     return h("td", { class: [typeof row[name] === "number" && "number", bad && "warn", text(row[name]).length > 32 && "long"].filter(Boolean).join(" ") || null }, text(row[name]));
   };
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, as a table` },
     h("table", {}, h("caption", { class: Object.values(TITLES).includes(title) ? "unseen" : null }, title),
       h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, words(name))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((name) => cell(row, name)))))));
