@@ -200,5 +200,8 @@ def test_every_figure_is_json_and_a_rollback_happens_once(folder: Path, tmp_path
         assert service.parts.deployment == before
         assert calls.post("/operator/rollback", json=body).status_code == 409  # the second click
     entries = Keys(service.database).entries()
-    assert [(entry.action, entry.detail) for entry in entries] == [("deployment rolled back", before)]
+    assert [(entry.action, entry.detail) for entry in entries[-2:]] == [
+        ("deployment rolled back", before),
+        ("rollback asked for", before),  # and by whose key
+    ]
     service.close()

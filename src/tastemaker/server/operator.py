@@ -103,7 +103,7 @@ def operator_routes(
     async def rollback(body: RollBack, caller: Me) -> JSONResponse:
         """Serve what was served before the deployment that serves."""
         result = await calls(lambda: service.roll_back(body.serving))
-        await access.note(caller, "deployment rolled back", result["deployment"]["name"])
+        await access.note(caller, "rollback asked for", result["deployment"]["name"])
         return JSONResponse(result)
 
     return router
