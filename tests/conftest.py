@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.postgres import INSTALL, Cluster, cluster, programs
+
 ITEMS, USERS = 64, 90
 KINDS, KEYS = ("reel", "jig", "waltz", "polka"), ("D", "G", "A", "Em")
 TINY = {
@@ -123,3 +125,12 @@ def tiny_workspace(tmp_path_factory: pytest.TempPathFactory, untouched_workspace
     folder = tmp_path_factory.mktemp("tiny") / "workspace"
     shutil.copytree(untouched_workspace, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of this process alone, where one is installed."""
+    if programs() is None:
+        pytest.skip(INSTALL)
+    with cluster() as opened:
+        yield opened

@@ -34,7 +34,7 @@ from tastemaker.lm.vocabulary import build_small
 from tastemaker.serving.query import Query
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.store import Database, Event, Surveys, Workspace
-from tastemaker.store.database import database as opened
+from tastemaker.store.database import sqlite as opened
 from tastemaker.store.recorded import check_base
 
 TRIO = ("", "-wal", "-shm")

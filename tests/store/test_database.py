@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.postgres import Cluster
 
 from tastemaker import schema
 from tastemaker.errors import ArtifactError, InputError
@@ -24,6 +25,7 @@ from tastemaker.store.database import (
     MIGRATIONS,
     VERSION,
     Added,
+    Address,
     Database,
     Event,
     Offer,
@@ -52,8 +54,24 @@ def _event(name: str, at: float = 0, user: str = "u", **more: object) -> Event:
     return Event(**given)
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Address:
+    """An empty place for a database: a file, or a schema of a server."""
+    if request.param == "sqlite":
+        return tmp_path / "tastemaker.sqlite"
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return Address(cluster.fresh())
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(where: Path | Address) -> Iterator[Database]:
+    opened = Database(where)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def file_database(tmp_path: Path) -> Iterator[Database]:
     opened = Database(tmp_path / "tastemaker.sqlite")
     yield opened
     opened.close()
@@ -198,7 +216,9 @@ def test_no_slate_without_a_propensity(database: Database, wrong: float | None) 
     assert database.slates_table().num_rows == 0
 
 
-def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, database: Database) -> None:
+def test_the_file_itself_refuses_a_slate_without_a_propensity(
+    tmp_path: Path, file_database: Database
+) -> None:
     with sqlite3.connect(tmp_path / "tastemaker.sqlite") as raw:
         for wrong in (None, 0.0, 1.1):
             with pytest.raises(sqlite3.IntegrityError):
@@ -208,13 +228,13 @@ def test_the_file_itself_refuses_a_slate_without_a_propensity(tmp_path: Path, da
     raw.close()
 
 
-def test_erase_leaves_no_trace_in_the_file(tmp_path: Path, database: Database) -> None:
-    database.add_events([_event("a", user="somebody-secret"), _event("b", user="other")])
-    Offers(database).add([_offer("r", "somebody-secret", items="i")])
-    assert database.erase("somebody-secret") == 3
-    assert len(database.history("other")) == 1
-    database.scrub()
-    database.close()
+def test_erase_leaves_no_trace_in_the_file(tmp_path: Path, file_database: Database) -> None:
+    file_database.add_events([_event("a", user="somebody-secret"), _event("b", user="other")])
+    Offers(file_database).add([_offer("r", "somebody-secret", items="i")])
+    assert file_database.erase("somebody-secret") == 3
+    assert len(file_database.history("other")) == 1
+    file_database.scrub()
+    file_database.close()
     for path in tmp_path.iterdir():
         assert b"somebody-secret" not in path.read_bytes(), path
 
@@ -284,8 +304,8 @@ def test_a_callers_request_id_stands_for_one_query_for_a_day(database: Database)
     assert offers.earlier("u", "mine") == Earlier("q", None)
 
 
-def test_a_secret_is_drawn_once_for_all_who_open_the_file(tmp_path: Path, database: Database) -> None:
-    again = Database(tmp_path / "tastemaker.sqlite")
+def test_a_secret_is_drawn_once_for_all_who_open_it(where: Path | Address, database: Database) -> None:
+    again = Database(where)
     assert database.secret("draws") == again.secret("draws") != again.secret("other")
     assert len(database.secret("draws")) == 64
     again.close()
@@ -342,7 +362,7 @@ def test_many_threads_share_one_database(database: Database) -> None:
     assert database.events_table().num_rows == 100
 
 
-def test_connections_go_with_their_threads(tmp_path: Path, database: Database) -> None:
+def test_connections_go_with_their_threads(tmp_path: Path, file_database: Database) -> None:
     files = Path("/proc/self/fd")
     if not files.exists():
         pytest.skip("this system does not tell which files are open")
@@ -353,27 +373,27 @@ def test_connections_go_with_their_threads(tmp_path: Path, database: Database) -
 
     before = count()
     for n in range(30):
-        thread = threading.Thread(target=lambda n=n: database.add_events([_event(f"{n}", n)]))
+        thread = threading.Thread(target=lambda n=n: file_database.add_events([_event(f"{n}", n)]))
         thread.start()
         thread.join()
-    assert count() <= before + 4 and len(database.history("u")) == 30
+    assert count() <= before + 4 and len(file_database.history("u")) == 30
 
 
-def test_events_survive_reopening_and_durable_settings_hold(tmp_path: Path, database: Database) -> None:
-    database.add_events([_event("a")])
-    with database.transaction(write=False) as connection:
+def test_events_survive_reopening_and_durable_settings_hold(tmp_path: Path, file_database: Database) -> None:
+    file_database.add_events([_event("a")])
+    with file_database.transaction(write=False) as connection:
         read = [
             connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     assert read == ["wal", 2, 1]
-    database.close()
+    file_database.close()
     again = Database(tmp_path / "tastemaker.sqlite")
     assert again.history("u") == [_event("a")]
     again.close()
 
 
-def test_a_newer_version_is_refused(tmp_path: Path, database: Database) -> None:
+def test_a_newer_version_is_refused(tmp_path: Path, file_database: Database) -> None:
     path = tmp_path / "tastemaker.sqlite"
     with sqlite3.connect(path) as raw:
         raw.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -384,11 +404,11 @@ def test_a_newer_version_is_refused(tmp_path: Path, database: Database) -> None:
 
 
 def test_migrations_run_once_in_order_and_all_or_nothing(
-    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, file_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["tastemaker.store.database.database"]
+    module = sys.modules["tastemaker.store.database.sqlite"]
     path = tmp_path / "tastemaker.sqlite"
-    database.add_events([_event("a")])
+    file_database.add_events([_event("a")])
     first = module.MIGRATIONS
     monkeypatch.setattr(module, "VERSION", VERSION + 1)
     monkeypatch.setattr(
@@ -429,8 +449,9 @@ CLIENT = """
 import sys
 from datetime import datetime, timedelta, UTC
 from pathlib import Path
-from tastemaker.store.database import Database, Event
-database = Database(Path(sys.argv[1]))
+from tastemaker.store.database import Address, Database, Event
+where = Address(sys.argv[1]) if sys.argv[1].startswith("postgres") else Path(sys.argv[1])
+database = Database(where)
 start = datetime(2026, 1, 1, tzinfo=UTC)
 for n in range(10**6):
     at = start + timedelta(seconds=n)
@@ -440,8 +461,8 @@ for n in range(10**6):
 """
 
 
-def test_a_killed_writer_loses_no_acknowledged_event(tmp_path: Path) -> None:
-    path = tmp_path / "tastemaker.sqlite"
+def test_a_killed_writer_loses_no_acknowledged_event(where: Path | Address) -> None:
+    path = where
     acknowledged = 0
     for attempt in range(2):
         with subprocess.Popen(

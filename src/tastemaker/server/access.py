@@ -20,6 +20,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from tastemaker.errors import BusyError
 from tastemaker.server.admission import Refused
 from tastemaker.server.rates import Rates
 from tastemaker.server.web import Problem
@@ -210,7 +211,12 @@ class Access:
             await asyncio.to_thread(self.keys.note, actor, action, detail)
 
     def _refresh(self) -> None:
-        self._known, self._read = {key.key_id: key for key in self.keys.all()}, self._clock()
+        try:
+            self._known = {key.key_id: key for key in self.keys.all()}
+        except BusyError:  # a database that is away: those that were read hold until it is back
+            if self._read == -float("inf"):
+                raise
+        self._read = self._clock()
 
     def _caller(self, request: Request, lenient: bool) -> Caller:
         given = request.headers.get("authorization")

@@ -44,6 +44,7 @@ AT_START = (
     "rate_key",
     "log",
     "watch_seconds",
+    "database",
 )
 log = logging.getLogger("tastemaker.serving")
 

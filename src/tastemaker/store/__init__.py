@@ -3,7 +3,7 @@ that holds them.
 """
 
 from tastemaker.store.artifacts import Artifact, Artifacts, fingerprint
-from tastemaker.store.database import Database
+from tastemaker.store.database import Address, Database
 from tastemaker.store.database.events import Event
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
 from tastemaker.store.database.surveys import Question, Surveys
@@ -32,6 +32,7 @@ from tastemaker.store.tables import read_any, read_table, write_table
 from tastemaker.store.workspace import Workspace
 
 __all__ = [
+    "Address",
     "Artifact",
     "Artifacts",
     "Database",

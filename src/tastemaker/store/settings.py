@@ -179,6 +179,11 @@ class Settings:
     visitors: bool = _setting(
         False, "The page gives everybody who comes a name of their own, also when callers need a key."
     )
+    database: str = _setting(
+        "",
+        "PostgreSQL that keeps what changes, for several servers or machines, such as"
+        " postgresql://me@host/shop; empty: a file of the workspace.",
+    )
     names: str = _setting(
         "", "Host names that the server is reached by beside this machine's own; comma-separated."
     )

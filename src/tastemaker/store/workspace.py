@@ -24,6 +24,7 @@ import pyarrow as pa
 import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
+from tastemaker.store.database.postgres import Address
 from tastemaker.store.files import sweep, write_bytes, write_json, write_text
 from tastemaker.store.folders import read_file, sealed, unsealed, verify_folder
 from tastemaker.store.settings import (
@@ -121,8 +122,10 @@ class Workspace:
         return self.root / "runs"
 
     @property
-    def database(self) -> Path:
-        """File of everything that changes: events, slates, deployments."""
+    def database(self) -> Path | Address:
+        """File of everything that changes (events, slates, deployments), or the server that holds it."""
+        if self.settings.database:
+            return Address(self.settings.database)
         return self.root / "tastemaker.sqlite"
 
     @property

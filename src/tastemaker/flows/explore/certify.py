@@ -18,7 +18,7 @@ from tastemaker.flows.explore.runs import keep_policy, learnt_from, open_run, ow
 from tastemaker.flows.explore.spent import SpentRows
 from tastemaker.flows.explore.tables import Source, load
 from tastemaker.flows.pipeline import Report
-from tastemaker.store import Workspace, read_any, write_text
+from tastemaker.store import Address, Workspace, read_any, write_text
 
 FILE = "certificates.json"
 
@@ -88,7 +88,7 @@ def certify(
     return _result(certificates, values, out)
 
 
-def _require_reference(source: Source, book: Ledger, path: Path) -> None:
+def _require_reference(source: Source, book: Ledger, path: Path | Address) -> None:
     """After a deployment, plain rows must say what pi0 gave: the claim is about V0, not about what was
     served.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tastemaker.errors import InputError
 from tastemaker.explore.ledger import TABLE_KIND, Entry, Ledger
-from tastemaker.store import Database, Workspace, fingerprint
+from tastemaker.store import Address, Database, Workspace, fingerprint
 
 OPTIONS = {"c": "--c", "floor": "--floor", "delta": "--delta", "K": "--gates", "r_max": "--r-max"}
 MOST_DELTA = 0.25
@@ -23,7 +23,7 @@ TERMS = "exploration-promise"  # kind of the row that holds the terms
 class LedgerStore:
     """The SQLite file of a ledger; workspace: whose own database it is, None for a file of its own."""
 
-    path: Path
+    path: Path | Address
     workspace: Path | None = None
 
     @classmethod

@@ -13,7 +13,7 @@ from tastemaker.errors import InputError
 from tastemaker.explore.gate.certify import SPENT
 from tastemaker.explore.rows import Marks, spent_again, spent_marks
 from tastemaker.explore.table import Log
-from tastemaker.store import Database
+from tastemaker.store import Address, Database
 
 BESIDE_LOG = ".tastemaker-spent.sqlite"
 TABLE = "CREATE TABLE IF NOT EXISTS spent_rows (gate INTEGER PRIMARY KEY, marks BLOB NOT NULL)"
@@ -25,11 +25,11 @@ class SpentRows:
     that folder takes no files.
     """
 
-    ledger: Path
+    ledger: Path | Address
     beside: Path | None = None
 
     @classmethod
-    def of(cls, ledger: Path, log: Path | None) -> SpentRows:
+    def of(cls, ledger: Path | Address, log: Path | None) -> SpentRows:
         """Of a ledger and the log it judges."""
         if log is None:
             return cls(ledger)
@@ -70,7 +70,7 @@ class SpentRows:
             finally:
                 database.close()
 
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> list[Path | Address]:
         return [path for path in (self.ledger, self.beside) if path is not None]
 
 

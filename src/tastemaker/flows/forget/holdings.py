@@ -54,7 +54,7 @@ def database(workspace: Workspace, user_id: str) -> Iterator[Holding]:
         if count:
             what, remove = f"{table} in the database", partial(close_database, workspace, user_id)
             learnt = _learnt_events(workspace) if table == EVENTS else ()
-            yield Holding(workspace.database, what, count, remove, learnt)
+            yield Holding(workspace.root / workspace.database.name, what, count, remove, learnt)
     opened.close()
 
 

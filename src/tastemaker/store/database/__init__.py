@@ -1,5 +1,5 @@
-"""SQLite for what changes: events by client-given id, slates with their propensities, surveys, exposures,
-deployments.
+"""SQLite or PostgreSQL for what changes: events by client-given id, slates with their propensities, surveys,
+exposures, deployments.
 """
 
 from tastemaker.store.database.database import Added, Database, Deployment, check_database
@@ -7,6 +7,7 @@ from tastemaker.store.database.events import Event
 from tastemaker.store.database.keys import ROLES, Key, Keys
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
+from tastemaker.store.database.postgres import Address
 from tastemaker.store.database.surveys import Question, Surveys
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ROLES",
     "VERSION",
     "Added",
+    "Address",
     "Database",
     "Deployment",
     "Event",

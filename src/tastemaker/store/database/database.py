@@ -1,16 +1,10 @@
-"""SQLite for what changes: events by client-given id, slates with their propensities, deployments.
-
-Every write is one durable transaction (write-ahead log, synchronous=FULL); a connection belongs to one
-thread.
+"""The database of what changes: events by client-given id, slates with their propensities, deployments; in a
+SQLite file, or in PostgreSQL. Every write is one durable transaction, one at a time.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import sqlite3
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -21,17 +15,16 @@ from typing import Any
 import pyarrow as pa
 
 import tastemaker.schema as schema
-import tastemaker.store.database.integrity as integrity
-import tastemaker.store.database.messages as messages
-from tastemaker.errors import ArtifactError, BusyError, InputError
+from tastemaker.errors import InputError
 from tastemaker.store.database.events import Event, micros, moment, undone
 from tastemaker.store.database.integrity import fetch, intact
-from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
+from tastemaker.store.database.migrations import PERSONAL
+from tastemaker.store.database.postgres import Address, Postgres, check_server
+from tastemaker.store.database.sqlite import Connection, Engine, Sqlite, check_file
 
 EVENT = tuple(field.name for field in fields(Event))
 NEXT = "(SELECT coalesce(max(sequence), 0) + 1 FROM events)"
 SCRUB = 15.0  # seconds that `Database.scrub` waits for readers
-_whole = set[tuple[str, int]]()  # files that this process has looked through
 
 
 @dataclass(frozen=True)
@@ -65,50 +58,25 @@ class Database:
         seconds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Address) -> None:
         self.path = path
-        self._files: list[tuple[int, int] | None] | None = None
-        self._names = [f"{path}{end}" for end in ("", "-wal", "-shm")]
-        self._local = threading.local()
-        self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
-        self._guard = threading.Lock()
-        self._armed = False
-        name = _identity(path)
-        if name not in _whole and (wrong := integrity.log_damage(path)):
-            raise ArtifactError(messages.damaged(path, wrong))
-        with self.transaction() as connection:
-            _migrate(connection, path)
-        self._armed = True
-        integrity.arm(self._connection())
-        if name not in _whole:
-            with self.transaction(write=False) as connection:
-                if wrong := integrity.damage(connection):
-                    raise ArtifactError(messages.damaged(path, wrong))
-            _whole.add(_identity(path))
+        self._engine: Engine = Postgres(path) if isinstance(path, Address) else Sqlite(path)
 
     def close(self) -> None:
         """Close the connections of every thread; the object can be used again afterwards."""
-        with self._guard:
-            for _, connection in self._opened:
-                connection.close()
-            self._opened.clear()
-            self._files = None
-            self._local = threading.local()
+        self._engine.close()
 
     def locked(self, seconds: float = 0.2) -> bool:
-        """Whether another process keeps this one from writing for so long. Raises BusyError as a write where
-        the database or its log is no longer the file that this one has open.
+        """Whether another process keeps this one from writing for so long. Raises BusyError where nothing can
+        be written at all: a server that is away, a file that was replaced.
         """
-        self._check_files()
-        connection = sqlite3.connect(self.path, timeout=seconds, isolation_level=None)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        except sqlite3.OperationalError:
-            return True
-        finally:
-            connection.close()
-        return False
+        return self._engine.locked(seconds)
+
+    @contextmanager
+    def transaction(self, write: bool = True) -> Iterator[Connection]:
+        """A connection whose statements become durable together, or not at all. Raises BusyError as `locked`."""
+        with self._engine.transaction(write) as connection:
+            yield connection
 
     def add_events(self, events: Iterable[Event]) -> Added:
         """Store events, all or none; one that is there already is counted as a duplicate.
@@ -205,40 +173,19 @@ class Database:
                 connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (user_id,)).rowcount
                 for table, column in PERSONAL.items()
             )
-            mark = integrity.person_mark(user_id, key)
-            connection.execute("INSERT OR IGNORE INTO erased (person) VALUES (?)", (mark,))
+            mark = self._engine.mark(user_id, key)
+            connection.execute("INSERT INTO erased (person) VALUES (?) ON CONFLICT DO NOTHING", (mark,))
         return count
 
     def scrub(self, seconds: float = SCRUB) -> None:
-        """Write the file anew, so that no page holds what was deleted, and empty its log.
+        """Write what is kept anew, so that nothing of it holds what was deleted.
 
         Raises
         ------
         BusyError
-            when another process goes on reading or writing for `seconds`: the log keeps what it reads.
+            when another process goes on reading or writing for `seconds`.
         """
-        end = time.monotonic() + seconds
-        written = False
-        try:
-            while True:
-                try:
-                    connection = self._connection()
-                    if not written:
-                        connection.execute("VACUUM")
-                    written = True
-                    if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
-                        return
-                except sqlite3.OperationalError as error:
-                    if "locked" not in str(error):
-                        raise
-                if time.monotonic() > end:
-                    raise BusyError(
-                        f"{self.path}: another process reads it (a backup, a query), so its log still holds"
-                        " what was deleted; end that process and run the command again"
-                    )
-                time.sleep(0.05)
-        except sqlite3.DatabaseError as error:
-            raise messages.explained(error, self.path) from error
+        self._engine.scrub(seconds)
 
     def deploy(self, kind: str, fingerprint: str, at: datetime, note: str = "") -> None:
         """Record that the artifact serves from now on."""
@@ -276,7 +223,7 @@ class Database:
         if not rows:
             with self.transaction() as connection:
                 connection.execute(
-                    "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)",
+                    "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
                     (name, secrets.token_hex(32)),
                 )
                 rows = fetch(connection, sql, (name,))
@@ -297,71 +244,7 @@ class Database:
             if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in gone:
                 yield Event(**row | {"timestamp": moment(row["timestamp"])})
 
-    @contextmanager
-    def transaction(self, write: bool = True) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements become durable together, or not at all.
-
-        Raises BusyError where they would not be found again: the database or its log was replaced or deleted
-        while this process has it open.
-        """
-        try:
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                if write:
-                    self._check_files()
-                yield connection
-                connection.execute("COMMIT")
-                if write:
-                    self._check_files()
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.ProgrammingError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise messages.explained(error, self.path) from error
-
-    def _check_files(self) -> None:
-        """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
-        if self._files not in (None, [_inode(name) for name in self._names]):
-            raise BusyError(
-                f"{self.path}: this file or its log (-wal, -shm) was replaced or deleted while in use, so"
-                " nothing more is stored; start the server, or whatever has it open, again"
-            )
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self.path, timeout=5.0, isolation_level=None, check_same_thread=False
-            )
-            with self._guard:  # threads of a pool come and go; a connection goes with its own
-                left = [row for row in self._opened if not row[0].is_alive()]
-                for _, unused in left:
-                    unused.close()
-                self._opened = [row for row in self._opened if row not in left]
-                self._opened.append((threading.current_thread(), connection))
-            for pragma in (
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "foreign_keys = ON",
-                "busy_timeout = 5000",
-                "secure_delete = ON",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on the log is open
-            with self._guard:
-                self._files = self._files or [_inode(name) for name in self._names]
-            integrity.add_functions(connection)
-            if self._armed:
-                integrity.arm(connection)
-            self._local.connection = connection
-        return connection
-
-
-def _insert_events(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Added:
+def _insert_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Added:
     """Insert events, numbered in the order they come; one whose id is there must equal what is there."""
     columns, marks = ", ".join(EVENT), ", ".join("?" * len(EVENT))
     sql = f"INSERT INTO events ({columns}, sequence) VALUES ({marks}, {NEXT}) ON CONFLICT DO NOTHING"
@@ -384,56 +267,12 @@ def _insert_events(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...
     return Added(inserted, len(rows) - inserted)
 
 
-def check_database(path: Path) -> str | None:
+def _stored(kind: pa.DataType) -> pa.DataType:
+    return pa.int64() if pa.types.is_timestamp(kind) else kind
+
+
+def check_database(path: Path | Address) -> str | None:
     """What is wrong with the database at `path`, in one line; None when it is whole and of a version we
     know.
     """
-    try:
-        # Not where this process has the file open: closing the index beside the log would take SQLite's locks
-        # from it, and opening has looked already.
-        if _identity(path) not in _whole and (wrong := integrity.log_damage(path)):
-            return messages.damaged(path, wrong)
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
-        try:
-            integrity.add_functions(connection)
-            connection.execute("PRAGMA query_only = ON")  # mode=ro would leave its -wal and -shm files behind
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                return messages.newer(path, version)
-            if version < VERSION:  # without the checksums that opening it will add
-                said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-                return None if said == "ok" else messages.damaged(path, said)
-            connection.execute("BEGIN")
-            wrong = integrity.damage(connection)
-            return messages.damaged(path, wrong) if wrong else None
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        return str(messages.explained(error, path))
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise ArtifactError(messages.newer(path, version))
-    if version < VERSION:
-        integrity.migrate(connection, MIGRATIONS, version)
-
-
-def _identity(path: Path) -> tuple[str, int]:
-    try:
-        return str(path.resolve()), path.stat().st_ino
-    except OSError:
-        return str(path), 0
-
-
-def _inode(name: str) -> tuple[int, int] | None:
-    try:
-        about = os.stat(name)  # noqa: PTH116 - a Path takes three times as long
-    except OSError:
-        return None
-    return about.st_dev, about.st_ino
-
-
-def _stored(kind: pa.DataType) -> pa.DataType:
-    return pa.int64() if pa.types.is_timestamp(kind) else kind
+    return check_server(path) if isinstance(path, Address) else check_file(path)

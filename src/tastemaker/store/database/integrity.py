@@ -118,7 +118,7 @@ def intact(table: str, alias: str = "") -> str:
     return f"{place}{CHECKSUM} IS row_sum('{table}', {', '.join(place + name for name in names)})"
 
 
-def fetch(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def fetch(connection: Any, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """The rows of a `SELECT` whose last column is `intact`, without that column.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from tastemaker.schema import ANONYMOUS
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros
 from tastemaker.store.database.integrity import fetch, intact
+from tastemaker.store.database.sqlite import Connection
 
 KEPT = timedelta(days=1)  # how long a caller's request id stands for its answer
 ROW = (
@@ -142,7 +142,7 @@ EARLIER = (
 )
 
 
-def _shown(connection: sqlite3.Connection, user_id: str | None, name: str, at: int) -> bool:
+def _shown(connection: Connection, user_id: str | None, name: str, at: int) -> bool:
     sql = "SELECT user_id, timestamp FROM offers WHERE request_id = ?"
     owner, made = connection.execute(sql, (name,)).fetchone() or (None, 0)
     if owner is None or owner not in (user_id, ANONYMOUS):
@@ -156,7 +156,7 @@ def _shown(connection: sqlite3.Connection, user_id: str | None, name: str, at: i
     return True
 
 
-def _add(connection: sqlite3.Connection, offer: Offer) -> Earlier | None:
+def _add(connection: Connection, offer: Offer) -> Earlier | None:
     at = micros(offer.timestamp)
     if offer.request_key is not None:
         earlier = _earlier(connection, offer.user_id, offer.request_key)
@@ -192,7 +192,7 @@ def _add(connection: sqlite3.Connection, offer: Offer) -> Earlier | None:
     return None
 
 
-def _earlier(connection: sqlite3.Connection, caller: str, request_key: str) -> Earlier | None:
+def _earlier(connection: Connection, caller: str, request_key: str) -> Earlier | None:
     sql = f"SELECT query, answer, {intact('offers')} FROM offers WHERE caller = ? AND request_key = ?"
     rows = fetch(connection, sql, (caller, request_key))
     return Earlier(str(rows[0][0]), rows[0][1]) if rows else None

@@ -16,6 +16,7 @@ import tastemaker.schema as schema
 from tastemaker.store.database.database import Database
 from tastemaker.store.database.events import micros, moment
 from tastemaker.store.database.integrity import fetch, intact
+from tastemaker.store.database.sqlite import Connection
 
 Outcome = Literal["stored", "duplicate", "conflict", "unknown"]
 EXPOSURES = pa.schema(
@@ -81,7 +82,8 @@ class Surveys:
         with self._database.transaction() as connection:
             if not _may_ask(connection, question.user_id, question.timestamp, hours, lists):
                 return False
-            sql = f"INSERT OR IGNORE INTO surveys ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+            marks = ", ".join("?" * len(names))
+            sql = f"INSERT INTO surveys ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
             return connection.execute(sql, values).rowcount == 1
 
     def open_question(self, question_id: str) -> Question | None:
@@ -163,7 +165,10 @@ class Surveys:
         differs: whether the arms would have shown it different lists then; kept as a meeting with the test's
         name and `DIFFERS`.
         """
-        sql = "INSERT OR IGNORE INTO exposures (experiment, unit, arm, timestamp) VALUES (?, ?, ?, ?)"
+        sql = (
+            "INSERT INTO exposures (experiment, unit, arm, timestamp) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING"
+        )
         with self._database.transaction() as connection:
             new = connection.execute(sql, (experiment, unit, arm, micros(at))).rowcount
             if new and differs:
@@ -187,7 +192,7 @@ class Surveys:
         return schema.check(table, EXPOSURES, "exposures")
 
 
-def _may_ask(connection: Any, user_id: str, at: datetime, hours: float, lists: int) -> bool:
+def _may_ask(connection: Connection, user_id: str, at: datetime, hours: float, lists: int) -> bool:
     last = connection.execute("SELECT max(timestamp) FROM surveys WHERE user_id = ?", (user_id,)).fetchone()[
         0
     ]

@@ -1,0 +1,170 @@
+"""What only a server can do to a database: be down, older, newer, half there, somebody else's, or asked by
+several at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from tests.postgres import Cluster
+
+from tastemaker.errors import ArtifactError, BusyError, InputError
+from tastemaker.store.database import VERSION, Address, Database, Event, Keys, check_database
+from tastemaker.store.database.migrations import PERSONAL
+from tastemaker.store.settings import Settings
+from tastemaker.store.workspace import Workspace
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def address(postgres: Cluster) -> Address:
+    return Address(postgres.fresh())
+
+
+def play(name: str, user: str = "u") -> Event:
+    return Event(name, user, "play", NOW, "i")
+
+
+def raw(address: Address, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(address.url, autocommit=True) as session:
+        cursor = session.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://host/shop", "give postgresql://"),
+        ("postgresql://me:secret@host/shop", "tells a password"),
+        ("postgresql://host/shop?colour=red", "cannot be read"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_in_one_line(url: str, says: str) -> None:
+    with pytest.raises(InputError, match=says) as refused:
+        Address(url)
+    assert "secret" not in str(refused.value).replace("secrets", "")
+
+
+def test_nobody_at_the_address_is_one_line_that_says_what_to_do(postgres: Cluster) -> None:
+    nobody = Address("postgresql://tests@127.0.0.1:1/postgres")
+    with pytest.raises(BusyError, match=r"cannot be reached .*; start it, or correct `database`"):
+        Database(nobody)
+    absent = Address(postgres.address.replace("/postgres", "/absent"))
+    assert "cannot be reached" in str(check_database(absent))
+
+
+def test_a_newer_a_half_made_and_a_foreign_database_are_told_apart(address: Address) -> None:
+    Database(address).close()
+    assert check_database(address) is None
+    raw(address, "ALTER TABLE offers DROP COLUMN pool")
+    with pytest.raises(ArtifactError, match="table offers is not as it was made"):
+        Database(address)
+    raw(address, f"UPDATE tastemaker SET version = {VERSION + 1}")
+    with pytest.raises(ArtifactError, match=r"newer Tastemaker .*upgrade"):
+        Database(address)
+
+
+def test_tables_are_migrated_all_or_nothing(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tastemaker.store.database import postgres as module
+
+    first = module.MIGRATIONS
+    monkeypatch.setattr(module, "MIGRATIONS", (*first[:-1], (*first[-1], "CREATE TABLE broken (")))
+    with pytest.raises(ArtifactError):
+        Database(address)
+    assert (
+        raw(address, "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()")
+        == []
+    )
+    monkeypatch.setattr(module, "MIGRATIONS", first)
+    Database(address).close()
+
+
+def test_the_database_itself_refuses_a_slate_without_a_propensity(address: Address) -> None:
+    Database(address).close()
+    for wrong in ("NULL", "0.0", "1.1"):
+        with pytest.raises(psycopg.IntegrityError):
+            raw(address, f"INSERT INTO slates VALUES ('r', 'u', 0, 0, 'i', {wrong}, NULL, 'p', NULL, NULL)")
+
+
+def test_opened_by_many_at_once_it_is_made_once(address: Address) -> None:
+    failed = list[Exception]()
+
+    def work(number: int) -> None:
+        try:
+            database = Database(address)
+            database.add_events([play(f"{number}-{n}") for n in range(5)])
+            database.close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert raw(address, "SELECT count(*), count(DISTINCT sequence), max(sequence) FROM events") == [
+        (30, 30, 30)
+    ]
+
+
+def test_who_was_erased_comes_back_by_no_door(address: Address) -> None:
+    database = Database(address)
+    database.add_events([play("a", "somebody"), play("b", "other")])
+    assert database.erase("somebody") == 1
+    database.scrub()
+    raw(address, "INSERT INTO exposures VALUES ('t', 'somebody', 'control', 0), ('t', 'other', 'control', 0)")
+    with pytest.raises(InputError, match="was erased"):
+        database.add_events([play("c", "somebody")])
+    for table, column in PERSONAL.items():
+        assert raw(address, f"SELECT 1 FROM {table} WHERE {column} = 'somebody'") == []
+    assert raw(address, "SELECT unit FROM exposures") == [("other",)]
+    database.close()
+
+
+def test_a_server_that_stops_is_told_and_taken_up_again(postgres: Cluster, address: Address) -> None:
+    database = Database(address)
+    database.add_events([play("a")])
+    key = Keys(database).add("app", "backend")
+    postgres.stop()
+    try:
+        with pytest.raises(BusyError, match="cannot be reached"):
+            database.add_events([play("b")])
+        with pytest.raises(BusyError):
+            database.locked()
+    finally:
+        postgres.start()
+    assert database.history("u") == [play("a")] and not database.locked()
+    assert Keys(database).all()[0].opens(key.split("-")[2])
+    database.close()
+
+
+def test_another_writer_is_waited_for_and_then_told(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tastemaker.store.database import postgres as module
+
+    monkeypatch.setattr(module, "WAIT", 50)
+    database, other = Database(address), Database(address)
+    with other.transaction():
+        assert database.locked()
+        with pytest.raises(BusyError, match="another process is writing"):
+            database.add_events([play("a")])
+        assert database.history("u") == []  # reading goes on
+    assert database.add_events([play("a")]).inserted == 1 and not database.locked()
+    database.close()
+    other.close()
+
+
+def test_a_workspace_keeps_what_changes_there(tmp_path, address: Address) -> None:  # type: ignore[no-untyped-def]
+    Workspace.create(tmp_path / "w", {"database": address.url})
+    workspace = Workspace.open(tmp_path / "w")
+    assert workspace.database == address and Settings().database == ""
+    database = Database(workspace.database)
+    database.add_events([play("a")])
+    database.close()
+    assert not (tmp_path / "w" / "tastemaker.sqlite").exists()
