@@ -74,7 +74,9 @@ class Database:
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[Connection]:
-        """A connection whose statements become durable together, or not at all. Raises BusyError as `locked`."""
+        """A connection whose statements become durable together, or not at all. Raises BusyError as
+        `locked`.
+        """
         with self._engine.transaction(write) as connection:
             yield connection
 
@@ -243,6 +245,7 @@ class Database:
             del row["sequence"]
             if row["kind"] != "undo" and (row["user_id"], row["event_id"]) not in gone:
                 yield Event(**row | {"timestamp": moment(row["timestamp"])})
+
 
 def _insert_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Added:
     """Insert events, numbered in the order they come; one whose id is there must equal what is there."""

@@ -125,7 +125,7 @@ class Postgres:
     def __init__(self, address: Address) -> None:
         self.address, self._driver = address, _driver()
         self._local, self._guard = threading.local(), threading.Lock()
-        self._opened: list[Session] = []
+        self._opened: list[tuple[threading.Thread, Session]] = []
         try:
             self._prepare()
         except BaseException:
@@ -145,7 +145,7 @@ class Postgres:
     def close(self) -> None:
         """Close the connections of every thread; the object can be used again afterwards."""
         with self._guard:
-            for session in self._opened:
+            for _, session in self._opened:
                 session.raw.close()
             self._opened.clear()
             self._local = threading.local()
@@ -181,8 +181,6 @@ class Postgres:
                 if not session.raw.closed:  # alive: somebody else is writing
                     session.raw.execute("ROLLBACK")
                     raise
-                with self._guard:
-                    self._opened.remove(session)
                 self._local.session = None
         session = self._connected()
         session.raw.execute(begin)
@@ -197,8 +195,14 @@ class Postgres:
             options=_options(self.address, options),
         )
         session = self._local.session = Session(raw)
-        with self._guard:
-            self._opened.append(session)
+        with (
+            self._guard
+        ):  # threads of a pool come and go; a connection goes with its own, and when it is dead
+            here = threading.current_thread()
+            left = [row for row in self._opened if not row[0].is_alive() or row[0] is here]
+            for _, unused in left:
+                unused.raw.close()
+            self._opened = [*(row for row in self._opened if row not in left), (here, session)]
         return session
 
     def locked(self, seconds: float) -> bool:

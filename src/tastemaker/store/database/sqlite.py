@@ -248,5 +248,3 @@ def _inode(name: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return about.st_dev, about.st_ino
-
-
