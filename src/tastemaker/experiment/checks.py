@@ -19,6 +19,7 @@ from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
 from tastemaker.experiment.moments import Metric, batches_of, column_of
 from tastemaker.experiment.quantiles import Values, effect_of_rows, quantile_effect
+from tastemaker.schema.columns import somebody
 from tastemaker.stats.random import generator
 
 ALARM, WARN = 0.001, 0.01  # p of the sample ratio below which nothing is decided, and below which it is told
@@ -135,6 +136,7 @@ def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> di
                 f"row {row + at + 1}, column '{unit}': the unit '{ids[at]}' has blanks around it; take them"
                 " away, or it counts as another one"
             )
+        somebody(batch.column(unit).cast(pa.string()), unit, start=row)
         hashes.append(ids.hash(seed=7).to_numpy())
         for count in batch.column(by).value_counts().to_pylist():
             counts[str(count["values"])] += count["counts"]

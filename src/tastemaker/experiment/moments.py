@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
+from tastemaker.schema.columns import somebody, texts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+_NEVER = 0.1  # share of the values above 1 that a count would have
 _CARRIED = 0.1  # share of a column's total that one unit may have before it is told
 
 
@@ -76,8 +78,8 @@ class Metric:
 @dataclass(frozen=True)
 class Moments:
     """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations; low,
-    high: the smallest and largest values (k,), third (k, k, k): sums of products of three deviations, where
-    they are known. `a + b` is exact.
+    high: the smallest and largest values (k,), third (k, k, k): sums of products of three deviations, yes,
+    other (k,): how many values are 1, and neither 0 nor 1, where they are known. `a + b` is exact.
 
     Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979; Pebay,
     Sandia report 2008-6212.
@@ -90,6 +92,8 @@ class Moments:
     low: Floats | None = None
     high: Floats | None = None
     third: Floats | None = None
+    yes: Floats | None = None
+    other: Floats | None = None
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of units together."""
@@ -101,7 +105,7 @@ class Moments:
         gap = other.mean - self.mean
         mean = self.mean + gap * (other.n / n)
         scatter = self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n)
-        low, high = None, None
+        low, high, yes, rest = None, None, None, None
         if (
             self.low is not None
             and other.low is not None
@@ -109,13 +113,20 @@ class Moments:
             and other.high is not None
         ):
             low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        if (
+            self.yes is not None
+            and other.yes is not None
+            and self.other is not None
+            and other.other is not None
+        ):
+            yes, rest = self.yes + other.yes, self.other + other.other
         third = None
         if self.third is not None and other.third is not None:
             mixed = np.multiply.outer((self.n * other.scatter - other.n * self.scatter) / n, gap)
             third = self.third + other.third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 0, 1)
             cube = np.multiply.outer(np.outer(gap, gap), gap)
             third += cube * (self.n * other.n * (self.n - other.n) / n**2)
-        return Moments(self.columns, n, mean, scatter, low, high, third)
+        return Moments(self.columns, n, mean, scatter, low, high, third, yes, rest)
 
     @classmethod
     def of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
@@ -128,7 +139,9 @@ class Moments:
         low, high = values.min(axis=0), values.max(axis=0)
         third = np.array([(centred * part[:, None]).T @ centred for part in centred.T])
         third = third.reshape((len(columns),) * 3)
-        return cls(columns, len(values), mean, centred.T @ centred, low, high, third)
+        yes = (values == 1).sum(axis=0).astype(np.float64)
+        rest = len(values) - yes - (values == 0).sum(axis=0)
+        return cls(columns, len(values), mean, centred.T @ centred, low, high, third, yes, rest)
 
     def oddities(self) -> list[str]:
         """What looks wrong in a column of counts: values below 0, one unit that carries most of it, and only
@@ -148,6 +161,14 @@ class Moments:
                 )
             elif high not in (0, 1) and abs(square - high * mean) <= 1e-9 * square:
                 out.append(f"'{name}' is only ever 0 or {high:g}: a yes or no is 0 or 1")
+            elif self.yes is not None and self.other is not None:
+                yes, rest = float(self.yes[place]), float(self.other[place])
+                # A count that is 1 so often is 2 and more in about yes^2 / 2n units.
+                if 0 < rest < _NEVER * yes**2 / (2 * self.n):
+                    out.append(
+                        f"'{name}' is 0 or 1 but for {rest:.0f} of {self.n:,} units, up to {high:g}: a yes or"
+                        " no is 0 or 1"
+                    )
         return out
 
     def covariance(self, names: Sequence[str]) -> Floats:
@@ -294,7 +315,10 @@ def cluster_totals(
     for batch in batches_of(table):
         for _ in _groups(batch, keys, row):  # names an empty cluster, arm or part
             break
+        named = texts(pa.table({cluster: batch.column(cluster)}), cluster)
+        somebody(named, cluster, start=row)
         frame = pl.DataFrame({name: pl.Series(batch.column(name)) for name in keys})
+        frame = frame.with_columns(pl.Series(cluster, named))
         values = _values(batch, columns, row)
         frame = frame.with_columns([pl.Series(name, values[:, place]) for place, name in enumerate(columns)])
         row += batch.num_rows

@@ -42,7 +42,10 @@ class Catalogue:
             )
         ids = tuple(read.texts(table, "action", "the table of actions").to_pylist())
         if len(set(ids)) != len(ids):
-            raise InputError("the table of actions names one twice; keep one row each")
+            row = next(row for row, name in enumerate(ids) if name in ids[:row])
+            raise InputError(
+                f"row {row + 1} of the table of actions: '{ids[row]}' comes twice; keep one row each"
+            )
         prefixes = None
         if "prefix" in table.column_names:
             names = np.asarray([str(name) for name in table.column("prefix").to_pylist()])

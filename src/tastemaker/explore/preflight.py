@@ -25,6 +25,7 @@ NAMES = ("weights", "propensities", "duplicates", "catalogue", "units", "time")
 MOST_Z, RARE, OFTEN = 3.0, 1e-3, 20
 LEAST_SHARE = {"a uniform policy": 0.5, "the policy": 0.8}  # of the expected mean weight
 DAY = 86_400.0
+MOST_YEARS = 10  # from the first row of a log to its last
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,10 @@ def _time(log: Log) -> Check:
         return Check(
             "time", False, f"row {row + 1} lies {(moments[row] - time.time()) / DAY:,.1f} days ahead"
         )
+    if span > MOST_YEARS * 365.25 * DAY:
+        first, last = int(np.argmin(moments)) + 1, int(np.argmax(moments)) + 1
+        years = f"{span / DAY / 365.25:,.0f} years from row {first} to row {last}"
+        return Check("time", False, f"{years}: one of them carries a wrong moment")
     if span == 0 and len(log) > 1:
         return Check("time", True, "all rows carry one moment: nothing can be said of drift")
     return Check("time", True, f"{span / DAY:,.1f} days from the first row to the last")

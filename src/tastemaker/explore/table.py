@@ -204,8 +204,8 @@ def check_log(
         actions=actions,
         r_max=columns.r_max,
         position=_whole(table, columns.position),
-        user=_texts(table, columns.user),
-        request=_texts(table, columns.request),
+        user=_ids(table, columns.user),
+        request=_ids(table, columns.request),
         timestamp=_times(table, columns.timestamp),
         policy=_texts(table, columns.policy),
         prefix_propensity=(
@@ -235,15 +235,20 @@ def played_by_log(log: Log) -> npt.NDArray[np.bool_]:
     return np.asarray(played)
 
 
-class Split(NamedTuple):
-    """Three parts of a log, no user in two of them, and the digest that names this split; whole: the log, and
-    part (n,) which of the three each of its rows is in, where they are known.
-    """
+class Parts(NamedTuple):
+    """Three parts of a log, no user in two of them, and the digest that names this split."""
 
     learn: Log
     choose: Log
     certify: Log
     digest: str
+
+
+class Split(Parts):
+    """`Parts`, and where `split` made them the whole log, and part (n,): which of the three each of its rows
+    is in.
+    """
+
     whole: Log | None = None
     part: Ints | None = None
 
@@ -266,7 +271,9 @@ def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 
     text = f"{log.hash} {key!r} {np.asarray(shares, dtype=np.float64).tolist()}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     learn, choose, certify = (log.take(part == number) for number in range(3))
-    return Split(learn, choose, certify, digest, log, part)
+    parts = Split(learn, choose, certify, digest)
+    parts.whole, parts.part = log, part
+    return parts
 
 
 def split_parts(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> Ints:
@@ -356,6 +363,13 @@ def _texts(table: pa.Table, name: str) -> Strings | None:
     if not read.has(table, name):
         return None
     return np.asarray(read.texts(table, name, remedy=OR_DROP).to_pylist(), dtype=str)
+
+
+def _ids(table: pa.Table, name: str) -> Strings | None:
+    ids = _texts(table, name)
+    if ids is not None:
+        read.somebody(pa.array(ids), name)
+    return ids
 
 
 def _times(table: pa.Table, name: str) -> Ints | None:

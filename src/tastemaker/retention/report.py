@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tastemaker.errors import InputError
 from tastemaker.stats.intervals import Interval
 
+LEAST_PEOPLE = 30  # fewer are no basis for a verdict, whatever their rows say
 Verdict = Literal["supported", "not supported", "cannot tell"]
 Cell = str | int | float | bool | Interval | None
 VERDICTS: tuple[Verdict, ...] = ("supported", "not supported", "cannot tell")
@@ -141,3 +142,9 @@ class ClaimReport:
         from.
         """
         return asdict(self)
+
+
+def too_few(people: Mapping[str, int]) -> str:
+    """A sentence that names the parts of a claim that rest on too few people."""
+    parts = "; ".join(f"{count} people in {part}" for part, count in people.items())
+    return f"Too few units: {parts}; {LEAST_PEOPLE} are needed."

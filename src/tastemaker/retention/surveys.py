@@ -16,6 +16,7 @@ from tastemaker.schema import SURVEYS, check
 from tastemaker.schema.columns import codes, numbers, one_spelling, present
 
 SCALE = (1, 5)
+RARE = 1e-12  # of a probability of being asked
 _KEY = ("user_id", "item_id", "question", "timestamp")
 
 
@@ -80,9 +81,11 @@ def check_answers(
 def check_probability(
     table: pa.Table, *, asked_probability: str = "asked_probability", name: str = "surveys"
 ) -> None:
-    """Raise InputError with the first row whose probability of being asked is null or outside (0, 1]."""
+    """Raise InputError with the first row whose probability of being asked is null, above 1, or so small that
+    nobody would ever have been asked.
+    """
     values = numbers(table, asked_probability, name, nulls=True)
-    wrong = ~((values > 0) & (values <= 1))
+    wrong = ~((values >= RARE) & (values <= 1))
     if wrong.any():
         row = int(np.argmax(wrong))
         text = "empty" if np.isnan(values[row]) else f"{values[row]:g}"

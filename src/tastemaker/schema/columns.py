@@ -119,16 +119,45 @@ def texts(
 
 
 def codes(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]]:
-    """(n,) the distinct values numbered in order of appearance, and those values as text."""
-    encoded = texts(table, column, name).dictionary_encode()
+    """(n,) the distinct ids numbered in order of appearance, and those ids as text; words that stand for
+    nobody are refused.
+    """
+    array = texts(table, column, name)
+    somebody(array, column, name)
+    return _numbered(array)
+
+
+def _numbered(array: pa.Array) -> tuple[Ints, list[str]]:
+    encoded = array.dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def somebody(ids: pa.Array | pa.ChunkedArray, column: str, name: str = "", start: int = 0) -> None:
+    """Raises InputError naming the first id that is a word for "nothing": rows of nobody are not those of
+    one person. start: rows before these.
+    """
+    nobody = pc.is_in(ids, pa.array(sorted(values.NULL_WORDS), ids.type))
+    row = pc.index(nobody, True).as_py()
+    if row >= 0:
+        raise InputError(
+            f"{_of(name)}row {start + row + 1}, column '{column}' is '{ids[row]}', a word for nothing: such"
+            " rows are not those of one person; fill it, or drop them"
+        )
 
 
 def groups(table: pa.Table, column: str, name: str = "") -> tuple[Ints, list[str]]:
     """`codes` of a column by which rows are told apart, such as a country or a cohort. Raises InputError on
     one value in two spellings.
     """
-    numbered, labels = codes(table, column, name)
+    array = texts(table, column, name)
+    numbered, labels = _numbered(array)
+    nothing = next((label for label in labels if label in values.NULL_WORDS - values.WORDS), None)
+    if nothing is not None:
+        row = pc.index(array, nothing).as_py()
+        raise InputError(
+            f"{_of(name)}row {row + 1}, column '{column}' is '{nothing}', a word for nothing and no group of"
+            " its own; fill it, or leave the column out"
+        )
     one_spelling(labels, column, name)
     return numbered, labels
 

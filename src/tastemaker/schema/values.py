@@ -52,6 +52,8 @@ NULL_WORDS = frozenset(
         "n.a.",
     ]
 )
+# Those of them that may be meant as they stand: Namibia, and "none" of several kinds.
+WORDS = frozenset(["NA", "none", "None", "NONE"])
 # Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d", "%Y/%m/%dT%H:%M:%S")
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"

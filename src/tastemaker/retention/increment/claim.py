@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tastemaker.retention.increment.table import BASELINE, Increment
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table, Verdict
+from tastemaker.retention.report import LEAST_PEOPLE, Cell, ClaimReport, Intervals, Table, Verdict, too_few
 
 LIMITS = (
     (
@@ -22,12 +22,20 @@ def claim(increment: Increment, survey: str = "return", horizon: str = "day 1") 
     settings = increment.settings
     gains = {score.cohort: score.gain["auc"] for score in increment.scores if score.model == survey}
     verdict: Verdict = "supported" if all(gain.low > 0 for gain in gains.values()) else "not supported"
+    few = {
+        score.cohort: score.gain["auc"].n
+        for score in increment.scores
+        if score.model == survey and score.gain["auc"].n < LEAST_PEOPLE
+    }
     text = [
         f"{cohort} {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" for cohort, gain in gains.items()
     ]
     because = (
         f"AUC gain over the baseline with folds by user: {'; '.join(text)}.{_direction(increment, survey)}"
     )
+    if few:
+        verdict = "cannot tell"
+        because = f"{too_few(few)} {because}"
     rows = {
         f"{score.model}, {score.cohort}": score.gain["auc"]
         for score in increment.scores

@@ -69,7 +69,7 @@ def read_answered(rows: pa.Table, settings: MediationSettings, name: str) -> Ans
     if not np.isin(y, (0, 1)).all() or y.min() == y.max():
         raise InputError(
             f"{name}: column '{settings.outcome}' must hold both 0 and 1 and nothing else; it has"
-            f" {sorted(set(y))[:5]}"
+            f" {', '.join(f'{value:g}' for value in sorted(set(y))[:5])}"
         )
     parts = [numbers(rows, column, name, nulls=True)[selected] for column in settings.controls]
     controls = np.column_stack(parts) if parts else np.zeros((len(y), 0))

@@ -28,7 +28,7 @@ from tastemaker.retention.mediation.within import (
     group_means,
     item_means,
 )
-from tastemaker.retention.report import Cell, ClaimReport, Intervals, Table
+from tastemaker.retention.report import LEAST_PEOPLE, Cell, ClaimReport, Intervals, Table
 from tastemaker.retention.report import Verdict as ClaimVerdict
 from tastemaker.schema.columns import codes, numbers
 from tastemaker.stats.intervals import Interval
@@ -81,11 +81,12 @@ def mediation_tests(
     settings = settings or MediationSettings()
     answered = read_answered(rows, settings, name)
     again = repeaters(answered)
-    within, between, conditional = _inside(answered, settings) if again >= 2 else (None, None, None)
+    enough = again >= 2 and len(answered.user_ids) >= LEAST_PEOPLE
+    within, between, conditional = _inside(answered, settings) if enough else (None, None, None)
     exposure, reliability = (
         (None, None) if slates is None else _exposure(rows, slates, candidates, settings, key, name)
     )
-    verdict, reason = _verdict(within, between, exposure, again)
+    verdict, reason = _verdict(within, between, exposure, again, len(answered.user_ids))
     users = len(answered.user_ids)
     return MediationTests(
         verdict,
@@ -103,8 +104,10 @@ def mediation_tests(
 
 
 def _verdict(
-    within: Interval | None, between: Interval | None, exposure: Interval | None, again: int
+    within: Interval | None, between: Interval | None, exposure: Interval | None, again: int, users: int
 ) -> tuple[Verdict, str]:
+    if users < LEAST_PEOPLE:
+        return "unknown", f"too few units: {users} people answered; {LEAST_PEOPLE} are needed"
     if exposure is not None and exposure.low > 0:
         return (
             "item",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tastemaker.errors import InputError
+from tastemaker.schema.columns import somebody
 from tastemaker.stats.random import hashed_place
 
 Part = Literal["fit", "calibrate", "test"]
@@ -40,6 +41,7 @@ def rows_of(
             f"{name}: column '{user}' is missing; users must be known, so that those calibrated on are not"
             " trained on"
         )
+    somebody(table[user].cast(pa.string()), user, name)
     own = user_parts([str(value) for value in table[user].to_pylist()], seed) == PARTS.index(part)
     result = table.filter(pa.array(own))
     if not result.num_rows:
