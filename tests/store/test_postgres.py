@@ -150,7 +150,8 @@ def test_another_writer_is_waited_for_and_then_told(
 
     monkeypatch.setattr(module, "WAIT", 50)
     database, other = Database(address), Database(address)
-    with other.transaction():
+    with other.transaction() as held:
+        held.execute("SELECT 1")
         assert database.locked()
         with pytest.raises(BusyError, match="another process is writing"):
             database.add_events([play("a")])

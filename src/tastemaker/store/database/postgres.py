@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import psycopg
 
 LOCK = 8_236_104  # the advisory lock of whoever writes
+WRITE = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK})")
+READ = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 WAIT = 5000  # milliseconds that a writer waits for another
 CONNECT = 5  # seconds that connecting may take
 _INTACT = re.compile(rf"(?:\w+\.)?{CHECKSUM} IS row_sum\([^)]*\)")
@@ -101,20 +103,48 @@ def translated(sql: str) -> str:
 
 
 class Session:
-    """A connection that takes SQLite's statements."""
+    """A connection that takes SQLite's statements. A transaction begins with its first one, in the same round
+    trip; over a connection that turns out to be dead then, on a new one.
+    """
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
-        self.raw = raw
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._connect, self.raw = connect, connect()
+        self.waiting: tuple[str, ...] = ()  # what begins the transaction, not sent yet
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
         """One statement."""
-        return self.raw.execute(translated(sql).encode(), tuple(values))
+        return self._begun(lambda: self.raw.execute(translated(sql).encode(), tuple(values)))
 
     def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> Any:
         """One statement, again and again."""
+        self._begun(lambda: None)
         cursor = self.raw.cursor()
         cursor.executemany(translated(sql).encode(), [tuple(row) for row in values])
         return cursor
+
+    def end(self, statement: str) -> None:
+        """COMMIT or ROLLBACK; nothing where nothing was begun."""
+        if not self.waiting:
+            self.raw.execute(statement.encode())
+        self.waiting = ()
+
+    def _begun(self, call: Callable[[], Any]) -> Any:
+        waiting, self.waiting = self.waiting, ()
+        if not waiting:
+            return call()
+        try:
+            return self._together(waiting, call)
+        except _driver().OperationalError:
+            if not self.raw.closed:  # alive: somebody else is writing
+                raise
+        self.raw = self._connect()
+        return self._together(waiting, call)
+
+    def _together(self, waiting: Sequence[str], call: Callable[[], Any]) -> Any:
+        with self.raw.pipeline():
+            for statement in waiting:
+                self.raw.execute(statement.encode())
+            return call()
 
 
 class Postgres:
@@ -154,56 +184,36 @@ class Postgres:
     def transaction(self, write: bool) -> Iterator[Session]:
         """Statements that become durable together, or not at all; a reader sees one moment."""
         try:
-            session = self._begun(write)
+            session = self._session()
+            session.waiting = WRITE if write else READ
             try:
                 yield session
-                session.raw.execute("COMMIT")
+                session.end("COMMIT")
             except BaseException:
                 with suppress(self._driver.Error):
-                    session.raw.execute("ROLLBACK")
+                    session.end("ROLLBACK")
                 raise
         except self._driver.Error as error:
             raise self._explained(error) from error
 
-    def _begun(self, write: bool) -> Session:
-        """A session in a transaction; over a connection that turns out to be dead, on a new one."""
-        begin = (
-            f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})"
-            if write
-            else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        )
+    def _session(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)
-        if session is not None:
-            try:
-                session.raw.execute(begin)
-                return session
-            except self._driver.OperationalError:
-                if not session.raw.closed:  # alive: somebody else is writing
-                    session.raw.execute("ROLLBACK")
-                    raise
-                self._local.session = None
-        session = self._connected()
-        session.raw.execute(begin)
+        if session is None:
+            session = self._local.session = Session(self._connect)
+            here = threading.current_thread()
+            with self._guard:  # threads of a pool come and go; a connection goes with its own
+                left = [row for row in self._opened if not row[0].is_alive()]
+                for _, unused in left:
+                    unused.raw.close()
+                self._opened = [*(row for row in self._opened if row not in left), (here, session)]
         return session
 
-    def _connected(self) -> Session:
-        options = f"-c lock_timeout={WAIT} -c synchronous_commit=on"
-        raw = self._driver.connect(
-            self.address.url,
-            autocommit=True,
-            connect_timeout=CONNECT,
-            options=_options(self.address, options),
+    def _connect(self) -> psycopg.Connection[Any]:
+        options = _options(self.address, f"-c lock_timeout={WAIT} -c synchronous_commit=on")
+        connection: psycopg.Connection[Any] = self._driver.connect(
+            self.address.url, autocommit=True, connect_timeout=CONNECT, options=options
         )
-        session = self._local.session = Session(raw)
-        with (
-            self._guard
-        ):  # threads of a pool come and go; a connection goes with its own, and when it is dead
-            here = threading.current_thread()
-            left = [row for row in self._opened if not row[0].is_alive() or row[0] is here]
-            for _, unused in left:
-                unused.raw.close()
-            self._opened = [*(row for row in self._opened if row not in left), (here, session)]
-        return session
+        return connection
 
     def locked(self, seconds: float) -> bool:
         """Whether another process keeps this one from writing for so long. Raises BusyError when the server
@@ -211,8 +221,8 @@ class Postgres:
         """
         try:
             with self.transaction(write=False) as session:
-                session.raw.execute(f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}")
-                session.raw.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+                session.execute(f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}")
+                session.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
         except BusyError as error:
             if isinstance(error.__cause__, self._driver.errors.LockNotAvailable):
                 return True
@@ -224,7 +234,7 @@ class Postgres:
         the server's write-ahead log are its administrator's. Raises BusyError as `Database.scrub`.
         """
         try:
-            session = getattr(self._local, "session", None) or self._connected()
+            session = self._session()
             session.raw.execute(f"SET lock_timeout = {round(seconds * 1000)}")
             for table in PERSONAL:
                 session.raw.execute(f"VACUUM (FULL) {table}".encode())
