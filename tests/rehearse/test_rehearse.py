@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from tastemaker.errors import InputError
 from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
 from tastemaker.rehearse.rehearse import ALL, NONE, RehearsalSettings, paired
 from tastemaker.rehearse.rehearse import rehearse as live
-from tastemaker.rehearse.town import Schedule
+from tastemaker.rehearse.town import START, Schedule
+from tastemaker.store import Database
 
 
 def crowd(world: str = "item", people: int = 40) -> Crowd:
@@ -81,6 +83,10 @@ def test_a_rehearsal_says_what_the_parts_did_and_goes_on_where_it_was(
     worlds = {row[0]: row for row in tables["The same crowd in each world"]["rows"]}
     assert set(worlds) == {ALL, NONE}
     assert all(row[1] > 8 and row[-1] == 0 for row in worlds.values())  # lists, and no refused request
+    columns = tables["The same crowd in each world"]["columns"]
+    whole = dict(zip(columns, worlds[ALL], strict=True))
+    assert whole["conversations"] > 0 and whole["that showed items"] != "0%"
+    assert 0 < whole["chance to return after them"] < 1
     nights = tables["What the nights said"]["rows"]
     assert {row[2] for row in nights if row[0] == ALL} >= {"train", "proxy", "certificate"}
     diary = json.loads((out / "everything.json").read_text())
@@ -89,6 +95,10 @@ def test_a_rehearsal_says_what_the_parts_did_and_goes_on_where_it_was(
     assert any(night["what"] == "catalogue" and night["new"] for night in diary["nights"])
     assert sum(visit["new"] for visit in diary["visits"]) > 0  # items that arrived were shown
     assert (out / "report.html").exists() and (out / "figures" / "figure-1.png").exists()
+    database = Database(out / "everything" / "tastemaker.sqlite")
+    at = database.newest_deployment("serving")  # by night, when it is night in the rehearsal
+    database.close()
+    assert at is not None and START < at.timestamp < START + timedelta(days=2)
     diary_before = (out / "everything.json").read_bytes()
     (out / "nothing.json").unlink()
     settings = RehearsalSettings(20, 0, "item", (), Schedule(2, 1, 2), 1)

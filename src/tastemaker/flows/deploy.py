@@ -12,7 +12,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from tastemaker.semantic_ids.collisions import encode_beside
 from tastemaker.stats.random import hashed_order
 from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
 from tastemaker.store.database import Keys
+from tastemaker.store.database.events import now
 from tastemaker.store.files import sha256_bytes
 from tastemaker.store.folders import remove_folder
 
@@ -375,14 +375,14 @@ def _activate(workspace: Workspace, deployment: Deployment, note: str = "") -> D
     """Record that it is served from now on; old deployments go."""
     database = Database(workspace.database)
     try:
-        now, row, proxy = datetime.now(UTC), database.newest_deployment(SERVING), _in_force(workspace)[0]
+        at, row, proxy = now(), database.newest_deployment(SERVING), _in_force(workspace)[0]
         if row is None or row.fingerprint != deployment.fingerprint:
-            database.deploy(SERVING, deployment.fingerprint, now, note or deployment.note)
+            database.deploy(SERVING, deployment.fingerprint, at, note or deployment.note)
             keys, made = Keys(database), f"{deployment.name}: {note or deployment.note}"
             act, detail = (note, deployment.name) if note in (BACK, AGAIN) else ("made", made)
             keys.note(keys.account(), f"deployment {act}", detail)
         if proxy != deployment.proxy:
-            database.deploy(PROXY, deployment.proxy, now, f"with deployment {deployment.name}")
+            database.deploy(PROXY, deployment.proxy, at, f"with deployment {deployment.name}")
     finally:
         database.close()
     for old in [one for one in deployments(workspace) if one.fingerprint != deployment.fingerprint][KEPT:]:

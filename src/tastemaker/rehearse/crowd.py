@@ -23,6 +23,7 @@ from tastemaker.stats.random import generator
 Floats = npt.NDArray[np.float64]
 WORLDS = ("item", "person", "drift", "poison")
 FACTORS = 16
+BEST = 20  # items that a person knows to ask for
 TARGETS = 3  # items that the programs of the world "poison" push
 FAKE_SHARE = 0.01
 
@@ -70,6 +71,7 @@ class Crowd:
         self.settings, self.seed = settings, seed
         self.item_ids: list[str] = items["item_id"].to_pylist()
         self.index = {item: place for place, item in enumerate(self.item_ids)}
+        self.attributes: list[list[str]] = [words or [] for words in items["attributes"].to_pylist()]
         users, counts = np.unique(interactions["user_id"].to_numpy(zero_copy_only=False), return_counts=True)
         users = users[np.argsort(-counts, kind="stable")]
         picked = generator(seed, "crowd").permutation(len(users))[:people]
@@ -110,6 +112,14 @@ class Crowd:
             elif draws[place, 3] < 0.15:
                 deeds.append(Deed("skip", item, place))
         return deeds, float(np.mean(met)) if met else 0.0
+
+    def wish(self, person: str, day: int) -> str:
+        """What the person asks for in words: an attribute of one of the items that they like most."""
+        rng = generator(self.seed, "wish", person, day)
+        row = self.liking[self.people.index(person)]
+        words = self.attributes[int(rng.choice(np.argsort(-row)[:BEST]))]
+        word = str(rng.choice(words)).partition("=")[2] if words else "anything"
+        return f"something {word.replace('_', ' ')}"
 
     def expected(self, person: str, shown: Sequence[str], day: int) -> float:
         """The true chance that the person comes the next day after this list, by what they would look at."""

@@ -237,9 +237,21 @@ def outcome(arm: str, diary: dict[str, Any]) -> dict[str, Any]:
         "true chance to return": round(float(np.mean([visit["returning"] for visit in visits])), 4),
         "rows of new items": f"{sum(visit['new'] for visit in visits) / shown:.1%}",
         "rows of pushed items": f"{sum(visit['targets'] for visit in visits) / shown:.2%}",
+        **said(diary),
         "plays a list": round(sum(visit["plays"] for visit in visits) / max(1, len(visits)), 3),
         "alarms": sum(night["what"] == "alarm" for night in diary["nights"]),
         "refused requests": diary["errors"],
+    }
+
+
+def said(diary: dict[str, Any]) -> dict[str, Any]:
+    """The conversations of a world in numbers."""
+    talks = diary["talks"]
+    answered = [talk["returning"] for talk in talks if talk["shown"]]
+    return {
+        "conversations": len(talks),
+        "that showed items": f"{len(answered) / max(1, len(talks)):.0%}",
+        "chance to return after them": round(float(np.mean(answered)), 4) if answered else None,
     }
 
 

@@ -5,11 +5,12 @@ that uses it over HTTP by day, and an operator's commands by night.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,12 +22,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import uvicorn
 
+from tastemaker.assist.assistant import Assistant
 from tastemaker.errors import TastemakerError
 from tastemaker.rehearse.crowd import Crowd, Deed
 from tastemaker.server.app import create_app
 from tastemaker.server.run import address, bind
 from tastemaker.serving.service import WorkspaceService
+from tastemaker.stats.random import generator
 from tastemaker.store import Workspace, write_table, write_text
+from tastemaker.store.database.events import CLOCK
 from tastemaker.store.settings import SETTINGS_FILE
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -53,12 +57,14 @@ better = "down"
 @dataclass(frozen=True)
 class Schedule:
     """When things happen. night: every how many days the model is trained, a proxy fitted, a policy learnt
-    and certified. arrivals: every how many days new items come, and one is taken down.
+    and certified. arrivals: every how many days new items come, and one is taken down. talking: share of
+    visits in which somebody also asks the assistant for something.
     """
 
     days: int = 30
     night: int = 7
     arrivals: int = 3
+    talking: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,10 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Operator:
-    """Who runs `tastemaker` commands on a workspace, each in a process of its own."""
+    """Who runs `tastemaker` commands on a workspace, each in a process of its own, at the town's time."""
 
     folder: Path
+    now: Callable[[], datetime] | None = None
 
     def command(self, *words: str, here: bool = True) -> tuple[int, dict[str, Any]]:
         """Run `tastemaker ...` as an operator does; its exit code and what it printed as JSON."""
@@ -96,7 +103,8 @@ class Operator:
             *(("-w", str(self.folder)) if here else ()),
             "--json",
         ]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        told = os.environ | ({CLOCK: self.now().isoformat()} if self.now else {})
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=told)
         try:
             result = json.loads(done.stdout)
         except ValueError:
@@ -138,7 +146,19 @@ class Visit:
     targets: int
     plays: int
     likes: int
-    talked: bool = False
+
+
+@dataclass
+class Talk:
+    """One conversation: who asked for what on which day, rows shown, and the true chance to come back after
+    them; None where nothing was shown.
+    """
+
+    person: str
+    day: int
+    asked: str
+    shown: int
+    returning: float | None
 
 
 @dataclass
@@ -147,6 +167,7 @@ class Diary:
 
     arm: str
     visits: list[Visit] = field(default_factory=list)
+    talks: list[Talk] = field(default_factory=list)
     nights: list[dict[str, Any]] = field(default_factory=list)
     present: list[int] = field(default_factory=list)
     errors: int = 0
@@ -158,7 +179,8 @@ class Town:
     def __init__(
         self, folder: Path, crowd: Crowd, catalogue: Catalogue, parts: frozenset[str], schedule: Schedule
     ) -> None:
-        self.operator, self.folder, self.crowd, self.catalogue = Operator(folder), folder, crowd, catalogue
+        self.operator = Operator(folder, lambda: self.now)
+        self.folder, self.crowd, self.catalogue = folder, crowd, catalogue
         self.parts, self.schedule = parts, schedule
         self.now = START
         self.absent = list(catalogue.held)
@@ -189,6 +211,8 @@ class Town:
                     present += 1
                     self.now += timedelta(seconds=40)
                     liked = self.visit(client, person, day, diary)
+                    if generator(self.crowd.seed, "talks", person, day).random() < self.schedule.talking:
+                        self.talk(client, person, day, diary)
                     chances[person] = self.crowd.returning(liked)
                 for fake in self.crowd.fakes:
                     self.push(client, fake, day)
@@ -229,6 +253,22 @@ class Town:
                 self.post(client, "/surveys", body, diary)
         diary.visits.append(visit)
         return liked
+
+    def talk(self, client: httpx.Client, person: str, day: int, diary: Diary) -> None:
+        """A person asks in words, as the page does, and does with what is shown what they do with a list."""
+        asked = self.crowd.wish(person, day)
+        answer = client.post("/assist", json={"message": asked, "user_id": person})
+        if answer.status_code >= 400:
+            diary.errors += 1
+            return
+        parts = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+        items = {part["item_id"]: part["request_id"] for part in parts if part["kind"] == "item"}
+        shown = list(items)
+        returning = self.crowd.expected(person, shown, day) if shown else None
+        diary.talks.append(Talk(person, day, asked, len(shown), returning))
+        for number, deed in enumerate(self.crowd.deeds(person, shown, day, 1)[0]):
+            event = self.event(person, deed, f"{person}-{day}-said-{number}", items[deed.item_id] or None)
+            self.post(client, "/events", {"events": [event]}, diary)
 
     def push(self, client: httpx.Client, fake: str, day: int) -> None:
         """What a program of the world "poison" does on a day: it plays and likes its targets."""
@@ -372,7 +412,8 @@ class Town:
         self.service = WorkspaceService(Workspace.open(self.folder), clock=lambda: self.now)
         listener = bind(port=0)
         listener.listen()
-        config = uvicorn.Config(create_app(self.service), log_level="error", access_log=False, ws="none")
+        app = create_app(self.service, talker=Assistant(self.service) if self.schedule.talking else None)
+        config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

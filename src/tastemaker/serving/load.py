@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from tastemaker.errors import TastemakerError
@@ -18,14 +18,10 @@ from tastemaker.serving.history import People
 from tastemaker.serving.rerank import Reranker
 from tastemaker.serving.serve import Parts
 from tastemaker.store import Database, Offers, Workspace
+from tastemaker.store.database.events import now
 
 Clock = Callable[[], datetime]
 Loaded = TypeVar("Loaded")
-
-
-def now() -> datetime:
-    """The time in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,13 @@ from tastemaker.flows.overview import PARTS, part
 from tastemaker.flows.watches import Watcher
 from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
-from tastemaker.serving.load import Clock, Shared, load_parts, load_serving, now
+from tastemaker.serving.load import Clock, Shared, load_parts, load_serving
 from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Conflict, Happened, Measures, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
 from tastemaker.store.database import Keys
+from tastemaker.store.database.events import now
 from tastemaker.store.files import plain
 from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from tastemaker.errors import InputError
 from tastemaker.explore.ledger import TABLE_KIND, Entry, Ledger
 from tastemaker.store import Address, Database, Workspace, fingerprint
+from tastemaker.store.database.events import now
 
 OPTIONS = {"c": "--c", "floor": "--floor", "delta": "--delta", "K": "--gates", "r_max": "--r-max"}
 MOST_DELTA = 0.25
@@ -66,9 +67,7 @@ class LedgerStore:
                     " give .05, or less"
                 )
             values = {name: value for name, value in asdict(terms).items() if name != "entries"}
-            database.deploy(
-                TERMS, fingerprint(TERMS, {}, values), datetime.now(UTC), json.dumps(values, sort_keys=True)
-            )
+            database.deploy(TERMS, fingerprint(TERMS, {}, values), now(), json.dumps(values, sort_keys=True))
             book = terms
         database.close()
         if book is None:
@@ -89,7 +88,7 @@ class LedgerStore:
         database = Database(self.path)
         for entry in after.entries[len(before.entries) :]:
             row = entry.to_row()
-            database.deploy(row["kind"], row["fingerprint"], datetime.now(UTC), row["note"])
+            database.deploy(row["kind"], row["fingerprint"], now(), row["note"])
         database.close()
         return after
 

@@ -26,6 +26,7 @@ from tastemaker.flows.data import Data
 from tastemaker.flows.explore.ledger_store import last_gate
 from tastemaker.schema import ANONYMOUS, EventRules
 from tastemaker.store import Database, Offers, Workspace, read_any
+from tastemaker.store.database.events import now
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 ROLES = tuple(part.name for part in fields(Columns) if part.name not in ("context", "r_max"))
@@ -168,7 +169,7 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
     them; and the source with its times filled in.
     """
     database = Database(workspace.database)
-    since, until = source.since or last_gate(database) or BEGINNING, source.until or datetime.now(UTC)
+    since, until = source.since or last_gate(database) or BEGINNING, source.until or now()
     slates, events = database.slates_table().to_pylist(), database.events_table().to_pylist()
     pools, above = Offers(database).pools(), dict[str, tuple[str, ...]]()
     database.close()

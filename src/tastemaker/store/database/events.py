@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from tastemaker.errors import InputError
 from tastemaker.schema import kind_of
 
+CLOCK = "TASTEMAKER_REHEARSAL_CLOCK"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -85,6 +87,14 @@ def undone(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
         if (undo["user_id"], undo["event_id"]) not in gone:
             gone.add((undo["user_id"], undo["refers_to"]))
     return gone
+
+
+def now() -> datetime:
+    """The time in UTC, which what is served from when is stamped with; in a rehearsal's commands the time of
+    the rehearsal.
+    """
+    told = os.environ.get(CLOCK)
+    return datetime.fromisoformat(told) if told else datetime.now(UTC)
 
 
 def moment(stored: int) -> datetime:

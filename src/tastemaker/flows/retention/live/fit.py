@@ -45,6 +45,7 @@ from tastemaker.retention.weights.claim import FEWEST, SMALLEST
 from tastemaker.retention.weights.stages import asked_of_shown
 from tastemaker.stats.intervals import Interval
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
+from tastemaker.store.database.events import now
 from tastemaker.store.database.surveys import ASKED
 
 LEAST = 400
@@ -104,7 +105,7 @@ def fit_live(workspace: Path, report: Report, least: int = LEAST, deploy: bool =
     report(KIND, 3, 4, "deploying")
     ranks = deploy and not learnt.objection
     if ranks:
-        database.deploy(KIND, mark, datetime.now(UTC), f"{answers} answers")
+        database.deploy(KIND, mark, now(), f"{answers} answers")
         database.close()
         renew(opened)
     report(KIND, 4, 4, "")
@@ -326,12 +327,12 @@ def withdraw_proxy(workspace: Path, to: str = "") -> dict[str, Any]:
         back = _earlier(database, to) if to else WITHDRAWN
         if to:
             load_deployed(opened, back)
-        database.deploy(KIND, back, datetime.now(UTC), f"instead of {mark}" if mark else "put back")
+        database.deploy(KIND, back, now(), f"instead of {mark}" if mark else "put back")
     finally:
         database.close()
     renew(opened)
-    now = f"proxy {back} ranks" if to else "lists keep the model's own order"
-    lines = [f"{f'proxy {mark} withdrawn: ' if mark else ''}{now} from the next request on"]
+    order = f"proxy {back} ranks" if to else "lists keep the model's own order"
+    lines = [f"{f'proxy {mark} withdrawn: ' if mark else ''}{order} from the next request on"]
     if opened.settings.experiment:
         lines.append(
             f"the test '{opened.settings.experiment}' is still set: from now on its treatment is not what"
