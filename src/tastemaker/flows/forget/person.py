@@ -76,6 +76,7 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
             refresh(workspace)
         for one in left:
             one.remove()
+        record_media(workspace)  # at once: a server that loads meanwhile compares
         if not (left := list(holdings(workspace, user_id))):
             break
     else:
@@ -83,7 +84,6 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
         raise ArtifactError(
             f"{where}: holds the person again; stop `converse` on this workspace and repeat this"
         )
-    record_media(workspace)
     scrub_database(workspace)
     refresh(workspace)
     drop(workspace, workspace.tombstones.held)
