@@ -300,6 +300,7 @@ def run_command(command: str) -> dict[str, Any]:
     }
     if "outcomes" in figures:
         plain |= figures["outcomes"] | {"silent": len(figures["bad"])}
+    plain |= figures.get("grown", {})  # of the soak: megabytes a minute, files, threads
     if "pairs" in figures:
         plain |= {"pairs": len(figures["pairs"]), "faults": len(figures["faults"])}
     words = ", ".join(f"{value} {name}" for name, value in plain.items() if name != "seconds")
