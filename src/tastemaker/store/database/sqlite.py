@@ -175,12 +175,6 @@ class Sqlite:
             connection = sqlite3.connect(
                 self.path, timeout=5.0, isolation_level=None, check_same_thread=False
             )
-            with self._guard:  # threads of a pool come and go; a connection goes with its own
-                left = [row for row in self._opened if not row[0].is_alive()]
-                for _, unused in left:
-                    unused.close()
-                self._opened = [row for row in self._opened if row not in left]
-                self._opened.append((threading.current_thread(), connection))
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -190,8 +184,13 @@ class Sqlite:
             ):
                 connection.execute(f"PRAGMA {pragma}")
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on the log is open
-            with self._guard:
+            with self._guard:  # threads of a pool come and go; a connection goes with its own
                 self._files = self._files or [_inode(name) for name in self._names]
+                left = [row for row in self._opened if not row[0].is_alive()]
+                for _, unused in left:
+                    unused.close()
+                self._opened = [row for row in self._opened if row not in left]
+                self._opened.append((threading.current_thread(), connection))
             integrity.add_functions(connection)
             if self._armed:
                 integrity.arm(connection)
