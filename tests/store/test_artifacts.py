@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import Artifacts, fingerprint
 from tastemaker.store.files import write_bytes
-from tastemaker.store.folders import MANIFEST, read_manifest, verify_folder
+from tastemaker.store.folders import MANIFEST, read_manifest, remove_folder, verify_folder
 
 KEY = fingerprint("codebook", {"items": "00"}, {"levels": 4})
 
@@ -239,3 +240,14 @@ def test_the_manifest_says_what_every_file_is(tmp_path: Path) -> None:
     assert manifest["files"]["inner/codes.bin"]["size"] == 256
     assert manifest["files"].keys() == {"empty", "inner/codes.bin", "settings.json"}
     assert json.loads((tmp_path / "codebook" / KEY / MANIFEST).read_bytes())["about"]["fingerprint"] == KEY
+
+
+def test_two_that_remove_one_folder_at_once_both_end_well(tmp_path: Path) -> None:
+    for number in range(20):
+        folder = tmp_path / f"f{number}"
+        folder.mkdir()
+        for name in range(40):
+            (folder / str(name)).touch()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(remove_folder, [folder] * 4))
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,18 @@ def write_folder(path: Path, about: Mapping[str, Any] | None = None) -> Iterator
 
 
 def remove_folder(path: Path) -> None:
-    """Take a folder away: at once for whoever looks, and what a kill leaves of it is swept later."""
+    """Take a folder away: at once for whoever looks, and what a kill leaves of it is swept later. Another
+    process may take it away, or sweep it, at the same time.
+    """
     doomed = path.with_name(f".{path.name}.00000000.tmp")
-    path.rename(doomed)
-    shutil.rmtree(doomed)
+    with suppress(FileNotFoundError):
+        path.rename(doomed)
+    shutil.rmtree(doomed, onerror=_unless_gone)
+
+
+def _unless_gone(_: object, __: str, raised: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(raised[1], FileNotFoundError):
+        raise raised[1]
 
 
 def seal(folder: Path, about: Mapping[str, Any], skip: str | None = None) -> None:
