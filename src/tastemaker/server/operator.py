@@ -86,7 +86,9 @@ def operator_routes(
         """The page; its figures need an operator key."""
         return FileResponse(PAGE, headers={"Cache-Control": "no-cache"})
 
-    @router.get("/operator.json", responses=REFUSALS)
+    @router.get(
+        "/operator.json", responses={**REFUSALS, 404: REFUSALS[400] | {"description": "no such part"}}
+    )
     @allow(OPERATOR)
     async def figures(part: Annotated[list[str] | None, Query(max_length=20)] = None) -> JSONResponse:
         """Every figure of the page, or only the parts named."""
