@@ -16,8 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 
 from tests.postgres import INSTALL, Cluster, cluster, programs
+
+settings.register_profile("any load", deadline=None)  # how long an example takes says nothing
+settings.load_profile("any load")
 
 ITEMS, USERS = 64, 90
 KINDS, KEYS = ("reel", "jig", "waltz", "polka"), ("D", "G", "A", "Em")

@@ -55,7 +55,7 @@ def run_seed(folder: Path, data: Path, dials: Mapping[str, Any], baselines: Sequ
             metrics = json.loads((run / "metrics.json").read_text())["metrics"]
             names = {one["name"] for one in metrics["methods"]}
             ranks = read_arrays(run / "ranks.safetensors")
-            write_arrays(done, {_stem(name): own for name, own in ranks.items() if name in names})
+            write_arrays(done, {stem(name): own for name, own in ranks.items() if name in names})
     return dict(read_arrays(done))
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     save_figure(arguments.out, draw(runs))
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
     """The chosen weight differs between seeds; the system is the same."""
     return name.split(", weight ")[0]
 

@@ -14,7 +14,7 @@ from tastemaker.corpus import (
     cooccurring_pairs,
     leave_one_out,
 )
-from tastemaker.corpus.behaviour import thinned
+from tastemaker.corpus.behaviour import Words, thinned
 from tastemaker.errors import InputError
 from tastemaker.lm.vocabulary import build_small
 
@@ -35,7 +35,7 @@ def sid(item: int) -> list[int]:
 
 
 @given(lists, lengths)
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_windows_learn_every_event_once_with_at_least_the_past_promised(
     rows: list[list[int]], most: int
 ) -> None:
@@ -144,3 +144,20 @@ def test_only_targets_have_loss_and_their_context_stays(rows: list[list[int]], m
     whole = every["tokens"].to_pylist()
     assert all(tokens in whole for tokens in some["tokens"].to_pylist())
     assert behaviour_examples(train, CODES, V, most, targets=np.ones(len(train.items), bool)).equals(every)
+
+
+def test_titles_and_a_line_stand_beside_semantic_ids_and_are_never_learnt() -> None:
+    titles = ["ab", None, "c"] + [""] * (len(CODES) - 3)
+    words = Words.of("Then:", titles, 2, lambda text: list(text.encode()))
+    assert words is not None and Words.of("", titles, 0, V.encode_text) is None
+    row = [0, 1, 2, 0]
+    (told,) = behaviour_examples(packed([row]), CODES, V, words=words).to_pylist()
+    codes = V.sid_tokens(CODES).tolist()
+    line, said = [V.special("bos"), *b"Then:"], {0: list(b" a"), 1: [], 2: list(b" c")}
+    assert told["tokens"] == line + [token for item in row for token in codes[item] + said[item]]
+    learnt = [token for token, loss in zip(told["tokens"], told["loss_mask"], strict=True) if loss]
+    assert learnt == [token for item in row for token in codes[item]]
+    tokens, lengths = context_tokens(packed([row, []]), CODES, V, words=words)
+    assert tokens[0].tolist() == told["tokens"] and lengths.tolist() == [len(told["tokens"]), len(line)]
+    few, _ = context_tokens(packed([row]), CODES, V, 2, words)
+    assert few[0].tolist() == line + codes[2] + said[2] + codes[0] + said[0]

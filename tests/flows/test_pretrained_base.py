@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers as hf
 from tests.conftest import TINY, quiet
 from tokenizers import Tokenizer, models, pre_tokenizers
+from typer.testing import CliRunner
 
+from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.flows.deploy import active
 from tastemaker.flows.ingest import ingest_files
@@ -66,6 +70,39 @@ def test_each_stage_has_settings_of_its_own_and_the_first_can_be_off(
     with pytest.raises(InputError, match="less than one sequence"):
         (shop / "artifacts" / "refit").mkdir()
         again('cpt = "off"', 'cpt = "0.000001"')
+
+
+def test_a_base_is_cut_reads_titles_and_a_line_and_trains_its_new_rows_first(
+    folder: Path, tiny_files: Path, tmp_path: Path
+) -> None:
+    model = hf.LlamaForCausalLM.from_pretrained(folder)
+    deep = hf.LlamaConfig.from_pretrained(folder, num_hidden_layers=3)
+    torch.manual_seed(1)
+    whole = hf.LlamaForCausalLM(deep)
+    whole.load_state_dict(model.state_dict(), strict=False)
+    whole.save_pretrained(folder)
+    shop = tmp_path / "shop"
+    asked = {"base_layers": 2, "prompt_titles": 3, "prompt_line": "Then:", "recompute": True, "max_items": 8}
+    asked |= {"new_rows_first": 0.5, "cpt": "0.25", "sft_epochs": 1, "base": str(folder)}
+    Workspace.create(shop, TINY | asked)
+    ingest_files(shop, tiny_files / "items.parquet", tiny_files / "interactions.parquet")
+    told = CliRunner().invoke(app, ["train", "-w", str(shop)])
+    assert told.exit_code == 0, told.output
+    trained = hf.LlamaConfig.from_pretrained(next((shop / "artifacts" / "refit").glob("*/model")))
+    assert trained.num_hidden_layers == 2
+    shown = CliRunner().invoke(app, ["recommend", "-w", str(shop), "--history", "t001", "--json"])
+    assert shown.exit_code == 0 and len(json.loads(shown.stdout)["rows"]) == 10
+    found = active(Workspace.open(shop))
+    assert found is not None
+    parts = found.parts()  # what is served reads what was trained on
+    assert parts.words is not None and len(parts.words.line) == 5 and np.diff(parts.words.offsets).max() == 3
+    file = shop / "tastemaker.toml"
+    file.write_text(file.read_text().replace("prompt_titles = 3", "prompt_titles = 0"))
+    again = active(Workspace.open(shop))
+    assert again is not None and again.parts().words is not None  # until the next training
+    file.write_text(file.read_text().replace("base_layers = 2", "base_layers = 9"))
+    refused = CliRunner().invoke(app, ["train", "-w", str(shop)])
+    assert refused.exit_code == 1 and "the base has 3 layers" in str(refused.exception)
 
 
 def test_settings_of_version_0_1_say_the_same_in_new_words(tmp_path: Path) -> None:

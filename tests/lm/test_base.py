@@ -214,6 +214,9 @@ def test_a_folder_without_every_tensor_as_it_should_be_is_refused(vocabulary, ti
         {"num_hidden_layers": 0},
         {"hidden_size": "32"},
         {"vocab_size": 1 << 40},
+        {"num_key_value_heads": -1},
+        {"max_position_embeddings": -5},
+        {"head_dim": 0},
         {"auto_map": {"AutoModelForCausalLM": "evil.X"}},
     ],
 )

@@ -1,12 +1,13 @@
 """What people did as token sequences: for training, and as the prompt when serving.
 
-Both have one layout, `[bos] item item ...`, an item being its Semantic ID, so that a model is asked when
-serving exactly what it was trained on. No text of any item appears here: a title beside its own Semantic ID
-in a behaviour task would give the answer away.
+Both have one layout, `[bos] line item item ...`, an item being its Semantic ID and, if asked for, its title
+after it, so that a model is asked when serving exactly what it was trained on. A title never stands before
+its own Semantic ID, where it would give the answer away, and nothing is learnt on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,29 @@ import pyarrow as pa
 from tastemaker.corpus.events import Bools, Histories, Ints
 from tastemaker.corpus.mixing import pack
 from tastemaker.errors import InputError
-from tastemaker.lm.vocabulary import Vocabulary
+from tastemaker.lm.vocabulary import TextEncoder, Vocabulary
 from tastemaker.stats.random import generator
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """What a pretrained base reads beside Semantic IDs: `line` tokens before a history, and after the codes
+    of item i its title, `titles[offsets[i]:offsets[i + 1]]`, offsets (N + 1,).
+    """
+
+    line: Ints
+    titles: Ints
+    offsets: Ints
+
+    @classmethod
+    def of(cls, line: str, titles: Sequence[str | None], longest: int, encode: TextEncoder) -> Words | None:
+        """Titles (N,) cut to `longest` tokens; None where there is nothing to read."""
+        if not line and not longest:
+            return None
+        rows = [encode(f" {title}")[:longest] if title and longest else [] for title in titles]
+        offsets = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+        before = np.array(encode(line) if line else [], np.int64)
+        return cls(before, np.array([token for row in rows for token in row], np.int64), offsets)
 
 
 def behaviour_examples(
@@ -26,6 +48,7 @@ def behaviour_examples(
     vocabulary: Vocabulary,
     max_items: int = 50,
     targets: Bools | None = None,
+    words: Words | None = None,
 ) -> pa.Table:
     """One sequence a user with loss on every Semantic-ID token: each prefix of a history is an example.
 
@@ -46,13 +69,15 @@ def behaviour_examples(
     targets
         (E,) events with loss, all if None; the others are context alone, and a window without any is left
         out.
+    words
+        what stands beside the Semantic IDs.
 
     Returns
     -------
     EXAMPLES table, source "behaviour".
     """
     start, stop, learn_from = _cut(train, max_items, targets)
-    tokens, events, offsets = _layout(train, codes, vocabulary, start, stop)
+    tokens, events, offsets = _layout(train, codes, vocabulary, (start, stop), words)
     loss = events >= np.repeat(learn_from, np.diff(offsets))
     return pack(tokens, loss if targets is None else loss & targets[events], offsets, "behaviour")
 
@@ -113,9 +138,14 @@ def thinned(train: Histories, most: float, seed: int | str, copy: int) -> Histor
 
 
 def context_tokens(
-    context: Histories, codes: npt.NDArray[np.integer], vocabulary: Vocabulary, max_items: int = 50
+    context: Histories,
+    codes: npt.NDArray[np.integer],
+    vocabulary: Vocabulary,
+    max_items: int = 50,
+    words: Words | None = None,
 ) -> tuple[Ints, Ints]:
-    """The prompt of each history for serving and evaluation: `[bos]` and the last `max_items` events.
+    """The prompt of each history for serving and evaluation: `[bos]`, the line of `words`, and the last
+    `max_items` events.
 
     Returns
     -------
@@ -127,7 +157,7 @@ def context_tokens(
     _checked(max_items)
     stop = context.offsets[1:]
     start = np.maximum(stop - max_items, context.offsets[:-1])
-    flat, _, offsets = _layout(context, codes, vocabulary, start, stop)
+    flat, _, offsets = _layout(context, codes, vocabulary, (start, stop), words)
     lengths = np.diff(offsets)
     tokens = np.full((len(context), int(lengths.max(initial=0))), vocabulary.special("pad"), dtype=np.int64)
     tokens[np.repeat(np.arange(len(context)), lengths), _ragged(np.zeros_like(lengths), lengths)] = flat
@@ -153,22 +183,35 @@ def _ragged(start: Ints, sizes: Ints) -> Ints:
 
 
 def _layout(
-    h: Histories, codes: npt.NDArray[np.integer], vocabulary: Vocabulary, start: Ints, stop: Ints
+    h: Histories,
+    codes: npt.NDArray[np.integer],
+    vocabulary: Vocabulary,
+    windows: tuple[Ints, Ints],
+    words: Words | None,
 ) -> tuple[npt.NDArray[np.int32], Ints, Ints]:
     """Tokens (T,) of windows [start, stop) over events, each begun by `bos`; the event of each token (T,), -1
-    for `bos`; offsets (W + 1,).
+    for what is no Semantic ID; offsets (W + 1,).
     """
     if len(h.items) and int(h.items.max()) >= len(codes):
         raise InputError(
             f"item index {int(h.items.max())} has no Semantic ID: there are codes for {len(codes):,} items;"
             " encode the catalogue"
         )
-    index, levels = _ragged(start, stop - start), codes.shape[1]
-    offsets = np.concatenate([[0], np.cumsum(1 + (stop - start) * levels)]).astype(np.int64)
+    start, stop = windows
+    sizes, levels = stop - start, codes.shape[1]
+    index, line = _ragged(start, sizes), np.empty(0, np.int64) if words is None else words.line
+    items = h.items[index]
+    spoken = np.zeros(len(index), np.int64) if words is None else np.diff(words.offsets)[items]
+    ends = np.concatenate([[0], np.cumsum(levels + spoken)]).astype(np.int64)
+    head = 1 + len(line)
+    offsets = ends[np.concatenate([[0], np.cumsum(sizes)])] + head * np.arange(len(sizes) + 1)
     tokens = np.full(int(offsets[-1]), vocabulary.special("bos"), dtype=np.int32)
     events = np.full(len(tokens), -1, dtype=np.int64)
-    place = np.ones(len(tokens), dtype=np.bool_)
-    place[offsets[:-1]] = False
-    tokens[place] = vocabulary.sid_tokens(codes)[h.items[index]].ravel()
+    first = ends[:-1] + head * (1 + np.repeat(np.arange(len(sizes)), sizes))
+    place = (first[:, None] + np.arange(levels)).ravel()
+    tokens[place] = vocabulary.sid_tokens(codes)[items].ravel()
     events[place] = np.repeat(index, levels)
+    if words is not None:
+        tokens[(offsets[:-1, None] + 1 + np.arange(len(line))).ravel()] = np.tile(line, len(sizes))
+        tokens[_ragged(first + levels, spoken)] = words.titles[_ragged(words.offsets[items], spoken)]
     return tokens, events, offsets

@@ -131,6 +131,16 @@ def fit_tfidf(
     return encoder, encoder.transform(texts, labels)
 
 
+def word_rows(texts: Sequence[str], labels: Labels) -> Any:
+    """(N, T) sparse TF-IDF rows of unit length, before any projection, zeros for a text without a word; None
+    where no text has one.
+    """
+    try:
+        return _vectorizer().fit_transform(_documents(texts, labels)).tocsr()
+    except ValueError:
+        return None
+
+
 def _of_single_texts(documents: list[Document]) -> tuple[TfidfVectorizer, Any]:
     vectorizer = _vectorizer(max_features=MAX_TERMS)
     try:

@@ -42,13 +42,16 @@ if TYPE_CHECKING:
         BESIDE,
         GREEDY_POLICY,
         IN_TALK,
+        KEPT,
         Deployed,
         Draw,
         Pool,
         draw_deployed,
         draw_pool,
         draw_slate,
+        kept_for_new,
         logger_name,
+        with_tail,
     )
     from tastemaker.explore.support import SupportReport, support_report
     from tastemaker.explore.table import Columns, Log, Split, check_log, split
@@ -57,6 +60,7 @@ __all__ = [
     "BESIDE",
     "GREEDY_POLICY",
     "IN_TALK",
+    "KEPT",
     "Catalogue",
     "Certificate",
     "Columns",
@@ -91,6 +95,7 @@ __all__ = [
     "fit_reward_model",
     "fitted_propensities",
     "ips",
+    "kept_for_new",
     "logger_name",
     "lower_bound",
     "mips",
@@ -101,6 +106,7 @@ __all__ = [
     "split",
     "support_report",
     "uniform_policy",
+    "with_tail",
 ]
 
 _HOME = {
@@ -119,7 +125,8 @@ _HOME = {
         "ledger": "Ledger",
         "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",
         "slate": (
-            "BESIDE GREEDY_POLICY IN_TALK Deployed Draw Pool draw_deployed draw_pool draw_slate logger_name"
+            "BESIDE GREEDY_POLICY IN_TALK KEPT Deployed Draw Pool draw_deployed draw_pool draw_slate"
+            " kept_for_new logger_name with_tail"
         ),
         "support": "SupportReport support_report",
         "table": "Columns Log Split check_log split",

@@ -21,6 +21,7 @@ Key = tuple[str | int, ...]
 
 GREEDY_POLICY = "greedy"
 IN_TALK = "talk-"  # first in a policy id: a list of a conversation, which words asked for
+KEPT = "@new"  # last in a policy id, with a number: so many of the last places are kept for new items
 BESIDE = "/"  # in a policy id: the deployed policy, then the pi0 it is mixed with
 
 
@@ -124,6 +125,30 @@ def greedy(k: int) -> Draw:
     """
     certain = np.ones(k)
     return Draw(GREEDY_POLICY, np.arange(k), certain, certain)
+
+
+def kept_for_new(policy_id: str) -> int:
+    """How many of a slate's last places are kept for new items, and drawn among those alone."""
+    _, found, number = policy_id.rpartition(KEPT)
+    return int(number) if found and number.isdigit() else 0
+
+
+def with_tail(draw: Draw, end: int, tail: Draw) -> Draw:
+    """The first `end` places of `draw`, then those of `tail`: orders number the same things, and whatever
+    policy draws the list, the chances of the tail are its own.
+    """
+
+    def join(first: Floats | None, then: Floats | None) -> Floats | None:
+        return None if first is None or then is None else np.concatenate([first[:end], then])
+
+    return replace(
+        draw,
+        order=np.concatenate([draw.order[:end], tail.order]),
+        propensity=np.concatenate([draw.propensity[:end], tail.propensity]),
+        prefix=join(draw.prefix, tail.prefix),
+        policy=join(draw.policy, tail.propensity),
+        reference=join(draw.reference, tail.propensity),
+    )
 
 
 @dataclass(frozen=True, eq=False)

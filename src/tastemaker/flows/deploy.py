@@ -9,34 +9,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from tastemaker.encoders.text import fit_tfidf
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
+from tastemaker.flows.catalogue import coded, in_order, text_vectors
 from tastemaker.flows.data import (
-    ORDER_KEY,
     Snapshot,
     events_mark,
-    item_texts,
     load_data,
     telling_events,
 )
 from tastemaker.flows.deployment import KIND, Base, Deployment, base_json, named, read, write
 from tastemaker.flows.explore.ledger_store import ledger_in
-from tastemaker.flows.pipeline import Report
-from tastemaker.flows.stages.tokens import codes_in, load_codebook
-from tastemaker.flows.stages.vectors import encode_new
+from tastemaker.flows.pipeline import WORDS, Report
 from tastemaker.retrieve.memory import fit_memory
 from tastemaker.retrieve.trie import build_trie
-from tastemaker.semantic_ids.collisions import encode_beside
-from tastemaker.stats.random import hashed_order
 from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
 from tastemaker.store.database import Keys
 from tastemaker.store.database.events import now
@@ -245,19 +237,8 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
         if one.kind == "refit" and read_manifest(one.path)["about"]["inputs"]["sft"] == sft
     ]
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
-    return Base(kind, model, mark, float(weight), {"max_items": settings["max_items"]})
-
-
-@dataclass(frozen=True)
-class _Catalogue:
-    """What is served of the tables: items in the order of their indices, codes (N, L), and what happened."""
-
-    items: pa.Table
-    codes: Any
-    sizes: tuple[int, ...]
-    added: int = 0
-    removed: int = 0
-    left_out: str = ""
+    served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
+    return Base(kind, model, mark, float(weight), served)
 
 
 def _make(
@@ -265,8 +246,9 @@ def _make(
 ) -> Deployment:
     """The deployment of a base and the tables in use, made unless it is there."""
     tables = workspace.tables_fingerprint()
-    catalogue = _coded(workspace, base, previous, report) if base.kind else _in_order(workspace)
+    catalogue = coded(workspace, base, previous, report) if base.kind else in_order(workspace)
     arrays: dict[str, Any] = {"codes": catalogue.codes, "sizes": np.array(catalogue.sizes, np.int64)}
+    arrays |= catalogue.new
     events = telling_events(workspace)
     memory = ""
     if base.weight:
@@ -276,7 +258,7 @@ def _make(
         memory = sha256_bytes(b"".join(np.ascontiguousarray(array).tobytes() for array in own.values()))[:32]
         arrays |= own
     if not base.kind:
-        arrays |= _vectors(catalogue.items)
+        arrays |= text_vectors(catalogue.items)
     said = note or f"{catalogue.added} new items, {catalogue.removed} gone"
     proxy, policy = _in_force(workspace)
     about: dict[str, Any] = {
@@ -297,65 +279,6 @@ def _make(
         KIND, mark, lambda folder: write(folder, about, catalogue.items, arrays), inputs=inputs
     )
     return read(workspace, mark)
-
-
-def _coded(workspace: Workspace, base: Base, previous: Deployment | None, report: Report) -> _Catalogue:
-    """The items of the tables with the Semantic IDs they have, and free ones for the new."""
-    folder = workspace.artifacts.get("tokens", base.tokens)
-    order, codes, sizes = codes_in(folder)
-    known = dict(zip(order, codes, strict=True))
-    if previous is not None and previous.base.tokens == base.tokens:
-        order = previous.catalogue_items()["item_id"].to_pylist()
-        known |= dict(zip(order, np.asarray(previous.arrays()["codes"], np.int32), strict=True))
-    items = workspace.table("items")
-    ids = items["item_id"].to_pylist()
-    row = {item: place for place, item in enumerate(ids)}
-    stays = [item for item in order if item in row]
-    comes = sorted(set(ids) - set(stays))
-    comes = [comes[place] for place in hashed_order(comes, ORDER_KEY)]
-    new, left_out = [item for item in comes if item not in known], ""
-    if new:
-        try:
-            known |= _new_codes(workspace, base, known, items.take([row[item] for item in new]), report)
-        except TastemakerError as error:  # taking items down must not wait for the new ones
-            left_out = f"{len(new)} new items wait for the next training ({error})"
-            comes = [item for item in comes if item in known]
-    served = stays + comes
-    if not served:
-        raise InputError(f"{workspace.root}: no item of the tables can be served; run `tastemaker train`")
-    table = items.take(pa.array([row[item] for item in served]))
-    gone = len(order) - len(stays)
-    return _Catalogue(table, np.stack([known[item] for item in served]), sizes, len(comes), gone, left_out)
-
-
-def _new_codes(
-    workspace: Workspace, base: Base, known: Mapping[str, Any], items: pa.Table, report: Report
-) -> dict[str, Any]:
-    """Free Semantic IDs for new items, by encoders and codebook as they are."""
-    folder = workspace.artifacts.get("tokens", base.tokens)
-    about = read_manifest(folder)["about"]
-    views = encode_new(
-        workspace, workspace.artifacts.get("vectors", about["inputs"]["vectors"]), items, report
-    )
-    taken, sizes = np.stack(list(known.values())), codes_in(folder)[2]
-    codes = encode_beside(load_codebook(folder), views, taken, sizes, about["settings"]["collisions"])
-    return dict(zip(items["item_id"].to_pylist(), codes, strict=True))
-
-
-def _in_order(workspace: Workspace) -> _Catalogue:
-    """The items in the order of the table, numbered: what serves where no model could be trained."""
-    items = workspace.table("items")
-    n = items.num_rows
-    return _Catalogue(items, np.arange(n, dtype=np.int32)[:, None], (max(n, 2),))
-
-
-def _vectors(items: pa.Table) -> dict[str, Any]:
-    """Text vectors of the items; nothing where no item has a word."""
-    try:
-        labels = [values or [] for values in items["attributes"].to_pylist()]
-        return {"vectors": fit_tfidf(item_texts(items), labels=labels)[1]}
-    except InputError:
-        return {}
 
 
 def _in_force(workspace: Workspace) -> tuple[str, str]:

@@ -15,10 +15,12 @@ import pyarrow as pa
 
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, Snapshot, load_data
+from tastemaker.flows.pipeline import WORDS
 from tastemaker.flows.search import Parts, with_model
 from tastemaker.retrieve.baselines import content_knn, popularity
 from tastemaker.retrieve.evaluation import Floats, Score, Sequences
 from tastemaker.retrieve.memory import Memory
+from tastemaker.retrieve.new_items import NewItems
 from tastemaker.store import (
     Workspace,
     read_arrays,
@@ -29,6 +31,7 @@ from tastemaker.store import (
     write_table,
 )
 from tastemaker.store.folders import read_file
+from tastemaker.store.settings import FIELDS
 
 KIND = "deployment"
 FORMAT = 1
@@ -138,14 +141,16 @@ class Deployment:
     def parts(self) -> Parts:
         """What a searcher is made of. Raises ArtifactError naming a part that is damaged or gone."""
         data, arrays = self.data(), self.arrays()
-        settings = replace(self.workspace.settings, **self.base.settings)
+        silent: dict[str, Any] = {name: FIELDS[name].default for name in WORDS}
+        settings = replace(self.workspace.settings, **silent | dict(self.base.settings))
         versions = {"deployment": self.name, "tokens": self.base.tokens[:12], "model": self.scorer}
         memory = None
         if self.memory:
             memory = Memory.load(arrays, float(arrays["decay"][0]), len(data.item_ids))
         sizes = tuple(int(size) for size in arrays["sizes"])
         parts = Parts(data, settings, np.asarray(arrays["codes"], np.int32), sizes)
-        parts = replace(parts, memory=memory, weight=self.base.weight, versions=versions)
+        new = NewItems.load(arrays, len(data.item_ids))
+        parts = replace(parts, memory=memory, weight=self.base.weight, new=new, versions=versions)
         if not self.base.kind:
             return replace(parts, score=neighbours_then_popularity(data, arrays.get("vectors")))
         return with_model(parts, self.workspace.artifacts.get(self.base.kind, self.base.model) / "model")

@@ -43,6 +43,7 @@ class Stage:
 PASSES = ("seed", "batch", "sft_epochs", "thinning", "max_items")
 SMALL = (*PASSES, "learning_rate", "dropout", "weight_decay", "dense", "layers", "width")
 PRETRAINED = (*PASSES, "base_learning_rate", "base_dropout", "base_weight_decay")
+CORPUS = ("seed", "split", "metadata_share", "cpt", "max_items")
 CPT = ("seed", "batch", "cpt_learning_rate", "base_dropout", "base_weight_decay")
 FIRST = (
     Stage("vectors", (), ("seed", "split", "text_view"), version=2, plugins="encoders"),
@@ -61,10 +62,13 @@ LAST = (
 )
 
 
-def _fine_tuning(before: str, settings: tuple[str, ...]) -> tuple[Stage, Stage]:
+WORDS = ("prompt_titles", "prompt_line")
+
+
+def _fine_tuning(before: str, settings: tuple[str, ...], *extras: str) -> tuple[Stage, Stage]:
     return (
-        Stage("sft", (before,), settings, version=3, resume=True, extras=("reward",)),
-        Stage("refit", ("sft",), settings, version=2, resume=True, extras=("reward",)),
+        Stage("sft", (before,), settings, version=3, resume=True, extras=("reward", *extras)),
+        Stage("refit", ("sft",), settings, version=2, resume=True, extras=("reward", *extras)),
     )
 
 
@@ -73,10 +77,10 @@ STAGES: dict[bool, dict[str, Stage]] = {
     for pretrained, middle in {
         False: _fine_tuning("tokens", SMALL),
         True: (
-            Stage("base", ("tokens",), ("seed", "base", "keep_tokens")),
-            Stage("corpus", ("base",), ("seed", "split", "metadata_share", "cpt", "max_items"), version=3),
-            Stage("cpt", ("corpus",), CPT, version=2, resume=True),
-            *_fine_tuning("cpt", PRETRAINED),
+            Stage("base", ("tokens",), ("seed", "base", "keep_tokens"), extras=("base_layers",)),
+            Stage("corpus", ("base",), CORPUS, version=3, extras=WORDS),
+            Stage("cpt", ("corpus",), CPT, version=2, resume=True, extras=("new_rows_first",)),
+            *_fine_tuning("cpt", PRETRAINED, *WORDS),
         ),
     }.items()
 }

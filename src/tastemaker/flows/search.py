@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from tastemaker.corpus.behaviour import context_tokens
+from tastemaker.corpus.behaviour import Words, context_tokens
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
@@ -22,6 +23,7 @@ from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
 from tastemaker.retrieve.candidates import Candidates, best_of, first, nothing
 from tastemaker.retrieve.evaluation import Score, rank_in_lists, rank_of_target
 from tastemaker.retrieve.memory import Memory, evidence, weighed
+from tastemaker.retrieve.new_items import NewItems
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store.settings import Settings
 
@@ -50,8 +52,9 @@ class Parts:
     """What a searcher is made of, loaded and matching.
 
     codes: (N, L) Semantic IDs in item order, of level sizes `sizes`. score: how well each item fits a
-    history; where it is None, `language`, model and vocabulary, is searched. memory, weight: transitions
-    beside the model and how much they weigh. versions: what the parts are called in answers.
+    history; where it is None, `language`, model and vocabulary, is searched, `words` beside the Semantic IDs.
+    memory, weight: transitions beside the model and how much they weigh. new: items that came after training,
+    None without any. versions: what the parts are called in answers.
     """
 
     data: Data
@@ -59,9 +62,11 @@ class Parts:
     codes: npt.NDArray[np.int32]
     sizes: tuple[int, ...]
     language: tuple[Any, Vocabulary] | None = None
+    words: Words | None = None
     score: Score | None = None
     memory: Memory | None = None
     weight: float = 0.0
+    new: NewItems | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,10 +83,24 @@ def with_model(parts: Parts, folder: Path) -> Parts:
         from tastemaker.retrieve.items import ItemScorer
 
         model = load_items(folder, device)
-        return replace(parts, score=ItemScorer(model, parts.data.item_ids, parts.codes, parts.sizes))
+        scorer = ItemScorer(model, parts.data.item_ids, parts.codes, parts.sizes)
+        if parts.new is not None and parts.new.vectors.size:
+            scorer.place(parts.new.rows, parts.new.vectors)
+        return replace(parts, score=scorer)
     network, vocabulary = load(folder)
     assert vocabulary is not None
-    return replace(parts, language=(network.to(device), vocabulary))
+    words = words_of(parts.settings, parts.data.items, vocabulary, folder)
+    return replace(parts, language=(network.to(device), vocabulary), words=words)
+
+
+def words_of(settings: Settings, items: pa.Table, vocabulary: Vocabulary, folder: Path) -> Words | None:
+    """What the settings let a pretrained base, its tokenizer in `folder`, read beside Semantic IDs."""
+    from tastemaker.lm.base import load_tokenizer, text_functions
+
+    if vocabulary.kind == "bytes" or not (settings.prompt_titles or settings.prompt_line):
+        return None
+    encode, _ = text_functions(vocabulary, load_tokenizer(folder))
+    return Words.of(settings.prompt_line, items["title"].to_pylist(), settings.prompt_titles, encode)
 
 
 class Deployed(Protocol):
@@ -100,10 +119,12 @@ class Searcher:
 
         self.data, self.settings, self.codes = parts.data, parts.settings, parts.codes
         self.memory, self.weight = parts.memory, parts.weight
+        self.new = parts.new if parts.settings.new_share else None
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
         self.trie = build_trie(parts.codes, parts.sizes)
         self.vocabulary: Vocabulary | None = None
+        self.words = parts.words
         self.retriever: LanguageModelRetriever | None = None
         self.score = parts.score
         if parts.language is not None and parts.score is None:
@@ -184,14 +205,19 @@ class Searcher:
             if deadline is not None and time.monotonic() >= deadline:
                 return [[nothing(own.reason or LATE) for own in allowed] for _ in weights]
             scores, known = self.score(histories), self._remembered(histories, weights)
-            return [
-                [best_of(own, filter_, width) for own, filter_ in zip(table, allowed, strict=True)]
-                for table in (scores + weight * known for weight in weights)
-            ]
+            tables = [scores + weight * known for weight in weights]
+            return [self._best(table, histories, allowed, width) for table in tables]
         assert self.retriever is not None and self.vocabulary is not None
-        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, self.settings.max_items)
+        longest = self.settings.max_items
+        tokens, lengths = context_tokens(histories, self.codes, self.vocabulary, longest, self.words)
         prompts = [tokens[row, : lengths[row]] for row in range(len(histories))]
         plain = self.retriever.generate(prompts, width, width, allowed, deadline)
+        if self.new is not None:
+            own = self.new.rows
+            only = [allow(self.trie, None, (), own[one.allows(own)]) for one in allowed]
+            beside = self.retriever.generate(prompts, width, width, only, deadline)
+            fused = self.new.fused(beside, histories)
+            plain = [replace(one, reserved=new) for one, new in zip(plain, fused, strict=True)]
         if self.memory is None:
             return [plain for _ in weights]
         counts = [self.memory.counts(histories.of(row), one.items) for row, one in enumerate(plain)]
@@ -199,6 +225,17 @@ class Searcher:
             [weighed(one, part, weight) for one, part in zip(plain, counts, strict=True)]
             for weight in weights
         ]
+
+    def _best(
+        self, table: npt.NDArray[np.float32], histories: Histories, allowed: Sequence[Allowed], width: int
+    ) -> list[Candidates]:
+        """The `width` best allowed items by scores of all (U, N), and of the new ones for the places kept."""
+        best = [best_of(own, filter_, width) for own, filter_ in zip(table, allowed, strict=True)]
+        if self.new is None:
+            return best
+        fits = self.new.scores(table, histories)
+        new = [best_of(own, filter_, width) for own, filter_ in zip(fits, allowed, strict=True)]
+        return [replace(one, reserved=own) for one, own in zip(best, new, strict=True)]
 
     def _remembered(self, histories: Histories, weights: Sequence[float]) -> npt.NDArray[np.float32]:
         """(U, N) what the memory adds for a weight of 1; zeros (1, 1) where it adds nothing."""

@@ -211,7 +211,10 @@ def _from_pretrained(source: Path, dtype: str) -> Any:
     return model
 
 
-SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+SIZES = (
+    "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size",
+    "num_key_value_heads", "head_dim", "max_position_embeddings",
+)  # fmt: skip
 
 
 def _check_config(folder: Path) -> None:
@@ -228,8 +231,8 @@ def _check_config(folder: Path) -> None:
             " that transformers knows"
         )
     for name in SIZES:
-        value = config.get(name, 1)
-        if not isinstance(value, int) or not 1 <= value <= 1 << 24:
+        value = config.get(name)
+        if value is not None and not (isinstance(value, int) and 1 <= value <= 1 << 24):
             raise ModelError(f"{path}: {name} is {value!r}, which no model has; get the folder again")
 
 
@@ -367,7 +370,10 @@ def load_tokenizer(folder: str | Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"{folder}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{folder}: its tokenizer cannot be loaded ({reason}); get the folder again, with tokenizer.json"
+        ) from None
 
 
 def check_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:

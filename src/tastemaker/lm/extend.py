@@ -62,6 +62,22 @@ def extend(
     return vocabulary
 
 
+def shorten(model: Any, layers: int) -> None:
+    """Keep the first `layers` layers of a model's trunk. ModelError where it has fewer, or no list of
+    them.
+    """
+    config, own = model.config.get_text_config(), getattr(model.base_model, "layers", None)
+    if own is None or layers > len(own):
+        raise ModelError(
+            f"base_layers is {layers}, the base has {0 if own is None else len(own)} layers that can be cut;"
+            " lower it, or set it to 0"
+        )
+    model.base_model.layers = own[:layers]
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:layers]
+
+
 @torch.no_grad()
 def _initialise(
     model: Any,

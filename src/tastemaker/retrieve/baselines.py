@@ -27,7 +27,7 @@ def popularity(train: Sequences, n_items: int) -> Score:
     return lambda contexts: np.broadcast_to(counts, (len(contexts.offsets) - 1, n_items))
 
 
-def _profile(contexts: Sequences, n_items: int, use: Literal["last", "mean"], decay: float = 1.0) -> Any:
+def profile(contexts: Sequences, n_items: int, use: Literal["last", "mean"], decay: float = 1.0) -> Any:
     """(U, N) sparse weights of each context's items: 1 for the last alone, or decay^age, rows summing to
     1.
     """
@@ -53,9 +53,9 @@ def content_knn(vectors: Floats, use: Literal["last", "mean"] = "last") -> Score
     unit = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
 
     def score(contexts: Sequences) -> Floats:
-        profile = np.asarray(_profile(contexts, len(unit), use) @ unit)
-        profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-12)
-        return np.asarray(profile @ unit.T)
+        mean = np.asarray(profile(contexts, len(unit), use) @ unit)
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+        return np.asarray(mean @ unit.T)
 
     return score
 
@@ -94,7 +94,7 @@ def cooccurrence(
     table = sparse.csr_array((strength.astype(np.float32), (near, far)), shape=(n_items, n_items))
 
     def score(contexts: Sequences) -> Floats:
-        return np.asarray((_profile(contexts, n_items, "mean", decay) @ table).todense())
+        return np.asarray((profile(contexts, n_items, "mean", decay) @ table).todense())
 
     return score
 
@@ -142,5 +142,5 @@ class Lexical:
 
     def score(self, contexts: Sequences) -> Floats:
         """(U, N) the last item's text used as the query, each of its words once."""
-        last = _profile(contexts, self._of_item.shape[0], "last") @ self._of_item
+        last = profile(contexts, self._of_item.shape[0], "last") @ self._of_item
         return np.asarray(((last > 0).astype(np.float32) @ self._table).todense())

@@ -17,7 +17,7 @@ from tastemaker.retrieve.beam import Beams
 from tastemaker.retrieve.trie import Trie
 
 Ints = npt.NDArray[np.integer[Any]]
-MODEL = "model"
+MODEL, NEW = "model", "new"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +28,16 @@ class Candidates:
     ----------
     items : (n,) int64 item indices, distinct, all allowed.
     scores : (n,) float64 log-probabilities, with what later steps add to them.
-    source : n words: "model", or the later step that an item came in by.
+    source : n words: "model", "new" for a place kept for new items, or the later step an item came in by.
     reason : why there are fewer than were asked for, or None.
+    reserved : items that came after training, best first, for the places kept for them; None: none are.
     """
 
     items: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     source: tuple[str, ...]
     reason: str | None
+    reserved: Candidates | None = None
 
     def __len__(self) -> int:
         """How many items there are."""

@@ -39,9 +39,18 @@ class ItemScorer:
         self.model = model
         self.catalogue = Catalogue(codes, sizes, residual_rows(model, item_ids), model.device)
         self.nodes = model.node_vectors(self.catalogue)
+        self.placed: torch.Tensor | None = None
         self.vectors = model.vectors(self.catalogue, torch.arange(len(codes), device=model.device))
         if not all(bool(part.isfinite().all()) for part in (*self.nodes, self.vectors)):
             raise ModelError("the model's rows are not numbers (NaN); it is damaged or its training diverged")
+
+    @torch.no_grad()
+    def place(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> None:
+        """Let items (M,) have `vectors` (M, d) in histories and in the dense read-out, which then speaks for
+        both: their codes were given to them after training and say little.
+        """
+        self.placed = torch.from_numpy(rows).to(self.model.device)
+        self.vectors[self.placed] = torch.from_numpy(vectors).to(self.vectors)
 
     @torch.inference_mode()
     def states(self, contexts: Sequences) -> torch.Tensor:
@@ -67,10 +76,11 @@ class ItemScorer:
     def read_outs(self, contexts: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
         """(U, N) log-probabilities by Semantic ID and by the dense read-out."""
         states = self.states(contexts)
-        return (
-            self.model.log_codes(states, self.catalogue, self.nodes),
-            self.model.log_dense(states, self.vectors),
-        )
+        codes = self.model.log_codes(states, self.catalogue, self.nodes)
+        dense = self.model.log_dense(states, self.vectors)
+        if self.placed is not None:
+            codes[:, self.placed] = dense[:, self.placed]
+        return codes, dense
 
     def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) log-probability of every item after each history."""

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tastemaker.explore import Deployed, Draw, Pool, draw_deployed, draw_pool, logger_name
+from tastemaker.explore import KEPT, Deployed, Draw, Pool, draw_deployed, draw_pool, logger_name, with_tail
 from tastemaker.explore.ledger import Entry
 from tastemaker.flows.explore.ledger_store import deployment_name, ledger_in
 from tastemaker.flows.explore.runs import kept_policy, learnt_on
 from tastemaker.flows.explore.tables import contexts
 from tastemaker.flows.search import Searcher
+from tastemaker.retrieve.candidates import NEW
 from tastemaker.serving.query import Query, Row, Slate
 from tastemaker.store import Database, Workspace
 
@@ -95,19 +96,24 @@ class DrawStep:
     in_force: InForce | None
 
     def __call__(self, query: Query, slate: Slate) -> Slate:
-        """The slate with its rows, drawn by the workspace's secret and the slate's own id."""
-        draw, items = self.draw(query, slate)
-        place = {item: row for row, item in enumerate(slate.candidates.items.tolist())}
+        """The slate with its rows, drawn by the workspace's secret and the slate's own id; the last places
+        are those kept for new items.
+        """
+        source = dict(zip(slate.candidates.items.tolist(), slate.candidates.source, strict=True))
+        draw, kept = self._with_new(slate, self.draw(query, slate), query.k)
+        scores, new = slate.scores, slate.candidates.reserved
+        if kept and new is not None:
+            scores = dict(zip(new.items.tolist(), new.scores.tolist(), strict=True)) | dict(scores)
         rows = []
-        for position, item in enumerate(items):
-            source = slate.candidates.source[place[item]] if item in place else EXPLORED
-            shown = self.drawer.searcher.data.item_ids[item], position, slate.scores.get(item)
+        for position, item in enumerate(draw.order.tolist()):
+            came = NEW if position >= len(draw.order) - kept else source.get(item, EXPLORED)
+            shown = self.drawer.searcher.data.item_ids[item], position, scores.get(item)
             propensity = float(draw.propensity[position])
-            rows.append(Row(*shown, propensity, source, retention=slate.moves.get(item)))
+            rows.append(Row(*shown, propensity, came, retention=slate.moves.get(item)))
         return replace(slate, rows=tuple(rows), policy_id=draw.policy_id, drawn=draw)
 
-    def draw(self, query: Query, slate: Slate) -> tuple[Draw, list[int]]:
-        """What is drawn, and the item indices shown."""
+    def draw(self, query: Query, slate: Slate) -> Draw:
+        """What is drawn, as item indices, no place kept."""
         drawer, candidates = self.drawer, slate.candidates
         searcher, temperature = drawer.searcher, drawer.searcher.settings.exploration
         name, key = logger_name(temperature, searcher.versions["model"]), (drawer.key, slate.request_id)
@@ -117,11 +123,29 @@ class DrawStep:
         if policy is not None and temperature and len(candidates) and self._turn(policy, name):
             context = contexts([query.caller], searcher.data, policy.vectors)[0]
             allowed = searcher.allowed(query).allows(np.arange(len(searcher.data.item_ids)))
-            draw = draw_deployed(policy.deployed, context, pool, allowed, query.k, key, drawer.prefixes)
-            return draw, draw.order.tolist()
+            return draw_deployed(policy.deployed, context, pool, allowed, query.k, key, drawer.prefixes)
         draw = draw_pool(pool, query.k, key, drawer.prefixes[candidates.items])
-        draw = replace(draw, policy_id=name)
-        return draw, candidates.items[draw.order].tolist()
+        return replace(draw, order=candidates.items[draw.order], policy_id=name)
+
+    def _with_new(self, slate: Slate, draw: Draw, k: int) -> tuple[Draw, int]:
+        """The draw whose last places are drawn among the new items that do not stand above, and how many.
+
+        Where the others end depends on what stands above alone, and so do the chances below: all are exact.
+        """
+        new, settings = slate.candidates.reserved, self.drawer.searcher.settings
+        most = min(int(settings.new_share * k + 0.5), k - 1)
+        if new is None or not len(new) or most < 1:
+            return draw, 0
+        above = len(new) - np.cumsum(np.r_[0, np.isin(draw.order, new.items)])  # new ones left after each
+        ends = range(min(k - most, len(draw.order)), len(draw.order) + 1)
+        end = next((place for place in ends if above[place] >= k - place), len(draw.order))
+        left = np.flatnonzero(~np.isin(new.items, draw.order[:end]))
+        pool = Pool(new.items[left], new.scores[left], settings.exploration, "")
+        key = (self.drawer.key, slate.request_id, NEW)
+        tail = draw_pool(pool, k - end, key, self.drawer.prefixes[pool.candidates])
+        tail = replace(tail, order=pool.candidates[tail.order])
+        name = f"{draw.policy_id}{KEPT}{len(tail.order)}" if len(tail.order) else draw.policy_id
+        return replace(with_tail(draw, end, tail), policy_id=name), len(tail.order)
 
     def _turn(self, policy: InForce, logger: str) -> bool:
         """Whether the policy serves this round."""

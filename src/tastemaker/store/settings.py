@@ -120,6 +120,11 @@ class Settings:
         0,
         10**7,
     )
+    base_layers: int = _setting(0, "First layers of a pretrained base that are kept; 0 keeps all.", 0, 1000)
+    prompt_titles: int = _setting(
+        0, "Tokens of its title that a pretrained base reads after each event's Semantic ID.", 0, 64
+    )
+    prompt_line: str = _setting("", "What a pretrained base reads before a history.")
     layers: int = _setting(2, "Layers of the small model.", 1, 48)
     width: int = _setting(128, "Width of the small model, a multiple of 32.", 32, 4096)
     max_items: int = _setting(50, "Events of a history that the model reads, the latest ones.", 1, 1000)
@@ -146,6 +151,12 @@ class Settings:
     )
     base_dropout: float = _setting(0.0, "Hidden dropout of a pretrained base in both stages.", 0.0, 0.9)
     base_weight_decay: float = _setting(0.01, "Weight decay of a pretrained base in both stages.", 0.0, 10.0)
+    recompute: bool = _setting(
+        False, "Gradient checkpointing of a pretrained base: less memory, a third more work."
+    )
+    new_rows_first: float = _setting(
+        0.0, "Share of continued pre-training, before it, that trains the rows of new tokens alone.", 0.0, 1.0
+    )
     cpt: str = _setting(
         "1",
         'Continued pre-training of a pretrained base: "off", or passes over the histories, as "0.25" or "2".'
@@ -169,6 +180,9 @@ class Settings:
     reward: str = _setting(
         "",
         "Fingerprint of a survey proxy that fine-tuning samples its targets by; empty: every target counts.",
+    )
+    new_share: float = _setting(
+        0.1, "Share of a list's places, the last ones, kept for items that came after training.", 0.0, 0.5
     )
     ask_hours: float = _setting(24.0, "Hours between two questions to one person, at least.", 0, 8760)
     ask_lists: int = _setting(3, "Lists shown to a person between two questions, at least.", 0, 10000)

@@ -4,6 +4,7 @@ events.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.errors import InputError
-from tastemaker.explore import IN_TALK
+from tastemaker.explore import IN_TALK, kept_for_new
 from tastemaker.explore.catalogue import Catalogue
 from tastemaker.explore.estimate.logger import fitted_propensities
 from tastemaker.explore.policy import Policy, Pools
@@ -174,6 +175,7 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
     pools, above = Offers(database).pools(), dict[str, tuple[str, ...]]()
     database.close()
     reward = _rewards([event for event in events if event["timestamp"] <= until], workspace.event_rules())
+    lengths = Counter(row["request_id"] for row in slates)
     rows = []
     for row in slates:  # in the order of their places
         request, item = row["request_id"], row["item_id"]
@@ -182,6 +184,8 @@ def _served(workspace: Workspace, source: Source) -> tuple[Source, list[dict[str
         policy = row["policy_id"]
         asked = since < row["timestamp"] <= until and policy.startswith(source.deployment)
         asked = asked and (policy.startswith(IN_TALK) == source.deployment.startswith(IN_TALK))
+        # The last places may be kept for new items: what is drawn there is drawn among those alone.
+        asked = asked and row["position"] < lengths[request] - kept_for_new(policy)
         if asked and row["position"] < source.places:
             earned = reward.get((request, item), 0.0)
             rows.append(row | {"action": item, "reward": earned, "pool": pools.get(request), "above": over})

@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker.corpus.behaviour import behaviour_examples
+from tastemaker.corpus.behaviour import Words, behaviour_examples
 from tastemaker.corpus.events import Histories
 from tastemaker.corpus.metadata import SENTENCES, metadata_examples
 from tastemaker.corpus.mixing import mix, token_counts
 from tastemaker.errors import InputError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.pipeline import Pipeline
-from tastemaker.flows.search import Parts, Searcher
+from tastemaker.flows.search import Parts, Searcher, words_of
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.passes import (
     VALIDATED,
@@ -36,7 +36,12 @@ from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, read_table, write_json, write_table, write_text
 from tastemaker.store.recorded import check_base
 
-NAMES = {"cpt": "continued pre-training", "sft": "fine-tuning", "refit": "fine-tuning on everything"}
+NAMES = {
+    "rows": "new rows alone",
+    "cpt": "continued pre-training",
+    "sft": "fine-tuning",
+    "refit": "fine-tuning on everything",
+}
 
 
 def build_base(pipeline: Pipeline, folder: Path) -> None:
@@ -57,7 +62,7 @@ def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabula
     Semantic IDs.
     """
     from tastemaker.lm.base import load, load_tokenizer
-    from tastemaker.lm.extend import extend
+    from tastemaker.lm.extend import extend, shorten
     from tastemaker.lm.trim import count_tokens, trim
 
     settings = pipeline.workspace.settings
@@ -69,6 +74,8 @@ def _extended(pipeline: Pipeline, sizes: tuple[int, ...]) -> tuple[Any, Vocabula
     check_base(pipeline.workspace, Path(source))
     model, _ = load(source)
     tokenizer = load_tokenizer(source)
+    if settings.base_layers:
+        shorten(model, settings.base_layers)
     if settings.keep_tokens:
         model, tokenizer = trim(
             model, tokenizer, count_tokens(tokenizer, item_texts(pipeline.data.items)), settings.keep_tokens
@@ -92,7 +99,10 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
     vocabulary = Vocabulary.from_json((model / "vocabulary.json").read_text())
     encode_text, _ = text_functions(vocabulary, load_tokenizer(model))
     codes, _ = load_codes(pipeline)
-    behaviour = behaviour_examples(pipeline.data.split.train, codes, vocabulary, settings.max_items)
+    words = words_of(settings, pipeline.data.items, vocabulary, model)
+    behaviour = behaviour_examples(
+        pipeline.data.split.train, codes, vocabulary, settings.max_items, words=words
+    )
     metadata = metadata_examples(pipeline.data.items, codes, vocabulary, encode_text, SENTENCES)
     share = settings.metadata_share if metadata.num_rows else 0.0
     tokens = int(token_counts(behaviour).sum() * float(settings.cpt) / max(1 - share, 0.05))
@@ -112,11 +122,19 @@ def build_corpus(pipeline: Pipeline, folder: Path) -> None:
 def fine_tuning_examples(pipeline: Pipeline, train: Histories, vocabulary: Vocabulary) -> pa.Table:
     """Every pass over the histories one after another."""
     codes, _ = load_codes(pipeline)
-    longest = pipeline.workspace.settings.max_items
+    words, longest = _words(pipeline, vocabulary), pipeline.workspace.settings.max_items
     return pa.concat_tables(
-        behaviour_examples(histories, codes, vocabulary, longest, targets)
+        behaviour_examples(histories, codes, vocabulary, longest, targets, words)
         for histories, targets in passes(pipeline, train)
     )
+
+
+def _words(pipeline: Pipeline, vocabulary: Vocabulary) -> Words | None:
+    """What a pretrained base reads beside Semantic IDs; a model of bytes reads nothing."""
+    if vocabulary.kind == "bytes":
+        return None
+    folder = pipeline.path("base") / "model"
+    return words_of(pipeline.workspace.settings, pipeline.data.items, vocabulary, folder)
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,10 @@ def _train(pipeline: Pipeline, folder: Path, lesson: Lesson) -> list[dict[str, A
         "weight_decay": settings.base_weight_decay,
         "dtype": "bfloat16" if fast_bfloat16(device) and vocabulary.kind == "tokenizer" else "float32",
     }
+    if settings.recompute and vocabulary.kind == "tokenizer":
+        if settings.base_dropout:
+            raise InputError("recompute draws dropout twice; set base_dropout to 0, or recompute to false")
+        model.activation_checkpointing_enable({"use_reentrant": False})
     run = train(
         model.to(device),
         vocabulary,
@@ -177,7 +199,12 @@ def build_cpt(pipeline: Pipeline, folder: Path) -> None:
     chosen = fine_tuning_settings(settings, len(pipeline.data.split.train), 0)
     chosen = {name: chosen[name] for name in ("batch_rows", "seed", "threads")}
     chosen |= {"stage": "cpt", "schedule": "constant", "learning_rate": settings.cpt_learning_rate}
+    if settings.new_rows_first:
+        first = chosen | {"freeze": "old", "epochs": settings.new_rows_first}
+        _train(pipeline, folder / "rows", Lesson("rows", source, lambda _: examples, first))
+        source = folder / "rows" / "model"
     _train(pipeline, folder, Lesson("cpt", source, lambda _: examples, chosen))
+    shutil.rmtree(folder / "rows", ignore_errors=True)
 
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
@@ -225,7 +252,8 @@ def _validation(pipeline: Pipeline) -> Callable[[Vocabulary], Callable[[Any], fl
 
     def of(vocabulary: Vocabulary) -> Callable[[Any], float]:
         def score(model: Any) -> float:
-            searcher = Searcher(Parts(data, settings, codes, sizes, language=(model, vocabulary)))
+            language, words = (model, vocabulary), _words(pipeline, vocabulary)
+            searcher = Searcher(Parts(data, settings, codes, sizes, language, words))
             return float(ndcg_at(searcher.ranks(targets, (0.0,))[0], 10).mean())
 
         return score

@@ -1,0 +1,184 @@
+"""The small model at size: milliseconds a request and memory by catalogue, and training speed beside the
+roofline of this machine.
+
+    python benchmarks/recommender.py [--items 100000,1000000] [--requests 200] [--steps 40] [--threads 1]
+
+Models have random weights and catalogues random codes: what is measured is work, not quality. One JSON line a
+measurement. The roofline is the rate at which this machine multiplies the very matrices of a training step,
+forward and backward; `share` is the rate of the whole step (all its floating-point work over all its time)
+beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from tastemaker.corpus.behaviour import windows
+from tastemaker.corpus.events import Histories
+from tastemaker.flows.data import Data
+from tastemaker.flows.search import Parts, Searcher
+from tastemaker.lm.base import device_of, fast_bfloat16
+from tastemaker.lm.items import Catalogue, ItemModel, ItemShape, residual_rows
+from tastemaker.lm.train import Settings, train_task
+from tastemaker.lm.training.item_lesson import NEGATIVES, ItemLesson
+from tastemaker.retrieve.items import ItemScorer
+from tastemaker.schema import ITEMS, EventRules
+from tastemaker.semantic_ids.sizes import two_level_sizes
+from tastemaker.store.settings import Settings as Chosen
+
+EVENTS, PEOPLE, BATCH, WIDTH = 9, 2048, 128, 128  # of the shape of the Beauty data
+
+
+def tell(**values: Any) -> None:
+    """One measurement."""
+    print(
+        json.dumps({name: round(v, 4) if isinstance(v, float) else v for name, v in values.items()}),
+        flush=True,
+    )
+
+
+def resident() -> float:
+    """GB that this process holds now; its peak where the system does not say."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()
+        return int(pages[1]) * resource.getpagesize() / 1e9
+    except OSError:
+        return peak()
+
+
+def peak() -> float:
+    """GB that this process held at most."""
+    return (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    )
+
+
+def random_codes(
+    n: int, sizes: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """(n, L) distinct codes."""
+    flat = rng.choice(int(np.prod(sizes)), n, replace=False)
+    return np.stack(np.unravel_index(flat, sizes), axis=1).astype(np.int32)
+
+
+def serving(n: int, requests: int, threads: int) -> None:
+    """A catalogue of n items loaded, and histories of 20 events answered one by one."""
+    rng, sizes = np.random.default_rng(0), two_level_sizes(n)
+    ids, codes = [f"i{row}" for row in range(n)], random_codes(n, sizes, rng)
+    model = ItemModel(ItemShape(sizes, n, width=WIDTH), ids).eval().to(device_of("auto"))
+    titles = pa.array([f"Item {row}" for row in range(n)])
+    columns = [
+        titles if f.name == "title" else pa.array(ids) if f.name == "item_id" else pa.nulls(n, f.type)
+        for f in ITEMS
+    ]
+    data = Data(pa.table(columns, schema=ITEMS), ids, Histories.of_lists([]), {}, EventRules())
+    started = time.perf_counter()
+    scorer = ItemScorer(model, ids, codes, sizes)
+    searcher = Searcher(Parts(data, Chosen(threads=threads), codes, sizes, score=scorer))
+    loaded, times = time.perf_counter() - started, []
+    for _ in range(requests):
+        history = [ids[row] for row in rng.integers(n, size=20)]
+        query = SimpleNamespace(history=history, k=10, filters={}, exclude=frozenset())
+        started = time.perf_counter()
+        (found,) = searcher.answer([query])
+        times.append(1000 * (time.perf_counter() - started))
+        assert len(found) == 10 and not set(found.items.tolist()) & set(searcher.index_of(history))
+    cut = np.percentile(times[len(times) // 10 :], [50, 99])
+    tell(
+        what="serving",
+        items=n,
+        sizes=list(sizes),
+        load_s=loaded,
+        p50_ms=cut[0],
+        p99_ms=cut[1],
+        gb=resident(),
+        peak_gb=peak(),
+    )
+
+
+def products(rows: int, nodes: int) -> list[tuple[int, int, int]]:
+    """(m, k, n) of a training step's products: `rows` events through two layers, the codes and the dense
+    read-out.
+    """
+    d = WIDTH
+    layer = [(rows, d, 3 * d), (rows, d, d), (rows, d, 2 * d), (rows, d, 2 * d), (rows, 2 * d, d)]
+    heads = [(rows, d, nodes), (rows, d, d), (rows, d, d), (rows, d, NEGATIVES + rows // 2), (rows, d, d)]
+    return layer * 2 + heads
+
+
+def roofline(shapes: list[tuple[int, int, int]], dtype: torch.dtype) -> float:
+    """GFLOP/s of the forward and both backward products of these shapes, best of three."""
+    device, best, work = device_of("auto"), 0.0, 6.0 * sum(m * k * n for m, k, n in shapes)
+    pairs = [
+        (torch.ones(m, k, dtype=dtype, device=device), torch.ones(n, k, dtype=dtype, device=device))
+        for m, k, n in shapes
+    ]
+    for _ in range(3):
+        started = time.perf_counter()
+        for left, right in pairs:
+            out = left @ right.T
+            out @ right
+            out.T @ left
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, work / (time.perf_counter() - started) / 1e9)
+    return best
+
+
+def training(n: int, steps: int, threads: int) -> None:
+    """Steps of the small model on histories of nine events, beside the roofline."""
+    rng, sizes, device = np.random.default_rng(0), two_level_sizes(n), device_of("auto")
+    torch.set_num_threads(threads)
+    codes, ids = random_codes(n, sizes, rng), [f"i{row}" for row in range(n)]
+    model = ItemModel(ItemShape(sizes, n, width=WIDTH), ids).to(device)
+    read = windows(Histories.of_lists(rng.integers(n, size=(PEOPLE, EVENTS)).tolist()))
+    catalogue = Catalogue(codes, sizes, residual_rows(model, ids), device)
+    half = fast_bfloat16(device)
+    lesson = ItemLesson(read.items, read.target, read.offsets, catalogue, 0, half=half)
+    settings = Settings(
+        stage="sft", steps=steps, batch_rows=BATCH, average=0.997, dropout=0.5, threads=threads
+    )
+    started = time.perf_counter()
+    last = list(train_task(model, lesson, settings))[-1]
+    seconds = time.perf_counter() - started
+    shapes = products(BATCH * EVENTS, sizes[0])
+    work, rate = (
+        6.0 * sum(a * b * c for a, b, c in shapes) * steps,
+        roofline(shapes, torch.bfloat16 if half else torch.float32),
+    )
+    assert np.isfinite(last.loss)
+    rates = {"gflops": work / seconds / 1e9, "roofline_gflops": rate, "share": work / seconds / 1e9 / rate}
+    rates["events_per_s"] = steps * BATCH * EVENTS / seconds
+    tell(what="training", items=n, **rates, dtype="bfloat16" if half else "float32", device=str(device))
+
+
+def main() -> None:
+    """Parse and measure, the smaller catalogues first."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", default="12101,100000,1000000", help="catalogue sizes served, ascending")
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=40, help="training steps; 0 leaves training out")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    sizes = [int(one) for one in arguments.items.split(",")]
+    if arguments.steps:
+        training(sizes[0], arguments.steps, arguments.threads)
+    for n in sizes:
+        serving(n, arguments.requests, arguments.threads)
+
+
+if __name__ == "__main__":
+    main()

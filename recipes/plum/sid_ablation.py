@@ -1,0 +1,108 @@
+"""What makes a good Semantic ID: the paper's switches one by one, at equal address bits.
+
+Every arm is a workspace that differs in its Semantic IDs alone: same model, same passes, 24 bits an item. The
+new items of `cold_items` are held out of all of them. Recall of warm items is of validation targets (it may
+decide a default); recall of new items is that of the model's own score by code, among new items alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from recipes.common import DATA, parser, read_arguments, save_figure, show_table
+from recipes.plum.cold_items import K, by_codes, grown, hits, interval, lists, trained
+from recipes.plum.next_item import SETS
+from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.search import Searcher
+from tastemaker.flows.stages.trained import trained_parts
+from tastemaker.stats.intervals import paired_bootstrap
+from tastemaker.stats.ranking import ndcg_at, recall_at
+from tastemaker.store import Workspace
+
+PAPER = {"tokenizer": "rqvae", "ids": "semantic", "levels": "512/256/128"}
+EVEN = {"levels": "256/256/256"}
+ARMS: dict[str, dict[str, Any]] = {
+    "SID-v2": PAPER,
+    "SID-v1 (content alone, even levels, no masking)": (
+        PAPER | EVEN | {"rqvae_contrastive": 0.0, "rqvae_masking": False}
+    ),
+    "v2 without multi-resolution": PAPER | EVEN,
+    "v2 without co-occurrence": PAPER | {"rqvae_contrastive": 0.0},
+    "v2 without masking": PAPER | {"rqvae_masking": False},
+    "residual k-means of content": PAPER | {"tokenizer": "rkmeans"},
+    "residual k-means, co-occurrence an input": PAPER | {"tokenizer": "rkmeans", "ids": "collaborative"},
+    "the default (two levels, other bits)": {},
+}
+Values = npt.NDArray[Any]
+
+
+def measure(out: Path, data: Path, seed: int, settings: dict[str, Any]) -> dict[str, Values]:
+    """N@10 and R@10 of warm validation targets (U,), whether new items are found (C,), and share of distinct
+    IDs (1,).
+    """
+    folder = trained(out, data, seed, settings)
+    pipeline = Pipeline(Workspace.open(folder), lambda *_: None)
+    ranks = Searcher(trained_parts(pipeline, remember=False)).ranks(pipeline.data.split.validation, (0.0,))[0]
+    report = json.loads((pipeline.path("tokens") / "summary.json").read_text())["report"]
+    served, before, targets = grown(folder, out, data)
+    searcher = by_codes(served)
+    assert searcher.new is not None
+    cold = np.isin(targets, searcher.new.rows)
+    found = hits(lists(searcher, before.keep_users(cold)), targets[cold], K)
+    return {
+        "R": recall_at(ranks, 10),
+        "N": ndcg_at(ranks, 10),
+        "new": found,
+        "ids": np.array([report["distinct_share"]]),
+    }
+
+
+def main() -> None:
+    """Parse, train every arm of every seed, print, draw."""
+    found = parser(main, "one seed, two passes: inconclusive")
+    found.add_argument("--data", default="office", choices=tuple(SETS))
+    found.add_argument("--seeds", default="0,1,2")
+    arguments = read_arguments(found, "sid_ablation")
+    out, (name, settings) = arguments.out / arguments.data, SETS[arguments.data]
+    seeds = [0] if arguments.quick else [int(one) for one in arguments.seeds.split(",")]
+    quick = {"sft_epochs": 2} if arguments.quick else {}
+    arms: dict[str, dict[str, Values]] = {}
+    for place, (arm, own) in enumerate(ARMS.items()):
+        runs = [measure(out / f"arm-{place}", DATA / name, seed, settings | own | quick) for seed in seeds]
+        arms[arm] = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
+    rows, first = [], next(iter(arms.values()))
+    for arm, result in arms.items():
+        row = {"Semantic IDs": arm, "R@10": interval(result["R"]), "N@10": interval(result["N"])}
+        gap = paired_bootstrap(result["N"], first["N"], 0)
+        row["N@10 to SID-v2, paired"] = f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
+        rows.append(
+            row
+            | {
+                "R@10 of new items among new": interval(result["new"]),
+                "distinct": f"{result['ids'][0]:.1%}",
+            }
+        )
+    best = max(arms, key=lambda arm: float(arms[arm]["N"].mean()))
+    words = f"Best on warm validation targets by N@10, without the memory: {best}. Intervals are over people."
+    title = f"Semantic IDs, {name}, seeds {', '.join(map(str, seeds))}" + (
+        " (quick: inconclusive)" if arguments.quick else ""
+    )
+    show_table(out, rows, title, words)
+    figure = Figure(figsize=(7, 4.5))
+    axes = figure.add_subplot()
+    for arm, result in arms.items():
+        axes.plot(result["N"].mean(), result["new"].mean(), "o")
+        axes.annotate(arm, (result["N"].mean(), result["new"].mean()), fontsize=7)
+    axes.set_xlabel("N@10 of warm validation targets")
+    axes.set_ylabel("R@10 of new items among new")
+    save_figure(out, figure)
+
+
+if __name__ == "__main__":
+    main()

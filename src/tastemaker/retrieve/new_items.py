@@ -1,0 +1,125 @@
+"""Items that came after training: how well each fits a history, for the places of a list kept for them.
+
+Training gave them no vector, and a Semantic ID alone says little about one item. So a new item gets the
+vector that its words would have, by a linear map fitted on the items that training knew, and what of the
+history is like it by content counts beside it. Both numbers below were chosen on targets of Beauty's
+validation part that were treated as new (docs/plum/cold_items.md). Source: content beside codes for cold
+items as in LIGER, arXiv 2411.18814; the linear map is that of attribute-to-feature mappings (Gantner et al.,
+ICDM 2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from tastemaker.retrieve.baselines import profile
+from tastemaker.retrieve.candidates import Candidates
+from tastemaker.retrieve.evaluation import Sequences
+
+Floats = npt.NDArray[np.float32]
+NEIGHBOURS = 100  # known items that are kept of those like a new one
+CHUNK = 20_000_000  # likenesses held at once
+RIDGE, MANY, LARGEST = 15.0, 20, 50_000  # of the map; events that count of an item; items it is fitted on
+DECAY = 0.8  # what an event of the history counts, for each later one
+ARRAYS = ("new_rows", "new_vectors", "like_starts", "like_items", "like_values")
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Weights in a new item's score: of its log-probability, and of how like the history it is."""
+
+    model: float = 1.0
+    content: float = 6.5
+
+
+@dataclass(frozen=True, eq=False)
+class NewItems:
+    """rows (M,): indices of the new items. vectors (M, d): what stands for their learnt ones, d = 0 where
+    nothing does. like (M, N) sparse: cosines to the known items most like each.
+    """
+
+    rows: npt.NDArray[np.int64]
+    vectors: Floats
+    like: Any
+    fusion: Fusion = Fusion()
+
+    def scores(self, table: Floats, contexts: Sequences) -> Floats:
+        """(U, N) how well the new items fit each history, -inf at all others; `table` (U, N) is what the
+        system gives all items.
+        """
+        own = self.fusion.model * table[:, self.rows] + self.fusion.content * self.content(contexts)
+        out = np.full(table.shape, -np.inf, np.float32)
+        out[:, self.rows] = own
+        return out
+
+    def fused(self, found: Sequence[Candidates], contexts: Sequences) -> list[Candidates]:
+        """Candidates (new items) with the likeness of each history added, best first."""
+        place = {item: row for row, item in enumerate(self.rows.tolist())}
+        out = []
+        for one, like in zip(found, self.content(contexts), strict=True):
+            near = like[[place[item] for item in one.items.tolist()]]
+            scores = self.fusion.model * one.scores + self.fusion.content * near
+            order = np.argsort(-scores, kind="stable")
+            out.append(replace(one, items=one.items[order], scores=scores[order]))
+        return out
+
+    def content(self, contexts: Sequences) -> Floats:
+        """(U, M) mean likeness of each new item to a history, later events counting for more."""
+        return np.asarray((profile(contexts, self.like.shape[1], "mean", DECAY) @ self.like.T).todense())
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """To be kept beside other arrays."""
+        parts = self.rows, self.vectors, self.like.indptr, self.like.indices, self.like.data
+        return dict(zip(ARRAYS, (np.ascontiguousarray(part) for part in parts), strict=True))
+
+    @classmethod
+    def load(cls, arrays: Mapping[str, npt.NDArray[Any]], n_items: int) -> NewItems | None:
+        """What `arrays` kept; None where no item is new."""
+        if ARRAYS[0] not in arrays:
+            return None
+        rows, vectors, starts, items, values = (arrays[name] for name in ARRAYS)
+        return cls(rows, vectors, sparse.csr_array((values, items, starts), shape=(len(rows), n_items)))
+
+
+def likeness(views: Sequence[Any], new: npt.NDArray[np.bool_]) -> Any:
+    """(M, N) sparse cosines of the items marked in `new` (N,) to the others most like each: the mean over
+    `views`, each an (N, d) array or sparse matrix of unit rows, a row of zeros where an item has none.
+    """
+    rows, known = np.flatnonzero(new), np.flatnonzero(~new)
+    parts = [(view[rows], view[known].T) for view in views] if len(known) else []
+    count, step = min(NEIGHBOURS, len(known)), max(1, CHUNK // max(1, len(known)))
+    items, values = [np.empty((0, count), np.int64)], [np.empty((0, count), np.float32)]
+    for start in range(0, len(rows) if parts else 0, step):
+        products = [a[start : start + step] @ b for a, b in parts]
+        total = sum(one.toarray() if sparse.issparse(one) else one for one in products) / len(parts)
+        nearest = np.argsort(-total, axis=1, kind="stable")[:, :count]
+        items.append(known[nearest])
+        values.append(np.maximum(np.take_along_axis(total, nearest, 1), 0).astype(np.float32))
+    flat = np.concatenate(items)
+    cells = np.concatenate(values).ravel(), (np.repeat(np.arange(len(flat)), count), flat.ravel())
+    like = sparse.csr_array(cells, shape=(len(rows), len(new)))
+    like.eliminate_zeros()
+    return like
+
+
+def composed(
+    words: Any, vectors: Floats, events: npt.NDArray[np.int64], new: npt.NDArray[np.bool_]
+) -> Floats:
+    """(M, d) vectors of the items marked in `new` (N,) by their `words` (N, T): the map is a ridge regression
+    of the learnt `vectors` (N, d) on words, items with more `events` (N,) counting for more.
+    """
+    from sklearn.linear_model import Ridge
+
+    known = np.flatnonzero(~new & (events > 0))
+    if not len(known):
+        return np.zeros((int(new.sum()), vectors.shape[1]), np.float32)
+    known = known[np.argsort(-events[known], kind="stable")[:LARGEST]]
+    fitted = Ridge(alpha=RIDGE, fit_intercept=False, solver="sparse_cg")
+    fitted.fit(words[known], vectors[known], sample_weight=np.minimum(events[known], MANY).astype(np.float32))
+    return np.asarray(fitted.predict(words[np.flatnonzero(new)]), np.float32)
