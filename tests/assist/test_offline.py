@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tastemaker.assist.parts import Explanation, Item, NothingFits, Question, Understood
+from tastemaker.assist.parts import Explanation, Item, NothingFits, Question, Text, Understood
 from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.catalogue import Catalogue
@@ -196,6 +196,63 @@ def test_slips_hedges_and_refusals(talk: Talks, message: str, labels: set[str]) 
     parts = talk().say(message)
     chips = next((part.chips for part in parts if isinstance(part, Understood)), ())
     assert {chip["label"] for chip in chips} == labels
+
+
+@pytest.mark.parametrize(
+    ("message", "missing", "labels"),
+    [
+        ("a tango in D", ["tango"], {"key D"}),
+        ("do you have a jig or a bossa nova?", ["bossa nova"], {"type jig"}),
+        ("any jazz?", ["jazz"], set()),
+        ("Do you have Yesterday by the Beatles?", ["Yesterday", "Beatles"], set()),
+        ("Have you the tune called The Minor Polka?", ["The Minor Polka"], set()),
+        ("a reel in C sharp", ["C sharp"], {"type reel"}),
+        ("hello! my sister would like a tarantella, slow", ["tarantella"], {"speed slow"}),
+        ("a nice reel for my grandma's birthday on Friday", [], {"type reel"}),
+        ("do you have The Wind of Clare?", [], set()),
+        ("neither reels nor jigs, in D", [], {"not type reel", "not type jig", "key D"}),
+        ("I'd rather have a jig than a reel", [], {"type jig", "not type reel"}),
+        ("I like the jigs but today rather a reel", [], {"type reel"}),
+        ("a jig in d please, and not too fast", [], {"type jig", "key D", "not speed fast"}),
+    ],
+)
+def test_what_is_not_here_is_said(talk: Talks, message: str, missing: list[str], labels: set[str]) -> None:
+    parts = talk().say(message)
+    chips = next((part.chips for part in parts if isinstance(part, Understood)), ())
+    assert {chip["label"] for chip in chips} == labels
+    said = [part.text for part in parts if isinstance(part, Text) and "here that I know of" in part.text]
+    assert len(said) == bool(missing) and all(f"no “{words}”" in said[0] for words in missing)
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        ("not the second", {1}),
+        ("no, not the first one, it's silly", {0}),
+        ("the third not, please", {2}),
+        ("drop the first and the third", {0, 2}),
+        ("not the first one and not number 2 either", {0, 1}),
+        ("I like the first, but not the second", {1}),
+        ("why not the second?", set()),
+    ],
+)
+def test_places_that_are_turned_down(talk: Talks, message: str, refused: set[int]) -> None:
+    spoken = talk()
+    rows = spoken.rows("a reel")
+    spoken.say(message)
+    assert set(spoken.state.disliked) == {rows[place] for place in refused}
+    assert not set(spoken.state.shown) & set(spoken.state.disliked)
+
+
+@pytest.mark.parametrize(
+    "message", ["the second one but slower", "2, but slower", "I take the second but more slow"]
+)
+def test_as_a_place_but_otherwise(talk: Talks, message: str) -> None:
+    spoken = talk()
+    tempo = spoken.shelf.catalogue.columns["tempo_bpm"]
+    second = max(spoken.rows("a reel in major, moderate or fast"), key=lambda row: tempo[row])
+    spoken.state = replace(spoken.state, shown=(0, second, 4))
+    assert all(tempo[row] < tempo[second] for row in spoken.rows(message) or [second])
 
 
 def test_the_end_of_a_scale_in_the_whole_catalogue(talk: Talks) -> None:

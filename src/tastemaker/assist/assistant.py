@@ -306,6 +306,10 @@ class Assistant:
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
         yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)
 
+    def state(self, conversation_id: str) -> State:
+        """What stands in a conversation. Raises KeyError for one that is not known."""
+        return self._conversations[conversation_id].state
+
     def _plan(self, message: str, desk: Desk, handles: list[int]) -> Iterator[Part]:
         if self.model is None or not message:
             yield from answer(message or "more", desk)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from tastemaker.assist.absent import not_here
 from tastemaker.assist.desk import Desk
 from tastemaker.assist.parts import Done, Part, Text
 from tastemaker.assist.tools import Toolbox, openai_tools
@@ -113,6 +114,9 @@ class Model:
         talk.append({"role": "user", "content": message[:4000]})
         tokens, spoke = 0, False
         yield desk.understood()
+        if read.absent:
+            yield Text(not_here(read.absent))
+            talk[0]["content"] += f"\nAlready said to be missing here: {', '.join(read.absent)}."
         for _ in range(limits.calls):
             draft = _Draft()
             for sentence in self._sentences(talk, end, draft):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tastemaker.assist.absent import not_here
 from tastemaker.assist.choice import POOL, Choice
 from tastemaker.assist.desk import SHOWN, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
@@ -48,9 +49,10 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
         if act in read.acts and not read.wants:
             yield from reply(desk)
             return
-    if read.beyond:
+    if read.pointed.beyond:
         titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
-        yield Question(f"There are {len(titles)} in the list. Which one do you mean?", titles[:5])
+        many = "is 1" if len(titles) == 1 else f"are {len(titles)}"
+        yield Question(f"There {many} in the list. Which one do you mean?", titles[:5])
         return
     if {"like", "skip", "unlike"} & set(read.acts):
         yield from _opinion(read, desk)
@@ -89,6 +91,8 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
             )
         )
     yield desk.understood()
+    if read.absent:
+        yield Text(not_here(read.absent))
     if _lost(message, read, desk, bool(guesses)):
         yield from _ask(desk)
         return
@@ -227,6 +231,11 @@ def _ask(desk: Desk) -> Iterator[Part]:
 
 
 def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
+    if refused := read.pointed.refused:
+        desk.feedback(refused, "skip")
+        yield Text(f"Left out from now on: {', '.join(f'“{desk.shelf.title(row)}”' for row in refused)}.")
+        if "like" not in read.acts:
+            return
     kind = "like" if "like" in read.acts and "unlike" not in read.acts else "skip"
     rows = read.rows or ((desk.state.focus,) if desk.state.focus is not None else ())
     if "unlike" in read.acts and rows in ((), (desk.state.focus,)):  # "it" is what was liked

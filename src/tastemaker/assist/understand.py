@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tastemaker.assist.absent import MOST, absent, unknown_titles
+from tastemaker.assist.pointing import NOWHERE, Pointed, pointed
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
 from tastemaker.converse.reading.names import Named
@@ -15,19 +17,6 @@ from tastemaker.converse.reading.vocabulary import plain
 from tastemaker.converse.reading.wishes import Heard
 from tastemaker.converse.reading.words import english, fold
 
-ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
-_REFER = re.compile(
-    rf"\b(?:the |that |this )?(?:({'|'.join(ORDINALS)}|last|top|(\d+)(?:st|nd|rd|th))(?:"
-    r" (?:one|two|three|tune|song|track|film|movie|item|product|book|result))?\b|(?:number|no\.?|#)"
-    r" ?(\d+)\b)",
-    re.IGNORECASE,
-)
-_POINT = re.compile(
-    r"\b(?:it|its|that|this|that one|this one|the one|the tune|the song|the film|the movie|the book)\b(?!'s"
-    r" all)",
-    re.IGNORECASE,
-)
-_THOSE = re.compile(r"\b(?:these|those|them|all of (?:these|those|them)|both|they)\b", re.IGNORECASE)
 _FORMS = english()["forms"]
 _ASKING, _WANTING, _ABOUT = (
     re.compile(_FORMS[name], re.IGNORECASE) for name in ("asking", "wanting", "about")
@@ -41,10 +30,10 @@ CREATOR = "creator"  # asked for by "who", whether it is a field or not
 
 @dataclass(frozen=True)
 class Understanding:
-    """acts: what is done beside wishing. rows: items pointed at. like: rows to be similar to. about: fields
-    asked for.
+    """acts: what is done beside wishing. pointed: items meant, and turned down. like: rows to be similar to.
+    about: fields asked for. absent: what is asked for and is not here.
 
-    beyond: a place pointed at where nothing stands. extreme: the comparative whose end is sought in the
+    extreme: the comparative whose end is sought in the
     catalogue.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
     heard: the wishes. wants: the message asks for items.
@@ -52,17 +41,22 @@ class Understanding:
 
     heard: Heard
     acts: tuple[str, ...] = ()
-    rows: tuple[int, ...] = ()
+    pointed: Pointed = NOWHERE
     like: tuple[int, ...] = ()
     about: tuple[str, ...] = ()
     named: tuple[Named, ...] = ()
     superlative: str = ""
     extreme: str = ""
-    beyond: bool = False
     describe: bool = False
     check: bool = False
     asks: bool = False
     wants: bool = True
+    absent: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Items pointed at and not turned down."""
+        return self.pointed.rows
 
 
 def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...]) -> Understanding:
@@ -70,18 +64,23 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     message = message[:4000]
     text = plain(message)
     titled = _titled(named, shelf)
-    rows, pointed = _rows(text, state, titled)
+    meant = pointed(text, state, titled)
+    rows = meant.rows
     likened = bool(_LIKE.search(text)) and not re.search(
         r"\b(?:i|we|would|i'd|really|don'?t|you) like (?:it|that|this|the)\b(?! (?:but|only))", text, re.I
     )
     focus = rows[-1:] or ((state.focus,) if state.focus is not None else ())
-    heard = shelf.wishes.read(_without(message, named, shelf), focus)
+    told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
+    unknown, rest = unknown_titles(_without(message, named, shelf), told)
+    heard = shelf.wishes.read(rest, focus)
     acts = _acts(text)
+    if meant.refused and "skip" not in acts:
+        acts = (*acts, "skip")
     asking = bool(_ASKING.search(text)) and not _WANTING.search(text)
     superlative = (
-        _superlative(text) if state.shown and (pointed or re.search(r"\bwhich\b", text, re.I)) else ""
+        _superlative(text) if state.shown and (meant.any or re.search(r"\bwhich\b", text, re.I)) else ""
     )
-    extreme = "" if superlative or pointed else _superlative(text)
+    extreme = "" if superlative or meant.any else _superlative(text)
     about = (
         shelf.vocabulary.asked_for(text)
         if asking and focus and not superlative and not extreme and "count" not in acts
@@ -97,37 +96,45 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     if not about and asking and focus and re.search(r"\bwho\b", text, re.I) and any(shelf.catalogue.creators):
         about = (CREATOR,)
     describe = bool(
-        (rows or pointed)
+        (rows or meant.any)
         and (_ABOUT.search(text) or (titled and asking and not about))
         and not about
         and not superlative
     )
     check = bool(
         asking
-        and (pointed or rows)
+        and (meant.any or rows)
         and heard.values
         and not about
-        and re.search(r"^(?:(?:and|so|ok|but|wait)[ ,]+)*(?:is|are|was|does|isn'?t)\b", text, re.I)
+        and re.search(
+            r"^(?:(?:and|so|ok|but|wait)[ ,]+)*(?:(?:is|are|was|does|isn'?t)\b|(?:it|that|this)"
+            r" (?:is|was)\b.*\?$)",
+            text,
+            re.I,
+        )
     )
-    if likened:
+    if likened or (text.endswith("?") and _WANTING.search(text)):
         acts = tuple(act for act in acts if act not in ("like",))
-    factless = bool(asking and (rows or pointed) and not heard.changes and not likened and "more" not in acts)
+    factless = bool(
+        asking and (rows or meant.any) and not heard.changes and not likened and "more" not in acts
+    )
     answered = bool(about or describe or check or superlative or factless)
-    wants = not answered and _wants(text, heard, acts, bool(named), likened)
+    missing = (*unknown, *absent(heard.left, shelf, told, terse=not acts))[:MOST]
+    wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
         heard,
         acts,
-        rows,
+        meant,
         (rows or focus) if likened else (),
         about,
         named,
         superlative,
         extreme,
-        not titled and _beyond(text, state),
         describe,
         check,
         factless,
         wants,
+        missing if wants else (),
     )
 
 
@@ -158,49 +165,6 @@ def _titled(named: tuple[Named, ...], shelf: Shelf) -> tuple[int, ...]:
 
 def _values(shelf: Shelf) -> frozenset[str]:
     return frozenset(fold(value) for known in shelf.catalogue.fields.values() for value in known.values)
-
-
-def _rows(text: str, state: State, titled: tuple[int, ...]) -> tuple[tuple[int, ...], bool]:
-    """The items that the message points at, and whether it points at all."""
-    rows: list[int] = list(titled)
-    for hit in _REFER.finditer(text) if state.shown else ():
-        word = (hit[1] or "").lower()
-        if word in ("first", "last", "top") and re.match(
-            r" (?:time|thing|night|year|week|of all)\b", text[hit.end() :], re.I
-        ):
-            continue
-        place = {"last": len(state.shown), "top": 1}.get(word) or (
-            ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or 0)
-        )
-        several = re.search(r" (two|three)$", hit.group(), re.I)
-        if several and word == "first":
-            rows += state.shown[: 2 if several[1].lower() == "two" else 3]
-        elif 1 <= place <= len(state.shown):
-            rows.append(state.shown[place - 1])
-    if rows:
-        return tuple(dict.fromkeys(rows)), True
-    if state.shown and _THOSE.search(text):
-        return state.shown, True
-    if state.focus is not None and _POINT.search(text):
-        return (state.focus,), True
-    return (), False
-
-
-def _beyond(text: str, state: State) -> bool:
-    """Whether the message points at a place of the list where nothing stands."""
-    for hit in _REFER.finditer(text) if state.shown else ():
-        word = (hit[1] or "").lower()
-        place = ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or 0)
-        clear = hit[3] or (
-            re.match(r"the\b", hit.group(), re.I) and re.search(r"\bone$|^the \w+$", hit.group(), re.I)
-        )
-        if (
-            clear
-            and place > len(state.shown)
-            and not re.match(r" (?:time|thing|half|part)\b", text[hit.end() :], re.I)
-        ):
-            return True
-    return False
 
 
 def _acts(text: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ NEGATION = re.compile(
     r"|leave out|less of|don'?t (?:want|like|need|play|give|show)(?: me)?|do not"
     r" (?:want|like|need|play|give|show)|hate|can'?t stand|can'?t bear|can'?t be|cannot be|must ?n[o']t"
     r" be|shouldn'?t be"
-    r"|sick of|tired of|enough of|had enough|isn'?t|is not|aren'?t|are not|rather than|instead of|lose"
+    r"|sick of|tired of|enough of|had enough|(?:is|are|was|were|would|should|need|must)n'?t(?!"
+    r" mind)|(?:is|are|be) not|weren?'?t|rather than|instead of|lose"
     r" the|minus|dislike|doesn'?t|allergic to|fed up with)\b[^.;:!?]*$",
     re.IGNORECASE,
 )
@@ -33,6 +34,7 @@ PREFER = re.compile(
 CORRECTION = re.compile(
     r"\b(?:actually,? no|no,? (?:wait|make|sorry)|wait,? no|i mean|scratch that|or rather)\b", re.IGNORECASE
 )
+CONTRAST = re.compile(r"\b(?:but|rather|instead|today|this time)\b", re.IGNORECASE)
 INSTEAD = re.compile(
     r"\b(?:instead|i meant?|i said|change (?:it|that|the)|make (?:it|that|them)|switch(?: it)? to|sorry|on"
     r" second thoughts?|scratch that)\b",
@@ -92,19 +94,23 @@ def negated(text: str, at: int) -> bool:
         (
             hit.end()
             for hit in re.finditer(
-                r"[.;!?]|(?<!anything )\bbut\b(?! not)|\b(?:i want|i'd like|give me)\b", before, re.IGNORECASE
+                r"[.;!?]|(?<!anything )\bbut\b(?! not)|\b(?:i want|i'd like|give me)\b|" + CORRECTION.pattern,
+                before,
+                re.IGNORECASE,
             )
         ),
         default=0,
     )
     before = re.sub(r"\b(?:anything|everything) but\b", "not", before[start:], flags=re.IGNORECASE)
+    if re.search(r"\b(?:rather|sooner|prefer)\b[^.;:!?]*\bthan (?:\w+ ){0,2}$", before, re.IGNORECASE):
+        return True
     hit = NEGATION.search(before)
     if hit is None:
         return bool(re.match(r"\s*(?:not|no)\s+(?:an? |the |any )?$", before, re.IGNORECASE))
     if re.match(r"(?:not|no) (?:only|just|problem|worries|matter)\b", hit.group(), re.IGNORECASE):
         return False
-    if re.match(r"no,|no -|not? ?, ", hit.group(), re.IGNORECASE):
-        return False  # "no, in D": an answer
+    if answer := re.match(r"no,|no -|not? ?, ", hit.group(), re.IGNORECASE):  # "no, in D"; "no, not that"
+        return NEGATION.search(hit.group(), answer.end()) is not None
     rest = hit.group()
     return not POSITIVE.search(rest)
 

@@ -252,7 +252,7 @@ def _surfaces(
     words.
     """
     said = spoken(value)
-    body = re.escape(said).replace(r"\ ", r"[ -]")
+    body = re.sub(r"\\[ -]", "[ -]?" if "-" in said else "[ -]", re.escape(said))
     near = "|".join(re.escape(noun) for noun in nouns)
     short = len(fold(said)) < SHORT or fold(said) in ENGLISH_STOP_WORDS or said.isdigit()
     forms: list[tuple[str, int, bool]] = []
@@ -273,6 +273,9 @@ def _surfaces(
     if re.fullmatch(r"\d{3}0s", said):
         forms.append((rf"(?:'|the |early |late |mid[- ])?'?{said[2:4]}'?s", 4, True))
     forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts)]
+    if " " in said:  # "popularity middling" for "middling known"
+        own = [word for word in fold(said).split() if parts[word] == 1 and len(word) > 3]
+        forms += [(rf"(?:{near})(?: is| of|:)? {re.escape(word)}", len(word) + 5, True) for word in own]
     everyday = english()["synonyms"].get(said.casefold(), ())
     forms += [(re.escape(word).replace(r"\ ", r"[ -]"), len(word), False) for word in everyday]
     return [
@@ -283,7 +286,7 @@ def _surfaces(
 
 def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
     """Ways to say a key or a size: "in D", "key of D", "D major", "a D reel", "E flat", "or A"."""
-    exact = letter = rf"(?-i:{body})"
+    exact = letter = rf"(?-i:{body})" + (r"(?![ -](?:sharp|flat)\b|♯|♭)" if len(said) == 1 else "")
     if len(said) > 1:
         letter = body
         for sign, name in (("b", "(?:[ -]flat|♭)"), ("#", "(?:[ -]sharp|♯)")):
@@ -291,15 +294,22 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
                 letter, exact = rf"(?:{body}|(?-i:{said[0]}){name})", rf"(?:{exact}|(?-i:{said[0]}){name})"
     more = len(said) - 1
     forms = [(exact, 10)] if more else [] if said in "AI" else [(rf"(?:an?|any|some) {letter}(?= [a-z])", 7)]
+    small = (
+        rf"(?-i:{body.lower()})"
+        if said not in "AI"
+        else rf"(?-i:{body.lower()})(?=[.,!?]|$| (?:please|minor|major)\b(?! (?:key|mode)))"
+    )
     never = r"(?! (?:[a-z]+ )?(?:one|few|bit|little|lot|minute|day|week|year|month|moment|while|hurry)\b)"
     return [
         *forms,
         (rf"(?:(?<=\x00 or )|(?<=\x00 and )|(?<=\x00, ))(?:in )?{letter}{never}", 1),
         (rf"(?:not|no) {letter}(?! [a-z])", 7),
         (rf"{letter}(?= or (?-i:[A-G])\b)", 6),
-        (rf"(?:{near})(?: is| of|:)? {letter}", 9 + more),
+        (rf"(?:{near})(?: is| of| from|:)? {letter}", 9 + more),
         (rf"in (?:the key of )?{letter}{never}", 8 + more),
-        (rf"{letter}(?=[ -]{MODES}\b)", 8 + more),
+        (rf"(?:in|key of|the key) {small}{never}", 8 + more),
+        (rf"{letter}(?=[ -]{MODES}\b)" if said != "A" else rf"(?<=\w ){letter}(?=[ -]{MODES}\b)", 8 + more),
+        (rf"{letter}(?=[ -]{MODES}\b(?! [a-z]))", 8 + more),
         (rf"{letter} (?:{near})", 8 + more),
     ]
 

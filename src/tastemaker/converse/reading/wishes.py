@@ -12,9 +12,9 @@ from itertools import pairwise
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
 from tastemaker.converse.reading.numbers import Numbers, among
-from tastemaker.converse.reading.passage import CORRECTION, RESTART, Text, joined
+from tastemaker.converse.reading.passage import CONTRAST, CORRECTION, NEGATION, RESTART, Text, joined
 from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
-from tastemaker.converse.reading.words import english
+from tastemaker.converse.reading.words import compared, english
 
 Spot = tuple[int, int, Surface]
 
@@ -23,8 +23,8 @@ Spot = tuple[int, int, Surface]
 class Heard:
     """What one message says. changes: to the active constraints, in order. restart: all before is taken back.
 
-    left: the words that nothing read. moods: words that ask softly. values: each (field, value) that was
-    named.
+    left: the message with what was read blanked by NUL. moods: words that ask softly. values: each (field,
+    value) that was named.
     """
 
     changes: tuple[Change, ...] = ()
@@ -58,7 +58,7 @@ class Wishes:
         values = self._values(text)
         moods = self._moods(text)
         ordered = [change for _, change in sorted(text.changes, key=lambda entry: entry[0])]
-        return Heard(tuple(_consistent(ordered)), restart, text.text.replace("\x00", " "), moods, values)
+        return Heard(tuple(_consistent(ordered)), restart, text.text, moods, values)
 
     def _drops(self, text: Text) -> None:
         for name, nouns in self.vocabulary.nouns.items():
@@ -90,7 +90,7 @@ class Wishes:
         for name, nouns in self.vocabulary.nouns.items():
             noun = "|".join(re.escape(noun) for noun in nouns)
             for hit in text.each(
-                r"\b(?:(the same|that same|in that)|(?:an?|some)(?:other| different)|not the same)"
+                r"\b(?:((?:the |that )?same|in that)|(?:an?|some)(?:other| different)|not the same)"
                 rf" (?:{noun})\b(?: as (?:that|it|this|the last)(?: one)?)?"
             ):
                 value = self.value(focus[-1], name)
@@ -107,7 +107,7 @@ class Wishes:
 
     def _comparatives(self, text: Text, focus: Sequence[int]) -> None:
         """ "Slower", "less popular", "a bit cheaper": a bound at the value of the item in focus."""
-        table = english()["comparatives"]
+        table = compared()
         for word in sorted(table, key=len, reverse=True):
             way, stems = table[word]
             for hit in text.each(
@@ -128,7 +128,7 @@ class Wishes:
         before = r"\b(?:(?:that|it|this)(?:'s| is| was) (?:a bit |way |much |far )?|a bit |far |way )?"
         for hit in text.each(rf"{before}too ({'|'.join(opposite)})\b"):
             if re.search(
-                r"\bnot $", text.whole[: hit.start()]
+                r"(?:\b(?:not|nothing|never|none)|n't(?: be)?) $", text.whole[: hit.start()]
             ):  # the word itself is read as a value, refused
                 text.text = text.text[: hit.start(1)] + hit[1] + text.text[hit.end() :]
                 continue
@@ -170,7 +170,8 @@ class Wishes:
         spots: list[Spot] = []
         for surface in self.vocabulary.surfaces:
             for hit in list(surface.pattern.finditer(text.text)):
-                spots.append((hit.start(), hit.end(), surface))
+                refused = re.match(r"(?:not|no) ", hit.group(), re.IGNORECASE) if surface.sure else None
+                spots.append((hit.start() + (refused.end() if refused else 0), hit.end(), surface))
                 text.take(hit.start(), hit.end())
         spots.sort(key=lambda spot: spot[0])
         groups: list[list[Spot]] = []
@@ -186,6 +187,9 @@ class Wishes:
                 groups[-1].append(spot)
             else:
                 groups.append([spot])
+        wanted: dict[
+            str, tuple[int, int, tuple[str, ...]]
+        ] = {}  # field -> start, end, values of one value each
         for place, group in enumerate(groups):
             start, _, surface = group[0]
             after = next(
@@ -193,7 +197,7 @@ class Wishes:
             )
             if after is not None and CORRECTION.search(text.whole[start:after]):
                 continue  # "a waltz, no, make it a hornpipe"
-            kind = "must_not" if text.negated(start) else "must"
+            kind = "must_not" if text.negated(start) and not self._freed(text, groups, place) else "must"
             values = tuple(dict.fromkeys(spot[2].value for spot in group))
             several = self.vocabulary.fields[surface.field].kind == "words"
             both = several and any(
@@ -203,10 +207,32 @@ class Wishes:
                 for value in values:
                     cmp = "contains" if several else "eq"
                     text.add(start, Change("add", kind, Clause(surface.field, cmp, value)))  # type: ignore[arg-type]
+            elif several:
+                text.add(start, among(surface.field, values, "contains"))
             else:
-                change = among(surface.field, values, "contains" if several else "eq")
-                text.add(start, change)
+                at, end, before = wanted.get(surface.field, (start, start, ()))
+                values = values if CONTRAST.search(text.whole[end:start]) else (*before, *values)
+                wanted[surface.field] = at, group[-1][1], tuple(dict.fromkeys(values))
+        for name, (at, _, values) in wanted.items():
+            text.add(at, among(name, values))
         return tuple((spot[2].field, spot[2].value) for spot in spots)
+
+    def _freed(self, text: Text, groups: Sequence[Sequence[Spot]], place: int) -> bool:
+        """Whether a refusal before has ended: "neither major nor minor, 6/8", but "not slow, sad or in D"."""
+        if not place or not text.negated(groups[place - 1][0][0]):
+            return False
+        last, group = groups[place - 1][-1], groups[place]
+        between = text.whole[last[1] : group[0][0]]
+        goes_on = re.match(r"\s*,?\s*(?:or|nor|and)\b", between) or NEGATION.search(between)
+        later = groups[place + 1][0][0] if place + 1 < len(groups) else None
+        listed = later is not None and re.search(r"\b(?:or|nor)\b", text.whole[group[-1][1] : later])
+        return (
+            last[2].field != group[0][2].field
+            and "," in between
+            and not re.search(r"[.;!?]", between)
+            and not goes_on
+            and not listed
+        )
 
     def _moods(self, text: Text) -> tuple[str, ...]:
         """Moods and occasions ask softly for values that suit them, or, refused, softly against."""
@@ -215,6 +241,7 @@ class Wishes:
             said = re.escape(mood).replace(r"to\ ", r"to (?:\w+ ){0,2}", 1)  # "to make the baby sleep"
             if hit := re.search(bounded(said), text.text, re.IGNORECASE):
                 moods.append(mood)
+                text.take(hit.start(), hit.end())
                 no = text.negated(hit.start())
                 for name, value in self.vocabulary.moods[mood]:
                     if any(change.clause.field == name for _, change in text.changes):

@@ -20,6 +20,21 @@ def english() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def compared() -> dict[str, tuple[str, list[str]]]:
+    """Comparatives -> (way, the fields' stems): "slower", and "more slow", "less fast" as they are also
+    said.
+    """
+    table: dict[str, tuple[str, list[str]]] = {
+        w: (way, stems) for w, (way, stems) in english()["comparatives"].items()
+    }
+    for word, opposite in english()["too"].items():
+        way, stems = table[opposite]
+        table.setdefault(f"less {word}", (way, stems))
+        table.setdefault(f"more {word}", ("up" if way == "down" else "down", stems))
+    return table
+
+
+@lru_cache(maxsize=1)
 def chat() -> frozenset[str]:
     """Words of talk about wishes, which name nothing."""
     return frozenset(english()["chat"].split())

@@ -1,0 +1,134 @@
+"""What a message asks for and the catalogue has not: unknown kinds, names and values, so that it can be
+said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from tastemaker.assist.shelf import Shelf
+from tastemaker.converse.claims import safe
+from tastemaker.converse.reading.words import chat, english, fold
+
+_FORMS = english()["wanted"]
+_FILLER = (
+    r"(?:(?:(?:ones?|something|anything) with|me|us|you|to|um+|uh+|er+|like|kind|sort|of|an?|some|any|one|the"
+    r"|another|your|nice|good|little)\s+)*"
+)
+_OBJECT = re.compile(rf"(?:{'|'.join(_FORMS['before'])})\s+{_FILLER}", re.IGNORECASE)
+_SHORT = re.compile(rf"^\W*{_FILLER}", re.IGNORECASE)
+_NAME = re.compile(r"\b(?:called|named|titled|entitled|by|of|from)\s+(?:the\s+)?(?=(\w))", re.IGNORECASE)
+_KEY = re.compile(
+    r"\b(?i:in|key of|key)\s+(?i:the key of )?([A-H](?:[ -](?i:sharp|flat)\b|[#♯♭])?)(?![\w'/#\x00])(?!"
+    r" [a-z])"
+)
+_TITLE = re.compile(
+    r"(?:\b(?:called|named|titled|entitled)\s+[\"“]?|[\"“])((?-i:[A-Z])[\w'’]*(?:\s+[\w'’]+){0,7}?)(?:[\"”]|(?=[,.!?;]|$))",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"\s+(?:an?|the|is|are|was|be|shall|should|will|would|has|have|had)\b", re.IGNORECASE
+)  # behind a subject
+_ALSO = re.compile(r"(?:\x00|\w)(?:,|,? or|,? and|,? nor)\s+(?:(?:an?|some|any)\s+)", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_LINKS = frozenset(["of", "the", "to", "a", "and", "in", "on", "my", "for", "with"])
+_GENERIC = frozenset(_FORMS["generic"].split())
+_SMALL = (chat() - frozenset(_FORMS["kinds"].split())) | _GENERIC
+TERSE = 6  # words up to which a message without a verb of asking is itself what is asked for
+LONGEST = 6  # words of what is said to be absent
+MOST = 3  # things said to be absent in one answer
+
+
+def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[str, ...]:
+    """What the words that nothing read (`left`, what was read blanked by NUL) ask for and no item has.
+
+    named: the words that are names of items here, as they were said. terse: a few words may be all of a wish.
+    """
+    spots: dict[int, str] = {}
+    for start, said in _asked(left, terse):
+        known = any(fold(name) in fold(said) or fold(said) in fold(name) for name in named)
+        if not known and not _somewhere(said, shelf):
+            spots.setdefault(start, safe(said)[:80])
+    keys = any(len(set(known.values) & set("ABCDEFG")) > 1 for known in shelf.catalogue.fields.values())
+    for hit in _KEY.finditer(left) if keys else ():
+        spots.setdefault(hit.start(1), hit[1])
+    return tuple(dict.fromkeys(said for _, said in sorted(spots.items()) if said))[:MOST]
+
+
+def not_here(words: Sequence[str]) -> str:
+    """What is said about things that are not here."""
+    return f"There is no {' and no '.join(f'“{each}”' for each in words)} here that I know of."
+
+
+def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Titles that are announced ("called ...", in quotes) and are nobody's here; and the message without
+    them.
+    """
+    titles = []
+    for hit in reversed(list(_TITLE.finditer(message))):
+        said = hit[1]
+        if not any(fold(name) in fold(said) or fold(said) in fold(name) for name in named if fold(name)):
+            titles.append(safe(said)[:80])
+            message = message[: hit.start(1)] + "it" + message[hit.end(1) :]
+    return tuple(titles[::-1]), message
+
+
+def _asked(left: str, terse: bool) -> Iterator[tuple[int, str]]:
+    """(place, words) of each thing that is asked for in the words that are left."""
+    starts = [hit.end() for hit in _OBJECT.finditer(left)]
+    if not starts and terse and len(_WORD.findall(left)) <= TERSE and (hit := _SHORT.match(left)):
+        starts = [hit.end()]
+    for start in starts:
+        yield from ((at, said) for at, said in _phrase(left, start) if not _VERB.match(left, at + len(said)))
+        stop = re.search(r"[.!?;]|$", left[start:])
+        for also in _ALSO.finditer(left, start, start + (stop.start() if stop else 0)):
+            yield from _phrase(left, also.end())
+    for hit in _NAME.finditer(left):
+        if hit[1].isupper() or re.match(r"called|named|titled|entitled", hit.group(), re.IGNORECASE):
+            yield from _phrase(left, hit.end())
+
+
+def _phrase(left: str, start: int) -> Iterator[tuple[int, str]]:
+    """The run of telling words from a place; capitals go on over small words: "Stairway to Heaven"."""
+    words, end = 0, start
+    begin = start
+    for hit in _WORD.finditer(left, start):
+        between = left[end : hit.start()]
+        if (
+            words >= LONGEST
+            or (words and between.strip())
+            or "\x00" in between
+            or re.search(r"[.!?;:,]", between)
+        ):
+            break
+        word = fold(hit.group())
+        if (
+            word in _LINKS
+            and words
+            and re.match(r"\s+(?:the\s+|a\s+)?[A-Z]", left[hit.end() :])
+            and left[begin].isupper()
+        ):
+            continue
+        small = hit.group().casefold().split("'")[0] if "'" in hit.group() else word
+        if {word, small} & ENGLISH_STOP_WORDS or (word in _SMALL and words and not hit.group()[0].isupper()):
+            break
+        begin = hit.start() if not words else begin
+        words, end = words + 1, hit.end()
+    if words and not set(fold(left[begin:end]).split()) <= _SMALL:
+        yield begin, left[begin:end]
+
+
+def _somewhere(said: str, shelf: Shelf) -> bool:
+    """Whether one item has all telling words of it, in any form, in its title, maker or text."""
+    words = [word for word in fold(said).split() if word not in ENGLISH_STOP_WORDS and word not in _SMALL]
+    if not words or not any(len(word) > 2 for word in words):
+        return True
+    holds = None
+    for word in words:
+        forms = {word, word.rstrip("s"), f"{word}s", word.removesuffix("es"), word.removesuffix("ing")}
+        rows = shelf.lexical.search([" ".join(forms)])[0] > 0
+        holds = rows if holds is None else holds & rows
+    return bool(holds is not None and holds.any())
