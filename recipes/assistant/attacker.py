@@ -23,8 +23,7 @@ import numpy as np
 
 from recipes.common import parser, read_arguments
 from tastemaker.assist.assistant import Limits
-from tastemaker.assist.choice import Choice, Drawing
-from tastemaker.assist.desk import Desk
+from tastemaker.assist.desk import Choice, Desk, Drawing
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.model import Failed, Model
 from tastemaker.assist.offline import answer

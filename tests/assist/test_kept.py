@@ -15,7 +15,7 @@ import pytest
 
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant
-from tastemaker.assist.choice import Drawing
+from tastemaker.assist.desk import Drawing
 from tastemaker.errors import InputError
 from tastemaker.explore.slate import plackett_luce
 

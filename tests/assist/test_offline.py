@@ -221,7 +221,7 @@ def test_what_is_not_here_is_said(talk: Talks, message: str, missing: list[str],
     chips = next((part.chips for part in parts if isinstance(part, Understood)), ())
     assert {chip["label"] for chip in chips} == labels
     said = [part.text for part in parts if isinstance(part, Text) and "here that I know of" in part.text]
-    assert len(said) == bool(missing) and all(f"no “{words}”" in said[0] for words in missing)
+    assert len(said) == bool(missing) and all(f"no ‘{words}’" in said[0] for words in missing)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[
 
 def not_here(words: Sequence[str]) -> str:
     """What is said about things that are not here."""
-    return f"There is no {' and no '.join(f'“{each}”' for each in words)} here that I know of."
+    return f"There is no {' and no '.join(f'‘{each}’' for each in words)} here that I know of."
 
 
 def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...], str]:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tastemaker.assist.choice import Choice, Drawing
-from tastemaker.assist.desk import Desk, event_name
+from tastemaker.assist.desk import Choice, Desk, Drawing, event_name
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.offline import answer
 from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text

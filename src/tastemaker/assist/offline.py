@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tastemaker.assist.absent import not_here
-from tastemaker.assist.choice import POOL, Choice
-from tastemaker.assist.desk import SHOWN, Desk, Rows, said
+from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import label

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from rapidfuzz import process
 
-from tastemaker.assist.choice import as_told
-from tastemaker.assist.desk import SHOWN, Desk, said
+from tastemaker.assist.desk import SHOWN, Desk, as_told, said
 from tastemaker.assist.gate import held_in_place
 from tastemaker.assist.parts import Part
 from tastemaker.converse.claims import safe
