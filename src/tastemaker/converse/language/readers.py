@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from tastemaker.converse.constraints import Change, Clause, Constraint, demands, merge
-from tastemaker.converse.language.lexicon import Lexicon, plain
-from tastemaker.converse.reading.vocabulary import spoken
+from tastemaker.converse.language.lexicon import Lexicon, called, plain
 from tastemaker.converse.reading.wishes import Wishes
 
 _WORD = re.compile(r"[^\W_]+(?:[/'#♯♭][^\W_]*)*")
@@ -64,8 +63,8 @@ class Utterance:
 
 
 @lru_cache(maxsize=4096)
-def _heard(lexicon: Lexicon, text: str) -> tuple[Change, ...]:
-    """One text is read once, whoever asks."""
+def heard(lexicon: Lexicon, text: str) -> tuple[Change, ...]:
+    """What the assistant's reader takes out of a text; read once, whoever asks."""
     return _wishes(lexicon).read(text).changes
 
 
@@ -86,7 +85,7 @@ class Readers:
 
     def heard(self, utterance: Utterance) -> tuple[Change, ...]:
         """What the first reader takes out of the words."""
-        return _heard(self.lexicon, utterance.without_names)
+        return heard(self.lexicon, utterance.without_names)
 
     def misread(
         self, utterance: Utterance, meant: Sequence[Change], before: Sequence[Constraint]
@@ -112,7 +111,7 @@ class Readers:
             if change.op != "drop"
             and change.kind != "prefer"
             and not self._stands(change, fine)
-            and evident(change, utterance, self.lexicon)
+            and evident(change, utterance, self.lexicon, everyday=False)
         ]
         lost = [line for line in demands(before) if line.clause.field in dropped and line in after]
         return missing, extra + lost
@@ -136,8 +135,11 @@ class Readers:
         )
 
 
-def evident(change: Change, utterance: Utterance, lexicon: Lexicon) -> bool:
-    """Whether the message bears witness to a change: its value, numbers or reference with the right sign."""
+def evident(change: Change, utterance: Utterance, lexicon: Lexicon, everyday: bool = True) -> bool:
+    """Whether the message bears witness to a change: its value, numbers or reference with the right sign.
+
+    everyday: whether an everyday word for a value is witness enough ("my fiddle" asks for nothing).
+    """
     text = plain(utterance.text)
     clause, words = change.clause, lexicon.fields.get(change.clause.field)
     nouns = words.nouns if words is not None else (clause.field,)
@@ -157,7 +159,10 @@ def evident(change: Change, utterance: Utterance, lexicon: Lexicon) -> bool:
         return {float(end) for end in ends} <= numbers
     refused = change.kind == "must_not"
     values = clause.value if isinstance(clause.value, tuple) else (str(clause.value),)
-    return all(_signed(spoken(str(value)), text, refused) for value in values)
+    return all(
+        any(_signed(name, text, refused) for name in called(str(value))[: None if everyday else 1])
+        for value in values
+    )
 
 
 def _stem(word: str) -> str:

@@ -17,15 +17,25 @@ import numpy as np
 
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.language.lexicon import Lexicon, listed, phrase
+from tastemaker.converse.language.readers import heard
 from tastemaker.converse.record import MOVES
 from tastemaker.converse.views import ListenerView, Offered, RecommenderView
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
+_SLOT = re.compile(r"\{\w+\}")
+_TRIES = 6
 _RULE = re.compile(r"<(\w+)>")
 _SHOWN = 3
 Persona = Mapping[str, str]
-CARRIERS = ("something", "something", "one", "a thing", "a choice", "an item", "something or other", "a find")
-"""What carries a phrase: "something in D", "one by ..."."""
+LISTS = (
+    "adj",
+    "thing",
+    "name",
+    "town",
+    "does",
+    "did",
+    "kin",
+)  # rules whose texts are single words, in one string
 STYLES = ("terse", "plain", "chatty", "chatty")
 """How much a listener says beside its wishes."""
 
@@ -35,7 +45,7 @@ def grammar() -> dict[str, list[str]]:
     """The rules of the data file, by name."""
     text = files("tastemaker.converse.language").joinpath("speech.json").read_text("utf-8")
     rules: dict[str, list[str]] = json.loads(text)
-    return rules
+    return {name: texts[0].split() if name in LISTS else texts for name, texts in rules.items()}
 
 
 def say(
@@ -43,11 +53,25 @@ def say(
     rng: np.random.Generator,
     who: Persona = MappingProxyType({}),
     given: Mapping[str, str] = MappingProxyType({}),
+    lexicon: Lexicon | None = None,
     **slots: str,
 ) -> str:
     """One of the texts of a rule, drawn out; `who` fixes what a rule stands for. Unknown rules raise
     KeyError.
+
+    lexicon: the text, without what its slots hold, is drawn anew while a reader takes a wish out of it.
     """
+    text = _frame(name, rng, who)
+    for _ in range(_TRIES):
+        if lexicon is None or not any(c.kind != "prefer" for c in heard(lexicon, _SLOT.sub("it", text))):
+            break
+        text = _frame(name, rng, who)
+    for slot, words in {**given, **slots}.items():
+        text = text.replace("{" + slot + "}", words)
+    return _tidy(text)
+
+
+def _frame(name: str, rng: np.random.Generator, who: Persona) -> str:
     text = _drawn(grammar()[name], rng)
     while match := _RULE.search(text) or _CHOICE.search(text):
         options = match[1].split("|")
@@ -55,10 +79,8 @@ def say(
             options = [who[match[1]]] if match[1] in who else grammar()[match[1]]
         text = text[: match.start()] + _drawn(options, rng) + text[match.end() :]
     while "{it}" in text:
-        text = text.replace("{it}", _drawn(CARRIERS, rng), 1)
-    for slot, words in {**given, **slots}.items():
-        text = text.replace("{" + slot + "}", words)
-    return _tidy(text)
+        text = text.replace("{it}", _drawn(grammar()["it"], rng), 1)
+    return text
 
 
 def _drawn(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -84,18 +106,20 @@ def listener_text(
     """A message: how the last item was, why this, then the wishes, each in words that are read back."""
     names, parts, style = dict(view.names), [], who.get("style", "plain")
     if view.turn == 1:
-        parts += [say("intro", rng, who)] if style != "terse" or rng.random() < 0.3 else []
+        parts += [say("intro", rng, who, lexicon=lexicon)] if style != "terse" or rng.random() < 0.3 else []
     elif view.verdict is not None:
         parts.append(_reaction(view, lexicon, rng, who))
     changed = {change.clause.field for change in view.changes}
     if view.asked and view.asked not in changed and view.asked in lexicon.fields and rng.random() < 0.8:
-        parts.append(say("answer", rng, who, noun=lexicon.fields[view.asked].nouns[0]))
+        parts.append(
+            say("answer", rng, who, lexicon=lexicon, noun=_drawn(lexicon.fields[view.asked].nouns, rng))
+        )
     wishes = _wishes(view, lexicon, rng, names)
     likely = {"terse": 0.1, "plain": 0.5, "chatty": 0.85}[style]
-    reason = [say("reason", rng, who)] if rng.random() < likely else []
+    reason = [say("reason", rng, who, lexicon=lexicon)] if rng.random() < likely else []
     parts += [*reason, *wishes] if rng.random() < 0.3 else [*wishes, *reason]
     if rng.random() < likely / 2:
-        parts.append(say("tail", rng, who))
+        parts.append(say("tail", rng, who, lexicon=lexicon))
     return " ".join(part for part in parts if part)
 
 
@@ -105,24 +129,28 @@ def _wishes(
     """The changes as sentences: what is let go, what is put right, what is wanted, what is not."""
     if not view.changes:
         if view.verdict == MOVES or view.verdict is None:
-            return [say("again", rng)]
-        return [say("insist", rng, x=_together(view.active, lexicon, rng, names))]
+            return [say("again", rng, lexicon=lexicon)]
+        return [say("insist", rng, lexicon=lexicon, x=_together(view.active, lexicon, rng, names))]
     sentences = []
     wanted: list[Constraint] = []
     for change in view.changes:
         words = lexicon.fields.get(change.clause.field)
         if change.op == "drop":
             rule = "drop" if words is not None else "drop_likeness"
-            sentences.append(say(rule, rng, noun=words.nouns[0] if words is not None else ""))
+            sentences.append(
+                say(rule, rng, lexicon=lexicon, noun=_drawn(words.nouns, rng) if words is not None else "")
+            )
         elif change.op == "replace":
-            sentences.append(say("swap", rng, x=phrase(change.constraint, lexicon, rng, names)))
+            sentences.append(
+                say("swap", rng, lexicon=lexicon, x=phrase(change.constraint, lexicon, rng, names))
+            )
         elif change.kind == "must_not":
             asked = Constraint("must", change.clause, change.medium, change.reference)
-            sentences.append(say("refuse", rng, x=phrase(asked, lexicon, rng, names)))
+            sentences.append(say("refuse", rng, lexicon=lexicon, x=phrase(asked, lexicon, rng, names)))
         else:
             wanted.append(change.constraint)
     if wanted:
-        sentences.append(say("ask", rng, x=_together(wanted, lexicon, rng, names)))
+        sentences.append(say("ask", rng, lexicon=lexicon, x=_together(wanted, lexicon, rng, names)))
     return sentences
 
 
@@ -143,10 +171,12 @@ def _reaction(view: ListenerView, lexicon: Lexicon, rng: np.random.Generator, wh
     last = view.dialogue[-1].played
     slots = {"title": last.title if last else "that one"}
     for slot, known, name in (("praise", view.has, "has"), ("lack", view.lacks, "lack")):
-        nouns = [lexicon.fields[field].nouns[0] for field in known if field in lexicon.fields]
+        nouns = [_drawn(lexicon.fields[field].nouns, rng) for field in known if field in lexicon.fields]
         rule = slot if nouns else f"{slot}_none"
-        slots[slot] = _lower(say(rule, rng, who, {name: _drawn(nouns, rng) if nouns else ""}))
-    return say("moves" if view.verdict == MOVES else "stays", rng, who, slots)
+        slots[slot] = _lower(
+            say(rule, rng, who, lexicon=lexicon, given={name: _drawn(nouns, rng) if nouns else ""})
+        )
+    return say("moves" if view.verdict == MOVES else "stays", rng, who, lexicon=lexicon, given=slots)
 
 
 def _lower(text: str) -> str:
@@ -164,11 +194,11 @@ def found_text(
     head, tail = (first, more) if first else (more, [])
     if not head:
         return f"How about “{chosen.title}”?"
-    parts = [say("found", rng, title=chosen.title, x=_facts(head, lexicon, rng))]
+    parts = [say("found", rng, lexicon=lexicon, title=chosen.title, x=_facts(head, lexicon, rng))]
     if tail:
-        parts.append(say("found_more", rng, x=_facts(tail, lexicon, rng)))
+        parts.append(say("found_more", rng, lexicon=lexicon, x=_facts(tail, lexicon, rng)))
     if asks is not None:
-        parts.append(say("question", rng, noun=lexicon.fields[asks].nouns[0]))
+        parts.append(say("question", rng, lexicon=lexicon, noun=_drawn(lexicon.fields[asks].nouns, rng)))
     return " ".join(parts)
 
 
@@ -180,7 +210,9 @@ def _fact(name: str, value: object, lexicon: Lexicon, rng: np.random.Generator) 
     """A fact as the demand that it grants: its words, or its number with its unit."""
     words = lexicon.fields[name]
     if isinstance(value, float | int):
-        return f"of {value:g} {words.unit}" if words.unit else f"with a {words.nouns[0]} of {value:g}"
+        return (
+            f"of {value:g} {words.unit}" if words.unit else f"with a {_drawn(words.nouns, rng)} of {value:g}"
+        )
     clause = Clause(name, "contains", value) if isinstance(value, tuple) else Clause(name, "eq", str(value))
     return phrase(Constraint("must", clause), lexicon, rng, {})
 
@@ -189,7 +221,11 @@ def nothing_text(view: RecommenderView, lexicon: Lexicon, rng: np.random.Generat
     """That nothing fits, and what dropping one constraint would leave."""
     ways = []
     for field, n in view.relaxations[:_SHOWN]:
-        noun = lexicon.fields[field].nouns[0] if field in lexicon.fields else "likeness"
+        noun = _drawn(lexicon.fields[field].nouns, rng) if field in lexicon.fields else "likeness"
         ways.append(f"without the {noun} there {'is' if n == 1 else 'are'} {n}")
-    tail = say("nothing_ways", rng, ways=", ".join(ways)) if ways else say("nothing_else", rng)
-    return f"{say('nothing', rng)} {tail}"
+    tail = (
+        say("nothing_ways", rng, lexicon=lexicon, ways=", ".join(ways))
+        if ways
+        else say("nothing_else", rng, lexicon=lexicon)
+    )
+    return f"{say('nothing', rng, lexicon=lexicon)} {tail}"

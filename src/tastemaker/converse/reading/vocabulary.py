@@ -272,7 +272,7 @@ def _surfaces(
             forms.append((re.escape(said[:-1]) + "ies", len(said), True))
     if re.fullmatch(r"\d{3}0s", said):
         forms.append((rf"(?:'|the |early |late |mid[- ])?'?{said[2:4]}'?s", 4, True))
-    forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts)]
+    forms += [(form, length, field.kind != "words") for form, length in _parts(said, parts, nouns)]
     if " " in said:  # "popularity middling" for "middling known"
         own = [word for word in fold(said).split() if parts[word] == 1 and len(word) > 3]
         forms += [(rf"(?:{near})(?: is| of|:)? {re.escape(word)}", len(word) + 5, True) for word in own]
@@ -314,13 +314,17 @@ def _letters(said: str, body: str, near: str) -> list[tuple[str, int]]:
     ]
 
 
-def _parts(said: str, parts: Counter[str]) -> list[tuple[str, int]]:
+def _parts(said: str, parts: Counter[str], nouns: tuple[str, ...]) -> list[tuple[str, int]]:
     """ "O'Neill's" for "O'Neill's Music of Ireland": capital words that no other value has."""
     forms = []
     for word in said.replace(",", " ").split() if " " in said else ():
         bare = fold(word)
         telling = (
-            word[:1].isupper() and len(bare) > 3 and bare not in chat() and bare not in ENGLISH_STOP_WORDS
+            word[:1].isupper()
+            and len(bare) > 3
+            and bare not in chat()
+            and bare not in ENGLISH_STOP_WORDS
+            and bare not in nouns
         )
         plural = {bare.removesuffix("s"), bare + "s"} & parts.keys() - {bare}
         if telling and parts[bare] == 1 and not plural:
