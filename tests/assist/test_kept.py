@@ -5,6 +5,7 @@ them, and likes that are taken back.
 from __future__ import annotations
 
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import tastemaker as tm
 from tastemaker.assist.assistant import Assistant
 from tastemaker.assist.desk import Drawing
+from tastemaker.assist.mcp_server import Rooms
 from tastemaker.errors import InputError
 from tastemaker.explore.slate import plackett_luce
 
@@ -135,3 +137,45 @@ def test_lists_are_drawn_with_the_chances_that_are_logged() -> None:
         assert np.allclose(second.draw.propensity, expected)
     top = np.exp(-np.arange(6.0)) / np.exp(-np.arange(6.0)).sum()
     assert np.abs(counts.sum(axis=1) / n - top).max() < 5 * 0.5 / np.sqrt(n)
+
+
+def test_conversations_of_people_outlive_the_server_and_are_forgotten(
+    untouched_workspace: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(untouched_workspace, folder)
+    first = tm.Assistant.open(folder)
+    parts = turn(first, "a slow reel", None, "kept-dee")
+    name, shown = parts[-1].conversation_id, items(parts)
+    nobody = turn(first, "a slow reel", None, None)[-1].conversation_id
+    first.close()
+    again = tm.Assistant.open(folder)
+    try:
+        chips = next(
+            part.chips for part in turn(again, "more", name, "kept-dee") if part.kind == "understood"
+        )
+        assert {chip["label"] for chip in chips} >= {"type reel"}
+        assert not set(again.state(name).shown) & {
+            again.library().shelf.catalogue.row[item.item_id] for item in shown
+        }
+        said = again.service.talks("kept-dee")
+        assert [(row["turn"], row["message"]) for row in said] == [(0, "a slow reel"), (1, "more")]
+        assert said[0]["shown"] == [item.item_id for item in shown]
+        with pytest.raises(InputError, match="another person"):
+            turn(again, "more", name, "kept-eve")
+        assert not query(again, "SELECT 1 FROM talks WHERE conversation_id = ?", nobody)
+        turn(again, "forget everything about me", name, "kept-dee")
+        turn(again, "yes", name, "kept-dee")
+        assert not query(again, "SELECT 1 FROM talks") and not again.service.talks("kept-dee")
+    finally:
+        again.close()
+
+
+def test_lists_over_mcp_are_logged_as_slates(assistant: Assistant) -> None:
+    rooms = Rooms(assistant, "kept-moe")
+    found = rooms.call("search_items", "c", {"words": "reel", "k": 2})
+    rooms.call("log_feedback", "c", {"handle": found["items"][1]["handle"], "kind": "like"})
+    ((request, item),) = query(assistant, "SELECT request_id, item_id FROM events WHERE user_id = 'kept-moe'")
+    logged = query(assistant, SLATE, request)
+    assert len(logged) == 2 and logged[1][0] == item and logged[1][1:] == (1.0, "talk-model")
+    assert query(assistant, SHOWN, request)[0][:2] == ("kept-moe", 1)

@@ -302,6 +302,9 @@ class FakeService:
             )
         return rows[offset : offset + limit], len(rows)
 
+    def talks(self, user_id: str) -> list[dict[str, Any]]:
+        return [{"conversation_id": "c-1", "turn": 0, "timestamp": 0.0, "message": user_id, "shown": []}]
+
     def history(self, user_id: str) -> list[dict[str, Any]]:
         undone = {one.target for one in self.stored.values() if one.kind == "undo"}
         new = [

@@ -46,6 +46,7 @@ MATRIX: dict[tuple[str, str], tuple[dict[str, Any] | None, set[str]]] = {
     ("GET", "/info"): (None, ALL),
     ("GET", "/users"): (None, ALL),
     ("GET", f"/users/{ME}/history"): (None, ALL),
+    ("GET", f"/users/{ME}/conversations"): (None, ALL),
     ("DELETE", f"/users/{ME}"): (None, {"operator", "person"}),
     ("GET", "/metrics"): (None, {"operator", "read"}),
     ("GET", "/operator"): (None, PUBLIC),
@@ -169,6 +170,7 @@ def test_every_route_is_open_to_those_whom_the_table_names_and_to_nobody_else(to
 def test_a_person_reaches_nothing_of_another_wherever_the_name_stands(town: Town) -> None:
     named: list[tuple[str, str, dict[str, Any] | None]] = [
         ("GET", f"/users/{OTHER}/history", None),
+        ("GET", f"/users/{OTHER}/conversations", None),
         ("DELETE", f"/users/{OTHER}", None),
         ("GET", f"/items?user_id={OTHER}", None),
         ("POST", "/recommendations", {"user_id": OTHER}),

@@ -20,7 +20,7 @@ from tastemaker.assist.offline import answer
 from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text
 from tastemaker.assist.ranking import Ranker
 from tastemaker.assist.shelf import Embed, Floats, Shelf
-from tastemaker.assist.state import State, chip_name
+from tastemaker.assist.state import State, chip_name, dump, load
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.claims import HIDDEN
 from tastemaker.corpus.events import Histories
@@ -35,12 +35,14 @@ from tastemaker.serving.log import log as keep_slates
 from tastemaker.serving.query import Evidence, Happened, Query, Row, Slate, Unknown
 from tastemaker.serving.serve import SEARCHING, Parts
 from tastemaker.store import Workspace
+from tastemaker.store.database import Talks
 
 if TYPE_CHECKING:
     from tastemaker.assist.model import Model
     from tastemaker.serving.service import WorkspaceService
 
 log = logging.getLogger("tastemaker.assist")
+FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
 SENTENCE = 384  # width of the sentence encoder's vectors
 BEAM = 50  # candidates of the model that a person's past speaks for
 DEPTH = 15.0  # ranks after which their voice has faded to a third
@@ -82,7 +84,7 @@ class Library:
         self.shelf = Shelf.of(catalogue, texts, embed, vectors)
         self.ranker = Ranker(self.shelf)
         self._people = data.histories.people(len(data.item_ids))
-        self._past = lru_cache(maxsize=256)(self._follows)
+        self._scores = lru_cache(maxsize=256)(self._scored)
 
     def warm(self) -> None:
         """Build what the first message would wait for."""
@@ -107,22 +109,30 @@ class Library:
         return wanted, frozenset(index[item] for item in profile.unwanted if item in index)
 
     def past(self, rows: Sequence[int], keep: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats | None:
-        return self._past(tuple(rows), np.packbits(keep).tobytes())
-
-    def _follows(self, rows: tuple[int, ...], kept: bytes) -> Floats | None:
-        """(N,) from 1 for the item that the model puts first after these, falling with its rank."""
-        searcher = self.parts.searcher
-        keep = np.unpackbits(np.frombuffer(kept, np.uint8), count=len(self.shelf)).astype(bool)
-        if not keep.any():
+        """From 1 for the item that the model puts first after these, falling with its rank."""
+        kept = np.flatnonzero(keep)
+        if not len(kept):
             return None
-        allowed = allow(searcher.trie, mask(searcher.trie, keep))
-        with SEARCHING:
-            best = searcher.candidates(
-                Histories.of_lists([list(rows)]), [allowed], min(BEAM, int(keep.sum()))
-            )[0]
+        depth = min(BEAM, len(kept))
+        scored = self._scores(tuple(rows))
+        if scored is None:
+            searcher = self.parts.searcher
+            allowed = allow(searcher.trie, mask(searcher.trie, keep))
+            with SEARCHING:
+                best = searcher.candidates(Histories.of_lists([list(rows)]), [allowed], depth)[0].items
+        else:
+            own = -scored[kept]
+            top = np.argpartition(own, depth - 1)[:depth]
+            best = kept[top[np.argsort(own[top], kind="stable")]]
         scores = np.zeros(len(self.shelf), np.float32)
-        scores[best.items] = np.exp(-np.arange(len(best.items)) / DEPTH)
+        scores[best] = np.exp(-np.arange(len(best)) / DEPTH)
         return scores
+
+    def _scored(self, rows: tuple[int, ...]) -> Floats | None:
+        """(N,) the model's scores after these items: once for each history, not for each turn."""
+        with SEARCHING:
+            scores = self.parts.searcher.scores(Histories.of_lists([list(rows)]))
+        return None if scores is None else scores[0]
 
     def reasons(self, row: int, history: Sequence[int]) -> Sequence[Evidence]:
         ids = self.shelf.catalogue.item_ids
@@ -224,6 +234,7 @@ class Assistant:
         self.service, self.model, self.limits = service, model, limits
         self._guard = threading.Lock()
         self._building = threading.Lock()
+        self._talks = Talks(service.database)
         self._library: tuple[Parts, Library] | None = None
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
         self._turns: dict[str, list[float]] = {}
@@ -301,6 +312,12 @@ class Assistant:
             finally:
                 held.state = desk.state
             self.service.delivered([name for name in desk.offered if name not in partial])
+            kept_for = held.state.user_id
+            if kept_for is not None and not stored and (message or remove or feedback):
+                ids = library.shelf.catalogue.item_ids
+                shown = [ids[row] for row in held.state.shown] if desk.offered else []
+                name = held.state.conversation_id
+                self._talks.keep(name, kept_for, message, shown, dump(held.state, ids))
         usage["seconds"] = round(time.monotonic() - started, 3)
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
         yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)
@@ -339,11 +356,9 @@ class Assistant:
                 del self._conversations[held.state.conversation_id]
                 held = None
             if held is not None and held.state.user_id not in (None, user_id):
-                raise InputError(
-                    "this conversation is another person's; begin one of your own, without conversation_id"
-                )
+                raise InputError(FOREIGN)
             if held is None:
-                state = State(user_id=user_id) if name is None else State(name[:80], user_id)
+                state = self._kept(name, user_id)
                 held = _Conversation(state, threading.Lock(), [])
                 self._conversations[state.conversation_id] = held
             elif user_id is not None and held.state.user_id is None:
@@ -352,6 +367,18 @@ class Assistant:
             while len(self._conversations) > self.limits.conversations:
                 self._conversations.popitem(last=False)
             return held
+
+    def _kept(self, name: str | None, user_id: str | None) -> State:
+        """The state of a conversation that a person had before the server last began, else a new one."""
+        if name is None:
+            return State(user_id=user_id)
+        known = self._talks.newest(name[:80])
+        if known is None:
+            return State(name[:80], user_id)
+        if known[0] != user_id:
+            raise InputError(FOREIGN)
+        assert self._library is not None  # `respond` built it
+        return load(known[1], name[:80], known[0], self._library[1].shelf.catalogue.row)
 
     def _count(self, who: str) -> None:
         """One more turn of this person; refused past the limit of an hour."""

@@ -211,12 +211,9 @@ class Desk:
         """A list as parts, each with why, logged as offered; from here on they are what was shown."""
         rows = choice.rows
         self.gate.allow(rows, closest)
-        if self.keeps and rows:
-            self.people.offered(self.state.user_id, choice)
-            self.offered.append(choice.request_id)
+        self.offer(choice)
         self.change(
             shown=rows,
-            slates={**self.state.slates, **dict.fromkeys(rows, choice.request_id)} if self.keeps else {},
             seen=tuple(dict.fromkeys((*self.state.seen, *rows))),
             focus=rows[0] if rows else self.state.focus,
         )
@@ -229,6 +226,15 @@ class Desk:
             item = replace(self.item(row, str(place + 1), unmet), request_id=self.state.slates.get(row, ""))
             parts.append((item, self.explain(row)))
         return parts
+
+    def offer(self, choice: Choice) -> None:
+        """Log a list before it leaves; what answers its items names it."""
+        if not self.keeps:
+            self.change(slates={})
+        elif choice.rows:
+            self.people.offered(self.state.user_id, choice)
+            self.offered.append(choice.request_id)
+            self.change(slates={**self.state.slates, **dict.fromkeys(choice.rows, choice.request_id)})
 
     def item(self, row: int, handle: str, unmet: tuple[str, ...] = ()) -> Item:
         """An item as it is shown."""

@@ -48,6 +48,7 @@ class Rooms:
             try:
                 result = box.call(tool, arguments)
                 desk.change(seen=())
+                self.assistant.service.delivered(desk.offered)
                 return result
             finally:
                 self._held[name] = desk.state, handles, calls + 1

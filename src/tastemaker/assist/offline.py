@@ -398,7 +398,7 @@ def _export(desk: Desk) -> Iterator[Part]:
     count = len(desk.people.known(desk.state.user_id))
     yield Text(
         f"{count} {'event is' if count == 1 else 'events are'} kept about you. Your copy is under “Your data”"
-        " on the page, and at GET /users/ID/history."
+        " on the page, and at GET /users/ID/history; what you said here is at GET /users/ID/conversations."
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tastemaker.converse.constraints import Constraint
+from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 
+_ROWS = ("shown", "seen", "liked", "disliked")
 REMEMBERED = 20  # messages that count for the ranking
 
 
@@ -37,6 +39,35 @@ class State:
     def barred(self) -> frozenset[int]:
         """Rows that are not shown again unless they are asked for."""
         return frozenset((*self.seen, *self.disliked))
+
+
+def dump(state: State, ids: Sequence[str]) -> str:
+    """A state as JSON, with item ids for rows; `load` reads it."""
+    named = {name: [ids[row] for row in getattr(state, name)] for name in _ROWS}
+    active = [[c.kind, c.clause.field, c.clause.cmp, c.clause.value] for c in state.active]
+    focus = None if state.focus is None else ids[state.focus]
+    slates = {ids[row]: name for row, name in state.slates.items()}
+    return json.dumps(
+        named | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
+    )
+
+
+def load(text: str, conversation_id: str, user_id: str, row: Mapping[str, int]) -> State:
+    """The state that was dumped; items that are gone are left out."""
+    kept = json.loads(text)
+    clauses = [
+        (kind, Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
+        for kind, name, cmp, value in kept["active"]
+    ]
+    return State(
+        conversation_id,
+        user_id,
+        tuple(kept["messages"]),
+        tuple(Constraint(kind, clause) for kind, clause in clauses),
+        slates={row[item]: name for item, name in kept["slates"].items() if item in row},
+        focus=row.get(kept["focus"]),
+        **{name: tuple(row[item] for item in kept[name] if item in row) for name in _ROWS},
+    )
 
 
 def chip_name(constraint: Constraint) -> str:

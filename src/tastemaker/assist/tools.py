@@ -152,6 +152,8 @@ class Toolbox:
     def _offer(self, rows: list[int], fits: int) -> dict[str, Any]:
         self.ranked = [*rows, *(row for row in self.ranked if row not in rows)]
         self.desk.gate.allow(rows)
+        if self.free:  # over MCP a result is what is shown
+            self.desk.offer(as_told(rows))
         return {"fits": fits, "items": [self._about(row) for row in rows]}
 
     def _about(self, row: int) -> dict[str, Any]:

@@ -237,6 +237,14 @@ class Searcher:
         new = [best_of(own, filter_, width) for own, filter_ in zip(fits, allowed, strict=True)]
         return [replace(one, reserved=own) for one, own in zip(best, new, strict=True)]
 
+    def scores(self, histories: Histories) -> npt.NDArray[np.float32] | None:
+        """(U, N) what `candidates` orders items by, whatever is allowed; None where a beam search proposes
+        them.
+        """
+        if self.score is None:
+            return None
+        return self.score(histories) + self.weight * self._remembered(histories, (self.weight,))
+
     def _remembered(self, histories: Histories, weights: Sequence[float]) -> npt.NDArray[np.float32]:
         """(U, N) what the memory adds for a weight of 1; zeros (1, 1) where it adds nothing."""
         if self.memory is None or not any(weights):

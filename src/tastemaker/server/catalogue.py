@@ -16,7 +16,17 @@ from starlette.types import Receive, Scope, Send
 
 from tastemaker.server.access import KEYS, OPERATOR, PERSON, READING, Access, Me, Routes, allow
 from tastemaker.server.admission import Calls
-from tastemaker.server.models import FilterField, Forgotten, Health, Info, Item, PastEvent, ProblemOut, User
+from tastemaker.server.models import (
+    FilterField,
+    Forgotten,
+    Health,
+    Info,
+    Item,
+    PastEvent,
+    PastTurn,
+    ProblemOut,
+    User,
+)
 from tastemaker.server.recommendations import REFUSALS, known_items
 from tastemaker.server.service import Service
 from tastemaker.server.web import problem_response, unknown
@@ -151,7 +161,7 @@ def streamed(
 
 
 def people_routes(service: Service, access: Access, reads: Calls, writes: Calls) -> Routes:
-    """`GET /users`, `GET /users/{id}/history` and `DELETE /users/{id}`."""
+    """`GET /users`, `GET /users/{id}/history`, `GET /users/{id}/conversations` and `DELETE /users/{id}`."""
     router = Routes("people")
 
     @router.get("/users", responses=REFUSALS)
@@ -180,6 +190,12 @@ def people_routes(service: Service, access: Access, reads: Calls, writes: Calls)
             return [event.model_copy(update={"item": items.get(event.item_id)}) for event in events]
 
         return await reads(look_up)
+
+    @router.get("/users/{user_id:path}/conversations", responses=REFUSALS)
+    @allow(*READING)
+    async def conversations(user_id: str) -> list[PastTurn]:
+        """What the user said to the assistant, oldest first; empty for somebody who never did."""
+        return [PastTurn.model_validate(turn) for turn in await reads(lambda: service.talks(user_id))]
 
     @router.delete("/users/{user_id:path}", responses=MISSING)
     @allow(OPERATOR, PERSON)

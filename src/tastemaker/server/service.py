@@ -70,6 +70,9 @@ class Service(Protocol):
     def standing(self, user_id: str) -> Standing:
         """What is known of an id."""
 
+    def talks(self, user_id: str) -> Sequence[object]:
+        """What the user said to the assistant, oldest first: the fields of `models.PastTurn`."""
+
     def history(self, user_id: str) -> Sequence[object]:
         """The user's events that still stand (undone ones left out), oldest first: the fields of
         `models.PastEvent`. Raises Unknown.

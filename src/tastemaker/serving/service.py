@@ -25,7 +25,7 @@ from tastemaker.serving.pages import Pages
 from tastemaker.serving.query import Conflict, Happened, Measures, Query, Slate, Standing, Unknown
 from tastemaker.serving.serve import Parts, serve
 from tastemaker.store import Event, Offers, Workspace
-from tastemaker.store.database import Keys
+from tastemaker.store.database import Keys, Talks
 from tastemaker.store.database.events import now
 from tastemaker.store.files import plain
 from tastemaker.store.settings import SETTINGS_FILE, Settings, read_settings
@@ -233,6 +233,14 @@ class WorkspaceService:
         if past is None:
             raise Unknown(f"user '{user_id[:80]}' is unknown; find the ones there are with GET /users")
         return past
+
+    def talks(self, user_id: str) -> list[dict[str, Any]]:
+        """What the person said to the assistant, oldest first."""
+        turns = Talks(self.database).of(user_id)
+        return [
+            asdict(turn) | {"timestamp": turn.timestamp.timestamp(), "shown": list(turn.shown)}
+            for turn in turns
+        ]
 
     def forget(self, user_id: str) -> dict[str, Any]:
         """Erase the person from everything the workspace keeps, as `tastemaker forget` does. Raises

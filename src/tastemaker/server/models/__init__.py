@@ -9,6 +9,7 @@ from tastemaker.server.models.catalogue import (
     Info,
     Item,
     PastEvent,
+    PastTurn,
     User,
 )
 from tastemaker.server.models.events import (
@@ -48,6 +49,7 @@ __all__ = [
     "Item",
     "Kind",
     "PastEvent",
+    "PastTurn",
     "ProblemOut",
     "Question",
     "Reason",

@@ -47,6 +47,16 @@ class User(Out):
     )
 
 
+class PastTurn(Out):
+    """One turn of a person's conversation with the assistant; `shown` are ids of the items of its answer."""
+
+    conversation_id: str
+    turn: int
+    timestamp: float = Field(description="seconds since 1970")
+    message: str
+    shown: list[str]
+
+
 class PastEvent(Out):
     """One event of a history; `item` is filled in by the server."""
 

@@ -49,6 +49,7 @@ export const fields = () => call("fields");
 export const users = async (limit, offset) =>
   (await call(`users?limit=${limit}&offset=${offset}`)).map((user) => ({ ...user, label: user.simulated ? user.label.replace(/ *\(simulated\)$/i, "") || user.label : user.label }));
 export const historyAddress = (id) => `users/${path(id)}/history`;
+export const conversationsAddress = (id) => `users/${path(id)}/conversations`;
 export const history = (id) => call(historyAddress(id), { whom: id });
 export const forget = (id) => call(`users/${path(id)}`, { whom: id, method: "DELETE" });
 export const search = (text, signal) => call(`items?limit=8&query=${encodeURIComponent(text)}`, { signal });

@@ -27,6 +27,8 @@ async function open() {
     $("data-count").textContent = `${plural(events.length, "event")}: what you played, liked and refused; and the lists you were shown.`;
     $("data-take").href = api.historyAddress(id);
     $("data-take").download = `tastemaker-${id}.json`;
+    $("data-said").href = api.conversationsAddress(id);
+    $("data-said").download = `tastemaker-${id}-conversations.json`;
     $("data").showModal();
   } catch (error) {
     fail(error);

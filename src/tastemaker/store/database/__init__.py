@@ -9,6 +9,7 @@ from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 from tastemaker.store.database.offers import Offer, OfferedRow, Offers
 from tastemaker.store.database.postgres import Address
 from tastemaker.store.database.surveys import Question, Surveys
+from tastemaker.store.database.talks import Said, Talks
 
 __all__ = [
     "MIGRATIONS",
@@ -25,6 +26,8 @@ __all__ = [
     "OfferedRow",
     "Offers",
     "Question",
+    "Said",
     "Surveys",
+    "Talks",
     "check_database",
 ]

@@ -85,6 +85,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # has a column `checksum` besides its own, which `integrity` adds and every connection fills.
         "CREATE TABLE erased (person TEXT PRIMARY KEY CHECK (person <> '')) WITHOUT ROWID",
     ),
+    (
+        # What people with a name said to the assistant. shown: JSON list of item ids; state: JSON of what
+        # stands in the conversation after the turn.
+        """CREATE TABLE talks (
+            conversation_id TEXT NOT NULL CHECK (conversation_id <> ''), turn INTEGER NOT NULL,
+            user_id TEXT NOT NULL CHECK (user_id <> ''), timestamp INTEGER NOT NULL, message TEXT NOT NULL,
+            shown TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (conversation_id, turn)) WITHOUT ROWID""",
+        "CREATE INDEX talks_by_user ON talks (user_id, timestamp)",
+    ),
 )
 VERSION = len(MIGRATIONS)
 # Tables that hold something about a person, and the column that names them: what erasing empties.
@@ -95,4 +104,5 @@ PERSONAL = {
     "surveys": "user_id",
     "impressions": "user_id",
     "exposures": "unit",
+    "talks": "user_id",
 }

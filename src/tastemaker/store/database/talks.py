@@ -1,0 +1,72 @@
+"""What people who have a name said to the assistant, turn by turn, and where each conversation stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tastemaker.store.database.database import Database
+from tastemaker.store.database.events import micros, moment
+from tastemaker.store.database.integrity import fetch, intact
+
+
+@dataclass(frozen=True)
+class Said:
+    """One turn of a person's conversation. shown: item ids of the list that answered it, in order."""
+
+    conversation_id: str
+    turn: int
+    timestamp: datetime
+    message: str
+    shown: tuple[str, ...]
+
+
+class Talks:
+    """The conversations in a workspace's `Database`; every call is one durable transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(
+        self, conversation_id: str, user_id: str, message: str, shown: Sequence[str], state: str
+    ) -> None:
+        """Add a turn, and `state` as what stands after it; nothing of a person who was erased."""
+        row = (
+            conversation_id,
+            conversation_id,
+            user_id,
+            micros(datetime.now(UTC)),
+            message,
+            json.dumps(list(shown)),
+        )
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO talks (conversation_id, turn, user_id, timestamp, message, shown, state) VALUES"
+                " (?, (SELECT count(*) FROM talks WHERE conversation_id = ?), ?, ?, ?, ?, ?)",
+                (*row, state),
+            )
+
+    def newest(self, conversation_id: str) -> tuple[str, str] | None:
+        """Whose a conversation is, and its state; None for one that is not kept."""
+        sql = (
+            f"SELECT user_id, state, {intact('talks')} FROM talks WHERE conversation_id = ? ORDER BY turn"
+            " DESC LIMIT 1"
+        )
+        with self._database.transaction(write=False) as connection:
+            rows = fetch(connection, sql, (conversation_id,))
+        return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+    def of(self, user_id: str) -> list[Said]:
+        """Everything a person said, oldest first."""
+        sql = (
+            f"SELECT conversation_id, turn, timestamp, message, shown, {intact('talks')} FROM talks"
+            " WHERE user_id = ? ORDER BY timestamp, conversation_id, turn"
+        )
+        with self._database.transaction(write=False) as connection:
+            rows = fetch(connection, sql, (user_id,))
+        return [
+            Said(name, turn, moment(at), text, tuple(json.loads(shown)))
+            for name, turn, at, text, shown in rows
+        ]
