@@ -227,7 +227,10 @@ class Toolbox:
             return result
         except InputError as error:
             return {"error": str(error)}
-        except (ValidationError, ValueError, TypeError) as error:
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            return {"error": f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"[:300]}
+        except (ValueError, TypeError) as error:
             return {"error": " ".join(str(error).split())[:300]}
 
     def finish(self, wants: bool) -> None:
