@@ -28,7 +28,7 @@ TUNES = {
     "tempo_bpm": Field("tempo_bpm", "number", (), 1.0, 40.0, 260.0),
 }
 FILMS = {
-    "genre": Field("genre", "words", ("Comedy", "Horror", "Sci-Fi", "Drama"), 1.0),
+    "genre": Field("genre", "words", ("Comedy", "Horror", "Sci-Fi", "Drama", "Film-Noir"), 1.0),
     "decade": Field("decade", "word", ("1970s", "1980s", "1990s", "2000s"), 1.0),
 }
 SHOP = {
@@ -82,6 +82,25 @@ CASES = [
     ("in E flat major", {must("key", "Eb"), must("mode", "major")}),
     ("ideally in a minor key", {("prefer", "mode", "eq", "minor")}),
     ("not too fast", {("must_not", "speed", "eq", "fast")}),
+    ("any collection you like, and a quickish air", {must("tune_type", "air")}),
+    ("popularity middling", {must("popularity", "middling known")}),
+    (
+        "neither a jig nor a reel, 6/8",
+        {
+            ("must_not", "tune_type", "eq", "jig"),
+            ("must_not", "tune_type", "eq", "reel"),
+            must("metre", "6/8"),
+        },
+    ),
+    (
+        "no jigs, in minor or from Ryan's",
+        {
+            ("must_not", "tune_type", "eq", "jig"),
+            ("must_not", "mode", "eq", "minor"),
+            ("must_not", "book", "eq", "Ryan's Mammoth Collection"),
+        },
+    ),
+    ("on the whistle, no sorry, the fiddle", {must("timbre", "bowed")}),
     ("how are you today?", set()),
     ("", set()),
     ("🎻🎻🎻", set()),
@@ -127,6 +146,8 @@ def test_other_catalogues() -> None:
         must("genre", "Horror", "contains"),
         must("decade", ("1970s", "1980s"), "in"),
     }
+    for said in ("a film noir", "some film-noir please", "filmnoir"):
+        assert read(FILMS, said) == {must("genre", "Film-Noir", "contains")}
     assert read(FILMS, "something newer", focus=(0,)) == {must("decade", ("1990s", "2000s"), "in")}
     assert read(SHOP, "a red one under $50") == {must("colour", "red"), must("price", 50.0, "le")}
     assert read(SHOP, "cheaper, not blue", focus=(0,)) == {
