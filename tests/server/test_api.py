@@ -503,6 +503,7 @@ def test_every_address_is_documented_with_an_example(client: TestClient) -> None
         "/users",
         "/users/{user_id}",
         "/users/{user_id}/history",
+        "/users/{user_id}/conversations",
         "/fields",
         "/info",
         "/health/live",
