@@ -511,6 +511,10 @@ def test_every_address_is_documented_with_an_example(client: TestClient) -> None
         "/session",
         "/tokens",
         "/health/ready",
+        "/metrics",
+        "/operator",
+        "/operator.json",
+        "/operator/rollback",
     }
     assert set(page["paths"]) == expected
     for name in (
