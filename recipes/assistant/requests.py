@@ -14,7 +14,7 @@ import json
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ def requests(name: str) -> Iterator[Asked]:
 
 def hear(assistant: Assistant, shelf: Shelf, asked: Asked) -> Heard:
     """Say the turns of a request."""
-    before, conversation, parts = (), None, list[Part]()
+    before: tuple[int, ...] = ()
+    conversation, parts = None, list[Part]()
     for text in asked.turns:
         if conversation is not None:
             before = assistant.state(conversation).shown
@@ -99,10 +100,10 @@ def judged(answer: str, heard: Heard, shelf: Shelf) -> tuple[bool, int]:
         row = heard.before[int(pointed[1]) - 1]
         return row in heard.state.disliked, int(row in heard.items)
     if compared := re.fullmatch(r"(\w+)([<>=])@(\d)", answer):
-        name, sign, place = compared.groups()
+        name, sign, which = compared.groups()
         name = FIELDS.get(name, name)
-        than = shelf.fact(heard.before[int(place) - 1], name)
-        holds = {"<": operator.lt, ">": operator.gt, "=": operator.eq}[sign]
+        than = shelf.fact(heard.before[int(which) - 1], name)
+        holds: Callable[[Any, Any], bool] = {"<": operator.lt, ">": operator.gt, "=": operator.eq}[sign]
         own = [c for c in heard.state.active if c.clause.field == name and c.kind == "must"]
         admitted = np.flatnonzero(np.all([granted(c, shelf.match) == 1 for c in own], axis=0)) if own else ()
         met = [holds(shelf.fact(int(row), name), than) for row in admitted]

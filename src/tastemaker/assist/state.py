@@ -59,6 +59,7 @@ def load(text: str, conversation_id: str, user_id: str, row: Mapping[str, int]) 
         (kind, Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
         for kind, name, cmp, value in kept["active"]
     ]
+    rows = {name: tuple(row[item] for item in kept[name] if item in row) for name in _ROWS}
     return State(
         conversation_id,
         user_id,
@@ -66,7 +67,10 @@ def load(text: str, conversation_id: str, user_id: str, row: Mapping[str, int]) 
         tuple(Constraint(kind, clause) for kind, clause in clauses),
         slates={row[item]: name for item, name in kept["slates"].items() if item in row},
         focus=row.get(kept["focus"]),
-        **{name: tuple(row[item] for item in kept[name] if item in row) for name in _ROWS},
+        shown=rows["shown"],
+        seen=rows["seen"],
+        liked=rows["liked"],
+        disliked=rows["disliked"],
     )
 
 
