@@ -114,6 +114,7 @@ def test_rows_are_counted_and_gone_from_the_log_while_others_have_it_open(tmp_pa
         "impressions": 0,
         "offers": 0,
         "exposures": 0,
+        "talks": 0,
     }
     assert database.erase("somebody-secret") == 1 and not any(held(database, "somebody-secret").values())
     database.scrub()
