@@ -14,22 +14,23 @@ from starlette.testclient import TestClient
 
 from tastemaker.server.app import create_app
 from tastemaker.serving.service import WorkspaceService
-from tastemaker.store import Database, Workspace
+from tastemaker.store import Workspace
 from tastemaker.store.database import check_database
+from tastemaker.store.database.sqlite import Sqlite
 
 
 def test_the_server_says_507_and_goes_on(
     untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(untouched_workspace, tmp_path / "w")
-    connect, room = Database._connection, [0]
+    connect, room = Sqlite._connection, [0]
 
-    def small(database: Database) -> sqlite3.Connection:
-        connection = connect(database)
+    def small(engine: Sqlite) -> sqlite3.Connection:
+        connection = connect(engine)
         connection.execute(f"PRAGMA max_page_count = {room[0] or 1 << 30}")  # what a full disk answers, too
         return connection
 
-    monkeypatch.setattr(Database, "_connection", small)
+    monkeypatch.setattr(Sqlite, "_connection", small)
     service = WorkspaceService(Workspace.open(tmp_path / "w"))
     with TestClient(create_app(service), base_url="http://127.0.0.1") as client:
         about = {"user_id": "p", "kind": "like", "item_id": "t001"}
@@ -42,7 +43,8 @@ def test_the_server_says_507_and_goes_on(
             return answer.status_code
 
         assert send(0) == 200
-        room[0] = service.database._connection().execute("PRAGMA page_count").fetchone()[0]
+        with service.database.transaction(write=False) as connection:
+            room[0] = connection.execute("PRAGMA page_count").fetchone()[0]
         statuses = [send(batch) for batch in range(1, 6)]
         assert 507 in statuses and set(statuses) <= {200, 507}
         assert client.get("/users/p/history").status_code == 200

@@ -34,6 +34,10 @@ PREFER = re.compile(
 CORRECTION = re.compile(
     r"\b(?:actually,? no|no,? (?:wait|make|sorry)|wait,? no|i mean|scratch that|or rather)\b", re.IGNORECASE
 )
+TOGETHER = re.compile(
+    r"^ *$|\b(?:that|which|who)(?:'s| is| are| was)\b|\b(?:both|also|at the same time|at once)\b",
+    re.IGNORECASE,
+)
 CONTRAST = re.compile(r"\b(?:but|rather|instead|today|this time)\b", re.IGNORECASE)
 INSTEAD = re.compile(
     r"\b(?:instead|i meant?|i said|change (?:it|that|the)|make (?:it|that|them)|switch(?: it)? to|sorry|on"

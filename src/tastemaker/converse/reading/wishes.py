@@ -12,7 +12,15 @@ from itertools import pairwise
 from tastemaker.converse.catalogue import Value
 from tastemaker.converse.constraints import Change, Clause, Constraint, Strength, merge
 from tastemaker.converse.reading.numbers import Numbers, among
-from tastemaker.converse.reading.passage import CONTRAST, CORRECTION, NEGATION, RESTART, Text, joined
+from tastemaker.converse.reading.passage import (
+    CONTRAST,
+    CORRECTION,
+    NEGATION,
+    RESTART,
+    TOGETHER,
+    Text,
+    joined,
+)
 from tastemaker.converse.reading.vocabulary import Scale, Surface, Vocabulary, bounded, plain
 from tastemaker.converse.reading.words import compared, english
 
@@ -211,6 +219,11 @@ class Wishes:
                 text.add(start, among(surface.field, values, "contains"))
             else:
                 at, end, before = wanted.get(surface.field, (start, start, ()))
+                if before and TOGETHER.search(
+                    text.whole[end:start]
+                ):  # "a waltz that is a jig": nothing is both
+                    text.add(start, among(surface.field, values))
+                    continue
                 values = values if CONTRAST.search(text.whole[end:start]) else (*before, *values)
                 wanted[surface.field] = at, group[-1][1], tuple(dict.fromkeys(values))
         for name, (at, _, values) in wanted.items():
