@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import TINY, quiet, tiny_interactions, tiny_items
+from typer.testing import CliRunner
 
+from tastemaker.cli.main import app
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.flows import deploy
 from tastemaker.flows.deployment import Base, Deployment
@@ -126,6 +128,26 @@ def test_rollback_goes_back_step_by_step_and_says_which_items_it_brings_back(fol
     assert deploy.rollback(workspace) == first
     with pytest.raises(InputError, match=rf"nosuch: no deployment.*{second.name}"):
         deploy.activate(workspace, "nosuch")
+
+
+@pytest.mark.parametrize("person", ["visitor", "u005"])
+def test_forgetting_somebody_leaves_what_was_rolled_back_to(folder: Path, person: str) -> None:
+    """Whether they have events alone, or stand in both tables."""
+    workspace = Workspace.open(folder)
+    database = Database(workspace.database)
+    database.add_events([Event("e1", "visitor", "like", datetime(2026, 1, 2, tzinfo=UTC), "t001")])
+    database.close()
+    _ingest(folder, without=["t005"])
+    assert CliRunner().invoke(app, ["deployments", "rollback", "-w", str(folder)]).exit_code == 0
+    before, codes = _active(folder), _codes(Searcher.of(_active(folder)))
+    in_use = workspace.table("items")["item_id"].to_pylist()
+    done = CliRunner().invoke(app, ["forget", "--user", person, "-w", str(folder)])
+    assert done.exit_code == 0, done.output
+    after = _active(folder)
+    assert after.base == before.base and _codes(Searcher.of(after)) == codes and "t005" in codes
+    assert (after == before) == (person == "visitor")  # else the histories are others
+    assert person not in after.data().user_row and len(after.data().user_row) > 10
+    assert workspace.table("items")["item_id"].to_pylist() == in_use
 
 
 def test_a_damaged_deployment_is_not_activated(folder: Path) -> None:

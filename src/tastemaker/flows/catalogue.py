@@ -45,7 +45,9 @@ class Catalogue:
     left_out: str = ""
 
 
-def coded(workspace: Workspace, base: Base, previous: Deployment | None, report: Report) -> Catalogue:
+def coded(
+    workspace: Workspace, base: Base, previous: Deployment | None, report: Report, tables: str
+) -> Catalogue:
     """The items of the tables with the Semantic IDs they have, and free ones for the new."""
     tokens = workspace.artifacts.get("tokens", base.tokens)
     trained, codes, sizes = codes_in(tokens)
@@ -53,7 +55,7 @@ def coded(workspace: Workspace, base: Base, previous: Deployment | None, report:
     if previous is not None and previous.base.tokens == base.tokens:
         order = previous.catalogue_items()["item_id"].to_pylist()
         known |= dict(zip(order, np.asarray(previous.arrays()["codes"], np.int32), strict=True))
-    items = workspace.table("items")
+    items = workspace.table("items", tables=tables)
     ids = items["item_id"].to_pylist()
     row = {item: place for place, item in enumerate(ids)}
     stays = [item for item in order if item in row]
@@ -76,7 +78,10 @@ def coded(workspace: Workspace, base: Base, previous: Deployment | None, report:
     rows = np.stack([known[item] for item in served])
     found = Catalogue(table, rows, sizes, {}, len(comes), gone, left_out)
     shown = _shown(workspace, base, trained, since, views) if since else []
-    return replace(found, new=_new_items(workspace, base, found, set(trained), shown)) if since else found
+    if not since:
+        return found
+    counted = workspace.table("interactions", tables=tables)["item_id"].value_counts()
+    return replace(found, new=_new_items(workspace, base, found, set(trained), shown, counted))
 
 
 def _rows(items: pa.Table, row: Mapping[str, int], ids: Sequence[str]) -> pa.Table:
@@ -128,9 +133,14 @@ def _shown(
 
 
 def _new_items(
-    workspace: Workspace, base: Base, served: Catalogue, trained: Set[str], views: Sequence[Mapping[str, Any]]
+    workspace: Workspace,
+    base: Base,
+    served: Catalogue,
+    trained: Set[str],
+    views: Sequence[Mapping[str, Any]],
+    counted: pa.StructArray,
 ) -> Arrays:
-    """Arrays of `NewItems` of the items served that training did not know."""
+    """Arrays of `NewItems` of the items served that training did not know; counted: events of each item."""
     table = served.items
     ids = table["item_id"].to_pylist()
     new = np.array([item not in trained for item in ids])
@@ -141,7 +151,6 @@ def _new_items(
     vectors = np.zeros((int(new.sum()), 0), np.float32)
     learnt = None if words is None else _learnt(workspace, base, served)
     if learnt is not None:
-        counted = workspace.table("interactions")["item_id"].value_counts()
         events = dict(
             zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
         )
@@ -162,9 +171,9 @@ def _learnt(workspace: Workspace, base: Base, served: Catalogue) -> npt.NDArray[
     return np.asarray(scorer.vectors.numpy(), np.float32)
 
 
-def in_order(workspace: Workspace) -> Catalogue:
+def in_order(workspace: Workspace, tables: str) -> Catalogue:
     """The items in the order of the table, numbered: what serves where no model could be trained."""
-    items = workspace.table("items")
+    items = workspace.table("items", tables=tables)
     n = items.num_rows
     return Catalogue(items, np.arange(n, dtype=np.int32)[:, None], (max(n, 2),))
 

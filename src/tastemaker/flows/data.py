@@ -153,17 +153,19 @@ def last_snapshot(workspace: Workspace) -> Snapshot | None:
     return None if begun is None else begun[0]
 
 
-def telling_events(workspace: Workspace) -> pa.Table:
-    """What the server stored of people who want something of the catalogue or do not, undone events left
-    out, as `schema.INTERACTIONS`; of one person no more than `anomalies.capped` lets count.
+def telling_events(workspace: Workspace, tables: str = "") -> pa.Table:
+    """What the server stored of people who want something of the catalogue (of `tables`) or do not, undone
+    events left out, as `schema.INTERACTIONS`; of one person no more than `anomalies.capped` lets count.
     """
     if not workspace.database.exists():
         return schema.INTERACTIONS.empty_table()
     database = Database(workspace.database)
     events = database.events_table()
     database.close()
-    signs = workspace.event_rules().signs(events["kind"], events["value"])
-    known = pc.is_in(events["item_id"], value_set=workspace.table("items")["item_id"].combine_chunks())
+    signs = workspace.event_rules(tables).signs(events["kind"], events["value"])
+    known = pc.is_in(
+        events["item_id"], value_set=workspace.table("items", tables=tables)["item_id"].combine_chunks()
+    )
     telling = events.filter(pc.and_(known, pa.array(np.asarray(signs) != 0)))
     return capped(workspace.tombstones.without(telling)[0])
 

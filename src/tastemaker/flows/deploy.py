@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,32 @@ def refresh(workspace: Workspace, report: Report = lambda *_: None) -> Deploymen
         return _activate(workspace, _make(workspace, current.base, current, report, ""))
 
 
+def keep_serving(workspace: Workspace, renewed: Mapping[str, str]) -> None:
+    """After tables were written again without somebody, `renewed` saying under which fingerprint: what is
+    served stays as it is, or, where its tables are among them, is made of the same model and the same items.
+    """
+    with _changing(workspace):
+        current = active(workspace)
+        if current is None:
+            return
+        tables = renewed.get(current.catalogue, current.catalogue)
+        if not (workspace.data / f"tables-{tables}").exists():  # an earlier call was stopped in between
+            tables = workspace.tables_fingerprint()
+        if tables != current.catalogue:
+            made = _make(workspace, current.base, current, lambda *_: None, "", tables)
+            _activate(workspace, made)
+
+
 def renew(workspace: Workspace) -> Deployment | None:
     """After another survey proxy or policy came into force: the active deployment, naming it."""
     with _changing(workspace):
         current = active(workspace)
         if current is None or _in_force(workspace) == (current.proxy, current.policy):
             return current
-        return _activate(workspace, _make(workspace, current.base, current, lambda *_: None, "another proxy"))
+        return _activate(
+            workspace,
+            _make(workspace, current.base, current, lambda *_: None, "another proxy", current.catalogue),
+        )
 
 
 def activate(workspace: Workspace, name: str, note: str = AGAIN) -> Deployment:
@@ -242,14 +261,19 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
 
 
 def _make(
-    workspace: Workspace, base: Base, previous: Deployment | None, report: Report, note: str
+    workspace: Workspace,
+    base: Base,
+    previous: Deployment | None,
+    report: Report,
+    note: str,
+    tables: str = "",
 ) -> Deployment:
-    """The deployment of a base and the tables in use, made unless it is there."""
-    tables = workspace.tables_fingerprint()
-    catalogue = coded(workspace, base, previous, report) if base.kind else in_order(workspace)
+    """The deployment of a base and the tables in use, or earlier `tables`, made unless it is there."""
+    tables = tables or workspace.tables_fingerprint()
+    catalogue = coded(workspace, base, previous, report, tables) if base.kind else in_order(workspace, tables)
     arrays: dict[str, Any] = {"codes": catalogue.codes, "sizes": np.array(catalogue.sizes, np.int64)}
     arrays |= catalogue.new
-    events = telling_events(workspace)
+    events = telling_events(workspace, tables)
     memory = ""
     if base.weight:
         data = load_data(workspace, Snapshot(tables), catalogue.items, events)

@@ -27,6 +27,7 @@ from tastemaker.store.ingest import (
     ingest_files,
     ingest_interactions,
     ingest_items,
+    tables_without,
 )
 from tastemaker.store.tables import read_any, read_table, write_table
 from tastemaker.store.workspace import Workspace
@@ -60,6 +61,7 @@ __all__ = [
     "read_table",
     "replacing",
     "sha256_file",
+    "tables_without",
     "verify_folder",
     "write_arrays",
     "write_bytes",

@@ -21,6 +21,7 @@ from tastemaker.store import (
     ingest_files,
     read_manifest,
     read_table,
+    tables_without,
     write_table,
 )
 from tastemaker.store.database.personal import held as rows_held
@@ -109,12 +110,20 @@ def tables(workspace: Workspace, user_id: str) -> Iterator[Holding]:
             yield Holding(folder, "interactions", count, remove, (folder.name.removeprefix("tables-"),))
 
 
-def renew_tables(workspace: Workspace, found: Iterable[Holding]) -> None:
-    """Ingest the tables in use again, where they are among `found`: the tombstone leaves the person out."""
+def renew_tables(workspace: Workspace, found: Iterable[Holding], served: str = "") -> dict[str, str]:
+    """Ingest the tables in use again, where they are among `found`: the tombstone leaves the person out.
+    Those that are `served`, where these are others, are written again beside them. The fingerprints of both:
+    before, after.
+    """
+    folders, renewed = {holding.where for holding in found}, dict[str, str]()
     used = workspace.tables_folder() if workspace.has_tables() else None
-    if used in {holding.where for holding in found}:
+    if used in folders:
         settings = IngestSettings(**read_manifest(used)["about"]["settings"])
         ingest_files(workspace, used / "items.parquet", used / "interactions.parquet", settings)
+        renewed[used.name.removeprefix("tables-")] = workspace.tables_fingerprint()
+    if served not in renewed and workspace.data / f"tables-{served}" in folders:
+        renewed[served] = tables_without(workspace, served)
+    return renewed
 
 
 def _remove_tables(workspace: Workspace, folder: Path) -> None:

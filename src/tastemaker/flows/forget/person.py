@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import ArtifactError, InputError, TastemakerError
-from tastemaker.flows.deploy import drop, refresh
+from tastemaker.flows.deploy import active, drop, keep_serving
 from tastemaker.flows.forget.conversations import conversations
 from tastemaker.flows.forget.holdings import (
     Holding,
@@ -66,14 +66,15 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
     another; tables and a deployment without the person, so that a server that starts meanwhile finds what
     it is to serve; everything else; the pages and the log that held them; the deployments.
     """
-    left = found
+    left, renewed = found, dict[str, str]()
     for _ in range(TRIES):  # an ingest or a server that was in the middle of something may bring them again
         with workspace.changing_tables():
             workspace.tombstones.add(user_id, _inputs(left))
         close_database(workspace, user_id)
         with suppress(TastemakerError):  # what cannot be served must not keep the person here; raised below
-            renew_tables(workspace, left)
-            refresh(workspace)
+            serving = active(workspace)
+            renewed |= renew_tables(workspace, left, "" if serving is None else serving.catalogue)
+            keep_serving(workspace, renewed)
         for one in left:
             one.remove()
         record_media(workspace)  # at once: a server that loads meanwhile compares
@@ -85,7 +86,7 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
             f"{where}: holds the person again; stop `converse` on this workspace and repeat this"
         )
     scrub_database(workspace)
-    refresh(workspace)
+    keep_serving(workspace, renewed)
     drop(workspace, workspace.tombstones.held)
     workspace.tombstones.finish(user_id)
 

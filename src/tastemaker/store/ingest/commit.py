@@ -16,7 +16,7 @@ import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
-from tastemaker.store.folders import read_file, sealed, verify_folder, write_folder
+from tastemaker.store.folders import read_file, read_manifest, sealed, verify_folder, write_folder
 from tastemaker.store.ingest.report import described
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.ingest.rules import best_id_columns, ingest_interactions, ingest_items
@@ -101,6 +101,28 @@ def ingest_files(
                 break
     record_media(workspace)
     return Ingested(folder, reused, before != folder.name, json.loads(read_file(folder, "report.json")))
+
+
+def tables_without(workspace: Workspace, tables: str) -> str:
+    """The fingerprint of earlier `tables` without those who asked to be forgotten, and else as they were; the
+    tables in use stay in use.
+    """
+    before, forgotten = workspace.tables_folder(tables), workspace.tombstones
+    mark = fingerprint("tables without", {"tables": tables} | forgotten.mark(), None, VERSION)
+    folder = workspace.data / f"tables-{mark}"
+    if folder.exists():
+        verify_folder(folder)
+        return mark
+    items, events = (workspace.table(name, tables=tables) for name in ("items", "interactions"))
+    settings = read_manifest(before)["about"]["settings"]
+    about = {"kind": "tables", "inputs": {"tables": tables} | forgotten.mark(), "settings": settings}
+    with write_folder(folder, about) as temporary:
+        write_table(temporary / "items.parquet", items)
+        write_table(temporary / "interactions.parquet", forgotten.without(events)[0])
+        for name in ("events.json", "report.json"):
+            if (before / name).exists():  # tables of version 0.1 have no rules
+                write_bytes(temporary / name, read_file(before, name))
+    return mark
 
 
 def _tables(
