@@ -236,7 +236,7 @@ def test_minus_one_beside_other_ratings_is_none_given(shop: Path) -> None:
     rows = [("u", f"i{n}", n, value) for n, value in enumerate((-1, 10, 9, 2, -1))]
     result = taken(shop, log_of(rows, "user", "item", "ts", "rating"))
     data = load_data(Workspace.open(shop))
-    assert [data.item_ids[item] for item in data.histories.of(0)] == ["i1", "i2"]
+    assert [data.item_ids[item] for item in data.histories.of(0)] == ["i0", "i1", "i2", "i4"]
     assert data.unwanted == {"u": frozenset({"i3"})} and "2 ratings in 'rating' are -1" in result["text"]
 
 

@@ -114,7 +114,8 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
 
 def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     """`as_number`, reading also what people write for ratings and shares: "4 stars", "4/5", "4.0 out of 5
-    stars", "4,5", "★★★★☆", and "80%" as .8.
+    stars", "4,5", "★★★★☆", and "80%" as .8. Where all cells are such parts of different wholes, all are
+    shares.
     """
     numbers, bad = as_number(column, name)
     series = series_of(column, name)
@@ -124,6 +125,11 @@ def as_score(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]:
     number = r"([-+]?\d+(?:[.,]\d+)?)"
     unit = r"(?:stars?|points?|pts|/\s*\d+|(?:out\s+)?of\s+\d+(?:\s+stars?)?)?"
     plain, percent = text.str.extract(rf"^{number}\s*{unit}$"), text.str.extract(rf"^{number}\s*%$")
+    whole = text.str.extract(r"(?:/|\bof)\s*(\d+)(?:\s+stars?)?$")
+    if (whole.drop_nulls().n_unique() + bool(percent.is_not_null().any())) > 1 and bad.all():
+        shares = _comma(plain) / _comma(whole)  # 4/5 beside 8/10 and 80%: shares, as nothing else is common
+        shares = shares.zip_with(shares.is_not_null(), _comma(percent) / 100)
+        return shares, ~shares.is_finite().fill_null(False) & series.is_not_null()
     stars = text.str.count_matches("[★⭐]").cast(pl.Float64)
     glyphs = text.str.contains("^[★⭐☆\ufe0f ]+$").fill_null(False)
     read = _comma(plain).zip_with(plain.is_not_null(), _comma(percent) / 100)

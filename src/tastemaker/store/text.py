@@ -40,6 +40,7 @@ _CHUNK = 32 << 20
 _SAMPLE = 256 << 10
 _DELIMITERS = ",\t;|"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
+_NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
 _TYPED = re.compile(r"^(.*):(token|token_seq|float|float_seq)$")
 
 
@@ -69,7 +70,7 @@ def read_csv(path: Path, encoding: str | None = None, numbers: Collection[str] =
     if skipped:
         notes.append(f"what stands before the header was left out ({skipped} line{'s' * (skipped > 1)})")
     names, delimiter, start = _header(data, path)
-    if numbers and not set(numbers) <= set(names):
+    if numbers and names != [str(place) for place in range(len(names))]:  # what pandas heads columns with
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         notes.append("the first line was read as data, as columns were given by number")
     about |= {"format": "csv", "delimiter": "::" if double else delimiter}
@@ -273,6 +274,7 @@ def _header(data: bytes, path: Path) -> tuple[list[str], str, int]:
         raise InputError(
             f"{path}: the first line cannot be read ({error}); it must name the columns"
         ) from None
+    names[0] = names[0].lstrip("# ") or names[0]
     names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
     end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
     return names, delimiter, end
@@ -287,16 +289,20 @@ def headless(names: list[str]) -> str:
 
 def _without_preamble(data: bytes) -> tuple[bytes, int]:
     """The text without what stands before its header, and how many lines that was: the `sep=;` of
-    spreadsheets, and comments behind # (the last of them is the header where the row after it holds numbers
-    and as many cells).
+    spreadsheets, and comments behind #: lines with another number of cells than the first line without #,
+    or that are no names where that line is.
     """
     lines = data[:_LONGEST_HEADER].splitlines(keepends=True)
     count = int(bool(lines) and re.fullmatch(rb'"?sep=.?"?\s*', lines[0], re.I) is not None)
-    while count + 1 < len(lines) and lines[count].startswith(b"#"):
-        cells = [re.split(rb"[,\t;|]", line.strip()) for line in lines[count : count + 2]]
-        numbers = any(re.fullmatch(rb"[-\d.:/TZ ]+", cell) for cell in cells[1])
-        if numbers and len(cells[0]) == len(cells[1]) > 1:
-            break
+    first = next((at for at in range(count, len(lines)) if not lines[at].startswith(b"#")), count)
+    if first == len(lines):
+        return data, 0
+    cells = [re.split(rb"[,\t;|]", line.strip()) for line in lines[: first + 1]]
+    named = all(map(_NAME.fullmatch, cells[first]))
+    while count < first:
+        alike = len(cells[count]) == len(cells[first]) > 1
+        if alike and (not named or all(_NAME.fullmatch(cell.lstrip(b"# ")) for cell in cells[count])):
+            break  # a row of data, or the header itself
         count += 1
     return data[sum(map(len, lines[:count])) :], count
 
@@ -393,7 +399,7 @@ def _object(line: bytes) -> dict[str, Any] | str:
         if b"\\u" in line:  # a lone surrogate is no text; a byte that is not UTF-8 costs its cell alone
             json.dumps(record, ensure_ascii=False).encode(errors="surrogateescape")
         "".join(record).encode()
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return f"not one JSON object in UTF-8 on one line ({' '.join(str(error).split())[:200]})"
     return record
 
@@ -408,7 +414,9 @@ def _record(line: str) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of invalid escapes in Python text
-                return ast.literal_eval(line.strip())
+                record = ast.literal_eval(line.strip())
+            json.dumps(record)  # sets, bytes and complex numbers are no values of a table
+            return record
         except (SyntaxError, TypeError, MemoryError) as error:
             raise ValueError(str(error)) from None
 

@@ -15,6 +15,7 @@ from tastemaker.store.tables import Source
 from tastemaker.store.text import headless
 
 _HEAD = 10_000  # rows that a guess is made from
+_FEW = 8  # columns of a table that is no matrix
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
 _PEOPLE = [
     "user",
@@ -63,19 +64,20 @@ def share(mask: pl.Series) -> float:
 def matched(ids: pl.Series, known: pl.Series) -> pl.Series:
     """The ids as `known` has them, where they are written in another way there; others stay.
 
-    Ways: as floats (12.0 for 12), in another case or Unicode form, with leading zeros. The last two only
-    where they explain most of the ids that are not known, and an id of one item alone.
+    Ways: as floats (12.0 for 12), with leading zeros, in another case or Unicode form. Where the catalogue
+    itself tells ids apart by one of the last two, that way must explain most of the ids that are not known.
     """
     ids = ids.rename("id")
     if ids.is_in(known.implode()).fill_null(False).all():
         return ids
     distinct = ids.unique().drop_nulls()
     other = distinct.filter(~distinct.is_in(known.implode()))
-    for key, least in ((_whole, 0.0), (_folded, 0.5), (_without_zeros, 0.5)):
+    for key in (_whole, _without_zeros, _folded):
         theirs = pl.DataFrame({"known": known, "key": key(known)}).drop_nulls()
+        telling = key is not _whole and theirs["key"].is_duplicated().any()
         theirs = theirs.filter(~pl.col("key").is_duplicated())
         pairs = pl.DataFrame({"id": other, "key": key(other)}).drop_nulls().join(theirs, on="key")
-        if pairs.height and pairs.height >= least * len(other):
+        if pairs.height and not (telling and pairs.height < len(other) / 2):
             ids = ids.replace(pairs["id"], pairs["known"])
             other = other.filter(~other.is_in(pairs["id"].implode()))
     return ids
@@ -95,14 +97,25 @@ def _without_zeros(ids: pl.Series) -> pl.Series:
 
 
 def likely_people(source: Source) -> str | None:
-    """A column whose name speaks of people (`playlist_id`), ids before names; None where there is none."""
-    fit = [name for name in source.table.column_names if any(word in squeezed(name) for word in _PEOPLE)]
+    """A column whose name speaks of people (`playlist_id`) and that holds more than a few of them, ids before
+    names; None where there is none.
+    """
+    fit = []
+    for name in source.table.column_names:
+        said = squeezed(name)
+        ids = ids_of(source, name, _HEAD)
+        several = ids.n_unique() > max(2, len(ids) / 50)
+        if several and any(
+            said == word or said.endswith((word, word + "id", word + "name")) for word in _PEOPLE
+        ):
+            fit.append(name)
     return min(fit, key=lambda name: not squeezed(name).endswith("id"), default=None)
 
 
 def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] | None:
-    """The column that holds most ids of the catalogue, at least half of its cells, and that share; of a
-    catalogue itself (`known` is None) the first whose name ends as those of ids do, each cell once.
+    """The column that at least half holds ids of the catalogue, and that share: of several the one with most
+    different items; none where two are nearly alike, or of people. Of a catalogue itself (`known` is None)
+    the first whose name ends as those of ids do, each cell once.
     """
     for column in source.table.column_names if known is None else ():
         ids = ids_of(source, column)
@@ -111,17 +124,25 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
             return column, 1.0
     if known is None:
         return None
-    shares = {}
+    shares, distinct = dict[str, float](), dict[str, int]()
     for column in source.table.column_names:
-        ids = ids_of(source, column, _HEAD)
-        shares[column] = share(matched(ids, known).is_in(known.implode()))
-    best = max(shares, key=lambda column: shares[column], default=None)
-    return None if best is None or shares[best] < 0.5 else (best, shares[best])
+        ids = matched(ids_of(source, column, _HEAD), known)
+        ids = ids.set(~ids.is_in(known.implode()), None)
+        people = any(squeezed(column).startswith(word) for word in (*_PEOPLE, "uid"))
+        if len(ids) and len(ids) - ids.null_count() >= len(ids) / 2 and not people:
+            shares[column] = 1 - ids.null_count() / len(ids)
+            distinct[column] = ids.drop_nulls().n_unique()
+    ranked = sorted(distinct, key=lambda column: -distinct[column])
+    if not ranked or (len(ranked) > 1 and distinct[ranked[1]] > distinct[ranked[0]] / 2):
+        return None
+    return ranked[0], shares[ranked[0]]
 
 
 def shape(source: Source, known: pl.Series | None) -> str:
     """What to say of a table without a column that is needed, by how it is laid out."""
     names = source.table.column_names
+    if len(names) < _FEW and headless(names):
+        return headless(names)
     if known is not None:
         items = sum(pl.Series(names, dtype=pl.String).is_in(known.implode()))
         if items >= max(2, len(names) / 2):
@@ -136,30 +157,39 @@ def shape(source: Source, known: pl.Series | None) -> str:
     return headless(names)
 
 
-def flags(columns: Mapping[str, pl.Series]) -> tuple[str, dict[str, str | None]] | None:
-    """The column that answers with yes or no to a kind of event (`is_click`, `liked`), and the kind that each
-    of its words stands for; None where there is none.
+def flags(columns: Mapping[str, pl.Series]) -> tuple[dict[str, str | None], pl.Series, list[str]] | None:
+    """The columns that answer with yes or no to a kind of event (`is_click`, `liked`) and the kind that each
+    stands for, the kind of each row, and columns of such a name that hold other words; None without any.
 
-    No to a wanted kind is a view, no to an unwanted one an event of no kind: the item was had. Of several
-    columns the one that says most about taste is taken.
+    A row is of the kind that says most about taste and is answered with yes; a refusal says more than a wish.
+    Without a yes it is a view, or an event of no kind where all that could be said is a refusal: the item
+    was had.
     """
-    found: dict[str, tuple[float, str | None]] = {}
+    kinds, other = dict[str, str | None](), list[str]()
     for column, cells in columns.items():
-        words = set(cells.drop_nulls().str.to_lowercase().unique().to_list())
         name = squeezed(column)
+        words = set(cells.drop_nulls().str.to_lowercase().unique().to_list())
         bare = next(
             (name.removeprefix(start) for start in ("is", "has", "was") if name.startswith(start)), name
         )
         kind = kind_named(bare) or kind_named(name)
-        if words and words <= {*_YES, *_NO} and words & {*_NO}:
-            if kind is not None and kind.name not in ("view", "rating", "undo"):
-                found[column] = (kind.weight + kind.explicit, kind.name)
-            elif name in _ANSWERS:
-                found[column] = (0.0, None)
-    if not found:
+        if (kind is None and name not in _ANSWERS) or (kind and kind.name in ("view", "rating", "undo")):
+            continue
+        if words and words <= {*_YES, *_NO}:
+            kinds[column] = None if kind is None else kind.name
+        elif words & {*_YES} and words & {*_NO}:
+            other.append(column)
+    if not kinds and not other:
         return None
-    column = max(found, key=lambda name: found[name][0])
-    kind_name = found[column][1]
-    no = None if kind_name and KINDS[kind_name].sign < 0 else "view"
-    spelled = columns[column].drop_nulls().unique().to_list()
-    return column, {word: kind_name if word.lower() in _YES else no for word in spelled}
+    wanted = any(kind is None or KINDS[kind].sign > 0 for kind in kinds.values())
+    first = next(iter(columns.values()))
+    result = pl.Series(["view" if wanted and kinds else None] * len(first), dtype=pl.String)
+    for column in sorted(kinds, key=lambda name: _telling(kinds[name])):
+        yes = columns[column].str.to_lowercase().is_in(list(_YES)).fill_null(False)
+        result = result.set(yes, kinds[column])
+    return kinds, result, other
+
+
+def _telling(kind: str | None) -> tuple[bool, float]:
+    """How much an event of a kind says about taste."""
+    return (False, 0.0) if kind is None else (KINDS[kind].sign < 0, KINDS[kind].weight + KINDS[kind].explicit)

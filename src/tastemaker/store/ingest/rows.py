@@ -153,7 +153,8 @@ class Rows:
             free = [column for column in fit if column not in self.names.values()]
             if free:
                 self.names[part] = free[0]
-        self.flag: dict[str, str | None] = {}  # of a column of yes and no: the kind that each word stands for
+        self.flags: pl.Series | None = None  # the kinds of rows that columns of yes and no tell
+        self.not_given = pl.Series([False] * self.n, dtype=pl.Boolean)  # values that stand for no rating
         self.code = np.zeros(self.n, dtype=np.int64)
         self.reasons: list[tuple[str, str]] = [("", "")]
         self.emptied: list[tuple[str, str, npt.NDArray[np.bool_]]] = []

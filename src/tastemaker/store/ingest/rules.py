@@ -284,18 +284,36 @@ def _settle_kind(rows: Rows) -> None:
     rows.names.pop("kind", None)
     if known:
         rows.names["kind"] = max(known, key=lambda column: known[column])
-    elif "value" not in rows.names:
-        _settle_flag(rows)
+    elif not _is_rating(rows) and not cols.is_share(rows.names.get("value", "")):
+        _settle_flags(rows)
 
 
-def _settle_flag(rows: Rows) -> None:
-    """Where no column holds kinds or values, take one that says yes or no to a kind."""
-    free = {column: guesses.ids_of(rows.source, column) for column in _unused(rows)}
-    flag = guesses.flags(free)
-    if flag is not None:
-        rows.names["kind"], rows.flag = flag
-        told = ", ".join(f"'{word}' as {kind or 'wanted'}" for word, kind in rows.flag.items())
-        rows.notes.append(f"column '{flag[0]}' says yes or no: it was read as what people did, {told}")
+def _settle_flags(rows: Rows) -> None:
+    """Where no column holds kinds, ratings or shares, read those that say yes or no to a kind."""
+    told = guesses.flags({column: guesses.ids_of(rows.source, column) for column in _unused(rows)})
+    for column in told[2] if told else ():
+        rows.notes.append(f"column '{column}' was not read: it holds other words than yes and no")
+    if told and told[0]:
+        rows.names["kind"], rows.flags = next(iter(told[0])), told[1]
+        said = ", ".join(f"'{column}' as {kind or 'wanted'}" for column, kind in told[0].items())
+        rows.notes.append(f"columns that say yes or no were read as what people did: {said}; a no as a view")
+
+
+def _is_rating(rows: Rows) -> bool:
+    """Whether the values are ratings: by the name of their column; by a scale that was given; or, in a column
+    of another name that the user chose, by looking like them.
+    """
+    name = rows.names.get("value")
+    if name is None or cols.is_share(name):
+        return False
+    if cols.is_rating(name) or rows.settings.scale is not None:
+        return True
+    legal = cols.candidates([name], {"value": cols.INTERACTION_NAMES["value"]})
+    if legal or rows.settings.column(rows.table, "value") != name:
+        return False
+    numbers = values.as_score(rows.source.table.column(name), name)[0].drop_nulls()
+    levels = numbers.unique()
+    return 3 <= len(levels) <= 20 and bool((levels * 2 == (levels * 2).round()).all() and levels.max() <= 10)  # type: ignore[operator]
 
 
 def _rated(rows: Rows, numbers: pl.Series) -> pl.Series:
@@ -306,16 +324,20 @@ def _rated(rows: Rows, numbers: pl.Series) -> pl.Series:
     if cols.is_share(name) and "ratio" not in name.lower() and (numbers > 1.5).any():
         rows.notes.append(f"'{name}' holds percents: 100 was read as the whole")
         return numbers / 100
-    if rows.settings.scale or not cols.is_rating(name) or not (numbers > 1).any():
+    if rows.settings.scale or not _is_rating(rows) or not (numbers > 1).any():
         return numbers
     for value, least in ((-1, 0), (0, 1)):
         empty = (numbers < least).fill_null(False)
-        often = value < 0 or empty.sum() > max(_MANY, len(numbers) / 4, 3 * int((numbers == 1).sum()))
+        often = value < 0 or (
+            (numbers > 3).any() and empty.sum() > max(_MANY, len(numbers) / 4, 3 * int((numbers == 1).sum()))
+        )
         if often and empty.any() and (numbers.filter(empty) == value).all():
             rows.notes.append(
                 f"{int(empty.sum()):,} ratings in '{name}' are {value}, all others at least {least}: they"
-                " were read as not given; --scale LOW,HIGH says otherwise"
+                " were read as not given, as empty ones are: the event happened; --scale LOW,HIGH says"
+                " otherwise"
             )
+            rows.not_given |= empty
             numbers = numbers.set(empty, None)
     return numbers
 
@@ -324,20 +346,20 @@ def _kinds(rows: Rows, numbers: pl.Series) -> tuple[EventRules, pl.Series]:
     """How events are to be read, and the kind of each by the names of `schema.KINDS`; unknown ones as they
     are. An event without a kind is a rating where its value stands in a column of ratings.
     """
-    kinds = rows.text("kind")
+    kinds = rows.text("kind") if rows.flags is None else rows.flags
     if "kind" in rows.names:  # a word that cannot be read may have been a refusal: it says nothing
         kinds = kinds.set(rows.damaged("kind"), "(unreadable)")
     rows.understood["spellings"] = {}
     if "kind" in rows.names:
-        names: dict[str, str | None] = {}
+        names: dict[str, str] = {}
         for spelling, _ in kinds.drop_nulls().value_counts(sort=True).iter_rows():
             known = kind_named(spelling)
-            names[spelling] = rows.flag.get(spelling, spelling if known is None else known.name)
+            names[spelling] = spelling if known is None else known.name
             rows.understood["spellings"].setdefault(names[spelling], []).append(spelling)
         kinds = kinds.replace(names)
     settings = rows.settings
-    if "value" in rows.names and cols.is_rating(rows.names["value"]):
-        rated = kinds.is_null() & rows.filled("value")
+    if _is_rating(rows):
+        rated = kinds.is_null() & rows.filled("value") & ~rows.not_given
         kinds = kinds.set(rated, "rating")
         bought = (kinds.is_in(["view", "click", "save", "purchase"]) & numbers.is_not_null()).fill_null(False)
         if bought.any() and not settings.positive:
@@ -396,7 +418,7 @@ def _describe_kinds(rows: Rows, kept: pl.DataFrame, rules: EventRules) -> None:
             " --scale LOW,HIGH how ratings are read"
         )
     plays = kept["value"].filter(kept["kind"] == "play").drop_nulls().to_numpy()
-    rated = "value" in rows.names and cols.is_rating(rows.names["value"])
+    rated = _is_rating(rows)
     if not rated and len(plays) and np.mean(plays > 1) > 0.5 and plays.max() > 1.5:
         rows.notes.append(
             f"most plays have values above 1, up to {plays.max():g}: each counts as a whole play; a value is"
