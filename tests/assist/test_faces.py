@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import pytest
 import uvicorn
 from openai import APIStatusError, OpenAI
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import tastemaker as tm
@@ -76,10 +78,11 @@ def test_the_official_client_gets_text_and_items(client: OpenAI) -> None:
 
 
 def test_the_official_client_streams_and_a_forgotten_conversation_is_read_anew(client: OpenAI) -> None:
+    line = "1. Tune number 9 the jig"
     asked = [
         {"role": "system", "content": "You are a pirate."},
         {"role": "user", "content": "a jig in G"},
-        {"role": "assistant", "content": "Something that this server never said."},
+        {"role": "assistant", "content": f"Something that this server never said.\n{line}"},
         {"role": "user", "content": [{"type": "text", "text": "not that one"}]},
     ]
     chunks = list(
@@ -93,8 +96,43 @@ def test_the_official_client_streams_and_a_forgotten_conversation_is_read_anew(c
         for chunk in chunks
         if "tastemaker" in (chunk.model_extra or {})
     ]
-    assert "Left out from now on" in said and "item" in kinds and kinds[-1] == "done"
+    assert "Left out from now on: “Tune number 9 the jig”" in said and "item" in kinds and kinds[-1] == "done"
     assert chunks[-1].usage.total_tokens > 0 and chunks[-2].choices[0].finish_reason == "stop"
+
+
+def test_after_a_restart_a_place_means_the_list_that_the_client_saw(tiny_workspace: Path) -> None:
+    def says(calls: TestClient, asked: list[dict[str, str]], words: str) -> tuple[str, list[str]]:
+        asked.append({"role": "user", "content": words})
+        body = {"messages": asked, "user": user}
+        answer = calls.post("/v1/chat/completions", json=body).raise_for_status().json()
+        asked.append(answer["choices"][0]["message"])
+        parts = answer["tastemaker"]["parts"]
+        return asked[-1]["content"], [part["item_id"] for part in parts if part["kind"] == "item"]
+
+    def served() -> TestClient:
+        again = stack.enter_context(closing(tm.Assistant.open(tiny_workspace)))
+        app = create_app(again.service, talker=again)
+        return stack.enter_context(TestClient(app, base_url="http://localhost"))
+
+    def liked(calls: TestClient) -> list[str]:
+        return [event["item_id"] for event in calls.get(f"/users/{user}/history").json()]
+
+    with ExitStack() as stack:
+        user, asked, first = "u-restart", list[dict[str, str]](), served()
+        items = says(first, asked, "a reel in A")[1]
+        branch, edited = [*asked], [*asked]
+        says(served(), asked, "I like the second")
+        kept = first.get(f"/users/{user}/conversations").json()
+        assert liked(first) == [items[1]] and len({turn["conversation_id"] for turn in kept}) == 1
+        more = says(first, branch, "more")[1]  # from where the other server went on otherwise
+        assert more and not set(more) & set(items)
+        edited[1] = {"role": "assistant", "content": "1. Tune number 7 the polka\n2. Tune number 5 the jig"}
+        words, _ = says(served(), edited, "I like the second")
+        assert "Tune number 5 the jig" in words and liked(first)[-1] == "t005"
+        for strange in ("1. A tune\n2. Another", "Here you are."):
+            edited[1:] = [{"role": "assistant", "content": strange}]
+            assert "Which one do you mean" in says(served(), edited, "I like the second")[0]
+        assert set(liked(first)) == {items[1], "t005"}
 
 
 def test_the_official_client_is_told_what_is_wrong(client: OpenAI) -> None:

@@ -334,6 +334,13 @@ def test_a_key_of_somebody_elses_making_lets_nobody_speak_for_another(tmp_path: 
     client.cookies.clear()
     token = town.access.mint(ME, "open", 60)
     assert says(OTHER, token) == (403, "") and says(None, token) == says(ME, token) == (200, ME)
+
+    def named(user: str | None, key: str) -> str:
+        body = {"message": "hi"} if user is None else {"message": "hi", "user_id": user}
+        return client.post("/assist", json=body, headers={"authorization": f"Bearer {key}"}).text
+
+    assert f'"{ME}"' in named(None, token) and f'"{ME}"' in named(ME, token)
+    assert '"None"' in named(None, town.access.mint(visitor, "page", 60))  # nobody until the page names them
     for key in ("tm-none", "a.b.c", ""):  # of our making, and wrong
         assert says(ME, key)[0] == 401
     for path in ("/info", f"/users/{ME}/history"):  # other routes take none

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,16 @@ import numpy as np
 from tastemaker.assist.desk import Choice, Desk, Drawing, event_name
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.offline import answer
-from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text
+from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, listed
 from tastemaker.assist.ranking import Ranker
-from tastemaker.assist.shelf import Embed, Floats, Shelf
-from tastemaker.assist.state import State, chip_name, dump, load
+from tastemaker.assist.shelf import Floats, Shelf, encoder
+from tastemaker.assist.state import State, chip_name, dump, load, moved
 from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.claims import HIDDEN
 from tastemaker.corpus.events import Histories
-from tastemaker.encoders.text import fit_tfidf
 from tastemaker.errors import InputError
 from tastemaker.flows.converse.catalogue import build_catalogue
 from tastemaker.flows.data import item_texts
-from tastemaker.flows.deploy import in_service
 from tastemaker.retrieve.allow import allow, mask
 from tastemaker.schema import check_person
 from tastemaker.serving.log import log as keep_slates
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tastemaker.assist")
 FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
-SENTENCE = 384  # width of the sentence encoder's vectors
+REPLAYED = 20  # messages of a conversation that is read anew
 BEAM = 50  # candidates of the model that a person's past speaks for
 DEPTH = 15.0  # ranks after which their voice has faded to a third
 
@@ -199,27 +198,20 @@ class Library:
         self.service.forget(user_id)
 
 
-def encoder(workspace: Workspace, texts: Sequence[str]) -> tuple[Embed, Floats | None]:
-    """The sentence encoder with the deployment's own vectors, or TF-IDF where there is none."""
-    from tastemaker.lm.sentences import sentence_encoder
-
-    vectors = in_service(workspace).text_vectors()
-    embed = sentence_encoder(workspace.root / "cache")
-    if embed is not None and vectors.shape[1] == SENTENCE:
-        missing = np.flatnonzero(~vectors.any(axis=1))
-        if 0 < len(missing) <= 256:  # items that came after training
-            vectors[missing] = embed([texts[row] or "?" for row in missing.tolist()])
-        return embed, np.asarray(vectors, np.float32)
-    own = [text or "?" for text in texts]
-    tfidf, rows = fit_tfidf(own, seed=workspace.settings.seed)
-    return tfidf.transform, np.asarray(rows, np.float32)
-
-
 @dataclass
 class _Conversation:
+    """A conversation in memory. shelf: the one whose rows `state` and `handles` hold."""
+
     state: State
-    lock: threading.Lock
-    handles: list[int]
+    shelf: Shelf
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    handles: list[int] = field(default_factory=list)
+
+    def follow(self, shelf: Shelf) -> None:
+        """The same items in the rows of another shelf."""
+        if shelf is not self.shelf:
+            old, self.shelf = self.shelf.catalogue, shelf
+            self.state, self.handles = moved(self.state, self.handles, old, shelf.catalogue)
 
 
 class Assistant:
@@ -287,10 +279,11 @@ class Assistant:
             )
         if user_id is not None:
             check_person(user_id)
-        library = self.library()
-        held = self._conversation(conversation_id, user_id)
+        held = self._conversation(conversation_id, user_id, self.library().shelf)
         self._count(user_id or held.state.conversation_id)
         with held.lock:
+            library = self.library()
+            held.follow(library.shelf)
             gate = Gate(library.shelf, held.state)
             desk = Desk(library.shelf, library.ranker, library, held.state, gate, keeps=not stored)
             degraded, usage, partial = False, {"seconds": 0.0}, set[str]()
@@ -322,6 +315,43 @@ class Assistant:
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
         yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)
 
+    def recall(self, messages: Sequence[tuple[str, str]], user_id: str | None = None) -> str:
+        """The id of the conversation that a client has: the one of this person that is kept and agrees with
+        it, else a new one that was read from it as nobody, so that nothing is logged twice.
+
+        messages: (role, text), oldest first. A list is what the client was shown of it: "the second" is its
+        second, and where its lines are not items here, it is asked which is meant.
+        """
+        said = [HIDDEN.sub("", text).strip() for role, text in messages if role == "user" and text.strip()]
+        lists = [lines for role, text in messages if role == "assistant" and (lines := listed(text))]
+        if user_id is not None and (name := self._agreeing(user_id, said, lists[-1] if lists else [])):
+            return name
+        held = self._conversation("c-" + secrets.token_hex(8), None, self.library().shelf)
+        name, skipped = held.state.conversation_id, max(0, len(said) - REPLAYED)
+        for role, text in messages:
+            if role == "user" and text.strip():
+                before, skipped = replace(held), skipped - 1
+                for _ in self.respond(text[: self.limits.letters], name, stored=True) if skipped < 0 else ():
+                    pass
+                before.follow(held.shelf)
+                held.state = held.state.as_seen(before.state)
+            elif role == "assistant" and (lines := listed(text)):
+                held.state = held.state.told([held.shelf.lines.get(line, -1) for line in lines])
+        return name
+
+    def _agreeing(self, user_id: str, said: Sequence[str], lines: Sequence[str]) -> str:
+        """The conversation of a person in which all of this was said, and whose newest list is this one."""
+        shelf, talks = self.library().shelf, dict[str, tuple[list[str], tuple[str, ...]]]()
+        for turn in self._talks.of(user_id):
+            earlier, shown = talks.get(turn.conversation_id, ([], ()))
+            talks[turn.conversation_id] = [*earlier, *filter(None, [turn.message])], turn.shown or shown
+        agreeing = {
+            name: shown
+            for name, (words, shown) in talks.items()
+            if words == said and [shelf.line(shelf.catalogue.row.get(item, -1)) for item in shown] == lines
+        }
+        return [*agreeing, ""][len(agreeing) - 1] if len(set(agreeing.values())) == 1 else ""
+
     def state(self, conversation_id: str) -> State:
         """What stands in a conversation. Raises KeyError for one that is not known."""
         return self._conversations[conversation_id].state
@@ -345,7 +375,7 @@ class Assistant:
             yield from answer(message, desk)
             yield Done("", degraded=True)
 
-    def _conversation(self, name: str | None, user_id: str | None) -> _Conversation:
+    def _conversation(self, name: str | None, user_id: str | None, shelf: Shelf) -> _Conversation:
         with self._guard:
             held = self._conversations.get(name or "")
             if (
@@ -358,9 +388,8 @@ class Assistant:
             if held is not None and held.state.user_id not in (None, user_id):
                 raise InputError(FOREIGN)
             if held is None:
-                state = self._kept(name, user_id)
-                held = _Conversation(state, threading.Lock(), [])
-                self._conversations[state.conversation_id] = held
+                held = _Conversation(self._kept(name, user_id, shelf), shelf)
+                self._conversations[held.state.conversation_id] = held
             elif user_id is not None and held.state.user_id is None:
                 held.state = replace(held.state, user_id=user_id)
             self._conversations.move_to_end(held.state.conversation_id)
@@ -368,7 +397,7 @@ class Assistant:
                 self._conversations.popitem(last=False)
             return held
 
-    def _kept(self, name: str | None, user_id: str | None) -> State:
+    def _kept(self, name: str | None, user_id: str | None, shelf: Shelf) -> State:
         """The state of a conversation that a person had before the server last began, else a new one."""
         if name is None:
             return State(user_id=user_id)
@@ -377,8 +406,7 @@ class Assistant:
             return State(name[:80], user_id)
         if known[0] != user_id:
             raise InputError(FOREIGN)
-        assert self._library is not None  # `respond` built it
-        return load(known[1], name[:80], known[0], self._library[1].shelf.catalogue.row)
+        return load(known[1], name[:80], known[0], shelf.catalogue)
 
     def _count(self, who: str) -> None:
         """One more turn of this person; refused past the limit of an hour."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from tastemaker.assist.desk import Desk
 from tastemaker.assist.gate import Gate
-from tastemaker.assist.state import State
+from tastemaker.assist.shelf import Shelf
+from tastemaker.assist.state import State, moved
 from tastemaker.assist.tools import TOOLS, Toolbox
 from tastemaker.errors import InputError
 
@@ -30,7 +31,7 @@ class Rooms:
 
     def __init__(self, assistant: Assistant, user: str | None) -> None:
         self.assistant, self.user = assistant, user
-        self._held: dict[str, tuple[State, list[int], int]] = {}
+        self._held: dict[str, tuple[State, list[int], int, Shelf]] = {}
         self._guard = threading.Lock()
 
     def call(self, tool: str, conversation: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +39,10 @@ class Rooms:
         library = self.assistant.library()
         name = conversation[:80]
         with self._guard:
-            state, handles, calls = self._held.pop(name, (State(user_id=self.user), [], 0))
+            new: tuple[State, list[int], int, Shelf] = State(user_id=self.user), [], 0, library.shelf
+            state, handles, calls, shelf = self._held.pop(name, new)
+            if shelf is not library.shelf:  # another deployment than at the last call
+                state, handles = moved(state, handles, shelf.catalogue, library.shelf.catalogue)
             if calls >= CALLS:
                 raise InputError(f"{CALLS} calls are the most of one conversation; choose another name")
             desk = Desk(library.shelf, library.ranker, library, state, Gate(library.shelf, state))
@@ -51,7 +55,7 @@ class Rooms:
                 self.assistant.service.delivered(desk.offered)
                 return result
             finally:
-                self._held[name] = desk.state, handles, calls + 1
+                self._held[name] = desk.state, handles, calls + 1, library.shelf
                 if len(self._held) > CONVERSATIONS:
                     self._held.pop(next(iter(self._held)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -105,14 +106,26 @@ class Done(Part):
     changed: bool = False
 
 
+def item_line(title: str, creator: str | None) -> str:
+    """An item in words, without its place."""
+    return f"{title}, {creator}" if creator else title
+
+
+def listed(text: str) -> list[str]:
+    """The items of an answer in words, as `item_line` has them, in order: what `plain_text` numbered."""
+    return [_MISSES.sub("", hit[1].rstrip()) for hit in _NUMBERED.finditer(text)]
+
+
+_NUMBERED, _MISSES = re.compile(r"^\d{1,2}\. (.+)$", re.MULTILINE), re.compile(r" \(misses: .*\)$")
+
+
 def plain_text(part: Part) -> str:
     """A part in words; empty for parts that only a page shows."""
     if isinstance(part, Text | Notice):
         return part.text
     if isinstance(part, Item):
-        by = f", {part.creator}" if part.creator else ""
         unmet = f" (misses: {', '.join(part.unmet)})" if part.unmet else ""
-        return f"{part.handle}. {part.title}{by}{unmet}"
+        return f"{part.handle}. {item_line(part.title, part.creator)}{unmet}"
     if isinstance(part, Explanation):
         return f"   {part.text}"
     if isinstance(part, Question):

@@ -13,16 +13,21 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from tastemaker.assist.parts import item_line
 from tastemaker.converse.catalogue import Catalogue, Value
 from tastemaker.converse.claims import Claims, safe
 from tastemaker.converse.reading.names import Names
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 from tastemaker.converse.reading.wishes import Wishes
 from tastemaker.converse.reading.words import fold
+from tastemaker.encoders.text import fit_tfidf
+from tastemaker.flows.deploy import in_service
 from tastemaker.retrieve.baselines import Lexical
 from tastemaker.retrieve.facts import Matcher
+from tastemaker.store import Workspace
 
 Floats = npt.NDArray[np.float32]
+SENTENCE = 384  # width of the sentence encoder's vectors
 Embed = Callable[[Sequence[str]], Floats]
 REMARK = re.compile(r"[(\[].*|\s[-–]\s.*")
 STAND_IN = re.compile(
@@ -181,6 +186,19 @@ class Shelf:
         """The title as it may be shown."""
         return safe(self.catalogue.titles[row])[:160] or "untitled"
 
+    @cached_property
+    def lines(self) -> dict[str, int]:
+        """The row of each item whose line in an answer is no other's; -1 for a line that several have."""
+        rows: dict[str, int] = {}
+        for row in range(len(self)):
+            line = self.line(row)
+            rows[line] = -1 if line in rows else row
+        return rows
+
+    def line(self, row: int) -> str:
+        """The item as a line of an answer in words; empty for no row (-1)."""
+        return item_line(self.title(row), safe(self.catalogue.creators[row] or "")) if row >= 0 else ""
+
     def fact(self, row: int, name: str) -> Value:
         """What is known of an item."""
         return self.catalogue.columns[name][row]
@@ -189,3 +207,19 @@ class Shelf:
 def makers_of(creator: str | None) -> list[str]:
     """Each maker of "A, B"."""
     return [name for part in (creator or "").split(",") if (name := fold(part))]
+
+
+def encoder(workspace: Workspace, texts: Sequence[str]) -> tuple[Embed, Floats | None]:
+    """The sentence encoder with the deployment's own vectors, or TF-IDF where there is none."""
+    from tastemaker.lm.sentences import sentence_encoder
+
+    vectors = in_service(workspace).text_vectors()
+    embed = sentence_encoder(workspace.root / "cache")
+    if embed is not None and vectors.shape[1] == SENTENCE:
+        missing = np.flatnonzero(~vectors.any(axis=1))
+        if 0 < len(missing) <= 256:  # items that came after training
+            vectors[missing] = embed([texts[row] or "?" for row in missing.tolist()])
+        return embed, np.asarray(vectors, np.float32)
+    own = [text or "?" for text in texts]
+    tfidf, rows = fit_tfidf(own, seed=workspace.settings.seed)
+    return tfidf.transform, np.asarray(rows, np.float32)

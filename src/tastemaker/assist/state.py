@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 
@@ -40,6 +41,17 @@ class State:
         """Rows that are not shown again unless they are asked for."""
         return frozenset((*self.seen, *self.disliked))
 
+    def told(self, rows: Sequence[int]) -> State:
+        """The state after this list was seen; where a row is not known (-1), its places mean nothing."""
+        shown = tuple(rows) if min(rows) >= 0 else ()
+        seen = tuple(dict.fromkeys((*self.seen, *(row for row in rows if row >= 0))))
+        return replace(self, shown=shown, seen=seen, focus=shown[0] if shown else None)
+
+    def as_seen(self, before: State) -> State:
+        """This state for somebody who has seen no more lists than `before`."""
+        focus = self.focus if self.focus in before.seen else before.focus
+        return replace(self, shown=before.shown, seen=before.seen, focus=focus, slates={})
+
 
 def dump(state: State, ids: Sequence[str]) -> str:
     """A state as JSON, with item ids for rows; `load` reads it."""
@@ -52,14 +64,17 @@ def dump(state: State, ids: Sequence[str]) -> str:
     )
 
 
-def load(text: str, conversation_id: str, user_id: str, row: Mapping[str, int]) -> State:
-    """The state that was dumped; items that are gone are left out."""
-    kept = json.loads(text)
+def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalogue) -> State:
+    """The state that was dumped; items that are gone are left out, and wishes for fields that are gone."""
+    kept, row = json.loads(text), catalogue.row
     clauses = [
         (kind, Clause(name, cmp, tuple(value) if isinstance(value, list) else value))
         for kind, name, cmp, value in kept["active"]
+        if name in catalogue.columns
     ]
     rows = {name: tuple(row[item] for item in kept[name] if item in row) for name in _ROWS}
+    if len(rows["shown"]) < len(kept["shown"]):  # "the second" would be another than the one that was seen
+        rows["shown"], kept["focus"] = (), None
     return State(
         conversation_id,
         user_id,
@@ -72,6 +87,16 @@ def load(text: str, conversation_id: str, user_id: str, row: Mapping[str, int]) 
         liked=rows["liked"],
         disliked=rows["disliked"],
     )
+
+
+def moved(state: State, handles: Sequence[int], old: Catalogue, new: Catalogue) -> tuple[State, list[int]]:
+    """A state and its handles in the rows of the catalogue that replaced another: the same items.
+
+    What is gone is left out as `load` does, and is -1 among the handles, whose places are names.
+    """
+    again = load(dump(state, old.item_ids), state.conversation_id, state.user_id, new)
+    rows = [new.row.get(old.item_ids[row], -1) if row >= 0 else -1 for row in handles]
+    return replace(again, asked=state.asked), rows
 
 
 def chip_name(constraint: Constraint) -> str:

@@ -174,8 +174,13 @@ class Toolbox:
 
     def _row(self, handle: str) -> int:
         digits = handle.strip().removeprefix("T").removeprefix("#")
-        if digits.isdecimal() and 1 <= int(digits) <= len(self.handles):
-            return self.handles[int(digits) - 1]
+        row = (
+            self.handles[int(digits) - 1]
+            if digits.isdecimal() and 1 <= int(digits) <= len(self.handles)
+            else -1
+        )
+        if row >= 0:
+            return row
         raise InputError(f"handle '{handle[:40]}' is unknown; use one of a result")
 
     def _clause(self, wish: Wish) -> Clause:

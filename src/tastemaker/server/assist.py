@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from tastemaker.assist.parts import plain_text
 from tastemaker.errors import TastemakerError
-from tastemaker.server.access import PERSON, READING, SERVING, Me, Routes, allow
+from tastemaker.server.access import PERSON, READING, SERVING, VISITOR, Me, Routes, allow
 from tastemaker.server.admission import Refused
 from tastemaker.server.models.base import Identifier, ProblemOut
 from tastemaker.server.recommendations import REFUSALS
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MODEL = "tastemaker"
 AT_ONCE = 16  # turns at the same time; more are asked to come back
 REMEMBERED = 2_000  # conversations of the completions route
-REPLAYED = 20  # messages of a conversation that this server does not remember
 EVENTS = "text/event-stream"
 NO_MODEL: dict[int | str, dict[str, object]] = {404: {"model": ProblemOut, "description": "no such model"}}
 
@@ -48,6 +47,8 @@ class Talker(Protocol):
         feedback: Mapping[str, str] | None = None,
         stored: bool = False,
     ) -> Iterator[Part]: ...
+
+    def recall(self, messages: Sequence[tuple[str, str]], user_id: str | None = None) -> str: ...
 
 
 class TurnIn(BaseModel):
@@ -97,19 +98,14 @@ class Rooms:
         self._guard = threading.Lock()
 
     def conversation(self, user: str | None, earlier: Sequence[MessageIn]) -> str | None:
-        """The id of the conversation that these messages make; read anew where it is not remembered."""
-        said = [message.text for message in earlier if message.role == "user" and message.text.strip()]
-        if not said:
+        """The id of the conversation that these messages make, once: whoever goes on from them again, after
+        another answer, has not seen that answer. It is recalled where it is not remembered.
+        """
+        if not any(message.role == "user" and message.text.strip() for message in earlier):
             return None
         with self._guard:
-            known = self._known.get(_digest(user, earlier))
-        if known is not None:
-            return known
-        name = "c-" + secrets.token_hex(8)
-        for text in said[-REPLAYED:]:  # read as nobody, so that nothing is kept twice
-            for _ in self.talker.respond(text[:10_000], name, stored=True):
-                pass
-        return name
+            known = self._known.pop(_digest(user, earlier), None)
+        return known or self.talker.recall([(message.role, message.text) for message in earlier], user)
 
     def keep(self, user: str | None, messages: Sequence[MessageIn], answer: str, name: str) -> None:
         """The conversation after this answer."""
@@ -152,18 +148,20 @@ def assistant_routes(talker: Talker) -> Routes:
 
     @router.post("/assist", response_class=StreamingResponse, responses=streamed)
     @allow(*SERVING)
-    def assist(body: TurnIn) -> Response:
+    def assist(body: TurnIn, me: Me) -> Response:
         """One turn of a conversation, streamed: `data: {"kind": "text" | "item" | ..., ...}` a part, `done`
         last.
 
         Send `conversation_id` of the last `done` to go on. `remove` takes back chips, `feedback` says what
-        was pressed.
+        was pressed. With a person's token it is that person who talks, named or not; only the page's visitors
+        are nobody until they are named.
         """
+        named = me.role == PERSON and not str(me.person).startswith(VISITOR)
         first, rest = slots.begun(
             lambda: talker.respond(
                 body.message,
                 body.conversation_id,
-                body.user_id,
+                body.user_id or (me.person if named else None),
                 remove=tuple(body.remove),
                 feedback=dict(body.feedback),
                 stored=body.stored,
