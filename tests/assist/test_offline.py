@@ -16,7 +16,7 @@ from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.catalogue import Catalogue
 
-from .conftest import KEYS, TYPES, Talk, tunes
+from .conftest import KEYS, TYPES, Talk, rows_of, tunes
 
 Talks = Callable[..., Talk]
 
@@ -290,3 +290,46 @@ def test_long_messages_take_no_longer(talk: Talks, message: str) -> None:
     start = time.process_time()
     assert spoken.say(message)
     assert time.process_time() - start < 8
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "the slowest you have",
+        "the fastest reel",
+        "the slowest",
+        "show me the quickest jig",
+        "play the liveliest",
+    ],
+)
+def test_an_end_of_a_scale_that_was_read_is_not_said_to_be_missing(talk: Talks, message: str) -> None:
+    spoken = talk()
+    parts = spoken.say(message)
+    words = " ".join(part.text for part in parts if hasattr(part, "text"))
+    assert "There is no" not in words and any(part.kind == "item" for part in parts)
+    assert "no ‘cheapest’" in spoken.words("show me the cheapest")  # nothing has a price here
+
+
+def test_turning_one_down_keeps_what_was_sought(talk: Talks) -> None:
+    tempo = talk().shelf.catalogue.columns["tempo_bpm"]
+    for wish in ("like The Lark of Kerry", "something like The Lark of Kerry"):
+        spoken = talk()
+        sought, rows = spoken.shelf.catalogue.titles.index("The Lark of Kerry"), spoken.rows(wish)
+        for message in ("not the second", "more", "not the first"):
+            parts, refused = spoken.say(message), rows[{"not the second": 1}.get(message, 0)]
+            shown = rows_of(spoken.shelf, parts)
+            words = " ".join(part.text for part in parts if hasattr(part, "text"))
+            assert "Like “The Lark of Kerry”" in words and shown and sought not in shown
+            assert message == "more" or refused not in shown
+            rows = shown
+    spoken = talk()
+    liked = spoken.rows("a reel")[1]
+    spoken.say("like the second but slower")
+    again = spoken.words("not the first")
+    assert f"Like “{spoken.shelf.title(liked)}”" in again and liked not in spoken.state.shown
+    spoken = talk()
+    first = spoken.rows("the slowest reel you have")
+    then = spoken.rows("not the second")
+    assert min(tempo[row] for row in then) > max(tempo[row] for row in first)  # type: ignore[type-var]
+    assert [*then] == sorted(then, key=lambda row: tempo[row])  # type: ignore[arg-type, return-value]
+    assert "Like" not in spoken.words("a waltz")

@@ -74,7 +74,12 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
 
 
 def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
-    before = desk.state.active
+    before, state = desk.state.active, desk.state
+    new = read.heard.changes or read.heard.restart or read.like or read.extreme or read.named or read.absent
+    if not new and (read.pointed.refused or "more" in read.acts):  # what was sought is sought on
+        near = tuple(row for row in state.near if row not in state.disliked)
+        read = replace(read, like=near, extreme=state.extreme)
+    desk.change(near=read.like, extreme=read.extreme)
     active = settle(before, read.heard, desk.shelf.kinds)
     if read.heard.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])

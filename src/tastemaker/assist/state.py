@@ -11,7 +11,7 @@ from tastemaker.converse.catalogue import Catalogue
 from tastemaker.converse.constraints import Clause, Constraint
 from tastemaker.converse.reading.vocabulary import Vocabulary, spoken
 
-_ROWS = ("shown", "seen", "liked", "disliked")
+_ROWS = ("shown", "seen", "liked", "disliked", "near")
 REMEMBERED = 20  # messages that count for the ranking
 
 
@@ -21,7 +21,8 @@ class State:
 
     shown: rows of the newest list, in order (handles "1", "2" ...). seen: every row shown here. focus: the
     row that "it" is. slates: request id of the newest list that each seen row was in.
-    liked, disliked: rows, oldest first. asked: what the newest question was about ("" for none).
+    liked, disliked: rows, oldest first. near: rows that the newest list is to be like. extreme: the
+    comparative whose end it seeks ("slower"). asked: what the newest question was about ("" for none).
     """
 
     conversation_id: str = field(default_factory=lambda: "c-" + secrets.token_hex(8))
@@ -35,6 +36,8 @@ class State:
     liked: tuple[int, ...] = ()
     disliked: tuple[int, ...] = ()
     asked: str = ""
+    near: tuple[int, ...] = ()
+    extreme: str = ""
 
     @property
     def barred(self) -> frozenset[int]:
@@ -60,7 +63,9 @@ def dump(state: State, ids: Sequence[str]) -> str:
     focus = None if state.focus is None else ids[state.focus]
     slates = {ids[row]: name for row, name in state.slates.items()}
     return json.dumps(
-        named | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
+        named
+        | {"messages": state.messages[-REMEMBERED:], "active": active, "focus": focus, "slates": slates}
+        | {"extreme": state.extreme}
     )
 
 
@@ -72,7 +77,7 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
         for kind, name, cmp, value in kept["active"]
         if name in catalogue.columns
     ]
-    rows = {name: tuple(row[item] for item in kept[name] if item in row) for name in _ROWS}
+    rows = {name: tuple(row[item] for item in kept.get(name, ()) if item in row) for name in _ROWS}
     if len(rows["shown"]) < len(kept["shown"]):  # "the second" would be another than the one that was seen
         rows["shown"], kept["focus"] = (), None
     return State(
@@ -86,6 +91,8 @@ def load(text: str, conversation_id: str, user_id: str | None, catalogue: Catalo
         seen=rows["seen"],
         liked=rows["liked"],
         disliked=rows["disliked"],
+        near=rows["near"],
+        extreme=kept.get("extreme", ""),
     )
 
 

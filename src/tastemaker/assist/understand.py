@@ -160,7 +160,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         acts = tuple(act for act in acts if act not in ("like",))
     factless = bool(_asking(text) and meant.any and not heard.changes and not likened and "more" not in acts)
     answered = bool(about or describe or check or superlative or factless)
-    missing = (*unknown, *absent(heard.left, shelf, told, terse=not acts))[:MOST]
+    left = _without_superlatives(heard.left, shelf) if superlative or extreme else heard.left
+    missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
     wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
         heard,
@@ -280,6 +281,15 @@ def _superlative(text: str) -> str:
         if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
             return table[word]
     return ""
+
+
+def _without_superlatives(left: str, shelf: Shelf) -> str:
+    """The words that are left without the superlatives that mean a scale here, which were read."""
+    comparatives = english()["comparatives"]
+    for word, comparative in english()["superlatives"].items():
+        if shelf.vocabulary.scale_for(comparatives.get(comparative, ("", []))[1]):
+            left = re.sub(rf"\b{re.escape(word)}\b", lambda hit: "\0" * len(hit[0]), left, flags=re.I)
+    return left
 
 
 def _without(message: str, named: tuple[Named, ...], shelf: Shelf) -> str:
