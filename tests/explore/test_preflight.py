@@ -211,6 +211,40 @@ def test_opened_rows_stay_opened(tmp_path: Path) -> None:
     assert study.certify("fresh", "book.sqlite", log="others.csv")[0] in (0, 1)
 
 
+def _told_otherwise() -> dict[str, Columns]:
+    """The same events with columns left out, added or spelled otherwise; each has its own way to be known."""
+    whole = log_columns() | {"x1": np.random.default_rng(3).normal(size=ROWS).tolist()}
+    ids = ("user_id", "request_id", "timestamp")
+    bare = {name: values for name, values in whole.items() if name not in ids}
+    return {
+        "one context": {name: values for name, values in whole.items() if name != "x1"},
+        "no ids": bare,
+        "other requests": whole | {name: [f"q{row}" for row in range(ROWS)] for name in ids[:2]},
+        "other context": whole | {"x0": [0.0] * ROWS, "x1": [1.0] * ROWS},
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "bare"),
+    [("one context", False), ("no ids", False), ("other requests", True), ("other context", False)],
+)
+def test_opened_rows_stay_opened_in_another_form(tmp_path: Path, form: str, bare: bool) -> None:
+    forms = _told_otherwise()
+    first = forms["no ids"] if bare else log_columns() | {"x1": forms["no ids"]["x1"]}
+    study = Study(tmp_path, first)
+    study.write("again.csv", forms[form])
+    fresh = {**log_columns(ROWS, 9), "timestamp": log_columns()["timestamp"]}
+    study.write("fresh.csv", fresh)
+    assert study.learn("run", "--context", "x0,x1")[0] == 0
+    assert study.certify("run", "book.sqlite", "--context", "x0,x1")[0] in (0, 1)
+    assert study.learn("again", "--key", 5, log="again.csv")[0] == 0
+    with pytest.raises(InputError, match="rows of S3 were opened before"):
+        study.certify("again", "another.sqlite", log="again.csv")
+    if form == "one context":
+        assert study.learn("fresh", log="fresh.csv")[0] == 0
+        assert study.certify("fresh", "book.sqlite", log="fresh.csv")[0] in (0, 1)
+
+
 def test_rows_that_only_look_alike_are_not_the_same_rows() -> None:
     def plain(key: int) -> Log:
         draws = np.random.default_rng(key)

@@ -5,6 +5,8 @@ opened.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,9 @@ import numpy.typing as npt
 from tastemaker.explore.table import Log
 
 Marks = npt.NDArray[np.uint64]
+Columns = Mapping[str, npt.NDArray[Any]]  # what `column_marks` gives
+WIDEST = 32  # context columns that are remembered, those of the most values
+CHANCE, LEAST = 3.0, 0.05  # times what chance explains, and the share of rows, that must be known again
 _MARKED = ("context", "action", "reward", "propensity", "position", "user", "request", "timestamp")
 
 
@@ -34,6 +39,14 @@ def _words(values: npt.NDArray[np.str_]) -> Marks:
     return marks
 
 
+def _bits(values: npt.NDArray[Any]) -> list[Marks]:
+    """A number for each cell, an array for each column."""
+    if values.dtype.kind == "U":
+        return [_words(values)]
+    table = np.asarray(values, dtype=np.float64).reshape(len(values), -1) + 0.0
+    return [np.ascontiguousarray(column).view(np.uint64) for column in table.T]
+
+
 def row_marks(log: Log) -> Marks:
     """(n,) a mark of all that is known of each row: who, when, what was shown, how likely, what it earned."""
     marks = np.zeros(len(log), dtype=np.uint64)
@@ -42,13 +55,7 @@ def row_marks(log: Log) -> Marks:
         value = getattr(log, name)
         if value is None:
             continue
-        if name == "action":
-            parts = [ids[value]]
-        elif value.dtype.kind == "U":
-            parts = [_words(value)]
-        else:
-            table = np.asarray(value, dtype=np.float64).reshape(len(log), -1) + 0.0
-            parts = [np.ascontiguousarray(column).view(np.uint64) for column in table.T]
+        parts = [ids[value]] if name == "action" else _bits(value)
         for part in parts:
             marks = _mixed(marks ^ _mixed(part ^ np.uint64(number + 1)))
     return marks
@@ -73,3 +80,55 @@ def spent_again(log: Log, opened: Marks) -> int:
     known = int(np.isin(marks, opened).sum())
     twins = len(marks) - len(np.unique(marks))
     return known if known > 2 * twins else 0
+
+
+def column_marks(log: Log) -> Columns:
+    """What to remember of opened rows besides, so that they are known with columns left out, added or named
+    otherwise: for the propensity, the request, the timestamp and each of the context columns (c, n) marks of
+    action, reward and that cell; and the first and last timestamp as `span`.
+    """
+    base = _mixed(_words(np.asarray(log.actions, dtype=str)))[log.action]
+    base = _mixed(base ^ _mixed(_bits(log.reward)[0]))
+    columns = dict[str, npt.NDArray[Any]]()
+    for number, name in enumerate(("propensity", "request", "timestamp", "context")):
+        value = getattr(log, name)
+        if value is not None and value.size:
+            marks = [_mixed(base ^ _mixed(cell ^ np.uint64(number + 101))) for cell in _bits(value)]
+            marks = sorted(marks, key=lambda column: -len(np.unique(column)))[:WIDEST]
+            columns[name] = np.stack(marks)
+    if log.timestamp is not None and len(log):
+        columns["span"] = np.array([log.timestamp.min(), log.timestamp.max()], dtype=np.int64)
+    return columns
+
+
+def told_again(log: Log, opened: Iterable[Columns]) -> int:
+    """How many rows of the log a gate opened before, by any one column (`column_marks` of each gate); 0
+    unless they are more than `LEAST` of the rows and `CHANCE` times what rows that merely look alike explain.
+
+    Rows before or after all those that a gate opened are other events. What it cannot see: another action,
+    reward or time written for the same event, and rows whose every remaining column takes few values.
+    """
+    marks, n = column_marks(log), len(log)
+    for gate in opened:
+        fresh = np.zeros(n, dtype=bool)
+        if "span" in gate and log.timestamp is not None:
+            fresh = (log.timestamp < gate["span"][0]) | (log.timestamp > gate["span"][1])
+        for name in (marks.keys() & gate.keys()) - {"span"}:
+            every = np.unique(gate[name])
+            for column in marks[name]:
+                there = np.isin(column, every) & ~fresh
+                if there.sum() <= LEAST * n:
+                    continue
+                for before in gate[name]:
+                    known = int((np.isin(column, before) & ~fresh).sum())
+                    if known > LEAST * n + CHANCE * _alike(column, before):
+                        return known
+    return 0
+
+
+def _alike(column: Marks, before: Marks) -> float:
+    """Pairs of a row here and a row there that chance makes equal, as often as two rows of one log are."""
+    counts = [np.unique(marks, return_counts=True)[1].astype(np.float64) for marks in (column, before)]
+    pairs = sum(float((count * (count - 1)).sum()) for count in counts)
+    n, m = len(column), len(before)
+    return n * m * pairs / max(n * (n - 1) + m * (m - 1), 1)

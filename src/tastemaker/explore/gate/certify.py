@@ -30,7 +30,7 @@ from tastemaker.explore.estimate.weights import (
 from tastemaker.explore.gate.certificate import Certificate, Comparison
 from tastemaker.explore.gate.features import Believed
 from tastemaker.explore.policy import Policy
-from tastemaker.explore.rows import Marks, spent_again
+from tastemaker.explore.rows import Columns, Marks, spent_again, told_again
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Log, Split
 from tastemaker.explore.units import PLURALS, Sums, Units, check_kind, too_few
@@ -100,10 +100,13 @@ class GateSettings:
 
 @dataclass(frozen=True, eq=False)
 class Spent:
-    """What was opened before: digests of splits and of their S3, and marks of rows (`rows.spent_marks`)."""
+    """What was opened before: digests of splits and of their S3, and marks of rows (`rows.spent_marks`),
+    and of their columns (`rows.column_marks`), gate by gate.
+    """
 
     digests: Collection[str] = ()
     marks: Marks | None = None
+    columns: Sequence[Columns] = ()
 
     def refuse(self, parts: Split) -> None:
         """Raises InputError when the last part was opened before, wholly or in part."""
@@ -112,6 +115,7 @@ class Spent:
             if digest in self.digests:
                 raise InputError(SPENT.format(f"the rows of S3 ({digest[:12]}) were"))
         again = 0 if self.marks is None else spent_again(rows, self.marks)
+        again = again or told_again(rows, self.columns)
         if again:
             raise InputError(SPENT.format(f"{again:,} of the {len(rows):,} rows of S3 were"))
 

@@ -72,7 +72,7 @@ def certify(
         gate,
         accept=source.accept,
         new=loaded.catalogue.new,
-        spent=Spent(book.spent, rows.read()),
+        spent=Spent(book.spent, rows.read(), rows.columns()),
         existing=loaded.existing,
         believed=believed,
         chains=run.chains,
