@@ -196,7 +196,7 @@ def until_shown(folder: Path, out: Path) -> str:
 
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     """Recall of new items by mechanism, one place kept of ten."""
-    own = [row for row in rows if row["places kept"] == 1 and "R@10, all" not in row]
+    own = [row for row in rows if row["places kept"] == 1]
     figure = Figure(figsize=(8, 0.5 * len(own) + 1.2))
     axes = figure.add_subplot()
     for place, row in enumerate(reversed(own)):
