@@ -5,7 +5,9 @@ and goes on only where it is accepted by name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 from tastemaker import explore
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
+from tastemaker.explore.preflight import preflight
 from tastemaker.explore.rows import row_marks, spent_again, spent_marks
 from tastemaker.explore.table import Log
 from tastemaker.store import write_table
@@ -311,6 +314,18 @@ def test_how_many_rows_a_lift_takes() -> None:
     assert "no number of rows" in run("power", "--lift", -0.5, "--click-rate", 0.1)[1]
 
 
+def test_one_check_is_accepted_by_its_name_alone() -> None:
+    log = Log(np.zeros((400, 0)), np.zeros(400, dtype=int), np.zeros(400), np.full(400, 0.2), ["a"])
+    own = replace(log, target=np.full(400, 0.9))
+    with pytest.raises(InputError, match="--accept nosuch: there is no such check"):
+        explore.estimate_policy(own, explore.OwnPolicy(), accept="nosuch")
+    played, policies = np.array([True]), [explore.OwnPolicy()]
+    one, listed = (
+        preflight(own, played, None, policies, accept=accept) for accept in ("weights", ["weights"])
+    )
+    assert one == listed and one.accepted == ("weights",)
+
+
 def test_ones_own_policy_is_certified_from_the_command_line(tmp_path: Path) -> None:
     # Action 0 is always rewarded, the others now and then; "mine" plays it half of the time, "worse" never.
     columns = log_columns(4_000)
@@ -327,10 +342,12 @@ def test_ones_own_policy_is_certified_from_the_command_line(tmp_path: Path) -> N
 
     code, result = certify("worse", "worse.sqlite")
     assert code == 1 and not result["passed"]
+    refused = result["certificates"][0]["policy_hash"]
     (tmp_path / ".tastemaker-spent.sqlite").unlink()
     code, result = certify("mine", "book.sqlite")
     (certificate,) = result["certificates"]
     assert code == 0 and certificate["passed"] and certificate["n"] > 2_900 and certificate["novelty"] < 0.1
+    assert re.fullmatch("[0-9a-f]{32}", certificate["policy_hash"]) and certificate["policy_hash"] != refused
     assert "made without these rows" in (tmp_path / "mine" / "certificate.md").read_text()
     with pytest.raises(InputError, match="opened before"):
         certify("worse", "another.sqlite", "--key", "1")

@@ -20,10 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import tiny_interactions, tiny_items
 
+from tastemaker.errors import BusyError, InputError
 from tastemaker.experiment.checks import srm_evidence
+from tastemaker.flows import watches
 from tastemaker.flows.ingest import ingest_files
 from tastemaker.flows.retention.live.deployed import SHARES
-from tastemaker.flows.watches import Watcher
+from tastemaker.flows.watches import Look, Watcher
 from tastemaker.server import ServerSettings, create_app
 from tastemaker.server.operator import LOAD, PARTS
 from tastemaker.serving.service import WorkspaceService, open_service
@@ -125,7 +127,7 @@ def test_a_running_server_rings_by_itself_and_goes_on_calling_until_it_is_heard(
 
 
 def test_an_even_split_is_quiet_and_a_webhook_that_is_none_stops_no_watch(folder: Path) -> None:
-    change(folder, experiment="t1", alarm_webhook="no address at all")
+    change(folder, experiment="t1", alarm_webhook="http://127.0.0.1:1/")
     expose(folder, {"control": 100, "treatment": 96})
     watcher = Watcher(lambda: Workspace.open(folder))
     assert [look.alarm for look in watcher.round()] == [False, False, False]
@@ -134,6 +136,36 @@ def test_an_even_split_is_quiet_and_a_webhook_that_is_none_stops_no_watch(folder
     assert [look.alarm for look in watcher.round()] == [False, False, True]
     first = watcher.looks[-1].at
     assert watcher.round()[-1].at == first  # since when it rings
+
+
+def test_an_alarm_rings_on_when_a_look_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(folder, experiment="t1")
+    expose(folder, {"control": 400})
+    watcher = Watcher(lambda: Workspace.open(folder))
+    rung = watcher.round()[-1]
+    assert rung.alarm and not rung.failed
+    with monkeypatch.context() as patched:
+
+        def busy(*_: object) -> Look:
+            raise BusyError("the database is busy; wait")
+
+        patched.setattr(watches, "look_at_ratio", busy)
+        for _ in range(2):
+            look = watcher.round()[-1]
+            assert look.alarm and look.at == rung.at and look.text.count("the database is busy; wait") == 1
+            assert look.text.startswith(rung.text)
+    assert watcher.round()[-1] == rung
+    change(folder, experiment="t2")
+    assert not watcher.round()[-1].alarm  # quiet itself
+
+
+def test_a_webhook_that_is_no_address_is_refused(folder: Path) -> None:
+    for text in ("notaurl", "http://", "ftp://host/x", "https://host:port/"):
+        change(folder, alarm_webhook=text)
+        with pytest.raises(InputError, match=r"'alarm_webhook' is .*must be an address"):
+            Workspace.open(folder)
+    change(folder, alarm_webhook="https://host.example:8443/path")
+    assert Workspace.open(folder).settings.alarm_webhook
 
 
 @settings(deadline=None, max_examples=50)

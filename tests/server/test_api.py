@@ -468,6 +468,11 @@ def test_other_hosts_and_other_sites_are_refused(client: TestClient) -> None:
     body = {"events": [like("e1")]}
     refusal(client.post("/events", json=body, headers={"sec-fetch-site": "cross-site"}), 403)
     assert client.post("/events", json=body, headers={"sec-fetch-site": "same-origin"}).status_code == 200
+    for origin in ("https://elsewhere.example", "null", "http://localhost:1"):
+        refusal(client.post("/events", json=body, headers={"origin": origin, "host": "localhost:8765"}), 403)
+    for origin, host in (("http://localhost:8765", "localhost:8765"), ("https://localhost", "localhost:443")):
+        headers = {"origin": origin, "host": host}
+        assert client.post("/events", json=body, headers=headers).status_code == 200
     # A form or a text/plain post, which browsers send across sites without asking, is not taken for JSON.
     refusal(client.post("/events", content=json.dumps(body), headers={"content-type": "text/plain"}), 422)
 

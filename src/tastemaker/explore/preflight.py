@@ -85,6 +85,7 @@ def preflight(
 
     Raises InputError on a name in `accept` that is no check's.
     """
+    accept = _names(accept)
     unknown = sorted(set(accept) - set(NAMES))
     if unknown:
         raise InputError(f"--accept {unknown[0]}: there is no such check; choose one of {', '.join(NAMES)}")
@@ -119,7 +120,12 @@ def gate_preflight(
     judged = preflight(parts.judged, played, new, policies, unit=unit, accept=accept)
     both = (checks.checks[0], judged.checks[0], *checks.checks[1:])
     failed = {check.name for check in both if not check.passed}
-    return Preflight(both, tuple(name for name in NAMES if name in failed & set(accept)))
+    return Preflight(both, tuple(name for name in NAMES if name in failed & set(_names(accept))))
+
+
+def _names(accept: Collection[str]) -> Collection[str]:
+    """A single name is one, not its letters."""
+    return (accept,) if isinstance(accept, str) and accept else accept
 
 
 def _weights(log: Log, units: Units, existing: Flags, new: Flags | None, policies: Sequence[Policy]) -> Check:

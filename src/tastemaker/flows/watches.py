@@ -34,7 +34,7 @@ log = logging.getLogger("tastemaker.watches")
 @dataclass(frozen=True)
 class Look:
     """What a watch saw: of which policy, proxy or test; whether it rings; in words; since when it rings; and
-    what was handed back because of it.
+    what was handed back because of it; failed: why it could not look since, while it rings.
     """
 
     watch: str
@@ -43,6 +43,7 @@ class Look:
     text: str
     at: datetime
     handed_back: str = ""
+    failed: str = ""
 
 
 def look_at_policy(workspace: Workspace, settings: AlarmSettings = AlarmSettings()) -> Look:
@@ -127,8 +128,12 @@ class Watcher:
 
     @property
     def looks(self) -> list[Look]:
-        """The last look of each watch."""
-        return list(self._looks.values())
+        """The last look of each watch, with why it could not look since, where it could not."""
+        said = "{}; it rings on, for the last look failed: {}"
+        return [
+            replace(look, text=said.format(look.text, look.failed)) if look.failed else look
+            for look in self._looks.values()
+        ]
 
     def round(self) -> list[Look]:
         """Look once at everything, and tell what is new."""
@@ -142,15 +147,22 @@ class Watcher:
             try:
                 seen = look()
             except TastemakerError as error:  # too few rows to say anything, a proxy whose files are gone
+                before = self._looks.get(watch)
+                if before is not None and before.alarm:
+                    self._looks[watch] = replace(before, failed=str(error))
+                    continue
                 seen = _quiet(watch, "", str(error))
             if seen is not None:
                 self._note(watch, seen)
+            elif watch in self._looks:
+                self._looks[watch] = replace(self._looks[watch], failed="")
         self._send(workspace)
         return self.looks
 
     def _note(self, watch: str, seen: Look) -> None:
         before = self._looks.get(watch)
         if before is not None and before.handed_back and not seen.subject:
+            self._looks[watch] = replace(before, failed="")
             return
         if seen.alarm and before is not None and before.alarm and before.subject == seen.subject:
             seen = replace(seen, at=before.at)

@@ -33,6 +33,7 @@ POLICY = (
     " 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PORT = re.compile(r":(80|443)$")  # what an origin leaves out
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -193,7 +194,7 @@ class Edge:
 
     A page elsewhere could point its own name at this machine and read what is served here (DNS rebinding);
     checking the Host header ends that. Writes that a browser marks as coming from another site are refused
-    likewise.
+    likewise, and where it marks nothing, those whose Origin is not the host they call.
     """
 
     def __init__(self, app: ASGIApp, settings: EdgeSettings) -> None:
@@ -223,9 +224,7 @@ class Edge:
                 "use the address that was printed at start, or name this one under `names` in"
                 " tastemaker.toml",
             )
-        elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        elsewhere = elsewhere and headers.get("origin") not in self.settings.origins
-        if elsewhere and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+        if self._elsewhere(headers) and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             return problem_response(
                 403, "a page of another site sent this", "call from this server's own page or a program"
             )
@@ -233,6 +232,18 @@ class Edge:
         if not length.isdecimal():
             return problem_response(400, "content-length is not a number", "send the body's length in bytes")
         return self._too_large() if int(length) > self.settings.body else None
+
+    def _elsewhere(self, headers: Headers) -> bool:
+        """Whether a page of another site sent this: as the browser says, or, where it says nothing (old ones,
+        and plain http between machines), as the page's origin tells against the host that was called.
+        """
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin in self.settings.origins:
+            return False
+        if site is not None or origin is None:
+            return site in ("cross-site", "same-site")
+        called, page = (_PORT.sub("", one.lower()) for one in (headers.get("host", ""), origin))
+        return page.rpartition("://")[2] != called
 
     def _ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host)

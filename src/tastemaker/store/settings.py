@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import tastemaker.plugins as plugins
 from tastemaker.errors import InputError
@@ -236,6 +237,16 @@ format = {FORMAT}  # version of the workspace's layout; not a setting
 """
 
 
+def _is_address(text: str) -> bool:
+    """Whether something can be posted there."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not set(text) & set(" \t\n")
+
+
 def _read(name: str, value: object, path: Path) -> Value:
     """`value` when it is legal for the setting `name`; else InputError saying what is."""
     default, about = FIELDS[name].default, FIELDS[name].metadata
@@ -248,6 +259,8 @@ def _read(name: str, value: object, path: Path) -> Value:
     choices = (*about["choices"], *(plugins.names(about["group"]) if about["group"] else ()))
     if choices and value not in choices:
         raise InputError(f"{path}: '{name}' is {value!r}; it must be one of {', '.join(choices)}")
+    if name == "alarm_webhook" and value and not _is_address(str(value)):
+        raise InputError(f"{path}: '{name}' is {value!r}; it must be an address, as in https://host/path")
     if isinstance(value, int | float) and not about["low"] <= value <= about["high"]:
         raise InputError(
             f"{path}: '{name}' is {value}; it must lie between {about['low']:g} and {about['high']:g}"

@@ -23,6 +23,7 @@ from tastemaker.explore.estimate.weights import (
     assumptions,
     bound,
     on_support,
+    policy_mark,
     prefix_weights,
     reference_weights,
     weights,
@@ -332,7 +333,7 @@ class _Judge:
         if isinstance(policy, OwnPolicy):  # known by the shown actions alone: what their weights add up to
             mass = min(1.0, float(weights(s3, policy).mean()))
         return Certificate(
-            policy_hash=policy.fingerprint(),
+            policy_hash=policy_mark(s3, policy),
             log_hash=s3.hash,
             split_hash=self.parts.digest,
             c=at.c,
