@@ -17,6 +17,7 @@ Marks = npt.NDArray[np.uint64]
 Columns = Mapping[str, npt.NDArray[Any]]  # what `column_marks` gives
 WIDEST = 32  # context columns that are remembered, those of the most values
 CHANCE, LEAST = 3.0, 0.05  # times what chance explains, and the share of rows, that must be known again
+DISTINCT = 20  # different marks from which two logs that hold the same, equally often, are one
 _MARKED = ("context", "action", "reward", "propensity", "position", "user", "request", "timestamp")
 
 
@@ -103,7 +104,8 @@ def column_marks(log: Log) -> Columns:
 
 def told_again(log: Log, opened: Iterable[Columns]) -> int:
     """How many rows of the log a gate opened before, by any one column (`column_marks` of each gate); 0
-    unless they are more than `LEAST` of the rows and `CHANCE` times what rows that merely look alike explain.
+    unless they are more than `LEAST` of the rows and `CHANCE` times what rows that merely look alike explain,
+    or all of them, mark for mark.
 
     Rows before or after all those that a gate opened are other events. What it cannot see: another action,
     reward or time written for the same event, and rows whose every remaining column takes few values.
@@ -120,10 +122,21 @@ def told_again(log: Log, opened: Iterable[Columns]) -> int:
                 if there.sum() <= LEAST * n:
                     continue
                 for before in gate[name]:
+                    if not fresh.any() and _equal(column, before):
+                        return n
                     known = int((np.isin(column, before) & ~fresh).sum())
                     if known > LEAST * n + CHANCE * _alike(column, before):
                         return known
     return 0
+
+
+def _equal(column: Marks, before: Marks) -> bool:
+    """Whether two logs hold the same marks equally often, and too many different ones for that to be
+    chance.
+    """
+    if len(column) != len(before) or len(np.unique(column)) < DISTINCT:
+        return False
+    return bool(np.array_equal(np.sort(column), np.sort(before)))
 
 
 def _alike(column: Marks, before: Marks) -> float:
