@@ -20,7 +20,7 @@ from tastemaker import explore
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
 from tastemaker.explore.preflight import preflight
-from tastemaker.explore.rows import row_marks, spent_again, spent_marks
+from tastemaker.explore.rows import column_marks, row_marks, spent_again, spent_marks, told_again
 from tastemaker.explore.table import Log
 from tastemaker.store import write_table
 
@@ -261,6 +261,19 @@ def test_rows_that_only_look_alike_are_not_the_same_rows() -> None:
     wide = Log(np.zeros((2, 0)), np.array([0, 1]), np.zeros(2), np.full(2, 0.5), ["a", "b"],
                user=np.array(["u", "longer"]))  # fmt: skip
     assert row_marks(wide)[0] == row_marks(wide.take(np.array([0])))[0]  # whatever else the array holds
+
+
+def test_a_log_whose_contexts_repeat_is_known_with_a_column_left_out() -> None:
+    contexts = np.random.default_rng(0).normal(size=(30, 2))
+
+    def drawn(key: int, columns: int) -> Log:
+        draws = np.random.default_rng(key)
+        seen = contexts[draws.integers(0, 30, 600)][:, :columns]
+        return Log(seen, draws.integers(0, 5, 600), draws.integers(0, 2, 600) * 1.0,
+                   np.full(600, 0.2), list("abcde"))  # fmt: skip
+
+    opened = [column_marks(drawn(1, 2))]
+    assert told_again(drawn(1, 1), opened) == 600 and told_again(drawn(2, 1), opened) == 0
 
 
 def test_terms_are_set_once(tmp_path: Path) -> None:
