@@ -11,8 +11,8 @@ from typing import TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
+import tastemaker.explore.estimates as estimates
 from tastemaker.errors import InputError
-from tastemaker.explore import estimates
 from tastemaker.explore.gate import Believed, Certificate, GateSettings, Spent
 from tastemaker.explore.gate import certify as open_gate
 from tastemaker.explore.gate.certify import unopened

@@ -11,8 +11,8 @@ from typing import Protocol, Unpack
 import numpy as np
 import numpy.typing as npt
 
+import tastemaker.explore.checked as checked
 from tastemaker.errors import InputError
-from tastemaker.explore import checked
 from tastemaker.explore.checked import SpentBefore
 from tastemaker.explore.gate import Certificate, GateSettings, certify, collect
 from tastemaker.explore.learn.objectives import NAMES, Name, regularised, value
