@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from tests.postgres import Cluster
 
 from tastemaker import schema
-from tastemaker.errors import ArtifactError, InputError
+from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.schema import ANONYMOUS
 from tastemaker.store.database import (
     MIGRATIONS,
@@ -479,3 +480,18 @@ def test_a_killed_writer_loses_no_acknowledged_event(where: Path | Address) -> N
     assert stored % 3 == 0
     assert 3 * acknowledged <= stored <= 3 * (acknowledged + 2)
     assert check_database(path) is None
+
+
+def test_threads_write_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer waits for the one before it in this process, and no longer than SQLite would."""
+    database = Database(tmp_path / "db.sqlite")
+    monkeypatch.setattr("tastemaker.store.database.sqlite.PATIENCE", 0.01)
+    with ThreadPoolExecutor(1) as pool, database.transaction():
+        late = pool.submit(database.add_events, [_event("late")])
+        with pytest.raises(BusyError, match="writing to it"):
+            late.result()
+    monkeypatch.setattr("tastemaker.store.database.sqlite.PATIENCE", 60.0)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: database.add_events([_event(f"e{n}")]), range(64)))
+    assert len(database.history("u")) == 64
+    database.close()

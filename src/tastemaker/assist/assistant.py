@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tastemaker.assist")
 FOREIGN = "this conversation is another person's; begin one of your own, without conversation_id"
+SWITCH = (
+    0.0005  # seconds after which a thread lets another go on: who holds the database waits for no ranking
+)
 REPLAYED = 20  # messages of a conversation that is read anew
 BEAM = 50  # candidates of the model that a person's past speaks for
 DEPTH = 15.0  # ranks after which their voice has faded to a third
@@ -230,6 +234,7 @@ class Assistant:
         self._library: tuple[Parts, Library] | None = None
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
         self._turns: dict[str, list[float]] = {}
+        sys.setswitchinterval(SWITCH)
 
     @classmethod
     def open(cls, workspace: str | Path, model: str | None = None, limits: Limits = Limits()) -> Assistant:
@@ -304,7 +309,8 @@ class Assistant:
                 yield Notice(f"{error}")
             finally:
                 held.state = desk.state
-            self.service.delivered([name for name in desk.offered if name not in partial])
+            if sent := [name for name in desk.offered if name not in partial]:
+                self.service.delivered(sent)
             kept_for = held.state.user_id
             if kept_for is not None and not stored and (message or remove or feedback):
                 ids = library.shelf.catalogue.item_ids

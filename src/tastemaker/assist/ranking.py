@@ -90,11 +90,12 @@ class Ranker:
         scores += self._said(evidence.messages)
         if evidence.liked:
             liked = shelf.vectors[list(evidence.liked)]
-            middle, makers = liked.mean(axis=0), shelf.makers[list(evidence.liked)].mean(axis=0)
+            (table, maker), middle = shelf.makers, liked.mean(axis=0)
+            makers = table[maker[list(evidence.liked)]].mean(axis=0)
             scores += weights.liked * standard(shelf.vectors @ _unit(middle))
             scores += weights.like_one * standard((shelf.vectors @ liked.T).max(axis=1))
             if makers.any():
-                scores += weights.like_maker * standard(shelf.makers @ _unit(makers))
+                scores += weights.like_maker * standard((table @ _unit(makers))[maker])
         if evidence.disliked:
             away = (shelf.vectors @ shelf.vectors[list(evidence.disliked)].T).max(axis=1)
             scores -= 0.5 * weights.liked * standard(away)
@@ -141,7 +142,8 @@ class Ranker:
 
     def _of_meaning(self, message: str) -> tuple[Floats, Floats]:
         query = np.nan_to_num(self.shelf.embed([message[:2000]])[0])
-        makers = self.shelf.makers @ query
+        table, maker = self.shelf.makers
+        makers = np.asarray((table @ query)[maker], np.float32)
         return standard(self.shelf.vectors @ query), standard(makers) if makers.any() else makers
 
     def _of_names(self, message: str) -> tuple[Named, ...]:

@@ -118,16 +118,14 @@ class Shelf:
         )
 
     @cached_property
-    def makers(self) -> Floats:
-        """(N, d) vectors of the creators' names; zeros where nobody is named."""
+    def makers(self) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """(M, d) vectors of the creators' names, the last of zeros, and (N,) which of them made each item."""
         names = sorted({creator for creator in self.catalogue.creators if creator})
-        if not names:
-            return np.zeros_like(self.vectors)
+        table = np.zeros((len(names) + 1, self.vectors.shape[1]), np.float32)
+        if names:
+            table[:-1] = np.nan_to_num(self.embed(names))
         rows = {name: row for row, name in enumerate(names)}
-        table = np.vstack(
-            [np.nan_to_num(self.embed(names)), np.zeros((1, self.vectors.shape[1]), np.float32)]
-        )
-        return np.asarray(table[[rows[c] if c else len(names) for c in self.catalogue.creators]], np.float32)
+        return table, np.array([rows.get(c or "", len(names)) for c in self.catalogue.creators], np.int64)
 
     @cached_property
     def priors(self) -> Floats:

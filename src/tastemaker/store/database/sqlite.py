@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import tastemaker.store.database.messages as messages
 from tastemaker.errors import ArtifactError, BusyError
 from tastemaker.store.database.migrations import MIGRATIONS, VERSION
 
+PATIENCE = 5.0  # seconds that a write waits for the one before it
 _whole = set[tuple[str, int]]()  # files that this process has looked through
 
 
@@ -62,6 +63,9 @@ class Sqlite:
         self._local = threading.local()
         self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
+        self._writing = (
+            threading.RLock()
+        )  # SQLite's own waiting is in steps of up to 100 ms and knows no order
         self._armed = False
         name = _identity(path)
         if name not in _whole and (wrong := integrity.log_damage(path)):
@@ -144,22 +148,33 @@ class Sqlite:
         """
         try:
             connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                if write:
-                    self._check_files()
-                yield connection
-                connection.execute("COMMIT")
-                if write:
-                    self._check_files()
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            with self._turn() if write else nullcontext():
+                connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+                try:
+                    if write:
+                        self._check_files()
+                    yield connection
+                    connection.execute("COMMIT")
+                    if write:
+                        self._check_files()
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
             raise messages.explained(error, self.path) from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This process's one writer at a time. Raises OperationalError after as long as SQLite would wait."""
+        if not self._writing.acquire(timeout=PATIENCE):
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     def _check_files(self) -> None:
         """Whether the files that SQLite opened are still those of their names; takes a few microseconds."""
@@ -173,13 +188,13 @@ class Sqlite:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self.path, timeout=5.0, isolation_level=None, check_same_thread=False
+                self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
                 "foreign_keys = ON",
-                "busy_timeout = 5000",
+                f"busy_timeout = {1000 * PATIENCE:.0f}",
                 "secure_delete = ON",
             ):
                 connection.execute(f"PRAGMA {pragma}")
