@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
 from tastemaker.errors import InputError
+from tastemaker.store.workspace import Workspace
 
 N = 12
 EVENTS = [(f"u{n % 6}", n * 5 % N, 1_500_000_000 + 997 * n, n % 5 + 1) for n in range(48)]
@@ -213,7 +214,8 @@ def test_zeros_for_not_rated_are_no_refusals(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["u.data", "ratings.dat", "ratings"])
 def test_a_file_of_any_name_without_a_header_is_read_by_numbers(tmp_path: Path, name: str) -> None:
     text = lines("", "{user}\ti{item}\t{rating}\t{time}")
-    assert "--column user_id=1" in refusal(ingest(tmp_path, text, name=name))
+    odd = lines("", "{odd}\ti{item}\t{rating}\t{time}")  # two people: it could be anything
+    assert "--column user_id=1" in refusal(ingest(tmp_path, odd, name=name))
     options = [("user_id", 1), ("item_id", 2), ("value", 3), ("timestamp", 4)]
     told = [text for part, place in options for text in ("--column", f"{part}={place}")]
     report = understood(tmp_path, text, *told, name=name)
@@ -255,3 +257,124 @@ def test_bytes_that_are_no_table_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         command = ["ingest", "-w", str(tmp_path / "w"), "--items", str(tmp_path / name)]
         assert "format is not read" in refusal(CliRunner().invoke(app, command))
+
+
+def catalogue(content: str, tmp_path: Path) -> dict[str, Any]:
+    """What ingest made of a table of items by that content, and its rows."""
+    result = ingest(tmp_path, lines("user_id,item_id\n", "{user},i{item}"), items=content)
+    assert result.exit_code == 0, result.output
+    report: dict[str, Any] = json.loads(result.stdout)["items"]
+    return report | {"rows of it": Workspace.open(tmp_path / "w").table("items").to_pylist()}
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "kinds"),
+    [
+        ("{user}::i{item}::{rating}::{time}", {"value": "3", "timestamp": "4"}, "rating"),
+        ("{user},i{item},{rating}.0,{time}", {"value": "3", "timestamp": "4"}, "rating"),
+        ("{user}\t2017-07-14T02:40:{n:02d}Z\t30.2\ti{item}", {"item_id": "4", "timestamp": "2"}, None),
+        ("{user},i{item},77,buy,{time}", {"kind": "4", "timestamp": "5"}, "purchase"),
+        (
+            "{time}123;{user};fav;i{item}",
+            {"item_id": "4", "kind": "3", "user_id": "2", "timestamp": "1"},
+            "like",
+        ),
+    ],
+)
+def test_events_without_a_header_are_read_by_what_the_cells_hold(
+    tmp_path: Path, row: str, columns: dict[str, str], kinds: str | None
+) -> None:
+    report = understood(tmp_path, lines("", row))
+    expected = {"user_id": "1", "item_id": "2"} | columns
+    assert report["columns"] == expected
+    assert any("the first line names no column" in note for note in report["notes"])
+    assert report["understood"]["kinds"]["wanted"][0]["kind"] == kinds
+
+
+def test_people_come_first_where_both_ids_are_numbers(tmp_path: Path) -> None:
+    items = "".join(f"{n}|Title {n} (1995)|01-Jan-1995||http://x/{n}|0|0|1\n" for n in range(1, 41))
+    events = "".join(f"{n % 38 + 1}\t{n * 7 % 40 + 1}\t{n % 5 + 1}\t{881250949 + n}\n" for n in range(200))
+    result = json.loads(ingest(tmp_path, events, items=items).stdout)
+    assert result["items"]["columns"] == {"item_id": "1", "title": "2", "created_at": "3"}
+    assert result["interactions"]["columns"] == {
+        "user_id": "1",
+        "item_id": "2",
+        "value": "3",
+        "timestamp": "4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "columns", "rows"),
+    [
+        (
+            "",
+            "i{n}::Film {n} (1999)::{g}|Comedy",
+            {"title": "2", "attributes": "3"},
+            {"title": "Film 3 (1999)"},
+        ),
+        (
+            "",
+            (
+                "i{n}\tnews\t{g}\tHow {n} was won\tIt is a long story that we tell here of"
+                " {n}.\thttps://u/{n}\t[]\t[]"
+            ),
+            {"attributes": "2", "title": "4", "text": "5"},
+            {"title": "How 3 was won"},
+        ),
+        (
+            "article_id,prod_name,product_type_name,detail_desc",
+            "i{n},Top {n},{g},With straps {n}.",
+            {"title": "prod_name", "attributes": "product_type_name", "text": "detail_desc"},
+            {"attributes": ["Drama"]},
+        ),
+        (
+            '"item";"Book-Title";"Publisher";"Book-Author"',
+            r'"i{n}";"Das \"{n}\"";"Verlag";"Anna {n}"',
+            {"title": "Book-Title", "creator": "Book-Author"},
+            {"title": 'Das "3"', "creator": "Anna 3"},
+        ),
+    ],
+)
+def test_items_of_other_shapes_are_read(
+    tmp_path: Path, head: str, row: str, columns: dict[str, str], rows: dict[str, Any]
+) -> None:
+    genres = ("Drama", "War", "Drama")
+    text = (head + "\n") * bool(head) + "".join(row.format(n=n, g=genres[n % 3]) + "\n" for n in range(N))
+    report = catalogue(text, tmp_path)
+    assert columns.items() <= report["columns"].items()
+    third = next(item for item in report["rows of it"] if item["item_id"] == "i3")
+    assert rows.items() <= third.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("t_dat", "2017-11-{day:02d}"),
+        ("date_added", "{name} Nov {day:02d} 11:37:35 -0800 2017"),
+        ("time", "11/{day:02d}/2017 9:05:58 PM"),
+        ("watchedDate", "{day}-Nov-2017"),
+        ("review date", "Nov {day}, 2017"),
+    ],
+)
+def test_times_of_other_names_and_forms_are_read(tmp_path: Path, name: str, cell: str) -> None:
+    week = ("Wed", "Thu", "Fri", "Sat", "Sun", "Mon", "Tue")  # the first of November 2017 was a Wednesday
+    rows = (
+        f"{user},i{item}," + cell.format(day=n % 28 + 1, name=week[n % 28 % 7]) + "\n"
+        for n, (user, item, _, _) in enumerate(EVENTS)
+    )
+    comma = '"' if ", " in cell else ""
+    text = f"user_id,item_id,{name}\n" + "".join(rows)
+    text = text.replace("Nov ", f"{comma}Nov ").replace(" 2017\n", f" 2017{comma}\n") if comma else text
+    report = understood(tmp_path, text)
+    assert report["columns"]["timestamp"] == name
+    assert report["understood"]["times"]["first"][:7] == "2017-11"
+    off = ingest(tmp_path, text, "--column", "timestamp=")
+    assert "timestamp" not in json.loads(off.stdout)["interactions"]["columns"]
+
+
+@pytest.mark.parametrize("head", ["customer,film,when", "who,100,200", "user_id,100,200"])
+def test_a_header_stays_one(tmp_path: Path, head: str) -> None:
+    result = ingest(tmp_path, lines(head + "\n", "{user},i{item},{time}"))
+    told = str(result.exception or result.output)
+    assert "names no column" not in told

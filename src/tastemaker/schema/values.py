@@ -55,9 +55,29 @@ NULL_WORDS = frozenset(
 # Those of them that may be meant as they stand: Namibia, and "none" of several kinds.
 WORDS = frozenset(["NA", "none", "None", "NONE"])
 # Date formats tried in turn on text, after "2020-01-02 03:04:05Z" has become "2020-01-02T03:04:05+00:00".
-_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d", "%Y/%m/%dT%H:%M:%S")
+_FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y/%m/%dT%H:%M:%S",
+    "%Y-%m-%dT%I:%M:%S %p",
+    "%Y-%m-%dT%I:%M %p",
+)
 _YEAR_LAST = r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(\D.*)?$"
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
+_WORDED = (  # of Unix, of mail, and of people who write the month's name
+    "%a %b %d %H:%M:%S %z %Y",
+    "%a %b %d %H:%M:%S %Y",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%d-%b-%Y",
+    "%d-%b-%Y %H:%M:%S",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%m %d, %Y",
+)
 
 
 def as_text(column: pa.ChunkedArray, name: str) -> pl.Series:
@@ -153,9 +173,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
     Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), 31.12.2023 and 12/31/2023 (see
-    `day_order`), and numbers since 1970, whose size tells their unit: below 1e11 seconds, below 1e14
-    milliseconds, below 1e17 microseconds, else nanoseconds. With `years`, whole numbers from 1000 to 2999 are
-    years.
+    `day_order`), 31-Dec-2023 and the like, and numbers since 1970, whose size tells their unit: below 1e11
+    seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With `years`, whole numbers
+    from 1000 to 2999 are years.
     """
     series = series_of(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -303,9 +323,20 @@ def _year_last(text: pl.Series) -> pl.Series:
     return iso.str.replace(r"-(\d)(-|\D|$)", "-0${1}${2}").str.replace(r"-(\d)(\D|$)", "-0${1}${2}")
 
 
-def _iso(text: pl.Series) -> pl.Series:
+def _worded(text: pl.Series) -> pl.Series:
+    """Dates with the month's name, or as `_WORDED` has them."""
+    text = text.str.replace_all(r"\s+", " ").str.replace(r" (UTC|GMT|Z)\b", " +0000")
+    made = pl.Series([None] * len(text), dtype=pl.Datetime("us", "UTC"))
+    for pattern in _WORDED if text.str.contains(r"[A-Za-z]{3}|^\d\d? \d\d?, \d{4}$").any() else ():
+        zone = "UTC" if "%z" in pattern else None
+        tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
+        made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
+    return made
+
+
+def _iso(written: pl.Series) -> pl.Series:
     text = (
-        text.str.replace(r"^(\S+) +", "${1}T")
+        written.str.replace(r"^([\d./-]+) +(\d)", "${1}T${2}")
         .str.replace(r"[zZ]$", "+00:00")
         .str.replace(r" (UTC|GMT)$", "+00:00")
     )
@@ -317,4 +348,6 @@ def _iso(text: pl.Series) -> pl.Series:
     other = (made.is_null() & text.is_not_null()).arg_true()
     if len(other) and day_order(text[other]):
         made = made.scatter(other, _iso(_year_last(text[other])))
+    elif len(other):
+        made = made.scatter(other, _worded(written[other]))
     return made.set(~made.dt.year().is_between(1, 9999).fill_null(True), None)

@@ -177,10 +177,15 @@ def _closing(
             longer = b"\n".join([longer, *lines[end + 1 : quoted[following] + 1]])
             end = quoted[following]
             continue
-        if longer[place + 1 : place + 2] == b'"':
-            place += 2
-            continue
         after = _blanks(longer, place + 1)
+        if longer[place + 1 : place + 2] == b'"':
+            last = _blanks(
+                longer, place + 2
+            )  # \"" at the end of a cell: a quote of the text, and the closing
+            escape = longer[place - 1 : place] == b"\\" and longer[last : last + 1] in (b"", delimiter)
+            escaped |= escape
+            place += 1 if escape else 2
+            continue
         if escaped and longer[place - 1 : place] == b"\\":
             place += 1
             continue

@@ -133,10 +133,12 @@ def _name_blanks(column: pa.ChunkedArray, name: str, path: Path) -> None:
             _log.warning("%s: column '%s': %s; they are read without", path, name, text)
 
 
-def read_source(path: Path, encoding: str | None = None, numbers: Collection[str] = ()) -> Source:
+def read_source(
+    path: Path, encoding: str | None = None, numbers: Collection[str] = (), legal: Collection[str] = ()
+) -> Source:
     """As `read_any`, but rows that cannot be read are listed in `unreadable`, and cells that
-    are not UTF-8 in `damaged`. encoding: of a text file, instead of a guess. numbers: columns by their place,
-    of a text file whose first line is data.
+    are not UTF-8 in `damaged`. encoding: of a text file, instead of a guess. numbers, legal: see
+    `store.text.read_csv`.
 
     Raises
     ------
@@ -157,7 +159,7 @@ def read_source(path: Path, encoding: str | None = None, numbers: Collection[str
         return _joined([_read_file(file) for file in paths])
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path")
-    return _read_file(path, encoding, numbers)
+    return _read_file(path, encoding, numbers, legal)
 
 
 def as_source(table: pa.Table, name: str) -> Source:
@@ -194,7 +196,9 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     return table if schema is None else schemas.check(table, schema, str(path))
 
 
-def _read_file(path: Path, encoding: str | None = None, numbers: Collection[str] = ()) -> Source:
+def _read_file(
+    path: Path, encoding: str | None = None, numbers: Collection[str] = (), legal: Collection[str] = ()
+) -> Source:
     name = path.name.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
     try:
@@ -207,7 +211,10 @@ def _read_file(path: Path, encoding: str | None = None, numbers: Collection[str]
                 f"{path}: this format is not read; export the table as Parquet, CSV or JSON lines"
                 f" ({', '.join(_CSV + _JSON + _PARQUET)})"
             )
-        found = text.read_json(path, encoding) if kind == "json" else text.read_csv(path, encoding, numbers)
+        if kind == "json":
+            found = text.read_json(path, encoding)
+        else:
+            found = text.read_csv(path, encoding, numbers, legal)
     except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeError) as error:
         raise InputError(f"{path}: cannot be read ({_line(error)}); export the table again") from None
     refused = [Refusal(str(path), *row) for row in found.refused]

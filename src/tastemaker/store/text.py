@@ -41,6 +41,7 @@ _SAMPLE = 256 << 10
 _DELIMITERS = ",\t;|"
 _DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
 _NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
+_FEW = 8  # columns of a table that is no matrix
 _TYPED = re.compile(r"^(.*):(token|token_seq|float|float_seq)$")
 
 
@@ -57,9 +58,13 @@ class Text:
     notes: list[str] = field(default_factory=list)
 
 
-def read_csv(path: Path, encoding: str | None = None, numbers: Collection[str] = ()) -> Text:
+def read_csv(
+    path: Path, encoding: str | None = None, numbers: Collection[str] = (), legal: Collection[str] = ()
+) -> Text:
     """A table with a header line and one delimiter; every cell text, an empty one null. numbers: names of
-    columns by their place ("1" is the first), of a table whose first line is data.
+    columns by their place ("1" is the first), of a table whose first line is data. legal: names (small
+    letters and digits alone) of which a header bears one; a first line without any that looks like the lines
+    after it is data, and "header" in `about` is False.
 
     Raises InputError when it is beyond the budgets, has no header, or names a column twice.
     """
@@ -73,6 +78,10 @@ def read_csv(path: Path, encoding: str | None = None, numbers: Collection[str] =
     if numbers and names != [str(place) for place in range(len(names))]:  # what pandas heads columns with
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         notes.append("the first line was read as data, as columns were given by number")
+    elif legal and _is_data(names, data[start : start + _SAMPLE], delimiter, legal):
+        names, start = [str(place) for place in range(1, len(names) + 1)], 0
+        about["header"] = False
+        notes.append("the first line names no column: it was read as data, and columns are called 1, 2, ...")
     about |= {"format": "csv", "delimiter": "::" if double else delimiter}
     kinds: dict[str, str] = {}
     typed = [_TYPED.match(name) for name in names]
@@ -287,6 +296,36 @@ def headless(names: list[str]) -> str:
     return "; if its first line is data, say which column is which by number, as in --column user_id=1"
 
 
+def _is_data(names: list[str], body: bytes, delimiter: str, legal: Collection[str]) -> bool:
+    """Whether a first line is a row like those after it: it bears no name that is known; it has the same cell
+    twice, or one with digits (`A17`) of the shape that nearly all the cells below it have; and numbers stand
+    where the rows below have numbers.
+    """
+    if {re.sub(r"[\W_]", "", name.lower()) for name in names} & set(legal):
+        return False
+    lines = body.decode(errors="replace").splitlines()[:100]
+    rows = [row for row in csv.reader(lines, delimiter=delimiter) if len(row) == len(names)]
+    if not rows:
+        return False
+    shapes = [_shape(name) for name in names]
+    columns = list(zip(*rows, strict=True))
+    alike = [
+        sum(_shape(cell) == shape for cell in cells) > 0.8 * len(rows)
+        for shape, cells in zip(shapes, columns, strict=True)
+    ]
+    twice = len(set(names)) < len(names)
+    if not twice and (
+        len(names) >= _FEW or not any("0" in shape for shape, same in zip(shapes, alike, strict=True) if same)
+    ):
+        return False
+    return all(same for shape, same in zip(shapes, alike, strict=True) if shape == "0")
+
+
+def _shape(cell: str) -> str:
+    """A cell with runs of digits as 0 and runs of letters as a: u17 and x3 are both a0."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"[-+]?\d+(\.\d+)?", "0", cell.strip()))
+
+
 def _without_preamble(data: bytes) -> tuple[bytes, int]:
     """The text without what stands before its header, and how many lines that was: the `sep=;` of
     spreadsheets, and comments behind #: lines with another number of cells than the first line without #,
@@ -308,9 +347,14 @@ def _without_preamble(data: bytes) -> tuple[bytes, int]:
 
 
 def _double_colons(data: bytes) -> tuple[bytes, bool]:
-    """The text with one character for each `::`, where that is what parts its header; and whether it is."""
-    line = data[: _LONGEST_HEADER + 1].split(b"\n", 1)[0].decode(errors="replace")
-    if "::" not in line or _DOUBLE in data or any(one in line for one in _DELIMITERS):
+    """The text with one character for each `::`, where that is what parts its header, or all of its first
+    lines into as many cells; and whether it is.
+    """
+    lines = data[: _LONGEST_HEADER + 1].splitlines()[:100]
+    if not lines or b"::" not in lines[0] or _DOUBLE in data:
+        return data, False
+    alike = len(lines) > 2 and len({line.count(b"::") for line in lines if line}) == 1
+    if not alike and any(one.encode() in lines[0] for one in _DELIMITERS):
         return data, False
     return data.replace(b"::", _DOUBLE), True
 

@@ -46,9 +46,18 @@ ITEM_NAMES: Mapping[str, tuple[str, ...]] = {
         "authors",
         "brand",
         "director",
+        "directors",
+        "writer",
+        "performer",
+        "singer",
+        "band",
+        "developer",
+        "developers",
+        "manufacturer",
         "channel",
         "composer",
         "publisher",
+        "store",
     ),
     "audio": ("audio_path",),
     "image": ("image_path", "cover", "cover_path"),
@@ -79,6 +88,7 @@ _TIMES = (
 )
 RATINGS = ("rating", "stars", "score", "overall", "star_rating", "user_rating", "review_score", "ratings")
 _RATED = ("rating", "ratings")  # how the names of such columns end (Book-Rating)
+_ENDS = {"value": _RATED, "creator": ("author", "artist", "brand")}  # Book-Author, before the publisher
 SHARES = (
     "watch_ratio",
     "play_ratio",
@@ -144,8 +154,9 @@ def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> 
     result: dict[str, list[str]] = {}
     for ours, aliases in legal.items():
         names = [squeezed(alias) for alias in (ours, *aliases)]
-        if ours == "value":
-            names += [name for name in theirs if name.endswith(_RATED)]
+        if ours in _ENDS:
+            ending = [name for name in theirs if name.endswith(_ENDS[ours])]
+            names = names + ending if ours == "value" else names[:1] + ending + names[1:]
         fit = [theirs[name] for name in names if name in theirs and own.get(name, ours) == ours]
         if fit:
             result[ours] = list(dict.fromkeys(fit))

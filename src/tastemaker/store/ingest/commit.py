@@ -13,10 +13,13 @@ from typing import Any
 import polars as pl
 
 import tastemaker.schema as schema
+import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.store.artifacts import fingerprint
 from tastemaker.store.files import sha256_file, write_bytes, write_json
 from tastemaker.store.folders import read_file, read_manifest, sealed, verify_folder, write_folder
+from tastemaker.store.ingest.columns import INTERACTION_NAMES, ITEM_NAMES, candidates, squeezed
+from tastemaker.store.ingest.guesses import PEOPLE, ids_of
 from tastemaker.store.ingest.report import described
 from tastemaker.store.ingest.rows import IngestSettings
 from tastemaker.store.ingest.rules import best_id_columns, ingest_interactions, ingest_items
@@ -25,7 +28,15 @@ from tastemaker.store.tables import Source, as_source, read_source, write_table
 from tastemaker.store.tombstones import Tombstones
 from tastemaker.store.workspace import Workspace
 
-VERSION = 3  # of the rules for rows; a new one makes a re-ingest of the same files count as new
+VERSION = 4  # of the rules for rows; a new one makes a re-ingest of the same files count as new
+
+_LEGAL = {  # names of which a header bears one
+    "items": [squeezed(name) for part, names in ITEM_NAMES.items() for name in (part, *names)],
+    "interactions": (
+        [squeezed(name) for part, names in INTERACTION_NAMES.items() for name in (part, *names)]
+        + [word + end for word in PEOPLE for end in ("", "id")]
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -137,11 +148,16 @@ def _tables(
         return folder, True
     own = {name for name, path in paths.items() if _own(workspace, path)}
     sources = {
-        name: read_source(path, *((None,) if name in own else (settings.encoding, settings.numbers(name))))
+        name: (
+            read_source(path)
+            if name in own
+            else read_source(path, settings.encoding, settings.numbers(name), _LEGAL[name])
+        )
         for name, path in paths.items()
         if path is not None
     }
     _check_columns(sources, own, settings)
+    settings = _without_header(sources, settings)
     try:
         _write_tables(folder, sources, own, inputs, settings, forgotten)
     except ArtifactError:
@@ -149,6 +165,27 @@ def _tables(
             raise
         verify_folder(folder)
     return folder, False
+
+
+def _without_header(sources: Mapping[str, Source], settings: IngestSettings) -> IngestSettings:
+    """The settings with columns for the parts of files that were found to have no header."""
+    columns = dict(settings.columns)
+    for name, source in sources.items():
+        if source.about.get("header", True):
+            continue
+        if name == "items":
+            parts = layout.items_by_content(source)
+        else:
+            column = columns.get("items.item_id", columns.get("item_id"))
+            items = (
+                column or candidates(sources["items"].table.column_names, ITEM_NAMES).get("item_id", [""])[0]
+            )
+            known = ids_of(sources["items"], items) if items in sources["items"].table.column_names else None
+            parts = {} if known is None else layout.events_by_content(source, known.drop_nulls())
+        for part, column in parts.items():
+            if settings.column(name, part) is None:
+                columns[f"{name}.{part}"] = column
+    return replace(settings, columns=columns)
 
 
 def _write_tables(

@@ -17,7 +17,7 @@ from tastemaker.store.text import headless
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix
 _ID_ENDS = ("id", "isbn", "sku", "code", "key", "uri", "url")
-_PEOPLE = [
+PEOPLE = [
     "user",
     "reviewer",
     "customer",
@@ -106,7 +106,7 @@ def likely_people(source: Source) -> str | None:
         ids = ids_of(source, name, _HEAD)
         several = ids.n_unique() > max(2, len(ids) / 50)
         if several and any(
-            said == word or said.endswith((word, word + "id", word + "name")) for word in _PEOPLE
+            said == word or said.endswith((word, word + "id", word + "name")) for word in PEOPLE
         ):
             fit.append(name)
     return min(fit, key=lambda name: not squeezed(name).endswith("id"), default=None)
@@ -128,7 +128,7 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
     for column in source.table.column_names:
         ids = matched(ids_of(source, column, _HEAD), known)
         ids = ids.set(~ids.is_in(known.implode()), None)
-        people = any(squeezed(column).startswith(word) for word in (*_PEOPLE, "uid"))
+        people = any(squeezed(column).startswith(word) for word in (*PEOPLE, "uid"))
         if len(ids) and len(ids) - ids.null_count() >= len(ids) / 2 and not people:
             shares[column] = 1 - ids.null_count() / len(ids)
             distinct[column] = ids.drop_nulls().n_unique()
@@ -141,7 +141,8 @@ def likely_items(source: Source, known: pl.Series | None) -> tuple[str, float] |
 def shape(source: Source, known: pl.Series | None) -> str:
     """What to say of a table without a column that is needed, by how it is laid out."""
     names = source.table.column_names
-    if len(names) < _FEW and headless(names):
+    numbered = names == [str(place) for place in range(1, len(names) + 1)]
+    if len(names) < _FEW and headless(names) and not numbered:
         return headless(names)
     if known is not None:
         items = sum(pl.Series(names, dtype=pl.String).is_in(known.implode()))

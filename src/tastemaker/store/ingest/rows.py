@@ -16,6 +16,7 @@ import pyarrow as pa
 
 import tastemaker.store.ingest.columns as cols
 import tastemaker.store.ingest.guesses as guesses
+import tastemaker.store.ingest.layout as layout
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules, kind_of, values
 from tastemaker.store.ingest.words import as_prose, as_words
@@ -153,6 +154,7 @@ class Rows:
             free = [column for column in fit if column not in self.names.values()]
             if free:
                 self.names[part] = free[0]
+        self._add_optional(names)
         self.flags: pl.Series | None = None  # the kinds of rows that columns of yes and no tell
         self.not_given = pl.Series([False] * self.n, dtype=pl.Boolean)  # values that stand for no rating
         self.code = np.zeros(self.n, dtype=np.int64)
@@ -184,6 +186,24 @@ class Rows:
                 "each of its cells stands once" if known is None else f"{items[1]:.0%} of it are ids of items"
             )
             self.notes.append(f"no column is called {part} or the like: '{items[0]}' was taken, as {why}")
+
+    def _add_optional(self, names: Mapping[str, tuple[str, ...]]) -> None:
+        """Take columns of other names for optional parts that no column bears the name of."""
+        missing = [
+            part
+            for part in names
+            if part not in self.names and self.settings.column(self.table, part) is None
+        ]
+        if "position" in self.names:
+            missing = [part for part in missing if part != "timestamp"]
+        found = layout.optional_parts(self.source, self.table, self.names.values(), missing)
+        for part, column in found.items():
+            self.names[part] = column
+            self.candidates[part] = [column]
+            self.notes.append(
+                f"no column is called {part} or the like: '{column}' was taken, by its name and what it holds"
+                f" (--column {part}= for none)"
+            )
 
     def _prefer_filled(self) -> None:
         """Of several columns that could play a part, those that hold nothing come last; an order of events

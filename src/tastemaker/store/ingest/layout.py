@@ -1,0 +1,224 @@
+"""Which column plays which part where names do not say it: of tables without a header by what the cells hold,
+and of optional parts by how a name begins or ends. Every choice ends as a note of the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+import tastemaker.store.ingest.guesses as guesses
+from tastemaker.errors import InputError
+from tastemaker.schema import kind_named, values
+from tastemaker.store.ingest.columns import squeezed
+from tastemaker.store.tables import Source
+
+_HEAD = 10_000  # rows that a guess is made from
+_LEVELS = 21  # different values at most that ratings have
+_PROSE = 40  # characters that a text has and a title has not
+_SHORT = 30  # characters that a word of an attribute has at most
+_NOT_PARTS = ("id", "ids", "url", "uri", "path", "hash", "count", "lang", "language")
+_TIMES = ("date", "time", "timestamp", "datetime", "dat", "dt", "ts", "at", "day")
+_TITLES = ("title", "name")
+_TEXTS = (
+    "description",
+    "desc",
+    "abstract",
+    "overview",
+    "synopsis",
+    "summary",
+    "plot",
+    "text",
+    "body",
+    "content",
+)
+_GROUPS = ("genre", "genres", "category", "categories", "tag", "tags", "type", "class", "group", "department")
+
+
+def items_by_content(source: Source) -> dict[str, str]:
+    """Part -> column of a table of items without a header: the first column whose cells stand once are the
+    ids, the first other words the title, long ones the text, words that come back or are lists the
+    attributes; a column of dates says since when.
+    """
+    cells = {column: guesses.ids_of(source, column, _HEAD) for column in source.table.column_names}
+    parts: dict[str, str] = {}
+    for column, text in cells.items():
+        filled = text.drop_nulls()
+        if filled.is_empty() or _urls(filled):
+            continue
+        if "item_id" not in parts and text.null_count() == 0 and _once(text):
+            parts["item_id"] = column
+        elif _moments(source, column) is not None:
+            parts.setdefault("created_at", column)
+        elif not _numbers(filled):
+            parts.setdefault(_part_of(filled, "title" in parts), column)
+    return parts if "item_id" in parts else {}
+
+
+def _part_of(filled: pl.Series, titled: bool) -> str:
+    """What words are: attributes, a title, or, once there is one, a text."""
+    lists = guesses.share(filled.str.contains(r"\|")) > 0.2
+    if lists or (filled.n_unique() <= max(2, len(filled) / 5) and _length(filled) <= _SHORT):
+        return "attributes"
+    return "text" if titled and _length(filled) > _PROSE else "title"
+
+
+def events_by_content(source: Source, known: pl.Series) -> dict[str, str]:
+    """Part -> column of a table of events without a header. Items are the column with most of the ids in
+    `known`; people the first other column whose cells come back. Empty where one of the two is not found.
+    """
+    columns = source.table.column_names
+    times = {column: moments for column in columns if (moments := _moments(source, column)) is not None}
+    free = [column for column in columns if column not in times]
+    item = _items(source, free, known)
+    if item is None:
+        return {}
+    cells = {column: guesses.ids_of(source, column, _HEAD) for column in free if column != item}
+    kinds = [column for column, text in cells.items() if _kinds(text.drop_nulls())]
+    people = [
+        column
+        for column, text in cells.items()
+        if column not in kinds
+        and not text.null_count()
+        and 2 < text.n_unique() < len(text)
+        and not _ratings(text)
+    ]
+    if not people:
+        return {}
+    parts = {"user_id": people[0], "item_id": item}
+    rated = [column for column, text in cells.items() if _ratings(text)]
+    for part, fit in (
+        ("timestamp", sorted(times, key=lambda column: -times[column].n_unique())),
+        ("kind", kinds),
+        ("value", rated),
+    ):
+        if fit:
+            parts[part] = fit[0]
+    return parts
+
+
+def _items(source: Source, columns: list[str], known: pl.Series) -> str | None:
+    """The column of item ids; where ids of people and items are numbers alike, people come first, as they do
+    in the files that everybody knows.
+    """
+    shares = {}
+    for column in columns:
+        ids = guesses.matched(guesses.ids_of(source, column, _HEAD), known)
+        if not _ratings(ids):
+            shares[column] = guesses.share(ids.is_in(known.implode()))
+    fit = [column for column, part in shares.items() if part >= 0.5]
+    best = max(fit, key=lambda column: shares[column], default=None)
+    alike = [column for column in fit if best is not None and shares[column] > shares[best] - 0.1]
+    return alike[1] if len(alike) == 2 else best if len(alike) == 1 else None
+
+
+def optional_parts(
+    source: Source, table: str, taken: Iterable[str], missing: Iterable[str]
+) -> dict[str, str]:
+    """Part -> column for parts without a column of a name that is known, by a name that says what it is
+    (`prod_name`, `t_dat`, `Book-Author`) and cells that fit.
+    """
+    free = [column for column in source.table.column_names if column not in set(taken)]
+    result: dict[str, str] = {}
+    for part in missing:
+        fit = [column for column in free if column not in result.values()]
+        choice = None
+        if table == "interactions" and part == "timestamp":
+            choice = _most((c, _filled_moments(source, c)) for c in fit if _says(c, _TIMES))
+        elif table == "items" and part == "title":
+            choice = _most((c, _distinct(source, c)) for c in fit if _says(c, _TITLES))
+        elif table == "items" and part == "text":
+            choice = _most((c, _long(source, c)) for c in fit if _says(c, _TEXTS))
+        elif table == "items" and part == "attributes":
+            choice = _most((c, _grouping(source, c)) for c in fit if _says(c, _GROUPS) or _says(c, _TITLES))
+        if choice is not None:
+            result[part] = choice
+    return result
+
+
+def _most(scored: Iterable[tuple[str, float]]) -> str | None:
+    """The column with the highest score above 0, the first of several."""
+    best = max(scored, key=lambda pair: pair[1], default=("", 0.0))
+    return best[0] if best[1] > 0 else None
+
+
+def _says(column: str, words: tuple[str, ...]) -> bool:
+    """Whether one of the words of a column's name, in snake_case, CamelCase or with hyphens, is among
+    `words`, and none says that it is something else.
+    """
+    spaced = "".join(f" {letter}" if letter.isupper() else letter for letter in column)
+    parts = spaced.replace("_", " ").replace("-", " ").replace(".", " ").lower().split()
+    return bool(set(parts) & set(words)) and not set(parts) & set(_NOT_PARTS) and squeezed(column) != ""
+
+
+def _filled_moments(source: Source, column: str) -> float:
+    """The share of cells that hold something, where (nearly) all are moments; else 0."""
+    moments = _moments(source, column)
+    return 0.0 if moments is None else 1 - moments.null_count() / len(moments)
+
+
+def _distinct(source: Source, column: str) -> float:
+    """The share of different cells, of words that name things; else 0."""
+    filled = guesses.ids_of(source, column, _HEAD).drop_nulls()
+    if filled.is_empty() or _numbers(filled) or _urls(filled) or _length(filled) > 5 * _PROSE:
+        return 0.0
+    unique: float = filled.n_unique() / len(filled)
+    return unique if unique > 0.5 else 0.0
+
+
+def _long(source: Source, column: str) -> float:
+    """The mean length of words that are no names; else 0."""
+    filled = guesses.ids_of(source, column, _HEAD).drop_nulls()
+    return 0.0 if filled.is_empty() or _numbers(filled) or _urls(filled) else _length(filled)
+
+
+def _grouping(source: Source, column: str) -> float:
+    """1 over how many groups short words make of the items, where groups have several; else 0."""
+    filled = guesses.ids_of(source, column, _HEAD).drop_nulls()
+    unique = filled.n_unique()
+    few = 2 <= unique <= len(filled) / 3
+    return 1 / unique if few and not _numbers(filled) and _length(filled) <= _SHORT else 0.0
+
+
+def _moments(source: Source, column: str) -> pl.Series | None:
+    """The moments in a column that holds nothing else, of the years 1980 to 2100; None for others."""
+    try:
+        moments, wrong = values.as_time(source.table.column(column).slice(0, _HEAD), column)
+    except InputError:
+        return None
+    read = moments.drop_nulls()
+    if read.is_empty() or int(wrong.sum()) > len(read) / 100:
+        return None
+    return moments if bool(read.dt.year().is_between(1980, 2100).all()) else None
+
+
+def _kinds(filled: pl.Series) -> bool:
+    words = filled.unique().to_list()
+    return 0 < len(words) <= _LEVELS and all(kind_named(word) is not None for word in words)
+
+
+def _ratings(cells: pl.Series) -> bool:
+    """Whether cells look like ratings: few values from -1 to 10, whole or halves."""
+    numbers = cells.drop_nulls().cast(pl.Float64, strict=False)
+    if numbers.is_empty() or numbers.null_count():
+        return False
+    levels = numbers.unique()
+    halves = bool((levels * 2 == (levels * 2).round()).all())
+    return halves and 2 <= len(levels) <= _LEVELS and bool(levels.is_between(-1, 10).all())
+
+
+def _once(text: pl.Series) -> bool:
+    return text.n_unique() == len(text) and _length(text) <= _PROSE * 2
+
+
+def _numbers(filled: pl.Series) -> bool:
+    return guesses.share(filled.cast(pl.Float64, strict=False).is_not_null()) > 0.9
+
+
+def _urls(filled: pl.Series) -> bool:
+    return guesses.share(filled.str.contains(r"^\w+://")) > 0.5
+
+
+def _length(filled: pl.Series) -> float:
+    return float(filled.str.len_chars().mean() or 0)  # type: ignore[arg-type]
