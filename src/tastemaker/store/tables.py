@@ -22,6 +22,7 @@ import tastemaker.store.text as text
 from tastemaker.errors import ArtifactError, InputError
 from tastemaker.schema import values
 from tastemaker.store.files import replacing
+from tastemaker.store.header import MOST_COLUMNS
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -224,9 +225,9 @@ def _read_file(
 def _read_parquet(path: Path) -> Source:
     file = pq.ParquetFile(path)
     rows, names = file.metadata.num_rows, file.schema_arrow.names
-    if len(names) > text.MOST_COLUMNS:
+    if len(names) > MOST_COLUMNS:
         raise InputError(
-            f"{path}: {len(names):,} columns, more than the {text.MOST_COLUMNS:,} that are read; drop some"
+            f"{path}: {len(names):,} columns, more than the {MOST_COLUMNS:,} that are read; drop some"
         )
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import codecs
-import csv
 import gzip
 import json
 import re
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from tastemaker.errors import InputError
+from tastemaker.store.header import MOST_COLUMNS, double_colons, header, headless, is_data, without_preamble
 from tastemaker.store.quotes import LONGEST, Rows, mended, survey
 
 # Budgets: what a table may cost before anything is done with it. docs/quickstart.md states them.
@@ -33,15 +33,9 @@ MOST_BYTES = 4 << 30  # after unpacking
 MOST_TIMES = 100  # unpacked bytes for each packed one, beyond `FREE_BYTES`
 FREE_BYTES = 64 << 20
 MOST_ROWS = 100_000_000
-MOST_COLUMNS = 4096
-_LONGEST_HEADER = 1 << 20
 _BLOCK = 64 << 20
 _CHUNK = 32 << 20
 _SAMPLE = 256 << 10
-_DELIMITERS = ",\t;|"
-_DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
-_NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
-_FEW = 8  # columns of a table that is no matrix
 _TYPED = re.compile(r"^(.*):(token|token_seq|float|float_seq)$")
 
 
@@ -70,15 +64,15 @@ def read_csv(
     """
     data, about = _bytes(path)
     data, notes = _as_utf8(data, path, encoding, about)
-    data, double = _double_colons(data)
-    data, skipped = _without_preamble(data)
+    data, double = double_colons(data)
+    data, skipped = without_preamble(data)
     if skipped:
         notes.append(f"what stands before the header was left out ({skipped} line{'s' * (skipped > 1)})")
-    names, delimiter, start = _header(data, path)
+    names, delimiter, start = header(data, path)
     if numbers and names != [str(place) for place in range(len(names))]:  # what pandas heads columns with
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         notes.append("the first line was read as data, as columns were given by number")
-    elif legal and _is_data(names, data[start : start + _SAMPLE], delimiter, legal):
+    elif legal and is_data(names, data[start : start + _SAMPLE], delimiter, legal):
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         about["header"] = False
         notes.append("the first line names no column: it was read as data, and columns are called 1, 2, ...")
@@ -262,112 +256,6 @@ def _is_utf8(data: bytes) -> bool:
 
 
 # ---- CSV
-
-
-def _header(data: bytes, path: Path) -> tuple[list[str], str, int]:
-    """Column names, delimiter, and where the first record begins."""
-    head = data[: _LONGEST_HEADER + 1]
-    end = min((place for place in (head.find(b"\n"), head.find(b"\r")) if place >= 0), default=len(head))
-    line = head[:end].decode(errors="replace")
-    if not line.strip():
-        raise InputError(f"{path}: the first line is empty; it must name the columns")
-    sample = [row for row in head[end : end + (64 << 10)].decode(errors="replace").splitlines()[1:100] if row]
-    delimiter = "\t" if ".tsv" in path.name.lower() and "\t" in line else _delimiter(line, sample)
-    if line.count(delimiter) >= MOST_COLUMNS:
-        raise InputError(f"{path}: more than {MOST_COLUMNS:,} columns; drop those that are not needed")
-    if end >= _LONGEST_HEADER:
-        raise InputError(f"{path}: the first line is longer than 1 MiB; it must name the columns")
-    try:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True))]
-    except csv.Error as error:
-        raise InputError(
-            f"{path}: the first line cannot be read ({error}); it must name the columns"
-        ) from None
-    names[0] = names[0].lstrip("# ") or names[0]
-    names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
-    end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
-    return names, delimiter, end
-
-
-def headless(names: list[str]) -> str:
-    """What to say where the names of the columns are numbers and times: the first line is no header."""
-    if not any(re.fullmatch(r"[-\d.:/TZ ]+", name) for name in names):
-        return ""
-    return "; if its first line is data, say which column is which by number, as in --column user_id=1"
-
-
-def _is_data(names: list[str], body: bytes, delimiter: str, legal: Collection[str]) -> bool:
-    """Whether a first line is a row like those after it: it bears no name that is known; it has the same cell
-    twice, or one with digits (`A17`) of the shape that nearly all the cells below it have; and numbers stand
-    where the rows below have numbers.
-    """
-    if {re.sub(r"[\W_]", "", name.lower()) for name in names} & set(legal):
-        return False
-    lines = body.decode(errors="replace").splitlines()[:100]
-    rows = [row for row in csv.reader(lines, delimiter=delimiter) if len(row) == len(names)]
-    if not rows:
-        return False
-    shapes = [_shape(name) for name in names]
-    columns = list(zip(*rows, strict=True))
-    alike = [
-        sum(_shape(cell) == shape for cell in cells) > 0.8 * len(rows)
-        for shape, cells in zip(shapes, columns, strict=True)
-    ]
-    twice = len(set(names)) < len(names)
-    if not twice and (
-        len(names) >= _FEW or not any("0" in shape for shape, same in zip(shapes, alike, strict=True) if same)
-    ):
-        return False
-    return all(same for shape, same in zip(shapes, alike, strict=True) if shape == "0")
-
-
-def _shape(cell: str) -> str:
-    """A cell with runs of digits as 0 and runs of letters as a: u17 and x3 are both a0."""
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"[-+]?\d+(\.\d+)?", "0", cell.strip()))
-
-
-def _without_preamble(data: bytes) -> tuple[bytes, int]:
-    """The text without what stands before its header, and how many lines that was: the `sep=;` of
-    spreadsheets, and comments behind #: lines with another number of cells than the first line without #,
-    or that are no names where that line is.
-    """
-    lines = data[:_LONGEST_HEADER].splitlines(keepends=True)
-    count = int(bool(lines) and re.fullmatch(rb'"?sep=.?"?\s*', lines[0], re.I) is not None)
-    first = next((at for at in range(count, len(lines)) if not lines[at].startswith(b"#")), count)
-    if first == len(lines):
-        return data, 0
-    cells = [re.split(rb"[,\t;|]", line.strip()) for line in lines[: first + 1]]
-    named = all(map(_NAME.fullmatch, cells[first]))
-    while count < first:
-        alike = len(cells[count]) == len(cells[first]) > 1
-        if alike and (not named or all(_NAME.fullmatch(cell.lstrip(b"# ")) for cell in cells[count])):
-            break  # a row of data, or the header itself
-        count += 1
-    return data[sum(map(len, lines[:count])) :], count
-
-
-def _double_colons(data: bytes) -> tuple[bytes, bool]:
-    """The text with one character for each `::`, where that is what parts its header, or all of its first
-    lines into as many cells; and whether it is.
-    """
-    lines = data[: _LONGEST_HEADER + 1].splitlines()[:100]
-    if not lines or b"::" not in lines[0] or _DOUBLE in data:
-        return data, False
-    alike = len(lines) > 2 and len({line.count(b"::") for line in lines if line}) == 1
-    if not alike and any(one.encode() in lines[0] for one in _DELIMITERS):
-        return data, False
-    return data.replace(b"::", _DOUBLE), True
-
-
-def _delimiter(header: str, sample: list[str]) -> str:
-    """What parts the header, and most of the rows into as many cells."""
-
-    def fits(one: str) -> tuple[bool, int, float]:
-        count = header.count(one)
-        same = sum(row.count(one) == count for row in sample) / max(1, len(sample))
-        return count > 0 and (same >= 0.5 or not sample), count, same
-
-    return max(_DELIMITERS + _DOUBLE.decode(), key=fits)
 
 
 def _parsed(

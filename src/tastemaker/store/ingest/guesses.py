@@ -10,9 +10,9 @@ import polars as pl
 
 from tastemaker.errors import InputError
 from tastemaker.schema import KINDS, kind_named, values
+from tastemaker.store.header import headless
 from tastemaker.store.ingest.columns import squeezed
 from tastemaker.store.tables import Source
-from tastemaker.store.text import headless
 
 _HEAD = 10_000  # rows that a guess is made from
 _FEW = 8  # columns of a table that is no matrix

@@ -1,0 +1,125 @@
+"""The first line of a text table: which delimiter parts it, which names it has, whether it is a row of data,
+and what stands before it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from tastemaker.errors import InputError
+
+MOST_COLUMNS = 4096
+_LONGEST_HEADER = 1 << 20
+_DELIMITERS = ",\t;|"
+_DOUBLE = b"\x1f"  # stands for "::", which MovieLens and its like write between cells
+_NAME = re.compile(rb"[A-Za-z][\w .:-]{0,40}")
+_FEW = 8  # columns of a table that is no matrix
+
+
+def header(data: bytes, path: Path) -> tuple[list[str], str, int]:
+    """Column names, delimiter, and where the first record begins."""
+    head = data[: _LONGEST_HEADER + 1]
+    end = min((place for place in (head.find(b"\n"), head.find(b"\r")) if place >= 0), default=len(head))
+    line = head[:end].decode(errors="replace")
+    if not line.strip():
+        raise InputError(f"{path}: the first line is empty; it must name the columns")
+    sample = [row for row in head[end : end + (64 << 10)].decode(errors="replace").splitlines()[1:100] if row]
+    delimiter = "\t" if ".tsv" in path.name.lower() and "\t" in line else _delimiter(line, sample)
+    if line.count(delimiter) >= MOST_COLUMNS:
+        raise InputError(f"{path}: more than {MOST_COLUMNS:,} columns; drop those that are not needed")
+    if end >= _LONGEST_HEADER:
+        raise InputError(f"{path}: the first line is longer than 1 MiB; it must name the columns")
+    try:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True))]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: the first line cannot be read ({error}); it must name the columns"
+        ) from None
+    names[0] = names[0].lstrip("# ") or names[0]
+    names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
+    end += 2 if data[end : end + 2] == b"\r\n" else end < len(data)
+    return names, delimiter, end
+
+
+def headless(names: list[str]) -> str:
+    """What to say where the names of the columns are numbers and times: the first line is no header."""
+    if not any(re.fullmatch(r"[-\d.:/TZ ]+", name) for name in names):
+        return ""
+    return "; if its first line is data, say which column is which by number, as in --column user_id=1"
+
+
+def is_data(names: list[str], body: bytes, delimiter: str, legal: Collection[str]) -> bool:
+    """Whether a first line is a row like those after it: it bears no name that is known; it has the same cell
+    twice, or one with digits (`A17`) of the shape that nearly all the cells below it have; and numbers stand
+    where the rows below have numbers.
+    """
+    if {re.sub(r"[\W_]", "", name.lower()) for name in names} & set(legal):
+        return False
+    lines = body.decode(errors="replace").splitlines()[:100]
+    rows = [row for row in csv.reader(lines, delimiter=delimiter) if len(row) == len(names)]
+    if not rows:
+        return False
+    shapes = [_shape(name) for name in names]
+    columns = list(zip(*rows, strict=True))
+    alike = [
+        sum(_shape(cell) == own for cell in cells) > 0.8 * len(rows)
+        for own, cells in zip(shapes, columns, strict=True)
+    ]
+    twice = len(set(names)) < len(names)
+    if not twice and (
+        len(names) >= _FEW or not any("0" in shape for shape, same in zip(shapes, alike, strict=True) if same)
+    ):
+        return False
+    return all(same for shape, same in zip(shapes, alike, strict=True) if shape == "0")
+
+
+def _shape(cell: str) -> str:
+    """A cell with numbers as 0 and runs of letters as a: u17 and x3 are both a0, 4.5 and 3 both 0."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"[-+]?\d+(\.\d+)?", "0", cell.strip()))
+
+
+def without_preamble(data: bytes) -> tuple[bytes, int]:
+    """The text without what stands before its header, and how many lines that was: the `sep=;` of
+    spreadsheets, and comments behind #: lines with another number of cells than the first line without #,
+    or that are no names where that line is.
+    """
+    lines = data[:_LONGEST_HEADER].splitlines(keepends=True)
+    count = int(bool(lines) and re.fullmatch(rb'"?sep=.?"?\s*', lines[0], re.I) is not None)
+    first = next((at for at in range(count, len(lines)) if not lines[at].startswith(b"#")), count)
+    if first == len(lines):
+        return data, 0
+    cells = [re.split(rb"[,\t;|]", line.strip()) for line in lines[: first + 1]]
+    named = all(map(_NAME.fullmatch, cells[first]))
+    while count < first:
+        alike = len(cells[count]) == len(cells[first]) > 1
+        if alike and (not named or all(_NAME.fullmatch(cell.lstrip(b"# ")) for cell in cells[count])):
+            break  # a row of data, or the header itself
+        count += 1
+    return data[sum(map(len, lines[:count])) :], count
+
+
+def double_colons(data: bytes) -> tuple[bytes, bool]:
+    """The text with one character for each `::`, where that is what parts its header, or all of its first
+    lines into as many cells; and whether it is.
+    """
+    lines = data[: _LONGEST_HEADER + 1].splitlines()[:100]
+    if not lines or b"::" not in lines[0] or _DOUBLE in data:
+        return data, False
+    alike = len(lines) > 2 and len({line.count(b"::") for line in lines if line}) == 1
+    if not alike and any(one.encode() in lines[0] for one in _DELIMITERS):
+        return data, False
+    return data.replace(b"::", _DOUBLE), True
+
+
+def _delimiter(header: str, sample: list[str]) -> str:
+    """What parts the header, and most of the rows into as many cells."""
+
+    def fits(one: str) -> tuple[bool, int, float]:
+        count = header.count(one)
+        same = sum(row.count(one) == count for row in sample) / max(1, len(sample))
+        return count > 0 and (same >= 0.5 or not sample), count, same
+
+    return max(_DELIMITERS + _DOUBLE.decode(), key=fits)
