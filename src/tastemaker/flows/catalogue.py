@@ -18,6 +18,7 @@ from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.data import ORDER_KEY, item_texts
 from tastemaker.flows.deployment import Base, Deployment
 from tastemaker.flows.pipeline import Report
+from tastemaker.flows.search import item_scorer
 from tastemaker.flows.stages.tokens import codes_in, load_codebook
 from tastemaker.flows.stages.vectors import encode_new, load_views
 from tastemaker.retrieve.new_items import NewItems, composed, likeness
@@ -161,13 +162,12 @@ def _new_items(
 
 def _learnt(workspace: Workspace, base: Base, served: Catalogue) -> npt.NDArray[np.float32] | None:
     """(N, d) what the small model learnt each item served to be; None of a pretrained base."""
-    from tastemaker.lm.items import FILE, load_items
-    from tastemaker.retrieve.items import ItemScorer
+    from tastemaker.lm.items import FILE
 
     folder = workspace.artifacts.get(base.kind, base.model) / "model"
     if not (folder / FILE).exists():
         return None
-    scorer = ItemScorer(load_items(folder), served.items["item_id"].to_pylist(), served.codes, served.sizes)
+    scorer = item_scorer(folder, served.items["item_id"].to_pylist(), served.codes, served.sizes)
     return np.asarray(scorer.vectors.numpy(), np.float32)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from tastemaker.corpus.events import Histories
 from tastemaker.corpus.splits import Targets
 from tastemaker.errors import InputError
 from tastemaker.flows.data import Data, attribute_words
+from tastemaker.flows.stages.tokens import codes_in
 from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
 from tastemaker.retrieve.candidates import Candidates, best_of, first, nothing
@@ -27,9 +28,13 @@ from tastemaker.retrieve.new_items import NewItems
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store.settings import Settings
 
+if TYPE_CHECKING:
+    from tastemaker.retrieve.items import Averaged, ItemScorer
+
 Ints = npt.NDArray[np.int64]
 EMPTY = np.empty(0, np.int64)
 BLOCK, SCORES = 2048, 4_000_000  # histories, and scores of theirs, held at once
+MEMBER = "member-"  # subfolders of a small model that is averaged with others
 LATE = "the deadline passed before this request was answered"
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -76,14 +81,11 @@ def with_model(parts: Parts, folder: Path) -> Parts:
     Raises ModelError naming the file when it is damaged or belongs to another catalogue.
     """
     from tastemaker.lm.base import device_of, load
-    from tastemaker.lm.items import FILE, load_items
+    from tastemaker.lm.items import FILE
 
     device = device_of(parts.settings.device)
     if (folder / FILE).exists():
-        from tastemaker.retrieve.items import ItemScorer
-
-        model = load_items(folder, device)
-        scorer = ItemScorer(model, parts.data.item_ids, parts.codes, parts.sizes)
+        scorer = item_scorer(folder, parts.data.item_ids, parts.codes, parts.sizes, device)
         if parts.new is not None and parts.new.vectors.size:
             scorer.place(parts.new.rows, parts.new.vectors)
         return replace(parts, score=scorer)
@@ -91,6 +93,30 @@ def with_model(parts: Parts, folder: Path) -> Parts:
     assert vocabulary is not None
     words = words_of(parts.settings, parts.data.items, vocabulary, folder)
     return replace(parts, language=(network.to(device), vocabulary), words=words)
+
+
+def item_scorer(
+    folder: Path, item_ids: Sequence[str], codes: npt.NDArray[Any], sizes: Sequence[int], device: Any = "cpu"
+) -> ItemScorer | Averaged:
+    """The small model of a folder, items having `codes` (N, L); averaged with others where there are some,
+    in subfolders with Semantic IDs of their own.
+
+    Raises ModelError naming the file when one is damaged or belongs to another catalogue.
+    """
+    from tastemaker.lm.items import load_items
+    from tastemaker.retrieve.items import Averaged, ItemScorer
+
+    scorers = [ItemScorer(load_items(folder, device), item_ids, codes, sizes)]
+    strangers = np.zeros(len(item_ids), bool)
+    for place in sorted(folder.glob(f"{MEMBER}*")):
+        ids, own, sizes = codes_in(place)
+        row = {item: number for number, item in enumerate(ids)}
+        rows = np.array([row.get(item, -1) for item in item_ids])
+        strangers |= rows < 0
+        # An item that came later has no code here; that of the first model is as free as any.
+        mine = np.where(rows[:, None] >= 0, own[rows], np.minimum(codes, np.array(sizes) - 1))
+        scorers.append(ItemScorer(load_items(place / "model", device), item_ids, mine, sizes))
+    return Averaged(scorers, strangers) if len(scorers) > 1 else scorers[0]
 
 
 def words_of(settings: Settings, items: pa.Table, vocabulary: Vocabulary, folder: Path) -> Words | None:

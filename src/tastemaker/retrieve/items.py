@@ -82,7 +82,41 @@ class ItemScorer:
             codes[:, self.placed] = dense[:, self.placed]
         return codes, dense
 
+    def log_probabilities(self, contexts: Sequences) -> torch.Tensor:
+        """(U, N) log-probability of every item after each history."""
+        return mixed(*self.read_outs(contexts), self.model.share)
+
+    def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+        """`log_probabilities` as an array."""
+        return np.asarray(self.log_probabilities(contexts).cpu().numpy(), np.float32)
+
+
+class Averaged:
+    """A `Score` of N items by several models: the mean of their log-probabilities, all items summing to 1.
+
+    strangers (N,): items that the models after the first have no Semantic ID of. The first speaks for those,
+    unless they are given vectors.
+    """
+
+    def __init__(self, scorers: Sequence[ItemScorer], strangers: npt.NDArray[np.bool_]) -> None:
+        self.scorers, self.strangers = list(scorers), np.flatnonzero(strangers)
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """(N, d) the item vectors of all models, side by side."""
+        return torch.cat([scorer.vectors for scorer in self.scorers], 1)
+
+    def place(self, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> None:
+        """Let items have `vectors` (M, d), of all models side by side."""
+        ends = np.cumsum([scorer.vectors.shape[1] for scorer in self.scorers])[:-1]
+        for scorer, part in zip(self.scorers, np.split(vectors, ends, axis=1), strict=True):
+            scorer.place(rows, part)
+        self.strangers = np.setdiff1d(self.strangers, rows)
+
+    @torch.inference_mode()
     def __call__(self, contexts: Sequences) -> npt.NDArray[np.float32]:
         """(U, N) log-probability of every item after each history."""
-        scores = mixed(*self.read_outs(contexts), self.model.share)
-        return np.asarray(scores.cpu().numpy(), np.float32)
+        first, *others = (scorer.log_probabilities(contexts) for scorer in self.scorers)
+        total = torch.stack([first, *others]).mean(0)
+        total[:, self.strangers] = first[:, self.strangers]
+        return np.asarray(total.log_softmax(1).cpu().numpy(), np.float32)

@@ -147,6 +147,13 @@ class Settings:
         0.0,
         10.0,
     )
+    ensemble: int = _setting(
+        0,
+        "Small models whose probabilities are averaged, each with a seed and Semantic IDs of its own; 0: two"
+        " where 2,000 people or more have events, else one.",
+        0,
+        8,
+    )
     base_learning_rate: float = _setting(
         0.0002, "Peak learning rate of a pretrained base in fine-tuning.", 1e-7, 1.0
     )

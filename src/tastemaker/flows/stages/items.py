@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tastemaker.corpus.behaviour import Windows, windows
 from tastemaker.corpus.events import Histories
 from tastemaker.flows.pipeline import Pipeline
+from tastemaker.flows.search import MEMBER
 from tastemaker.flows.stages.curve import follow
 from tastemaker.flows.stages.passes import (
     VALIDATED,
@@ -20,55 +23,103 @@ from tastemaker.flows.stages.passes import (
     passes,
     searching,
 )
-from tastemaker.flows.stages.tokens import load_codebook, load_codes
+from tastemaker.flows.stages.tokens import assigned, load_codebook, load_codes, write_codes
 from tastemaker.retrieve.evaluation import rank_of_target, ranks_of_targets
+from tastemaker.semantic_ids.codebook import Codebook
+from tastemaker.stats.random import generator
 from tastemaker.stats.ranking import ndcg_at
 from tastemaker.store import read_lines, write_json
 
 WEIGHED = 4000  # people whose targets choose the share of the dense read-out
+PEOPLE = 2000  # from which on two models are trained and averaged where the settings leave it open
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One of the models that are averaged: its seed, codebook, the items' codes (N, L) and their sizes. The
+    first has those of the stage `tokens`, and number 0.
+    """
+
+    number: int
+    seed: int
+    book: Codebook
+    codes: npt.NDArray[np.int32]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, number: int) -> Member:
+        """The model of this number."""
+        seed = pipeline.workspace.settings.seed
+        if not number:
+            return cls(0, seed, load_codebook(pipeline.path("tokens")), *load_codes(pipeline))
+        own = int(generator(seed, "ensemble", number).integers(2**31))
+        book, _, codes, sizes = assigned(pipeline, own)
+        return cls(number, own, book, codes, sizes)
+
+    def beside(self, folder: Path) -> Path:
+        """Where what is kept of the first model in `folder` is kept of this one."""
+        own = folder / f"{MEMBER}{self.number}" if self.number else folder
+        own.mkdir(parents=True, exist_ok=True)
+        return own
+
+    def save(self, model: Any, item_ids: Sequence[str], folder: Path) -> None:
+        """Write the model to `folder`, or with its codes to a subfolder."""
+        from tastemaker.lm.items import save_items
+
+        if not self.number:
+            save_items(model, folder)
+            return
+        own = self.beside(folder)
+        save_items(model, own / "model")
+        write_codes(own, item_ids, self.book, self.codes, self.sizes)
 
 
 def build_sft(pipeline: Pipeline, folder: Path) -> None:
     """Train on the training part; the held-out part chooses the pass and the share of the dense read-out."""
-    from tastemaker.lm.items import save_items
-
-    model = _train(pipeline, folder, pipeline.data.split.train, _validation(pipeline), 0)
-    epochs = pipeline.workspace.settings.sft_epochs
-    summary = note_passes(folder, read_lines(folder / "curve.jsonl"), epochs)
-    model.share, by_share = _choose_share(pipeline, model)
-    save_items(model, folder / "model")
-    shown = ", ".join(f"{share:g}: {value:.4f}" for share, value in by_share.items())
-    summary["says"] += f"; dense read-out {model.share:.0%} (validation N@10 by share {shown})"
-    write_json(folder / "summary.json", summary | {"share": model.share, "validation by share": by_share})
+    settings = pipeline.workspace.settings
+    count = settings.ensemble or (2 if len(pipeline.data.split.train) >= PEOPLE else 1)
+    chosen = []
+    for number in range(count):
+        member = Member.of(pipeline, number)
+        own = member.beside(folder)
+        model = _train(pipeline, member, folder, pipeline.data.split.train)
+        summary = note_passes(own, read_lines(own / "curve.jsonl"), settings.sft_epochs)
+        model.share, by_share = _choose_share(pipeline, member, model)
+        member.save(model, pipeline.data.item_ids, folder / "model")
+        shown = ", ".join(f"{share:g}: {value:.4f}" for share, value in by_share.items())
+        summary["says"] += f"; dense read-out {model.share:.0%} (validation N@10 by share {shown})"
+        summary |= {"share": model.share, "validation by share": by_share}
+        write_json(own / "summary.json", summary)
+        chosen.append(summary)
+    first = chosen[0] | {"ensemble": [{name: one[name] for name in ("passes", "share")} for one in chosen]}
+    first["says"] += f"; one of {count} models that are averaged" if count > 1 else ""
+    write_json(folder / "summary.json", first)
 
 
 def build_refit(pipeline: Pipeline, folder: Path) -> None:
     """The same on whole histories, nothing held out: the pass and the share as they were chosen."""
-    from tastemaker.lm.items import save_items
+    first = chosen_in(pipeline.path("sft"))
+    for number, chosen in enumerate(first.get("ensemble", [first])):
+        member = Member.of(pipeline, number)
+        model = _train(pipeline, member, folder, pipeline.data.histories, chosen["passes"])
+        model.share = chosen["share"]
+        member.save(model, pipeline.data.item_ids, folder / "model")
 
-    chosen = chosen_in(pipeline.path("sft"))
-    model = _train(pipeline, folder, pipeline.data.histories, None, chosen["passes"])
-    model.share = chosen["share"]
-    save_items(model, folder / "model")
 
+def _train(pipeline: Pipeline, member: Member, root: Path, train: Histories, stop: int = 0) -> Any:
+    """The trained model; checkpoints below `root/state`, the curve and a summary in the member's folder.
 
-def _train(
-    pipeline: Pipeline,
-    folder: Path,
-    train: Histories,
-    validate: Callable[[Any], float] | None,
-    stop: int,
-) -> Any:
-    """The trained model; checkpoints in `folder/state`, the curve and a summary beside it."""
+    stop: passes after which it ends; 0: the held-out part says so.
+    """
     from tastemaker.lm.base import device_of, fast_bfloat16
     from tastemaker.lm.extend import codeword_rows
     from tastemaker.lm.items import Catalogue, ItemShape, residual_rows, start_model
     from tastemaker.lm.train import Settings, train_task
     from tastemaker.lm.training.item_lesson import ItemLesson
 
-    settings, ids = pipeline.workspace.settings, pipeline.data.item_ids
-    codes, sizes = load_codes(pipeline)
+    settings = replace(pipeline.workspace.settings, seed=member.seed)
+    ids, sizes, folder = pipeline.data.item_ids, member.sizes, member.beside(root)
     known = np.flatnonzero(train.counts(len(ids)))
     shape = ItemShape(
         sizes,
@@ -78,15 +129,15 @@ def _train(
         heads=max(1, settings.width // 32),
         max_items=settings.max_items,
     )
-    words = codeword_rows(load_codebook(pipeline.path("tokens")).codewords, settings.width, settings.seed)
+    words = codeword_rows(member.book.codewords, settings.width, settings.seed)
     device = device_of(settings.device)
     model = start_model(shape, [ids[row] for row in known], words, settings.seed).to(device)
-    read = _read(pipeline, train)
+    read = _read(pipeline, train, settings.seed)
     lesson = ItemLesson(
         read.items,
         read.target,
         read.offsets,
-        Catalogue(codes, sizes, residual_rows(model, ids), device),
+        Catalogue(member.codes, sizes, residual_rows(model, ids), device),
         settings.seed,
         settings.dense,
         fast_bfloat16(device),
@@ -97,8 +148,10 @@ def _train(
         dropout=settings.dropout,
         weight_decay=settings.weight_decay,
     )
-    run = train_task(model, lesson, chosen, folder / "state", validate)
-    title = "fine-tuning" if validate else "fine-tuning on everything"
+    validate = None if stop else _validation(pipeline, member)
+    run = train_task(model, lesson, chosen, member.beside(root / "state"), validate)
+    title = "fine-tuning on everything" if stop else "fine-tuning"
+    title += f", model {member.number + 1}" if member.number else ""
     last = follow(run, folder / "curve.jsonl", pipeline.report, title)
     parameters = sum(one.numel() for one in model.parameters())
     says = f"{parameters / 1e6:.1f}M parameters, {last.step if last else 0:,} steps"
@@ -107,10 +160,10 @@ def _train(
     return model
 
 
-def _read(pipeline: Pipeline, train: Histories) -> Windows:
+def _read(pipeline: Pipeline, train: Histories, seed: int) -> Windows:
     """The windows of every pass, one pass after another."""
     longest = pipeline.workspace.settings.max_items
-    parts = [windows(histories, longest, targets) for histories, targets in passes(pipeline, train)]
+    parts = [windows(histories, longest, targets) for histories, targets in passes(pipeline, train, seed)]
     ends = np.cumsum([0, *(len(part.items) for part in parts)])
     starts = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
     return Windows(
@@ -120,16 +173,15 @@ def _read(pipeline: Pipeline, train: Histories) -> Windows:
     )
 
 
-def _validation(pipeline: Pipeline) -> Callable[[Any], float]:
+def _validation(pipeline: Pipeline, member: Member) -> Callable[[Any], float]:
     """N@10 of a model on a sample of the validation part, by the scores that serve it."""
     from tastemaker.retrieve.items import ItemScorer
 
     data, settings = pipeline.data, searching(pipeline.workspace.settings)
     targets = data.split.validation.sample(VALIDATED, settings.seed)
-    codes, sizes = load_codes(pipeline)
 
     def score(model: Any) -> float:
-        scorer = ItemScorer(model, data.item_ids, codes, sizes)
+        scorer = ItemScorer(model, data.item_ids, member.codes, member.sizes)
         seen: Any = "remove" if settings.remove_seen else "keep"
         ranks = ranks_of_targets(scorer, targets.context, targets.target, seen)
         return float(ndcg_at(ranks, 10).mean())
@@ -137,7 +189,7 @@ def _validation(pipeline: Pipeline) -> Callable[[Any], float]:
     return score
 
 
-def _choose_share(pipeline: Pipeline, model: Any) -> tuple[float, dict[float, float]]:
+def _choose_share(pipeline: Pipeline, member: Member, model: Any) -> tuple[float, dict[float, float]]:
     """The share of the dense read-out with the best N@10 on validation targets, and N@10 by share."""
     from tastemaker.lm.items import mixed
     from tastemaker.retrieve.evaluation import batches, take
@@ -147,7 +199,7 @@ def _choose_share(pipeline: Pipeline, model: Any) -> tuple[float, dict[float, fl
     if not settings.dense:
         return 0.0, {}
     targets = data.split.validation.sample(WEIGHED, settings.seed)
-    scorer = ItemScorer(model, data.item_ids, *load_codes(pipeline))
+    scorer = ItemScorer(model, data.item_ids, member.codes, member.sizes)
     ranks: dict[float, list[Any]] = {share: [] for share in SHARES}
     for rows in batches(len(targets), max(1, SCORES // len(data.item_ids))):
         part = take(targets.context, rows)

@@ -125,7 +125,7 @@ def fine_tuning_examples(pipeline: Pipeline, train: Histories, vocabulary: Vocab
     words, longest = _words(pipeline, vocabulary), pipeline.workspace.settings.max_items
     return pa.concat_tables(
         behaviour_examples(histories, codes, vocabulary, longest, targets, words)
-        for histories, targets in passes(pipeline, train)
+        for histories, targets in passes(pipeline, train, pipeline.workspace.settings.seed)
     )
 
 

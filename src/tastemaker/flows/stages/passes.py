@@ -26,7 +26,7 @@ PATIENCE = 3  # passes without a better one before fine-tuning ends
 Pass = tuple[Histories, npt.NDArray[np.bool_] | None]
 
 
-def passes(pipeline: Pipeline, train: Histories) -> Iterator[Pass]:
+def passes(pipeline: Pipeline, train: Histories, seed: int) -> Iterator[Pass]:
     """The histories of every pass, each with other events left out, and which events are targets (all for
     None): where the setting `reward` names a proxy, they are drawn by it.
     """
@@ -40,9 +40,9 @@ def passes(pipeline: Pipeline, train: Histories) -> Iterator[Pass]:
     for copy in range(settings.sft_epochs):
         targets = None
         if rewards is not None:
-            left = thinned(numbered, settings.thinning, settings.seed, copy)
-            targets = targets_by_reward(rewards[left.items], left.user_rows, settings.seed, copy)
-        yield thinned(train, settings.thinning, settings.seed, copy), targets
+            left = thinned(numbered, settings.thinning, seed, copy)
+            targets = targets_by_reward(rewards[left.items], left.user_rows, seed, copy)
+        yield thinned(train, settings.thinning, seed, copy), targets
 
 
 def fine_tuning_settings(settings: Settings, users: int, stop: int) -> dict[str, Any]:

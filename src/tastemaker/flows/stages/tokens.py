@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,29 @@ OTHER_VIEW = 0.5  # weight of a view that a plugin adds
 
 def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     """The codebook, every item's Semantic ID, and a report of how well the codes are used."""
+    book, views, codes, sizes = assigned(pipeline, pipeline.workspace.settings.seed)
+    content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
+    warm = pipeline.data.training_counts > 0
+    found = sid_report(
+        codes,
+        sizes,
+        _labels(pipeline),
+        encode(book, content)[:, : codes.shape[1]] if 0 < len(content) < len(views) else None,
+    )
+    write_codes(folder, pipeline.data.item_ids, book, codes, sizes)
+    says = (
+        f"{'/'.join(map(str, sizes))} codes, {found.distinct_share:.1%} of Semantic IDs distinct,"
+        f" {int(warm.sum()):,} warm items"
+    )
+    write_json(folder / "summary.json", {"says": says, "version": book.version, "report": found})
+
+
+def assigned(
+    pipeline: Pipeline, seed: int
+) -> tuple[Codebook, dict[str, Floats], npt.NDArray[np.int32], tuple[int, ...]]:
+    """A codebook fitted from `seed` as the settings say, the views it reads, and the Semantic IDs (N, L) it
+    gives, with the sizes of their levels.
+    """
     settings = pipeline.workspace.settings
     views = load_views(pipeline.path("vectors"))
     if settings.ids == "semantic" and len(views) > 1:
@@ -42,33 +65,29 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     else:
         listed = tuple(int(size) for size in settings.levels.split("/") if size)
         sizes = listed or two_level_sizes(n)
-    book = _fit(pipeline, views, sizes)
+    book = _fit(pipeline, views, sizes, seed)
     views = {view.name: views[view.name] for view in book.views if view.name in views}
-    codes, sizes = _resolve(settings.collisions, book, views)
-    content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
-    warm = pipeline.data.training_counts > 0
-    found = sid_report(
-        codes,
-        sizes,
-        _labels(pipeline),
-        encode(book, content)[:, : codes.shape[1]] if 0 < len(content) < len(views) else None,
-    )
+    return book, views, *_resolve(settings.collisions, book, views)
+
+
+def write_codes(
+    folder: Path,
+    item_ids: Sequence[str],
+    book: Codebook,
+    codes: npt.NDArray[np.int32],
+    sizes: tuple[int, ...],
+) -> None:
+    """Keep a codebook and the Semantic IDs (N, L) of the items: what `load_codebook` and `codes_in` read."""
     write_arrays(folder / "codebook.safetensors", book.arrays())
     write_json(folder / "codebook.json", book.settings() | {"resolved_sizes": list(sizes)})
     column = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel(), pa.int32()), codes.shape[1])
-    table = pa.table({"item_id": pipeline.data.item_ids, "codes": column, "version": [book.version] * n})
-    write_table(
-        folder / "item_tokens.parquet",
-        schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens"),
-    )
-    says = (
-        f"{'/'.join(map(str, sizes))} codes, {found.distinct_share:.1%} of Semantic IDs distinct,"
-        f" {int(warm.sum()):,} warm items"
-    )
-    write_json(folder / "summary.json", {"says": says, "version": book.version, "report": found})
+    versions = [book.version] * len(item_ids)
+    table = pa.table({"item_id": item_ids, "codes": column, "version": versions})
+    checked = schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens")
+    write_table(folder / "item_tokens.parquet", checked)
 
 
-def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]) -> Codebook:
+def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...], seed: int) -> Codebook:
     settings = pipeline.workspace.settings
     pipeline.report("Semantic IDs", 0, 1, str(settings.tokenizer))
     if settings.tokenizer == "rkmeans":
@@ -77,14 +96,14 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
         book = fit_rkmeans(
             views,
             sizes,
-            settings.seed,
+            seed,
             chosen,
             RkmeansSettings(
                 scaling="view", start="rows", balance=BALANCE if settings.collisions == "unique" else None
             ),
         )
     elif settings.tokenizer != "rqvae":
-        book = plugins.call("tokenizers", settings.tokenizer, views, sizes, settings.seed)
+        book = plugins.call("tokenizers", settings.tokenizer, views, sizes, seed)
         if not isinstance(book, Codebook):
             raise InputError(
                 f"tokenizer plugin '{settings.tokenizer}' gave back {type(book).__name__}, not a Codebook of"
@@ -95,9 +114,7 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
 
         pairs, weights_of_pairs = cooccurring_pairs(pipeline.data.split.train)
         switches = RqvaeSettings(masking=settings.rqvae_masking, contrastive=settings.rqvae_contrastive)
-        book = fit_rqvae(
-            views, sizes, pairs if len(pairs) else None, switches, settings.seed, weights_of_pairs
-        )
+        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, switches, seed, weights_of_pairs)
     pipeline.report("Semantic IDs", 1, 1, "")
     return book
 

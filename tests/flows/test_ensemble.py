@@ -1,0 +1,95 @@
+"""Two small models, each with Semantic IDs of its own, trained and served as one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tests.conftest import TINY, tiny_items
+from typer.testing import CliRunner
+
+from tastemaker.cli.main import app
+from tastemaker.flows.deploy import in_service
+from tastemaker.flows.search import Searcher, item_scorer
+from tastemaker.flows.stages import items as stage
+from tastemaker.flows.stages.tokens import codes_in
+from tastemaker.lm.items import load_items
+from tastemaker.retrieve.evaluation import Lists
+from tastemaker.retrieve.items import ItemScorer
+from tastemaker.store import Workspace
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, tiny_files: Path) -> Path:
+    """A workspace trained with two models, and one more item ingested after that."""
+    folder = tmp_path_factory.mktemp("pair")
+    Workspace.create(folder / "w", TINY | {"ensemble": 2, "sft_epochs": 2})
+    files = ["--items", str(tiny_files / "items.parquet")]
+    files += ["--interactions", str(tiny_files / "interactions.parquet")]
+    _run("ingest", *files, "-w", str(folder / "w"))
+    assert "one of 2 models that are averaged" in _run("train", "-w", str(folder / "w"))
+    items = tiny_items()
+    more = [{"item_id": "new0", "title": "Tune number 90 the jig", "attributes": ["type=jig"]}]
+    pq.write_table(
+        pa.concat_tables([items, pa.Table.from_pylist(more, schema=items.schema)]), folder / "more.parquet"
+    )
+    assert "1 new items" in _run(
+        "ingest", "--items", str(folder / "more.parquet"), *files[2:], "-w", str(folder / "w")
+    )
+    return folder / "w"
+
+
+def _run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_what_is_served_is_the_mean_of_both_models_log_probabilities(pair: Path) -> None:
+    workspace = Workspace.open(pair)
+    for kind in ("sft", "refit"):
+        (artifact,) = [one for one in workspace.artifacts.finished() if one.kind == kind]
+        folder = workspace.artifacts.path(kind, artifact.fingerprint) / "model"
+        (tokens,) = [one for one in workspace.artifacts.finished() if one.kind == "tokens"]
+        ids, codes, sizes = codes_in(workspace.artifacts.path("tokens", tokens.fingerprint))
+        own_ids, own, _ = codes_in(folder / "member-1")
+        assert own_ids == ids and not np.array_equal(own, codes)
+        contexts = Lists.of([[1, 5, 9], [3]])
+        parts = [
+            ItemScorer(load_items(folder), ids, codes, sizes)(contexts),
+            ItemScorer(load_items(folder / "member-1" / "model"), ids, own, sizes)(contexts),
+        ]
+        wanted = torch.from_numpy((parts[0] + parts[1]) / 2).log_softmax(1).numpy()
+        assert np.abs(item_scorer(folder, ids, codes, sizes)(contexts) - wanted).max() < 1e-5
+        assert np.abs(parts[0] - parts[1]).max() > 1e-3
+
+
+def test_a_new_item_is_shown_and_scores_of_all_items_sum_to_one(pair: Path) -> None:
+    deployment = in_service(Workspace.open(pair))
+    assert deployment.base.kind == "refit"
+    searcher = Searcher.of(deployment)
+    assert searcher.score is not None and searcher.new is not None
+    scores: Any = np.exp(searcher.score(Lists.of([[1, 5, 9], [3]])).astype(float))
+    assert np.abs(scores.sum(1) - 1).max() < 1e-3 and (scores[:, searcher.new.rows] > 0).all()
+    shown = json.loads(_run("recommend", "-w", str(pair), "--history", "t001", "--json"))["rows"]
+    assert shown[-1]["item_id"] == "new0" and shown[-1]["source"] == "new"
+
+
+def test_by_default_two_models_are_trained_where_there_are_many_people(
+    untouched_workspace: Path, tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not list(untouched_workspace.glob("artifacts/sft/*/model/member-*"))
+    monkeypatch.setattr(stage, "PEOPLE", 10)
+    Workspace.create(tmp_path / "w", TINY | {"sft_epochs": 1})
+    _run(
+        *("ingest", "--items", str(tiny_files / "items.parquet"), "-w", str(tmp_path / "w")),
+        *("--interactions", str(tiny_files / "interactions.parquet")),
+    )
+    _run("train", "-w", str(tmp_path / "w"), "--until", "sft")
+    assert len(list((tmp_path / "w").glob("artifacts/sft/*/model/member-*"))) == 1
