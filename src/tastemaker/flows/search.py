@@ -113,8 +113,9 @@ def item_scorer(
         row = {item: number for number, item in enumerate(ids)}
         rows = np.array([row.get(item, -1) for item in item_ids])
         strangers |= rows < 0
-        # An item that came later has no code here; that of the first model is as free as any.
-        mine = np.where(rows[:, None] >= 0, own[rows], np.minimum(codes, np.array(sizes) - 1))
+        # An item that came later has no code here: one that follows from its own is as good as any.
+        spare = np.resize(codes.T, (own.shape[1], len(codes))).T % np.array(sizes)
+        mine = np.where(rows[:, None] >= 0, own[rows], spare)
         scorers.append(ItemScorer(load_items(place / "model", device), item_ids, mine, sizes))
     return Averaged(scorers, strangers) if len(scorers) > 1 else scorers[0]
 

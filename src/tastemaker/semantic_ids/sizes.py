@@ -42,6 +42,19 @@ def two_level_sizes(n: int) -> tuple[int, ...]:
     return (first, second) if first * second >= 4 * n else codebook_sizes(n)
 
 
+def three_level_sizes(n: int) -> tuple[int, ...]:
+    """Three levels for `n` items, each half of the one before: 512/256/128, or less for a catalogue of fewer
+    than 512 items.
+
+    So codes of content are shared: in the ablation (docs/plum/sid_ablation.md) this did better for warm
+    items than the other ways. Where that holds fewer than four times the catalogue, `codebook_sizes`.
+    """
+    codebook_sizes(n)
+    first = min(512, max(8, 2 ** int(math.log2(n))))
+    sizes = (first, first // 2, first // 4)
+    return sizes if math.prod(sizes) >= 4 * n else codebook_sizes(n)
+
+
 def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     """`sizes` as a tuple of ints, each >= 2; InputError otherwise."""
     out = tuple(int(k) for k in sizes)

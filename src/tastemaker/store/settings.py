@@ -106,7 +106,7 @@ class Settings:
     levels: str = _setting(
         "",
         'Codes of each level, as "256/128/64/32", or "halving" for K_1 chosen and each level half of the one'
-        " before; empty: two levels, chosen for the size of the catalogue.",
+        " before; empty: chosen for the size of the catalogue, two levels, or three of semantic IDs.",
     )
     rqvae_contrastive: float = _setting(
         0.3, "Weight of rqvae's loss of what was had together; 0 leaves it out.", 0.0, 100.0
@@ -149,8 +149,8 @@ class Settings:
     )
     ensemble: int = _setting(
         0,
-        "Small models whose probabilities are averaged, each with a seed and Semantic IDs of its own; 0: two"
-        " where 2,000 people or more have events, else one.",
+        "Small models whose probabilities are averaged, the second with the other kind of Semantic IDs; 0:"
+        " two where 2,000 people or more have events, else one.",
         0,
         8,
     )

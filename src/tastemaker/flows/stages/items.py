@@ -37,8 +37,10 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One of the models that are averaged: its seed, codebook, the items' codes (N, L) and their sizes. The
-    first has those of the stage `tokens`, and number 0.
+    """One of the models that are averaged: its seed, codebook, the items' codes (N, L) and their sizes.
+
+    The first, of number 0, has those of the stage `tokens`. The second has the other kind of Semantic IDs
+    (of content alone, where the first are collaborative); each further pair has another seed.
     """
 
     number: int
@@ -50,12 +52,17 @@ class Member:
     @classmethod
     def of(cls, pipeline: Pipeline, number: int) -> Member:
         """The model of this number."""
-        seed = pipeline.workspace.settings.seed
+        settings = pipeline.workspace.settings
         if not number:
-            return cls(0, seed, load_codebook(pipeline.path("tokens")), *load_codes(pipeline))
-        own = int(generator(seed, "ensemble", number).integers(2**31))
-        book, _, codes, sizes = assigned(pipeline, own)
-        return cls(number, own, book, codes, sizes)
+            return cls(0, settings.seed, load_codebook(pipeline.path("tokens")), *load_codes(pipeline))
+        seed = settings.seed
+        if number > 1:
+            seed = int(generator(seed, "ensemble", number // 2).integers(2**31))
+        if number % 2:
+            other = "semantic" if settings.ids == "collaborative" else "collaborative"
+            settings = replace(settings, ids=other, tokenizer="rkmeans", levels="")
+        book, _, codes, sizes = assigned(pipeline, replace(settings, seed=seed))
+        return cls(number, seed, book, codes, sizes)
 
     def beside(self, folder: Path) -> Path:
         """Where what is kept of the first model in `folder` is kept of this one."""

@@ -20,8 +20,9 @@ from tastemaker.semantic_ids.codebook import Codebook, encode
 from tastemaker.semantic_ids.collisions import check_codes, encode_unique, with_suffix
 from tastemaker.semantic_ids.report import sid_report
 from tastemaker.semantic_ids.rkmeans import RkmeansSettings, fit_rkmeans
-from tastemaker.semantic_ids.sizes import codebook_sizes, two_level_sizes
+from tastemaker.semantic_ids.sizes import codebook_sizes, three_level_sizes, two_level_sizes
 from tastemaker.store import read_arrays, read_table, write_arrays, write_json, write_table
+from tastemaker.store.settings import Settings
 
 Floats = npt.NDArray[np.float32]
 # Of a first code at most so many times the items of an even share: a few crowded codes would carry no
@@ -32,7 +33,7 @@ OTHER_VIEW = 0.5  # weight of a view that a plugin adds
 
 def build_tokens(pipeline: Pipeline, folder: Path) -> None:
     """The codebook, every item's Semantic ID, and a report of how well the codes are used."""
-    book, views, codes, sizes = assigned(pipeline, pipeline.workspace.settings.seed)
+    book, views, codes, sizes = assigned(pipeline, pipeline.workspace.settings)
     content = {name: vectors for name, vectors in views.items() if name != "behaviour"}
     warm = pipeline.data.training_counts > 0
     found = sid_report(
@@ -50,12 +51,11 @@ def build_tokens(pipeline: Pipeline, folder: Path) -> None:
 
 
 def assigned(
-    pipeline: Pipeline, seed: int
+    pipeline: Pipeline, settings: Settings
 ) -> tuple[Codebook, dict[str, Floats], npt.NDArray[np.int32], tuple[int, ...]]:
-    """A codebook fitted from `seed` as the settings say, the views it reads, and the Semantic IDs (N, L) it
-    gives, with the sizes of their levels.
+    """A codebook fitted as the settings say, the views it reads, and the Semantic IDs (N, L) it gives, with
+    the sizes of their levels.
     """
-    settings = pipeline.workspace.settings
     views = load_views(pipeline.path("vectors"))
     if settings.ids == "semantic" and len(views) > 1:
         views.pop("behaviour", None)
@@ -64,8 +64,8 @@ def assigned(
         sizes = codebook_sizes(n)
     else:
         listed = tuple(int(size) for size in settings.levels.split("/") if size)
-        sizes = listed or two_level_sizes(n)
-    book = _fit(pipeline, views, sizes, seed)
+        sizes = listed or (three_level_sizes if settings.ids == "semantic" else two_level_sizes)(n)
+    book = _fit(pipeline, settings, views, sizes)
     views = {view.name: views[view.name] for view in book.views if view.name in views}
     return book, views, *_resolve(settings.collisions, book, views)
 
@@ -87,8 +87,9 @@ def write_codes(
     write_table(folder / "item_tokens.parquet", checked)
 
 
-def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...], seed: int) -> Codebook:
-    settings = pipeline.workspace.settings
+def _fit(
+    pipeline: Pipeline, settings: Settings, views: Mapping[str, Floats], sizes: tuple[int, ...]
+) -> Codebook:
     pipeline.report("Semantic IDs", 0, 1, str(settings.tokenizer))
     if settings.tokenizer == "rkmeans":
         weights = {"text": 0.5, "audio": 0.5, "image": 0.25, "behaviour": 1.0}
@@ -96,14 +97,14 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
         book = fit_rkmeans(
             views,
             sizes,
-            seed,
+            settings.seed,
             chosen,
             RkmeansSettings(
                 scaling="view", start="rows", balance=BALANCE if settings.collisions == "unique" else None
             ),
         )
     elif settings.tokenizer != "rqvae":
-        book = plugins.call("tokenizers", settings.tokenizer, views, sizes, seed)
+        book = plugins.call("tokenizers", settings.tokenizer, views, sizes, settings.seed)
         if not isinstance(book, Codebook):
             raise InputError(
                 f"tokenizer plugin '{settings.tokenizer}' gave back {type(book).__name__}, not a Codebook of"
@@ -114,7 +115,9 @@ def _fit(pipeline: Pipeline, views: Mapping[str, Floats], sizes: tuple[int, ...]
 
         pairs, weights_of_pairs = cooccurring_pairs(pipeline.data.split.train)
         switches = RqvaeSettings(masking=settings.rqvae_masking, contrastive=settings.rqvae_contrastive)
-        book = fit_rqvae(views, sizes, pairs if len(pairs) else None, switches, seed, weights_of_pairs)
+        book = fit_rqvae(
+            views, sizes, pairs if len(pairs) else None, switches, settings.seed, weights_of_pairs
+        )
     pipeline.report("Semantic IDs", 1, 1, "")
     return book
 

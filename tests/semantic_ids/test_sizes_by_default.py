@@ -1,4 +1,6 @@
-"""Two levels where they hold the catalogue, else the sizes of `codebook_sizes`."""
+"""Two levels, or three of semantic IDs, where they hold the catalogue, else the sizes of `codebook_sizes`."""
+
+import math
 
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
 from tastemaker.semantic_ids import codebook_sizes
-from tastemaker.semantic_ids.sizes import two_level_sizes
+from tastemaker.semantic_ids.sizes import three_level_sizes, two_level_sizes
 
 
 def test_known_catalogues() -> None:
@@ -29,3 +31,11 @@ def test_every_catalogue_fits_with_room(n: int) -> None:
 def test_an_empty_catalogue_is_refused() -> None:
     with pytest.raises(InputError, match="0 items"):
         two_level_sizes(0)
+
+
+def test_three_levels_halve_and_hold_four_times_the_catalogue() -> None:
+    assert three_level_sizes(12_101) == (512, 256, 128) == three_level_sizes(4_000_000)
+    assert three_level_sizes(300) == (256, 128, 64)
+    assert three_level_sizes(10_000_000) == codebook_sizes(10_000_000)
+    for n in (3, 10, 50, 511, 513):
+        assert math.prod(three_level_sizes(n)) >= 4 * n
