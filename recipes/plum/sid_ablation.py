@@ -71,10 +71,10 @@ def main() -> None:
     arguments = read_arguments(found, "sid_ablation")
     out, (name, settings) = arguments.out / arguments.data, SETS[arguments.data]
     seeds = [0] if arguments.quick else [int(one) for one in arguments.seeds.split(",")]
-    quick = {"sft_epochs": 2} if arguments.quick else {}
+    alone = {"ensemble": 1} | ({"sft_epochs": 2} if arguments.quick else {})
     arms: dict[str, dict[str, Values]] = {}
     for place, (arm, own) in enumerate(ARMS.items()):
-        runs = [measure(out / f"arm-{place}", DATA / name, seed, settings | own | quick) for seed in seeds]
+        runs = [measure(out / f"arm-{place}", DATA / name, seed, settings | own | alone) for seed in seeds]
         arms[arm] = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
     rows, first = [], next(iter(arms.values()))
     for arm, result in arms.items():
