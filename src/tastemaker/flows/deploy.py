@@ -27,7 +27,7 @@ from tastemaker.flows.data import (
 from tastemaker.flows.deployment import KIND, Base, Deployment, base_json, named, read, write
 from tastemaker.flows.explore.ledger_store import ledger_in
 from tastemaker.flows.pipeline import WORDS, Report
-from tastemaker.retrieve.memory import fit_memory
+from tastemaker.retrieve.memory import fit_memory, weight_in
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store import Database, Finding, Workspace, fingerprint, read_manifest
 from tastemaker.store.database import Keys
@@ -242,7 +242,8 @@ def trained_base(workspace: Workspace) -> Base | None:
 def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     """The base that finished `memory` and `sft` stages (and `refit`, where there is one) make."""
     artifacts = workspace.artifacts
-    weight = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())["weight"]
+    about = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())
+    weight = weight_in(about, workspace.settings.remove_seen)
     inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
     kind = "sft"
     while kind != "tokens":
@@ -257,7 +258,7 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     ]
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
     served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
-    return Base(kind, model, mark, float(weight), served)
+    return Base(kind, model, mark, weight, served)
 
 
 def _make(

@@ -24,6 +24,8 @@ from tastemaker.stats.ranking import ndcg_at
 
 Floats = npt.NDArray[np.float64]
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+# What a summary calls the weight that is best where what people had is removed, and where it is kept.
+WEIGHTS = {"weight": True, "weight, seen kept": False}
 FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how much less never is
 
 
@@ -128,6 +130,12 @@ def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates
     order = np.argsort(-scores, kind="stable")
     source = tuple(candidates.source[row] for row in order)
     return replace(candidates, items=candidates.items[order], scores=scores[order], source=source)
+
+
+def weight_in(about: Mapping[str, Any], remove_seen: bool) -> float:
+    """The weight that a summary has for the rule of what is shown; older ones have one for both."""
+    (name,) = (name for name, removed in WEIGHTS.items() if removed == remove_seen)
+    return float(about.get(name, about["weight"]))
 
 
 def choose_weight(ranks: Ints, grid: Sequence[float] = GRID) -> tuple[float, dict[float, float]]:
