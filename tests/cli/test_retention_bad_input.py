@@ -4,6 +4,7 @@ and exit code.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,86 @@ CASES: dict[str, tuple[tuple[str, ...], pl.DataFrame, int, str]] = {
         2,
         "column 'cohort' holds 'FR' and 'fr', two spellings of one value",
     ),
+    "a survey of 1900": (
+        WEIGH,
+        surveys(timestamp=put([NOON] * N, 3, "1900-01-01")),
+        2,
+        "row 3, column 'timestamp' is 1900-01-01 00:00, which lies before 1970",
+    ),
+    "a survey to come": (
+        WEIGH,
+        surveys(timestamp=put([NOON] * N, 3, "2990-01-01")),
+        2,
+        "row 3, column 'timestamp' is 2990-01-01 00:00, which lies",
+    ),
+    "a moment of nothing": (
+        WEIGH,
+        surveys(timestamp=put([NOON] * N, 3, "1970-01-01")),
+        2,
+        "lies 56 years before the last",
+    ),
+    "a feature of 1900": (
+        (*GAIN, "--stamp", "history=computed"),
+        shown(computed=put(["2026-03-01T11:00:00Z"] * N, 4, "1900-01-01")),
+        2,
+        "row 4, column 'computed' is 1900-01-01",
+    ),
+    "rows ordered by a time to come": (
+        (*GAIN, "--time", "seen"),
+        shown(seen=[NOON] * (N - 1) + ["2990-01-01"]),
+        2,
+        "row 400, column 'seen' is 2990-01-01",
+    ),
+    "an age below 0": (WEIGH, surveys(age=put(AGES, 7, -5.0)), 1, "'age' has -5, which is no age"),
+    "an age of 200": (WEIGH, surveys(age=put(AGES, 7, 200.0)), 1, "'age' has 200, which is no age"),
+    "years below 0": (
+        ("survey", "weigh", "--covariate", "tenure"),
+        surveys(tenure=put([abs(age) for age in AGES], 7, -3.0)),
+        1,
+        "'tenure' is below 0 in 1 of 400 rows",
+    ),
+    "a threshold off the scale": (
+        (*WEIGH, "--threshold", "9"),
+        surveys(),
+        2,
+        "the threshold is 9; answers lie between 1 and 5",
+    ),
+    "a probability that is no number": (
+        WEIGH,
+        surveys(asked_probability=put(["0.5"] * N, 8, "50%")),
+        2,
+        "row 8, column 'asked_probability' cannot be read as double",
+    ),
+    "returns below 0": (
+        (*GAIN, "--outcome", "returned", "--active-quantile", ".05"),
+        shown(returned=put([1] * N, 9, -3)),
+        2,
+        "row 9, column 'returned' is '-3.0', which is not a number from 0 and above",
+    ),
+    "returned as words": (
+        READ,
+        results(returned=put(["yes"] * N, 1, "no")),
+        2,
+        "row 1, column 'returned' is 'no', which is no finite number",
+    ),
+    "a slate twice": (
+        ("mediation", "--slates", "slates.csv", "--control", "history"),
+        shown(),
+        2,
+        "row 1: request 'r0' has item_id 'i0' twice",
+    ),
+    "the past of a person twice": (
+        ("experiment", "surrogate", "--history", "table.csv", "--short", "skips", "--long", "returned"),
+        pl.concat([results(), results()[3:4]]),
+        2,
+        "unit 'u3' comes twice, in rows 4 and 401",
+    ),
+    "an arm in two spellings": (
+        ("experiment", "surrogate", "--history", "table.csv", "--short", "skips", "--long", "returned"),
+        results(arm=put(results()["arm"].to_list(), 9, "Control")),
+        2,
+        "column 'arm' holds 'control' and 'Control', two spellings",
+    ),
     "everybody asked": (
         ("survey", "asked", "--holdout", ".2"),
         results(arm=["asked"] * N),
@@ -238,8 +319,16 @@ def test_bad_input_is_told_in_words_with_the_exit_code(
     monkeypatch.chdir(tmp_path)
     table.write_csv("table.csv")
     surveys()[:300].select("user_id", "item_id").write_csv("impressions.csv")
+    dealt = (
+        shown()
+        .select("request_id", "user_id", "item_id")
+        .with_columns(propensity=pl.lit(1 / 30), policy_id=pl.lit("uniform"))
+    )
+    pl.concat([dealt, dealt]).write_csv("slates.csv")
     Path("plan.toml").write_text(f'cohorts = ["fr"]\n{PLAN}' if "cohort" in table.columns else PLAN)
-    result = CliRunner().invoke(app, [*words[:2], "table.csv", *words[2:], "--out", "out", "--quiet"])
+    names = 1 if words[0] == "mediation" else 2
+    line = [*words[:names], "table.csv", *words[names:], "--out", "out", "--quiet"]
+    result = CliRunner().invoke(app, ["retention", *line] if names == 1 else line)
     if code == 2:
         assert isinstance(result.exception, InputError) and result.exception.exit_code == 2
         assert said in str(result.exception) and "\n" not in str(result.exception)
@@ -255,3 +344,79 @@ def test_a_time_in_a_csv_is_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         app, [*GAIN[:2], "table.csv", *GAIN[2:], "--stamp", "history=computed", "--out", "out", "--quiet"]
     )
     assert result.exit_code in (0, 1) and "Verdict" in result.stdout
+
+
+def by_day(days: list[str]) -> pl.DataFrame:
+    """Results of two hundred people on each of the days."""
+    rng, people = np.random.default_rng(6), results()[:200]
+    return pl.concat(
+        [people.with_columns(day=pl.lit(day), returned=pl.Series(rng.integers(0, 2, 200))) for day in days]
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "days"),
+    [
+        (["31.01.2026", "01.02.2026", "02.02.2026"], ["2026-01-31", "2026-02-01", "2026-02-02"]),
+        (["day 2", "day 10", "day 1"], ["1", "2", "10"]),
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+    ],
+)
+def test_days_are_looked_at_in_their_order(
+    given: list[str], days: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    by_day(given).write_csv("days.csv")
+    results()[:200].with_columns(before=pl.lit(1.0)).write_csv("whole.csv")
+    past = PLAN.replace("[metrics.returned]\n", '[metrics.returned]\ncovariate = "before"\n')
+    Path("plan.toml").write_text(f"planned = 200\nn_min = 20\n{PLAN}")
+    Path("past.toml").write_text(past)
+    words = ["experiment", "watch", "days.csv", "--plan", "plan.toml", "--json", "-q"]
+    result = CliRunner().invoke(app, words)
+    tables = [table for table in json.loads(result.stdout)["tables"] if "day" in table["columns"]]
+    assert tables and all([row[0] for row in table["rows"]] == days for table in tables)
+    words = ["experiment", "read", "whole.csv", "--plan", "past.toml", "--days", "days.csv", "-q"]
+    result = CliRunner().invoke(app, words)  # the days lack the covariate
+    assert result.exit_code == 1 and "Verdict" in result.stdout, result.output
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (["Monday", "Tuesday"], "row 1, column 'day' is 'Monday', and other days are written otherwise"),
+        (["1900-01-01", "2026-02-02"], "row 1, column 'day' is 1900-01-01 00:00, which lies before 1970"),
+        (["2026-02-02", "2990-01-01"], "row 201, column 'day' is 2990-01-01 00:00, which lies"),
+        (["2026-02-02", ""], "row 201, column 'day' is empty"),
+    ],
+)
+def test_days_without_an_order_are_refused(
+    days: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    by_day(days).write_csv("days.csv")
+    Path("plan.toml").write_text(f"planned = 200\nn_min = 20\n{PLAN}")
+    result = CliRunner().invoke(app, ["experiment", "watch", "days.csv", "--plan", "plan.toml", "-q"])
+    assert isinstance(result.exception, InputError) and said in str(result.exception)
+
+
+def test_a_cohort_without_people_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    results(cohort=["old"] * N).write_csv("table.csv")
+    Path("plan.toml").write_text(f'cohorts = ["new"]\n{PLAN}')
+    result = CliRunner().invoke(app, ["experiment", "read", "table.csv", "--plan", "plan.toml", "-q"])
+    assert "nobody of cohort 'new' is in both arms" in result.stdout
+
+
+def test_slips_among_features_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown(tenure=put([1.0 + n % 50 for n in range(N)], 5, -1.0)).write_csv("table.csv")
+    for words in (
+        ["increment", "table.csv", "--baseline", "tenure"],
+        ["mediation", "table.csv", "--control", "tenure"],
+        ["proxy", "fit", "table.csv", "--feature", "tenure"],
+    ):
+        caplog.clear()
+        CliRunner().invoke(app, ["retention", *words, "--out", words[0], "-q"])
+        assert "'tenure' is below 0 in 1 of 400 rows" in caplog.text

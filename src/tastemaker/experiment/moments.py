@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import tastemaker.schema.values as values
 from tastemaker.errors import InputError
 from tastemaker.schema.columns import somebody, texts
 
@@ -254,18 +255,17 @@ def numbers_of(batch: pa.RecordBatch, name: str, start: int = 0) -> Floats:
     """A column (n,) of finite numbers. Raises InputError naming the column, and its row counted from
     `start`.
     """
-    try:
-        column = column_of(batch, name).cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column '{name}' holds no numbers: {error}") from None
-    numbers = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    column = pa.chunked_array([column_of(batch, name)])
+    numbers, wrong = values.as_number(column, name)
+    bad = (wrong.fill_null(False) | numbers.is_null()).arg_true()
     if len(bad):
+        row = int(bad[0])
+        cell = "empty" if column[row].as_py() is None else f"'{column[row]}', which is no finite number"
         raise InputError(
-            f"row {start + int(bad[0]) + 1}, column '{name}' is empty or not finite; a unit without"
-            " events has the value 0"
+            f"row {start + row + 1}, column '{name}' is {cell}; a unit without events has the value 0, a yes"
+            " or no is 1 or 0"
         )
-    return numbers
+    return np.asarray(numbers.to_numpy(), dtype=np.float64)
 
 
 def _values(batch: pa.RecordBatch, columns: Iterable[str], start: int) -> Floats:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,10 @@ import pyarrow as pa
 from scipy import stats
 
 from tastemaker.errors import InputError
+from tastemaker.experiment.checks import check_units
 from tastemaker.experiment.effects import Effect, effects, no_effect
 from tastemaker.experiment.moments import Metric, moments
-from tastemaker.schema.columns import numbers, texts
+from tastemaker.schema.columns import numbers, one_spelling, texts
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -127,7 +129,7 @@ def index_effect(
 @dataclass(frozen=True)
 class SurrogatePlan:
     """Columns: `short` outcomes, the `long` one, the `arm`; the arms' names; horizon: over which days the
-    long outcome runs; key: of the refits.
+    long outcome runs; key: of the refits; unit: the column of units, looked at where the tables have it.
     """
 
     short: tuple[str, ...]
@@ -137,6 +139,7 @@ class SurrogatePlan:
     treatment: str = "treatment"
     horizon: str = ""
     key: str | int = 0
+    unit: str = "user_id"
 
     def __post_init__(self) -> None:
         if not self.short:
@@ -150,9 +153,13 @@ def index_on_tables(
     unit: arm, short).
 
     Returns the index, the effect on it, and the effect on each short outcome alone. Raises InputError on a
-    missing column or value, or an arm without units.
+    missing column or value, a unit twice, an arm in two spellings, or one without units.
     """
     short, long, control, treatment = plan.short, plan.long, plan.control, plan.treatment
+    for table, by in ((history, plan.unit), (test, plan.arm)):
+        if plan.unit in table.column_names:
+            check_units(partial(table.select, [*dict.fromkeys((plan.unit, by))]), plan.unit, by)
+    one_spelling(texts(test, plan.arm).unique().to_pylist(), plan.arm)
     past = np.column_stack([numbers(history, name) for name in short])
     index = fit_index(past, numbers(history, long), short, plan.key)
     now = np.column_stack([numbers(test, name) for name in short])

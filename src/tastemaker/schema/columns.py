@@ -10,6 +10,7 @@ nothing. Text is read as CSV has it: "0.25" is a number, "2024-01-01" a moment, 
     codes(table, "arm", "results.csv")                        (n,) int64 and the names
     groups(table, "country", "surveys.csv")                   codes; two spellings of one value are refused
     times(table, "timestamp", "log.csv", nulls=True)          pa.Array of timestamp[us, UTC]
+    in_our_time(moments, "timestamp", "log.csv")              refuses 1900 and the day after tomorrow
     places(table, "item_id", known, "log.csv")                (n,) int64 row of each id in `known`
 
 All raise InputError on a column that is missing, a cell that is empty where none may be, and one that cannot
@@ -19,6 +20,7 @@ be read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,7 @@ from tastemaker.errors import InputError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 MOMENT = pa.timestamp("us", tz="UTC")
+MOST_APART = timedelta(days=10 * 365.25)  # from the first row of a log to its last
 EVERY_ROW = "every row needs a value there"
 
 
@@ -185,6 +188,34 @@ def times(table: pa.Table, column: str, name: str = "", *, nulls: bool = False) 
     if not nulls:
         complete(array, column, name, "every row needs a time there")
     return array
+
+
+def in_our_time(moments: pa.Array | pa.ChunkedArray, column: str, name: str = "") -> None:
+    """Raises InputError naming the row of a moment of `times` that nothing logged can carry: before 1970,
+    more than a day ahead, or more than ten years from another one.
+    """
+    known = pc.drop_null(moments)
+    if not len(known):
+        return
+    edges = pc.min_max(known).as_py()
+    first, last = edges["min"], edges["max"]
+    ahead = last - datetime.now(UTC)
+    if first.year < 1970:
+        moment, what = first, "lies before 1970"
+    elif ahead > timedelta(days=1):
+        moment, what = last, f"lies {ahead.days:,} days ahead"
+    elif last - first > MOST_APART:
+        moment, what = (
+            first,
+            f"lies {(last - first).days / 365.25:,.0f} years before the last, {last:%Y-%m-%d}",
+        )
+    else:
+        return
+    row = pc.index(moments, pa.scalar(moment, moments.type)).as_py()
+    raise InputError(
+        f"{_of(name)}row {row + 1}, column '{column}' is {moment:%Y-%m-%d %H:%M}, which {what}; mend the"
+        " time, or leave the row out"
+    )
 
 
 def places(

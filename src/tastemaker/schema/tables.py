@@ -194,6 +194,19 @@ CONVERSATIONS = pa.schema(
 )
 
 
+def _first_unread(column: pa.ChunkedArray, kind: pa.DataType) -> int:
+    """The first row that cannot be cast; 0 where no single one is to blame."""
+    low, high = 0, len(column)
+    while high - low > 1:  # the first lies in the first half that cannot be cast
+        middle = (low + high) // 2
+        try:
+            column.slice(low, middle - low).cast(kind)
+            low = middle
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+            high = middle
+    return low
+
+
 def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     """Cast `table` to `schema` and verify it: columns present, types convertible, no null where none may be.
 
@@ -212,8 +225,9 @@ def check(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
         try:
             column = present(table, field.name, name).cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            row = _first_unread(table[field.name], field.type)
             raise InputError(
-                f"{name}: column '{field.name}' cannot be read as {field.type}: {error}"
+                f"{name}: row {row + 1}, column '{field.name}' cannot be read as {field.type}: {error}"
             ) from None
         if not field.nullable:
             complete(column, field.name, name)

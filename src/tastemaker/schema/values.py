@@ -126,8 +126,8 @@ def as_number(column: pa.ChunkedArray, name: str) -> tuple[pl.Series, pl.Series]
         return pl.Series([None] * len(series), dtype=pl.Float64), series.is_not_null()
     numbers = series.cast(pl.Float64, strict=False)
     if series.dtype == pl.String and numbers.null_count() > series.null_count():
-        words = {"true": "1", "True": "1", "false": "0", "False": "0"}
-        numbers = series.replace(words).cast(pl.Float64, strict=False)
+        lower = series.str.to_lowercase().replace({"true": "1", "false": "0"})
+        numbers = lower.cast(pl.Float64, strict=False)
     bad = series.is_not_null() & ~numbers.is_finite().fill_null(False)
     return numbers.set(bad, None), bad
 

@@ -98,13 +98,16 @@ def read_typed(path: Path, *, text: Sequence[str] = IDS, times: Sequence[str] = 
     """The table of `read_any` where columns of text that hold only numbers are numbers, true / false are 1 /
     0, and `times` are moments in UTC; columns named in `text` are ids.
 
-    Raises InputError naming file, row and column of a time that cannot be read.
+    Raises InputError naming file, row and column of a time that cannot be read, or that nothing logged can
+    carry.
     """
     table = read_any(path)
     for place, name in enumerate(table.column_names):
         column = table[name]
         if name in times:
-            table = table.set_column(place, name, schemas.columns.times(table, name, str(path), nulls=True))
+            moments = schemas.columns.times(table, name, str(path), nulls=True)
+            schemas.columns.in_our_time(moments, name, str(path))
+            table = table.set_column(place, name, moments)
         elif name in text:
             _name_blanks(column, name, path)
             table = table.set_column(place, name, schemas.columns.texts(table, name, str(path), nulls=True))

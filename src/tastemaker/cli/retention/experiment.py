@@ -189,6 +189,7 @@ def surrogate(
     control: Annotated[str, typer.Option(help="The control arm.")] = "control",
     treatment: Annotated[str, typer.Option(help="The arm to compare with it.")] = "treatment",
     horizon: Annotated[str, typer.Option(help="Over which days the long outcome runs, for the report.")] = "",
+    unit: Annotated[str, typer.Option(help="The column of units, each of which comes once.")] = "user_id",
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -202,7 +203,7 @@ def surrogate(
     from tastemaker.flows.retention.experiment.run import read_surrogate
 
     with progress(quiet) as report:
-        plan = SurrogatePlan(tuple(short), long, arm, control, treatment, horizon, seed)
+        plan = SurrogatePlan(tuple(short), long, arm, control, treatment, horizon, seed, unit)
         result = read_surrogate(history, results, plan, out, report)
     finish(result, as_json)
 

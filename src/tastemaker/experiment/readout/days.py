@@ -9,13 +9,45 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+import tastemaker.schema.values as values
 from tastemaker.errors import InputError
 from tastemaker.experiment.effects import Effect, Kind, number
 from tastemaker.experiment.moments import Metric
 from tastemaker.experiment.readout.words import Row, p_words
 from tastemaker.experiment.sequential import Look
+from tastemaker.schema.columns import complete, in_our_time, present
 
 Bar = tuple[float, float, float]
+
+
+def in_order(table: pa.Table, day: str) -> pa.Table:
+    """The table with its column of days as numbers or dates, which have an order: of numbers, dates in any
+    spelling that is read, or numbered words ("day 2").
+
+    Raises InputError naming the row of an empty cell, of a day before 1970 or ahead, and of one without an
+    order.
+    """
+    cells = present(table, day)
+    complete(cells, day)
+    numbers, wrong = values.as_number(cells, day)
+    if pa.types.is_temporal(cells.type) or wrong.any():
+        moments, unread = values.as_time(cells, day)
+        if unread.any():
+            parts = values.as_text(cells, day).str.extract_groups(r"^(\D*)(\d+)$").struct.unnest()
+            if parts["1"].n_unique() > 1 or parts["2"].null_count():
+                row = int(unread.arg_true()[0])
+                raise InputError(
+                    f"row {row + 1}, column '{day}' is '{cells[row]}', and other days are written otherwise:"
+                    " their order is not known; write dates or numbers"
+                )
+            numbers = parts["2"].cast(pl.Int64)
+        else:
+            in_our_time(moments.to_arrow(), day)
+            whole = bool((moments.dt.truncate("1d") == moments).all())
+            numbers = moments.dt.date() if whole else moments
+    elif bool((numbers == numbers.floor()).all()):
+        numbers = numbers.cast(pl.Int64)
+    return table.set_column(table.column_names.index(day), day, numbers.to_arrow())
 
 
 def cumulated(
@@ -37,7 +69,7 @@ def cumulated(
     for name in wanted:
         if name not in table.column_names:
             raise InputError(f"column '{name}' is missing; the table has {', '.join(table.column_names)}")
-    frame = pl.DataFrame(table.select(wanted))
+    frame = pl.DataFrame(in_order(table.select(wanted), day))
     twice = frame.filter(pl.struct(unit, day).is_duplicated())
     if len(twice):
         raise InputError(

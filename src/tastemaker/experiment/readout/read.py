@@ -26,10 +26,10 @@ from tastemaker.experiment.moments import (
     numbers_of,
 )
 from tastemaker.experiment.quantiles import Open, quantile_effect, values_by_arm, without_outliers
-from tastemaker.experiment.readout.days import cumulated
+from tastemaker.experiment.readout.days import cumulated, in_order
 from tastemaker.experiment.readout.design import Design
 from tastemaker.experiment.sequential import Look, watch
-from tastemaker.schema.columns import one_spelling
+from tastemaker.schema.columns import one_spelling, present
 
 LEAST = 4  # units of an arm (clusters, where these were assigned) below which nothing is estimated
 
@@ -85,6 +85,18 @@ def _ratio(open_table: Open, design: Design, rows: Mapping[str, int]) -> SampleR
     return srm(rows, design.shares, design.alarm, design.warn)
 
 
+def selected(table: pa.Table) -> Open:
+    """What gives the columns of a table. Raises InputError naming one that is missing."""
+
+    def opened(names: Iterable[str]) -> pa.Table:
+        wanted = list(dict.fromkeys(names))
+        for name in wanted:
+            present(table, name)
+        return table.select(wanted)
+
+    return opened
+
+
 def triggered(open_table: Open, design: Design) -> Open:
     """Only the rows whose `triggered` column is 1. Raises InputError where it is neither 0 nor 1."""
     name = design.triggered
@@ -92,7 +104,7 @@ def triggered(open_table: Open, design: Design) -> Open:
         return open_table
 
     def opened(names: Iterable[str]) -> Iterator[pa.RecordBatch]:
-        row = 0
+        row = changed = 0
         for batch in batches_of(open_table(dict.fromkeys([*names, name]))):
             values = numbers_of(batch, name, row)
             odd = np.flatnonzero((values != 0) & (values != 1))
@@ -101,7 +113,10 @@ def triggered(open_table: Open, design: Design) -> Open:
                     f"row {row + int(odd[0]) + 1}, column '{name}' is {values[odd[0]]:g}; give 0 or 1"
                 )
             row += batch.num_rows
+            changed += int(values.sum())
             yield batch.filter(pa.array(values == 1))
+        if row and not changed:
+            raise InputError(f"column '{name}' is 0 in every row: the treatment changes nobody's list")
 
     return opened
 
@@ -152,10 +167,7 @@ def read_out(
     column).
     """
     if isinstance(open_table, pa.Table):
-        whole = open_table
-        return read_out(
-            lambda names: whole.select([n for n in names if n in whole.column_names]), design, report
-        )
+        return read_out(selected(open_table), design, report)
     split = check_split(open_table, design)
     opened, metrics = prepared(open_table, design)
     by_cohort = design.cohort if design.plan.cohorts else ""
@@ -216,16 +228,20 @@ def _effect(treatment: Moments, control: Moments, metric: Metric, design: Design
 def _cohorts(
     parts: Mapping[Any, Moments], metrics: Sequence[Metric], design: Design, arm: str
 ) -> list[Effect]:
-    """Effects on the primary means and ratios in each declared cohort that has units in both arms."""
+    """Effects on the primary means and ratios in each declared cohort."""
     out = []
     for cohort in design.plan.cohorts:
-        pair = [parts.get((cohort, name)) for name in (arm, design.control)]
-        if pair[0] is None or pair[1] is None:
-            continue
+        treatment, control = (parts.get((cohort, name)) for name in (arm, design.control))
         for metric in metrics:
-            if metric.name in design.plan.primary and not metric.quantile:
-                item = replace(_effect(pair[0], pair[1], metric, design), cohort=cohort)
-                out.append(_named(item, design, arm))
+            if metric.name not in design.plan.primary or metric.quantile:
+                continue
+            if treatment is None or control is None:
+                why = f"nobody of cohort '{cohort}' is in both arms"
+                item = no_effect(metric.name, why, design.kind, better=metric.better, cohort=cohort)
+                out.append(replace(item, arm=arm) if len(design.treatments) > 1 else item)
+                continue
+            item = replace(_effect(treatment, control, metric, design), cohort=cohort)
+            out.append(_named(item, design, arm))
     return out
 
 
@@ -272,13 +288,14 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
     """The days of a table with one row a unit and day, and for each treatment the effect of each day alone on
     the first primary metric.
     """
-    opened, metrics = prepared(table.select, design)
+    table = in_order(table, design.day)
+    there = [  # what was measured before the test is mostly not in such a table
+        m if m.covariate in table.column_names else replace(m, covariate="", covariate_denominator="")
+        for m in design.metrics
+    ]
+    opened, metrics = prepared(selected(table), replace(design, metrics=tuple(there)))
     metric = next(item for item in metrics if item.name == design.plan.primary[0])
-    days = sorted(set(table[design.day].to_pylist())) if design.day in table.column_names else []
-    if not days:
-        raise InputError(
-            f"column '{design.day}' is missing or empty; a table of days has one row a unit and day"
-        )
+    days = sorted(set(table[design.day].to_pylist()))
     names = list(filter(None, [design.arm, design.day, design.cluster, *metric.columns]))
     whole = pa.Table.from_batches(list(batches_of(opened(names))))
     results: dict[str, list[Effect]] = {name: [] for name in design.treatments}
@@ -288,7 +305,7 @@ def by_day(table: pa.Table, design: Design) -> tuple[list[Any], dict[str, list[E
         for name in design.treatments:
             if not metric.quantile and not {name, design.control} <= set(read):
                 raise InputError(f"day {day}: arm '{name}' or '{design.control}' is empty: no row has it")
-            results[name] += _effects(read, part.select, [metric], design, name)
+            results[name] += _effects(read, selected(part), [metric], design, name)
     return days, results
 
 
@@ -303,7 +320,7 @@ def look_back(table: pa.Table, design: Design) -> tuple[list[Any], dict[tuple[st
     days = []
     extra = tuple(filter(None, (design.cluster, design.triggered)))
     for day, so_far in cumulated(table, design.metrics, (design.unit, design.arm, design.day), extra):
-        opened, metrics = prepared(so_far.select, design)
+        opened, metrics = prepared(selected(so_far), design)
         names = [design.arm, design.cluster, *(name for metric in metrics for name in metric.columns)]
         read = measured(opened(tuple(dict.fromkeys(filter(None, names)))), metrics, design)
         for arm in design.treatments:

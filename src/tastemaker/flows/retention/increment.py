@@ -9,7 +9,7 @@ from typing import Any
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import IDS, read_typed
+from tastemaker.flows.retention.tables import IDS, read_typed, warn_of_slips
 from tastemaker.retention.increment.rows import IncrementSettings
 from tastemaker.retention.surveys import turned
 
@@ -30,7 +30,9 @@ def increment(
     from tastemaker.retention.increment import claim, increment_table
 
     report("increment", 0, 2, "reading")
-    table = read_typed(rows, times=(settings.survey_time, *settings.feature_times.values()))
+    moments = [settings.survey_time, *settings.feature_times.values(), *filter(None, [settings.time])]
+    table = read_typed(rows, times=moments)
+    warn_of_slips(table, settings.baseline, str(rows))
     report("increment", 1, 2, "fitting every model on every fold")
     with in_file(rows):
         table = turned(table, reverse, name=str(rows))
@@ -62,8 +64,9 @@ def mediation(
     table = read_typed(rows)
     dealt = None if slates is None else read_typed(slates, text=ids)
     options = None if candidates is None else read_typed(candidates, text=ids)
-    report("mediation", 1, 2, "testing")
     chosen = MediationSettings(**(settings or {}))
+    warn_of_slips(table, chosen.controls, str(rows))
+    report("mediation", 1, 2, "testing")
     tests = mediation_tests(table, dealt, candidates=options, settings=chosen, key=seed, name=str(rows))
     written = write_claim(claim(tests), out)
     report("mediation", 2, 2, "")

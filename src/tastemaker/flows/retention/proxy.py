@@ -15,7 +15,7 @@ import pyarrow as pa
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed
+from tastemaker.flows.retention.tables import read_typed, warn_of_slips
 from tastemaker.retention.proxy import Proxy, ProxySettings, fit_proxy, from_parts, predict, to_parts
 from tastemaker.retention.proxy.claim import calibration_claim, drift_claim, slopes_table, threshold_claim
 from tastemaker.retention.proxy.judge import calibrate_proxy, calibration, choose_thresholds
@@ -61,6 +61,7 @@ def fit(
     """`tastemaker retention proxy fit`: on half of the users, with its calibration on users it never saw."""
     report(FOLDER, 0, 3, "reading")
     table, name = read_typed(rows), str(rows)
+    warn_of_slips(table, settings.features, name)
     training = rows_of(table, "fit", seed, settings.unit, name)
     report(FOLDER, 1, 3, "fitting")
     fitted = fit_proxy(training, settings, name)

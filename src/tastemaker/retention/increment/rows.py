@@ -98,7 +98,8 @@ def read_rows(table: pa.Table, settings: IncrementSettings, name: str = "rows") 
         nor 1 nor a count.
     """
     answers = {survey: _answers(table, survey, name) for survey in settings.surveys}
-    outcome = numbers(table, settings.outcome, name, nulls=True)
+    least = -np.inf if settings.active_quantile is None else 0.0
+    outcome = numbers(table, settings.outcome, name, nulls=True, low=least)
     features = np.column_stack([numbers(table, item, name, remedy=FILL) for item in settings.baseline])
     _in_time(table, settings, name)
     weight = (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
 from tastemaker.errors import InputError
@@ -102,6 +103,14 @@ def expectations(
     policy). Without it, a policy whose propensities are all alike is taken as uniform over the items of
     `slates`; any other is refused by name.
     """
+    place = "position" if "position" in slates.column_names else "item_id"
+    again = pl.DataFrame(slates.select(["request_id", place])).is_duplicated()
+    if again.any():
+        row = int(again.arg_max() or 0)
+        raise InputError(
+            f"{name}: row {row + 1}: request '{slates['request_id'][row]}' has {place}"
+            f" '{slates[place][row]}' twice; keep one row a shown item"
+        )
     value = dict(zip(items, means.tolist(), strict=True))
     overall = float(means.mean())
     if candidates is not None:

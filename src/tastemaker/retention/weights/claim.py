@@ -48,6 +48,8 @@ def weights_claim(
             f"{name}: weights are of one question at a time; the table holds {', '.join(questions)}:"
             " choose one"
         )
+    if threshold is not None and not SCALE[0] <= threshold <= SCALE[1]:
+        raise InputError(f"the threshold is {threshold:g}; answers lie between {SCALE[0]} and {SCALE[1]}")
     surveys, pools = pooled(surveys, covariates, LEAST, name)
     far = far_values(surveys, covariates, name)
     weights = response_weights(surveys, covariates, settings, name=name)

@@ -4,6 +4,7 @@ are dropped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from tastemaker.schema.columns import codes, groups, numbers
 Floats = npt.NDArray[np.float64]
 
 _MANY = 1000  # categories
+OLDEST = 120  # years
+_FEW = 0.02  # share of rows below 0 that are taken for slips
 _CODES = {sign * code for code in (9.0, 99.0, 999.0, 9999.0, 99999.0) for sign in (1, -1)} | {-1.0}
 _REDUNDANT = 1e-9  # share of a column's variance that the columns before it leave
 
@@ -123,25 +126,28 @@ def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tupl
 
 
 def far_values(table: pa.Table, covariates: Sequence[str], name: str) -> list[str]:
-    """In words, each end of a numeric covariate that lies so far from its other values that it may be a code
-    for "missing" (999, -1) or a slip: further than they are apart, and ten times so where it is no such code.
+    """In words, the numbers of a covariate that may be a code for "missing" (999, -1) or a slip: an end
+    further from the others than they are apart (ten times so where it is no such code), a few below 0 where
+    the others are not, and ages that nobody has.
     """
     results = []
     for covariate in covariates:
         if covariate not in table.column_names or not is_number(table.schema.field(covariate).type):
             continue
-        values = np.unique(numbers(table, covariate, name, nulls=True))
-        values = values[np.isfinite(values)]
+        cells = numbers(table, covariate, name, nulls=True)
+        values = np.unique(cells[np.isfinite(cells)])
+        below, remedy = int((cells < 0).sum()), "empty such cells, or leave those rows out"
+        age = bool(re.search(r"(^|_)age($|_)", covariate.casefold()))
         for end, rest in ((values[-1:], values[:-1]), (values[:1], values[1:])):
-            if len(rest) < 3:
-                continue
-            gap, span = np.abs(rest - end).min(), np.ptp(rest)
-            code = float(end[0]) in _CODES
-            if gap > span * (1 if code else 10):
-                results.append(
-                    f"'{covariate}' has {end[0]:g} far from its other values ({rest.min():g} to"
-                    f" {rest.max():g}): empty such cells, or leave those rows out"
-                )
+            gap, span = (np.abs(rest - end).min(), np.ptp(rest)) if len(rest) >= 3 else (0.0, 0.0)
+            far = gap > span * (1 if float(end[0]) in _CODES else 10) if len(end) else False
+            if far:
+                ends = f"({rest.min():g} to {rest.max():g})"
+                results.append(f"'{covariate}' has {end[0]:g} far from its other values {ends}: {remedy}")
+            elif age and len(end) and not 0 <= end[0] <= OLDEST:
+                results.append(f"'{covariate}' has {end[0]:g}, which is no age: {remedy}")
+            elif len(end) and end[0] < 0 and below < _FEW * len(cells):
+                results.append(f"'{covariate}' is below 0 in {below:,} of {len(cells):,} rows: {remedy}")
     return results
 
 

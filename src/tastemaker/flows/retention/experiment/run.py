@@ -16,7 +16,8 @@ from tastemaker.experiment.surrogate import SurrogatePlan
 from tastemaker.flows.pipeline import Report
 from tastemaker.flows.retention.experiment.load import in_file, open_table, read_design
 from tastemaker.flows.retention.report import write_claim
-from tastemaker.flows.retention.tables import read_typed
+from tastemaker.flows.retention.tables import read_typed, warn_of_slips
+from tastemaker.schema.columns import codes
 from tastemaker.store import write_table
 
 
@@ -27,10 +28,7 @@ def assign_units(units: Path, plan: Path, out: Path, column: str = "user_id") ->
     design = read_design(plan)
     with in_file(units):
         table = read_typed(units, text=(column,))
-        if column not in table.column_names:
-            raise InputError(
-                f"column '{column}' is missing; the table has {', '.join(table.column_names)}; give --unit"
-            )
+        codes(table, column)  # refuses a missing column, an empty id, and a word for nobody
         assigned = assign(table[column].unique(), design.id, design.shares)
     write_table(out, assigned)
     counts = {count["values"]: count["counts"] for count in assigned["arm"].value_counts().to_pylist()}
@@ -244,7 +242,10 @@ def read_surrogate(
     with in_file(history):
         past = read_typed(history)
     with in_file(table):
-        index, effect, alone = index_on_tables(past, read_typed(table), plan)
+        test = read_typed(table)
+        for part, name in ((past, history), (test, table)):
+            warn_of_slips(part, plan.short, str(name))
+        index, effect, alone = index_on_tables(past, test, plan)
     report("surrogate index", 1, 2, "report")
     claim = surrogate_claim(index, effect, alone, plan)
     written = write_claim(claim, out)
