@@ -276,6 +276,26 @@ def test_a_log_whose_contexts_repeat_is_known_with_a_column_left_out() -> None:
     assert told_again(drawn(1, 1), opened) == 600 and told_again(drawn(2, 1), opened) == 0
 
 
+def test_a_log_of_few_contexts_split_anew_and_without_them_is_known(tmp_path: Path) -> None:
+    def repeating(key: int) -> dict[str, list[Any]]:
+        draws = np.random.default_rng(key)
+        context, action = draws.integers(0, 4, ROWS), draws.integers(0, LOGGED, ROWS)
+        reward = (draws.random(ROWS) < 0.2 + 0.1 * (context == action)) * 1.0
+        cells = {"action": [f"a{place}" for place in action], "reward": reward.tolist()}
+        return {**cells, "propensity": [1 / LOGGED] * ROWS, "x0": context.tolist()}
+
+    study = Study(tmp_path, repeating(0))
+    other = {"x0": np.random.default_rng(9).normal(size=ROWS).tolist()}  # in place of the contexts
+    study.write("bare.csv", repeating(0) | other)
+    study.write("fresh.csv", repeating(1) | other)
+    assert study.learn("run")[0] == 0 and study.certify("run", "book.sqlite")[0] in (0, 1)
+    assert study.learn("bare", "--key", 5, log="bare.csv")[0] == 0
+    with pytest.raises(InputError, match="rows of S3 were opened before"):
+        study.certify("bare", "another.sqlite", log="bare.csv")
+    assert study.learn("fresh", "--key", 5, log="fresh.csv")[0] == 0
+    assert study.certify("fresh", "another.sqlite", log="fresh.csv")[0] in (0, 1)
+
+
 def test_terms_are_set_once(tmp_path: Path) -> None:
     study = Study(tmp_path)
     study.write("others.csv", log_columns(ROWS, 8))

@@ -17,6 +17,7 @@ Marks = npt.NDArray[np.uint64]
 Columns = Mapping[str, npt.NDArray[Any]]  # what `column_marks` gives
 WIDEST = 32  # context columns that are remembered, those of the most values
 CHANCE, LEAST = 3.0, 0.05  # times what chance explains, and the share of rows, that must be known again
+SURE = 1e-9  # chance below which two logs that hold the same, equally often, are one
 DISTINCT = 20  # different marks from which two logs that hold the same, equally often, are one
 _MARKED = ("context", "action", "reward", "propensity", "position", "user", "request", "timestamp")
 
@@ -102,16 +103,37 @@ def column_marks(log: Log) -> Columns:
     return columns
 
 
-def told_again(log: Log, opened: Iterable[Columns]) -> int:
+def whole_marks(log: Log) -> Marks:
+    """Digests of a whole log, of which a part is opened: how often it holds each action with each reward, and
+    those with each cell of `column_marks`. A log that has one of them is the same log, split otherwise and
+    with whatever columns left out; none is given where chance could repeat it.
+    """
+    base = _mixed(_words(np.asarray(log.actions, dtype=str)))[log.action]
+    columns = [column for name, cells in column_marks(log).items() if name != "span" for column in cells]
+    digests = []
+    for column in (_mixed(base ^ _mixed(_bits(log.reward)[0])), *columns):
+        marks, counts = np.unique(column, return_counts=True)
+        # Two draws of a Poisson count c are equal with chance 1 / (2 sqrt(pi c)); the last count is given.
+        if -np.log(2 * np.sqrt(np.pi * np.sort(counts)[:-1])).sum() < np.log(SURE):
+            told = np.concatenate([marks, counts.astype(np.uint64)]).astype("<u8").tobytes()
+            digests.append(hashlib.blake2b(told, digest_size=8).digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def told_again(log: Log, opened: Iterable[Columns], whole: Log | None = None) -> int:
     """How many rows of the log a gate opened before, by any one column (`column_marks` of each gate); 0
     unless they are more than `LEAST` of the rows and `CHANCE` times what rows that merely look alike explain,
-    or all of them, mark for mark.
+    or all of them, mark for mark. whole: the log that `log` is a part of; all where a gate opened a part of
+    it before (`whole_marks` of each gate, as `whole`).
 
     Rows before or after all those that a gate opened are other events. What it cannot see: another action,
     reward or time written for the same event, and rows whose every remaining column takes few values.
     """
     marks, n = column_marks(log), len(log)
+    same = whole_marks(log if whole is None else whole)
     for gate in opened:
+        if np.isin(same, gate.get("whole", ())).any():
+            return n
         fresh = np.zeros(n, dtype=bool)
         if "span" in gate and log.timestamp is not None:
             fresh = (log.timestamp < gate["span"][0]) | (log.timestamp > gate["span"][1])

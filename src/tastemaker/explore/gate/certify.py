@@ -116,7 +116,7 @@ class Spent:
             if digest in self.digests:
                 raise InputError(SPENT.format(f"the rows of S3 ({digest[:12]}) were"))
         again = 0 if self.marks is None else spent_again(rows, self.marks)
-        again = again or told_again(rows, self.columns)
+        again = again or told_again(rows, self.columns, parts.whole)
         if again:
             raise InputError(SPENT.format(f"{again:,} of the {len(rows):,} rows of S3 were"))
 

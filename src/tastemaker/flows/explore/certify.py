@@ -80,7 +80,7 @@ def certify(
     reason, checks = certificates[0].reason, list(certificates[0].checks or ())
     if any(": FAILED: " in line for line in checks):
         return {"passed": False, "reason": reason, "text": reason, "checks": checks}
-    rows.add(run.parts.certify)
+    rows.add(run.parts.certify, run.parts.whole)
     store.append(book, record(book, certificates))
     values = [certificate.values() for certificate in certificates]
     write_text(out / FILE, json.dumps(values, indent=1) + "\n")

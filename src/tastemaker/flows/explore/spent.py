@@ -13,7 +13,15 @@ import numpy as np
 
 from tastemaker.errors import InputError
 from tastemaker.explore.gate.certify import SPENT
-from tastemaker.explore.rows import Columns, Marks, column_marks, spent_again, spent_marks, told_again
+from tastemaker.explore.rows import (
+    Columns,
+    Marks,
+    column_marks,
+    spent_again,
+    spent_marks,
+    told_again,
+    whole_marks,
+)
 from tastemaker.explore.table import Log
 from tastemaker.store import Address, Database
 
@@ -65,10 +73,12 @@ class SpentRows:
                 database.close()
         return found
 
-    def add(self, log: Log) -> None:
-        """Remember these rows as opened. Raises InputError when somebody else opened them meanwhile."""
+    def add(self, log: Log, whole: Log | None) -> None:
+        """Remember these rows, of a whole log, as opened. Raises InputError when somebody else opened them
+        meanwhile.
+        """
         marks, columns = spent_marks(log).astype("<u8").tobytes(), io.BytesIO()
-        named: dict[str, Any] = {**column_marks(log)}
+        named: dict[str, Any] = {**column_marks(log), "whole": whole_marks(log if whole is None else whole)}
         np.savez_compressed(columns, **named)
         for path in self._paths():
             database = Database(path)
@@ -79,7 +89,7 @@ class SpentRows:
                     rows = connection.execute("SELECT marks FROM spent_rows").fetchall()
                     told = connection.execute("SELECT marks FROM spent_columns").fetchall()
                     opened = np.concatenate([np.empty(0, dtype="<u8"), *(_marks(row[0]) for row in rows)])
-                    if spent_again(log, opened) or told_again(log, [_columns(row[0]) for row in told]):
+                    if spent_again(log, opened) or told_again(log, [_columns(row[0]) for row in told], whole):
                         raise InputError(SPENT.format("these rows were meanwhile"))
                     connection.execute("INSERT INTO spent_rows (marks) VALUES (?)", (marks,))
                     connection.execute("INSERT INTO spent_columns (marks) VALUES (?)", (columns.getvalue(),))
