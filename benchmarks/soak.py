@@ -94,9 +94,10 @@ class Visitor:
             self.call("/events", {"events": [undo]})
             for part in ("", "/cover", "/audio"):
                 self.call(f"/items/{item}{part}")
-            self.call("/items?query=the&limit=5")
+            self.call(f"/items?query=the+{self.number}&limit=5")
         if self.number % 5 == 0:
-            self.call("/assist", {"message": "something calm, please", "user_id": me})
+            wish = f"something calm under {self.number} minutes, please"  # caches have to have an end
+            self.call("/assist", {"message": wish, "user_id": me})
         if self.number % 10 == 0:
             self.call("/recommendations", {"user_id": me, "k": True})
             self.call("/users/somebody-else/history")

@@ -3,6 +3,7 @@ is forgotten while it serves, and what goes wrong when commands run at once.
 
     python -m recipes.safety.live kills --count 200
     python -m recipes.safety.live canary
+    python -m recipes.safety.live grind       # can a caller choose what the log says was drawn by chance?
     python -m recipes.safety.live pairs
     python -m recipes.safety.live schema      # every check of schemathesis (`make promises` installs it)
 
@@ -46,7 +47,7 @@ from tastemaker.flows.train import run_stages
 from tastemaker.server import serve
 from tastemaker.serving.query import Happened, Query
 from tastemaker.serving.service import WorkspaceService
-from tastemaker.store import Workspace, diagnose, read_manifest, write_text
+from tastemaker.store import Database, Workspace, diagnose, read_manifest, write_text
 from tastemaker.store.database import check_database
 
 Json = dict[str, Any]
@@ -388,6 +389,59 @@ def _wrong(root: Path, gone: list[str]) -> list[str]:
     return faults
 
 
+def grind(root: Path, lists: int) -> tuple[Json, bool]:
+    """One person chooses ids, asks for list after list, confirms those alone that begin with an item that
+    rarely comes, and likes each under twenty ids to be asked about it: does the log say of anything that it
+    had another chance than it was logged with?
+    """
+    file = root / "tastemaker.toml"
+    wished = {"exploration": 1.0, "ask_share": 0.05, "ask_hours": 0, "ask_lists": 0, "ask_holdout": 0.0}
+    rows = [line for line in file.read_text().splitlines() if line.partition(" =")[0] not in wished]
+    write_text(file, "\n".join([*(f"{name} = {value}" for name, value in wished.items()), *rows]) + "\n")
+    server, answers, asked = Server(root), list[Json](), 0
+    for number in range(lists):
+        wish = {"user_id": "grinder", "k": 1, "request_id": f"chosen-{number}", "confirm": True}
+        answers.append(server.call("POST", "/recommendations", wish)[1])
+        server.call("POST", "/recommendations", wish)  # a retry is no second draw
+    tops = [answer["rows"][0]["item_id"] for answer in answers]
+    target = min(set(tops), key=lambda item: answers[tops.index(item)]["rows"][0]["propensity"])
+    for place in [place for place, top in enumerate(tops) if top == target]:
+        server.call(
+            "POST", "/impressions", {"request_id": answers[place]["request_id"], "user_id": "grinder"}
+        )
+    for number in range(lists):
+        answer = server.call("POST", "/recommendations", {"user_id": f"curious-{number}", "k": 1})[1]
+        about = {"user_id": f"curious-{number}", "kind": "like", "item_id": answer["rows"][0]["item_id"]}
+        about["request_id"] = answer["request_id"]
+        replies = [
+            server.call("POST", "/events", {"events": [about | {"event_id": f"{number}-{turn}"}]})[1]
+            for turn in range(20)
+        ]
+        asked += any(reply["survey"] for reply in replies)
+    server.stop()
+    database = Database(root / "tastemaker.sqlite")
+    logged = [row for row in database.slates_table().to_pylist() if row["user_id"] == "grinder"]
+    database.close()
+    shown = [row["propensity"] for row in logged if row["item_id"] == target]
+    excess = {
+        name: round((count - chance * n) / max(n * chance * (1 - chance), 1e-9) ** 0.5, 2)
+        for name, count, chance, n in (
+            ("lists", len(shown), shown[0], len(logged)),
+            ("questions", asked, wished["ask_share"], lists),
+        )
+    }
+    figures = {
+        "lists logged": len(logged),
+        "with the item wanted": len(shown),
+        "expected by its propensity": round(shown[0] * len(logged), 1),
+        "people who wanted a question": lists,
+        "asked": asked,
+        "expected": round(wished["ask_share"] * lists, 1),
+        "standard errors above chance": excess,
+    }
+    return figures, max(excess.values()) < 4
+
+
 def schema(root: Path, examples: int) -> tuple[Json, bool]:
     """Every check of schemathesis on every route, talking, media and erasing among them."""
     own = TOP / ".venv-release" / "bin" / "st"
@@ -415,6 +469,7 @@ def schema(root: Path, examples: int) -> tuple[Json, bool]:
 PARTS: dict[str, Callable[..., tuple[Json, bool]]] = {
     "kills": kills,
     "canary": canary,
+    "grind": grind,
     "pairs": pairs,
     "schema": schema,
 }
@@ -440,11 +495,13 @@ def main() -> None:
     parser.add_argument("part", choices=sorted(PARTS))
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--count", type=int, default=200, help="kills of `kills`")
+    parser.add_argument("--lists", type=int, default=300, help="lists, and people, of `grind`")
     parser.add_argument("--examples", type=int, default=40, help="cases a route of `schema`, at most")
     parser.add_argument("--only", default="", help="one pair of `pairs`, such as ingest+train")
     dials = parser.parse_args()
     more: dict[str, Any] = {
         "kills": {"count": dials.count},
+        "grind": {"lists": dials.lists},
         "pairs": {"only": dials.only},
         "schema": {"examples": dials.examples},
     }

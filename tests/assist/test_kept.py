@@ -20,6 +20,7 @@ from tastemaker.assist.desk import Drawing
 from tastemaker.assist.mcp_server import Rooms
 from tastemaker.errors import InputError
 from tastemaker.explore.slate import plackett_luce
+from tastemaker.serving.query import Unknown
 
 
 @pytest.fixture
@@ -166,7 +167,9 @@ def test_conversations_of_people_outlive_the_server_and_are_forgotten(
         assert not query(again, "SELECT 1 FROM talks WHERE conversation_id = ?", nobody)
         turn(again, "forget everything about me", name, "kept-dee")
         turn(again, "yes", name, "kept-dee")
-        assert not query(again, "SELECT 1 FROM talks") and not again.service.talks("kept-dee")
+        assert not query(again, "SELECT 1 FROM talks")
+        with pytest.raises(Unknown):
+            again.service.talks("kept-dee")
     finally:
         again.close()
 

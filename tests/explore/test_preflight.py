@@ -338,6 +338,10 @@ def test_a_policy_of_ones_own_by_a_column(tmp_path: Path) -> None:
     study.write("wrong.csv", wrong)
     code, printed = study.run("estimate", "--policy", "target", "--column", "target=mine", log="wrong.csv")
     assert code == 1 and "refused: weights: mean weight of the policy 9.0000" in printed
+    assert (
+        "the column `target` is not what that policy gives" in printed
+        and "those of the logger" not in printed
+    )
 
 
 def test_how_many_rows_a_lift_takes() -> None:

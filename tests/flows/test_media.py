@@ -13,6 +13,7 @@ from PIL import Image
 
 from tastemaker.cli.main import main
 from tastemaker.demo.synth import RATE
+from tastemaker.errors import InputError
 from tastemaker.flows import media
 from tastemaker.flows.media import read_picture, read_sound
 from tastemaker.flows.stages.vectors import load_views
@@ -137,6 +138,17 @@ def test_pictures_that_are_none_or_too_large_are_left_out(
     monkeypatch.setattr(media, "MAX_PIXELS", 1000)
     assert folder_with(tmp_path / "large", None, picture(tmp_path / "l.png"), command)[0] == 0
     assert "item i0: its cover has 40 x 30 pixels" in notes(tmp_path / "large")[0]
+
+
+@pytest.mark.parametrize("name", ["long.png", "tall.png", "program.eps"])
+def test_pictures_that_cost_much_or_run_programs_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "program.eps":
+        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    else:  # a few kB, which took 2 GB when all of its pixels were in one line
+        Image.new("1", (1 << 20, 1) if name == "long.png" else (1, 1 << 20)).save(path)
+    with pytest.raises(InputError, match=r"32,768 a side|cannot identify"):
+        read_picture(path, "a")
 
 
 def picture_head(folder: Path) -> bytes:

@@ -24,7 +24,7 @@ from tastemaker.retrieve.evaluation import Sequences
 from tastemaker.retrieve.memory import fit_memory
 from tastemaker.serving.history import People
 from tastemaker.serving.once import recommend_once
-from tastemaker.serving.query import Conflict, Happened, Query, Slate, Unknown
+from tastemaker.serving.query import Happened, Query, Slate, Unknown
 from tastemaker.serving.service import WorkspaceService, open_service
 from tastemaker.store import Database, Workspace, read_arrays
 
@@ -126,11 +126,14 @@ def test_an_undo_takes_back_what_is_there_and_ones_own(service: WorkspaceService
     service.add_events([Happened("o1", "u003", "like", "t001")])
     with pytest.raises(Unknown, match="no event 'nothing'"):
         service.add_events([Happened("o2", "u003", "undo", target="nothing")])
-    with pytest.raises(Conflict, match="another person's"):
+    with pytest.raises(Unknown, match="no event 'o1'"):
         service.add_events([Happened("o2", "u004", "undo", target="o1")])
     both = [Happened("o3", "u003", "like", "t002"), Happened("o4", "u003", "undo", target="o3")]
     assert service.add_events(both)["accepted"] == 2
     assert service.add_events(both)["duplicates"] == 2
+    within = [Happened("o5", "u003", "like", "t002"), Happened("o6", "u004", "undo", target="o5")]
+    with pytest.raises(Unknown, match="no event 'o5'"):
+        service.add_events(within)
 
 
 YEAR_0 = "0001-01-01T00:00:00+14:00"  # a moment that no calendar of UTC has

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
+import shutil
 import socket
 import sqlite3
 import threading
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from server_fake import FakeService
 
+import tastemaker.server.assist as talking
+import tastemaker.server.rates as rates
 import tastemaker.server.run as run
+from tastemaker.assist.assistant import Assistant, Limits
 from tastemaker.server import ServerSettings, address, bind, create_app
-from tastemaker.serving.service import WorkspaceService
+from tastemaker.server.access import AccessSettings
+from tastemaker.serving.service import WorkspaceService, open_service
 from tastemaker.store import Workspace
+from tastemaker.store.database import Keys
 
 
 @contextmanager
@@ -133,4 +143,112 @@ def test_a_locked_database_is_told_and_stops_no_reads(tiny_workspace: Path) -> N
         assert {answer.status_code for answer in answers} == {503}  # type: ignore[attr-defined]
         assert all(answer.headers["retry-after"] for answer in answers)  # type: ignore[attr-defined]
         assert client.get("/health/ready").status_code == 200
+    service.close()
+
+
+def containers() -> list[tuple[str, object, int]]:
+    """Everything in this process that entries can be put into, and how many there are: lists, dictionaries
+    and the like, and caches of functions.
+    """
+    gc.collect()
+    found = []
+    for holder in gc.get_objects():
+        kind = type(holder)  # isinstance would ask objects that stand for others
+        if kind is functools._lru_cache_wrapper:
+            found.append((holder.__qualname__, holder, holder.cache_info().currsize))
+        elif issubclass(kind, dict | list | set | deque):
+            found.append((kind.__name__, holder, len(holder)))
+    return found
+
+
+def test_nothing_in_memory_grows_with_callers(
+    untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every bound set to a few entries, no list, dictionary or cache of the process gets one more for
+    each person, key, address, conversation, filter or message.
+    """
+    few, many = 8, 40
+    monkeypatch.setattr(rates, "MANY", few)
+    monkeypatch.setattr(talking, "REMEMBERED", few)
+    service = open_service(Path(shutil.copytree(untouched_workspace, tmp_path / "shop")))
+    access = AccessSettings(per_person=1000, per_key=1000, fresh=0)
+    settings = ServerSettings(access=access, deadline=60)
+    app = create_app(service, settings, talker=Assistant(service, None, Limits(conversations=1)))
+    keys = Keys(service.database)
+    headers = {"authorization": f"Bearer {keys.add('app', 'shop')}"}
+    with TestClient(app, base_url="http://127.0.0.1:1", client=("10.0.0.1", 1)) as client:
+
+        def visit(number: int) -> None:
+            person, item = f"visitor-{number:04d}", f"t{number % 20:03d}"
+            ask = {"user_id": person, "k": 3, "request_id": f"mine-{number}", "exclude": [item]}
+            slate = client.post("/recommendations", json=ask, headers=headers).json()
+            event = {"event_id": f"b{number}", "user_id": person, "kind": "like", "item_id": item}
+            event["request_id"] = slate["request_id"]
+            assert client.post("/events", json={"events": [event]}, headers=headers).status_code == 200
+            say = {"message": f"something under {number} minutes", "user_id": person}
+            assert client.post("/assist", json=say, headers=headers).status_code == 200
+            chat = {"messages": [{"role": "user", "content": f"a reel, number {number}"}], "user": person}
+            assert client.post("/v1/chat/completions", json=chat, headers=headers).status_code == 200
+            token = client.post("/tokens", json={"user_id": person}, headers=headers).json()["token"]
+            own = {"authorization": f"Bearer {token}", "x-request-id": f"r-{number}"}
+            assert client.get(f"/users/{person}/history", headers=own).status_code == 200
+            assert client.get(f"/users/{person}/conversations", headers=own).json()
+            for path in (f"/nowhere/{number}", f"/items/none-{number}", f"/items?query=reel{number}"):
+                client.request("GET" if number % 2 else "PUT", path, headers=own)
+            wrong = {"authorization": f"Bearer tm-{number:012d}-{'0' * 64}"}
+            assert client.get("/fields", headers=wrong).status_code == 401
+
+        for number in range(many):
+            visit(number)
+        before = containers()
+        for number in range(many, 2 * many):
+            visit(number)
+        sizes = {id(holder): size for _, holder, size in containers()}
+        grown = [
+            (name, size, sizes[id(holder)], str(holder)[:200])
+            for name, holder, size in before
+            if sizes.get(id(holder), 0) >= size + many // 2
+            and not (type(holder) is functools._lru_cache_wrapper and holder.cache_info().maxsize)
+        ]
+    service.close()
+    assert not grown
+
+
+def test_ids_of_events_are_a_persons_own(untouched_workspace: Path, tmp_path: Path) -> None:
+    """Whatever ids others chose, a person's events are stored, told, undone and sent again as if they were
+    alone; and they learn nothing of the others.
+    """
+    service = WorkspaceService(Workspace.open(shutil.copytree(untouched_workspace, tmp_path / "shop")))
+    app = create_app(service)
+    with TestClient(app, base_url="http://127.0.0.1:1") as client:
+
+        def send(user: str, name: str, kind: str = "like", **more: Any) -> tuple[int, Any]:
+            event = {"event_id": name, "user_id": user, "kind": kind, **more}
+            answer = client.post("/events", json={"events": [event]})
+            return answer.status_code, answer.json()
+
+        def known(user: str) -> list[str]:
+            return [row["item_id"] for row in client.get(f"/users/{user}/history").json()]
+
+        stored = (200, {"accepted": 1, "duplicates": 0, "conflicts": [], "survey": None})
+        twice = (200, stored[1] | {"accepted": 0, "duplicates": 1})
+        assert send("first", "e", item_id="t001") == stored
+        assert send("second", "e", item_id="t002") == stored
+        assert send("second", "e", item_id="t002") == twice and send("first", "e", item_id="t001") == twice
+        for user in ("first", "second"):
+            assert send(user, "e", item_id="t003")[0] == 409  # their own, with other content
+        assert known("first") == ["t001"] and known("second") == ["t002"]
+        nobody, other = (send("third", "u", "undo", target=name) for name in ("none", "e"))
+        assert nobody[0] == other[0] == 404
+        assert nobody[1]["error"].replace("none", "e") == other[1]["error"]
+        assert send("second", "u", "undo", target="e") == stored
+        odd = [send("third", name, "rating", item_id="t001", value=900) for name in ("free", "e")]
+        assert odd[0][0] == odd[1][0] == 400
+        assert odd[0][1]["error"].replace("free", "e") == odd[1][1]["error"]
+        assert send("second", "f", item_id="t004") == stored
+        assert known("second") == ["t004"] and known("first") == ["t001"]
+        client.delete("/users/first")
+        assert send("second", "e", item_id="t002") == twice  # still the one that was stored
+        assert client.get("/users/first/conversations").status_code == 404
+        assert client.get("/users/second/conversations").json() == []
     service.close()

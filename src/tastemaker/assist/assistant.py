@@ -87,7 +87,7 @@ class Library:
         self.shelf = Shelf.of(catalogue, texts, embed, vectors)
         self.ranker = Ranker(self.shelf)
         self._people = data.histories.people(len(data.item_ids))
-        self._scores = lru_cache(maxsize=256)(self._scored)
+        self._scores = lru_cache(maxsize=64)(self._scored)
 
     def warm(self) -> None:
         """Build what the first message would wait for."""
@@ -421,6 +421,7 @@ class Assistant:
             recent = [moment for moment in self._turns.get(who, ()) if moment > now - 3600]
             if len(recent) >= self.limits.turns:
                 raise InputError(f"{self.limits.turns} turns in an hour are the most; go on later")
+            self._turns.pop(who, None)  # whoever has been silent the longest goes first
             self._turns[who] = [*recent, now]
             if len(self._turns) > 10 * self.limits.conversations:
                 self._turns.pop(next(iter(self._turns)))

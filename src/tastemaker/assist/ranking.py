@@ -64,9 +64,9 @@ class Ranker:
 
     def __init__(self, shelf: Shelf, weights: Weights = Weights()) -> None:
         self.shelf, self.weights = shelf, weights
-        self._meaning = lru_cache(maxsize=512)(self._of_meaning)
-        self._words = lru_cache(maxsize=512)(self._of_words)
-        self.named = lru_cache(maxsize=512)(self._of_names)
+        self._meaning = lru_cache(maxsize=64)(self._of_meaning)
+        self._words = lru_cache(maxsize=64)(self._of_words)
+        self.named = lru_cache(maxsize=64)(self._of_names)
 
     def rank(self, evidence: Evidence, rows: Ints, k: int) -> list[int]:
         """The k best of `rows`, best first; versions of one thing are spread out."""

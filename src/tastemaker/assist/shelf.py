@@ -99,7 +99,7 @@ class Shelf:
     @cached_property
     def match(self) -> Matcher:
         """Clauses over the facts."""
-        return Matcher(self.catalogue.item_ids, self.catalogue.columns)
+        return Matcher(self.catalogue.item_ids, self.catalogue.columns, most=256)
 
     @cached_property
     def kinds(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.estimate.weights import on_support, weights
+from tastemaker.explore.estimate.weights import OwnPolicy, on_support, weights
 from tastemaker.explore.policy import Policy, Pooled, uniform_policy
 from tastemaker.explore.support import weight_gap
 from tastemaker.explore.table import Log, Split, played_by_log
@@ -149,7 +149,10 @@ def _weights(log: Log, units: Units, existing: Flags, new: Flags | None, policie
     passed, name, mean, mass_mean, z = max(found, key=lambda item: (not item[0], abs(item[4])))
     text = f"mean weight of {name} {mean:.4f}, expected {mass_mean:.4f} (z = {z:+.1f})"
     if not passed:
-        text += ": the propensities are not those of the logger"
+        own = name == "the policy" and all(item[0] for item in found if item[1] != name)
+        own = own and any(isinstance(policy, OwnPolicy) for policy in policies)
+        wrong = "the column `target` is not what that policy gives the shown actions"
+        text += f": {wrong if own else 'the propensities are not those of the logger'}"
     return Check("weights", passed, text)
 
 

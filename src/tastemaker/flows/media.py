@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ MEDIA_TYPES |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"
 # What one file may ask for: a sound is described by its first minutes, larger files and pictures are refused.
 MAX_BYTES = 1 << 28
 MAX_PIXELS = 64_000_000
+MAX_SIDE = 1 << 15  # shrinking a line of pixels takes memory by its length
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # those that run no program
 MAX_SAMPLES = 1 << 26  # of all channels together
 PLACEHOLDER = (
     0.25  # of the items that have a sound or a picture: a file that more of them share tells nothing
@@ -161,7 +164,7 @@ def read_sound(path: Path, label: str) -> Floats:
     return np.asarray(resampled, np.float32)
 
 
-def read_picture(path: Path, label: str) -> npt.NDArray[np.uint8]:
+def read_picture(file: Path | BytesIO, label: str) -> npt.NDArray[np.uint8]:
     """(96, 96, 3) sRGB pixels of a picture file.
 
     Raises
@@ -172,11 +175,11 @@ def read_picture(path: Path, label: str) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise InputError(
-                    f"{label} has {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read;"
-                    " give a smaller picture"
+                    f"{label} has {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} and"
+                    f" {MAX_SIDE:,} a side are read; give a smaller picture"
                 )
             return np.asarray(image.convert("RGB").resize((SIDE, SIDE)))
     except InputError:

@@ -6,7 +6,7 @@ import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,21 +38,13 @@ class ServerSettings:
     none.
     """
 
-    recommendations: LaneSettings = field(default_factory=LaneSettings)
-    reading: LaneSettings = field(
-        default_factory=lambda: LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0)
-    )
-    writing: LaneSettings = field(
-        default_factory=lambda: LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
-    )
-    media: LaneSettings = field(
-        default_factory=lambda: LaneSettings("media", workers=2, waiting=128, batch=1, linger=0.0)
-    )
-    health: LaneSettings = field(
-        default_factory=lambda: LaneSettings("health", workers=1, waiting=16, batch=1, linger=0.0)
-    )
-    edge: EdgeSettings = field(default_factory=EdgeSettings)
-    access: AccessSettings = field(default_factory=AccessSettings)
+    recommendations: LaneSettings = LaneSettings()
+    reading: LaneSettings = LaneSettings("reading", workers=4, waiting=128, batch=1, linger=0.0)
+    writing: LaneSettings = LaneSettings("writing", workers=2, waiting=128, batch=1, linger=0.0)
+    media: LaneSettings = LaneSettings("media", workers=2, waiting=128, batch=1, linger=0.0)
+    health: LaneSettings = LaneSettings("health", workers=1, waiting=16, batch=1, linger=0.0)
+    edge: EdgeSettings = EdgeSettings()
+    access: AccessSettings = AccessSettings()
     deadline: float = 5.0
 
     @classmethod

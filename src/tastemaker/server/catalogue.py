@@ -37,7 +37,7 @@ MISSING: dict[int | str, dict[str, object]] = {
     404: {"model": ProblemOut, "description": "not there"},
     **REFUSALS,
 }
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=(\d{0,400})-(\d{0,400})")
 
 
 def catalogue_routes(service: Service, calls: Calls, media: Calls) -> Routes:
@@ -191,10 +191,12 @@ def people_routes(service: Service, access: Access, reads: Calls, writes: Calls)
 
         return await reads(look_up)
 
-    @router.get("/users/{user_id:path}/conversations", responses=REFUSALS)
+    @router.get("/users/{user_id:path}/conversations", responses=MISSING)
     @allow(*READING)
     async def conversations(user_id: str) -> list[PastTurn]:
-        """What the user said to the assistant, oldest first; empty for somebody who never did."""
+        """What the user said to the assistant, oldest first; empty for somebody who never did, 404 for
+        somebody who was erased.
+        """
         return [PastTurn.model_validate(turn) for turn in await reads(lambda: service.talks(user_id))]
 
     @router.delete("/users/{user_id:path}", responses=MISSING)

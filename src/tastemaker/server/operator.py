@@ -19,6 +19,7 @@ from tastemaker.server.admission import Calls, Lane
 from tastemaker.server.observe import Meters
 from tastemaker.server.recommendations import REFUSALS
 from tastemaker.server.service import Service
+from tastemaker.server.web import Problem
 
 LOAD = "load"
 PARTS = ("watches", "data", "deployments", "ledger", "experiment", "surveys", "conversations")
@@ -93,6 +94,9 @@ def operator_routes(
     async def figures(part: Annotated[list[str] | None, Query(max_length=20)] = None) -> JSONResponse:
         """Every figure of the page, or only the parts named."""
         told: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+        wrong = [name for name in part or () if name not in (LOAD, *PARTS)]
+        if wrong:
+            raise Problem(404, f"'{wrong[0]}' is no part", f"choose of {', '.join((LOAD, *PARTS))}")
         for name in part or (LOAD, *PARTS):
             if name == LOAD:
                 told[name] = load(meters, lanes)

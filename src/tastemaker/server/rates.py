@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 
 SECONDS = 10.0  # how much of the rate may come at once
-MANY = 10_000
+MANY = 10_000  # names that are remembered: those that called last
 
 
 class Rates:
@@ -14,23 +15,16 @@ class Rates:
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
         self._rate, self._clock = per_second, clock
-        self._buckets: dict[str, tuple[float, float]] = {}  # calls left, and when that was
+        self._buckets = OrderedDict[str, tuple[float, float]]()  # calls left, and when that was
 
     def take(self, name: str) -> int:
         """0 when the call may go on; else whole seconds until the next one may."""
         if not self._rate:
             return 0
         now, full = self._clock(), max(1.0, self._rate * SECONDS)
-        if len(self._buckets) > MANY:  # a full bucket is as good as none
-            self._buckets = {
-                held: (left, since)
-                for held, (left, since) in self._buckets.items()
-                if left + (now - since) * self._rate < full
-            }
-        left, since = self._buckets.get(name, (full, now))
+        left, since = self._buckets.pop(name, (full, now))
         left = min(full, left + (now - since) * self._rate)
-        if left < 1:
-            self._buckets[name] = left, now
-            return max(1, math.ceil((1 - left) / self._rate))
-        self._buckets[name] = left - 1, now
-        return 0
+        self._buckets[name] = left - (left >= 1), now
+        if len(self._buckets) > MANY:
+            self._buckets.popitem(last=False)
+        return 0 if left >= 1 else max(1, math.ceil((1 - left) / self._rate))

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.server.access import SERVING, Caller, Me, Routes, allow
-from tastemaker.server.admission import Calls, Done, Lane, Refused
+from tastemaker.server.admission import Calls, Lane, Refused
 from tastemaker.server.models import (
     AnswerIn,
     AnswerOut,
@@ -127,10 +127,13 @@ def recommendation_routes(
         allowed = min(seconds, body.deadline_ms / 1000) if body.deadline_ms else seconds
         done = await lane.run(_query(body, caller, started + allowed), allowed)
         slate = done.answer
-        timings = _timings(done, clock() - started)
+        queue, compute, total = (
+            round(seconds * 1000, 2) for seconds in (done.waited, done.computed, clock() - started)
+        )
+        timings = Timings(queue_ms=queue, compute_ms=compute, total_ms=total, batch=done.batch)
         times = f"queue;dur={timings.queue_ms}, model;dur={timings.compute_ms}"
         return Delivery(
-            _filled(slate, timings),
+            Recommendations.model_validate(slate.public() | {"timings": timings}).model_dump_json(),
             {"Cache-Control": "no-store", "Server-Timing": times},
             lambda: asyncio.to_thread(_mark, service, slate.request_id, body.confirm),
         )
@@ -207,16 +210,6 @@ def _query(body: RecommendationRequest, caller: Caller, deadline: float) -> Quer
         deadline=deadline,
         asker=caller.person,
     )
-
-
-def _filled(slate: Slate, timings: Timings) -> str:
-    """The answer as JSON."""
-    return Recommendations.model_validate(slate.public() | {"timings": timings}).model_dump_json()
-
-
-def _timings(done: Done[Slate], total: float) -> Timings:
-    queue, compute, whole = (round(seconds * 1000, 2) for seconds in (done.waited, done.computed, total))
-    return Timings(queue_ms=queue, compute_ms=compute, total_ms=whole, batch=done.batch)
 
 
 def _unique(events: Sequence[EventIn]) -> list[Happened]:

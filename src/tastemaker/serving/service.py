@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
 from collections import Counter
@@ -16,7 +18,7 @@ from tastemaker.errors import InputError, TastemakerError
 from tastemaker.flows.deploy import active, active_name, changed, deployments
 from tastemaker.flows.deployment import Deployment
 from tastemaker.flows.forget.person import forget
-from tastemaker.flows.overview import PARTS, part
+from tastemaker.flows.overview import part
 from tastemaker.flows.watches import Watcher
 from tastemaker.schema import EventRules, check_person
 from tastemaker.serving.asking import Asker
@@ -177,11 +179,9 @@ class WorkspaceService:
         return Measures(live.name, live.created, kept, dict(self._events))
 
     def overview(self, name: str) -> dict[str, Any]:
-        """One part of what an operator looks at; `parts` lists them. Raises Unknown."""
+        """One part of what an operator looks at."""
         if name == "watches":
             return {"rows": [plain(look) for look in self.watches.looks]}
-        if name not in PARTS:
-            raise Unknown(f"'{name[:80]}' is no part; choose one of {', '.join((*PARTS, 'watches'))}")
         return part(self.workspace, name)
 
     def roll_back(self, serving: str) -> dict[str, Any]:
@@ -231,11 +231,13 @@ class WorkspaceService:
         """The table's events, then the server's own that still stand, oldest first. Raises Unknown."""
         past = self.parts.people.past(user_id)
         if past is None:
-            raise Unknown(f"user '{user_id[:80]}' is unknown; find the ones there are with GET /users")
+            raise _unknown(user_id)
         return past
 
     def talks(self, user_id: str) -> list[dict[str, Any]]:
-        """What the person said to the assistant, oldest first."""
+        """What the person said to the assistant, oldest first. Raises Unknown for somebody who was erased."""
+        if self.parts.people.forgotten(user_id):
+            raise _unknown(user_id)
         turns = Talks(self.database).of(user_id)
         return [
             asdict(turn) | {"timestamp": turn.timestamp.timestamp(), "shown": list(turn.shown)}
@@ -249,21 +251,24 @@ class WorkspaceService:
         check_person(user_id)
         try:
             return forget(self.workspace.root, user_id, dry_run=False)
-        except InputError as error:
-            raise Unknown(str(error)) from None
+        except InputError:
+            raise _unknown(user_id) from None
 
     def add_events(self, events: Sequence[Happened]) -> dict[str, Any]:
-        """Store all or none; known ids with other content are conflicts. At times a survey question follows.
+        """Store all or none; ids that the person sent with other content are conflicts. At times a survey
+        question follows.
 
-        Raises InputError on an item or a value that cannot be, Unknown on an undo of an event that is not
-        there, Conflict on one of another person, or on a person who was erased.
+        Raises InputError on an item or a value that cannot be, Unknown on an undo of what is no event of the
+        same person, Conflict on a person who was erased.
         """
-        known, now = self.database.stored(event.event_id for event in events), self.clock()
-        stored = [self._stored(event, known, now) for event in events]
-        clashing = [event.event_id for event in stored if known.get(event.event_id, event) != event]
+        own, now = self._own(events), self.clock()
+        known = self.database.stored(own.values())
+        stored = [self._stored(event, own, known, now) for event in events]
+        pairs = list(zip(events, stored, strict=True))
+        clashing = [sent.event_id for sent, event in pairs if known.get(event.event_id, event) != event]
         if clashing:
             return {"accepted": 0, "duplicates": 0, "conflicts": clashing}
-        self._check_undos(stored)
+        self._check_undos(pairs, known)
         added = self.database.add_events(stored)
         self._events.update(event.kind for event in stored if event.event_id not in known)
         for user in dict.fromkeys(event.user_id for event in stored):
@@ -273,14 +278,29 @@ class WorkspaceService:
         survey = self.asker.after(stored, now)
         return {"accepted": added.inserted, "duplicates": added.duplicates, "conflicts": [], "survey": survey}
 
-    def _stored(self, event: Happened, known: dict[str, Event], now: datetime) -> Event:
+    def _own(self, events: Sequence[Happened]) -> dict[tuple[str, str], str]:
+        """(user, id) -> the id under which their event is kept: another one where another person's event has
+        it, so that nobody blocks, undoes or finds out about what others did.
+        """
+        named = {(event.user_id, name) for event in events for name in (event.event_id, event.target) if name}
+        apart = {pair: _apart(*pair) for pair in named}
+        there = self.database.stored({*apart.values(), *(name for _, name in named)})
+        return {
+            (user, name): other if other in there or (name in there and there[name].user_id != user) else name
+            for (user, name), other in apart.items()
+        }
+
+    def _stored(
+        self, event: Happened, own: dict[tuple[str, str], str], known: dict[str, Event], now: datetime
+    ) -> Event:
         """The event as it is kept. The server's clock stamps it once: sent again, it keeps its first time and
         so counts as a duplicate.
         """
         check_person(event.user_id)
         if self.parts.people.forgotten(event.user_id):
             raise Conflict(f"user '{event.user_id[:80]}' was erased; go on under another id")
-        before = known.get(event.event_id)
+        user = event.user_id
+        before = known.get(own[user, event.event_id])
         if event.item_id is not None and before is None:
             self.parts.searcher.index_of([event.item_id])
         when = event.timestamp or (now if before is None else before.timestamp)
@@ -294,27 +314,32 @@ class WorkspaceService:
         about = (event.item_id, event.value, request, event.target)
         stored = Event(event.event_id, event.user_id, event.kind, when, *about)
         check_value(stored, self.parts.searcher.data.rules)
-        return stored
+        target = event.target and own[user, event.target]
+        return replace(stored, event_id=own[user, event.event_id], refers_to=target)
 
-    def _check_undos(self, events: Sequence[Event]) -> None:
+    def _check_undos(self, events: Sequence[tuple[Happened, Event]], known: dict[str, Event]) -> None:
         """An undo takes back an event of the same person, one that is there or comes before it."""
-        undos = [event.refers_to for event in events if event.refers_to is not None]
-        owner = {name: event.user_id for name, event in self.database.stored(undos).items()}
-        for event in events:
-            target = event.refers_to
-            if target is not None:
-                name = target[:80]
-                if target not in owner:
-                    raise Unknown(
-                        f"there is no event '{name}' to undo; send the event_id of one that was stored"
-                    )
-                if owner[target] != event.user_id:
-                    raise Conflict(f"event '{name}' is another person's; only their own events can be undone")
-            owner.setdefault(event.event_id, event.user_id)
+        there = {(event.user_id, name) for name, event in known.items()}
+        for sent, event in events:
+            if sent.target is not None and (event.user_id, event.refers_to) not in there:
+                raise Unknown(
+                    f"this person has no event '{sent.target[:80]}' to undo; send the event_id of one that"
+                    " was stored"
+                )
+            there.add((event.user_id, event.event_id))
 
     def answer_survey(self, question_id: str, user_id: str, answer: int | None) -> str:
         """Store 1 to 5, or None for skipped, of a question that was asked of this user."""
         return self.asker.surveys.answer(question_id, user_id, answer, self.clock())
+
+
+def _apart(user_id: str, event_id: str) -> str:
+    """What an event is kept as where another person's has its id."""
+    return "e-" + hashlib.blake2b(json.dumps([user_id, event_id]).encode(), digest_size=16).hexdigest()
+
+
+def _unknown(user_id: str) -> Unknown:
+    return Unknown(f"user '{user_id[:80]}' is unknown; find the ones there are with GET /users")
 
 
 def _changes(before: Settings, after: Settings) -> str:

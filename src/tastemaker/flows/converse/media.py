@@ -15,6 +15,7 @@ from tastemaker.demo.tunes import CLIP_SECONDS, cover_of, notes_of
 from tastemaker.encoders.audio import BLOCKS, audio_vectors
 from tastemaker.encoders.image import image_vectors
 from tastemaker.flows.media import Media as ItemMedia
+from tastemaker.flows.media import read_picture
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve.facts import Near, same_melody
@@ -107,10 +108,7 @@ class Artefacts:
             return self._melody(self._chroma(audio_vectors([samples.astype(np.float32) / 32768.0], rate))[0])
         if "image" not in self.near:
             return None
-        from PIL import Image
-
-        with Image.open(io.BytesIO(media.data)) as image:
-            return self.near["image"].best(image_vectors([np.asarray(image.convert("RGB"))])[0])
+        return self.near["image"].best(image_vectors([read_picture(io.BytesIO(media.data), "it")])[0])
 
     def recognises(self, kind: str, row: int) -> bool:
         """Whether an item's artefact is recognised as that item: else a request by it could not be

@@ -188,6 +188,7 @@ def deploy(
     if place > len(candidates) or candidates[place - 1].fingerprint() != chosen.policy_hash:
         raise InputError(
             f"{certified}: certifies policy {chosen.policy_hash[:12]}, which is not in {folder}; give its run"
+            " (a policy of your own, certified from a column, has none: serve it yourself)"
         )
     if store.workspace is not None:
         keep_policy(Workspace.open(store.workspace), folder, place, chosen.policy_hash)

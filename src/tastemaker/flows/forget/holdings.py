@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import EVENTS
 from tastemaker.store import (
-    Artifacts,
     Database,
     IngestSettings,
     Workspace,
@@ -136,11 +135,12 @@ def builds(workspace: Workspace) -> Iterator[Holding]:
     """Unfinished builds: they began from what held the person, and nothing can go on from there."""
     found, artifacts = sorted(workspace.artifacts.root.glob("*/*.partial")), workspace.artifacts
     if found:
-        yield Holding(artifacts.root, "unfinished builds", len(found), partial(_prune_builds, artifacts))
-
-
-def _prune_builds(artifacts: Artifacts) -> None:
-    artifacts.prune([(one.kind, one.fingerprint) for one in artifacts.finished()])
+        yield Holding(
+            artifacts.root,
+            "unfinished builds",
+            len(found),
+            lambda: artifacts.prune([(one.kind, one.fingerprint) for one in artifacts.finished()]),
+        )
 
 
 def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:

@@ -5,7 +5,7 @@ experiments.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -218,9 +218,6 @@ def _of_item(features: str | None, item_id: str) -> Mapping[str, float]:
         return {}
     values: dict[str, list[Any]] = json.loads(features)
     items = values.pop("item_id")
-    return dict(_at(values, items.index(item_id))) if item_id in items else {}
-
-
-def _at(values: Mapping[str, list[Any]], place: int) -> Iterator[tuple[str, float]]:
-    for name, column in values.items():
-        yield name, float(column[place])
+    if item_id not in items:
+        return {}
+    return {name: float(column[items.index(item_id)]) for name, column in values.items()}

@@ -178,11 +178,7 @@ def best_id_columns(items: Source, interactions: Source, settings: IngestSetting
     best = int(np.argmax(found))
     if (found[best] < 0.5) if not aliased else (best == 0 or found[best] <= found[0]):
         return settings
-    return _with_column(settings, "items.item_id", fit[best])
-
-
-def _with_column(settings: IngestSettings, part: str, column: str) -> IngestSettings:
-    return IngestSettings(**vars(settings) | {"columns": {**settings.columns, part: column}})
+    return IngestSettings(**vars(settings) | {"columns": {**settings.columns, "items.item_id": fit[best]}})
 
 
 def _source(table: pa.Table | Source, name: str) -> Source:
