@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 from PIL import Image
 
@@ -43,6 +44,18 @@ def test_a_sound_is_read_at_the_common_rate(tmp_path: Path, suffix: str, rate: i
     spectrum = np.abs(np.fft.rfft(wave[: 2 * RATE]))
     assert spectrum.argmax() / 2 == pytest.approx(440, abs=1)
     assert np.abs(wave).max() == pytest.approx(0.3, abs=0.05)
+
+
+def test_an_odd_rate_costs_no_more_than_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios: list[tuple[int, int]] = []
+    resample = scipy.signal.resample_poly
+    monkeypatch.setattr(
+        scipy.signal, "resample_poly", lambda x, up, down: ratios.append((up, down)) or resample(x, up, down)
+    )
+    for rate in (767_957, 1009):  # a filter of as many taps took 16 s and 0.8 GB
+        soundfile.write(tmp_path / "a.wav", tone(rate, 2.0), rate)
+        wave = read_sound(tmp_path / "a.wav", "a")
+        assert len(wave) == pytest.approx(2 * RATE, rel=0.001) and max(ratios[-1]) < 20_000
 
 
 def test_a_long_sound_is_described_by_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ for.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -159,8 +159,8 @@ def read_sound(path: Path, label: str) -> Floats:
             f"{label} is not sound that can be read ({_reason(error)}); give WAV, FLAC, Ogg or MP3"
         ) from None
     mono = samples.mean(axis=1)
-    common = math.gcd(RATE, rate)
-    resampled = resample_poly(mono, RATE // common, rate // common) if rate != RATE and len(mono) else mono
+    steps = Fraction(RATE, rate).limit_denominator(1000)  # a filter as long as an odd rate would take minutes
+    resampled = resample_poly(mono, *steps.as_integer_ratio()) if rate != RATE and len(mono) else mono
     return np.asarray(resampled, np.float32)
 
 
