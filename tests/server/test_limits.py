@@ -142,6 +142,8 @@ def test_a_locked_database_is_told_and_stops_no_reads(tiny_workspace: Path) -> N
         other.execute("ROLLBACK")
         assert {answer.status_code for answer in answers} == {503}  # type: ignore[attr-defined]
         assert all(answer.headers["retry-after"] for answer in answers)  # type: ignore[attr-defined]
+        told = answers[0].json()["error"]  # type: ignore[attr-defined]
+        assert told.startswith("tastemaker.sqlite: ") and str(tiny_workspace.parent) not in told
         assert client.get("/health/ready").status_code == 200
     service.close()
 

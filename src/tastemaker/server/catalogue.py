@@ -29,7 +29,7 @@ from tastemaker.server.models import (
 )
 from tastemaker.server.recommendations import REFUSALS, known_items
 from tastemaker.server.service import Service
-from tastemaker.server.web import problem_response, unknown
+from tastemaker.server.web import bare, problem_response, unknown
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
@@ -229,6 +229,6 @@ def health_routes(service: Service, calls: Calls) -> Routes:
         if good:
             good, reason = await calls(service.writable)
         headers = {"Cache-Control": "no-store"} if good else {"Cache-Control": "no-store", "Retry-After": "2"}
-        return JSONResponse({"ready": good, "reason": reason}, 200 if good else 503, headers)
+        return JSONResponse({"ready": good, "reason": bare(reason)}, 200 if good else 503, headers)
 
     return router

@@ -33,6 +33,7 @@ POLICY = (
     " 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_FOLDERS = re.compile(r"(?<![\w./])/(?:[^/\s:'\"]+/)+")
 _PORT = re.compile(r":(80|443)$")  # what an origin leaves out
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 HEADERS = {
@@ -82,6 +83,11 @@ def _line(text: str) -> str:
     return " ".join(text.split()).encode("utf-8", "replace").decode()
 
 
+def bare(text: str) -> str:
+    """A message without the folders of the files it names, which are no caller's business."""
+    return _FOLDERS.sub("", text)
+
+
 def _split(message: str) -> tuple[str, str]:
     """Our errors end in "; " and the remedy."""
     error, _, remedy = message.rpartition("; ")
@@ -128,9 +134,12 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
         # not load. What another process holds is free again soon.
         busy = isinstance(error, BusyError)
         status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+        message = str(error)
         if status >= 500:
             count(type(error).__name__)
-        return problem_response(status, *_split(str(error)), 2 if busy else None)
+            log.error("%s", message)
+            message = bare(message)
+        return problem_response(status, *_split(message), 2 if busy else None)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
