@@ -413,11 +413,8 @@ def grind(root: Path, lists: int) -> tuple[Json, bool]:
         answer = server.call("POST", "/recommendations", {"user_id": f"curious-{number}", "k": 1})[1]
         about = {"user_id": f"curious-{number}", "kind": "like", "item_id": answer["rows"][0]["item_id"]}
         about["request_id"] = answer["request_id"]
-        replies = [
-            server.call("POST", "/events", {"events": [about | {"event_id": f"{number}-{turn}"}]})[1]
-            for turn in range(20)
-        ]
-        asked += any(reply["survey"] for reply in replies)
+        likes = [about | {"event_id": f"{number}-{turn}"} for turn in range(20)]
+        asked += server.call("POST", "/events", {"events": likes})[1]["survey"] is not None
     server.stop()
     database = Database(root / "tastemaker.sqlite")
     logged = [row for row in database.slates_table().to_pylist() if row["user_id"] == "grinder"]
@@ -495,7 +492,7 @@ def main() -> None:
     parser.add_argument("part", choices=sorted(PARTS))
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--count", type=int, default=200, help="kills of `kills`")
-    parser.add_argument("--lists", type=int, default=300, help="lists, and people, of `grind`")
+    parser.add_argument("--lists", type=int, default=200, help="lists, and people, of `grind`")
     parser.add_argument("--examples", type=int, default=40, help="cases a route of `schema`, at most")
     parser.add_argument("--only", default="", help="one pair of `pairs`, such as ingest+train")
     dials = parser.parse_args()
