@@ -23,8 +23,8 @@ import uvicorn
 from fastapi.testclient import TestClient
 from server_fake import FakeService
 
+import tastemaker.server.access as access
 import tastemaker.server.assist as talking
-import tastemaker.server.rates as rates
 import tastemaker.server.run as run
 from tastemaker.assist.assistant import Assistant, Limits
 from tastemaker.server import ServerSettings, address, bind, create_app
@@ -171,11 +171,11 @@ def test_nothing_in_memory_grows_with_callers(
     each person, key, address, conversation, filter or message.
     """
     few, many = 8, 40
-    monkeypatch.setattr(rates, "MANY", few)
+    monkeypatch.setattr(access, "MANY", few)
     monkeypatch.setattr(talking, "REMEMBERED", few)
     service = open_service(Path(shutil.copytree(untouched_workspace, tmp_path / "shop")))
-    access = AccessSettings(per_person=1000, per_key=1000, fresh=0)
-    settings = ServerSettings(access=access, deadline=60)
+    rates = AccessSettings(per_person=1000, per_key=1000, fresh=0)
+    settings = ServerSettings(access=rates, deadline=60)
     app = create_app(service, settings, talker=Assistant(service, None, Limits(conversations=1)))
     keys = Keys(service.database)
     headers = {"authorization": f"Bearer {keys.add('app', 'shop')}"}

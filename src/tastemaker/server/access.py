@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +24,6 @@ from starlette.responses import Response
 
 from tastemaker.errors import BusyError
 from tastemaker.server.admission import Refused
-from tastemaker.server.rates import Rates
 from tastemaker.server.web import Problem
 from tastemaker.store.database import Key
 
@@ -32,6 +33,8 @@ READING = (*KEYS, PERSON)
 SERVING = (OPERATOR, APP, PERSON)
 PAGE, OPEN = "page", "open"  # issuers of tokens beside the keys: the page's own, and of a server without keys
 VISITOR = "visitor-"
+SECONDS = 10.0  # how much of a rate may come at once
+MANY = 10_000  # names whose rates are remembered: those that called last
 FRESH = 0.5  # seconds after which keys are read anew: so late does a revoked one stop
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -147,6 +150,26 @@ class AccessSettings:
     per_person: float = 20.0
     per_key: float = 200.0
     fresh: float = FRESH
+
+
+class Rates:
+    """`per_second` calls of each name, `SECONDS` worth of them at once; 0 for any number."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
+        self._rate, self._clock = per_second, clock
+        self._buckets = OrderedDict[str, tuple[float, float]]()  # calls left, and when that was
+
+    def take(self, name: str) -> int:
+        """0 when the call may go on; else whole seconds until the next one may."""
+        if not self._rate:
+            return 0
+        now, full = self._clock(), max(1.0, self._rate * SECONDS)
+        left, since = self._buckets.pop(name, (full, now))
+        left = min(full, left + (now - since) * self._rate)
+        self._buckets[name] = left - (left >= 1), now
+        if len(self._buckets) > MANY:
+            self._buckets.popitem(last=False)
+        return 0 if left >= 1 else max(1, math.ceil((1 - left) / self._rate))
 
 
 class Access:

@@ -152,10 +152,7 @@ def add_handlers(app: FastAPI, count: Callable[[str], None] = lambda _: None) ->
         status, headers = error.status_code, dict(error.headers or {})
         known = methods_at(app, request.url.path)
         if status == 404 and known and request.method not in known:
-            status, error.detail = (
-                405,
-                "Method Not Allowed",
-            )  # the page's files, asked last, know no such name
+            status, error.detail = 405, "Method Not Allowed"  # the page's files, asked last, know none
         if status == 405:
             headers["Allow"] = ", ".join(sorted(known or {"GET", "HEAD"}))
         remedy = {

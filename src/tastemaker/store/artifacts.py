@@ -106,9 +106,7 @@ class Artifacts:
         with explained(path):
             partial = self.partial(kind, fingerprint)
             with _building(partial):
-                if self.has(
-                    kind, fingerprint
-                ):  # another process finished it between the look above and the lock
+                if self.has(kind, fingerprint):  # another process finished it before the lock was ours
                     return self.get(kind, fingerprint)
                 if not _sealed(partial):
                     _build(partial, build, resume)

@@ -197,9 +197,8 @@ def write_arrays(
                 f"{path}: array '{name}' has type {array.dtype}; only numbers can be stored, put text in a"
                 " table"
             )
-        packed[name] = np.array(
-            array, dtype=array.dtype.newbyteorder("<"), order="C"
-        )  # ascontiguousarray loses 0-d shapes
+        little = array.dtype.newbyteorder("<")
+        packed[name] = np.array(array, dtype=little, order="C")  # ascontiguousarray loses 0-d shapes
     write_bytes(path, safetensors.numpy.save(packed, metadata=dict(about) if about else None))
 
 
@@ -215,9 +214,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with path.open("rb") as stream:
             head = stream.read(9)
         for magic, what in _FOREIGN.items():
-            if (
-                head.startswith(magic) and head[8:] != b"{"
-            ):  # a safetensors header may have a length that looks like one
+            if head.startswith(magic) and head[8:] != b"{":  # the length of a header may look like one
                 raise ArtifactError(
                     f"{path}: is {what}; only safetensors files are read, so convert it where you trust it"
                 )

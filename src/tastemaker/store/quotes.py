@@ -121,9 +121,7 @@ def mended(data: bytes, rows: Rows) -> tuple[bytes, list[int]]:
         row += bool(line)
         if b'"' in line:
             cells, at, literal = _cells(lines, at, quoted, rows)
-            line = (
-                rows.delimiter.join(_quoted(cell, rows.delimiter) for cell in cells) or b'""'
-            )  # still a row
+            line = rows.delimiter.join(_quoted(cell, rows.delimiter) for cell in cells) or b'""'
             healed += [row] * literal
         else:
             at += 1

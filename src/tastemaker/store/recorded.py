@@ -28,9 +28,7 @@ def record_media(workspace: Workspace) -> None:
     before, files = _read(workspace.data / RECORD), dict[str, Entry]()
     for relative in _named(workspace):
         path = workspace.root / relative
-        if (
-            not path.is_file() or path.with_name(f"{path.name}.sha256").is_file()
-        ):  # rendered, with its own sum
+        if not path.is_file() or path.with_name(f"{path.name}.sha256").is_file():  # rendered, with a sum
             continue
         about, known = _stat(path), before.get(relative, {})
         same = all(known.get(name) == value for name, value in about.items())

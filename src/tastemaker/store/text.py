@@ -217,9 +217,7 @@ def _as_utf8(data: bytes, path: Path, encoding: str | None, about: dict[str, Any
         return data, []
     lines = [line for line in data.split(b"\n") if not line.isascii()]
     good = sum(_is_utf8(line) for line in lines)
-    if (
-        marked or good > len(lines) - good
-    ):  # a few damaged lines in a file of UTF-8: they are refused one by one
+    if marked or good > len(lines) - good:  # a few damaged lines of UTF-8, which are refused one by one
         about["encoding"] = "utf-8, in part"
         return data, []
     try:
