@@ -213,6 +213,21 @@ def _same_text(path: Path) -> None:
     pq.write_table(pa.table({"item_id": pa.array(range(100_000)), "title": same}), path)
 
 
+def _bomb_of_lists(path: Path) -> None:
+    ends = pa.array([0, 10_000_000], pa.int32())
+    pq.write_table(
+        pa.table({"a": pa.ListArray.from_arrays(ends, pa.array(np.zeros(10_000_000, np.int8)))}), path
+    )
+
+
+def _same_text_in_lists(path: Path) -> None:
+    same = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 200_000]))
+    lists = pa.ListArray.from_arrays(pa.array([0, 60_000, 100_000], pa.int32()), same)
+    with pq.ParquetWriter(path, pa.schema({"title": lists.type})) as writer:
+        writer.write_table(pa.table({"title": pa.array([None], lists.type)}))  # no dictionary in this part
+        writer.write_table(pa.table({"title": lists}))
+
+
 def _same_plain_text(path: Path) -> None:
     pq.write_table(pa.table({"title": ["x" * 20_000] * 10_000}), path)
 
@@ -226,10 +241,12 @@ def _long_record(path: Path) -> None:
     [
         ("wide.csv", _wide, "more than 4,096 columns; drop"),
         ("bomb.csv.gz", _bomb, "unpacks to more than"),
-        ("rows.parquet", _bomb_of_rows, "10,000,000 rows of 1 columns in"),
+        ("rows.parquet", _bomb_of_rows, "10,000,000 rows of 1 columns with"),
         ("wide.jsonl", _wide_objects, "more than 4,096 columns by row"),
         ("wide.parquet", _wide_parquet, "5,000 columns, more than"),
         ("same.parquet", _same_text, "column 'title' holds 19,073 MiB of text in a file of"),
+        ("lists.parquet", _bomb_of_lists, "1 rows of 1 columns with 10,000,000 values in"),
+        ("deep.parquet", _same_text_in_lists, "column 'title' holds 19,073 MiB of text in a file of"),
         ("plain.parquet", _same_plain_text, "column 'title' holds 190 MiB of text in a file of"),
         ("long.csv", _long_record, "record 1 is longer than 16 MiB"),
     ],

@@ -235,48 +235,42 @@ def _read_parquet(path: Path) -> Source:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise InputError(f"{path}: two columns are called '{twice[0]}'; rename one")
-    cells, size = rows * len(names), path.stat().st_size
-    if rows > text.MOST_ROWS or 8 * cells > max(text.FREE_BYTES, text.MOST_TIMES * size):
+    groups, size = map(file.metadata.row_group, range(file.num_row_groups)), path.stat().st_size
+    leaves = [group.column(at) for group in groups for at in range(group.num_columns)]
+    values = sum(leaf.num_values for leaf in leaves)
+    if rows > text.MOST_ROWS or 8 * values > max(text.FREE_BYTES, text.MOST_TIMES * size):
         raise InputError(
-            f"{path}: {rows:,} rows of {len(names):,} columns in {size:,} bytes; tables are not that empty;"
-            " split it, or export it again"
+            f"{path}: {rows:,} rows of {len(names):,} columns with {values:,} values in {size:,} bytes;"
+            " tables are not that empty; split it, or export it again"
         )
-    flat = [name for place, name in enumerate(names) if _dictionary(file, place, name)]
-    table = pq.ParquetFile(path, read_dictionary=flat).read()  # as it is stored: a long text once, not a row
+    alike = {
+        leaf.path_in_schema
+        for leaf in leaves
+        if leaf.has_dictionary_page and leaf.physical_type == "BYTE_ARRAY"
+    }
+    table = pq.ParquetFile(path, read_dictionary=sorted(alike)).read()  # a long text once, not in each row
     limit = min(text.MOST_BYTES, max(text.FREE_BYTES, text.MOST_TIMES * size))
-    for name in flat:
-        column = table[name]
-        if (length := _length(column)) > limit:
+    for place, cells in enumerate(file.schema_arrow):
+        if (length := sum(map(_length, table[place].chunks))) > limit:
             raise InputError(
-                f"{path}: column '{name}' holds {length >> 20:,} MiB of text in a file of {size:,} bytes;"
-                " tables are not that much alike; drop it, or give the table as CSV"
+                f"{path}: column '{cells.name}' holds {length >> 20:,} MiB of text in a file of {size:,}"
+                " bytes; tables are not that much alike; drop it, or give the table as CSV"
             )
-        table = table.set_column(table.column_names.index(name), name, column.cast(column.type.value_type))
+        kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+        table = table.set_column(place, cells.name, table[place].cast(kind))
     return _decoded(table, str(path), np.arange(1, table.num_rows + 1), [], {"format": "parquet"})
 
 
-def _dictionary(file: pq.ParquetFile, place: int, name: str) -> bool:
-    """Whether a column of the schema is plain text that the file stores by a dictionary."""
-    kind = file.schema_arrow.types[place]
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    plain = pa.types.is_string(kind) or pa.types.is_binary(kind)
-    if (
-        not (plain or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
-        or not file.num_row_groups
-    ):
-        return False
-    group = file.metadata.row_group(0)
-    chunks = (group.column(at) for at in range(group.num_columns))
-    return any(chunk.path_in_schema == name and chunk.has_dictionary_page for chunk in chunks)
-
-
-def _length(column: pa.ChunkedArray) -> int:
-    """Bytes of text that a column of a dictionary type stands for."""
-    total = 0
-    for chunk in column.chunks:
-        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
-        total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
-    return total
+def _length(cells: pa.Array) -> int:
+    """Bytes of text that cells stand for where they are read by a dictionary, however deep it lies."""
+    if pa.types.is_dictionary(cells.type) and not pa.types.is_primitive(cells.type.value_type):
+        lengths = pc.binary_length(cells.dictionary).cast(pa.int64())
+        return int(pc.sum(lengths.take(cells.indices)).as_py() or 0)
+    if pa.types.is_map(cells.type):
+        return _length(cells.keys) + _length(cells.items)
+    if pa.types.is_struct(cells.type):
+        return sum(map(_length, cells.flatten()))
+    return _length(cells.flatten()) if pa.types.is_nested(cells.type) else 0
 
 
 def _decoded(
