@@ -319,13 +319,13 @@ def measure(only: set[int], known: dict[str, Any]) -> None:
     names = sorted({name for one in asked.values() for name in one.tests})
     wanted = {one for promise in asked.values() for one in promise.commands}
     tests, commands, left = dict[str, tuple[int, int, int]](), dict[str, dict[str, Any]](), dict(asked)
+
+    def run(command: str) -> None:
+        commands[command] = run_command(command)
+
     with ThreadPoolExecutor(2) as both:
         begun = {both.submit(lambda: tests.update(run_tests(names))): ""}
-        begun |= {
-            both.submit(lambda one=one: commands.update({one: run_command(one)})): one
-            for one in COMMANDS
-            if one in wanted
-        }
+        begun |= {both.submit(run, one): one for one in COMMANDS if one in wanted}
         for done in as_completed(begun):
             done.result()
             print(
