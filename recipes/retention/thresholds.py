@@ -23,6 +23,7 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from recipes.common import Journal, parser, read_arguments, show_table
+from recipes.explore.draws import rate
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.live.fit import learn_proxy
 from tastemaker.retention.proxy import Proxy, ProxySettings
@@ -85,7 +86,7 @@ def describe(kind: str, shape: Any, value: Any, counts: dict[str, float], runs: 
     """One row of a table."""
 
     def share(name: str, of: float = runs) -> str:
-        return f"{100 * counts[name] / max(of, 1):.1f} %"
+        return f"{rate(int(counts[name]), max(int(of), 1))} %"
 
     if kind == "promise":
         return {
@@ -95,8 +96,8 @@ def describe(kind: str, shape: Any, value: Any, counts: dict[str, float], runs: 
             "by row": share("row broken"),
             "no threshold, by person": share("person none"),
             "none, by row": share("row none"),
-            "rows above it, by person": share("person reach"),
-            "above, by row": share("row reach"),
+            "rows above it, by person": f"{100 * counts['person reach'] / runs:.1f} %",
+            "above, by row": f"{100 * counts['row reach'] / runs:.1f} %",
         }
     about = {"answers": f"{shape[0]:,}", "a person": shape[1]}
     if kind == "watch":

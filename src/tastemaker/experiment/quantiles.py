@@ -15,6 +15,8 @@ from tastemaker.experiment.moments import Floats, Ints, Metric, Moments, batches
 
 Open = Callable[[Iterable[str]], Any]
 _SMOOTH = "values are continuous around the quantile, and units are independent"
+_UNEVEN = "; arms of unequal size: a false alarm lies on one side more often than on the other"
+MOST_UNEVEN = 2  # times the units of the smaller arm
 _EDGE = 1.959963984540054  # how far around a quantile its density is measured, in standard errors
 
 
@@ -61,7 +63,8 @@ def quantile_effect(
             why += " how sure it is; read a mean, or another quantile"
             return no_effect(metric.name, why, kind, sum(sizes), better=metric.better)
         arms.append((units, value, se**2, effective))
-    return compared(metric, arms, kind, alpha, _SMOOTH)
+    uneven = max(sizes) > MOST_UNEVEN * min(sizes)
+    return compared(metric, arms, kind, alpha, _SMOOTH + (_UNEVEN if uneven else ""))
 
 
 def _units(part: Values) -> int:

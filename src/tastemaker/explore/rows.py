@@ -104,20 +104,28 @@ def column_marks(log: Log) -> Columns:
 
 
 def whole_marks(log: Log) -> Marks:
-    """Digests of a whole log, of which a part is opened: how often it holds each action with each reward, and
-    those with each cell of `column_marks`. A log that has one of them is the same log, split otherwise and
-    with whatever columns left out; none is given where chance could repeat it.
+    """Digests of a whole log, of which a part is opened: how often it holds each action with each reward, or,
+    where chance could repeat that, those with each cell of `column_marks`. A log that has one of them is the
+    same log, split otherwise and with whatever columns left out.
     """
     base = _mixed(_words(np.asarray(log.actions, dtype=str)))[log.action]
-    columns = [column for name, cells in column_marks(log).items() if name != "span" for column in cells]
-    digests = []
-    for column in (_mixed(base ^ _mixed(_bits(log.reward)[0])), *columns):
-        marks, counts = np.unique(column, return_counts=True)
-        # Two draws of a Poisson count c are equal with chance 1 / (2 sqrt(pi c)); the last count is given.
-        if -np.log(2 * np.sqrt(np.pi * np.sort(counts)[:-1])).sum() < np.log(SURE):
-            told = np.concatenate([marks, counts.astype(np.uint64)]).astype("<u8").tobytes()
-            digests.append(hashlib.blake2b(told, digest_size=8).digest())
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    told = _how_often(_mixed(base ^ _mixed(_bits(log.reward)[0])))
+    if not told:
+        cells = [cells for name, cells in column_marks(log).items() if name != "span"]
+        told = b"".join(_how_often(column) for columns in cells for column in columns)
+    return np.frombuffer(told, dtype="<u8").astype(np.uint64)
+
+
+def _how_often(marks: Marks) -> bytes:
+    """A digest of how often each mark comes; nothing where another draw could well be the same.
+
+    Two draws of a Poisson count c are equal with chance 1 / (2 sqrt(pi c)); the last count is given.
+    """
+    names, counts = np.unique(marks, return_counts=True)
+    if -np.log(2 * np.sqrt(np.pi * np.sort(counts)[:-1])).sum() > np.log(SURE):
+        return b""
+    told = np.concatenate([names, counts.astype(np.uint64)]).astype("<u8").tobytes()
+    return hashlib.blake2b(told, digest_size=8).digest()
 
 
 def told_again(log: Log, opened: Iterable[Columns], whole: Log | None = None) -> int:
