@@ -120,6 +120,7 @@ FAULTS: dict[str, tuple[str, Columns]] = {
     "shown": ("catalogue", changed("action", lambda old: [f"a{LOGGED}", *old[1:]])),
     "few": ("units", changed("user_id", lambda old: [f"u{number % 12}" for number in range(ROWS)])),
     "ahead": ("time", changed("timestamp", lambda old: ["2999-01-01 00:00:00+00:00", *old[1:]])),
+    "long ago": ("time", changed("timestamp", lambda old: ["1900-01-01 00:00:00+00:00"] * ROWS)),
 }
 
 

@@ -244,6 +244,8 @@ def _time(log: Log) -> Check:
         return Check(
             "time", False, f"row {row + 1} lies {(moments[row] - time.time()) / DAY:,.1f} days ahead"
         )
+    if moments.min() < 0:
+        return Check("time", False, f"row {int(np.argmin(moments)) + 1} lies before 1970")
     if span > MOST_YEARS * 365.25 * DAY:
         first, last = int(np.argmin(moments)) + 1, int(np.argmax(moments)) + 1
         years = f"{span / DAY / 365.25:,.0f} years from row {first} to row {last}"
