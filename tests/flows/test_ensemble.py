@@ -1,8 +1,11 @@
-"""Two small models, each with Semantic IDs of its own, trained and served as one."""
+"""Two small models, each with Semantic IDs of its own, trained and served as one, and what is added to
+them.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from tests.conftest import TINY, tiny_items
 from typer.testing import CliRunner
 
 from tastemaker.cli.main import app
+from tastemaker.corpus.events import Histories
 from tastemaker.flows.deploy import in_service
 from tastemaker.flows.search import Searcher, item_scorer
 from tastemaker.flows.stages import items as stage
@@ -93,3 +97,20 @@ def test_by_default_two_models_are_trained_where_there_are_many_people(
     )
     _run("train", "-w", str(tmp_path / "w"), "--until", "sft")
     assert len(list((tmp_path / "w").glob("artifacts/sft/*/model/member-*"))) == 1
+
+
+def test_likeness_by_text_is_added_to_the_counts(untouched_workspace: Path) -> None:
+    deployment = in_service(Workspace.open(untouched_workspace))
+    plain, with_likeness = (
+        Searcher.of(replace(deployment, base=replace(deployment.base, weight=0.5, likeness=ratio)))
+        for ratio in (0.0, 2.0)
+    )
+    history = Histories.of_lists([[1, 5, 9], [3]])
+    texts = deployment.text_vectors()
+    unit = texts / np.maximum(np.linalg.norm(texts, axis=1, keepdims=True), 1e-12)
+    weights = np.array([0.8**2, 0.8, 1]) / (0.8**2 + 0.8 + 1)
+    wanted = np.stack([weights @ unit[[1, 5, 9]] @ unit.T, unit[3] @ unit.T])
+    before, after = plain.scores(history), with_likeness.scores(history)
+    assert before is not None and after is not None
+    assert np.abs(wanted).max() > 0.1
+    assert np.abs(after - before - 0.5 * 2.0 * wanted).max() < 1e-4

@@ -243,7 +243,7 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     """The base that finished `memory` and `sft` stages (and `refit`, where there is one) make."""
     artifacts = workspace.artifacts
     about = json.loads((artifacts.get("memory", memory) / "summary.json").read_text())
-    weight = weight_in(about, workspace.settings.remove_seen)
+    weight, ratio = weight_in(about, workspace.settings.remove_seen)
     inputs, settings, mark = dict[str, str](), dict[str, Any](), sft
     kind = "sft"
     while kind != "tokens":
@@ -258,7 +258,7 @@ def base_of(workspace: Workspace, memory: str, sft: str) -> Base:
     ]
     kind, model = ("refit", refits[-1]) if refits else ("sft", sft)
     served = {name: settings[name] for name in ("max_items", *WORDS) if name in settings}
-    return Base(kind, model, mark, weight, served)
+    return Base(kind, model, mark, weight, served, likeness=ratio)
 
 
 def _make(

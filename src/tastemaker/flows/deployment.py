@@ -44,7 +44,8 @@ class Base:
 
     kind, model: kind and fingerprint of the artifact with the language model; both "" where content
     neighbours and popularity serve, and `why` says why. tokens: fingerprint of codebook and Semantic IDs.
-    weight: of the memory. settings: those that the model depends on when it serves.
+    weight, likeness: of the memory, and of likeness by text beside its counts. settings: those that the model
+    depends on when it serves.
     """
 
     kind: str = ""
@@ -53,6 +54,7 @@ class Base:
     weight: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    likeness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class Deployment:
         memory = None
         if self.memory:
             memory = Memory.load(arrays, float(arrays["decay"][0]), len(data.item_ids))
+            if self.base.likeness:
+                memory = memory.with_texts(self.text_vectors(), self.base.likeness)
         sizes = tuple(int(size) for size in arrays["sizes"])
         parts = Parts(data, settings, np.asarray(arrays["codes"], np.int32), sizes)
         new = NewItems.load(arrays, len(data.item_ids))

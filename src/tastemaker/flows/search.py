@@ -23,7 +23,7 @@ from tastemaker.lm.vocabulary import Vocabulary
 from tastemaker.retrieve.allow import Allowed, Mask, allow, mask
 from tastemaker.retrieve.candidates import Candidates, best_of, first, nothing
 from tastemaker.retrieve.evaluation import Score, rank_in_lists, rank_of_target
-from tastemaker.retrieve.memory import Memory, evidence, weighed
+from tastemaker.retrieve.memory import Memory, weighed
 from tastemaker.retrieve.new_items import NewItems
 from tastemaker.retrieve.trie import build_trie
 from tastemaker.store.settings import Settings
@@ -276,7 +276,7 @@ class Searcher:
         """(U, N) what the memory adds for a weight of 1; zeros (1, 1) where it adds nothing."""
         if self.memory is None or not any(weights):
             return np.zeros((1, 1), np.float32)
-        return evidence(self.memory.score(histories))
+        return self.memory.evidence(histories)
 
     def candidates(
         self, histories: Histories, allowed: Sequence[Allowed], k: int, deadline: float | None = None

@@ -5,6 +5,8 @@ A language model generalises but forgets rare transitions that plain counts keep
 nearest-neighbour language model (Khandelwal et al., arXiv 1911.00172), with item transitions as its datastore
 and a log-linear mix, which did better on the Beauty validation part than a linear one. An item's score
 depends on the history and the item alone, so filters reorder nothing.
+
+Beside the counts, where the held-out part says so, stands how like the history an item is by its text.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from tastemaker.errors import ArtifactError, InputError
+from tastemaker.retrieve.baselines import profile
 from tastemaker.retrieve.candidates import Candidates
 from tastemaker.retrieve.evaluation import Ints, Score, Sequences, row_of_event
 from tastemaker.stats.ranking import ndcg_at
@@ -26,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 # What a summary calls the weight that is best where what people had is removed, and where it is kept.
 WEIGHTS = {"weight": True, "weight, seen kept": False}
+RATIOS = (0.0, 1.0, 2.0, 4.0)  # what a likeness of 1 may count for, beside the evidence of counts
+LIKE_DECAY = 0.8  # what an event of the history counts for that, for each later one
 FLOOR = 0.05  # a transition counted once, just now, is 1: the floor says how much less never is
 
 
@@ -34,11 +39,34 @@ class Memory:
     """Transitions of the training part: `table` (N, N) sparse, row a holds how strongly each item followed
     item a.
 
-    `decay`: what an item of the history weighs, per event of age. The latest event weighs 1.
+    `decay`: what an item of the history weighs, per event of age. The latest event weighs 1. `texts` (N, d):
+    unit vectors of the items' texts, or zeros; `ratio`: what a likeness of 1 by them counts for.
     """
 
     table: Any
     decay: float
+    texts: npt.NDArray[np.float32] | None = None
+    ratio: float = 0.0
+
+    def with_texts(self, vectors: npt.NDArray[np.float32] | None, ratio: float) -> Memory:
+        """The same with likeness by text `vectors` (N, d), of any length, NaN where an item has none."""
+        if vectors is None:
+            return self
+        known = np.nan_to_num(np.asarray(vectors, np.float32))
+        unit = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
+        return replace(self, texts=unit, ratio=ratio)
+
+    def likeness(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+        """(U, N) likeness of every item to each history by text, from -1 to 1; zeros without texts."""
+        if self.texts is None:
+            return np.zeros((len(contexts.offsets) - 1, self.table.shape[0]), np.float32)
+        means = profile(contexts, len(self.texts), "mean", LIKE_DECAY) @ self.texts
+        return np.asarray(means @ self.texts.T, np.float32)
+
+    def evidence(self, contexts: Sequences) -> npt.NDArray[np.float32]:
+        """(U, N) what counts and likeness together add to a log-probability for a weight of 1."""
+        added = evidence(self.score(contexts))
+        return added + np.float32(self.ratio) * self.likeness(contexts) if self.ratio else added
 
     def counts(self, history: Ints, items: Ints) -> Floats:
         """n(u, i) (n,) of `items` after `history` (H,) item indices, oldest first; 0 where nothing is
@@ -132,15 +160,18 @@ def weighed(candidates: Candidates, counts: Floats, weight: float) -> Candidates
     return replace(candidates, items=candidates.items[order], scores=scores[order], source=source)
 
 
-def weight_in(about: Mapping[str, Any], remove_seen: bool) -> float:
-    """The weight that a summary has for the rule of what is shown; older ones have one for both."""
+def weight_in(about: Mapping[str, Any], remove_seen: bool) -> tuple[float, float]:
+    """The weight that a summary has for the rule of what is shown (older ones have one for both), and the
+    ratio of likeness beside it.
+    """
     (name,) = (name for name, removed in WEIGHTS.items() if removed == remove_seen)
-    return float(about.get(name, about["weight"]))
+    return float(about.get(name, about["weight"])), float(about.get(f"{name}: likeness", 0.0))
 
 
-def choose_weight(ranks: Ints, grid: Sequence[float] = GRID) -> tuple[float, dict[float, float]]:
+def choose_weight(ranks: Ints, grid: Sequence[Any] = GRID) -> tuple[Any, dict[Any, float]]:
     """The weight with the best N@10 for `ranks` (W, T) of validation targets by weight, the smallest of
     equals; and N@10 by weight.
     """
     found = {weight: float(ndcg_at(own, 10).mean()) for weight, own in zip(grid, ranks, strict=True)}
-    return max(found, key=lambda weight: (found[weight], -weight)), found
+    first = {weight: -place for place, weight in enumerate(grid)}
+    return max(found, key=lambda weight: (found[weight], first[weight])), found

@@ -9,6 +9,7 @@ from typing import Any
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.search import Parts, with_model
 from tastemaker.flows.stages.tokens import load_codes
+from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve.memory import Memory, weight_in
 from tastemaker.store import read_arrays
 
@@ -26,10 +27,10 @@ def load_memory(pipeline: Pipeline) -> tuple[Memory | None, float]:
     """The memory and its weight; None when it weighs nothing."""
     folder = pipeline.path("memory")
     about: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    weight = weight_in(about, pipeline.workspace.settings.remove_seen)
+    weight, ratio = weight_in(about, pipeline.workspace.settings.remove_seen)
     if not weight:
         return None, 0.0
     memory = Memory.load(
         read_arrays(folder / "memory.safetensors"), about["decay"], len(pipeline.data.item_ids)
     )
-    return memory, weight
+    return memory.with_texts(load_views(pipeline.path("vectors")).get("text"), ratio), weight
