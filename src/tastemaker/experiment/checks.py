@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import special, stats
 
 from tastemaker.errors import InputError
 from tastemaker.experiment.assign import check_shares
-from tastemaker.experiment.moments import Metric, batches_of, column_of
+from tastemaker.experiment.moments import Metric, batches_of
 from tastemaker.experiment.quantiles import Values, effect_of_rows, quantile_effect
-from tastemaker.schema.columns import somebody
+from tastemaker.schema.columns import complete, present, somebody
 from tastemaker.stats.random import generator
 
 ALARM, WARN = 0.001, 0.01  # p of the sample ratio below which nothing is decided, and below which it is told
@@ -124,11 +123,7 @@ def check_units(open_table: Callable[[], Any], unit: str, by: str = "arm") -> di
     hashes, counts, row = [], Counter[str](), 0
     for batch in batches_of(open_table()):
         for name in (unit, by):
-            if column_of(batch, name).null_count:
-                at = pc.index(batch.column(name).is_null(), True).as_py()
-                raise InputError(
-                    f"row {row + at + 1}, column '{name}' is empty; every row needs a value there"
-                )
+            complete(present(batch, name), name, start=row)
         ids = pl.Series(batch.column(unit))
         if ids.dtype == pl.String and (padded := ids != ids.str.strip_chars()).any():
             at = int(padded.arg_max() or 0)
@@ -157,7 +152,7 @@ def _name_duplicate(table: Any, unit: str, by: str, suspects: npt.NDArray[np.uin
     seen: dict[Any, tuple[int, Any]] = {}
     row = 0
     for batch in batches_of(table):
-        names, arms = pl.Series(column_of(batch, unit)), column_of(batch, by)
+        names, arms = pl.Series(present(batch, unit)), present(batch, by)
         for place in np.flatnonzero(np.isin(names.hash(seed=7).to_numpy(), suspects)):
             name, arm = names[int(place)], arms[int(place)].as_py()
             here = row + int(place) + 1
@@ -220,10 +215,8 @@ def aa_test(
         raise InputError(
             f"an A/A test needs at least 100 runs and a share between 0 and 1; got {runs} and {share}"
         )
-    values = np.column_stack(
-        [np.asarray(column_of(table, name), dtype=np.float64) for name in metric.columns]
-    )
-    whole = column_of(table, cluster).to_pylist() if cluster else range(len(values))
+    values = np.column_stack([np.asarray(present(table, name), dtype=np.float64) for name in metric.columns])
+    whole = present(table, cluster).to_pylist() if cluster else range(len(values))
     places = dict.fromkeys(whole)
     code = np.array(list(map({name: place for place, name in enumerate(places)}.__getitem__, whole)))
     ps, signs, reason = np.full(runs, np.nan), np.zeros(runs), ""

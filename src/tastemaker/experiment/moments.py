@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import tastemaker.schema.values as values
 from tastemaker.errors import InputError
-from tastemaker.schema.columns import somebody, texts
+from tastemaker.schema.columns import complete, present, somebody, texts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,7 +79,7 @@ class Metric:
 class Moments:
     """n units, the means (k,) of `columns` and their scatter (k, k): sums of products of deviations; low,
     high: the smallest and largest values (k,), third (k, k, k): sums of products of three deviations, yes,
-    other (k,): how many values are 1, and neither 0 nor 1, where they are known. `a + b` is exact.
+    other (k,): how many values are 1, and neither 0 nor 1. `a + b` is exact.
 
     Source of the sum: Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm, 1979; Pebay,
     Sandia report 2008-6212.
@@ -90,11 +89,11 @@ class Moments:
     n: int
     mean: Floats
     scatter: Floats
-    low: Floats | None = None
-    high: Floats | None = None
-    third: Floats | None = None
-    yes: Floats | None = None
-    other: Floats | None = None
+    low: Floats
+    high: Floats
+    third: Floats
+    yes: Floats
+    other: Floats
 
     def __add__(self, other: Moments) -> Moments:
         """The moments of both sets of units together."""
@@ -106,38 +105,27 @@ class Moments:
         gap = other.mean - self.mean
         mean = self.mean + gap * (other.n / n)
         scatter = self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n)
-        low, high, yes, rest = None, None, None, None
-        if (
-            self.low is not None
-            and other.low is not None
-            and self.high is not None
-            and other.high is not None
-        ):
-            low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        if (
-            self.yes is not None
-            and other.yes is not None
-            and self.other is not None
-            and other.other is not None
-        ):
-            yes, rest = self.yes + other.yes, self.other + other.other
-        third = None
-        if self.third is not None and other.third is not None:
-            mixed = np.multiply.outer((self.n * other.scatter - other.n * self.scatter) / n, gap)
-            third = self.third + other.third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 0, 1)
-            cube = np.multiply.outer(np.outer(gap, gap), gap)
-            third += cube * (self.n * other.n * (self.n - other.n) / n**2)
-        return Moments(self.columns, n, mean, scatter, low, high, third, yes, rest)
+        mixed = np.multiply.outer((self.n * other.scatter - other.n * self.scatter) / n, gap)
+        third = self.third + other.third + mixed + mixed.transpose(0, 2, 1) + mixed.transpose(2, 0, 1)
+        cube = np.multiply.outer(np.outer(gap, gap), gap)
+        return Moments(
+            self.columns,
+            n,
+            mean,
+            scatter,
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+            third + cube * (self.n * other.n * (self.n - other.n) / n**2),
+            self.yes + other.yes,
+            self.other + other.other,
+        )
 
     @classmethod
     def of(cls, columns: tuple[str, ...], values: Floats) -> Moments:
         """From values (n, k)."""
-        if not len(values):
-            k = len(columns)
-            return cls(columns, 0, np.zeros(k), np.zeros((k, k)), third=np.zeros((k, k, k)))
-        mean = values.mean(axis=0)
+        mean = values.sum(axis=0) / max(len(values), 1)
         centred = values - mean
-        low, high = values.min(axis=0), values.max(axis=0)
+        low, high = values.min(axis=0, initial=np.inf), values.max(axis=0, initial=-np.inf)
         third = np.array([(centred * part[:, None]).T @ centred for part in centred.T])
         third = third.reshape((len(columns),) * 3)
         yes = (values == 1).sum(axis=0).astype(np.float64)
@@ -149,8 +137,6 @@ class Moments:
         two values that are not 0 and 1.
         """
         out: list[str] = []
-        if self.low is None or self.high is None:
-            return out
         for place, name in enumerate(self.columns):
             low, high, mean = float(self.low[place]), float(self.high[place]), float(self.mean[place])
             square = float(self.scatter[place, place]) / self.n + mean**2
@@ -162,7 +148,7 @@ class Moments:
                 )
             elif high not in (0, 1) and abs(square - high * mean) <= 1e-9 * square:
                 out.append(f"'{name}' is only ever 0 or {high:g}: a yes or no is 0 or 1")
-            elif self.yes is not None and self.other is not None:
+            else:
                 yes, rest = float(self.yes[place]), float(self.other[place])
                 # A count that is 1 so often is 2 and more in about yes^2 / 2n units.
                 if 0 < rest < _NEVER * yes**2 / (2 * self.n):
@@ -179,9 +165,7 @@ class Moments:
         return part / (self.n - 1) if self.n > 1 else np.full_like(part, np.nan)
 
     def cubes(self, weights: Floats, names: Sequence[str]) -> float:
-        """Sum of the third powers of the deviations of a weighted sum of `names`; 0 where unknown."""
-        if self.third is None:
-            return 0.0
+        """Sum of the third powers of the deviations of a weighted sum of `names`."""
         places = [self._place(name) for name in names]
         return float(np.einsum("ijk,i,j,k", self.third[np.ix_(places, places, places)], *[weights] * 3))
 
@@ -242,20 +226,11 @@ def moments(
     return dict(sorted(results.items()))
 
 
-def column_of(batch: pa.RecordBatch | pa.Table, name: str) -> Any:
-    """A column by name. Raises InputError listing the columns there are."""
-    if name not in batch.schema.names:
-        raise InputError(
-            f"column '{name}' is missing; the table has {', '.join(batch.schema.names) or 'no columns'}"
-        )
-    return batch.column(name)
-
-
 def numbers_of(batch: pa.RecordBatch, name: str, start: int = 0) -> Floats:
     """A column (n,) of finite numbers. Raises InputError naming the column, and its row counted from
     `start`.
     """
-    column = pa.chunked_array([column_of(batch, name)])
+    column = pa.chunked_array([present(batch, name)])
     numbers, wrong = values.as_number(column, name)
     bad = (wrong.fill_null(False) | numbers.is_null()).arg_true()
     if len(bad):
@@ -280,12 +255,7 @@ def _groups(
 ) -> Iterator[tuple[Any, npt.NDArray[np.bool_]]]:
     """Each key present in the batch with the mask of its rows."""
     for name in keys:
-        column = column_of(batch, name)
-        if column.null_count:
-            row = pc.index(column.is_null(), True).as_py()
-            raise InputError(
-                f"row {start + row + 1}, column '{name}' is empty; every row needs a value there"
-            )
+        complete(present(batch, name), name, start=start)
     codes = np.zeros(batch.num_rows, dtype=np.int64)
     labels: list[tuple[Any, ...]] = [()]
     for name in keys:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.experiment.effects import Effect, Kind, compared, effect, no_effect, ratio_error
-from tastemaker.experiment.moments import Floats, Ints, Metric, Moments, batches_of, column_of, numbers_of
+from tastemaker.experiment.moments import Floats, Ints, Metric, Moments, batches_of, numbers_of
+from tastemaker.schema.columns import present
 
 Open = Callable[[Iterable[str]], Any]
 _SMOOTH = "values are continuous around the quantile, and units are independent"
@@ -139,8 +140,8 @@ def values_by_arm(open_table: Open, name: str, arm: str, cluster: str) -> dict[s
     parts: dict[str, list[tuple[Floats, Ints]]] = {}
     numbers: dict[Any, int] = {}
     for batch in batches_of(open_table(list(filter(None, [arm, name, cluster])))):
-        rows, arms = numbers_of(batch, name), np.asarray(column_of(batch, arm).to_pylist(), dtype=object)
-        names = column_of(batch, cluster).to_pylist() if cluster else [0] * len(rows)
+        rows, arms = numbers_of(batch, name), np.asarray(present(batch, arm).to_pylist(), dtype=object)
+        names = present(batch, cluster).to_pylist() if cluster else [0] * len(rows)
         codes = np.array([numbers.setdefault(item, len(numbers)) for item in names], dtype=np.int64)
         for group in dict.fromkeys(arms):
             parts.setdefault(str(group), []).append((rows[arms == group], codes[arms == group]))

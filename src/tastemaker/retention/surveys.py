@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -142,8 +142,9 @@ def with_covariates(
 
 
 def _no_duplicates(table: pa.Table, name: str) -> None:
-    rows = _first_rows(table, _KEY)
-    again = np.flatnonzero(rows != np.arange(len(rows)))
+    frame = pl.DataFrame(table.select(_KEY)).with_row_index()
+    rows = frame.select(pl.col("index").first().over(_KEY)).to_series()
+    again = (rows != frame["index"]).arg_true()
     if len(again):
         row = int(again[0])
         raise InputError(
@@ -152,27 +153,12 @@ def _no_duplicates(table: pa.Table, name: str) -> None:
         )
 
 
-def _first_rows(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.int64]:
-    """(n,) for each row the first row that has the same values in the columns `key`."""
-    combined = np.zeros(table.num_rows, dtype=np.int64)
-    for column in key:
-        chunks = table[column].combine_chunks()
-        filled = pc.fill_null(chunks.cast(pa.int64()), -1) if pa.types.is_timestamp(chunks.type) else chunks
-        number = filled.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        # Renumbering after each column keeps the products far from the end of int64.
-        combined = np.unique(combined * (number.max() + 1) + number, return_inverse=True)[1]
-    _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse], dtype=np.int64)
-
-
 def _logged(table: pa.Table, impressions: pa.Table, name: str) -> None:
-    shown = {
-        (u, i) for u, i in zip(*(impressions[c].to_pylist() for c in ("user_id", "item_id")), strict=True)
-    }
-    pairs = zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
-    missing = [row for row, pair in enumerate(pairs) if pair not in shown]
-    if missing:
-        row = missing[0]
+    pair = ["user_id", "item_id"]
+    rows, shown = (pl.DataFrame(part.select(pair)).cast(pl.String) for part in (table, impressions))
+    missing = rows.with_row_index().join(shown, on=pair, how="anti", maintain_order="left")["index"]
+    if len(missing):
+        row = int(missing[0])
         raise InputError(
             f"{name}: row {row + 1}: user '{table['user_id'][row]}' answers about item"
             f" '{table['item_id'][row]}', which was never logged as shown to them ({len(missing):,} such"

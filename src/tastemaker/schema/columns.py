@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ def has(table: pa.Table, column: str) -> bool:
     return column in table.column_names and table.column(column).null_count < table.num_rows
 
 
-def present(table: pa.Table, column: str, name: str = "") -> pa.ChunkedArray:
+def present(table: pa.Table | pa.RecordBatch, column: str, name: str = "") -> Any:
     """The column as it is. Raises InputError when the table does not have it."""
     if column not in table.column_names:
         has = ", ".join(table.column_names) or "no columns"
@@ -52,10 +53,14 @@ def present(table: pa.Table, column: str, name: str = "") -> pa.ChunkedArray:
     return table.column(column)
 
 
-def complete(array: pa.Array | pa.ChunkedArray, column: str, name: str = "", remedy: str = EVERY_ROW) -> None:
-    """Raises InputError naming the first row where `array`, read from `column`, is empty."""
+def complete(
+    array: pa.Array | pa.ChunkedArray, column: str, name: str = "", remedy: str = EVERY_ROW, start: int = 0
+) -> None:
+    """Raises InputError naming the first row where `array`, read from `column`, is empty. start: rows before
+    these.
+    """
     if array.null_count:
-        row = pc.index(array.is_null(), True).as_py()
+        row = start + pc.index(array.is_null(), True).as_py()
         raise InputError(f"{_of(name)}row {row + 1}, column '{column}' is empty; {remedy}")
 
 

@@ -67,8 +67,7 @@ def cumulated(
     firsts = [name for name in dict.fromkeys(filter(None, past)) if name not in sums]
     wanted = [*ids, *extra, *sums, *firsts]
     for name in wanted:
-        if name not in table.column_names:
-            raise InputError(f"column '{name}' is missing; the table has {', '.join(table.column_names)}")
+        present(table, name)
     frame = pl.DataFrame(in_order(table.select(wanted), day))
     twice = frame.filter(pl.struct(unit, day).is_duplicated())
     if len(twice):
