@@ -154,6 +154,23 @@ def test_what_was_accepted_stands_on_the_certificate(tmp_path: Path) -> None:
     assert "Accepted although it failed: weights" in page and "if what failed (weights)" in page.lower()
 
 
+def test_the_raw_form_of_open_bandit_runs_with_names_of_columns_alone(tmp_path: Path) -> None:
+    draws, lines = (
+        np.random.default_rng(3),
+        [",timestamp,item_id,position,click,propensity_score,user_feature_0"],
+    )
+    for row in range(600):
+        cells = f"2019-11-24 00:{row // 60:02}:{row % 60:02}.004101+00:00,{draws.integers(10)},{row % 3 + 1}"
+        lines.append(f"{row},{cells},{int(draws.random() < 0.3)},0.1,{'abcdef'[row % 6] * 8}")
+    raw = tmp_path / "men.csv"
+    raw.write_text("\n".join(lines) + "\n")
+    names = [f"--column={name}" for name in ("action=item_id", "reward=click", "propensity=propensity_score")]
+    code, printed = run("support", raw, *names, "--policy", "uniform")
+    assert code == 0 and "mean weight" in printed and "FAILED" not in printed
+    code, printed = run("estimate", raw, *names, "--policy", "uniform", "--json")
+    assert code == 0 and {row["estimator"] for row in json.loads(printed)["estimates"]} >= {"ips", "snips"}
+
+
 def test_five_rows_teach_nothing(tmp_path: Path) -> None:
     study = Study(tmp_path, log_columns(5))
     code, printed = study.learn("run")
