@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_the_installed_package_starts(installed: Path) -> None:
     assert "<h1>A &lt; B</h1>" in run(installed, "-c", page)
     scripts = (next(installed.glob("tastemaker-*.dist-info")) / "entry_points.txt").read_text()
     assert "tastemaker = tastemaker.cli.main:main" in scripts
+
+
+def test_extras_bring_what_their_settings_need(installed: Path) -> None:
+    """`pip install 'tastemaker[server,ray,postgres]'` as the docs say it."""
+    about = (next(installed.glob("tastemaker-*.dist-info")) / "METADATA").read_text()
+    extras = set(re.findall(r"(?m)^Provides-Extra: (\w+)$", about))
+    assert {"server", "ray", "postgres", "s3", "mcp", "otel"} <= extras
+    for package, extra in (("ray", "ray"), ("s3fs", "s3"), (r"psycopg\[binary\]", "postgres")):
+        assert re.search(rf"(?m)^Requires-Dist: {package}\S*; extra == '{extra}'$", about), about
 
 
 def test_two_builds_are_equal(tmp_path: Path) -> None:

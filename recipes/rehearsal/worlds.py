@@ -8,6 +8,7 @@ as mean and Student's interval.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +23,46 @@ from tastemaker.rehearse.rehearse import RehearsalSettings, rehearse
 from tastemaker.rehearse.town import Schedule
 
 NAME = "worlds"
-NOTE = "Points of the true chance to return, against the same world without the part; Student over crowds."
+NOTE = (
+    "Points of the true chance to return, against the same world without the part; Student over crowds. Built"
+    " in: item: people return for what they liked; person: by their nature alone, so a proxy is useless and"
+    " nothing can help; drift: as item, tastes turn by a twentieth a day; poison: as item, and one user in a"
+    " hundred is a program that pushes the three least liked items."
+)
 CROWDS = {"item": 3, "person": 3, "drift": 2, "poison": 2}
 
 
 def main() -> None:
     """Every crowd of every world; then the table."""
-    options = parser(main, "one crowd a world, 40 people, 8 days, 100 tunes")
+    options = parser(main, "one crowd a world, 40 people, 4 days, 100 tunes")
+    options.add_argument(
+        "--days", type=int, default=10, help="days of each world; a training after every fourth"
+    )
+    options.add_argument("--people", type=int, default=80, help="people of each crowd")
     options.add_argument("--workspace", type=Path, help="a trained workspace (default: the demo, built anew)")
     arguments = read_arguments(options, NAME)
-    days, people = (8, 40) if arguments.quick else (30, 150)
+    days, people = (4, 40) if arguments.quick else (arguments.days, arguments.people)
     journal = Journal(arguments.out, {"quick": arguments.quick, "days": days, "people": people})
     workspace = arguments.workspace or arguments.out / "demo"
     keys = [[world, crowd] for world in WORLDS for crowd in range(1 if arguments.quick else CROWDS[world])]
 
     def live(key: list[Any]) -> dict[str, Any]:
         world, crowd = key
-        settings = RehearsalSettings(people, arguments.seed + crowd, world, schedule=Schedule(days))
+        settings = RehearsalSettings(
+            people, arguments.seed + crowd, world, schedule=Schedule(days, night=4 if days > 4 else 2)
+        )
+        out = arguments.out / f"{world}-{crowd}"
+        # The first model depends on the crowd's seed alone: it is trained once, whatever world it lives in.
+        trained = next(arguments.out.glob(f"*-{crowd}/ready"), None)
+        if trained is not None and not (out / "ready").exists():
+            shutil.copytree(trained.parent / "base", out / "base", dirs_exist_ok=True)
+            shutil.copyfile(trained, out / "ready")
         with progress(True) as report:
-            return rehearse(workspace, arguments.out / f"{world}-{crowd}", settings, report)
+            return rehearse(workspace, out, settings, report)
 
     if not workspace.exists():
         with progress(False) as report:
-            build_demo(workspace, "tunes", 100 if arguments.quick else 400, report)
+            build_demo(workspace, "tunes", 100 if arguments.quick else 200, report)
     lived = journal.run(keys, live, "worlds")
     rows = []
     for world in WORLDS:

@@ -206,10 +206,10 @@ class Workspace:
         return self
 
 
-def _as_file(name: str, table: Table, stack: ExitStack) -> Path | None:
-    """The path given, or a file of the table given, which lasts as long as `stack`."""
+def _as_file(name: str, table: Table, stack: ExitStack) -> Path | str | None:
+    """The path or URL given, or a file of the table given, which lasts as long as `stack`."""
     if table is None or isinstance(table, str | Path):
-        return None if table is None else Path(table)
+        return table  # a string may be a URL
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -231,7 +231,7 @@ def _as_file(name: str, table: Table, stack: ExitStack) -> Path | None:
     return path
 
 
-def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | None]) -> str:
+def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> str:
     """A message about the file of a table in memory, with the name of the argument instead."""
     for name, path in paths.items():
         if path is not None and not isinstance(given[name], str | Path):
@@ -239,7 +239,7 @@ def _named(text: str, given: Mapping[str, Table], paths: Mapping[str, Path | Non
     return text
 
 
-def _renamed(value: Any, given: Mapping[str, Table], paths: Mapping[str, Path | None]) -> Any:
+def _renamed(value: Any, given: Mapping[str, Table], paths: Mapping[str, Path | str | None]) -> Any:
     if isinstance(value, dict):
         return {key: _renamed(inner, given, paths) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -218,6 +218,17 @@ def test_every_figure_is_json_and_a_rollback_happens_once(folder: Path, tmp_path
         assert told["experiment"]["counts"] == {"control": 30, "treatment": 31}
         assert told["surveys"] == {"asked": 0, "answered": 0, "response": None, "proxy": None, "report": None}
         assert "no ledger yet" in told["ledger"]["reason"] and told["conversations"] == {"rows": []}
+        codes = told["catalogue"]
+        assert codes["items"] == tiny_items().num_rows - 1 and codes["dead"] == codes["codes"] - len(
+            codes["rows"]
+        )
+        assert sum(row["items"] for row in codes["rows"]) == codes["items"]
+        assert all(0 < len(row["neighbours"]) <= 4 for row in codes["rows"])
+        fullest = max(codes["rows"], key=lambda row: row["items"])
+        even = codes["items"] / len(codes["rows"])
+        assert codes["rows"][0] == fullest and fullest["crowded"] == (fullest["items"] > 2 * even)
+        assert told["cost"]["processor seconds"] > 0
+        assert {row["what"] for row in told["cost"]["rows"]} >= {"artifacts/deployment", "data"}
         assert calls.get("/operator.json?part=wages").status_code == 404
         load = calls.get("/operator.json?part=load").json()[LOAD]
         asked = next(row for row in load["rows"] if row["route"] == "/operator.json")

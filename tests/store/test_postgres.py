@@ -4,15 +4,21 @@ several at once.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 from tests.postgres import Cluster
 
+from tastemaker.cli.main import main
 from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.database import VERSION, Address, Database, Event, Keys, check_database
+from tastemaker.store.database.copy import copy_database
 from tastemaker.store.database.migrations import PERSONAL
 from tastemaker.store.settings import Settings
 from tastemaker.store.workspace import Workspace
@@ -169,3 +175,122 @@ def test_a_workspace_keeps_what_changes_there(tmp_path, address: Address) -> Non
     database.add_events([play("a")])
     database.close()
     assert not (tmp_path / "w" / "tastemaker.sqlite").exists()
+
+
+def test_a_row_that_was_damaged_behind_its_back_is_told(address: Address) -> None:
+    database = Database(address)
+    database.add_events([play("a"), play("b")])
+    raw(
+        address,
+        "SET session_replication_role = replica; UPDATE events SET item_id = 'x' WHERE event_id = 'a'",
+    )
+    with pytest.raises(ArtifactError, match=r"damaged \(a row does not match its checksum\); restore"):
+        database.history("u")
+    with pytest.raises(psycopg.errors.DataCorrupted):  # a change does not make it look whole
+        raw(address, "UPDATE events SET kind = 'like' WHERE event_id = 'a'")
+    raw(address, "UPDATE events SET kind = 'like' WHERE event_id = 'b'")
+    assert [event.kind for event in database.stored(["b"]).values()] == ["like"]
+    database.close()
+
+
+def test_a_database_of_before_gets_its_checksums(address: Address) -> None:
+    database = Database(address)
+    database.add_events([play("a")])
+    database.close()
+    for table in ("events", "slates", "offers"):
+        raw(address, f"DROP TRIGGER z_sum ON {table}; ALTER TABLE {table} DROP COLUMN checksum")
+    database = Database(address)
+    assert len(database.history("u")) == 1
+    assert raw(address, "SELECT checksum IS NULL FROM events") == [(False,)]
+    database.close()
+
+
+HOLD = """
+import sys
+from tastemaker.store import Workspace
+with Workspace.open(sys.argv[1]).lock("training up to memory"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_second_of_two_trainers_is_told_who_holds_it_and_a_killed_one_lets_go(
+    address: Address, tmp_path: Path
+) -> None:
+    first, second = (Workspace.create(tmp_path / name, {"database": address.url}) for name in "ab")
+    line = [sys.executable, "-c", HOLD, str(first.root)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(
+                BusyError, match=rf"tastemaker {holder.pid}@\S+ training up to memory from 127"
+            ) as busy,
+            second.lock("training"),
+        ):
+            pass
+        assert " UTC holds the training; wait for it" in str(busy.value)
+        with second.lease("deployments"), second.lease("other"):  # others are free
+            pass
+        holder.kill()
+        holder.wait()
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with second.lock("training"):
+                    break
+            except BusyError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+def test_a_lease_whose_connection_was_lost_is_told_before_anything_is_served(
+    address: Address, tmp_path: Path
+) -> None:
+    workspace = Workspace.create(tmp_path / "w", {"database": address.url})
+    with pytest.raises(BusyError, match="was lost, so another may hold it"), workspace.lock("training"):
+        raw(
+            address,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%training'",
+        )
+
+
+def test_a_file_is_copied_whole_into_an_empty_server(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    file = Database(tmp_path / "w" / "tastemaker.sqlite")
+    file.add_events([play(f"e{n}", f"u{n % 7}") for n in range(50)])
+    file.deploy("serving", "d1", NOW)
+    Keys(file).note("me", "did", "something")
+    secret, history = file.secret("draws"), file.history("u3")
+
+    def copy() -> str:
+        words = ["tastemaker", "copy-database", address.url, "-w", str(workspace.root)]
+        monkeypatch.setattr("sys.argv", words)
+        main()
+        return capsys.readouterr().out
+
+    assert "50  events" in copy()
+    server = Database(address)
+    assert (server.secret("draws"), server.history("u3")) == (secret, history)
+    server.deploy("serving", "d2", NOW)  # numbered behind what was copied
+    assert [row.fingerprint for row in server.deployments()] == ["d2", "d1"]
+    server.add_events([play("e50", "u1")])
+    assert raw(address, "SELECT max(sequence), count(*) FROM events") == [(51, 51)]
+    server.close()
+    with pytest.raises(SystemExit):
+        copy()
+    assert "has rows already; give an empty database" in capsys.readouterr().err
+    file.close()
+
+
+def test_a_damaged_row_is_not_copied(address: Address, tmp_path: Path) -> None:
+    path = tmp_path / "shop.sqlite"
+    database = Database(path)
+    database.add_events([play("a"), play("b")])
+    with database.transaction() as connection:
+        connection.execute("UPDATE events SET checksum = 1 WHERE event_id = 'b'")
+    with pytest.raises(ArtifactError, match="does not match its checksum"):
+        copy_database(path, address)
+    assert raw(address, "SELECT count(*) FROM events") == [(0,)]
+    database.close()

@@ -17,6 +17,7 @@ import tastemaker.cli.serving as serving
 import tastemaker.cli.simulate as simulate
 from tastemaker.cli.converse import app as converse_app
 from tastemaker.cli.converse import bench_app
+from tastemaker.cli.database import copy_database
 from tastemaker.cli.explore import app as explore_app
 from tastemaker.cli.options import HERE, AsJson, Quiet, Workspace, finish, group
 from tastemaker.cli.output import emit, fail, program
@@ -112,13 +113,18 @@ def init(
 def ingest(
     workspace: Workspace = HERE,
     items: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Items: Parquet, CSV or JSON lines, with item_id and any of title, text, attributes ..."
+            metavar="<path>",
+            help=(
+                "Items: Parquet, CSV or JSON lines, with item_id and any of title, text, attributes ... Here,"
+                " or at a URL such as s3://bucket/items.parquet."
+            ),
         ),
     ] = None,
     interactions: Annotated[
-        Path | None, typer.Option(help="Interactions: user_id, item_id and position or timestamp.")
+        str | None,
+        typer.Option(metavar="<path>", help="Interactions: user_id, item_id and position or timestamp."),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -266,9 +272,19 @@ def recommend(
     log: Annotated[
         bool, typer.Option("--log", help="The user will be shown this list: log it, as the server does.")
     ] = False,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Instead of a user: a list for everybody who is known, to --out.")
+    ] = False,
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="<path>", help="Of --all: the Parquet file, here or at a URL (s3://bucket/lists.parquet)."
+        ),
+    ] = "lists.parquet",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Recommend items to one person.
+    """Recommend items to one person, or to all.
 
     The person is a user of the tables or of the page, or a bare history; each item comes with its reasons.
     A look is no impression: it is not logged and enrols nobody in a running test, unless --log says that the
@@ -276,11 +292,22 @@ def recommend(
     Examples: tastemaker recommend -w shop --user U17
 
     tastemaker recommend -w shop --history i12 --history i7 --where colour=red --k 5
+
+    With --all nothing is logged; what is finished is kept, and the same command goes on where it was stopped.
+    tastemaker recommend -w shop --all --out lists.parquet
     """
     from tastemaker.serving.once import filters_of, recommend_once
     from tastemaker.serving.query import Query
 
     filters = filters_of(where or [])
+    if everybody:
+        from tastemaker.serving.batch import recommend_all
+
+        if user or history or exclude or log:
+            raise InputError("--all is for everybody; leave out --user, --history, --exclude and --log")
+        with progress(quiet) as report:
+            emit(recommend_all(workspace, out, k, filters, report), as_json)
+        return
     query = Query(
         user, tuple(history or ()), k, filters, frozenset(exclude or ()), logged=log and user is not None
     )
@@ -294,6 +321,7 @@ app.command()(assist.mcp)
 
 
 app.command()(rehearse)
+app.command("copy-database", hidden=True)(copy_database)
 
 
 @app.command(hidden=True)

@@ -25,7 +25,7 @@ def rehearse(
     ] = "item",
     night: Annotated[
         int, typer.Option(min=1, help="Days from one training, proxy and certificate to the next.")
-    ] = 7,
+    ] = 10,
     arrivals: Annotated[int, typer.Option(min=1, help="Days from one arrival of new items to the next.")] = 3,
     without: Annotated[
         list[str] | None,

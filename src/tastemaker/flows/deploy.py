@@ -358,6 +358,7 @@ def _changing(workspace: Workspace) -> Iterator[None]:
     descriptor = os.open(workspace.root / "deployments.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        with workspace.lease("deployments", wait=True):
+            yield
     finally:
         os.close(descriptor)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tastemaker.errors import InputError
 from tastemaker.schema import EventRules
 from tastemaker.store import Workspace, ingest, write_table
+from tastemaker.store.remote import fetched
 
 if TYPE_CHECKING:
     from tastemaker.flows.deployment import Deployment
@@ -22,15 +23,18 @@ DATASETS = ("movielens", "tunes")
 
 def ingest_files(
     workspace: Path,
-    items: Path | None,
-    interactions: Path | None,
+    items: Path | str | None,
+    interactions: Path | str | None,
     settings: ingest.IngestSettings | None = None,
 ) -> dict[str, Any]:
-    """`tastemaker ingest`: files into tables, with a report of what was understood, what was refused and why.
+    """`tastemaker ingest`: files, here or at a URL, into tables, with a report of what was understood, what
+    was refused and why.
 
     "mostly_refused" names the tables of which more than half was refused.
     """
-    result = ingest.ingest_files(Workspace.open(workspace), items, interactions, settings)
+    opened = Workspace.open(workspace)
+    with fetched(items) as one, fetched(interactions) as other:
+        result = ingest.ingest_files(opened, one, other, settings)
     lines = result.lines()
     if result.reused:
         same = "switched back to these tables, which were made before"

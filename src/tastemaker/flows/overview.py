@@ -5,13 +5,17 @@ it. A part that cannot be told says why, and leaves the others alone.
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tastemaker.chat import Journal
 from tastemaker.errors import InputError, TastemakerError
 from tastemaker.experiment.checks import srm
 from tastemaker.experiment.effects import effects
@@ -20,16 +24,17 @@ from tastemaker.experiment.readout.logs import Window, unit_table
 from tastemaker.experiment.readout.words import effect_rows
 from tastemaker.flows.anomalies import anomalies
 from tastemaker.flows.converse.settings import RunFolder
-from tastemaker.flows.deploy import listed
+from tastemaker.flows.deploy import active, listed
 from tastemaker.flows.explore.ledger_store import LedgerStore
 from tastemaker.flows.explore.live import show
 from tastemaker.flows.retention.live.deployed import KIND as PROXY
 from tastemaker.flows.retention.live.deployed import SHARES, deployed, learnt_from, load_deployed
-from tastemaker.store import Database, Surveys, Workspace
+from tastemaker.store import Database, Surveys, Workspace, read_lines
 from tastemaker.store.files import plain
 from tastemaker.store.folders import read_file
 
 Part = dict[str, Any]
+CROWDED, CODES, NEIGHBOURS = 2.0, 60, 4  # see `catalogue`: codes shown, the fullest first, and items of each
 MEASURED = [
     Metric("returned", covariate="before"),
     *(Metric(name, covariate="before") for name in ("lists", "plays", "likes")),
@@ -160,6 +165,65 @@ def conversations(workspace: Workspace) -> Part:
     return {"rows": rows}
 
 
+def catalogue(workspace: Workspace) -> Part:
+    """The items served, by the first code of their Semantic IDs: how full each code is, and the neighbours in
+    it that are played most. Crowded: more than `CROWDED` times the even share of the codes in use.
+    """
+    current = active(workspace)
+    if current is None:
+        raise InputError("nothing is served yet")
+    items, arrays = current.catalogue_items(), current.arrays()
+    plays = np.zeros(items.num_rows, np.int64)
+    counts = workspace.table("interactions", tables=current.catalogue)["item_id"].value_counts()
+    known = dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
+    plays += np.array([known.get(item, 0) for item in items["item_id"].to_pylist()], np.int64)
+    first, size = arrays["codes"][:, 0], int(arrays["sizes"][0])
+    held, events = np.bincount(first, minlength=size), np.bincount(first, plays, size)
+    crowded = held > CROWDED * items.num_rows / max(1, np.count_nonzero(held))
+    order = np.lexsort((-plays, first))
+    starts = np.r_[0, np.cumsum(held)]
+    shown = items.select(["item_id", "title"]).append_column("has_image", items["image"].is_valid())
+    rows = []
+    for code in np.argsort(-held, kind="stable")[:CODES]:
+        best = order[starts[code] : starts[code + 1]][:NEIGHBOURS]
+        if len(best):
+            rows.append(
+                {"code": int(code), "items": int(held[code]), "events": int(events[code])}
+                | {"crowded": bool(crowded[code]), "neighbours": shown.take(pa.array(best)).to_pylist()}
+            )
+    return {
+        "items": items.num_rows,
+        "codes": size,
+        "dead": int((held == 0).sum()),
+        "crowded": int(crowded.sum()),
+        "without an event": int((plays == 0).sum()),
+        "rows": rows,
+    }
+
+
+def cost(workspace: Workspace) -> Part:
+    """What this server used since it started, what lies on the disk, and what conversations were paid for."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    rows: list[Part] = []
+    for place in (workspace.artifacts.root, workspace.data, workspace.runs, workspace.root / "conversations"):
+        for folder in sorted(place.glob("*")) if place == workspace.artifacts.root else [place]:
+            sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+            if sizes:
+                name = folder.relative_to(workspace.root).as_posix()
+                rows.append({"what": name, "files": len(sizes), "megabytes": round(sum(sizes) / 1e6, 1)})
+    calls = tokens = 0
+    for journal in (workspace.root / "conversations").glob("*/journal.jsonl"):
+        usage, count = Journal(lambda line: None, read_lines(journal), {}, "always").spent()
+        calls, tokens = calls + count, tokens + usage.total
+    return {
+        "processor seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak megabytes": round(used.ru_maxrss / 1024, 1),
+        "paid calls of conversations": calls,
+        "their tokens": tokens,
+        "rows": rows,
+    }
+
+
 PARTS: Mapping[str, Callable[[Workspace], Part]] = {
     "data": data_health,
     "deployments": deployments,
@@ -167,4 +231,6 @@ PARTS: Mapping[str, Callable[[Workspace], Part]] = {
     "experiment": experiment,
     "surveys": surveys,
     "conversations": conversations,
+    "catalogue": catalogue,
+    "cost": cost,
 }

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from tastemaker.errors import InputError
 from tastemaker.flows.retention.report import write_claim
 from tastemaker.rehearse.crowd import WORLDS, Crowd, CrowdSettings
-from tastemaker.rehearse.town import PARTS, Catalogue, Operator, Schedule, Town
+from tastemaker.rehearse.operator import Catalogue, Operator
+from tastemaker.rehearse.town import PARTS, Schedule, Town
 from tastemaker.retention.report import Cell, ClaimReport, Intervals, Lines, Table
 from tastemaker.stats.intervals import Interval
 from tastemaker.stats.random import generator, hashed_order
@@ -128,6 +129,7 @@ def prepare(workspace: Path, folder: Path, catalogue: Catalogue) -> None:
     operator.set({"exploration": 0.0, "ask_share": 0.0, "experiment": "", "host": "127.0.0.1"})
     operator.ingest(catalogue, catalogue.held)
     code, result = operator.command("train")
+    operator.close()
     if code:
         raise InputError(f"{folder}: the first training failed: {result.get('error', result)}")
 

@@ -5,12 +5,8 @@ that uses it over HTTP by day, and an operator's commands by night.
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,20 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pyarrow as pa
-import pyarrow.compute as pc
 import uvicorn
 
 from tastemaker.assist.assistant import Assistant
-from tastemaker.errors import TastemakerError
 from tastemaker.rehearse.crowd import Crowd, Deed
+from tastemaker.rehearse.operator import Catalogue, Operator
 from tastemaker.server.app import create_app
 from tastemaker.server.run import address, bind
 from tastemaker.serving.service import WorkspaceService
 from tastemaker.stats.random import generator
-from tastemaker.store import Workspace, write_table, write_text
-from tastemaker.store.database.events import CLOCK
-from tastemaker.store.settings import SETTINGS_FILE
+from tastemaker.store import Workspace, write_text
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 PARTS = ("learning", "exploration", "proxy")
@@ -62,74 +54,9 @@ class Schedule:
     """
 
     days: int = 30
-    night: int = 7
+    night: int = 10
     arrivals: int = 3
     talking: float = 0.3
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The tables of a workspace, and which items are not there at the start (they arrive by and by, in this
-    order).
-    """
-
-    items: pa.Table
-    interactions: pa.Table
-    held: tuple[str, ...]
-
-    def without(self, gone: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-        """Both tables without some items."""
-        absent = pa.array(list(gone), pa.string())
-        return tuple(
-            table.filter(pc.invert(pc.is_in(table["item_id"], value_set=absent)))
-            for table in (self.items, self.interactions)
-        )
-
-
-@dataclass(frozen=True)
-class Operator:
-    """Who runs `tastemaker` commands on a workspace, each in a process of its own, at the town's time."""
-
-    folder: Path
-    now: Callable[[], datetime] | None = None
-
-    def command(self, *words: str, here: bool = True) -> tuple[int, dict[str, Any]]:
-        """Run `tastemaker ...` as an operator does; its exit code and what it printed as JSON."""
-        line = [
-            sys.executable,
-            "-m",
-            "tastemaker",
-            *words,
-            *(("-w", str(self.folder)) if here else ()),
-            "--json",
-        ]
-        told = os.environ | ({CLOCK: self.now().isoformat()} if self.now else {})
-        done = subprocess.run(line, capture_output=True, text=True, check=False, env=told)
-        try:
-            result = json.loads(done.stdout)
-        except ValueError:
-            result = {"error": done.stderr.strip()[-300:]}
-        return done.returncode, result if isinstance(result, dict) else {"result": result}
-
-    def set(self, values: Mapping[str, Any]) -> None:
-        """Write settings into the workspace's file."""
-        path = self.folder / SETTINGS_FILE
-        text = path.read_text()
-        for name, value in values.items():
-            text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {json.dumps(value)}", text)
-            if not count:
-                raise TastemakerError(f"{path}: no line for '{name}'; run `tastemaker init` for a fresh file")
-        write_text(path, text)
-
-    def ingest(self, catalogue: Catalogue, gone: Sequence[str]) -> None:
-        """The catalogue as it is today. Raises TastemakerError when it is refused."""
-        files = []
-        for name, table in zip(("items", "interactions"), catalogue.without(gone), strict=True):
-            files += [f"--{name}", str(self.folder.parent / f"{self.folder.name}-{name}.parquet")]
-            write_table(Path(files[-1]), table)
-        code, result = self.command("ingest", *files)
-        if code:
-            raise TastemakerError(f"{self.folder}: the catalogue was refused: {result.get('error', result)}")
 
 
 @dataclass
@@ -424,6 +351,7 @@ class Town:
             server.should_exit = True
             thread.join()
             self.service.close()
+            self.operator.close()
             listener.close()
 
     def take_over(self) -> None:

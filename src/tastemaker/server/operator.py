@@ -22,7 +22,17 @@ from tastemaker.server.service import Service
 from tastemaker.server.web import Problem
 
 LOAD = "load"
-PARTS = ("watches", "data", "deployments", "ledger", "experiment", "surveys", "conversations")
+PARTS = (
+    "watches",
+    "data",
+    "deployments",
+    "catalogue",
+    "ledger",
+    "experiment",
+    "surveys",
+    "conversations",
+    "cost",
+)
 PAGE = Path(__file__).parent / "static" / "operator.html"
 
 

@@ -29,8 +29,8 @@ log = logging.getLogger("tastemaker.server")
 
 # Everything the page needs is its own: no inline script, no frame, no form target, no foreign origin.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src"
-    " 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self';"
+    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _FOLDERS = re.compile(r"(?<![\w./])/(?:[^/\s:'\"]+/)+")

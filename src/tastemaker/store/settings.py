@@ -206,6 +206,12 @@ class Settings:
         "PostgreSQL that keeps what changes, for several servers or machines, such as"
         " postgresql://me@host/shop; empty: a file of the workspace.",
     )
+    engine: str = _setting(
+        "local",
+        "What maps large work over parts: local (this process) or ray (the cluster of RAY_ADDRESS, or this"
+        " machine's cores).",
+        choices=("local", "ray"),
+    )
     names: str = _setting(
         "", "Host names that the server is reached by beside this machine's own; comma-separated."
     )

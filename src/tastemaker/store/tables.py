@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.schema import values
 from tastemaker.store.files import replacing
 from tastemaker.store.header import MOST_COLUMNS
+from tastemaker.store.remote import origin
 
 _CSV = (".csv", ".tsv", ".txt", ".inter", ".item", ".user")
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -160,10 +161,12 @@ def read_source(
             raise InputError(
                 f"{path}: no Parquet file in this folder; give a file, or a folder of .parquet files"
             )
-        return _joined([_read_file(file) for file in paths])
-    if not path.exists():
+        source = _joined([_read_file(file) for file in paths])
+    elif not path.exists():
         raise InputError(f"{path}: no such file; check the path")
-    return _read_file(path, encoding, numbers, legal)
+    else:
+        source = _read_file(path, encoding, numbers, legal)
+    return replace(source, files=tuple(map(origin, source.files)))
 
 
 def as_source(table: pa.Table, name: str) -> Source:

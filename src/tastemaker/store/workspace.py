@@ -12,7 +12,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ import pyarrow as pa
 import tastemaker.schema as schema
 from tastemaker.errors import ArtifactError, BusyError, InputError
 from tastemaker.store.artifacts import Artifacts
-from tastemaker.store.database.postgres import Address
+from tastemaker.store.database.postgres import Address, lease
 from tastemaker.store.files import sweep, write_bytes, write_json, write_text
 from tastemaker.store.folders import read_file, sealed, unsealed, verify_folder
 from tastemaker.store.settings import (
@@ -220,7 +220,7 @@ class Workspace:
     @contextmanager
     def lock(self, purpose: str, command: str = "") -> Iterator[None]:
         """Hold the workspace's one training lock; the operating system releases it when the process ends,
-        however it ends.
+        however it ends. Among machines that share a PostgreSQL, also the lease `training` there.
 
         command: what others are told runs here, and a kill leaves on disk; default: the command line.
 
@@ -242,10 +242,23 @@ class Workspace:
             note["since"] = datetime.now(UTC).isoformat(timespec="seconds")
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(note).encode(), 0)
-            yield
+            with self.lease("training", purpose) as held:
+                yield
+                held()
             os.truncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def lease(self, name: str, purpose: str = "", wait: bool = False) -> Iterator[Callable[[], None]]:
+        """Hold `name` among the machines that share the database, as `postgres.lease`; nothing to hold where
+        the database is a file.
+        """
+        if isinstance(self.database, Address):
+            with lease(self.database, name, purpose or name, wait) as held:
+                yield held
+        else:
+            yield lambda: None
 
     @contextmanager
     def changing_tables(self) -> Iterator[None]:

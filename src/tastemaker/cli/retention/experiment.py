@@ -212,8 +212,12 @@ def surrogate(
 def export(
     workspace: Workspace = HERE,
     out: Annotated[
-        Path, typer.Option(help="The Parquet table to write; exposures.parquet goes beside it.")
-    ] = Path("results.parquet"),
+        str,
+        typer.Option(
+            metavar="<path>",
+            help="The Parquet table to write, here or at a URL; exposures.parquet goes beside it.",
+        ),
+    ] = "results.parquet",
     experiment: Annotated[
         str, typer.Option(help="Id of the test; the one in tastemaker.toml if not given.")
     ] = "",

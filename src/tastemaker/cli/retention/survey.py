@@ -137,7 +137,9 @@ def validate(
 @app.command()
 def export(
     workspace: Workspace = HERE,
-    out: Annotated[Path, typer.Option(help="The Parquet table to write.")] = Path("surveys.parquet"),
+    out: Annotated[
+        str, typer.Option(metavar="<path>", help="The Parquet table to write, here or at a URL.")
+    ] = "surveys.parquet",
     as_json: AsJson = False,
 ) -> None:
     """The questions a server showed, with their answers and what the ranker knew when it served the list.

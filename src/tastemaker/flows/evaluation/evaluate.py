@@ -7,16 +7,19 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tastemaker.corpus.splits import Targets
+from tastemaker.engine import mapped
 from tastemaker.errors import InputError
 from tastemaker.flows.data import last_snapshot
 from tastemaker.flows.deploy import active
@@ -31,7 +34,7 @@ from tastemaker.flows.evaluation.sections import (
     table_text,
 )
 from tastemaker.flows.pipeline import Pipeline, Report
-from tastemaker.flows.search import Searcher
+from tastemaker.flows.search import BLOCK, Searcher
 from tastemaker.flows.stages.trained import trained_parts
 from tastemaker.flows.stages.vectors import load_views
 from tastemaker.retrieve import baselines as simple
@@ -75,9 +78,10 @@ def evaluate_workspace(
         current = active(opened)
         if current is not None and current.base.why and not pipeline.finished("sft"):
             raise InputError(f"{workspace}: nothing to evaluate: no model was trained, {current.base.why}")
-        searcher = Searcher(trained_parts(pipeline))
-        targets = getattr(pipeline.data.split, part).sample(users, opened.settings.seed)
-        outcomes = ours(searcher, targets, report)
+        work = Searched(str(opened.root.resolve()), part, users)
+        _searching.cache_clear()
+        searcher, targets = _searching(work)
+        outcomes = ours(searcher, targets, partial(work.lists, pipeline, len(targets)))
         for name in baselines:
             outcomes += _baseline(pipeline, name, targets, report)
         document = _document(pipeline, outcomes, targets, part)
@@ -105,14 +109,53 @@ def _draw(document: dict[str, Any], folder: Path) -> None:
         write_bytes(folder / "figures" / f"{name}.png", figure.png)
 
 
-def ours(searcher: Searcher, targets: Targets, report: Report) -> list[Outcome]:
-    """The pipeline's own answers, and the model's without the memory."""
+@dataclass(frozen=True)
+class Searched:
+    """The batch function: rows of the targets -> the lists of these people, for each weight of the memory."""
+
+    root: str
+    part: str
+    users: int
+
+    def __call__(self, rows: tuple[int, int]) -> pa.Table:
+        """A column a weight; `from_lists` reads it."""
+        searcher, targets = _searching(self)
+        keep = np.zeros(len(targets), bool)
+        keep[slice(*rows)] = True
+        found = searcher.search_all(targets.context.keep_users(keep), weights=_weights(searcher))
+        return pa.table(
+            [pa.array([one.items for one in own], pa.list_(pa.int64())) for own in found],
+            names=[str(place) for place in range(len(found))],
+        )
+
+    def lists(self, pipeline: Pipeline, people: int) -> list[list[Ints]]:
+        """Of everybody, by the workspace's engine."""
+        marks = [pipeline.tables, *(pipeline.fingerprint(name) for name in ("tokens", "sft", "memory"))]
+        key = repr((*marks, self.part, self.users, asdict(pipeline.workspace.settings)))
+        rows = [(start, min(start + BLOCK, people)) for start in range(0, people, BLOCK)]
+        label = f"evaluate {OURS}"
+        tables = pa.concat_tables(mapped(self, rows, pipeline.workspace, label, key, pipeline.report))
+        return [[np.asarray(row.values) for row in column] for column in tables.columns]
+
+
+@lru_cache(maxsize=1)
+def _searching(work: Searched) -> tuple[Searcher, Targets]:
+    """What a worker searches with, loaded once."""
+    workspace = Workspace.open(work.root)
+    pipeline = Pipeline(workspace, lambda *_: None, last_snapshot(workspace))
+    targets = getattr(pipeline.data.split, work.part).sample(work.users, workspace.settings.seed)
+    return Searcher(trained_parts(pipeline)), targets
+
+
+def _weights(searcher: Searcher) -> list[float]:
+    return [searcher.weight] if searcher.memory is None else [searcher.weight, 0.0]
+
+
+def ours(searcher: Searcher, targets: Targets, lists: Callable[[], list[list[Ints]]]) -> list[Outcome]:
+    """The pipeline's own answers, and the model's without the memory. lists: of all people, by weight."""
     started = time.monotonic()
-    names = [OURS] if searcher.memory is None else [OURS, ALONE]
-    weights = [searcher.weight, 0.0][: len(names)]
-    found = searcher.search_all(
-        targets.context, lambda done: report(f"evaluate {OURS}", done, len(targets), ""), weights
-    )
+    weights = _weights(searcher)
+    names, found = [OURS, ALONE][: len(weights)], lists()
     few = targets.sample(1000, 0)
     other = evaluation.swapped(few.context, 0)
     moved = replace(few.context, offsets=other.offsets, items=other.items, times=None)
@@ -120,10 +163,9 @@ def ours(searcher: Searcher, targets: Targets, report: Report) -> list[Outcome]:
     seconds = time.monotonic() - started
     outcomes = []
     for place, name in enumerate(names):
-        lists = [one.items for one in found[place]]
         checked = [one.items[:10] for one in before[place] + after[place]]
-        ranks = evaluation.rank_in_lists(lists, targets.target)
-        outcomes.append(Outcome(name, ranks, [one[:10] for one in lists], checked, seconds))
+        ranks = evaluation.rank_in_lists(found[place], targets.target)
+        outcomes.append(Outcome(name, ranks, [one[:10] for one in found[place]], checked, seconds))
     return outcomes
 
 

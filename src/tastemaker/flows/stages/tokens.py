@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 import tastemaker.plugins as plugins
 import tastemaker.schema as schema
 from tastemaker.corpus.pairs import cooccurring_pairs
+from tastemaker.engine import mapped
 from tastemaker.errors import InputError
 from tastemaker.flows.pipeline import Pipeline
 from tastemaker.flows.stages.vectors import load_views
@@ -28,6 +30,7 @@ Floats = npt.NDArray[np.float32]
 # Of a first code at most so many times the items of an even share: a few crowded codes would carry no
 # information.
 BALANCE = 1.5
+ROWS = 65_536  # items whose codes are one part
 OTHER_VIEW = 0.5  # weight of a view that a plugin adds
 
 
@@ -67,7 +70,7 @@ def assigned(
         sizes = listed or (three_level_sizes if settings.ids == "semantic" else two_level_sizes)(n)
     book = _fit(pipeline, settings, views, sizes)
     views = {view.name: views[view.name] for view in book.views if view.name in views}
-    return book, views, *_resolve(settings.collisions, book, views)
+    return book, views, *_resolve(pipeline, settings.collisions, book, views)
 
 
 def write_codes(
@@ -80,9 +83,8 @@ def write_codes(
     """Keep a codebook and the Semantic IDs (N, L) of the items: what `load_codebook` and `codes_in` read."""
     write_arrays(folder / "codebook.safetensors", book.arrays())
     write_json(folder / "codebook.json", book.settings() | {"resolved_sizes": list(sizes)})
-    column = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel(), pa.int32()), codes.shape[1])
     versions = [book.version] * len(item_ids)
-    table = pa.table({"item_id": item_ids, "codes": column, "version": versions})
+    table = pa.table({"item_id": item_ids, "codes": _codes_column(codes), "version": versions})
     checked = schema.check(table, schema.item_tokens_schema(codes.shape[1]), "item tokens")
     write_table(folder / "item_tokens.parquet", checked)
 
@@ -123,14 +125,44 @@ def _fit(
 
 
 def _resolve(
-    policy: str, book: Codebook, views: Mapping[str, Floats]
+    pipeline: Pipeline, policy: str, book: Codebook, views: Mapping[str, Floats]
 ) -> tuple[npt.NDArray[np.int32], tuple[int, ...]]:
+    """Codes and sizes of all items. Those of "unique" depend on one another; others are a map over items."""
     if policy == "unique":
         return encode_unique(book, views, balance=BALANCE), book.sizes
-    codes = encode(book, views)
+    count = len(pipeline.data.item_ids)
+    parts = [
+        {name: vectors[start : start + ROWS] for name, vectors in views.items()}
+        for start in range(0, count, ROWS)
+    ]
+    key = f"{book.version} {pipeline.fingerprint('vectors')}"
+    tables = mapped(Coded(book), parts, pipeline.workspace, "codes", key, pipeline.report)
+    codes = np.concatenate([codes_of(table) for table in tables])
     return (
         with_suffix(codes, book.sizes) if policy == "suffix" else (check_codes(codes, book.sizes), book.sizes)
     )
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The batch function: views of some items -> their codes."""
+
+    book: Codebook
+
+    def __call__(self, views: Mapping[str, Floats]) -> pa.Table:
+        """A column `codes`."""
+        return pa.table({"codes": _codes_column(encode(self.book, views))})
+
+
+def _codes_column(codes: npt.NDArray[np.int32]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel(), pa.int32()), codes.shape[1])
+
+
+def codes_of(table: pa.Table) -> npt.NDArray[np.int32]:
+    """(N, L) what the column `codes` holds."""
+    column = table["codes"].combine_chunks()
+    codes: npt.NDArray[np.int32] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+    return codes
 
 
 def _labels(pipeline: Pipeline) -> list[str | None]:
@@ -148,10 +180,8 @@ def load_codes(pipeline: Pipeline) -> tuple[npt.NDArray[np.int32], tuple[int, ..
 def codes_in(folder: Path) -> tuple[list[str], npt.NDArray[np.int32], tuple[int, ...]]:
     """Item ids (N), their Semantic IDs (N, L) and the sizes of the levels, from a `tokens` artifact."""
     table = read_table(folder / "item_tokens.parquet")
-    column = table["codes"].combine_chunks()
-    codes = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
     sizes = json.loads((folder / "codebook.json").read_text())["resolved_sizes"]
-    return table["item_id"].to_pylist(), codes, tuple(sizes)
+    return table["item_id"].to_pylist(), codes_of(table), tuple(sizes)
 
 
 def load_codebook(folder: Path) -> Codebook:

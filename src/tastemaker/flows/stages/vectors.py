@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tastemaker.corpus.pairs import near_pairs
 from tastemaker.encoders.behaviour import behaviour_vectors
 from tastemaker.encoders.report import vector_report
 from tastemaker.encoders.text import TfidfEncoder, fit_tfidf, sentence_vectors, terms
+from tastemaker.engine import mapped
 from tastemaker.errors import InputError, SparseDataError
 from tastemaker.flows.data import item_texts
 from tastemaker.flows.media import audio_view, image_view
@@ -120,22 +122,59 @@ def _text_view(pipeline: Pipeline, folder: Path, texts: list[str]) -> Floats | N
     return vectors
 
 
-def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Floats] | None:
-    """The sentence encoder, telling how many texts it has read; None when its package is not installed."""
+@dataclass(frozen=True)
+class Sentences:
+    """The batch function: texts -> their sentence vectors, by the package unpacked under `cache`."""
+
+    cache: str
+
+    def __call__(self, texts: list[str]) -> pa.Table:
+        """A column `vector`."""
+        embed = _encoder(self.cache)
+        if embed is None:
+            raise InputError(NO_SENTENCES)
+        return pa.table({"vector": _column(np.asarray(embed(texts), np.float32))})
+
+
+@lru_cache(maxsize=1)
+def _encoder(cache: str) -> Callable[[list[str]], Floats] | None:
     from tastemaker.lm.sentences import sentence_encoder
 
-    embed = sentence_encoder(workspace.root / "cache")
-    if embed is None:
+    return sentence_encoder(cache)
+
+
+def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Floats] | None:
+    """The sentence encoder, by the workspace's engine; None when its package is not installed."""
+    batch = Sentences(str((workspace.root / "cache").resolve()))
+    if _encoder(batch.cache) is None:
         return None
 
     def told(texts: list[str]) -> Floats:
-        parts = []
-        for start in range(0, len(texts), READ):
-            parts.append(embed(texts[start : start + READ]))
-            report("texts read", min(start + READ, len(texts)), len(texts), "")
-        return np.concatenate(parts)
+        parts = [texts[start : start + READ] for start in range(0, len(texts), READ)]
+        key = json.dumps(texts)
+        return np.concatenate(
+            [_matrix(table["vector"]) for table in mapped(batch, parts, workspace, "texts read", key, report)]
+        )
 
     return told
+
+
+def _column(vectors: Floats, missing: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """(N, d) vectors as one column; a missing one is a null."""
+    flat = pa.array(vectors.ravel(), pa.float32())
+    mask = None if missing is None else pa.array(missing)
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
+
+
+def _matrix(column: pa.ChunkedArray) -> Floats:
+    """(N, d) what `_column` holds, NaN rows for nulls."""
+    whole = column.combine_chunks()
+    vectors = np.full((len(whole), whole.type.list_size), np.nan, np.float32)
+    present = whole.is_valid().to_numpy(zero_copy_only=False)
+    vectors[present] = (
+        whole.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.shape[1])
+    )
+    return vectors
 
 
 def encode_new(workspace: Workspace, folder: Path, items: pa.Table, report: Report) -> dict[str, Floats]:
@@ -166,28 +205,11 @@ def encode_new(workspace: Workspace, folder: Path, items: pa.Table, report: Repo
 
 def _vector_table(item_ids: list[str], modality: str, vectors: Floats) -> pa.Table:
     """One view as `item_vectors`; a missing view is a null."""
-    width = vectors.shape[1]
-    missing = np.isnan(vectors).any(axis=1)
-    flat = pa.array(np.nan_to_num(vectors).ravel(), pa.float32())
-    column = pa.FixedSizeListArray.from_arrays(flat, width, mask=pa.array(missing))
+    column = _column(np.nan_to_num(vectors), np.asarray(np.isnan(vectors).any(axis=1)))
     table = pa.table({"item_id": item_ids, "modality": [modality] * len(item_ids), "vector": column})
-    return schema.check(table, schema.item_vectors_schema(width), f"{modality} vectors")
+    return schema.check(table, schema.item_vectors_schema(vectors.shape[1]), f"{modality} vectors")
 
 
 def load_views(folder: Path) -> dict[str, Floats]:
     """Every view of a `vectors` artifact: name -> (N, d) float32, NaN rows where an item has none."""
-    views = {}
-    for path in sorted(folder.glob("*.parquet")):
-        column = read_table(path)["vector"].combine_chunks()
-        vectors = (
-            column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
-            if not column.null_count
-            else None
-        )
-        if vectors is None:
-            width = column.type.list_size
-            vectors = np.full((len(column), width), np.nan, np.float32)
-            present = column.is_valid().to_numpy(zero_copy_only=False)
-            vectors[present] = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-        views[path.stem] = np.asarray(vectors, np.float32)
-    return views
+    return {path.stem: _matrix(read_table(path)["vector"]) for path in sorted(folder.glob("*.parquet"))}

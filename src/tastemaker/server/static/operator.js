@@ -1,6 +1,6 @@
 // The operator's page: every figure comes from operator.json, part by part; the key is sent with each call and kept by this tab alone.
 
-import { $, h } from "./dom.js";
+import { $, cover, h, path } from "./dom.js";
 import { setUpTheme } from "./theme.js";
 
 const KEY = "operator-key";
@@ -9,10 +9,12 @@ const TITLES = {
   load: "Load and errors",
   data: "Data health",
   deployments: "Deployments",
+  catalogue: "The catalogue by code",
   ledger: "Exploration ledger",
   experiment: "Running experiment",
   surveys: "Surveys and the proxy",
   conversations: "Conversations",
+  cost: "Cost",
 };
 
 const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
@@ -52,6 +54,17 @@ function general(told, title) {
   ];
 }
 
+/** A cover; with a key it is fetched, for an address of an image sends none. */
+function picture(item) {
+  if (!key() || !item.has_image) return cover(item);
+  const place = h("span", {}, cover({ ...item, has_image: false }));
+  const headers = { Authorization: `Bearer ${key()}` };
+  fetch(`items/${path(item.item_id)}/cover`, { headers }).then(async (answer) => {
+    if (answer.ok) place.replaceChildren(h("img", { src: URL.createObjectURL(await answer.blob()), alt: "" }));
+  }).catch(() => {});
+  return place;
+}
+
 const shapes = {
   deployments: (told, title) => {
     const active = (told.rows || []).find((row) => row.active);
@@ -60,6 +73,13 @@ const shapes = {
     const back = h("button", { type: "button", class: "quiet warn", id: "rollback", onclick: () => rollBack(active.name) }, `Roll back from ${active.name}`);
     return [figures({ active: active.name, "model age in days": active.age_days, items: active.items }), told.rows.length > 1 && back, table(title, told.rows, columns)];
   },
+  catalogue: ({ rows, ...told }, title) => [
+    ...general(told, title),
+    rows && h("ul", { class: "codes", tabindex: "0", "aria-label": "Codes, the fullest first" }, rows.map((row) =>
+      h("li", { class: row.crowded ? "crowded" : null },
+        h("p", {}, h("b", {}, `Code ${row.code}`), ` ${row.items} ${row.items === 1 ? "item" : "items"}, ${text(row.events)} events${row.crowded ? ", crowded" : ""}`),
+        h("div", { class: "neighbours" }, row.neighbours.map((item) => h("figure", { title: item.title }, picture(item), h("figcaption", {}, item.title || item.item_id))))))),
+  ],
   surveys: ({ report, ...told }, title) => {
     const calibration = report?.table && table(report.table.title, report.table.rows.map((row) => Object.fromEntries(report.table.columns.map((name, place) => [name, typeof row[place] === "object" && row[place] ? text(row[place].value) : row[place]]))));
     return [...general(told, title), report && h("h3", {}, `Last report of a proxy (${report.at}): ${report.verdict}`), report && h("p", {}, report.because), calibration];

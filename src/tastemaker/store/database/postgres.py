@@ -2,12 +2,15 @@
 
 The statements are those of SQLite, translated where the two differ. Writing transactions come one at a time
 here too (an advisory lock, held until the commit), so what holds of one file holds of one server. Rows carry
-no checksums: the server's own (`initdb --data-checksums`) guard its pages.
+checksums, which triggers write and every reader compares.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +20,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import ArtifactError, BusyError, FullError, InputError, TastemakerError
-from tastemaker.store.database.integrity import CHECKSUM, KEYED, tables
+from tastemaker.store.database.integrity import CHECKSUM, DAMAGED, KEYED, tables
 from tastemaker.store.database.migrations import MIGRATIONS, PERSONAL, VERSION
 
 if TYPE_CHECKING:
@@ -25,10 +28,18 @@ if TYPE_CHECKING:
 
 LOCK = 8_236_104  # the advisory lock of whoever writes
 WRITE = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK})")
+LEASE = 8_236_105  # the first half of the keys of leases
+_KEEPALIVE = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 4}
+_HOLDER = (
+    "SELECT application_name, host(client_addr), to_char(backend_start AT TIME ZONE 'UTC',"
+    " 'YYYY-MM-DD HH24:MI:SS') || ' UTC' FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND (classid::bigint, objid::bigint::bit(32)) ="
+    " (SELECT a, b::bit(32) FROM (VALUES {key}) AS wanted (a, b))"
+)
 READ = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 WAIT = 5000  # milliseconds that a writer waits for another
 CONNECT = 5  # seconds that connecting may take
-_INTACT = re.compile(rf"(?:\w+\.)?{CHECKSUM} IS row_sum\([^)]*\)")
+_INTACT = re.compile(rf"((?:\w+\.)?{CHECKSUM}) IS row_sum\('(\w+)', ([^)]*)\)")
 _TYPES = (
     (
         re.compile(r"\bINTEGER PRIMARY KEY( AUTOINCREMENT)?"),
@@ -95,7 +106,7 @@ def _driver() -> Any:
 @cache
 def translated(sql: str) -> str:
     """A statement of ours as PostgreSQL takes it."""
-    sql = _INTACT.sub("TRUE", sql).replace("%", "%%").replace("?", "%s")
+    sql = _INTACT.sub(r"\1 = row_sum('\2', ROW(\3)::text)", sql).replace("%", "%%").replace("?", "%s")
     if sql.startswith(("CREATE TABLE", "ALTER TABLE")):
         for pattern, replacement in _TYPES:
             sql = pattern.sub(replacement, sql)
@@ -193,7 +204,7 @@ class Postgres:
                 with suppress(self._driver.Error):
                     session.end("ROLLBACK")
                 raise
-        except self._driver.Error as error:
+        except (self._driver.Error, sqlite3.DatabaseError) as error:
             raise self._explained(error) from error
 
     def _session(self) -> Session:
@@ -252,6 +263,8 @@ class Postgres:
             return BusyError(
                 f"{self.address}: another process is writing to it; try again, or stop that process"
             )
+        if isinstance(error, known.DataCorrupted | sqlite3.DatabaseError):
+            return ArtifactError(f"{self.address}: damaged ({what}); restore it from a backup")
         if isinstance(error, known.DiskFull):
             return FullError(
                 f"{self.address}: the server's disk is full; nothing was changed. Free some space"
@@ -272,6 +285,52 @@ class Postgres:
         return ArtifactError(
             f"{self.address}: the database refuses a statement ({what}); is it another program's?"
         )
+
+
+@contextmanager
+def lease(address: Address, name: str, purpose: str, wait: bool = False) -> Iterator[Callable[[], None]]:
+    """Hold `name` among all machines that share the database; gives a call that raises when it was lost.
+
+    It is a lock of a connection of its own, so it ends with the process however that ends, and within a
+    minute of a machine that vanished: the server's keepalives tell, and no clock is compared.
+
+    Raises
+    ------
+    BusyError
+        when another holds it (`wait`: never), says who, where, for what and since when by the database's
+        clock; when the server cannot be reached, or the connection was lost.
+    """
+    engine = Postgres(address)
+    key = f"({LEASE}, hashtext(current_schema() || {name!r}))"
+    lost = BusyError(f"{address}: the connection that held '{name}' was lost, so another may hold it by now")
+    try:
+        session = engine._session().raw
+        about = f"tastemaker {os.getpid()}@{socket.gethostname()[:20]} {purpose}"[:63]
+        session.execute("SELECT set_config('application_name', %s, false)", (about,))
+        for setting, value in _KEEPALIVE.items():
+            session.execute(f"SET {setting} = {value}".encode())
+        if wait:
+            session.execute(b"SET lock_timeout = 0")
+            session.execute(f"SELECT pg_advisory_lock{key}".encode())
+        elif not session.execute(f"SELECT pg_try_advisory_lock{key}".encode()).fetchall()[0][0]:
+            row = session.execute(_HOLDER.format(key=key).encode()).fetchone()
+            who = f"{row[0]} from {row[1] or 'this machine'} since {row[2]}" if row else "another machine"
+            raise BusyError(
+                f"{address}: {who} holds the {name}; wait for it to end, or stop that process: its work"
+                " resumes later"
+            )
+
+        def held() -> None:
+            try:
+                session.execute(b"SELECT 1")
+            except engine._driver.Error:
+                raise lost from None
+
+        yield held
+    except engine._driver.Error as error:
+        raise engine._explained(error) from error
+    finally:
+        engine.close()
 
 
 def check_server(address: Address) -> str | None:
@@ -308,6 +367,11 @@ def _migrate(session: Session, address: Address) -> None:
         for statement in _guards():
             session.raw.execute(statement.encode())
         session.execute("UPDATE tastemaker SET version = ?", (VERSION,))
+    there = _columns(session)
+    for table, (names, _) in tables().items():
+        if (table, CHECKSUM) not in there and all((table, name) in there for name in names):
+            for statement in _sums(table, names):
+                session.raw.execute(statement.encode())
 
 
 def _guards() -> Iterator[str]:
@@ -326,12 +390,39 @@ def _guards() -> Iterator[str]:
         )
 
 
-def _damage(session: Session) -> str:
-    """Which table is not as it was made; "" when each is."""
+def _sums(table: str, names: Sequence[str]) -> Iterator[str]:
+    """A column with 48 bits of MD5 of each row, filled by the server whoever writes; a change must not make a
+    damaged row look whole.
+    """
+    old, new = (", ".join(f"{place}.{name}" for name in names) for place in ("OLD", "NEW"))
+    yield (
+        "CREATE OR REPLACE FUNCTION row_sum(of text, content text) RETURNS bigint LANGUAGE sql IMMUTABLE AS"
+        " $$ SELECT ('x' || substr(md5(of || content), 1, 12))::bit(48)::bigint $$"
+    )
+    yield f"ALTER TABLE {table} ADD COLUMN {CHECKSUM} BIGINT"
+    yield f"UPDATE {table} SET {CHECKSUM} = row_sum('{table}', ROW({', '.join(names)})::text)"
+    yield (
+        f"CREATE OR REPLACE FUNCTION sum_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF TG_OP = 'UPDATE' AND OLD.{CHECKSUM} <> row_sum('{table}', ROW({old})::text) THEN"
+        f" RAISE data_corrupted USING MESSAGE = '{DAMAGED}'; END IF;"
+        f" NEW.{CHECKSUM} := row_sum('{table}', ROW({new})::text); RETURN NEW; END $$"
+    )
+    yield (  # by name after the trigger that keeps out who was erased
+        f"CREATE OR REPLACE TRIGGER z_sum BEFORE INSERT OR UPDATE ON {table}"
+        f" FOR EACH ROW EXECUTE FUNCTION sum_{table}()"
+    )
+
+
+def _columns(session: Session) -> set[tuple[str, str]]:
     rows = session.execute(
         "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
     ).fetchall()
-    there = {(str(table), str(column)) for table, column in rows}
+    return {(str(table), str(column)) for table, column in rows}
+
+
+def _damage(session: Session) -> str:
+    """Which table is not as it was made; "" when each is."""
+    there = _columns(session)
     for table, (names, _) in tables().items():
         if missing := [name for name in names if (table, name) not in there]:
             return f"table {table} is not as it was made (no column {missing[0]})"

@@ -30,6 +30,8 @@ class Rows(Protocol):
 
     def fetchall(self) -> list[Any]: ...
 
+    def fetchmany(self, size: int) -> list[Any]: ...
+
 
 class Connection(Protocol):
     """What a transaction is written with: SQLite's own, or `postgres.Session`."""

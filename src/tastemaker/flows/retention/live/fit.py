@@ -47,6 +47,7 @@ from tastemaker.stats.intervals import Interval
 from tastemaker.store import Database, Surveys, Workspace, fingerprint, write_json, write_table
 from tastemaker.store.database.events import now
 from tastemaker.store.database.surveys import ASKED
+from tastemaker.store.remote import uploaded
 
 LEAST = 400
 COVARIATES = ("activity", "popularity", "user_likes")
@@ -56,14 +57,15 @@ NAME = "surveys of the workspace"
 NO_PROXY = "no proxy is deployed: nothing to watch"
 
 
-def export_surveys(workspace: Path, out: Path) -> dict[str, Any]:
+def export_surveys(workspace: Path, out: str | Path) -> dict[str, Any]:
     """`tastemaker retention survey export`: every question shown, with its answer and the features logged
-    with its slate.
+    with its slate, to a path or URL.
     """
     database = Database(Workspace.open(workspace).database)
     table = Surveys(database).rows()
     database.close()
-    write_table(out, table)
+    with uploaded(out) as path:
+        write_table(path, table)
     answered = table.num_rows - table["answer"].null_count
     text = f"{table.num_rows:,} questions shown, {answered:,} answered: {out}"
     return {"table": str(out), "shown": table.num_rows, "answered": answered, "text": text}

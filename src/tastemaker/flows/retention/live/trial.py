@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow.compute as pc
@@ -12,9 +12,10 @@ from tastemaker.experiment.readout.logs import RETURN, Window, cut_of, unit_tabl
 from tastemaker.flows.retention.live.deployed import SHARES
 from tastemaker.store import Database, Surveys, Workspace, write_table
 from tastemaker.store.database.surveys import DIFFERS
+from tastemaker.store.remote import uploaded
 
 
-def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 14) -> dict[str, Any]:
+def export_trial(workspace: Path, out: str | Path, experiment: str = "", days: int = 14) -> dict[str, Any]:
     """`tastemaker experiment export`: one row a person exposed; exposures.parquet beside it, for `experiment
     check`.
     """
@@ -36,14 +37,15 @@ def export_trial(workspace: Path, out: Path, experiment: str = "", days: int = 1
     if differing.num_rows:  # a test that began with version 0.1 did not log it
         differs = pc.is_in(table["user_id"], differing["unit"].combine_chunks())
         table = table.append_column("would_differ", differs.cast("int64"))
-    write_table(out, table)
-    log = out.with_name("exposures.parquet")
-    write_table(log, exposures)
+    log = f"{out}"[: -len(PurePosixPath(out).name)] + "exposures.parquet"
+    for place, rows in ((out, table), (log, exposures)):
+        with uploaded(place) as path:
+            write_table(path, rows)
     counts = {item["values"]: item["counts"] for item in table["arm"].value_counts().to_pylist()}
     message = ", ".join(f"{arm} {count:,}" for arm, count in sorted(counts.items()))
     return {
         "table": str(out),
-        "exposures": str(log),
+        "exposures": log,
         "counts": counts,
         "cut": cut,
         "text": (

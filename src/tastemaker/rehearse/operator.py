@@ -1,0 +1,103 @@
+"""Who keeps one world of a rehearsal going by night: `tastemaker` commands, at the world's time."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.errors import TastemakerError
+from tastemaker.store import write_table, write_text
+from tastemaker.store.database.events import CLOCK
+from tastemaker.store.settings import SETTINGS_FILE
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The tables of a workspace, and which items are not there at the start (they arrive by and by, in this
+    order).
+    """
+
+    items: pa.Table
+    interactions: pa.Table
+    held: tuple[str, ...]
+
+    def without(self, gone: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """Both tables without some items."""
+        absent = pa.array(list(gone), pa.string())
+        return tuple(
+            table.filter(pc.invert(pc.is_in(table["item_id"], value_set=absent)))
+            for table in (self.items, self.interactions)
+        )
+
+
+def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """`tastemaker WORDS`: its exit code, and what it wrote to stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv, code = ["tastemaker", *words], 0
+    os.environ |= environment
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            runpy.run_module("tastemaker", run_name="__main__")
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return code, out.getvalue(), err.getvalue()
+
+
+class Operator:
+    """Who runs `tastemaker` commands on a workspace, at the town's time, in a process beside it that loads
+    the program once.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], datetime] | None = None) -> None:
+        self.folder, self.now = folder, now
+        self._desk = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def close(self) -> None:
+        """End the process."""
+        self._desk.shutdown()
+
+    def command(self, *words: str, here: bool = True) -> tuple[int, dict[str, Any]]:
+        """Run `tastemaker ...` as an operator does; its exit code and what it printed as JSON."""
+        line = [*words, *(("-w", str(self.folder)) if here else ()), "--json"]
+        clock = {CLOCK: self.now().isoformat()} if self.now else {}
+        code, out, err = self._desk.submit(run, line, clock).result()
+        try:
+            result = json.loads(out)
+        except ValueError:
+            result = {"error": err.strip()[-300:]}
+        return code, result if isinstance(result, dict) else {"result": result}
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Write settings into the workspace's file."""
+        path = self.folder / SETTINGS_FILE
+        text = path.read_text()
+        for name, value in values.items():
+            text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {json.dumps(value)}", text)
+            if not count:
+                raise TastemakerError(f"{path}: no line for '{name}'; run `tastemaker init` for a fresh file")
+        write_text(path, text)
+
+    def ingest(self, catalogue: Catalogue, gone: Sequence[str]) -> None:
+        """The catalogue as it is today. Raises TastemakerError when it is refused."""
+        files = []
+        for name, table in zip(("items", "interactions"), catalogue.without(gone), strict=True):
+            files += [f"--{name}", str(self.folder.parent / f"{self.folder.name}-{name}.parquet")]
+            write_table(Path(files[-1]), table)
+        code, result = self.command("ingest", *files)
+        if code:
+            raise TastemakerError(f"{self.folder}: the catalogue was refused: {result.get('error', result)}")
