@@ -387,7 +387,7 @@ def page(results: dict[str, Any]) -> str:
 HEAD = """# Promises
 
 Thirty-five promises, each with what shows it and the figure of its last run. `make promises` measures all and
-writes this page (`recipes/safety/promises.py`, under half an hour on two quiet cores);
+writes this page (`recipes/safety/promises.py`, 23 minutes on two busy cores);
 `python -m recipes.safety.promises --only 9,30` measures some. `kept`: everything that shows it passed.
 `in part`: it passed, and the last column says what is missing. `not shown`: nothing here shows it.
 What damage, kills and erasure do is told in [safety](safety.md).

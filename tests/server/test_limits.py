@@ -253,6 +253,16 @@ def test_ids_of_events_are_a_persons_own(untouched_workspace: Path, tmp_path: Pa
         assert odd[0][1]["error"].replace("free", "e") == odd[1][1]["error"]
         assert send("second", "f", item_id="t004") == stored
         assert known("second") == ["t004"] and known("first") == ["t001"]
+        slate = client.post("/recommendations", json={"user_id": "first", "k": 1}).json()
+        shown = {"item_id": slate["rows"][0]["item_id"], "request_id": slate["request_id"]}
+        assert send("third", "on-another's-list", **shown) == send(
+            "third", "on-none", **shown | {"request_id": "s"}
+        )
+        named = {
+            event["user_id"]: event["request_id"] for event in service.database.events_table().to_pylist()
+        }
+        assert named["third"] == "s"  # nothing that somebody else did is earned by the list
+        assert send("first", "on-their-own", **shown) == stored
         client.delete("/users/first")
         assert send("second", "e", item_id="t002") == twice  # still the one that was stored
         assert client.get("/users/first/conversations").status_code == 404

@@ -171,7 +171,7 @@ class WorkspaceService:
     def shown(self, request_id: str, user_id: str | None) -> bool:
         """The client showed a slate of this person, or of a bare history; whether there is one."""
         name = request_id if user_id is None else self.offers.named(user_id, request_id)
-        return self.offers.shown(user_id, [name], self.clock()) == 1
+        return name is not None and self.offers.shown(user_id, [name], self.clock()) == 1
 
     def measures(self) -> Measures:
         """The deployment that answers, how many are kept, and the events stored since the start."""

@@ -107,15 +107,17 @@ class Offers:
         with self._database.transaction() as connection:
             return sum(_shown(connection, user_id, name, micros(at)) for name in set(request_ids))
 
-    def named(self, user_id: str, request_id: str) -> str:
+    def named(self, user_id: str, request_id: str) -> str | None:
         """The server's id of the slate that a person's client calls `request_id`: itself, or the client's own
-        id for the request.
+        id for the request; None for another person's slate.
         """
+        own = "SELECT request_id FROM offers WHERE caller = ? AND request_key = ?"
         with self._database.transaction(write=False) as connection:
-            row = connection.execute(
-                "SELECT request_id FROM offers WHERE caller = ? AND request_key = ?", (user_id, request_id)
-            ).fetchone()
-        return str(row[0]) if row else request_id
+            if row := connection.execute(own, (user_id, request_id)).fetchone():
+                return str(row[0])
+            sql = "SELECT user_id FROM offers WHERE request_id = ?"
+            owner = connection.execute(sql, (request_id,)).fetchone()
+        return request_id if owner is None or owner[0] in (user_id, ANONYMOUS) else None
 
     def pools(self) -> dict[str, tuple[str, ...]]:
         """Of each slate shown, by its request id, the items that its policy could have shown; slates of
