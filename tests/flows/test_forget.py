@@ -27,7 +27,7 @@ from tastemaker.flows.converse.generate import Session, generate
 from tastemaker.flows.converse.judge import judge_run
 from tastemaker.flows.converse.settings import RunFolder, RunSettings
 from tastemaker.flows.evaluation.evaluate import evaluate_workspace
-from tastemaker.flows.forget import person
+from tastemaker.flows.forget import holdings, person
 from tastemaker.flows.forget.holdings import Holding
 from tastemaker.flows.forget.person import forget
 from tastemaker.flows.ingest import ingest_files
@@ -47,6 +47,7 @@ from tastemaker.store import (
     write_bytes,
     write_table,
 )
+from tastemaker.store.recorded import record_media
 
 CANARY = "QxCanaryZ7"
 TALKED = 4
@@ -300,6 +301,29 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
     forget(shop, USER)
     assert _holding(shop) == [] and _others(shop) == others
     Pipeline(Workspace.open(shop), NOBODY)
+
+
+def test_a_server_can_start_in_the_middle_of_an_erasure(
+    untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, started = Path(shutil.copytree(untouched_workspace, tmp_path / "w")), []
+    workspace = Workspace.open(root)
+    people = [{"user_id": user, "name": user, "text": "Simulated: a."} for user in ("u001", "u002")]
+    write_table(workspace.data / "listener_profiles.parquet", pa.Table.from_pylist(people))
+    record_media(workspace)
+
+    def written(path: Path, table: pa.Table) -> None:
+        write_table(path, table)
+        if path.name == "listener_profiles.parquet":
+            WorkspaceService(Workspace.open(root)).close()  # it compares the file with what was recorded
+            started.append(path)
+
+    monkeypatch.setattr(holdings, "write_table", written)
+    forget(root, "u001")
+    assert started
+    (workspace.data / "listener_profiles.parquet").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="listener profiles"):
+        WorkspaceService(Workspace.open(root))
 
 
 def test_what_is_served_goes_on_without_them_and_training_again_removes_what_learnt_from_them(

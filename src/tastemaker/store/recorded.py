@@ -4,7 +4,7 @@ pictures of its items, and what the demo keeps beside its tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ BESIDE = ("tune_facts.parquet", "listener_profiles.parquet")
 Entry = dict[str, Any]
 
 
-def record_media(workspace: Workspace) -> None:
+def record_media(workspace: Workspace, changing: Collection[Path] = ()) -> None:
     """Record every file that the tables in use name and that is there; one whose size and time of change are
-    as before keeps what was recorded.
+    as before keeps what was recorded. changing: files that are about to be written, of which nothing is
+    recorded until the next call.
     """
     before, files = _read(workspace.data / RECORD), dict[str, Entry]()
     for relative in _named(workspace):
         path = workspace.root / relative
-        if not path.is_file() or path.with_name(f"{path.name}.sha256").is_file():  # rendered, with a sum
+        rendered = path.with_name(f"{path.name}.sha256").is_file()  # it has a sum of its own
+        if not path.is_file() or rendered or path in changing:
             continue
         about, known = _stat(path), before.get(relative, {})
         same = all(known.get(name) == value for name, value in about.items())

@@ -75,9 +75,10 @@ def _remove(workspace: Workspace, user_id: str, found: list[Holding]) -> None:
             serving = active(workspace)
             renewed |= renew_tables(workspace, left, "" if serving is None else serving.catalogue)
             keep_serving(workspace, renewed)
+        record_media(workspace, {one.where for one in left})  # a server that loads meanwhile compares
         for one in left:
             one.remove()
-        record_media(workspace)  # at once: a server that loads meanwhile compares
+        record_media(workspace)
         if not (left := list(holdings(workspace, user_id))):
             break
     else:
