@@ -303,6 +303,21 @@ def test_a_kill_between_any_two_steps_is_made_good_by_a_second_call(
     Pipeline(Workspace.open(shop), NOBODY)
 
 
+def test_files_that_go_meanwhile_hold_nobody(
+    untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ingest at the same time writes files of its own, and takes them and earlier tables away."""
+    root = Path(shutil.copytree(untouched_workspace, tmp_path / "w"))
+    listed = holdings.files_under
+
+    def gone(folder: Path, endings: Any) -> list[Path]:
+        return [*listed(folder, endings), *(folder / "data" / f".current.1a2b{end}" for end in endings)]
+
+    for module in (holdings, person):
+        monkeypatch.setattr(module, "files_under", gone)
+    assert forget(root, "u001")["removed"]
+
+
 def test_a_server_can_start_in_the_middle_of_an_erasure(
     untouched_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

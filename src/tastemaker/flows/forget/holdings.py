@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,7 +148,7 @@ def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:
     """Any other Parquet table inside the workspace that names people: profiles, copies of sources, tables of
     reports.
     """
-    for path in sorted(workspace.root.rglob("*.parquet")):
+    for path in files_under(workspace.root, (".parquet",)):
         inside = path.relative_to(workspace.root).parts
         if inside[0] in ("artifacts", "conversations") or (path.parent / MANIFEST).exists():
             continue
@@ -155,6 +156,12 @@ def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:
             count = _rows(path, user_id, name)
             if count:
                 yield Holding(path, "rows", count, partial(_rewrite, path, user_id, name))
+
+
+def files_under(root: Path, endings: Collection[str]) -> list[Path]:
+    """Files of these suffixes, however deep; what another process takes away meanwhile is passed over."""
+    paths = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+    return sorted(path for path in paths if path.suffix in endings)
 
 
 def _rewrite(path: Path, user_id: str, name: str) -> None:
@@ -175,6 +182,8 @@ def _rows(path: Path, user_id: str, name: str = "user_id") -> int:
             return 0
         column = pq.read_table(path, columns=[name])[name]
     except (OSError, pa.ArrowException):
+        if not path.exists():  # another process took it away meanwhile
+            return 0
         raise ArtifactError(
             f"{path}: cannot be read, so whom it names is unknown; delete it, or make it again"
         ) from None

@@ -16,6 +16,7 @@ from tastemaker.flows.forget.holdings import (
     builds,
     close_database,
     database,
+    files_under,
     loose,
     renew_tables,
     scrub_database,
@@ -127,8 +128,12 @@ def mentions(workspace: Workspace, user_id: str) -> list[str]:
     somebody to look at.
     """
     word = re.compile(rb"(?<![\w.@-])" + re.escape(user_id.encode()) + rb"(?![\w@-])")
-    paths = sorted(one for one in workspace.root.rglob("*") if one.suffix in TEXT and one.is_file())
-    return [path.relative_to(workspace.root).as_posix() for path in paths if word.search(path.read_bytes())]
+    found = list[str]()
+    for path in files_under(workspace.root, TEXT):
+        with suppress(FileNotFoundError):  # another process took it away meanwhile
+            if word.search(path.read_bytes()):
+                found.append(path.relative_to(workspace.root).as_posix())
+    return found
 
 
 def _told(
