@@ -499,7 +499,7 @@ def test_fine_tuning_samples_its_targets_by_the_proxy(proxied: Path) -> None:
     good = np.array([int(plain.data.item_ids[item][1:]) // 4 % 4 < 2 for item in train.items])
     assert rewards[good].mean() > rewards[~good].mean() + 0.1  # the answers said so
     loss = [
-        sum(len(read.items) if targets is None else targets.sum() for read, targets in passes(one, train))
+        sum(len(read.items) if targets is None else targets.sum() for read, targets in passes(one, train, 0))
         for one in (plain, by_proxy)
     ]
     expected = rewards.mean() / rewards.max()
