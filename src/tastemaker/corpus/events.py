@@ -257,7 +257,5 @@ def _seconds(table: pa.Table, name: str, *, required: bool) -> Floats | None:
     array = columns.times(table, "timestamp", name, nulls=not required)
     if array.null_count == len(array) and not required:
         return None
-    micros = pc.cast(
-        array.cast(pa.int64()), pa.float64(), safe=False
-    )  # float64 holds microseconds exactly until 2255
+    micros = pc.cast(array.cast(pa.int64()), pa.float64(), safe=False)  # exact until the year 2255
     return np.asarray(micros.fill_null(float("nan")).to_numpy(zero_copy_only=False), dtype=np.float64) / 1e6

@@ -123,9 +123,7 @@ class _Canvas:
     """
 
     def __init__(self, size: int, colours: Array, rng: np.random.Generator) -> None:
-        axis = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(
-            np.float32
-        )  # half the memory traffic, no visible change
+        axis = ((np.arange(size) + 0.5) / size * 2.0 - 1.0).astype(np.float32)  # half the memory traffic
         self.x, self.y = np.meshgrid(axis, axis)
         self.pixel = 2.0 / size
         self.colours, self.rng = colours.astype(np.float32), rng

@@ -132,9 +132,8 @@ def read_books(books: Iterable[str], folder: Path) -> list[Entry]:
         for place, text in enumerate(texts):
             tune = read_abc(text)
             if entries and re.fullmatch(r"(A )?Do\.?", tune.titles[0] if tune.titles else "Do"):
-                tune = replace(
-                    tune, titles=(f"Another {_bare(entries[-1].tune.titles[0])}",)
-                )  # "ditto" in print
+                ditto = f"Another {_bare(entries[-1].tune.titles[0])}"
+                tune = replace(tune, titles=(ditto,))
             if not _LEFT_OUT.search(" ".join([tune.rhythm, *tune.titles])):
                 entries.append(
                     Entry(f"{book.rstrip('0123456789').lower()}-{place + 1:04d}", BOOKS[book], tune)

@@ -101,9 +101,7 @@ def ingest_dataset(
         items, interactions = _tunes(opened, tunes, listeners)
     else:
         raise InputError(f"--dataset {dataset}: there is no such data set; choose {' or '.join(DATASETS)}")
-    interactions, left = opened.tombstones.without(
-        interactions
-    )  # the workspace keeps a copy of what a package carries
+    interactions, left = opened.tombstones.without(interactions)  # a copy of what a package carries
     write_table(source / "items.parquet", items)
     write_table(source / "interactions.parquet", interactions)
     report("catalogue", 1, 1, "")

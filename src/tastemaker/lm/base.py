@@ -159,9 +159,7 @@ def small(vocabulary: Vocabulary, shape: Shape | None = None, seed: int = 0) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    with (
-        torch.no_grad()
-    ):  # what is added to the residual stream starts small (GPT-2): the stream keeps its scale with depth
+    with torch.no_grad():  # what is added to the residual stream starts small, as in GPT-2, however deep
         for layer in model.model.layers:
             for matrix in (layer.self_attn.o_proj.weight, layer.mlp.down_proj.weight):
                 matrix.div_((2 * shape.layers) ** 0.5)
@@ -316,9 +314,7 @@ def save(model: Any, vocabulary: Vocabulary | None, folder: str | Path, tokenize
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
             if vocabulary is not None and vocabulary.kind == "tokenizer":
-                check_ids(
-                    load_tokenizer(partial), vocabulary
-                )  # some tokenizer classes add tokens of their own on loading
+                check_ids(load_tokenizer(partial), vocabulary)  # some classes add tokens of their own
         digest = file_hash(partial / "model.safetensors")
         if vocabulary is not None:
             (partial / VOCABULARY_FILE).write_text(vocabulary.to_json(), encoding="utf-8")

@@ -177,9 +177,7 @@ def _closing(
             continue
         after = _blanks(longer, place + 1)
         if longer[place + 1 : place + 2] == b'"':
-            last = _blanks(
-                longer, place + 2
-            )  # \"" at the end of a cell: a quote of the text, and the closing
+            last = _blanks(longer, place + 2)  # \"" at the end of a cell: a quote, and the closing one
             escape = longer[place - 1 : place] == b"\\" and longer[last : last + 1] in (b"", delimiter)
             escaped |= escape
             place += 1 if escape else 2
