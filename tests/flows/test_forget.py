@@ -4,7 +4,9 @@ changed.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -315,7 +317,20 @@ def test_files_that_go_meanwhile_hold_nobody(
 
     for module in (holdings, person):
         monkeypatch.setattr(module, "files_under", gone)
-    assert forget(root, "u001")["removed"]
+    building = root / "data" / ".tables-0.1a2b3c4d.tmp" / "interactions.parquet"
+    building.parent.mkdir()
+    shutil.copy(next(root.glob("data/tables-*/interactions.parquet")), building)
+    holder = os.open(building.parent, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)  # so is it while an ingest writes it
+    close = person.close_database
+
+    def closed(workspace: Workspace, user_id: str) -> None:
+        shutil.rmtree(building.parent, ignore_errors=True)  # and so once it has ended
+        close(workspace, user_id)
+
+    monkeypatch.setattr(person, "close_database", closed)
+    assert forget(root, "u001")["removed"] and not building.exists()
+    os.close(holder)
 
 
 def test_a_server_can_start_in_the_middle_of_an_erasure(

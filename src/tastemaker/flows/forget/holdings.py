@@ -165,8 +165,12 @@ def files_under(root: Path, endings: Collection[str]) -> list[Path]:
 
 
 def _rewrite(path: Path, user_id: str, name: str) -> None:
-    table = read_table(path)
-    write_table(path, table.filter(pc.invert(_theirs(table[name], user_id))))
+    try:
+        table = read_table(path)
+        write_table(path, table.filter(pc.invert(_theirs(table[name], user_id))))
+    except ArtifactError:
+        if path.exists():  # else an ingest ended, and the next look finds what it made of it
+            raise
 
 
 def _rows(path: Path, user_id: str, name: str = "user_id") -> int:
