@@ -79,7 +79,8 @@ class ToolCall:
 @dataclass(frozen=True)
 class Turn:
     """One exchange. handle and item_id are None when nothing fitted; relaxations: (field, fits without that
-    constraint); asks: the field that the reply asks about.
+    constraint); asks: the field that the reply asks about; reading: what a second reader made of the
+    message (`agents.second`), None without one.
     """
 
     turn: int
@@ -98,6 +99,7 @@ class Turn:
     recommender_thought: str
     tool: ToolCall
     asks: str | None = None
+    reading: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class ListenerView:
     order they were played. active: the
     constraints before it. verdict: what the last item did for the goal (None when there is none); has, lacks:
     fields of the goal's demands that it grants and does not. asked: the field that the last reply asked
-    about.
+    about. misheard: what was said in vain, and the wishes that a second reader took otherwise.
     """
 
     turn: int
@@ -93,6 +93,16 @@ class ListenerView:
     lacks: tuple[str, ...]
     asked: str | None
     attachments: tuple[Media, ...] = ()
+    misheard: tuple[str, tuple[Change, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class ReaderView:
+    """For a second reader: a message, wishes of which it makes some, and what items in them are called."""
+
+    message: str
+    wishes: tuple[Change, ...]
+    names: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class SearchView:
     fields: tuple[tuple[str, str], ...]
 
 
-View = ProfileView | GoalView | ListenerView | RecommenderView | SearchView
+View = ProfileView | GoalView | ListenerView | ReaderView | RecommenderView | SearchView
 
 
 def named(catalogue: Catalogue, row: int, media: tuple[Media, ...] = ()) -> Named:

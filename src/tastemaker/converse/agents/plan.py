@@ -22,7 +22,8 @@ SHORTEST, LONGEST = 3, 12
 @dataclass(frozen=True)
 class PlanSettings:
     """Dials of a data set. turns: fewest and most (equal for exports of fixed length); nothing: share of
-    turns nothing fits; tools: the recommender searches by tool calls of its own.
+    turns nothing fits; tools: the recommender searches by tool calls of its own; reads: a second model
+    reads what was said.
     """
 
     seed: int = 0
@@ -31,6 +32,7 @@ class PlanSettings:
     tracks: int = 5
     session: int = 24
     tools: bool = False
+    reads: bool = False
     candidates: CandidateSettings = field(default_factory=CandidateSettings)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from tastemaker.converse.views import (
     ListenerView,
     Named,
     ProfileView,
+    ReaderView,
     RecommenderView,
     SearchView,
     View,
@@ -49,6 +50,12 @@ _SYSTEM = {
         ' wish about "pace". Good: "Oh, that was close! My fiddle is happiest in the key of D, so let us have'
         ' that; and I no longer mind how fast it goes."\n'
         f'{_SHAPE}{{"thought": "why you say it", "message": "what you say"}}\n{_DATA}'
+    ),
+    "reader": (
+        "You read one message to a recommender, and say of each numbered wish whether the message makes it:"
+        " true where an attentive person would say that it does, false where it says nothing of the kind, the"
+        " opposite, or merely mentions the word. Judge by the message alone.\n"
+        f'{_SHAPE}{{"asked": [true, false, ...]}}, one value for each wish, in their order.\n{_DATA}'
     ),
     "search": (
         "You are a recommender who looks things up before answering. Read all messages: what was asked for"
@@ -161,11 +168,25 @@ def _listener(view: ListenerView) -> tuple[Message, ...]:
     )
     if view.attachments:
         lines.append('Your message carries the attachment below: call it "this recording" or "this picture".')
+    if view.misheard is not None:
+        message, wishes = view.misheard
+        lines.append(
+            f"You said {quoted(message)}, and it was not clear what you wish about:\n"
+            + "\n".join(_change(change, names) for change in wishes)
+            + "\nSay all of it again, more plainly."
+        )
     last = view.dialogue[-1].played if view.dialogue else None
     heard = [(f"The last item, {quoted(last.title)}", last.media)] if last else []
     return system(_SYSTEM["listener"]), user(
         "\n".join(lines), *labelled([("Your attachment", view.attachments), *heard])
     )
+
+
+@render.register
+def _reader(view: ReaderView) -> tuple[Message, ...]:
+    wishes = (_change(change, dict(view.names)) for change in view.wishes)
+    lines = [f"{place}. {wish}" for place, wish in enumerate(wishes, start=1)]
+    return system(_SYSTEM["reader"]), user(f"Message: {quoted(view.message)}\nWishes:\n" + "\n".join(lines))
 
 
 @render.register

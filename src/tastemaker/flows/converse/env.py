@@ -158,7 +158,7 @@ def sources(data: Data, seed: int) -> dict[str, Search]:
     }
 
 
-ROLES = ("profile", "goal", "listener", "recommender")
+ROLES = ("profile", "goal", "listener", "reader", "recommender")
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ ATTACHED = {"audio": ("wav", "audio/wav"), "image": ("png", "image/png")}
 @dataclass(frozen=True)
 class RunSettings:
     """What decides the bytes of a data set. turns: "8" or "3-12"; model: rules, a Hugging Face folder, or
-    NAME@URL of an OpenAI-compatible endpoint; media: kinds of attachment the model takes; pool: catalogue, or
-    session (the published leak).
+    NAME@URL of an OpenAI-compatible endpoint, or one for each role of "role=NAME,..."; media: kinds of
+    attachment the model takes; pool: catalogue, or session (the published leak).
     """
 
     n: int = 200
@@ -61,6 +61,7 @@ class RunSettings:
             turns=turns,
             nothing=self.nothing,
             tools=self.tools,
+            reads=any(part.strip().startswith("reader=") for part in self.model.split(",")),
             candidates=CandidateSettings(pool=self.pool),
         )
 
