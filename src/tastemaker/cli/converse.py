@@ -50,7 +50,8 @@ def _settings(
         typer.Option(
             help=(
                 "rules (default), a Hugging Face model folder, or NAME@URL of an endpoint; for one role as"
-                " listener=NAME@URL (profile, goal, listener, recommender); repeat."
+                " listener=NAME@URL (profile, goal, listener, reader, recommender); repeat. A reader is a"
+                " second one that reads what the listener said."
             )
         ),
     ] = None,
