@@ -241,7 +241,6 @@ def play_turn(scene: Scene, state: State, changes: tuple[Change, ...]) -> State:
     check_reply = checks.recommender(recommender_view, right)
     reply = ask("recommender", recommender_view, RecommenderAnswer, check_reply)
 
-    # The turn is written down.
     chosen = next((item for item in items if handles[item] == reply.handle), None)
     turn = Turn(
         turn=number,

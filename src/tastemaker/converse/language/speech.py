@@ -31,11 +31,20 @@ LISTS = (
     "adj",
     "thing",
     "name",
+    "kin",
     "town",
     "does",
     "did",
-    "kin",
-)  # rules whose texts are single words, in one string
+    "surname",
+    "padj",
+    "job",
+    "doing",
+    "wadj",
+    "day",
+    "fadj",
+    "dish",
+)
+"""Rules whose texts are single words, in one string."""
 STYLES = ("terse", "plain", "chatty", "chatty")
 """How much a listener says beside its wishes."""
 
@@ -90,7 +99,7 @@ def _drawn(options: Sequence[str], rng: np.random.Generator) -> str:
 def _tidy(text: str) -> str:
     """Single spaces, none before a mark, "an" before a vowel, a capital at the beginning."""
     text = re.sub(r"\s+([,.!?;:])", r"\1", re.sub(r"\s+", " ", text)).strip()
-    text = re.sub(r"\ba (?=[aeiou])", "an ", text)
+    text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
     return text[:1].upper() + text[1:]
 
 
@@ -190,13 +199,14 @@ def found_text(
     told = [(name, value) for name, value in chosen.facts if name in lexicon.fields and value is not None]
     first = [fact for fact in told if fact[0] in asked][:_SHOWN]
     rest = [fact for fact in told if fact[0] not in asked]
-    more = [rest[int(place)] for place in rng.permutation(len(rest))[: 1 if first else 2]]
+    more = [rest[int(place)] for place in rng.permutation(len(rest))[: int(rng.integers(2)) if first else 1]]
     head, tail = (first, more) if first else (more, [])
     if not head:
         return f"How about “{chosen.title}”?"
     parts = [say("found", rng, lexicon=lexicon, title=chosen.title, x=_facts(head, lexicon, rng))]
     if tail:
         parts.append(say("found_more", rng, lexicon=lexicon, x=_facts(tail, lexicon, rng)))
+    parts.append(say("aside", rng, lexicon=lexicon))
     if asks is not None:
         parts.append(say("question", rng, lexicon=lexicon, noun=_drawn(lexicon.fields[asks].nouns, rng)))
     return " ".join(parts)
