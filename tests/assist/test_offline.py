@@ -5,13 +5,13 @@ lost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tastemaker.assist.parts import Explanation, Item, NothingFits, Question, Text, Understood
+from tastemaker.assist.parts import Explanation, Item, NothingFits, Part, Question, Text, Understood
 from tastemaker.assist.ranking import Evidence, Ranker
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.catalogue import Catalogue
@@ -333,3 +333,37 @@ def test_turning_one_down_keeps_what_was_sought(talk: Talks) -> None:
     assert min(tempo[row] for row in then) > max(tempo[row] for row in first)  # type: ignore[type-var]
     assert [*then] == sorted(then, key=lambda row: tempo[row])  # type: ignore[arg-type, return-value]
     assert "Like" not in spoken.words("a waltz")
+
+
+def _labels(parts: Sequence[Part]) -> set[str]:
+    return {chip["label"] for part in parts if part.kind == "understood" for chip in part.chips}  # type: ignore[attr-defined]
+
+
+def test_a_likeness_stands_until_it_is_taken_back(talk: Talks) -> None:
+    def begun() -> tuple[Talk, str]:
+        one = talk()
+        one.say("something like The Boys of Cork")
+        assert one.state.near == (0,)
+        return one, "like “The Boys of Cork”"
+
+    one, like = begun()
+    assert like in _labels(one.say("faster"))
+    parts = one.say("in D")
+    assert {like, "key D"} <= _labels(parts) and rows_of(one.shelf, parts)
+    assert {like, "key D", "not type waltz"} <= _labels(one.say("no waltzes"))
+    parts = one.say("forget that")
+    assert _labels(parts) >= {like, "key D"} and "not type waltz" not in _labels(parts)
+    parts = one.say("not like The Boys of Cork any more")
+    assert like not in _labels(parts) and "key D" in _labels(parts) and rows_of(one.shelf, parts)
+    for words in (
+        "start over",
+        "forget that",
+        "it needn't be like that any more",
+        "the waltz The Maids of Clare",
+    ):
+        one, like = begun()
+        assert like not in _labels(one.say(words)), words
+    one, _ = begun()
+    one.say("the slowest you have")
+    assert one.state.extreme == "slower" and "slower first" in _labels(one.say("a reel"))
+    assert "slower first" not in _labels(one.say("faster"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tastemaker.assist.desk import Choice, Desk, Drawing, event_name
+from tastemaker.assist.desk import END, LIKE, Choice, Desk, Drawing, event_name
 from tastemaker.assist.gate import Gate
 from tastemaker.assist.offline import answer
 from tastemaker.assist.parts import Done, Item, Notice, Part, Question, Text, listed
@@ -429,8 +429,12 @@ class Assistant:
     def _take_back(self, desk: Desk, names: Sequence[str]) -> None:
         if names:
             gone = {each for name in names for each in name.split("\n")}
-            left = tuple(c for c in desk.state.active if chip_name(c) not in gone)
-            desk.change(active=left, messages=() if not left else desk.state.messages)
+            state, ids = desk.state, desk.shelf.catalogue.item_ids
+            left = tuple(c for c in state.active if chip_name(c) not in gone)
+            near = tuple(row for row in state.near if LIKE + ids[row] not in gone)
+            extreme = "" if END + state.extreme in gone else state.extreme
+            said = state.messages if left or near or extreme else ()
+            desk.change(active=left, near=near, extreme=extreme, messages=said)
 
     def _button(self, desk: Desk, feedback: Mapping[str, str]) -> None:
         for item, kind in feedback.items():

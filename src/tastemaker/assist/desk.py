@@ -27,6 +27,7 @@ from tastemaker.serving.query import Evidence as Reason
 POOL = 12  # places of the ranking that a list is drawn from
 SHOWN = 3  # items of an answer
 CLOSEST = 3
+LIKE, END = "like:", "first:"  # before the names of chips that are no constraints
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 FEEDBACK = {"like": "like", "skip": "skip", "play": "play"}
 
@@ -190,7 +191,9 @@ class Desk:
         return same / max(len(both), 1)
 
     def understood(self) -> Understood:
-        """Chips of the constraints that stand, and how many items meet the demands."""
+        """Chips of what stands (constraints, likenesses, the end of a scale), and how many items meet the
+        demands.
+        """
         chips = tuple(
             {
                 "name": chip_name(c),
@@ -199,6 +202,13 @@ class Desk:
                 "field": c.clause.field,
             }
             for c in self.state.active
+        )
+        state, title = self.state, self.shelf.title
+        likes = {f"{LIKE}{self.shelf.catalogue.item_ids[row]}": f"like “{title(row)}”" for row in state.near}
+        ends = {f"{END}{state.extreme}": f"{state.extreme} first"} if state.extreme else {}
+        chips += tuple(
+            {"name": name, "label": words, "kind": "prefer", "field": ""}
+            for name, words in {**likes, **ends}.items()
         )
         fits = (
             int(adhere(self.state.active, self.shelf.match, len(self.shelf)).holds.sum())

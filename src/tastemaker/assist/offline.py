@@ -12,7 +12,7 @@ from tastemaker.assist.absent import not_here
 from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
-from tastemaker.assist.state import label
+from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, understand
 from tastemaker.converse.constraints import Change, Clause, adhere
 from tastemaker.converse.reading.vocabulary import Scale
@@ -74,17 +74,20 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
 
 
 def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
-    before, state = desk.state.active, desk.state
-    new = read.heard.changes or read.heard.restart or read.like or read.extreme or read.named or read.absent
-    if not new and (read.pointed.refused or "more" in read.acts):  # what was sought is sought on
-        near = tuple(row for row in state.near if row not in state.disliked)
-        read = replace(read, like=near, extreme=state.extreme)
+    state = desk.state
+    clear = (
+        read.heard.changes or read.like or read.extreme or "more" in read.acts or read.apart or read.undone
+    )
+    read = _standing(read, state, desk)
+    before = state.before if read.undone and state.before is not None else state
+    active = settle(before.active, read.heard, desk.shelf.kinds)
+    asked = (active, read.like, read.extreme) != (state.active, state.near, state.extreme)
     desk.change(near=read.like, extreme=read.extreme)
-    active = settle(before, read.heard, desk.shelf.kinds)
+    if asked:
+        desk.change(before=None if read.undone else replace(state, before=None))
     if read.heard.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])
     desk.change(active=active)
-    clear = read.heard.changes or read.like or read.extreme or "more" in read.acts
     guesses = [] if clear else _guesses(read, desk)
     if guesses:
         desk.change(
@@ -97,7 +100,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     yield desk.understood()
     if read.absent:
         yield Text(not_here(read.absent))
-    if _lost(message, read, desk, bool(guesses)):
+    if not (read.apart or read.undone) and _lost(message, read, desk, bool(guesses)):
         yield from _ask(desk)
         return
     nothing = desk.nothing()
@@ -124,6 +127,21 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     ranked = _extremes(read, desk, rows_now)
     choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
     yield from _shown(desk, choice)
+
+
+def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
+    """What was sought is sought on: a likeness and the end of a scale, until they are taken back or another
+    is asked for; by a title that is named, by starting over, or in so many words.
+    """
+    before = state.before if read.undone else state
+    if before is None or read.heard.restart or read.apart:
+        return read
+    titled = any(name.role == "title" and name.sure >= 0.6 for name in read.named) or read.absent
+    near = () if titled else tuple(row for row in before.near if row not in state.disliked)
+    scale = desk.shelf.vocabulary.scale_for(english()["comparatives"].get(before.extreme, ("", []))[1])
+    moved = scale is not None and any(change.clause.field == scale.field for change in read.heard.changes)
+    extreme = "" if titled or moved or read.like else before.extreme
+    return replace(read, like=read.like or near, extreme=read.extreme or extreme)
 
 
 def _extremes(read: Understanding, desk: Desk, rows: Rows) -> list[int]:

@@ -22,7 +22,9 @@ class State:
     shown: rows of the newest list, in order (handles "1", "2" ...). seen: every row shown here. focus: the
     row that "it" is. slates: request id of the newest list that each seen row was in.
     liked, disliked: rows, oldest first. near: rows that the newest list is to be like. extreme: the
-    comparative whose end it seeks ("slower"). asked: what the newest question was about ("" for none).
+    comparative whose end it seeks ("slower"). before: the state that the newest wish changed, while in
+    memory.
+    asked: what the newest question was about ("" for none).
     """
 
     conversation_id: str = field(default_factory=lambda: "c-" + secrets.token_hex(8))
@@ -38,6 +40,7 @@ class State:
     asked: str = ""
     near: tuple[int, ...] = ()
     extreme: str = ""
+    before: State | None = None
 
     @property
     def barred(self) -> frozenset[int]:

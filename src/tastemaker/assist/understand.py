@@ -21,6 +21,18 @@ _ASKING, _WANTING, _ABOUT = (
     re.compile(_FORMS[name], re.IGNORECASE) for name in ("asking", "wanting", "about")
 )
 _LIKE = re.compile(_FORMS["likeness"])
+_LET_GO = re.compile(
+    r"\b(?:not|no longer|needn'?t be|forget about|never mind|stop|enough)(?: \w+){0,3}? (?:like|similar"
+    r" to)\b|"
+    r"\blike (?:it|that|this|them)? ?any ?more\b",
+    re.IGNORECASE,
+)
+_UNDONE = re.compile(
+    r"^(?:(?:no|oh|ok|sorry|actually)[ ,]+)*(?:forget|scratch|undo|never ?mind|take back|cancel|ignore)(?:"
+    r" about)?"
+    r" (?:that|this|it|the last (?:one|wish|thing))[.!]*$",
+    re.IGNORECASE,
+)
 ACTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in english()["acts"].items())
 
 
@@ -113,7 +125,7 @@ class Understanding:
     about: fields asked for. absent: what is asked for and is not here.
 
     extreme: the comparative whose end is sought in the
-    catalogue.
+    catalogue. apart: likeness is no longer wished. undone: the newest wish is taken back.
     named: names found. superlative: the comparative whose end is sought among `rows` ("slowest" -> "slower").
     heard: the wishes. wants: the message asks for items.
     """
@@ -131,6 +143,8 @@ class Understanding:
     asks: bool = False
     wants: bool = True
     absent: tuple[str, ...] = ()
+    apart: bool = False
+    undone: bool = False
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -148,6 +162,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     likened = bool(_LIKE.search(text)) and not re.search(
         r"\b(?:i|we|would|i'd|really|don'?t|you) like (?:it|that|this|the)\b(?! (?:but|only))", text, re.I
     )
+    apart, undone = bool(likened and _LET_GO.search(text)), bool(_UNDONE.search(text))
+    likened = likened and not apart
     focus = rows[-1:] or ((state.focus,) if state.focus is not None else ())
     told = tuple(message[n.start : n.end] for n in named if n.sure >= 0.4)
     unknown, rest = unknown_titles(_without(message, named, shelf), told)
@@ -162,6 +178,8 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     answered = bool(about or describe or check or superlative or factless)
     left = _without_superlatives(heard.left, shelf) if superlative or extreme else heard.left
     missing = (*unknown, *absent(left, shelf, told, terse=not acts))[:MOST]
+    if apart or undone:
+        acts = tuple(act for act in acts if act not in ("like", "skip", "unlike"))
     wants = not answered and _wants(text, heard, acts, bool(named or missing), likened)
     return Understanding(
         heard,
@@ -176,7 +194,9 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         check,
         factless,
         wants,
-        missing if wants else (),
+        missing if wants and not apart and not undone else (),
+        apart,
+        undone,
     )
 
 
