@@ -135,6 +135,23 @@ def test_after_a_restart_a_place_means_the_list_that_the_client_saw(tiny_workspa
         assert set(liked(first)) == {items[1], "t005"}
 
 
+def test_ids_that_come_back_are_the_list(client: OpenAI) -> None:
+    """Two tunes of one title are told apart, and an id that is no item's is refused."""
+    shown = {"parts": [{"kind": "item", "item_id": name} for name in ("t005", "t007")]}
+    asked: list[Any] = [
+        {"role": "user", "content": "anything"},
+        {"role": "assistant", "content": "1. An item\n2. An item", "tastemaker": shown},
+        {"role": "user", "content": "not the second"},
+    ]
+    answer = client.chat.completions.create(model="tastemaker", messages=asked)
+    assert "Left out from now on: “Tune number 7" in str(answer.choices[0].message.content)
+    shown["parts"][1]["item_id"] = "somebody-elses"
+    with pytest.raises(APIStatusError) as refused:
+        client.chat.completions.create(model="tastemaker", messages=asked)
+    assert refused.value.status_code == 400
+    assert "'somebody-elses' is not in the catalogue" in refused.value.response.text
+
+
 def test_the_official_client_is_told_what_is_wrong(client: OpenAI) -> None:
     with pytest.raises(APIStatusError) as unknown:
         client.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "hi"}])

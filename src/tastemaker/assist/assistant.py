@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -91,18 +91,9 @@ class Library:
 
     def warm(self) -> None:
         """Build what the first message would wait for."""
-        shelf = self.shelf
-        for part in (
-            shelf.claims,
-            shelf.lexical,
-            shelf.makers,
-            shelf.priors,
-            shelf.stems,
-            shelf.values,
-            shelf.wishes,
-        ):
-            assert part is not None
-        shelf.embed(["hello"])
+        for part in ("claims", "lexical", "makers", "priors", "stems", "values", "wishes"):
+            getattr(self.shelf, part)
+        self.shelf.embed(["hello"])
 
     def history(self, user_id: str | None) -> tuple[tuple[int, ...], frozenset[int]]:
         if user_id is None:
@@ -321,26 +312,42 @@ class Assistant:
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
         yield Done(held.state.conversation_id, versions, degraded, usage, desk.changed)
 
-    def recall(self, messages: Sequence[tuple[str, str]], user_id: str | None = None) -> str:
+    def check(self, item_ids: Iterable[str]) -> None:
+        """Raises InputError for an id that is no item's here."""
+        known = self.library().shelf.catalogue.row
+        for item in item_ids:
+            if item not in known:
+                raise InputError(f"item '{item[:80]}' is not in the catalogue; send back ids that were shown")
+
+    def recall(self, messages: Sequence[tuple[str, str, Sequence[str]]], user_id: str | None = None) -> str:
         """The id of the conversation that a client has: the one of this person that is kept and agrees with
         it, else a new one that was read from it as nobody, so that nothing is logged twice.
 
-        messages: (role, text), oldest first. A list is what the client was shown of it: "the second" is its
-        second, and where its lines are not items here, it is asked which is meant.
+        messages: (role, text, item ids), oldest first. A list is what the client was shown of it, by ids
+        where
+        they came back, else by its lines: "the second" is its second, and where its lines are not items here,
+        it is asked which is meant.
         """
-        said = [HIDDEN.sub("", text).strip() for role, text in messages if role == "user" and text.strip()]
-        lists = [lines for role, text in messages if role == "assistant" and (lines := listed(text))]
+        shelf = self.library().shelf
+
+        def lines_of(text: str, items: Sequence[str]) -> list[str]:
+            return [shelf.line(shelf.catalogue.row.get(item, -1)) for item in items] or listed(text)
+
+        said = [HIDDEN.sub("", text).strip() for role, text, _ in messages if role == "user" and text.strip()]
+        lists = [known for role, *shown in messages if role == "assistant" and (known := lines_of(*shown))]
         if user_id is not None and (name := self._agreeing(user_id, said, lists[-1] if lists else [])):
             return name
         held = self._conversation("c-" + secrets.token_hex(8), None, self.library().shelf)
         name, skipped = held.state.conversation_id, max(0, len(said) - REPLAYED)
-        for role, text in messages:
+        for role, text, items in messages:
             if role == "user" and text.strip():
                 before, skipped = replace(held), skipped - 1
                 for _ in self.respond(text[: self.limits.letters], name, stored=True) if skipped < 0 else ():
                     pass
                 before.follow(held.shelf)
                 held.state = held.state.as_seen(before.state)
+            elif role == "assistant" and items:
+                held.state = held.state.told([held.shelf.catalogue.row.get(item, -1) for item in items])
             elif role == "assistant" and (lines := listed(text)):
                 held.state = held.state.told([held.shelf.lines.get(line, -1) for line in lines])
         return name
@@ -384,11 +391,8 @@ class Assistant:
     def _conversation(self, name: str | None, user_id: str | None, shelf: Shelf) -> _Conversation:
         with self._guard:
             held = self._conversations.get(name or "")
-            if (
-                held is not None
-                and held.state.user_id
-                and self.service.parts.people.forgotten(held.state.user_id)
-            ):
+            who = held.state.user_id if held is not None else None
+            if held is not None and who and self.service.parts.people.forgotten(who):
                 del self._conversations[held.state.conversation_id]
                 held = None
             if held is not None and held.state.user_id not in (None, user_id):

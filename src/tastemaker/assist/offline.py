@@ -215,15 +215,8 @@ def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     """Whether nothing of the message was understood: no wish, name, likeness, mood, nor words about anything
     here.
     """
-    if (
-        guessed
-        or read.extreme
-        or read.heard.changes
-        or read.heard.restart
-        or read.heard.moods
-        or read.like
-        or read.rows
-    ):
+    heard = read.heard
+    if guessed or read.extreme or heard.changes or heard.restart or heard.moods or read.like or read.rows:
         return False
     if "more" in read.acts or {"like", "skip"} & set(read.acts) or any(n.sure >= 0.4 for n in read.named):
         return False

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
@@ -48,7 +48,11 @@ class Talker(Protocol):
         stored: bool = False,
     ) -> Iterator[Part]: ...
 
-    def recall(self, messages: Sequence[tuple[str, str]], user_id: str | None = None) -> str: ...
+    def recall(
+        self, messages: Sequence[tuple[str, str, Sequence[str]]], user_id: str | None = None
+    ) -> str: ...
+
+    def check(self, item_ids: Iterable[str]) -> None: ...
 
 
 class TurnIn(BaseModel):
@@ -62,11 +66,33 @@ class TurnIn(BaseModel):
     stored: bool = Field(False, strict=True, description="this turn is kept already: nothing of it is logged")
 
 
+class PartIn(BaseModel):
+    """A part of an earlier answer."""
+
+    kind: str = Field(max_length=40)
+    item_id: str | None = Field(None, max_length=200)
+
+
+class Extension(BaseModel):
+    """`tastemaker` of an earlier answer, sent back in its message."""
+
+    parts: list[PartIn] = Field(default_factory=list, max_length=200)
+
+
 class MessageIn(BaseModel):
-    """One message as OpenAI has it."""
+    """One message as OpenAI has it; `tastemaker` of an answer may be sent back: the list is then its
+    items.
+    """
 
     role: str
     content: str | list[dict[str, Any]] | None = None
+    tastemaker: Extension | None = None
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Ids of the items that an answer showed, as its extension sent back says."""
+        parts = self.tastemaker.parts if self.tastemaker and self.role == "assistant" else []
+        return tuple(part.item_id for part in parts if part.kind == "item" and part.item_id)
 
     @property
     def text(self) -> str:
@@ -105,7 +131,8 @@ class Rooms:
             return None
         with self._guard:
             known = self._known.pop(_digest(user, earlier), None)
-        return known or self.talker.recall([(message.role, message.text) for message in earlier], user)
+        self.talker.check(item for message in earlier for item in message.items)
+        return known or self.talker.recall([(line.role, line.text, line.items) for line in earlier], user)
 
     def keep(self, user: str | None, messages: Sequence[MessageIn], answer: str, name: str) -> None:
         """The conversation after this answer."""
