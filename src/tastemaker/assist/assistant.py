@@ -9,6 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -184,10 +185,9 @@ class Library:
         return dict(self.parts.explainer.items[self.shelf.catalogue.item_ids[row]])
 
     def known(self, user_id: str) -> list[dict[str, Any]]:
-        try:
+        with suppress(Unknown):
             return self.service.history(user_id)
-        except Unknown:
-            return []
+        return []
 
     def forget(self, user_id: str) -> None:
         self.service.forget(user_id)
@@ -269,10 +269,8 @@ class Assistant:
         """
         started = time.monotonic()
         message = HIDDEN.sub("", message).strip()
-        if len(message) > self.limits.letters:
-            raise InputError(
-                f"the message has {len(message):,} letters; send at most {self.limits.letters:,}"
-            )
+        if len(message) > (most := self.limits.letters):
+            raise InputError(f"the message has {len(message):,} letters; send at most {most:,}")
         if user_id is not None:
             check_person(user_id)
         held = self._conversation(conversation_id, user_id, self.library().shelf)
@@ -314,9 +312,8 @@ class Assistant:
 
     def check(self, item_ids: Iterable[str]) -> None:
         """Raises InputError for an id that is no item's here."""
-        known = self.library().shelf.catalogue.row
         for item in item_ids:
-            if item not in known:
+            if item not in self.library().shelf.catalogue.row:
                 raise InputError(f"item '{item[:80]}' is not in the catalogue; send back ids that were shown")
 
     def recall(self, messages: Sequence[tuple[str, str, Sequence[str]]], user_id: str | None = None) -> str:

@@ -44,10 +44,9 @@ def answer(message: str, desk: Desk) -> Iterator[Part]:
     named = desk.ranker.named(message)
     read = understand(message, desk.state, desk.shelf, named)
     desk.change(messages=(*desk.state.messages, message[:2000]), asked="")
-    for act, reply in _PERSONAL.items():
-        if act in read.acts and not read.wants:
-            yield from reply(desk)
-            return
+    if not read.wants and (act := next((act for act in _PERSONAL if act in read.acts), "")):
+        yield from _PERSONAL[act](desk)
+        return
     if read.pointed.beyond:
         titles = tuple(desk.shelf.title(row) for row in desk.state.shown)
         many = "is 1" if len(titles) == 1 else f"are {len(titles)}"
