@@ -45,6 +45,7 @@ LISTS = (
     "dish",
 )
 """Rules whose texts are single words, in one string."""
+MORE = 0.3  # how often a reply tells a fact that was not asked about
 STYLES = ("terse", "plain", "chatty", "chatty")
 """How much a listener says beside its wishes."""
 
@@ -199,7 +200,9 @@ def found_text(
     told = [(name, value) for name, value in chosen.facts if name in lexicon.fields and value is not None]
     first = [fact for fact in told if fact[0] in asked][:_SHOWN]
     rest = [fact for fact in told if fact[0] not in asked]
-    more = [rest[int(place)] for place in rng.permutation(len(rest))[: int(rng.integers(2)) if first else 1]]
+    more = [
+        rest[int(place)] for place in rng.permutation(len(rest))[: int(rng.random() < MORE) if first else 1]
+    ]
     head, tail = (first, more) if first else (more, [])
     if not head:
         return f"How about “{chosen.title}”?"
