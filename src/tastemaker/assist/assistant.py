@@ -320,10 +320,8 @@ class Assistant:
         """The id of the conversation that a client has: the one of this person that is kept and agrees with
         it, else a new one that was read from it as nobody, so that nothing is logged twice.
 
-        messages: (role, text, item ids), oldest first. A list is what the client was shown of it, by ids
-        where
-        they came back, else by its lines: "the second" is its second, and where its lines are not items here,
-        it is asked which is meant.
+        messages: (role, text, item ids), oldest first. A list is what the client saw, by ids or by its lines:
+        "the second" is its second, and where its lines are not items here, it is asked which is meant.
         """
         shelf = self.library().shelf
 
@@ -331,8 +329,10 @@ class Assistant:
             return [shelf.line(shelf.catalogue.row.get(item, -1)) for item in items] or listed(text)
 
         said = [HIDDEN.sub("", text).strip() for role, text, _ in messages if role == "user" and text.strip()]
-        lists = [known for role, *shown in messages if role == "assistant" and (known := lines_of(*shown))]
-        if user_id is not None and (name := self._agreeing(user_id, said, lists[-1] if lists else [])):
+        told = [lines_of(text, items) for role, text, items in messages if role == "assistant"]
+        if user_id is not None and (
+            name := self._agreeing(user_id, said, next(filter(None, told[::-1]), []))
+        ):
             return name
         held = self._conversation("c-" + secrets.token_hex(8), None, self.library().shelf)
         name, skipped = held.state.conversation_id, max(0, len(said) - REPLAYED)

@@ -57,7 +57,7 @@ def decoys(
     """For a message, wishes that it does not make: about other fields than it is about, and not in its
     words.
     """
-    taken = {line.clause.field for line in (*view.changes, *view.active)}
+    taken = {change.clause.field for change in view.changes} | {line.clause.field for line in view.active}
     fields = [name for name, about in catalogue.fields.items() if about.kind == "word" and name not in taken]
 
     def drawn(message: str) -> tuple[Change, ...]:
