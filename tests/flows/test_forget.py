@@ -320,6 +320,7 @@ def test_files_that_go_meanwhile_hold_nobody(
     building = root / "data" / ".tables-0.1a2b3c4d.tmp" / "interactions.parquet"
     building.parent.mkdir()
     shutil.copy(next(root.glob("data/tables-*/interactions.parquet")), building)
+    building.with_name(".items.1a2b3c4d.tmp.parquet").write_bytes(b"PAR1 half of it")
     holder = os.open(building.parent, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)  # so is it while an ingest writes it
     close = person.close_database

@@ -30,7 +30,7 @@ import safetensors.numpy
 
 from tastemaker.errors import ArtifactError, FullError, InputError
 
-_LEFTOVER = re.compile(r"^\..+\.[0-9a-f]{8}\.tmp(\..+)?$")
+LEFTOVER = re.compile(r"^\..+\.[0-9a-f]{8}\.tmp(\..+)?$")
 _FOREIGN = {
     b"\x80": "a pickle, which can run code when opened",
     b"PK": "a zip archive (PyTorch .pt/.bin or NumPy .npz)",
@@ -231,10 +231,10 @@ def leftovers(root: Path) -> list[Path]:
     """
     found = []
     for inner, folders, names in os.walk(root):
-        for name in [one for one in folders if _LEFTOVER.match(one)]:
+        for name in [one for one in folders if LEFTOVER.match(one)]:
             folders.remove(name)
             names.append(name)
-        found += [Path(inner) / name for name in sorted(names) if _LEFTOVER.match(name)]
+        found += [Path(inner) / name for name in sorted(names) if LEFTOVER.match(name)]
     return [path for path in found if _abandoned(path, remove=False)]
 
 

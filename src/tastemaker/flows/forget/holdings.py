@@ -25,6 +25,7 @@ from tastemaker.store import (
     write_table,
 )
 from tastemaker.store.database.personal import held as rows_held
+from tastemaker.store.files import LEFTOVER, sweep
 from tastemaker.store.folders import MANIFEST, remove_folder
 
 PEOPLE = ("user_id", "unit")  # columns that name people
@@ -159,9 +160,16 @@ def loose(workspace: Workspace, user_id: str) -> Iterator[Holding]:
 
 
 def files_under(root: Path, endings: Collection[str]) -> list[Path]:
-    """Files of these suffixes, however deep; what another process takes away meanwhile is passed over."""
+    """Files of these suffixes, however deep, but for what another process is writing or takes away: the next
+    look finds what it made of it, and what a dead one left is removed.
+    """
+    sweep(root)
     paths = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
-    return sorted(path for path in paths if path.suffix in endings)
+    return sorted(
+        path
+        for path in paths
+        if path.suffix in endings and not any(map(LEFTOVER.match, path.relative_to(root).parts))
+    )
 
 
 def _rewrite(path: Path, user_id: str, name: str) -> None:
