@@ -277,9 +277,9 @@ class Assistant:
         self._count(user_id or held.state.conversation_id)
         with held.lock:
             library = self.library()
-            held.follow(library.shelf)
-            gate = Gate(library.shelf, held.state)
-            desk = Desk(library.shelf, library.ranker, library, held.state, gate, keeps=not stored)
+            held.follow(shelf := library.shelf)
+            gate = Gate(shelf, held.state)
+            desk = Desk(shelf, library.ranker, library, held.state, gate, keeps=not stored)
             degraded, usage, partial = False, {"seconds": 0.0}, set[str]()
             try:
                 self._take_back(desk, remove)
@@ -302,9 +302,8 @@ class Assistant:
                 self.service.delivered(sent)
             kept_for = held.state.user_id
             if kept_for is not None and not stored and (message or remove or feedback):
-                ids = library.shelf.catalogue.item_ids
-                shown = [ids[row] for row in held.state.shown] if desk.offered else []
-                name = held.state.conversation_id
+                ids, rows = shelf.catalogue.item_ids, held.state.shown if desk.offered else ()
+                name, shown = held.state.conversation_id, [ids[row] for row in rows]
                 self._talks.keep(name, kept_for, message, shown, dump(held.state, ids))
         usage["seconds"] = round(time.monotonic() - started, 3)
         versions = {"deployment": library.parts.deployment, **library.parts.searcher.versions}
@@ -433,9 +432,9 @@ class Assistant:
             state, ids = desk.state, desk.shelf.catalogue.item_ids
             left = tuple(c for c in state.active if chip_name(c) not in gone)
             near = tuple(row for row in state.near if LIKE + ids[row] not in gone)
-            extreme = "" if END + state.extreme in gone else state.extreme
-            said = state.messages if left or near or extreme else ()
-            desk.change(active=left, near=near, extreme=extreme, messages=said)
+            end = "" if END + state.extreme in gone else state.extreme
+            said = state.messages if left or near or end else ()
+            desk.change(active=left, near=near, extreme=end, messages=said)
 
     def _button(self, desk: Desk, feedback: Mapping[str, str]) -> None:
         for item, kind in feedback.items():
