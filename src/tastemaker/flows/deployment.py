@@ -17,6 +17,7 @@ from tastemaker.errors import ArtifactError
 from tastemaker.flows.data import Data, Snapshot, load_data
 from tastemaker.flows.pipeline import WORDS
 from tastemaker.flows.search import Parts, with_model
+from tastemaker.flows.stages.vectors import matrix_of
 from tastemaker.retrieve.baselines import content_knn, popularity
 from tastemaker.retrieve.evaluation import Floats, Score, Sequences
 from tastemaker.retrieve.memory import Memory
@@ -122,10 +123,9 @@ class Deployment:
         if not path.exists():
             return np.zeros((n, 1), np.float32)
         table = read_table(path)
-        known = dict(zip(table["item_id"].to_pylist(), table["vector"].to_pylist(), strict=True))
-        nothing = [0.0] * table["vector"].type.list_size
-        items = self.catalogue_items()["item_id"].to_pylist()
-        return np.array([known.get(item) or nothing for item in items], np.float32)
+        known = {item: row for row, item in enumerate(table["item_id"].to_pylist())}
+        rows = np.array([known.get(item, -1) for item in self.catalogue_items()["item_id"].to_pylist()])
+        return np.where(rows[:, None] >= 0, np.nan_to_num(matrix_of(table["vector"]))[rows], np.float32(0))
 
     def data(self) -> Data:
         """Items and histories as this deployment knows them."""

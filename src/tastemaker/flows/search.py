@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -307,9 +308,15 @@ class Searcher:
         return searched
 
     def ranks(
-        self, targets: Targets, weights: Sequence[float], tick: Callable[[int], None] = lambda done: None
+        self,
+        targets: Targets,
+        weights: Sequence[float],
+        tick: Callable[[int], None] = lambda done: None,
+        ratios: Sequence[float] = (0.0,),
     ) -> npt.NDArray[np.int64]:
-        """(W, T) the rank of each target under each weight of the memory, 0 for one that is not found."""
+        """(W * R, T) the rank of each target under each weight of the memory and, within it, each ratio of
+        likeness that is added to its own; 0 for one that is not found. A beam search knows no likeness.
+        """
         if self.score is None:
             lists = self.search_all(targets.context, tick, weights)
             return np.stack([rank_in_lists([one.items for one in own], targets.target) for own in lists])
@@ -317,8 +324,10 @@ class Searcher:
         for part in self._blocks(targets.context):
             wanted = targets.target[done : done + len(part)]
             scores, known = self.score(part), self._remembered(part, weights)
+            like = self.memory.likeness(part) if self.memory is not None and any(ratios) else np.float32(0)
             seen = part if self.settings.remove_seen else None
-            parts.append([rank_of_target(scores + weight * known, wanted, seen) for weight in weights])
+            tables = (scores + w * (known + ratio * like) for w, ratio in product(weights, ratios))
+            parts.append([rank_of_target(table, wanted, seen) for table in tables])
             done += len(part)
             tick(done)
         return np.concatenate(parts, axis=1)

@@ -153,7 +153,10 @@ def _sentences(workspace: Workspace, report: Report) -> Callable[[list[str]], Fl
         parts = [texts[start : start + READ] for start in range(0, len(texts), READ)]
         key = json.dumps(texts)
         return np.concatenate(
-            [_matrix(table["vector"]) for table in mapped(batch, parts, workspace, "texts read", key, report)]
+            [
+                matrix_of(table["vector"])
+                for table in mapped(batch, parts, workspace, "texts read", key, report)
+            ]
         )
 
     return told
@@ -166,7 +169,7 @@ def _column(vectors: Floats, missing: npt.NDArray[np.bool_] | None = None) -> pa
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
 
 
-def _matrix(column: pa.ChunkedArray) -> Floats:
+def matrix_of(column: pa.ChunkedArray) -> Floats:
     """(N, d) what `_column` holds, NaN rows for nulls."""
     whole = column.combine_chunks()
     vectors = np.full((len(whole), whole.type.list_size), np.nan, np.float32)
@@ -212,4 +215,4 @@ def _vector_table(item_ids: list[str], modality: str, vectors: Floats) -> pa.Tab
 
 def load_views(folder: Path) -> dict[str, Floats]:
     """Every view of a `vectors` artifact: name -> (N, d) float32, NaN rows where an item has none."""
-    return {path.stem: _matrix(read_table(path)["vector"]) for path in sorted(folder.glob("*.parquet"))}
+    return {path.stem: matrix_of(read_table(path)["vector"]) for path in sorted(folder.glob("*.parquet"))}
