@@ -7,11 +7,14 @@ import pytest
 from recipes.explore.population import served_by
 from recipes.explore.worlds import PAIRED_TILTS, paired_world, prefix_world
 from scipy import stats
+from tests.explore.worlds import dense_world
 
+import tastemaker.explore.checked as checked
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.logger import fitted_propensities
 from tastemaker.explore.gate import Certificate, GateSettings, believe, certify, collect
-from tastemaker.explore.policy import TablePolicy
+from tastemaker.explore.policy import Mixture, SoftmaxPolicy, TablePolicy
+from tastemaker.explore.policy.base import Blocked
 from tastemaker.explore.support import least_rewarded
 from tastemaker.explore.table import Columns, Log, Split, check_log, split
 from tastemaker.simulate.bandit import draw_log
@@ -270,3 +273,43 @@ def test_split_reuse_is_caught_by_the_sequence():
         certificates = certify(candidates, Split(choose, choose, judged, f"reuse {run}"))
         sequence += any(certificate.passed for certificate in certificates)
     assert naive > 0.3 * runs and sequence <= stats.binom.ppf(0.999, runs, 0.05)
+
+
+@pytest.mark.parametrize("support", ["logged", "prefix"])
+def test_a_ladder_scores_each_row_once_for_each_point_that_it_starts_from(monkeypatch, support):
+    """2 points, 6 candidates and the checks before them; and says what candidates asked one by one say."""
+    world = dense_world(4_000, 30)
+    log = replace(world.log, prefix_propensity=np.minimum(world.log.propensity * 3, 1.0))
+    existing, parts = np.arange(30) < 24, split(log)
+    known, new = (
+        [replace(world.policy, matrix=scale * world.policy.matrix, allowed=allowed) for scale in (0.5, 0.7)]
+        for allowed in (existing, ~existing)
+    )
+    ladders = [
+        [old, *(Mixture(old, novel, nu) for nu in (0.1, 0.2))] for old, novel in zip(known, new, strict=True)
+    ]
+    settings = GateSettings(support=support, c=0.5, floor=0.5)
+    scored = []
+    scores = SoftmaxPolicy.scores
+
+    def counted(self, ctx, actions):
+        scored.append(len(ctx))
+        return scores(self, ctx, actions)
+
+    monkeypatch.setattr(SoftmaxPolicy, "scores", counted)
+    options = {"existing": existing, "accept": ("weights",)}
+    whole = checked.certify([*ladders[0], *ladders[1]], parts, settings, chains=(3, 3), **options)
+    judged, both = len(parts.choose) + len(parts.certify), 1 if support == "logged" else 3
+    assert sum(scored) <= len(ladders) * judged * both
+    monkeypatch.undo()
+    s3, ratios = parts.certify, []
+    for policy in ladders[0]:
+        if support == "logged":
+            weight = np.exp(Blocked.log_prob(policy, s3.context, s3.action)) / s3.propensity
+        else:
+            prefix = world.prefixes[s3.action]
+            weight = np.exp(Blocked.prefix_log_prob(policy, s3.context, prefix)) / s3.prefix_propensity
+        ratios.append(float(weight @ s3.reward) / s3.rewarded)
+    tested = [place for place, item in enumerate(whole[:3]) if item.tested]
+    assert tested and [whole[place].ratio for place in tested] == pytest.approx([ratios[p] for p in tested])
+    assert [item.novelty for item in whole[:3]] == pytest.approx([0.0, 0.1, 0.2], abs=1e-12)

@@ -37,7 +37,8 @@ def test_blocks_agree_with_the_dense_softmax(precision: str, tolerance: float) -
             np.exp(policy.prefix_log_prob(context, rows % 5)), (dense * group).sum(1), atol=tolerance
         )
         novel = np.arange(30) >= 24
-        np.testing.assert_allclose(policy.mass(context, novel), dense[:, novel].sum(1), atol=tolerance)
+        for subset in (novel, ~novel, rows[:30] % 3 == 0, np.zeros(30, bool), np.ones(30, bool)):
+            np.testing.assert_allclose(policy.mass(context, subset), dense[:, subset].sum(1), atol=tolerance)
         expected = policy.expect(context, lambda r, a: world.q[r, a])
         np.testing.assert_allclose(expected, (dense * world.q).sum(1), atol=5 * tolerance)
         ids, probability = policy.top_k(context, 4)
@@ -71,6 +72,13 @@ def test_a_mixture_keeps_its_cap_with_no_more_of_the_logger_than_needed(cap: flo
     raised = mixed.shares(world.log.context) > 0.05 + 1e-12
     if cap is not None:
         np.testing.assert_allclose(ratio[raised], cap, rtol=1e-6)
+    novel, prefix = np.arange(30) >= 24, np.arange(50) % 5
+    np.testing.assert_allclose(mixed.mass(world.log.context, novel), dense[:, novel].sum(1), atol=1e-9)
+    expected = mixed.expect(world.log.context, lambda r, a: world.q[r, a])
+    np.testing.assert_allclose(expected, (dense * world.q).sum(1), rtol=1e-9)
+    group = world.prefixes[None, :] == prefix[:, None]
+    grouped = np.exp(mixed.prefix_log_prob(world.log.context, prefix))
+    np.testing.assert_allclose(grouped, (dense * group).sum(1), rtol=1e-9)
     own = np.exp(mixed.log_prob(world.log.context, world.log.action))
     np.testing.assert_allclose(own, dense[np.arange(50), world.log.action], rtol=1e-9)
     counts = np.bincount(mixed.sample(world.log.context[:1], 5_000, 3)[0], minlength=30)

@@ -117,8 +117,12 @@ def gate_preflight(
     whole = parts.certify if parts.whole is None else parts.whole
     played = played_by_log(whole) if existing is None else existing
     checks = preflight(whole, played, new, unit=unit, accept=accept)
-    judged = preflight(parts.judged, played, new, policies, unit=unit, accept=accept)
-    both = (checks.checks[0], judged.checks[0], *checks.checks[1:])
+    judged = parts.judged
+    both = (
+        checks.checks[0],
+        _weights(judged, judged.units(unit), played, new, policies),
+        *checks.checks[1:],
+    )
     failed = {check.name for check in both if not check.passed}
     return Preflight(both, tuple(name for name in NAMES if name in failed & set(_names(accept))))
 

@@ -257,7 +257,11 @@ class Split(Parts):
         """What no candidate was learnt from, in the order of the log: S2 and S3 (S3 of a split made by
         hand).
         """
-        return self.certify if self.whole is None or self.part is None else self.whole.take(self.part > 0)
+        if self.whole is None or self.part is None:
+            return self.certify
+        log, part = self.whole.take(self.part > 0), self.part[self.part > 0]
+        log.__dict__["_parts"] = ((part == 1, self.choose), (part == 2, self.certify))
+        return log
 
 
 def split(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | int = 0) -> Split:

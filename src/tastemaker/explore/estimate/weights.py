@@ -5,15 +5,19 @@ prefix.
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tastemaker.errors import InputError
-from tastemaker.explore.policy.base import Blocked, Policy
+from tastemaker.explore.policy import Mixture, Policy, Pooled, SoftmaxPolicy
+from tastemaker.explore.policy.base import Blocked
 from tastemaker.explore.table import ESTIMATED, Log
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Question = Literal["log_prob", "prefix_log_prob"]
 
 KNOWN = "the logged propensities are the probabilities with which the logger drew"
 FITTED = (
@@ -34,6 +38,7 @@ PREFIX = (
 
 # Rounding may lift a log-probability this far above 0; anything more is a mistake.
 _SLACK = 1e-9
+REMEMBERED = 8  # answers that a log keeps: of three points of a path, the known part and the new one
 
 
 class OwnPolicy(Blocked):
@@ -103,7 +108,7 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
             raise InputError(
                 f"the policy knows {policy.n_actions} actions and the log {log.n_actions}; use one catalogue"
             )
-        logs = bound(log, policy).log_prob(log.context, log.action)
+        logs = _asked_once(log, policy, "log_prob", log.action)
     wrong = ~(logs <= _SLACK)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -112,6 +117,31 @@ def log_probs(log: Log, policy: Policy | Floats) -> Floats:
             " probabilities)"
         )
     return np.minimum(logs, 0.0)
+
+
+def _asked_once(log: Log, policy: Policy, question: Question, values: Ints) -> Floats:
+    """(n,) log-probabilities of `values` (n,), actions or prefixes. The policies that a ladder mixes in many
+    shares are asked once a log, and of a log whose parts were asked (`Split.judged`) once a part.
+    """
+    if isinstance(policy, Mixture):
+        mixture, parts = bound(log, policy), (policy.first, policy.second)
+        assert isinstance(mixture, Mixture)
+        return mixture.combined(log.context, *(_asked_once(log, part, question, values) for part in parts))
+    own = policy.base if type(policy) is Pooled else policy
+    if type(own) is not SoftmaxPolicy:  # whose fingerprint says all about it
+        return np.asarray(getattr(bound(log, policy), question)(log.context, values))
+    known: dict[bytes, Floats] = log.__dict__.setdefault("_answers", {})
+    mark = hashlib.blake2b(f"{question} {policy.fingerprint()}".encode() + values.tobytes()).digest()
+    if mark not in known:
+        logs, parts = np.empty(len(log)), log.__dict__.get("_parts", ())
+        for rows, part in parts:
+            logs[rows] = _asked_once(part, policy, question, values[rows])
+        if not parts:
+            logs = getattr(bound(log, policy), question)(log.context, values)
+        while len(known) >= REMEMBERED:
+            del known[next(iter(known))]
+        known[mark] = logs
+    return known[mark]
 
 
 def weights(log: Log, policy: Policy | Floats) -> Floats:
@@ -166,4 +196,4 @@ def prefix_weights(log: Log, policy: Policy, logger: Policy | None = None) -> Fl
             f" {log.propensity[row]:g}; check that both come from the policy that wrote the log, and that"
             " prefixes match"
         )
-    return np.asarray(np.exp(bound(log, policy).prefix_log_prob(log.context, prefix)) / below)
+    return np.asarray(np.exp(_asked_once(log, policy, "prefix_log_prob", prefix)) / below)

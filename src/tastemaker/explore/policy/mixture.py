@@ -4,10 +4,11 @@ logger played.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.explore.policy.base import Block, Blocked, Context, Floats, Ints, Policy
@@ -79,11 +80,29 @@ class Mixture(Blocked):
 
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
         """(n,) log of the mixture, each part in its own way."""
+        return self.combined(ctx, self.first.log_prob(ctx, action), self.second.log_prob(ctx, action))
+
+    def prefix_log_prob(self, ctx: Context, prefix: Ints) -> Floats:
+        """(n,) log of the mass of prefix_i, each part in its own way."""
+        first, second = (part.prefix_log_prob(ctx, prefix) for part in (self.first, self.second))
+        return self.combined(ctx, first, second)
+
+    def combined(self, ctx: Context, first: Floats, second: Floats) -> Floats:
+        """(n,) log of the mixture, of what both parts give one action (or prefix) a row: first, second
+        (n,).
+        """
         logs = _logs(self.shares(ctx))
-        mixed = np.logaddexp(
-            logs[0] + self.first.log_prob(ctx, action), logs[1] + self.second.log_prob(ctx, action)
-        )
-        return np.minimum(mixed, 0.0)
+        return np.minimum(np.logaddexp(logs[0] + first, logs[1] + second), 0.0)
+
+    def expect(self, ctx: Context, function: Callable[[slice, slice], Block]) -> Floats:
+        """(n,) each part in its own way."""
+        share = self.shares(ctx)
+        return (1 - share) * self.first.expect(ctx, function) + share * self.second.expect(ctx, function)
+
+    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
+        """(n,) each part in its own way."""
+        share = self.shares(ctx)
+        return (1 - share) * self.first.mass(ctx, subset) + share * self.second.mass(ctx, subset)
 
     def within(self, pools: Pools) -> Policy:
         """The same mixture of both within the pools."""

@@ -43,6 +43,9 @@ class Scored(Blocked):
     def log_prob(self, ctx: Context, action: Ints) -> Floats:
         """(n,) log pi(action_i|x_i) in one pass."""
         check_actions(ctx, action, self.n_actions)
+        return self._log_prob(ctx, action)
+
+    def _log_prob(self, ctx: Context, action: Ints) -> Floats:
         result = np.empty(len(ctx))
         for rows in _slices(len(ctx)):
             part, wanted, sums = ctx[rows], action[rows], _Normaliser(rows.stop - rows.start)
@@ -116,6 +119,25 @@ class SoftmaxPolicy(Scored):
         if self.allowed is not None:
             block[:, ~self.allowed[actions]] = -np.inf
         return block
+
+    def log_prob(self, ctx: Context, action: Ints) -> Floats:
+        """(n,) log pi(action_i|x_i); no score is computed where the action is not allowed."""
+        check_actions(ctx, action, self.n_actions)
+        if self.allowed is None or (played := self.allowed[action]).all():
+            return self._log_prob(ctx, action)
+        result = np.full(len(ctx), -np.inf)
+        rows = np.flatnonzero(played)
+        result[rows] = self._log_prob(ctx[rows], action[rows])
+        return result
+
+    def mass(self, ctx: Context, subset: npt.NDArray[np.bool_]) -> Floats:
+        """(n,) probability of the actions in `subset`: exactly 1 or 0 where it has all that are allowed, or
+        none.
+        """
+        inside = subset if self.allowed is None else subset[self.allowed]
+        if inside.all() or not inside.any():
+            return np.full(len(ctx), float(inside.all()))
+        return super().mass(ctx, subset)
 
     def at(self, ctx: Context, items: Ints) -> Floats:
         """(n, m) scores of m actions a row, in float64."""
