@@ -37,7 +37,8 @@ from tastemaker.explore.gate import GateSettings, Support
 from tastemaker.explore.learn.objectives import Name
 from tastemaker.explore.learn.path import Outcome, PathSettings, judge_path, learn_path
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Settings, Weights
+from tastemaker.explore.learn.softmax import Settings
+from tastemaker.explore.learn.space import Weights
 from tastemaker.explore.ledger import Ledger
 from tastemaker.explore.policy import Policy, TablePolicy
 from tastemaker.explore.table import Log, split

@@ -12,7 +12,7 @@ from recipes.explore.published import Probability, balanced
 from tastemaker.explore.gate import GateSettings, collect
 from tastemaker.explore.learn.path import Outcome, PathSettings, judge_path, learn_path
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Weights
+from tastemaker.explore.learn.space import Weights
 from tastemaker.explore.ledger import Ledger, admit, margin, record, settle
 from tastemaker.explore.policy import Policy, TablePolicy
 from tastemaker.explore.table import Log, split

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from tastemaker.errors import InputError
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Settings, Weights, ascend
+from tastemaker.explore.learn.softmax import Settings, ascend
+from tastemaker.explore.learn.space import Weights
 from tastemaker.explore.policy import Mixture, Policy, TablePolicy
 from tastemaker.explore.table import Log
 

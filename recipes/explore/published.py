@@ -18,7 +18,8 @@ from recipes.explore.population import Floats, imitate, joined, probabilities, t
 from tastemaker.errors import InputError
 from tastemaker.explore.learn.objectives import regularised, value
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Batch, Settings, Weights, ascend
+from tastemaker.explore.learn.softmax import Batch, Settings, ascend
+from tastemaker.explore.learn.space import Weights
 from tastemaker.stats.random import generator
 
 GAPS = (

@@ -22,14 +22,13 @@ from tastemaker.explore.gate import GateSettings
 from tastemaker.explore.learn.objectives import NAMES, Name, value
 from tastemaker.explore.learn.path import (
     LAMBDAS,
-    Features,
     PathSettings,
-    build_candidates,
     learn_path,
     safe_opg,
 )
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.learn.softmax import Settings, Weights, ascend, batches
+from tastemaker.explore.learn.softmax import Settings, ascend, batches
+from tastemaker.explore.learn.space import Features, Weights, build_candidates
 from tastemaker.explore.policy import TablePolicy
 from tastemaker.explore.table import Log, split
 from tastemaker.simulate.bandit import CatalogueSettings, CatalogueWorld, catalogue_world
@@ -244,6 +243,8 @@ def test_explore_loads_no_torch() -> None:
         "tastemaker.explore",
         "tastemaker.explore.gate",
         "tastemaker.explore.ledger",
+        "tastemaker.explore.learn.space",
+        "tastemaker.flows.explore.certify",
         "tastemaker.cli.explore",
     )
     code = f"import sys, {', '.join(names)}; print('torch' in sys.modules)"

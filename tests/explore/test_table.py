@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tastemaker.errors import InputError
 from tastemaker.explore.estimate.logger import fitted_propensities
-from tastemaker.explore.table import ESTIMATED, Columns, Log, check_log, split
+from tastemaker.explore.table import ESTIMATED, Columns, Log, check_log, distinct, split
 
 ACTIONS = ["a", "b", "c"]
 GOOD = {
@@ -100,6 +101,23 @@ def test_missing_propensities_are_refused_or_estimated() -> None:
     assert np.abs(log.propensity - np.where(action == "a", truth, 1 - truth)).max() < 0.1
     constant = check_log(bare.drop_columns("x"), Columns(), ACTIONS, logger=fitted_propensities)
     assert np.allclose(np.unique(constant.propensity[action == "a"]), (action == "a").mean(), atol=0.03)
+
+
+def test_one_logger_of_all_rows_is_held_once_and_told_as_before() -> None:
+    n = 70_000
+    columns = {"action": ["a"] * n, "reward": np.arange(n) % 2.0, "propensity": np.full(n, 0.5)}
+    log = check_log(pa.table({**columns, "policy_id": ["pi0"] * n}), Columns(), ACTIONS)
+    held = np.array(["pi0"] * n)
+    assert log.policy is not None and log.policy.base is not None and log.policy.base.nbytes < 100
+    assert log.policy.tolist() == held.tolist() and distinct(log.policy) == {"pi0"}
+    assert log.hash == replace(log, policy=held).hash != replace(log, policy=None).hash
+    for rows in (np.arange(n) % 3 == 0, np.array([5, 3, 5])):
+        part = log.take(rows)
+        assert part.policy is not None and part.policy.tolist() == held[rows].tolist()
+        assert part.hash == replace(log, policy=held).take(rows).hash
+    two = check_log(pa.table({**columns, "policy_id": ["pi0", "pi"] * (n // 2)}), Columns(), ACTIONS)
+    assert two.policy is not None and distinct(two.policy) == {"pi", "pi0"}
+    assert two.take(np.array([1, 2])).policy.tolist() == ["pi", "pi0"]  # type: ignore[union-attr]
 
 
 def make_log(users: list[int] | None, n: int = 0) -> Log:

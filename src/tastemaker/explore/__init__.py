@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from tastemaker.explore.estimates import PolicyEstimate
     from tastemaker.explore.gate.certificate import Certificate
     from tastemaker.explore.gate.certify import GateSettings
-    from tastemaker.explore.learn.path import Features, Outcome, PathSettings, safe_opg
+    from tastemaker.explore.learn.path import Outcome, PathSettings, safe_opg
     from tastemaker.explore.learn.softmax import Settings
+    from tastemaker.explore.learn.space import Features
     from tastemaker.explore.ledger import Ledger
     from tastemaker.explore.policy import Mixture, Policy, SoftmaxPolicy, TablePolicy, uniform_policy
     from tastemaker.explore.slate import (
@@ -120,7 +121,8 @@ _HOME = {
         "estimate.weights": "OwnPolicy",
         "estimates": "PolicyEstimate",
         "gate": "Certificate GateSettings",
-        "learn.path": "Features Outcome PathSettings safe_opg",
+        "learn.path": "Outcome PathSettings safe_opg",
+        "learn.space": "Features",
         "learn.softmax": "Settings",
         "ledger": "Ledger",
         "policy": "Mixture Policy SoftmaxPolicy TablePolicy uniform_policy",

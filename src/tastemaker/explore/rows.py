@@ -75,6 +75,8 @@ def spent_again(log: Log, opened: Marks) -> int:
     the same set of rows; else 0 unless more are known than rows that merely look alike explain, which is how
     often a row of this log has a twin in it.
     """
+    if not len(opened):
+        return 0
     marks = spent_marks(log)
     marks, together = marks[:-1], marks[-1]
     if together in opened:
@@ -137,6 +139,9 @@ def told_again(log: Log, opened: Iterable[Columns], whole: Log | None = None) ->
     Rows before or after all those that a gate opened are other events. What it cannot see: another action,
     reward or time written for the same event, and rows whose every remaining column takes few values.
     """
+    opened = list(opened)
+    if not opened:
+        return 0
     marks, n = column_marks(log), len(log)
     same = whole_marks(log if whole is None else whole)
     for gate in opened:

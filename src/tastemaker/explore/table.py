@@ -25,6 +25,7 @@ Strings = npt.NDArray[np.str_]
 
 LOGGED, ESTIMATED = "logged", "estimated"
 LEAST, MOST = 1e-30, 1e30  # of propensities, and of numbers that are multiplied with others
+ROWS = 65_536  # at once: of a column that holds one text, no copy is made
 OR_DROP = "fill it, or drop the column"
 
 
@@ -127,7 +128,7 @@ class Log:
         """The log of some rows, by number or mask."""
         columns = {name: getattr(self, name) for name in _ROWWISE}
         taken: dict[str, Any] = {
-            name: None if value is None else value[rows] for name, value in columns.items()
+            name: None if value is None else _taken(value, rows) for name, value in columns.items()
         }
         return replace(self, **taken)
 
@@ -139,7 +140,8 @@ class Log:
             value = getattr(self, name)
             if value is not None:
                 digest.update(f"\x1f{name} {value.dtype.str} {value.shape}".encode())
-                digest.update(np.ascontiguousarray(value).data)
+                for start in range(0, len(value), ROWS):
+                    digest.update(np.ascontiguousarray(value[start : start + ROWS]).data)
         digest.update("\x1f".join(np.asarray(self.actions, dtype=str)[np.unique(self.action)]).encode())
         return digest.hexdigest()
 
@@ -207,7 +209,7 @@ def check_log(
         user=_ids(table, columns.user),
         request=_ids(table, columns.request),
         timestamp=_times(table, columns.timestamp),
-        policy=_texts(table, columns.policy),
+        policy=_alike(table, columns.policy),
         prefix_propensity=(
             _propensity(table, columns.prefix_propensity)
             if read.has(table, columns.prefix_propensity)
@@ -296,7 +298,7 @@ def split_parts(log: Log, shares: Sequence[float] = (0.5, 0.2, 0.3), key: str | 
     )
     names, unit = np.unique(units, return_inverse=True)
     secret = hashlib.blake2b(f"{type(key).__name__}:{key}".encode(), digest_size=16).digest()
-    places = [hashed_place(str(name), secret, "blake2b", "little") for name in names]
+    places = [hashed_place(name, secret, "blake2b", "little") for name in names.tolist()]
     part = np.searchsorted(np.cumsum(parts)[:2], places, side="right")[unit]
     if min(np.count_nonzero(part == number) for number in range(3)) == 0:
         raise InputError(
@@ -367,6 +369,30 @@ def _texts(table: pa.Table, name: str) -> Strings | None:
     if not read.has(table, name):
         return None
     return np.asarray(read.texts(table, name, remedy=OR_DROP).to_pylist(), dtype=str)
+
+
+def _alike(table: pa.Table, name: str) -> Strings | None:
+    """As `_texts`; where all rows say the same, that text is held once."""
+    if not read.has(table, name):
+        return None
+    cells = read.texts(table, name, remedy=OR_DROP)
+    if pc.all(pc.equal(cells, cells[0])).as_py():
+        return np.broadcast_to(np.asarray([cells[0].as_py()], dtype=str), (len(cells),))
+    return np.asarray(cells.to_pylist(), dtype=str)
+
+
+def distinct(texts: Strings) -> set[str]:
+    """The different ones."""
+    parts = (texts[start : start + ROWS] for start in range(0, len(texts), ROWS))
+    return {text for part in parts for text in np.unique(part).tolist()}
+
+
+def _taken(value: Any, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Any:
+    """Some rows of a column, held once where the column is."""
+    if not isinstance(value, np.ndarray) or len(value) < 2 or value.strides[0]:
+        return value[rows]
+    count = np.count_nonzero(rows) if rows.dtype == bool else len(rows)
+    return np.broadcast_to(value[0], (count, *value.shape[1:]))
 
 
 def _ids(table: pa.Table, name: str) -> Strings | None:

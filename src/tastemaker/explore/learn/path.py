@@ -6,79 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Unpack
+from typing import Unpack
 
 import numpy as np
-import numpy.typing as npt
 
 import tastemaker.explore.checked as checked
 from tastemaker.errors import InputError
 from tastemaker.explore.checked import SpentBefore
 from tastemaker.explore.gate import Certificate, GateSettings, certify, collect
 from tastemaker.explore.learn.objectives import NAMES, Name, regularised, value
-from tastemaker.explore.learn.rows import Floats, Ints, Rows
-from tastemaker.explore.learn.softmax import Settings, Weights, ascend
-from tastemaker.explore.policy import Mixture, Policy, Pooled
+from tastemaker.explore.learn.rows import Rows
+from tastemaker.explore.learn.softmax import Settings, ascend
+from tastemaker.explore.learn.space import Flags, Space, Weights, build_candidates
+from tastemaker.explore.policy import Policy
 from tastemaker.explore.preflight import gate_preflight
 from tastemaker.explore.table import Log, Split
 
-Flags = npt.NDArray[np.bool_]
-
 LAMBDAS = (10.0, 3.0, 1.0, 0.5, 0.25, 0.1, 0.03)
-
-
-class Space(Protocol):
-    """What the learners ask of a catalogue: how a log is read, and how weights become policies."""
-
-    def rows(self, log: Log) -> Rows:
-        """A log as the learners read it."""
-        ...
-
-    def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
-        """The trained policy, restricted to the `allowed` (A,) actions."""
-        ...
-
-    def outside(self, weights: Weights, existing: Flags) -> Policy | None:
-        """The trained policy on what is new, None where nothing is."""
-        ...
-
-    def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
-        """(1 - share) first + share second, the share raised per context until second/mixture <= cap."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Contexts are the log's own feature columns; vectors (A, k) and prefixes (A,) of all actions. pooled:
-    whether
-    policies look at the pool of each request: the known part plays within it, the new part outside of it.
-    """
-
-    vectors: Floats
-    prefixes: Ints | None = None
-    pooled: bool = False
-
-    def rows(self, log: Log) -> Rows:
-        """A log as the learners read it."""
-        return Rows.of(log, self.vectors)
-
-    def policy(self, weights: Weights, allowed: Flags | None = None) -> Policy:
-        """A softmax over the action vectors; with pools, within the pool of each request."""
-        if self.pooled:
-            return Pooled(weights.policy(self.vectors, self.prefixes))
-        return weights.policy(self.vectors, self.prefixes, allowed)
-
-    def outside(self, weights: Weights, existing: Flags) -> Policy | None:
-        """The same on what is new: outside of each request's pool, or not `existing` (A,); None where nothing
-        is.
-        """
-        if self.pooled:
-            return Pooled(weights.policy(self.vectors, self.prefixes), inside=False)
-        return None if existing.all() else weights.policy(self.vectors, self.prefixes, ~existing)
-
-    def mixed(self, first: Policy, second: Policy, share: float, cap: float | None = None) -> Policy:
-        """A mixture whose parts are asked separately."""
-        return Mixture(first, second, share, cap)
 
 
 @dataclass(frozen=True)
@@ -216,13 +160,3 @@ def bases(
     growths = [item.growth(gate.c, gate.margin) for item in evidence]
     most = int(np.argmax([float(item.own.mean()) for item in evidence]))
     return list(dict.fromkeys((int(np.argmax(growths)), 0, most)))
-
-
-def build_candidates(
-    space: Space, weights: Weights, existing: Flags, shares: Sequence[float]
-) -> list[Policy]:
-    """(1 - nu) pi_A + nu pi_N for every nu: the policy on existing actions, and on new ones."""
-    old, new = space.policy(weights, existing), space.outside(weights, existing)
-    if new is None:
-        return [old]
-    return [old if share == 0 else space.mixed(old, new, share) for share in shares]

@@ -13,7 +13,7 @@ import torch
 
 from tastemaker.errors import InputError
 from tastemaker.explore.learn.rows import Rows
-from tastemaker.explore.policy import SoftmaxPolicy
+from tastemaker.explore.learn.space import Weights
 from tastemaker.stats.random import generator
 
 Floats = npt.NDArray[np.float64]
@@ -52,32 +52,6 @@ class Settings:
             )
         if min(self.bias, self.entropy, self.conservatism) < 0:
             raise InputError("learner settings: bias, entropy and conservatism are 0 or above")
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A trained policy: `matrix` (d + 1, k), the last row for the constant; `bias` (A,), already scaled;
-    `shift`, `scale` (d,)
-    standardise a context: (x - shift) * scale.
-    """
-
-    matrix: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
-    shift: Floats
-    scale: Floats
-
-    def policy(
-        self,
-        vectors: Floats,
-        prefixes: npt.NDArray[np.int64] | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
-    ) -> SoftmaxPolicy:
-        """The same policy over any contexts; what does not depend on the context goes into the actions'
-        biases.
-        """
-        matrix = self.scale[:, None] * self.matrix[:-1].astype(np.float64)
-        bias = vectors @ self.matrix[-1].astype(np.float64) + self.bias
-        return SoftmaxPolicy(vectors, matrix, bias, allowed, prefixes, shift=self.shift)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ def learn(
     `passed` is false, with the reason, where a check of the log failed or no row has a reward: then there is
     no run.
     """
-    from tastemaker.explore.learn.path import Features, PathSettings, bases, build_candidates, learn_path
+    from tastemaker.explore.learn.path import PathSettings, bases, learn_path
     from tastemaker.explore.learn.softmax import Settings
+    from tastemaker.explore.learn.space import Features, build_candidates
 
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out, a run is written once")

@@ -19,7 +19,7 @@ from tastemaker.errors import ArtifactError, InputError
 from tastemaker.explore import BESIDE
 from tastemaker.explore.estimate.weights import OwnPolicy
 from tastemaker.explore.policy import Policy
-from tastemaker.explore.table import Split, split
+from tastemaker.explore.table import Split, distinct, split
 from tastemaker.flows.explore.tables import Loaded, Source
 from tastemaker.store import (
     Workspace,
@@ -67,7 +67,7 @@ def save_run(
     arrays |= {"vectors": loaded.vectors, "existing": loaded.existing}
     if loaded.prefixes is not None:
         arrays["prefixes"] = loaded.prefixes
-    names = [] if loaded.log.policy is None else np.unique(loaded.log.policy).tolist()
+    names = () if loaded.log.policy is None else distinct(loaded.log.policy)
     about = {
         "kind": "off-policy run",
         "log_hash": loaded.log.hash,
@@ -125,8 +125,7 @@ def read_candidates(folder: Path) -> tuple[list[Policy], npt.NDArray[np.float64]
 
 
 def _chains(folder: Path) -> list[list[Policy]]:
-    from tastemaker.explore.learn.path import Features, build_candidates
-    from tastemaker.explore.learn.softmax import Weights
+    from tastemaker.explore.learn.space import Features, Weights, build_candidates
 
     arrays, about = read_arrays(folder / ARRAYS), read_about(folder)
     parts = [arrays[name] for name in ("matrix", "bias", "shift", "scale")]

@@ -103,9 +103,12 @@ def load(source: Source) -> Loaded:
     listed = None if source.actions is None else read_any(source.actions)
     try:
         catalogue = Catalogue.logged(table, columns.action) if listed is None else Catalogue.of(listed)
-        return _loaded(table, catalogue, columns, source)
+        loaded = _loaded(table, catalogue, columns, source)
     except InputError as error:
         raise InputError(f"{source.log}: {error}") from None
+    del table  # twice the log's size, of which nothing is needed any more
+    pa.default_memory_pool().release_unused()
+    return loaded
 
 
 def _loaded(
