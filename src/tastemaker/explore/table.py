@@ -391,7 +391,7 @@ def _taken(value: Any, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> A
     """Some rows of a column, held once where the column is."""
     if not isinstance(value, np.ndarray) or len(value) < 2 or value.strides[0]:
         return value[rows]
-    count = np.count_nonzero(rows) if rows.dtype == bool else len(rows)
+    count = int(np.count_nonzero(rows)) if rows.dtype == bool else len(rows)
     return np.broadcast_to(value[0], (count, *value.shape[1:]))
 
 
