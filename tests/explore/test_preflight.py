@@ -144,6 +144,17 @@ def test_each_fault_is_refused_by_name_and_accepted_by_name(tmp_path: Path, faul
         study.run("estimate", "--accept", "everything")
 
 
+def test_a_day_is_no_moment(tmp_path: Path) -> None:
+    columns = changed("timestamp", lambda old: [f"2024-03-{number % 5 + 1:02d}" for number in range(ROWS)])
+    columns["action"][5] = columns["action"][0]
+    columns["user_id"][5] = columns["user_id"][0]
+    code, printed = Study(tmp_path, columns).run("estimate", "--accept", "units", "--json")
+    assert code == 0, printed
+    (tmp_path / "again").mkdir()
+    code, printed = Study(tmp_path / "again", twice(columns)).run("estimate", "--accept", "units")
+    assert code == 1 and "duplicates: " in printed
+
+
 def test_what_was_accepted_stands_on_the_certificate(tmp_path: Path) -> None:
     study = Study(tmp_path, FAULTS["scale"][1])
     assert study.learn("run", "--accept", "weights")[0] == 0

@@ -353,6 +353,12 @@ def test_items_of_other_shapes_are_read(
         ("t_dat", "2017-11-{day:02d}"),
         ("date_added", "{name} Nov {day:02d} 11:37:35 -0800 2017"),
         ("time", "11/{day:02d}/2017 9:05:58 PM"),
+        ("time", '"11/{day}/2017, 9:05:58 PM"'),
+        ("time", "{day}.11.17"),
+        ("time", "11/{day}/17 10:44"),
+        ("day", "201711{day:02d}"),
+        ("time", "201711{day:02d}143057"),
+        ("time", "{day:02d}NOV2017:10:11:12"),
         ("watchedDate", "{day}-Nov-2017"),
         ("review date", "Nov {day}, 2017"),
     ],
@@ -368,13 +374,43 @@ def test_times_of_other_names_and_forms_are_read(tmp_path: Path, name: str, cell
     text = text.replace("Nov ", f"{comma}Nov ").replace(" 2017\n", f" 2017{comma}\n") if comma else text
     report = understood(tmp_path, text)
     assert report["columns"]["timestamp"] == name
-    assert report["understood"]["times"]["first"][:7] == "2017-11"
+    assert report["understood"]["times"]["first"][:7] == "2017-11", report["understood"]["times"]
     off = ingest(tmp_path, text, "--column", "timestamp=")
     assert "timestamp" not in json.loads(off.stdout)["interactions"]["columns"]
 
 
-@pytest.mark.parametrize("head", ["customer,film,when", "who,100,200", "user_id,100,200"])
+@pytest.mark.parametrize(
+    "head", ["customer,film,when", "who,100,200", "user_id,100,200", "c1,c2,c3", "a,b,b"]
+)
 def test_a_header_stays_one(tmp_path: Path, head: str) -> None:
     result = ingest(tmp_path, lines(head + "\n", "{user},i{item},{time}"))
     told = str(result.exception or result.output)
     assert "names no column" not in told
+
+
+def test_what_everybody_said_together_is_no_rating(tmp_path: Path) -> None:
+    report = understood(tmp_path, lines("user_id,item_id,average_rating\n", "{user},i{item},{rating}.2"))
+    assert "value" not in report["columns"] and signs(report) == [len(EVENTS), 0, 0]
+
+
+def test_columns_of_a_frame_are_called_as_pandas_calls_them(tmp_path: Path) -> None:
+    text = lines(",0,1,2\n", "{n},{user},i{item},{time}")
+    told = [
+        word
+        for part, name in (("user_id", 0), ("item_id", 1), ("timestamp", 2))
+        for word in ("--column", f"{part}={name}")
+    ]
+    assert understood(tmp_path, text, *told)["columns"] == {"user_id": "0", "item_id": "1", "timestamp": "2"}
+
+
+def test_people_of_whom_only_ids_are_known_have_no_names(tmp_path: Path) -> None:
+    rows = [
+        {"book_id": f"i{n}", "title": f"T{n}", "authors": [{"author_id": f"6{n}", "role": ""}]}
+        for n in range(N)
+    ]
+    (tmp_path / "books.json").write_text("\n".join(map(json.dumps, rows)))
+    shop = tmp_path / "w"
+    CliRunner().invoke(app, ["init", str(shop)])
+    result = CliRunner().invoke(app, ["ingest", "-w", str(shop), "--items", str(tmp_path / "books.json")])
+    assert result.exit_code == 0, result.output
+    assert Workspace.open(shop).table("items")["creator"].null_count == N

@@ -25,6 +25,7 @@ NAMES = ("weights", "propensities", "duplicates", "catalogue", "units", "time")
 MOST_Z, RARE, OFTEN = 3.0, 1e-3, 20
 LEAST_SHARE = {"a uniform policy": 0.5, "the policy": 0.8}  # of the expected mean weight
 DAY = 86_400.0
+_OFTEN = 0.2  # of rows that repeat an action of a person and day: more is a log given twice
 MOST_YEARS = 10  # from the first row of a log to its last
 
 
@@ -202,12 +203,21 @@ def _duplicates(log: Log) -> Check:
         same &= key[order][1:] == key[order][:-1]
     if not same.any():
         return Check("duplicates", True, f"no action twice in one {what}")
+    if log.request is None and same.mean() < _OFTEN and _whole_days(log):  # no moments: a day is long
+        few = f"{int(same.sum()):,} rows repeat the action of their person and day"
+        return Check("duplicates", True, f"{few}; the log has no request_id, and its times are days")
     row = int(order[1:][same].min())
     return Check(
         "duplicates",
         False,
         f"{int(same.sum()):,} rows repeat the action of their {what}, row {row + 1} first",
     )
+
+
+def _whole_days(log: Log) -> bool:
+    """Whether all times are days."""
+    assert log.timestamp is not None
+    return bool((log.timestamp % int(DAY * 1e6) == 0).all())
 
 
 def _catalogue(log: Log, new: Flags | None) -> Check:

@@ -71,6 +71,8 @@ _WORDED = (  # of Unix, of mail, and of people who write the month's name
     "%a %b %d %H:%M:%S %Y",
     "%a, %d %b %Y %H:%M:%S %z",
     "%d-%b-%Y",
+    "%d%b%Y",
+    "%d%b%Y:%H:%M:%S",
     "%d-%b-%Y %H:%M:%S",
     "%d %b %Y",
     "%d %B %Y",
@@ -173,9 +175,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
     """Moments in UTC, in microseconds, and which values are none. Empty is null and not bad.
 
     Read are dates and times of Arrow, ISO 8601 text (without a zone: UTC), 31.12.2023 and 12/31/2023 (see
-    `day_order`), 31-Dec-2023 and the like, and numbers since 1970, whose size tells their unit: below 1e11
-    seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. With `years`, whole numbers
-    from 1000 to 2999 are years.
+    `day_order`), 13.05.23, 31-Dec-2023 and the like, columns of 20230512, and numbers since 1970, whose size
+    tells their unit: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
+    With `years`, whole numbers from 1000 to 2999 are years.
     """
     series = series_of(column, name)
     moment = pl.Datetime("us", "UTC")
@@ -191,6 +193,9 @@ def as_time(column: pa.ChunkedArray, name: str, years: bool = False) -> tuple[pl
         return series.cast(moment), series.is_not_null()
     elif not series.dtype.is_numeric():
         return pl.Series([None] * len(series), dtype=moment), series.is_not_null()
+    dates = compact_dates(series)
+    if dates is not None:
+        return dates, series.is_not_null() & dates.is_null()
     times = _since_1970(series.cast(pl.Float64, strict=False))
     if series.dtype.is_integer():
         times = _whole_since_1970(series.cast(pl.Int64, strict=False))
@@ -301,6 +306,21 @@ def _whole_since_1970(numbers: pl.Series) -> pl.Series:
     return made.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
+def compact_dates(series: pl.Series) -> pl.Series | None:
+    """Moments of a column whose numbers are all dates without marks, 20230512 or 20230512143057; None for any
+    other.
+    """
+    if series.dtype != pl.String and not series.dtype.is_numeric():
+        return None
+    digits = series.cast(pl.String, strict=False).str.replace(r"\.0+$", "")
+    filled = digits.drop_nulls()
+    for length, pattern in ((8, "%Y%m%d"), (14, "%Y%m%d%H%M%S")):
+        if len(filled) and bool(filled.str.contains(rf"^(19|20)\d{{{length - 2}}}$").all()):
+            made = digits.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False, exact=True)
+            return made if made.null_count() == series.null_count() else None
+    return None
+
+
 def day_order(text: pl.Series) -> str:
     """How the dates of a column that end in the year are written: "day.month.year", "day/month/year",
     "month/day/year"; or "" where there are none, or no date of it tells which number is the month.
@@ -314,6 +334,19 @@ def day_order(text: pl.Series) -> str:
     if (first <= 12).all() == (second <= 12).all():
         return ""
     return "month/day/year" if (first <= 12).all() else "day/month/year"
+
+
+def _four_digits(text: pl.Series) -> pl.Series:
+    """Dates that end in two digits of their year (13.05.23) with all four, from 1970 to 2069; where all begin
+    with more than 12, they may begin with the year, and stay as they are.
+    """
+    short = r"^(\d{1,2})([./-]\d{1,2}[./-])(\d{2})(\D.*)?$"
+    first = text.str.extract(short).cast(pl.Int32, strict=False).drop_nulls()
+    if first.is_empty() or ((first > 12).all() and not bool(text.str.contains(r"^\d+\.").any())):
+        return text
+    century = text.str.extract(short, 3).cast(pl.Int32, strict=False) < 70
+    late = text.str.replace(short, "${1}${2}20${3}${4}")
+    return late.zip_with(century.fill_null(True), text.str.replace(short, "${1}${2}19${3}${4}"))
 
 
 def _year_last(text: pl.Series) -> pl.Series:
@@ -336,7 +369,8 @@ def _worded(text: pl.Series) -> pl.Series:
 
 def _iso(written: pl.Series) -> pl.Series:
     text = (
-        written.str.replace(r"^([\d./-]+) +(\d)", "${1}T${2}")
+        written.str.replace(r"^([\d./-]+),? +(\d)", "${1}T${2}")
+        .str.replace(r"^(\d{4}-\d\d)$", "${1}-01")
         .str.replace(r"[zZ]$", "+00:00")
         .str.replace(r" (UTC|GMT)$", "+00:00")
     )
@@ -345,7 +379,9 @@ def _iso(written: pl.Series) -> pl.Series:
         zone = "UTC" if pattern in _ZONED else None
         tried = text.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False, exact=True)
         made = made.zip_with(made.is_not_null(), tried if zone else tried.dt.replace_time_zone("UTC"))
+    made = made.set(made.dt.year() < 1000, None)  # two digits of a year, read as a year
     other = (made.is_null() & text.is_not_null()).arg_true()
+    text = _four_digits(text)
     if len(other) and day_order(text[other]):
         made = made.scatter(other, _iso(_year_last(text[other])))
     elif len(other):

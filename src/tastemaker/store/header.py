@@ -53,27 +53,36 @@ def headless(names: list[str]) -> str:
 
 def is_data(names: list[str], body: bytes, delimiter: str, legal: Collection[str]) -> bool:
     """Whether a first line is a row like those after it: it bears no name that is known; it has the same cell
-    twice, or one with digits (`A17`) of the shape that nearly all the cells below it have; and numbers stand
-    where the rows below have numbers.
+    twice, an address or a list, or one with digits (`A17`) of the shape that nearly all the cells below it
+    have; and it has numbers where the rows below have numbers, and nowhere else.
     """
-    if {re.sub(r"[\W_]", "", name.lower()) for name in names} & set(legal):
+    if {re.sub(r"[\W_]", "", name.lower()) for name in names} & set(legal) or is_frame(names):
         return False
     lines = body.decode(errors="replace").splitlines()[:100]
     rows = [row for row in csv.reader(lines, delimiter=delimiter) if len(row) == len(names)]
     if not rows:
         return False
     shapes = [_shape(name) for name in names]
-    columns = list(zip(*rows, strict=True))
-    alike = [
-        sum(_shape(cell) == own for cell in cells) > 0.8 * len(rows)
-        for own, cells in zip(shapes, columns, strict=True)
-    ]
-    twice = len(set(names)) < len(names)
-    if not twice and (
-        len(names) >= _FEW or not any("0" in shape for shape, same in zip(shapes, alike, strict=True) if same)
+    below = [[_shape(cell) for cell in cells if cell.strip()] for cells in zip(*rows, strict=True)]
+    alike = [cells.count(shape) > 0.8 * len(rows) for shape, cells in zip(shapes, below, strict=True)]
+    numbers = [len(cells) > 0 and cells.count("0") > 0.8 * len(cells) for cells in below]
+    empty = [name == f"column_{place}" for place, name in enumerate(names, start=1)]
+    if any(
+        (shape == "0") != number for shape, number, no in zip(shapes, numbers, empty, strict=True) if not no
     ):
         return False
-    return all(same for shape, same in zip(shapes, alike, strict=True) if shape == "0")
+    digits = (
+        "0" in shape and same and (len(names) < _FEW or shape != "0")
+        for shape, same in zip(shapes, alike, strict=True)
+    )
+    value = any("://" in name or name.startswith(("[", "{")) for name in names)
+    return any(digits) or value or len(set(names)) < len(names)
+
+
+def is_frame(names: list[str]) -> bool:
+    """Whether columns are headed 0, 1, 2, ..., as pandas does, perhaps behind a nameless index."""
+    count = [str(place) for place in range(len(names))]
+    return names == count or names == ["column_1", *count[:-1]]
 
 
 def _shape(cell: str) -> str:

@@ -25,7 +25,15 @@ import pyarrow as pa
 import pyarrow.csv
 
 from tastemaker.errors import InputError
-from tastemaker.store.header import MOST_COLUMNS, double_colons, header, headless, is_data, without_preamble
+from tastemaker.store.header import (
+    MOST_COLUMNS,
+    double_colons,
+    header,
+    headless,
+    is_data,
+    is_frame,
+    without_preamble,
+)
 from tastemaker.store.quotes import LONGEST, Rows, mended, survey
 
 # Budgets: what a table may cost before anything is done with it. docs/quickstart.md states them.
@@ -69,7 +77,7 @@ def read_csv(
     if skipped:
         notes.append(f"what stands before the header was left out ({skipped} line{'s' * (skipped > 1)})")
     names, delimiter, start = header(data, path)
-    if numbers and names != [str(place) for place in range(len(names))]:  # what pandas heads columns with
+    if numbers and not is_frame(names):
         names, start = [str(place) for place in range(1, len(names) + 1)], 0
         notes.append("the first line was read as data, as columns were given by number")
     elif legal and is_data(names, data[start : start + _SAMPLE], delimiter, legal):

@@ -88,6 +88,7 @@ _TIMES = (
 )
 RATINGS = ("rating", "stars", "score", "overall", "star_rating", "user_rating", "review_score", "ratings")
 _RATED = ("rating", "ratings")  # how the names of such columns end (Book-Rating)
+_SUMMED = ("average", "avg", "mean", "num", "total", "count", "sum")  # what all people said together
 _ENDS = {"value": _RATED, "creator": ("author", "artist", "brand")}  # Book-Author, before the publisher
 SHARES = (
     "watch_ratio",
@@ -155,7 +156,7 @@ def candidates(present: Iterable[str], legal: Mapping[str, tuple[str, ...]]) -> 
     for ours, aliases in legal.items():
         names = [squeezed(alias) for alias in (ours, *aliases)]
         if ours in _ENDS:
-            ending = [name for name in theirs if name.endswith(_ENDS[ours])]
+            ending = [name for name in theirs if name.endswith(_ENDS[ours]) and not name.startswith(_SUMMED)]
             names = names + ending if ours == "value" else names[:1] + ending + names[1:]
         fit = [theirs[name] for name in names if name in theirs and own.get(name, ours) == ours]
         if fit:

@@ -28,6 +28,7 @@ _TEXTS = (
     "overview",
     "synopsis",
     "summary",
+    "caption",
     "plot",
     "text",
     "body",
@@ -66,7 +67,8 @@ def _part_of(filled: pl.Series, titled: bool) -> str:
 
 def events_by_content(source: Source, known: pl.Series) -> dict[str, str]:
     """Part -> column of a table of events without a header. Items are the column with most of the ids in
-    `known`; people the first other column whose cells come back. Empty where one of the two is not found.
+    `known`; people the first other column whose cells come back and are about as varied as those of any.
+    Empty where one of the two is not found.
     """
     columns = source.table.column_names
     times = {column: moments for column in columns if (moments := _moments(source, column)) is not None}
@@ -86,7 +88,11 @@ def events_by_content(source: Source, known: pl.Series) -> dict[str, str]:
     ]
     if not people:
         return {}
-    parts = {"user_id": people[0], "item_id": item}
+    most = max(cells[column].n_unique() for column in people)
+    parts = {
+        "user_id": next(column for column in people if cells[column].n_unique() >= most / 2),
+        "item_id": item,
+    }
     rated = [column for column, text in cells.items() if _ratings(text)]
     for part, fit in (
         ("timestamp", sorted(times, key=lambda column: -times[column].n_unique())),
@@ -168,9 +174,10 @@ def _distinct(source: Source, column: str) -> float:
 
 
 def _long(source: Source, column: str) -> float:
-    """The mean length of words that are no names; else 0."""
+    """The mean length of words that differ and are no addresses; else 0."""
     filled = guesses.ids_of(source, column, _HEAD).drop_nulls()
-    return 0.0 if filled.is_empty() or _numbers(filled) or _urls(filled) else _length(filled)
+    same = filled.n_unique() <= len(filled) / 10
+    return 0.0 if same or _numbers(filled) or _urls(filled) else _length(filled)
 
 
 def _grouping(source: Source, column: str) -> float:
@@ -199,13 +206,17 @@ def _kinds(filled: pl.Series) -> bool:
 
 
 def _ratings(cells: pl.Series) -> bool:
-    """Whether cells look like ratings: few values from -1 to 10, whole or halves."""
+    """Whether cells look like ratings: few values from -1 to 10, whole or halves, up to 4 at least and not
+    piled up on the least, as counts are.
+    """
     numbers = cells.drop_nulls().cast(pl.Float64, strict=False)
     if numbers.is_empty() or numbers.null_count():
         return False
     levels = numbers.unique()
     halves = bool((levels * 2 == (levels * 2).round()).all())
-    return halves and 2 <= len(levels) <= _LEVELS and bool(levels.is_between(-1, 10).all())
+    piled = guesses.share(numbers == numbers.min()) > 0.5
+    few = 2 <= len(levels) <= _LEVELS and bool(levels.is_between(-1, 10).all())
+    return halves and few and not piled and bool((levels >= 4).any())
 
 
 def _once(text: pl.Series) -> bool:

@@ -186,6 +186,8 @@ def _unit(column: pa.ChunkedArray) -> str:
     kind = column.type
     if pa.types.is_temporal(kind):
         return "dates" if pa.types.is_date(kind) else "timestamps"
+    if values.compact_dates(values.series_of(column, "timestamp")) is not None:
+        return "dates such as 20230512"
     numbers, wrong = values.as_number(column, "timestamp")
     filled = numbers.drop_nulls()
     if len(filled) <= int(wrong.sum()):

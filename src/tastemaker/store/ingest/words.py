@@ -65,13 +65,14 @@ def as_prose(text: pl.Series, joint: str) -> pl.Series:
     written = text.str.contains(r"^\[.*\]$").fill_null(False)
     if not written.any():
         return text
-    return pl.Series(
-        [
-            joint.join(words) if is_list and (words := _words(_literal(cell))) else cell
-            for cell, is_list in zip(text.to_list(), written.to_list(), strict=True)
-        ],
-        dtype=pl.String,
-    )
+    cells = zip(text.to_list(), written.to_list(), strict=True)
+    return pl.Series([_prose(cell, joint) if is_list else cell for cell, is_list in cells], dtype=pl.String)
+
+
+def _prose(cell: str, joint: str) -> str | None:
+    """The words of a written list, joined, null where it holds none; a cell that is no list as it is."""
+    words = _words(_literal(cell))
+    return cell if words is None else joint.join(words) or None
 
 
 def _nested(kind: pa.DataType) -> bool:
@@ -148,13 +149,17 @@ def _words(value: Any, depth: int = 0) -> list[str] | None:
 
 
 def _named(fields: Mapping[Any, Any]) -> list[str] | None:
-    """A dictionary's name, else each of its plain fields as key=value."""
-    plain = {str(key): value for key, value in fields.items() if isinstance(value, str | int | float)}
+    """A dictionary's name, else each of its plain fields as key=value; ids say nothing."""
+    plain = {
+        str(key): value
+        for key, value in fields.items()
+        if isinstance(value, str | int | float) and not str(key).lower().endswith("id")
+    }
     for key in _NAMES:
         if key in plain:
             return _words(plain[key])
     pairs = [f"{key}={word}" for key, value in plain.items() for word in _words(value) or []]
-    return pairs or (None if any(value is not None for value in fields.values()) else [])
+    return pairs or (None if any(isinstance(value, list | Mapping) for value in fields.values()) else [])
 
 
 def _clean(words: Iterable[str]) -> list[str]:
