@@ -204,12 +204,12 @@ def test_a_shift_of_labels_between_learnt_and_asked_is_caught(
     %.
     """
     env, place = open_data_set(workspace, "whole", quiet)
-    one = next(read_conversations(place))
+    some = list(read_conversations(place))  # one alone may begin with an item that is held out
     users = [f"u{number:03d}" for number in range(150)]
     asked = generator(LearnSettings().seed, "test users").random(len(users)) < LearnSettings().test
     rng, made = np.random.default_rng(0), []
     for number, (user, is_asked) in enumerate(zip(users, asked, strict=True)):
-        share = 0.77 / 0.87 if shifted and is_asked else 0.44 / 0.87
+        one, share = some[number % len(some)], 0.77 / 0.87 if shifted and is_asked else 0.44 / 0.87
         labels = [MOVES if rng.random() < share else STAYS for _ in one.progress]
         progress = tuple(replace(line, label=label) for line, label in zip(one.progress, labels, strict=True))
         made.append(replace(one, user_id=user, goal=replace(one.goal, seed=number), progress=progress))
@@ -286,7 +286,11 @@ def test_judging_needs_two_of_another_family(workspace: Path) -> None:
     assert {row["first"] for row in own} == {"facts@2", "overlap@2"} and all(
         row["value"] in (1.0, None) for row in own
     )
-    assert all(row["asked"] == 4 for row in twice["means"])
+    asked = {
+        judge: {row["asked"] for row in twice["means"] if row["judge"] == judge}
+        for judge in ("facts@2", "overlap@2")
+    }
+    assert asked["facts@2"] == {4} and asked["overlap@2"] <= {2, 4}  # words say nothing where none is named
 
 
 def test_bad_input_is_named(workspace: Path, tmp_path: Path) -> None:

@@ -98,15 +98,23 @@ def test_nothing_is_deployed_without_a_certificate(
     walked: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(walked[0])
-    # The same rows are spent whatever the key and the ledger; other people's are not.
+    # The same rows are spent whatever the key, the ledger and the names of people; other people's are not.
     assert run(f"tastemaker explore learn {SOURCE} --out wild --key wild --shares 0.9,0.95 -q")[0] == 0
     with pytest.raises(InputError, match=r"of the .* rows of S3 were opened before"):
         run(f"tastemaker explore certify {SOURCE} --run wild --ledger wild.sqlite --out refused -q")
-    table = read_any(Path("log.parquet"))
-    others = pa.array([f"other {name}" for name in table["user_id"].to_pylist()])
-    place = table.column_names.index("user_id")
-    write_table(Path("others.parquet"), table.set_column(place, "user_id", others))
-    source = SOURCE.replace("log", "others", 1)
+    page = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)[0]
+    drawn = page.replace("log.parquet", "others.parquet").replace("key=1)", "key=2)")
+    exec(compile(drawn, str(PAGE), "exec"), {})
+    for name in ("log", "others"):
+        table = read_any(Path(f"{name}.parquet"))
+        people = pa.array([f"other {person}" for person in table["user_id"].to_pylist()])
+        place = table.column_names.index("user_id")
+        write_table(Path(f"{name}-2.parquet"), table.set_column(place, "user_id", people))
+    source = SOURCE.replace("log", "log-2", 1)
+    assert run(f"tastemaker explore learn {source} --out renamed --shares 0.9,0.95 -q")[0] == 0
+    with pytest.raises(InputError, match=r"of the .* rows of S3 were opened before"):
+        run(f"tastemaker explore certify {source} --run renamed --ledger wilder.sqlite --out refused -q")
+    source = SOURCE.replace("log", "others-2", 1)
     # A candidate that leaves the logger's items almost wholly cannot pass; its refusal ends with exit code 1.
     assert run(f"tastemaker explore learn {source} --out wilder --shares 0.9,0.95 -q")[0] == 0
     code, printed = run(

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 
 from tastemaker.errors import InputError
 from tastemaker.retention.weights import WeightSettings, response_weights, weights_claim
+from tastemaker.retention.weights.design import far_values
 from tastemaker.retention.weights.rake import rake, raked_mean
 from tastemaker.retention.weights.stages import asked_of_shown, stages_table
 
@@ -312,6 +313,13 @@ def test_who_plays_is_taken_back_in_two_steps() -> None:
     assert stages["shown"][0] == n and stages["answered"][0] == answered.sum() and stages["asked"][2] > 0.3
 
 
+def test_a_few_fractions_below_0_are_no_slips_and_days_no_ages() -> None:
+    normal = np.random.default_rng(0).normal(size=800)
+    columns = {"score": normal + 2.5, "age_centred": normal, "account_age": np.round(200 + 50 * normal)}
+    table = pa.table(columns)
+    assert 0 < (columns["score"] < 0).sum() < 16 and far_values(table, list(columns), "table") == []
+
+
 def test_odd_cells_are_named_and_rare_values_pooled() -> None:
     shown = people()
     ages = np.random.default_rng(0).integers(18, 75, 800).astype(float)
@@ -321,8 +329,9 @@ def test_odd_cells_are_named_and_rare_values_pooled() -> None:
         odd = ages.copy()
         odd[3] = cell
         _, claim = weights_claim(shown.append_column("years", pa.array(odd)), ["years", "age"])
-        named = f"'years' has {cell:g} far from its other values" in claim.because
-        assert named == (cell != -1.0 and cell != 99.0) and (claim.verdict == "cannot tell") == named
+        words = "is below 0 in 1 of 800 rows" if cell == -1 else f"has {cell:g} far from its other values"
+        named = f"'years' {words}" in claim.because
+        assert named == (cell != 99.0) and (claim.verdict == "cannot tell") == named
     country = shown["country"].to_pylist()
     spelt = shown.set_column(shown.column_names.index("country"), "country", pa.array(["DE", *country[1:]]))
     with pytest.raises(InputError, match="two spellings of one value"):

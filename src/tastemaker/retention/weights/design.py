@@ -127,8 +127,8 @@ def _columns(table: pa.Table, covariate: str, most: int, name: str) -> list[tupl
 
 def far_values(table: pa.Table, covariates: Sequence[str], name: str) -> list[str]:
     """In words, the numbers of a covariate that may be a code for "missing" (999, -1) or a slip: an end
-    further from the others than they are apart (ten times so where it is no such code), a few below 0 where
-    the others are not, and ages that nobody has.
+    further from the others than they are apart (ten times so where it is no such code), a few ages that
+    nobody has, and a few whole numbers below 0 where the others are not.
     """
     results = []
     for covariate in covariates:
@@ -137,7 +137,9 @@ def far_values(table: pa.Table, covariates: Sequence[str], name: str) -> list[st
         cells = numbers(table, covariate, name, nulls=True)
         values = np.unique(cells[np.isfinite(cells)])
         below, remedy = int((cells < 0).sum()), "empty such cells, or leave those rows out"
-        age = bool(re.search(r"(^|_)age($|_)", covariate.casefold()))
+        few = below + (cells > OLDEST).sum() < _FEW * len(cells)  # or it is in days, or centred
+        age = few and bool(re.search(r"(^|_)age($|_)", covariate.casefold()))
+        whole = below < _FEW * len(cells) and not (values[values < 0] % 1).any()
         for end, rest in ((values[-1:], values[:-1]), (values[:1], values[1:])):
             gap, span = (np.abs(rest - end).min(), np.ptp(rest)) if len(rest) >= 3 else (0.0, 0.0)
             far = gap > span * (1 if float(end[0]) in _CODES else 10) if len(end) else False
@@ -146,7 +148,7 @@ def far_values(table: pa.Table, covariates: Sequence[str], name: str) -> list[st
                 results.append(f"'{covariate}' has {end[0]:g} far from its other values {ends}: {remedy}")
             elif age and len(end) and not 0 <= end[0] <= OLDEST:
                 results.append(f"'{covariate}' has {end[0]:g}, which is no age: {remedy}")
-            elif len(end) and end[0] < 0 and below < _FEW * len(cells):
+            elif whole and len(end) and end[0] < 0:
                 results.append(f"'{covariate}' is below 0 in {below:,} of {len(cells):,} rows: {remedy}")
     return results
 
