@@ -367,3 +367,52 @@ def test_a_likeness_stands_until_it_is_taken_back(talk: Talks) -> None:
     one.say("the slowest you have")
     assert one.state.extreme == "slower" and "slower first" in _labels(one.say("a reel"))
     assert "slower first" not in _labels(one.say("faster"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "I like the first and skip the second",
+        "skip the second, I like the first",
+        "I hate the second and love the first",
+        "I like the first, not the second",
+        "the second is awful but the first is great",
+        "I love the first but drop the second",
+    ],
+)
+def test_a_like_and_a_refusal_in_one_message_both_count(talk: Talks, message: str) -> None:
+    spoken = talk(user="ann")
+    first, second, _ = spoken.rows("a reel")
+    said = spoken.words(message)
+    assert (spoken.state.liked, spoken.state.disliked) == ((first,), (second,)), said
+    assert f"you like “{spoken.shelf.title(first)}”" in said
+    assert f"Left out from now on: “{spoken.shelf.title(second)}”" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        ("a waltz in G", "ein Walzer in G-Dur bitte"),
+        ("a waltz", "actually I hate waltzes"),
+        ("a waltz", "honestly, no reels"),
+        ("hello", "zero"),
+        ("hello", "fourteen"),
+        ("hello", "una polca en G"),
+        ("a reel in D", "frankly in G"),
+    ],
+)
+def test_what_was_read_and_small_words_are_never_called_absent(
+    talk: Talks, before: str, message: str
+) -> None:
+    spoken = talk()
+    spoken.say(before)
+    said = spoken.words(message)
+    assert "There is no" not in said, said
+    assert not any(c.clause.field == "creator" for c in spoken.state.active)
+
+
+def test_what_is_absent_is_still_said(talk: Talks) -> None:
+    assert "‘polkas’" in talk().words("actually polkas")
+    assert "‘polka’" in talk().words("do you have a polka?")
+    assert "‘H’" in talk().words("a reel in H")
+    assert "did not understand ‘ein Walzer’" in talk().words("ein Walzer in G-Dur bitte")

@@ -5,12 +5,13 @@ said.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from tastemaker.assist.shelf import Shelf
 from tastemaker.converse.claims import safe
+from tastemaker.converse.reading.vocabulary import DIGITS, TENS
 from tastemaker.converse.reading.words import chat, english, fold
 
 _FORMS = english()["wanted"]
@@ -22,7 +23,7 @@ _OBJECT = re.compile(rf"(?:{'|'.join(_FORMS['before'])})\s+{_FILLER}", re.IGNORE
 _SHORT = re.compile(rf"^\W*{_FILLER}", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:called|named|titled|entitled|by|of|from)\s+(?:the\s+)?(?=(\w))", re.IGNORECASE)
 _KEY = re.compile(
-    r"\b(?i:in|key of|key)\s+(?i:the key of )?([A-H](?:[ -](?i:sharp|flat)\b|[#♯♭])?)(?![\w'/#\x00])(?!"
+    r"\b(?i:in|key of|key)\s+(?i:the key of )?([A-H](?:[ -](?i:sharp|flat)\b|[#♯♭])?)(?![\w'/#\x00-])(?!"
     r" [a-z])"
 )
 _TITLE = re.compile(
@@ -36,7 +37,10 @@ _ALSO = re.compile(r"(?:\x00|\w)(?:,|,? or|,? and|,? nor)\s+(?:(?:an?|some|any)\
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _LINKS = frozenset(["of", "the", "to", "a", "and", "in", "on", "my", "for", "with"])
 _GENERIC = frozenset(_FORMS["generic"].split())
+_TURNS = frozenset(_FORMS["turns"].split())  # "actually", "honestly": how a thing is said, and no thing
+_FOREIGN = frozenset(_FORMS["foreign"].split())  # small words of other tongues
 _SMALL = (chat() - frozenset(_FORMS["kinds"].split())) | _GENERIC
+_COUNTS = frozenset((*DIGITS, *TENS, "hundred", "thousand"))
 TERSE = 6  # words up to which a message without a verb of asking is itself what is asked for
 LONGEST = 6  # words of what is said to be absent
 MOST = 3  # things said to be absent in one answer
@@ -48,19 +52,35 @@ def absent(left: str, shelf: Shelf, named: Sequence[str], terse: bool) -> tuple[
     named: the words that are names of items here, as they were said. terse: a few words may be all of a wish.
     """
     spots: dict[int, str] = {}
+    values = {fold(value) for known in shelf.catalogue.fields.values() for value in known.values} - {""}
     for start, said in _asked(left, terse):
         known = any(fold(name) in fold(said) or fold(said) in fold(name) for name in named)
+        known = known or _holds(fold(said), values) or all(map(counted, fold(said).split()))
         if not known and not _somewhere(said, shelf):
             spots.setdefault(start, safe(said)[:80])
     keys = any(len(set(known.values) & set("ABCDEFG")) > 1 for known in shelf.catalogue.fields.values())
     for hit in _KEY.finditer(left) if keys else ():
-        spots.setdefault(hit.start(1), hit[1])
+        if fold(hit[1]) not in values:
+            spots.setdefault(hit.start(1), hit[1])
     return tuple(dict.fromkeys(said for _, said in sorted(spots.items()) if said))[:MOST]
 
 
 def not_here(words: Sequence[str]) -> str:
-    """What is said about things that are not here."""
-    return f"There is no {' and no '.join(f'‘{each}’' for each in words)} here that I know of."
+    """What is said about things that are not here; of words of another tongue nobody can say so."""
+    strange = [each for each in words if each.split()[0] in _FOREIGN]
+    missing = " and no ".join(f"‘{each}’" for each in words if each not in strange)
+    unread = f"I did not understand {' and '.join(f'‘{each}’' for each in strange)}." if strange else ""
+    return f"{f'There is no {missing} here that I know of. ' if missing else ''}{unread}".strip()
+
+
+def counted(word: str) -> bool:
+    """Whether a word is a number alone, which is nobody's name."""
+    return word.isdigit() or word.lower() in _COUNTS
+
+
+def _holds(said: str, values: Set[str]) -> bool:
+    """Whether words are the name of a value, or hold one that is no mere letter."""
+    return said in values or any(len(value) > 2 and f" {value} " in f" {said} " for value in values)
 
 
 def unknown_titles(message: str, named: Sequence[str]) -> tuple[tuple[str, ...], str]:
@@ -105,6 +125,9 @@ def _phrase(left: str, start: int) -> Iterator[tuple[int, str]]:
         ):
             break
         word = fold(hit.group())
+        if not words and word in _TURNS:
+            end = begin = hit.end()
+            continue
         if (
             word in _LINKS
             and words

@@ -13,13 +13,12 @@ from tastemaker.assist.desk import POOL, SHOWN, Choice, Desk, Rows, said
 from tastemaker.assist.parts import Notice, Part, Question, Text
 from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import State, label
-from tastemaker.assist.understand import Understanding, understand
-from tastemaker.converse.constraints import Change, Clause, adhere
+from tastemaker.assist.understand import Understanding, guesses, understand
+from tastemaker.converse.constraints import Clause, adhere
 from tastemaker.converse.reading.vocabulary import Scale
 from tastemaker.converse.reading.wishes import settle
 from tastemaker.converse.reading.words import english
 
-SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
 SURE_OF_WORDS = 0.3  # cosine from which words are about something here
 YES = re.compile(
     r"^\s*(?:yes|yeah|yep|sure|please do|do it|ok(?:ay)?|confirm|yes,? erase\b.*)[\s.!]*(?:erase.*)?$",
@@ -87,19 +86,19 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if read.heard.restart:
         desk.change(shown=(), focus=None, messages=desk.state.messages[-1:])
     desk.change(active=active)
-    guesses = [] if clear else _guesses(read, desk)
-    if guesses:
+    guessed = [] if clear else guesses(read, message, desk.shelf)
+    if guessed:
         desk.change(
             active=settle(
                 desk.state.active,
-                replace(read.heard, restart=False, changes=tuple(guesses)),
+                replace(read.heard, restart=False, changes=tuple(guessed)),
                 desk.shelf.kinds,
             )
         )
     yield desk.understood()
     if read.absent:
         yield Text(not_here(read.absent))
-    if not (read.apart or read.undone) and _lost(message, read, desk, bool(guesses)):
+    if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
         yield from _ask(desk)
         return
     nothing = desk.nothing()
@@ -118,7 +117,7 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if not len(rows_now):
         yield Text("There is nothing left that you have not turned down.")
         return
-    yield Text(_lead(read, desk, bool(guesses)))
+    yield Text(_lead(read, desk, bool(guessed)))
     own: list[int] = []
     if titled and not read.like:
         holds = adhere(desk.state.active, desk.shelf.match, len(desk.shelf)).holds
@@ -190,26 +189,6 @@ def _lead(read: Understanding, desk: Desk, guessed: bool) -> str:
     return "By your words, these come closest:" if telling(desk.state.messages[-1]) else "For you:"
 
 
-def _guesses(read: Understanding, desk: Desk) -> list[Change]:
-    """What the sentence encoder takes the unread words to mean: at most two values, softly wished."""
-    phrase = " ".join(word for word in re.findall(r"[^\W\d_]+", read.heard.left) if telling(word))
-    titled = re.search(
-        r"[\"“]|\w [A-Z]\w+ (?:\w+ )?[A-Z]\w", desk.state.messages[-1]
-    )  # a name, though none here
-    if not phrase or titled or read.named or read.heard.moods or read.heard.restart:
-        return []
-    table, values = desk.shelf.values
-    if not len(values):
-        return []
-    cosines = table @ np.nan_to_num(desk.shelf.embed([phrase])[0])
-    fields: dict[str, Change] = {}
-    for place in np.argsort(-cosines)[:4]:
-        for name, value in values[place] if cosines[place] >= SURE_OF_MEANING else ():
-            cmp = "contains" if desk.shelf.kinds[name] == "words" else "eq"
-            fields.setdefault(name, Change("add", "prefer", Clause(name, cmp, value)))
-    return list(fields.values())[:2]
-
-
 def _lost(message: str, read: Understanding, desk: Desk, guessed: bool) -> bool:
     """Whether nothing of the message was understood: no wish, name, likeness, mood, nor words about anything
     here.
@@ -252,6 +231,7 @@ def _opinion(read: Understanding, desk: Desk) -> Iterator[Part]:
             return
     kind = "like" if "like" in read.acts and "unlike" not in read.acts else "skip"
     rows = read.rows or ((desk.state.focus,) if desk.state.focus is not None else ())
+    rows = read.pointed.liked or rows if refused else rows
     if "unlike" in read.acts and rows in ((), (desk.state.focus,)):  # "it" is what was liked
         liked = (*desk.people.history(desk.state.user_id)[0], *desk.state.liked)
         rows = rows if set(rows) & set(liked) else liked[-1:]

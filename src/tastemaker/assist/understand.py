@@ -7,9 +7,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tastemaker.assist.absent import MOST, absent, unknown_titles
+import numpy as np
+
+from tastemaker.assist.absent import MOST, absent, counted, unknown_titles
+from tastemaker.assist.ranking import telling
 from tastemaker.assist.shelf import Shelf
 from tastemaker.assist.state import State
+from tastemaker.converse.constraints import Change, Clause
 from tastemaker.converse.reading.names import Named
 from tastemaker.converse.reading.passage import negated
 from tastemaker.converse.reading.vocabulary import plain
@@ -53,10 +57,17 @@ _NO_PLACE = re.compile(r" (?:time|thing|night|year|week|half|part|of all)\b", re
 _QUESTION = re.compile(
     r"^(?:and |so |but )*(?:why|is|isn'?t|are|what|which|who|how|does|did|do)\b", re.IGNORECASE
 )
+_LISTED = rf"(?:,? (?:the|number|and|or|one|\d+|{'|'.join((*ORDINALS, 'last'))}))*,? $"
 _DROPS = re.compile(
-    r"\b(?:drop|remove|ditch|bin|scrap|lose|take out)(?:,? (?:the|number|and|or|one|\d+|"
-    + "|".join((*ORDINALS, "last"))
-    + r"))*,? $",
+    r"\b(?:drop|remove|ditch|bin|scrap|lose|take out|skip|pass on|hate|dislike)" + _LISTED, re.IGNORECASE
+)
+_LIKED = re.compile(
+    r"(?<!n't )(?<!not )(?<!never )(?<!n't really )\b(?:like|love|adore|enjoy|keep)d?" + _LISTED,
+    re.IGNORECASE,
+)
+_PRAISED = re.compile(
+    r"(?: one)?(?: is| was|'s)(?: so| really| very| just)? (?:great|good|lovely|perfect|excellent|wonderful"
+    r"|beautiful|nice|awesome|amazing|brilliant)\b",
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
@@ -68,7 +79,8 @@ _REFUSED = re.compile(
 
 @dataclass(frozen=True)
 class Pointed:
-    """rows: meant, in order of mention. refused: turned down. beyond: a place where nothing stands is meant.
+    """rows: meant, in order of mention; liked: those of them that are spoken well of. refused: turned down.
+    beyond: a place where nothing stands is meant.
 
     any: the message points at all.
     """
@@ -77,6 +89,7 @@ class Pointed:
     refused: tuple[int, ...] = ()
     beyond: bool = False
     any: bool = False
+    liked: tuple[int, ...] = ()
 
 
 NOWHERE = Pointed()
@@ -84,7 +97,7 @@ NOWHERE = Pointed()
 
 def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
     """What is pointed at by title, place or "it" in a message after the list of `state`."""
-    rows, refused, beyond = list(titled), list[int](), False
+    rows, refused, liked, beyond = list(titled), list[int](), list[int](), False
     for hit in _REFER.finditer(text) if state.shown else ():
         if hit[1] and _NO_PLACE.match(text, hit.end()):
             continue
@@ -94,15 +107,20 @@ def pointed(text: str, state: State, titled: tuple[int, ...]) -> Pointed:
         clear = hit[3] or re.match(r"the\b", hit.group(), re.IGNORECASE)
         beyond = beyond or bool(clear and first > len(state.shown) and not titled)
         meant = [state.shown[place - 1] for place in range(first, last + 1) if 1 <= place <= len(state.shown)]
+        before = text[: hit.start()]
+        loved = bool(_LIKED.search(before))
+        good = loved or bool(_PRAISED.match(text, hit.end()))
         against = not _QUESTION.match(text) and (
-            negated(text, hit.start())
-            or _DROPS.search(text[: hit.start()])
-            or _REFUSED.match(text, hit.end())
+            (negated(text, hit.start()) and not good)
+            or _DROPS.search(before)
+            or (not loved and _REFUSED.match(text, hit.end()))
         )
         (refused if against else rows).extend(meant)
+        liked += meant if good and not against else []
     rows = [row for row in dict.fromkeys(rows) if row not in refused]
     if rows or refused or beyond:
-        return Pointed(tuple(rows), tuple(dict.fromkeys(refused)), beyond, True)
+        well = tuple(row for row in dict.fromkeys(liked) if row in rows)
+        return Pointed(tuple(rows), tuple(dict.fromkeys(refused)), beyond, True, well)
     if state.shown and _THOSE.search(text):
         return Pointed(state.shown, any=True)
     if state.focus is not None and _POINT.search(text):
@@ -116,6 +134,7 @@ def _place(hit: re.Match[str], state: State) -> int:
     return named or (ORDINALS.index(word) + 1 if word in ORDINALS else int(hit[2] or hit[3] or hit[4] or 0))
 
 
+SURE_OF_MEANING = 0.42  # cosine from which a phrase means a value, softly
 CREATOR = "creator"  # asked for by "who", whether it is a field or not
 
 
@@ -169,8 +188,9 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
     unknown, rest = unknown_titles(_without(message, named, shelf), told)
     heard = shelf.wishes.read(rest, focus)
     acts = _acts(text)
-    if meant.refused and "skip" not in acts:
-        acts = (*acts, "skip")
+    if meant.refused:
+        both = ("like", "skip") if meant.liked and not likened else ("skip",)
+        acts = tuple(dict.fromkeys((*acts, *both)))
     superlative, extreme, about, describe, check = _questioned(text, state, shelf, meant, heard, acts, titled)
     if likened or (text.endswith("?") and _WANTING.search(text)):
         acts = tuple(act for act in acts if act not in ("like",))
@@ -198,6 +218,25 @@ def understand(message: str, state: State, shelf: Shelf, named: tuple[Named, ...
         apart,
         undone,
     )
+
+
+def guesses(read: Understanding, message: str, shelf: Shelf) -> list[Change]:
+    """What the sentence encoder takes the unread words to mean: at most two values, softly wished."""
+    words = (word for word in re.findall(r"[^\W\d_]+", read.heard.left) if telling(word))
+    phrase = " ".join(word for word in words if not counted(word))
+    titled = re.search(r"[\"“]|\w [A-Z]\w+ (?:\w+ )?[A-Z]\w", message)  # a name, though none here
+    if not phrase or titled or read.named or read.heard.moods or read.heard.restart:
+        return []
+    table, values = shelf.values
+    if not len(values):
+        return []
+    cosines = table @ np.nan_to_num(shelf.embed([phrase])[0])
+    fields: dict[str, Change] = {}
+    for place in np.argsort(-cosines)[:4]:
+        for name, value in values[place] if cosines[place] >= SURE_OF_MEANING else ():
+            cmp = "contains" if shelf.kinds[name] == "words" else "eq"
+            fields.setdefault(name, Change("add", "prefer", Clause(name, cmp, value)))
+    return list(fields.values())[:2]
 
 
 def _asking(text: str) -> bool:

@@ -53,6 +53,12 @@ def plain(text: str) -> str:
     text = re.sub(r"\s+", " ", text.translate(QUOTES)).strip()
     small = "|".join(DIGITS[1:])
     text = re.sub(
+        r"\b([A-H])[ -](?:(dur)|moll)\b",
+        lambda hit: f"{hit[1]} {'major' if hit[2] else 'minor'}",
+        text,
+        flags=re.I,
+    )
+    text = re.sub(
         rf"\b({small})[ -](two|four|eight|sixteen)\b(?! (?:hundred|of|things?|songs?|tunes?|items?))",
         lambda hit: f"{DIGITS.index(hit[1].lower())}/{DIGITS.index(hit[2].lower())}",
         text,
