@@ -416,3 +416,37 @@ def test_what_is_absent_is_still_said(talk: Talks) -> None:
     assert "‘polka’" in talk().words("do you have a polka?")
     assert "‘H’" in talk().words("a reel in H")
     assert "did not understand ‘ein Walzer’" in talk().words("ein Walzer in G-Dur bitte")
+
+
+def test_a_title_that_misses_what_stands_is_not_passed_over(talk: Talks) -> None:
+    spoken = talk()
+    spoken.say("a waltz")
+    said = spoken.words("the fiddler of clare")
+    assert "“The Fiddler of Clare” is here, but misses: type waltz." in said
+    spoken.say("start over")
+    assert "misses" not in spoken.words("the fiddler of clare")
+
+
+@pytest.mark.parametrize("words", ["between 90 and 95", "from 90 to 95", "tempo between 90 and 95"])
+def test_a_range_is_of_the_only_number_that_holds_it(talk: Talks, words: str) -> None:
+    parts = talk().say(f"a reel {words}")
+    chips = next(part for part in parts if isinstance(part, Understood)).chips
+    assert {chip["label"] for chip in chips} == {"type reel", "tempo 90 to 95"}
+
+
+def test_a_range_that_nothing_holds_is_said_to_be_unread(talk: Talks) -> None:
+    assert "I did not read ‘between 1900 and 1950’" in talk().words("a reel between 1900 and 1950")
+
+
+def test_what_was_asked_for_is_listed(talk: Talks) -> None:
+    spoken = talk()
+    assert "No wish" in spoken.words("what did I ask for?")
+    spoken.say("a waltz in G")
+    assert spoken.words("what did I ask for?") == "You asked for: type waltz; key G."
+    assert spoken.words("what have I asked for so far?") == "You asked for: type waltz; key G."
+
+
+def test_what_an_item_is_about_holds_its_text(talk: Talks) -> None:
+    spoken = talk()
+    rows = spoken.rows("a waltz")
+    assert spoken.shelf.texts[rows[1]].split(": ")[1] in spoken.words("what is the second about?")

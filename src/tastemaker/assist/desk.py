@@ -227,15 +227,18 @@ class Desk:
             seen=tuple(dict.fromkeys((*self.state.seen, *rows))),
             focus=rows[0] if rows else self.state.focus,
         )
-        asked = demands(self.state.active)
         parts = []
         for place, row in enumerate(rows):
-            unmet = tuple(
-                label(c, self.shelf.vocabulary) for c in asked if granted(c, self.shelf.match)[row] != 1
+            item = replace(
+                self.item(row, str(place + 1), self.unmet(row)), request_id=self.state.slates.get(row, "")
             )
-            item = replace(self.item(row, str(place + 1), unmet), request_id=self.state.slates.get(row, ""))
             parts.append((item, self.explain(row)))
         return parts
+
+    def unmet(self, row: int) -> tuple[str, ...]:
+        """The demands that an item misses, as they are called."""
+        asked = demands(self.state.active)
+        return tuple(label(c, self.shelf.vocabulary) for c in asked if granted(c, self.shelf.match)[row] != 1)
 
     def offer(self, choice: Choice) -> None:
         """Log a list before it leaves; what answers its items names it."""

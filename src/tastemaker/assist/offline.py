@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from tastemaker.assist.ranking import telling
 from tastemaker.assist.state import State, label
 from tastemaker.assist.understand import Understanding, guesses, understand
 from tastemaker.converse.constraints import Clause, adhere
+from tastemaker.converse.reading.numbers import ranged
 from tastemaker.converse.reading.vocabulary import Scale
 from tastemaker.converse.reading.wishes import settle
 from tastemaker.converse.reading.words import english
@@ -101,6 +102,11 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     if not (read.apart or read.undone) and _lost(message, read, desk, bool(guessed)):
         yield from _ask(desk)
         return
+    titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
+    if unread := ranged(read.heard.left):
+        yield Text(f"I did not read ‘{unread}’: say what it is of.")
+    if not read.like and "skip" not in read.acts:
+        yield from _missing(titled, desk)
     nothing = desk.nothing()
     if nothing is not None:
         yield nothing
@@ -109,7 +115,6 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
             yield Text("The closest there are, with what they miss:")
             yield from _shown(desk, closest, closest=True)
         return
-    titled = [row for row in read.rows if any(n.role == "title" and row in n.rows for n in read.named)]
     rows_now = desk.fitting()
     if not len(rows_now) and len(desk.fitting(again=True)):
         yield Text("You have seen all that fits; here they are again.")
@@ -125,6 +130,14 @@ def _wish(message: str, read: Understanding, desk: Desk) -> Iterator[Part]:
     ranked = _extremes(read, desk, rows_now)
     choice = desk.people.choose(ranked, SHOWN, own) if ranked else desk.pick(rows_now, SHOWN, read.like, own)
     yield from _shown(desk, choice)
+
+
+def _missing(titled: Sequence[int], desk: Desk) -> Iterator[Part]:
+    """Titles that were asked for and miss a demand that stands, each with what it misses."""
+    for row in titled[:3]:
+        if unmet := desk.unmet(row):
+            desk.gate.allow((row,))
+            yield Text(f"“{desk.shelf.title(row)}” is here, but misses: {', '.join(unmet)}.")
 
 
 def _standing(read: Understanding, state: State, desk: Desk) -> Understanding:
@@ -300,10 +313,10 @@ def _question(read: Understanding, desk: Desk) -> Iterator[Part]:
             yield Text(f"I have no such fact about {title}.")
         else:
             facts = desk.told(row, [name for name, _ in shelf.catalogue.facts(row)])
-            about = shelf.texts[row][:300]
             creator = shelf.catalogue.creators[row]
             by = f" ({creator})" if creator else ""
-            yield Text(f"{title}{by}: {facts or about}.")
+            told = ". ".join(filter(None, (facts, shelf.about(row)))) or shelf.title(row)
+            yield Text(f"{title}{by}: {told}.")
 
 
 def _checked(read: Understanding, desk: Desk, row: int) -> str:
@@ -386,6 +399,13 @@ def _profile(desk: Desk) -> Iterator[Part]:
     )
 
 
+def _asked(desk: Desk) -> Iterator[Part]:
+    """The wishes that stand."""
+    wishes = [chip["label"] for chip in desk.understood().chips]
+    yield desk.understood()
+    yield Text(f"You asked for: {'; '.join(wishes)}." if wishes else "No wish of yours stands now.")
+
+
 def _export(desk: Desk) -> Iterator[Part]:
     if desk.state.user_id is None:
         yield Text("Nothing is kept about you: you are nobody here.")
@@ -427,4 +447,4 @@ def _help(desk: Desk) -> Iterator[Part]:
     )
 
 
-_PERSONAL = {"export": _export, "erase": _ask_to_erase, "profile": _profile, "help": _help}
+_PERSONAL = {"asked": _asked, "export": _export, "erase": _ask_to_erase, "profile": _profile, "help": _help}

@@ -184,6 +184,12 @@ class Shelf:
         """The title as it may be shown."""
         return safe(self.catalogue.titles[row])[:160] or "untitled"
 
+    def about(self, row: int) -> str:
+        """What the item's text says beside its title and the facts at its end, without the last stop."""
+        text, title = safe(self.texts[row]), self.title(row)
+        text = re.split(r"\b\w+=", text)[0].removeprefix(title).strip(" .,;:")
+        return text if len(text) <= 300 else f"{text[:300].rpartition(' ')[0]} …"
+
     @cached_property
     def lines(self) -> dict[str, int]:
         """The row of each item whose line in an answer is no other's; -1 for a line that several have."""

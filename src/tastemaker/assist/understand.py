@@ -295,7 +295,20 @@ def _questioned(
 
 
 SILENT = frozenset(
-    ["profile", "erase", "export", "help", "who", "weather", "explain", "compare", "count", "unlike", "bye"]
+    [
+        "asked",
+        "profile",
+        "erase",
+        "export",
+        "help",
+        "who",
+        "weather",
+        "explain",
+        "compare",
+        "count",
+        "unlike",
+        "bye",
+    ]
 )
 
 

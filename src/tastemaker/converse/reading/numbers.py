@@ -29,6 +29,7 @@ LATER, SOONER = (
     r"(?:after|since|later than|newer than|not before)",
     r"(?:before|until|earlier than|older than|not after|pre-?)",
 )
+BARE = rf"\b(?:between|from) {NUMBER} ?(?:and|to|-) ?{NUMBER}(?![\w/'])"
 CLOSE = 0.1  # how far "around" reaches, as a share
 
 
@@ -99,7 +100,7 @@ class Numbers:
         fits = [n for n, other in self.vocabulary.fields.items() if other.kind == "number"]
         if len(fits) == 1:
             for words, cmp in ((LEAST, "ge"), (MOST, "le"), (LATER, "ge"), (SOONER, "le")):
-                for hit in text.each(rf"\b{words} {NUMBER}(?![\w/'])"):
+                for hit in text.each(rf"\b{words} {NUMBER}(?![\w/']| ?(?:to|and|-) ?\d)"):
                     if known.low / 2 <= figure(hit[1]) <= known.high * 2:
                         text.add(hit.start(), Change("add", "must", Clause(name, cmp, figure(hit[1]))))
 
@@ -133,6 +134,21 @@ class Numbers:
                         [w for w, v in values.items() if v <= float(hit[1]) <= v + 9],
                     )
 
+        self._unnamed(text)
+
+    def _unnamed(self, text: Text) -> None:
+        """ "Between 90 and 95": of the only number field whose values hold both, or that there is."""
+        for hit in re.finditer(BARE, text.text, re.IGNORECASE):
+            low, high = sorted(figure(part) for part in hit.groups())
+            known = [self.vocabulary.fields[name] for name in self._numbers]
+            around = [one for one in known if one.low <= low and high <= one.high]
+            if not around and len(known) == 1:
+                around = [one for one in known if one.low / 2 <= low and high <= one.high * 2]
+            if len(around) == 1:
+                text.take(hit.start(), hit.end())
+                kind: Strength = "must_not" if text.negated(hit.start()) else "must"
+                text.add(hit.start(), Change("add", kind, Clause(around[0].name, "between", (low, high))))
+
     def _years(self, text: Text, at: int, name: str, words: Sequence[str]) -> None:
         if words:
             kind: Strength = "must_not" if text.negated(at) else "must"
@@ -143,6 +159,12 @@ def among(name: str, values: Sequence[str], cmp: str = "eq") -> Change:
     if len(values) == 1:
         return Change("add", "must", Clause(name, cmp, values[0]))
     return Change("add", "must", Clause(name, "in", tuple(values)))
+
+
+def ranged(left: str) -> str:
+    """A range in words that nothing read; empty where there is none."""
+    hit = re.search(BARE, left, re.IGNORECASE)
+    return hit.group() if hit else ""
 
 
 def figure(text: str) -> float:
